@@ -1,0 +1,5 @@
+"""`python -m darkparse`."""
+
+from darkparse.cli import main
+
+main()

@@ -1,0 +1,162 @@
+"""What commands share: arguments, options, consoles and warnings."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+    from rich.console import Console
+    from rich.table import Table
+
+    from darkparse.network import Network
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+WARNINGS_SHOWN = 3
+
+
+class CfgType(click.ParamType):  # type: ignore[type-arg]
+    """A path to a cfg, the name of one that ships with darkparse, or `-` for standard input; names complete in the shell."""
+
+    name = "cfg"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value != "-":
+            return value
+        from darkparse.syntax import parse
+        from darkparse.syntax.reader import source_of
+
+        return parse(source_of(sys.stdin.buffer.read(), "<stdin>"))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        from darkparse.syntax import shipped_cfgs
+
+        names = [CompletionItem(name) for name in shipped_cfgs() if name.startswith(incomplete)]
+        return [*names, CompletionItem(incomplete, type="file")]
+
+
+class SizeType(click.ParamType):  # type: ignore[type-arg]
+    """`416`, or height by width: `320x640`."""
+
+    name = "n|HxW"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, int]:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        match = re.fullmatch(r"(\d+)(?:[x×X](\d+))?", value)
+        if not match or int(match[1]) < 1 or (match[2] and int(match[2]) < 1):
+            self.fail(f"{value!r} is no size; write 416, or height by width as 320x640", param, ctx)
+        return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
+
+
+def cfg_argument(function: F) -> F:
+    """The CFG argument."""
+    return click.argument("cfg", type=CfgType())(function)
+
+
+def network_options(function: F) -> F:
+    """The options that choose how a cfg is read."""
+    function = click.option(
+        "--dialect",
+        type=click.Choice(["auto", "pjreddie", "alexeyab"]),
+        default="auto",
+        show_default=True,
+        help="Which Darknet the cfg is written for; auto decides by evidence.",
+    )(function)
+    function = click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first.")(function)
+    return click.option("--strict", is_flag=True, help="Treat warnings as errors.")(function)
+
+
+def text_output_option(function: F) -> F:
+    """Where a command's text goes, for `write_text`."""
+    place = click.Path(path_type=Path, dir_okay=False)
+    return click.option("-o", "--out", "--output", "output", type=place, help="File to write; standard output by default.")(function)
+
+
+def compile_cfg(cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, weights: str | None = None) -> Network:
+    """Compile a CFG argument, with a weights file as further evidence; warnings go to standard error, the first few of them."""
+    if weights is None:
+        from darkparse.network import compile
+
+        network = compile(cfg, size=size, dialect=dialect, strict=strict)
+    else:
+        from darkparse.syntax import read
+        from darkparse.weights import compile_for, open_source
+
+        network = compile_for(read(cfg), open_source(weights), dialect=dialect, size=size, strict=strict)
+    warn(network)
+    return network
+
+
+def warn(network: Network) -> None:
+    """Print the first warnings about a cfg to standard error, a line each."""
+    found = network.diagnostics
+    for diagnostic in found[:WARNINGS_SHOWN]:
+        stderr().print(diagnostic.headline, soft_wrap=True)
+    if len(found) > WARNINGS_SHOWN:
+        more = len(found) - WARNINGS_SHOWN
+        stderr().print(f"… and {more} more: darkparse check {network.config.source.name}", soft_wrap=True)
+
+
+def write_text(text: str, output: Path | None) -> None:
+    """To a file, whole or not at all, or to standard output where there is none or it is `-`; in UTF-8."""
+    from darkparse.files import unfinished
+
+    data = text.encode("utf-8", "surrogateescape")
+    if output is not None and str(output) != "-":
+        with unfinished(output) as part:
+            part.write_bytes(data)
+    elif sys.stdout.isatty():
+        click.echo(text, nl=False)
+    else:
+        click.echo(data, nl=False)
+
+
+def stdout() -> Console:
+    """The console of a command's output: colours on a terminal only, and no line cut short where there is none."""
+    from rich.console import Console
+
+    console = Console(markup=False, highlight=False)
+    return console if console.is_terminal else Console(width=1000, markup=False, highlight=False)
+
+
+def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[str]) -> None:
+    """Print a table whole; where the terminal is too narrow, without some columns, and then beyond its width.
+
+    Args:
+        make: gives the table without the columns named.
+        expendable: columns that may go, the first first.
+    """
+    from rich.console import Console
+
+    console, out = stdout(), set[str]()
+    wide = Console(width=1000).options
+    for name in (*expendable, None):
+        table = make(out)
+        width = table.__rich_measure__(console, wide).maximum
+        if width <= console.width or name is None:
+            break
+        out.add(name)
+    console.width = max(width, console.width)
+    console.print(table)
+
+
+def counted(count: int, word: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
+
+
+def stderr() -> Console:
+    """The console of messages."""
+    from rich.console import Console
+
+    return Console(stderr=True, markup=False, highlight=False)

@@ -1,0 +1,113 @@
+"""`darkparse compare`: where another implementation goes another way."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkparse.cli.common import stdout
+from darkparse.cli.detect import detector_arguments, detector_options, load_detector
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from darkparse.detect.comparison import Comparison, Difference
+
+
+@click.command(name="compare")
+@detector_options
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="The other's layers as .npz (keys 0, 1, … and perhaps input), or its model as .onnx.",
+)
+@click.option("--tolerance", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Part of a layer's RMS.")
+@click.option("--all", "every", is_flag=True, help="Print a row for every layer.")
+@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+def command(image: Path, against: Path, tolerance: float, every: bool, as_json: bool, **given: Any) -> None:
+    """Find the first layer whose output differs from another implementation's, and the likely cause.
+
+    The picture goes through darkparse and, if --against is an ONNX model, through that. Known mistakes (the epsilon of
+    the other dialect's batch norm, the order of [reorg], padding, activations) are tried on the layer at fault; the
+    one with which it agrees is named. Exit status 0 if all layers agree, 1 if one differs.
+    """
+    import torch
+
+    from darkparse.detect.comparison import compare
+    from darkparse.detect.reference import open_reference
+
+    detector = load_detector(detector_arguments(given) | {"device": "cpu", "dtype": None, "fold": False})
+    values = detector.prepare(image).values[None]
+    found = compare(detector.model, torch.from_numpy(values), open_reference(against, values), tolerance=tolerance)
+    if as_json:
+        click.echo(json.dumps(as_dict(found), indent=1, ensure_ascii=False))
+    else:
+        _print(found, against, every)
+    sys.exit(1 if found.first else 0)
+
+
+def as_dict(found: Comparison) -> dict[str, Any]:
+    """The findings as plain values."""
+    layers = [
+        {"layer": d.node.index, "kind": d.node.kind, "worst": d.worst, "relative": d.relative, "place": d.place} for d in found.differences
+    ]
+    return {"first": found.first.node.index if found.first else None, "cause": found.cause, "layers": layers}
+
+
+def _print(found: Comparison, against: Path, every: bool) -> None:
+    console = stdout()
+    if every:
+        console.print(_table(found))
+    total = len(found.differences)
+    if found.first is None:
+        worst = max((d.relative for d in found.differences), default=0.0)
+        console.print(f"{total} layers agree with {against}, the worst within {worst:.1e} of its RMS", soft_wrap=True)
+        return
+    first = found.first
+    before = [d for d in found.differences if d.node.index < first.node.index]
+    if before:
+        worst = max(d.relative for d in before)
+        console.print(f"{len(before)} layers before it agree, the worst within {worst:.1e} of its RMS", soft_wrap=True)
+    console.print(
+        f"L{first.node.index} {first.node.summary} [{first.node.kind}] is the first that differs: by {first.worst:.3g}, "
+        f"{_part(first.relative)} its RMS, at {_place(first)}: {first.ours:.6g} here, {first.theirs:.6g} there",
+        style="bold",
+        soft_wrap=True,
+    )
+    console.print(f"{first.node.section.span}", style="dim", soft_wrap=True)
+    if found.cause:
+        text = f"likely cause: {found.cause}; with that the layer agrees within {found.with_cause:.1e} of its RMS"
+    else:
+        text = "no known mistake explains it: are the weights the same?"
+    console.print(text, soft_wrap=True)
+
+
+def _part(relative: float) -> str:
+    return f"{relative * 100:.2g} % of" if relative < 1 else f"{relative:.3g} times"
+
+
+def _place(first: Difference) -> str:
+    if len(first.place) == 3:
+        return "channel {}, row {}, column {}".format(*first.place)
+    return f"position {', '.join(map(str, first.place))}"
+
+
+def _table(found: Comparison) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in ("", "layer", "difference", "of its RMS"):
+        shown.add_column(heading, justify="left" if heading == "layer" else "right")
+    start = found.first.node.index if found.first else len(found.differences)
+    for d in found.differences:
+        style = "red" if d.node.index >= start else ""
+        shown.add_row(*(Text(t, style) for t in (f"L{d.node.index}", d.node.summary, f"{d.worst:.2e}", f"{d.relative:.1e}")))
+    return shown

@@ -1,0 +1,211 @@
+"""`darkparse convert`: weights from one container to another."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkparse.cli.common import CfgType, network_options, stdout, warn
+from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export, export_options
+
+if TYPE_CHECKING:
+    from darkparse.model import Darknet
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a target may want to know besides the module."""
+
+    upto: int | None
+    seen: int | None
+    file_version: str | None
+    widen: bool
+    verify: bool
+    export: ExportOptions
+
+
+Target = Callable[["Darknet", Path, Options], str]
+"""Writes a module to a file and returns a sentence that says what was written."""
+
+
+def to_weights(model: Darknet, out: Path, options: Options) -> str:
+    """A `.weights` file."""
+    from darkparse.model import save_weights
+
+    size = save_weights(
+        model, out, upto=options.upto, seen=options.seen, version=options.file_version, header=model.header, widen=options.widen
+    )
+    return f"{size:,} bytes{read_back(model, out, options)}"
+
+
+def to_container(model: Darknet, out: Path, options: Options) -> str:
+    """A `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
+    from darkparse.model import save
+
+    if options.seen is not None or options.file_version is not None:
+        raise click.UsageError("--seen and --file-version belong to .weights files")
+    size = save(model, out, upto=options.upto)
+    return f"{size:,} bytes{read_back(model, out, options)}"
+
+
+def to_export(model: Darknet, out: Path, options: Options) -> str:
+    """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
+    if options.upto is not None:
+        raise click.UsageError(
+            f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {options.upto} -o NEW.cfg"
+        )
+    return export(model, out, options.export, verify=options.verify)
+
+
+def read_back(model: Darknet, out: Path, options: Options) -> str:
+    """Load the new file into a second module and compare every tensor that it should hold."""
+    from darkparse.model import build, load_weights
+    from darkparse.syntax import DarkparseError
+    from darkparse.weights import layout
+
+    if not options.verify:
+        return ""
+    entries = layout(model.network, options.upto)
+    floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
+    copy = build(model.network)
+    load_weights(copy, out, upto=options.upto, header_size=floats if floats in (16, 20) else None)
+    mine, theirs = model.state_dict(), copy.state_dict()
+    for entry in entries:
+        a, b = mine.get(entry.name), theirs[entry.name][: entry.tensor.rows]
+        if a is not None and a[: entry.tensor.rows].to(b.dtype).numpy().tobytes() != b.numpy().tobytes():
+            raise DarkparseError(f"{out} was written, and reads back otherwise at {entry.name}: is the disk sound?")
+    return ", read back and the same"
+
+
+# One line a kind of file: the ending of OUT, and what writes it. A target that needs a heavy library imports it inside.
+TARGETS: dict[str, Target] = {
+    ".weights": to_weights,
+    ".safetensors": to_container,
+    ".pt": to_container,
+    ".pth": to_container,
+    ".npz": to_container,
+    **dict.fromkeys(EXPORTERS, to_export),
+}
+
+
+@click.command(name="convert")
+@click.argument("source", nargs=-1, required=True, type=CfgType(), metavar="CFG WEIGHTS | FILE")
+@click.option(
+    "-o",
+    "--out",
+    "--output",
+    "out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Where to write; its ending chooses what.",
+)
+@network_options
+@click.option("--upto", type=int, metavar="N", help="Write only the layers before layer N: a backbone.")
+@click.option("--partial", is_flag=True, help="Accept a file that ends exactly after a layer; the rest is initialized.")
+@click.option(
+    "--header-size", type=click.Choice(["16", "20"]), help="Read a .weights header of this many bytes, whatever its version says."
+)
+@click.option("--seen", type=click.IntRange(min=0), help="Number of images seen, to be written in the header.")
+@click.option("--file-version", metavar="0.2.5", help="Version to be written in the header.")
+@click.option("--widen", is_flag=True, help="Convert half precision to float32 where the target needs that.")
+@export_options
+@click.option("--no-verify", is_flag=True, help="Do not read or run the new file and compare.")
+def command(
+    source: tuple[str, ...],
+    out: Path,
+    size: int | tuple[int, int] | None,
+    dialect: str,
+    strict: bool,
+    upto: int | None,
+    partial: bool,
+    header_size: str | None,
+    seen: int | None,
+    file_version: str | None,
+    widen: bool,
+    no_verify: bool,
+    **exporting: Any,
+) -> None:
+    """Convert the weights of a cfg to another kind of file, which the ending of OUT chooses.
+
+    .weights, .safetensors, .pt and .npz are read and written. State dicts of pytorch-YOLOv4, ultralytics/yolov3 and
+    PyTorch-YOLOv3 are read too, by position and shape. The files that darkparse writes know their cfg:
+
+    \b
+    darkparse convert yolov3 yolov3.weights -o yolov3.safetensors
+    darkparse convert yolov3.safetensors -o yolov3.weights
+    darkparse convert yolov3 last.pt -o last.weights
+    darkparse convert yolov3 yolov3.weights --upto 74 -o darknet53.conv.74
+
+    .onnx, .pt2 (torch.export), .ts (TorchScript) and .aoti.pt2 (AOTInductor) run elsewhere:
+
+    \b
+    darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms --dynamic-size
+    """
+    target = target_of(out)
+    for given in source:
+        if out.exists() and Path(given).exists() and out.samefile(given):
+            raise click.UsageError(f"{out} is to be read: choose another name to write")
+    wanted = ExportOptions(**exporting)
+    if target is not to_export and wanted.given():
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(wanted.given()))
+        raise click.UsageError(f"{flags} does not apply to {out.suffix} files")
+    if len(source) > 2:
+        raise click.UsageError("give a cfg and its weights, or one file that knows its cfg")
+    from darkparse.model import load
+    from darkparse.syntax import DarkparseError
+
+    start = time.perf_counter()
+    cfg, weights = source[0], source[1] if len(source) == 2 else None
+    if weights is None and (kind := _signature_code(cfg)) in ("cfg", None):
+        if kind:
+            hint = f"is a cfg: which weights are to be converted? darkparse convert {cfg} WEIGHTS"
+        else:
+            hint = f"does not know its cfg: darkparse convert CFG {cfg}"
+        raise DarkparseError(f"{cfg} {hint} -o {out}")
+    model = load(
+        cfg,
+        weights,
+        dialect=dialect,
+        size=size,
+        upto=upto,
+        allow_partial=partial,
+        header_size=int(header_size) if header_size else None,
+    )
+    if strict and model.network.diagnostics:
+        from darkparse.network import compile
+
+        compile(model.network.config, dialect=model.network.dialect.name, strict=True)
+    warn(model.network)
+    done = target(model, out, Options(upto, seen, file_version, widen, not no_verify, wanted))
+    console = stdout()
+    if model.loaded is not None and (partial or upto is not None):
+        console.print(str(model.loaded), soft_wrap=True)
+    seconds = time.perf_counter() - start
+    console.print(f"wrote {out}: {model.network.name}, {done}, in {seconds:.1f} s", soft_wrap=True)
+
+
+def target_of(out: Path) -> Target:
+    """What writes a file of this name; `darknet53.conv.74` is a `.weights` file too."""
+    if re.fullmatch(r"\.\d+", out.suffix):
+        return TARGETS[".weights"]
+    ending = ending_of(out) or out.suffix.lower()
+    if ending not in TARGETS:
+        raise click.UsageError(f"{out}: {ending or 'a name without an ending'} is no target; choose one of {', '.join(TARGETS)}")
+    return TARGETS[ending]
+
+
+def _signature_code(name: str) -> str | None:
+    """What a lone argument is: `cfg`, the code of another kind of file, or None for what may be a `.weights` file."""
+    from darkparse.weights import open_source
+    from darkparse.weights.signature import signature
+
+    if not Path(name).is_file() or name.endswith(".cfg"):
+        return "cfg"
+    found = signature(open_source(name))
+    return found.code if found else None

@@ -1,0 +1,272 @@
+"""`darkparse detect`: what is in pictures and films."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkparse.cli.common import CfgType, SizeType, stderr
+
+if TYPE_CHECKING:
+    from darkparse.detect.batch import Finished
+    from darkparse.detect.detector import Detector, Settings
+    from darkparse.detect.results import Formatter, Record
+    from darkparse.detect.sources import Source
+
+
+def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """CFG, WEIGHTS and the options that make a detector."""
+    options = (
+        click.argument("cfg", type=CfgType()),
+        click.argument("weights", type=click.Path(dir_okay=False)),
+        click.option("--names", type=click.Path(), help="A .names or .data file; else the .names beside the cfg, or COCO's or VOC's."),
+        click.option("--dialect", type=click.Choice(["auto", "pjreddie", "alexeyab"]), default="auto", show_default=True),
+        click.option("--resize", type=click.Choice(["letterbox", "stretch", "crop"]), help="By default what the dialect's Darknet does."),
+        click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
+        click.option("--map", "mapped", is_flag=True, help="Score the classes of the head's map= instead of its word tree."),
+        click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
+        click.option("--half", is_flag=True, help="Run in half precision."),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
+    """Take what `detector_options` made out of a command's arguments: the arguments of `Detector.load`."""
+    names = ("cfg", "weights", "names", "dialect", "resize", "size", "mapped", "device")
+    making = {name: given.pop(name) for name in names}
+    if given.pop("half"):
+        import torch
+
+        making["dtype"] = torch.float16
+    return making
+
+
+def load_detector(making: dict[str, Any]) -> Detector:
+    """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
+    import torch
+
+    from darkparse.cli.common import warn
+    from darkparse.detect import Detector
+    from darkparse.syntax import DarkparseError
+
+    device = making["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        reason = str(problem).splitlines()[0]
+        reason = "there is no such device; write cpu, cuda, cuda:1, …" if reason.startswith("Expected one of") else reason
+        raise DarkparseError(f"--device {device}: {reason}") from None
+    detector = Detector.load(**(making | {"device": device}))
+    warn(detector.network)
+    return detector
+
+
+@click.command(name="detect")
+@detector_options
+@click.argument("inputs", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB|LIST|VIDEO...")
+@click.option("--threshold", "--thresh", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Least score.")
+@click.option("--nms", type=click.FloatRange(0, 1), default=0.45, show_default=True, help="Largest overlap within a class; 0 keeps all.")
+@click.option("--hierarchy", "--hier", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Word trees: least probability.")
+@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes a classifier names.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the pictures with boxes and detections.jsonl.")
+@click.option("--no-pictures", is_flag=True, help="With --out: write the results alone.")
+@click.option("--save", type=click.Choice(["csv", "json", "coco"]), multiple=True, help="With --out: write the results in this format too.")
+@click.option("--resume", is_flag=True, help="Go on with a broken run into the same --out.")
+@click.option("--overwrite", is_flag=True, help="Start anew in an --out that holds results.")
+@click.option("--format", "form", type=click.Choice(["text", "json", "jsonl", "csv", "coco"]), default="text", help="What to print.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON: --format json.")
+@click.option("--show", is_flag=True, help="Open the pictures with boxes in the system's viewer.")
+@click.option("--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Here, or on a Ray cluster.")
+@click.option("--address", help="With --engine ray: the cluster's address; without one a cluster starts on this machine.")
+@click.option("--workers", type=click.IntRange(1), help="Threads, by default one a core, at most 8; with --engine ray models, else 2.")
+@click.option("--worker-cpus", type=click.FloatRange(0, min_open=True), default=0.5, show_default=True, help="CPUs for each worker.")
+@click.option("--worker-gpus", type=click.FloatRange(0), default=None, help="GPUs for each worker; by default 1 if the cluster has any.")
+@click.option("--results", type=click.Choice(["parquet", "jsonl"]), default="parquet", show_default=True, help="With --engine ray.")
+def command(inputs: tuple[str, ...], **given: Any) -> None:
+    """Find what is in pictures and films, with Darknet's arithmetic: the same boxes, the same per cent.
+
+    Prints `dog: 93%` for each object. With --out the pictures are written there with their boxes, and
+    detections.jsonl has a line for each finished one; a broken run goes on with --resume. A picture that cannot be
+    read is reported and skipped, and the exit status is then 1.
+    """
+    from darkparse.detect.detector import Settings
+    from darkparse.detect.sources import find_sources
+
+    making = detector_arguments(given)
+    settings = Settings(*(given.pop(name) for name in ("threshold", "nms", "hierarchy", "top")))
+    if given["out"] is None and (given["resume"] or given["overwrite"] or given["save"]):
+        raise click.UsageError("--resume, --overwrite and --save need --out")
+    if given.pop("as_json"):
+        given["form"] = "json"
+    sources = find_sources(inputs, without=given["out"])
+    if given["engine"] == "ray":
+        failed = _on_cluster(making, sources, settings, given)
+    else:
+        failed = _here(making, sources, settings, given)
+    if failed:
+        stderr().print(f"{failed} of {len(sources)} could not be read", style="red")
+        sys.exit(1)
+
+
+def _here(making: dict[str, Any], sources: list[Source], settings: Settings, given: dict[str, Any]) -> int:
+    """Run on this machine; the number of pictures that could not be read."""
+    from darkparse.detect.batch import process
+    from darkparse.detect.images import pillow
+    from darkparse.detect.journal import Journal
+    from darkparse.detect.results import Formatter, categories_of
+
+    pillow()
+    detector = load_detector(making)
+    failed: set[str] = set()
+    with ExitStack() as stack:
+        journal = None
+        if given["out"] is not None:
+            run = run_facts(making, detector, settings)
+            journal = stack.enter_context(Journal(given["out"], run, resume=given["resume"], overwrite=given["overwrite"]))
+        already = sum(source.name in journal.done for source in sources) if journal else 0
+        formatter = None if given["form"] == "text" else Formatter(given["form"], categories_of(detector.names))
+        report = stack.enter_context(Report(len(sources), formatter, already=already))
+        shown = _shown(detector) if given["show"] else None
+        finished = process(
+            detector,
+            sources,
+            settings,
+            batch=given["batch"] or detector.batch,
+            workers=given["workers"],
+            journal=journal,
+            pictures=not given["no_pictures"],
+        )
+        for one in finished:
+            if report.add(one):
+                failed.add(one.source.name)
+            elif shown:
+                shown(one)
+        for form in given["save"] if journal else ():
+            journal.save(form, categories_of(detector.names))  # type: ignore[union-attr]
+    return len(failed)
+
+
+def _on_cluster(making: dict[str, Any], sources: list[Source], settings: Settings, given: dict[str, Any]) -> int:
+    """Run over Ray; the number of pictures that could not be read."""
+    from darkparse.detect.cluster import WORKERS, Cluster, detect_on_cluster
+    from darkparse.syntax import DarkparseError
+
+    if given["out"] is None:
+        raise click.UsageError("--engine ray needs --out: the workers write their results there")
+    unheard = [f"--{name}" for name in ("save", "show") if given[name]] + ["--format"] * (given["form"] != "text")
+    if unheard:
+        raise click.UsageError(f"{', '.join(unheard)} is for --engine local; --engine ray writes --results in --out")
+    films = [source.name for source in sources if source.is_film]
+    if films:
+        raise DarkparseError(f"{films[0]}: --engine ray takes pictures; films run with --engine local")
+    detector = load_detector(making | {"device": "cpu"})
+    cluster = Cluster(given["address"], given["workers"] or WORKERS, given["worker_cpus"], given["worker_gpus"])
+    return detect_on_cluster(
+        making | {"dialect": detector.network.dialect.name, "names": detector.names, "resize": detector.resize},
+        [source.name for source in sources],
+        settings,
+        given["out"],
+        run=run_facts(making, detector, settings),
+        cluster=cluster,
+        batch=given["batch"],
+        form=given["results"],
+        resume=given["resume"],
+        overwrite=given["overwrite"],
+        on_error=lambda name, problem: stderr().print(problem, style="red", soft_wrap=True),
+    )
+
+
+def run_facts(making: dict[str, Any], detector: Detector, settings: Settings) -> Record:
+    """What results depend on: another run's results are not gone on with."""
+    from dataclasses import asdict
+    from hashlib import sha256
+
+    texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
+    hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
+    facts = {"cfg": detector.network.config.source.name, "weights": making["weights"]}
+    facts |= {"weights_bytes": Path(making["weights"]).stat().st_size, "map": detector.mapped, **hashes}
+    size = "x".join(map(str, detector.input_size))
+    how = {"dialect": detector.network.dialect.name, "resize": detector.resize, "size": size, "half": "dtype" in making}
+    return facts | how | asdict(settings)
+
+
+class Report:
+    """Prints each picture's lines as it is finished, beside a progress bar on a terminal."""
+
+    def __init__(self, total: int, formatter: Formatter | None, *, already: int = 0) -> None:
+        self.total, self.already = total, already
+        self._last: str | None = None
+        self._formatter = formatter
+
+    def __enter__(self) -> Report:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = stderr()
+        columns = (TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        quiet = not self._console.is_terminal or self.total < 2
+        self._progress = Progress(*columns, console=self._console, transient=True, disable=quiet)
+        self._progress.start()
+        self._task = self._progress.add_task("", total=self.total, completed=self.already, rate="")
+        if self.already:
+            self._console.print(f"{self.already} of {self.total} are done already", style="dim")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._progress.stop()
+        if self._formatter is not None and kind is None:
+            click.echo(self._formatter.end(), nl=False)
+
+    def add(self, one: Finished) -> bool:
+        """Report a picture; whether it could not be read."""
+        from darkparse.detect.images import ImageError
+
+        if one.source.name != self._last:
+            rate = f"{task.speed:.1f}/s" if (task := self._progress.tasks[0]).speed else ""
+            self._progress.update(self._task, advance=1, rate=rate)
+            self._last = one.source.name
+        if isinstance(one.result, ImageError):
+            self._console.print(f"{one.result}", style="red", soft_wrap=True)
+            return True
+        if self._formatter is not None:
+            self._print(self._formatter.add(one.record))
+        else:
+            self._print("".join(f"{line}\n" for line in text_lines(one, heading=self.total > 1 or one.frame is not None)))
+        return False
+
+    def _print(self, text: str) -> None:
+        """To standard output; above the bar where both are the same terminal."""
+        if not self._progress.disable and sys.stdout.isatty():
+            self._progress.console.out(text, end="")
+        else:
+            click.echo(text, nl=False)
+
+
+def text_lines(one: Finished, *, heading: bool) -> Iterator[str]:
+    """Darknet's lines of a picture, `dog: 93%`; under its name if there are several."""
+    found: Iterable[Any] = one.result  # type: ignore[assignment]
+    indent = "  " if heading else ""
+    if heading:
+        frame = "" if one.frame is None else f" frame {one.frame}"
+        yield f"{one.source.name}{frame}:"
+    for detection in found:
+        yield f"{indent}{detection.line}"
+    if not found:
+        yield f"{indent}nothing found"
+
+
+def _shown(detector: Detector) -> Callable[[Finished], None]:
+    from darkparse.detect.detection import Detections
+
+    def show(one: Finished) -> None:
+        if one.frame is None and isinstance(one.result, Detections):
+            one.result.draw().show(title=one.source.name)
+
+    return show

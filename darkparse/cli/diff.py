@@ -1,0 +1,79 @@
+"""`darkparse diff`: which tensors of two weights files differ."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from darkparse.network import Network
+    from darkparse.weights import Difference
+
+
+@click.command(name="diff")
+@click.argument("a", type=click.Path(), metavar="A.weights")
+@click.argument("b", type=click.Path(), metavar="B.weights")
+@click.option("--cfg", type=CfgType(), required=True, help="The cfg of both files.")
+@network_options
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it.")
+def command(a: str, b: str, cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
+    """Compare two weights files of one cfg: a row for each tensor that differs, and by how much.
+
+    Values are compared bit by bit. "rms" is the root mean square of the differences, "relative" the same over that of
+    A's values. Files of other kinds are compared after `darkparse convert`.
+
+    Exit status 0 if all values are the same, 1 if any differ, 2 if a file does not fit.
+    """
+    from darkparse.weights import diff_weights, open_source, read_weights
+
+    network = compile_cfg(cfg, size, dialect, strict, a)
+    blobs = open_source(a), open_source(b)
+    found = diff_weights(*blobs, network)
+    headers = [read_weights(blob, network).file.header for blob in blobs]
+    if form == "json":
+        data = {"same": not found, "headers": [asdict(header) for header in headers], "tensors": [asdict(d) for d in found]}
+        click.echo(json.dumps(data, ensure_ascii=False, indent=1))
+        sys.exit(1 if found else 0)
+    console = stdout()
+    if found:
+        console.print(as_table(found), crop=False, overflow="fold")
+    if headers[0] != headers[1]:
+        console.print(f"headers differ: {headers[0]}; {headers[1]}", soft_wrap=True)
+    console.print(_verdict(found, network), soft_wrap=True)
+    sys.exit(1 if found else 0)
+
+
+def as_table(found: tuple[Difference, ...]) -> Table:
+    """The differing tensors as a rich table."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for name in ("", "layer", "tensor", "shape", "values that differ", "largest", "rms", "relative"):
+        shown.add_column(name, justify="left" if name in ("layer", "tensor") else "right", no_wrap=True)
+    for d in found:
+        shape = "×".join(map(str, d.shape))
+        count = f"{d.differing:,} of {d.values:,}"
+        numbers = (f"{value:.3g}" for value in (d.largest, d.root_mean_square, d.relative))
+        shown.add_row(f"L{d.layer}", d.kind, d.tensor, shape, count, *numbers)
+    return shown
+
+
+def _verdict(found: tuple[Difference, ...], network: Network) -> str:
+    from darkparse.weights import layout
+
+    total = len(layout(network))
+    if not found:
+        return f"the same values in all {total} tensors"
+    layers = len({d.layer for d in found})
+    worst = max(found, key=lambda d: d.root_mean_square)
+    where = f"the most in {worst.tensor} of layer {worst.layer} [{worst.kind}], by {worst.root_mean_square:.3g} rms"
+    return f"{len(found)} of {total} tensors differ, in {layers} layer{'' if layers == 1 else 's'}; {where}"

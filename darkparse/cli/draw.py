@@ -1,0 +1,112 @@
+"""`darkparse draw`: a network as a picture."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkparse.cli.common import CfgType, compile_cfg, network_options, stderr
+
+if TYPE_CHECKING:
+    from darkparse.views.diagram import Diagram
+
+EXIT_NO_RENDERER = 3
+
+
+class LayersType(click.ParamType):  # type: ignore[type-arg]
+    """`62-84`, or one layer."""
+
+    name = "a-b"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
+        if isinstance(value, range):
+            return value
+        match = re.fullmatch(r"L?(\d+)(?:[-–:]L?(\d+))?", str(value))
+        if not match or int(match[2] or match[1]) < int(match[1]):
+            self.fail(f"{value!r} is no range of layers; write 62-84", param, ctx)
+        return range(int(match[1]), int(match[2] or match[1]) + 1)
+
+
+@click.command(name="draw")
+@click.argument("cfgs", metavar="CFG [CFG]", nargs=-1, required=True, type=CfgType())
+@network_options
+@click.option(
+    "-o",
+    "--out",
+    "--output",
+    "output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File to write; its suffix says how: .svg, .png, .pdf, .html, .dot. Default: the network's name with .svg.",
+)
+@click.option("--format", "form", type=click.Choice(["svg", "png", "pdf", "html", "dot"]), help="Write in this format, whatever the name.")
+@click.option("--theme", type=click.Choice(["light", "dark", "print"]), default="light", show_default=True, help="Colours.")
+@click.option("--direction", type=click.Choice(["TB", "LR"]), default="TB", show_default=True, help="Scales downwards or to the right.")
+@click.option("--layers", type=LayersType(), help="Draw these layers only, as 62-84.")
+@click.option("--no-fold", is_flag=True, help="Write out every copy of a repeated block.")
+@click.option("--no-notes", is_flag=True, help="Leave out what each bottleneck saves.")
+@click.option("--dpi", type=click.FloatRange(10, 1200), default=96, show_default=True, help="Dots an inch of a PNG.")
+@click.option("--dot", "executable", metavar="PATH", help="Graphviz's dot, instead of the first renderer found (DARKPARSE_DOT).")
+def command(
+    cfgs: tuple[str, ...],
+    size: int | tuple[int, int] | None,
+    dialect: str,
+    strict: bool,
+    output: Path | None,
+    form: str | None,
+    theme: str,
+    direction: str,
+    layers: range | None,
+    no_fold: bool,
+    no_notes: bool,
+    dpi: float,
+    executable: str | None,
+) -> None:
+    """Draw a network as SVG, PNG, PDF, HTML or DOT: a card a scale, a row a layer, and what every layer reduces.
+
+    Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
+    Exit status 3 if there is no renderer for the format.
+    """
+    from darkparse.views.diagram import draw
+
+    if len(cfgs) > 2:
+        raise click.UsageError(f"one network, or two to compare, not {len(cfgs)}")
+    networks = [compile_cfg(cfg, size, dialect, strict) for cfg in cfgs]
+    options: dict[str, Any] = {
+        "fold": not no_fold,
+        "notes": not no_notes,
+        "layers": layers,
+        "direction": direction,
+        "theme": theme,
+        "dpi": dpi,
+        "executable": executable,
+    }
+    target = output or Path(f"{'-'.join(network.name for network in networks)}.{form or 'svg'}")
+    if form is None and not target.suffix:
+        raise click.UsageError(f"{target}: the ending says how to write it: .svg, .png, .pdf, .html or .dot; or choose --format")
+    diagram = draw(*networks, **options)
+    write(diagram, target, form or target.suffix.removeprefix(".").lower())
+
+
+def write(diagram: Diagram, target: Path, form: str) -> None:
+    """Write a diagram; with no renderer write its DOT, where there is no such file, and say how to go on, exit status 3."""
+    from darkparse.views.rendering import RendererError, next_step
+
+    try:
+        diagram.render(target, form)
+    except RendererError as problem:
+        if diagram.executable is not None:
+            raise
+        rest = target.with_suffix(".dot")
+        stderr().print(f"darkparse: {problem}", soft_wrap=True)
+        if rest.exists():
+            hint = f"Its DOT was not written instead: {rest} exists"
+        else:
+            diagram.render(rest, "dot")
+            hint = f"wrote {rest} instead; then: {next_step(form, rest, target)}"
+        stderr().print(hint, soft_wrap=True)
+        sys.exit(EXIT_NO_RENDERER)
+    click.echo(f"wrote {target}")

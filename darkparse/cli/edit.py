@@ -1,0 +1,64 @@
+"""`darkparse edit`: a changed cfg."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from darkparse.cli.common import SizeType, cfg_argument, compile_cfg, counted, stderr, text_output_option, write_text
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+    if value is None:
+        return None
+    try:
+        return tuple(float(part) for part in value.replace(" ", "").strip(",").split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r} is no list of numbers; write 10,14,23,27,…", ctx, param) from None
+
+
+@click.command(name="edit")
+@cfg_argument
+@text_output_option
+@click.option("--classes", type=click.IntRange(min=1), help="Number of classes; the layers before the heads follow.")
+@click.option("--size", type=SizeType(), help="Input size, height first.")
+@click.option("--upto", type=click.IntRange(min=1), metavar="N", help="Keep the first N layers, 0 to N-1.")
+@click.option("--anchors", callback=_numbers, metavar="W,H,…", help="Anchors of every head that has some.")
+@click.option(
+    "--dialect",
+    type=click.Choice(["auto", "pjreddie", "alexeyab"]),
+    default="auto",
+    show_default=True,
+    help="Which Darknet the cfg is written for; auto decides by evidence.",
+)
+@click.option("--strict", is_flag=True, help="Treat warnings as errors.")
+def command(
+    cfg: str,
+    output: Path | None,
+    classes: int | None,
+    size: int | tuple[int, int] | None,
+    upto: int | None,
+    anchors: tuple[float, ...] | None,
+    dialect: str,
+    strict: bool,
+) -> None:
+    """Change a cfg: classes, input size, anchors, or a cut after N layers.
+
+    Comments and training options stay as they are; filters= before each head is set to what the head needs.
+    """
+    from darkparse.network import edit, to_cfg
+
+    network = compile_cfg(cfg, None, dialect, strict)
+    changed = edit(network, classes=classes, size=size, upto=upto, anchors=anchors)
+    if upto is not None and classes is not None and not changed.heads and network.heads:
+        stderr().print(f"No head is left in the first {upto} layers, so --classes changed nothing.", soft_wrap=True)
+    text, before = to_cfg(changed), network.config.source.text
+    if "\r\n" in before:
+        text = text.replace("\n", "\r\n")
+    write_text("\ufeff" * before.startswith("\ufeff") + text, output)
+    if output is not None:
+        said = f"wrote {output}: {counted(len(changed.nodes), 'layer')}, input {changed.input_shape}"
+        if classes is not None and "#" in text:
+            said += "; comments are as they were, and may speak of the old classes"
+        stderr().print(said, soft_wrap=True)

@@ -1,0 +1,28 @@
+"""`darkparse emit`: a network as PyTorch source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stderr, text_output_option, write_text
+
+
+@click.command(name="emit")
+@cfg_argument
+@network_options
+@text_output_option
+@click.option("--flat", is_flag=True, help="One line a layer instead of blocks and stages.")
+def command(cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, output: Path | None, flat: bool) -> None:
+    """Write a cfg as PyTorch source: one file that imports only torch.
+
+    Its class computes what darkparse's module does, to the last bit; its state_dict has the same keys; and it reads the
+    original weights by a load_darknet_weights of its own.
+    """
+    from darkparse.export import to_source
+
+    text = to_source(compile_cfg(cfg, size, dialect, strict), flat=flat)
+    write_text(text, output)
+    if output is not None:
+        stderr().print(f"wrote {output}: {text.count(chr(10))} lines", soft_wrap=True)

@@ -1,0 +1,170 @@
+"""`darkparse evaluate`: mean average precision on annotated pictures."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkparse.cli.common import stderr, stdout
+from darkparse.cli.detect import detector_arguments, detector_options, load_detector
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from darkparse.detect.detection import Detections
+    from darkparse.detect.detector import Detector, Settings
+    from darkparse.detect.evaluation import DarknetResult
+    from darkparse.detect.truth import Annotations, Truth
+
+
+@click.command(name="evaluate")
+@detector_options
+@click.option("--images", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@click.option(
+    "--annotations",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="COCO's .json, a folder of VOC's .xml files, or a folder of Darknet's .txt labels.",
+)
+@click.option("--rule", type=click.Choice(["all", "darknet", "coco"]), default="all", show_default=True, help="Whose rules to go by.")
+@click.option("--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least overlap, by Darknet's rules.")
+@click.option("--at", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Score from which precision and recall count.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.005, show_default=True, help="Least score of what is evaluated.")
+@click.option("--nms", type=click.FloatRange(0, 1), default=0.45, show_default=True, help="Largest overlap within a class; 0 keeps all.")
+@click.option("--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU.")
+@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+def command(images: Path, annotations: Path, **given: Any) -> None:
+    """Measure mean average precision on annotated pictures.
+
+    By Darknet's rules (`detector map`): the area under the curve, 11 points and 101 points, at one overlap; and by COCO's
+    twelve numbers, for which pycocotools is needed. A picture that cannot be read is left out of the measure and
+    reported, and the exit status is then 1.
+    """
+    from darkparse.detect.detector import Settings
+    from darkparse.detect.evaluation import coco_map, darknet_map
+    from darkparse.detect.truth import read_annotations
+    from darkparse.syntax import DarkparseError
+
+    detector = load_detector(detector_arguments(given))
+    if detector.classifies:
+        raise DarkparseError(f"{detector.network.name} is a classifier: it has no boxes to evaluate")
+    truth = read_annotations(annotations, images, detector.names)
+    settings = Settings(given["threshold"], given["nms"])
+    pairs = list(_detected(detector, truth, settings, given["batch"] or detector.batch))
+    if not pairs:
+        raise DarkparseError(f"none of the {len(truth.truths)} pictures of {annotations} can be read from {images}")
+    darknet = darknet_map(pairs, len(detector.names), iou=given["iou"], at=given["at"]) if given["rule"] != "coco" else None
+    coco: dict[str, float] | None = None
+    if given["rule"] != "darknet":
+        try:
+            coco = coco_map(truth, pairs)
+        except DarkparseError as problem:
+            if given["rule"] == "coco":
+                raise
+            stderr().print(str(problem), style="dim", soft_wrap=True)
+    if given["as_json"]:
+        click.echo(json.dumps(as_dict(darknet, coco, detector.names, len(pairs)), indent=1, ensure_ascii=False))
+    else:
+        _print(darknet, coco, detector.names, len(pairs))
+    if len(pairs) < len(truth.truths):
+        stderr().print(f"{len(truth.truths) - len(pairs)} of {len(truth.truths)} pictures could not be read", style="red")
+        sys.exit(1)
+
+
+def _detected(detector: Detector, annotations: Annotations, settings: Settings, batch: int) -> Iterator[tuple[Truth, Detections]]:
+    """Each picture's truth with what is found in it, behind a progress bar."""
+    from rich.progress import track
+
+    from darkparse.detect.images import ImageError
+    from darkparse.detect.streaming import stream
+
+    console = stderr()
+    outcomes = stream(detector, (truth.image for truth in annotations.truths), settings, batch=batch)
+    total = len(annotations.truths)
+    shown = track(outcomes, "detecting", total=total, console=console, transient=True, disable=not console.is_terminal)
+    for truth, outcome in zip(annotations.truths, shown, strict=True):
+        if isinstance(outcome.result, ImageError):
+            console.print(str(outcome.result), style="red", soft_wrap=True)
+            continue
+        yield truth, outcome.result
+
+
+def as_dict(darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int) -> dict[str, Any]:
+    """All numbers as plain values, fractions of 1."""
+    numbers: dict[str, Any] = {"images": images}
+    if darknet is not None:
+        classes = [
+            {
+                "name": name,
+                "objects": one.truths,
+                "true_positives": one.found,
+                "false_positives": one.false,
+                "ap_area": round(one.area, 6),
+                "ap_11": round(one.points11, 6),
+                "ap_101": round(one.points101, 6),
+            }
+            for name, one in zip(names, darknet.classes, strict=True)
+        ]
+        numbers["darknet"] = {
+            "iou": darknet.iou,
+            "map_area": round(darknet.mean("area"), 6),
+            "map_11": round(darknet.mean("points11"), 6),
+            "map_101": round(darknet.mean("points101"), 6),
+            "at": darknet.at,
+            "precision": round(darknet.precision, 6),
+            "recall": round(darknet.recall, 6),
+            "f1": round(darknet.f1, 6),
+            "mean_iou": round(darknet.mean_iou, 6),
+            "classes": classes,
+        }
+    if coco is not None:
+        numbers["coco"] = {name: round(value, 6) for name, value in coco.items()}
+    return numbers
+
+
+def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int) -> None:
+    from darkparse.detect.evaluation import COCO_NUMBERS
+
+    console = stdout()
+    if darknet is not None:
+        console.print(_class_table(darknet, names))
+        iou = f"{darknet.iou:.2f}"
+        for rule, what in (("area", "area under the curve"), ("points11", "11 points"), ("points101", "101 points")):
+            mean, occurring = (darknet.mean(rule, occurring=only) * 100 for only in (False, True))
+            console.print(f"mAP@{iou} = {mean:6.2f} %  {what}{_over(darknet, occurring)}")
+        console.print(
+            f"at score {darknet.at:g}: precision {darknet.precision:.2f}, recall {darknet.recall:.2f}, F1 {darknet.f1:.2f}, "
+            f"mean IoU {darknet.mean_iou * 100:.2f} %",
+        )
+    if coco is not None:
+        console.print("by COCO's rules", style="bold")
+        for name, meaning in COCO_NUMBERS:
+            value = f"{coco[name] * 100:6.2f} %" if coco[name] >= 0 else "     –  "  # -1: no such object
+            console.print(f"{name:<10} {value}  {meaning}")
+    console.print(f"{images} pictures", style="dim")
+
+
+def _over(result: DarknetResult, mean: float) -> str:
+    """Darknet divides by all classes; where the pictures lack some, the mean over the others says more."""
+    some = sum(c.truths > 0 for c in result.classes)
+    return "" if some == len(result.classes) else f"; {mean:.2f} % over the {some} of {len(result.classes)} classes that occur"
+
+
+def _class_table(result: DarknetResult, names: tuple[str, ...]) -> Table:
+    """A row for each class that the pictures have or that was found; the others have nothing to say."""
+    from rich import box
+    from rich.table import Table
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for heading in ("class", "objects", "true", "false", "AP area", "AP 11", "AP 101"):
+        shown.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, one in zip(names, result.classes, strict=True):
+        if one.truths or one.found or one.false:
+            numbers = (f"{value * 100:.2f} %" for value in (one.area, one.points11, one.points101))
+            shown.add_row(name, f"{one.truths:,}", f"{one.found:,}", f"{one.false:,}", *numbers)
+    return shown

@@ -1,0 +1,62 @@
+"""`darkparse explain`: the diagram's facts in words."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
+
+from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stdout
+
+# The diagram's colours, as far as a terminal has them.
+STYLES = {
+    "heading": "bold reverse",
+    "weighted": "bold",
+    "reduced": "yellow",
+    "kept": "dim",
+    "expanded": "blue",
+    "projected": "red",
+    "saves": "green",
+    "costs": "red",
+}
+
+
+class LayerType(click.ParamType):  # type: ignore[type-arg]
+    """`6` or `L6`."""
+
+    name = "n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        match = re.fullmatch(r"[Ll]?(\d+)", str(value))
+        if not match:
+            self.fail(f"{value!r} is no layer; write 6 or L6", param, ctx)
+        return int(match[1])
+
+
+@click.command(name="explain")
+@cfg_argument
+@network_options
+@click.option("--layer", type=LayerType(), help="Tell one layer's whole story.")
+@click.option("--format", "form", type=click.Choice(["text", "md", "json"]), default="text", show_default=True, help="How to print it.")
+def command(cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, layer: int | None, form: str) -> None:
+    """Say which layers reduce what, and what each bottleneck saves over a direct convolution.
+
+    These are the facts that `darkparse draw` shows. Sizes are height × width × channels; weights are the multiplying
+    ones, without biases and batch norm; FLOPs are two for each multiply-add.
+    """
+    from rich.text import Text
+
+    from darkparse.views.explanation import explain
+
+    explanation = explain(compile_cfg(cfg, size, dialect, strict), layer)
+    console = stdout()
+    if form == "json":
+        click.echo(explanation.json())
+    elif form == "md":
+        click.echo(explanation.markdown(), nl=False)
+    elif console.is_terminal:
+        for line in explanation.lines():
+            console.print(Text.assemble(*((text, STYLES.get(meaning, "")) for text, meaning in line)), soft_wrap=True)
+    else:
+        click.echo(str(explanation))

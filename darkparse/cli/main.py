@@ -1,0 +1,110 @@
+"""The `darkparse` command."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from io import TextIOWrapper
+
+import click
+
+from darkparse.syntax.diagnostics import DarkparseError
+
+# Command, its module, and its one line of help: stated here so that `darkparse --help` need not import them all.
+COMMANDS: dict[str, tuple[str, str]] = {
+    "show": ("show", "Print a network as a table: shapes, parameters, BFLOPs, reductions."),
+    "explain": ("explain", "Say which layers reduce what, and what each bottleneck saves."),
+    "draw": ("draw", "Draw a network as SVG, PNG, PDF, HTML or DOT."),
+    "check": ("check", "Check a cfg and print everything that is odd about it."),
+    "emit": ("emit", "Write a network as PyTorch source that a person can read."),
+    "edit": ("edit", "Change a cfg: classes, input size, anchors, or a cut after N layers."),
+    "weights": ("weights", "Say what a weights file holds, and whether it fits a cfg, or why not."),
+    "convert": ("convert", "Convert weights: .weights, .safetensors, .pt, .npz, and what others save."),
+    "diff": ("diff", "Say which tensors of two weights files differ, and by how much."),
+    "detect": ("detect", "Find what is in pictures and films, as Darknet does."),
+    "evaluate": ("evaluate", "Measure mean average precision on annotated pictures."),
+    "compare": ("compare", "Find the first layer whose output differs from another's."),
+    "demo": ("demo", "Show what darkparse does, on networks that it ships with."),
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command's module when the command is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"darkparse.cli.{COMMANDS[cmd_name][0]}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            import difflib
+
+            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean {near[0]}?" if near else ""
+            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx) from None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from darkparse.cli.versions import versions
+
+        click.echo(versions())
+        ctx.exit()
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Say what is installed.")
+def darkparse() -> None:
+    """Compile original Darknet cfgs: tables, diagrams, PyTorch modules with the original weights.
+
+    CFG is a path, or the name of a network that darkparse ships: darkparse show yolov3
+    """
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line; exit status 2 with one message for bad input."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where the terminal knows no ×
+    try:
+        darkparse.main(args, prog_name="darkparse", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as problem:
+        problem.show()
+        sys.exit(problem.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("Stopped.", err=True)
+        sys.exit(130)
+    except DarkparseError as problem:
+        report_error(problem)
+        sys.exit(2)
+    except OSError as problem:
+        reason = f"{problem.filename}: {problem.strerror}" if problem.filename and problem.strerror else problem
+        click.echo(f"darkparse: error: {reason}", err=True)
+        sys.exit(2)
+    except MemoryError as problem:
+        click.echo(f"darkparse: error: {str(problem) or 'out of memory'}", err=True)
+        sys.exit(2)
+
+
+def report_error(problem: DarkparseError) -> None:
+    """Print an error: as it is where it shows its own place, else behind the program's name."""
+    from darkparse.cli.common import stderr
+
+    text = str(problem)
+    if ": error: " in text.partition("\n")[0]:
+        stderr().print(text, soft_wrap=True)
+    else:
+        stderr().print(f"darkparse: error: {text}", soft_wrap=True)

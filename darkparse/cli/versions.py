@@ -1,0 +1,21 @@
+"""What is installed, without importing it."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+from darkparse._version import __version__
+
+PARTS = ("torch", "lark", "numpy", "pyyaml", "graphviz", "graphviz-pure", "click", "rich", "pillow", "onnx", "onnxruntime", "safetensors")
+
+
+def versions() -> str:
+    """darkparse's version and that of everything that it uses, a line each."""
+    lines = [f"darkparse {__version__}", f"python {platform.python_version()} ({platform.system()} {platform.machine()})"]
+    for name in PARTS:
+        try:
+            lines.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            lines.append(f"{name} is not installed")
+    return "\n".join(lines)

@@ -1,0 +1,104 @@
+"""`darkparse weights`: what a weights file holds, and whether it fits a cfg."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+import click
+
+from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from darkparse.weights import Report, Row
+
+
+@click.command(name="weights")
+@cfg_argument
+@click.argument("weights", required=False, type=click.Path())
+@network_options
+@click.option("--upto", type=int, metavar="N", help="Only the layers before layer N: what a backbone file holds.")
+@click.option("--header-size", type=click.Choice(["16", "20"]), help="Read a header of this many bytes, whatever its version says.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it.")
+def command(
+    cfg: str,
+    weights: str | None,
+    size: int | tuple[int, int] | None,
+    dialect: str,
+    strict: bool,
+    upto: int | None,
+    header_size: str | None,
+    form: str,
+) -> None:
+    """Print where every array lies in the weights file of a cfg, and what WEIGHTS holds there.
+
+    A row an array, in file order: its layer, the line of its section in the cfg, the tensor, its shape, its floats, and
+    its offset in bytes from the start of the file; with WEIGHTS the mean and the deviation of its values. If file and
+    cfg do not fit, the likely causes are tested, and the one that fits is named.
+
+    Exit status 0 if they fit, 2 if they do not.
+    """
+    from darkparse.weights import WeightsError, inspect_weights
+
+    network = compile_cfg(cfg, size, dialect, strict, weights)
+    report = inspect_weights(network, weights, upto=upto, header_size=int(header_size) if header_size else None)
+    is_sound = report.fits and not report.findings
+    if form == "json":
+        click.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
+        sys.exit(0 if is_sound else 2)
+    if report.rows and (weights is None or report.header is not None):
+        _print_layout(report)
+    if not is_sound:
+        raise WeightsError(str(report), report)
+    stdout().print(str(report), style="green" if weights else "", soft_wrap=True)
+
+
+def _print_layout(report: Report) -> None:
+    print_table(lambda out: as_table(report, without=out), ("line", "floats", "layer"))
+    console = stdout()
+    console.print(f"dialect {report.dialect}: {report.dialect_reason}", style="dim", soft_wrap=True)
+    if report.header is not None:
+        console.print(f"header: version {report.header}", style="dim", soft_wrap=True)
+
+
+def as_table(report: Report, *, without: Collection[str] = ()) -> Table:
+    """The layout as a rich table, without some columns; a column is one cell of many lines, which rich lays out once."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    rows = report.rows
+    columns: dict[str, list[str]] = {
+        "": [f"L{row.layer}" for row in rows],
+        "layer": [row.kind for row in rows],
+        "line": [str(row.line) for row in rows],
+        "tensor": [row.tensor for row in rows],
+        "shape": ["×".join(map(str, row.shape)) for row in rows],
+        "floats": [f"{row.floats:,}" for row in rows],
+        "offset": [f"{row.offset:,}" for row in rows],
+    }
+    if report.header is not None:
+        columns["mean"] = [_number(row.mean, row) for row in rows]
+        columns["deviation"] = [_number(row.deviation, row) for row in rows]
+    columns = {name: cells for name, cells in columns.items() if name not in without}
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    for name in columns:
+        shown.add_column(name, justify="left" if name in ("layer", "tensor") else "right", no_wrap=True)
+    styles = [_style(row, has_file=report.header is not None) for row in rows]
+    cells = [Text("\n").join(Text(text, style) for text, style in zip(texts, styles, strict=True)) for texts in columns.values()]
+    shown.add_row(*cells)
+    return shown
+
+
+def _number(value: float | None, row: Row) -> str:
+    if value is not None:
+        return f"{value:.4g}"
+    return "cut" if row.held else "missing"
+
+
+def _style(row: Row, *, has_file: bool) -> str:
+    return "red" if has_file and (row.held < row.floats or row.not_finite) else ""

@@ -1,0 +1,8 @@
+"""Pictures to boxes, with Darknet's arithmetic."""
+
+from darkparse.detect.decode import Boxes, Decoder, decode
+from darkparse.detect.detection import Detection, Detections
+from darkparse.detect.detector import Detector, Settings
+from darkparse.detect.images import ImageError
+
+__all__ = ["Boxes", "Decoder", "Detection", "Detections", "Detector", "ImageError", "Settings", "decode"]

@@ -1,0 +1,142 @@
+"""Many pictures and films: read, detected, drawn and written down side by side."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from darkparse.detect.detection import Detections
+from darkparse.detect.detector import Detector, Settings
+from darkparse.detect.drawing import draw, save
+from darkparse.detect.images import ImageError
+from darkparse.detect.journal import Journal
+from darkparse.detect.results import Record, json_line
+from darkparse.detect.sources import Source, targets
+from darkparse.detect.streaming import Outcome, stream
+from darkparse.detect.video import Film, film_writer
+
+WRITERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A picture, or a frame of a film, that is done."""
+
+    source: Source
+    result: Detections | ImageError
+    frame: int | None = None
+
+    @property
+    def record(self) -> Record:
+        assert isinstance(self.result, Detections)
+        fields = self.result.to_dict() | {"image": self.source.name}
+        return fields if self.frame is None else {"image": fields.pop("image"), "frame": self.frame} | fields
+
+
+def process(
+    detector: Detector,
+    sources: list[Source],
+    settings: Settings,
+    *,
+    batch: int,
+    workers: int | None = None,
+    journal: Journal | None = None,
+    pictures: bool = True,
+) -> Iterator[Finished]:
+    """Detect in pictures and films; with a journal also draw and write down.
+
+    Yields each picture when it is finished: when its drawing is in place and its line is in the journal. Pictures that
+    the journal has already are left out; what cannot be read comes with its error, and the rest goes on.
+    """
+    places = targets(sources, journal.folder) if journal and pictures else {}
+    done = journal.done if journal else set()
+    left = (source for source in sources if source.name not in done)
+    for is_film, group in groupby(left, key=lambda source: source.is_film):
+        if is_film:
+            for source in group:
+                yield from _film(detector, source, settings, batch, journal, places.get(source.path))
+            continue
+        yield from _pictures(detector, group, settings, batch, workers, journal, places)
+
+
+def _pictures(
+    detector: Detector,
+    sources: Iterator[Source],
+    settings: Settings,
+    batch: int,
+    workers: int | None,
+    journal: Journal | None,
+    places: dict[Path, Path],
+) -> Iterator[Finished]:
+    by_path: dict[Path, Source] = {}
+
+    def paths() -> Iterator[Path]:
+        for source in sources:
+            by_path[source.path] = source
+            yield source.path
+
+    outcomes = stream(detector, paths(), settings, batch=batch, workers=workers, keep_pixels=bool(places))
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="darkparse-write") as pool:
+        writing: deque[tuple[Finished, Future[None]]] = deque()
+        for outcome in outcomes:
+            finished = Finished(by_path.pop(outcome.source), outcome.result)
+            target = None if isinstance(outcome.result, ImageError) else places.get(outcome.source)
+            writing.append((finished, pool.submit(_write, outcome, target)))
+            if len(writing) > batch + WRITERS:
+                yield _noted(*writing.popleft(), journal)
+        while writing:
+            yield _noted(*writing.popleft(), journal)
+
+
+def _write(outcome: Outcome, target: Path | None) -> None:
+    if target is not None and isinstance(outcome.result, Detections):
+        save(draw(outcome.pixels, outcome.result), target)
+
+
+def _noted(finished: Finished, written: Future[None], journal: Journal | None) -> Finished:
+    try:
+        written.result()
+    except OSError as problem:
+        reason = problem.strerror or problem
+        return replace(finished, result=ImageError(f"{finished.source.name}: its drawing cannot be written: {reason}"))
+    if journal is not None and isinstance(finished.result, Detections):
+        journal.add(finished.record)
+    return finished
+
+
+def _film(
+    detector: Detector, source: Source, settings: Settings, batch: int, journal: Journal | None, target: Path | None
+) -> Iterator[Finished]:
+    """The frames of a film; its lines come into the journal together, when its drawing is in place."""
+    try:
+        film = Film(source.path)
+    except ImageError as problem:
+        yield Finished(source, problem)
+        return
+    # A long film has many lines: they wait in a file, not in memory.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as lines:
+        try:
+            with closing(film), film_writer(target, film.rate) if target else nullcontext() as add_frame:
+                detector.reset_state()
+                outcomes = stream(detector, film, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True)
+                for number, outcome in enumerate(outcomes):
+                    finished = Finished(source, outcome.result, number)
+                    if add_frame is not None and isinstance(outcome.result, Detections):
+                        add_frame(np.asarray(draw(outcome.pixels, outcome.result)))
+                    if journal is not None:
+                        lines.write(json_line(finished.record))
+                    yield finished
+        except ImageError as problem:
+            yield Finished(source, problem)
+            return
+        if journal is not None:
+            lines.seek(0)
+            journal.add_film(source.name, lines)

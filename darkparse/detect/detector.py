@@ -1,0 +1,375 @@
+"""Pictures in, detections out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterable, Sequence
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from darkparse.detect.decode import Decoder, GridDecoder
+from darkparse.detect.detection import WHOLE, Detection, Detections
+from darkparse.detect.fitting import RESIZES, Floats, Placement, Resize, Size, fit
+from darkparse.detect.hierarchy import Hierarchy
+from darkparse.detect.images import ImageError, Pixels, as_pixels
+from darkparse.detect.names import Names, find_names
+from darkparse.detect.nms import suppress, suppression_of
+from darkparse.layers.tree import read_map, read_tree
+from darkparse.model import Darknet, fuse, load
+from darkparse.model.packing import can_pack, pack
+from darkparse.network import Network
+from darkparse.syntax import Config, DarkparseError
+
+_REMEMBERING = Lock()
+"""Held while a recurrent network runs: its memory is one thread's at a time."""
+
+Picture = Any
+"""A path, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor (C, H, W)."""
+
+GPU_BATCH = 16
+"""Pictures that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What counts as a detection, with Darknet's defaults."""
+
+    threshold: float = 0.25
+    """Least score, and least objectness; `-thresh` (examples/detector.c, .5 in pjreddie's, .25 in AlexeyAB's)."""
+    nms: float = 0.45
+    """Boxes of one class that overlap a better one by more than this go; 0 keeps all."""
+    hierarchy: float = 0.5
+    """Least probability of a class of a word tree; `-hier`."""
+    top: int = 5
+    """How many classes a classifier names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A picture on its way into the network."""
+
+    values: Floats
+    """(C, H, W), the network's input."""
+    placement: Placement
+    size: Size
+    """Height and width of the picture in pixels."""
+    path: str | None = None
+    pixels: Pixels | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """Boxes over the threshold, K of them, before suppression."""
+
+    image: NDArray[np.int64]
+    """(K,): position in the batch."""
+    boxes: Floats
+    """(K, 4): centre x, y, width, height as fractions of the network's input."""
+    scores: Floats
+    classes: NDArray[np.int64]
+    objectness: Floats
+
+
+class Detector:
+    """A network with what it needs around it: from a picture to what is in it, with Darknet's arithmetic.
+
+    A network without a detection head, such as darknet19, is a classifier: it names the best classes of a whole picture.
+
+    Attributes:
+        model: the module; detection runs on its device and in its dtype, on the CPU a copy of it that is laid out for
+            that (see `darkparse.model.packing`).
+        names: the name of each class.
+        resize: how a picture is fitted to the network's input: "letterbox", "stretch" or "crop".
+
+    Args:
+        model: a network with its weights.
+        names: the classes' names, a `.names` or `.data` file; see `find_names` for what is taken without.
+        resize: by default what Darknet's `detector test` does in the network's dialect (pjreddie letterboxes, AlexeyAB
+            stretches unless `[net] letter_box=1`), or for a classifier `classifier predict` (AlexeyAB crops the middle).
+        mapped: of a word tree score the classes that the head's `map=` lists, as Darknet does when it validates.
+        fold: run a copy of the model in which batch norm is part of the weights, which is faster; by default in AlexeyAB's
+            dialect, whose Darknet does it too. pjreddie's does not, and its small ε makes the folded numbers less exact.
+
+    Raises:
+        DarkparseError: the network takes no picture, or neither detects nor classifies; the names do not fit.
+    """
+
+    def __init__(
+        self,
+        model: Darknet,
+        *,
+        names: Names | None = None,
+        resize: str | None = None,
+        mapped: bool = False,
+        fold: bool | None = None,
+    ) -> None:
+        network = model.network
+        fold = network.dialect.name == "alexeyab" if fold is None else fold
+        self.model = fuse(model) if fold else model.eval()
+        self._packed = pack(self.model) if can_pack(self.model) else None
+        if self._packed is None:
+            # Convolutions run faster over maps whose channels lie side by side.
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network
+        self.mapped = mapped
+        self.classifies = _check(network)
+        self.names = find_names(network, _classes(network, mapped), names)
+        if resize is not None and resize not in RESIZES:
+            raise DarkparseError(f"there is no resize {resize!r}; choose one of {', '.join(RESIZES)}")
+        if resize == "crop" and not self.classifies:
+            raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
+        self.resize: Resize = resize or _default_resize(network, self.classifies)
+        self._suppression = None if self.classifies else suppression_of(network)
+        self._decoders: dict[float, Decoder] = {}
+        self.remembers = any(node.layer.has_state for node in network.nodes)
+
+    @classmethod
+    def load(
+        cls,
+        cfg: str | os.PathLike[str] | Config,
+        weights: str | os.PathLike[str],
+        *,
+        names: Names | None = None,
+        dialect: str | None = None,
+        resize: str | None = None,
+        size: int | Size | None = None,
+        device: str | torch.device | int | None = None,
+        dtype: torch.dtype | None = None,
+        mapped: bool = False,
+        fold: bool | None = None,
+    ) -> Detector:
+        """Compile a cfg, load its weights and find its names.
+
+        Args:
+            cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config.
+            weights: the `.weights` file.
+            names: see `Detector`.
+            dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
+            resize: see `Detector`.
+            size: input size instead of the cfg's, n or (height, width).
+            device: where to run, the CPU by default.
+            dtype: of the parameters, float32 by default.
+            mapped: see `Detector`.
+            fold: see `Detector`.
+
+        Raises:
+            CfgError: the cfg is wrong.
+            WeightsError: the weights do not fit.
+            DarkparseError: the network is no detector, or the names do not fit.
+        """
+        model = load(cfg, weights, dialect=dialect, size=size, device=device, dtype=dtype)
+        return cls(model, names=names, resize=resize, mapped=mapped, fold=fold)
+
+    @property
+    def input_size(self) -> Size:
+        """Height and width of the network's input."""
+        return self.network.net.height, self.network.net.width
+
+    @property
+    def batch(self) -> int:
+        """How many pictures should run at once where the model is."""
+        return 1 if next(self.model.parameters()).device.type == "cpu" else GPU_BATCH
+
+    @overload
+    def detect(
+        self, image: list[Any] | tuple[Any, ...], *, threshold: float = ..., nms: float = ..., hierarchy: float = ..., top: int = ...
+    ) -> list[Detections]: ...
+
+    @overload
+    def detect(self, image: Picture, *, threshold: float = ..., nms: float = ..., hierarchy: float = ..., top: int = ...) -> Detections: ...
+
+    def detect(
+        self, image: Picture, *, threshold: float = 0.25, nms: float = 0.45, hierarchy: float = 0.5, top: int = 5
+    ) -> Detections | list[Detections]:
+        """Find what is in a picture, or in each of a list of pictures.
+
+        Args:
+            image: a path, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 (RGB), a tensor (C, H, W), or a
+                list or tuple of them, which run in batches.
+            threshold: least score.
+            nms: boxes of one class that overlap a better one by more than this go; 0 keeps all.
+            hierarchy: least probability of a class of a word tree.
+            top: how many classes a classifier names, whatever their score.
+
+        Returns:
+            The detections, the best first: a list of `Detection`; a list of such lists for several pictures.
+
+        Raises:
+            ImageError: a picture cannot be read.
+        """
+        settings = Settings(threshold, nms, hierarchy, top)
+        if not isinstance(image, list | tuple):
+            return self.run([self.prepare(image)], settings)[0]
+        return list(self.stream(image, settings=settings))
+
+    def stream(
+        self,
+        images: Iterable[Picture],
+        *,
+        settings: Settings | None = None,
+        batch: int | None = None,
+        workers: int | None = None,
+        on_error: Callable[[Picture, ImageError], None] | None = None,
+    ) -> Generator[Detections, None, None]:
+        """Detect in any number of pictures in constant memory, in their order, with several threads.
+
+        Args:
+            images: what `detect` takes; paths are read a few batches ahead.
+            settings: thresholds.
+            batch: how many pictures run at once; by default one on the CPU, 16 on a GPU.
+            workers: threads that read and run them, by default one for each core, at most 8.
+            on_error: called for a picture that cannot be read, which is then left out; without it the error is raised.
+        """
+        from darkparse.detect.streaming import stream
+
+        for outcome in stream(self, images, settings or Settings(), batch=batch or self.batch, workers=workers):
+            if not isinstance(outcome.result, ImageError):
+                yield outcome.result
+            elif on_error is None:
+                raise outcome.result
+            else:
+                on_error(outcome.source, outcome.result)
+
+    def prepare(self, image: Picture, *, keep_pixels: bool = False) -> Prepared:
+        """Read a picture and fit it to the network's input. Raises ImageError if it cannot be read."""
+        pixels = as_pixels(image, self.network.net.channels)
+        crop_first = self.network.dialect.resize == "letterbox"
+        values, placement = fit(pixels, self.input_size, self.resize, crop_first=crop_first)
+        path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
+        return Prepared(values, placement, pixels.shape[:2], path, pixels if keep_pixels else None)
+
+    def run(self, prepared: Sequence[Prepared], settings: Settings, *, goes_on: bool = False) -> list[Detections]:
+        """Detect in pictures that are ready, as one batch.
+
+        Args:
+            prepared: what `prepare` made.
+            settings: thresholds.
+            goes_on: the pictures follow those of the call before; a recurrent network then remembers them.
+        """
+        if not prepared:
+            return []
+        outputs = self.forward(torch.from_numpy(np.stack([p.values for p in prepared])), goes_on=goes_on)
+        if self.classifies:
+            return [self._ranked(scores, p, settings.top) for scores, p in zip(self._class_scores(outputs[0]), prepared, strict=True)]
+        candidates = self._candidates(outputs, settings)
+        return [self._suppressed(candidates, i, p, settings) for i, p in enumerate(prepared)]
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor, *, goes_on: bool = False) -> tuple[Tensor, ...]:
+        """What the network gives for a batch (N, C, H, W) of inputs in 0…1: the output of each head."""
+        if not self.remembers:
+            return self._outputs(images)
+        each = []
+        with _REMEMBERING:
+            for image in images.split(1):
+                if not goes_on:
+                    self.reset_state()
+                each.append(self._outputs(image))
+        return tuple(torch.cat(same) for same in zip(*each, strict=True))
+
+    def _outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        like = next(self.model.parameters())
+        running = self._packed if self._packed is not None and can_pack(self.model) else self.model
+        outputs = running(images.to(like.device, like.dtype, memory_format=torch.channels_last))
+        return outputs if isinstance(outputs, tuple) else (outputs,)
+
+    def reset_state(self) -> None:
+        """Make recurrent layers forget the pictures before."""
+        for model in filter(None, (self.model, self._packed)):
+            model.reset_state()
+
+    @torch.inference_mode()
+    def _candidates(self, outputs: tuple[Tensor, ...], settings: Settings) -> Candidates:
+        decoder = self.decoder(settings.hierarchy).to(outputs[0].device)
+        parts = []
+        for head, output in zip(decoder.heads, outputs, strict=True):
+            boxes, scores, objectness = head(output, self.input_size)
+            kept = objectness > settings.threshold if head.needs_objectness else objectness != 0
+            image, box = kept.nonzero(as_tuple=True)
+            chosen = scores[image, box]
+            row, classes = (chosen > settings.threshold).nonzero(as_tuple=True)
+            image, box = image[row], box[row]
+            parts.append((image, boxes[image, box], chosen[row, classes], classes, objectness[image, box]))
+        return Candidates(*(torch.cat(same).cpu().numpy() for same in zip(*parts, strict=True)))
+
+    def decoder(self, hierarchy: float = 0.5) -> Decoder:
+        """The module that turns the heads' outputs into boxes; see `darkparse.detect.decode`."""
+        if hierarchy not in self._decoders:
+            self._decoders[hierarchy] = Decoder(self.network, hierarchy=hierarchy, mapped=self.mapped)
+        return self._decoders[hierarchy]
+
+    def _suppressed(self, candidates: Candidates, index: int, prepared: Prepared, settings: Settings) -> Detections:
+        mine = np.flatnonzero(candidates.image == index)
+        boxes, scores, classes = candidates.boxes[mine], candidates.scores[mine], candidates.classes[mine]
+        if not isinstance(self.decoder(settings.hierarchy).heads[0], GridDecoder):
+            # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
+            boxes = prepared.placement.undo(boxes)
+        assert self._suppression is not None
+        kept = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression)
+        found = (
+            Detection(
+                class_id=int(classes[i]),
+                name=self.names[classes[i]],
+                score=float(scores[i]),
+                objectness=float(candidates.objectness[mine[i]]),
+                box=tuple(boxes[i].tolist()),
+                image_size=prepared.size,
+            )
+            for i in kept
+        )
+        return Detections(found, width=prepared.size[1], height=prepared.size[0], path=prepared.path)
+
+    @torch.inference_mode()
+    def _class_scores(self, output: Tensor) -> Floats:
+        """(N, classes)."""
+        scores = output.flatten(1).float()
+        tree = getattr(self.network.nodes[self.network.outputs[0]].layer, "tree", None)
+        if tree is not None:
+            hierarchy = Hierarchy(read_tree(tree)).to(scores.device)
+            scores = hierarchy.absolute(scores)
+            if self.network.dialect.name == "pjreddie":  # classifier.c predict_classifier: only_leaves
+                scores = hierarchy.leaves(scores)
+        return scores.cpu().numpy()
+
+    def _ranked(self, scores: Floats, prepared: Prepared, top: int) -> Detections:
+        best = np.argsort(-scores, kind="stable")[:top]
+        found = (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best)
+        return Detections(found, width=prepared.size[1], height=prepared.size[0], path=prepared.path)
+
+
+def _check(network: Network) -> bool:
+    """Whether a network is a classifier. Raises DarkparseError if it takes no picture, or gives neither boxes nor classes."""
+    if not network.net.has_image:
+        raise DarkparseError(f"{network.name} takes a vector, not a picture")
+    last = network.nodes[network.outputs[-1]]
+    if last.kind == "iseg":
+        raise DarkparseError(f"{network.name} ends in [iseg]: it segments, and has no boxes to decode")
+    if network.heads:
+        if len({network.nodes[i].layer.classes for i in network.heads}) > 1:  # type: ignore[attr-defined]
+            raise DarkparseError(f"{network.name}: the heads have different numbers of classes")
+        return False
+    if last.out_shape.area != 1:
+        raise DarkparseError(f"{network.name} neither detects nor classifies: it ends in [{last.kind}], a map of {last.out_shape}")
+    return True
+
+
+def _classes(network: Network, mapped: bool) -> int:
+    last = network.nodes[network.outputs[-1]]
+    if not network.heads:
+        return last.out_shape.size
+    path = getattr(last.layer, "map", None)
+    if mapped and path is None:
+        raise DarkparseError(f"{network.name}: its head has no map=")
+    return len(read_map(path)) if mapped and path is not None else last.layer.classes  # type: ignore[attr-defined]
+
+
+def _default_resize(network: Network, classifies: bool) -> Resize:
+    if classifies:
+        return "letterbox" if network.dialect.resize == "letterbox" else "crop"
+    return "letterbox" if network.net.letter_box else network.dialect.resize

@@ -1,0 +1,117 @@
+"""Boxes and labels on a picture."""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from darkparse.detect.detection import WHOLE, Detection, Detections
+from darkparse.detect.images import as_pixels, pillow
+from darkparse.files import unfinished
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as PillowImage
+    from PIL.ImageFont import FreeTypeFont, ImageFont
+
+Colour = tuple[int, int, int]
+
+
+def draw(image: Any, found: Detections) -> PillowImage:
+    """A copy of a picture, RGB, with the boxes and `name 93%` on it; the best are drawn last, on top.
+
+    Args:
+        image: a path, a Pillow image, an array or a tensor, as `detect` takes it.
+        found: what is in it.
+    """
+    pil = pillow()
+    from PIL import ImageDraw
+
+    pixels = as_pixels(image)
+    if pixels.dtype.kind == "f":
+        pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
+    picture: PillowImage = pil.fromarray(pixels)
+    canvas = ImageDraw.Draw(picture)
+    short = min(picture.size)
+    width, font = max(round(short * 0.005), 2), _font(max(round(short * 0.03), 11))
+    if found and found[0].box == WHOLE:
+        _list(canvas, found, font)
+        return picture
+    for one in reversed(found):
+        left, top, right, bottom = one.xyxy
+        canvas.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour(one.class_id), width=width)
+    taken: list[tuple[float, float, float, float]] = []
+    for one in found:
+        taken.append(_label(canvas, one, font, picture.size, taken))
+    return picture
+
+
+def _label(canvas: Any, one: Detection, font: Any, size: tuple[int, int], taken: list[Any]) -> tuple[float, float, float, float]:
+    """Write a detection's label on its box's upper edge, or below it where a better one's label stands."""
+    text = f"{one.name} {one.score * 100:.0f}%"
+    left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+    width, height = right - left + 6, bottom - top + 6
+    x = min(max(one.xyxy[0], 0), max(size[0] - width, 0))
+    y = one.xyxy[1] - height if one.xyxy[1] >= height else one.xyxy[1]
+    while any(x < r and x + width > a and y < b and y + height > t for (a, t, r, b) in taken) and y + 2 * height <= size[1]:
+        y += height
+    place = (x, y, x + width, y + height)
+    canvas.rectangle(place, fill=colour(one.class_id))
+    canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=ink(colour(one.class_id)))
+    return place
+
+
+def _list(canvas: Any, found: Detections, font: Any) -> None:
+    """A classifier's answers, one below the other."""
+    y = 4.0
+    for one in found:
+        text = f"{one.score * 100:5.2f}% {one.name}"
+        left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
+        canvas.rectangle((4, y, 10 + right - left, y + bottom - top + 6), fill=(0, 0, 0))
+        canvas.text((7 - left, y + 3 - top), text, font=font, fill=(255, 255, 255))
+        y += bottom - top + 6
+
+
+@lru_cache(maxsize=4096)
+def colour(class_id: int) -> Colour:
+    """A colour for each class: hues a golden angle apart, so that neighbours differ."""
+    hue = (0.58 + class_id * 0.6180339887) % 1.0
+    value = 0.95 - 0.25 * (class_id % 2)
+
+    def channel(shift: float) -> int:
+        return round(255 * (value - value * 0.85 * max(0.0, min(1.0, 2 - abs((hue * 6 + shift) % 6 - 3)))))
+
+    return channel(0), channel(2), channel(4)
+
+
+def ink(background: Colour) -> Colour:
+    """Black or white, whichever stands out on a colour (WCAG's relative luminance)."""
+    linear = [c / 255 / 12.92 if c <= 10 else math.pow((c / 255 + 0.055) / 1.055, 2.4) for c in background]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
+
+
+@lru_cache(maxsize=16)
+def _font(size: int) -> FreeTypeFont | ImageFont:
+    from PIL import ImageFont
+
+    return ImageFont.load_default(size)
+
+
+def save(picture: PillowImage, path: str | os.PathLike[str]) -> None:
+    """Write a picture, whole or not at all."""
+    from pathlib import Path
+
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished(target) as part:
+        picture.save(part, format=pillow().registered_extensions()[target.suffix.lower()], **_QUALITY.get(target.suffix.lower(), {}))
+
+
+_QUALITY: dict[str, dict[str, Any]] = {
+    ".jpg": {"quality": 92},
+    ".jpeg": {"quality": 92},
+    ".webp": {"quality": 92},
+    ".png": {"compress_level": 3},
+}

@@ -1,0 +1,95 @@
+"""Word trees (tree.c) as tensor operations over all boxes at once."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.layers.tree import Tree
+
+
+class Hierarchy(nn.Module):
+    """A word tree: conditional probabilities (…, nodes) to absolute ones, and to the class that a box has.
+
+    Args:
+        tree: the tree.
+        threshold: how probable a class must be to be taken instead of its parent.
+    """
+
+    group: Tensor
+    """(nodes,): the group of siblings that each node is in."""
+    child: Tensor
+    """(nodes,): the group of its children, -1 for a leaf."""
+    group_parent: Tensor
+    """(groups,): the node that each group hangs on, -1 at the root."""
+
+    def __init__(self, tree: Tree, threshold: float = 0.5) -> None:
+        super().__init__()
+        self.threshold = threshold
+        groups = [group for group, size in enumerate(tree.group_sizes) for _ in range(size)]
+        children = [-1] * len(tree.names)
+        for node, parent in enumerate(tree.parents):
+            if parent >= 0:
+                children[parent] = groups[node]
+        first = [groups.index(group) for group in range(len(tree.group_sizes))]
+        depths: list[int] = []
+        for parent in tree.parents:
+            depths.append(depths[parent] + 1 if parent >= 0 else 0)
+        self.levels = [[i for i, d in enumerate(depths) if d == depth] for depth in range(1, max(depths) + 1)]
+        self.parents = tree.parents
+        self.register_buffer("group", torch.tensor(groups), persistent=False)
+        self.register_buffer("child", torch.tensor(children), persistent=False)
+        self.register_buffer("group_parent", torch.tensor([tree.parents[i] for i in first]), persistent=False)
+
+    def absolute(self, classes: Tensor) -> Tensor:
+        """Each node's probability times that of its parents (tree.c hierarchy_predictions)."""
+        for level in self.levels:
+            nodes = torch.tensor(level, device=classes.device)
+            parents = torch.tensor([self.parents[i] for i in level], device=classes.device)
+            product = classes.index_select(-1, nodes) * classes.index_select(-1, parents)
+            classes = classes.index_copy(-1, nodes, product)
+        return classes
+
+    def leaves(self, classes: Tensor) -> Tensor:
+        """The probabilities of nodes without children; 0 for the others."""
+        return torch.where(self.child < 0, classes, 0)
+
+    def deepest(self, classes: Tensor) -> Tensor:
+        """1 at the last node of the file that is probable enough, 0 elsewhere (AlexeyAB region_layer.c get_region_boxes)."""
+        index = torch.arange(1, classes.shape[-1] + 1, device=classes.device)
+        last = torch.where(classes > self.threshold, index, 0)
+        return ((last == last.amax(-1, keepdim=True)) & (last > 0)).to(classes.dtype)
+
+    def top(self, classes: Tensor) -> Tensor:
+        """1 at the node where the way down from the root ends, 0 elsewhere (tree.c hierarchy_top_prediction).
+
+        From each group of siblings the best goes on while the product stays above the threshold. As in Darknet, the
+        product is of absolute probabilities, so that the way ends earlier than their meaning would have it.
+        """
+        group, child, group_parent = self.group, self.child, self.group_parent
+        highest, best = self._best(classes, group, len(group_parent))
+        here = torch.zeros(classes.shape[:-1], dtype=torch.long, device=classes.device)
+        product = torch.ones_like(highest[..., 0])
+        chosen = torch.full_like(here, -1)
+        for _ in range(len(self.levels) + 1):
+            candidate = best.gather(-1, here.unsqueeze(-1)).squeeze(-1)
+            grown = product * highest.gather(-1, here.unsqueeze(-1)).squeeze(-1)
+            goes_on = grown > self.threshold
+            below = child[candidate]
+            end = torch.where(goes_on | (here == 0), candidate, group_parent[here])
+            done = ~goes_on | (below < 0)
+            chosen = torch.where((chosen < 0) & done, end, chosen)
+            product = torch.where(goes_on, grown, product)
+            here = torch.where(goes_on & (below >= 0), below, here)
+        index = torch.arange(classes.shape[-1], device=classes.device)
+        return (index == chosen.unsqueeze(-1)).to(classes.dtype)
+
+    def _best(self, classes: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+        """The highest probability in each group and the first node that has it."""
+        where = group.expand_as(classes)
+        shape = (*classes.shape[:-1], groups)
+        highest = torch.zeros(shape, dtype=classes.dtype, device=classes.device).scatter_reduce(-1, where, classes, "amax")
+        index = torch.arange(classes.shape[-1], device=classes.device).expand_as(classes)
+        index = torch.where(classes == highest.gather(-1, where), index, classes.shape[-1] - 1)
+        start = torch.full(shape, classes.shape[-1] - 1, dtype=torch.long, device=classes.device)
+        return highest, start.scatter_reduce(-1, where, index, "amin")

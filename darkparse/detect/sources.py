@@ -1,0 +1,111 @@
+"""What the command line names, as pictures and films."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from darkparse.detect.images import SUFFIXES, find_images
+from darkparse.detect.video import FILMS
+from darkparse.syntax import DarkparseError
+
+LISTS = frozenset((".txt", ".list"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture or a film, and the folder that it was named under."""
+
+    path: Path
+    root: Path
+
+    @property
+    def is_film(self) -> bool:
+        return self.path.suffix.lower() in FILMS
+
+    @property
+    def name(self) -> str:
+        return str(self.path)
+
+
+def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[Source]:
+    """The pictures and films that are meant by files, folders, patterns and lists, each once, in the order given.
+
+    Args:
+        inputs: a picture, a film, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, or a
+            `.txt` file with a path a line, as Darknet takes them.
+        without: a folder to leave out: the one that results go to.
+
+    Raises:
+        DarkparseError: something does not exist, or nothing is found.
+    """
+    found: dict[str, Source] = {}
+    skipped = None if without is None else without.resolve()
+    for text in inputs:
+        for source in _expand(text):
+            if skipped is None or skipped not in source.path.resolve().parents:
+                found.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - a link is a picture of its own
+    if not found:
+        raise DarkparseError(f"no pictures in {', '.join(inputs)}")
+    return list(found.values())
+
+
+def _expand(text: str) -> list[Source]:
+    path = Path(text)
+    if path.is_dir():
+        films = sorted(p for p in path.rglob("*") if p.suffix.lower() in FILMS and p.is_file())
+        return [Source(p, path) for p in (*find_images(path), *films)]
+    if path.is_file() and path.suffix.lower() in LISTS:
+        return [Source(p, p.parent) for p in _listed(path)]
+    if path.exists():
+        return [Source(path, path.parent)]
+    if glob.has_magic(text):
+        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns too
+        files = [match for match in matches if match.is_file()]
+        if files:
+            return [Source(match, Path(os.path.commonpath([f.parent for f in files]) or ".")) for match in files]
+        raise DarkparseError(f"{text}: no file matches")
+    raise DarkparseError(f"{text}: no such file, folder or pattern")
+
+
+def _listed(path: Path) -> list[Path]:
+    from darkparse.detect.names import read_text
+
+    lines = [line.strip() for line in read_text(path).splitlines()]
+    return [_beside(Path(line), path) for line in lines if line]
+
+
+def _beside(entry: Path, listing: Path) -> Path:
+    """A listed path: as it stands, or from the list's folder."""
+    return entry if entry.exists() or entry.is_absolute() else listing.parent / entry if (listing.parent / entry).exists() else entry
+
+
+def targets(sources: Iterable[Source], folder: Path) -> dict[Path, Path]:
+    """Where each drawing goes: its path under the folder that it was named under, in the results' folder.
+
+    The ending stays where pictures can be written so, else `.png` is added; two that would meet get the folder's name.
+
+    Raises:
+        DarkparseError: a drawing would take the place of its picture.
+    """
+    chosen: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for source in sources:
+        inside = source.path.relative_to(source.root) if source.path.is_relative_to(source.root) else Path(source.path.name)
+        target = folder / (inside if _can_be_written(source) else inside.with_name(inside.name + ".png"))
+        number = 2
+        while target in taken:
+            target = target.with_name(f"{inside.stem} ({number}){target.suffix}")
+            number += 1
+        if target.resolve() == source.path.resolve():
+            raise DarkparseError(f"{source.path}: the drawing would overwrite it; choose another --out")
+        taken.add(target)
+        chosen[source.path] = target
+    return chosen
+
+
+def _can_be_written(source: Source) -> bool:
+    return source.is_film or source.path.suffix.lower() in SUFFIXES - {".gif"}

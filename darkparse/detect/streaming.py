@@ -1,0 +1,96 @@
+"""Any number of pictures in constant memory: several threads read and run them, and they come out in their order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from darkparse.detect.detection import Detections
+from darkparse.detect.images import ImageError, Pixels
+
+if TYPE_CHECKING:
+    from darkparse.detect.detector import Detector, Prepared, Settings
+
+MOST_WORKERS = 8
+"""More would each need memory for a network's maps; they take more threads each instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A picture and what came of it."""
+
+    source: Any
+    """What was given: a path, an array, …"""
+    result: Detections | ImageError
+    pixels: Pixels | None = None
+    """(H, W, C), if they were to be kept."""
+
+
+def stream(
+    detector: Detector,
+    images: Iterable[Any],
+    settings: Settings,
+    *,
+    batch: int,
+    workers: int | None = None,
+    keep_pixels: bool = False,
+    goes_on: bool = False,
+) -> Iterator[Outcome]:
+    """Detect in pictures, in their order; a picture that cannot be read yields its error.
+
+    A worker reads a batch, fits it to the network's input, runs it and decodes it. The cores are shared out among the
+    workers, which is faster than all of them on one batch after the other: no core waits for another. One batch more than
+    there are workers is in memory at any time.
+
+    Args:
+        detector: what runs.
+        images: what `Detector.detect` takes; taken as they are needed.
+        settings: thresholds.
+        batch: how many pictures run at once.
+        workers: threads, by default one for each core, at most 8. A recurrent network has one.
+        keep_pixels: give the pictures' pixels back, for drawing.
+        goes_on: the pictures are the frames of a film.
+    """
+    source = iter(images)
+    workers = 1 if detector.remembers else workers or min(os.cpu_count() or 1, MOST_WORKERS)
+
+    def work(taken: list[Any]) -> list[Outcome]:
+        return _run(detector, taken, settings, keep_pixels=keep_pixels, goes_on=goes_on)
+
+    batches = iter(lambda: list(islice(source, batch)), [])
+    first = list(islice(batches, workers + 1))
+    threads = torch.get_num_threads()
+    each = max(1, threads // min(workers, max(1, len(first))))
+    pool = ThreadPoolExecutor(workers, "darkparse-detect", initializer=torch.set_num_threads, initargs=(each,))
+    try:
+        waiting: deque[Future[list[Outcome]]] = deque(pool.submit(work, taken) for taken in first)
+        while waiting:
+            outcomes = waiting.popleft().result()
+            waiting.extend(pool.submit(work, taken) for taken in islice(batches, 1))
+            yield from outcomes
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+        torch.set_num_threads(threads)  # for threads to come: the last number set is what a new one starts with
+
+
+def _run(detector: Detector, images: list[Any], settings: Settings, *, keep_pixels: bool, goes_on: bool) -> list[Outcome]:
+    prepared = [_prepared(detector, image, keep_pixels) for image in images]
+    found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, goes_on=goes_on))
+    return [
+        Outcome(image, p) if isinstance(p, ImageError) else Outcome(image, next(found), p.pixels)
+        for image, p in zip(images, prepared, strict=True)
+    ]
+
+
+def _prepared(detector: Detector, image: Any, keep_pixels: bool) -> Prepared | ImageError:
+    try:
+        return detector.prepare(image, keep_pixels=keep_pixels)
+    except ImageError as problem:
+        return problem

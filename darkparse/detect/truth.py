@@ -1,0 +1,201 @@
+"""Annotated pictures: COCO's JSON, Pascal VOC's XML, Darknet's own labels."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkparse.detect.fitting import Floats, Size
+from darkparse.detect.images import find_images, pillow
+from darkparse.detect.names import read_text
+from darkparse.syntax import DarkparseError
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is in a picture by those who annotated it; K objects."""
+
+    image: Path
+    image_id: int
+    size: Size
+    """Height and width in pixels."""
+    boxes: Floats
+    """(K, 4): centre x, y, width, height as fractions of the picture."""
+    classes: NDArray[np.int64]
+    """(K,): the network's class of each object."""
+    ignored: NDArray[np.bool_]
+    """(K,): objects that need not be found: `difficult` in VOC, crowds in COCO."""
+
+    @property
+    def bboxes(self) -> Floats:
+        """(K, 4): left, top, width, height in pixels."""
+        scale = np.array([self.size[1], self.size[0]] * 2, np.float32)
+        pixels = self.boxes * scale
+        return np.concatenate((pixels[:, :2] - pixels[:, 2:] / 2, pixels[:, 2:]), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """Annotated pictures, and where they come from."""
+
+    truths: tuple[Truth, ...]
+    categories: tuple[int, ...]
+    """The category of each of the network's classes, in the numbering of the annotations."""
+    coco: Path | None = None
+    """The file, if it is COCO's."""
+
+
+def read_annotations(path: Path, images: Path, names: Sequence[str]) -> Annotations:
+    """Read annotations; which kind they are is told by the files.
+
+    Args:
+        path: a COCO `.json` file, a folder of VOC `.xml` files, or a folder of Darknet's `.txt` labels.
+        images: the folder of the pictures.
+        names: the network's classes.
+
+    Raises:
+        DarkparseError: a file is missing or broken, or the classes do not fit.
+    """
+    if not images.is_dir():
+        raise DarkparseError(f"{images}: no such folder of pictures")
+    if path.is_file():
+        return _coco(path, images, names)
+    if not path.is_dir():
+        raise DarkparseError(f"{path}: no such file or folder")
+    for suffix, read in ((".xml", _voc), (".txt", _labels)):
+        files = sorted(path.rglob(f"*{suffix}"))
+        if files:
+            truths = read(files, images, names)
+            if not truths:
+                raise DarkparseError(f"{path}: none of its {suffix} files has a picture of its name in {images}")
+            return Annotations(tuple(truths), tuple(range(1, len(names) + 1)))
+    raise DarkparseError(f"{path}: neither VOC's .xml files nor Darknet's .txt labels in this folder")
+
+
+def _truth(image: Path, number: int, size: Size, rows: list[tuple[int, Any, bool]]) -> Truth:
+    boxes = np.array([box for _, box, _ in rows], np.float32).reshape(-1, 4)
+    classes = np.array([c for c, _, _ in rows], np.int64)
+    return Truth(image, number, size, boxes, classes, np.array([i for _, _, i in rows], np.bool_))
+
+
+def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
+    data: Any = {}
+    try:
+        data = json.loads(read_text(path))
+        categories = sorted(data["categories"], key=lambda c: c["id"])
+        pictures, objects = data["images"], data["annotations"]
+        classes = _matched([c["name"] for c in categories], names, path)
+        class_of = {c["id"]: k for c, k in zip(categories, classes, strict=True)}
+        rows: dict[int, list[tuple[int, Any, bool]]] = {picture["id"]: [] for picture in pictures}
+        sizes = {picture["id"]: (picture["height"], picture["width"]) for picture in pictures}
+        for one in objects:
+            x, y, w, h = one["bbox"]
+            height, width = sizes[one["image_id"]]
+            box = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
+            rows[one["image_id"]].append((class_of[one["category_id"]], box, bool(one.get("iscrowd"))))
+        truths = [_truth(images / p["file_name"], p["id"], sizes[p["id"]], rows[p["id"]]) for p in pictures]
+    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as problem:
+        reason = problem if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
+        raise DarkparseError(f"{path}: not a COCO file: {reason}") from None
+    except KeyError as problem:
+        raise DarkparseError(f"{path}: not a COCO file: {problem} is missing, or named and never defined") from None
+    category_of = {k: c["id"] for c, k in zip(categories, classes, strict=True)}
+    return Annotations(tuple(truths), tuple(category_of.get(k, -1 - k) for k in range(len(names))), path)
+
+
+def _matched(categories: list[str], names: Sequence[str], path: Path) -> list[int]:
+    """The network's class of each category: by name, or in order where only the spelling differs and the numbers agree."""
+    index = {name: i for i, name in enumerate(names)}
+    if all(category in index for category in categories):
+        return [index[category] for category in categories]
+    if len(categories) == len(names) and all(index.get(category, i) == i for i, category in enumerate(categories)):
+        return list(range(len(names)))
+    missing = next(category for category in categories if category not in index)
+    raise DarkparseError(
+        f"{path}: its category {missing!r} is no class of the network, and it has {len(categories)} categories for {len(names)} classes"
+    )
+
+
+def _pictured(files: list[Path], images: Path) -> Iterator[tuple[Path, Path]]:
+    """Each file of annotations that has a picture, with it: the one at the same place in its folder, or else of the same name.
+
+    Raises:
+        DarkparseError: several pictures have the name, and none stands at the file's place.
+    """
+    found = find_images(images)
+    at_place = {path.relative_to(images).with_suffix(""): path for path in found}
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for path in found:
+        by_name[path.stem].append(path)
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    for file in files:
+        place = file.relative_to(root).with_suffix("")
+        named = [at_place[place]] if place in at_place else by_name[file.stem]
+        if len(named) > 1:
+            raise DarkparseError(f"{file}: {len(named)} pictures have this name, {named[0]} and {named[1]} among them")
+        if named:
+            yield file, named[0]
+
+
+def _voc(files: list[Path], images: Path, names: Sequence[str]) -> list[Truth]:
+    index = {name: i for i, name in enumerate(names)}
+    truths: list[Truth] = []
+    for file, picture in _pictured(files, images):
+        try:
+            root = ElementTree.fromstring(file.read_bytes())
+            size = (int(_text(root, "size/height")), int(_text(root, "size/width")))
+            rows = [row for one in root.iter("object") if (row := _voc_object(one, size, index)) is not None]
+        except (ElementTree.ParseError, ValueError, ZeroDivisionError) as problem:
+            raise DarkparseError(f"{file}: not an annotation of VOC's: {problem}") from None
+        truths.append(_truth(picture, len(truths) + 1, size, rows))
+    return truths
+
+
+def _voc_object(one: ElementTree.Element, size: Size, index: dict[str, int]) -> tuple[int, Any, bool] | None:
+    """Class, box and whether it is difficult; None for a class that the network has not. VOC counts pixels from 1."""
+    name = _text(one, "name")
+    if name not in index:
+        return None
+    left, top, right, bottom = (float(_text(one, f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
+    height, width = size
+    # scripts/voc_label.py convert
+    box = (((left + right) / 2 - 1) / width, ((top + bottom) / 2 - 1) / height, (right - left) / width, (bottom - top) / height)
+    return index[name], box, one.findtext("difficult", "0").strip() == "1"
+
+
+def _text(element: ElementTree.Element, path: str) -> str:
+    text = element.findtext(path)
+    if text is None:
+        raise ValueError(f"<{path}> is missing")
+    return text.strip()
+
+
+def _labels(files: list[Path], images: Path, names: Sequence[str]) -> list[Truth]:
+    """Darknet's labels: `class x y width height` a line, fractions of the picture (data.c read_boxes)."""
+    truths: list[Truth] = []
+    for file, picture in _pictured(files, images):
+        rows: list[tuple[int, Any, bool]] = []
+        for number, line in enumerate(read_text(file).splitlines(), start=1):
+            parts = line.split()
+            if not parts:
+                continue
+            try:
+                label, box = int(parts[0]), tuple(map(float, parts[1:5]))
+            except ValueError:
+                raise DarkparseError(f"{file}:{number}: a label's line is a class and four numbers, this is {line!r}") from None
+            if len(box) != 4 or not 0 <= label < len(names):
+                raise DarkparseError(f"{file}:{number}: {line!r} is no label for {len(names)} classes")
+            rows.append((label, box, False))
+        with pillow().open(picture) as opened:
+            size = opened.size[::-1]
+        truths.append(_truth(picture, len(truths) + 1, size, rows))
+    return truths

@@ -1,0 +1,92 @@
+"""Films: frames in, and films with boxes out. PyAV is needed, which brings FFmpeg with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from darkparse.detect.images import ImageError, Pixels
+from darkparse.files import unfinished
+from darkparse.syntax import DarkparseError
+
+FILMS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"))
+
+
+def pyav() -> Any:
+    """The `av` module. Raises DarkparseError with what to install if it is missing."""
+    try:
+        import av
+    except ImportError:
+        raise DarkparseError("films need PyAV: pip install 'darkparse[video]'") from None
+    return av
+
+
+class Film:
+    """A film to read.
+
+    Attributes:
+        frames: how many frames the container says it has, 0 if it does not say.
+        rate: frames a second.
+
+    Raises:
+        ImageError: the file is no film, or has no picture track.
+    """
+
+    def __init__(self, path: Path) -> None:
+        av = pyav()
+        self.path = path
+        try:
+            self._container = av.open(str(path))
+        except (av.FFmpegError, OSError) as problem:
+            raise ImageError(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
+        if not self._container.streams.video:
+            self._container.close()
+            raise ImageError(f"{path}: no picture track in it")
+        stream = self._container.streams.video[0]
+        stream.thread_type = "AUTO"
+        self.frames: int = stream.frames
+        self.rate = Fraction(stream.average_rate or 25)
+
+    def __iter__(self) -> Iterator[Pixels]:
+        """Every frame, (H, W, 3), uint8. Raises ImageError where the film is broken."""
+        try:
+            for frame in self._container.decode(video=0):
+                yield frame.to_ndarray(format="rgb24")
+        except pyav().FFmpegError as problem:
+            raise ImageError(f"{self.path}: {getattr(problem, 'strerror', None) or problem}") from None
+
+    def close(self) -> None:
+        self._container.close()
+
+
+@contextmanager
+def film_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None]]:
+    """A film to write, H.264 where FFmpeg has it; it takes its name when it is finished, after an error nothing is left.
+
+    Yields a function that adds a frame, (H, W, 3), uint8; an odd row or column is doubled, since H.264 wants even sizes.
+    """
+    av = pyav()
+    wanted = "libvpx-vp9" if path.suffix.lower() == ".webm" else "libx264"
+    codec = wanted if wanted in av.codecs_available else "mpeg4"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished(path) as part, av.open(str(part), "w") as container:
+        stream: Any = None
+
+        def add(pixels: Pixels) -> None:
+            nonlocal stream
+            height, width = pixels.shape[:2]
+            pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+            if stream is None:
+                stream = container.add_stream(codec, rate=rate)
+                stream.height, stream.width = pixels.shape[:2]
+                stream.pix_fmt = "yuv420p"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")))
+
+        yield add
+        if stream is not None:
+            container.mux(stream.encode())

@@ -1,0 +1,143 @@
+"""Constructor calls as data: numbers that vary from block to block are slots, and a call prints itself in ruff's format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+WIDTH = 88
+"""Lines are broken at ruff's default width; what is broken ends in a comma, so that wider settings keep it."""
+
+Kind = Literal["channels", "size", "stride", "count", "scale_x_y"]
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """A number that may differ between two copies of a block."""
+
+    value: float
+    kind: Kind = "channels"
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """An argument of a call; left out where its text is that of the default."""
+
+    value: Slot | Call | str
+    name: str = ""
+    """Keyword; empty for a positional argument."""
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`name(args)`; with the name `repeat`, so many copies of a call, unpacked."""
+
+    name: str
+    args: tuple[Arg, ...] = ()
+
+    def slots(self) -> Iterator[Slot]:
+        """Every slot in the order of the arguments."""
+        for arg in self.args:
+            if isinstance(arg.value, Slot):
+                yield arg.value
+            elif isinstance(arg.value, Call):
+                yield from arg.value.slots()
+
+    def shape(self, *, strict: bool) -> tuple[object, ...]:
+        """What two calls must have in common to be copies: all but the slots; if strict, kernel sizes and strides too."""
+        return (self.name, *(_shape(arg, strict) for arg in self.args))
+
+
+def _shape(arg: Arg, strict: bool) -> object:
+    value = arg.value
+    if isinstance(value, Slot):
+        return (arg.name, value.kind, value.value if strict and value.kind in ("size", "stride") else None)
+    return (arg.name, value.shape(strict=strict) if isinstance(value, Call) else value)
+
+
+def literal(value: object) -> str:
+    """A keyword argument of a module as Python text: numbers, words, None and tuples of them."""
+    if isinstance(value, tuple):
+        inner = ", ".join(literal(part) for part in value)
+        return f"({inner},)" if len(value) == 1 else f"({inner})"
+    return f'"{value}"' if isinstance(value, str) and value.isidentifier() else repr(value)
+
+
+def expressions(call: Call, texts: Iterator[str]) -> Text:
+    """A call as text, with the slots' texts in their order."""
+    parts: list[Text] = []
+    skipped = False
+    for arg in call.args:
+        value = arg.value
+        text: Text = next(texts) if isinstance(value, Slot) else expressions(value, texts) if isinstance(value, Call) else value
+        if text == arg.default:
+            skipped = True
+            continue
+        name = arg.name if skipped or arg.default is None or arg.name in KEYWORDS else ""
+        parts.append(_named(name, text))
+    if call.name == "repeat":
+        block, count = parts
+        return block if count == "1" else Loop(block, str(count))
+    return Nested(call.name, tuple(parts))
+
+
+KEYWORDS = frozenset({"groups", "padding", "dilation", "bias", "ceil_mode", "scale_factor", "dim", "eps", "momentum"})
+"""Arguments that are clearer by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nested:
+    """Text of a call that can be broken into lines."""
+
+    name: str
+    parts: tuple[Text, ...]
+
+    def __str__(self) -> str:
+        return f"{self.name}({', '.join(map(str, self.parts))})"
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """`*(block for _ in range(count))`."""
+
+    block: Text
+    count: str
+    variable: str = "_"
+
+    def __str__(self) -> str:
+        return f"*({self.block} for {self.variable} in range({self.count}))"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """`name=value`."""
+
+    name: str
+    value: Text
+
+    def __str__(self) -> str:
+        return f"{self.name}={self.value}"
+
+
+Text = str | Nested | Loop | Named
+
+
+def _named(name: str, text: Text) -> Text:
+    return Named(name, text) if name else text
+
+
+def lines(text: Text, indent: int, before: str = "", after: str = "") -> list[str]:
+    """Text as lines: one if it fits, else an argument a line."""
+    pad = " " * indent
+    whole = f"{pad}{before}{text}{after}"
+    if len(whole) <= WIDTH or isinstance(text, str):
+        return [whole]
+    if isinstance(text, Named):
+        return lines(text.value, indent, f"{before}{text.name}=", after)
+    if isinstance(text, Loop):
+        opening = lines(text.block, indent + 4)
+        return [f"{pad}{before}*(", *opening, f"{pad}    for {text.variable} in range({text.count})", f"{pad}){after}"]
+    inner = [line for part in text.parts for line in lines(part, indent + 4, after=",")]
+    return [f"{pad}{before}{text.name}(", *inner, f"{pad}){after}"]

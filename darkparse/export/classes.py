@@ -1,0 +1,216 @@
+"""The classes of an emitted file: blocks, convolutions, the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from darkparse.export import bodies, naming
+from darkparse.export.calls import WIDTH, Call, Named, Nested, Text, lines
+from darkparse.export.folding import Folder, Template
+from darkparse.export.leaves import ConvClass, Item, Leaves
+from darkparse.network import Network
+
+BACKBONES = {
+    ("Residual", (1, 2, 8, 8, 4)): "Darknet-53",
+    ("CrossStage", (1, 2, 8, 8, 4)): "CSPDarknet-53",
+    ("Bottleneck", (2, 3, 5, 2)): "ResNet-50",
+    ("Bottleneck", (2, 3, 22, 2)): "ResNet-101",
+    ("Bottleneck", (2, 7, 35, 2)): "ResNet-152",
+}
+"""By how often the blocks of each stage are repeated."""
+
+
+def folded_classes(network: Network, leaves: Leaves, name: str) -> Iterator[str]:
+    """The classes of the blocks, inner ones first, and that of the network."""
+    outputs = [leaves.sources[i] for i in network.outputs]
+    items, templates = Folder(leaves.items(), frozenset(outputs)).fold()
+    for template in templates:
+        yield _block_class(template)
+    yield _network_class(network, name, items, outputs, templates)
+
+
+def _block_class(template: Template) -> str:
+    parameters = template.parameters
+    stream = iter(parameters.texts)
+    texts = {item.first: [next(stream) for _ in item.slots] for item in template.items}
+
+    def of(item: Item) -> Iterator[str]:
+        return iter(texts[item.first])
+
+    head = _signature([f"{name}: {'float' if name.startswith('scale') else 'int'}" for name in parameters.names])
+    if template.is_chain:
+        module = bodies.sequential(template.items, (text for item in template.items for text in of(item)))
+        assert isinstance(module, Nested)
+        call = Nested("super().__init__", module.parts)
+        return "\n".join([f"class {template.name}(nn.Sequential):", f'    """{_describe(template)}"""', "", head, *lines(call, 8)])
+    outputs = frozenset({template.items[-1].last})
+    parts = naming.name_paths(bodies.segments(template.items, outputs, lambda run, item: False))
+    style = bodies.Style(naming.block_variables)
+    body = bodies.body(parts, template.entry, list(outputs), of, style)
+    text = [
+        f"class {template.name}(nn.Module):",
+        f'    """{_describe(template)}"""',
+        "",
+        head,
+        "        super().__init__()",
+        *body.init,
+        "",
+    ]
+    return "\n".join([*text, "    def forward(self, x: Tensor) -> Tensor:", *body.forward])
+
+
+def _network_class(network: Network, name: str, items: Sequence[Item], outputs: Sequence[int], templates: Sequence[Template]) -> str:
+    parts = naming.name_stages(bodies.segments(items, frozenset(outputs), naming.splits_stage))
+
+    def of(item: Item) -> Iterator[str]:
+        return (repr(slot.value) for slot in item.slots)
+
+    titles = naming.titles(parts, _backbone(items, templates))
+    style = bodies.Style(naming.StageVariables(network), titles, _layer_range, lambda part: str(part.items[-1].out_shape))
+    body = bodies.body(parts, -1, outputs, of, style)
+    result = "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]"
+    hooks = [
+        "        nn.Module.register_state_dict_post_hook(self, swap_names)",
+        "        nn.Module.register_load_state_dict_pre_hook(self, swap_names)",
+    ]
+    has_parameters = any(node.tensors for node in network.nodes)
+    lines = [
+        f"class {name}(nn.Module):",
+        f'    """{_summary(network, items, templates)}"""',
+        "",
+        "    def __init__(self) -> None:",
+        "        super().__init__()",
+        *body.init,
+        *(hooks if has_parameters else []),
+        "",
+        f"    def forward(self, x: Tensor) -> {result}:",
+        *body.forward,
+    ]
+    return "\n".join([*lines, *_reset(network)])
+
+
+def _reset(network: Network) -> list[str]:
+    if not any(node.layer.has_state for node in network.nodes):
+        return []
+    return [
+        "",
+        "    def reset_state(self) -> None:",
+        '        """Make all recurrent layers forget."""',
+        "        for module in self.modules():",
+        "            if isinstance(module, Memory):",
+        "                module.reset_state()",
+    ]
+
+
+def _layer_range(part: bodies.Segment) -> str:
+    first, last = part.items[0].first, part.last
+    return f"L{first}" if first == last else f"L{first}–L{last}"
+
+
+def _describe(template: Template) -> str:
+    """One line that says what a block does."""
+    kernels = [slot.value for item in template.items for slot in item.slots if slot.kind == "size"]
+    sizes = [f"{k}×{k}" for k in kernels]
+    known = DESCRIPTIONS.get(template.name.rstrip("0123456789"))
+    return known or f"Convolutions {', '.join(sizes[:-1])} and {sizes[-1]}."
+
+
+DESCRIPTIONS = {
+    "WideningResidual": "Two convolutions, added as far as the channels that come in reach.",
+    "WideningBottleneck": "1×1 down, k×k, 1×1 up, added as far as the channels that come in reach.",
+    "Residual": "Two convolutions, added to what comes in.",
+    "Bottleneck": "1×1 down, k×k, 1×1 back up, added to what comes in.",
+    "InvertedResidual": "1×1 up, depthwise k×k, 1×1 down, added to what comes in.",
+    "InvertedBottleneck": "1×1 up, depthwise k×k, 1×1 down.",
+    "SqueezeExcite": "Every channel times a weight that follows from the means of all.",
+    "SpatialGate": "Every value times a weight between 0 and 1.",
+    "SpatialPyramidPooling": "The map beside its maxima over windows of several sizes.",
+    "CrossStage": "One path through the blocks and one around them, side by side.",
+    "DenseLayer": "New channels beside those that come in.",
+    "Aggregation": "The maps of several convolutions side by side.",
+    "Split": "Two paths side by side.",
+    "Stage": "To half the size, then so many blocks.",
+    "Head": "One more convolution, the projection to the predictions, and their activation.",
+}
+
+
+def _summary(network: Network, items: Sequence[Item], templates: Sequence[Template]) -> str:
+    """One line for the whole network."""
+    heads = len(network.heads)
+    tail = f" and {heads} detection head{'s' if heads > 1 else ''}" if heads else ""
+    plain = "A backbone" if heads else "A classifier" if network.nodes[network.outputs[0]].kind == "softmax" else "Features"
+    convs = sum(node.kind == "convolutional" for node in network.nodes)
+    return f"{_backbone(items, templates) or plain}{tail}: {convs} convolutions, input {network.input_shape}."
+
+
+def _backbone(items: Sequence[Item], templates: Sequence[Template]) -> str | None:
+    """The name of a backbone that is known by the number of blocks in its stages."""
+    inner = {t.name: next(_calls(item.call)) for t in templates if t.name == "Stage" for item in t.items[-1:] if item.call is not None}
+    blocks = [(item.call, item.slots) for item in items if item.call is not None and "block" in item.marks]
+    stacks = [(call, slot.value) for call, slots in blocks for slot in slots if slot.kind == "count"]
+    kinds = {inner.get(name, name) for call, _ in stacks for name in list(_calls(call))[:1]}
+    counts = tuple(int(count) for _, count in stacks)
+    return BACKBONES.get((kinds.pop() if len(kinds) == 1 else "", counts))
+
+
+def _calls(call: Call) -> Iterator[str]:
+    """The names of a call and those in it; a repetition has none of its own."""
+    if call.name != "repeat":
+        yield call.name
+    for arg in call.args:
+        if isinstance(arg.value, Call):
+            yield from _calls(arg.value)
+
+
+def layer_class(*, several: bool) -> str:
+    """The base of all layers with parameters; `several` says that some take more than one input."""
+    lines = [
+        "class Layer(nn.Sequential):",
+        '    """A Darknet layer with parameters: its modules by name, one after the other."""',
+        "",
+        "    def __init__(self, **modules: nn.Module) -> None:",
+        "        super().__init__(OrderedDict(modules))",
+    ]
+    if several:
+        lines += [
+            "",
+            "    def forward(self, *inputs: Any) -> Tensor:",
+            "        first, *others = self",
+            "        x: Tensor = first(*inputs)",
+            "        for module in others:",
+            "            x = module(x)",
+            "        return x",
+        ]
+    return "\n".join(lines)
+
+
+def conv_class(conv: ConvClass) -> str:
+    """The class of convolutions with one kind of batch norm and activation."""
+    words = ["Convolution", *(["batch norm"] if conv.norm else []), *([_activation_word(conv.activation)] if conv.activation else [])]
+    described = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+    parameters = [
+        "c_in: int",
+        "c_out: int",
+        "size: int",
+        *(["stride: int = 1"] if conv.strided or conv.grouped else []),
+        *(["groups: int = 1"] if conv.grouped else []),
+    ]
+    arguments = ["c_in", "c_out", "size", "stride" if conv.strided or conv.grouped else "1", "size // 2"]
+    arguments += [*(["groups=groups"] if conv.grouped else []), *(["bias=False"] if conv.norm else [])]
+    modules: list[Text] = [Named("conv", Nested("nn.Conv2d", tuple(arguments)))]
+    modules += [Named("norm", conv.norm)] if conv.norm else []
+    modules += [Named("activation", conv.activation)] if conv.activation else []
+    call = Nested("super().__init__", tuple(modules))
+    return "\n".join([f"class {conv.name}(Layer):", f'    """{described}."""', "", _signature(parameters), *lines(call, 8)])
+
+
+def _signature(parameters: Sequence[str]) -> str:
+    """The first line of `__init__`, or its lines where it is too long for one."""
+    everything = ["self", *parameters]
+    line = f"    def __init__({', '.join(everything)}) -> None:"
+    return line if len(line) <= WIDTH else "\n".join(["    def __init__(", *(f"        {p}," for p in everything), "    ) -> None:"])
+
+
+def _activation_word(text: str) -> str:
+    name = text.removeprefix("nn.").partition("(")[0]
+    return {"LeakyReLU": "leaky ReLU", "SiLU": "swish", "Sigmoid": "logistic", "DarknetActivation": "activation"}.get(name, name)

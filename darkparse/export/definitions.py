@@ -1,0 +1,94 @@
+"""Source text of the modules that torch does not have, taken from darkparse's own: stated once, printed where needed."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import textwrap
+from collections.abc import Iterable
+from functools import cache
+from importlib import import_module
+from types import ModuleType
+
+FAMILIES = ("normalization", "convolutional", "pooling", "joining", "resampling", "dense")
+HOMES = (
+    "darkparse.model.activations",
+    *(f"darkparse.model.modules.{family}" for family in FAMILIES),
+    "darkparse.model.heads",
+    "darkparse.model.recurrent",
+)
+TABLE = "FUNCTIONS"
+"""The dictionary of activations by name, of which a file gets the entries that it uses."""
+
+
+def definitions(text: str, activations: Iterable[str]) -> str:
+    """Every class and function of darkparse that a text uses, those first that others use."""
+    known = _known()
+    wanted: list[str] = []
+    for name in _used(text, known):
+        _collect(name, known, wanted, tuple(activations))
+    return "\n\n\n".join(_source(name, tuple(activations)) for name in wanted)
+
+
+def is_defined(name: str) -> bool:
+    """Whether darkparse's modules have a class or function of this name."""
+    return name in _known()
+
+
+def _collect(name: str, known: dict[str, tuple[ModuleType, ast.stmt]], wanted: list[str], activations: tuple[str, ...]) -> None:
+    if name in wanted:
+        return
+    for other in _used(_source(name, activations), known):
+        if other != name:
+            _collect(other, known, wanted, activations)
+    if name not in wanted:
+        wanted.append(name)
+
+
+def _used(text: str, known: dict[str, tuple[ModuleType, ast.stmt]]) -> list[str]:
+    """Names of definitions that a text mentions as names, not as attributes or parts of strings."""
+    tree = ast.parse(text)
+    names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    return [name for name in dict.fromkeys(names) if name in known]
+
+
+@cache
+def _known() -> dict[str, tuple[ModuleType, ast.stmt]]:
+    found: dict[str, tuple[ModuleType, ast.stmt]] = {}
+    for home in HOMES:
+        module = import_module(home)
+        for statement in ast.parse(inspect.getsource(module)).body:
+            if isinstance(statement, ast.ClassDef | ast.FunctionDef):
+                found[statement.name] = (module, statement)
+            elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+                found[statement.target.id] = (module, statement)
+    return found
+
+
+@cache
+def _source(name: str, activations: tuple[str, ...]) -> str:
+    module, statement = _known()[name]
+    lines = inspect.getsource(module).splitlines()
+    if name == TABLE:
+        return _table(statement, lines, activations)
+    start = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
+    dropped: set[int] = set()
+    for item in getattr(statement, "body", []):
+        if isinstance(item, ast.FunctionDef) and item.name == "extra_repr":
+            dropped |= set(range(item.lineno, (item.end_lineno or item.lineno) + 1))
+    kept = [lines[i - 1] for i in range(start, (statement.end_lineno or start) + 1) if i not in dropped]
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(kept))
+    return textwrap.dedent(text).rstrip()
+
+
+def _table(statement: ast.stmt, lines: list[str], activations: tuple[str, ...]) -> str:
+    assert isinstance(statement, ast.AnnAssign)
+    assert isinstance(statement.value, ast.Dict)
+    first, *_ = lines[statement.lineno - 1 : statement.lineno]
+    entries = [
+        "\n".join(lines[key.lineno - 1 : value.end_lineno])
+        for key, value in zip(statement.value.keys, statement.value.values, strict=True)
+        if isinstance(key, ast.Constant) and key.value in activations
+    ]
+    return "\n".join([first, *entries, "}"])

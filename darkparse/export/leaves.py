@@ -1,0 +1,330 @@
+"""One Darknet layer as a constructor call, or as an expression over its inputs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from darkparse.export.calls import Arg, Call, Slot, literal
+from darkparse.layers import ModuleSpec, Shape
+from darkparse.network import Network, Node
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A layer, or a block of layers, and what it reads."""
+
+    first: int
+    last: int
+    """Darknet layers from first to last; the value of the last is what others read."""
+    reads: tuple[int, ...]
+    """Darknet layers, without those that only pass a value on; -1 is the network's input."""
+    call: Call | None
+    """The module, if it is one."""
+    inline: str | None
+    """An expression over the inputs, `{0} + {1}`; its value goes through the module if there is one."""
+    wrap: str
+    """What is done with the module's value: `F.relu({0})`."""
+    in_shape: Shape
+    out_shape: Shape
+    marks: frozenset[str] = field(default=frozenset())
+    """What it holds: `head`, `projection` to one, `upsample`, `reorg`, `cat`, `add`, `gate`, `pool`, `global`, `dense`, `conv`,
+    or `block` where paths part and join in it, and `stack` where that is done to be repeated."""
+
+    @property
+    def is_join(self) -> bool:
+        return self.call is None
+
+    def shape(self, *, strict: bool) -> tuple[object, ...]:
+        """What two copies have in common, without what they read."""
+        return (self.call.shape(strict=strict) if self.call else None, self.inline, self.wrap)
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        return tuple(self.call.slots()) if self.call else ()
+
+
+Key = tuple[str | None, str | None]
+"""Text of the batch norm and of the activation behind a convolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConvClass:
+    """A class for convolutions with the same batch norm and activation."""
+
+    name: str
+    norm: str | None
+    """Target of the batch norm's call, with its settings behind the number of features."""
+    activation: str | None
+    grouped: bool
+    strided: bool
+
+
+FUNCTIONAL = {
+    "torch.nn.Sigmoid": "torch.sigmoid({})",
+    "torch.nn.Tanh": "torch.tanh({})",
+    "torch.nn.ReLU": "F.relu({})",
+    "torch.nn.ReLU6": "F.relu6({})",
+    "torch.nn.LeakyReLU": "F.leaky_relu({}, %(negative_slope)s)",
+    "torch.nn.SiLU": "F.silu({})",
+    "torch.nn.Mish": "F.mish({})",
+}
+WORDS = {"LeakyReLU": "Leaky", "SiLU": "Swish", "": "Linear"}
+MARKS = {
+    "route": "cat",
+    "shortcut": "add",
+    "scale_channels": "gate",
+    "sam": "gate",
+    "upsample": "upsample",
+    "reorg": "reorg",
+    "reorg3d": "reorg",
+    "maxpool": "pool",
+    "local_avgpool": "pool",
+    "avgpool": "global",
+    "connected": "dense",
+    "softmax": "dense",
+    "convolutional": "conv",
+}
+
+
+class Leaves:
+    """The layers of a network as items; convolutions of one make share a class."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.convs = _conv_classes(network)
+        self.sources = _sources(network)
+
+    def items(self) -> list[Item]:
+        """Every layer that computes, in order."""
+        return [self.item(node) for node in self.network.nodes if self.sources[node.index] == node.index]
+
+    def item(self, node: Node) -> Item:
+        reads = tuple(self.sources.get(i, i) for i in node.inputs) or (-1,)
+        call, inline, wrap = self._call(node)
+        marks = {"head"} if node.layer.is_head else {MARKS[node.kind]} if node.kind in MARKS else set()
+        if self.network.projected_head(node.index) is not None:
+            marks.add("projection")
+        return Item(node.index, node.index, reads, call, inline, wrap, _shape_in(node), node.out_shape, frozenset(marks))
+
+    def _call(self, node: Node) -> tuple[Call | None, str | None, str]:
+        chain = node.modules
+        conv = self.conv(node)
+        if conv is not None:
+            return conv, None, "{0}"
+        join = _join(chain[0], node) if len(node.inputs) > 1 or node.kind == "route" else None
+        if join is not None:
+            rest = chain[1:]
+            if not rest:
+                return None, join, "{0}"
+            wrap = _functional(rest[0]) if len(rest) == 1 else None
+            return (None, wrap.replace("{}", join), "{0}") if wrap else (_chain(rest), join, "{0}")
+        if node.tensors:
+            return layer_call(chain), None, "{0}"
+        if len(node.inputs) > 1 and len(chain) == 2:
+            wrap = _functional(chain[1]) or "{}"
+            return module_call(chain[0]), None, wrap.replace("{}", "{0}")
+        return _chain(chain), None, "{0}"
+
+    def module(self, node: Node) -> Call:
+        """The layer as a module whatever it is: for source with one line a layer."""
+        conv = self.conv(node)
+        if conv is not None:
+            return conv
+        chain = node.modules
+        if node.tensors or takes_several(node):
+            return layer_call(chain)
+        return _chain(chain) if chain else Call("nn.Identity")
+
+    def conv(self, node: Node) -> Call | None:
+        """A call of a convolution's class, if it has one."""
+        found = self.convs.get(_conv_key(node) or ("", ""))
+        if found is None:
+            return None
+        kwargs = node.modules[0].kwargs
+        arguments = [
+            Arg(Slot(kwargs["in_channels"])),
+            Arg(Slot(kwargs["out_channels"])),
+            Arg(Slot(kwargs["kernel_size"], "size")),
+            Arg(Slot(_single(kwargs["stride"]), "stride"), "stride", "1"),
+            Arg(Slot(kwargs["groups"]), "groups", "1"),
+        ]
+        return Call(found.name, tuple(arguments))
+
+
+def takes_several(node: Node) -> bool:
+    """Whether the first module of several takes more than one input: other layers' values, or the layer it shares with."""
+    return len(node.modules) > 1 and (len(node.inputs) > 1 or node.shares is not None)
+
+
+def _shape_in(node: Node) -> Shape:
+    return node.in_shape or node.out_shape
+
+
+def _sources(network: Network) -> dict[int, int]:
+    """For every layer the one whose value it has: itself, or the one that it passes on."""
+    sources = {-1: -1}
+    for node in network.nodes:
+        passes = not node.modules and node.inputs
+        sources[node.index] = sources[node.inputs[0]] if passes else node.index
+    return sources
+
+
+def _conv_key(node: Node) -> Key | None:
+    """Batch norm and activation of a plain convolution: same strides, padded to keep its size, nothing else behind."""
+    chain = node.modules
+    if node.kind != "convolutional" or not chain or chain[0].target != "torch.nn.Conv2d" or len(chain) > 3:
+        return None
+    kwargs = chain[0].kwargs
+    stride = kwargs["stride"]
+    if (isinstance(stride, tuple) and stride[0] != stride[1]) or kwargs["dilation"] != 1 or kwargs["padding"] != kwargs["kernel_size"] // 2:
+        return None
+    names = {spec.name: spec for spec in chain[1:]}
+    if set(names) - {"norm", "activation"}:
+        return None
+    norm, activation = names.get("norm"), names.get("activation")
+    return (_norm_text(norm) if norm else None, str(_text(module_call(activation))) if activation else None)
+
+
+def _conv_classes(network: Network) -> Mapping[Key, ConvClass]:
+    """A class for each make of convolution that occurs often: `Conv`, or by their activations where there are several."""
+    nodes = [(key, node) for node in network.nodes if (key := _conv_key(node)) is not None]
+    counts = Counter(key for key, _ in nodes)
+    has_norm = any(norm for norm, _ in counts)
+    frequent = [key for key, count in counts.most_common() if count > 1 and (key[0] or not has_norm)]
+    classes: dict[Key, ConvClass] = {}
+    for key in frequent:
+        norm, activation = key
+        name = f"{_activation_word(activation)}Conv" if len(frequent) > 1 else "Conv"
+        if any(name == other.name for other in classes.values()):
+            continue
+        kwargs = [node.modules[0].kwargs for k, node in nodes if k == key]
+        classes[key] = ConvClass(
+            name, norm, activation, any(k["groups"] > 1 for k in kwargs), any(_single(k["stride"]) > 1 for k in kwargs)
+        )
+    return classes
+
+
+def _activation_word(text: str | None) -> str:
+    name = (text or "").removeprefix("nn.").partition("(")[0]
+    word = text.partition('"')[2].partition('"')[0].title().replace("_", "") if text and name == "DarknetActivation" else name
+    return WORDS.get(word, word)
+
+
+def _single(stride: int | tuple[int, int]) -> int:
+    return stride if isinstance(stride, int) else stride[0]
+
+
+def _norm_text(spec: ModuleSpec) -> str:
+    name = spec.target.rpartition(".")[2]
+    rest = ", ".join(f"{key}={literal(value)}" for key, value in spec.kwargs.items() if key != "num_features")
+    return f"{name}(c_out, {rest})"
+
+
+def _functional(spec: ModuleSpec) -> str | None:
+    if spec.target.endswith(".DarknetActivation"):
+        return f"{spec.kwargs['name']}({{}})"
+    form = FUNCTIONAL.get(spec.target)
+    return form % spec.kwargs if form else None
+
+
+def _join(spec: ModuleSpec, node: Node) -> str | None:
+    """The expression for a module that joins inputs, where one says it as well."""
+    name, kwargs, count = spec.target.rpartition(".")[2], spec.kwargs, len(node.inputs)
+    if name == "Add":
+        return " + ".join(f"{{{i}}}" for i in range(count))
+    if name == "Gate":
+        return "{1} * {0}" if node.in_shapes[0].is_map else "{1} * {0}[..., None, None]"
+    if name not in ("Route", "FlatRoute"):
+        return None
+    part = ".flatten(1)" if name == "FlatRoute" else ""
+    part += f".chunk({kwargs['groups']}, 1)[{kwargs['group_id']}]" if kwargs["groups"] > 1 else ""
+    if count == 1:
+        return "{0}" + part
+    return f"torch.cat(({', '.join(f'{{{i}}}{part}' for i in range(count))}), 1)"
+
+
+def _chain(chain: tuple[ModuleSpec, ...]) -> Call:
+    calls = [module_call(spec) for spec in chain]
+    return calls[0] if len(calls) == 1 else Call("nn.Sequential", tuple(Arg(call) for call in calls))
+
+
+def layer_call(chain: tuple[ModuleSpec, ...]) -> Call:
+    """A Darknet layer with parameters, its modules by name."""
+    return Call("Layer", tuple(Arg(module_call(spec), spec.name) for spec in chain))
+
+
+def module_call(spec: ModuleSpec) -> Call:
+    """The constructor call of a module."""
+    name = spec.target.rpartition(".")[2]
+    if name in ("MaxPool2d", "BatchNorm", "RootEpsilonBatchNorm", "Conv2d", "Linear", "Upsample"):
+        return _SPECIAL[name](spec.kwargs)
+    prefix = "nn." if spec.target.startswith("torch.nn.") else ""
+    positional = name in ("LeakyReLU", "AdaptiveAvgPool2d", "Dropout", "Unflatten", "DarknetActivation", "ChannelMaxPool")
+    return Call(f"{prefix}{name}", tuple(Arg(_value(key, value), "" if positional else key) for key, value in spec.kwargs.items()))
+
+
+def _value(key: str, value: Any) -> Slot | str:
+    if key == "scale_x_y":
+        return Slot(value, "scale_x_y")
+    return Slot(value) if key == "channels" else literal(value)
+
+
+def _maxpool(kwargs: Mapping[str, Any]) -> Call:
+    """torch's own max-pool where it computes the same (see darkparse.model.modules.MaxPool2d)."""
+    size, stride, padding = kwargs["size"], kwargs["stride"], kwargs["padding"]
+    step = literal(stride[0]) if stride[0] == stride[1] else literal(stride)
+    head = (Arg(literal(size)), Arg(step, "stride", literal(size)))
+    if padding % 2 == 0 and 0 <= padding <= size:
+        return Call("nn.MaxPool2d", (*head, Arg(literal(padding // 2), "padding", "0")))
+    if padding == 1 and stride == (size, size):
+        return Call("nn.MaxPool2d", (*head, Arg("True", "ceil_mode", "False")))
+    return Call("MaxPool2d", tuple(Arg(literal(value), key) for key, value in kwargs.items()))
+
+
+def _norm(name: str, kwargs: Mapping[str, Any]) -> Call:
+    rest = tuple(Arg(literal(kwargs[key]), key) for key in ("eps", "momentum"))
+    return Call(name, (Arg(Slot(kwargs["num_features"])), *rest))
+
+
+def _conv2d(kwargs: Mapping[str, Any]) -> Call:
+    stride = kwargs["stride"]
+    even = isinstance(stride, int) or stride[0] == stride[1]
+    arguments = [
+        Arg(Slot(kwargs["in_channels"])),
+        Arg(Slot(kwargs["out_channels"])),
+        Arg(Slot(kwargs["kernel_size"], "size")),
+        Arg(Slot(_single(stride), "stride") if even else literal(stride), "stride", "1"),
+        Arg(literal(kwargs["padding"]), "padding", "0"),
+        Arg(literal(kwargs["dilation"]), "dilation", "1"),
+        Arg(Slot(kwargs["groups"]), "groups", "1"),
+        Arg(literal(kwargs["bias"]), "bias", "True"),
+    ]
+    return Call("nn.Conv2d", tuple(arguments))
+
+
+def _linear(kwargs: Mapping[str, Any]) -> Call:
+    bias = Arg(literal(kwargs["bias"]), "bias", "True")
+    return Call("nn.Linear", (Arg(Slot(kwargs["in_features"])), Arg(Slot(kwargs["out_features"])), bias))
+
+
+def _upsample(kwargs: Mapping[str, Any]) -> Call:
+    return Call("nn.Upsample", (Arg(literal(kwargs["scale_factor"]), "scale_factor"),))
+
+
+def _text(call: Call) -> object:
+    from darkparse.export.calls import expressions
+
+    return expressions(call, (literal(slot.value) for slot in call.slots()))
+
+
+_SPECIAL = {
+    "MaxPool2d": _maxpool,
+    "BatchNorm": lambda kwargs: _norm("BatchNorm", kwargs),
+    "RootEpsilonBatchNorm": lambda kwargs: _norm("RootEpsilonBatchNorm", kwargs),
+    "Conv2d": _conv2d,
+    "Linear": _linear,
+    "Upsample": _upsample,
+}

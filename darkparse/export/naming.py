@@ -1,0 +1,166 @@
+"""Names for the attributes and values of a class, as the field uses them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from darkparse.export.bodies import Segment
+from darkparse.export.leaves import Item
+from darkparse.network import Network
+
+
+def splits_stage(run: Sequence[Item], item: Item) -> bool:
+    """Whether a new part of the network begins: another scale, a head, the end of an upsampling path, the classifier."""
+    before = run[-1]
+    if any(other.marks & {"global", "dense"} for other in run):
+        return _leads_to_head(item) and not _leads_to_head(before)
+    if _is_stack(before) and not _is_stack(item):
+        return True
+    if "upsample" in before.marks or _scales(item):
+        return True
+    if _leads_to_head(item) and not _leads_to_head(before):
+        return True
+    return bool(item.marks & {"global", "dense"}) and "projection" not in before.marks
+
+
+def _is_stack(item: Item) -> bool:
+    """A residual block, a stack of them, or a stage that holds some."""
+    return "stack" in item.marks
+
+
+def _leads_to_head(item: Item) -> bool:
+    return bool(item.marks & {"head", "projection"})
+
+
+def _scales(item: Item) -> bool:
+    return "upsample" not in item.marks and (item.in_shape.h, item.in_shape.w) != (item.out_shape.h, item.out_shape.w)
+
+
+def name_stages(parts: Sequence[Segment]) -> list[Segment]:
+    """The parts of a whole network: stem, stages, necks, upsampling paths, heads, classifier."""
+    turn = next((i for i, part in enumerate(parts) if part.marks & {"upsample", "head", "reorg", "global", "dense"}), len(parts))
+    stacks = [i for i, part in enumerate(parts[:turn]) if any(_is_stack(item) for item in part.items)]
+    has_heads = any("head" in part.marks for part in parts)
+    turn = stacks[-1] + 1 if stacks and has_heads else turn
+    roles = [_role(part, parts[i - 1] if i else None, in_backbone=i < turn) for i, part in enumerate(parts)]
+    total, seen = Counter(roles), Counter[str]()
+    named = []
+    for part, role in zip(parts, roles, strict=True):
+        seen[role] += 1
+        numbered = role in ("stage",) or total[role] > 1
+        named.append(replace(part, name=f"{role}{seen[role]}" if numbered else role))
+    return named
+
+
+def _role(part: Segment, before: Segment | None, *, in_backbone: bool) -> str:
+    if not part.is_module:
+        return ""
+    marks = part.marks
+    if "head" in marks:
+        return "head"
+    if before is None:
+        return "stem"
+    if "upsample" in marks:
+        return "up"
+    if "reorg" in marks:
+        return "passthrough"
+    if marks & {"global", "dense"}:
+        return "classifier"
+    if in_backbone:
+        return "stage"
+    if _scales(part.items[0]):
+        return "down"
+    is_branch = part.reads != (before.last,) and len(part.items) == 1
+    return "lateral" if is_branch and part.items[0].first == part.items[0].last else "neck"
+
+
+def titles(parts: Sequence[Segment], backbone: str | None) -> dict[str, str]:
+    """Comments above the first part of the backbone, of what follows it, and of each way up or down."""
+    found = {}
+    for part in parts:
+        out = part.items[-1].out_shape
+        role = part.name.rstrip("0123456789")
+        if role == "stem" and backbone:
+            found[part.name] = backbone
+        elif role in ("up", "down"):
+            found[part.name] = f"{role.title()} to {out.h}×{out.w}"
+        elif role in ("neck", "head") and backbone and not any(name.startswith(("neck", "head", "up")) for name in found):
+            found[part.name] = f"{out.h}×{out.w}"
+    return found
+
+
+def name_paths(parts: Sequence[Segment]) -> list[Segment]:
+    """The parts of a block."""
+    modules = [part for part in parts if part.items[0].call is not None and part.items[0].call.name != "PartialAdd"]
+    roles = [_path(part, modules, parts) if part.is_module else "" for part in parts]
+    total, seen = Counter(roles), Counter[str]()
+    named = []
+    for part, role in zip(parts, roles, strict=True):
+        seen[role] += 1
+        named.append(replace(part, name=f"{role}{seen[role]}" if total[role] > 1 else role))
+    return named
+
+
+def _path(part: Segment, modules: Sequence[Segment], parts: Sequence[Segment]) -> str:
+    call = part.items[0].call
+    if part.marks <= {"pool"}:
+        return "pool"
+    if call is not None and call.name == "PartialAdd":
+        return "add"
+    if "global" in part.marks:
+        return "gate"
+    if len(modules) == 1:
+        return "body"
+    if part is modules[0] and _scales(part.items[0]):
+        return "down"
+    if part is modules[-1] and part is parts[-1]:
+        return "merge"
+    return "path"
+
+
+SHORT = ("x", "y", "z", "u", "v", "w")
+
+
+def block_variables(steps: Sequence[Segment], entry: int, last_use: dict[int, int]) -> dict[int, str]:
+    """Short names in a block, each taken again as soon as its value is no longer read."""
+    names, held = {entry: "x"}, {"x": entry}
+    for position, step in enumerate(steps):
+        free = [name for name in SHORT if name not in held or last_use.get(held[name], -1) <= position]
+        name = free[0] if free else f"x{step.last}"
+        names[step.last] = name
+        held[name] = step.last
+    return names
+
+
+class StageVariables:
+    """Names in a whole network: `x` for what the next statement reads; c3, p3, n3 for maps at stride 8 that are read later."""
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.heads = {source: f"y{k}" for k, source in enumerate(network.heads, start=1)}
+
+    def __call__(self, steps: Sequence[Segment], entry: int, last_use: dict[int, int]) -> dict[int, str]:
+        names = {entry: "x"}
+        taken = {"x"}
+        turned = False
+        entry_until = last_use.get(entry, -1)
+        for position, step in enumerate(steps):
+            turned = turned or bool(step.marks & {"upsample", "head"}) or step.name.startswith("neck")
+            if step.last in self.heads:
+                names[step.last] = self.heads[step.last] if len(self.heads) > 1 else "y"
+            elif last_use.get(step.last, -1) <= position + 1 and entry_until <= position:
+                names[step.last] = "x"
+            else:
+                names[step.last] = self._level(step, taken, turned)
+            taken.add(names[step.last])
+        return names
+
+    def _level(self, step: Segment, taken: set[str], turned: bool) -> str:
+        height, out = self.network.net.height, step.items[-1].out_shape
+        stride = height / out.h if self.network.net.has_image and out.is_map else 0
+        level = int(stride).bit_length() - 1 if stride else 0
+        letters = "pn" if turned else "c"
+        free = [f"{letter}{level}" for letter in letters if f"{letter}{level}" not in taken]
+        return free[0] if free and level > 0 and 2**level == stride else f"x{step.last}"

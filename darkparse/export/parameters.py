@@ -1,0 +1,95 @@
+"""Which numbers of a block become arguments of its class, and how the others follow from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from darkparse.export.calls import Kind, Slot
+
+Vector = tuple[float, ...]
+"""One number for each copy of a block."""
+
+FACTORS = ("* 2", "// 2", "* 4", "// 4")
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Names of a class's arguments, and for every slot of its block the expression over them."""
+
+    names: tuple[str, ...]
+    texts: tuple[str, ...]
+    arguments: tuple[tuple[Slot, ...], ...]
+    """For every copy the values of the arguments."""
+
+    @classmethod
+    def of(cls, copies: Sequence[Sequence[Slot]], ends: tuple[Vector, Vector], takes_entry: Sequence[bool]) -> Parameters:
+        """Find the arguments: channels in, channels out, then what does not follow from these by a small factor.
+
+        Args:
+            copies: the slots of every copy, in one order.
+            ends: the channels that come in and go out, of every copy.
+            takes_entry: which slots are the channels of what comes in; the others follow from what goes out if they can.
+        """
+        solver = _Solver()
+        kinds = [slot.kind for slot in copies[0]]
+        vectors = [tuple(slot.value for slot in column) for column in zip(*copies, strict=True)]
+        used = set(vectors)
+        entry, leave = ends
+        same = entry == leave
+        if entry in used and len(set(entry)) > 1:
+            solver.add("channels" if same else "c_in", entry, "channels")
+        if leave in used and not same and len(set(leave)) > 1:
+            solver.add("c_out", leave, "channels")
+        texts = tuple(solver.text(*slot) for slot in zip(vectors, kinds, takes_entry, strict=True))
+        names = tuple(name for name, _, _ in solver.found)
+        arguments = tuple(tuple(Slot(vector[i], kind) for _, vector, kind in solver.found) for i in range(len(copies)))
+        return cls(names, texts, arguments)
+
+
+class _Solver:
+    def __init__(self) -> None:
+        self.found: list[tuple[str, Vector, Kind]] = []
+
+    def add(self, name: str, vector: Vector, kind: Kind) -> None:
+        taken = {other for other, _, _ in self.found}
+        unique = next(n for n in (name, *(f"{name}{i}" for i in range(2, 99))) if n not in taken)
+        self.found.append((unique, vector, kind))
+
+    def text(self, vector: Vector, kind: Kind, takes_entry: bool) -> str:
+        """A constant, an argument, an argument times or over a small factor, a sum of two, or else a new argument."""
+        if len(set(vector)) == 1:
+            return repr(vector[0])
+        known = [(name, values) for name, values, its_kind in self.found if its_kind == kind]
+        if not takes_entry:
+            known.sort(key=lambda parameter: parameter[0] == "c_in")
+            derived = _derived([parameter for parameter in known if parameter[0] == "c_out"], vector)
+            if derived is not None and all(values != vector for name, values in known if name != "c_in"):
+                return derived
+        for name, values in known:
+            if values == vector:
+                return name
+        if kind == "channels":
+            derived = _derived(known, vector)
+            if derived is not None:
+                return derived
+        self.add({"channels": "hidden", "count": "blocks"}.get(kind, kind), vector, kind)
+        return self.found[-1][0]
+
+
+def _derived(known: Sequence[tuple[str, Vector]], vector: Vector) -> str | None:
+    for name, values in known:
+        for factor in FACTORS:
+            operator, number = factor.split()
+            if operator == "*" and all(v * int(number) == x for v, x in zip(values, vector, strict=True)):
+                return f"{name} {factor}"
+            if operator == "//" and all(v == x * int(number) for v, x in zip(values, vector, strict=True)):
+                return f"{name} {factor}"
+    for position, (a, first) in enumerate(known):
+        for b, second in known[position + 1 :]:
+            if all(x + y == v for x, y, v in zip(first, second, vector, strict=True)):
+                return f"{a} + {b}"
+        step = {v - x for x, v in zip(first, vector, strict=True)}
+        if len(step) == 1 and (number_ := step.pop()) > 0:
+            return f"{a} + {number_}"
+    return None

@@ -1,0 +1,155 @@
+"""A module as a torch.export program, as TorchScript, and compiled ahead of time by AOTInductor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from darkparse.export.tracing import Exported, Free, Heads, example, prepare, trace
+from darkparse.export.verification import Check, Runner, compare
+from darkparse.files import unfinished
+from darkparse.syntax import DarkparseError
+
+if TYPE_CHECKING:
+    from darkparse.model import Darknet
+
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def to_program(
+    model: Darknet,
+    path: str | os.PathLike[str],
+    *,
+    heads: Heads = "raw",
+    dynamic_batch: bool = True,
+    dynamic_size: bool = False,
+    half: bool = False,
+    verify: bool = True,
+    image: Tensor | None = None,
+) -> Check | None:
+    """Write a module as a torch.export program (`.pt2`), which `torch.export.load(path).module()` runs.
+
+    Args and errors are those of `to_onnx`; `heads` is `raw` or `decoded`.
+    """
+    free = Free(dynamic_batch, dynamic_size)
+    exported = _prepared(model, heads, free, half)
+
+    def write(target: Path) -> None:
+        torch.export.save(trace(exported, model.network, free), target)
+
+    def load(target: Path) -> Runner:
+        return _runner(torch.export.load(target).module())
+
+    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+
+
+def to_torchscript(
+    model: Darknet,
+    path: str | os.PathLike[str],
+    *,
+    heads: Heads = "raw",
+    half: bool = False,
+    verify: bool = True,
+    image: Tensor | None = None,
+) -> Check | None:
+    """Write a module as TorchScript by tracing (`.ts`), which `torch.jit.load(path)` runs, for any batch.
+
+    Args and errors are those of `to_onnx`; `heads` is `raw` or `decoded`.
+    """
+    free = Free(batch=True, size=False)
+    exported = _prepared(model, heads, free, half)
+
+    def write(target: Path) -> None:
+        with torch.no_grad(), warnings.catch_warnings():
+            # torch prefers torch.export, and warns that a shape becomes a constant where it is meant to.
+            warnings.simplefilter("ignore")
+            torch.jit.save(torch.jit.trace(exported, example(model.network), check_trace=False), target)
+
+    def load(target: Path) -> Runner:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _runner(torch.jit.load(target))
+
+    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+
+
+def to_compiled(
+    model: Darknet,
+    path: str | os.PathLike[str],
+    *,
+    heads: Heads = "raw",
+    dynamic_batch: bool = True,
+    half: bool = False,
+    verify: bool = True,
+    image: Tensor | None = None,
+) -> Check | None:
+    """Compile a module ahead of time by AOTInductor (`.aoti.pt2`), for this machine's kind of processor.
+
+    `torch._inductor.aoti_load_package(path)` runs it, in Python or C++. Args and errors are those of `to_onnx`; a C++
+    compiler is needed.
+    """
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
+        raise DarkparseError(f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH")
+    free = Free(dynamic_batch)
+    exported = _prepared(model, heads, free, half)
+
+    def write(target: Path) -> None:
+        program = trace(exported, model.network, free)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            torch._inductor.aoti_compile_and_package(program, package_path=str(target))
+
+    def load(target: Path) -> Runner:
+        return _runner(torch._inductor.aoti_load_package(str(target)))
+
+    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+
+
+def _prepared(model: Darknet, heads: Heads, free: Free, half: bool) -> Exported:
+    if heads == "nms":
+        raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
+    return prepare(model, heads, free=free, half=half)
+
+
+def _runner(module: Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]) -> Runner:
+    """A module as a function that always gives a sequence."""
+
+    def run(x: Tensor) -> Sequence[Tensor]:
+        with torch.no_grad():
+            out = module(x)
+        return (out,) if isinstance(out, Tensor) else out
+
+    return run
+
+
+def _written(
+    exported: Exported,
+    model: Darknet,
+    path: str | os.PathLike[str],
+    write: Callable[[Path], None],
+    load: Callable[[Path], Runner],
+    free: Free,
+    *,
+    half: bool,
+    verify: bool,
+    image: Tensor | None,
+) -> Check | None:
+    """Write to a file beside the target, check that, and give it the target's name."""
+    with unfinished(path) as partial:
+        try:
+            write(partial)
+        except RuntimeError as problem:
+            if "PytorchStreamWriter" in str(problem):  # a full disk
+                raise DarkparseError(f"{path}: the file cannot be written: {str(problem).splitlines()[0]}") from None
+            raise
+        if not verify:
+            return None
+        expected = _runner(Exported(model, exported.heads).eval())
+        return compare(model.network, expected, load(partial), free, half=half, real=image)

@@ -1,0 +1,137 @@
+"""The part of an emitted file that knows Darknet's order: names of parameters, and reading a `.weights` file."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+
+from darkparse.export.calls import WIDTH
+from darkparse.layers import TensorSpec
+from darkparse.network import Network
+from darkparse.weights import layout
+
+MATRIX = 2
+"""Axes of a matrix."""
+
+RENAMING = '''
+def swap_names(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Hook: a state_dict has darkparse's keys, `layers.0.conv.weight`."""
+    own = (name for name, part in model.named_modules() if isinstance(part, Layer))
+    for name, number in zip(own, LAYERS.split(), strict=True):
+        old, new = f"{prefix}{name}.", f"{prefix}layers.{number}."
+        if any(key.startswith(new) for key in state):
+            old, new = new, old
+        for key in [key for key in state if key.startswith(old)]:
+            state[new + key.removeprefix(old)] = state.pop(key)
+'''
+
+LOADING = '''
+@torch.no_grad()
+def load_darknet_weights(model: nn.Module, path: str) -> None:
+    """Load a `.weights` file: a header, then the layers' tensors in Darknet's order."""
+    data = bytearray(Path(path).read_bytes())
+    if len(data) < 16:
+        raise ValueError(f"{{path}} has {{len(data)}} bytes, less than a header's 16")
+    major, minor = struct.unpack_from("<2i", data)
+    header = {header}
+    state = model.state_dict()
+{stored}
+    counts = [tensor.numel() for tensor in stored]
+    need = header + 4 * sum(counts)
+    if len(data) != need:
+        raise ValueError(f"{{path}} has {{len(data)}} bytes, not {{need}}")
+    values = torch.frombuffer(data, dtype=torch.float32)[header // 4 :]
+    for {names} in zip(stored, {values}, strict=True):
+{copy}
+'''
+
+RULE = """
+    names = [f"layers.{i}.{tail}" for i in LAYERS.split() for tail in ORDER.split()]
+    stored = [state[name] for name in names if name in state]
+"""
+
+LISTED = """
+    entries = [line.split() for line in STORED.split("\\n") if line.strip()]
+    stored = [state[name][: int(rows)] for name, rows, _ in entries]
+    turned = [files for _, _, files in entries]
+"""
+
+
+def loader(network: Network, *, is_flat: bool) -> str:
+    """What an emitted file has behind its classes: Darknet's order, the hook that renames, and `load_darknet_weights`."""
+    nodes = [node for node in network.nodes if node.tensors]
+    if not nodes:
+        return ""
+    order = file_order(network)
+    constants = []
+    if order is not None or not is_flat:
+        constants.append(
+            _constant(
+                "LAYERS",
+                [str(node.index) for node in nodes],
+                "Darknet's numbers of the layers with parameters, and the order of a layer's tensors in a file.",
+            )
+        )
+    if order is not None:
+        constants.append(_constant("ORDER", order))
+    else:
+        rows = [f"{e.name} {e.tensor.rows or e.tensor.shape[0]} {_turning(e.tensor)}" for e in layout(network)]
+        about = "Tensors of a `.weights` file: name, rows, and which files hold the matrix turned."
+        constants.append("\n".join([f"# {about}", 'STORED = """', *(f"    {row}" for row in rows), '"""']))
+    load = LOADING.format(header=_header(network), stored=(LISTED if order is None else RULE).strip("\n"), **_copy(network, order is None))
+    functions = [load] if is_flat else [RENAMING, load]
+    return "\n\n\n".join(["\n".join(constants), *(text.strip("\n") for text in functions)])
+
+
+def _header(network: Network) -> str:
+    limit = network.dialect.seen_limit
+    return "20 if major * 10 + minor >= 2" + (f" and max(major, minor) < {limit}" if limit else "") + " else 16"
+
+
+def _turning(tensor: TensorSpec) -> str:
+    """Which files hold the matrix transposed."""
+    # parser.c load_weights_upto: connected layers are stored (inputs, outputs) from version 1000 on.
+    return "all" if tensor.transposed else "new" if tensor.transposable else "-"
+
+
+def _copy(network: Network, is_listed: bool) -> dict[str, str]:
+    """How a tensor takes its numbers."""
+    lines = []
+    if is_listed:
+        lines += ['if files == "all" or (files == "new" and max(major, minor) > 1000):']
+    elif any(tensor.transposable for node in network.nodes for tensor in node.tensors):
+        lines += ["if tensor.dim() == 2 and max(major, minor) > 1000:"]
+    if lines:
+        lines += ["    part = part.view(-1, tensor.shape[0]).T"]
+    lines += [f"tensor.copy_(part.{'reshape' if lines else 'view'}(tensor.shape))"]
+    names = "tensor, part, files" if is_listed else "tensor, part"
+    values = "values.split(counts), turned" if is_listed else "values.split(counts)"
+    return {"names": names, "values": values, "copy": textwrap.indent("\n".join(lines), "        ")}
+
+
+def _constant(name: str, words: Iterable[str], comment: str = "") -> str:
+    """A string of words, on one line where they fit."""
+    above = [f"# {comment}"] if comment else []
+    text = " ".join(words)
+    if len(f'{name} = "{text}"') <= WIDTH:
+        return "\n".join([*above, f'{name} = "{text}"'])
+    lines = textwrap.wrap(text, WIDTH - 4, initial_indent="    ", subsequent_indent="    ")
+    return "\n".join([*above, f'{name} = """', *lines, '"""'])
+
+
+def file_order(network: Network) -> tuple[str, ...] | None:
+    """The order of tensor names that holds in every layer; None where no such order gives the file."""
+    if len({tensor.transposable for node in network.nodes for tensor in node.tensors if len(tensor.shape) == MATRIX}) > 1:
+        return None  # the shape does not tell which matrices are turned in new files
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for node in network.nodes:
+        tails = [tensor.path for tensor in node.tensors]
+        if node.tensors and (node.layer.dontload or any(t.rows is not None or t.transposed or not t.stored for t in node.tensors)):
+            return None
+        for position, tail in enumerate(tails):
+            sorter.add(tail, *tails[:position])
+    try:
+        return tuple(sorter.static_order())
+    except CycleError:
+        return None

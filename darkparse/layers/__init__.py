@@ -1,0 +1,24 @@
+"""The vocabulary: one class for each layer kind of Darknet, one file for each family."""
+
+from darkparse.layers import convolutional, dense, heads, joining, pointwise, pooling, recurrent, resampling  # noqa: F401  (they register)
+from darkparse.layers.base import REGISTRY, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.dialect import ALEXEYAB, DIALECTS, PJREDDIE, Dialect, DialectName
+from darkparse.layers.shape import Layout, Shape
+
+__all__ = [
+    "ALEXEYAB",
+    "DIALECTS",
+    "PJREDDIE",
+    "REGISTRY",
+    "Dialect",
+    "DialectName",
+    "Layer",
+    "LayerError",
+    "Layout",
+    "ModuleSpec",
+    "Shape",
+    "Site",
+    "TensorSpec",
+    "layer",
+    "option",
+]

@@ -1,0 +1,269 @@
+"""Convolutions, transposed convolutions and locally connected layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import prod
+
+from darkparse.layers.activations import Activation
+from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, absolute, layer, option
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, blur_macs, blur_module, blurred
+from darkparse.layers.shape import Shape
+
+
+def convolved(length: int, size: int, stride: int, padding: int, dilation: int = 1) -> int:
+    """Length of an axis behind a convolution (convolutional_layer.c convolutional_out_height)."""
+    return (length + 2 * padding * dilation - dilation * (size - 1) - 1) // stride + 1
+
+
+@layer("convolutional", "conv")
+class Convolutional(Layer):
+    """A convolution with optional batch norm and activation (parser.c parse_convolutional)."""
+
+    needs_map = True
+    training = Keys(
+        both="binary dot",
+        alexeyab="assisted_excitation sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream",
+    )
+
+    filters: int = option(default=1)
+    groups: int = option(default=1)
+    size: int = option(default=1)
+    stride: int = option(default=1)
+    stride_x: int = option(only="alexeyab", factory=lambda c: c.stride)
+    stride_y: int = option(only="alexeyab", factory=lambda c: c.stride)
+    dilation: int = option(default=1, only="alexeyab")
+    pad: bool = option(default=False)
+    padding: int = option(default=0, least=0)
+    activation: Activation = option(default="logistic")
+    batch_normalize: bool = option(default=False)
+    cbn: bool = option(default=False, only="alexeyab")
+    flipped: bool = option(default=False)
+    xnor: bool = option(default=False)
+    bin_output: bool = option(default=False, only="alexeyab")
+    antialiasing: int = option(default=0, only="alexeyab")
+    share_index: int | None = option(default=None, only="alexeyab")
+    dontloadscales: bool = option(default=False)
+    numload: int = option(default=0, only="pjreddie")
+
+    @property
+    def margin(self) -> int:
+        """Padding on each side in pixels, before dilation; `pad=1` means half the size and wins over `padding`."""
+        return self.size // 2 if self.pad else self.padding
+
+    @property
+    def normalized(self) -> bool:
+        return self.batch_normalize or self.cbn
+
+    @property
+    def spread(self) -> int:
+        """Dilation in effect: none for 1×1."""
+        return 1 if self.size == 1 else self.dilation
+
+    @property
+    def strides(self) -> tuple[int, int]:
+        """Vertical and horizontal stride; a value below 1 falls back to `stride`."""
+        return tuple(s if s >= 1 else self.stride for s in (self.stride_y, self.stride_x))  # type: ignore[return-value]
+
+    @property
+    def bands(self) -> int:
+        """Groups in effect: none in an XNOR convolution (convolutional_layer.c:510)."""
+        return 1 if self.xnor else max(self.groups, 1)
+
+    @property
+    def is_depthwise(self) -> bool:
+        return self.bands > 1 and self.bands == self.filters
+
+    @property
+    def mechanism(self) -> str:  # type: ignore[override]
+        return "stride" if max(self.strides) > 1 else "projection" if self.size == 1 else "convolution"
+
+    def shares(self, index: int) -> int | None:
+        return None if self.share_index is None else absolute(self.share_index, index)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        c, (sy, sx) = inputs[0].c, self.strides
+        for key, value in (("filters", self.filters), ("size", self.size), ("stride", min(sy, sx)), ("dilation", self.spread)):
+            if value < 1:
+                raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
+        if not 0 <= self.numload <= self.filters:
+            raise LayerError(f"numload must be 0 to {self.filters}, the number of filters; this is {self.numload}", option="numload")
+        for what, count in (("input channels", c), ("filters", self.filters)):
+            if count % self.bands:
+                raise LayerError(f"{self.bands} groups do not divide the {count} {what}", option="groups", input=0)
+        host = self._host(inputs[0])
+        if not self.antialiasing:
+            return host
+        return Shape(self.filters, blurred(host.h, self.antialiasing, sy), blurred(host.w, self.antialiasing, sx))
+
+    def _host(self, x: Shape) -> Shape:
+        """The output of the convolution itself: an antialiased one leaves its stride to the blur."""
+        sy, sx = (1, 1) if self.antialiasing else self.strides
+        h, w = (convolved(n, self.size, s, self.margin, self.spread) for n, s in ((x.h, sy), (x.w, sx)))
+        return Shape(self.filters, h, w)
+
+    def weight_shape(self, x: Shape) -> tuple[int, int, int, int]:
+        """(filters, input channels of a group, size, size)."""
+        return (self.filters, x.c // self.bands, self.size, self.size)
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        if self.share_index is not None:
+            return ()
+        return Weights(
+            self.weight_shape(at.input),
+            self.normalized,
+            rows=self.numload or None,
+            transposed=self.flipped,
+            stores_scales=not self.dontloadscales,
+        ).convolutional()
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        convolution = self._convolution(at)
+        if self.share_index is not None:
+            kwargs = {key: convolution.kwargs[key] for key in ("stride", "padding", "dilation", "groups")}
+            chain = [ModuleSpec("conv", f"{MODULES}.SharedConvolution", kwargs)]
+        else:
+            chain = [convolution]
+            if self.normalized:
+                chain.append(batchnorm_module(at.dialect, self.filters))
+        # network.c calculate_binary_weights: the next layer reads the signs alone.
+        chain += activation_modules("linear" if self.xnor and self.bin_output else self.activation)
+        if self.antialiasing:
+            chain.append(blur_module(self.filters, self.antialiasing, self.strides))
+        return tuple(chain)
+
+    def _convolution(self, at: Site) -> ModuleSpec:
+        kwargs = {
+            "in_channels": at.input.c,
+            "out_channels": self.filters,
+            "kernel_size": self.size,
+            "stride": 1 if self.antialiasing else self.strides,
+            "padding": self.margin * self.spread,
+            "dilation": self.spread,
+            "groups": self.bands,
+            "bias": not self.normalized,
+        }
+        if not self.xnor:
+            return ModuleSpec("conv", "torch.nn.Conv2d", kwargs)
+        bits = at.dialect.xnor_pads_with_minus_one and self.strides[0] == self.strides[1]
+        return ModuleSpec("conv", f"{MODULES}.XnorConv2d", kwargs | {"pad_value": -1.0 if bits else 0.0})
+
+    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+        if at.dialect.name == "pjreddie" and self.size == 1 and max(self.strides) > 1:
+            message = (
+                "pjreddie's CPU code forgets the stride of a 1×1 convolution (convolutional_layer.c:468), its GPU code and darkparse do not"
+            )
+            return (LayerError(message, option="stride"),)
+        return ()
+
+    def macs(self, at: Site) -> int:
+        blur = blur_macs(at.output.size, self.antialiasing)
+        return prod(self.weight_shape(at.input)) * self._host(at.input).area + blur
+
+    def printed_flops(self, at: Site) -> float:
+        flops = 2.0 * prod(self.weight_shape(at.input)) * self._host(at.input).area
+        return flops / 32 if self.xnor else flops
+
+    def summary(self, at: Site) -> str:
+        sy, sx = self.strides
+        stride = "" if sy == sx == 1 else f" /{sy}" if sy == sx else f" /{sy}×{sx}"
+        groups = " dw" if self.is_depthwise else f" g{self.bands}" if self.bands > 1 else ""
+        dilation = f" d{self.spread}" if self.spread > 1 else ""
+        return f"conv {self.size}×{self.size}{stride}, {self.filters}{groups}{dilation}"
+
+
+@layer("deconvolutional", "deconv", only="pjreddie")
+class Deconvolutional(Layer):
+    """A transposed convolution (pjreddie parser.c parse_deconvolutional)."""
+
+    needs_map = True
+    mechanism = "transposed convolution"
+
+    filters: int = option(default=1, least=1)
+    size: int = option(default=1, least=1)
+    stride: int = option(default=1, least=1)
+    pad: bool = option(default=False)
+    padding: int = option(default=0, least=0)
+    activation: Activation = option(default="logistic")
+    batch_normalize: bool = option(default=False)
+    dontloadscales: bool = option(default=False)
+    numload: int = option(default=0)
+
+    @property
+    def margin(self) -> int:
+        return self.size // 2 if self.pad else self.padding
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        h, w = ((n - 1) * self.stride + self.size - 2 * self.margin for n in (inputs[0].h, inputs[0].w))
+        return Shape(self.filters, h, w)
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        # deconvolutional_layer.c reads its weights as (input channels, filters, size, size), torch's own order.
+        shape = (at.input.c, self.filters, self.size, self.size)
+        spread = 0.02 * at.output.area / at.input.area
+        biases, *others = Weights((self.filters, at.input.c, self.size, self.size), self.batch_normalize).convolutional("deconv")
+        *norm, weights = others
+        return (biases, *norm, replace(weights, shape=shape, initial=("normal", 0.0, spread)))
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {
+            "in_channels": at.input.c,
+            "out_channels": self.filters,
+            "kernel_size": self.size,
+            "stride": self.stride,
+            "padding": self.margin,
+            "bias": not self.batch_normalize,
+        }
+        norm = (batchnorm_module(at.dialect, self.filters),) if self.batch_normalize else ()
+        return (ModuleSpec("deconv", "torch.nn.ConvTranspose2d", kwargs), *norm, *activation_modules(self.activation))
+
+    def macs(self, at: Site) -> int:
+        return at.input.size * self.filters * self.size**2
+
+    def summary(self, at: Site) -> str:
+        return f"deconv {self.size}×{self.size} /{self.stride}, {self.filters}"
+
+
+@layer("local")
+class Local(Layer):
+    """A convolution with weights of its own at every position (parser.c parse_local)."""
+
+    needs_map = True
+    mechanism = "local convolution"
+
+    filters: int = option(default=1, least=1)
+    size: int = option(default=1, least=1)
+    stride: int = option(default=1, least=1)
+    pad: int = option(default=0, least=0)
+    activation: Activation = option(default="logistic")
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        # local_layer.c local_out_height; im2col pads by `pad` pixels, so only size 3 is consistent when padded.
+        h, w = ((n - (1 if self.pad else self.size)) // self.stride + 1 for n in (inputs[0].h, inputs[0].w))
+        reach = [(n + 2 * self.pad - self.size) // self.stride + 1 for n in (inputs[0].h, inputs[0].w)]
+        if [h, w] != reach:
+            raise LayerError(f"a padded local layer needs size 3 and pad 1, this is size {self.size} and pad {self.pad}", option="size")
+        return Shape(self.filters, h, w)
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        shape = (at.output.area, self.filters, at.input.c * self.size**2)
+        weights = Weights((self.filters, at.input.c * self.size**2))
+        return (TensorSpec("local.bias", at.output.tensor), TensorSpec("local.weight", shape, weights._fan_in()))
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {
+            "in_channels": at.input.c,
+            "out_channels": self.filters,
+            "output_size": (at.output.h, at.output.w),
+            "kernel_size": self.size,
+            "stride": self.stride,
+            "padding": self.pad,
+        }
+        return (ModuleSpec("local", f"{MODULES}.LocallyConnected2d", kwargs), *activation_modules(self.activation))
+
+    def macs(self, at: Site) -> int:
+        return at.output.size * at.input.c * self.size**2
+
+    def summary(self, at: Site) -> str:
+        return f"local {self.size}×{self.size}{f' /{self.stride}' if self.stride > 1 else ''}, {self.filters}"

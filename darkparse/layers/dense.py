@@ -1,0 +1,107 @@
+"""Layers over vectors: fully connected, softmax, and the constant that `[implicit]` learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from darkparse.layers.activations import Activation
+from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module
+from darkparse.layers.shape import Shape
+from darkparse.layers.tree import read_tree
+
+
+@layer("connected", "conn")
+class Connected(Layer):
+    """A fully connected layer over all values of its input (connected_layer.c)."""
+
+    mechanism = "full connection"
+
+    output: int = option(default=1)
+    activation: Activation = option(default="logistic")
+    batch_normalize: bool = option(default=False)
+    dontloadscales: bool = option(default=False)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if self.output < 1:
+            raise LayerError(f"output must be at least 1, this is {self.output}", option="output")
+        return Shape.vector(self.output)
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        return Weights((self.output, at.input.size), self.batch_normalize, stores_scales=not self.dontloadscales).connected()
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if at.input.is_map else ()
+        kwargs = {"in_features": at.input.size, "out_features": self.output, "bias": not self.batch_normalize}
+        norm = (batchnorm_module(at.dialect, self.output),) if self.batch_normalize else ()
+        return (*flatten, ModuleSpec("linear", "torch.nn.Linear", kwargs), *norm, *activation_modules(self.activation))
+
+    def macs(self, at: Site) -> int:
+        return at.input.size * self.output
+
+    def summary(self, at: Site) -> str:
+        return f"fully connected, {self.output}"
+
+
+@layer("softmax", "soft")
+class Softmax(Layer):
+    """Softmax over the vector, over equal parts of it, or over the groups of a word tree (softmax_layer.c)."""
+
+    training = Keys(both="noloss")
+
+    groups: int = option(default=1)
+    temperature: float = option(default=1.0)
+    tree: Path | None = option(default=None, is_file=True)
+    spatial: bool = option(default=False)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if self.spatial:
+            return inputs[0]
+        if self.groups < 1 or inputs[0].size % self.groups:
+            raise LayerError(f"{self.groups} groups do not divide the {inputs[0].size} values that come in", option="groups")
+        return inputs[0].flattened()
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        if self.spatial and at.input.is_map:
+            # Honoured by Darknet's GPU code only: softmax over the channels at each position.
+            return (ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}),)
+        flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if at.input.is_map else ()
+        if self.tree is not None:
+            kwargs = {"group_sizes": read_tree(self.tree).group_sizes, "temperature": self.temperature}
+            return (*flatten, ModuleSpec("softmax", f"{MODULES}.TreeSoftmax", kwargs))
+        if self.groups == 1 and self.temperature == 1:
+            return (*flatten, ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}))
+        kwargs = {"groups": self.groups, "temperature": self.temperature}
+        return (*flatten, ModuleSpec("softmax", f"{MODULES}.GroupedSoftmax", kwargs))
+
+    def macs(self, at: Site) -> int:
+        return at.output.size
+
+    def summary(self, at: Site) -> str:
+        return "softmax" if self.groups == 1 else f"softmax, {self.groups} groups"
+
+
+@layer("implicit", only="alexeyab")
+class Implicit(Layer):
+    """A constant that is learned, the same for every picture (representation_layer.c)."""
+
+    mean: float = option(default=0.0)
+    std: float = option(default=0.2)
+    filters: int = option(default=128, least=1)
+    atoms: int = option(default=1, least=1)
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        return ()
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        return Shape(self.filters, self.atoms, 1)
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("implicit.weight", (self.filters, self.atoms, 1), ("uniform", self.mean, self.std)),)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("implicit", f"{MODULES}.Implicit", {"shape": at.output.tensor}),)
+
+    def summary(self, at: Site) -> str:
+        return f"learned constant, {self.filters}"

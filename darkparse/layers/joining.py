@@ -1,0 +1,178 @@
+"""Layers that read other layers than the one before: route, shortcut, and the gates scale_channels and sam."""
+
+from __future__ import annotations
+
+from darkparse.layers.activations import Activation
+from darkparse.layers.base import ONE, Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, absolute, layer, option
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.parts import MODULES, activation_modules
+from darkparse.layers.shape import Shape
+from darkparse.layers.values import read_first, read_int, read_word
+
+
+@layer("route")
+class Route(Layer):
+    """Channels of several layers side by side, or a slice of each (parser.c parse_route)."""
+
+    mechanism = "concatenation"
+    training = Keys(alexeyab="stream wait_stream")
+
+    layers: tuple[int, ...] = option()
+    groups: int = option(default=1, only="alexeyab")
+    group_id: int = option(default=0, only="alexeyab")
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        return tuple(absolute(position, index) for position in self.layers)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if self.groups < 1 or not 0 <= self.group_id < self.groups:
+            raise LayerError(f"group_id must be 0 to groups-1, this is {self.group_id} of {self.groups}", option="group_id")
+        for position, x in enumerate(inputs):
+            if x.c % self.groups:
+                raise LayerError(f"{self.groups} groups do not divide {x.c} channels", option="groups", input=position)
+        first = inputs[0]
+        if all((x.h, x.w, x.is_map) == (first.h, first.w, first.is_map) for x in inputs):
+            return Shape(sum(x.c for x in inputs) // self.groups, first.h, first.w, first.layout)
+        # parse_route leaves out_w, out_h and out_c at 0: only the length is known from here on.
+        return Shape.flat(sum(x.size for x in inputs) // self.groups)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        if len(at.inputs) == 1 and self.groups == 1:
+            return ()
+        kwargs = {"groups": self.groups, "group_id": self.group_id}
+        flat = at.output.layout != at.input.layout
+        return (ModuleSpec("join", f"{MODULES}.{'FlatRoute' if flat else 'Route'}", kwargs),)
+
+    def summary(self, at: Site) -> str:
+        part = f" part {self.group_id + 1} of {self.groups}" if self.groups > 1 else ""
+        return f"{'concat' if len(self.layers) > 1 else 'branch'}{part}"
+
+
+@layer("shortcut")
+class Shortcut(Layer):
+    """The sum of the layer before and others, plain or weighted (parser.c parse_shortcut)."""
+
+    mechanism = "addition"
+
+    from_: tuple[int, ...] = option(keys="from", read=read_first(read_int, only="pjreddie"))
+    activation: Activation = option(default="linear")
+    alpha: float = option(default=1.0, only="pjreddie")
+    beta: float = option(default=1.0, only="pjreddie")
+    weights_type: str = option(
+        default="none", only="alexeyab", read=read_word("none", "per_feature", "per_channel", aliases={"per_layer": "per_feature"})
+    )
+    weights_normalization: str = option(
+        default="none", only="alexeyab", read=read_word("none", "relu", "softmax", aliases={"avg_relu": "relu"})
+    )
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        return (index - 1, *(absolute(position, index) for position in self.from_))
+
+    @property
+    def is_weighted(self) -> bool:
+        return self.weights_type != "none"
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        out = inputs[0]
+        is_plain = not self.is_weighted and self.alpha == self.beta == 1 and all(x == out for x in inputs)
+        if not all(x.is_map for x in inputs) and not (is_plain and not any(x.is_map for x in inputs)):
+            raise LayerError("vectors are added only as they are, and to vectors of the same length", option="from")
+        for position, x in enumerate(inputs[1:], start=1):
+            # blas.c shortcut_cpu: a larger map is read with a stride, a smaller one is spread over the positions.
+            fits = out.w // x.w == out.h // x.h and x.w // out.w == x.h // out.h
+            if not fits:
+                message = f"a map of {x} cannot be added to one of {out}: height and width differ by different factors"
+                raise LayerError(message, option="from", input=position)
+            if self.is_weighted and (x.h, x.w) != (out.h, out.w):
+                raise LayerError(f"a weighted shortcut needs maps of one size, not {x} and {out}", option="from", input=position)
+        return out
+
+    def _weights(self, at: Site) -> tuple[int, ...]:
+        rows = len(at.inputs)
+        return (rows, at.output.c) if self.weights_type == "per_channel" else (rows,)
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("add.weight", self._weights(at), ONE),) if self.is_weighted else ()
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        if self.is_weighted:
+            kwargs = {"shape": self._weights(at), "normalization": self.weights_normalization}
+            add = ModuleSpec("add", f"{MODULES}.WeightedShortcut", kwargs)
+        elif self.alpha == self.beta == 1 and all(x == at.output for x in at.inputs):
+            add = ModuleSpec("add", f"{MODULES}.Add", {})
+        else:
+            add = ModuleSpec("add", f"{MODULES}.PartialAdd", {"alpha": self.alpha, "beta": self.beta})
+        return (add, *activation_modules(self.activation))
+
+    def macs(self, at: Site) -> int:
+        factors = len(at.inputs) if self.is_weighted else (self.alpha != 1) + (self.beta != 1)
+        return at.output.size * factors
+
+    def printed_flops(self, at: Site) -> float:
+        return float(at.output.size * len(self.from_) * (2 if self.is_weighted else 1))
+
+    def summary(self, at: Site) -> str:
+        return "weighted add" if self.is_weighted else "add"
+
+
+class Gate(Layer):
+    """A map multiplied by the layer before."""
+
+    __slots__ = ()
+
+    trunk = 1
+    activation: Activation
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("gate", f"{MODULES}.Gate", {}), *activation_modules(self.activation))
+
+    def macs(self, at: Site) -> int:
+        return at.output.size
+
+
+@layer("scale_channels", only="alexeyab")
+class ScaleChannels(Gate):
+    """An earlier map times one value a channel, or one a position with `scale_wh` (scale_channels_layer.c)."""
+
+    needs_map = True
+    mechanism = "channel gate"
+
+    from_: int = option(keys="from")
+    scale_wh: bool = option(default=False)
+    activation: Activation = option(default="linear")
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        return (index - 1, absolute(self.from_, index))
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        gate, x = inputs
+        want = (1, x.h, x.w) if self.scale_wh else (x.c, 1, 1)
+        if tuple(gate) != want:
+            raise LayerError(f"a gate of {Shape(*want)} is needed for a map of {x}, the layer before gives {gate}", input=0)
+        return x
+
+    def summary(self, at: Site) -> str:
+        return "position gate" if self.scale_wh else "channel gate"
+
+
+@layer("sam", only="alexeyab")
+class Sam(Gate):
+    """An earlier map times the layer before, value by value: spatial attention (sam_layer.c)."""
+
+    needs_map = True
+    mechanism = "gate"
+
+    from_: int = option(keys="from")
+    activation: Activation = option(default="linear")
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        return (index - 1, absolute(self.from_, index))
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        gate, x = inputs
+        if gate != x:
+            raise LayerError(f"gate and map must have one shape, these are {gate} and {x}", input=0)
+        return x
+
+    def summary(self, at: Site) -> str:
+        return "spatial gate"

@@ -1,0 +1,46 @@
+"""The options of the `[net]` section."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from darkparse.layers.base import Keys, option, resolve_derived
+from darkparse.layers.shape import Shape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Net:
+    """The `[net]` section: what matters at inference is typed, the rest known by name (parser.c parse_net_options)."""
+
+    training: ClassVar[Keys] = Keys(
+        both="learning_rate momentum decay adam B1 B2 eps max_crop min_crop angle aspect saturation exposure hue policy burn_in power "
+        "step scale steps scales gamma max_batches",
+        pjreddie="notruth random max_ratio min_ratio center clip",
+        alexeyab="learning_rate_min sgdr_cycle sgdr_mult track augment_speed sequential_subdivisions try_fix_nan weights_reject_freq "
+        "equidistant_point badlabels_rejection_percentage num_sigmas_reject_badlabels ema_alpha use_cuda_graph loss_scale "
+        "dynamic_minibatch  optimized_memory workspace_size_limit_MB flip blur gaussian_noise mixup cutmix mosaic mosaic_bound "
+        "contrastive contrastive_jit_flip  contrastive_color unsupervised label_smooth_eps resize_step attention adversarial_lr "
+        "max_chart_loss seq_scales show_receptive_field",
+    )
+
+    width: int = option(default=0)
+    height: int = option(default=0)
+    channels: int = option(default=0)
+    inputs: int = option(factory=lambda net: net.height * net.width * net.channels)
+    batch: int = option(default=1)
+    subdivisions: int = option(default=1)
+    time_steps: int = option(default=1)
+    letter_box: bool = option(default=False, only="alexeyab")
+
+    def __post_init__(self) -> None:
+        resolve_derived(self)
+
+    @property
+    def has_image(self) -> bool:
+        return min(self.height, self.width, self.channels) > 0
+
+    @property
+    def input_shape(self) -> Shape:
+        """What the network takes: a map (C, H, W), or a vector where the cfg gives `inputs` alone."""
+        return Shape(self.channels, self.height, self.width) if self.has_image else Shape.flat(self.inputs)

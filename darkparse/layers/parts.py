@@ -1,0 +1,114 @@
+"""Pieces that several kinds are made of: weights with or without batch norm, and the modules that use them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from darkparse.layers.activations import Activation
+from darkparse.layers.base import ONE, Initial, ModuleSpec, TensorSpec
+from darkparse.layers.dialect import Dialect
+
+MODULES = "darkparse.model.modules"
+
+
+def uniform_by_fan_in(fan_in: int) -> Initial:
+    """Darknet's start for weights: uniform within ±√(2 / fan-in) (convolutional_layer.c, connected_layer.c)."""
+    return ("uniform", 0.0, math.sqrt(2 / max(fan_in, 1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """A linear map's stored arrays, convolutional or connected: biases, batch norm, weights."""
+
+    shape: tuple[int, ...]
+    """Of the weights; the first axis is the outputs."""
+    batch_normalize: bool = False
+    prefix: str = ""
+    initial: Initial | None = None
+    rows: int | None = None
+    transposed: bool = False
+    stores_scales: bool = True
+
+    def _norm(self, outputs: int) -> tuple[TensorSpec, ...]:
+        if not self.batch_normalize:
+            return ()
+        # Darknet starts the running variance at 0, with which an untrained network overflows; 1 keeps it finite.
+        return (
+            TensorSpec(f"{self.prefix}norm.weight", (outputs,), ONE, rows=self.rows, stored=self.stores_scales),
+            TensorSpec(f"{self.prefix}norm.running_mean", (outputs,), learnable=False, rows=self.rows, stored=self.stores_scales),
+            TensorSpec(f"{self.prefix}norm.running_var", (outputs,), ONE, learnable=False, rows=self.rows, stored=self.stores_scales),
+        )
+
+    def _biases(self, name: str) -> TensorSpec:
+        owner = "norm" if self.batch_normalize else name
+        return TensorSpec(f"{self.prefix}{owner}.bias", self.shape[:1], rows=self.rows)
+
+    def _fan_in(self) -> Initial:
+        return self.initial or uniform_by_fan_in(math.prod(self.shape[1:]))
+
+    def convolutional(self, name: str = "conv") -> tuple[TensorSpec, ...]:
+        """biases, [scales, mean, variance], weights (parser.c load_convolutional_weights)."""
+        weights = TensorSpec(f"{self.prefix}{name}.weight", self.shape, self._fan_in(), rows=self.rows, transposed=self.transposed)
+        return (self._biases(name), *self._norm(self.shape[0]), weights)
+
+    def connected(self, name: str = "linear") -> tuple[TensorSpec, ...]:
+        """biases, weights, [scales, mean, variance] (parser.c load_connected_weights)."""
+        weights = TensorSpec(f"{self.prefix}{name}.weight", self.shape, self._fan_in(), transposable=True)
+        return (self._biases(name), weights, *self._norm(self.shape[0]))
+
+
+def batchnorm_module(dialect: Dialect, features: int, name: str = "norm") -> ModuleSpec:
+    """Batch norm with the dialect's place and size of epsilon (blas.c normalize_cpu)."""
+    target = f"{MODULES}.{'RootEpsilonBatchNorm' if dialect.epsilon_on_root else 'BatchNorm'}"
+    kwargs = {"num_features": features, "eps": dialect.batchnorm_epsilon, "momentum": dialect.batchnorm_momentum}
+    return ModuleSpec(name, target, kwargs)
+
+
+_TORCH_ACTIVATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
+    "logistic": ("torch.nn.Sigmoid", {}),
+    "relu": ("torch.nn.ReLU", {}),
+    "relu6": ("torch.nn.ReLU6", {}),
+    "leaky": ("torch.nn.LeakyReLU", {"negative_slope": 0.1}),
+    "revleaky": ("torch.nn.LeakyReLU", {"negative_slope": 0.1}),
+    "relie": ("torch.nn.LeakyReLU", {"negative_slope": 0.01}),
+    "elu": ("torch.nn.ELU", {}),
+    "hardtan": ("torch.nn.Hardtanh", {}),
+    "tanh": ("torch.nn.Tanh", {}),
+    "swish": ("torch.nn.SiLU", {}),
+    "mish": ("torch.nn.Mish", {}),
+}
+
+
+def activation_modules(activation: Activation, name: str = "activation") -> tuple[ModuleSpec, ...]:
+    """The module of an activation: torch's own where it computes the same; none for linear."""
+    if activation == "linear":
+        return ()
+    if activation in _TORCH_ACTIVATIONS:
+        target, kwargs = _TORCH_ACTIVATIONS[activation]
+        return (ModuleSpec(name, target, kwargs),)
+    return (ModuleSpec(name, "darkparse.model.activations.DarknetActivation", {"name": activation}),)
+
+
+def blur_module(channels: int, antialiasing: int, stride: tuple[int, int]) -> ModuleSpec:
+    """The fixed blur that takes over the stride of an antialiased layer (convolutional_layer.c:800)."""
+    return ModuleSpec("blur", f"{MODULES}.Blur", {"channels": channels, "size": blur_size(antialiasing), "stride": stride})
+
+
+def blur_size(antialiasing: int) -> int:
+    """3 taps with one pixel of padding, or 2 taps without for `antialiasing=2`."""
+    return 2 if antialiasing == 2 else 3
+
+
+def blurred(length: int, antialiasing: int, stride: int) -> int:
+    """Length of an axis behind the blur."""
+    size = blur_size(antialiasing)
+    margin = 1 if size == 3 else 0
+    return (length + 2 * margin - size) // stride + 1
+
+
+def blur_macs(outputs: int, antialiasing: int) -> int:
+    """Multiply-adds of the blur: one a tap; none without antialiasing."""
+    return outputs * blur_size(antialiasing) ** 2 if antialiasing else 0

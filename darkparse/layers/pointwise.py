@@ -1,0 +1,138 @@
+"""Layers that keep the shape: activations, normalizations, and those that only training needs."""
+
+from __future__ import annotations
+
+from darkparse.layers.activations import OVER_CHANNELS, Activation
+from darkparse.layers.base import ONE, Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.parts import MODULES, activation_modules, batchnorm_module
+from darkparse.layers.shape import Shape
+
+
+@layer("activation")
+class ActivationLayer(Layer):
+    """An activation on its own (activation_layer.c)."""
+
+    activation: Activation = option(default="linear")
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if self.activation in OVER_CHANNELS and not inputs[0].is_map:
+            raise LayerError(f"{self.activation} works over the channels of a map, a vector comes in", option="activation", input=0)
+        return inputs[0]
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return activation_modules(self.activation)
+
+    def summary(self, at: Site) -> str:
+        return str(self.activation)
+
+
+@layer("logistic", only="pjreddie")
+class Logistic(Layer):
+    """The logistic function, with a cross-entropy loss in training (logistic_layer.c)."""
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return activation_modules("logistic")
+
+
+@layer("batchnorm")
+class Batchnorm(Layer):
+    """Batch norm on its own (batchnorm_layer.c)."""
+
+    needs_map = True
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        shape = (at.input.c,)
+        return (
+            TensorSpec("norm.bias", shape, stored=at.dialect.batchnorm_stores_biases),
+            TensorSpec("norm.weight", shape, ONE),
+            TensorSpec("norm.running_mean", shape, learnable=False),
+            TensorSpec("norm.running_var", shape, ONE, learnable=False),
+        )
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (batchnorm_module(at.dialect, at.input.c),)
+
+    def macs(self, at: Site) -> int:
+        return at.output.size
+
+    def summary(self, at: Site) -> str:
+        return "batch norm"
+
+
+@layer("normalization", "lrn")
+class Normalization(Layer):
+    """Local response normalization over neighbouring channels (normalization_layer.c)."""
+
+    needs_map = True
+
+    alpha: float = option(default=0.0001)
+    beta: float = option(default=0.75)
+    kappa: float = option(default=1.0)
+    size: int = option(default=5, least=1)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "kappa": self.kappa}
+        return (ModuleSpec("norm", f"{MODULES}.LocalResponseNorm", kwargs),)
+
+    def macs(self, at: Site) -> int:
+        # The square, its entry into and its exit from the running sum, and the product at the end.
+        return 4 * at.output.size
+
+    def summary(self, at: Site) -> str:
+        return f"local response norm, {self.size}"
+
+
+@layer("l2norm", only="pjreddie")
+class L2norm(Layer):
+    """The channels at each position divided by their Euclidean length (blas.c l2normalize_cpu)."""
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("norm", f"{MODULES}.L2Norm", {}),)
+
+    def macs(self, at: Site) -> int:
+        return 2 * at.output.size
+
+    def summary(self, at: Site) -> str:
+        return "l2 norm"
+
+
+@layer("dropout")
+class Dropout(Layer):
+    """Nothing at inference; in training a share of the values set to 0 (dropout_layer.c)."""
+
+    training = Keys(alexeyab="dropblock dropblock_size_rel dropblock_size_abs")
+
+    probability: float = option(default=0.5, alexeyab=0.2)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if not 0 <= self.probability <= 1:
+            raise LayerError(f"probability must be 0 to 1, this is {self.probability:g}", option="probability")
+        return inputs[0]
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("dropout", "torch.nn.Dropout", {"p": self.probability}),)
+
+
+@layer("empty", "silence", only="alexeyab")
+class Empty(Layer):
+    """Nothing: the input passes through (parser.c, EMPTY)."""
+
+
+@layer("cost")
+class Cost(Layer):
+    """A loss; at inference the input passes through (cost_layer.c)."""
+
+    is_sink = True
+    training = Keys(both="type scale ratio", pjreddie="noobj thresh")
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        return inputs[0]
+
+
+@layer("contrastive", only="alexeyab")
+class Contrastive(Layer):
+    """A loss over embeddings; at inference the input passes through (softmax_layer.c make_contrastive_layer)."""
+
+    is_sink = True
+    training = Keys(both="classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max")

@@ -1,0 +1,133 @@
+"""Layers that take the maximum or the mean over positions."""
+
+from __future__ import annotations
+
+from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.parts import MODULES, blur_macs, blur_module, blurred
+from darkparse.layers.shape import Shape
+
+
+@layer("maxpool", "max")
+class Maxpool(Layer):
+    """The maximum over a window, or over every n-th channel (`maxpool_depth`) (parser.c parse_maxpool)."""
+
+    needs_map = True
+    mechanism = "pool"
+    training = Keys(alexeyab="maxpool_zero_nonmax")
+
+    stride: int = option(default=1)
+    stride_x: int = option(only="alexeyab", factory=lambda p: p.stride)
+    stride_y: int = option(only="alexeyab", factory=lambda p: p.stride)
+    size: int = option(factory=lambda p: p.stride)
+    padding: int = option(factory=lambda p: p.size - 1)
+    maxpool_depth: bool = option(default=False, only="alexeyab")
+    out_channels: int = option(default=1, only="alexeyab")
+    antialiasing: int = option(default=0, only="alexeyab")
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        x = inputs[0]
+        if self.maxpool_depth:
+            if not 1 <= self.out_channels <= x.c:
+                raise LayerError(f"out_channels must be 1 to {x.c}, the channels that come in", option="out_channels")
+            return Shape(self.out_channels, x.h, x.w)
+        host = self._host(x)
+        if not self.antialiasing:
+            return host
+        if min(self.stride_y, self.stride_x) < 1:
+            raise LayerError(f"a blurred stride must be at least 1, this is {min(self.stride_y, self.stride_x)}", option="stride")
+        h, w = (blurred(n, self.antialiasing, s) for n, s in ((host.h, self.stride_y), (host.w, self.stride_x)))
+        return Shape(x.c, h, w)
+
+    def _host(self, x: Shape) -> Shape:
+        return pooled(x, self.size, self._strides, self.padding)
+
+    @property
+    def _strides(self) -> tuple[int, int]:
+        """Of the pooling itself: an antialiased one leaves its stride to the blur."""
+        return (1, 1) if self.antialiasing else (self.stride_y, self.stride_x)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        if self.maxpool_depth:
+            return (ModuleSpec("pool", f"{MODULES}.ChannelMaxPool", {"out_channels": self.out_channels}),)
+        chain = [ModuleSpec("pool", f"{MODULES}.MaxPool2d", {"size": self.size, "stride": self._strides, "padding": self.padding})]
+        if self.antialiasing:
+            chain.append(blur_module(at.input.c, self.antialiasing, (self.stride_y, self.stride_x)))
+        return tuple(chain)
+
+    def macs(self, at: Site) -> int:
+        return blur_macs(at.output.size, self.antialiasing)
+
+    def printed_flops(self, at: Site) -> float:
+        host = Shape(self.out_channels, at.input.h, at.input.w) if self.maxpool_depth else self._host(at.input)
+        return float(self.size**2 * at.input.c * host.area)
+
+    def summary(self, at: Site) -> str:
+        if self.maxpool_depth:
+            return f"maxpool channels, {self.out_channels}"
+        return f"maxpool {window(self.size, self.stride_y, self.stride_x)}"
+
+
+@layer("local_avgpool", "local_avg", only="alexeyab")
+class LocalAvgpool(Layer):
+    """The mean over the part of a window that lies inside the map (maxpool_layer.c forward_local_avgpool_layer)."""
+
+    needs_map = True
+    mechanism = "pool"
+
+    stride: int = option(default=1)
+    stride_x: int = option(factory=lambda p: p.stride)
+    stride_y: int = option(factory=lambda p: p.stride)
+    size: int = option(factory=lambda p: p.stride)
+    padding: int = option(factory=lambda p: p.size - 1)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        return pooled(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {"size": self.size, "stride": (self.stride_y, self.stride_x), "padding": self.padding}
+        return (ModuleSpec("pool", f"{MODULES}.AvgPool2d", kwargs),)
+
+    def macs(self, at: Site) -> int:
+        return at.output.size * self.size**2
+
+    def printed_flops(self, at: Site) -> float:
+        return float(self.size**2 * at.output.size)
+
+    def summary(self, at: Site) -> str:
+        return f"avgpool {window(self.size, self.stride_y, self.stride_x)}"
+
+
+@layer("avgpool", "avg")
+class Avgpool(Layer):
+    """The mean over all positions (avgpool_layer.c)."""
+
+    needs_map = True
+    mechanism = "global pool"
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        return Shape(inputs[0].c, 1, 1)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("pool", "torch.nn.AdaptiveAvgPool2d", {"output_size": 1}),)
+
+    def macs(self, at: Site) -> int:
+        return at.input.size
+
+    def summary(self, at: Site) -> str:
+        return "global avgpool"
+
+
+def pooled(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape:
+    """The map behind a window that slides with `padding` pixels in total (maxpool_layer.c:30)."""
+    for key, value in (("size", size), ("stride", min(strides))):
+        if value < 1:
+            raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
+    h, w = ((n + padding - size) // s + 1 for n, s in zip((x.h, x.w), strides, strict=True))
+    return Shape(x.c, h, w)
+
+
+def window(size: int, stride_y: int, stride_x: int) -> str:
+    """`2×2 /2`."""
+    stride = f" /{stride_y}" if stride_y == stride_x else f" /{stride_y}×{stride_x}"
+    return f"{size}×{size}{stride if (stride_y, stride_x) != (1, 1) else ''}"

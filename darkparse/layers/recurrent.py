@@ -1,0 +1,333 @@
+"""Layers with a memory: rnn, gru, lstm, their convolutional kin, and history.
+
+One call is one time step; the state lives in the module from call to call, as Darknet keeps it in `l.state`.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from math import prod
+from typing import Any
+
+from darkparse.layers.activations import Activation
+from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.convolutional import convolved
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.parts import Weights
+from darkparse.layers.shape import Shape
+
+RECURRENT = "darkparse.model.recurrent"
+
+
+def _norm(dialect: Dialect) -> dict[str, Any]:
+    """The batch norm of the parts, as keyword arguments."""
+    return {"epsilon": dialect.batchnorm_epsilon, "epsilon_on_root": dialect.epsilon_on_root}
+
+
+@layer("rnn")
+class Rnn(Layer):
+    """A simple recurrent layer: state from input and state, output from state (rnn_layer.c)."""
+
+    has_state = True
+    mechanism = "recurrence"
+
+    output: int = option(default=1, least=1)
+    hidden: int = option(default=1, least=1)
+    activation: Activation = option(default="logistic")
+    batch_normalize: bool = option(default=False)
+    logistic: int = option(default=0, only="alexeyab")
+    shortcut: bool = option(default=False)
+
+    @property
+    def self_activation(self) -> str:
+        """rnn_layer.c make_rnn_layer: `logistic=1` and `2` replace the state's activation."""
+        return {1: "logistic", 2: "loggy"}.get(self.logistic, self.activation)
+
+    def _parts(self, at: Site) -> dict[str, tuple[int, int]]:
+        """(outputs, inputs) of each matrix, in file order."""
+        hidden = self._state(at)
+        return {"input": (hidden, at.input.size), "self": (hidden, hidden), "output": (self.output, hidden)}
+
+    def _state(self, at: Site) -> int:
+        """Size of the state; pjreddie's fork has no `hidden`."""
+        return self.output if at.dialect.rnn_state_is_output else self.hidden
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        return Shape.vector(self.output)
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        parts = self._parts(at).items()
+        return tuple(t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected())
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {
+            "inputs": at.input.size,
+            "hidden": self._state(at),
+            "outputs": self.output,
+            "activation": self.activation,
+            "self_activation": self.self_activation,
+            "shortcut": self.shortcut,
+            "batch_normalize": self.batch_normalize,
+        }
+        return (ModuleSpec("cell", f"{RECURRENT}.Rnn", kwargs | _norm(at.dialect)),)
+
+    def macs(self, at: Site) -> int:
+        return sum(prod(shape) for shape in self._parts(at).values())
+
+    def summary(self, at: Site) -> str:
+        return f"rnn {self._state(at)}, {self.output}"
+
+
+class Gated(Layer):
+    """What gru and lstm share: for each gate a matrix over the state (`w…`) and one over the input (`u…`)."""
+
+    __slots__ = ()
+
+    has_state = True
+    mechanism = "recurrence"
+
+    output: int
+    batch_normalize: bool
+
+    @abstractmethod
+    def order(self, dialect: Dialect) -> tuple[str, ...]:
+        """The matrices in file order."""
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        return Shape.vector(self.output)
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        columns = {"u": at.input.size, "w": self.output}
+        parts = ((name, (self.output, columns[name[0]])) for name in self.order(at.dialect))
+        return tuple(t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected())
+
+    def macs(self, at: Site) -> int:
+        # Every gate's two matrices, and three products value by value.
+        gates = len(self.order(at.dialect)) // 2
+        return gates * self.output * (at.input.size + self.output) + 3 * self.output
+
+    def arguments(self, at: Site) -> dict[str, Any]:
+        """Keyword arguments that both modules take."""
+        return {"inputs": at.input.size, "outputs": self.output, "batch_normalize": self.batch_normalize} | _norm(at.dialect)
+
+    def summary(self, at: Site) -> str:
+        return f"{self.kind} {self.output}"
+
+
+@layer("gru")
+class Gru(Gated):
+    """A gated recurrent unit (gru_layer.c); the candidate is logistic unless `tanh`."""
+
+    output: int = option(default=1, least=1)
+    batch_normalize: bool = option(default=False)
+    tanh: bool = option(default=False, only="pjreddie")
+
+    def order(self, dialect: Dialect) -> tuple[str, ...]:
+        return dialect.gru_order
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        # AlexeyAB's gru_layer.c takes tanh under `#ifdef USET`, which it does not define.
+        return (ModuleSpec("cell", f"{RECURRENT}.Gru", self.arguments(at) | {"tanh": self.tanh}),)
+
+
+@layer("lstm")
+class Lstm(Gated):
+    """A long short-term memory (lstm_layer.c)."""
+
+    output: int = option(default=1, least=1)
+    batch_normalize: bool = option(default=False)
+
+    def order(self, dialect: Dialect) -> tuple[str, ...]:
+        return dialect.lstm_order
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("cell", f"{RECURRENT}.Lstm", self.arguments(at)),)
+
+
+class ConvolutionalMemory(Layer):
+    """What crnn and conv_lstm share: convolutions of one geometry over input and state."""
+
+    __slots__ = ()
+
+    needs_map = True
+    has_state = True
+    mechanism = "recurrence"
+
+    size: int
+    stride: int
+    dilation: int
+    pad: bool
+    padding: int
+    groups: int
+    batch_normalize: bool
+
+    def geometry(self) -> dict[str, int]:
+        """Keyword arguments that all convolutions of the layer share."""
+        margin = self.size // 2 if self.pad else self.padding
+        return {
+            "size": self.size,
+            "stride": self.stride,
+            "padding": margin * self.dilation,
+            "dilation": self.dilation,
+            "groups": self.groups,
+        }
+
+    def convolve(self, x: Shape, filters: int) -> Shape:
+        """The shape behind one of the convolutions; it must keep height and width, since the state does."""
+        g = self.geometry()
+        if x.c % self.groups or filters % self.groups:
+            raise LayerError(f"{self.groups} groups do not divide {x.c} channels and {filters} filters", option="groups")
+        h, w = (convolved(n, self.size, self.stride, g["padding"] // self.dilation, self.dilation) for n in (x.h, x.w))
+        if (h, w) != (x.h, x.w):
+            raise LayerError(f"its convolutions make {h}×{w} of {x.h}×{x.w}, but a state must keep its size (use pad=1)", option="pad")
+        return Shape(filters, h, w)
+
+    @abstractmethod
+    def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
+        """The weights of each convolution, in file order."""
+
+    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+        parts = self.parts(at).items()
+        return tuple(t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").convolutional())
+
+    def products(self, at: Site) -> int:
+        """Multiply-adds of all convolutions."""
+        return at.output.area * sum(prod(shape) for shape in self.parts(at).values())
+
+    def weight(self, x: int, filters: int) -> tuple[int, int, int, int]:
+        return (filters, x // max(self.groups, 1), self.size, self.size)
+
+
+@layer("crnn")
+class Crnn(ConvolutionalMemory):
+    """A recurrent layer whose matrices are convolutions (crnn_layer.c)."""
+
+    hidden: int = option(default=1, keys="hidden hidden_filters", least=1)
+    output: int = option(default=1, keys="output output_filters", least=1)
+    activation: Activation = option(default="logistic")
+    batch_normalize: bool = option(default=False)
+    shortcut: bool = option(default=False)
+    size: int = option(default=3, only="alexeyab", least=1)
+    stride: int = option(default=1, only="alexeyab", least=1)
+    dilation: int = option(default=1, only="alexeyab", least=1)
+    pad: bool = option(default=False, only="alexeyab")
+    padding: int = option(default=0, only="alexeyab", pjreddie=1, least=0)
+    groups: int = option(default=1, only="alexeyab", least=1)
+    xnor: bool = option(default=False, only="alexeyab")
+
+    def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
+        channels = {"input": (at.input.c, self.hidden), "self": (self.hidden, self.hidden), "output": (self.hidden, self.output)}
+        return {name: self.weight(c, n) for name, (c, n) in channels.items()}
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        return self.convolve(inputs[0], self.output)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {
+            "inputs": at.input.c,
+            "hidden": self.hidden,
+            "outputs": self.output,
+            "activation": self.activation,
+            "shortcut": self.shortcut,
+            "batch_normalize": self.batch_normalize,
+        }
+        return (ModuleSpec("cell", f"{RECURRENT}.Crnn", kwargs | self.geometry() | _norm(at.dialect)),)
+
+    def macs(self, at: Site) -> int:
+        return self.products(at)
+
+    def printed_flops(self, at: Site) -> float:
+        return 2.0 * self.macs(at)
+
+    def summary(self, at: Site) -> str:
+        return f"crnn {self.size}×{self.size} {self.hidden}, {self.output}"
+
+
+@layer("conv_lstm", only="alexeyab")
+class ConvLstm(ConvolutionalMemory):
+    """An LSTM whose matrices are convolutions (conv_lstm_layer.c).
+
+    Darknet's CPU code computes with tanh where `lstm_activation` is meant, and cannot run `bottleneck`;
+    its GPU code does both, and darkparse follows it there.
+    """
+
+    training = Keys(both="time_normalizer xnor")
+
+    output: int = option(default=1, least=1)
+    size: int = option(default=3, least=1)
+    stride: int = option(default=1, least=1)
+    dilation: int = option(default=1, least=1)
+    pad: bool = option(default=False)
+    padding: int = option(default=0, least=0)
+    groups: int = option(default=1, least=1)
+    activation: Activation = option(default="linear")
+    lstm_activation: Activation = option(default="tanh")
+    batch_normalize: bool = option(default=False)
+    peephole: bool = option(default=False)
+    bottleneck: bool = option(default=False)
+    shortcut: bool = option(default=False)
+    state_constrain: int = option(default=32)
+
+    def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
+        """The weights of each convolution, in file order (parser.c load_weights_upto, CONV_LSTM)."""
+        n, c = self.output, at.input.c
+        state = {name: self.weight(n, n) for name in ("wf", "wi", "wg", "wo")}
+        if self.bottleneck:
+            state = {"wf": self.weight(2 * n, n)}
+        peephole = {name: self.weight(n, n) for name in ("vf", "vi", "vo")} if self.peephole else {}
+        return peephole | state | {name: self.weight(c, n) for name in ("uf", "ui", "ug", "uo")}
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if self.bottleneck and inputs[0].c != self.output:
+            raise LayerError(f"bottleneck=1 needs as many outputs as input channels, {inputs[0].c}", option="output", input=0)
+        return self.convolve(inputs[0], self.output)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {
+            "inputs": at.input.c,
+            "outputs": self.output,
+            "activation": self.activation,
+            "lstm_activation": self.lstm_activation,
+            "peephole": self.peephole,
+            "bottleneck": self.bottleneck,
+            "shortcut": self.shortcut,
+            "constrain": self.state_constrain,
+            "batch_normalize": self.batch_normalize,
+        }
+        return (ModuleSpec("cell", f"{RECURRENT}.ConvLstm", kwargs | self.geometry() | _norm(at.dialect)),)
+
+    def macs(self, at: Site) -> int:
+        return self.products(at) + 3 * at.output.size
+
+    def printed_flops(self, at: Site) -> float:
+        return 2.0 * self.products(at) + (12 if self.peephole else 9) * at.output.size
+
+    def summary(self, at: Site) -> str:
+        return f"conv lstm {self.size}×{self.size}, {self.output}"
+
+
+@layer("history", only="alexeyab")
+class History(Layer):
+    """The last inputs side by side, the newest first (conv_lstm_layer.c forward_history_layer).
+
+    With one time step a call Darknet's code copies the input and leaves the rest at 0; darkparse does what the
+    code for several steps does.
+    """
+
+    needs_map = True
+    has_state = True
+    mechanism = "history"
+
+    history_size: int = option(default=4)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if self.history_size < 1:
+            raise LayerError("history_size must be at least 1", option="history_size")
+        c, h, w = inputs[0]
+        return Shape(c * self.history_size, h, w)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("history", f"{RECURRENT}.History", {"size": self.history_size}),)
+
+    def summary(self, at: Site) -> str:
+        return f"history, {self.history_size}"

@@ -1,0 +1,143 @@
+"""Layers that move values between positions and channels: upsample, reorg, crop."""
+
+from __future__ import annotations
+
+from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.parts import MODULES
+from darkparse.layers.shape import Shape
+
+
+@layer("upsample")
+class Upsample(Layer):
+    """Every value repeated stride × stride times; with a negative stride, blocks summed up (upsample_layer.c)."""
+
+    needs_map = True
+    mechanism = "upsampling"
+
+    stride: int = option(default=2)
+    scale: float = option(default=1.0)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        c, h, w = inputs[0]
+        if self.stride == 0:
+            raise LayerError("stride must not be 0", option="stride")
+        if self.stride > 0:
+            return Shape(c, h * self.stride, w * self.stride)
+        if h % -self.stride or w % -self.stride:
+            raise LayerError(f"a map of {inputs[0]} does not divide into blocks of {-self.stride}×{-self.stride}", option="stride", input=0)
+        return Shape(c, h // -self.stride, w // -self.stride)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        if self.stride > 0 and self.scale == 1:
+            return (ModuleSpec("upsample", "torch.nn.Upsample", {"scale_factor": self.stride, "mode": "nearest"}),)
+        return (ModuleSpec("upsample", f"{MODULES}.ScaledUpsample", {"stride": self.stride, "scale": self.scale}),)
+
+    def macs(self, at: Site) -> int:
+        return at.input.size if self.stride < 0 else at.output.size if self.scale != 1 else 0
+
+    def summary(self, at: Site) -> str:
+        return f"upsample ×{self.stride}" if self.stride > 0 else f"block sum /{-self.stride}"
+
+
+class Rearranging(Layer):
+    """Positions moved to channels, or back with `reverse`; no value is lost."""
+
+    __slots__ = ()
+
+    needs_map = True
+    mechanism = "rearrangement"
+
+    def _rearranged(self, x: Shape, stride: int, reverse: bool) -> Shape:
+        if stride < 1:
+            raise LayerError(f"stride must be at least 1, this is {stride}", option="stride")
+        if reverse:
+            if x.c % stride**2:
+                raise LayerError(f"{x.c} channels do not divide into blocks of {stride}×{stride}", option="stride", input=0)
+            return Shape(x.c // stride**2, x.h * stride, x.w * stride)
+        if x.h % stride or x.w % stride:
+            raise LayerError(f"a map of {x} does not divide into blocks of {stride}×{stride}", option="stride", input=0)
+        return Shape(x.c * stride**2, x.h // stride, x.w // stride)
+
+
+@layer("reorg")
+class Reorg(Rearranging):
+    """Darknet's own reorg: the map is read as if it had fewer channels and more positions (blas.c reorg_cpu).
+
+    Its order differs from that of `[reorg3d]` and of every pixel-unshuffle; weights trained in early 2018 with
+    AlexeyAB's fork meant the other one (AlexeyAB/darknet#489).
+    """
+
+    stride: int = option(default=1)
+    reverse: bool = option(default=False)
+    flatten: bool = option(default=False, only="pjreddie")
+    extra: int = option(default=0, only="pjreddie")
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        x = inputs[0]
+        if self.extra:
+            return Shape.flat(x.size + self.extra)
+        out = self._rearranged(x, self.stride, self.reverse)
+        if not self.flatten and x.c % self.stride**2:
+            raise LayerError(f"reorg reads {x.c} channels as blocks of {self.stride}×{self.stride}, which do not divide them", input=0)
+        return out
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        if self.extra:
+            return (ModuleSpec("reorg", f"{MODULES}.AppendZeros", {"count": self.extra}),)
+        if self.flatten:
+            kwargs = {"stride": self.stride, "reverse": self.reverse}
+            return (ModuleSpec("reorg", f"{MODULES}.FlattenReorg", kwargs),)
+        return (ModuleSpec("reorg", f"{MODULES}.Reorg", {"stride": self.stride, "reverse": self.reverse}),)
+
+    def summary(self, at: Site) -> str:
+        return f"reorg {'×' if self.reverse else '/'}{self.stride}"
+
+
+@layer("reorg3d", only="alexeyab")
+class Reorg3d(Rearranging):
+    """Blocks of positions moved to channels, in the order that the name promises (AlexeyAB reorg_layer.c)."""
+
+    stride: int = option(default=1, least=1)
+    reverse: bool = option(default=False)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if self.reverse and inputs[0].c % self.stride**4:
+            raise LayerError(f"reverse=1 divides the channels twice, and {inputs[0].c} is no multiple of {self.stride**4}", input=0)
+        return self._rearranged(inputs[0], self.stride, self.reverse)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("reorg", f"{MODULES}.Reorg3d", {"stride": self.stride, "reverse": self.reverse}),)
+
+    def summary(self, at: Site) -> str:
+        return f"reorg3d {'×' if self.reverse else '/'}{self.stride}"
+
+
+@layer("crop")
+class Crop(Layer):
+    """The centre of the picture, scaled from 0…1 to -1…1 unless `noadjust` (crop_layer.c forward_crop_layer)."""
+
+    needs_map = True
+    mechanism = "crop"
+    training = Keys(both="flip angle saturation exposure shift")
+
+    crop_height: int = option(default=1)
+    crop_width: int = option(default=1)
+    noadjust: bool = option(default=False)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        c, h, w = inputs[0]
+        for key, value, limit in (("crop_height", self.crop_height, h), ("crop_width", self.crop_width, w)):
+            if not 1 <= value <= limit:
+                raise LayerError(f"{key} must be 1 to {limit}, the size that comes in", option=key)
+        return Shape(c, self.crop_height, self.crop_width)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {"height": self.crop_height, "width": self.crop_width, "adjust": not self.noadjust}
+        return (ModuleSpec("crop", f"{MODULES}.CenterCrop", kwargs),)
+
+    def macs(self, at: Site) -> int:
+        return 0 if self.noadjust else at.output.size
+
+    def summary(self, at: Site) -> str:
+        return f"crop {self.crop_height}×{self.crop_width}"

@@ -1,0 +1,65 @@
+"""The shape of what flows between layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Layout(Enum):
+    """How a layer's output lies in memory."""
+
+    MAP = "map"
+    """A map (N, C, H, W)."""
+    VECTOR = "vector"
+    """A vector (N, n), which Darknet also lets pass for a map of n channels, 1×1."""
+    FLAT = "flat"
+    """A vector (N, n) of which Darknet keeps the length only: a layer that needs a map cannot follow."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Channels, height and width, without the batch; a vector of n values is (n, 1, 1)."""
+
+    c: int
+    h: int
+    w: int
+    layout: Layout = field(default=Layout.MAP, compare=False, repr=False)
+
+    @classmethod
+    def vector(cls, n: int) -> Shape:
+        return cls(n, 1, 1, Layout.VECTOR)
+
+    @classmethod
+    def flat(cls, n: int) -> Shape:
+        return cls(n, 1, 1, Layout.FLAT)
+
+    @property
+    def size(self) -> int:
+        """Number of values in one image's output."""
+        return self.c * self.h * self.w
+
+    @property
+    def area(self) -> int:
+        """Number of positions, H × W."""
+        return self.h * self.w
+
+    @property
+    def is_map(self) -> bool:
+        return self.layout is Layout.MAP
+
+    @property
+    def tensor(self) -> tuple[int, ...]:
+        """The dimensions of the tensor behind the batch: (C, H, W) of a map, (n,) of a vector."""
+        return (self.c, self.h, self.w) if self.is_map else (self.size,)
+
+    def flattened(self) -> Shape:
+        return Shape.flat(self.size)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((self.c, self.h, self.w))
+
+    def __str__(self) -> str:
+        """`H×W×C`, height first; the length alone for a vector."""
+        return f"{self.h}×{self.w}×{self.c}" if self.is_map else f"{self.size}"

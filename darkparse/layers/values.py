@@ -1,0 +1,115 @@
+"""Option text to Python values, by C's rules.
+
+Darknet reads numbers with `atoi` and `atof` (option_list.c), which take the longest number at the start of the
+text, drop the rest, and make 0 of a text without a number. darkparse takes the same number, says so where text
+was dropped, and refuses a text without a digit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from darkparse.layers.dialect import Dialect
+
+INT_MAX = 2**31 - 1
+LONGEST_INT = 1000
+"""Digits; Python reads no more than a few thousand."""
+_INT = re.compile(r"[+-]?[0-9]+")
+_FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+
+
+class Value(NamedTuple):
+    """A value and what the reader of the cfg should know about how it came to be."""
+
+    value: Any
+    complaint: str | None = None
+
+
+class ValueTextError(ValueError):
+    """The text is no value of the kind that is needed; the message says what was expected."""
+
+
+Reader = Callable[[str, Dialect], Value]
+
+
+def read_int(text: str, _: Dialect) -> Value:
+    """An integer as `atoi` reads it: `1.9` is 1, `18#x` is 18."""
+    match = _INT.match(text)
+    if not match and not _FLOAT.match(text):
+        raise ValueTextError("a whole number is needed here")
+    number = int(match[0][:LONGEST_INT]) if match else 0
+    if abs(number) > INT_MAX:
+        raise ValueTextError(f"the number does not fit Darknet's int (at most {INT_MAX:,})")
+    return Value(number, _dropped(text, match[0] if match else "", number))
+
+
+def read_float(text: str, _: Dialect) -> Value:
+    """A number as `atof` reads it."""
+    match = _FLOAT.match(text)
+    if not match:
+        raise ValueTextError("a number is needed here")
+    return Value(float(match[0]), _dropped(text, match[0], match[0]))
+
+
+def read_flag(text: str, dialect: Dialect) -> Value:
+    """An integer that stands for no (0) or yes."""
+    number, complaint = read_int(text, dialect)
+    return Value(number != 0, complaint)
+
+
+def read_text(text: str, _: Dialect) -> Value:
+    """The text as it is."""
+    return Value(text)
+
+
+def read_list(item: Reader) -> Reader:
+    """Numbers with commas between; a comment behind them ends the list (AlexeyAB parser.c:405, 540)."""
+
+    def read(text: str, dialect: Dialect) -> Value:
+        body, mark, _ = text.partition("#")
+        parts = body.removesuffix(",").split(",")
+        complaint = f"Darknet takes {text!r} whole as the value; only {body!r} is read" if mark else None
+        values = []
+        for part in parts:
+            number, trouble = item(part, dialect)
+            values.append(number)
+            complaint = complaint or trouble
+        if body.endswith(","):
+            complaint = complaint or "the comma at the end is ignored; Darknet reads a 0 behind it"
+        return Value(tuple(values), complaint)
+
+    return read
+
+
+def read_first(item: Reader, *, only: str) -> Reader:
+    """A list of which one dialect reads the first number alone."""
+    whole = read_list(item)
+
+    def read(text: str, dialect: Dialect) -> Value:
+        values, complaint = whole(text, dialect)
+        if dialect.name == only and len(values) > 1:
+            return Value(values[:1], f"{dialect.title} reads the first number only, {values[0]}")
+        return Value(values, complaint)
+
+    return read
+
+
+def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] | None = None) -> Reader:
+    """One of some words; another word is an error, or the fallback where Darknet has one."""
+    known = {word: word for word in words} | (aliases or {})
+
+    def read(text: str, _: Dialect) -> Value:
+        if text in known:
+            return Value(known[text])
+        if fallback is None:
+            raise ValueTextError(f"one of {', '.join(known)} is needed here")
+        return Value(fallback, f"{text!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}")
+
+    return read
+
+
+def _dropped(text: str, number: str, shown: object) -> str | None:
+    rest = text[len(number) :]
+    return f"Darknet reads {shown} here and drops {rest!r}" if rest else None

@@ -1,0 +1,110 @@
+"""Darknet's own activations, for which torch has no module (activations.h, activations.c)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def ramp(x: Tensor) -> Tensor:
+    """x·(x>0) + .1·x: slope 1.1 above 0."""
+    return F.relu(x) + 0.1 * x
+
+
+def loggy(x: Tensor) -> Tensor:
+    """2·logistic(x) - 1."""
+    return 2 * torch.sigmoid(x) - 1
+
+
+def plse(x: Tensor) -> Tensor:
+    """A piecewise linear logistic: 1/8 of a slope within -4…4, 1/100 outside."""
+    middle = 0.125 * x + 0.5
+    return torch.where(x < -4, 0.01 * (x + 4), torch.where(x > 4, 0.01 * (x - 4) + 1, middle))
+
+
+def stair(x: Tensor) -> Tensor:
+    """Steps of height 1 over 2: flat where floor(x) is even, a slope of 1 where it is odd."""
+    n = torch.floor(x)
+    half = torch.floor(x / 2)
+    return torch.where(torch.remainder(n, 2) == 0, half, (x - n) + half)
+
+
+def lhtan(x: Tensor) -> Tensor:
+    """x within 0…1, a slope of 1/1000 outside."""
+    return torch.where(x < 0, 0.001 * x, torch.where(x > 1, 0.001 * (x - 1) + 1, x))
+
+
+def selu(x: Tensor) -> Tensor:
+    """SELU with Darknet's four decimals, 1.0507 and 1.6732."""
+    return torch.where(x >= 0, 1.0507 * x, 1.0507 * 1.6732 * torch.expm1(x))
+
+
+def gelu(x: Tensor) -> Tensor:
+    """The tanh form with Darknet's digits."""
+    return 0.5 * x * (1 + torch.tanh(0.797885 * x + 0.035677 * x * x * x))
+
+
+def hard_mish(x: Tensor) -> Tensor:
+    """x above 0, x²/2 + x down to -2, then 0."""
+    return torch.where(x > 0, x, torch.where(x > -2, x * x / 2 + x, torch.zeros_like(x)))
+
+
+def normalize_channels(x: Tensor) -> Tensor:
+    """Positive values (N, C, …) over their sum at each position, negative ones 0."""
+    positive = F.relu(x)
+    return positive / (positive.sum(1, keepdim=True) + 1e-4)
+
+
+def normalize_channels_softmax(x: Tensor) -> Tensor:
+    """exp over the sum of exp at each position, without a shift."""
+    e = torch.exp(x)
+    return e / (e.sum(1, keepdim=True) + 1e-4)
+
+
+def normalize_channels_softmax_maxval(x: Tensor) -> Tensor:
+    """The same, shifted by the largest value at each position."""
+    return normalize_channels_softmax(x - x.amax(1, keepdim=True))
+
+
+FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "linear": lambda x: x,
+    "logistic": torch.sigmoid,
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "leaky": lambda x: F.leaky_relu(x, 0.1),
+    "revleaky": lambda x: F.leaky_relu(x, 0.1),
+    "relie": lambda x: F.leaky_relu(x, 0.01),
+    "elu": F.elu,
+    "hardtan": F.hardtanh,
+    "tanh": torch.tanh,
+    "swish": F.silu,
+    "mish": F.mish,
+    "ramp": ramp,
+    "loggy": loggy,
+    "plse": plse,
+    "stair": stair,
+    "lhtan": lhtan,
+    "selu": selu,
+    "gelu": gelu,
+    "hard_mish": hard_mish,
+    "normalize_channels": normalize_channels,
+    "normalize_channels_softmax": normalize_channels_softmax,
+    "normalize_channels_softmax_maxval": normalize_channels_softmax_maxval,
+}
+
+
+class DarknetActivation(nn.Module):
+    """An activation by Darknet's name; (N, C, …) in and out."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return FUNCTIONS[self.name](x)
+
+    def extra_repr(self) -> str:
+        return self.name

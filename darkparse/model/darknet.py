@@ -1,0 +1,125 @@
+"""A network as a torch module."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import cache
+from importlib import import_module
+
+from torch import Tensor, nn
+
+from darkparse.layers import ModuleSpec
+from darkparse.model.recurrent import Memory
+from darkparse.model.state import Loaded
+from darkparse.network import Network
+from darkparse.weights import Header, WeightsError
+
+
+class Stage(nn.Sequential):
+    """One Darknet layer: its modules one after the other, the first over all inputs."""
+
+    def forward(self, *inputs: object) -> Tensor:
+        x, *rest = inputs
+        for module in self:
+            x, rest = module(x, *rest), []
+        return x  # type: ignore[return-value]
+
+
+class Darknet(nn.Module):
+    """A compiled network that runs.
+
+    Attributes:
+        network: the representation that it was built from.
+        header: header of the weights that were loaded; saving keeps it.
+        loaded: what the last loading brought, None before.
+        layers: one Stage for each Darknet layer; `layers[12].conv.weight` is `layers.12.conv.weight` in the state_dict.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        self.layers = nn.ModuleList(Stage(OrderedDict((spec.name, instantiate(spec)) for spec in node.modules)) for node in network.nodes)
+        self.header: Header | None = None
+        self.loaded: Loaded | None = None
+        self._dead = _dead_after(network)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Run the network.
+
+        Args:
+            x: (N, C, H, W), values in 0…1, or (N, inputs) for a network without an image.
+
+        Returns:
+            The output of each detection head as a tuple, or the output of the last layer.
+
+        Raises:
+            ValueError: x has the wrong number of dimensions or channels.
+        """
+        values = self._run(x, keep=False)
+        heads = self.network.heads
+        return tuple(values[i] for i in heads) if heads else values[self.network.outputs[0]]
+
+    def layer_outputs(self, x: Tensor) -> list[Tensor]:
+        """The output of every Darknet layer, in Darknet's order and memory layout: (N, C, H, W) or (N, n)."""
+        return self._run(x, keep=True)
+
+    def reset_state(self) -> None:
+        """Make all recurrent layers forget."""
+        for module in self.modules():
+            if isinstance(module, Memory):
+                module.reset_state()
+
+    def _run(self, x: Tensor, *, keep: bool) -> list[Tensor]:
+        x = self._checked(x)
+        values: list[Tensor | None] = [None] * len(self.layers)
+        for node, layer, dead in zip(self.network.nodes, self.layers, self._dead, strict=True):
+            inputs: list[object] = [values[i] if i >= 0 else x for i in node.inputs] or [x]
+            if node.shares is not None:
+                inputs.append(self.layers[node.shares])
+            values[node.index] = layer(*inputs)
+            if not keep:
+                for i in dead:
+                    values[i] = None
+        return values  # type: ignore[return-value]
+
+    def _checked(self, x: Tensor) -> Tensor:
+        shape = self.network.input_shape
+        if shape.is_map and (x.dim() != 4 or x.shape[1] != shape.c):
+            raise ValueError(f"the network takes (N, {shape.c}, H, W), this is {tuple(x.shape)}")
+        if not shape.is_map and (x.dim() != 2 or x.shape[1] != shape.size):
+            raise ValueError(f"the network takes (N, {shape.size}), this is {tuple(x.shape)}")
+        return x
+
+
+def _dead_after(network: Network) -> tuple[tuple[int, ...], ...]:
+    """For every layer the layers whose output nothing reads after it."""
+    dead: list[list[int]] = [[] for _ in network.nodes]
+    for index, last in enumerate(network.last_reads):
+        if last < len(dead):
+            dead[last].append(index)
+    return tuple(tuple(d) for d in dead)
+
+
+def instantiate(spec: ModuleSpec) -> nn.Module:
+    """Build the module that a spec describes; its parameters are not initialized."""
+    path, _, name = spec.target.rpartition(".")
+    kind: type[nn.Module] = getattr(import_module(path), name)
+    module = _uninitialized(kind)(**spec.kwargs)  # type: ignore[arg-type]
+    module.__class__ = kind
+    return module
+
+
+@cache
+def _uninitialized(kind: type[nn.Module]) -> type[nn.Module]:
+    """A module class of torch without the random start that its constructor makes, which takes half of its time."""
+    return type(kind.__name__, (kind,), {"reset_parameters": lambda self: None}) if hasattr(kind, "reset_parameters") else kind
+
+
+def unwrapped(model: nn.Module) -> Darknet:
+    """The Darknet module in what `torch.compile` and DataParallel made of it. Raises WeightsError if there is none."""
+    inner: object = model
+    while not isinstance(inner, Darknet):
+        if not isinstance(inner, nn.Module):
+            raise WeightsError(f"weights belong in a module that darkparse built, this is a {type(model).__name__}")
+        inner = getattr(inner, "_orig_mod", getattr(inner, "module", None))
+    return inner

@@ -1,0 +1,283 @@
+"""Building a module and moving weights into it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.layers.base import Initial
+from darkparse.model.containers import State, read_container
+from darkparse.model.darknet import Darknet, unwrapped
+from darkparse.model.state import Loaded, Values, from_container, from_weights
+from darkparse.network import Network, compile
+from darkparse.network.compiler import Size
+from darkparse.syntax import Config, DarkparseError, read
+from darkparse.weights import Blob, WeightsError, WeightsSource, compile_for, open_source, read_weights
+from darkparse.weights.layout import state_key
+from darkparse.weights.signature import signature
+
+Device = str | torch.device | int | None
+
+
+def build(network: Network, *, initialize: bool = False, device: Device = None, dtype: torch.dtype | None = None) -> Darknet:
+    """Build the module of a network.
+
+    Args:
+        network: what `compile` made.
+        initialize: fill the parameters as Darknet does before training; otherwise they stay on the meta device,
+            with shapes and without memory, until weights are loaded.
+        device: where to put initialized parameters.
+        dtype: their dtype, float32 by default.
+
+    Returns:
+        The module, in training mode if initialized, else in eval mode.
+
+    Raises:
+        DarkparseError: a tensor is larger than torch can address, or to be initialized and larger than the memory; or the
+            dtype is none of floating point.
+    """
+    _check_dtype(dtype)
+    _check_size(network, in_memory=initialize and torch.device(device or "cpu").type == "cpu")
+    with torch.device("meta"):
+        model = Darknet(network)
+    if not initialize:
+        return model.eval()
+    _assign(model, _initial(model, model.state_dict(), device, dtype))
+    return model
+
+
+def load(
+    cfg: str | os.PathLike[str] | Config,
+    weights: WeightsSource | None = None,
+    *,
+    dialect: str | None = None,
+    size: Size | None = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
+    strict: bool = True,
+    upto: int | None = None,
+    allow_partial: bool = False,
+    mmap: bool = True,
+    header_size: int | None = None,
+    reorg: str | None = None,
+) -> Darknet:
+    """Compile a cfg, build its module and load its weights.
+
+    Args:
+        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; or the path of a
+            `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
+        weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out, the
+            parameters are initialized as Darknet does before training.
+        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence in the cfg, then in the header of the weights.
+        size: input size instead of the cfg's, n or (height, width).
+        device: where to put the parameters.
+        dtype: their dtype, by default the file's: float32 in a `.weights` file.
+        strict: the file must hold exactly the floats that the network needs; otherwise a longer file is accepted.
+        upto: load only the layers before this one, as `darknet partial` counts; the file may go on behind them.
+        allow_partial: accept a file that ends exactly after a layer; `model.loaded` says which layers it did not hold.
+        mmap: map a file given by its path, so that parameters on the CPU are its pages, copied only where they are
+            written; False reads it into memory once.
+        header_size: 16 or 20, for a `.weights` file whose header is not as wide as its version says.
+        reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
+
+    Returns:
+        The module in eval mode; `model.loaded` says what was loaded.
+
+    Raises:
+        CfgError: the cfg is wrong.
+        WeightsError: the weights cannot be read or do not fit; its `report` says why.
+    """
+    path = _container_path(cfg) if weights is None and not isinstance(cfg, Config) else None
+    source = path if weights is None else weights
+    if source is None:
+        network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
+        return build(network, initialize=True, device=device, dtype=dtype).eval()
+    blob = open_source(source, mmap=mmap)
+    state = _container(blob)
+    origin = state.origin if state else None
+    if origin is not None and dialect in (None, "auto"):
+        dialect = origin.dialect
+    if path is None:
+        config = read(cfg)
+    elif origin is None:
+        raise WeightsError(f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, {str(path)!r})")
+    else:
+        config, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
+    network = compile_for(config, blob, dialect=dialect, size=size, reorg=reorg)
+    values = _values(blob, state, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size)
+    model = build(network)
+    _take(model, values, device, dtype)
+    return model
+
+
+def load_weights(
+    model: nn.Module,
+    path: WeightsSource,
+    *,
+    strict: bool = True,
+    upto: int | None = None,
+    allow_partial: bool = False,
+    mmap: bool = True,
+    header_size: int | None = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
+) -> Loaded:
+    """Load weights into a module; on an error the module is left as it was.
+
+    Parameters that have memory keep it, with its device and dtype, and get the values. Those on the meta device become
+    the pages of the file, mapped, which are copied only where they are written.
+
+    Args:
+        model: built by `build` or `load`, also compiled or wrapped for parallel use.
+        path: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes.
+        strict: refuse a file that holds more floats than the network needs.
+        upto: load only the layers before this one; the file may go on behind them.
+        allow_partial: accept a file that ends exactly after a layer.
+        mmap: map a file given by its path; False reads it into memory once.
+        header_size: 16 or 20, for a `.weights` file whose header is not as wide as its version says.
+        device: where to put parameters that have no memory yet; those that the file does not hold are initialized.
+        dtype: their dtype, by default the file's.
+
+    Returns:
+        Which layers were loaded and which stay as they were.
+
+    Raises:
+        WeightsError: the file cannot be read or does not fit; its `report` says why.
+    """
+    model = unwrapped(model)
+    blob = open_source(path, mmap=mmap)
+    values = _values(blob, _container(blob), model.network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size)
+    return _take(model, values, device, dtype)
+
+
+def _container_path(cfg: str | os.PathLike[str]) -> Path | None:
+    """The container that a CFG argument names, if it names one rather than a cfg."""
+    if isinstance(cfg, str) and "\n" in cfg:
+        return None
+    path = Path(cfg)
+    if path.suffix == ".cfg" or not path.is_file():
+        return None
+    kind = signature(open_source(path))
+    return path if kind is not None and kind.container is not None else None
+
+
+def _container(blob: Blob) -> State | None:
+    """The tensors of a container, known by its first bytes; None for a file that may be a `.weights` file."""
+    kind = signature(blob)
+    return read_container(blob, kind.container) if kind is not None and kind.container is not None else None
+
+
+def _values(
+    blob: Blob, state: State | None, network: Network, *, strict: bool, upto: int | None, allow_partial: bool, header_size: int | None
+) -> Values:
+    if state is not None:
+        return from_container(state, network, strict=strict, upto=upto, allow_partial=allow_partial)
+    return from_weights(read_weights(blob, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size))
+
+
+def _take(model: Darknet, values: Values, device: Device, dtype: torch.dtype | None) -> Loaded:
+    """Move values into a module, all of them or none."""
+    _check_dtype(dtype)
+    state = model.state_dict()
+    _check_places(state, values)
+    kept = next((value.dtype for value in values.tensors.values()), torch.float32)
+    absent = {
+        key: old for key, old in state.items() if old.is_meta and (key not in values.tensors or values.tensors[key].shape != old.shape)
+    }
+    new = _initial(model, absent, device, dtype or kept)
+    for key, value in values.tensors.items():
+        if key in new:
+            new[key][: value.shape[0]].copy_(value)
+        elif state[key].is_meta:
+            new[key] = value.to(device=device or value.device, dtype=dtype or value.dtype)
+    _overwrite((state[key][: value.shape[0]], value) for key, value in values.tensors.items() if key not in new)
+    _assign(model, new)
+    if values.header is not None:
+        model.header = values.header
+    model.loaded = values.loaded(model.network)
+    return model.loaded
+
+
+def _check_places(state: Mapping[str, Tensor], values: Values) -> None:
+    """Every value has a tensor of its shape, or of more rows, to go to: the module may have been changed since it was built."""
+    for key, value in values.tensors.items():
+        old = state.get(key)
+        if old is None:
+            message = "a module whose batch norm was folded (fused), or that was changed otherwise, takes no weights of its cfg"
+            raise WeightsError(f"{values.name}: {key} is not in this module: {message}; load first, then change it")
+        if old.shape[1:] != value.shape[1:] or len(old) < len(value):
+            raise WeightsError(f"{values.name}: {key} has the shape {tuple(old.shape)} in this module, the cfg says {tuple(value.shape)}")
+
+
+@torch.no_grad()
+def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Copy values over tensors; where one copy fails, those before it get back what they held."""
+    held: list[tuple[Tensor, Tensor]] = []
+    try:
+        for old, value in pairs:
+            held.append((old, old.clone()))
+            old.copy_(value)
+    except BaseException:
+        for old, before in reversed(held):
+            with suppress(RuntimeError):  # the copy that failed may fail again
+                old.copy_(before)
+        raise
+
+
+def _initial(model: Darknet, tensors: Mapping[str, Tensor], device: Device, dtype: torch.dtype | None) -> dict[str, Tensor]:
+    """Memory for tensors, with the values that Darknet starts from."""
+    if not tensors:
+        return {}
+    initial = {state_key(n, t): t.initial for n in model.network.nodes for t in n.tensors}
+    make = {key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32) for key, old in tensors.items()}
+    return {key: _drawn(value, initial[key]) for key, value in make.items()}
+
+
+def _drawn(value: Tensor, initial: Initial) -> Tensor:
+    distribution, centre, spread = initial
+    if distribution == "uniform":
+        return value.uniform_(centre - spread, centre + spread)
+    if distribution == "normal":
+        return value.normal_(centre, spread)
+    return value.fill_(centre)
+
+
+def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors in the place of those of the same name."""
+    for key, value in tensors.items():
+        path, _, name = key.rpartition(".")
+        owner = model.get_submodule(path)
+        if name in owner._parameters:
+            owner._parameters[name] = nn.Parameter(value, requires_grad=owner.get_parameter(name).requires_grad)
+        else:
+            owner._buffers[name] = value
+
+
+def _check_dtype(dtype: torch.dtype | None) -> None:
+    if dtype is not None and not dtype.is_floating_point:
+        raise DarkparseError(f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}")
+
+
+def _check_size(network: Network, *, in_memory: bool) -> None:
+    """Refuse what torch cannot address, or what memory cannot hold: the system would end the process, not raise."""
+    bytes_of = [(node, 4 * sum(tensor.size for tensor in node.tensors)) for node in network.nodes]
+    total = sum(size for _, size in bytes_of)
+    node, largest = max(bytes_of, key=lambda item: item[1])
+    where = f"{network.name} needs {total:,} bytes for its parameters, {largest:,} of them for layer {node.index} [{node.kind}]"
+    if largest >= 2**63:
+        raise DarkparseError(f"{where} ({node.section.span}): more than torch can address")
+    if in_memory and total > (memory := _physical_memory()):
+        raise DarkparseError(f"{where} ({node.section.span}): this machine has {memory:,}")
+
+
+def _physical_memory() -> int:
+    """Bytes of memory, or the largest number where the system does not tell (Windows)."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**63

@@ -1,0 +1,107 @@
+"""Convolutions beyond torch's own: with shared weights, of signs, with weights at every position; and the blur behind one.
+
+Maps are (N, C, H, W).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SharedConvolution(nn.Module):
+    """A convolution, and its batch norm, with the weights of another layer (`share_index`)."""
+
+    def __init__(self, stride: tuple[int, int], padding: int, dilation: int, groups: int) -> None:
+        super().__init__()
+        self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
+
+    def forward(self, x: Tensor, owner: nn.Module) -> Tensor:
+        """`owner` is the layer whose `conv`, and `norm` if it has one, are used."""
+        conv = owner.conv
+        x = F.conv2d(x, conv.weight, conv.bias, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type, union-attr]
+        norm: nn.Module | None = getattr(owner, "norm", None)
+        out: Tensor = x if norm is None else norm(x)
+        return out
+
+    def extra_repr(self) -> str:
+        return f"stride={self.stride}, padding={self.padding}, dilation={self.dilation}, groups={self.groups}"
+
+
+class XnorConv2d(nn.Conv2d):
+    """A convolution of signs by signs, scaled by the mean magnitude of each filter (convolutional_layer.c binarize_weights).
+
+    `pad_value` is what stands around the map: AlexeyAB's bit path pads with 0 bits, which count as -1.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: tuple[int, int],
+        padding: int,
+        dilation: int,
+        groups: int,
+        bias: bool,
+        pad_value: float,
+    ) -> None:
+        super().__init__(in_channels, out_channels, kernel_size, stride, 0, dilation, groups, bias)
+        self.margin = padding
+        self.pad_value = pad_value
+
+    def forward(self, x: Tensor) -> Tensor:
+        signs = F.pad(_signs(x), (self.margin,) * 4, value=self.pad_value)
+        magnitude = self.weight.abs().mean((1, 2, 3), keepdim=True)
+        return F.conv2d(signs, _signs(self.weight) * magnitude, self.bias, self.stride, 0, self.dilation, self.groups)
+
+
+def _signs(x: Tensor) -> Tensor:
+    """1 above 0, else -1; gradients pass as through the identity."""
+    signs = torch.where(x > 0, 1.0, -1.0).to(x.dtype)
+    return x + (signs - x).detach() if x.requires_grad else signs
+
+
+class Blur(nn.Module):
+    """[1 2 1]²/16 with one pixel of padding, or a 2×2 mean without (convolutional_layer.c:800).
+
+    The first is a 2×2 mean of 2×2 means.
+    """
+
+    def __init__(self, channels: int, size: int, stride: tuple[int, int]) -> None:
+        super().__init__()
+        self.channels, self.size, self.stride = channels, size, stride
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.size == 3:
+            x = F.avg_pool2d(F.pad(x, (1, 1, 1, 1)), 2, 1)
+        return F.avg_pool2d(x, 2, self.stride)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, stride={self.stride}"
+
+
+class LocallyConnected2d(nn.Module):
+    """A convolution with weights of its own at every position (local_layer.c).
+
+    weight: (positions, filters, channels·size²); bias: (filters, H, W).
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, output_size: tuple[int, int], kernel_size: int, stride: int, padding: int
+    ) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
+        positions = output_size[0] * output_size[1]
+        self.weight = nn.Parameter(torch.empty(positions, out_channels, in_channels * kernel_size**2))
+        self.bias = nn.Parameter(torch.empty(out_channels, *output_size))
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = F.unfold(x, self.kernel_size, padding=self.padding, stride=self.stride)
+        products = torch.bmm(self.weight, patches.permute(2, 1, 0))
+        return products.permute(2, 1, 0).reshape(x.shape[0], *self.bias.shape) + self.bias
+
+    def extra_repr(self) -> str:
+        positions, filters, taps = self.weight.shape
+        return f"{taps}→{filters} at {positions} positions, stride={self.stride}, padding={self.padding}"

@@ -1,0 +1,97 @@
+"""Layers of several inputs: side by side, summed up, multiplied. Maps are (N, C, H, W)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Route(nn.Module):
+    """The `group_id`-th of `groups` parts of each input's channels, side by side (AlexeyAB route_layer.c:80)."""
+
+    def __init__(self, groups: int, group_id: int) -> None:
+        super().__init__()
+        self.groups, self.group_id = groups, group_id
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        if self.groups > 1:
+            inputs = tuple(x.chunk(self.groups, 1)[self.group_id] for x in inputs)
+        return torch.cat(inputs, 1)
+
+    def extra_repr(self) -> str:
+        return f"part {self.group_id} of {self.groups}" if self.groups > 1 else ""
+
+
+class FlatRoute(Route):
+    """The same over inputs of different sizes, as vectors (N, n)."""
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return super().forward(*(x.flatten(1) for x in inputs))
+
+
+class Add(nn.Module):
+    """The sum of inputs of one shape."""
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        for other in others:
+            first = first + other
+        return first
+
+
+class PartialAdd(nn.Module):
+    """Inputs of other shapes added to the part that both have (pjreddie blas.c shortcut_cpu).
+
+    A larger map is read with a stride, a smaller one spread; channels beyond the smaller number are left alone.
+    """
+
+    def __init__(self, alpha: float, beta: float) -> None:
+        super().__init__()
+        self.alpha, self.beta = alpha, beta
+
+    def forward(self, first: Tensor, *others: Tensor) -> Tensor:
+        out = first.clone()
+        for other in others:
+            stride, spread = max(other.shape[-1] // out.shape[-1], 1), max(out.shape[-1] // other.shape[-1], 1)
+            c, h, w = (min(a, b) for a, b in zip(out.shape[1:], other.shape[1:], strict=True))
+            part = out[:, :c, : h * spread : spread, : w * spread : spread]
+            added = other[:, :c, : h * stride : stride, : w * stride : stride]
+            part.copy_(self.alpha * part + self.beta * added)
+        return out
+
+    def extra_repr(self) -> str:
+        return f"alpha={self.alpha:g}, beta={self.beta:g}"
+
+
+class WeightedShortcut(nn.Module):
+    """A weighted sum; weights (inputs,) or (inputs, channels), as they are or normalized (blas.c:70-135)."""
+
+    def __init__(self, shape: tuple[int, ...], normalization: str) -> None:
+        super().__init__()
+        self.normalization = normalization
+        self.weight = nn.Parameter(torch.empty(shape))
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        weights = self._normalized().unflatten(0, (-1, 1)) if self.weight.dim() == 1 else self._normalized()
+        out = inputs[0] * weights[0].view(1, -1, 1, 1)
+        for x, weight in zip(inputs[1:], weights[1:], strict=True):
+            channels = min(x.shape[1], out.shape[1])
+            product = x[:, :channels] * weight[:channels].view(1, -1, 1, 1)
+            out = out + F.pad(product, (0, 0, 0, 0, 0, out.shape[1] - channels))
+        return out
+
+    def _normalized(self) -> Tensor:
+        if self.normalization == "none":
+            return self.weight
+        positive = F.relu(self.weight) if self.normalization == "relu" else torch.exp(self.weight - self.weight.amax(0))
+        return positive / (positive.sum(0) + 1e-4)
+
+    def extra_repr(self) -> str:
+        return f"{tuple(self.weight.shape)}, normalization={self.normalization}"
+
+
+class Gate(nn.Module):
+    """The second input times the first: one value a channel (N, C[, 1, 1]), a position (N, 1, H, W), or each value."""
+
+    def forward(self, gate: Tensor, x: Tensor) -> Tensor:
+        return x * (gate if gate.dim() == x.dim() else gate[..., None, None])

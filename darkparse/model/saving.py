@@ -1,0 +1,169 @@
+"""Writing a module's weights: `.weights` as Darknet does, and other containers."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from darkparse.layers import TensorSpec
+from darkparse.model.containers import Origin, container_of, write_container
+from darkparse.model.darknet import Darknet, unwrapped
+from darkparse.network import Node
+from darkparse.weights import Entry, Floats, Header, WeightsError, layout, write_weights
+from darkparse.weights.header import Version, parse_version
+from darkparse.weights.layout import state_key
+
+
+def save_weights(
+    model: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    upto: int | None = None,
+    seen: int | None = None,
+    version: Version | str | None = None,
+    header: Header | None = None,
+    widen: bool = False,
+) -> int:
+    """Write a module's weights as a `.weights` file: to a new file beside the target, which then takes its name.
+
+    What was loaded is written again bit for bit: header, version, `seen` and order are kept.
+
+    Args:
+        model: a Darknet module, or one compiled or wrapped for parallel use.
+        path: where to write; a file that is there stays whole until the new one is.
+        upto: write only the layers before this one: a backbone, as `darknet partial` makes it.
+        seen: number of images seen in training, instead of the one that was loaded.
+        version: of the header, `"0.2.5"` or three numbers; above 1000 the matrices of connected layers are transposed.
+        header: a whole header instead.
+        widen: convert a module in half precision to float32, and write a batch norm that changes nothing where it was
+            folded into the convolution before it.
+
+    Returns:
+        The number of bytes written.
+
+    Raises:
+        WeightsError: the module has no values yet, is in another dtype or folded and `widen` is not set, or the file
+            cannot be written.
+    """
+    model = unwrapped(model)
+    target = Path(path)
+    if container_of(target) is not None:
+        raise WeightsError(f"{target}: a .weights file with this ending would mislead; darkparse.save() writes {target.suffix} files")
+    entries = layout(model.network, upto)
+    tensors = _checked(model, entries, widen=widen)
+    return write_weights(target, _header(model, seen, version, header), entries, lambda entry: _array(tensors[entry.name]))
+
+
+def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = None) -> int:
+    """Write a module's weights; the ending of the file's name chooses the container.
+
+    `.safetensors`, `.pt` and `.npz` hold the state_dict in its dtype, and with it the cfg, the dialect and the header,
+    so that `darkparse.load(path)` rebuilds the module. Any other ending: a `.weights` file.
+
+    Args:
+        model: a Darknet module.
+        path: where to write; a file that is there stays whole until the new one is.
+        upto: write only the layers before this one.
+
+    Returns:
+        The number of bytes written.
+
+    Raises:
+        WeightsError: the module has no values yet or was changed after it was built, or the file cannot be written.
+    """
+    kind = container_of(path)
+    if kind is None:
+        return save_weights(model, path, upto=upto)
+    model = unwrapped(model)
+    layout(model.network, upto)  # upto is a number of layers
+    state = model.state_dict()
+    held = {state_key(node, tensor): _held(state, node, tensor) for node in model.network.nodes[:upto] for tensor in node.tensors}
+    tensors = _apart({key: held[key] for key in state if key in held})
+    return write_container(Path(path), kind, tensors, Origin.of(model.network, model.header))
+
+
+def _header(model: Darknet, seen: int | None, version: Version | str | None, header: Header | None) -> Header:
+    dialect = model.network.dialect
+    chosen = header or model.header or Header.of_version(dialect.version, dialect)
+    try:
+        if version is not None:
+            chosen = Header.of_version(parse_version(version), dialect, chosen.seen)
+        return chosen if seen is None else replace(chosen, seen=seen)
+    except ValueError as problem:
+        raise WeightsError(str(problem)) from None
+
+
+def _checked(model: Darknet, entries: tuple[Entry, ...], *, widen: bool) -> Mapping[str, Tensor]:
+    """The tensors to write, all of them checked before the first byte is."""
+    state = model.state_dict()
+    tensors = {}
+    for entry in entries:
+        tensor = _unfolded(model, entry, state) if widen else None
+        if tensor is None:
+            tensor = _held(state, entry.node, entry.tensor)
+        if tensor.dtype != torch.float32 and not widen:
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise WeightsError(
+                f"{entry.name} is in {kind}, a .weights file holds float32: pass widen=True to convert, or save model.float()"
+            )
+        tensors[entry.name] = tensor
+    return tensors
+
+
+def _held(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) -> Tensor:
+    """A module's tensor, which must have values and be what the cfg says."""
+    name = state_key(node, wanted)
+    tensor = state.get(name)
+    if tensor is None and _folded_bias(state, node, wanted) is None:
+        raise WeightsError(f"{name} is not in this module: its layers were changed after it was built, so it fits no file of its cfg")
+    if tensor is None:
+        message = "a file of this cfg holds it apart: save before folding, or save_weights() with widen=True one that changes nothing"
+        raise WeightsError(f"{name} is not in this module: batch norm was folded (fused) into the layer; {message}")
+    if tensor.is_meta:
+        raise WeightsError(f"{name} has no values yet: load or initialize the model before saving it")
+    if tensor.shape != wanted.shape:
+        raise WeightsError(f"{name} has the shape {tuple(tensor.shape)}, the cfg says {wanted.shape}")
+    return tensor
+
+
+def _folded_bias(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) -> Tensor | None:
+    """The bias of the map that a batch norm's tensor was folded into, None if it was not."""
+    owner = wanted.path.rpartition(".")[0]
+    if not owner.endswith("norm") or state_key(node, wanted) in state:
+        return None
+    return next((state[k] for t in node.tensors if (k := f"layers.{node.index}.{t.path.rpartition('.')[0]}.bias") in state), None)
+
+
+def _unfolded(model: Darknet, entry: Entry, state: Mapping[str, Tensor]) -> Tensor | None:
+    """In the place of a batch norm's tensor that was folded into the convolution one that changes nothing."""
+    bias, role = _folded_bias(state, entry.node, entry.tensor), entry.tensor.path.rpartition(".")[2]
+    if bias is None or role == "bias":
+        return bias
+    epsilon = model.network.dialect.batchnorm_epsilon
+    variance = (1 - epsilon) ** 2 if model.network.dialect.epsilon_on_root else 1 - epsilon
+    return torch.full(entry.tensor.shape, {"weight": 1.0, "running_mean": 0.0, "running_var": variance}[role])
+
+
+def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the CPU, each in a memory that is its own and no larger: containers write all of it, or refuse it."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
+    users = Counter(value.untyped_storage().data_ptr() for value in tensors.values())
+    return {key: value if _is_alone(value, users) else value.clone() for key, value in tensors.items()}
+
+
+def _is_alone(tensor: Tensor, users: Counter[int]) -> bool:
+    storage = tensor.untyped_storage()
+    return users[storage.data_ptr()] == 1 and storage.nbytes() == tensor.nbytes
+
+
+def _array(tensor: Tensor) -> Floats:
+    array = tensor.detach().to(device="cpu", dtype=torch.float32).numpy()
+    return cast("Floats", np.asarray(array))

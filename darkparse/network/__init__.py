@@ -1,0 +1,24 @@
+"""Config to Network, and what can be asked of a Network."""
+
+from darkparse.network.bottleneck import Bottleneck
+from darkparse.network.compiler import compile
+from darkparse.network.editing import edit
+from darkparse.network.network import Network
+from darkparse.network.node import Cost, Node
+from darkparse.network.printing import to_cfg
+from darkparse.network.reduction import Reduction, Reductions
+from darkparse.network.serialize import from_yaml, to_yaml
+
+__all__ = [
+    "Bottleneck",
+    "Cost",
+    "Network",
+    "Node",
+    "Reduction",
+    "Reductions",
+    "compile",
+    "edit",
+    "from_yaml",
+    "to_cfg",
+    "to_yaml",
+]

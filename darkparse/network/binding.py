@@ -1,0 +1,128 @@
+"""Pass 1: options to typed values. Sections do not depend on each other here, so every finding is collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from darkparse.layers import REGISTRY, Layer
+from darkparse.layers.base import BoundField, bound_fields, known_keys
+from darkparse.layers.dialect import DIALECTS, Dialect
+from darkparse.layers.net import Net
+from darkparse.layers.values import ValueTextError
+from darkparse.syntax import Diagnostic, Note, Option, Section
+from darkparse.syntax.source import Source
+
+T = TypeVar("T", bound=Layer | Net)
+
+
+class Binder:
+    """Binds the sections of one file in one dialect, and keeps what it finds on the way."""
+
+    def __init__(self, source: Source, dialect: Dialect) -> None:
+        self.source = source
+        self.dialect = dialect
+        self.diagnostics: list[Diagnostic] = []
+
+    def layer(self, section: Section) -> Layer | None:
+        """The layer of a section, or None after an error."""
+        cls = REGISTRY.get(section.kind)
+        if cls is None:
+            self._unknown_kind(section)
+            return None
+        if cls.only and cls.only != self.dialect.name:
+            self._warn(
+                "foreign-kind",
+                f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {DIALECTS[cls.only].title}",
+                section,
+            )
+        return self.bind(section, cls)
+
+    def bind(self, section: Section, cls: type[T]) -> T | None:
+        """An instance of a layer class, or of Net, from a section's options."""
+        known = known_keys(cls)
+        chosen = self._chosen(section, known)
+        before = len(self.diagnostics)
+        values: dict[str, Any] = {}
+        for item in bound_fields(cls):
+            option = next((chosen[key] for key in item.keys if key in chosen), None)
+            foreign = item.spec.only not in (None, self.dialect.name) and getattr(cls, "only", None) is None
+            if option is not None and not foreign:
+                values.update(self._value(item, option))
+            elif self.dialect.name in item.spec.defaults:
+                values[item.name] = item.spec.defaults[self.dialect.name]
+            if item.spec.required and (option is None or option.text is None):
+                self._error("missing", f"[{section.kind}] needs {item.keys[0]}=", section)
+        if any(d.severity == "error" for d in self.diagnostics[before:]):
+            return None
+        return cls(**values)
+
+    def _chosen(self, section: Section, known: Mapping[str, Any]) -> dict[str, Option]:
+        """The option that counts for each key: the first of that name (option_list.c option_find)."""
+        chosen: dict[str, Option] = {}
+        for option in section.options:
+            key = option.key
+            if option.text == "":
+                self._warn("empty-value", f"{key}= has no value; Darknet skips the line", option)
+            elif key in chosen:
+                self._warn("duplicate", f"{key} again: Darknet takes the first", option, Note("the first is here", chosen[key].span))
+            elif key not in known:
+                self._warn("unknown-option", f"[{section.kind}] has no option {key!r}, Darknet ignores it{_nearest(key, known)}", option)
+            else:
+                chosen[key] = option
+                if known[key] not in (None, self.dialect.name):
+                    self._warn("foreign-option", f"{self.dialect.title} does not know {key!r} in [{section.kind}] and ignores it", option)
+                elif option.text is None:
+                    self._warn("no-value", f"a line without '=': Darknet uses the default of {key!r}", option)
+        return chosen
+
+    def _value(self, item: BoundField, option: Option) -> Iterator[tuple[str, Any]]:
+        if option.text is None:
+            return
+        try:
+            value, complaint = item.read(option.text, self.dialect)
+        except ValueTextError as problem:
+            self._error("value", f"{option.key}={option.text}: {problem}", option)
+            return
+        if item.spec.least is not None and value < item.spec.least:
+            self._error("value", f"{option.key} must be at least {item.spec.least}, this is {value}", option)
+            return
+        if complaint:
+            self._warn("odd-value", f"{option.key}: {complaint}", option)
+        if item.spec.is_file:
+            value = self._file(value, option)
+        yield item.name, value
+
+    def _file(self, name: str, option: Option) -> Path:
+        """Darknet opens side files from the working directory, which is the folder above `cfg/` by custom."""
+        path = Path(name)
+        beside = self.source.path.parent if self.source.path else Path()
+        places = (path, beside / path, beside.parent / path)
+        try:
+            found = next((place for place in places if place.is_file()), None)
+        except OSError:  # a name longer than the system's longest
+            found = None
+        if found is None:
+            self._warn("no-file", f"{name}: no such file in the working directory, beside the cfg, or in the folder above it", option)
+        return found.resolve() if found else path
+
+    def _unknown_kind(self, section: Section) -> None:
+        kinds = dict.fromkeys(REGISTRY, None)
+        self._error("unknown-kind", f"unknown layer kind [{section.kind}]{_nearest(section.kind, kinds, '[{}]')}", section)
+
+    def _error(self, code: str, message: str, at: Section | Option) -> None:
+        span = at.value_span if isinstance(at, Option) else at.span
+        self.diagnostics.append(Diagnostic("error", code, message, span))
+
+    def _warn(self, code: str, message: str, at: Section | Option, *notes: Note) -> None:
+        span = at.value_span if code == "odd-value" and isinstance(at, Option) else at.span
+        self.diagnostics.append(Diagnostic("warning", code, message, span, notes))
+
+
+def _nearest(word: str, known: Mapping[str, Any], form: str = "{}") -> str:
+    import difflib
+
+    folded = {name.lower(): name for name in known}
+    match = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
+    return f"; did you mean {form.format(folded[match[0]])}?" if match else ""

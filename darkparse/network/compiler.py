@@ -1,0 +1,225 @@
+"""Config to Network: bind options, wire inputs, infer shapes, verify."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
+from darkparse.layers.net import Net
+from darkparse.layers.resampling import Reorg, Reorg3d
+from darkparse.network.binding import Binder
+from darkparse.network.detection import DialectChoice, choose_dialect
+from darkparse.network.network import Network
+from darkparse.network.node import Node
+from darkparse.network.verify import verify
+from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, read
+from darkparse.syntax.diagnostics import error
+from darkparse.syntax.source import Span
+
+Size = int | tuple[int, int]
+
+
+def compile(
+    cfg: str | os.PathLike[str] | Config,
+    *,
+    size: Size | None = None,
+    dialect: str | None = None,
+    strict: bool = False,
+    version: tuple[int, int, int] | None = None,
+    reorg: str | None = None,
+) -> Network:
+    """Compile a cfg to the intermediate representation, in which every shape is known.
+
+    Args:
+        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config.
+        size: input size instead of the cfg's: n for n×n, or (height, width), in pixels.
+        dialect: `"pjreddie"`, `"alexeyab"`, or None (or `"auto"`) to choose by evidence.
+        strict: turn warnings into errors.
+        version: the version in the header of the weights, evidence for the dialect where the cfg holds none.
+        reorg: `"reorg3d"` to read `[reorg]` as that: AlexeyAB's fork did so in early 2018 (AlexeyAB/darknet#489).
+
+    Returns:
+        The network; warnings are in its `diagnostics`.
+
+    Raises:
+        CfgError: the cfg is wrong; the message shows every place.
+        DarkparseError: the file cannot be read, or an argument is wrong.
+    """
+    config = read(cfg)
+    try:
+        choice = choose_dialect(config, dialect, version=version)
+    except ValueError as problem:
+        raise DarkparseError(str(problem)) from None
+    draft = _bind(config, choice, size)
+    if reorg is not None:
+        draft = _with_reorg(draft, reorg)
+    nodes = _infer(draft) if size is None else _infer_at(draft, choice)
+    found = (*draft.diagnostics, *(d for node in nodes for d in _remarks(node)))
+    if strict and found:
+        raise CfgError(tuple(replace(d, severity="error") for d in found))
+    network = Network(config, choice.dialect, choice.reason, draft.net, nodes, found)
+    verify(network)
+    return network
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    config: Config
+    dialect: Dialect
+    net: Net
+    layers: tuple[Layer, ...]
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def _bind(config: Config, choice: DialectChoice, size: Size | None) -> _Draft:
+    binder = Binder(config.source, choice.dialect)
+    net = binder.bind(config.net, Net)
+    layers = [binder.layer(section) for section in config.sections]
+    found = tuple(binder.diagnostics)
+    if any(d.severity == "error" for d in found) or net is None:
+        raise CfgError(found)
+    net = resized(net, size, config.net)
+    return _Draft(config, choice.dialect, net, tuple(layer for layer in layers if layer is not None), found)
+
+
+def _with_reorg(draft: _Draft, name: str) -> _Draft:
+    """`[reorg]` taken for `[reorg3d]`."""
+    if name not in ("reorg", "reorg3d"):
+        raise DarkparseError(f"reorg must be 'reorg' or 'reorg3d', not {name!r}")
+    if name == "reorg":
+        return draft
+    layers = tuple(
+        Reorg3d(stride=layer.stride, reverse=layer.reverse, dontload=layer.dontload) if isinstance(layer, Reorg) else layer
+        for layer in draft.layers
+    )
+    return replace(draft, layers=layers)
+
+
+def resized(net: Net, size: Size | None, section: Section) -> Net:
+    """`[net]` with another input size; None keeps its own, which must be there."""
+    for key, value in (("height", net.height), ("width", net.width), ("channels", net.channels), ("inputs", net.inputs)):
+        if value < 0:
+            option = section.find(key)
+            raise error("input-size", f"{key} must not be negative", option.value_span if option else section.span)
+    if size is None:
+        if not net.inputs:
+            raise error("input-size", "[net] gives no input size: width=, height= and channels= are needed, or inputs=", section.span)
+        return net
+    if not net.has_image:
+        raise DarkparseError("this network takes a vector, not an image: it has no input size to change")
+    height, width = _pair(size)
+    if min(height, width) < 1:
+        raise DarkparseError(f"an input size must be at least 1×1, this is {height}×{width}")
+    return replace(net, height=height, width=width, inputs=height * width * net.channels)
+
+
+def _pair(size: Size) -> tuple[int, int]:
+    match size:
+        case int():
+            return size, size
+        case (int(height), int(width)):
+            return height, width
+    raise DarkparseError(f"a size is n or (height, width), in pixels, not {size!r}")
+
+
+def _infer(draft: _Draft) -> tuple[Node, ...]:
+    """Wire every layer to its inputs and find its output's shape, in order; the first fault ends it."""
+    nodes: list[Node] = []
+    for index, (layer, section) in enumerate(zip(draft.layers, draft.config.sections, strict=True)):
+        nodes.append(_node(draft, nodes, index, layer, section))
+    return tuple(nodes)
+
+
+def _infer_at(draft: _Draft, choice: DialectChoice) -> tuple[Node, ...]:
+    """As `_infer`, for a size that the cfg does not name; where only that is at fault, the error names one that does."""
+    try:
+        return _infer(draft)
+    except CfgError as problem:
+        own = _bind(draft.config, choice, None)
+        try:
+            nodes = _infer(own)
+        except CfgError:
+            raise problem from None
+        # What all halvings on the way divide by.
+        step = max(round(own.net.height / node.out_shape.h) for node in nodes if node.out_shape.is_map and node.out_shape.h > 1)
+        height, width = (max(1, n // step) * step for n in (draft.net.height, draft.net.width))
+        said = f"an input of {draft.net.height}×{draft.net.width} does not fit; multiples of {step} do, such as {height}×{width}"
+        first, *rest = problem.diagnostics
+        raise CfgError((replace(first, notes=(Note(said), *first.notes)), *rest)) from None
+
+
+def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: Section) -> Node:
+    sources, shares = layer.sources(index), layer.shares(index)
+    for source in sources:
+        if not (0 <= source < index or source == -1 == index - 1):
+            raise _no_layer(section, index, source)
+    if shares is not None and not 0 <= shares < index:
+        raise _no_layer(section, index, shares)
+    shapes = tuple(nodes[i].out_shape if i >= 0 else draft.net.input_shape for i in sources)
+    try:
+        if layer.needs_map and shapes and shapes[0].layout is Layout.FLAT:
+            raise LayerError(f"[{section.kind}] needs a map, and a vector of {shapes[0].size} values comes in", input=0)
+        out = layer.infer(tuple(map(_as_map, shapes)) if layer.needs_map else shapes, draft.dialect)
+        if min(out) < 1:
+            read = f", from an input of {shapes[0]}" if shapes else ""
+            raise LayerError(f"nothing is left: the output would be {out.h}×{out.w}×{out.c}{read}", input=0)
+        node = Node(index, layer, sources, shapes, out, section, draft.dialect, shares)
+        if shares is not None:
+            _check_shared(node, nodes[shares])
+    except LayerError as problem:
+        raise _located(problem, section, nodes, sources, shapes) from None
+    return node
+
+
+def _as_map(shape: Shape) -> Shape:
+    """A vector passes for a map of one position where a layer needs a map."""
+    return replace(shape, layout=Layout.MAP)
+
+
+def _remarks(node: Node) -> list[Diagnostic]:
+    found = []
+    for remark in node.layer.remarks(node.site):
+        option = node.section.find(remark.option) if remark.option else None
+        found.append(Diagnostic("warning", "remark", str(remark), option.value_span if option else node.section.span))
+    return found
+
+
+def _check_shared(node: Node, owner: Node) -> None:
+    """convolutional_layer.c:545: size, channels and filters must match those of the layer shared with."""
+    if owner.kind != node.kind or owner.shares is not None:
+        raise LayerError(
+            f"share_index names layer {owner.index}, [{owner.kind}], which has no convolution weights of its own", option="share_index"
+        )
+    mine, its = (n.layer.weight_shape(n.in_shapes[0]) for n in (node, owner))  # type: ignore[attr-defined]
+    if mine != its or node.layer.normalized != owner.layer.normalized:  # type: ignore[attr-defined]
+        raise LayerError(f"layer {owner.index} has weights {_times(its)}, this one needs {_times(mine)}", option="share_index")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _no_layer(section: Section, index: int, wanted: int) -> CfgError:
+    option = next((o for key in ("layers", "from", "share_index") if (o := section.find(key))), None)
+    if option is None and wanted == -1:
+        return error("no-layer", f"[{section.kind}] needs a layer before it", section.span)
+    where = option.value_span if option else section.span
+    if wanted >= index:
+        said = "itself" if wanted == index else f"layer {wanted}, which comes later"
+    else:
+        said = f"a layer {-wanted} before the first" if wanted < 0 else f"layer {wanted}"
+    return error("no-layer", f"layer {index} [{section.kind}] refers to {said}; there are layers 0 to {index - 1} before it", where)
+
+
+def _located(problem: LayerError, section: Section, nodes: list[Node], sources: tuple[int, ...], shapes: tuple[Shape, ...]) -> CfgError:
+    option = section.find(problem.option) if problem.option else None
+    span: Span = option.value_span if option else section.span
+    notes = []
+    if problem.input is not None and sources:
+        source, shape = sources[problem.input], shapes[problem.input]
+        if source < 0:
+            notes.append(Note(f"the network's input is {shape}"))
+        else:
+            notes.append(Note(f"layer {source} [{nodes[source].section.kind}] gives {shape} here", nodes[source].section.span))
+    return error("shape", str(problem), span, *notes)

@@ -1,0 +1,119 @@
+"""A network's reductions in sum: where the map shrinks, which 1×1 convolutions reduce, what the bottlenecks save."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from darkparse.layers.convolutional import Convolutional
+from darkparse.network.bottleneck import FORMS, Bottleneck, Form
+from darkparse.network.node import Node
+from darkparse.network.scales import find_runs
+
+if TYPE_CHECKING:
+    from darkparse.network.network import Network
+
+
+@dataclass(frozen=True, slots=True)
+class Descent:
+    """The first sweep downwards: from the network's input to the first layer whose map is larger again."""
+
+    before: tuple[int, int]
+    after: tuple[int, int]
+    layers: tuple[int, ...]
+    """The first layer at each smaller scale."""
+    halves: bool
+    """Each of them halves height and width, up to rounding."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pointwise:
+    """Every 1×1 convolution by what it does to the channels."""
+
+    reducing: tuple[int, ...]
+    keeping: tuple[int, ...]
+    expanding: tuple[int, ...]
+    projecting: tuple[int, ...]
+    """Head projections, which count as neither."""
+
+    @property
+    def total(self) -> int:
+        """All but the head projections."""
+        return len(self.reducing) + len(self.keeping) + len(self.expanding)
+
+    @property
+    def not_reducing(self) -> tuple[int, ...]:
+        return tuple(sorted((*self.keeping, *self.expanding)))
+
+
+@dataclass(frozen=True, slots=True)
+class Savings:
+    """The bottlenecks of one form: those that save weights over direct convolutions, and those that do not."""
+
+    form: Form
+    saving: tuple[Bottleneck, ...]
+    costing: tuple[Bottleneck, ...]
+
+    @property
+    def weights(self) -> int:
+        """Multiplying weights saved by those that save."""
+        return sum(b.saved_weights for b in self.saving)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image saved by those that save."""
+        return sum(b.saved_macs for b in self.saving)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The three answers about a network."""
+
+    descent: Descent | None
+    """None where the input is a vector or no layer shrinks a map."""
+    pointwise: Pointwise
+    savings: tuple[Savings, ...]
+    """One for each form that occurs."""
+
+
+def facts_of(network: Network) -> Facts:
+    """The facts about a whole network."""
+    return Facts(_descent(network), _pointwise(network), _savings(network.bottlenecks))
+
+
+def _descent(network: Network) -> Descent | None:
+    if not network.input_shape.is_map:
+        return None
+    shape, layers, halves = (network.input_shape.h, network.input_shape.w), [], True
+    for run in find_runs(network):
+        if run.size == shape:
+            continue
+        if run.area == 1 or run.area > shape[0] * shape[1]:
+            break
+        layers.append(run.layers.start)
+        halves = halves and all(small in (big // 2, -(-big // 2)) for big, small in zip(shape, run.size, strict=True))
+        shape = run.size
+    return Descent((network.input_shape.h, network.input_shape.w), shape, tuple(layers), halves) if layers else None
+
+
+def _pointwise(network: Network) -> Pointwise:
+    found: dict[str, list[int]] = {"reduced": [], "kept": [], "expanded": [], "projected": []}
+    for node in network.nodes:
+        change = network.reductions[node.index].channels
+        if is_pointwise(node) and change is not None:
+            found[change.direction].append(node.index)
+    return Pointwise(*(tuple(indices) for indices in found.values()))
+
+
+def is_pointwise(node: Node) -> bool:
+    """Whether the layer is a 1×1 convolution."""
+    return isinstance(node.layer, Convolutional) and node.layer.size == 1
+
+
+def _savings(bottlenecks: tuple[Bottleneck, ...]) -> tuple[Savings, ...]:
+    found = []
+    for form in FORMS:
+        of_form = [b for b in bottlenecks if b.form == form]
+        if of_form:
+            found.append(Savings(form, tuple(b for b in of_form if b.saves), tuple(b for b in of_form if not b.saves)))
+    return tuple(found)

@@ -1,0 +1,116 @@
+"""A whole network with every shape known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from darkparse.layers import Dialect, Shape
+from darkparse.layers.net import Net
+from darkparse.network.bottleneck import Bottleneck, find_bottlenecks
+from darkparse.network.node import Cost, Node
+from darkparse.network.reduction import Reductions, reductions_of
+from darkparse.syntax import Config, Diagnostic
+
+
+@dataclass(frozen=True, repr=False)
+class Network:
+    """The intermediate representation: frozen, complete and verified. `compile` makes it."""
+
+    config: Config
+    dialect: Dialect
+    dialect_reason: str
+    net: Net
+    """Options of `[net]`; width and height are the size compiled for."""
+    nodes: tuple[Node, ...]
+    diagnostics: tuple[Diagnostic, ...] = field(default=(), compare=False)
+    """Warnings about the cfg, in the order of the file."""
+
+    @property
+    def name(self) -> str:
+        """The cfg's file name without its ending, or `network`."""
+        path = self.config.source.path
+        return path.stem if path else "network"
+
+    @property
+    def input_shape(self) -> Shape:
+        return self.net.input_shape
+
+    @cached_property
+    def cost(self) -> Cost:
+        """The sum over all layers."""
+        return sum((node.cost for node in self.nodes), Cost())
+
+    @cached_property
+    def bflops(self) -> float:
+        """Billions of operations as AlexeyAB's Darknet adds them up."""
+        return sum(node.bflops for node in self.nodes)
+
+    @cached_property
+    def stored_floats(self) -> int:
+        """Numbers in the `.weights` file, without its header."""
+        return sum(node.stored_floats for node in self.nodes)
+
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """For every layer the layers that read it, in order."""
+        readers: list[list[int]] = [[] for _ in self.nodes]
+        for node in self.nodes:
+            for source in dict.fromkeys(node.inputs):
+                if source >= 0:
+                    readers[source].append(node.index)
+        return tuple(tuple(r) for r in readers)
+
+    @cached_property
+    def heads(self) -> tuple[int, ...]:
+        """Indices of the detection heads."""
+        return tuple(node.index for node in self.nodes if node.layer.is_head)
+
+    @cached_property
+    def outputs(self) -> tuple[int, ...]:
+        """Indices of the layers whose output the network gives: the heads, or else the last layer that is no loss."""
+        last = next((node.index for node in reversed(self.nodes) if not node.layer.is_sink), len(self.nodes) - 1)
+        return self.heads or (last,)
+
+    @cached_property
+    def last_reads(self) -> tuple[int, ...]:
+        """For every layer the index of the last layer that reads it (its own where none does); outputs are never let go."""
+        end = len(self.nodes)
+        return tuple(end if i in self.outputs else max(readers, default=i) for i, readers in enumerate(self.readers))
+
+    @cached_property
+    def reductions(self) -> tuple[Reductions, ...]:
+        """For every layer what it reduces: height × width and channels."""
+        return tuple(reductions_of(node, projects=self.projected_head(node.index) is not None) for node in self.nodes)
+
+    @cached_property
+    def bottlenecks(self) -> tuple[Bottleneck, ...]:
+        """Every 1×1 convolution that a k×k convolution follows, and what the two save over a direct one."""
+        return find_bottlenecks(self.nodes, self.readers)
+
+    def projected_head(self, index: int) -> int | None:
+        """The head that a layer with weights projects to: its only reader, if that is a detection head."""
+        readers = self.readers[index]
+        if len(readers) == 1 and self.nodes[readers[0]].layer.is_head and self.nodes[index].weights:
+            return readers[0]
+        return None
+
+    def strides(self) -> Iterator[tuple[int, int]]:
+        """For every layer how often height and width of the network's input were divided; 0 for a vector."""
+        for node in self.nodes:
+            out = node.out_shape
+            yield (round(self.net.height / out.h), round(self.net.width / out.w)) if out.is_map and self.net.has_image else (0, 0)
+
+    def __repr__(self) -> str:
+        return f"Network({self.name}, {len(self.nodes)} layers, input {self.input_shape}, {self.dialect.name})"
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Network:
+        """Frozen, so a copy of a model shares it."""
+        return self
+
+    def to_yaml(self) -> str:
+        """The network as YAML: every layer with its options, inputs, shapes and cost."""
+        from darkparse.network.serialize import to_yaml
+
+        return to_yaml(self)

@@ -1,0 +1,109 @@
+"""A layer in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darkparse.layers import Dialect, Layer, ModuleSpec, Shape, Site, TensorSpec
+from darkparse.syntax import Section
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a layer costs for one image; costs add up."""
+
+    params: int = 0
+    """Learned numbers, as torch counts parameters (running statistics not included)."""
+    macs: int = 0
+    """Multiply-adds; a multiplication without an addition counts as one."""
+    activations: int = 0
+    """Values in the output."""
+
+    @property
+    def flops(self) -> int:
+        """Two for each multiply-add."""
+        return 2 * self.macs
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.params + other.params, self.macs + other.macs, self.activations + other.activations)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Node:
+    """One layer of a network, with everything known: where it reads, what comes in and what goes out."""
+
+    index: int
+    layer: Layer
+    inputs: tuple[int, ...]
+    """Absolute indices of the layers that it reads, in order; -1 is the network's input."""
+    in_shapes: tuple[Shape, ...]
+    out_shape: Shape
+    section: Section
+    dialect: Dialect
+    shares: int | None = None
+    """Absolute index of the layer whose tensors it uses (`share_index`)."""
+
+    def __repr__(self) -> str:
+        return f"Node(L{self.index} {self.summary}: {' + '.join(map(str, self.in_shapes)) or 'no input'} to {self.out_shape})"
+
+    @property
+    def kind(self) -> str:
+        """The full section name, aliases resolved."""
+        return self.layer.kind
+
+    @property
+    def site(self) -> Site:
+        return Site(self.in_shapes, self.out_shape, self.dialect)
+
+    @property
+    def in_shape(self) -> Shape | None:
+        """The shape of the map that the layer carries on (a gate's second input), None without any input."""
+        return self.in_shapes[self.layer.trunk] if self.in_shapes else None
+
+    @property
+    def tensors(self) -> tuple[TensorSpec, ...]:
+        """Every array of the layer, in the order of the `.weights` file."""
+        return self.layer.tensors(self.site)
+
+    @property
+    def modules(self) -> tuple[ModuleSpec, ...]:
+        """The modules to run one after the other; a vector that meets a layer of maps becomes a map of 1×1 first."""
+        chain = self.layer.modules(self.site)
+        if self.layer.needs_map and len(self.in_shapes) == 1 and not self.in_shapes[0].is_map:
+            as_map = ModuleSpec("as_map", "torch.nn.Unflatten", {"dim": 1, "unflattened_size": tuple(self.in_shapes[0])})
+            return (as_map, *chain)
+        return chain
+
+    @property
+    def params(self) -> int:
+        """Learned numbers."""
+        return sum(t.size for t in self.tensors if t.learnable)
+
+    @property
+    def stored_floats(self) -> int:
+        """Numbers that the `.weights` file holds for the layer."""
+        return 0 if self.layer.dontload else sum(t.stored_size for t in self.tensors)
+
+    @property
+    def weights(self) -> int:
+        """Multiplying weights: the parameters without biases and batch norm."""
+        return sum(t.size for t in self.tensors if t.learnable and ".bias" not in t.path and "norm." not in t.path)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image."""
+        return self.layer.macs(self.site)
+
+    @property
+    def cost(self) -> Cost:
+        return Cost(self.params, self.macs, self.out_shape.size)
+
+    @property
+    def bflops(self) -> float:
+        """Billions of operations as AlexeyAB's Darknet prints them: 0 for many kinds that do compute."""
+        return self.layer.printed_flops(self.site) / 1e9
+
+    @property
+    def summary(self) -> str:
+        """A few words: what the layer does, without its shapes."""
+        return self.layer.summary(self.site)

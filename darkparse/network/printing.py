@@ -1,0 +1,129 @@
+"""A network as the text of a cfg.
+
+A section that a layer was read from keeps its text: comments, training options, order. Only the options that no longer
+say what the layer holds are written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkparse.layers import Dialect, Layer
+from darkparse.layers.base import BoundField, Derived, bound_fields
+from darkparse.layers.net import Net
+from darkparse.network.binding import Binder
+from darkparse.syntax import DarkparseError, Option, Section
+
+if TYPE_CHECKING:
+    from darkparse.network.network import Network
+
+
+def to_cfg(network: Network) -> str:
+    """The network as a cfg that Darknet reads, with line ends `\\n` and no byte order mark.
+
+    Layers keep the text of the section that they were read from, with its comments and training options; what was
+    changed since is written over it. Paths of side files (`tree=`, `map=`) are absolute where the file was found.
+
+    Raises:
+        DarkparseError: an option has a value that the network's dialect cannot say.
+    """
+    parts = [section_text(network.net, network.config.net, network.dialect)]
+    parts += [section_text(node.layer, node.section, network.dialect) for node in network.nodes]
+    return "".join(parts).lstrip("\n")
+
+
+def section_text(layer: Layer | Net, section: Section | None, dialect: Dialect) -> str:
+    """One section with the comment lines before it, from the section's own text if there is one of this kind."""
+    if section is not None:
+        read = Binder(section.span.source, dialect).bind(section, type(layer))
+        is_same_kind = isinstance(layer, Net) or section.kind in (layer.kind, *layer.aliases)
+        if read is not None and is_same_kind:
+            return _patched(layer, read, section, dialect)
+    kind = "net" if isinstance(layer, Net) else layer.kind
+    lines = [f"{item.keys[0]}={text}" for item, text in changes(layer, None, dialect)]
+    return "\n".join(["", f"[{kind}]", *lines, ""])
+
+
+def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> Iterator[tuple[BoundField, str]]:
+    """The options in which a layer differs from what was read, or from the dialect's defaults, as cfg text."""
+    for item, default in zip(bound_fields(type(layer)), _defaults(layer, dialect), strict=True):
+        value = getattr(layer, item.name)
+        if value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value):
+            continue
+        if item.spec.only not in (None, dialect.name) and getattr(layer, "only", None) is None:
+            raise DarkparseError(f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg")
+        yield item, value_text(value)
+
+
+def value_text(value: Any) -> str:
+    """A typed value as cfg text."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, tuple):
+        return ",".join(value_text(part) for part in value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    text = str(value)
+    if text != "".join(text.split()):
+        raise DarkparseError(f"{text!r} has spaces in it, and Darknet deletes every space of a cfg")
+    return text
+
+
+def _is_moved_file(item: BoundField, value: Any) -> bool:
+    """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put."""
+    return item.spec.is_file and isinstance(value, Path) and value.is_absolute()
+
+
+def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
+    """Every option's default where the others are as they are."""
+    for item in bound_fields(type(layer)):
+        field = type(layer).__dataclass_fields__[item.name]
+        if dialect.name in item.spec.defaults:
+            yield item.spec.defaults[dialect.name]
+        else:
+            yield field.default.rule(layer) if isinstance(field.default, Derived) else field.default
+
+
+def _patched(layer: Layer | Net, read: Layer | Net, section: Section, dialect: Dialect) -> str:
+    """The section's text with new values in place of those that changed, and options that it lacks at its end."""
+    start, end = _extent(section)
+    edits: list[tuple[int, int, str]] = []
+    implied = {item.name for item, _ in changes(layer, None, dialect)} ^ {item.name for item in bound_fields(type(layer))}
+    for item, text in changes(layer, read, dialect):
+        option = _chosen(section, item)
+        if option is None and item.name in implied:
+            continue
+        if option is None:
+            edits.append((end, end, f"\n{item.keys[0]}={text}"))
+        elif option.text is None:
+            edits.append((option.start, option.end, f"{option.key}={text}"))
+        else:
+            span = option.value_span
+            edits.append((span.start, span.end, text))
+    source, parts = section.span.source.text, []
+    for first, last, text in sorted(edits, key=lambda edit: edit[0]):
+        parts += [source[start:first], text]
+        start = last
+    text = "".join([*parts, source[start:end]]).replace("\r", "").lstrip("\ufeff")
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+def _chosen(section: Section, item: BoundField) -> Option | None:
+    """The option that the field was read from (see Binder)."""
+    found = (section.find(key) for key in item.keys)
+    return next((option for option in found if option is not None), None)
+
+
+def _extent(section: Section) -> tuple[int, int]:
+    """Start and end of a section's text: from the blank and comment lines before its header to its last option."""
+    text, start = section.span.source.text, section.span.start
+    start = text.rfind("\n", 0, start) + 1
+    while start:
+        before = text.rfind("\n", 0, start - 1) + 1
+        line = text[before:start].strip("\ufeff \t\r\n")
+        if line and line[0] not in "#;":
+            break
+        start = before
+    return start, section.options[-1].end if section.options else section.span.end

@@ -1,0 +1,100 @@
+"""What a layer does to the size of what passes through it: the question that darkparse answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from darkparse.layers import Shape
+from darkparse.network.node import Node
+
+Axis = Literal["spatial", "channels"]
+Direction = Literal["reduced", "kept", "expanded", "projected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """One axis of a layer: before, after, and the mechanism that changed it.
+
+    `before` and `after` are (height, width) on the spatial axis and (channels,) on the channel axis; where a layer
+    joins maps, `before` on the channel axis has the channels of each.
+    """
+
+    axis: Axis
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    direction: Direction
+    mechanism: str
+    keeps_values: bool = False
+    """Nothing is lost: the values only moved to the other axis (reorg, flattening)."""
+
+    @property
+    def factor(self) -> float:
+        """How many times smaller (reduced) or larger (expanded) an axis got; 1 where it was kept.
+
+        On the spatial axis it is that of the height where height and width changed alike, else the square root of
+        the area's.
+        """
+        ratio = self._ratio()
+        return 1 / ratio if ratio < 1 else ratio
+
+    def _ratio(self) -> float:
+        if self.axis == "channels":
+            return self.before[0] / self.after[0]
+        (h, w), (to_h, to_w) = self.before, self.after
+        return h / to_h if h * to_w == w * to_h else (h * w / (to_h * to_w)) ** 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Reductions:
+    """Both axes of a layer; None where nothing comes in to compare with."""
+
+    spatial: Reduction | None
+    channels: Reduction | None
+
+    @property
+    def all(self) -> tuple[Reduction, ...]:
+        return tuple(r for r in (self.spatial, self.channels) if r is not None)
+
+    @property
+    def reduces(self) -> bool:
+        return any(r.direction == "reduced" for r in self.all)
+
+
+def reductions_of(node: Node, *, projects: bool) -> Reductions:
+    """What a layer reduces; `projects` says that its output goes to a detection head alone."""
+    before, after = node.in_shape, node.out_shape
+    if before is None:
+        return Reductions(None, None)
+    joined = tuple(x.c for x in node.in_shapes) if node.kind == "route" and after.is_map else (before.c,)
+    flattens = before.is_map and not after.is_map
+    if flattens:
+        joined = (before.size,)
+    keeps = _keeps_values(node, before, after)
+    spatial = Reduction(
+        "spatial",
+        (before.h, before.w),
+        (after.h, after.w),
+        _direction(before.area, after.area),
+        _mechanism(node, before.area != after.area),
+        keeps,
+    )
+    total = sum(joined) if node.kind == "route" else joined[0]
+    direction = _direction(joined[0] if len(joined) > 1 else total, after.c)
+    mechanism = _mechanism(node, direction != "kept")
+    if projects and node.weights:
+        direction, mechanism = "projected", "head projection"
+    channels = Reduction("channels", joined, (after.c,), direction, mechanism, keeps)
+    return Reductions(spatial, channels)
+
+
+def _direction(before: int, after: int) -> Direction:
+    return "reduced" if after < before else "expanded" if after > before else "kept"
+
+
+def _mechanism(node: Node, changes: bool) -> str:
+    return node.layer.mechanism if changes else ""
+
+
+def _keeps_values(node: Node, before: Shape, after: Shape) -> bool:
+    return not node.weights and before.size == after.size and before != after

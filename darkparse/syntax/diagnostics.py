@@ -1,0 +1,69 @@
+"""What darkparse has to say about a file, and the errors that carry it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from darkparse.syntax.source import Span
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A second place that belongs to a diagnostic."""
+
+    message: str
+    span: Span | None = None
+
+    def __str__(self) -> str:
+        return f"note: {self.message}" if self.span is None else f"{self.span}: note: {self.message}\n{self.span.excerpt()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding about a cfg: `code` is a stable word for programs, `message` a sentence for people."""
+
+    severity: Severity
+    code: str
+    message: str
+    span: Span | None = None
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def headline(self) -> str:
+        """`file:line:column: error: message`, one line."""
+        where = "" if self.span is None else f"{self.span}: "
+        return f"{where}{self.severity}: {self.message}"
+
+    def __str__(self) -> str:
+        parts = [self.headline]
+        if self.span is not None:
+            parts.append(self.span.excerpt())
+        parts += [str(note) for note in self.notes]
+        return "\n".join(parts)
+
+
+class DarkparseError(Exception):
+    """Every error that darkparse raises on purpose; its text is meant for people."""
+
+
+class CfgError(DarkparseError):
+    """A cfg that cannot be used.
+
+    Attributes:
+        diagnostics: all that was found, errors and warnings, in the order of the file.
+    """
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.diagnostics = diagnostics
+        super().__init__("\n".join(str(d) for d in diagnostics if d.severity == "error"))
+
+    def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
+        return type(self), (self.diagnostics,)
+
+
+def error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:
+    """The exception for one error."""
+    return CfgError((Diagnostic("error", code, message, span, notes),))

@@ -1,0 +1,148 @@
+"""Text to `Config`."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any, cast
+
+from lark import Lark, Transformer, UnexpectedInput
+from lark.lexer import Token
+
+from darkparse.syntax.config import Config, Option, Section, squeeze
+from darkparse.syntax.diagnostics import DarkparseError, error
+from darkparse.syntax.source import Source, Span
+
+NET_NAMES = ("net", "network")
+
+
+def read(cfg: str | os.PathLike[str] | Config) -> Config:
+    """Parse a cfg.
+
+    Args:
+        cfg: a path, the name of a cfg that ships with darkparse (`"yolov3"`), or the text itself
+            (anything with a line end in it, or that starts with `[`).
+
+    Returns:
+        The parsed file; `str()` of it equals the text read, character for character.
+
+    Raises:
+        CfgError: the text is no cfg: an option before the first section, no `[net]` first, no layer.
+        DarkparseError: the file cannot be read.
+    """
+    if isinstance(cfg, Config):
+        return cfg
+    if isinstance(cfg, str) and ("\n" in cfg or cfg.lstrip("\ufeff \t\r").startswith("[")):
+        return parse(Source("<text>", cfg))
+    return parse(load_source(locate(cfg)))
+
+
+def locate(cfg: str | os.PathLike[str]) -> Path:
+    """The file that a CFG argument means: a path, or else the name of a cfg that ships with darkparse."""
+    path = Path(cfg)
+    if path.is_file() or (path.suffix == ".cfg" and path.parent != Path()):
+        return path
+    shipped = shipped_cfgs()
+    name = path.name.removesuffix(".cfg")
+    if path.parent == Path() and name in shipped:
+        return shipped[name]
+    if path.suffix not in ("", ".cfg") or path.parent != Path():
+        return path
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.lower(), shipped, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(shipped)}"
+    raise DarkparseError(f"{path}: no such file, and no cfg of that name ships with darkparse ({hint})")
+
+
+@cache
+def shipped_cfgs() -> dict[str, Path]:
+    """The cfgs that come with darkparse, by name."""
+    package = Path(str(resources.files("darkparse")))
+    folder = next((f for f in (package / "cfgs", package.parent / "cfgs") if f.is_dir()), None)
+    return {path.stem: path for path in sorted(folder.glob("*.cfg"), key=lambda path: path.stem)} if folder else {}
+
+
+def load_source(path: Path) -> Source:
+    """A file's text: line ends, byte order mark and undecodable bytes are kept."""
+    try:
+        data = path.read_bytes()
+    except OSError as problem:
+        raise DarkparseError(f"{path}: {problem.strerror or problem}") from None
+    return source_of(data, str(path), path)
+
+
+def source_of(data: bytes, name: str, path: Path | None = None) -> Source:
+    """Bytes as the text of a cfg. Raises DarkparseError if they are none."""
+    if b"\0" in data[:4096]:
+        raise DarkparseError(f"{name}: a binary file, not a cfg (are cfg and weights swapped?)")
+    return Source(name, data.decode("utf-8", errors="surrogateescape"), path)
+
+
+def parse(source: Source) -> Config:
+    """Parse a source whose text is at hand."""
+    try:
+        tokens, raw = cast("tuple[list[str], list[list[Token]]]", _parser().parse(source.text))
+    except UnexpectedInput as problem:
+        raise _syntax_error(source, problem) from None
+    sections = [_section(source, lines) for lines in raw]
+    if not sections:
+        raise error("empty", "no section in this file; a cfg starts with [net]", Span(source, 0, 0))
+    net, *layers = sections
+    if net.kind not in NET_NAMES:
+        raise error("no-net", f"the first section must be [net] or [network], this is [{net.kind}]", net.span)
+    if not layers:
+        raise error("no-layers", "no layer follows [net]", net.span)
+    return Config(source, tuple(tokens), net, tuple(layers))
+
+
+class _Lines(Transformer[Token, Any]):
+    """Sections as lists of line tokens, and all tokens in order."""
+
+    def section(self, lines: list[Token]) -> list[Token]:
+        return lines
+
+    def start(self, children: list[Token | list[Token]]) -> tuple[list[str], list[list[Token]]]:
+        sections = [child for child in children if isinstance(child, list)]
+        head = [child for child in children if not isinstance(child, list)]
+        return [str(token) for line in (head, *sections) for token in line], sections
+
+
+@cache
+def _parser() -> Lark:
+    grammar = resources.files("darkparse.syntax").joinpath("grammar.lark").read_text("utf-8")
+    return Lark(grammar, parser="lalr", lexer="contextual", transformer=_Lines())
+
+
+def _section(source: Source, lines: list[Token]) -> Section:
+    header, *rest = lines
+    start = header.start_pos or 0
+    span = Span(source, start, start + len(header.rstrip()))
+    squeezed = squeeze(header)
+    name, bracket, tail = squeezed[1:].partition("]")
+    if not bracket:
+        raise error("header", "a section header needs a closing bracket, as in [convolutional]", span)
+    if tail:
+        message = (
+            f"text behind the bracket: Darknet takes the whole line as the name and knows no {squeezed!r}; put it on a line of its own"
+        )
+        raise error("header", message, span)
+    return Section(name, tuple(_option(source, line) for line in rest if line.type == "OPTION"), span)
+
+
+def _option(source: Source, line: Token) -> Option:
+    start = line.start_pos or 0
+    text = line.rstrip(" \t\r\n")
+    key, equals, value = text.partition("=")
+    return Option(squeeze(key), squeeze(value) if equals else None, source, start, start + len(key), start + len(text))
+
+
+def _syntax_error(source: Source, problem: UnexpectedInput) -> DarkparseError:
+    start = max(problem.pos_in_stream or 0, 0)
+    end = source.text.find("\n", start)
+    line = Span(source, start, end if end >= 0 else len(source.text))
+    return error(
+        "outside-section", "a line before the first section; a cfg starts with [net]", Span(source, start, start + len(line.text.rstrip()))
+    )

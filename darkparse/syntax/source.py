@@ -1,0 +1,65 @@
+"""Where text came from: a source, and spans of it that can show themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of one file, exactly as read, and the name to call it by in messages."""
+
+    name: str
+    text: str = field(repr=False)
+    path: Path | None = None
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of a character offset, both counted from 1; a byte order mark has no column."""
+        start = self.text.rfind("\n", 0, offset) + 1
+        column = offset - start + 1 - self.text.startswith("\ufeff", start, offset)
+        return self.text.count("\n", 0, offset) + 1, column
+
+    def line_at(self, offset: int) -> str:
+        """The whole line that holds a character offset, without its line end."""
+        start = self.text.rfind("\n", 0, offset) + 1
+        end = self.text.find("\n", offset)
+        return self.text[start : end if end >= 0 else None].rstrip("\r").removeprefix("\ufeff")
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The characters `start` to `end` (exclusive) of a source."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    @property
+    def line(self) -> int:
+        return self.source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        return self.source.position(self.start)[1]
+
+    def __str__(self) -> str:
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+    def excerpt(self) -> str:
+        """The source line with carets under the span, two lines; tabs become one space each."""
+        line, column = self.source.position(self.start)
+        text = printable(self.source.line_at(self.start).replace("\t", " "))
+        width = max(1, min(self.end - self.start, len(text) - column + 1))
+        gutter = f"{line:>5} | "
+        return f"{gutter}{text}\n{' ' * (len(gutter) - 2)}| {' ' * (column - 1)}{'^' * width}"
+
+
+def printable(text: str) -> str:
+    """Text that a terminal can show: control characters and undecodable bytes become a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -1,0 +1,220 @@
+"use strict";
+// One page, no requests: the diagram is inline, its facts are in #data. Text from the cfg only ever becomes textContent.
+const data = JSON.parse(document.getElementById("data").textContent);
+const view = document.getElementById("view");
+const panel = document.getElementById("panel");
+const svg = view.querySelector("svg");
+const byId = (id) => document.getElementById(id);
+const size = { width: svg.viewBox.baseVal.width * 4 / 3, height: svg.viewBox.baseVal.height * 4 / 3 };
+let zoom = 1;
+let chosen = null;
+
+// Rows: every cell of a layer is a link "#L6"; the first stands for the row, the others only take clicks.
+const cells = new Map();
+for (const link of svg.querySelectorAll("a")) {
+  const index = Number(link.getAttributeNS("http://www.w3.org/1999/xlink", "href").slice(2));
+  if (!cells.has(index)) cells.set(index, []);
+  cells.get(index).push(link);
+}
+const rows = [...cells.keys()].sort((a, b) => a - b);
+for (const [index, links] of cells) {
+  links.forEach((link, number) => link.setAttribute("tabindex", number ? "-1" : "0"));
+  links.slice(1).forEach((link) => link.setAttribute("aria-hidden", "true"));
+  const story = data.layers[index];
+  links[0].setAttribute("role", "button");
+  links[0].setAttribute("aria-label", `${story.name} ${story.label}. Height × width ${story.spatial}. Channels ${story.channels}`);
+}
+const edges = [...svg.querySelectorAll("g.edge")].map((element) => {
+  const ends = element.id.split("-").map((name) => (name === "input" ? -1 : Number(name.slice(1))));
+  return { element, source: ends[0], target: ends[1] };
+});
+
+function element(tag, text, attributes = {}) {
+  const made = document.createElement(tag);
+  if (text !== undefined) made.textContent = text;
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  return made;
+}
+
+function setZoom(value, centre) {
+  const before = zoom;
+  zoom = Math.min(8, Math.max(0.05, value));
+  const at = centre || { x: view.clientWidth / 2, y: view.clientHeight / 2 };
+  const x = (view.scrollLeft + at.x) / before, y = (view.scrollTop + at.y) / before;
+  svg.setAttribute("width", size.width * zoom);
+  svg.setAttribute("height", size.height * zoom);
+  view.scrollTo(x * zoom - at.x, y * zoom - at.y);
+  byId("scale").textContent = `${Math.round(zoom * 100)}%`;
+}
+
+function fit() {
+  setZoom(Math.min((view.clientWidth - 4) / size.width, (view.clientHeight - 4) / size.height));
+}
+
+function layerButton(index) {
+  const button = element("button", index < 0 ? "input" : data.layers[index].name, { type: "button", class: "layer" });
+  if (index < 0) button.disabled = true;
+  else button.addEventListener("click", () => choose(index));
+  return button;
+}
+
+function fact(list, name, ...values) {
+  const value = element("dd");
+  value.append(...values);
+  list.append(element("dt", name), value);
+}
+
+function tell(index) {
+  const story = data.layers[index];
+  panel.replaceChildren(element("h2", `${story.name}  ${story.label}`));
+  for (const sentence of story.reasoning) panel.append(element("p", sentence));
+  const list = element("dl");
+  story.inputs.forEach(([, shape], position) => fact(list, "in", layerButton(story.sources[position]), ` ${shape}`));
+  fact(list, "out", story.output);
+  fact(list, "read by", ...(story.readers.length ? story.readers.map(layerButton) : ["the network's output"]));
+  fact(list, "height×width", story.spatial);
+  fact(list, "channels", story.channels);
+  fact(list, "weights", story.weights.toLocaleString("en"));
+  fact(list, "parameters", story.parameters.toLocaleString("en"));
+  fact(list, "multiply-adds", `${story.macs.toLocaleString("en")} (${story.share})`);
+  if (story.receptive_field) fact(list, "receptive field", story.receptive_field);
+  panel.append(list, element("h3", `${story.source}, line ${story.section[0][0]}`));
+  const text = element("pre");
+  for (const [number, line] of story.section) text.append(element("span", number, { class: "number" }), `${line}\n`);
+  const near = element("nav", undefined, { "aria-label": "Neighbours" });
+  const close = element("button", "Close", { type: "button" });
+  close.addEventListener("click", dismiss);
+  if (index > 0) near.append(layerButton(index - 1));
+  if (index + 1 < data.layers.length) near.append(layerButton(index + 1));
+  near.append(close);
+  panel.append(text, near);
+  panel.hidden = false;
+}
+
+function dismiss() {
+  panel.hidden = true;
+  mark(null);
+  view.focus();
+}
+
+function mark(row) {
+  svg.querySelectorAll(".chosen").forEach((link) => link.classList.remove("chosen"));
+  (cells.get(row) || []).forEach((link) => link.classList.add("chosen"));
+  for (const edge of edges) edge.element.classList.toggle("near", row !== null && (edge.source === row || edge.target === row));
+}
+
+// A layer of a folded copy is shown by the row of the first copy.
+function choose(index, focus = true) {
+  chosen = index;
+  const row = data.layers[index].row;
+  tell(index);
+  mark(row);
+  const links = cells.get(row);
+  if (!links) return;
+  if (focus) links[0].focus({ preventScroll: true });
+  links[Math.min(2, links.length - 1)].scrollIntoView({ block: "center", inline: "center" });
+  history.replaceState(null, "", `#L${index}`);
+}
+
+function step(by) {
+  const at = chosen === null ? -1 : rows.indexOf(data.layers[chosen].row);
+  const next = chosen === null ? (by > 0 ? 0 : rows.length - 1) : Math.min(rows.length - 1, Math.max(0, at + by));
+  choose(rows[next]);
+}
+
+// Find: a number is a layer; anything else is looked for in labels, cells, and the cfg's own lines.
+let hits = [], hit = -1, asked = "";
+function search(text) {
+  const words = text.trim().toLowerCase();
+  const number = /^l?(\d+)(?:\s|$)/.exec(words);
+  if (number && Number(number[1]) < data.layers.length) return [Number(number[1])];
+  const holds = (story) => [story.label, story.kind, story.spatial, story.channels, ...story.section.map((line) => line[1])];
+  return words ? data.layers.filter((story) => holds(story).some((part) => part.toLowerCase().includes(words))).map((story) => story.index) : [];
+}
+byId("find").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const text = byId("query").value;
+  if (text !== asked) [hits, hit, asked] = [search(text), -1, text];
+  byId("found").textContent = hits.length ? "" : "not found";
+  if (!hits.length) return;
+  hit = (hit + 1) % hits.length;
+  byId("found").textContent = `${hit + 1} of ${hits.length}`;
+  if (zoom < 0.6) setZoom(0.8);
+  choose(hits[hit], false);
+});
+for (const story of data.layers) byId("layers").append(element("option", undefined, { value: `${story.name} ${story.label}` }));
+
+svg.addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  const edge = edges.find((one) => one.element.contains(event.target));
+  if (link) {
+    event.preventDefault();
+    choose(Number(link.getAttributeNS("http://www.w3.org/1999/xlink", "href").slice(2)));
+  } else if (edge) {
+    const back = chosen !== null && data.layers[chosen].row === edge.target && edge.source >= 0;
+    choose(back ? edge.source : edge.target);
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === "Escape") return dismiss();
+  if (event.target.closest("input, select")) return;
+  const acts = {
+    "/": () => byId("query").focus(),
+    "+": () => setZoom(zoom * 1.25),
+    "=": () => setZoom(zoom * 1.25),
+    "-": () => setZoom(zoom / 1.25),
+    "0": fit,
+    ArrowDown: () => step(1),
+    ArrowUp: () => step(-1),
+  };
+  const link = event.target.closest("#view a");
+  if ((event.key === "Enter" || event.key === " ") && link) link.dispatchEvent(new MouseEvent("click", { bubbles: true, cancelable: true }));
+  else if (acts[event.key] && !(event.target.closest("aside") && event.key.startsWith("Arrow"))) acts[event.key]();
+  else return;
+  event.preventDefault();
+});
+
+view.addEventListener("wheel", (event) => {
+  if (!event.ctrlKey && !event.metaKey) return;
+  event.preventDefault();
+  const box = view.getBoundingClientRect();
+  setZoom(zoom * Math.exp(-event.deltaY / 300), { x: event.clientX - box.left, y: event.clientY - box.top });
+}, { passive: false });
+
+// Drag to move, also across rows: a click is one that has not moved.
+let grip = null, moved = false;
+view.addEventListener("pointerdown", (event) => {
+  moved = false;
+  if (event.button === 0) grip = { x: event.clientX, y: event.clientY, left: view.scrollLeft, top: view.scrollTop };
+});
+addEventListener("pointermove", (event) => {
+  if (!grip || (!moved && Math.hypot(event.clientX - grip.x, event.clientY - grip.y) < 4)) return;
+  moved = true;
+  view.classList.add("dragged");
+  view.scrollTo(grip.left - (event.clientX - grip.x), grip.top - (event.clientY - grip.y));
+});
+addEventListener("pointerup", () => { grip = null; view.classList.remove("dragged"); });
+view.addEventListener("dragstart", (event) => event.preventDefault());
+view.addEventListener("click", (event) => {
+  if (!moved) return;
+  moved = false;
+  event.preventDefault();
+  event.stopPropagation();
+}, { capture: true });
+
+byId("in").addEventListener("click", () => setZoom(zoom * 1.25));
+byId("out").addEventListener("click", () => setZoom(zoom / 1.25));
+byId("fit").addEventListener("click", fit);
+byId("print").addEventListener("click", () => print());
+byId("theme").value = document.documentElement.dataset.theme;
+byId("theme").addEventListener("change", (event) => { document.documentElement.dataset.theme = event.target.value; });
+
+setZoom(Math.min(1, (view.clientWidth - 4) / size.width));
+view.scrollTo(0, 0);
+const wanted = /^#L(\d+)$/.exec(location.hash);
+if (wanted && Number(wanted[1]) < data.layers.length) {
+  if (zoom < 0.6) setZoom(0.8);
+  choose(Number(wanted[1]));
+}

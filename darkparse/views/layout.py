@@ -1,0 +1,159 @@
+"""Where everything stands on the page: columns of cards, rows in cards, links in the gaps between them.
+
+All lengths are points, with y growing downwards; only the DOT writer turns it round. Cards of one scale stand side by
+side, and a new column begins where the direction of the scale turns, so that a U-shaped network looks like a U.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from darkparse.views.cards import Card, HeadBox, Link, Picture, Row
+from darkparse.views.metrics import text_width, wrap
+
+Direction = Literal["TB", "LR"]
+
+LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.5, 9.0
+HEADER_FONT, TITLE_FONT, FACT_FONT = 14.0, 20.0, 12.0
+HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, EXTRA_LINE = 25.0, 16.0, 19.0, 15.0, 14.0
+SPACING = 1.0
+MARGIN = 12.0
+"""Around the page."""
+PADDING = 8.0
+"""Room in a cell beside its text, both sides together."""
+LAYER_LIMIT, CHANNELS_LIMIT = 190.0, 250.0
+"""Texts of these columns wrap beyond so many points."""
+REPEAT_WIDTH, NUMBER_WIDTH = 42.0, 32.0
+HEAD_LINE, HEAD_PADDING = 15.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Widths of the table's columns, the same in every card."""
+
+    repeat: float
+    number: float
+    layer: float
+    spatial: float
+    channels: float
+    weights: float
+
+    @property
+    def all(self) -> tuple[float, ...]:
+        return (self.repeat, self.number, self.layer, self.spatial, self.channels, self.weights)
+
+    @property
+    def total(self) -> float:
+        """Width of a card: cells, the spaces between them and the border."""
+        shown = [width for width in self.all if width]
+        return sum(shown) + SPACING * (len(shown) + 1) + 2
+
+
+@dataclass(frozen=True, slots=True)
+class RowLayout:
+    """A row with its texts in lines."""
+
+    row: Row
+    label: tuple[str, ...]
+    channels: tuple[str, ...]
+    notes: tuple[tuple[str, bool], ...]
+    """Lines of the notes, each with whether the bottleneck saves."""
+
+    @property
+    def height(self) -> float:
+        return ROW_HEIGHT + EXTRA_LINE * (max(len(self.label), len(self.channels)) - 1)
+
+
+@dataclass(slots=True)
+class Box:
+    """A rectangle at a place of the grid."""
+
+    name: str
+    width: float
+    height: float
+    column: int = 0
+    level: int = 0
+    x: float = 0.0
+    y: float = 0.0
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+
+@dataclass(slots=True)
+class CardBox(Box):
+    """A card in its place."""
+
+    card: Card | None = None
+    rows: tuple[RowLayout, ...] = ()
+    has_column_heads: bool = False
+    centres: dict[int, float] = field(default_factory=dict)
+    """For each row's layer the middle of the row, from the card's top."""
+
+
+@dataclass(slots=True)
+class Headbox(Box):
+    """A head in its place."""
+
+    head: HeadBox | None = None
+
+
+def columns_for(cards: Sequence[Card], *, has_repeats: bool) -> Columns:
+    """The widths that hold every text, up to the limits."""
+    rows = [row for card in cards for row in card.rows]
+    cells = [(row.spatial.text, row.channels.text, row.weights, row.label) for row in rows]
+
+    def widest(texts: Sequence[str], size: float, *, bold: bool = False, least: float = 0) -> float:
+        return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
+
+    layer = min(LAYER_LIMIT, widest([c[3] for c in cells], LAYER_FONT, bold=True, least=130))
+    channels = min(CHANNELS_LIMIT, widest([c[1] for c in cells], CELL_FONT, least=160))
+    spatial = widest([c[0] for c in cells], CELL_FONT, least=86)
+    weights = widest([c[2] for c in cells], SMALL_FONT, least=46)
+    short = max((text_width(f"{c.title}{c.span}{c.cost}", HEADER_FONT * 0.86, bold=True) + 40 for c in cards), default=0)
+    number = widest([f"{row.mark} {row.name}" for row in rows], SMALL_FONT, least=NUMBER_WIDTH)
+    fixed = (REPEAT_WIDTH if has_repeats else 0) + number + layer + spatial + weights
+    return Columns(REPEAT_WIDTH if has_repeats else 0, number, layer, spatial, max(channels, short - fixed), weights)
+
+
+def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox:
+    """A card's rows with their wrapped texts and heights."""
+    note_width = columns.layer + columns.spatial + columns.channels + columns.weights - PADDING
+    rows = tuple(_row_layout(row, columns, note_width) for row in card.rows)
+    y = 1 + SPACING + HEADER_HEIGHT + SPACING
+    if has_column_heads:
+        y += COLUMN_HEAD_HEIGHT + SPACING
+    centres = {}
+    for row in rows:
+        centres[row.row.index] = y + row.height / 2
+        y += row.height + SPACING + len(row.notes) * (NOTE_HEIGHT + SPACING)
+    return CardBox(card.name, columns.total, y + 1, card=card, rows=rows, has_column_heads=has_column_heads, centres=centres)
+
+
+def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
+    notes = [
+        (f"{'└' if number == 0 else '   '} {line}", note.saves)
+        for note in row.notes
+        for number, line in enumerate(wrap(note.text, note_width - 12, SMALL_FONT))
+    ]
+    label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.weights))
+    return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))
+
+
+def head_box(head: HeadBox) -> Headbox:
+    """The box of a detection head."""
+    width = max(text_width(line, LAYER_FONT, bold=True) for line in head.lines) + 2 * HEAD_PADDING
+    return Headbox(head.name, width, len(head.lines) * HEAD_LINE + HEAD_PADDING, head=head)
+
+
+def links_of(picture: Picture) -> tuple[Link, ...]:
+    """The picture's links and those from projections to heads."""
+    heads = tuple(Link(head.source, head.index, "", "head") for head in picture.heads)
+    return (*picture.links, *heads)

@@ -1,0 +1,53 @@
+"""Numbers as people read them: three significant digits."""
+
+from __future__ import annotations
+
+from darkparse.network.reduction import Reduction
+
+UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+
+
+def short(number: float) -> str:
+    """`864`, `9.41k`, `1.18M`."""
+    value, unit = scaled(number)
+    return f"{value}{unit}"
+
+
+def scaled(number: float) -> tuple[str, str]:
+    """A number's digits and the letter of its unit."""
+    for size, unit in UNITS:
+        # 999.6k would be written 1000k.
+        if abs(number) >= size * 0.9995:
+            return significant(number / size), unit
+    return significant(number), ""
+
+
+def flops(macs: int) -> str:
+    """Multiply-adds as operations, two each: `944 MFLOPs`."""
+    value, unit = scaled(2 * macs)
+    return f"{value} {unit}FLOPs"
+
+
+def significant(number: float) -> str:
+    """Three significant digits without trailing zeros; whole numbers from 1000 on."""
+    return f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}"
+
+
+def factor(reduction: Reduction) -> str:
+    """`÷2` or `×21.3`; the difference, `−1`, where the factor would say little."""
+    if reduction.factor < 1.05:
+        difference = reduction.after[0] - reduction.before[0]
+        return f"{'−' if difference < 0 else '+'}{abs(difference):,}"
+    sign = "÷" if reduction.direction == "reduced" else "×"
+    return f"{sign}{significant(reduction.factor)}"
+
+
+def percent(part: float, whole: float) -> str:
+    """A share in whole per cent, in tenths below one."""
+    share = 100 * part / whole
+    return f"{share:.0f}%" if abs(share) >= 0.95 or share == 0 else f"{share:.1g}%"
+
+
+def some(indices: tuple[int, ...], limit: int = 8) -> str:
+    """`L6, L17`, at most so many names."""
+    return ", ".join(f"L{i}" for i in indices[:limit]) + (" …" if len(indices) > limit else "")

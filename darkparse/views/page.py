@@ -1,0 +1,341 @@
+"""The whole page: every box and link with its coordinates."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from darkparse.views.cards import Link, Picture
+from darkparse.views.grid import broken_places, grid_places
+from darkparse.views.layout import (
+    LAYER_FONT,
+    Box,
+    CardBox,
+    Columns,
+    Direction,
+    Headbox,
+    card_box,
+    columns_for,
+    head_box,
+    links_of,
+)
+from darkparse.views.metrics import text_width
+from darkparse.views.routing import LANE, Lanes, Route, plan
+
+GAP = {"TB": 40.0, "LR": 34.0}
+"""Height of a corridor without lanes."""
+STUB, ENTRY = 64.0, 22.0
+"""Room in a gutter before its lanes, for labels, and behind them, for arrow heads."""
+NECK = 26.0
+"""Room in a gutter where nothing leaves."""
+HEADER_MIDDLE = 14.0
+"""Height at which cards of one level are joined, from their top."""
+LABEL_FONT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The shape written beside a link."""
+
+    text: str
+    x: float
+    y: float
+    """Middle of the text."""
+
+
+@dataclass(slots=True)
+class Page:
+    """Boxes and links in their places; y grows downwards."""
+
+    picture: Picture
+    columns: Columns
+    cards: list[CardBox] = field(default_factory=list)
+    heads: list[Headbox] = field(default_factory=list)
+    input: Box | None = None
+    title: Box | None = None
+    routes: list[Route] = field(default_factory=list)
+    labels: list[tuple[Label, Route]] = field(default_factory=list)
+    width: float = 0.0
+    height: float = 0.0
+
+
+def arrange(picture: Picture, *, direction: Direction = "TB", title: tuple[float, float] | None = None) -> Page:
+    """Lay out a picture; `title` is the size of the block above it."""
+    return _Arranger(picture, direction, title).page
+
+
+class _Arranger:
+    def __init__(self, picture: Picture, direction: Direction, title: tuple[float, float] | None) -> None:
+        self.direction = direction
+        self.page = Page(picture, columns_for(picture.cards, has_repeats=picture.has_repeats))
+        self._make_boxes(picture)
+        self.boxes: list[Box] = [*self.page.cards, *([self.page.input] if self.page.input else [])]
+        self.box_of: dict[int, Box] = {row.row.index: box for box in self.page.cards for row in box.rows}
+        self.page.routes = plan(self._ends(links_of(picture)), self.boxes, sideways=direction == "LR")
+        self.corridors = self._corridor_lanes()
+        self._place_levels(title)
+        self._place_heads()
+        self.gutters = self._gutter_lanes()
+        self._place_columns(title)
+        for route in self.page.routes:
+            self._draw(route)
+        self._close_page()
+
+    def _make_boxes(self, picture: Picture) -> None:
+        has_input = any(link.source < 0 for link in picture.links)
+        places = [(column, level + has_input) for column, level in grid_places(picture.cards)]
+        broken = self._broken(picture) if self.direction == "TB" and len({column for column, _ in places}) == 1 else None
+        self.is_broken = broken is not None
+        places = [place if self.direction == "TB" else place[::-1] for place in broken or places]
+        tops = {column: min(level for c, level in places if c == column) for column, _ in places}
+        for card, (column, level) in zip(picture.cards, places, strict=True):
+            box = card_box(card, self.page.columns, has_column_heads=level == tops[column])
+            box.column, box.level = column, level
+            self.page.cards.append(box)
+        if has_input:
+            width = text_width(picture.input_text, 12, bold=True) + 28
+            self.page.input = Box("input", width, 26)
+        self.page.heads = [head_box(head) for head in picture.heads]
+
+    def _broken(self, picture: Picture) -> list[tuple[int, int]] | None:
+        columns = self.page.columns
+        heights = [card_box(card, columns, has_column_heads=False).height + GAP["TB"] for card in picture.cards]
+        return broken_places(picture, heights, columns.total + STUB + ENTRY)
+
+    def _ends(self, links: Iterable[Link]) -> Iterable[tuple[Link, Box, Box]]:
+        heads = {head.head.index: head for head in self.page.heads if head.head}
+        for link in links:
+            source = self.box_of.get(link.source, self.page.input)
+            if source is None:
+                continue
+            if link.kind != "head":
+                yield link, source, self.box_of[link.target]
+            elif link.source in self.box_of:
+                head = heads[link.target]
+                head.column, head.level = source.column, source.level
+                yield link, source, head
+
+    # Levels: y.
+
+    def _corridor_lanes(self) -> dict[int, Lanes]:
+        """Lanes of every corridor, by columns: which links run where is known before any coordinate."""
+        corridors: dict[int, Lanes] = defaultdict(Lanes)
+        for route in self.page.routes:
+            if route.via == "corridor" and not route.is_straight:
+                corridors[route.corridor].add(route.link.source, route.leave, route.enter)
+        for lanes in corridors.values():
+            lanes.assign()
+        return corridors
+
+    def _place_levels(self, title: tuple[float, float] | None) -> None:
+        levels = range(max(box.level for box in self.boxes) + 1)
+        self.band: dict[int, tuple[float, float]] = {}
+        self.title_fits = title is not None and self._title_room(title)
+        y = 0.0 if title is None or self.title_fits else title[1] + 14
+        for level in levels:
+            y += self._corridor_height(level)
+            height = max((box.height for box in self.boxes if box.level == level), default=0)
+            self.band[level] = (y, y + height)
+            y += height
+        self.bottom = y + self._corridor_height(len(levels))
+        for box in self.boxes:
+            box.y = self.band[box.level][0]
+        if self.is_broken:
+            self._stack(self.band[0][0])
+        if self.page.input and self.direction == "LR":
+            self.page.input.y += HEADER_MIDDLE - self.page.input.height / 2
+
+    def _stack(self, top: float) -> None:
+        """Put the cards of every column one below the other, whatever stands beside them."""
+        for column in {box.column for box in self.boxes}:
+            y = top
+            for box in sorted((box for box in self.boxes if box.column == column), key=lambda box: box.level):
+                box.y = y
+                y += box.height + GAP["TB"]
+
+    def _corridor_height(self, level: int) -> float:
+        count = self.corridors[level].count if level in self.corridors else 0
+        is_inner = 0 < level <= max(box.level for box in self.boxes)
+        return (GAP[self.direction] if is_inner else 0) + count * LANE
+
+    def _corridor_y(self, route: Route) -> float:
+        top = self.band[route.corridor][0] if route.corridor in self.band else self.bottom
+        return top - 12 - LANE * self.corridors[route.corridor].lane_of[route.link.source]
+
+    def _title_room(self, title: tuple[float, float]) -> bool:
+        """Whether the title fits above the columns right of the first, which begin further down."""
+        others = [box.level for box in self.boxes if box.column > 0]
+        if not others or self.direction == "LR":
+            return False
+        first = min(others)
+        lowest_use = min((r.corridor for r in self.page.routes if r.via == "corridor"), default=first)
+        above = [max(box.height for box in self.boxes if box.level == level) + GAP["TB"] for level in range(first)]
+        last = max(box.column for box in self.boxes)
+        room = last * (self.page.columns.total + STUB + ENTRY) + max(
+            (head.width for head in self.page.heads if head.column == last), default=0
+        )
+        return lowest_use >= first and sum(above) > title[1] + 10 and room > title[0]
+
+    # Heads: beside their card, clear of the links that pass.
+
+    def _place_heads(self) -> None:
+        for head in self.page.heads:
+            if head.head is None or head.head.source not in self.box_of:
+                continue
+            card = self.box_of[head.head.source]
+            assert isinstance(card, CardBox)
+            wanted = card.y + card.centres[head.head.source] - head.height / 2
+            busy = list(self._passing(head.column))
+            busy += [(h.y - 6, h.bottom + 6) for h in self.page.heads if h is not head and h.column == head.column and h.y]
+            steps = sorted((step * 4.0 for step in range(-120, 121)), key=abs)
+            clear = (y for y in (wanted + step for step in steps) if y >= 0 and all(y + head.height < a or b < y for a, b in busy))
+            head.y = next(clear, wanted)
+
+    def _passing(self, gutter: int) -> Iterable[tuple[float, float]]:
+        """Heights at which links cross a gutter to its right end."""
+        for route in self.page.routes:
+            if route.is_straight or route.link.kind == "head":
+                continue
+            start, end = self._row_y(route.source, route.link.source), self._end_y(route)
+            crossed = range(min(route.leave, route.enter), max(route.leave, route.enter) + 1)
+            if route.enters_left and route.enter == gutter:
+                yield end - 4, end + 4
+            elif route.via == "source level" and gutter in crossed and route.leave != route.enter:
+                yield start - 4, start + 4
+            elif route.via == "target level" and gutter in crossed:
+                yield end - 4, end + 4
+
+    def _row_y(self, box: Box, index: int) -> float:
+        centres = box.centres if isinstance(box, CardBox) else {}
+        return box.y + centres.get(index, box.height / 2)
+
+    def _end_y(self, route: Route) -> float:
+        """Links from the right end a little lower than those from the left, so that two at one height do not look like one."""
+        return self._row_y(route.target, route.link.target) + (0 if route.enters_left else 4)
+
+    # Columns: x.
+
+    def _gutter_lanes(self) -> dict[int, Lanes]:
+        gutters: dict[int, Lanes] = defaultdict(Lanes)
+        for route in self.page.routes:
+            if route.is_straight or route.link.kind == "head":
+                continue
+            start, end = self._row_y(route.source, route.link.source), self._end_y(route)
+            key = route.link.source
+            if route.via in ("gutter", "target level"):
+                gutters[route.leave].add(key, start, end)
+            elif route.via == "source level":
+                gutters[route.enter].add(key, start, end)
+            else:
+                y = self._corridor_y(route)
+                gutters[route.leave].add(key, start, y)
+                gutters[route.enter].add(key, y, end)
+        for lanes in gutters.values():
+            lanes.assign()
+        return gutters
+
+    def _place_columns(self, title: tuple[float, float] | None) -> None:
+        last = max(box.column for box in self.boxes)
+        self.lanes_x: dict[int, float] = {}
+        self.heads_x: dict[int, float] = {}
+        x = self._gutter(-1, 0) if -1 in self.gutters else 0.0
+        for column in range(last + 1):
+            width = max((box.width for box in self.boxes if box.column == column), default=0)
+            for box in self.boxes:
+                if box.column == column:
+                    box.x = x + (width - box.width) / 2
+            x = self._gutter(column, x + width)
+        self.right = x
+        for head in self.page.heads:
+            head.x = self.heads_x.get(head.column, 0)
+        if title is None:
+            return
+        second = next((box.x for box in self.boxes if box.column == 1), 0.0)
+        left = second if self.title_fits else 0.0
+        self.page.title = Box("title", *title, x=left)
+
+    def _gutter(self, column: int, x: float) -> float:
+        """Lay out a gutter from its left end; its right end."""
+        leaving = any(r.leave == column and r.leaves_right and not r.is_straight and r.link.kind != "head" for r in self.page.routes)
+        joins = any(r.is_straight and r.source.column != r.target.column for r in self.page.routes)
+        heads = [head.width for head in self.page.heads if head.column == column]
+        lanes = self.gutters[column].count if column in self.gutters else 0
+        self.lanes_x[column] = x + (STUB + 6 if leaving else NECK)
+        end = self.lanes_x[column] + max(lanes - 1, 0) * LANE
+        if heads:
+            self.heads_x[column] = end + 30
+            end += 30 + max(heads)
+        is_last = column == max(box.column for box in self.boxes)
+        if is_last:
+            return end + (8 if heads or lanes else -NECK)
+        return end + (ENTRY if lanes or not joins else STUB)
+
+    # Links.
+
+    def _lane_x(self, gutter: int, source: int) -> float:
+        return self.lanes_x[gutter] + LANE * self.gutters[gutter].lane_of[source]
+
+    def _draw(self, route: Route) -> None:
+        source, target = route.source, route.target
+        if route.is_straight:
+            self._draw_straight(route)
+            return
+        start = self._row_y(source, route.link.source)
+        x0 = source.right if route.leaves_right else source.x
+        if route.link.kind == "head":
+            end = target.y + target.height / 2
+            bend = target.x - 18
+            route.points = _clean([(x0, start), (bend, start), (bend, end), (target.x, end)])
+            return
+        end = self._end_y(route)
+        x1 = target.x if route.enters_left else target.right
+        lane = {g: self._lane_x(g, route.link.source) for g in (route.leave, route.enter) if route.link.source in self.gutters[g].lane_of}
+        if route.via in ("gutter", "target level"):
+            bends = [(lane[route.leave], start), (lane[route.leave], end)]
+        elif route.via == "source level":
+            bends = [(lane[route.enter], start), (lane[route.enter], end)]
+        else:
+            y = self._corridor_y(route)
+            bends = [(lane[route.leave], start), (lane[route.leave], y), (lane[route.enter], y), (lane[route.enter], end)]
+        route.points = _clean([(x0, start), *bends, (x1, end)])
+        width = text_width(route.link.label, LABEL_FONT)
+        at = x0 + 4 + width / 2 if route.leaves_right else x0 - 4 - width / 2
+        self._label(route, Label(route.link.label, at, start - 7))
+
+    def _draw_straight(self, route: Route) -> None:
+        source, target = route.source, route.target
+        width = text_width(route.link.label, LAYER_FONT)
+        if source.column == target.column:
+            x = source.x + source.width / 2
+            down = source.y < target.y
+            route.points = [(x, source.bottom if down else source.y), (x, target.y if down else target.bottom)]
+            self._label(route, Label(route.link.label, x + 8 + width / 2, (route.points[0][1] + route.points[1][1]) / 2))
+            return
+        y = self.band[source.level][0] + HEADER_MIDDLE
+        forward = source.x < target.x
+        route.points = [(source.right if forward else source.x, y), (target.x if forward else target.right, y)]
+        self._label(route, Label(route.link.label, (route.points[0][0] + route.points[1][0]) / 2, y - 8))
+
+    def _label(self, route: Route, label: Label) -> None:
+        """One label for each source and place."""
+        if all((label.x, label.y) != (other.x, other.y) for other, _ in self.page.labels):
+            self.page.labels.append((label, route))
+
+    def _close_page(self) -> None:
+        boxes: list[Box] = [*self.boxes, *self.page.heads, *([self.page.title] if self.page.title else [])]
+        points = [point for route in self.page.routes for point in route.points]
+        self.page.width = max([box.right for box in boxes] + [x for x, _ in points])
+        self.page.height = max([box.bottom for box in boxes] + [y for _, y in points])
+
+
+def _clean(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Without points that the link runs straight through or stands still at."""
+    kept: list[tuple[float, float]] = []
+    for point in points:
+        if kept and abs(kept[-1][0] - point[0]) < 0.5 and abs(kept[-1][1] - point[1]) < 0.5:
+            continue
+        if len(kept) > 1 and (kept[-2][0] == kept[-1][0] == point[0] or kept[-2][1] == kept[-1][1] == point[1]):
+            kept.pop()
+        kept.append(point)
+    return kept

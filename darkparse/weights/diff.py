@@ -1,0 +1,96 @@
+"""Which arrays of two weights files differ, and by how much."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from darkparse.network import Network, compile
+from darkparse.network.compiler import Size
+from darkparse.syntax import Config
+from darkparse.weights.fit import read_weights
+from darkparse.weights.layout import Entry
+from darkparse.weights.reader import Floats
+from darkparse.weights.source import Blob, WeightsSource
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How one array differs between two files."""
+
+    layer: int
+    kind: str
+    tensor: str
+    shape: tuple[int, ...]
+    differing: int
+    """Values that are not the same bits."""
+    largest: float
+    """The largest difference of two values."""
+    root_mean_square: float
+    """Root mean square of the differences."""
+    relative: float
+    """The same over the root mean square of the first file's values."""
+
+    @property
+    def values(self) -> int:
+        return int(np.prod(self.shape))
+
+
+def compare(entry: Entry, a: Floats, b: Floats) -> Difference | None:
+    """How two arrays of an entry differ; None if they are the same bit for bit."""
+    same = a.reshape(-1).view(np.uint32) == b.reshape(-1).view(np.uint32)
+    if same.all():
+        return None
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap = np.abs(b.astype(np.float64) - a)
+        distance, norm = _root_mean_square(gap), _root_mean_square(a)
+        differing = int(same.size - np.count_nonzero(same))
+        relative = distance / norm if norm else float("inf")
+        return Difference(
+            entry.node.index,
+            entry.node.kind,
+            entry.tensor.path,
+            a.shape,
+            differing,
+            float(gap.max()),
+            distance,
+            relative if distance else 0.0,
+        )
+
+
+def _root_mean_square(values: Floats | np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64))))
+
+
+def diff_weights(
+    a: WeightsSource | Blob,
+    b: WeightsSource | Blob,
+    cfg: str | os.PathLike[str] | Config | Network,
+    *,
+    dialect: str | None = None,
+    size: Size | None = None,
+) -> tuple[Difference, ...]:
+    """The arrays in which two `.weights` files of one cfg differ, in file order; empty if they hold the same values.
+
+    Args:
+        a: a path, an open binary file, or bytes.
+        b: the other.
+        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a Network.
+        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
+        size: input size instead of the cfg's.
+
+    Raises:
+        CfgError: the cfg is wrong.
+        WeightsError: a file cannot be read or does not fit.
+    """
+    network = cfg if isinstance(cfg, Network) else compile(cfg, dialect=dialect, size=size)
+    first, second = read_weights(a, network), read_weights(b, network)
+    return differences((entry, first.file.array(entry), second.file.array(entry)) for entry in first.entries)
+
+
+def differences(pairs: Iterable[tuple[Entry, Floats, Floats]]) -> tuple[Difference, ...]:
+    """The differing ones among pairs of arrays."""
+    return tuple(found for entry, a, b in pairs if (found := compare(entry, a, b)))

@@ -1,0 +1,56 @@
+"""The bytes of a `.weights` file to named arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkparse.layers import Dialect, TensorSpec
+from darkparse.weights.header import Header, read_header
+from darkparse.weights.layout import Entry
+from darkparse.weights.source import Blob
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsFile:
+    """A `.weights` file: its header, and all floats behind it."""
+
+    blob: Blob
+    header: Header
+    floats: Floats
+    """(n,), float32, file order; a view of the blob."""
+    spare: int
+    """Bytes at the end that make no whole float."""
+
+    def fits(self, need: int, *, longer: bool = False) -> bool:
+        """Whether it holds so many floats and nothing else, or at least so many where a longer file will do."""
+        return self.floats.size >= need if longer else self.floats.size == need and not self.spare
+
+    def array(self, entry: Entry) -> Floats:
+        """One tensor in its module's shape, (rows, …) of it if the file holds only some; a view wherever the order allows it."""
+        return arranged(self.floats[entry.start : entry.end], entry.tensor, transposed=self.header.is_transposed)
+
+
+def as_weights(blob: Blob, dialect: Dialect, header_size: int | None = None) -> WeightsFile:
+    """Read bytes as a `.weights` file. Raises ValueError if they are too few for a header."""
+    header = read_header(blob.head(20), dialect, header_size)
+    count, spare = divmod(blob.size - header.size, 4)
+    floats = blob.data[header.size : header.size + 4 * count].view(np.float32)
+    return WeightsFile(blob, header, floats, spare)
+
+
+def is_stored_transposed(tensor: TensorSpec, *, transposed: bool) -> bool:
+    """Whether a file holds the matrix the other way round: `flipped`, or connected in a file of a version above 1000."""
+    return tensor.transposed or (tensor.transposable and transposed)
+
+
+def arranged(stored: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
+    """Stored floats in the module's shape."""
+    rows = tensor.shape[0] if tensor.rows is None else tensor.rows
+    if is_stored_transposed(tensor, transposed=transposed):
+        return np.ascontiguousarray(stored.reshape(-1, rows).T).reshape(rows, *tensor.shape[1:])
+    return stored.reshape(rows, *tensor.shape[1:])

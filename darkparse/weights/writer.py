@@ -1,0 +1,66 @@
+"""Named arrays to a `.weights` file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+
+from darkparse.files import unfinished
+from darkparse.layers import TensorSpec
+from darkparse.weights.errors import WeightsError
+from darkparse.weights.header import Header
+from darkparse.weights.layout import Entry
+from darkparse.weights.reader import Floats, is_stored_transposed
+
+
+def stored(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
+    """A module's tensor as the file holds it, in C order."""
+    rows = array[: tensor.rows]
+    if is_stored_transposed(tensor, transposed=transposed):
+        return np.ascontiguousarray(rows.reshape(rows.shape[0], -1).T)
+    return np.ascontiguousarray(rows)
+
+
+def write_weights(path: str | os.PathLike[str], header: Header, entries: Iterable[Entry], get: Callable[[Entry], Floats]) -> int:
+    """Write a `.weights` file, whole or not at all.
+
+    Args:
+        path: where to; a file that is there stays whole until the new one is.
+        header: its header.
+        entries: the layout.
+        get: the array of an entry, float32, in its module's shape.
+
+    Returns:
+        The number of bytes.
+
+    Raises:
+        WeightsError: the file cannot be written, or the header's numbers are too large.
+    """
+    try:
+        head = header.pack()
+    except ValueError as problem:
+        raise WeightsError(f"{path}: {problem}") from None
+    with replacing(path) as file:
+        size = file.write(head)
+        for entry in entries:
+            # No tofile(): it reports a full disk without its reason.
+            size += file.write(stored(get(entry), entry.tensor, transposed=header.is_transposed).data.cast("B"))
+    return size
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a new file that takes the target's name once it is whole and on the disk, see `unfinished`.
+
+    Raises:
+        WeightsError: the file cannot be written.
+    """
+    try:
+        with unfinished(path, synced=True) as part, part.open("wb") as file:
+            yield file
+    except OSError as problem:
+        raise WeightsError(f"{path}: {problem.strerror or problem}") from None

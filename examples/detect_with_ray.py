@@ -1,0 +1,30 @@
+"""The detector on a Ray cluster that you already have: `python examples/detect_with_ray.py CFG WEIGHTS PICTURES OUT`.
+
+`darkparse detect … --engine ray` does this and more: it checks that the workers fit, reports broken pictures and resumes.
+"""
+
+import io
+import sys
+from typing import Any
+
+import ray
+
+import darkparse
+from darkparse.detect.images import read_image
+
+
+class Detect:
+    def __init__(self, cfg: str, weights: str) -> None:
+        self.detector = darkparse.Detector.load(cfg, weights)  # one model in each worker
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        found = self.detector.detect([read_image(io.BytesIO(data)) for data in batch["bytes"]])
+        return {"path": batch["path"], "detections": [[d.to_dict() for d in one] for one in found]}
+
+
+if __name__ == "__main__":
+    cfg, weights, pictures, out = sys.argv[1:]
+    data = ray.data.read_binary_files(pictures, include_paths=True, ray_remote_args={"num_cpus": 0.25})
+    workers = ray.data.ActorPoolStrategy(size=2)
+    data = data.map_batches(Detect, fn_constructor_args=(cfg, weights), batch_size=8, compute=workers, num_cpus=0.5, max_restarts=-1)
+    data.write_parquet(out, ray_remote_args={"num_cpus": 0.25})

@@ -1,0 +1,248 @@
+"""`darkparse detect` as a person meets it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from darkparse.cli import main
+from darkparse.detect.drawing import draw
+from tests.detect.reference import picture, tiny_weights
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> list[str]:
+    return [str(path) for path in tiny_weights(tmp_path)]
+
+
+@pytest.fixture
+def shots(tmp_path: Path) -> Path:
+    folder = tmp_path / "shots"
+    for number in range(6):
+        path = folder / ("a" if number < 3 else "b") / f"{number:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number)).save(path)
+    return folder
+
+
+def run(*arguments: object) -> int:
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def journal(folder: Path) -> dict[str, object]:
+    lines = (folder / "detections.jsonl").read_text("utf-8").splitlines()
+    records = [json.loads(line) for line in lines]
+    assert len({r["image"] for r in records}) == len(records), "a picture is there twice"
+    return {Path(r["image"]).name: r["detections"] for r in records}
+
+
+def test_prints_darknets_lines(model: list[str], shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", *model, shots / "a" / "00.png") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines
+    assert all(line.startswith(("class 0: ", "class 1: ")) and line.endswith("%") for line in lines)
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "csv", "coco"])
+def test_formats(model: list[str], shots: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", *model, shots, "--format", form) == 0
+    out = capsys.readouterr().out
+    if form == "csv":
+        rows = list(csv.DictReader(io.StringIO(out)))
+        assert {Path(row["image"]).name for row in rows} == {f"{n:02}.png" for n in range(6)}
+        assert all(float(row["left"]) <= float(row["right"]) for row in rows)
+    elif form == "coco":
+        data = json.loads(out)
+        assert {row["image_id"] for row in data} == set(range(6))
+        assert all(len(row["bbox"]) == 4 and row["category_id"] in (0, 1) for row in data)
+    else:
+        data = json.loads(out) if form == "json" else [json.loads(line) for line in out.splitlines()]
+        assert [Path(row["image"]).name for row in data] == [f"{n:02}.png" for n in range(6)]
+
+
+def test_nothing_found_is_still_json(model: list[str], shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", *model, shots / "a" / "00.png", "--json", "--threshold", "1") == 0
+    assert json.loads(capsys.readouterr().out)[0]["detections"] == []
+    assert run("detect", *model, shots / "a" / "00.png", "--format", "coco", "--threshold", "1") == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+def test_out_has_pictures_and_results(model: list[str], shots: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert run("detect", *model, shots, "--out", out, "--save", "csv", "--save", "coco", "--save", "json") == 0
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == [f"{'a' if n < 3 else 'b'}/{n:02}.png" for n in range(6)]
+    assert len(journal(out)) == 6
+    assert {p.name for p in out.iterdir() if p.is_file()} == {
+        "detections.jsonl",
+        "detections.csv",
+        "coco.json",
+        "detections.json",
+        "run.json",
+    }
+    assert len(json.loads((out / "detections.json").read_text("utf-8"))) == 6
+    assert not np.array_equal(np.asarray(Image.open(out / "a" / "00.png")), picture(0))
+    assert run("detect", *model, shots / "a" / "*.png", "--out", tmp_path / "glob") == 0
+    assert sorted(p.name for p in (tmp_path / "glob").glob("*.png")) == ["00.png", "01.png", "02.png"]
+
+
+def test_broken_pictures_are_skipped(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (shots / "a" / "01.png").write_bytes(b"broken")
+    assert run("detect", *model, shots, "--out", tmp_path / "out") == 1
+    captured = capsys.readouterr()
+    assert "01.png: not a picture" in captured.err
+    assert "1 of 6 could not be read" in captured.err
+    assert len(journal(tmp_path / "out")) == 5
+
+
+def test_resume_loses_and_doubles_nothing(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert run("detect", *model, shots, "--out", whole) == 0
+    assert run("detect", *model, shots / "a", "--out", out) == 0
+    path = out / "detections.jsonl"
+    lines = path.read_text("utf-8").splitlines(keepends=True)
+    path.write_text("".join(lines[:2]) + lines[2][: len(lines[2]) // 2], "utf-8")  # killed in the middle of a line
+    assert run("detect", *model, shots, "--out", out) == 2
+    assert "--resume goes on with it, --overwrite starts anew" in capsys.readouterr().err
+    assert run("detect", *model, shots, "--out", out, "--resume", "--threshold", "0.5") == 2
+    assert "threshold 0.25 then, 0.5 now" in capsys.readouterr().err
+    assert run("detect", *model, shots, "--out", out, "--resume") == 0
+    assert "2 of 6 are done already" in capsys.readouterr().err
+    assert journal(out) == journal(whole)
+    assert run("detect", *model, shots, "--out", out, "--resume") == 0
+    assert journal(out) == journal(whole)
+    assert run("detect", *model, shots, "--out", out, "--overwrite") == 0
+    assert journal(out) == journal(whole)
+
+
+@pytest.mark.slow
+def test_resume_after_a_kill(model: list[str], tmp_path: Path) -> None:
+    shots, out = tmp_path / "many", tmp_path / "out"
+    shots.mkdir()
+    for number in range(120):
+        Image.fromarray(picture(number % 9, 200, 300)).save(shots / f"{number:03}.png")
+    command = [sys.executable, "-c", "from darkparse.cli import main; main()", "detect", *model, str(shots), "--out", str(out)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "020.png" in line:
+            break
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    done = (out / "detections.jsonl").read_bytes().count(b"\n")
+    assert 0 < done < 120
+    assert run("detect", *model, shots, "--out", out, "--resume") == 0
+    assert len(journal(out)) == 120
+    assert len(list(out.glob("*.png"))) == 120
+
+
+def test_inputs(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"{shots / 'a' / '00.png'}\nshots/b/03.png\n", "utf-8")
+    assert run("detect", *model, listing, "--format", "jsonl") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    for bad, message in (("none.png", "no such file, folder or pattern"), (str(tmp_path / "*.gif"), "no file matches")):
+        assert run("detect", *model, bad) == 2
+        assert message in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert run("detect", *model, tmp_path / "empty") == 2
+    assert "no pictures in" in capsys.readouterr().err
+    assert run("detect", *model, shots, "--out", shots) == 2
+    assert run("detect", *model, shots / "a" / "00.png", "--out", shots / "a") == 2
+    assert run("detect", *model, shots, "--resume") == 2
+    assert np.array_equal(np.asarray(Image.open(shots / "a" / "00.png")), picture(0))
+
+
+def test_errors_have_no_traceback(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = tmp_path / "x.names"
+    names.write_text("one\n", "utf-8")
+    for arguments in (
+        [model[0], tmp_path / "none.weights", shots],
+        [tmp_path / "none.cfg", model[1], shots],
+        [*model, shots, "--names", names],
+        [*model, shots, "--device", "cuda:99"],
+        [*model, shots, "--engine", "ray"],
+    ):
+        assert run("detect", *arguments) == 2
+        error = capsys.readouterr().err
+        assert "Traceback" not in error
+        assert error.strip()
+
+
+def test_films(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("av", reason="needs PyAV")
+    from fractions import Fraction
+
+    from darkparse.detect.video import Film, film_writer
+
+    film, out = tmp_path / "film.mp4", tmp_path / "out"
+    with film_writer(film, Fraction(10)) as add:
+        for number in range(7):
+            add(picture(number, 65, 81))
+    assert run("detect", *model, film, "--out", out) == 0
+    assert "film.mp4 frame 6:" in capsys.readouterr().out
+    records = [json.loads(line) for line in (out / "detections.jsonl").read_text("utf-8").splitlines()]
+    assert [record["frame"] for record in records] == list(range(7))
+    drawn = Film(out / "film.mp4")
+    assert [frame.shape for frame in drawn] == [(66, 82, 3)] * 7
+    drawn.close()
+    assert run("detect", *model, film, "--out", out, "--resume") == 0
+    assert len((out / "detections.jsonl").read_text("utf-8").splitlines()) == 7
+    broken = tmp_path / "broken.mp4"
+    broken.write_bytes(b"no film")
+    assert run("detect", *model, broken, "--out", tmp_path / "other") == 1
+    assert "broken.mp4" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="array shape"), film_writer(tmp_path / "half.mp4", Fraction(10)) as add:
+        add(np.zeros((64, 64, 2), np.uint8))
+    assert not list(tmp_path.glob("*half*"))
+
+
+def test_labels_do_not_cover_each_other() -> None:
+    from darkparse.detect import Detection, Detections
+
+    boxes = [Detection(i, f"thing {i}", 0.9 - i / 10, 1.0, (0.5, 0.5, 0.4, 0.4), (200, 200)) for i in range(3)]
+    image = np.zeros((200, 200, 3), np.uint8)
+    together = np.asarray(draw(image, Detections(boxes, width=200, height=200)))
+    for one in boxes:
+        alone = np.asarray(draw(image, Detections([one], width=200, height=200)))
+        label = (alone != 0).any(2).sum()
+        colour = alone[(alone != 0).any(2)][0]
+        assert (together == colour).all(2).sum() > 100, label
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_no_utf_8(model: list[str], tmp_path: Path) -> None:
+    folder, out = tmp_path / "shots", tmp_path / "out"
+    folder.mkdir()
+    for name in (b"a\xff.png", b"b.png"):
+        Image.fromarray(picture(0)).save(folder / os.fsdecode(name), format="png")
+    assert run("detect", *model, folder, "--out", out, "--save", "csv") == 0
+    assert len((out / "detections.jsonl").read_bytes().splitlines()) == 2
+    assert run("detect", *model, folder, "--out", out, "--resume") == 0
+    assert len((out / "detections.jsonl").read_bytes().splitlines()) == 2
+
+
+def test_a_drawing_that_cannot_be_written_is_reported_and_the_rest_goes_on(
+    model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = tmp_path / "shots", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(picture(0)).save(folder / name)
+    (out / "a.png").mkdir(parents=True)
+    assert run("detect", *model, folder, "--out", out) == 1
+    assert "a.png: its drawing cannot be written: this is a folder" in capsys.readouterr().err.replace("\n", " ")
+    assert (out / "b.png").is_file()

@@ -1,0 +1,245 @@
+"""The detector: what it takes, what it gives, what it refuses."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import darkparse
+from darkparse.detect import Detections, Detector, ImageError
+from darkparse.detect.images import read_image
+from darkparse.detect.names import find_names, shipped
+from tests.detect.reference import picture, tiny_weights
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    return Detector.load(*tiny_weights(tmp_path_factory.mktemp("tiny")), names=["cat", "dog"])
+
+
+def rows(found: Detections) -> list[tuple[float, ...]]:
+    return [(d.class_id, d.score, *d.box) for d in found]
+
+
+def test_every_kind_of_picture_gives_the_same(detector: Detector, tmp_path: Path) -> None:
+    pixels = picture(0)
+    path = tmp_path / "a.png"
+    Image.fromarray(pixels).save(path)
+    want = rows(detector.detect(pixels))
+    assert want
+    tensor = torch.from_numpy(pixels).movedim(2, 0)
+    floats = pixels.astype(np.float32) / np.float32(255)
+    for same in (path, str(path), Image.fromarray(pixels), tensor, tensor.float() / 255, floats, floats.astype(np.float64)):
+        assert rows(detector.detect(same)) == want
+    assert [rows(found) for found in detector.detect([path, pixels])] == [want, want]
+    assert detector.detect([]) == []
+
+
+def test_a_batch_gives_what_single_pictures_give(detector: Detector) -> None:
+    random = np.random.RandomState(0)  # noise, in which no two scores tie
+    pictures = [random.randint(0, 256, (20 + n, 60 - n, 3)).astype(np.uint8) for n in range(7)]
+    single = [detector.detect(p) for p in pictures]
+    for batch in (1, 3, 16):
+        for one, many in zip(single, detector.stream(pictures, batch=batch), strict=True):
+            assert [d.class_id for d in one] == [d.class_id for d in many]
+            assert np.allclose(one.numpy(), many.numpy(), atol=1e-3)
+
+
+def test_result_and_its_ways_out(detector: Detector) -> None:
+    found = detector.detect(picture(1, 40, 56), threshold=0.1)
+    assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
+    first = found[0]
+    assert first.name == ["cat", "dog"][first.class_id]
+    assert first.line == f"{first.name}: {first.score * 100:.0f}%"
+    left, top, right, bottom = first.xyxy
+    assert 0 <= left <= right <= 56
+    assert 0 <= top <= bottom <= 40
+    assert found.numpy().shape == (len(found), 6)
+    exported = found.supervision()
+    assert exported["xyxy"].shape == (len(found), 4)
+    assert exported["data"]["class_name"].tolist() == [d.name for d in found]
+    again = pickle.loads(pickle.dumps(found))
+    assert again == found
+    assert (again.width, again.height) == (56, 40)
+
+
+def test_thresholds(detector: Detector) -> None:
+    everything = detector.detect(picture(2), threshold=0.01, nms=0)
+    assert len(detector.detect(picture(2), threshold=0.01)) < len(everything)
+    high = detector.detect(picture(2), threshold=0.6, nms=0)
+    assert rows(high) == [row for row in rows(everything) if row[1] > 0.6 and everything[rows(everything).index(row)].objectness > 0.6]
+
+
+def test_drawing_changes_only_a_copy(detector: Detector) -> None:
+    pixels = picture(3, 80, 90)
+    before = pixels.copy()
+    drawn = detector.detect(pixels).draw(pixels)
+    assert np.array_equal(pixels, before)
+    assert drawn.size == (90, 80)
+    assert not np.array_equal(np.asarray(drawn), before)
+    with pytest.raises(ValueError, match="needs the image"):
+        detector.detect(pixels).draw()
+
+
+@pytest.mark.parametrize("bad", [np.zeros(3), np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.int64), np.zeros((0, 4, 3), np.uint8)])
+def test_refuses_what_is_no_picture(detector: Detector, bad: Any) -> None:
+    with pytest.raises(ImageError):
+        detector.detect(bad)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "not a picture"),
+        (b"no picture at all", "not a picture"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "picture|truncated"),
+        (None, "No such file"),
+    ],
+)
+def test_broken_files(tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "x.png"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ImageError, match=message) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+
+
+def test_truncated_picture(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.fromarray(np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ImageError, match=r"x\.png"):
+        read_image(path)
+
+
+def test_sixteen_bits_keep_the_high_byte_and_alpha_goes(tmp_path: Path) -> None:
+    deep = np.array([[0, 255, 256, 65535]], np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    assert read_image(tmp_path / "deep.png")[0, :, 0].tolist() == [0, 0, 1, 255]
+    Image.fromarray(np.array([[[9, 8, 7, 0]]], np.uint8), "RGBA").save(tmp_path / "alpha.png")
+    assert read_image(tmp_path / "alpha.png")[0, 0].tolist() == [9, 8, 7]
+    assert read_image(tmp_path / "alpha.png", 1)[0, 0].tolist() == [(9 * 77 + 8 * 150 + 7 * 29) >> 8]
+
+
+def test_without_pillow(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(darkparse.DarkparseError, match=r"pip install 'darkparse\[detect\]'"):
+        detector.detect("dog.png")
+    assert detector.detect(picture(0))  # arrays need no Pillow
+
+
+def test_stream_reads_only_a_little_ahead(detector: Detector) -> None:
+    taken = 0
+
+    def pictures() -> Any:
+        nonlocal taken
+        for seed in range(200):
+            taken += 1
+            yield picture(seed % 5)
+
+    stream = detector.stream(pictures(), batch=2, workers=2)
+    for done in range(1, 20):
+        next(stream)
+        assert taken <= done + 3 * 2 + 2
+    stream.close()
+
+
+@pytest.mark.parametrize(("batch", "workers"), [(1, 1), (1, 4), (3, 2), (7, None)])
+def test_stream_keeps_the_order_whatever_the_workers(detector: Detector, batch: int, workers: int | None) -> None:
+    pictures = [picture(seed % 5) for seed in range(23)]
+    threads = torch.get_num_threads()
+    want = [list(detector.detect(one)) for one in pictures]
+    got = [list(found) for found in detector.stream(pictures, batch=batch, workers=workers)]
+    assert [[d.class_id for d in found] for found in got] == [[d.class_id for d in found] for found in want]
+    for a, b in zip(want, got, strict=True):
+        np.testing.assert_allclose([d.score for d in b], [d.score for d in a], atol=1e-5)
+    assert torch.get_num_threads() == threads
+
+
+def test_stream_reports_what_cannot_be_read(detector: Detector, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"?")
+    problems: list[Any] = []
+    found = list(detector.stream([picture(0), bad, picture(1)], on_error=lambda source, problem: problems.append(source)))
+    assert len(found) == 2
+    assert problems == [bad]
+    with pytest.raises(ImageError):
+        list(detector.stream([bad]))
+
+
+def test_a_classifier_names_the_whole_picture(tmp_path: Path) -> None:
+    cfg = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\nsize=1\nactivation=linear\n[avgpool]\n[softmax]\n"
+    for dialect, resize in (("pjreddie", "letterbox"), ("alexeyab", "crop")):
+        model = darkparse.build(darkparse.compile(cfg, dialect=dialect), initialize=True)
+        classifier = Detector(model, names=["a", "b", "c", "d"])
+        assert (classifier.classifies, classifier.resize) == (True, resize)
+        found = classifier.detect(picture(0), top=3)
+        assert len(found) == 3
+        assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
+        assert sum(d.score for d in classifier.detect(picture(0), top=4)) == pytest.approx(1)
+        assert {d.box for d in found} == {(0.5, 0.5, 1.0, 1.0)}
+        assert found.draw(picture(0)).size == (56, 40)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ("[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\n", "takes a vector, not a picture"),
+        ("[net]\nwidth=8\nheight=8\nchannels=3\n[maxpool]\nsize=2\nstride=2\n", r"neither detects nor classifies: it ends in \[maxpool\]"),
+    ],
+)
+def test_refuses_networks_that_detect_nothing(cfg: str, message: str) -> None:
+    model = darkparse.build(darkparse.compile(cfg), initialize=True)
+    with pytest.raises(darkparse.DarkparseError, match=message):
+        Detector(model)
+
+
+def test_resize_follows_dialect_and_cfg(tmp_path: Path) -> None:
+    cfg, weights = tiny_weights(tmp_path)
+    assert Detector.load(cfg, weights, dialect="pjreddie").resize == "letterbox"
+    assert Detector.load(cfg, weights, dialect="alexeyab").resize == "stretch"
+    assert Detector.load(cfg, weights, dialect="alexeyab", resize="letterbox").resize == "letterbox"
+    cfg.write_text(cfg.read_text("utf-8").replace("[net]", "[net]\nletter_box=1"), "utf-8")
+    assert Detector.load(cfg, weights, dialect="alexeyab").resize == "letterbox"
+    with pytest.raises(darkparse.DarkparseError, match="for classifiers"):
+        Detector.load(cfg, weights, resize="crop")
+    with pytest.raises(darkparse.DarkparseError, match="choose one of letterbox, stretch, crop"):
+        Detector.load(cfg, weights, resize="squash")
+
+
+def test_names(tmp_path: Path) -> None:
+    cfg, _ = tiny_weights(tmp_path)
+    network = darkparse.compile(cfg)
+    assert find_names(network, 2) == ("class 0", "class 1")
+    assert find_names(network, 80)[16] == "dog"
+    assert find_names(network, 20)[11] == "dog"
+    (tmp_path / "t.tree").write_text("animal -1\nthing -1\ndog 0\n", "utf-8")
+    tree = "[net]\nwidth=1\nheight=1\nchannels=3\n[softmax]\ntree=t.tree\n"
+    (tmp_path / "tree.cfg").write_text(tree, "utf-8")
+    assert find_names(darkparse.compile(tmp_path / "tree.cfg"), 3) == ("animal", "thing", "dog")
+    (tmp_path / "pets.names").write_text("cat\ndog\n\n", "utf-8")
+    assert find_names(network, 2) == ("cat", "dog")
+    (tmp_path / "tiny.names").write_text("left\nright\n", "utf-8")
+    assert find_names(network, 2) == ("left", "right")
+    (tmp_path / "x.data").write_text("classes = 2\n#names = no\nnames = pets.names\n", "utf-8")
+    assert find_names(network, 2, tmp_path / "x.data") == ("cat", "dog")
+    with pytest.raises(darkparse.DarkparseError, match="2 names, and the network has 80 classes"):
+        find_names(network, 80, tmp_path / "pets.names")
+    with pytest.raises(darkparse.DarkparseError, match="No such file"):
+        find_names(network, 2, tmp_path / "none.names")
+
+
+def test_shipped_names_are_as_many_as_they_say() -> None:
+    for count in (80, 20):
+        names = shipped(count)
+        assert names is not None
+        assert len(set(names)) == count
+        assert all(names)

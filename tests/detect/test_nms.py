@@ -1,0 +1,85 @@
+"""Suppression, beside a transcription of box.c."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import darkparse
+from darkparse.detect.nms import Suppression, overlap, suppress, suppression_of
+
+
+def iou_in_c(a: Any, b: Any) -> float:
+    """box.c box_iou."""
+
+    def shared(x1: float, w1: float, x2: float, w2: float) -> float:
+        return min(x1 + w1 / 2, x2 + w2 / 2) - max(x1 - w1 / 2, x2 - w2 / 2)
+
+    w, h = shared(a[0], a[2], b[0], b[2]), shared(a[1], a[3], b[1], b[3])
+    both = 0.0 if w < 0 or h < 0 else w * h
+    union = a[2] * a[3] + b[2] * b[3] - both
+    return both / union if both and union else 0.0
+
+
+def distance_in_c(a: Any, b: Any, beta: float) -> float:
+    """box.c box_diounms: IoU - (d/c)^beta."""
+    w = max(a[0] + a[2] / 2, b[0] + b[2] / 2) - min(a[0] - a[2] / 2, b[0] - b[2] / 2)
+    h = max(a[1] + a[3] / 2, b[1] + b[3] / 2) - min(a[1] - a[3] / 2, b[1] - b[3] / 2)
+    c = w * w + h * h
+    d = (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2
+    return iou_in_c(a, b) - (math.pow(d / c, beta) if c else 0.0)
+
+
+def kept_in_c(boxes: Any, scores: Any, classes: Any, threshold: float, how: Suppression) -> set[int]:
+    """box.c do_nms_sort and diounms_sort."""
+    left = [float(s) for s in scores]
+    for label in set(classes.tolist()):
+        order = sorted((i for i in range(len(left)) if classes[i] == label), key=lambda i: -scores[i])
+        for at, i in enumerate(order):
+            for j in order[at + 1 :] if left[i] else ():
+                if how.kind in ("default", "cornersnms"):
+                    value = iou_in_c(boxes[i], boxes[j])
+                else:
+                    value = distance_in_c(boxes[i], boxes[j], 0.6 if how.kind == "greedynms" else how.beta)
+                if value > threshold:
+                    left[j] = 0.0
+    return {i for i, score in enumerate(left) if score}
+
+
+@given(st.integers(0, 10_000), st.sampled_from(["default", "greedynms", "diounms", "cornersnms"]), st.sampled_from([0.3, 0.45, 0.6]))
+def test_keeps_what_darknet_keeps(seed: int, kind: Any, threshold: float) -> None:
+    random = np.random.RandomState(seed)
+    boxes = np.concatenate((random.uniform(0.3, 0.7, (30, 2)), random.uniform(0.1, 0.5, (30, 2))), 1).astype(np.float32)
+    scores, classes = ((random.permutation(30) + 1) / 31).astype(np.float32), random.randint(0, 3, 30)
+    how = Suppression(kind, 0.8)
+    kept = suppress(boxes, scores, classes, threshold, how)
+    assert set(kept.tolist()) == kept_in_c(boxes.astype(np.float64), scores, classes, threshold, how)
+    assert (np.diff(scores[kept]) <= 0).all()
+
+
+def test_greedynms_compares_less_than_the_iou() -> None:
+    """Two unit boxes .25 apart: IoU .6, and .6 - (.0625 / 2.5625)^.6 = .492 is what yolov4's cfg compares."""
+    boxes = np.array([[0.5, 0.5, 1, 1], [0.75, 0.5, 1, 1]], np.float32)
+    assert overlap(boxes[0], boxes[1:])[0] == pytest.approx(0.6, abs=1e-6)
+    assert overlap(boxes[0], boxes[1:], 0.6)[0] == pytest.approx(0.4922, abs=1e-4)
+    scores, classes = np.array([0.9, 0.8], np.float32), np.zeros(2, np.int64)
+    assert len(suppress(boxes, scores, classes, 0.5, Suppression("default"))) == 1
+    assert len(suppress(boxes, scores, classes, 0.5, Suppression("greedynms"))) == 2
+
+
+def test_boxes_without_area_do_not_suppress() -> None:
+    boxes = np.zeros((3, 4), np.float32)
+    assert len(suppress(boxes, np.ones(3, np.float32), np.zeros(3, np.int64), 0.45, Suppression("diounms"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("cfg", "dialect", "kind"),
+    [("yolov4", "alexeyab", "greedynms"), ("yolov4", "pjreddie", "default"), ("yolov3", None, "default"), ("yolov2", None, "default")],
+)
+def test_kind_is_the_last_heads(cfg: str, dialect: str | None, kind: str) -> None:
+    assert suppression_of(darkparse.compile(cfg, dialect=dialect)).kind == kind

@@ -1,0 +1,32 @@
+"""What Darknet itself found in the same pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from tests.detect.reference import IMAGES, Run, disagreements, needs_detections, runs, weights_of
+
+QUICK = ("yolo-fastest-1.1.alexeyab.stretch person.png", "MobileNetV2-YOLO-Fastest-voc.pjreddie.letterbox horses.png")
+
+
+def _marked(run: Run) -> object:
+    return pytest.param(run, id=run.label, marks=() if run.label in QUICK else pytest.mark.slow)
+
+
+@needs_detections
+@pytest.mark.parametrize("run", [_marked(run) for run in runs()])
+def test_finds_what_darknet_finds(run: Run, tmp_path: Path) -> None:
+    detector = darkparse.Detector.load(run.cfg, weights_of(run, tmp_path), dialect=run.dialect, resize=run.resize)
+    found = detector.detect(IMAGES / run.image, threshold=run.threshold, nms=0.45, hierarchy=0.5)
+    assert disagreements(run.rows, [(d.class_id, d.score, *d.box) for d in found], run.threshold) == []
+
+
+@needs_detections
+def test_dog_picture() -> None:
+    model = IMAGES.parent / "models" / "yolo-fastest-1.1-xl"
+    detector = darkparse.Detector.load(f"{model}.cfg", f"{model}.weights", dialect="alexeyab", resize="stretch")
+    found = detector.detect(IMAGES / "dog.png")
+    assert [d.line for d in found] == ["dog: 93%", "bicycle: 90%", "car: 80%", "truck: 46%", "cat: 34%"]

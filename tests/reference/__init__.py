@@ -1,0 +1,1 @@
+"""Numbers that Darknet computed, for a set of small networks."""

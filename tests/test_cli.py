@@ -1,0 +1,214 @@
+"""The command line: what a person sees."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from darkparse.cli import main
+
+
+def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "darkparse", *map(str, arguments)], capture_output=True, text=True, check=False)
+
+
+def _out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    main(list(arguments))
+    return capsys.readouterr().out
+
+
+def test_the_table_is_as_it_was(capsys: pytest.CaptureFixture[str], golden: Callable[[str, str], None]) -> None:
+    for name in ("yolov3-tiny", "yolov4-tiny"):
+        text = "\n".join(line.rstrip() for line in _out(capsys, "show", name).splitlines()) + "\n"
+        golden(f"{name}.table.txt", text)
+
+
+@pytest.mark.parametrize("name", ["yolov1", "yolov3", "yolov4"])
+def test_the_columns_add_up_to_the_totals(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    header, _, *lines = _out(capsys, "show", name).splitlines()
+    network = darkparse.compile(name)
+    rows, total = lines[: len(network.nodes)], lines[len(network.nodes)]
+    params, bflops = (_column(header, rows, title) for title in ("parameters", "BFLOPs"))
+    assert f"{sum(params):,.0f} parameters" in total
+    assert sum(bflops) == pytest.approx(network.bflops, abs=0.0005 * len(rows)), "each is rounded to three digits"
+    assert f"{network.bflops:.3f} BFLOPs" in total
+
+
+def _column(header: str, rows: list[str], title: str) -> list[float]:
+    """The numbers of a right-aligned column."""
+    end = header.index(title) + len(title)
+    start = len(header[: header.index(title)].rstrip())
+    return [float(text.replace(",", "")) for row in rows if (text := row[start:end].strip())]
+
+
+def test_the_table_comes_as_csv_json_and_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    network = darkparse.compile("yolov3-tiny")
+    rows = json.loads(_out(capsys, "show", "yolov3-tiny", "--format", "json"))
+    assert [row["params"] for row in rows] == [node.params for node in network.nodes]
+    table = list(csv.DictReader(io.StringIO(_out(capsys, "show", "yolov3-tiny", "--format", "csv"))))
+    assert [row["output"] for row in table] == [str(node.out_shape) for node in network.nodes]
+    assert _out(capsys, "show", "yolov3-tiny", "--format", "yaml") == network.to_yaml()
+
+
+def test_a_size_is_a_number_or_height_by_width(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "at 416×416" in _out(capsys, "show", "yolov3", "--size", "416")
+    assert "at 320×608" in _out(capsys, "show", "yolov3", "--size", "320x608")
+
+
+def test_the_dialect_and_its_reason_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "dialect alexeyab: only AlexeyAB/darknet knows" in _out(capsys, "show", "yolov4-tiny")
+    assert "dialect alexeyab: asked for" in _out(capsys, "show", "yolov3-tiny", "--dialect", "alexeyab")
+
+
+def test_warnings_go_to_standard_error_and_the_first_few_only(tmp_path: Path) -> None:
+    path = tmp_path / "odd.cfg"
+    path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n" + "".join(f"filters={n} # x\n" for n in range(2, 9)))
+    run = _run("show", path)
+    assert run.returncode == 0
+    assert len(run.stderr.splitlines()) == 4
+    assert run.stderr.splitlines()[-1] == f"… and 4 more: darkparse check {path}"
+    check = _run("check", path)
+    assert (check.returncode, check.stdout.count("warning: ")) == (0, 7)
+    assert check.stdout.splitlines()[-1].startswith(f"{path}: 0 errors, 7 warnings; compiles, 1 layer")
+    assert _run("check", path, "--strict").returncode == 2
+
+
+def test_no_colours_where_there_is_no_terminal() -> None:
+    assert "\x1b[" not in _run("show", "yolov3-tiny").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["show", "nothing.cfg"], "nothing.cfg: no such file, and no cfg of that name ships"),
+        (["show", "yolov33"], "no cfg of that name ships with darkparse"),
+        (["show", "yolov3", "--size", "big"], "'big' is no size; write 416, or height by width as 320x640"),
+        (["show", "yolov3", "--size", "0"], "'0' is no size"),
+        (["shw"], "There is no command 'shw'. Did you mean show?"),
+        (["show"], "Missing argument 'CFG'"),
+        (["show", "yolov3", "--dialect", "darknet"], "'darknet' is not one of"),
+    ],
+)
+def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: str) -> None:
+    run = _run(*arguments)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -m darkparse show yolov4 | head -n 1"
+    run = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert run.stderr == ""
+
+
+def test_help_names_every_command() -> None:
+    from darkparse.cli.main import COMMANDS, Commands
+
+    group = Commands()
+    text = _run("--help").stdout
+    for name in COMMANDS:
+        assert f"  {name} " in text
+        command = group.get_command(None, name)  # type: ignore[arg-type]
+        assert command is not None
+        assert command.name == name
+        assert command.help
+
+
+def test_the_version_says_what_is_installed() -> None:
+    lines = _run("--version").stdout.splitlines()
+    assert lines[0] == f"darkparse {darkparse.__version__}"
+    assert any(line.startswith("torch ") for line in lines)
+
+
+def test_names_of_shipped_cfgs_complete() -> None:
+    from darkparse.cli.common import CfgType
+
+    items = CfgType().shell_complete(None, None, "yolov3")  # type: ignore[arg-type]
+    assert [item.value for item in items[:-1]] == ["yolov3", "yolov3-tiny"]
+    assert items[-1].type == "file"
+
+
+def _error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The message of a command that ends with status 2."""
+    with pytest.raises(SystemExit) as ended:
+        main([str(argument) for argument in arguments])
+    assert ended.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_size_that_does_not_fit_is_told_one_that_does(capsys: pytest.CaptureFixture[str]) -> None:
+    error = _error(capsys, "show", "yolov3-tiny", "--size", "33")
+    assert "an input of 33×33 does not fit; multiples of 32 do, such as 32×32" in error
+
+
+def test_a_mistyped_name_is_told_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "did you mean yolov3?" in _error(capsys, "show", "YOLVO3")
+
+
+def test_edit_keeps_line_ends_and_byte_order_mark(tmp_path: Path) -> None:
+    text = "\ufeff[net]\r\nwidth=32\r\nheight=32\r\nchannels=3\r\n\r\n[convolutional]\r\nfilters=4\r\n"
+    (tmp_path / "a.cfg").write_bytes(text.encode())
+    main(["edit", str(tmp_path / "a.cfg"), "--size", "64", "-o", str(tmp_path / "b.cfg")])
+    assert (tmp_path / "b.cfg").read_bytes() == text.replace("=32", "=64").encode()
+
+
+def test_anchors_must_serve_the_masks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    for anchors, reason in (("1,2", "has the mask"), ("10,0", "above 0"), ("1,2,3", "in turn")):
+        assert reason in _error(capsys, "edit", "yolov3-tiny", "--anchors", anchors, "-o", tmp_path / "x.cfg")
+    assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_written_over_that_was_not_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from darkparse.views import rendering
+
+    monkeypatch.setattr(rendering, "renderers", lambda *_: iter(()))
+    (tmp_path / "x.dot").write_text("mine")
+    for expected in ("mine", None):
+        with pytest.raises(SystemExit) as ended:
+            main(["draw", "yolov3-tiny", "-o", str(tmp_path / "x.pdf")])
+        assert ended.value.code == 3
+        if expected:
+            assert (tmp_path / "x.dot").read_text() == expected
+            (tmp_path / "x.dot").unlink()
+    assert (tmp_path / "x.dot").read_text().startswith("digraph")
+    assert "ending says how" in _error(capsys, "draw", "yolov3-tiny", "-o", tmp_path / "noext")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
+def test_output_that_knows_no_triangles(encoding: str) -> None:
+    for command in ("show", "explain"):
+        line = [sys.executable, "-m", "darkparse", command, "yolov3-tiny"]
+        run = subprocess.run(line, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": encoding})
+        assert (run.returncode, run.stderr) == (0, b"")
+        assert b"416" in run.stdout
+
+
+def test_a_reader_that_goes_away_ends_every_command_alike() -> None:
+    for command in ("show", "explain", "weights"):
+        run = subprocess.Popen([sys.executable, "-m", "darkparse", command, "yolov3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert run.stdout is not None
+        run.stdout.close()
+        assert run.stderr is not None
+        with run.stderr:
+            assert (run.stderr.read(), run.wait()) == (b"", 1), command
+
+
+def test_objects_say_what_they_are_in_a_line() -> None:
+    network = darkparse.compile("yolov3", size=416)
+    assert repr(network) == "Network(yolov3, 107 layers, input 416×416×3, pjreddie)"
+    assert repr(network.nodes[79]) == "Node(L79 conv 1×1, 512: 13×13×1024 to 13×13×512)"
+    assert repr(darkparse.explain(network)) == f"Explanation({network!r})"
+    with pytest.raises(darkparse.DarkparseError, match="not '416'"):
+        darkparse.compile("yolov3", size="416")  # type: ignore[arg-type]

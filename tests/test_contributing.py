@@ -1,0 +1,73 @@
+"""The worked example of CONTRIBUTING.md, followed literally: a kind is one class."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+import darkparse
+from darkparse.layers import REGISTRY
+from darkparse.views.table import table
+from tests.conftest import ROOT
+
+PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+
+
+def _block(language: str) -> str:
+    match = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    assert match is not None
+    return match[1]
+
+
+@pytest.fixture
+def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """The example's Python as a module, registered while a test runs."""
+    (tmp_path / "channel_scale.py").write_text(_block("python"))
+    monkeypatch.syspath_prepend(tmp_path)
+    yield __import__("channel_scale")
+    REGISTRY.pop("channel_scale")
+    sys.modules.pop("channel_scale")
+
+
+@pytest.fixture
+def cfg(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.cfg"
+    path.write_text(_block("ini"))
+    return path
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_example_compiles_builds_loads_and_runs(cfg: Path, tmp_path: Path) -> None:
+    network = darkparse.compile(cfg)
+    node = network.nodes[1]
+    assert (node.kind, str(node.out_shape), node.params, node.macs) == ("channel_scale", "6×8×8", 8, 6 * 8 * 8)
+    assert not network.diagnostics
+    model = darkparse.load(cfg)
+    darkparse.save_weights(model, tmp_path / "toy.weights")
+    again = darkparse.load(cfg, tmp_path / "toy.weights")
+    before, after = again.layer_outputs(torch.rand(2, 3, 12, 16))
+    torch.testing.assert_close(after, before + 0.5)
+    with torch.no_grad():
+        again.get_parameter("layers.1.scale.weight").fill_(3)
+    darkparse.save_weights(again, tmp_path / "changed.weights")
+    assert darkparse.load(cfg, tmp_path / "changed.weights").state_dict()["layers.1.scale.weight"].tolist() == [3] * 8
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_example_is_shown_and_drawn(cfg: Path) -> None:
+    network = darkparse.compile(cfg)
+    assert [row.layer for row in table(network)] == ["conv 3×3 /2, 8", "channel scale"]
+    assert "channel scale" in darkparse.draw(network).dot
+    assert "channel_scale" in network.to_yaml()
+
+
+@pytest.mark.usefixtures("toy")
+def test_the_example_gets_errors_with_their_place() -> None:
+    with pytest.raises(darkparse.CfgError, match="offset=much: a number is needed here"):
+        darkparse.compile(_block("ini").replace("0.5", "much"))

@@ -1,0 +1,264 @@
+"""The module: a plain nn.Module that computes what Darknet computes and holds on to no more than it must."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import io
+import weakref
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import darkparse
+from darkparse.model import Darknet
+from tests.conftest import SHARED, needs_shared
+
+RESIDUAL = """
+[net]
+width=32
+height=32
+channels=3
+
+[convolutional]
+batch_normalize=1
+filters=8
+size=3
+pad=1
+activation=leaky
+
+[convolutional]
+batch_normalize=1
+filters=4
+size=1
+activation=mish
+
+[convolutional]
+filters=8
+size=3
+pad=1
+activation=relu
+
+[shortcut]
+from=-3
+activation=leaky
+
+[maxpool]
+size=2
+stride=2
+
+[upsample]
+stride=2
+
+[route]
+layers=-1,0
+
+[convolutional]
+filters=21
+activation=linear
+
+[yolo]
+mask=0,1,2
+anchors=1,2,3,4,5,6
+num=3
+classes=2
+"""
+
+
+@pytest.fixture
+def model() -> Darknet:
+    torch.manual_seed(0)
+    return darkparse.load(RESIDUAL)
+
+
+def _picture(batch: int = 2, size: tuple[int, int] = (32, 32)) -> Tensor:
+    return torch.rand(batch, 3, *size, generator=torch.Generator().manual_seed(1))
+
+
+def _heads(model: Darknet, x: Tensor) -> tuple[Tensor, ...]:
+    out = model(x)
+    assert isinstance(out, tuple)
+    return out
+
+
+def test_a_network_with_heads_gives_them_as_a_tuple(model: Darknet) -> None:
+    x = _picture()
+    (head,) = _heads(model, x)
+    assert torch.equal(head, model.layer_outputs(x)[-1])
+
+
+def test_a_network_without_heads_gives_its_last_output() -> None:
+    model = darkparse.load("[net]\ninputs=5\n[connected]\noutput=3\n[softmax]\n[cost]\n")
+    out = model(torch.rand(4, 5))
+    assert isinstance(out, Tensor)
+    torch.testing.assert_close(out.sum(1), torch.ones(4))
+
+
+def test_names_tell_layer_and_parameter(model: Darknet) -> None:
+    keys = set(model.state_dict())
+    assert {"layers.0.conv.weight", "layers.0.norm.running_var", "layers.2.conv.bias"} <= keys
+    assert "layers.0.conv.bias" not in keys, "batch norm has the bias"
+
+
+def test_without_weights_the_start_is_darknets() -> None:
+    model = darkparse.build(darkparse.compile("yolov3-tiny"), initialize=True)
+    weights = model.state_dict()["layers.2.conv.weight"]
+    bound = (2 / (9 * 16)) ** 0.5
+    assert weights.abs().max() <= bound
+    assert weights.std() == pytest.approx(bound / 3**0.5, rel=0.03)
+    assert model.state_dict()["layers.2.norm.bias"].abs().max() == 0
+    assert torch.equal(model.state_dict()["layers.2.norm.weight"], torch.ones(32))
+    with torch.inference_mode():
+        assert all(out.isfinite().all() for out in _heads(model.eval(), torch.rand(1, 3, 64, 64)))
+
+
+def test_nothing_is_initialized_before_weights_come() -> None:
+    model = darkparse.build(darkparse.compile("yolov4"))
+    assert all(tensor.is_meta for tensor in model.state_dict().values())
+    assert not model.training
+
+
+def test_outputs_that_nothing_reads_are_freed(model: Darknet) -> None:
+    alive: dict[int, weakref.ref[Tensor]] = {}
+    held: list[int] = []
+
+    def note(index: int) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            alive[index] = weakref.ref(output)
+            held.append(sum(ref() is not None for ref in alive.values()))
+
+        return hook
+
+    for index, layer in enumerate(model.layers):
+        layer.register_forward_hook(note(index))
+    with torch.inference_mode():
+        heads = _heads(model, _picture())
+    gc.collect()
+    assert [index for index, ref in alive.items() if ref() is not None] == [8]
+    assert max(held) <= 4, f"of 9 layers {held} were alive"
+    assert len(heads) == 1
+
+
+def test_no_layer_overwrites_another(model: Darknet) -> None:
+    copies: list[Tensor] = []
+    for layer in model.layers:
+        layer.register_forward_hook(lambda module, inputs, output: copies.append(output.clone()))
+    with torch.inference_mode():
+        for kept, at_once in zip(model.layer_outputs(_picture()), copies, strict=True):
+            assert torch.equal(kept, at_once)
+
+
+def test_a_picture_is_not_changed(model: Darknet) -> None:
+    x = _picture()
+    before = x.clone()
+    model.layer_outputs(x)
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 4, 32, 32), (2, 3072)])
+def test_an_input_that_does_not_fit_is_refused(model: Darknet, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=r"the network takes \(N, 3, H, W\), this is"):
+        model(torch.rand(shape))
+
+
+def test_copies_and_pickles_compute_the_same(model: Darknet) -> None:
+    x = _picture()
+    (want,) = _heads(model, x)
+    assert torch.equal(_heads(copy.deepcopy(model), x)[0], want)
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    assert torch.equal(_heads(torch.load(buffer, weights_only=False), x)[0], want)
+
+
+def test_a_state_dict_loads_by_name(model: Darknet) -> None:
+    other = darkparse.build(model.network)
+    other.load_state_dict(model.state_dict(), assign=True)
+    x = _picture()
+    assert torch.equal(_heads(other, x)[0], _heads(model, x)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_precisions(model: Darknet, dtype: torch.dtype) -> None:
+    x = _picture()
+    (want,) = _heads(model, x)
+    (got,) = _heads(copy.deepcopy(model).to(dtype), x.to(dtype))
+    assert got.dtype == dtype
+    bound = 1e-5 if dtype is torch.float64 else 0.1
+    torch.testing.assert_close(got.float(), want, rtol=bound, atol=bound)
+
+
+def test_a_convolutional_network_runs_at_any_size(model: Darknet) -> None:
+    at_64 = darkparse.build(darkparse.compile(RESIDUAL, size=(64, 96)))
+    at_64.load_state_dict(model.state_dict(), assign=True)
+    x = _picture(size=(64, 96))
+    for here, there in zip(model.layer_outputs(x), at_64.layer_outputs(x), strict=True):
+        assert torch.equal(here, there)
+
+
+@pytest.mark.slow
+def test_it_compiles_without_a_graph_break(model: Darknet) -> None:
+    x = _picture()
+    with torch.inference_mode():
+        (got,) = torch.compile(model, fullgraph=True)(x)
+        torch.testing.assert_close(got, _heads(model, x)[0], rtol=1e-4, atol=1e-5)
+
+
+@needs_shared
+@pytest.mark.parametrize("name", ["yolo-fastest-1.1", "yolo-fastest-1.1-xl", "MobileNetV2-YOLO-Fastest-voc"])
+def test_trained_models_load_and_save_byte_for_byte(name: str, tmp_path: Path) -> None:
+    weights = SHARED / "models" / f"{name}.weights"
+    model = darkparse.load(SHARED / "models" / f"{name}.cfg", weights)
+    darkparse.save_weights(model, tmp_path / "again.weights")
+    assert (tmp_path / "again.weights").read_bytes() == weights.read_bytes()
+
+
+@needs_shared
+def test_dog_bicycle_and_car_stand_out() -> None:
+    """Objectness × class probability over all cells of both heads; 16 is a dog, 1 a bicycle, 2 a car in COCO's order."""
+    image_module = pytest.importorskip("PIL.Image")
+    models = SHARED / "models"
+    model = darkparse.load(models / "yolo-fastest-1.1-xl.cfg", models / "yolo-fastest-1.1-xl.weights")
+    shape = model.network.input_shape
+    picture = image_module.open(SHARED / "images" / "dog.png").convert("RGB").resize((shape.w, shape.h))
+    x = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(1, shape.h, shape.w, 3).permute(0, 3, 1, 2) / 255
+    best = torch.zeros(80)
+    with torch.inference_mode():
+        for head in _heads(model, x):
+            entries = head[0].unflatten(0, (3, 85))
+            best = torch.maximum(best, (entries[:, 4:5] * entries[:, 5:]).amax((0, 2, 3)))
+    assert set(best.topk(3).indices.tolist()) == {16, 1, 2}
+    assert best[[16, 1, 2]].min() > 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["yolov1-tiny", "yolov2-tiny", "yolov3-tiny", "yolov4-tiny", "darknet19", "darknet53"])
+def test_whole_networks_at_another_size_and_batch(name: str) -> None:
+    """Each image of a batch of three equals a batch of one, at a size that is not the cfg's (or its own, with fixed vectors)."""
+    size = None if name == "yolov1-tiny" else (96, 160)
+    torch.manual_seed(0)
+    model = darkparse.load(name, size=size)
+    shape = model.network.input_shape
+    x = torch.rand(3, *shape.tensor)
+    with torch.inference_mode():
+        together = model.layer_outputs(x)
+        for image in range(3):
+            for node, whole, one in zip(model.network.nodes, together, model.layer_outputs(x[image : image + 1]), strict=True):
+                error = (whole[image : image + 1] - one).abs().max() / one.square().mean().sqrt().clamp(min=1e-6)
+                assert error < 1e-4, f"layer {node.index} [{node.kind}] is off by {error:.1e} of its rms"
+
+
+@pytest.mark.slow
+def test_single_precision_is_close_to_double() -> None:
+    """The bound of 1e-4 of a layer's rms leaves room: rounding through all of yolov4-tiny takes less than half of it."""
+    torch.manual_seed(0)
+    model = darkparse.load("yolov4-tiny", size=128)
+    x = torch.rand(1, 3, 128, 128)
+    with torch.inference_mode():
+        single = model.layer_outputs(x)
+        double = copy.deepcopy(model).double().layer_outputs(x.double())
+    worst = max(((a - b).abs().max() / b.square().mean().sqrt()).item() for a, b in zip(single, double, strict=True))
+    assert worst < 5e-5

@@ -1,0 +1,51 @@
+"""The README keeps its word."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import darkparse
+from tests.conftest import ROOT, shipped_cfgs
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_list_of_kinds_is_that_of_the_register() -> None:
+    run = subprocess.run([sys.executable, ROOT / "docs" / "kinds.py", "--check"], check=False)
+    assert run.returncode == 0, "run python docs/kinds.py"
+
+
+def test_every_shipped_network_is_named() -> None:
+    for path in shipped_cfgs():
+        assert re.search(rf"\b{path.stem}\b", README), path.stem
+
+
+def test_the_figures_are_true() -> None:
+    network = darkparse.compile("yolov3", size=416)
+    assert f"{network.cost.params}, {network.bflops:.2f}" in README
+    assert f"Shape(c={network.nodes[79].out_shape.c}, h={network.nodes[79].out_shape.h}, w={network.nodes[79].out_shape.w})" in README
+    assert (ROOT / ".ci" / "agreeing-networks").read_text().strip() + " networks agree" in README
+
+
+def test_every_picture_and_page_is_there() -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / target).is_file(), target
+
+
+def test_every_command_that_it_shows_exists() -> None:
+    from darkparse.cli.main import COMMANDS
+
+    shown = set(re.findall(r"^    darkparse (\w+)", README, re.MULTILINE))
+    assert shown <= set(COMMANDS)
+    assert {"show", "explain", "draw", "check"} <= shown
+
+
+def test_every_finding_is_in_the_page_about_cfgs() -> None:
+    package = ROOT / "darkparse"
+    sources = "".join(path.read_text("utf-8") for folder in ("syntax", "network") for path in (package / folder).glob("*.py"))
+    codes = set(re.findall(r'(?:error|_error|_warn|Diagnostic)\(\s*(?:"(?:error|warning)", )?"([a-z-]+)"', sources))
+    page = (ROOT / "docs" / "cfg.md").read_text("utf-8")
+    assert len(codes) > 15
+    assert {code for code in codes - {"error", "warning"} if f"`{code}`" not in page} == set()

@@ -1,0 +1,70 @@
+"""Reading a diagram back from its SVG."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+from darkparse.views.metrics import text_width
+
+SVG = "{http://www.w3.org/2000/svg}"
+HREF = "{http://www.w3.org/1999/xlink}href"
+
+
+@dataclass(frozen=True)
+class Text:
+    """One text with the rectangle that it covers, y growing downwards."""
+
+    words: str
+    left: float
+    right: float
+    top: float
+    bottom: float
+    layer: int | None
+    """The layer whose row it stands in."""
+    cell: tuple[float, float, float, float] | None
+    """Left, top, right and bottom of the filled cell around it."""
+
+
+def texts(svg: str) -> list[Text]:
+    """Every text of an SVG."""
+    found: list[Text] = []
+    _walk(ElementTree.fromstring(svg), None, None, found)
+    return found
+
+
+def _walk(element: ElementTree.Element, layer: int | None, cell: tuple[float, float, float, float] | None, found: list[Text]) -> None:
+    href = element.get(HREF)
+    if href:
+        layer, cell = int(href.removeprefix("#L")), None
+    for child in element:
+        if child.tag == f"{SVG}polygon" and href:
+            cell = _bounds(child)
+        if child.tag == f"{SVG}text":
+            found.append(_text(child, layer, cell))
+        _walk(child, layer, cell, found)
+
+
+def _bounds(polygon: ElementTree.Element) -> tuple[float, float, float, float]:
+    points = [tuple(map(float, point.split(","))) for point in polygon.attrib["points"].split()]
+    xs, ys = [p[0] for p in points], [p[1] for p in points]
+    return min(xs), min(ys), max(xs), max(ys)
+
+
+def _text(element: ElementTree.Element, layer: int | None, cell: tuple[float, float, float, float] | None) -> Text:
+    words = "".join(element.itertext())
+    size = float(element.attrib["font-size"])
+    width = text_width(words, size, bold=element.get("font-weight") == "bold")
+    x, y = float(element.attrib["x"]), float(element.attrib["y"])
+    left = x - {"start": 0, "middle": width / 2, "end": width}[element.get("text-anchor", "start")]
+    return Text(words, left, left + width, y - 0.75 * size, y + 0.22 * size, layer, cell)
+
+
+def rows(svg: str) -> dict[int, list[str]]:
+    """For every layer that has a row or a box the words in it."""
+    by_layer: dict[int, list[str]] = {}
+    for text in texts(svg):
+        if text.layer is not None:
+            by_layer.setdefault(text.layer, []).append(re.sub(r"\s+", " ", text.words).strip())
+    return by_layer

@@ -1,0 +1,201 @@
+"""Scales, repeats, bottlenecks and the facts in sum."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from darkparse.network import Network
+from darkparse.network.facts import facts_of
+from darkparse.network.receptive import receptive_fields
+from darkparse.network.repeats import find_repeats
+from darkparse.network.scales import find_runs
+from tests.conftest import needs_shared, original_cfgs
+from tests.views.networks import CFGS
+
+
+def _shared(name: str) -> Network:
+    return darkparse.compile(next(path for path in original_cfgs() if path.stem == name))
+
+
+@pytest.mark.parametrize(
+    ("name", "repeats"),
+    [
+        ("yolov1", [(9, 2, 4), (20, 2, 2)]),
+        ("yolov3", [(6, 3, 2), (13, 3, 8), (38, 3, 8), (63, 3, 4), (75, 2, 2), (101, 2, 2)]),
+        ("darknet19", [(13, 2, 2), (19, 2, 2)]),
+    ],
+)
+def test_repeats(name: str, repeats: list[tuple[int, int, int]]) -> None:
+    assert [(r.first, r.period, r.count) for r in find_repeats(darkparse.compile(name))] == repeats
+
+
+@needs_shared
+def test_repeats_of_residual_stages() -> None:
+    assert [r.count for r in find_repeats(_shared("resnet152"))] == [2, 7, 35, 2]
+
+
+@needs_shared
+def test_dense_blocks_grow() -> None:
+    repeats = find_repeats(_shared("densenet201"))
+    assert [(r.first, r.count, r.grows) for r in repeats][-2:] == [(60, 48, True), (206, 32, True)]
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_copies_are_alike_and_closed(path: Path) -> None:
+    """The conditions of folding, stated again: equal work in every copy, and no reader but where the picture shows it."""
+    network = darkparse.compile(path)
+    taken: set[int] = set()
+    inside = {i for b in network.bottlenecks for i in range(b.first + 1, b.last + 1)}
+    for repeat in find_repeats(network):
+        assert taken.isdisjoint(repeat.layers)
+        taken.update(repeat.layers)
+        for index in repeat.window:
+            nodes = [network.nodes[i] for i in repeat.copies(index)]
+            assert len(nodes) == repeat.count
+            assert len({(n.kind, n.summary.split()[0], tuple(i - n.index for i in n.inputs)) for n in nodes}) == 1
+            assert len({n.in_shapes for n in nodes}) == 1 or repeat.grows
+            assert index not in inside or index != repeat.first
+        for index in repeat.layers[:-1]:
+            copy = (index - repeat.first) // repeat.period
+            is_last = (index - repeat.first) % repeat.period == repeat.period - 1
+            for reader in network.readers[index]:
+                assert reader in repeat.layers
+                assert (reader - repeat.first) // repeat.period - copy in ((0, 1) if is_last else (0,))
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_runs_hold_every_layer_once(path: Path) -> None:
+    network = darkparse.compile(path)
+    runs = find_runs(network)
+    assert [i for run in runs for i in run.layers] == list(range(len(network.nodes)))
+    assert all(a.size != b.size for a, b in pairwise(runs))
+
+
+@pytest.mark.parametrize(
+    ("name", "reducing", "total", "projecting"), [("yolov1", 7, 9, 0), ("yolov3", 34, 34, 3), ("yolov4", 30, 63, 3), ("yolov2", 7, 7, 1)]
+)
+def test_pointwise_convolutions(name: str, reducing: int, total: int, projecting: int) -> None:
+    facts = facts_of(darkparse.compile(name)).pointwise
+    assert (len(facts.reducing), facts.total, len(facts.projecting)) == (reducing, total, projecting)
+
+
+def test_the_two_that_do_not_reduce() -> None:
+    assert facts_of(darkparse.compile("yolov1")).pointwise.not_reducing == (6, 17)
+
+
+@pytest.mark.parametrize(
+    ("name", "saving", "weights", "macs", "costing"),
+    [
+        ("yolov1", 7, 12_705_792, 5_317_853_184, 2),
+        ("yolov3", 32, 45_318_144, 51_670_155_264, 0),
+        ("yolov4", 15, 35_995_648, 25_361_907_712, 25),
+    ],
+)
+def test_savings(name: str, saving: int, weights: int, macs: int, costing: int) -> None:
+    (savings,) = facts_of(darkparse.compile(name)).savings
+    assert (savings.form, len(savings.saving), savings.weights, savings.macs, len(savings.costing)) == (
+        "pair",
+        saving,
+        weights,
+        macs,
+        costing,
+    )
+
+
+def test_the_price_of_a_pair_by_hand() -> None:
+    network = darkparse.compile("yolov1")
+    pair = next(b for b in network.bottlenecks if b.first == 6)
+    assert pair.weights == 256 * 256 + 9 * 256 * 512
+    assert pair.direct_weights == 9 * 256 * 512
+    assert (pair.macs, pair.direct_macs) == (pair.weights * 56 * 56, pair.direct_weights * 56 * 56)
+    assert not pair.saves
+
+
+def test_descent() -> None:
+    descent = facts_of(darkparse.compile("yolov1")).descent
+    assert descent is not None
+    assert (descent.before, descent.after, descent.layers, descent.halves) == ((448, 448), (7, 7), (0, 1, 3, 8, 19, 25), True)
+
+
+INVERTED = """[net]
+width=16
+height=16
+channels=8
+[conv]
+filters=48
+size=1
+[conv]
+filters=48
+groups=48
+size=3
+pad=1
+[avgpool]
+[conv]
+filters=4
+size=1
+[conv]
+filters=48
+size=1
+[scale_channels]
+from=-4
+[conv]
+filters=8
+size=1
+"""
+
+
+def test_inverted_bottleneck_with_its_gate() -> None:
+    network = darkparse.compile(INVERTED)
+    (block,) = network.bottlenecks
+    assert (block.form, block.first, block.last, block.channels, block.middle, block.gated) == ("inverted", 0, 6, (8, 8), 48, True)
+    assert block.weights == 8 * 48 + 9 * 48 + 48 * 4 + 4 * 48 + 48 * 8
+    assert block.direct_weights == 9 * 8 * 8
+    assert [run.layers for run in find_runs(network)] == [range(7)]
+
+
+def test_depthwise_separable() -> None:
+    network = darkparse.compile("""[net]
+width=16
+height=16
+channels=8
+[conv]
+filters=8
+groups=8
+size=3
+pad=1
+[conv]
+filters=32
+size=1
+""")
+    (block,) = network.bottlenecks
+    assert (block.form, block.weights, block.direct_weights, block.saves) == ("separable", 9 * 8 + 8 * 32, 9 * 8 * 32, True)
+
+
+@needs_shared
+def test_a_grouped_triple_counts_its_groups() -> None:
+    block = _shared("resnext50").bottlenecks[1]
+    assert (block.form, block.groups, block.weights) == ("triple", 32, 256 * 128 + 9 * 128 * 128 // 32 + 128 * 256)
+    assert block.direct_weights == 9 * 256 * 256
+
+
+def test_receptive_fields() -> None:
+    fields = receptive_fields(darkparse.compile("yolov1"))
+    # 7×7 /2, 2×2 /2, 3×3: 7, 7 + 2, 9 + 2·4.
+    assert fields[:3] == ((7, 7), (9, 9), (17, 17))
+    assert fields[30] == (448, 448)
+
+
+@needs_shared
+def test_a_vector_has_no_receptive_field() -> None:
+    assert set(receptive_fields(_shared("rnn"))) == {None}
+
+
+def test_pairs_in_a_row_are_no_triple() -> None:
+    """1×1 and 3×3 in turn, all of one width: the next pair's 1×1 ends no block."""
+    pair = "[conv]\nfilters=8\nsize=1\n[conv]\nfilters=8\nsize=3\npad=1\n"
+    network = darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=8\n{pair * 3}[conv]\nfilters=8\nsize=1\n")
+    assert [(b.form, b.first, b.last) for b in network.bottlenecks] == [("pair", 0, 1), ("pair", 2, 3), ("triple", 4, 6)]

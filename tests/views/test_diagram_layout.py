@@ -1,0 +1,99 @@
+"""The page: nothing overlaps, links go round the cards, scales form a U."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from darkparse.views.grid import grid_places
+from darkparse.views.layout import Box, Direction
+from darkparse.views.metrics import text_width, wrap
+from darkparse.views.page import Page, arrange
+from darkparse.views.picture import picture_of
+from tests.conftest import shipped_cfgs
+from tests.views.networks import CFGS
+
+
+@cache
+def _page(path: Path, direction: Direction) -> Page:
+    return arrange(picture_of(darkparse.compile(path)), direction=direction, title=(500, 140))
+
+
+def _boxes(page: Page) -> list[Box]:
+    return [*page.cards, *page.heads, *([page.input] if page.input else []), *([page.title] if page.title else [])]
+
+
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("path", CFGS)
+def test_boxes_do_not_overlap(path: Path, direction: Direction) -> None:
+    boxes = _boxes(_page(path, direction))
+    for number, a in enumerate(boxes):
+        for b in boxes[:number]:
+            apart = a.right <= b.x or b.right <= a.x or a.bottom <= b.y or b.bottom <= a.y
+            assert apart, f"{a.name} {b.name}"
+
+
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("path", CFGS)
+def test_links_go_round_the_boxes(path: Path, direction: Direction) -> None:
+    page = _page(path, direction)
+    for route in page.routes:
+        for (x0, y0), (x1, y1) in zip(route.points, route.points[1:], strict=False):
+            assert x0 == x1 or y0 == y1
+            for box in _boxes(page):
+                inside = (
+                    max(x0, x1) > box.x + 1 and min(x0, x1) < box.right - 1 and max(y0, y1) > box.y + 1 and min(y0, y1) < box.bottom - 1
+                )
+                assert not inside, f"{route.link} crosses {box.name}"
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_every_link_is_drawn_from_row_to_row(path: Path) -> None:
+    page = _page(path, "TB")
+    expected = {(link.source, link.target) for link in page.picture.links} | {(h.source, h.index) for h in page.picture.heads}
+    assert {(route.link.source, route.link.target) for route in page.routes} == expected
+    for route in page.routes:
+        assert len(route.points) >= 2
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_a_page_is_no_larger_than_a_sheet_can_show(path: Path) -> None:
+    """A3 at 40 % is about 4100 × 2900 points of 1/72 inch: small, and still to be read."""
+    page = _page(path, "TB")
+    assert max(page.width, page.height) <= 3300
+    assert min(page.width, page.height) <= 2700
+
+
+@pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov2", 1), ("yolov3", 2), ("yolov4", 3), ("yolov3-tiny", 2)])
+def test_columns(name: str, columns: int) -> None:
+    places = grid_places(picture_of(darkparse.compile(name)).cards)
+    assert len({column for column, _ in places}) == columns
+
+
+def test_the_u_of_yolov3() -> None:
+    """Down to the smallest map, then up again beside the maps of the same size."""
+    assert grid_places(picture_of(darkparse.compile("yolov3")).cards) == [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (1, 4), (1, 3)]
+
+
+def test_cards_of_one_scale_stand_side_by_side() -> None:
+    page = _page(next(p for p in shipped_cfgs() if p.stem == "yolov4"), "TB")
+    tops: dict[tuple[int, int], set[float]] = {}
+    for box in page.cards:
+        assert box.card is not None
+        tops.setdefault(box.card.size, set()).add(box.y)
+    assert all(len(ys) == 1 for ys in tops.values())
+
+
+def test_text_widths_are_those_of_helvetica() -> None:
+    # Adobe's Helvetica: H 722, e 556, l 222, o 556.
+    assert text_width("Hello", 10) == pytest.approx(22.78)
+    assert text_width("Hello", 10, bold=True) > text_width("Hello", 10)
+
+
+def test_wrap() -> None:
+    assert wrap("a bb ccc", 1000, 10) == ("a bb ccc",)
+    assert wrap("aaa bbb ccc", text_width("aaa bbb", 10) + 1, 10) == ("aaa bbb", "ccc")
+    assert wrap("wider", 1, 10) == ("wider",)

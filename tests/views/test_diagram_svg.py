@@ -1,0 +1,162 @@
+"""The picture says what the network is: facts read back from the SVG's text, texts in their places, DOT as golden files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from darkparse.network import Network
+from darkparse.views.rendering import renderers
+from tests.conftest import SHARED
+from tests.views.networks import CFGS
+from tests.views.svg import rows, texts
+
+needs_renderer = pytest.mark.skipif(not list(renderers("svg")), reason="needs a renderer: pip install graphviz-pure")
+pytestmark = needs_renderer
+
+
+@cache
+def _drawn(path: Path) -> tuple[Network, str, float]:
+    """Network, SVG, and the seconds that drawing it took."""
+    start = time.perf_counter()
+    network = darkparse.compile(path)
+    return network, darkparse.draw(network).svg(), time.perf_counter() - start
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_it_is_drawn_in_time(path: Path) -> None:
+    assert _drawn(path)[2] < 3
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_texts_do_not_overlap(path: Path) -> None:
+    found = sorted(texts(_drawn(path)[1]), key=lambda t: t.top)
+    assert len(found) > 10
+    for number, a in enumerate(found):
+        for b in found[number + 1 :]:
+            if b.top >= a.bottom - 1:
+                break
+            assert a.right <= b.left + 1 or b.right <= a.left + 1, f"{a.words!r} overlaps {b.words!r}"
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_texts_stay_in_their_cells(path: Path) -> None:
+    cells = [text for text in texts(_drawn(path)[1]) if text.cell is not None]
+    assert cells
+    for text in cells:
+        assert text.cell is not None
+        left, top, right, bottom = text.cell
+        assert left - 0.5 <= text.left, text.words
+        assert text.right <= right + 0.5, text.words
+        assert top <= text.top <= text.bottom <= bottom + 1, text.words
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_shapes_read_back_are_those_of_the_network(path: Path) -> None:
+    """Every row's height × width and channels, to the digit."""
+    network, svg, _ = _drawn(path)
+    shown = rows(svg)
+    assert set(network.heads) <= set(shown)
+    for index, words in shown.items():
+        node = network.nodes[index]
+        if node.layer.is_head or node.in_shape is None:
+            continue
+        first = next(i for i, word in enumerate(words) if re.match(r"[▼=▲] (vector|\d)", word))
+        channels = " ".join(words[first + 1 :])
+        assert _size_at_the_end(words[first]) == ((node.out_shape.h, node.out_shape.w) if node.out_shape.is_map else "vector")
+        assert _count_at_the_end(channels) == node.out_shape.c, (index, words)
+
+
+def _size_at_the_end(cell: str) -> tuple[int, int] | str:
+    after = re.split("→", cell.split(" (")[0].lstrip("▼=▲ "))[-1]
+    if after == "vector":
+        return after
+    height, _, width = after.partition("×")
+    return int(height), int(width or height)
+
+
+def _count_at_the_end(cell: str) -> int:
+    """The channels that go out; a growing repeat's first copy stands before the dots, a joined map's behind the sign."""
+    text = cell.replace(",", "").split(" … ")[0].split(": ")[0].split(" (")[0]
+    if cell.startswith("→") or " = " in text:
+        return int(re.findall(r"\d+", text)[0 if cell.startswith("→") else -1])
+    return int(re.findall(r"\d+", text.split("→")[-1])[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("yolov1", "1×1 convolutions: 7 of 9 reduce channels, 2 do not (L6, L17)"),
+        ("yolov3", "1×1 convolutions: 34 of 34 reduce channels; 3 more project to the heads"),
+        ("yolov4", "1×1 convolutions: 30 of 63 reduce channels, 33 do not (L2, L4, L8, L15, L18, L21, L23, L28 …)"),
+        ("yolov1", "Height×width: 448→7 (÷64) in 6 halving steps: L0, L1, L3, L8, L19, L25"),
+        ("yolov1", "Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing"),
+        ("yolov3", "Bottleneck pairs (1×1 then k×k): 32 save 45.3M weights and 103 GFLOPs over direct k×k"),
+        ("yolov4", "Bottleneck pairs (1×1 then k×k): 15 save 36M weights and 50.7 GFLOPs over direct k×k; 25 save nothing"),
+    ],
+)
+def test_the_answers_stand_in_the_picture(name: str, sentence: str) -> None:
+    svg = darkparse.draw(darkparse.compile(name)).svg()
+    assert any(text.words.startswith(f"• {sentence}") for text in texts(svg))
+
+
+@pytest.mark.parametrize("name", ["yolov1", "yolov3", "yolov4"])
+def test_the_signs_add_up_to_the_facts(name: str) -> None:
+    """Unfolded, as many 1×1 rows carry ▼ in their channels cell as the title says."""
+    network = darkparse.compile(name)
+    shown = rows(darkparse.draw(network, fold=False).svg())
+    pointwise = {i: words for i, words in shown.items() if any(word.startswith("conv 1×1") for word in words)}
+    reducing = [i for i, words in pointwise.items() if any(re.match(r"▼ \d+→\d+ \(÷", word) for word in words)]
+    silent = [i for i, words in pointwise.items() if any("no reduction, mixes channels only" in word for word in words)]
+    projecting = [i for i, words in pointwise.items() if any(word.startswith("→") for word in words)]
+    assert {"yolov1": (7, 2, 0), "yolov3": (34, 0, 3), "yolov4": (30, 33, 3)}[name] == (len(reducing), len(silent), len(projecting))
+
+
+@pytest.mark.parametrize("name", ["yolov1", "yolov3"])
+def test_savings_read_back(name: str) -> None:
+    network = darkparse.compile(name)
+    notes = [text.words for text in texts(darkparse.draw(network, fold=False).svg()) if "bottleneck L" in text.words]
+    assert len(notes) == len(network.bottlenecks)
+    for note, block in zip(sorted(notes, key=_first_layer), network.bottlenecks, strict=True):
+        share = re.search(r"(saves|costs) (\d+)%", note)
+        assert share is not None
+        exact = 100 * block.saved_weights / block.direct_weights
+        assert round(abs(exact)) == int(share[2])
+        assert (share[1] == "saves") == (exact > 0)
+
+
+def _first_layer(note: str) -> int:
+    match = re.search(r"L(\d+)", note)
+    assert match is not None
+    return int(match[1])
+
+
+@pytest.mark.parametrize("name", ["yolov1", "yolov2", "yolov3", "yolov4", "yolov4-tiny", "darknet53"])
+def test_dot_is_as_it_was(name: str, golden: Callable[[str, str], None]) -> None:
+    golden(f"views/{name}.dot", darkparse.draw(darkparse.compile(name)).dot)
+
+
+@pytest.mark.skipif(not shutil.which("dot"), reason="needs Graphviz's dot")
+@pytest.mark.skipif(not shutil.which("graphviz-pure", path=str(Path(sys.executable).parent)), reason="needs graphviz-pure")
+def test_renderers_agree_on_the_words() -> None:
+    network = darkparse.compile("yolov3")
+    pure = shutil.which("graphviz-pure", path=str(Path(sys.executable).parent))
+    svgs = [darkparse.draw(network, executable=executable).svg() for executable in (shutil.which("dot"), pure)]
+    assert sorted(t.words for t in texts(svgs[0])) == sorted(t.words for t in texts(svgs[1]))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared beside the checkout")
+@pytest.mark.parametrize("path", CFGS)
+@pytest.mark.parametrize("options", [{"fold": False}, {"direction": "LR"}, {"notes": False, "theme": "print"}], ids=str)
+def test_every_option_draws_every_network(path: Path, options: dict[str, object]) -> None:
+    svg = darkparse.draw(darkparse.compile(path), **options).svg()  # type: ignore[arg-type]
+    assert "height×width" in svg

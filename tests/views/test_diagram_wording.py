@@ -1,0 +1,165 @@
+"""The words of cells and notes."""
+
+from __future__ import annotations
+
+import pytest
+
+import darkparse
+from darkparse.network import Network
+from darkparse.views.cards import Picture, Row
+from darkparse.views.numbers import flops, percent, short
+from darkparse.views.picture import picture_of
+from tests.conftest import needs_shared, original_cfgs
+
+
+def _rows(picture: Picture) -> dict[int, Row]:
+    return {row.index: row for card in picture.cards for row in card.rows}
+
+
+def _cells(network: Network, index: int) -> tuple[str, str, str]:
+    row = _rows(picture_of(network, fold=False))[index]
+    return row.label, row.spatial.text, row.channels.text
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "cells"),
+    [
+        ("yolov1", 0, ("conv 7×7 /2, 64", "▼ 448→224 (÷2)", "▲ 3→64 (×21.3)")),
+        ("yolov1", 6, ("conv 1×1, 256", "= 56", "= 256→256: no reduction, mixes channels only")),
+        ("yolov1", 24, ("conv 3×3, 1024", "= 14", "= 1024→1024: no reduction")),
+        ("yolov1", 3, ("maxpool 2×2 /2", "▼ 112→56 (÷2)", "= 192")),
+        ("yolov1", 30, ("fully connected, 1715", "▼ 7×7→vector", "→ 1715 = 7×7 × (3×5 + 20 classes)")),
+        ("yolov3", 81, ("conv 1×1, 255", "= 19", "→ 255 = 3 × (80 classes + 5)")),
+        ("yolov3", 83, ("branch from L79", "= 19", "= 512")),
+        ("yolov3", 85, ("upsample ×2", "▲ 19→38 (×2)", "= 256")),
+        ("yolov3", 86, ("concat L85 + L61", "= 38", "▲ 256 + 512 = 768 (joined)")),
+        ("yolov3", 4, ("add + L1", "= 304", "= 64")),
+        ("yolov2", 27, ("reorg /2", "▼ 38→19 (÷2)", "▲ 64→256 (×4)")),
+        ("yolov4-tiny", 3, ("branch part 2 of 2", "= 104", "▼ 64→32 (÷2, part 2 of 2)")),
+        ("yolov4", 113, ("concat L112 + L110 + L108 + L107", "= 19", "▲ 4 × 512 = 2048 (joined)")),
+    ],
+)
+def test_cells(name: str, index: int, cells: tuple[str, str, str]) -> None:
+    assert _cells(darkparse.compile(name, size=608 if name == "yolov2" else None), index) == cells
+
+
+def test_a_size_that_is_not_square() -> None:
+    network = darkparse.compile("yolov3", size=(320, 640))
+    assert _cells(network, 1)[1] == "▼ 320×640→160×320 (÷2)"
+    assert _cells(network, 2)[1] == "= 160×320"
+
+
+@needs_shared
+def test_an_added_part() -> None:
+    network = darkparse.compile(next(p for p in original_cfgs() if p.stem == "resnet152"))
+    assert _cells(network, 5)[2] == "= 256 (added part: first 64, stride 1)"
+    assert _cells(network, 17)[2] == "= 512 (added part: first 256, stride 2)"
+
+
+SIDE = """[net]
+width=16
+height=16
+channels=8
+[conv]
+filters=16
+groups=8
+size=3
+pad=1
+[avgpool]
+[conv]
+filters=16
+size=1
+[scale_channels]
+from=-3
+[local_avgpool]
+size=2
+stride_x=1
+stride_y=2
+[implicit]
+filters=16
+"""
+
+
+def test_maps_that_do_not_fit_are_joined_as_values() -> None:
+    network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=2\n[maxpool]\nstride=2\n[route]\nlayers=-1,-2\n")
+    assert _cells(network, 2)[2] == "▲ 32 + 128 = 160 (joined)"
+
+
+def test_parts_of_several_maps() -> None:
+    text = "[net]\nwidth=8\nheight=8\nchannels=4\n[conv]\nfilters=4\n[conv]\nfilters=8\n[route]\nlayers=-1,-2\ngroups=2\ngroup_id=1\n"
+    assert _cells(darkparse.compile(text), 2)[::2] == ("concat part 2 of 2 L1 + L0", "▼ (8 + 4) ÷ 2 = 6 (joined parts)")
+
+
+def test_scales_of_height_and_width() -> None:
+    network = darkparse.compile("[net]\nwidth=64\nheight=32\nchannels=3\n[conv]\nfilters=2\nstride_x=2\nstride_y=1\n[upsample]\nstride=2\n")
+    assert [card.title for card in picture_of(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
+
+
+def test_gates_and_odd_kinds() -> None:
+    network = darkparse.compile(SIDE)
+    assert _cells(network, 0)[2] == "▲ 8→16 (×2)"
+    assert _cells(network, 1)[1] == "▼ 16×16→1×1"
+    assert _cells(network, 2)[1:] == ("= 1×1 (gate path)", "= 16→16: no reduction, mixes channels only")
+    assert _cells(network, 3) == ("channel gate: L0 × L2", "= 16", "= 16 (gated)")
+    assert _cells(network, 4)[1] == "▼ 16×16→8×16 (height ÷2)"
+    assert _cells(network, 5)[1:] == ("• no input", "• 16 learned")
+
+
+@pytest.mark.parametrize(
+    ("name", "index", "note"),
+    [
+        ("yolov1", 10, "bottleneck L9+L10: 1.31M weights, one direct 3×3 512→512: 2.36M, saves 44%"),
+        ("yolov1", 7, "no bottleneck L6+L7: 1.25M weights, one direct 3×3 256→512: 1.18M, costs 6% more"),
+        ("yolov3", 80, "bottleneck L79+L80: 5.24M weights, one direct 3×3 1024→1024: 9.44M, saves 44% (L79 also feeds L83)"),
+        (
+            "yolov4",
+            24,
+            "no bottleneck L23+L24: 311k weights, one direct 3×3 128→256: 295k, costs 6% more weights, 22% more FLOPs",
+        ),
+    ],
+)
+def test_notes(name: str, index: int, note: str) -> None:
+    (found,) = _rows(picture_of(darkparse.compile(name)))[index].notes
+    assert found.text == note
+    assert found.saves == (" saves " in note)
+
+
+@needs_shared
+def test_notes_of_other_forms() -> None:
+    def note(name: str, index: int) -> str:
+        network = darkparse.compile(next(p for p in original_cfgs() if p.stem == name))
+        return _rows(picture_of(network))[index].notes[0].text
+
+    assert note("resnet152", 8) == "bottleneck L6–L8: 69.6k weights, one direct 3×3 256→256: 590k, saves 88%"
+    assert note("resnext50", 8).startswith("bottleneck L6–L8 (3×3 in 32 groups): 70.1k weights")
+    assert note("efficientnet_b0", 21).startswith("inverted bottleneck L15–L21 (24→144→24, with its gate): 10.5k weights")
+    assert note("densenet201", 61).endswith("saves 6% … 48% in the last copy")
+
+
+@needs_shared
+def test_a_growing_repeat() -> None:
+    network = darkparse.compile(next(p for p in original_cfgs() if p.stem == "densenet201"))
+    rows = _rows(picture_of(network))
+    assert rows[60].channels.text == "▼ 256→128 … 1760→128, +32 each"
+    assert rows[60].weights == "32.8k … 225k"
+    assert len(rows) < 60
+
+
+def test_the_input_of_a_repeated_block() -> None:
+    assert _rows(picture_of(darkparse.compile("yolov3")))[15].label == "add + block input"
+
+
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(864, "864"), (9408, "9.41k"), (999_499, "999k"), (999_600, "1M"), (1_179_648, "1.18M"), (2.5e12, "2.5T"), (0, "0")],
+)
+def test_short(number: float, text: str) -> None:
+    assert short(number) == text
+
+
+def test_flops_are_two_for_each_multiply_add() -> None:
+    assert flops(500_000_000) == "1 GFLOPs"
+
+
+def test_percent() -> None:
+    assert [percent(part, 1000) for part in (440, 5, 0, 1440)] == ["44%", "0.5%", "0%", "144%"]

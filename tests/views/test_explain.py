@@ -1,0 +1,129 @@
+"""`darkparse explain`: the seed question's answer, in every form."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from darkparse import DarkparseError
+from darkparse.cli import main
+from tests.views.networks import CFGS
+
+
+def test_the_answer() -> None:
+    text = str(darkparse.explain(darkparse.compile("yolov1")))
+    assert "7 of the 9 1×1 convolutions reduce the channels." in text
+    assert "L6 (1×1, 256→256) and L17 (1×1, 512→512) reduce nothing and mix channels only." in text
+    assert "L6+L7: 1.25M weights against 1.18M for one direct 3×3 256→512: 6% more." in text
+
+
+@pytest.mark.parametrize(
+    ("name", "sentences"),
+    [
+        ("yolov3", ["34 of 34 reduce channels", "L81, L93 and L105 project to their heads: that is no reduction."]),
+        ("yolov4", ["30 of 63 reduce channels", "30 of the 63 1×1 convolutions reduce the channels.", "L138, L149 and L160 project"]),
+    ],
+)
+def test_other_networks(name: str, sentences: list[str]) -> None:
+    text = str(darkparse.explain(darkparse.compile(name)))
+    assert all(sentence in text for sentence in sentences)
+
+
+def test_the_rows_are_those_of_the_diagram() -> None:
+    explanation = darkparse.explain(darkparse.compile("yolov3"))
+    lines = str(explanation).splitlines()
+    for card in explanation.picture.cards:
+        for row in card.rows:
+            (line,) = [line for line in lines if line.split("  ")[0].strip() == row.name]
+            assert row.spatial.text in line
+            assert row.channels.text in line
+            assert all(f"└ {note.text}" in "\n".join(lines) for note in row.notes)
+
+
+def test_the_story_of_a_layer() -> None:
+    text = str(darkparse.explain(darkparse.compile("yolov1"), 6))
+    assert "256 channels come in and 256 go out: this 1×1 convolution reduces nothing, it mixes channels only." in text
+    assert "one direct 3×3 256→512: 1.18M, costs 6% more." in text
+    assert "in: 56×56×256 from L5" in text
+    assert "out: 56×56×256, read by L7" in text
+    assert "cost: 65.5k weights, 66,048 parameters" in text
+    assert "receptive field: 37×37" in text
+    assert "[convolutional]" in text
+    assert "filters=256" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "sentence"),
+    [
+        ("yolov1", 31, "A detection head: it decodes 1715"),
+        ("yolov3", 81, "Its 255 channels = 3 × (80 classes + 5) are what the head L82 decodes: a projection, not a reduction."),
+        ("yolov3", 86, "It puts channels side by side: 256 + 512 = 768 (joined); nothing is computed."),
+        ("yolov3", 45, "Copy 3 of 8 of a repeated block (L38–L61)."),
+        ("yolov1", 3, "It reduces height × width from 112×112 to 56×56 (÷2), by pooling."),
+        ("yolov2", 27, "values only move, none is lost"),
+    ],
+)
+def test_reasoning(name: str, layer: int, sentence: str) -> None:
+    assert sentence in str(darkparse.explain(darkparse.compile(name), layer))
+
+
+def test_a_story_shows_the_lines_of_its_section() -> None:
+    network = darkparse.compile("yolov1")
+    story = darkparse.explain(network, 6).story
+    assert story is not None
+    lines = network.config.source.text.splitlines()
+    assert len(story.section) > 3
+    assert all(lines[number - 1] == text for number, text in story.section)
+
+
+def test_no_such_layer() -> None:
+    with pytest.raises(DarkparseError, match="there is no layer 32; yolov1 has layers 0 to 31"):
+        darkparse.explain(darkparse.compile("yolov1"), 32)
+
+
+def test_markdown_is_escaped(tmp_path: Path) -> None:
+    path = tmp_path / "a_b*c.cfg"
+    path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\n")
+    text = darkparse.explain(darkparse.compile(path)).markdown()
+    assert text.startswith("# a\\_b\\*c\n")
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({row.replace("\\|", "").count("|") for row in rows}) == 1
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_json_holds_exact_figures(path: Path) -> None:
+    network = darkparse.compile(path)
+    data = json.loads(darkparse.explain(network).json())
+    assert data["parameters"] == network.cost.params == sum(row["parameters"] for row in data["rows"])
+    assert data["macs"] == sum(row["macs"] for row in data["rows"])
+    assert data["pointwise"]["total"] == sum(len(data["pointwise"][key]) for key in ("reducing", "keeping", "expanding"))
+    for block in data["bottlenecks"]:
+        assert block["saves"] == (block["weights"] < block["direct_weights"])
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--layer", "L6"], ["--format", "md"], ["--format", "json"], ["--layer", "6", "--format", "json"]]
+)
+def test_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    main(["explain", "yolov1", *arguments])
+    out = capsys.readouterr().out
+    assert "256→256: no reduction, mixes channels only" in out
+    assert "\x1b" not in out
+
+
+def test_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    main(["explain", "yolov1"])
+    out = capsys.readouterr().out
+    assert "\x1b[" in out
+    assert "7 of 9 reduce channels" in out
+
+
+def test_command_refuses_what_is_no_layer(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["explain", "yolov1", "--layer", "last"])
+    assert stop.value.code == 2
+    assert "is no layer; write 6 or L6" in capsys.readouterr().err

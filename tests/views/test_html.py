@@ -1,0 +1,279 @@
+"""The HTML page in a real browser: zoom, find, click, keyboard, hostile text, and no request to anywhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import darkparse
+from darkparse.views.rendering import renderers
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))), None)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs the system's Chromium"),
+    pytest.mark.skipif(not list(renderers("svg")), reason="needs a renderer: pip install graphviz-pure"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    # Chromium's sandbox does not start for root, as in most containers.
+    options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
+    with playwright.sync_playwright() as driver:
+        running = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return darkparse.draw(darkparse.compile("yolov3")).render(tmp_path_factory.mktemp("html") / "yolov3.html")
+
+
+class Opened:
+    """A page, with everything that it asked for and complained about."""
+
+    def __init__(self, browser: Browser, path: Path, fragment: str = "") -> None:
+        self.page: Page = browser.new_page(viewport={"width": 1300, "height": 850})
+        self.requests: list[str] = []
+        self.complaints: list[str] = []
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda problem: self.complaints.append(str(problem)))
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.url = path.as_uri()
+        self.page.goto(self.url + fragment)
+
+    @property
+    def panel(self) -> Locator:
+        return self.page.locator("#panel")
+
+    def width(self) -> float:
+        return float(self.page.evaluate("document.querySelector('svg').getBoundingClientRect().width"))
+
+    def row(self, index: int) -> Locator:
+        return self.page.locator(f'svg a[*|href="#L{index}"]').first
+
+    def in_view(self, index: int) -> bool:
+        return bool(
+            self.row(index).evaluate(
+                """e => { const r = e.getBoundingClientRect(), v = document.getElementById('view').getBoundingClientRect();
+                return r.left >= v.left - 1 && r.top >= v.top - 1 && r.right <= v.right + 1 && r.bottom <= v.bottom + 1; }"""
+            )
+        )
+
+
+@pytest.fixture
+def opened(browser: Browser, written: Path) -> Iterator[Opened]:
+    shown = Opened(browser, written)
+    yield shown
+    assert shown.complaints == []
+    assert [url for url in shown.requests if not url.startswith(shown.url)] == []
+    shown.page.close()
+
+
+def test_zoom(opened: Opened) -> None:
+    before = opened.width()
+    opened.page.click("#in")
+    assert opened.width() == pytest.approx(1.25 * before, rel=0.01)
+    opened.page.click("#out")
+    assert opened.width() == pytest.approx(before, rel=0.01)
+    opened.page.locator("#view").focus()
+    opened.page.keyboard.press("+")
+    assert opened.width() == pytest.approx(1.25 * before, rel=0.01)
+    opened.page.keyboard.press("0")
+    box = opened.page.locator("#view").bounding_box()
+    assert box is not None
+    assert opened.width() <= box["width"]
+    assert opened.page.evaluate("document.querySelector('svg').getBoundingClientRect().height") <= box["height"]
+
+
+def test_the_wheel_zooms_about_the_pointer(opened: Opened) -> None:
+    before = opened.width()
+    opened.page.mouse.move(500, 400)
+    opened.page.keyboard.down("Control")
+    opened.page.mouse.wheel(0, -300)
+    opened.page.keyboard.up("Control")
+    opened.page.wait_for_function(f"document.querySelector('svg').getBoundingClientRect().width > {2 * before}")
+
+
+def test_drag_moves_the_page(opened: Opened) -> None:
+    for _ in range(4):
+        opened.page.click("#in")
+    start = opened.page.evaluate("[view.scrollLeft, view.scrollTop]")
+    opened.page.mouse.move(1000, 700)
+    opened.page.mouse.down()
+    opened.page.mouse.move(900, 640, steps=3)
+    opened.page.mouse.up()
+    end = opened.page.evaluate("[view.scrollLeft, view.scrollTop]")
+    assert (end[0] - start[0], end[1] - start[1]) == pytest.approx((100, 60), abs=2)
+    assert opened.panel.is_hidden()
+
+
+def test_click_tells_a_layers_story(opened: Opened) -> None:
+    assert opened.panel.is_hidden()
+    opened.row(2).click()
+    text = opened.panel.inner_text()
+    assert "L2 conv 1×1, 32" in " ".join(text.split())
+    assert "64 channels come in and 32 go out: this 1×1 convolution reduces them (÷2)." in text
+    assert "Bottleneck L2+L3: 20.5k weights, one direct 3×3 64→64: 36.9k, saves 44%." in text
+    for part in ("304×304×64", "304×304×32", "2,048", "5×5"):
+        assert part in text, part
+    network = darkparse.compile("yolov3")
+    line = network.nodes[2].section.span.line
+    assert f"yolov3.cfg, line {line}" in text
+    assert f"{line}[convolutional]" in "".join(text.split())
+    assert "chosen" in (opened.row(2).get_attribute("class") or "")
+
+
+def test_find_by_number_shows_the_row_of_the_first_copy(opened: Opened) -> None:
+    opened.page.keyboard.press("/")
+    opened.page.keyboard.type("L45")
+    opened.page.keyboard.press("Enter")
+    assert "L45 conv 3×3, 512" in " ".join(opened.panel.inner_text().split())
+    assert "Copy 3 of 8" in opened.panel.inner_text()
+    assert "chosen" in (opened.row(39).get_attribute("class") or "")
+    assert opened.in_view(39)
+
+
+def test_find_by_words_goes_from_hit_to_hit(opened: Opened) -> None:
+    opened.page.fill("#query", "upsample")
+    opened.page.keyboard.press("Enter")
+    assert opened.page.locator("#found").inner_text() == "1 of 2"
+    assert "L85" in opened.panel.inner_text()
+    assert opened.in_view(85)
+    opened.page.keyboard.press("Enter")
+    assert "L97" in opened.panel.inner_text()
+    assert opened.in_view(97)
+    opened.page.fill("#query", "no such thing")
+    opened.page.keyboard.press("Enter")
+    assert opened.page.locator("#found").inner_text() == "not found"
+
+
+def test_an_edge_can_be_followed(opened: Opened) -> None:
+    edge = opened.page.locator('[id="L15-L98"]')
+    edge.locator("path").dispatch_event("click")
+    assert "L98 concat" in opened.panel.inner_text()
+    assert "near" in (edge.get_attribute("class") or "")
+    opened.panel.get_by_role("button", name="L36", exact=True).click()
+    assert "L36 add" in " ".join(opened.panel.inner_text().split())
+    opened.panel.get_by_role("button", name="L98", exact=True).click()
+    assert "L98 concat" in opened.panel.inner_text()
+
+
+def test_keyboard_alone(opened: Opened) -> None:
+    opened.page.locator("#view").focus()
+    opened.page.keyboard.press("Tab")
+    assert opened.page.evaluate("document.activeElement.getAttribute('aria-label')").startswith("L0 conv 3×3, 32.")
+    opened.page.keyboard.press("Enter")
+    assert "L0" in opened.panel.inner_text()
+    opened.page.keyboard.press("ArrowDown")
+    opened.page.keyboard.press("ArrowDown")
+    assert "L2 conv" in " ".join(opened.panel.inner_text().split())
+    opened.page.keyboard.press("ArrowUp")
+    assert "L1 conv" in " ".join(opened.panel.inner_text().split())
+    assert opened.in_view(1)
+    opened.page.keyboard.press("Escape")
+    assert opened.panel.is_hidden()
+
+
+def test_every_row_has_one_name_for_screen_readers(opened: Opened) -> None:
+    labels = opened.page.evaluate(
+        "[...document.querySelectorAll('svg a')].map(a => [a.getAttribute('tabindex'), a.getAttribute('aria-label')])"
+    )
+    named = [label for tabindex, label in labels if tabindex == "0"]
+    picture = darkparse.draw(darkparse.compile("yolov3")).pictures[0]
+    assert len(named) == len(set(named)) == sum(len(card.rows) for card in picture.cards) + len(picture.heads)
+    assert all("Channels" in label for label in named)
+    assert opened.page.locator("#panel").get_attribute("aria-live") == "polite"
+
+
+def test_themes(opened: Opened) -> None:
+    def colours() -> list[str]:
+        found: list[str] = opened.page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('svg a polygon')).fill]"
+        )
+        return found
+
+    light = colours()
+    opened.page.select_option("#theme", "dark")
+    dark = colours()
+    assert light[0] == "rgb(255, 255, 255)"
+    assert all(a != b for a, b in zip(light, dark, strict=True))
+    assert "#" not in "".join(
+        opened.page.evaluate("[...document.querySelectorAll('svg [fill]')].map(e => e.getAttribute('fill')).filter(f => f.startsWith('#'))")
+    )
+
+
+def test_print_shows_the_diagram_alone(opened: Opened) -> None:
+    opened.row(2).click()
+    opened.page.emulate_media(media="print")
+    assert opened.page.locator("header").is_hidden()
+    assert opened.panel.is_hidden()
+    assert opened.page.locator("svg").is_visible()
+    assert opened.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
+
+
+def test_a_link_opens_at_its_layer(browser: Browser, written: Path) -> None:
+    shown = Opened(browser, written, "#L105")
+    assert "L105 conv 1×1, 255" in " ".join(shown.panel.inner_text().split())
+    assert shown.in_view(105)
+    shown.page.close()
+
+
+HOSTILE = """[net]
+width=32
+height=32
+channels=3
+# --></script><script>window.hacked = 1</script>
+[convolutional]
+filters=8
+size=3
+pad=1
+activation=</script><script>window.hacked=2</script><img/src=x/onerror=window.hacked=3>
+"><svg/onload=window.hacked=4>=</title></style><script>window.hacked=5</script>
+[maxpool]
+size=2
+stride=2
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such a name is no file's name there")
+def test_hostile_text_runs_no_script(browser: Browser, tmp_path: Path) -> None:
+    path = tmp_path / "<img src=x onerror=window.hacked=6><!--.cfg"
+    path.write_text(HOSTILE)
+    page = darkparse.draw(darkparse.compile(path)).render(tmp_path / "hostile.html")
+    shown = Opened(browser, page)
+    assert shown.page.title() == path.stem
+    shown.row(0).click()
+    assert "<script>window.hacked=2</script>" in shown.panel.inner_text()
+    shown.page.fill("#query", "hacked")
+    shown.page.keyboard.press("Enter")
+    shown.page.wait_for_timeout(100)
+    assert shown.page.evaluate("window.hacked") is None
+    assert shown.page.locator("img").count() == 0
+    assert shown.page.locator("svg").count() == 1
+    assert [url for url in shown.requests if url != shown.url] == []
+    assert shown.complaints == []
+    shown.page.close()
+
+
+def test_two_networks(browser: Browser, tmp_path: Path) -> None:
+    diagram = darkparse.draw(darkparse.compile("yolov3-tiny"), darkparse.compile("yolov4-tiny"))
+    shown = Opened(browser, diagram.render(tmp_path / "two.html"))
+    shown.row(24).click()
+    text = " ".join(shown.panel.inner_text().split())
+    assert "L0 of yolov4-tiny conv 3×3 /2, 32" in text
+    assert "yolov4-tiny.cfg, line" in text
+    assert shown.complaints == []
+    shown.page.close()

@@ -1,0 +1,131 @@
+"""darkparse weights, convert and diff."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from darkparse.cli import main
+from tests.weights.making import ALEXEYAB, SMALL, network, weights
+
+NET = network()
+
+
+def run(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    """Exit status, output and messages of a command."""
+    status = 0
+    try:
+        main(list(args))
+    except SystemExit as stop:
+        status = int(stop.code or 0)
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return status, out, err
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("small.cfg").write_text(SMALL)
+    Path("small.weights").write_bytes(weights(NET, ALEXEYAB))
+    Path("backbone").write_bytes(weights(NET, ALEXEYAB, upto=2))
+    return tmp_path
+
+
+def test_weights_prints_the_layout(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "weights", "small.cfg")
+    assert status == 0
+    rows = [line.split() for line in out.splitlines() if line.strip().startswith("L")]
+    assert rows[5] == ["L1", "convolutional", "14", "norm.bias", "16", "16", "1,012"]
+    assert sum(int(row[5].replace(",", "")) for row in rows) == NET.stored_floats
+    assert f"small needs {len(weights(NET)):,} bytes" in out
+
+
+def test_weights_says_that_they_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "weights", "small.cfg", "small.weights")
+    assert status == 0
+    assert "header: version 0.2.5, 32,013,312 images seen, 20 bytes" in out
+    assert "small.weights fits small" in out
+    assert "deviation" in out
+
+
+def test_weights_says_why_they_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "weights", "small.cfg", "backbone")
+    assert status == 2
+    assert out.count("missing") == 2 * 9
+    assert err.startswith("darkparse: error: backbone does not fit small: it is too short by")
+    assert "what to do: load it with upto=2" in err
+    assert run(capsys, "weights", "small.cfg", "backbone", "--upto", "2")[0] == 0
+    Path("page").write_text("<html><title>Not found</title>")
+    status, out, err = run(capsys, "weights", "small.cfg", "page")
+    assert (status, out) == (2, "")
+    assert "an HTML page titled “Not found”" in err
+
+
+def test_weights_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "weights", "small.cfg", "backbone", "--format", "json")
+    data = json.loads(out)
+    assert status == 2
+    assert (data["causes"][0]["code"], data["causes"][0]["facts"]["upto"]) == ("backbone", 2)
+
+
+def test_convert_there_and_back(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("safetensors")
+    before = Path("small.weights").read_bytes()
+    chain = ["x.safetensors", "x.npz", "x.pt", "x.weights"]
+    status, out, err = run(capsys, "convert", "small.cfg", "small.weights", "-o", chain[0])
+    assert (status, err) == (0, "")
+    assert f"x.safetensors: small, {Path(chain[0]).stat().st_size:,} bytes, read back and the same" in out
+    for source, target in pairwise(chain):
+        assert run(capsys, "convert", source, "-o", target)[0] == 0
+    assert Path("x.weights").read_bytes() == before
+
+
+def test_convert_writes_backbones_and_headers(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "convert", "small.cfg", "small.weights", "--upto", "2", "-o", "small.conv.2")[0] == 0
+    assert Path("small.conv.2").read_bytes() == Path("backbone").read_bytes()
+    status, out, _ = run(capsys, "convert", "small.cfg", "backbone", "--partial", "-o", "new.weights", "--seen", "0")
+    assert status == 0
+    assert "backbone: loaded layers 0–1; as they were: layers 2, 6–7" in out
+    assert run(capsys, "convert", "small.cfg", "small.weights", "-o", "old.weights", "--file-version", "0.1", "--seen", "9")[0] == 0
+    header = darkparse.load("small.cfg", "old.weights").header
+    assert header is not None
+    assert (header.version, header.seen, header.size) == ((0, 1, 0), 9, 16)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["small.cfg", "small.weights", "-o", "x.tflite"], "x.tflite: .tflite is no target; choose one of .weights, .safetensors"),
+        (["small.cfg", "small.weights", "-o", "x"], "a name without an ending is no target"),
+        (["small.cfg", "-o", "x.pt"], "small.cfg is a cfg: which weights are to be converted?"),
+        (["small.weights", "-o", "x.pt"], "small.weights does not know its cfg: darkparse convert CFG small.weights -o x.pt"),
+        (["small.cfg", "backbone", "-o", "x.pt"], "a backbone, the first 2 layers"),
+        (["small.cfg", "small.weights", "-o", "no/x.pt"], "no/x.pt: there is no folder "),
+        (["small.cfg", "small.weights", "-o", "x.pt", "--seen", "3"], "belong to .weights files"),
+    ],
+)
+def test_convert_refuses_with_one_message(capsys: pytest.CaptureFixture[str], args: list[str], message: str, folder: Path) -> None:
+    before = sorted(folder.iterdir())
+    status, out, err = run(capsys, "convert", *args)
+    assert (status, out) == (2, "")
+    assert message in " ".join(err.split())
+    assert sorted(folder.iterdir()) == before
+
+
+def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "diff", "small.weights", "small.weights", "--cfg", "small.cfg")[:2] == (0, "the same values in all 19 tensors\n")
+    Path("other.weights").write_bytes(weights(NET)[:-4] + b"\0\0\0\0")
+    status, out, _ = run(capsys, "diff", "small.weights", "other.weights", "--cfg", "small.cfg")
+    assert status == 1
+    assert "L7" in out
+    assert "1 of 168" in out
+    assert "headers differ: 0.2.5" in out
+    assert "1 of 19 tensors differ, in 1 layer; the most in conv.weight of layer 7" in out
+    status, out, _ = run(capsys, "diff", "small.weights", "other.weights", "--cfg", "small.cfg", "--format", "json")
+    assert (status, json.loads(out)["tensors"][0]["differing"]) == (1, 1)
+    assert run(capsys, "diff", "small.weights", "backbone", "--cfg", "small.cfg")[0] == 2

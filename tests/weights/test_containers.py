@@ -1,0 +1,263 @@
+"""Safetensors, PyTorch checkpoints and NumPy archives, both ways; they know their cfg."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import darkparse
+from darkparse.model.containers import SUFFIXES, Origin
+from tests.weights.making import ALEXEYAB, SMALL, network, transposed_header, weights
+
+pytest.importorskip("safetensors")
+
+NET = network()
+ENDINGS = sorted(SUFFIXES)
+
+
+@pytest.fixture
+def model() -> darkparse.Darknet:
+    return darkparse.load(SMALL, weights(NET, ALEXEYAB), dialect="pjreddie", size=(64, 96))
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_one_file_rebuilds_the_module(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"small{ending}"
+    assert darkparse.save(model, path) == path.stat().st_size
+    again = darkparse.load(path)
+    assert str(again.network.config) == SMALL
+    assert again.network.dialect.name == "pjreddie"
+    assert tuple(again.network.input_shape) == (3, 64, 96)
+    assert again.network.name == model.network.name
+    assert again.header == ALEXEYAB
+    assert all(torch.equal(again.state_dict()[key], tensor) for key, tensor in model.state_dict().items())
+    darkparse.save_weights(again, tmp_path / "small.weights")
+    assert (tmp_path / "small.weights").read_bytes() == weights(NET, ALEXEYAB)
+    assert tuple(darkparse.load(path, size=32).network.input_shape) == (3, 32, 32)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_container_beside_its_cfg_from_any_source(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"small{ending}"
+    darkparse.save(model, path)
+    before = path.read_bytes()
+    for mmap in (True, False):
+        for source in (path, before, io.BytesIO(before)):
+            other = darkparse.load(SMALL, source, mmap=mmap)
+            assert all(torch.equal(other.state_dict()[key], tensor) for key, tensor in model.state_dict().items())
+            with torch.no_grad():
+                next(other.parameters()).fill_(5)
+    assert path.read_bytes() == before, "a mapped parameter must not write through"
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_half_precision_and_backbones(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"small{ending}"
+    half = darkparse.load(SMALL, weights(NET), dtype=torch.float16)
+    darkparse.save(half, path)
+    assert {tensor.dtype for tensor in darkparse.load(path).state_dict().values()} == {torch.float16}
+    assert {tensor.dtype for tensor in darkparse.load(path, dtype=torch.float32).state_dict().values()} == {torch.float32}
+    darkparse.save(half, path, upto=2)
+    with pytest.raises(darkparse.WeightsError, match=r"layers\.2\.conv\.bias, .* are missing from the file"):
+        darkparse.load(path)
+    loaded = darkparse.load(path, allow_partial=True).loaded
+    assert loaded is not None
+    assert loaded.untouched == (2, 6, 7)
+
+
+def test_a_state_dict_is_plain_for_everybody_else(model: darkparse.Darknet, tmp_path: Path) -> None:
+    darkparse.save(model, tmp_path / "x.pt")
+    state = torch.load(tmp_path / "x.pt", weights_only=True)
+    assert list(state) == list(model.state_dict())
+    darkparse.build(NET).load_state_dict(state, assign=True)
+
+
+def test_what_safetensors_knows_is_readable_text(model: darkparse.Darknet, tmp_path: Path) -> None:
+    from safetensors import safe_open
+
+    darkparse.save(model, tmp_path / "x.safetensors")
+    with safe_open(tmp_path / "x.safetensors", "pt") as file:
+        metadata = file.metadata()
+    assert metadata["darkparse.cfg"] == SMALL
+    assert metadata["darkparse.dialect"] == "pjreddie"
+    assert json.loads(metadata["darkparse.header"])["seen"] == ALEXEYAB.seen
+
+
+def test_the_order_of_2018_and_transposed_headers_survive(tmp_path: Path) -> None:
+    cfg = "[net]\nheight=4\nwidth=4\nchannels=4\n[reorg]\nstride=2\n[connected]\noutput=3\n"
+    header = transposed_header("alexeyab")
+    data = weights(network(cfg, "alexeyab"), header)
+    for ending in (".safetensors", ".pt", ".npz"):
+        darkparse.save(darkparse.load(cfg, data, dialect="alexeyab", reorg="reorg3d"), tmp_path / f"x{ending}")
+        again = darkparse.load(tmp_path / f"x{ending}")
+        assert again.network.nodes[0].kind == "reorg3d"
+        darkparse.save_weights(again, tmp_path / "x.weights")
+        assert (tmp_path / "x.weights").read_bytes() == data
+
+
+def test_files_of_others_that_do_not_fit(model: darkparse.Darknet, tmp_path: Path) -> None:
+    state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    path = tmp_path / "x.pt"
+    torch.save(state, path)
+    with pytest.raises(darkparse.WeightsError, match=r"does not know its cfg.*darkparse\.load\(cfg, "):
+        darkparse.load(path)
+    torch.save(state | {"more": torch.zeros(1)}, path)
+    with pytest.raises(darkparse.WeightsError, match="more is in the file, not in the cfg"):
+        darkparse.load(SMALL, path)
+    darkparse.load(SMALL, path, strict=False)
+    torch.save(state | {"layers.1.conv.weight": torch.zeros(4, 4)}, path)
+    with pytest.raises(darkparse.WeightsError, match=r"layers\.1\.conv\.weight is 4×4 float32, layer 1 .* needs 16×8×3×3"):
+        darkparse.load(SMALL, path)
+    torch.save(model, path)
+    with pytest.raises(darkparse.WeightsError, match=r"Python objects .* save model\.state_dict\(\)"):
+        darkparse.load(SMALL, path)
+    torch.save({"epoch": 3, "best": 0.5}, path)
+    with pytest.raises(darkparse.WeightsError, match="no state_dict in this checkpoint, which holds the keys epoch, best"):
+        darkparse.load(SMALL, path)
+    np.savez(tmp_path / "x.npz", a=np.array([{}], object))
+    with pytest.raises(darkparse.WeightsError, match="this npz file cannot be read"):
+        darkparse.load(SMALL, tmp_path / "x.npz")
+
+
+def test_damaged_containers(model: darkparse.Darknet, tmp_path: Path) -> None:
+    for ending in (".safetensors", ".pt", ".npz"):
+        path = tmp_path / f"x{ending}"
+        darkparse.save(model, path)
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+        with pytest.raises(darkparse.WeightsError, match=f"x{ending}"):
+            darkparse.load(SMALL, path)
+
+
+def test_bfloat16_has_no_numpy(tmp_path: Path) -> None:
+    model = darkparse.load(SMALL, weights(NET), dtype=torch.bfloat16)
+    with pytest.raises(darkparse.WeightsError, match="bfloat16, which NumPy does not know"):
+        darkparse.save(model, tmp_path / "x.npz")
+    assert not list(tmp_path.iterdir())
+    darkparse.save(model, tmp_path / "x.safetensors")
+    assert next(darkparse.load(tmp_path / "x.safetensors").parameters()).dtype == torch.bfloat16
+
+
+def _foreign(model: darkparse.Darknet, style: str) -> OrderedDict[str, torch.Tensor]:
+    """The names that other converters give the same tensors, with what they store besides."""
+    state = model.state_dict()
+    # Not OrderedDict[…](): that would be pickled with its types, which weights_only=True refuses.
+    found: OrderedDict[str, torch.Tensor] = OrderedDict()
+    count = 0
+    for node in model.network.nodes:
+        i = node.index
+        if f"layers.{i}.conv.weight" not in state:
+            if style == "eriklindernoren" and node.layer.is_head:
+                found[f"module_list.{i}.yolo_{i}.anchors"] = torch.zeros(3, 2)
+                found[f"module_list.{i}.yolo_{i}.anchor_grid"] = torch.zeros(1, 3, 1, 1, 2)
+            continue
+        count += 1
+        conv, norm = {
+            "tianxiaomo": (f"models.{i}.conv{count}", f"models.{i}.bn{count}"),
+            "ultralytics": (f"module_list.{i}.Conv2d", f"module_list.{i}.BatchNorm2d"),
+            "eriklindernoren": (f"module_list.{i}.conv_{i}", f"module_list.{i}.batch_norm_{i}"),
+        }[style]
+        for role in ("weight", "bias"):
+            if f"layers.{i}.conv.{role}" in state:
+                found[f"{conv}.{role}"] = state[f"layers.{i}.conv.{role}"]
+        if f"layers.{i}.norm.weight" in state:
+            for role in ("weight", "bias", "running_mean", "running_var"):
+                found[f"{norm}.{role}"] = state[f"layers.{i}.norm.{role}"]
+            found[f"{norm}.num_batches_tracked"] = torch.tensor(7)
+    return found
+
+
+STYLES = ("tianxiaomo", "ultralytics", "eriklindernoren")
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_state_dicts_of_other_converters_go_back_to_weights(style: str, wrapped: bool, tmp_path: Path) -> None:
+    data = weights(NET)
+    state = _foreign(darkparse.load(SMALL, data), style)
+    torch.save({"epoch": 3, "model": state, "optimizer": None} if wrapped else state, tmp_path / "x.pt")
+    darkparse.save_weights(darkparse.load(SMALL, tmp_path / "x.pt"), tmp_path / "x.weights")
+    assert (tmp_path / "x.weights").read_bytes() == data
+
+
+def test_state_dicts_that_do_not_fit_say_where(tmp_path: Path) -> None:
+    state = _foreign(darkparse.load(SMALL, weights(NET)), "ultralytics")
+    path = tmp_path / "x.pt"
+    torch.save(state, path)
+    other = SMALL.replace("filters=16", "filters=12")
+    with pytest.raises(
+        darkparse.WeightsError, match=r"module 3 of 8, module_list\.1\.Conv2d \(weight 16×8×3×3\).*layer 1 \[convolutional\]"
+    ):
+        darkparse.load(other, path)
+    torch.save(OrderedDict(list(state.items())[:12]), path)
+    with pytest.raises(darkparse.WeightsError, match=r"the first that is missing is layer 2 \[convolutional\]"):
+        darkparse.load(SMALL, path)
+    torch.save(state | {"head.weight": torch.zeros(2, 2)}, path)
+    with pytest.raises(darkparse.WeightsError, match=r"the first too many is head \(weight 2×2\)"):
+        darkparse.load(SMALL, path)
+
+
+def test_weights_of_shortcuts_and_learned_constants_of_others(tmp_path: Path) -> None:
+    """ultralytics/yolov3 keeps a shortcut's weights as `w`, yolor a constant as `implicit` of (1, C, 1, 1)."""
+    conv = "[convolutional]\nfilters=4\nsize=1\n"
+    cfg = f"[net]\nheight=4\nwidth=4\nchannels=4\n{conv}{conv}[shortcut]\nfrom=-2\nweights_type=per_feature\n[implicit]\nfilters=4\n"
+    data = weights(network(cfg, "alexeyab"))
+    state = darkparse.load(cfg, data, dialect="alexeyab").state_dict()
+    keys = list(state)
+    theirs = OrderedDict((f"module_list.{key.split('.')[1]}.Conv2d.{key.split('.')[-1]}", state[key]) for key in keys[:4])
+    theirs["module_list.2.w"] = state[keys[4]]
+    theirs["module_list.3.implicit"] = state[keys[5]].reshape(1, 4, 1, 1)
+    torch.save(theirs, tmp_path / "x.pt")
+    darkparse.save_weights(darkparse.load(cfg, tmp_path / "x.pt", dialect="alexeyab"), tmp_path / "x.weights")
+    assert (tmp_path / "x.weights").read_bytes()[20:] == data[20:]
+
+
+def test_safetensors_whose_length_begins_as_a_pickle_does(tmp_path: Path) -> None:
+    path, starts = tmp_path / "p.safetensors", set()
+    for length in range(256, 512, 8):
+        darkparse.save(darkparse.load(f"[net]\nwidth=4\nheight=4\nchannels=3\n#{'x' * length}\n[convolutional]\nfilters=4\n"), path)
+        starts.add(path.read_bytes()[:2])
+        darkparse.load(path)
+    assert starts & {b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"}
+
+
+def test_tensors_without_plain_values_are_refused_before_anything_changes(model: darkparse.Darknet, tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    for odd, kind in ((torch.empty(8, device="meta"), "on the meta device"), (torch.ones(8).to_sparse(), "sparse")):
+        torch.save(OrderedDict(darkparse.load(SMALL).state_dict()) | {"layers.6.norm.running_var": odd}, path)
+        with pytest.raises(darkparse.WeightsError, match=rf"layers\.6\.norm\.running_var is {kind}"):
+            darkparse.load_weights(model, path)
+    assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_tied_and_viewed_parameters_and_endings_in_capitals(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
+    first, second = model.get_submodule("layers.0.norm"), model.get_submodule("layers.6.norm")
+    first.weight = second.weight = torch.nn.Parameter(torch.rand(100_000)[:8])
+    path = tmp_path / f"x{ending.upper()}"
+    assert darkparse.save(model, path) < 100_000
+    assert all(torch.equal(darkparse.load(path).state_dict()[key], tensor) for key, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_network_without_parameters(ending: str, tmp_path: Path) -> None:
+    cfg = "[net]\nwidth=4\nheight=4\nchannels=3\n[maxpool]\nsize=2\nstride=2\n"
+    path = tmp_path / f"x{ending}"
+    darkparse.save(darkparse.load(cfg), path)
+    assert str(darkparse.load(path).network.config) == cfg
+
+
+@pytest.mark.parametrize(("key", "value"), [("name", "a/b"), ("header", '{"major": "a"}'), ("height", "tall")])
+def test_damaged_metadata(model: darkparse.Darknet, key: str, value: str, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    metadata = Origin.of(model.network, None).to_metadata() | {f"darkparse.{key}": value}
+    save_file(model.state_dict(), tmp_path / "x.safetensors", metadata)
+    with pytest.raises(darkparse.WeightsError, match="its metadata is damaged"):
+        darkparse.load(tmp_path / "x.safetensors")

@@ -1,0 +1,65 @@
+"""A cfg that asks for more than there is: an error with the size, at once, and no memory taken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from tests.weights.making import PJREDDIE
+
+HUGE = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nbatch_normalize=1\nfilters=2000000000\nsize=3\npad=1\nactivation=leaky\n"
+BEYOND = f"{HUGE}[convolutional]\nfilters=2000000000\nsize=3\n"
+NEED = 20 + 4 * (4 * 2_000_000_000 + 27 * 2_000_000_000)
+
+
+def test_a_tiny_file_fails_with_the_size_that_is_needed() -> None:
+    with pytest.raises(darkparse.WeightsError, match=f"needs {NEED:,} bytes .*, the file has 120"):
+        darkparse.load(HUGE, PJREDDIE.pack() + bytes(100))
+    assert darkparse.build(darkparse.compile(HUGE)).state_dict()["layers.0.conv.weight"].shape[0] == 2_000_000_000
+
+
+@pytest.mark.slow
+def test_it_fails_at_once_and_takes_no_memory(tmp_path: Path) -> None:
+    (tmp_path / "huge.cfg").write_text(HUGE)
+    (tmp_path / "huge.weights").write_bytes(PJREDDIE.pack() + bytes(100))
+    code = """
+import resource, sys, time
+import darkparse, torch
+before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+resource.setrlimit(resource.RLIMIT_AS, (int(8e9), int(8e9)))
+for weights in ('huge.weights', open('huge.weights', 'rb').read()):
+    try:
+        darkparse.load('huge.cfg', weights)
+    except darkparse.WeightsError as problem:
+        print(str(problem).splitlines()[2].strip())
+darkparse.build(darkparse.compile('huge.cfg'))
+try:
+    darkparse.load('huge.cfg')
+except darkparse.DarkparseError as problem:
+    print(problem)
+assert time.perf_counter() - start < 5
+# ru_maxrss counts kilobytes on Linux, bytes on macOS.
+assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40e3 * (1024 if sys.platform == 'darwin' else 1)
+"""
+    if sys.platform == "win32":
+        pytest.skip("needs limits of the system")
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    first, second, third = done.stdout.splitlines()
+    assert first == second == f"huge needs {NEED:,} bytes (20 of header, {(NEED - 20) // 4:,} floats), the file has 120"
+    assert f"huge needs {NEED - 20:,} bytes for its parameters" in third
+    assert "this machine has" in third
+
+
+def test_more_than_torch_can_address() -> None:
+    start = time.perf_counter()
+    with pytest.raises(darkparse.WeightsError, match=r"needs 144,000,\d\d\d,\d\d\d,\d\d\d,\d\d\d,\d\d\d bytes"):
+        darkparse.load(BEYOND, PJREDDIE.pack() + bytes(99))
+    with pytest.raises(darkparse.DarkparseError, match=r"layer 1 \[convolutional\] \(<text>:11:1\): more than torch can address"):
+        darkparse.build(darkparse.compile(BEYOND))
+    assert time.perf_counter() - start < 5
