@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import stat
 from collections.abc import Iterator
@@ -55,6 +56,13 @@ def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterato
         if problem.strerror is None:
             raise
         raise OSError(problem.errno, problem.strerror, os.fspath(path)) from None
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed processes left in a folder and below it under the names that `unfinished` gives."""
+    for path in folder.rglob(".part-*"):
+        if re.match(r"\.part-[0-9a-f]{8}-", path.name):
+            path.unlink(missing_ok=True)
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# Each of the processes that share the cores takes its part of them; torch reads this when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))))
+
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 """Reference numbers and the forks' original files, where they are at hand."""
@@ -54,4 +57,3 @@ def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "DARKPARSE_DOT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "120")
-    os.environ.setdefault("OMP_NUM_THREADS", "2")

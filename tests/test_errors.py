@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import darkparse
+from darkparse.cli import main
 from darkparse.syntax import CfgError
 
 CASES = sorted((Path(__file__).parent / "errors").glob("*.cfg"))
@@ -31,13 +30,14 @@ def test_a_clash_names_both_places() -> None:
 
 
 @pytest.mark.parametrize("name", ["unknown_kind", "no_digit", "route_forward", "maps_that_do_not_fit", "no_input"])
-def test_no_command_shows_a_traceback(name: str) -> None:
+def test_no_command_shows_a_traceback(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = CASES[0].parent / f"{name}.cfg"
     for command in (["show", path], ["explain", path], ["check", path], ["draw", path, "-o", "/nowhere/x.svg"]):
-        run = subprocess.run([sys.executable, "-m", "darkparse", *map(str, command)], capture_output=True, text=True, check=False)
-        assert run.returncode == 2
-        assert "Traceback" not in run.stderr
-        assert f"{path}:" in run.stderr + run.stdout
+        with pytest.raises(SystemExit) as stop:
+            main([str(argument) for argument in command])
+        assert stop.value.code == 2
+        captured = capsys.readouterr()
+        assert f"{path}:" in (captured.out + captured.err).replace("\n", "")
 
 
 def test_strict_makes_warnings_errors() -> None:

@@ -48,6 +48,7 @@ def test_a_model_without_weights_is_not_fused() -> None:
         darkparse.fuse(darkparse.build(darkparse.compile("yolov3-tiny")))
 
 
+@pytest.mark.slow
 def test_a_wrapped_module_is_fused() -> None:
     model = darkparse.load("yolov3-tiny", size=64)
     assert isinstance(darkparse.fuse(torch.nn.DataParallel(model)), darkparse.Darknet)

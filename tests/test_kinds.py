@@ -147,6 +147,7 @@ def test_layers_without_weights_that_multiply_are_not_free() -> None:
                 assert node.macs >= node.out_shape.size, node.kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", shipped_cfgs(), ids=lambda p: p.stem)
 def test_shipped_networks_build_with_the_shapes_of_the_representation(path: Path) -> None:
     _check_whole_network(path)

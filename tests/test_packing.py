@@ -29,15 +29,15 @@ def test_a_packed_model_computes_the_same(path: Path) -> None:
 
 
 def test_activations_go_into_the_convolutions_and_the_rest_is_shared() -> None:
-    model = darkparse.fuse(darkparse.load("yolov3-tiny", size=64))
+    plain = darkparse.load("yolov3-tiny", size=64)
+    norms = [name for name, _ in plain.named_parameters() if ".norm." in name]
+    assert all(pack(plain).get_parameter(name) is plain.get_parameter(name) for name in norms)
+    model = darkparse.fuse(plain)
     packed = pack(model)
     convolutions = [module for module in packed.modules() if isinstance(module, PackedConvolution)]
     assert len(convolutions) == 13
     assert not [module for module in packed.modules() if isinstance(module, torch.nn.LeakyReLU | torch.nn.Conv2d)]
     assert sum(isinstance(module, torch.nn.LeakyReLU) for module in model.modules()) == 11
-    plain = darkparse.load("yolov3-tiny", size=64)
-    norms = [name for name, _ in plain.named_parameters() if ".norm." in name]
-    assert all(pack(plain).get_parameter(name) is plain.get_parameter(name) for name in norms)
 
 
 def test_only_float32_on_the_cpu_is_packed() -> None:

@@ -119,6 +119,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
 def _here(making: dict[str, Any], sources: list[Source], settings: Settings, given: dict[str, Any]) -> int:
     """Run on this machine; the number of pictures that could not be read."""
     from darkparse.detect.batch import process
+    from darkparse.detect.folder import claimed
     from darkparse.detect.images import pillow
     from darkparse.detect.journal import Journal
     from darkparse.detect.results import Formatter, categories_of
@@ -129,9 +130,10 @@ def _here(making: dict[str, Any], sources: list[Source], settings: Settings, giv
     with ExitStack() as stack:
         journal = None
         if given["out"] is not None:
-            run = run_facts(making, detector, settings)
+            stack.enter_context(claimed(given["out"]))
+            run = run_facts(making, detector, settings, sources)
             journal = stack.enter_context(Journal(given["out"], run, resume=given["resume"], overwrite=given["overwrite"]))
-        already = sum(source.name in journal.done for source in sources) if journal else 0
+        already = sum(journal.has(source.name) for source in sources) if journal else 0
         formatter = None if given["form"] == "text" else Formatter(given["form"], categories_of(detector.names))
         report = stack.enter_context(Report(len(sources), formatter, already=already))
         shown = _shown(detector) if given["show"] else None
@@ -174,7 +176,7 @@ def _on_cluster(making: dict[str, Any], sources: list[Source], settings: Setting
         [source.name for source in sources],
         settings,
         given["out"],
-        run=run_facts(making, detector, settings),
+        run=run_facts(making, detector, settings, sources),
         cluster=cluster,
         batch=given["batch"],
         form=given["results"],
@@ -184,7 +186,7 @@ def _on_cluster(making: dict[str, Any], sources: list[Source], settings: Setting
     )
 
 
-def run_facts(making: dict[str, Any], detector: Detector, settings: Settings) -> Record:
+def run_facts(making: dict[str, Any], detector: Detector, settings: Settings, sources: list[Source]) -> Record:
     """What results depend on: another run's results are not gone on with."""
     from dataclasses import asdict
     from hashlib import sha256
@@ -192,6 +194,7 @@ def run_facts(making: dict[str, Any], detector: Detector, settings: Settings) ->
     texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
     facts = {"cfg": detector.network.config.source.name, "weights": making["weights"]}
+    facts["relative_to"] = None if all(source.path.is_absolute() for source in sources) else str(Path.cwd())
     facts |= {"weights_bytes": Path(making["weights"]).stat().st_size, "map": detector.mapped, **hashes}
     size = "x".join(map(str, detector.input_size))
     how = {"dialect": detector.network.dialect.name, "resize": detector.resize, "size": size, "half": "dtype" in making}

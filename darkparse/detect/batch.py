@@ -33,12 +33,14 @@ class Finished:
     source: Source
     result: Detections | ImageError
     frame: int | None = None
+    drawing: str | None = None
+    """Where it was drawn to, under the results' folder."""
 
     @property
     def record(self) -> Record:
         assert isinstance(self.result, Detections)
-        fields = self.result.to_dict() | {"image": self.source.name}
-        return fields if self.frame is None else {"image": fields.pop("image"), "frame": self.frame} | fields
+        head = {"image": self.source.name, "frame": self.frame, "drawing": self.drawing}
+        return {key: value for key, value in head.items() if value is not None} | self.result.to_dict() | {"image": self.source.name}
 
 
 def process(
@@ -56,9 +58,8 @@ def process(
     Yields each picture when it is finished: when its drawing is in place and its line is in the journal. Pictures that
     the journal has already are left out; what cannot be read comes with its error, and the rest goes on.
     """
-    places = targets(sources, journal.folder) if journal and pictures else {}
-    done = journal.done if journal else set()
-    left = (source for source in sources if source.name not in done)
+    left = [source for source in sources if not (journal and journal.has(source.name))]
+    places = targets(left, journal.folder, journal.drawings) if journal and pictures else {}
     for is_film, group in groupby(left, key=lambda source: source.is_film):
         if is_film:
             for source in group:
@@ -74,7 +75,7 @@ def _pictures(
     batch: int,
     workers: int | None,
     journal: Journal | None,
-    places: dict[Path, Path],
+    places: dict[Path, str],
 ) -> Iterator[Finished]:
     by_path: dict[Path, Source] = {}
 
@@ -87,8 +88,8 @@ def _pictures(
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="darkparse-write") as pool:
         writing: deque[tuple[Finished, Future[None]]] = deque()
         for outcome in outcomes:
-            finished = Finished(by_path.pop(outcome.source), outcome.result)
-            target = None if isinstance(outcome.result, ImageError) else places.get(outcome.source)
+            finished = Finished(by_path.pop(outcome.source), outcome.result, drawing=places.get(outcome.source))
+            target = journal.folder / finished.drawing if journal and finished.drawing else None
             writing.append((finished, pool.submit(_write, outcome, target)))
             if len(writing) > batch + WRITERS:
                 yield _noted(*writing.popleft(), journal)
@@ -113,7 +114,7 @@ def _noted(finished: Finished, written: Future[None], journal: Journal | None) -
 
 
 def _film(
-    detector: Detector, source: Source, settings: Settings, batch: int, journal: Journal | None, target: Path | None
+    detector: Detector, source: Source, settings: Settings, batch: int, journal: Journal | None, drawing: str | None
 ) -> Iterator[Finished]:
     """The frames of a film; its lines come into the journal together, when its drawing is in place."""
     try:
@@ -121,6 +122,7 @@ def _film(
     except ImageError as problem:
         yield Finished(source, problem)
         return
+    target = journal.folder / drawing if journal and drawing else None
     # A long film has many lines: they wait in a file, not in memory.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as lines:
         try:
@@ -128,7 +130,7 @@ def _film(
                 detector.reset_state()
                 outcomes = stream(detector, film, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True)
                 for number, outcome in enumerate(outcomes):
-                    finished = Finished(source, outcome.result, number)
+                    finished = Finished(source, outcome.result, number, drawing)
                     if add_frame is not None and isinstance(outcome.result, Detections):
                         add_frame(np.asarray(draw(outcome.pixels, outcome.result)))
                     if journal is not None:
@@ -139,4 +141,4 @@ def _film(
             return
         if journal is not None:
             lines.seek(0)
-            journal.add_film(source.name, lines)
+            journal.add_film(lines)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkparse.detect.detector import Detector, Prepared, Settings
+from darkparse.detect.folder import claimed, go_on, place_of, write_run
 from darkparse.detect.images import ImageError, read_image
-from darkparse.detect.journal import RUN, check_run, write_run
 from darkparse.detect.results import Record, json_line
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
@@ -166,15 +166,20 @@ def detect_on_cluster(
     """
     ray = ray_data()
     folder = out / "results"
-    if overwrite:
-        _connect(ray, cluster)  # before anything is removed
-    done = _earlier(folder, out / RUN, run, resume=resume, overwrite=overwrite)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_run(out / RUN, run)
-    left = [image for image in images if image not in done]
-    if left:
-        _connect(ray, cluster)
-        _run(ray, making, left, settings, folder, cluster, batch, form)
+    with claimed(out):
+        if overwrite:
+            _connect(ray, cluster)  # before anything is removed
+            for file in _files(folder):
+                file.unlink()
+        elif _files(folder):
+            run = go_on(out, run, resume=resume)
+        done = {place_of(image, run) for image in _finished(folder)}
+        folder.mkdir(exist_ok=True)
+        write_run(out, run)
+        left = [image for image in images if place_of(image, run) not in done]
+        if left:
+            _connect(ray, cluster)
+            _run(ray, making, left, settings, folder, cluster, batch, form)
     asked, failed = set(images), 0
     for record in read_results(folder):
         if record.get("problem") and record["image"] in asked:
@@ -246,20 +251,9 @@ def _run(
         raise DarkparseError(f"Ray gave up: {reason}; what is finished is in {folder}, --resume goes on") from problem
 
 
-def _earlier(folder: Path, facts: Path, run: Record, *, resume: bool, overwrite: bool) -> set[str]:
+def _finished(folder: Path) -> Iterator[str]:
     """The pictures that need no second run; files that a broken run left half written are removed."""
-    files = _files(folder)
-    if not files:
-        return set()
-    if overwrite:
-        for file in files:
-            file.unlink()
-        return set()
-    if not resume:
-        raise DarkparseError(f"{folder.parent} holds the results of an earlier run: --resume goes on with it, --overwrite starts anew")
-    check_run(facts, run)
-    done: set[str] = set()
-    for file in files:
+    for file in _files(folder):
         try:
             records = list(_read(file))
         except (OSError, ValueError):
@@ -269,8 +263,7 @@ def _earlier(folder: Path, facts: Path, run: Record, *, resume: bool, overwrite:
             # What could not be read is tried again: its lines go, the others stay.
             records = [record for record in records if not record.get("problem")]
             _rewrite(file, records)
-        done.update(record["image"] for record in records)
-    return done
+        yield from (record["image"] for record in records)
 
 
 def _files(folder: Path) -> list[Path]:

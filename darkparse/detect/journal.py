@@ -6,21 +6,20 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
+from darkparse.detect.folder import go_on, place_of, write_run
 from darkparse.detect.results import Record, formatted, json_line
 from darkparse.files import unfinished
-from darkparse.syntax import DarkparseError
 
 NAME = "detections.jsonl"
-RUN = "run.json"
+EXPORTS = {"coco": "coco.json", "csv": "detections.csv", "json": "detections.json"}
 
 
 class Journal:
     """`detections.jsonl` in a folder: a line for each finished picture, written when its drawing is in place.
 
     Args:
-        folder: made if it does not exist.
+        folder: claimed by this run.
         run: what the results depend on; going on with another run's results is refused.
         resume: go on where the folder's results end, if it has any.
         overwrite: start anew, whatever it holds.
@@ -32,31 +31,35 @@ class Journal:
     def __init__(self, folder: Path, run: Record, *, resume: bool = False, overwrite: bool = False) -> None:
         self.folder, self.path = folder, folder / NAME
         self._mark = folder / ".film"
-        self.done: set[str] = set()
-        folder.mkdir(parents=True, exist_ok=True)
+        self._done: set[str] = set()
+        self.drawings: set[str] = set()
+        """What finished pictures were drawn to, under the folder."""
         if self.path.exists() and self.path.stat().st_size and not overwrite:
-            if not resume:
-                raise DarkparseError(f"{folder} holds the results of an earlier run: --resume goes on with it, --overwrite starts anew")
-            self._check(run)
+            self._run = go_on(folder, run, resume=resume)
             self._recover()
         else:
-            self._mark.unlink(missing_ok=True)
-        write_run(folder / RUN, run)
-        self._file = self.path.open("a" if self.done else "w", encoding="utf-8", errors="surrogateescape", newline="\n")
+            self._run = run
+            for name in (self._mark.name, *EXPORTS.values()):
+                (folder / name).unlink(missing_ok=True)
+        write_run(folder, self._run)
+        self._file = self.path.open("a" if self._done else "w", encoding="utf-8", errors="surrogateescape", newline="\n")
+
+    def has(self, image: str) -> bool:
+        """Whether a picture or film is finished, by whatever path it is named."""
+        return place_of(image, self._run) in self._done
 
     def add(self, record: Record) -> None:
         """Write a picture down; it survives a kill from here on."""
         self._file.write(json_line(record))
         self._file.flush()
-        self.done.add(record["image"])
 
-    def add_film(self, name: str, lines: Iterable[str]) -> None:
+    def add_film(self, lines: Iterable[str]) -> None:
         """Write all frames of a film down; a kill in the middle leaves none of them."""
-        _write_whole(self._mark, str(self._file.tell()))
+        with unfinished(self._mark) as part:
+            part.write_text(str(self._file.tell()), "utf-8")
         self._file.writelines(lines)
         self._file.flush()
         self._mark.unlink()
-        self.done.add(name)
 
     def records(self) -> Iterator[Record]:
         """All pictures, in the order in which they were finished."""
@@ -66,7 +69,7 @@ class Journal:
 
     def save(self, form: str, categories: tuple[int, ...] | None = None) -> Path:
         """Write all results in another format beside the journal, see `Formatter`; returns the file."""
-        target = self.folder / {"coco": "coco.json", "csv": "detections.csv", "json": "detections.json"}[form]
+        target = self.folder / EXPORTS[form]
         with unfinished(target) as part, part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.writelines(formatted(self.records(), form, categories))
         return target
@@ -80,9 +83,6 @@ class Journal:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _check(self, run: Record) -> None:
-        check_run(self.folder / RUN, run)
-
     def _recover(self) -> None:
         """Read what is finished, and cut a half-written line or film off."""
         if self._mark.exists():
@@ -94,26 +94,11 @@ class Journal:
                 record = _record(line)
                 if record is None:
                     break
-                self.done.add(record["image"])
+                self._done.add(place_of(record["image"], self._run))
+                if "drawing" in record:
+                    self.drawings.add(record["drawing"])
                 end += len(line)
         os.truncate(self.path, end)
-
-
-def write_run(path: Path, run: Record) -> None:
-    """Write down what results depend on, for `check_run`."""
-    _write_whole(path, json.dumps(run, indent=1, ensure_ascii=False) + "\n")
-
-
-def check_run(path: Path, run: Record) -> None:
-    """Make sure that earlier results were made as this run would make them. Raises DarkparseError if not."""
-    try:
-        before: Any = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return
-    changed = [key for key in run if before.get(key) != run[key]]
-    if changed:
-        said = ", ".join(f"{key} {before.get(key)!r} then, {run[key]!r} now" for key in changed)
-        raise DarkparseError(f"{path.parent} was made otherwise: {said}; --overwrite starts anew")
 
 
 def _record(line: bytes) -> Record | None:
@@ -124,8 +109,3 @@ def _record(line: bytes) -> Record | None:
     except ValueError:
         return None
     return record if isinstance(record, dict) and "image" in record else None
-
-
-def _write_whole(path: Path, text: str) -> None:
-    with unfinished(path) as part:
-        part.write_text(text, "utf-8")

@@ -87,13 +87,13 @@ def coco_rows(record: Record, *, image_id: int | str | None = None, categories: 
     Args:
         record: the picture.
         image_id: by default the number at the end of the file's name, as Darknet takes it (detector.c
-            get_coco_image_id), or the name where it has none.
+            get_coco_image_id), or the name where it has none; for a frame of a film the film's name and its number.
         categories: the id of each class; by default its own number.
     """
     if image_id is None:
         stem = PurePath(record["image"] or "").stem
         digits = re.search(r"(\d+)$", stem)
-        image_id = int(digits[1]) if digits else stem
+        image_id = f"{stem}-{record['frame']}" if "frame" in record else int(digits[1]) if digits else stem
     rows = []
     for one in record["detections"]:
         left, top, right, bottom = one["xyxy"]

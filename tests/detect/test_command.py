@@ -16,6 +16,7 @@ from PIL import Image
 
 from darkparse.cli import main
 from darkparse.detect.drawing import draw
+from darkparse.detect.results import coco_rows
 from tests.detect.reference import picture, tiny_weights
 
 
@@ -91,6 +92,7 @@ def test_out_has_pictures_and_results(model: list[str], shots: Path, tmp_path: P
         "coco.json",
         "detections.json",
         "run.json",
+        ".lock",
     }
     assert len(json.loads((out / "detections.json").read_text("utf-8"))) == 6
     assert not np.array_equal(np.asarray(Image.open(out / "a" / "00.png")), picture(0))
@@ -144,9 +146,55 @@ def test_resume_after_a_kill(model: list[str], tmp_path: Path) -> None:
     process.stdout.close()
     done = (out / "detections.jsonl").read_bytes().count(b"\n")
     assert 0 < done < 120
+    (out / ".part-0123abcd-119.png").touch()  # a kill in the middle of a drawing leaves one
+    (out / ".part-of-something-else.png").touch()
     assert run("detect", *model, shots, "--out", out, "--resume") == 0
     assert len(journal(out)) == 120
-    assert len(list(out.glob("*.png"))) == 120
+    assert {path.name for path in out.glob("*.png")} == {f"{n:03}.png" for n in range(120)} | {".part-of-something-else.png"}
+
+
+def test_resume_knows_a_picture_by_any_path(
+    model: list[str], shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    monkeypatch.chdir(shots)
+    assert run("detect", *model, "a", "--out", out) == 0
+    monkeypatch.chdir(shots / "b")
+    assert run("detect", *model, "../a", "--out", out, "--resume") == 2
+    assert f"relative_to '{shots}' then, '{shots / 'b'}' now" in capsys.readouterr().err
+    assert run("detect", *model, shots, "--out", out, "--resume") == 0
+    assert "3 of 6 are done already" in capsys.readouterr().err
+    assert len(journal(out)) == 6
+    monkeypatch.chdir(shots)
+    assert run("detect", *model, "a", "b", "--out", out, "--resume") == 0
+    assert "6 of 6 are done already" in capsys.readouterr().err
+    assert len(journal(out)) == 6
+
+
+def test_going_on_with_other_pictures_keeps_earlier_drawings(model: list[str], shots: Path, tmp_path: Path) -> None:
+    out, more = tmp_path / "out", tmp_path / "more"
+    more.mkdir()
+    Image.fromarray(picture(8)).save(more / "00.png")
+    assert run("detect", *model, shots / "a", "--out", out) == 0
+    before = (out / "00.png").read_bytes()
+    assert run("detect", *model, shots / "a", more, "--out", out, "--resume") == 0
+    assert (out / "00.png").read_bytes() == before
+    records = [json.loads(line) for line in (out / "detections.jsonl").read_text("utf-8").splitlines()]
+    assert [record["drawing"] for record in records] == ["00.png", "01.png", "02.png", "00 (2).png"]
+    assert (out / "00 (2).png").is_file()
+
+
+def test_one_run_at_a_time_writes_to_a_folder(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from darkparse.detect.folder import claimed
+
+    out = tmp_path / "out"
+    with claimed(out):
+        assert run("detect", *model, shots, "--out", out) == 2
+        assert f"another run is writing to {out}; wait for it, or choose another --out" in capsys.readouterr().err.replace("\n", " ")
+    assert run("detect", *model, shots, "--out", out, "--save", "csv") == 0
+    assert run("detect", *model, shots / "a", "--out", out, "--overwrite") == 0
+    assert len(journal(out)) == 3
+    assert not (out / "detections.csv").exists()
 
 
 def test_inputs(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -196,6 +244,8 @@ def test_films(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "film.mp4 frame 6:" in capsys.readouterr().out
     records = [json.loads(line) for line in (out / "detections.jsonl").read_text("utf-8").splitlines()]
     assert [record["frame"] for record in records] == list(range(7))
+    assert {record["drawing"] for record in records} == {"film.mp4"}
+    assert coco_rows(records[3])[0]["image_id"] == "film-3"
     drawn = Film(out / "film.mp4")
     assert [frame.shape for frame in drawn] == [(66, 82, 3)] * 7
     drawn.close()

@@ -31,7 +31,7 @@ def unprinted(network: darkparse.Network) -> str:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("path", [*SMALL, *shipped_cfgs()], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*SMALL, *(pytest.param(path, marks=pytest.mark.slow) for path in shipped_cfgs())], ids=lambda p: p.stem)
 def test_a_printed_cfg_compiles_to_the_same_network(path: Path, dialect: str) -> None:
     network = darkparse.compile(path, dialect=dialect)
     assert facts(darkparse.compile(darkparse.to_cfg(network), dialect=dialect)) == facts(network)
@@ -147,6 +147,7 @@ def test_a_network_without_classes_says_so() -> None:
     ("text", "message"),
     [
         ("layers: [", "not YAML"),
+        ("\ud800: 1", "not YAML"),
         ("a: 1", "a list `layers` is needed"),
         ("layers: [3]", "layer 0: a mapping with `kind`"),
         ("layers:\n- kind: avgpool\n  options: {'[x': 1}", "cannot be the name of an option"),

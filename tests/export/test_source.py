@@ -87,11 +87,6 @@ def test_emitted_source_computes_the_same_bits(path: Path, flat: bool) -> None:
     assert_same_bits(darkparse.compile(path), flat=flat)
 
 
-@pytest.mark.parametrize("name", ["yolov3-tiny", "yolov4-tiny", "yolov2-tiny"])
-def test_shipped_networks_compute_the_same_bits(name: str) -> None:
-    assert_same_bits(darkparse.compile(name, size=64), flat=False)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("flat", [False, True], ids=["folded", "flat"])
 @pytest.mark.parametrize("path", shipped_cfgs(), ids=lambda path: path.stem)

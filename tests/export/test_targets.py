@@ -60,6 +60,7 @@ def session_of(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
+@pytest.mark.slow
 def test_onnx_keeps_batch_and_size_free_and_tells_layers(tmp_path: Path) -> None:
     model = initialized(darkparse.compile(SMALL))
     checked = darkparse.to_onnx(model, tmp_path / "x.onnx", dynamic_size=True)

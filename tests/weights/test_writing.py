@@ -99,6 +99,7 @@ def test_a_changed_or_empty_or_foreign_module_is_refused(model: darkparse.Darkne
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_wrapped_modules_are_unwrapped(model: darkparse.Darknet, tmp_path: Path) -> None:
     parallel, compiled = torch.nn.DataParallel(model), cast("torch.nn.Module", torch.compile(model))
     wrapped: list[torch.nn.Module] = [parallel, torch.nn.DataParallel(compiled), cast("torch.nn.Module", torch.compile(parallel))]
