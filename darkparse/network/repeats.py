@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from darkparse.network.scales import find_runs
@@ -64,83 +65,83 @@ def _longest_first(candidates: Iterator[Repeat]) -> list[Repeat]:
     chosen: list[Repeat] = []
     taken: set[int] = set()
     for repeat in sorted(candidates, key=lambda r: (-len(r.layers), r.period, r.first)):
-        if taken.isdisjoint(repeat.layers):
+        if repeat.first not in taken and repeat.last not in taken:  # none that is chosen is shorter, to lie between
             chosen.append(repeat)
             taken.update(repeat.layers)
     return chosen
 
 
 class _Finder:
+    """Finds what repeats by lengths of runs, one pass over the layers for each period: long networks take no longer a layer."""
+
     def __init__(self, network: Network, span: range) -> None:
         self.network = network
         self.span = span
-        self.run_of = [number for number, run in enumerate(find_runs(network)) for _ in run.layers]
+        self.stops = [run.layers.stop for run in find_runs(network) for _ in run.layers]
+        """Where the run of a scale ends that a layer is in: a repeat stays within one."""
         inside = {i for b in network.bottlenecks for i in range(b.first + 1, b.last + 1)}
         self.cuts = [i not in inside for i in range(len(network.nodes) + 1)]
         """Whether a copy may begin (and the one before end) at a layer."""
-        self.exact = [(*self._signature(i), network.nodes[i].in_shapes, network.nodes[i].out_shape) for i in span]
-        self.loose = [self._signature(i) + self._trend(i) for i in span]
+        self.saves = {b.first: b.saves for b in reversed(network.bottlenecks)}
+        self.shapes: dict[int, int] = {}
+        """A number for each layer: equal where layers repeat. A head is like no other."""
+        self.trends: dict[int, int] = {}
+        """The same for layers that repeat while their channels grow."""
+        numbers: dict[Any, int] = {}
+        for index in span:
+            node = network.nodes[index]
+            signature = (*self._signature(index), index if node.layer.is_head else None)
+            self.shapes[index] = numbers.setdefault((*signature, node.in_shapes, node.out_shape), len(numbers))
+            self.trends[index] = numbers.setdefault((*signature, *self._trend(index)), len(numbers))
 
     def candidates(self, *, grows: bool) -> Iterator[Repeat]:
-        """The longest run from every start for every period."""
-        signatures = self.loose if grows else self.exact
+        """The longest run from every start, for every period."""
         for period in range(2, MAX_PERIOD + 1):
-            for offset in range(len(self.span) - 2 * period + 1):
-                first = self.span.start + offset
-                if not self.cuts[first] or signatures[offset] != signatures[offset + period]:
-                    continue
-                count = self._count(signatures, offset, period, grows)
-                while count >= 2 and not self._closed(first, period, count):
+            for first, copies in self._copies(period, grows=grows):
+                count = copies
+                while count >= 2 and not self.cuts[first + period * count]:
                     count -= 1
                 if count >= (3 if grows else 2):
                     yield Repeat(first, period, count, grows)
 
-    def _count(self, signatures: Sequence[Any], offset: int, period: int, grows: bool) -> int:
-        """How many copies follow one another with the same signatures, all in one run of a scale."""
-        window = signatures[offset : offset + period]
-        nodes, first = self.network.nodes, self.span.start + offset
-        is_uniform = self.run_of[first] == self.run_of[first + 2 * period - 1]
-        if not is_uniform or any(node.layer.is_head for node in nodes[first : first + period]):
-            return 1
-        if signatures[offset + period : offset + 2 * period] != window:
-            return 1
-        step = self._step(first, first + period, period) if grows else None
-        if grows and (step is None or not any(step)):
-            return 1
-        count = 1
-        while signatures[offset + count * period : offset + (count + 1) * period] == window:
-            start = first + count * period
-            if self.run_of[start + period - 1] != self.run_of[first]:
-                break
-            if grows and self._step(start - period, start, period) != step:
-                break
-            count += 1
-        return count
+    def _copies(self, period: int, *, grows: bool) -> Iterator[tuple[int, int]]:
+        """Starts, and how many copies follow one another there that are alike and cut off from the rest."""
+        starts = range(self.span.start, self.span.stop - period)
+        looks = self.trends if grows else self.shapes
+        rises = {i: self._rise(i, i + period) if grows else () for i in starts if looks[i] == looks[i + period]}
+        if len(rises) < period:
+            return
+        alike = _lengths(starts, lambda i: rises.get(i) is not None)
+        steady = _lengths(starts, lambda i: rises.get(i) == rises.get(i + period, ()))
+        level = _lengths(starts, lambda i: not any(rises.get(i) or ()))
+        leaks = cache(lambda residue: self._leaks(period, residue))
+        for first in starts:
+            if alike[first] < period or not self.cuts[first] or (grows and level[first] >= period):
+                continue
+            count = 1 + alike[first] // period
+            if grows:
+                count = min(count, 2 + steady[first] // period)
+            stop = min(self.stops[first], leaks(first % period)[first] + 1)
+            yield first, min(count, (stop - first) // period)
 
-    def _step(self, a: int, b: int, period: int) -> tuple[int, ...] | None:
-        """By how much the channels of each layer's inputs rise from the copy at `a` to that at `b`; None if any falls."""
-        nodes = self.network.nodes
-        rises = tuple(
-            y.c - x.c
-            for i in range(period)
-            for x, y in zip(
-                (*nodes[a + i].in_shapes, nodes[a + i].out_shape), (*nodes[b + i].in_shapes, nodes[b + i].out_shape), strict=True
-            )
-        )
+    def _leaks(self, period: int, residue: int) -> dict[int, int]:
+        """For every layer the next one that is read outside its copy, where copies begin at multiples of the period + residue."""
+        leak, found = len(self.network.nodes), {}
+        for index in reversed(self.span):
+            place = (index - residue) % period
+            is_last = place == period - 1
+            limit = index - place + period * (2 if is_last else 1)
+            if max(self.network.readers[index], default=-1) >= limit:
+                leak = index
+            found[index] = leak
+        return found
+
+    def _rise(self, a: int, b: int) -> tuple[int, ...] | None:
+        """By how much the channels of a layer's inputs and its output rise from `a` to `b`; None if any falls."""
+        x, y = self.network.nodes[a], self.network.nodes[b]
+        pairs = zip((*x.in_shapes, x.out_shape), (*y.in_shapes, y.out_shape), strict=True)
+        rises = tuple(after.c - before.c for before, after in pairs)
         return None if any(rise < 0 for rise in rises) else rises
-
-    def _closed(self, first: int, period: int, count: int) -> bool:
-        """Whether the run is cut off from the rest as `find_repeats` says."""
-        end = first + period * count
-        if not self.cuts[end]:
-            return False
-        for index in range(first, end - 1):
-            copy_end = index + period - (index - first) % period
-            is_last = index == copy_end - 1
-            limit = copy_end + period if is_last else copy_end
-            if any(reader >= limit for reader in self.network.readers[index]):
-                return False
-        return True
 
     def _signature(self, index: int) -> tuple[Any, ...]:
         """Everything about a layer but its place and the channels that come in."""
@@ -152,5 +153,13 @@ class _Finder:
     def _trend(self, index: int) -> tuple[Any, ...]:
         """Size of the map, what happens to its channels, and whether a bottleneck that begins here saves."""
         node, change = self.network.nodes[index], self.network.reductions[index].channels
-        saves = next((b.saves for b in self.network.bottlenecks if b.first == index), None)
-        return (node.out_shape.h, node.out_shape.w, change.direction if change else None, saves)
+        return (node.out_shape.h, node.out_shape.w, change.direction if change else None, self.saves.get(index))
+
+
+def _lengths(layers: range, holds: Callable[[int], bool]) -> dict[int, int]:
+    """For how many layers in a row, from each, a condition holds."""
+    found, length = {}, 0
+    for index in reversed(layers):
+        length = length + 1 if holds(index) else 0
+        found[index] = length
+    return found

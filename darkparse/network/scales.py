@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,7 +52,8 @@ def _plain_runs(network: Network) -> list[Run]:
 
 def _joined(network: Network, runs: list[Run]) -> list[Run] | None:
     """The runs with the shortest side path joined to the runs around it, or None where there is none."""
-    found = [at for at in range(1, len(runs) - 1) if _is_side_path(network, runs, at)]
+    smallest_before = list(accumulate((run.area for run in runs), min))
+    found = [at for at in range(1, len(runs) - 1) if _is_side_path(network, runs[at - 1 : at + 2], smallest_before[at - 1])]
     if not found:
         return None
     at = min(found, key=lambda i: len(runs[i].layers))
@@ -59,10 +61,11 @@ def _joined(network: Network, runs: list[Run]) -> list[Run] | None:
     return [*runs[: at - 1], Run(before.size, range(before.layers.start, after.layers.stop)), *runs[at + 2 :]]
 
 
-def _is_side_path(network: Network, runs: list[Run], at: int) -> bool:
-    before, run, after = runs[at - 1 : at + 2]
+def _is_side_path(network: Network, around: list[Run], smallest_before: int) -> bool:
+    """Whether the second of three runs is one; the smallest area before it is given."""
+    before, run, after = around
     if before.size != after.size or len(run.layers) > SIDE_PATH:
         return False
-    is_deepest = 1 < run.area < min(r.area for r in runs[:at])
+    is_deepest = 1 < run.area < smallest_before
     within = all(reader < after.layers.stop for i in run.layers for reader in network.readers[i])
     return within and not is_deepest and not any(network.nodes[i].layer.is_head for i in run.layers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -199,3 +200,13 @@ def test_pairs_in_a_row_are_no_triple() -> None:
     pair = "[conv]\nfilters=8\nsize=1\n[conv]\nfilters=8\nsize=3\npad=1\n"
     network = darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=8\n{pair * 3}[conv]\nfilters=8\nsize=1\n")
     assert [(b.form, b.first, b.last) for b in network.bottlenecks] == [("pair", 0, 1), ("pair", 2, 3), ("triple", 4, 6)]
+
+
+def test_a_thousand_layers_are_folded_in_time() -> None:
+    layer = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"
+    scales = f"{layer}[maxpool]\nsize=2\nstride=2\n{layer}[upsample]\nstride=2\n"
+    for body, found in ((layer * 1000, [(1, 3, 333)]), (scales * 250, [(1, 4, 249)])):
+        network = darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=3\n{body}")
+        start = time.process_time()
+        assert [(r.first, r.period, r.count) for r in find_repeats(network)] == found
+        assert time.process_time() - start < 5  # where every start was counted out it took 20
