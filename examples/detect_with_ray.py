@@ -1,15 +1,18 @@
 """The detector on a Ray cluster that you already have: `python examples/detect_with_ray.py CFG WEIGHTS PICTURES OUT`.
 
-`darkparse detect … --engine ray` does this and more: it checks that the workers fit, reports broken pictures and resumes.
+A picture that cannot be read comes out with its problem. `darkparse detect … --engine ray` does this and more: it checks
+that the workers fit, and resumes.
 """
 
 import io
+import json
 import sys
 from typing import Any
 
 import ray
 
 import darkparse
+from darkparse.detect import ImageError
 from darkparse.detect.images import read_image
 
 
@@ -18,8 +21,15 @@ class Detect:
         self.detector = darkparse.Detector.load(cfg, weights)  # one model in each worker
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        found = self.detector.detect([read_image(io.BytesIO(data)) for data in batch["bytes"]])
-        return {"path": batch["path"], "detections": [[d.to_dict() for d in one] for one in found]}
+        answers = [self.answer(path, data) for path, data in zip(batch["path"], batch["bytes"], strict=True)]
+        return {"path": batch["path"], "detections": [found for found, _ in answers], "problem": [problem for _, problem in answers]}
+
+    def answer(self, path: str, data: bytes) -> tuple[str, str]:
+        try:
+            found = self.detector.detect(read_image(io.BytesIO(data), name=path))
+        except ImageError as problem:
+            return "[]", str(problem)
+        return json.dumps([d.to_dict() for d in found]), ""
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The detector on Spark: `spark-submit examples/detect_with_spark.py CFG WEIGHTS PICTURES OUT`.
 
 Each task loads the model once and keeps it for all its pictures; the weights are mapped, so that the tasks of a machine
-share their pages. A picture that cannot be read comes out with its problem.
+share their pages. A picture that cannot be read comes out with its problem; Spark itself leaves out files of no bytes.
 """
 
 import io
