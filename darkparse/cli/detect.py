@@ -99,6 +99,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     """
     from darkparse.detect.detector import Settings
     from darkparse.detect.sources import find_sources
+    from darkparse.syntax import DarkparseError
 
     making = detector_arguments(given)
     settings = Settings(*(given.pop(name) for name in ("threshold", "nms", "hierarchy", "top")))
@@ -110,6 +111,9 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     if given["engine"] == "ray":
         failed = _on_cluster(making, sources, settings, given)
     else:
+        urls = [source.url for source in sources if source.url]
+        if urls:
+            raise DarkparseError(f"{urls[0]}: --engine ray reads URLs; --engine local takes files")
         failed = _here(making, sources, settings, given)
     if failed:
         stderr().print(f"{failed} of {len(sources)} could not be read", style="red")
@@ -194,7 +198,7 @@ def run_facts(making: dict[str, Any], detector: Detector, settings: Settings, so
     texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
     facts = {"cfg": detector.network.config.source.name, "weights": making["weights"]}
-    facts["relative_to"] = None if all(source.path.is_absolute() for source in sources) else str(Path.cwd())
+    facts["relative_to"] = None if all(source.url or source.path.is_absolute() for source in sources) else str(Path.cwd())
     facts |= {"weights_bytes": Path(making["weights"]).stat().st_size, "map": detector.mapped, **hashes}
     size = "x".join(map(str, detector.input_size))
     how = {"dialect": detector.network.dialect.name, "resize": detector.resize, "size": size, "half": "dtype" in making}

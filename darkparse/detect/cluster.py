@@ -124,7 +124,7 @@ def read_bytes(row: dict[str, str]) -> dict[str, Any]:
     try:
         with fsspec.open(row["place"], "rb") as file:
             return {"image": row["image"], "bytes": file.read(), "problem": ""}
-    except (OSError, ValueError, ImportError) as problem:
+    except Exception as problem:  # each system's library has errors of its own
         reason = getattr(problem, "strerror", None) or problem
         return {"image": row["image"], "bytes": b"", "problem": f"{row['image']}: {reason}"}
 

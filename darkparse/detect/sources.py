@@ -6,7 +6,7 @@ import glob
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from darkparse.detect.images import SUFFIXES, find_images
 from darkparse.detect.video import FILMS
@@ -21,6 +21,8 @@ class Source:
 
     path: Path
     root: Path
+    url: str | None = None
+    """Where it is if not in a folder: `path` is then its last part."""
 
     @property
     def is_film(self) -> bool:
@@ -28,7 +30,12 @@ class Source:
 
     @property
     def name(self) -> str:
-        return str(self.path)
+        return self.url or str(self.path)
+
+    @property
+    def place(self) -> str:
+        """The same however it is named. A link is a picture of its own."""
+        return self.url or os.path.abspath(self.path)  # noqa: PTH100
 
 
 def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[Source]:
@@ -36,7 +43,7 @@ def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[
 
     Args:
         inputs: a picture, a film, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, or a
-            `.txt` file with a path a line, as Darknet takes them.
+            `.txt` file with a path a line, as Darknet takes them; or URLs of the same.
         without: a folder to leave out: the one that results go to.
 
     Raises:
@@ -46,20 +53,22 @@ def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[
     skipped = None if without is None else without.resolve()
     for text in inputs:
         for source in _expand(text):
-            if skipped is None or skipped not in source.path.resolve().parents:
-                found.setdefault(os.path.abspath(source.path), source)  # noqa: PTH100 - a link is a picture of its own
+            if source.url or skipped is None or skipped not in source.path.resolve().parents:
+                found.setdefault(source.place, source)
     if not found:
         raise DarkparseError(f"no pictures in {', '.join(inputs)}")
     return list(found.values())
 
 
 def _expand(text: str) -> list[Source]:
+    if "://" in text:
+        return [Source(Path(PurePosixPath(url).name), Path(), url) for url in _urls(text)]
     path = Path(text)
     if path.is_dir():
         films = sorted(p for p in path.rglob("*") if p.suffix.lower() in FILMS and p.is_file())
         return [Source(p, path) for p in (*find_images(path), *films)]
     if path.is_file() and path.suffix.lower() in LISTS:
-        return [Source(p, p.parent) for p in _listed(path)]
+        return [source for line in _listed(path) for source in _entry(line, path)]
     if path.exists():
         return [Source(path, path.parent)]
     if glob.has_magic(text):
@@ -71,16 +80,37 @@ def _expand(text: str) -> list[Source]:
     raise DarkparseError(f"{text}: no such file, folder or pattern")
 
 
-def _listed(path: Path) -> list[Path]:
+def _urls(text: str) -> list[str]:
+    """A picture's URL, or those of the pictures that a URL of a folder or a pattern stands for."""
+    if Path(text).suffix.lower() in SUFFIXES and not glob.has_magic(text):
+        return [text]
+    try:
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(text)
+        names = system.glob(path) if glob.has_magic(path) else system.find(path)
+    except Exception as problem:  # each system's library has errors of its own
+        raise DarkparseError(f"{text}: {getattr(problem, 'strerror', None) or problem}") from None
+    found = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+    if not found:
+        raise DarkparseError(f"{text}: no pictures there")
+    return found
+
+
+def _listed(path: Path) -> list[str]:
     from darkparse.detect.names import read_text
 
     lines = [line.strip() for line in read_text(path).splitlines()]
-    return [_beside(Path(line), path) for line in lines if line]
+    return [line for line in lines if line]
 
 
-def _beside(entry: Path, listing: Path) -> Path:
-    """A listed path: as it stands, or from the list's folder."""
-    return entry if entry.exists() or entry.is_absolute() else listing.parent / entry if (listing.parent / entry).exists() else entry
+def _entry(line: str, listing: Path) -> list[Source]:
+    """A listed path: as it stands, or from the list's folder; or a URL."""
+    if "://" in line:
+        return _expand(line)
+    path, beside = Path(line), listing.parent / line
+    path = beside if not path.exists() and beside.exists() else path
+    return [Source(path, path.parent)]
 
 
 def targets(sources: Iterable[Source], folder: Path, taken: Iterable[str] = ()) -> dict[Path, str]:

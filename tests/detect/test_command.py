@@ -15,8 +15,11 @@ import pytest
 from PIL import Image
 
 from darkparse.cli import main
+from darkparse.detect.cluster import read_bytes
 from darkparse.detect.drawing import draw
 from darkparse.detect.results import coco_rows
+from darkparse.detect.sources import find_sources
+from darkparse.syntax import DarkparseError
 from tests.detect.reference import picture, tiny_weights
 
 
@@ -205,6 +208,8 @@ def test_inputs(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.Ca
     for bad, message in (("none.png", "no such file, folder or pattern"), (str(tmp_path / "*.gif"), "no file matches")):
         assert run("detect", *model, bad) == 2
         assert message in capsys.readouterr().err
+    assert run("detect", *model, (shots / "a" / "00.png").as_uri()) == 2
+    assert "a/00.png: --engine ray reads URLs; --engine local takes files" in capsys.readouterr().err.replace("\n", "")
     (tmp_path / "empty").mkdir()
     assert run("detect", *model, tmp_path / "empty") == 2
     assert "no pictures in" in capsys.readouterr().err
@@ -212,6 +217,20 @@ def test_inputs(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.Ca
     assert run("detect", *model, shots / "a" / "00.png", "--out", shots / "a") == 2
     assert run("detect", *model, shots, "--resume") == 2
     assert np.array_equal(np.asarray(Image.open(shots / "a" / "00.png")), picture(0))
+
+
+def test_urls(shots: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text(f"{shots.as_uri()}/b/*.png\nhttps://example.com/c.jpg\n", "utf-8")
+    found = find_sources([f"{shots.as_uri()}/a", str(tmp_path / "list.txt"), shots.as_uri()])
+    assert [source.name for source in found] == [
+        *(f"{shots.as_uri()}/{'a' if number < 3 else 'b'}/{number:02}.png" for number in range(6)),
+        "https://example.com/c.jpg",
+    ]
+    assert read_bytes({"image": found[0].name, "place": found[0].name})["bytes"] == (shots / "a" / "00.png").read_bytes()
+    assert "Protocol not known" in read_bytes({"image": "x", "place": "nothing://x/a.png"})["problem"]
+    for url, message in ((f"{shots.as_uri()}/*.gif", "no pictures there"), ("nothing://x/", "Protocol not known")):
+        with pytest.raises(DarkparseError, match=message):
+            find_sources([url])
 
 
 def test_errors_have_no_traceback(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
