@@ -12,7 +12,7 @@ import pytest
 
 import darkparse
 from darkparse.network import Network, Node
-from darkparse.network.detection import choose_dialect
+from darkparse.network.evidence import choose_dialect
 from darkparse.syntax import read
 from tests.conftest import SHARED, needs_shared, original_cfgs
 

@@ -9,7 +9,7 @@ from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
 from darkparse.layers.resampling import Reorg, Reorg3d
 from darkparse.network.binding import Binder
-from darkparse.network.detection import DialectChoice, choose_dialect
+from darkparse.network.evidence import DialectChoice, choose_dialect
 from darkparse.network.network import Network
 from darkparse.network.node import Node
 from darkparse.network.verify import verify
