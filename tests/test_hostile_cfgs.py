@@ -25,6 +25,7 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
         ("[normalization]\nsize=-3\n", "size must be at least 1"),
         ("[yolo]\nnum=1\nclasses=-3\n", "classes must be at least 0"),
         ("[region]\nnum=-1\nclasses=-21\n", "num must be at least 1"),
+        ("[region]\ncoords=1\n", "coords must be at least 4"),
         ("[detection]\nside=-1\n", "side must be at least 1"),
         ("[maxpool]\nsize=2\nstride=0\nantialiasing=1\n", "stride must be at least 1"),
         ("[reorg3d]\nstride=0\nreverse=1\n", "stride must be at least 1"),

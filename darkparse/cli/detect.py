@@ -28,6 +28,7 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dialect", type=click.Choice(["auto", "pjreddie", "alexeyab"]), default="auto", show_default=True),
         click.option("--resize", type=click.Choice(["letterbox", "stretch", "crop"]), help="By default what the dialect's Darknet does."),
         click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
+        click.option("--reorg", type=click.Choice(["reorg", "reorg3d"]), help="reorg3d: weights of early 2018 of AlexeyAB's fork."),
         click.option("--map", "mapped", is_flag=True, help="Score the classes of the head's map= instead of its word tree."),
         click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
         click.option("--half", is_flag=True, help="Run in half precision."),
@@ -39,7 +40,7 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """Take what `detector_options` made out of a command's arguments: the arguments of `Detector.load`."""
-    names = ("cfg", "weights", "names", "dialect", "resize", "size", "mapped", "device")
+    names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "mapped", "device")
     making = {name: given.pop(name) for name in names}
     if given.pop("half"):
         import torch
@@ -199,7 +200,7 @@ def run_facts(making: dict[str, Any], detector: Detector, settings: Settings, so
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
     facts = {"cfg": detector.network.config.source.name, "weights": making["weights"]}
     facts["relative_to"] = None if all(source.url or source.path.is_absolute() for source in sources) else str(Path.cwd())
-    facts |= {"weights_bytes": Path(making["weights"]).stat().st_size, "map": detector.mapped, **hashes}
+    facts |= {"weights_bytes": Path(making["weights"]).stat().st_size, "map": detector.mapped, "reorg": making["reorg"], **hashes}
     size = "x".join(map(str, detector.input_size))
     how = {"dialect": detector.network.dialect.name, "resize": detector.resize, "size": size, "half": "dtype" in making}
     return facts | how | asdict(settings)

@@ -88,7 +88,7 @@ class Detector:
         resize: how a picture is fitted to the network's input: "letterbox", "stretch" or "crop".
 
     Args:
-        model: a network with its weights.
+        model: a network with its weights; it is put in eval mode, and its convolutions' weights may change their layout.
         names: the classes' names, a `.names` or `.data` file; see `find_names` for what is taken without.
         resize: by default what Darknet's `detector test` does in the network's dialect (pjreddie letterboxes, AlexeyAB
             stretches unless `[net] letter_box=1`), or for a classifier `classifier predict` (AlexeyAB crops the middle).
@@ -133,12 +133,13 @@ class Detector:
     def load(
         cls,
         cfg: str | os.PathLike[str] | Config,
-        weights: str | os.PathLike[str],
+        weights: str | os.PathLike[str] | None = None,
         *,
         names: Names | None = None,
         dialect: str | None = None,
         resize: str | None = None,
         size: int | Size | None = None,
+        reorg: str | None = None,
         device: str | torch.device | int | None = None,
         dtype: torch.dtype | None = None,
         mapped: bool = False,
@@ -147,12 +148,14 @@ class Detector:
         """Compile a cfg, load its weights and find its names.
 
         Args:
-            cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config.
-            weights: the `.weights` file.
+            cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; or a
+                `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
+            weights: what `darkparse.load` takes; left out only where the first argument is such a file.
             names: see `Detector`.
             dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
             resize: see `Detector`.
             size: input size instead of the cfg's, n or (height, width).
+            reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
             device: where to run, the CPU by default.
             dtype: of the parameters, float32 by default.
             mapped: see `Detector`.
@@ -161,9 +164,11 @@ class Detector:
         Raises:
             CfgError: the cfg is wrong.
             WeightsError: the weights do not fit.
-            DarkparseError: the network is no detector, or the names do not fit.
+            DarkparseError: there are no weights, the network is no detector, or the names do not fit.
         """
-        model = load(cfg, weights, dialect=dialect, size=size, device=device, dtype=dtype)
+        model = load(cfg, weights, dialect=dialect, size=size, reorg=reorg, device=device, dtype=dtype)
+        if model.loaded is None:
+            raise DarkparseError(f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without")
         return cls(model, names=names, resize=resize, mapped=mapped, fold=fold)
 
     @property

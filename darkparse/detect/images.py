@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 Pixels = NDArray[Any]
 """(H, W, C): RGB or grey, uint8 in 0…255 or float32 in 0…1."""
 
+WHITE_AT_MOST = 2.0
+"""Floats may overshoot 1 a little, by scaling or noise; what is brighter than twice white is not in 0…1."""
+
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 """Files that a folder is searched for."""
 
@@ -102,6 +105,8 @@ def as_pixels(image: Any, channels: int = 3) -> Pixels:
         raise ImageError(f"a picture is an array (height, width, 1 or 3) or a tensor (1 or 3, height, width), not {array.shape}")
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
+        if array.max() > WHITE_AT_MOST:
+            raise ImageError(f"a picture of floats has values from 0 to 1, this one up to {array.max():g}: divide it by 255, or pass uint8")
     elif array.dtype != np.uint8:
         raise ImageError(f"a picture has uint8 pixels, or floats from 0 to 1, not {array.dtype}")
     return _with_channels(array[..., :3], channels)

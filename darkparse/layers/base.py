@@ -254,10 +254,11 @@ def layer(kind: str, *aliases: str, only: DialectName | None = None) -> Callable
     def register(cls: type[L]) -> type[L]:
         built = dataclass(frozen=True, slots=True, kw_only=True)(cls)
         built.kind, built.aliases, built.only = kind, aliases, only
-        for name in (kind, *aliases):
+        names = (kind, *aliases)
+        for name in names:
             if name in REGISTRY:
                 raise ValueError(f"section name [{name}] is taken by {REGISTRY[name].__name__}")
-            REGISTRY[name] = built
+        REGISTRY.update(dict.fromkeys(names, built))
         return built
 
     return register

@@ -8,7 +8,16 @@ from math import prod
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, absolute, layer, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, blur_macs, blur_module, blurred
+from darkparse.layers.parts import (
+    MODULES,
+    Weights,
+    activation_modules,
+    batchnorm_module,
+    blur_macs,
+    blur_module,
+    blurred,
+    uniform_by_fan_in,
+)
 from darkparse.layers.shape import Shape
 
 
@@ -27,9 +36,9 @@ class Convolutional(Layer):
         alexeyab="assisted_excitation sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream",
     )
 
-    filters: int = option(default=1)
+    filters: int = option(default=1, least=1)
     groups: int = option(default=1)
-    size: int = option(default=1)
+    size: int = option(default=1, least=1)
     stride: int = option(default=1)
     stride_x: int = option(only="alexeyab", factory=lambda c: c.stride)
     stride_y: int = option(only="alexeyab", factory=lambda c: c.stride)
@@ -84,7 +93,7 @@ class Convolutional(Layer):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, (sy, sx) = inputs[0].c, self.strides
-        for key, value in (("filters", self.filters), ("size", self.size), ("stride", min(sy, sx)), ("dilation", self.spread)):
+        for key, value in (("stride", min(sy, sx)), ("dilation", self.spread)):
             if value < 1:
                 raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
         if not 0 <= self.numload <= self.filters:
@@ -188,7 +197,6 @@ class Deconvolutional(Layer):
     activation: Activation = option(default="logistic")
     batch_normalize: bool = option(default=False)
     dontloadscales: bool = option(default=False)
-    numload: int = option(default=0)
 
     @property
     def margin(self) -> int:
@@ -202,9 +210,9 @@ class Deconvolutional(Layer):
         # deconvolutional_layer.c reads its weights as (input channels, filters, size, size), torch's own order.
         shape = (at.input.c, self.filters, self.size, self.size)
         spread = 0.02 * at.output.area / at.input.area
-        biases, *others = Weights((self.filters, at.input.c, self.size, self.size), self.batch_normalize).convolutional("deconv")
-        *norm, weights = others
-        return (biases, *norm, replace(weights, shape=shape, initial=("normal", 0.0, spread)))
+        parts = Weights((self.filters, *shape[:1], *shape[2:]), self.batch_normalize, stores_scales=not self.dontloadscales)
+        *others, weights = parts.convolutional("deconv")
+        return (*others, replace(weights, shape=shape, initial=("normal", 0.0, spread)))
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {
@@ -248,8 +256,7 @@ class Local(Layer):
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         shape = (at.output.area, self.filters, at.input.c * self.size**2)
-        weights = Weights((self.filters, at.input.c * self.size**2))
-        return (TensorSpec("local.bias", at.output.tensor), TensorSpec("local.weight", shape, weights._fan_in()))
+        return (TensorSpec("local.bias", at.output.tensor), TensorSpec("local.weight", shape, uniform_by_fan_in(shape[2])))
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {

@@ -7,7 +7,7 @@ from pathlib import Path
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module
+from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, check_tree
 from darkparse.layers.shape import Shape
 from darkparse.layers.tree import read_tree
 
@@ -18,14 +18,12 @@ class Connected(Layer):
 
     mechanism = "full connection"
 
-    output: int = option(default=1)
+    output: int = option(default=1, least=1)
     activation: Activation = option(default="logistic")
     batch_normalize: bool = option(default=False)
     dontloadscales: bool = option(default=False)
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if self.output < 1:
-            raise LayerError(f"output must be at least 1, this is {self.output}", option="output")
         return Shape.vector(self.output)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
@@ -56,8 +54,10 @@ class Softmax(Layer):
     spatial: bool = option(default=False)
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if self.spatial:
+        if self.spatial and inputs[0].is_map:
             return inputs[0]
+        if self.tree is not None:
+            check_tree(self.tree, inputs[0].size, "values that come in")
         if self.groups < 1 or inputs[0].size % self.groups:
             raise LayerError(f"{self.groups} groups do not divide the {inputs[0].size} values that come in", option="groups")
         return inputs[0].flattened()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.parts import check_tree
 from darkparse.layers.shape import Shape
 from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
@@ -176,7 +177,7 @@ class Region(Head):
     )
 
     classes: int = option(default=20, least=0)
-    coords: int = option(default=4, least=0)
+    coords: int = option(default=4, least=4)
     num: int = option(default=1, least=1)
     softmax: bool = option(default=False)
     background: bool = option(default=False, only="pjreddie")
@@ -197,16 +198,18 @@ class Region(Head):
         """Width and height of each anchor in cells of the grid; .5 where the cfg has none."""
         return anchor_pairs(self.anchors, tuple(range(self.num)))
 
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        if self.tree is not None:
+            check_tree(self.tree, self.classes, "classes of this head")
+        return Head.infer(self, inputs, dialect)
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        groups = read_tree(self.tree).group_sizes if self.tree is not None else None
-        if groups is not None and sum(groups) != self.classes:
-            raise LayerError(f"the tree has {sum(groups)} nodes, the head {self.classes} classes", option="tree")
         kwargs = {
             "anchors": self.num,
             "classes": self.classes,
             "coords": self.coords,
             "softmax": self.softmax,
-            "group_sizes": groups,
+            "group_sizes": read_tree(self.tree).group_sizes if self.tree is not None else None,
         }
         if at.dialect.region_interleaved:
             return (ModuleSpec("head", f"{HEADS}.InterleavedRegionHead", kwargs),)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import ONE, Initial, ModuleSpec, TensorSpec
+from darkparse.layers.base import ONE, Initial, LayerError, ModuleSpec, TensorSpec
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.tree import read_tree
+from darkparse.syntax.diagnostics import DarkparseError
 
 MODULES = "darkparse.model.modules"
 
@@ -17,6 +20,22 @@ MODULES = "darkparse.model.modules"
 def uniform_by_fan_in(fan_in: int) -> Initial:
     """Darknet's start for weights: uniform within ±√(2 / fan-in) (convolutional_layer.c, connected_layer.c)."""
     return ("uniform", 0.0, math.sqrt(2 / max(fan_in, 1)))
+
+
+def check_tree(path: Path, count: int, what: str) -> None:
+    """Make sure that a word tree has a node for each class; a missing file is no error before the module is built.
+
+    Raises:
+        LayerError: it has not, or the file is broken.
+    """
+    if not path.is_file():
+        return
+    try:
+        nodes = len(read_tree(path).names)
+    except DarkparseError as problem:
+        raise LayerError(str(problem), option="tree") from None
+    if nodes != count:
+        raise LayerError(f"the tree has {nodes} nodes, there are {count} {what}", option="tree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +46,6 @@ class Weights:
     """Of the weights; the first axis is the outputs."""
     batch_normalize: bool = False
     prefix: str = ""
-    initial: Initial | None = None
     rows: int | None = None
     transposed: bool = False
     stores_scales: bool = True
@@ -47,7 +65,7 @@ class Weights:
         return TensorSpec(f"{self.prefix}{owner}.bias", self.shape[:1], rows=self.rows)
 
     def _fan_in(self) -> Initial:
-        return self.initial or uniform_by_fan_in(math.prod(self.shape[1:]))
+        return uniform_by_fan_in(math.prod(self.shape[1:]))
 
     def convolutional(self, name: str = "conv") -> tuple[TensorSpec, ...]:
         """biases, [scales, mean, variance], weights (parser.c load_convolutional_weights)."""

@@ -318,11 +318,9 @@ class History(Layer):
     has_state = True
     mechanism = "history"
 
-    history_size: int = option(default=4)
+    history_size: int = option(default=4, least=1)
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if self.history_size < 1:
-            raise LayerError("history_size must be at least 1", option="history_size")
         c, h, w = inputs[0]
         return Shape(c * self.history_size, h, w)
 

@@ -40,7 +40,7 @@ class Memory(nn.Module):
 
 
 def _norm(features: int, epsilon: float, epsilon_on_root: bool) -> BatchNorm:
-    return (RootEpsilonBatchNorm if epsilon_on_root else BatchNorm)(features, epsilon, 0.05)
+    return (RootEpsilonBatchNorm if epsilon_on_root else BatchNorm)(features, epsilon, 0.05)  # AlexeyAB connected_layer.c
 
 
 class Dense(nn.Module):

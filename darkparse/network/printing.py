@@ -42,19 +42,19 @@ def section_text(layer: Layer | Net, section: Section | None, dialect: Dialect) 
         if read is not None and is_same_kind:
             return _patched(layer, read, section, dialect)
     kind = "net" if isinstance(layer, Net) else layer.kind
-    lines = [f"{item.keys[0]}={text}" for item, text in changes(layer, None, dialect)]
+    lines = [f"{item.keys[0]}={value_text(getattr(layer, item.name))}" for item in changes(layer, None, dialect)]
     return "\n".join(["", f"[{kind}]", *lines, ""])
 
 
-def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> Iterator[tuple[BoundField, str]]:
-    """The options in which a layer differs from what was read, or from the dialect's defaults, as cfg text."""
+def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> Iterator[BoundField]:
+    """The options in which a layer differs from what was read, or from the dialect's defaults."""
     for item, default in zip(bound_fields(type(layer)), _defaults(layer, dialect), strict=True):
         value = getattr(layer, item.name)
         if value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value):
             continue
         if item.spec.only not in (None, dialect.name) and getattr(layer, "only", None) is None:
             raise DarkparseError(f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg")
-        yield item, value_text(value)
+        yield item
 
 
 def value_text(value: Any) -> str:
@@ -72,8 +72,8 @@ def value_text(value: Any) -> str:
 
 
 def _is_moved_file(item: BoundField, value: Any) -> bool:
-    """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put."""
-    return item.spec.is_file and isinstance(value, Path) and value.is_absolute()
+    """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put; if it can."""
+    return item.spec.is_file and isinstance(value, Path) and value.is_absolute() and not any(map(str.isspace, str(value)))
 
 
 def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
@@ -90,10 +90,10 @@ def _patched(layer: Layer | Net, read: Layer | Net, section: Section, dialect: D
     """The section's text with new values in place of those that changed, and options that it lacks at its end."""
     start, end = _extent(section)
     edits: list[tuple[int, int, str]] = []
-    implied = {item.name for item, _ in changes(layer, None, dialect)} ^ {item.name for item in bound_fields(type(layer))}
-    for item, text in changes(layer, read, dialect):
-        option = _chosen(section, item)
-        if option is None and item.name in implied:
+    stated = {item.name for item in changes(layer, None, dialect)}
+    for item in changes(layer, read, dialect):
+        option, text = _chosen(section, item), value_text(getattr(layer, item.name))
+        if option is None and item.name not in stated:
             continue
         if option is None:
             edits.append((end, end, f"\n{item.keys[0]}={text}"))

@@ -62,7 +62,7 @@ def from_yaml(text: str) -> Network:
         if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
             raise DarkparseError(f"layer {position}: a mapping with `kind` and `options` is needed")
         sections.append(_section(entry["kind"], entry))
-    name = value_text(document.get("name") or "network")
+    name = str(document.get("name") or "network")
     cfg = Source(f"{name} (from YAML)", "\n".join(sections), Path(f"{name}.cfg"))
     return compile(parse(cfg), dialect=document.get("dialect"))
 
@@ -97,7 +97,7 @@ def _layer(node: Node) -> dict[str, Any]:
 
 def _options(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str, dict[str, Any]]:
     """`options` that differ from the defaults as plain values, and `training`, each where there are any."""
-    typed = {item.keys[0]: _plain(getattr(layer, item.name)) for item, _ in changes(layer, None, dialect)}
+    typed = {item.keys[0]: _plain(getattr(layer, item.name)) for item in changes(layer, None, dialect)}
     read = {key for item in bound_fields(type(layer)) for key in item.keys}
     known = known_keys(type(layer))
     training = {

@@ -243,3 +243,17 @@ def test_shipped_names_are_as_many_as_they_say() -> None:
         assert names is not None
         assert len(set(names)) == count
         assert all(names)
+
+
+def test_floats_that_are_not_in_0_to_1_are_refused(detector: Detector) -> None:
+    with pytest.raises(ImageError, match="values from 0 to 1, this one up to 255: divide it by 255, or pass uint8"):
+        detector.detect(np.full((8, 8, 3), 255.0))
+
+
+def test_one_file_is_enough_if_it_knows_its_cfg(tmp_path: Path) -> None:
+    cfg, weights = tiny_weights(tmp_path)
+    darkparse.save(darkparse.load(cfg, weights), tmp_path / "tiny.npz")
+    shot = picture(0)
+    assert rows(Detector.load(tmp_path / "tiny.npz").detect(shot)) == rows(Detector.load(cfg, weights).detect(shot))
+    with pytest.raises(darkparse.DarkparseError, match="a detector needs weights"):
+        Detector.load(cfg)

@@ -39,6 +39,18 @@ def test_a_printed_cfg_compiles_to_the_same_network(path: Path, dialect: str) ->
     assert facts(darkparse.from_yaml(darkparse.to_yaml(network))) == facts(network)
 
 
+def test_spaces_in_a_folder_and_in_a_name(tmp_path: Path) -> None:
+    """Darknet deletes every space of a cfg, so that no path with one can be said in it."""
+    cfg = tmp_path / "my networks" / "my net.cfg"
+    cfg.parent.mkdir()
+    (cfg.parent / "x.tree").write_text("a -1\nb -1\n", "utf-8")
+    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=2\n[avgpool]\n[softmax]\ntree=x.tree\n", "utf-8")
+    network = darkparse.compile(cfg)
+    assert "tree=x.tree" in darkparse.to_cfg(network)
+    assert darkparse.edit(network, size=16).net.width == 16
+    assert darkparse.from_yaml(darkparse.to_yaml(darkparse.edit(network, upto=1))).name == "my net"
+
+
 @needs_shared
 @pytest.mark.slow
 @pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
