@@ -36,16 +36,24 @@ class Head(Layer):
         """Numbers that each box has."""
 
     @property
+    def need(self) -> int:
+        """Channels that the layer before must have; before a v1 head, which takes a vector, values."""
+        return self.predictors * self.entries
+
+    @property
+    def per_class(self) -> int:
+        """What one class more adds to that: a number for each box, or for each cell of a v1 head."""
+        return self.predictors
+
+    @property
     def formula(self) -> str:
-        """How the number of channels comes about: `3 × (80 classes + 5)`."""
+        """How that number comes about: `3 × (80 classes + 5)`."""
         return f"{self.predictors} × ({_counted(self.classes)} + {self.entries - self.classes})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        need = self.predictors * self.entries
-        if inputs[0].c != need:
-            message = (
-                f"this head needs {need} channels = {self.formula}, the layer before gives {inputs[0].c}: filters={need} belongs there"
-            )
+        if inputs[0].c != self.need:
+            gives = f"the layer before gives {inputs[0].c}: filters={self.need} belongs there"
+            message = f"this head needs {self.need} channels = {self.formula}, {gives}"
             raise LayerError(message, input=0)
         return inputs[0]
 
@@ -241,17 +249,22 @@ class Detection(Head):
         return 1 + self.coords
 
     @property
+    def need(self) -> int:
+        return self.side**2 * (self.num * self.entries + self.classes)
+
+    @property
+    def per_class(self) -> int:
+        return self.side**2
+
+    @property
     def formula(self) -> str:
         return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {_counted(self.classes)})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        need = self.side**2 * (self.num * self.entries + self.classes)
-        if inputs[0].size != need:
-            message = (
-                f"this head needs {need} values = {self.formula}, the layer before gives {inputs[0].size}: output={need} belongs there"
-            )
-            raise LayerError(message, input=0)
-        return Shape.flat(need)
+        if inputs[0].size != self.need:
+            gives = f"the layer before gives {inputs[0].size}: output={self.need} belongs there"
+            raise LayerError(f"this head needs {self.need} values = {self.formula}, {gives}", input=0)
+        return Shape.flat(self.need)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {"cells": self.side**2, "classes": self.classes, "softmax": self.softmax}

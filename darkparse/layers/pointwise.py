@@ -126,9 +126,6 @@ class Cost(Layer):
     is_sink = True
     training = Keys(both="type scale ratio", pjreddie="noobj thresh")
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        return inputs[0]
-
 
 @layer("contrastive", only="alexeyab")
 class Contrastive(Layer):

@@ -58,11 +58,6 @@ class Bottleneck:
         return self.saved_weights > 0
 
     @property
-    def is_inverted(self) -> bool:
-        """Widens before the k×k convolution instead of narrowing."""
-        return self.form == "inverted"
-
-    @property
     def is_depthwise(self) -> bool:
         """Every channel of the k×k convolution by itself."""
         return self.groups > 1 and self.groups == self.middle

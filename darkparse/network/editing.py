@@ -8,7 +8,7 @@ from typing import Any
 
 from darkparse.layers import Dialect, Layer
 from darkparse.layers.dense import Softmax
-from darkparse.layers.heads import Detection, Head
+from darkparse.layers.heads import Head
 from darkparse.layers.net import Net
 from darkparse.network.compiler import Size, compile, resized
 from darkparse.network.network import Network
@@ -115,11 +115,8 @@ def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> Non
 
 def _fit_head(network: Network, draft: dict[int, Layer], index: int, head: Head) -> None:
     before = network.nodes[index].in_shapes[0]
-    need = head.predictors * head.entries
-    if isinstance(head, Detection):
-        values = head.side**2 * (need + head.classes)
-        need = values // before.area
-    _fit_channels(network, draft, network.nodes[index].inputs[0], need)
+    channels = head.need if head.needs_map else head.need // before.area
+    _fit_channels(network, draft, network.nodes[index].inputs[0], channels)
 
 
 def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channels: int) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from darkparse.layers import DIALECTS
-from darkparse.layers.heads import Detection, Head
+from darkparse.layers.heads import Head
 from darkparse.network import Network, compile
 from darkparse.network.binding import Binder
 from darkparse.network.evidence import choose_dialect
@@ -26,20 +26,9 @@ class Misfit:
     classes: Option | None
 
     @property
-    def cells(self) -> int:
-        """What one class more costs in channels: one for each box, or one for each cell of a v1 head."""
-        return self.head.side**2 if isinstance(self.head, Detection) else self.head.predictors
-
-    @property
-    def need(self) -> int:
-        """Channels that the head needs."""
-        boxes = self.head.predictors * self.head.entries
-        return self.cells * (boxes + self.head.classes) if isinstance(self.head, Detection) else boxes
-
-    @property
     def classes_meant(self) -> int | None:
         """The classes for which the channels are right as they are, if there is such a number."""
-        spare, rest = divmod(int(self.channels.text or 0) - self.need, self.cells)
+        spare, rest = divmod(int(self.channels.text or 0) - self.head.need, self.head.per_class)
         classes = self.head.classes + spare
         return classes if not rest and classes > 0 else None
 
@@ -51,7 +40,7 @@ def explained(problem: CfgError, config: Config, blob: Blob, dialect: str | None
     misfits = list(_misfits(config, name)) if faults[0].code == "shape" else []
     if not misfits:
         return problem
-    by_filters = {m.channels: str(m.need) for m in misfits}
+    by_filters = {m.channels: str(m.head.need) for m in misfits}
     by_classes = {m.classes: str(m.classes_meant) for m in misfits if m.classes and m.classes_meant}
     if _fits(_changed(config, by_filters), name, blob):
         edits, why = by_filters, f"{blob.name} fits exactly with that"
@@ -73,7 +62,7 @@ def _misfits(config: Config, dialect: str) -> Iterator[Misfit]:
         channels = next((option for s in before for key in ("filters", "output") if (option := s.find(key))), None)
         if channels is not None and (channels.text or "").isdigit():
             misfit = Misfit(head, channels, section.find("classes"))
-            if int(channels.text or 0) != misfit.need:
+            if int(channels.text or 0) != head.need:
                 yield misfit
 
 
