@@ -40,7 +40,7 @@ class ExportOptions:
 
 
 def export_options(function: F) -> F:
-    """The options of the targets that run elsewhere; they come as one `export`."""
+    """The options of the targets that run elsewhere; they come as `**exporting`."""
     for option in reversed(
         (
             click.option(

@@ -40,7 +40,7 @@ def command(
     its offset in bytes from the start of the file; with WEIGHTS the mean and the deviation of its values. If file and
     cfg do not fit, the likely causes are tested, and the one that fits is named.
 
-    Exit status 0 if they fit, 2 if they do not.
+    Exit status 0 if they fit and no value is odd (not finite, all zeros), else 2.
     """
     from darkparse.weights import WeightsError, inspect_weights
 
