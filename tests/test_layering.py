@@ -23,6 +23,7 @@ ALLOWED = {
     "model": {"syntax", "layers", "network", "weights"},
     "export": {"syntax", "layers", "network", "weights", "model", "detect"},
     "detect": {"syntax", "layers", "network", "weights", "model"},
+    "compare": {"syntax", "layers", "network", "weights", "model"},
 }
 
 

@@ -15,7 +15,7 @@ from darkparse.cli.detect import detector_arguments, detector_options, load_dete
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from darkparse.detect.comparison import Comparison, Difference
+    from darkparse.compare import Comparison, Difference
 
 
 @click.command(name="compare")
@@ -39,8 +39,7 @@ def command(image: Path, against: Path, tolerance: float, every: bool, as_json: 
     """
     import torch
 
-    from darkparse.detect.comparison import compare
-    from darkparse.detect.reference import open_reference
+    from darkparse.compare import compare, open_reference
 
     detector = load_detector(detector_arguments(given) | {"device": "cpu", "dtype": None, "fold": False})
     values = detector.prepare(image).values[None]

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darkparse.detect.causes import tries
-from darkparse.detect.reference import Reference
+from darkparse.compare.causes import tries
+from darkparse.compare.reference import Reference
 from darkparse.model import Darknet
 from darkparse.network import Network, Node
 from darkparse.syntax import DarkparseError

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 import darkparse
 from darkparse.cli import main
-from darkparse.detect.comparison import Comparison, compare
-from darkparse.detect.reference import Dump
+from darkparse.compare import Comparison, Dump, compare
 from darkparse.model.modules import Reorg3d
 from tests.detect.reference import picture, tiny_weights
 
