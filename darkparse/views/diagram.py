@@ -57,8 +57,8 @@ class Diagram:
         Raises:
             RendererError: there is no renderer, or it failed.
         """
-        data = rendering.render(self.dot, "svg", executable=self.executable, label="height×width")
-        return data.decode("utf-8").replace('font-family="Arial"', f'font-family="{FONTS}"')
+        data = rendering.render(self._placed("svg"), "svg", executable=self.executable, label="height×width")
+        return re.sub(r'font-family="(Arial|Helvetica,sans-Serif)"', f'font-family="{FONTS}"', data.decode("utf-8"))
 
     def render(self, path: str | os.PathLike[str], form: str | None = None) -> Path:
         """Write the diagram; the suffix says how, or `form`: svg, png, pdf, html or dot.
@@ -88,7 +88,21 @@ class Diagram:
             raise DarkparseError(f"a diagram cannot be written as {form!r}; end the name with {', '.join('.' + s for s in SUFFIXES)}")
         if form == "png":
             self._check_pixels()
-        return rendering.render(self.dot, form, dpi=self.dpi, executable=self.executable)
+        return rendering.render(self._placed(form), form, dpi=self.dpi, executable=self.executable)
+
+    def _placed(self, form: str) -> str:
+        """The DOT with a face for bold text: Graphviz puts `<B>` one or two points above the rest of its row.
+
+        An SVG and graphviz-pure want the face's PostScript name, which other renderers' PNG and PDF do not find.
+        graphviz-pure knows no widths of it, so text in the middle of a cell, which stands alone, stays as it is.
+        """
+        renderer = next(rendering.renderers(form, self.executable), "")
+        face = "Helvetica-Bold" if form == "svg" or "graphviz-pure" in Path(renderer).name else "Arial Bold"
+
+        def with_face(cell: re.Match[str]) -> str:
+            return cell[0].replace("<B>", f'<FONT FACE="{face}">').replace("</B>", "</FONT>")
+
+        return re.sub(r'<TD[^>]* ALIGN="LEFT".*?</TD>', with_face, self.dot)
 
     def _check_pixels(self) -> None:
         box = re.search(r'bb="0,0,([\d.]+),([\d.]+)"', self.dot)

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,14 @@ def test_texts_stay_in_their_cells(path: Path) -> None:
         assert left - 0.5 <= text.left, text.words
         assert text.right <= right + 0.5, text.words
         assert top <= text.top <= text.bottom <= bottom + 1, text.words
+
+
+@pytest.mark.parametrize("name", ["yolov1", "yolov3"])
+def test_the_texts_of_a_row_stand_on_one_line(name: str) -> None:
+    """Bold names and plain ones alike; `<B>` puts them two points higher."""
+    found = texts(darkparse.draw(darkparse.compile(name)).svg())
+    pairs = [(number, label) for number, label in pairwise(found) if number.words == f"L{number.layer}"]
+    assert len({round(label.top - number.top, 1) for number, label in pairs}) == 1
 
 
 @pytest.mark.parametrize("path", CFGS)
