@@ -174,7 +174,7 @@ def _live(parts: Sequence[Segment], outputs: Sequence[int]) -> list[Segment]:
 
 def _statements(parts: Sequence[Segment], outputs: Sequence[int]) -> list[Statement]:
     """Segments grouped so that a value which only the next expression reads stands inside it, where it fits."""
-    reads = [i for part in parts for i in set(part.reads)]
+    reads = [i for part in parts for i in part.reads]
     statements: list[Statement] = []
     for part in parts:
         operands: list[Segment] = []

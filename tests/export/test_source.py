@@ -230,6 +230,7 @@ def test_a_file_that_does_not_fit_is_refused(change: int, tmp_path: Path) -> Non
 ODD = {
     "enlarged": "[upsample]\nstride=2\n[convolutional]\nfilters=3\nsize=1\nactivation=linear\n[route]\nlayers=-1,-2\n"
     f"{CONV}[route]\nlayers=-1,0,1\n",
+    "memory read twice": "[conv_lstm]\npad=1\n[shortcut]\nfrom=-1\n",
     "cost": "[cost]\n",
     "empty": "[empty]\n",
     "contrastive": "[contrastive]\n",
@@ -238,7 +239,7 @@ ODD = {
     "nothing reads it": "[convolutional]\nfilters=16\nsize=1\nactivation=linear\n"
     f"[yolo]\nmask=0,1\nanchors=4,5,9,7\nclasses=3\nnum=2\n{CONV}{CONV}[shortcut]\nfrom=-2\n",
 }
-"""Networks with a stride below 1, with no layer that computes, and with layers behind the only head."""
+"""Networks with a stride below 1, a sum of a value with itself, no layer that computes, and layers behind the only head."""
 
 
 @both_forms
