@@ -83,7 +83,7 @@ def expressions(call: Call, texts: Iterator[str]) -> Text:
     return Nested(call.name, tuple(parts))
 
 
-KEYWORDS = frozenset({"groups", "padding", "dilation", "bias", "ceil_mode", "scale_factor", "dim", "eps", "momentum"})
+KEYWORDS = frozenset({"groups", "padding", "dilation", "bias", "ceil_mode", "count_include_pad", "scale_factor", "dim", "eps", "momentum"})
 """Arguments that are clearer by name."""
 
 

@@ -258,12 +258,12 @@ def layer_call(chain: tuple[ModuleSpec, ...]) -> Call:
 
 def module_call(spec: ModuleSpec) -> Call:
     """The constructor call of a module."""
-    name = spec.target.rpartition(".")[2]
-    if name in ("MaxPool2d", "BatchNorm", "RootEpsilonBatchNorm", "Conv2d", "Linear", "Upsample"):
-        return _SPECIAL[name](spec.kwargs)
-    prefix = "nn." if spec.target.startswith("torch.nn.") else ""
-    positional = name in ("LeakyReLU", "AdaptiveAvgPool2d", "Dropout", "Unflatten", "DarknetActivation", "ChannelMaxPool")
-    return Call(f"{prefix}{name}", tuple(Arg(_value(key, value), "" if positional else key) for key, value in spec.kwargs.items()))
+    bare = spec.target.rpartition(".")[2]
+    name = f"nn.{bare}" if spec.target.startswith("torch.nn.") else bare
+    if name in _SPECIAL:
+        return _SPECIAL[name](name, spec.kwargs)
+    positional = bare in ("LeakyReLU", "AdaptiveAvgPool2d", "Dropout", "Unflatten", "DarknetActivation", "ChannelMaxPool")
+    return Call(name, tuple(Arg(_value(key, value), "" if positional else key) for key, value in spec.kwargs.items()))
 
 
 def _value(key: str, value: Any) -> Slot | str:
@@ -272,16 +272,12 @@ def _value(key: str, value: Any) -> Slot | str:
     return Slot(value) if key == "channels" else literal(value)
 
 
-def _maxpool(kwargs: Mapping[str, Any]) -> Call:
-    """torch's own max-pool where it computes the same (see darkparse.model.modules.MaxPool2d)."""
-    size, stride, padding = kwargs["size"], kwargs["stride"], kwargs["padding"]
+def _pool(name: str, kwargs: Mapping[str, Any]) -> Call:
+    size, stride = kwargs["kernel_size"], kwargs["stride"]
     step = literal(stride[0]) if stride[0] == stride[1] else literal(stride)
-    head = (Arg(literal(size)), Arg(step, "stride", literal(size)))
-    if padding % 2 == 0 and 0 <= padding <= size:
-        return Call("nn.MaxPool2d", (*head, Arg(literal(padding // 2), "padding", "0")))
-    if padding == 1 and stride == (size, size):
-        return Call("nn.MaxPool2d", (*head, Arg("True", "ceil_mode", "False")))
-    return Call("MaxPool2d", tuple(Arg(literal(value), key) for key, value in kwargs.items()))
+    defaults = {"padding": "0", "ceil_mode": "False", "count_include_pad": "True"}
+    options = (Arg(literal(kwargs[key]), key, default) for key, default in defaults.items() if key in kwargs)
+    return Call(name, (Arg(literal(size)), Arg(step, "stride", literal(size)), *options))
 
 
 def _norm(name: str, kwargs: Mapping[str, Any]) -> Call:
@@ -289,7 +285,7 @@ def _norm(name: str, kwargs: Mapping[str, Any]) -> Call:
     return Call(name, (Arg(Slot(kwargs["num_features"])), *rest))
 
 
-def _conv2d(kwargs: Mapping[str, Any]) -> Call:
+def _conv2d(name: str, kwargs: Mapping[str, Any]) -> Call:
     stride = kwargs["stride"]
     even = isinstance(stride, int) or stride[0] == stride[1]
     arguments = [
@@ -302,16 +298,16 @@ def _conv2d(kwargs: Mapping[str, Any]) -> Call:
         Arg(Slot(kwargs["groups"]), "groups", "1"),
         Arg(literal(kwargs["bias"]), "bias", "True"),
     ]
-    return Call("nn.Conv2d", tuple(arguments))
+    return Call(name, tuple(arguments))
 
 
-def _linear(kwargs: Mapping[str, Any]) -> Call:
+def _linear(name: str, kwargs: Mapping[str, Any]) -> Call:
     bias = Arg(literal(kwargs["bias"]), "bias", "True")
-    return Call("nn.Linear", (Arg(Slot(kwargs["in_features"])), Arg(Slot(kwargs["out_features"])), bias))
+    return Call(name, (Arg(Slot(kwargs["in_features"])), Arg(Slot(kwargs["out_features"])), bias))
 
 
-def _upsample(kwargs: Mapping[str, Any]) -> Call:
-    return Call("nn.Upsample", (Arg(literal(kwargs["scale_factor"]), "scale_factor"),))
+def _upsample(name: str, kwargs: Mapping[str, Any]) -> Call:
+    return Call(name, (Arg(literal(kwargs["scale_factor"]), "scale_factor"),))
 
 
 def _text(call: Call) -> object:
@@ -321,10 +317,11 @@ def _text(call: Call) -> object:
 
 
 _SPECIAL = {
-    "MaxPool2d": _maxpool,
-    "BatchNorm": lambda kwargs: _norm("BatchNorm", kwargs),
-    "RootEpsilonBatchNorm": lambda kwargs: _norm("RootEpsilonBatchNorm", kwargs),
-    "Conv2d": _conv2d,
-    "Linear": _linear,
-    "Upsample": _upsample,
+    "nn.MaxPool2d": _pool,
+    "nn.AvgPool2d": _pool,
+    "BatchNorm": _norm,
+    "RootEpsilonBatchNorm": _norm,
+    "nn.Conv2d": _conv2d,
+    "nn.Linear": _linear,
+    "nn.Upsample": _upsample,
 }

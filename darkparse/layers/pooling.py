@@ -50,7 +50,11 @@ class Maxpool(Layer):
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if self.maxpool_depth:
             return (ModuleSpec("pool", f"{MODULES}.ChannelMaxPool", {"out_channels": self.out_channels}),)
-        chain = [ModuleSpec("pool", f"{MODULES}.MaxPool2d", {"size": self.size, "stride": self._strides, "padding": self.padding})]
+        if (self.size, self._strides, self.padding) == (2, (2, 2), 1):
+            # One pixel behind the map, which only the last window of an odd map would meet.
+            chain = [ModuleSpec("pool", "torch.nn.MaxPool2d", {"kernel_size": 2, "stride": (2, 2), "padding": 0, "ceil_mode": True})]
+        else:
+            chain = [pool_module("MaxPool2d", self.size, self._strides, self.padding)]
         if self.antialiasing:
             chain.append(blur_module(at.input.c, self.antialiasing, (self.stride_y, self.stride_x)))
         return tuple(chain)
@@ -85,8 +89,7 @@ class LocalAvgpool(Layer):
         return pooled(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {"size": self.size, "stride": (self.stride_y, self.stride_x), "padding": self.padding}
-        return (ModuleSpec("pool", f"{MODULES}.AvgPool2d", kwargs),)
+        return (pool_module("AvgPool2d", self.size, (self.stride_y, self.stride_x), self.padding, count_include_pad=False),)
 
     def macs(self, at: Site) -> int:
         return at.output.size * self.size**2
@@ -125,6 +128,13 @@ def pooled(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape
             raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
     h, w = ((n + padding - size) // s + 1 for n, s in zip((x.h, x.w), strides, strict=True))
     return Shape(x.c, h, w)
+
+
+def pool_module(name: str, size: int, strides: tuple[int, int], padding: int, **options: bool) -> ModuleSpec:
+    """torch's own pooling, with its options, where it computes the same: it pads all sides alike, by half a window at most."""
+    if padding % 2 == 0 and 0 <= padding <= size:
+        return ModuleSpec("pool", f"torch.nn.{name}", {"kernel_size": size, "stride": strides, "padding": padding // 2, **options})
+    return ModuleSpec("pool", f"{MODULES}.{name}", {"size": size, "stride": strides, "padding": padding})
 
 
 def window(size: int, stride_y: int, stride_x: int) -> str:

@@ -1,4 +1,7 @@
-"""Pooling with Darknet's padding, which is in total. Maps are (N, C, H, W)."""
+"""Pooling with Darknet's padding, which is in total, where torch's own does not do (see darkparse.layers.pooling).
+
+Maps are (N, C, H, W).
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,6 @@ class MaxPool2d(nn.Module):
         self.size, self.stride, self.padding = size, stride, padding
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.padding % 2 == 0 and 0 <= self.padding <= self.size:
-            return F.max_pool2d(x, self.size, self.stride, self.padding // 2)
-        if self.padding == 1 and self.size == 2 and self.stride == (2, 2):
-            # One pixel behind the map, which only the last window of an odd map would meet.
-            return F.max_pool2d(x, 2, 2, ceil_mode=True)
         return F.max_pool2d(pad_in_total(x, self.padding, torch.finfo(x.dtype).min), self.size, self.stride)
 
     def extra_repr(self) -> str:
@@ -34,8 +32,6 @@ class AvgPool2d(nn.Module):
         self.size, self.stride, self.padding = size, stride, padding
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.padding % 2 == 0 and 0 <= self.padding <= self.size:
-            return F.avg_pool2d(x, self.size, self.stride, self.padding // 2, count_include_pad=False)
         inside = torch.ones_like(x[:1, :1])
         total, count = (F.avg_pool2d(pad_in_total(t, self.padding, 0.0), self.size, self.stride) for t in (x, inside))
         return total / count
