@@ -11,6 +11,8 @@ from darkparse.views.markup import font, link_to, table, td, tr
 from darkparse.views.metrics import text_width
 from darkparse.views.theme import Theme
 
+HEADER_PADDING = 2
+
 
 class CardTable:
     """One card as a table in Graphviz's HTML."""
@@ -37,13 +39,15 @@ class CardTable:
 
     def _header(self) -> str:
         theme, card = self.theme, self.card
-        inner = sum(width for width in self.columns.all if width) + self.count - 1
-        left = text_width(card.title, layout.HEADER_FONT, bold=True) + 12
-        right = f"{card.span}   {card.cost}" if card.cost else card.span
-        cells = td(font(card.title, layout.HEADER_FONT, theme.header_text, bold=True), ALIGN="LEFT", WIDTH=left)
-        cells += td(font(right, 10, theme.header_faint), ALIGN="RIGHT", WIDTH=inner - left)
+        inner = round(sum(width for width in self.columns.all if width) + self.count - 1)
+        text = f"{card.span}   {card.cost}" if card.cost else card.span
+        right = round(text_width(text, layout.COST_FONT)) + 2 * HEADER_PADDING
+        # Both from the left in whole points: graphviz-pure takes – for wider than it is, and cuts fractions off.
+        fixed = {"ALIGN": "LEFT", "HEIGHT": f"{layout.HEADER_HEIGHT:g}", "FIXEDSIZE": "TRUE"}
+        cells = td(font(card.title, layout.HEADER_FONT, theme.header_text, bold=True), WIDTH=inner - right, **fixed)
+        cells += td(font(text, layout.COST_FONT, theme.header_faint), WIDTH=right, **fixed)
         return td(
-            table(tr(cells), padding=2, WIDTH=f"{inner:g}"),
+            table(tr(cells), padding=HEADER_PADDING, WIDTH=f"{inner}"),
             COLSPAN=f"{self.count}",
             BGCOLOR=theme.header,
             HEIGHT=layout.HEADER_HEIGHT,

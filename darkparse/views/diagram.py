@@ -102,7 +102,7 @@ class Diagram:
         def with_face(cell: re.Match[str]) -> str:
             return cell[0].replace("<B>", f'<FONT FACE="{face}">').replace("</B>", "</FONT>")
 
-        return re.sub(r'<TD[^>]* ALIGN="LEFT".*?</TD>', with_face, self.dot)
+        return re.sub(r'<TD[^>]*ALIGN="LEFT".*?</TD>', with_face, self.dot)
 
     def _check_pixels(self) -> None:
         box = re.search(r'bb="0,0,([\d.]+),([\d.]+)"', self.dot)

@@ -53,7 +53,7 @@ def _bounds(polygon: ElementTree.Element) -> tuple[float, float, float, float]:
 
 
 def _text(element: ElementTree.Element, layer: int | None, cell: tuple[float, float, float, float] | None) -> Text:
-    words = "".join(element.itertext())
+    words = "".join(element.itertext()).replace("\xa0", " ")
     size = float(element.attrib["font-size"])
     width = text_width(words, size, bold=element.get("font-weight") == "bold")
     x, y = float(element.attrib["x"]), float(element.attrib["y"])

@@ -68,6 +68,14 @@ def test_the_texts_of_a_row_stand_on_one_line(name: str) -> None:
     assert len({round(label.top - number.top, 1) for number, label in pairs}) == 1
 
 
+@pytest.mark.parametrize("name", ["yolov1", "yolov2"])
+def test_the_costs_of_cards_end_at_one_edge(name: str) -> None:
+    """With a dash between layers and without."""
+    costs = [text.right for text in texts(darkparse.draw(darkparse.compile(name)).svg()) if re.match(r"L\d.*FLOPs$", text.words)]
+    assert len(costs) > 4
+    assert max(costs) - min(costs) <= 2
+
+
 @pytest.mark.parametrize("path", CFGS)
 def test_shapes_read_back_are_those_of_the_network(path: Path) -> None:
     """Every row's height × width and channels, to the digit."""
