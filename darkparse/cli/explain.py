@@ -56,7 +56,7 @@ def command(cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: 
     elif form == "md":
         click.echo(explanation.markdown(), nl=False)
     elif console.is_terminal:
-        for line in explanation.lines():
+        for line in explanation.lines(console.width):
             console.print(Text.assemble(*((text, STYLES.get(meaning, "")) for text, meaning in line)), soft_wrap=True)
     else:
         click.echo(str(explanation))

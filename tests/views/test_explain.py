@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,12 @@ def test_command_refuses_what_is_no_layer(capsys: pytest.CaptureFixture[str]) ->
         main(["explain", "yolov1", "--layer", "last"])
     assert stop.value.code == 2
     assert "is no layer; write 6 or L6" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("width", [80, 120])
+@pytest.mark.parametrize("layer", [None, 5])
+def test_lines_keep_to_the_width_and_lose_nothing(width: int, layer: int | None) -> None:
+    explanation = darkparse.explain(darkparse.compile("yolov4"), layer)
+    narrow = ["".join(text for text, _ in line).rstrip() for line in explanation.lines(width)]
+    assert max(map(len, narrow)) <= width
+    assert sorted(re.sub(r"\s", "", "".join(narrow))) == sorted(re.sub(r"\s", "", str(explanation)))

@@ -67,6 +67,7 @@ function fact(list, name, ...values) {
 function tell(index) {
   const story = data.layers[index];
   panel.replaceChildren(element("h2", `${story.name}  ${story.label}`));
+  if (story.row !== index) panel.append(element("p", `One of several equal copies; the row of the first, ${data.layers[story.row].name}, stands for it.`));
   for (const sentence of story.reasoning) panel.append(element("p", sentence));
   const list = element("dl");
   story.inputs.forEach(([, shape], position) => fact(list, "in", layerButton(story.sources[position]), ` ${shape}`));
@@ -93,13 +94,17 @@ function tell(index) {
 
 function dismiss() {
   panel.hidden = true;
+  byId("found").textContent = "";
   mark(null);
   view.focus();
 }
 
 function mark(row) {
-  svg.querySelectorAll(".chosen").forEach((link) => link.classList.remove("chosen"));
-  (cells.get(row) || []).forEach((link) => link.classList.add("chosen"));
+  svg.querySelectorAll("a").forEach((link) => link.classList.remove("chosen", "linked"));
+  const paint = (index, name) => (cells.get(index) || []).forEach((link) => link.classList.add(name));
+  const story = chosen === null || row === null ? null : data.layers[chosen];
+  if (story) for (const index of [...story.sources, ...story.readers]) if (index >= 0) paint(data.layers[index].row, "linked");
+  paint(row, "chosen");
   for (const edge of edges) edge.element.classList.toggle("near", row !== null && (edge.source === row || edge.target === row));
 }
 
@@ -122,14 +127,15 @@ function step(by) {
   choose(rows[next]);
 }
 
-// Find: a number is a layer; anything else is looked for in labels, cells, and the cfg's own lines.
+// Find: a number is a layer; anything else is looked for in labels, cells, reasons, and the cfg's own lines. No key has a ×.
 let hits = [], hit = -1, asked = "";
+const plain = (text) => text.toLowerCase().replaceAll("×", "x");
 function search(text) {
-  const words = text.trim().toLowerCase();
+  const words = plain(text.trim());
   const number = /^l?(\d+)(?:\s|$)/.exec(words);
   if (number && Number(number[1]) < data.layers.length) return [Number(number[1])];
-  const holds = (story) => [story.label, story.kind, story.spatial, story.channels, ...story.section.map((line) => line[1])];
-  return words ? data.layers.filter((story) => holds(story).some((part) => part.toLowerCase().includes(words))).map((story) => story.index) : [];
+  const holds = (story) => [story.label, story.kind, story.spatial, story.channels, ...story.reasoning, ...story.section.map((line) => line[1])];
+  return words ? data.layers.filter((story) => holds(story).some((part) => plain(part).includes(words))).map((story) => story.index) : [];
 }
 byId("find").addEventListener("submit", (event) => {
   event.preventDefault();
