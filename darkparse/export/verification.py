@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Rounding alone comes to 2e-4 in deep networks with random weights (yolov4-csp, module against itself in float64).
 FLOAT_BOUND = 1e-3
 HALF_BOUND = 3e-2
-"""Largest difference accepted, as a part of the largest value (or of 1, where all are smaller)."""
+"""Largest difference accepted, as a part of the output's largest value (or of 1, where all are smaller)."""
 
 Runner = Callable[[Tensor], Sequence[Tensor]]
 
@@ -59,8 +59,9 @@ def compare(network: Network, expected: Runner, found: Runner, free: Free, *, ha
         real: a picture (1, C, H, W) to compare on too.
 
     Raises:
-        DarkparseError: shapes differ, or a value by more than the bound.
+        DarkparseError: an output's shape differs, or where it is finite, or a value by more than the bound.
     """
+    part = HALF_BOUND if half else FLOAT_BOUND
     difference, scale, runs = 0.0, 1.0, 0
     for x in (*inputs(network, free), *([real] if real is not None else [])):
         with torch.no_grad():
@@ -68,12 +69,22 @@ def compare(network: Network, expected: Runner, found: Runner, free: Free, *, ha
         theirs = found(x)
         runs += 1
         for a, b in zip(mine, theirs, strict=True):
-            if a.shape != b.shape:
-                raise DarkparseError(f"the exported file gives {tuple(b.shape)} where the module gives {tuple(a.shape)}")
-            finite = a.isfinite()
-            difference = max(difference, float((a - b)[finite].abs().max()) if finite.any() else 0.0)
-            scale = max(scale, float(a[finite].abs().max()) if finite.any() else 0.0)
-    bound = (HALF_BOUND if half else FLOAT_BOUND) * scale
-    if not difference <= bound:
-        raise DarkparseError(f"the exported file differs from the module by {difference:.2e}, more than {bound:.1e}; it was not kept")
+            apart, largest = _compared(a, b, part)
+            difference, scale = max(difference, apart), max(scale, largest)
     return Check(difference, scale, runs)
+
+
+def _compared(mine: Tensor, theirs: Tensor, part: float) -> tuple[float, float]:
+    """Largest difference of an output from the module's, and the module's largest magnitude, of finite values."""
+    if mine.shape != theirs.shape:
+        raise DarkparseError(f"the exported file gives {tuple(theirs.shape)} where the module gives {tuple(mine.shape)}")
+    finite = mine.isfinite()
+    odd = int((finite != theirs.isfinite()).sum())
+    if odd:
+        # A NaN is neither more nor less than any bound, so it must be looked for by itself.
+        raise DarkparseError(f"{odd} of {finite.numel()} values are finite in the module or in the exported file alone; it was not kept")
+    apart, largest = (float(values.where(finite, 0).abs().max()) for values in (mine - theirs, mine))
+    bound = part * max(largest, 1.0)
+    if not apart <= bound:
+        raise DarkparseError(f"the exported file differs from the module by {apart:.2e}, more than {bound:.1e}; it was not kept")
+    return apart, largest

@@ -198,6 +198,25 @@ def test_the_check_notices_a_difference() -> None:
         compare(network, lambda x: outputs(model, x), lambda x: [y + 1e-2 for y in outputs(model, x)], Free())
 
 
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_a_file_that_is_not_finite_where_the_module_is_is_refused(odd: float) -> None:
+    network = darkparse.compile(SMALL)
+    one, bad = torch.ones(4), torch.tensor([1, 1, odd, odd])
+    for mine, theirs in ((one, bad), (bad, one)):
+        with pytest.raises(darkparse.DarkparseError, match=r"2 of 4 values are finite in the module or in the exported file alone"):
+            compare(network, lambda _, y=mine: [y], lambda _, y=theirs: [y], Free())  # type: ignore[misc]
+    assert compare(network, lambda _: [bad], lambda _: [bad], Free()).difference == 0
+
+
+def test_a_large_output_hides_no_difference_of_a_small_one() -> None:
+    network = darkparse.compile(SMALL)
+    large, small = torch.full((4,), 1e4), torch.ones(4)
+    with pytest.raises(darkparse.DarkparseError, match=r"by 1\.00e-01, more than 1\.0e-03"):
+        compare(network, lambda _: [large, small], lambda _: [large, small + 0.1], Free())
+    checked = compare(network, lambda _: [large, small], lambda _: [large + 1, small], Free())
+    assert (checked.difference, checked.scale) == (1, 1e4)
+
+
 def test_steps_and_endings() -> None:
     assert step_of(darkparse.compile("yolov3")) == 32
     assert step_of(darkparse.compile("darknet53")) == 32
