@@ -78,9 +78,14 @@ class CardTable:
             return td("", WIDTH=self.columns.repeat)
         if not is_first:
             return ""
-        text = font(f"× {block.count}", 13, self.theme.repeat_text, bold=True)
-        text += f"<BR/>{font(f'to L{block.last}', 8, self.theme.repeat_text)}"
-        return td(text, ROWSPAN=f"{lines}", BGCOLOR=self.theme.repeat, WIDTH=self.columns.repeat)
+        (count, last), (large, small) = layout.repeat_lines(block), layout.REPEAT_FONTS
+        color = self.theme.repeat_text
+        return td(
+            f"{font(count, large, color, bold=True)}<BR/>{font(last, small, color)}",
+            ROWSPAN=f"{lines}",
+            BGCOLOR=self.theme.repeat,
+            WIDTH=self.columns.repeat,
+        )
 
     def _row(self, shown: RowLayout) -> str:
         row, theme, widths = shown.row, self.theme, self.columns

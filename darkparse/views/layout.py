@@ -6,16 +6,17 @@ side, and a new column begins where the direction of the scale turns, so that a 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from darkparse.views.cards import Card, HeadBox, Link, Picture, Row
+from darkparse.views.cards import Block, Card, HeadBox, Link, Picture, Row
 from darkparse.views.metrics import text_width, wrap
 
 Direction = Literal["TB", "LR"]
 
-LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.5, 9.0
+LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
+"""Whole points, as all fonts here: graphviz-pure cuts fractions off."""
 HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
 HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, EXTRA_LINE = 25.0, 16.0, 19.0, 15.0, 14.0
 SPACING = 1.0
@@ -23,9 +24,10 @@ MARGIN = 12.0
 """Around the page."""
 PADDING = 8.0
 """Room in a cell beside its text, both sides together."""
-LAYER_LIMIT, CHANNELS_LIMIT = 190.0, 250.0
-"""Texts of these columns wrap beyond so many points."""
-REPEAT_WIDTH, NUMBER_WIDTH = 42.0, 32.0
+LEAST_LAYER, LAYER_LIMIT, CHANNELS_LIMIT = 110.0, 138.0, 250.0
+"""Texts of these columns wrap beyond the limits."""
+NUMBER_WIDTH = 32.0
+REPEAT_FONTS = 13.0, 8.0
 HEAD_LINE, HEAD_PADDING = 15.0, 10.0
 
 
@@ -105,22 +107,33 @@ class Headbox(Box):
     head: HeadBox | None = None
 
 
-def columns_for(cards: Sequence[Card], *, has_repeats: bool) -> Columns:
+def columns_for(cards: Sequence[Card]) -> Columns:
     """The widths that hold every text, up to the limits."""
     rows = [row for card in cards for row in card.rows]
-    cells = [(row.spatial.text, row.channels.text, row.weights, row.label) for row in rows]
+    repeats = [block for card in cards for block in card.blocks if block.count > 1]
 
-    def widest(texts: Sequence[str], size: float, *, bold: bool = False, least: float = 0) -> float:
+    def widest(texts: Iterable[str], size: float, *, bold: bool = False, least: float = 0) -> float:
         return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
 
-    layer = min(LAYER_LIMIT, widest([c[3] for c in cells], LAYER_FONT, bold=True, least=130))
-    channels = min(CHANNELS_LIMIT, widest([c[1] for c in cells], CELL_FONT, least=160))
-    spatial = widest([c[0] for c in cells], CELL_FONT, least=86)
-    weights = widest([c[2] for c in cells], SMALL_FONT, least=46)
-    short = max((text_width(f"{c.title}{c.span}{c.cost}", HEADER_FONT * 0.86, bold=True) + 40 for c in cards), default=0)
-    number = widest([f"{row.mark} {row.name}" for row in rows], SMALL_FONT, least=NUMBER_WIDTH)
-    fixed = (REPEAT_WIDTH if has_repeats else 0) + number + layer + spatial + weights
-    return Columns(REPEAT_WIDTH if has_repeats else 0, number, layer, spatial, max(channels, short - fixed), weights)
+    def layer(*, bold: bool) -> float:
+        return widest((row.label for row in rows if bool(row.weights) == bold), LAYER_FONT, bold=bold)
+
+    repeat = max((max(map(text_width, repeat_lines(block), REPEAT_FONTS)) + PADDING for block in repeats), default=0)
+    fixed = Columns(
+        repeat,
+        number=widest((f"{row.mark} {row.name}" for row in rows), SMALL_FONT, least=NUMBER_WIDTH),
+        layer=min(LAYER_LIMIT, max(LEAST_LAYER, layer(bold=True), layer(bold=False))),
+        spatial=widest((row.spatial.text for row in rows), CELL_FONT, least=86),
+        channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
+        weights=widest((row.weights for row in rows), SMALL_FONT, least=46),
+    )
+    header = max((text_width(f"{c.title}{c.span}{c.cost}", HEADER_FONT * 0.86, bold=True) + 40 for c in cards), default=0)
+    return replace(fixed, channels=fixed.channels + max(0, header - sum(fixed.all)))
+
+
+def repeat_lines(block: Block) -> tuple[str, str]:
+    """What stands beside a repeated block, in two fonts."""
+    return f"× {block.count}", f"to L{block.last}"
 
 
 def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox:

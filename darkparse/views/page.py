@@ -68,7 +68,7 @@ def arrange(picture: Picture, *, direction: Direction = "TB", title: tuple[float
 class _Arranger:
     def __init__(self, picture: Picture, direction: Direction, title: tuple[float, float] | None) -> None:
         self.direction = direction
-        self.page = Page(picture, columns_for(picture.cards, has_repeats=picture.has_repeats))
+        self.page = Page(picture, columns_for(picture.cards))
         self._make_boxes(picture)
         self.boxes: list[Box] = [*self.page.cards, *([self.page.input] if self.page.input else [])]
         self.box_of: dict[int, Box] = {row.row.index: box for box in self.page.cards for row in box.rows}

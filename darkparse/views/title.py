@@ -12,7 +12,7 @@ LEGEND = (("reduced", "▼ reduced, ÷ factor"), ("kept", "= kept, no reduction"
 HEAD_LEGEND = "→ projected to a head"
 REPEAT_LEGEND = "× n  block repeated n times"
 REUSED_LEGEND = "- - -  feature map reused later"
-LEGEND_FONT = 10.5
+LEGEND_FONT = 10.0
 LEGEND_WIDTH = 480.0
 """The legend wraps beyond so many points, unless the facts are wider."""
 NAME_HEIGHT, TOTALS_HEIGHT, LEGEND_HEIGHT, FACT_HEIGHT = 34.0, 22.0, 24.0, 19.0

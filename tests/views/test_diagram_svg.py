@@ -68,6 +68,13 @@ def test_the_texts_of_a_row_stand_on_one_line(name: str) -> None:
     assert len({round(label.top - number.top, 1) for number, label in pairs}) == 1
 
 
+def test_fonts_have_whole_points() -> None:
+    """graphviz-pure cuts fractions off, and texts would be narrower than they were measured."""
+    sizes = re.findall(r'(?:POINT-SIZE=|fontsize=)"?([\d.]+)', darkparse.draw(darkparse.compile("yolov3")).dot)
+    assert sizes
+    assert all(size.isdigit() for size in sizes)
+
+
 @pytest.mark.parametrize("name", ["yolov1", "yolov2"])
 def test_the_costs_of_cards_end_at_one_edge(name: str) -> None:
     """With a dash between layers and without."""
