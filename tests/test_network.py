@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 import darkparse
 from darkparse.network import Network, Node
 from darkparse.network.evidence import choose_dialect
+from darkparse.network.receptive import receptive_fields
 from darkparse.syntax import read
 from tests.conftest import SHARED, needs_shared, original_cfgs
 
@@ -116,6 +118,93 @@ def test_outputs_live_until_they_were_read() -> None:
 def test_a_loss_is_not_the_output() -> None:
     network = darkparse.compile("[net]\ninputs=4\n[connected]\noutput=2\n[softmax]\n[cost]\n")
     assert network.outputs == (1,)
+
+
+WINDOWS = {
+    "dilated": "[conv]\nfilters=2\nsize=3\npad=1\ndilation=2\n",
+    "blurred": "[conv]\nfilters=2\nsize=3\npad=1\nstride=2\nantialiasing=1\n",
+    "averaged": "[conv]\nfilters=2\nsize=3\npad=1\nstride=2\nantialiasing=2\n",
+    "blurred pool": "[maxpool]\nsize=2\nstride=2\nantialiasing=1\n",
+    "averaged pool": "[maxpool]\nsize=2\nstride=2\nantialiasing=2\n",
+    "flat pool": "[maxpool]\nsize=3\nstride_x=1\nstride_y=2\n[conv]\nsize=3\npad=1\n",
+    "depth": "[maxpool]\nsize=3\nstride=3\nmaxpool_depth=1\nout_channels=4\n",
+    "mean": "[local_avgpool]\nsize=3\nstride=2\n",
+    "local": "[local]\nsize=3\nstride=2\n",
+    "deconvolution": "[deconv]\nfilters=2\nsize=4\nstride=2\npadding=1\n[conv]\nsize=3\npad=1\n",
+    "upsample": "[conv]\nsize=3\nstride=2\npad=1\n[upsample]\nstride=2\n[conv]\nsize=3\npad=1\n",
+    "block sum": "[upsample]\nstride=-2\n[conv]\nsize=3\npad=1\n",
+    "reorg": "[reorg]\nstride=2\n",
+    "reorg of straddling blocks": "[crop]\ncrop_width=38\ncrop_height=38\n[reorg]\nstride=2\n",
+    "reorg back": "[reorg]\nstride=2\nreverse=1\n[conv]\nsize=3\npad=1\n",
+    "reorg3d": "[reorg3d]\nstride=2\n[conv]\nsize=3\npad=1\n",
+    "reorg3d back": "[reorg3d]\nstride=2\nreverse=1\n",
+    "crop": "[crop]\ncrop_width=30\ncrop_height=30\n[conv]\nsize=5\npad=1\n",
+    "join": "[conv]\nsize=5\nfilters=4\npad=1\n[conv]\nsize=3\npad=1\n[route]\nlayers=-1,-2\n",
+    "sum": "[conv]\nsize=5\nfilters=16\nstride=2\npad=1\n[conv]\nfilters=16\n[maxpool]\nsize=5\nstride=1\n[shortcut]\nfrom=-3\n",
+    "constant gate": "[conv]\nsize=3\nfilters=16\npad=1\n[implicit]\nfilters=16\n[scale_channels]\nfrom=-2\n",
+    "global gate": "[conv]\nsize=3\nfilters=16\npad=1\n[avgpool]\n[scale_channels]\nfrom=-2\n",
+    "lrn": "[lrn]\n[conv]\nsize=3\npad=1\n",
+    "history": "[history]\n[conv]\nsize=3\npad=1\n",
+}
+
+
+@pytest.mark.parametrize("body", WINDOWS.values(), ids=WINDOWS)
+def test_the_receptive_field_is_what_reaches_an_output(body: str) -> None:
+    """By oracle: a row or column that is not a number spoils the values that see it; at the border they see less."""
+    import torch
+
+    network = darkparse.compile(f"[net]\nwidth=40\nheight=40\nchannels=16\n{body}", dialect="alexeyab")
+    seen = []
+    for axis in (2, 3):
+        model = darkparse.build(network, initialize=True, dtype=torch.double).eval()
+        pictures = torch.ones(40, 16, 40, 40, dtype=torch.double)
+        pictures.transpose(2, axis)[range(40), :, range(40)] = torch.nan
+        with torch.no_grad():
+            spoiled = model(pictures).transpose(2, axis).isnan().any(3).any(1)
+        quarter = spoiled.shape[1] // 4
+        places = [spoiled[:, i].nonzero() for i in range(quarter, spoiled.shape[1] - quarter)]
+        seen.append(max(int(p.max() - p.min()) + 1 for p in places))
+    assert receptive_fields(network)[-1] == tuple(seen)
+
+
+def test_a_memory_sees_the_whole_input_and_a_constant_nothing() -> None:
+    network = darkparse.compile(
+        "[net]\nwidth=40\nheight=30\nchannels=3\n[conv]\nsize=3\nstride=2\npad=1\nfilters=4\n[crnn]\nhidden=4\noutput=4\npad=1\n"
+        "[implicit]\nfilters=4\n[conv]\n[conv]\nsize=1\n"
+    )
+    assert receptive_fields(network) == ((3, 3), (30, 40), None, None, None)
+    assert network.strides == ((Fraction(2),) * 2, (Fraction(2),) * 2, None, None, None)
+
+
+EIGHT_HALVINGS = "[net]\nwidth=300\nheight=300\nchannels=3\n" + "[conv]\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=leaky\n" * 8
+
+
+def test_a_stride_is_no_ratio_of_sizes() -> None:
+    network = darkparse.compile(EIGHT_HALVINGS)
+    assert network.strides == tuple((2**n, 2**n) for n in range(1, 9))
+    assert network.nodes[-1].out_shape.h == 2
+
+
+def test_strides_of_every_layer() -> None:
+    wider = "[upsample]\nstride=2\n[deconv]\nfilters=2\nsize=3\nstride=3\n[maxpool]\nsize=2\nstride_x=4\nstride_y=2\n"
+    gate = "[avgpool]\n[conv]\nfilters=2\n[scale_channels]\nfrom=-3\n[connected]\noutput=4\n"
+    network = darkparse.compile(f"[net]\nwidth=24\nheight=24\nchannels=2\n{wider}{gate}")
+    third = Fraction(1, 3)
+    assert network.strides == ((Fraction(1, 2),) * 2, (third / 2,) * 2, (third, 2 * third), None, None, (third, 2 * third), None)
+    assert darkparse.compile("[net]\ninputs=4\n[gru]\noutput=2\n[connected]\noutput=2\n").strides == (None, None)
+
+
+def test_exports_tell_true_strides() -> None:
+    onnx = pytest.importorskip("onnx")
+    from darkparse.export.onnx import _describe
+    from darkparse.export.tracing import step_of
+
+    head = "[conv]\nfilters=18\nsize=1\nactivation=linear\n[yolo]\nclasses=1\nnum=3\nanchors=1,2,3,4,5,6\n"
+    network = darkparse.compile(EIGHT_HALVINGS + head)
+    file = onnx.ModelProto()
+    _describe(file, network, "raw", threshold=0.25, nms=0.45)
+    assert {entry.key: entry.value for entry in file.metadata_props}["darkparse.strides"] == "[256]"
+    assert step_of(network) == 4, "no other stride divides the size"
 
 
 def test_the_network_is_frozen_and_pickles() -> None:

@@ -158,9 +158,9 @@ class StageVariables:
         return names
 
     def _level(self, step: Segment, taken: set[str], turned: bool) -> str:
-        height, out = self.network.net.height, step.items[-1].out_shape
-        stride = height / out.h if self.network.net.has_image and out.is_map else 0
-        level = int(stride).bit_length() - 1 if stride else 0
+        strides = self.network.strides[step.last]
+        stride = strides[0] if strides else 0
+        level = int(stride).bit_length() - 1
         letters = "pn" if turned else "c"
         free = [f"{letter}{level}" for letter in letters if f"{letter}{level}" not in taken]
         return free[0] if free and level > 0 and 2**level == stride else f"x{step.last}"

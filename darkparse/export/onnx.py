@@ -9,6 +9,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -186,7 +187,7 @@ def _describe(proto: Any, network: Network, heads: Heads, *, threshold: float, n
         "heads": heads,
         "classes": str(max((getattr(node.layer, "classes", 0) for node in layers), default=0)),
         "anchors": json.dumps([[list(box) for box in getattr(node.layer, "boxes", ())] for node in layers]),
-        "strides": json.dumps([round(network.net.height / node.out_shape.h) if node.out_shape.is_map else 0 for node in layers]),
+        "strides": json.dumps([_number(stride[0]) if (stride := network.strides[i]) else 0 for i in network.heads]),
     }
     if heads == "nms":
         facts |= {"threshold": str(threshold), "nms": str(nms)}
@@ -195,6 +196,10 @@ def _describe(proto: Any, network: Network, heads: Heads, *, threshold: float, n
         entry.key, entry.value = f"darkparse.{key}", value
     proto.producer_name, proto.producer_version = "darkparse", __version__
     proto.graph.name = network.name
+
+
+def _number(stride: Fraction) -> int | float:
+    return stride.numerator if stride.denominator == 1 else float(stride)
 
 
 @contextmanager

@@ -109,15 +109,9 @@ def _check_free_size(network: Network) -> None:
 
 
 def step_of(network: Network) -> int:
-    """By how much height and width go up in one step: the network's stride where it divides the cfg's size, else 1."""
-    strides = {s for pair in network.strides() for s in pair if s > 0}
-    whole = [s for s in strides if network.net.height % s == 0 and network.net.width % s == 0]
-    pools = {node.index for node in network.nodes if node.kind == "avgpool"}
-    if pools:
-        first = min(pools)
-        whole = [s for pair in list(network.strides())[:first] for s in pair if s > 0]
-    step = math.lcm(*whole) if whole else 1
-    return step if network.net.height % step == 0 and network.net.width % step == 0 else 1
+    """By how much height and width go up in one step: what all strides that divide the cfg's size divide."""
+    strides = {s.numerator for pair in network.strides if pair for s in pair}
+    return math.lcm(*(s for s in strides if network.net.height % s == 0 and network.net.width % s == 0))
 
 
 def example(network: Network, batch: int = 2, size: tuple[int, int] | None = None, *, seed: int = 0) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,6 +9,7 @@ from darkparse.layers import Dialect, Shape
 from darkparse.layers.net import Net
 from darkparse.network.bottleneck import Bottleneck, find_bottlenecks
 from darkparse.network.node import Cost, Node
+from darkparse.network.receptive import Field, Stride, fields_of
 from darkparse.network.reduction import Reductions, reductions_of
 from darkparse.syntax import Config, Diagnostic
 
@@ -96,11 +96,15 @@ class Network:
             return readers[0]
         return None
 
-    def strides(self) -> Iterator[tuple[int, int]]:
-        """For every layer how often height and width of the network's input were divided; 0 for a vector."""
-        for node in self.nodes:
-            out = node.out_shape
-            yield (round(self.net.height / out.h), round(self.net.width / out.w)) if out.is_map and self.net.has_image else (0, 0)
+    @cached_property
+    def fields(self) -> tuple[Field, ...]:
+        """For every layer, along height and along width, what its values see of the input."""
+        return fields_of(self.nodes, self.input_shape)
+
+    @cached_property
+    def strides(self) -> tuple[Stride | None, ...]:
+        """For every layer the pixels of the input between neighbouring values; None where values have no place in it."""
+        return tuple((y.jump, x.jump) if y.jump and x.jump else None for y, x in self.fields)
 
     def __repr__(self) -> str:
         return f"Network({self.name}, {len(self.nodes)} layers, input {self.input_shape}, {self.dialect.name})"

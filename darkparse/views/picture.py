@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from fractions import Fraction
 
 from darkparse.layers.heads import Head
 from darkparse.network import Bottleneck, Network, Node
@@ -83,11 +84,8 @@ class _Builder:
         if run.area == 1:
             return "vector"
         size = f"{run.size[0]}×{run.size[1]}"
-        image = self.network.input_shape
-        if not image.is_map:
-            return size
-        scales = [_scale(before / after) for before, after in zip((image.h, image.w), run.size, strict=True)]
-        return f"{size}   ({' by '.join(dict.fromkeys(scales))})"
+        stride = self.network.strides[run.layers.start]
+        return f"{size}   ({' by '.join(dict.fromkeys(map(_scale, stride)))})" if stride else size
 
     def _blocks(self, indices: list[int], size: tuple[int, int]) -> Iterable[Block]:
         at = 0
@@ -163,9 +161,9 @@ class _Builder:
         return all(self.network.nodes[i].layer.is_head for i in range(read + 1, index))
 
 
-def _scale(ratio: float) -> str:
+def _scale(stride: Fraction) -> str:
     """`1/8` of the input's length, or `×2`."""
-    return f"1/{round(ratio)}" if ratio >= 0.9 else f"×{round(1 / ratio)}"
+    return f"{stride.denominator}/{stride.numerator}" if stride >= 1 else f"×{1 / stride}"
 
 
 def _range(first: str, last: str) -> str:

@@ -95,6 +95,14 @@ def test_scales_of_height_and_width() -> None:
     assert [card.title for card in picture_of(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
 
 
+def test_a_title_tells_the_stride_and_no_ratio_of_sizes() -> None:
+    """Padded convolutions halve 15×15 to 8×8; behind a global pool nothing has a place in the input."""
+    halving = "[conv]\nfilters=2\nsize=3\nstride=2\npad=1\n"
+    network = darkparse.compile(f"[net]\nwidth=15\nheight=15\nchannels=3\n{halving * 3}[avgpool]\n[upsample]\nstride=5\n[conv]\nsize=1\n")
+    titles = ["8×8   (1/2)", "4×4   (1/4)", "2×2   (1/8)", "vector", "5×5"]
+    assert [card.title for card in picture_of(network).cards] == titles
+
+
 def test_gates_and_odd_kinds() -> None:
     network = darkparse.compile(SIDE)
     assert _cells(network, 0)[2] == "▲ 8→16 (×2)"
