@@ -81,6 +81,31 @@ def test_a_size_may_be_other_than_square() -> None:
     assert [tuple(network.nodes[i].out_shape) for i in network.heads] == [(255, 10, 19), (255, 20, 38), (255, 40, 76)]
 
 
+@pytest.mark.parametrize(
+    ("body", "asked", "fitting"),
+    [
+        ("[conv]\nsize=4\nstride=4\n", 2, "multiples of 4 do, such as 4×4"),
+        ("[conv]\nsize=4\n", 2, "the cfg's own 12×12 does"),
+        ("[conv]\nsize=3\nstride=2\n", 1, "the cfg's own 12×12 does"),
+        ("[reorg]\nstride=4\n", (6, 9), "multiples of 4 do, such as 4×8"),
+        ("[maxpool]\nstride=3\nsize=9\npadding=0\n[reorg]\nstride=2\n", 15, "multiples of 6 do, such as 12×12"),
+    ],
+)
+def test_a_size_that_does_not_fit_is_told_one_that_does(body: str, asked: Any, fitting: str) -> None:
+    cfg = f"[net]\nwidth=12\nheight=12\nchannels=3\n{body}"
+    with pytest.raises(darkparse.CfgError, match=f"does not fit; {fitting}"):
+        darkparse.compile(cfg, size=asked, reorg="reorg3d")
+    if "such as" in fitting:
+        height, width = map(int, fitting.rpartition(" ")[2].split("×"))
+        darkparse.compile(cfg, size=(height, width), reorg="reorg3d")
+
+
+def test_an_error_at_the_cfgs_own_size_too_is_told_no_other() -> None:
+    with pytest.raises(darkparse.CfgError) as told:
+        darkparse.compile("[net]\nwidth=3\nheight=3\nchannels=3\n[conv]\nsize=4\n", size=2)
+    assert "does not fit" not in str(told.value)
+
+
 def test_reductions_name_axis_before_after_factor_and_mechanism() -> None:
     network = darkparse.compile("yolov2")
     rows: dict[tuple[int, str], tuple[Any, ...]] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from math import lcm
 
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
@@ -12,6 +13,7 @@ from darkparse.network.binding import Binder
 from darkparse.network.evidence import DialectChoice, choose_dialect
 from darkparse.network.network import Network
 from darkparse.network.node import Node
+from darkparse.network.receptive import fields_of
 from darkparse.network.verify import verify
 from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, read
 from darkparse.syntax.diagnostics import error
@@ -51,10 +53,16 @@ def compile(
         choice = choose_dialect(config, dialect, version=version)
     except ValueError as problem:
         raise DarkparseError(str(problem)) from None
-    draft = _bind(config, choice, size)
+    bound = _bind(config, choice)
     if reorg is not None:
-        draft = _with_reorg(draft, reorg)
-    nodes = _infer(draft) if size is None else _infer_at(draft, choice)
+        bound = _with_reorg(bound, reorg)
+    draft = _sized(bound, size)
+    try:
+        nodes = _infer(draft)
+    except CfgError as problem:
+        if size is None:
+            raise
+        raise _told_a_size(problem, bound, draft.net) from None
     found = (*draft.diagnostics, *(d for node in nodes for d in _remarks(node)))
     if strict and found:
         raise CfgError(tuple(replace(d, severity="error") for d in found))
@@ -72,14 +80,13 @@ class _Draft:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def _bind(config: Config, choice: DialectChoice, size: Size | None) -> _Draft:
+def _bind(config: Config, choice: DialectChoice) -> _Draft:
     binder = Binder(config.source, choice.dialect)
     net = binder.bind(config.net, Net)
     layers = [binder.layer(section) for section in config.sections]
     found = tuple(binder.diagnostics)
     if any(d.severity == "error" for d in found) or net is None:
         raise CfgError(found)
-    net = resized(net, size, config.net)
     return _Draft(config, choice.dialect, net, tuple(layer for layer in layers if layer is not None), found)
 
 
@@ -94,6 +101,10 @@ def _with_reorg(draft: _Draft, name: str) -> _Draft:
         for layer in draft.layers
     )
     return replace(draft, layers=layers)
+
+
+def _sized(draft: _Draft, size: Size | None) -> _Draft:
+    return replace(draft, net=resized(draft.net, size, draft.config.net))
 
 
 def resized(net: Net, size: Size | None, section: Section) -> Net:
@@ -131,22 +142,30 @@ def _infer(draft: _Draft) -> tuple[Node, ...]:
     return tuple(nodes)
 
 
-def _infer_at(draft: _Draft, choice: DialectChoice) -> tuple[Node, ...]:
-    """As `_infer`, for a size that the cfg does not name; where only that is at fault, the error names one that does."""
+def _told_a_size(problem: CfgError, draft: _Draft, asked: Net) -> CfgError:
+    """The error about an input size that was asked for, with one that fits; as it is where the cfg's own does not fit either."""
+    own = _fitting(draft, None)
+    if own is None:
+        return problem
+    axes = [axis for field in fields_of(own, draft.net.input_shape) for axis in field]
+    step = lcm(*(axis.jump.numerator for axis in axes if axis.jump))
+    below = (max(1, asked.height // step) * step, max(1, asked.width // step) * step)
+    above = (-(-asked.height // step) * step, -(-asked.width // step) * step)
+    near = next((size for size in (below, above) if _fitting(draft, size) is not None), None)
+    hint = f"the cfg's own {draft.net.height}×{draft.net.width} does"
+    if near is not None:
+        hint = f"multiples of {step} do, such as {near[0]}×{near[1]}"
+    said = f"an input of {asked.height}×{asked.width} does not fit; {hint}"
+    first, *rest = problem.diagnostics
+    return CfgError((replace(first, notes=(Note(said), *first.notes)), *rest))
+
+
+def _fitting(draft: _Draft, size: Size | None) -> tuple[Node, ...] | None:
+    """The layers for an input size; None where they do not fit together."""
     try:
-        return _infer(draft)
-    except CfgError as problem:
-        own = _bind(draft.config, choice, None)
-        try:
-            nodes = _infer(own)
-        except CfgError:
-            raise problem from None
-        # What all halvings on the way divide by.
-        step = max(round(own.net.height / node.out_shape.h) for node in nodes if node.out_shape.is_map and node.out_shape.h > 1)
-        height, width = (max(1, n // step) * step for n in (draft.net.height, draft.net.width))
-        said = f"an input of {draft.net.height}×{draft.net.width} does not fit; multiples of {step} do, such as {height}×{width}"
-        first, *rest = problem.diagnostics
-        raise CfgError((replace(first, notes=(Note(said), *first.notes)), *rest)) from None
+        return _infer(_sized(draft, size))
+    except CfgError:
+        return None
 
 
 def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: Section) -> Node:
