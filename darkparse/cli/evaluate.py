@@ -54,7 +54,9 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     if detector.classifies:
         raise DarkparseError(f"{detector.network.name} is a classifier: it has no boxes to evaluate")
     truth = read_annotations(annotations, images, detector.names)
-    settings = Settings(given["threshold"], given["nms"])
+    for remark in truth.remarks:
+        stderr().print(remark, style="yellow", soft_wrap=True)
+    settings = Settings(given["threshold"], given["nms"], hierarchy=0.0)  # detector.c validate_detector_map
     pairs = list(_detected(detector, truth, settings, given["batch"] or detector.batch))
     if not pairs:
         raise DarkparseError(f"none of the {len(truth.truths)} pictures of {annotations} can be read from {images}")

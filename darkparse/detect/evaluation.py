@@ -103,7 +103,8 @@ def darknet_map(pairs: Iterable[tuple[Truth, Detections]], classes: int, *, iou:
     """Average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
 
     A detection belongs to the object of its class that it overlaps most; of several for one object the best is true and
-    the rest are false. One that meets only an ignored object does not count.
+    the rest are false. One that meets only an ignored object does not count; Darknet leaves it out of the average
+    precision too, but counts it as false among precision and F1.
 
     Args:
         pairs: pictures, each with what was found in it.
@@ -200,6 +201,7 @@ def coco_map(annotations: Annotations, pairs: Sequence[tuple[Truth, Detections]]
             return dict.fromkeys((name for name, _ in COCO_NUMBERS), 0.0)
         evaluation = COCOeval(truths, truths.loadRes(rows), "bbox")
         evaluation.params.imgIds = [truth.image_id for truth, _ in pairs]
+        evaluation.params.catIds = [category for category in evaluation.params.catIds if category in set(annotations.categories)]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

@@ -157,7 +157,10 @@ def test_the_three_kinds_of_annotations_agree(tmp_path: Path) -> None:
         ("a.json", "{}", "not a COCO file"),
         ("a.json", "no", "not a COCO file"),
         ("l/7.txt", "dog 1 2 3 4\n", "7.txt:1: a label's line is a class and four numbers"),
-        ("l/7.txt", "9 .1 .1 .1 .1\n", "is no label for 3 classes"),
+        ("l/7.txt", "9 .1 .1 .1 .1\n", "7.txt:1: there is no class 9; the network has classes 0 to 2"),
+        ("l/7.txt", "1 .1 .1 .1 .1\n1 300 200 100 80\n", "7.txt:2: a box is its centre, width and height as fractions"),
+        ("l/7.txt", "1 nan .1 .1 .1\n", "7.txt:1: a box is its centre"),
+        ("l/7.txt", "1 .1 .1 .2 .1 .2 .3 .1 .3\n", "7.txt:1: a label's line is a class and four numbers"),
         ("l/7.xml", "<annotation>", "not an annotation of VOC's"),
         ("l/8.xml", VOC, "none of its .xml files has a picture"),
         ("l/readme.md", "", "neither VOC's .xml files nor Darknet's .txt labels"),
@@ -171,6 +174,30 @@ def test_broken_annotations(tmp_path: Path, name: str, text: str, message: str) 
     path.write_text(text, "utf-8")
     with pytest.raises(darkparse.DarkparseError, match=message):
         read_annotations(path if path.suffix == ".json" else path.parent, tmp_path / "images", NAMES)
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    images, voc, labels = (tmp_path / name for name in ("images", "voc", "labels"))
+    for folder in (images, voc, labels):
+        folder.mkdir()
+    for number in (7, 8):
+        Image.fromarray(picture(0, 100, 200)).save(images / f"{number}.png")
+    (labels / "7.txt").write_text("1 0.2 0.2 0.2 0.2\n", "utf-8")
+    (labels / "classes.txt").write_text("dog\n", "utf-8")
+    found = read_annotations(labels, images, NAMES)
+    assert [(one.image.name, len(one.classes)) for one in found.truths] == [("7.png", 1), ("8.png", 0)]
+    assert found.remarks == ("1 of 2 pictures have no .txt file: taken to hold no object, as Darknet does",)
+    (voc / "7.xml").write_text(VOC.format(hard=0), "utf-8")
+    found = read_annotations(voc, images, NAMES)
+    assert len(found.truths) == 1
+    assert found.remarks == ("1 of 2 pictures have no .xml file: left out", "no classes of the network, left out: car (1)")
+    objects = [{"id": i, "image_id": 5, "category_id": i, "bbox": [20, 10, 40, 20], "area": 800, "iscrowd": 0} for i in (1, 2)]
+    categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "car"}]
+    pictures = [{"id": 5, "file_name": "7.png", "width": 200, "height": 100}]
+    (tmp_path / "coco.json").write_text(json.dumps({"images": pictures, "annotations": objects, "categories": categories}), "utf-8")
+    found = read_annotations(tmp_path / "coco.json", images, NAMES)
+    assert found.remarks == ("no classes of the network, left out: car (1)",)
+    assert found.truths[0].classes.tolist() == [NAMES.index("dog")]
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -194,9 +221,12 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(arguments)
     assert "by COCO's rules" in capsys.readouterr().out
     (images / "1.png").write_bytes(b"?")
-    (labels / "1.txt").unlink()
+    with pytest.raises(SystemExit):  # a broken picture is left out, whatever its label says
+        main([*arguments, "--rule", "darknet"])
+    assert "1 of 3 pictures could not be read" in capsys.readouterr().err
+    (images / "1.png").unlink()
     main([*arguments, "--rule", "darknet"])
-    capsys.readouterr()
+    assert f"1 of 3 .txt files have no picture in {images}: left out" in capsys.readouterr().err.replace("\n", " ")
     with pytest.raises(SystemExit) as stop:
         main([*arguments[:-1], str(tmp_path / "none")])
     assert stop.value.code == 2
