@@ -34,7 +34,12 @@ def significant(number: float) -> str:
 
 
 def factor(reduction: Reduction) -> str:
-    """`÷2` or `×21.3`; the difference, `−1`, where the factor would say little."""
+    """`÷2` or `×21.3`; `width ÷1.08` where height was kept; the difference, `−1`, where the factor would say little."""
+    kept = [before == after for before, after in zip(reduction.before, reduction.after, strict=False)]
+    if reduction.axis == "spatial" and kept in ([True, False], [False, True]):
+        side = kept.index(False)
+        ratio = reduction.before[side] / reduction.after[side]
+        return f"{('height', 'width')[side]} {'÷' if ratio > 1 else '×'}{short(max(ratio, 1 / ratio))}"
     if reduction.factor < 1.05:
         difference = reduction.after[0] - reduction.before[0]
         return f"{'−' if difference < 0 else '+'}{abs(difference):,}"

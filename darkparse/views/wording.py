@@ -46,16 +46,7 @@ def _spatial(node: Node, change: Reduction) -> str:
     square = change.before[0] == change.before[1] and change.after[0] == change.after[1]
     before = str(change.before[0]) if square else f"{change.before[0]}×{change.before[1]}"
     after = str(change.after[0]) if square else f"{change.after[0]}×{change.after[1]}"
-    return f"{before}→{after} ({_spatial_factor(change)})"
-
-
-def _spatial_factor(change: Reduction) -> str:
-    (h, w), (to_h, to_w) = change.before, change.after
-    if h == to_h or w == to_w:
-        name = "height" if w == to_w else "width"
-        ratio = (h * w) / (to_h * to_w)
-        return f"{name} {'÷' if ratio > 1 else '×'}{short(max(ratio, 1 / ratio))}"
-    return factor(change)
+    return f"{before}→{after} ({factor(change)})"
 
 
 def size_text(size: tuple[int, ...]) -> str:

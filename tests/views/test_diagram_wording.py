@@ -9,6 +9,7 @@ from darkparse.network import Network
 from darkparse.views.cards import Picture, Row
 from darkparse.views.numbers import flops, percent, short
 from darkparse.views.picture import picture_of
+from darkparse.views.table import table
 from tests.conftest import needs_shared, original_cfgs
 
 
@@ -93,6 +94,12 @@ def test_parts_of_several_maps() -> None:
 def test_scales_of_height_and_width() -> None:
     network = darkparse.compile("[net]\nwidth=64\nheight=32\nchannels=3\n[conv]\nfilters=2\nstride_x=2\nstride_y=1\n[upsample]\nstride=2\n")
     assert [card.title for card in picture_of(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
+
+
+def test_one_side_that_changes_is_named_in_every_view() -> None:
+    network = darkparse.compile("[net]\nwidth=13\nheight=13\nchannels=3\n[crop]\ncrop_height=13\ncrop_width=12\n[upsample]\nstride=2\n")
+    assert _cells(network, 0)[1] == "▼ 13×13→13×12 (width ÷1.08)"
+    assert [row.reduction for row in table(network)] == ["H×W width ÷1.08", "H×W ×2"]
 
 
 def test_a_title_tells_the_stride_and_no_ratio_of_sizes() -> None:
