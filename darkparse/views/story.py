@@ -166,7 +166,7 @@ def _section_lines(node: Node) -> tuple[tuple[int, str], ...]:
     first = section.span.line
     end = section.options[-1].end if section.options else section.span.end
     text = source.text[section.span.start : end]
-    return tuple((first + number, line) for number, line in enumerate(text.splitlines()))
+    return tuple((first + number, line.rstrip("\r")) for number, line in enumerate(text.rstrip("\n").split("\n")))
 
 
 def cost_text(story: Story) -> str:

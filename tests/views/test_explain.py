@@ -11,6 +11,7 @@ import pytest
 import darkparse
 from darkparse import DarkparseError
 from darkparse.cli import main
+from darkparse.views.story import stories
 from tests.views.networks import CFGS
 
 
@@ -19,6 +20,13 @@ def test_the_answer() -> None:
     assert "7 of the 9 1×1 convolutions reduce the channels." in text
     assert "L6 (1×1, 256→256) and L17 (1×1, 512→512) reduce nothing and mix channels only." in text
     assert "L6+L7: 1.25M weights against 1.18M for one direct 3×3 256→512: 6% more." in text
+
+
+def test_lines_of_the_cfg_are_counted_as_everywhere() -> None:
+    """A form feed, or another character that some take for a line's end, ends no line of a cfg."""
+    text = "[net]\r\nwidth=8\r\nheight=8\r\nchannels=3\r\n[conv]\r\n# a\x0cb\u2028c\r\nfilters=2\r\n"
+    story = stories(darkparse.compile(text))[0]
+    assert story.section == ((5, "[conv]"), (6, "# a\x0cb\u2028c"), (7, "filters=2"))
 
 
 @pytest.mark.parametrize(
