@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import darkparse
@@ -184,6 +185,65 @@ def test_nothing_is_written_over_that_was_not_named(
             (tmp_path / "x.dot").unlink()
     assert (tmp_path / "x.dot").read_text().startswith("digraph")
     assert "ending says how" in _error(capsys, "draw", "yolov3-tiny", "-o", tmp_path / "noext")
+
+
+STDIN_CFG = (
+    "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=18\nsize=1\nactivation=linear\n"
+    "[yolo]\nclasses=1\nnum=3\nanchors=1,2,3,4,5,6\n"
+)
+
+
+@pytest.fixture
+def piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with weights, a picture and its labels; the cfg comes from standard input."""
+    (tmp_path / "boxes").mkdir()
+    (tmp_path / "boxes" / "scene.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    scene = Path(darkparse.__file__).parent / "cli" / "scene.ppm"
+    (tmp_path / "scene.ppm").write_bytes(scene.read_bytes())
+    (tmp_path / "x.names").write_text("thing\n")
+    darkparse.save(darkparse.build(darkparse.compile(STDIN_CFG), initialize=True), tmp_path / "x.weights")
+    np.savez(tmp_path / "layers.npz", **{"0": np.zeros((1, 18, 32, 32), np.float32)})  # type: ignore[arg-type]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(STDIN_CFG.encode())))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "show -",
+        "explain -",
+        "draw - -o x.dot",
+        "check -",
+        "emit -",
+        "edit - --classes 2",
+        "weights -",
+        "weights - x.weights",
+        "convert - x.weights -o new.pt",
+        "convert - x.weights -o there.pt",
+        "diff x.weights x.weights --cfg -",
+        "detect - x.weights scene.ppm --names x.names",
+        "evaluate - x.weights --names x.names --images . --annotations boxes --rule darknet",
+        "compare - x.weights scene.ppm --names x.names --against layers.npz",
+    ],
+)
+def test_a_cfg_comes_from_standard_input(line: str, piped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = line.split()[0]
+    if command in ("detect", "evaluate", "compare"):
+        pytest.importorskip("PIL")
+    (piped / "there.pt").write_bytes(b"")
+    status: object = None
+    try:
+        main(line.split())
+    except SystemExit as ended:
+        status = ended.code
+    assert status in ((1,) if command == "compare" else (None, 0)), capsys.readouterr().err
+
+
+def test_only_the_cfg_comes_from_standard_input(piped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "darkparse convert - WEIGHTS -o out.pt" in _error(capsys, "convert", "-", "-o", "out.pt")
+    sys.stdin = io.TextIOWrapper(io.BytesIO(STDIN_CFG.encode()))
+    assert "name a file of weights" in _error(capsys, "convert", "yolov3", "-", "-o", "out.pt")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from darkparse.network import Network
+    from darkparse.syntax import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -27,9 +28,9 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
 
     name = "cfg"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Config:
         if value != "-":
-            return value
+            return value  # type: ignore[no-any-return]
         from darkparse.syntax import parse
         from darkparse.syntax.reader import source_of
 
@@ -82,7 +83,7 @@ def text_output_option(function: F) -> F:
     return click.option("-o", "--out", "--output", "output", type=place, help="File to write; standard output by default.")(function)
 
 
-def compile_cfg(cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, weights: str | None = None) -> Network:
+def compile_cfg(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, weights: str | None = None) -> Network:
     """Compile a CFG argument, with a weights file as further evidence; warnings go to standard error, the first few of them."""
     if weights is None:
         from darkparse.network import compile

@@ -16,6 +16,7 @@ from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export,
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
+    from darkparse.syntax import Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ TARGETS: dict[str, Target] = {
 @export_options
 @click.option("--no-verify", is_flag=True, help="Do not read or run the new file and compare.")
 def command(
-    source: tuple[str, ...],
+    source: tuple[str | Config, ...],
     out: Path,
     size: int | tuple[int, int] | None,
     dialect: str,
@@ -148,9 +149,9 @@ def command(
     darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms --dynamic-size
     """
     target = target_of(out)
-    for given in source:
-        if out.exists() and Path(given).exists() and out.samefile(given):
-            raise click.UsageError(f"{out} is to be read: choose another name to write")
+    read = [Path(given) for given in source if isinstance(given, str)]
+    if out.exists() and any(path.exists() and out.samefile(path) for path in read):
+        raise click.UsageError(f"{out} is to be read: choose another name to write")
     wanted = ExportOptions(**exporting)
     if target is not to_export and wanted.given():
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(wanted.given()))
@@ -162,12 +163,15 @@ def command(
 
     start = time.perf_counter()
     cfg, weights = source[0], source[1] if len(source) == 2 else None
+    if not isinstance(weights, str | None):
+        raise click.UsageError("only the cfg is read from standard input: name a file of weights")
     if weights is None and (kind := _signature_code(cfg)) in ("cfg", None):
+        name = cfg if isinstance(cfg, str) else "-"
         if kind:
-            hint = f"is a cfg: which weights are to be converted? darkparse convert {cfg} WEIGHTS"
+            hint = f"is a cfg: which weights are to be converted? darkparse convert {name} WEIGHTS"
         else:
-            hint = f"does not know its cfg: darkparse convert CFG {cfg}"
-        raise DarkparseError(f"{cfg} {hint} -o {out}")
+            hint = f"does not know its cfg: darkparse convert CFG {name}"
+        raise DarkparseError(f"{name} {hint} -o {out}")
     model = load(
         cfg,
         weights,
@@ -200,12 +204,12 @@ def target_of(out: Path) -> Target:
     return TARGETS[ending]
 
 
-def _signature_code(name: str) -> str | None:
+def _signature_code(given: str | Config) -> str | None:
     """What a lone argument is: `cfg`, the code of another kind of file, or None for what may be a `.weights` file."""
     from darkparse.weights import open_source
     from darkparse.weights.signature import signature
 
-    if not Path(name).is_file() or name.endswith(".cfg"):
+    if not isinstance(given, str) or not Path(given).is_file() or given.endswith(".cfg"):
         return "cfg"
-    found = signature(open_source(name))
+    found = signature(open_source(given))
     return found.code if found else None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from darkparse.network import Network
+    from darkparse.syntax import Config
     from darkparse.weights import Difference
 
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--cfg", type=CfgType(), required=True, help="The cfg of both files.")
 @network_options
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it.")
-def command(a: str, b: str, cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
+def command(a: str, b: str, cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
     """Compare two weights files of one cfg: a row for each tensor that differs, and by how much.
 
     Values are compared bit by bit. "rms" is the root mean square of the differences, "relative" the same over that of

@@ -12,6 +12,7 @@ import click
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stderr
 
 if TYPE_CHECKING:
+    from darkparse.syntax import Config
     from darkparse.views.diagram import Diagram
 
 EXIT_NO_RENDERER = 3
@@ -51,7 +52,7 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--dpi", type=click.FloatRange(10, 1200), default=96, show_default=True, help="Dots an inch of a PNG.")
 @click.option("--dot", "executable", metavar="PATH", help="Graphviz's dot, instead of the first renderer found (DARKPARSE_DOT).")
 def command(
-    cfgs: tuple[str, ...],
+    cfgs: tuple[str | Config, ...],
     size: int | tuple[int, int] | None,
     dialect: str,
     strict: bool,

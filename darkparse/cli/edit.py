@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from darkparse.cli.common import SizeType, cfg_argument, compile_cfg, counted, stderr, text_output_option, write_text
+
+if TYPE_CHECKING:
+    from darkparse.syntax import Config
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
@@ -34,7 +38,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def command(
-    cfg: str,
+    cfg: str | Config,
     output: Path | None,
     classes: int | None,
     size: int | tuple[int, int] | None,

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stderr, text_output_option, write_text
+
+if TYPE_CHECKING:
+    from darkparse.syntax import Config
 
 
 @click.command(name="emit")
@@ -14,7 +18,7 @@ from darkparse.cli.common import cfg_argument, compile_cfg, network_options, std
 @network_options
 @text_output_option
 @click.option("--flat", is_flag=True, help="One line a layer instead of blocks and stages.")
-def command(cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, output: Path | None, flat: bool) -> None:
+def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, output: Path | None, flat: bool) -> None:
     """Write a cfg as PyTorch source: one file that imports only torch.
 
     Its class computes what darkparse's module does, to the last bit; its state_dict has the same keys; and it reads the

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stdout
+
+if TYPE_CHECKING:
+    from darkparse.syntax import Config
+
 
 # The diagram's colours, as far as a terminal has them.
 STYLES = {
@@ -39,7 +43,7 @@ class LayerType(click.ParamType):  # type: ignore[type-arg]
 @network_options
 @click.option("--layer", type=LayerType(), help="Tell one layer's whole story.")
 @click.option("--format", "form", type=click.Choice(["text", "md", "json"]), default="text", show_default=True, help="How to print it.")
-def command(cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, layer: int | None, form: str) -> None:
+def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, layer: int | None, form: str) -> None:
     """Say which layers reduce what, and what each bottleneck saves over a direct convolution.
 
     These are the facts that `darkparse draw` shows. Sizes are height × width × channels; weights are the multiplying

@@ -14,6 +14,7 @@ from darkparse.cli.common import cfg_argument, compile_cfg, network_options, pri
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from darkparse.syntax import Config
     from darkparse.views.table import Row
 
 FORMATS = ("table", "csv", "json", "yaml")
@@ -23,7 +24,7 @@ FORMATS = ("table", "csv", "json", "yaml")
 @cfg_argument
 @network_options
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it.")
-def command(cfg: str, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
+def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
     """Print a network as a table, a row a layer.
 
     Shapes are height × width × channels. The BFLOPs are those that AlexeyAB's Darknet prints. The last column

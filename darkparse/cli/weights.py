@@ -14,6 +14,7 @@ from darkparse.cli.common import cfg_argument, compile_cfg, network_options, pri
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from darkparse.syntax import Config
     from darkparse.weights import Report, Row
 
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @click.option("--header-size", type=click.Choice(["16", "20"]), help="Read a header of this many bytes, whatever its version says.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it.")
 def command(
-    cfg: str,
+    cfg: str | Config,
     weights: str | None,
     size: int | tuple[int, int] | None,
     dialect: str,
