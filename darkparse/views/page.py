@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from darkparse.views.cards import Link, Picture
-from darkparse.views.grid import broken_places, grid_places
+from darkparse.views.cards import Card, Link, Picture
+from darkparse.views.grid import Grid, broken_grids, grid_of
 from darkparse.views.layout import (
     LAYER_FONT,
+    MARGIN,
     Box,
     CardBox,
     Columns,
@@ -32,6 +33,12 @@ NECK = 26.0
 HEADER_MIDDLE = 14.0
 """Height at which cards of one level are joined, from their top."""
 LABEL_FONT = 10.0
+SHEET = (1191.0, 842.0)
+"""A3 in points."""
+ENOUGH = 7.5 / 9
+"""Columns are broken where the small print would be shown with less than 7.5 of its 9 points."""
+GAIN = 1.1
+"""How much larger the text has to become for several columns, which say more than one, to be broken, and for a card to be cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +66,41 @@ class Page:
     width: float = 0.0
     height: float = 0.0
 
+    @property
+    def scale(self) -> float:
+        """By how much it shrinks to fit a sheet, upright or across; 1 where it has room."""
+        sides = self.width + 2 * MARGIN, self.height + 2 * MARGIN
+        return min(1, SHEET[0] / max(sides), SHEET[1] / min(sides))
+
 
 def arrange(picture: Picture, *, direction: Direction = "TB", title: tuple[float, float] | None = None) -> Page:
     """Lay out a picture; `title` is the size of the block above it."""
-    return _Arranger(picture, direction, title).page
+    grid = grid_of(picture)
+    page = _Arranger(grid, direction, title).page
+    if direction == "LR" or page.scale >= ENOUGH:
+        return page
+
+    def height(card: Card) -> float:
+        return card_box(card, page.columns, has_column_heads=False).height + GAP["TB"]
+
+    def worth(broken: Page) -> float:
+        return broken.scale / (GAIN if len(broken.cards) > len(page.cards) else 1)
+
+    pages = (_Arranger(broken, direction, title).page for broken in broken_grids(grid, height))
+    best = max(pages, key=worth, default=page)
+    return best if worth(best) > page.scale * (GAIN if grid.columns > 1 else 1) else page
 
 
 class _Arranger:
-    def __init__(self, picture: Picture, direction: Direction, title: tuple[float, float] | None) -> None:
+    def __init__(self, grid: Grid, direction: Direction, title: tuple[float, float] | None) -> None:
+        self.grid = grid
         self.direction = direction
+        picture = grid.picture
         self.page = Page(picture, columns_for(picture.cards))
         self._make_boxes(picture)
         self.boxes: list[Box] = [*self.page.cards, *([self.page.input] if self.page.input else [])]
         self.box_of: dict[int, Box] = {row.row.index: box for box in self.page.cards for row in box.rows}
-        self.page.routes = plan(self._ends(links_of(picture)), self.boxes, sideways=direction == "LR")
+        self.page.routes = plan(self._ends(links_of(picture)), self.boxes, sideways=direction == "LR", stacked=grid.stacked)
         self.corridors = self._corridor_lanes()
         self._place_levels(title)
         self._place_heads()
@@ -84,10 +112,7 @@ class _Arranger:
 
     def _make_boxes(self, picture: Picture) -> None:
         has_input = any(link.source < 0 for link in picture.links)
-        places = [(column, level + has_input) for column, level in grid_places(picture.cards)]
-        broken = self._broken(picture) if self.direction == "TB" and len({column for column, _ in places}) == 1 else None
-        self.is_broken = broken is not None
-        places = [place if self.direction == "TB" else place[::-1] for place in broken or places]
+        places = [place if self.direction == "TB" else place[::-1] for place in self.grid.places]
         tops = {column: min(level for c, level in places if c == column) for column, _ in places}
         for card, (column, level) in zip(picture.cards, places, strict=True):
             box = card_box(card, self.page.columns, has_column_heads=level == tops[column])
@@ -97,11 +122,6 @@ class _Arranger:
             width = text_width(picture.input_text, 12, bold=True) + 28
             self.page.input = Box("input", width, 26)
         self.page.heads = [head_box(head) for head in picture.heads]
-
-    def _broken(self, picture: Picture) -> list[tuple[int, int]] | None:
-        columns = self.page.columns
-        heights = [card_box(card, columns, has_column_heads=False).height + GAP["TB"] for card in picture.cards]
-        return broken_places(picture, heights, columns.total + STUB + ENTRY)
 
     def _ends(self, links: Iterable[Link]) -> Iterable[tuple[Link, Box, Box]]:
         heads = {head.head.index: head for head in self.page.heads if head.head}
@@ -135,24 +155,22 @@ class _Arranger:
         y = 0.0 if title is None or self.title_fits else title[1] + 14
         for level in levels:
             y += self._corridor_height(level)
-            height = max((box.height for box in self.boxes if box.level == level), default=0)
+            height = max((box.height for box in self.boxes if box.level == level and box.column not in self.grid.stacked), default=0)
             self.band[level] = (y, y + height)
             y += height
         self.bottom = y + self._corridor_height(len(levels))
         for box in self.boxes:
             box.y = self.band[box.level][0]
-        if self.is_broken:
-            self._stack(self.band[0][0])
+        for column in self.grid.stacked:
+            self._stack(column, self.band[0][0])
         if self.page.input and self.direction == "LR":
             self.page.input.y += HEADER_MIDDLE - self.page.input.height / 2
 
-    def _stack(self, top: float) -> None:
-        """Put the cards of every column one below the other, whatever stands beside them."""
-        for column in {box.column for box in self.boxes}:
-            y = top
-            for box in sorted((box for box in self.boxes if box.column == column), key=lambda box: box.level):
-                box.y = y
-                y += box.height + GAP["TB"]
+    def _stack(self, column: int, y: float) -> None:
+        """Put the cards of a column one below the other, whatever stands beside them."""
+        for box in sorted((box for box in self.boxes if box.column == column), key=lambda box: box.level):
+            box.y = y
+            y += box.height + GAP["TB"]
 
     def _corridor_height(self, level: int) -> float:
         count = self.corridors[level].count if level in self.corridors else 0

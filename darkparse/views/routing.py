@@ -40,13 +40,18 @@ class Route:
     points: list[Point] = field(default_factory=list)
 
 
-def plan(links: Iterable[tuple[Link, Box, Box]], boxes: Sequence[Box], *, sideways: bool) -> list[Route]:
-    """The kind of way of every link, by places in the grid alone; `sideways` says that scales go from left to right."""
+def plan(
+    links: Iterable[tuple[Link, Box, Box]], boxes: Sequence[Box], *, sideways: bool, stacked: frozenset[int] = frozenset()
+) -> list[Route]:
+    """The kind of way of every link, by places in the grid alone.
+
+    `sideways` says that scales go from left to right; cards in `stacked` columns do not line up with those beside them.
+    """
     taken = {(box.column, box.level) for box in boxes}
-    return [_planned(link, source, target, taken, sideways) for link, source, target in links]
+    return [_planned(link, source, target, taken, sideways, stacked) for link, source, target in links]
 
 
-def _planned(link: Link, source: Box, target: Box, taken: set[tuple[int, int]], sideways: bool) -> Route:
+def _planned(link: Link, source: Box, target: Box, taken: set[tuple[int, int]], sideways: bool, stacked: frozenset[int]) -> Route:
     route = Route(link, source, target)
     if link.kind == "chain" and _are_neighbours(source, target, taken, sideways):
         route.is_straight = True
@@ -58,7 +63,7 @@ def _planned(link: Link, source: Box, target: Box, taken: set[tuple[int, int]], 
     between = range(min(source.column, target.column) + 1, max(source.column, target.column))
     if route.leave == route.enter:
         route.via = "gutter"
-    elif all((column, source.level) not in taken for column in between):
+    elif source.column not in stacked and all((column, source.level) not in taken for column in between):
         route.via = "source level"
     elif all((column, target.level) not in taken for column in between):
         route.via = "target level"
@@ -66,7 +71,7 @@ def _planned(link: Link, source: Box, target: Box, taken: set[tuple[int, int]], 
         route.via = "corridor"
         low, high = sorted((source.level, target.level))
         # Below the higher of the two; between cards of one level, above them.
-        route.corridor = low + 1 if low != high else low
+        route.corridor = target.level if source.column in stacked else low + 1 if low != high else low
     return route
 
 

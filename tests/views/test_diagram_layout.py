@@ -13,7 +13,7 @@ from darkparse.views.layout import Box, Direction
 from darkparse.views.metrics import text_width, wrap
 from darkparse.views.page import Page, arrange
 from darkparse.views.picture import picture_of
-from tests.conftest import shipped_cfgs
+from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.views.networks import CFGS
 
 
@@ -65,6 +65,32 @@ def test_a_page_is_no_larger_than_a_sheet_can_show(path: Path) -> None:
     page = _page(path, "TB")
     assert max(page.width, page.height) <= 3300
     assert min(page.width, page.height) <= 2700
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "points"), [("resnet152", 8), ("csdarknet53-omega", 6), ("densenet201", 7), ("vgg-16", 8.5), ("enet-coco", 4)]
+)
+def test_text_can_be_read_on_a_sheet(name: str, points: float) -> None:
+    """What the small print of 9 points shrinks to on A3."""
+    path = next(path for path in original_cfgs() if path.stem == name)
+    assert 9 * _page(path, "TB").scale > points
+
+
+def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
+    layers = "".join(f"[convolutional]\nfilters={8 + number % 37}\nsize=3\npad=1\n" for number in range(200))
+    picture = picture_of(darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=3\n{layers}"))
+    page = arrange(picture, title=(500, 140))
+    heights = [box.height for box in page.cards]
+    assert len(heights) == len({box.column for box in page.cards}) > 2
+    assert max(heights) < 1.2 * min(heights)
+    assert [row.row.index for box in page.cards for row in box.rows] == [row.index for row in picture.cards[0].rows]
+
+
+@pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov3", 2), ("yolov4", 3)])
+def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns: int) -> None:
+    page = arrange(picture_of(darkparse.compile(name)), title=(500, 140))
+    assert len({box.column for box in page.cards}) == columns
 
 
 @pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov2", 1), ("yolov3", 2), ("yolov4", 3), ("yolov3-tiny", 2)])
