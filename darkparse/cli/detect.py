@@ -55,15 +55,8 @@ def load_detector(making: dict[str, Any]) -> Detector:
 
     from darkparse.cli.common import warn
     from darkparse.detect import Detector
-    from darkparse.syntax import DarkparseError
 
     device = making["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as problem:
-        reason = str(problem).splitlines()[0]
-        reason = "there is no such device; write cpu, cuda, cuda:1, …" if reason.startswith("Expected one of") else reason
-        raise DarkparseError(f"--device {device}: {reason}") from None
     detector = Detector.load(**(making | {"device": device}))
     warn(detector.network)
     return detector

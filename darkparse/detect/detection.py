@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,8 +43,8 @@ class Detection:
 
     @property
     def line(self) -> str:
-        """`dog: 93%`, as Darknet prints it (image.c draw_detections)."""
-        return f"{self.name}: {self.score * 100:.0f}%"
+        """`dog: 93%`, as Darknet prints it (image.c draw_detections); a classifier's answer with the decimals of classifier.c."""
+        return f"{self.name}: {self.score * 100:.{2 if self.box == WHOLE else 0}f}%"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; the box as fractions and in pixels."""
@@ -73,6 +73,20 @@ class Detections(list[Detection]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (list(self), self.width, self.height, self.path)
+
+    @overload
+    def __getitem__(self, index: SupportsIndex) -> Detection: ...
+    @overload
+    def __getitem__(self, index: slice) -> Detections: ...
+    def __getitem__(self, index: SupportsIndex | slice) -> Detection | Detections:
+        """One, or those of a slice with the same picture."""
+        if isinstance(index, slice):
+            return _restore(list(self)[index], self.width, self.height, self.path)
+        return super().__getitem__(index)
+
+    def filter(self, keep: Callable[[Detection], bool]) -> Detections:
+        """Those for which `keep` says so, of the same picture."""
+        return _restore([one for one in self if keep(one)], self.width, self.height, self.path)
 
     def numpy(self) -> NDArray[np.float32]:
         """(K, 6): left, top, right, bottom in pixels, score, class."""

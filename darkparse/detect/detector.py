@@ -30,7 +30,7 @@ _REMEMBERING = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
 
 Picture = Any
-"""A path, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor (C, H, W)."""
+"""A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor (C, H, W)."""
 
 GPU_BATCH = 16
 """Pictures that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
@@ -48,6 +48,14 @@ class Settings:
     """Least probability of a class of a word tree; `-hier`."""
     top: int = 5
     """How many classes a classifier names."""
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "nms", "hierarchy"):
+            value: Any = getattr(self, name)
+            if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+                raise DarkparseError(f"{name} is a number from 0 to 1, not {value!r}")
+        if self.top < 1:
+            raise DarkparseError(f"top is how many classes a classifier names, not {self.top}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +179,11 @@ class Detector:
             raise DarkparseError(f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without")
         return cls(model, names=names, resize=resize, mapped=mapped, fold=fold)
 
+    def __repr__(self) -> str:
+        h, w = self.input_size
+        what = "classes" if self.classifies else "classes in boxes"
+        return f"Detector({self.network.name}, {len(self.names)} {what}, {self.resize} to {h}×{w}, {self.network.dialect.name})"
+
     @property
     def input_size(self) -> Size:
         """Height and width of the network's input."""
@@ -195,8 +208,8 @@ class Detector:
         """Find what is in a picture, or in each of a list of pictures.
 
         Args:
-            image: a path, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 (RGB), a tensor (C, H, W), or a
-                list or tuple of them, which run in batches.
+            image: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 (RGB;
+                OpenCV's are BGR: `frame[..., ::-1]`), a tensor (C, H, W), or a list or tuple of them, which run in batches.
             threshold: least score.
             nms: boxes of one class that overlap a better one by more than this go; 0 keeps all.
             hierarchy: least probability of a class of a word tree.
@@ -207,6 +220,7 @@ class Detector:
 
         Raises:
             ImageError: a picture cannot be read.
+            DarkparseError: a threshold is none.
         """
         settings = Settings(threshold, nms, hierarchy, top)
         if not isinstance(image, list | tuple):
@@ -233,6 +247,10 @@ class Detector:
         """
         from darkparse.detect.streaming import stream
 
+        if isinstance(images, str | bytes | os.PathLike):
+            raise DarkparseError("stream takes several pictures; detect takes one")
+        if batch is not None and batch < 1:
+            raise DarkparseError(f"batch is how many pictures run at once, not {batch}")
         for outcome in stream(self, images, settings or Settings(), batch=batch or self.batch, workers=workers):
             if not isinstance(outcome.result, ImageError):
                 yield outcome.result
@@ -310,9 +328,10 @@ class Detector:
         return self._decoders[hierarchy]
 
     def _suppressed(self, candidates: Candidates, index: int, prepared: Prepared, settings: Settings) -> Detections:
-        mine = np.flatnonzero(candidates.image == index)
+        # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
+        mine = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
         boxes, scores, classes = candidates.boxes[mine], candidates.scores[mine], candidates.classes[mine]
-        if not isinstance(self.decoder(settings.hierarchy).heads[0], GridDecoder):
+        if len(mine) and not isinstance(self.decoder(settings.hierarchy).heads[0], GridDecoder):
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)
         assert self._suppression is not None

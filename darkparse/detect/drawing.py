@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from darkparse.detect.detection import WHOLE, Detection, Detections
 from darkparse.detect.images import as_pixels, pillow
 from darkparse.files import unfinished
+from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -29,6 +30,9 @@ def draw(image: Any, found: Detections) -> PillowImage:
     from PIL import ImageDraw
 
     pixels = as_pixels(image)
+    if isinstance(found, Detections) and pixels.shape[:2] != (found.height, found.width):
+        size = " × ".join(map(str, pixels.shape[1::-1]))
+        raise DarkparseError(f"this picture has {size} pixels; the detections come from one of {found.width} × {found.height}")
     if pixels.dtype.kind == "f":
         pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
     picture: PillowImage = pil.fromarray(pixels)

@@ -28,7 +28,7 @@ class Placement:
 
     net: Size
     scaled: Size
-    """What the whole picture is scaled to."""
+    """What the whole picture is scaled to. A very long one comes to no height or no width: nothing of it is left."""
     offset: Size
     """Its top and left edge in the input; negative where it is cropped."""
 
@@ -61,9 +61,9 @@ def place(image: Size, net: Size, resize: Resize, *, crop_first: bool = False) -
         # C rounds towards zero.
         return Placement(net, scaled, (int((net_h - scaled[0]) / 2), int((net_w - scaled[1]) / 2)))
     if np.float32(net_w) / np.float32(width) < np.float32(net_h) / np.float32(height):
-        scaled = (max(height * net_w // width, 1), net_w)
+        scaled = (height * net_w // width, net_w)
     else:
-        scaled = (net_h, max(width * net_h // height, 1))
+        scaled = (net_h, width * net_h // height)
     return Placement(net, scaled, ((net_h - scaled[0]) // 2, (net_w - scaled[1]) // 2))
 
 
@@ -84,6 +84,8 @@ def fit(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = False) 
         top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
         pixels = pixels[top : top + side, left : left + side]
     placement = place(pixels.shape[:2], net, resize, crop_first=crop_first)
+    if 0 in placement.scaled:
+        return np.full((pixels.shape[2], *net), 0.5, np.float32), placement
     scaled = resize_image(pixels, placement.scaled)
     if placement.scaled == net:
         return scaled, placement

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 Pixels = NDArray[Any]
 """(H, W, C): RGB or grey, uint8 in 0…255 or float32 in 0…1."""
 
-WHITE_AT_MOST = 2.0
-"""Floats may overshoot 1 a little, by scaling or noise; what is brighter than twice white is not in 0…1."""
+BEYOND = 0.5
+"""By so much floats may lie outside 0…1: scaling and noise overshoot."""
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 """Files that a folder is searched for."""
@@ -81,13 +82,18 @@ def from_pillow(image: PillowImage, channels: int = 3) -> Pixels:
 
 
 def as_pixels(image: Any, channels: int = 3) -> Pixels:
-    """The pixels of whatever `detect` takes: a path, a Pillow image, an array (H, W, C) or (H, W), a tensor (C, H, W).
+    """The pixels of whatever `detect` takes: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W), a
+    tensor (C, H, W).
 
     Raises:
         ImageError: the file cannot be read, or the value is no picture.
     """
     if isinstance(image, str | os.PathLike):
         return read_image(image, channels)
+    if isinstance(image, bytes | bytearray | memoryview):
+        return read_image(io.BytesIO(image), channels, name="these bytes")
+    if hasattr(image, "read"):
+        return read_image(image, channels, name=str(getattr(image, "name", "this file")))
     if hasattr(image, "convert") and hasattr(image, "mode"):
         try:
             return from_pillow(image, channels)
@@ -99,14 +105,21 @@ def as_pixels(image: Any, channels: int = 3) -> Pixels:
         array = image.movedim(0, -1).numpy() if image.dim() == 3 else image.numpy()
     else:
         array = np.asarray(image)
+    if array.dtype.kind not in "buif":
+        raise ImageError(f"a picture is a path, a file, an image, an array or a tensor, not {type(image).__name__}; several come as a list")
     if array.ndim == 2:
         array = array[..., None]
+    if array.ndim == 4:
+        raise ImageError(f"this is a batch, {array.shape}: pass it as a list of pictures, list(batch)")
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
         raise ImageError(f"a picture is an array (height, width, 1 or 3) or a tensor (1 or 3, height, width), not {array.shape}")
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
-        if array.max() > WHITE_AT_MOST:
-            raise ImageError(f"a picture of floats has values from 0 to 1, this one up to {array.max():g}: divide it by 255, or pass uint8")
+        least, most = array.min(), array.max()
+        if not (least >= -BEYOND and most <= 1 + BEYOND):
+            raise ImageError(
+                f"a picture of floats has values from 0 to 1, this one {least:g} to {most:g}: scale it (by 1/255, say), or pass uint8"
+            )
     elif array.dtype != np.uint8:
         raise ImageError(f"a picture has uint8 pixels, or floats from 0 to 1, not {array.dtype}")
     return _with_channels(array[..., :3], channels)

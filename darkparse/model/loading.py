@@ -92,6 +92,7 @@ def load(
         CfgError: the cfg is wrong.
         WeightsError: the weights cannot be read or do not fit; its `report` says why.
     """
+    _check_device(device)
     path = _container_path(cfg) if weights is None and not isinstance(cfg, Config) else None
     source = path if weights is None else weights
     if source is None:
@@ -153,6 +154,16 @@ def load_weights(
     blob = open_source(path, mmap=mmap)
     values = _values(blob, _container(blob), model.network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size)
     return _take(model, values, device, dtype)
+
+
+def _check_device(device: Device) -> None:
+    """Raises DarkparseError for a device that torch does not know, or that this machine has not."""
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as problem:
+        reason = str(problem).splitlines()[0]
+        reason = "there is no such device; it is cpu, cuda, cuda:1, …" if reason.startswith("Expected one of") else reason
+        raise DarkparseError(f"device {device}: {reason}") from None
 
 
 def _container_path(cfg: str | os.PathLike[str]) -> Path | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import pickle
 import sys
 from pathlib import Path
@@ -36,7 +37,18 @@ def test_every_kind_of_picture_gives_the_same(detector: Detector, tmp_path: Path
     assert want
     tensor = torch.from_numpy(pixels).movedim(2, 0)
     floats = pixels.astype(np.float32) / np.float32(255)
-    for same in (path, str(path), Image.fromarray(pixels), tensor, tensor.float() / 255, floats, floats.astype(np.float64)):
+    data = path.read_bytes()
+    for same in (
+        path,
+        str(path),
+        data,
+        io.BytesIO(data),
+        Image.fromarray(pixels),
+        tensor,
+        tensor.float() / 255,
+        floats,
+        floats.astype(np.float64),
+    ):
         assert rows(detector.detect(same)) == want
     assert [rows(found) for found in detector.detect([path, pixels])] == [want, want]
     assert detector.detect([]) == []
@@ -246,8 +258,53 @@ def test_shipped_names_are_as_many_as_they_say() -> None:
 
 
 def test_floats_that_are_not_in_0_to_1_are_refused(detector: Detector) -> None:
-    with pytest.raises(ImageError, match="values from 0 to 1, this one up to 255: divide it by 255, or pass uint8"):
-        detector.detect(np.full((8, 8, 3), 255.0))
+    for wrong in (np.full((8, 8, 3), 255.0), np.full((8, 8, 3), -1.0), np.full((8, 8, 3), np.nan)):
+        with pytest.raises(ImageError, match="values from 0 to 1, this one .* scale it"):
+            detector.detect(wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (None, "not NoneType; several come as a list"),
+        ({}, "not dict"),
+        (np.zeros((2, 8, 8, 3), np.uint8), "pass it as a list of pictures"),
+        (b"no picture", "these bytes: not a picture"),
+        (io.BytesIO(b"no picture"), "this file: not a picture"),
+    ],
+)
+def test_what_is_no_picture_is_told(detector: Detector, wrong: Any, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        detector.detect(wrong)
+
+
+def test_settings_that_mean_nothing_are_refused(detector: Detector) -> None:
+    for settings in ({"threshold": 25}, {"threshold": float("nan")}, {"nms": -1}, {"hierarchy": "0.5"}, {"top": 0}):
+        with pytest.raises(darkparse.DarkparseError, match=f"{next(iter(settings))} is "):
+            detector.detect(picture(0), **settings)  # type: ignore[arg-type]
+    with pytest.raises(darkparse.DarkparseError, match="stream takes several pictures; detect takes one"):
+        next(detector.stream("dog.png"))
+    with pytest.raises(darkparse.DarkparseError, match="batch is how many"):
+        next(detector.stream([], batch=0))
+
+
+def test_a_part_of_the_detections_knows_its_picture(detector: Detector) -> None:
+    shot = picture(0)
+    found = detector.detect(shot)
+    assert isinstance(found[:2], Detections)
+    assert (found[:2].width, found[1].score) == (found.width, found[:2][1].score)
+    sure = found.filter(lambda one: one.score > 0.5)
+    assert [one.score for one in sure] == [one.score for one in found if one.score > 0.5]
+    assert sure.draw(shot).size == (found.width, found.height)
+    with pytest.raises(darkparse.DarkparseError, match="the detections come from one of"):
+        found.draw(shot[:-1])
+
+
+def test_of_a_picture_scaled_to_nothing_nothing_is_found(tmp_path: Path) -> None:
+    detector = Detector.load(*tiny_weights(tmp_path), resize="letterbox")
+    thin = np.zeros((3000, 3, 3), np.uint8)
+    assert detector.detect(thin, threshold=0.0) == []
+    assert (detector.prepare(thin).values == 0.5).all()
 
 
 def test_one_file_is_enough_if_it_knows_its_cfg(tmp_path: Path) -> None:

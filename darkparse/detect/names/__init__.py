@@ -47,7 +47,7 @@ def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The names in a `.names` file, or in the one that a `.data` file points to; empty lines at the end do not count."""
     path = Path(path)
     if path.suffix == ".data":
-        path = data_file(path, "names")
+        path = data_file(path, "names" if "names" in data_options(path) else "labels")  # a classifier's, classifier.c
     lines = [line.strip() for line in read_text(path).splitlines()]
     while lines and not lines[-1]:
         lines.pop()
