@@ -124,6 +124,17 @@ def test_reductions_name_axis_before_after_factor_and_mechanism() -> None:
     assert rows[head - 1, "channels"][2] == "projected"
 
 
+def test_only_what_multiplies_is_a_weight() -> None:
+    """The factors of an addition and a learned constant are parameters, and project nothing to a head."""
+    network = darkparse.compile(
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=18\nbatch_normalize=1\n[conv]\nfilters=18\n"
+        "[shortcut]\nfrom=-2\nweights_type=per_channel\n[yolo]\nclasses=1\nnum=3\n[implicit]\nfilters=18\n[batchnorm]\n"
+    )
+    assert [node.weights for node in network.nodes] == [3 * 18, 18 * 18, 0, 0, 0, 0]
+    assert [node.params for node in network.nodes] == [3 * 18 + 2 * 18, 18 * 18 + 18, 2 * 18, 0, 18, 2 * 18]
+    assert network.projected_head(2) is None
+
+
 def test_a_triple_stands_in_place_of_its_pair() -> None:
     block = "[conv]\nfilters=16\n[conv]\nfilters=16\nsize=3\npad=1\n[conv]\nfilters=64\n[shortcut]\nfrom=-4\n"
     network = darkparse.compile(f"[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=64\nsize=3\npad=1\n{block}")

@@ -119,6 +119,11 @@ ZERO: Initial = ("constant", 0.0, 0.0)
 ONE: Initial = ("constant", 1.0, 0.0)
 
 
+Role = Literal["weight", "bias", "scale", "mean", "variance", "factor", "constant"]
+"""What an array does: a multiplying weight; a summand; a batch norm's scale, running mean and variance; the factors of
+an addition's inputs; an output that is learned as it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
     """One array of a layer: its place in the module and in the `.weights` file (float32, file order)."""
@@ -126,8 +131,7 @@ class TensorSpec:
     path: str
     shape: tuple[int, ...]
     initial: Initial = ZERO
-    learnable: bool = True
-    """False for running statistics."""
+    role: Role = "weight"
     stored: bool = True
     """False where the file does not hold it."""
     rows: int | None = None
@@ -140,6 +144,11 @@ class TensorSpec:
     @property
     def size(self) -> int:
         return math.prod(self.shape)
+
+    @property
+    def learnable(self) -> bool:
+        """False for running statistics."""
+        return self.role not in ("mean", "variance")
 
     @property
     def stored_size(self) -> int:

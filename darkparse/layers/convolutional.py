@@ -256,7 +256,7 @@ class Local(Layer):
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         shape = (at.output.area, self.filters, at.input.c * self.size**2)
-        return (TensorSpec("local.bias", at.output.tensor), TensorSpec("local.weight", shape, uniform_by_fan_in(shape[2])))
+        return (TensorSpec("local.bias", at.output.tensor, role="bias"), TensorSpec("local.weight", shape, uniform_by_fan_in(shape[2])))
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {

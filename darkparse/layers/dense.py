@@ -98,7 +98,7 @@ class Implicit(Layer):
         return Shape(self.filters, self.atoms, 1)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("implicit.weight", (self.filters, self.atoms, 1), ("uniform", self.mean, self.std)),)
+        return (TensorSpec("implicit.weight", (self.filters, self.atoms, 1), ("uniform", self.mean, self.std), "constant"),)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("implicit", f"{MODULES}.Implicit", {"shape": at.output.tensor}),)

@@ -92,7 +92,7 @@ class Shortcut(Layer):
         return (rows, at.output.c) if self.weights_type == "per_channel" else (rows,)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("add.weight", self._weights(at), ONE),) if self.is_weighted else ()
+        return (TensorSpec("add.weight", self._weights(at), ONE, "factor"),) if self.is_weighted else ()
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if self.is_weighted:

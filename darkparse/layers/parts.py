@@ -55,14 +55,14 @@ class Weights:
             return ()
         # Darknet starts the running variance at 0, with which an untrained network overflows; 1 keeps it finite.
         return (
-            TensorSpec(f"{self.prefix}norm.weight", (outputs,), ONE, rows=self.rows, stored=self.stores_scales),
-            TensorSpec(f"{self.prefix}norm.running_mean", (outputs,), learnable=False, rows=self.rows, stored=self.stores_scales),
-            TensorSpec(f"{self.prefix}norm.running_var", (outputs,), ONE, learnable=False, rows=self.rows, stored=self.stores_scales),
+            TensorSpec(f"{self.prefix}norm.weight", (outputs,), ONE, "scale", rows=self.rows, stored=self.stores_scales),
+            TensorSpec(f"{self.prefix}norm.running_mean", (outputs,), role="mean", rows=self.rows, stored=self.stores_scales),
+            TensorSpec(f"{self.prefix}norm.running_var", (outputs,), ONE, "variance", rows=self.rows, stored=self.stores_scales),
         )
 
     def _biases(self, name: str) -> TensorSpec:
         owner = "norm" if self.batch_normalize else name
-        return TensorSpec(f"{self.prefix}{owner}.bias", self.shape[:1], rows=self.rows)
+        return TensorSpec(f"{self.prefix}{owner}.bias", self.shape[:1], role="bias", rows=self.rows)
 
     def _fan_in(self) -> Initial:
         return uniform_by_fan_in(math.prod(self.shape[1:]))

@@ -44,10 +44,10 @@ class Batchnorm(Layer):
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         shape = (at.input.c,)
         return (
-            TensorSpec("norm.bias", shape, stored=at.dialect.batchnorm_stores_biases),
-            TensorSpec("norm.weight", shape, ONE),
-            TensorSpec("norm.running_mean", shape, learnable=False),
-            TensorSpec("norm.running_var", shape, ONE, learnable=False),
+            TensorSpec("norm.bias", shape, role="bias", stored=at.dialect.batchnorm_stores_biases),
+            TensorSpec("norm.weight", shape, ONE, "scale"),
+            TensorSpec("norm.running_mean", shape, role="mean"),
+            TensorSpec("norm.running_var", shape, ONE, "variance"),
         )
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:

@@ -144,12 +144,12 @@ def _folded_bias(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) ->
 
 def _unfolded(model: Darknet, entry: Entry, state: Mapping[str, Tensor]) -> Tensor | None:
     """In the place of a batch norm's tensor that was folded into the convolution one that changes nothing."""
-    bias, role = _folded_bias(state, entry.node, entry.tensor), entry.tensor.path.rpartition(".")[2]
+    bias, role = _folded_bias(state, entry.node, entry.tensor), entry.tensor.role
     if bias is None or role == "bias":
         return bias
     epsilon = model.network.dialect.batchnorm_epsilon
     variance = (1 - epsilon) ** 2 if model.network.dialect.epsilon_on_root else 1 - epsilon
-    return torch.full(entry.tensor.shape, {"weight": 1.0, "running_mean": 0.0, "running_var": variance}[role])
+    return torch.full(entry.tensor.shape, {"scale": 1.0, "mean": 0.0, "variance": variance}[role])
 
 
 def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

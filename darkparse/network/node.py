@@ -86,8 +86,8 @@ class Node:
 
     @property
     def weights(self) -> int:
-        """Multiplying weights: the parameters without biases and batch norm."""
-        return sum(t.size for t in self.tensors if t.learnable and ".bias" not in t.path and "norm." not in t.path)
+        """Multiplying weights: the parameters without biases, batch norm, an addition's factors and learned constants."""
+        return sum(t.size for t in self.tensors if t.role == "weight")
 
     @property
     def macs(self) -> int:

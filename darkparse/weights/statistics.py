@@ -69,7 +69,7 @@ def _is_negative_variance(row: Row) -> bool:
 
 def is_plausible(floats: Floats, entries: tuple[Entry, ...]) -> bool | None:
     """Whether all variances that a file's floats hold whole are finite and not below 0, read by a layout; None without any."""
-    variances = [floats[e.start : e.end] for e in entries if e.tensor.path.endswith("running_var") and e.end <= floats.size]
+    variances = [floats[e.start : e.end] for e in entries if e.tensor.role == "variance" and e.end <= floats.size]
     if not variances:
         return None
     return all(bool((values >= LOWEST_VARIANCE).all()) and bool(np.isfinite(values).all()) for values in variances)
