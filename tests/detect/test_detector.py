@@ -259,7 +259,7 @@ def test_shipped_names_are_as_many_as_they_say() -> None:
 
 def test_floats_that_are_not_in_0_to_1_are_refused(detector: Detector) -> None:
     for wrong in (np.full((8, 8, 3), 255.0), np.full((8, 8, 3), -1.0), np.full((8, 8, 3), np.nan)):
-        with pytest.raises(ImageError, match="values from 0 to 1, this one .* scale it"):
+        with pytest.raises(ImageError, match=r"values from 0 to 1, this one .* scale it"):
             detector.detect(wrong)
 
 
@@ -281,7 +281,7 @@ def test_what_is_no_picture_is_told(detector: Detector, wrong: Any, message: str
 def test_settings_that_mean_nothing_are_refused(detector: Detector) -> None:
     for settings in ({"threshold": 25}, {"threshold": float("nan")}, {"nms": -1}, {"hierarchy": "0.5"}, {"top": 0}):
         with pytest.raises(darkparse.DarkparseError, match=f"{next(iter(settings))} is "):
-            detector.detect(picture(0), **settings)  # type: ignore[arg-type]
+            detector.detect(picture(0), **settings)
     with pytest.raises(darkparse.DarkparseError, match="stream takes several pictures; detect takes one"):
         next(detector.stream("dog.png"))
     with pytest.raises(darkparse.DarkparseError, match="batch is how many"):
