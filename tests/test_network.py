@@ -100,6 +100,11 @@ def test_a_size_that_does_not_fit_is_told_one_that_does(body: str, asked: Any, f
         darkparse.compile(cfg, size=(height, width), reorg="reorg3d")
 
 
+def test_a_size_is_told_where_one_position_is_all_that_is_left() -> None:
+    with pytest.raises(darkparse.CfgError, match="multiples of 4 do, such as 4×4"):
+        darkparse.compile("[net]\nwidth=4\nheight=4\nchannels=3\n[conv]\nsize=4\nstride=4\n", size=2)
+
+
 def test_an_error_at_the_cfgs_own_size_too_is_told_no_other() -> None:
     with pytest.raises(darkparse.CfgError) as told:
         darkparse.compile("[net]\nwidth=3\nheight=3\nchannels=3\n[conv]\nsize=4\n", size=2)
