@@ -262,3 +262,17 @@ def test_single_precision_is_close_to_double() -> None:
         double = copy.deepcopy(model).double().layer_outputs(x.double())
     worst = max(((a - b).abs().max() / b.square().mean().sqrt()).item() for a, b in zip(single, double, strict=True))
     assert worst < 5e-5
+
+
+def test_a_network_stands_wherever_a_cfg_does(tmp_path: Path) -> None:
+    network = darkparse.edit(darkparse.compile("yolov3-tiny", size=64), classes=3)
+    model = darkparse.load(network)
+    assert model.network is network
+    darkparse.save_weights(model, tmp_path / "x.weights")
+    assert darkparse.load(network, tmp_path / "x.weights").network is network
+    assert darkparse.inspect_weights(network, tmp_path / "x.weights").fits
+    assert darkparse.build("yolov3-tiny").network.name == "yolov3-tiny"
+    assert str(darkparse.explain("yolov3-tiny")) == str(darkparse.explain(darkparse.compile("yolov3-tiny")))
+    assert darkparse.draw("yolov3-tiny").dot == darkparse.draw(darkparse.compile("yolov3-tiny")).dot
+    with pytest.raises(darkparse.DarkparseError, match="is compiled already; size=, dialect= and reorg= go with its cfg"):
+        darkparse.load(network, size=32)

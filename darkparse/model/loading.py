@@ -16,7 +16,7 @@ from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.model.state import Loaded, Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
-from darkparse.syntax import Config, DarkparseError, read
+from darkparse.syntax import Config, DarkparseError
 from darkparse.weights import Blob, WeightsError, WeightsSource, compile_for, open_source, read_weights
 from darkparse.weights.layout import state_key
 from darkparse.weights.signature import signature
@@ -24,11 +24,13 @@ from darkparse.weights.signature import signature
 Device = str | torch.device | int | None
 
 
-def build(network: Network, *, initialize: bool = False, device: Device = None, dtype: torch.dtype | None = None) -> Darknet:
+def build(
+    network: str | os.PathLike[str] | Config | Network, *, initialize: bool = False, device: Device = None, dtype: torch.dtype | None = None
+) -> Darknet:
     """Build the module of a network.
 
     Args:
-        network: what `compile` made.
+        network: what `compile` made, or takes.
         initialize: fill the parameters as Darknet does before training; otherwise they stay on the meta device,
             with shapes and without memory, until weights are loaded.
         device: where to put initialized parameters.
@@ -41,6 +43,7 @@ def build(network: Network, *, initialize: bool = False, device: Device = None, 
         DarkparseError: a tensor is larger than torch can address, or to be initialized and larger than the memory; or the
             dtype is none of floating point.
     """
+    network = compile(network)
     _check_dtype(dtype)
     _check_size(network, in_memory=initialize and torch.device(device or "cpu").type == "cpu")
     with torch.device("meta"):
@@ -52,7 +55,7 @@ def build(network: Network, *, initialize: bool = False, device: Device = None, 
 
 
 def load(
-    cfg: str | os.PathLike[str] | Config,
+    cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | None = None,
     *,
     dialect: str | None = None,
@@ -69,7 +72,7 @@ def load(
     """Compile a cfg, build its module and load its weights.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; or the path of a
+        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a Config or a Network; or the path of a
             `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
         weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out, the
             parameters are initialized as Darknet does before training.
@@ -93,7 +96,7 @@ def load(
         WeightsError: the weights cannot be read or do not fit; its `report` says why.
     """
     _check_device(device)
-    path = _container_path(cfg) if weights is None and not isinstance(cfg, Config) else None
+    path = _container_path(cfg) if weights is None and not isinstance(cfg, Config | Network) else None
     source = path if weights is None else weights
     if source is None:
         network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
@@ -104,12 +107,12 @@ def load(
     if origin is not None and dialect in (None, "auto"):
         dialect = origin.dialect
     if path is None:
-        config = read(cfg)
+        given = cfg
     elif origin is None:
         raise WeightsError(f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, {str(path)!r})")
     else:
-        config, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
-    network = compile_for(config, blob, dialect=dialect, size=size, reorg=reorg)
+        given, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
+    network = compile_for(given, blob, dialect=dialect, size=size, reorg=reorg)
     values = _values(blob, state, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size)
     model = build(network)
     _take(model, values, device, dtype)

@@ -23,7 +23,7 @@ Size = int | tuple[int, int]
 
 
 def compile(
-    cfg: str | os.PathLike[str] | Config,
+    cfg: str | os.PathLike[str] | Config | Network,
     *,
     size: Size | None = None,
     dialect: str | None = None,
@@ -34,7 +34,8 @@ def compile(
     """Compile a cfg to the intermediate representation, in which every shape is known.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config.
+        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; a Network is returned
+            as it is.
         size: input size instead of the cfg's: n for n×n, or (height, width), in pixels.
         dialect: `"pjreddie"`, `"alexeyab"`, or None (or `"auto"`) to choose by evidence.
         strict: turn warnings into errors.
@@ -48,6 +49,10 @@ def compile(
         CfgError: the cfg is wrong; the message shows every place.
         DarkparseError: the file cannot be read, or an argument is wrong.
     """
+    if isinstance(cfg, Network):
+        if size is not None or reorg is not None or dialect not in (None, "auto", cfg.dialect.name):
+            raise DarkparseError(f"{cfg.name} is compiled already; size=, dialect= and reorg= go with its cfg, network.config")
+        return cfg
     config = read(cfg)
     try:
         choice = choose_dialect(config, dialect, version=version)

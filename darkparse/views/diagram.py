@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from darkparse.files import unfinished
-from darkparse.network import Network
-from darkparse.syntax import DarkparseError
+from darkparse.network import Network, compile
+from darkparse.syntax import Config, DarkparseError
 from darkparse.views import rendering
 from darkparse.views.cards import Picture
 from darkparse.views.comparison import compare
@@ -123,8 +123,8 @@ class Diagram:
 
 
 def draw(
-    network: Network,
-    other: Network | None = None,
+    network: str | os.PathLike[str] | Config | Network,
+    other: str | os.PathLike[str] | Config | Network | None = None,
     *,
     fold: bool = True,
     notes: bool = True,
@@ -137,7 +137,7 @@ def draw(
     """Draw a network: a card a scale, a row a layer, and what every layer reduces.
 
     Args:
-        network: what to draw.
+        network: what `compile` made, or takes.
         other: a second network to draw beside it, with what differs marked.
         fold: show a repeated block once, with the number of its copies.
         notes: say below each bottleneck what it saves over a direct convolution.
@@ -149,21 +149,22 @@ def draw(
 
     Raises:
         DarkparseError: the layers or an option's value are not there.
+        CfgError: a cfg is wrong.
     """
     if theme not in THEMES:
         raise DarkparseError(f"there is no theme {theme!r}; choose one of {', '.join(THEMES)}")
     if direction not in ("TB", "LR"):
         raise DarkparseError(f"there is no direction {direction!r}; choose TB or LR")
-    networks = (network,) if other is None else (network, other)
+    networks = tuple(compile(one) for one in (network, other) if one is not None)
     for one in networks if layers is not None else ():
         if not layers or layers[0] < 0 or layers[-1] >= len(one.nodes) or layers.step != 1:
             raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span(layers)}")
     options: dict[str, Any] = {"fold": fold, "notes": notes, "layers": layers}
-    if other is None:
-        pictures: tuple[Picture, ...] = (picture_of(network, **options),)
+    if len(networks) == 1:
+        pictures: tuple[Picture, ...] = (picture_of(networks[0], **options),)
     else:
-        comparison = compare(network, other)
-        lines = comparison.lines((network, other))
+        comparison = compare(*networks)
+        lines = comparison.lines((networks[0], networks[1]))
         pictures = tuple(
             picture_of(one, **options, marks=marks, facts=facts)
             for one, marks, facts in zip(networks, comparison.marks, lines, strict=True)

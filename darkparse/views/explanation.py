@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -10,9 +11,9 @@ from itertools import zip_longest
 from textwrap import wrap
 from typing import Any
 
-from darkparse.network import Bottleneck, Network
+from darkparse.network import Bottleneck, Network, compile
 from darkparse.network.facts import Facts, facts_of
-from darkparse.syntax import DarkparseError
+from darkparse.syntax import Config, DarkparseError
 from darkparse.views.cards import Card, Picture, Row
 from darkparse.views.numbers import percent, short, some
 from darkparse.views.picture import picture_of
@@ -118,12 +119,18 @@ class Explanation:
         return json.dumps(self.as_dict(), ensure_ascii=False, indent=1)
 
 
-def explain(network: Network, layer: int | None = None) -> Explanation:
+def explain(network: str | os.PathLike[str] | Config | Network, layer: int | None = None) -> Explanation:
     """Say which layers reduce what, and what each bottleneck saves; or tell one layer's whole story.
+
+    Args:
+        network: what `compile` made, or takes.
+        layer: by its number.
 
     Raises:
         DarkparseError: there is no such layer.
+        CfgError: the cfg is wrong.
     """
+    network = compile(network)
     picture = picture_of(network)
     if layer is None:
         return Explanation(network, picture, tuple(_paragraphs(network, facts_of(network), picture)))

@@ -86,7 +86,7 @@ def diff_weights(
         CfgError: the cfg is wrong.
         WeightsError: a file cannot be read or does not fit.
     """
-    network = cfg if isinstance(cfg, Network) else compile(cfg, dialect=dialect, size=size)
+    network = compile(cfg, dialect=dialect, size=size)
     first, second = read_weights(a, network), read_weights(b, network)
     return differences((entry, first.file.array(entry), second.file.array(entry)) for entry in first.entries)
 

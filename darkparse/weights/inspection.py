@@ -46,18 +46,16 @@ def inspect_weights(
         WeightsError: the file cannot be read.
     """
     if weights is None:
-        network = cfg if isinstance(cfg, Network) else compile(cfg, size=size, dialect=dialect)
-        return report_on(network, upto=upto)
+        return report_on(compile(cfg, size=size, dialect=dialect), upto=upto)
     from darkparse.weights.source import open_source
 
     blob = open_source(weights)
-    if not isinstance(cfg, Network):
-        cfg = compile_for(read(cfg), blob, dialect=dialect, size=size)
-    return report_on(cfg, blob, upto=upto, header_size=header_size)
+    network = compile_for(cfg, blob, dialect=dialect, size=size)
+    return report_on(network, blob, upto=upto, header_size=header_size)
 
 
 def compile_for(
-    config: Config,
+    cfg: str | os.PathLike[str] | Config | Network,
     blob: Blob,
     *,
     dialect: str | None = None,
@@ -72,10 +70,11 @@ def compile_for(
     """
     from darkparse.weights.headfilters import explained
 
+    config = cfg if isinstance(cfg, Network) else read(cfg)
     try:
         return compile(config, size=size, dialect=dialect, strict=strict, version=weights_version(blob), reorg=reorg)
     except CfgError as problem:
-        raise explained(problem, config, blob, dialect) from None
+        raise problem if isinstance(config, Network) else explained(problem, config, blob, dialect) from None
 
 
 def weights_version(blob: Blob) -> Version | None:
