@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from darkparse.layers.activations import Activation, read_activation
-from darkparse.layers.dialect import Dialect, DialectName
+from darkparse.layers.dialect import DIALECTS, Dialect, DialectName
 from darkparse.layers.shape import Shape
 from darkparse.layers.values import Reader, read_flag, read_float, read_int, read_list, read_text
 
@@ -59,7 +59,8 @@ class Keys:
 class OptionSpec:
     """How one field of a layer is read from its section."""
 
-    keys: tuple[str, ...]
+    keys: tuple[str, ...] | None
+    """None where the option has the field's name."""
     read: Reader | None
     only: DialectName | None
     defaults: Mapping[DialectName, Any]
@@ -79,7 +80,7 @@ class Derived:
 def option(
     *,
     default: Any = MISSING,
-    keys: str = "",
+    keys: str | None = None,
     read: Reader | None = None,
     only: DialectName | None = None,
     factory: Callable[[Any], Any] | None = None,
@@ -100,8 +101,20 @@ def option(
         **defaults: a dialect's own default, as `alexeyab=.2`.
     """
     value = Derived(factory) if factory else default
-    spec = OptionSpec(tuple(keys.split()), read, only, typing.cast("Mapping[DialectName, Any]", defaults), value is MISSING, is_file, least)
+    names = None if keys is None else tuple(keys.split())
+    spec = OptionSpec(names, read, only, typing.cast("Mapping[DialectName, Any]", defaults), value is MISSING, is_file, least)
     return field(default=value, metadata={"option": spec})
+
+
+def fact(name: str, *, default: Any) -> Any:
+    """A field that no option sets: what the dialect that the section is bound in says under that name.
+
+    Args:
+        name: of the field of Dialect.
+        default: what a layer has that no section is bound to.
+    """
+    said = {dialect.name: getattr(dialect, name) for dialect in DIALECTS.values()}
+    return option(default=default, keys="", **said)
 
 
 def resolve_derived(section: Layer | Net) -> None:
@@ -256,7 +269,7 @@ REGISTRY: dict[str, type[Layer]] = {}
 """Every section name, aliases included, and its layer class."""
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option, fact))
 def layer(kind: str, *aliases: str, only: DialectName | None = None) -> Callable[[type[L]], type[L]]:
     """Register a layer class under its section names, and make it a frozen dataclass."""
 
@@ -310,7 +323,8 @@ _FIELDS: dict[type, tuple[BoundField, ...]] = {}
 def _bound(item: Field[Any], annotation: Any) -> BoundField:
     spec: OptionSpec = item.metadata["option"]
     plain = [a for a in typing.get_args(annotation) if a is not type(None)] if type(None) in typing.get_args(annotation) else [annotation]
-    return BoundField(item.name, spec, spec.keys or (item.name,), spec.read or _READERS[plain[0]])
+    keys = (item.name,) if spec.keys is None else spec.keys
+    return BoundField(item.name, spec, keys, spec.read or _READERS[plain[0]])
 
 
 def known_keys(cls: type) -> Mapping[str, DialectName | None]:

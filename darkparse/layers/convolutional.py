@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import prod
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, absolute, layer, option
+from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, absolute, fact, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import (
     MODULES,
@@ -55,6 +55,7 @@ class Convolutional(Layer):
     share_index: int | None = option(default=None, only="alexeyab")
     dontloadscales: bool = option(default=False)
     numload: int = option(default=0, only="pjreddie")
+    xnor_joins_groups: bool = fact("xnor_joins_groups", default=False)
 
     @property
     def margin(self) -> int:
@@ -77,8 +78,8 @@ class Convolutional(Layer):
 
     @property
     def bands(self) -> int:
-        """Groups in effect: none in an XNOR convolution (convolutional_layer.c:510)."""
-        return 1 if self.xnor else max(self.groups, 1)
+        """Groups in effect."""
+        return 1 if self.xnor and self.xnor_joins_groups else max(self.groups, 1)
 
     @property
     def is_depthwise(self) -> bool:
@@ -96,8 +97,7 @@ class Convolutional(Layer):
         for key, value in (("stride", min(sy, sx)), ("dilation", self.spread)):
             if value < 1:
                 raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
-        if not 0 <= self.numload <= self.filters:
-            raise LayerError(f"numload must be 0 to {self.filters}, the number of filters; this is {self.numload}", option="numload")
+        _check_numload(self)
         for what, count in (("input channels", c), ("filters", self.filters)):
             if count % self.bands:
                 raise LayerError(f"{self.bands} groups do not divide the {count} {what}", option="groups", input=0)
@@ -182,6 +182,11 @@ class Convolutional(Layer):
         return f"conv {self.size}×{self.size}{stride}, {self.filters}{groups}{dilation}"
 
 
+def _check_numload(layer: Convolutional | Deconvolutional) -> None:
+    if not 0 <= layer.numload <= layer.filters:
+        raise LayerError(f"numload must be 0 to {layer.filters}, the number of filters; this is {layer.numload}", option="numload")
+
+
 @layer("deconvolutional", "deconv", only="pjreddie")
 class Deconvolutional(Layer):
     """A transposed convolution (pjreddie parser.c parse_deconvolutional)."""
@@ -197,12 +202,17 @@ class Deconvolutional(Layer):
     activation: Activation = option(default="logistic")
     batch_normalize: bool = option(default=False)
     dontloadscales: bool = option(default=False)
+    numload: int = option(default=0)
 
     @property
     def margin(self) -> int:
         return self.size // 2 if self.pad else self.padding
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        _check_numload(self)
+        if self.numload * inputs[0].c % self.filters:
+            message = f"a file with the first {self.numload} of {self.filters} filters ends within the weights of an input channel"
+            raise LayerError(message, option="numload", input=0)
         h, w = ((n - 1) * self.stride + self.size - 2 * self.margin for n in (inputs[0].h, inputs[0].w))
         return Shape(self.filters, h, w)
 
@@ -210,9 +220,12 @@ class Deconvolutional(Layer):
         # deconvolutional_layer.c reads its weights as (input channels, filters, size, size), torch's own order.
         shape = (at.input.c, self.filters, self.size, self.size)
         spread = 0.02 * at.output.area / at.input.area
-        parts = Weights((self.filters, *shape[:1], *shape[2:]), self.batch_normalize, stores_scales=not self.dontloadscales)
+        held, stores_scales = self.numload or None, not self.dontloadscales
+        parts = Weights((self.filters, *shape[:1], *shape[2:]), self.batch_normalize, rows=held, stores_scales=stores_scales)
         *others, weights = parts.convolutional("deconv")
-        return (*others, replace(weights, shape=shape, initial=("normal", 0.0, spread)))
+        # parser.c:1170 load_convolutional_weights takes as many numbers as those filters have, from the start.
+        rows = held and at.input.c * held // self.filters
+        return (*others, replace(weights, shape=shape, rows=rows, initial=("normal", 0.0, spread)))
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {

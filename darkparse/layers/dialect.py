@@ -30,6 +30,8 @@ class Dialect:
     """Header versions from this on store `seen` in 32 bits again; parser.c load_weights_upto."""
     region_interleaved: bool
     """Whether a region head's output lies cell by cell; region_layer.c forward_region_layer."""
+    xnor_joins_groups: bool
+    """An XNOR convolution has one group whatever `groups` says; convolutional_layer.c make_convolutional_layer."""
     xnor_pads_with_minus_one: bool
     """The bit path of XNOR convolutions pads with 0 bits, which stand for -1; convolutional_layer.c."""
     resize: Literal["letterbox", "stretch"]
@@ -50,6 +52,7 @@ PJREDDIE = Dialect(
     rnn_state_is_output=True,
     seen_limit=1000,
     region_interleaved=False,
+    xnor_joins_groups=False,
     xnor_pads_with_minus_one=False,
     resize="letterbox",
     version=(0, 2, 0),
@@ -67,6 +70,7 @@ ALEXEYAB = Dialect(
     rnn_state_is_output=False,
     seen_limit=None,
     region_interleaved=True,
+    xnor_joins_groups=True,
     xnor_pads_with_minus_one=True,
     resize="stretch",
     version=(0, 2, 5),
