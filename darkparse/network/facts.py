@@ -23,7 +23,7 @@ class Descent:
     layers: tuple[int, ...]
     """The first layer at each smaller scale."""
     halves: bool
-    """Each of them halves height and width, up to rounding."""
+    """Each of them halves height and width exactly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _descent(network: Network) -> Descent | None:
         if run.area == 1 or run.area > shape[0] * shape[1]:
             break
         layers.append(run.layers.start)
-        halves = halves and all(small in (big // 2, -(-big // 2)) for big, small in zip(shape, run.size, strict=True))
+        halves = halves and all(big == 2 * small for big, small in zip(shape, run.size, strict=True))
         shape = run.size
     return Descent((network.input_shape.h, network.input_shape.w), shape, tuple(layers), halves) if layers else None
 

@@ -14,6 +14,7 @@ from darkparse.network.facts import facts_of
 from darkparse.network.receptive import receptive_fields
 from darkparse.network.repeats import find_repeats
 from darkparse.network.scales import find_runs
+from darkparse.views.wording import fact_lines
 from tests.conftest import needs_shared, original_cfgs
 from tests.views.networks import CFGS
 
@@ -120,6 +121,16 @@ def test_descent() -> None:
     descent = facts_of(darkparse.compile("yolov1")).descent
     assert descent is not None
     assert (descent.before, descent.after, descent.layers, descent.halves) == ((448, 448), (7, 7), (0, 1, 3, 8, 19, 25), True)
+
+
+@pytest.mark.parametrize(("side", "halves"), [(16, True), (10, False)])
+def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
+    """A padded 3×3 with stride 2 makes 10 to 5, to 3, to 2: ÷5 and not ÷8 in three steps."""
+    step = "[conv]\nfilters=2\nsize=3\nstride=2\npad=1\n"
+    facts = facts_of(darkparse.compile(f"[net]\nwidth={side}\nheight={side}\nchannels=3\n{step * 3}"))
+    assert facts.descent is not None
+    assert (facts.descent.halves, facts.descent.after) == (halves, (2, 2))
+    assert fact_lines(facts)[0].startswith(f"Height×width: {side}→2 (÷{side // 2}) in 3 {'halving steps' if halves else 'steps'}: L0, L1, L2")
 
 
 INVERTED = """[net]
