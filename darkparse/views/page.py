@@ -30,6 +30,8 @@ STUB, ENTRY = 64.0, 22.0
 """Room in a gutter before its lanes, for labels, and behind them, for arrow heads."""
 NECK = 26.0
 """Room in a gutter where nothing leaves."""
+HEAD_ROOM = 12.0
+"""Room round a head."""
 HEADER_MIDDLE = 14.0
 """Height at which cards of one level are joined, from their top."""
 LABEL_FONT = 10.0
@@ -98,8 +100,10 @@ class _Arranger:
         picture = grid.picture
         self.page = Page(picture, columns_for(picture.cards))
         self._make_boxes(picture)
-        self.boxes: list[Box] = [*self.page.cards, *([self.page.input] if self.page.input else [])]
         self.box_of: dict[int, Box] = {row.row.index: box for box in self.page.cards for row in box.rows}
+        self.beside = [head for head in self.page.heads if not self._goes_below(head)]
+        below = [head for head in self.page.heads if head not in self.beside]
+        self.boxes: list[Box] = [*self.page.cards, *([self.page.input] if self.page.input else []), *below]
         self.page.routes = plan(self._ends(links_of(picture)), self.boxes, sideways=direction == "LR", stacked=grid.stacked)
         self.corridors = self._corridor_lanes()
         self._place_levels(title)
@@ -123,18 +127,20 @@ class _Arranger:
             self.page.input = Box("input", width, 26)
         self.page.heads = [head_box(head) for head in picture.heads]
 
+    def _goes_below(self, head: Headbox) -> bool:
+        """Put a head in its place of the grid: that of its card, or below the last card of a single column."""
+        assert head.head is not None
+        card, last = self.box_of[head.head.source], self.page.cards[-1]
+        is_below = self.direction == "TB" and self.grid.columns == 1 and last.rows[-1].row.index == head.head.source
+        head.column, head.level = card.column, card.level + is_below
+        return is_below
+
     def _ends(self, links: Iterable[Link]) -> Iterable[tuple[Link, Box, Box]]:
-        heads = {head.head.index: head for head in self.page.heads if head.head}
+        heads: dict[int, Box] = {head.head.index: head for head in self.page.heads if head.head}
         for link in links:
             source = self.box_of.get(link.source, self.page.input)
-            if source is None:
-                continue
-            if link.kind != "head":
-                yield link, source, self.box_of[link.target]
-            elif link.source in self.box_of:
-                head = heads[link.target]
-                head.column, head.level = source.column, source.level
-                yield link, source, head
+            if source is not None:
+                yield link, source, heads[link.target] if link.kind == "head" else self.box_of[link.target]
 
     # Levels: y.
 
@@ -190,39 +196,33 @@ class _Arranger:
         lowest_use = min((r.corridor for r in self.page.routes if r.via == "corridor"), default=first)
         above = [max(box.height for box in self.boxes if box.level == level) + GAP["TB"] for level in range(first)]
         last = max(box.column for box in self.boxes)
-        room = last * (self.page.columns.total + STUB + ENTRY) + max(
-            (head.width for head in self.page.heads if head.column == last), default=0
-        )
+        room = last * (self.page.columns.total + STUB + ENTRY) + max((head.width for head in self.beside if head.column == last), default=0)
         return lowest_use >= first and sum(above) > title[1] + 10 and room > title[0]
 
     # Heads: beside their card, clear of the links that pass.
 
     def _place_heads(self) -> None:
-        for head in self.page.heads:
-            if head.head is None or head.head.source not in self.box_of:
-                continue
-            card = self.box_of[head.head.source]
-            assert isinstance(card, CardBox)
-            wanted = card.y + card.centres[head.head.source] - head.height / 2
-            busy = list(self._passing(head.column))
-            busy += [(h.y - 6, h.bottom + 6) for h in self.page.heads if h is not head and h.column == head.column and h.y]
+        for head in self.beside:
+            assert head.head is not None
+            wanted = self._row_y(self.box_of[head.head.source], head.head.source) - head.height / 2
+            busy = [(y - HEAD_ROOM, y + HEAD_ROOM) for y in self._passing(head.column)]
+            busy += [(h.y - 6, h.bottom + 6) for h in self.beside if h is not head and h.column == head.column and h.y]
             steps = sorted((step * 4.0 for step in range(-120, 121)), key=abs)
             clear = (y for y in (wanted + step for step in steps) if y >= 0 and all(y + head.height < a or b < y for a, b in busy))
             head.y = next(clear, wanted)
 
-    def _passing(self, gutter: int) -> Iterable[tuple[float, float]]:
-        """Heights at which links cross a gutter to its right end."""
+    def _passing(self, gutter: int) -> Iterable[float]:
+        """Heights at which links cross the left part of a gutter, where its heads stand; its lanes are right of them."""
         for route in self.page.routes:
             if route.is_straight or route.link.kind == "head":
                 continue
             start, end = self._row_y(route.source, route.link.source), self._end_y(route)
-            crossed = range(min(route.leave, route.enter), max(route.leave, route.enter) + 1)
-            if route.enters_left and route.enter == gutter:
-                yield end - 4, end + 4
-            elif route.via == "source level" and gutter in crossed and route.leave != route.enter:
-                yield start - 4, start + 4
-            elif route.via == "target level" and gutter in crossed:
-                yield end - 4, end + 4
+            if route.leaves_right and route.leave == gutter:
+                yield start
+            if not route.enters_left and route.enter == gutter:
+                yield end
+            if min(route.leave, route.enter) < gutter <= max(route.leave, route.enter):
+                yield start if route.via == "source level" else end if route.via == "target level" else self._corridor_y(route)
 
     def _row_y(self, box: Box, index: int) -> float:
         centres = box.centres if isinstance(box, CardBox) else {}
@@ -265,8 +265,8 @@ class _Arranger:
                     box.x = x + (width - box.width) / 2
             x = self._gutter(column, x + width)
         self.right = x
-        for head in self.page.heads:
-            head.x = self.heads_x.get(head.column, 0)
+        for head in self.beside:
+            head.x = self.heads_x[head.column]
         if title is None:
             return
         second = next((box.x for box in self.boxes if box.column == 1), 0.0)
@@ -277,17 +277,19 @@ class _Arranger:
         """Lay out a gutter from its left end; its right end."""
         leaving = any(r.leave == column and r.leaves_right and not r.is_straight and r.link.kind != "head" for r in self.page.routes)
         joins = any(r.is_straight and r.source.column != r.target.column for r in self.page.routes)
-        heads = [head.width for head in self.page.heads if head.column == column]
+        heads = [head.width for head in self.beside if head.column == column]
         lanes = self.gutters[column].count if column in self.gutters else 0
-        self.lanes_x[column] = x + (STUB + 6 if leaving else NECK)
-        end = self.lanes_x[column] + max(lanes - 1, 0) * LANE
+        end = x + (STUB + 6 if leaving else NECK)
         if heads:
-            self.heads_x[column] = end + 30
-            end += 30 + max(heads)
+            self.heads_x[column] = end + HEAD_ROOM
+            end += HEAD_ROOM + max(heads) + (HEAD_ROOM if lanes else 0)
+        self.lanes_x[column] = end
+        end += max(lanes - 1, 0) * LANE
         is_last = column == max(box.column for box in self.boxes)
         if is_last:
             return end + (8 if heads or lanes else -NECK)
-        return end + (ENTRY if lanes or not joins else STUB)
+        leaving_left = any(r.leave == column and not (r.leaves_right or r.is_straight) for r in self.page.routes)
+        return end + (STUB + 6 if leaving_left else ENTRY if lanes or not joins else STUB)
 
     # Links.
 
@@ -337,7 +339,7 @@ class _Arranger:
 
     def _label(self, route: Route, label: Label) -> None:
         """One label for each source and place."""
-        if all((label.x, label.y) != (other.x, other.y) for other, _ in self.page.labels):
+        if label.text and all((label.x, label.y) != (other.x, other.y) for other, _ in self.page.labels):
             self.page.labels.append((label, route))
 
     def _close_page(self) -> None:

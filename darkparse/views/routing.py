@@ -53,7 +53,8 @@ def plan(
 
 def _planned(link: Link, source: Box, target: Box, taken: set[tuple[int, int]], sideways: bool, stacked: frozenset[int]) -> Route:
     route = Route(link, source, target)
-    if link.kind == "chain" and _are_neighbours(source, target, taken, sideways):
+    is_below = link.kind == "head" and source.level != target.level
+    if is_below or (link.kind == "chain" and _are_neighbours(source, target, taken, sideways)):
         route.is_straight = True
         return route
     route.leaves_right = target.column >= source.column

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from darkparse.views.layout import Box, Direction
 from darkparse.views.metrics import text_width, wrap
 from darkparse.views.page import Page, arrange
 from darkparse.views.picture import picture_of
+from darkparse.views.routing import Point
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.views.networks import CFGS
 
@@ -48,6 +50,29 @@ def test_links_go_round_the_boxes(path: Path, direction: Direction) -> None:
                     max(x0, x1) > box.x + 1 and min(x0, x1) < box.right - 1 and max(y0, y1) > box.y + 1 and min(y0, y1) < box.bottom - 1
                 )
                 assert not inside, f"{route.link} crosses {box.name}"
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_no_link_crosses_the_way_to_a_head(path: Path) -> None:
+    page = _page(path, "TB")
+    heads = [route for route in page.routes if route.link.kind == "head"]
+    for head, other in product(heads, page.routes):
+        if other.link.source != head.link.source and not other.is_straight:
+            assert not any(_cross(a, b) for a in pairwise(head.points) for b in pairwise(other.points)), (head.link, other.link)
+
+
+def _cross(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
+    """Whether two stretches meet, of which each is level or upright."""
+    (ax, ay), (bx, by) = (tuple(sorted(values) for values in zip(*stretch, strict=True)) for stretch in (a, b))
+    return ax[0] <= bx[1] and bx[0] <= ax[1] and ay[0] <= by[1] and by[0] <= ay[1]
+
+
+@pytest.mark.parametrize("name", ["yolov1", "yolov2"])
+def test_the_head_of_a_single_column_stands_below(name: str) -> None:
+    page = arrange(picture_of(darkparse.compile(name)))
+    (head,), last = page.heads, page.cards[-1]
+    assert head.y > last.bottom
+    assert head.x + head.width / 2 == last.x + last.width / 2
 
 
 @pytest.mark.parametrize("path", CFGS)
