@@ -77,6 +77,12 @@ def network_options(function: F) -> F:
     return click.option("--strict", is_flag=True, help="Treat warnings as errors.")(function)
 
 
+def reorg_option(function: F) -> F:
+    """How `[reorg]` is read."""
+    kinds = click.Choice(["reorg", "reorg3d"])
+    return click.option("--reorg", type=kinds, help="reorg3d for weights that AlexeyAB's fork trained in early 2018.")(function)
+
+
 def text_output_option(function: F) -> F:
     """Where a command's text goes, for `write_text`."""
     place = click.Path(path_type=Path, dir_okay=False)

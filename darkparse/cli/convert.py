@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, network_options, stdout, warn
+from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn
 from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export, export_options
 
 if TYPE_CHECKING:
@@ -112,6 +112,7 @@ TARGETS: dict[str, Target] = {
 @click.option(
     "--header-size", type=click.Choice(["16", "20"]), help="Read a .weights header of this many bytes, whatever its version says."
 )
+@reorg_option
 @click.option("--seen", type=click.IntRange(min=0), help="Number of images seen, to be written in the header.")
 @click.option("--file-version", metavar="0.2.5", help="Version to be written in the header.")
 @click.option("--widen", is_flag=True, help="Convert half precision to float32 where the target needs that.")
@@ -126,6 +127,7 @@ def command(
     upto: int | None,
     partial: bool,
     header_size: str | None,
+    reorg: str | None,
     seen: int | None,
     file_version: str | None,
     widen: bool,
@@ -180,6 +182,7 @@ def command(
         upto=upto,
         allow_partial=partial,
         header_size=int(header_size) if header_size else None,
+        reorg=reorg,
     )
     if strict and model.network.diagnostics:
         from darkparse.network import compile

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, SizeType, stderr
+from darkparse.cli.common import CfgType, SizeType, reorg_option, stderr
 
 if TYPE_CHECKING:
     from darkparse.detect.batch import Finished
@@ -28,7 +28,7 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--dialect", type=click.Choice(["auto", "pjreddie", "alexeyab"]), default="auto", show_default=True),
         click.option("--resize", type=click.Choice(["letterbox", "stretch", "crop"]), help="By default what the dialect's Darknet does."),
         click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
-        click.option("--reorg", type=click.Choice(["reorg", "reorg3d"]), help="reorg3d: weights of early 2018 of AlexeyAB's fork."),
+        reorg_option,
         click.option("--map", "mapped", is_flag=True, help="Score the classes of the head's map= instead of its word tree."),
         click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
         click.option("--half", is_flag=True, help="Run in half precision."),
@@ -120,9 +120,11 @@ def _here(making: dict[str, Any], sources: list[Source], settings: Settings, giv
     from darkparse.detect.folder import claimed
     from darkparse.detect.images import pillow
     from darkparse.detect.journal import Journal
-    from darkparse.detect.results import Formatter, categories_of
+    from darkparse.detect.results import Formatter, categories_of, coco_remark
 
     pillow()
+    if "coco" in (given["form"], *given["save"]) and (remark := coco_remark(source.name for source in sources)):
+        stderr().print(remark, style="yellow", soft_wrap=True)
     detector = load_detector(making)
     failed: set[str] = set()
     with ExitStack() as stack:

@@ -225,7 +225,9 @@ def _run(
 ) -> None:
     gpus = _gpus(ray, cluster)
     making = making | {"device": making.get("device") or ("cuda" if gpus else "cpu")}
-    making |= {key: str(Path(making[key]).absolute()) for key in ("cfg", "weights") if Path(making[key]).exists()}
+    # A cfg from standard input is no path.
+    files = {key: making[key] for key in ("cfg", "weights") if isinstance(making[key], str | os.PathLike)}
+    making |= {key: str(Path(path).absolute()) for key, path in files.items() if Path(path).exists()}
     rows_at_once = max(batch or 1, ROWS)
     # Each block becomes a file of results: a few for each worker, of at most 2,000 pictures.
     blocks = min(len(images), max(cluster.workers, min(len(images) // rows_at_once, 4 * cluster.workers), len(images) // 2000))

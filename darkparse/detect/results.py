@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -91,9 +92,7 @@ def coco_rows(record: Record, *, image_id: int | str | None = None, categories: 
         categories: the id of each class; by default its own number.
     """
     if image_id is None:
-        stem = PurePath(record["image"] or "").stem
-        digits = re.search(r"(\d+)$", stem)
-        image_id = f"{stem}-{record['frame']}" if "frame" in record else int(digits[1]) if digits else stem
+        image_id = _image_id(record["image"] or "", record.get("frame"))
     rows = []
     for one in record["detections"]:
         left, top, right, bottom = one["xyxy"]
@@ -101,6 +100,22 @@ def coco_rows(record: Record, *, image_id: int | str | None = None, categories: 
         bbox = [left, top, round(right - left, 2), round(bottom - top, 2)]
         rows.append({"image_id": image_id, "category_id": category, "bbox": bbox, "score": one["score"]})
     return rows
+
+
+def _image_id(image: str, frame: int | None = None) -> int | str:
+    stem = PurePath(image).stem
+    digits = re.search(r"(\d+)$", stem)
+    return f"{stem}-{frame}" if frame is not None else int(digits[1]) if digits else stem
+
+
+def coco_remark(images: Iterable[str]) -> str | None:
+    """What COCO's tools will not like about the ids of pictures, if anything: they want a number of its own for each."""
+    counts = Counter(map(_image_id, images))
+    shared = [str(name) for name, count in counts.items() if count > 1]
+    named = [name for name in counts if isinstance(name, str)]
+    parts = [f"several pictures share the id {shared[0]}"] if shared else []
+    parts += [f"{named[0]!r}{f' and {len(named) - 1} more' if named[1:] else ''} has none"] if named else []
+    return f"COCO's tools tell pictures by the number at the end of their names: {'; '.join(parts)}" if parts else None
 
 
 def _csv_lines(record: Record) -> str:

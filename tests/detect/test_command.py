@@ -78,6 +78,17 @@ def test_formats(model: list[str], shots: Path, form: str, capsys: pytest.Captur
         assert [Path(row["image"]).name for row in data] == [f"{n:02}.png" for n in range(6)]
 
 
+def test_ids_that_coco_does_not_take_are_told(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", *model, shots, "--format", "coco") == 0
+    assert "COCO's tools" not in capsys.readouterr().err
+    for name in ("a", "b"):
+        Image.fromarray(picture(0)).save(shots / name / "9.png")
+    Image.fromarray(picture(0)).save(shots / "dog.png")
+    assert run("detect", *model, shots, "--out", tmp_path / "out", "--save", "coco") == 0
+    told = capsys.readouterr().err.replace("\n", " ")
+    assert "several pictures share the id 9; 'dog' has none" in told
+
+
 def test_nothing_found_is_still_json(model: list[str], shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("detect", *model, shots / "a" / "00.png", "--json", "--threshold", "1") == 0
     assert json.loads(capsys.readouterr().out)[0]["detections"] == []

@@ -129,3 +129,12 @@ def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "diff", "small.weights", "other.weights", "--cfg", "small.cfg", "--format", "json")
     assert (status, json.loads(out)["tensors"][0]["differing"]) == (1, 1)
     assert run(capsys, "diff", "small.weights", "backbone", "--cfg", "small.cfg")[0] == 2
+
+
+def test_reorg_of_early_2018(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg, weights, out = tmp_path / "r.cfg", tmp_path / "r.weights", tmp_path / "r.safetensors"
+    cfg.write_text("[net]\nheight=4\nwidth=4\nchannels=4\n[reorg]\nstride=2\n[connected]\noutput=3\n", "utf-8")
+    darkparse.save_weights(darkparse.load(cfg), weights)
+    main(["convert", str(cfg), str(weights), "-o", str(out), "--reorg", "reorg3d"])
+    assert "read back and the same" in capsys.readouterr().out
+    assert darkparse.load(out).network.nodes[0].kind == "reorg3d"
