@@ -51,3 +51,51 @@ def test_numload_of_a_deconvolution_counts_filters_and_takes_their_number_of_wei
     assert torch.equal(model.layers[0].norm.bias[:3], numbers[:3])
     with pytest.raises(darkparse.CfgError, match="first 1 of 6 filters ends within the weights of an input channel"):
         darkparse.compile(text.replace("numload=3", "numload=1"))
+
+
+VECTOR = "[connected]\noutput={}\nactivation=linear\n"
+POINT = "[avgpool]\n[convolutional]\nfilters={}\nactivation=linear\n"
+
+
+@pytest.mark.parametrize("gate", [VECTOR, POINT])
+@pytest.mark.parametrize("kind", ["scale_channels", "sam"])
+def test_a_gate_takes_vectors_for_maps_of_one_position(kind: str, gate: str) -> None:
+    """AlexeyAB's make_scale_channels_layer and make_sam_layer ask for w, h and c alone, which are 1, 1 and n."""
+    model, outputs = _run(f"{VECTOR.format(5)}{gate.format(5)}[{kind}]\nfrom=0\n[convolutional]\nfilters=2\n", "alexeyab")
+    *_, product, behind = outputs
+    torch.testing.assert_close(product.flatten(1), outputs[0] * outputs[-3].flatten(1))
+    assert behind.shape == (2, 2, 1, 1)
+    assert product.shape[1:] == model.network.nodes[-2].out_shape.tensor
+
+
+def test_a_gate_of_a_vector_scales_a_map() -> None:
+    _, outputs = _run(f"[convolutional]\nfilters=5\n{VECTOR.format(5)}[scale_channels]\nfrom=0\n", "alexeyab")
+    torch.testing.assert_close(outputs[2], outputs[0] * outputs[1][..., None, None])
+
+
+@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+@pytest.mark.parametrize(("first", "second"), [(VECTOR, POINT), (POINT, VECTOR), (VECTOR, VECTOR)])
+def test_a_route_joins_vectors_and_maps_of_one_position(first: str, second: str, dialect: str) -> None:
+    """parse_route compares out_w and out_h, 1 for both, and adds up out_c."""
+    text = f"{first.format(5)}{second.format(3)}"
+    count = text.count("[")
+    text += f"[route]\nlayers=-1,{count - second.count('[') - 1}\n[convolutional]\nfilters=2\n"
+    model, outputs = _run(text, dialect)
+    torch.testing.assert_close(outputs[-2].flatten(1), torch.cat([outputs[-3].flatten(1), outputs[-3 - second.count("[")].flatten(1)], 1))
+    assert outputs[-2].shape[1:] == model.network.nodes[-2].out_shape.tensor
+    assert outputs[-1].shape == (2, 2, 1, 1)
+
+
+@pytest.mark.parametrize("options", ["", "alpha=.5\nbeta=-2\n", "weights_type=per_channel\nweights_normalization=relu\n"])
+@pytest.mark.parametrize(("first", "n"), [(VECTOR, 5), (POINT, 5), (VECTOR, 3), (POINT, 7)])
+def test_a_shortcut_adds_vectors_and_maps_of_one_position(first: str, n: int, options: str) -> None:
+    """shortcut_cpu and shortcut_multilayer_cpu: what both have is added, the rest stays."""
+    text = f"{first.format(n)}{VECTOR.format(5)}[shortcut]\nfrom=-2\n{options}activation=leaky\n[convolutional]\nfilters=2\n"
+    dialect = "alexeyab" if "weights" in options else "pjreddie"
+    model, outputs = _run(text, dialect)
+    alpha, beta = (0.5, -2.0) if "alpha" in options else (1 / (2 + 1e-4),) * 2 if "weights" in options else (1.0, 1.0)
+    other = F.pad(outputs[-4].flatten(1), (0, 5 - n)) if n < 5 else outputs[-4].flatten(1)[:, :5]
+    own = torch.full((5,), alpha)
+    own[n:] = alpha if "weights" in options else 1.0
+    torch.testing.assert_close(outputs[-2], F.leaky_relu(outputs[-3] * own + beta * other, 0.1), rtol=1e-5, atol=1e-6)
+    assert model.network.nodes[-2].out_shape.tensor == (5,)

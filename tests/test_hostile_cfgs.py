@@ -34,7 +34,8 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
         ("[route]\nlayers\n", r"\[route\] needs layers="),
         (f"[convolutional]\nfilters={'9' * 5000}\n", "does not fit Darknet's int"),
         ("[yolo]\nnum=2000000000\n", "this head"),
-        ("[avgpool]\n[connected]\noutput=3\n[shortcut]\nfrom=0\n", "vectors are added only as they are"),
+        ("[softmax]\n[connected]\noutput=3\n[shortcut]\nfrom=0\n", "a vector without channels is added to one of its length only"),
+        ("[softmax]\n[connected]\noutput=192\n[sam]\nfrom=0\n", r"\[sam\] needs a map, and a vector of 192 values comes in"),
     ],
 )
 def test_nonsense_is_one_error_with_its_place(text: str, message: str) -> None:

@@ -6,7 +6,7 @@ from darkparse.layers.activations import Activation
 from darkparse.layers.base import ONE, Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, absolute, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, activation_modules
-from darkparse.layers.shape import Shape
+from darkparse.layers.shape import Layout, Shape
 from darkparse.layers.values import read_first, read_int, read_word
 
 
@@ -30,18 +30,19 @@ class Route(Layer):
         for position, x in enumerate(inputs):
             if x.c % self.groups:
                 raise LayerError(f"{self.groups} groups do not divide {x.c} channels", option="groups", input=position)
-        first = inputs[0]
-        if all((x.h, x.w, x.is_map) == (first.h, first.w, first.is_map) for x in inputs):
-            return Shape(sum(x.c for x in inputs) // self.groups, first.h, first.w, first.layout)
-        # parse_route leaves out_w, out_h and out_c at 0: only the length is known from here on.
-        return Shape.flat(sum(x.size for x in inputs) // self.groups)
+        first, channels = inputs[0], sum(x.c for x in inputs) // self.groups
+        layouts = {x.layout for x in inputs}
+        if any((x.h, x.w) != (first.h, first.w) for x in inputs) or Layout.FLAT in layouts:
+            # parse_route leaves out_w, out_h and out_c at 0: only the length is known from here on.
+            return Shape.flat(sum(x.size for x in inputs) // self.groups)
+        return Shape(channels, first.h, first.w, first.layout) if len(layouts) == 1 else Shape.vector(channels)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if len(at.inputs) == 1 and self.groups == 1:
             return ()
         kwargs = {"groups": self.groups, "group_id": self.group_id}
-        flat = at.output.layout != at.input.layout
-        return (ModuleSpec("join", f"{MODULES}.{'FlatRoute' if flat else 'Route'}", kwargs),)
+        fits = all(x.layout == at.output.layout for x in at.inputs)
+        return (ModuleSpec("join", f"{MODULES}.{'Route' if fits else 'FlatRoute'}", kwargs),)
 
     def summary(self, at: Site) -> str:
         part = f" part {self.group_id + 1} of {self.groups}" if self.groups > 1 else ""
@@ -74,10 +75,11 @@ class Shortcut(Layer):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         out = inputs[0]
-        is_plain = not self.is_weighted and self.alpha == self.beta == 1 and all(x == out for x in inputs)
-        if not all(x.is_map for x in inputs) and not (is_plain and not any(x.is_map for x in inputs)):
-            raise LayerError("vectors are added only as they are, and to vectors of the same length", option="from")
         for position, x in enumerate(inputs[1:], start=1):
+            if Layout.FLAT in (x.layout, out.layout) and x != out:
+                raise LayerError(
+                    f"a vector without channels is added to one of its length only, not {x} to {out}", option="from", input=position
+                )
             # blas.c shortcut_cpu: a larger map is read with a stride, a smaller one is spread over the positions.
             fits = out.w // x.w == out.h // x.h and x.w // out.w == x.h // out.h
             if not fits:
@@ -98,7 +100,7 @@ class Shortcut(Layer):
         if self.is_weighted:
             kwargs = {"shape": self._weights(at), "normalization": self.weights_normalization}
             add = ModuleSpec("add", f"{MODULES}.WeightedShortcut", kwargs)
-        elif self.alpha == self.beta == 1 and all(x == at.output for x in at.inputs):
+        elif self.alpha == self.beta == 1 and all(x.tensor == at.output.tensor for x in at.inputs):
             add = ModuleSpec("add", f"{MODULES}.Add", {})
         else:
             add = ModuleSpec("add", f"{MODULES}.PartialAdd", {"alpha": self.alpha, "beta": self.beta})
@@ -116,7 +118,7 @@ class Shortcut(Layer):
 
 
 class Gate(Layer):
-    """A map multiplied by the layer before."""
+    """A map, or a vector as one of 1×1, multiplied by the layer before."""
 
     __slots__ = ()
 
@@ -124,7 +126,8 @@ class Gate(Layer):
     activation: Activation
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("gate", f"{MODULES}.Gate", {}), *activation_modules(self.activation))
+        gate = "Gate" if at.inputs[1].is_map else "VectorGate"
+        return (ModuleSpec("gate", f"{MODULES}.{gate}", {}), *activation_modules(self.activation))
 
     def macs(self, at: Site) -> int:
         return at.output.size

@@ -182,8 +182,9 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
         raise _no_layer(section, index, shares)
     shapes = tuple(nodes[i].out_shape if i >= 0 else draft.net.input_shape for i in sources)
     try:
-        if layer.needs_map and shapes and shapes[0].layout is Layout.FLAT:
-            raise LayerError(f"[{section.kind}] needs a map, and a vector of {shapes[0].size} values comes in", input=0)
+        flat = next((i for i, shape in enumerate(shapes) if shape.layout is Layout.FLAT), None)
+        if layer.needs_map and flat is not None:
+            raise LayerError(f"[{section.kind}] needs a map, and a vector of {shapes[flat].size} values comes in", input=flat)
         out = layer.infer(tuple(map(_as_map, shapes)) if layer.needs_map else shapes, draft.dialect)
         if min(out) < 1:
             read = f", from an input of {shapes[0]}" if shapes else ""

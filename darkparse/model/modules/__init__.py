@@ -2,7 +2,7 @@
 
 from darkparse.model.modules.convolutional import Blur, LocallyConnected2d, SharedConvolution, XnorConv2d
 from darkparse.model.modules.dense import GroupedSoftmax, Implicit, TreeSoftmax, grouped_softmax
-from darkparse.model.modules.joining import Add, FlatRoute, Gate, PartialAdd, Route, WeightedShortcut
+from darkparse.model.modules.joining import Add, FlatRoute, Gate, PartialAdd, Route, VectorGate, WeightedShortcut, as_map
 from darkparse.model.modules.normalization import BatchNorm, L2Norm, LocalResponseNorm, RootEpsilonBatchNorm
 from darkparse.model.modules.pooling import AvgPool2d, ChannelMaxPool, MaxPool2d, pad_in_total
 from darkparse.model.modules.resampling import (
@@ -41,8 +41,10 @@ __all__ = [
     "ScaledUpsample",
     "SharedConvolution",
     "TreeSoftmax",
+    "VectorGate",
     "WeightedShortcut",
     "XnorConv2d",
+    "as_map",
     "gather_blocks",
     "grouped_softmax",
     "pad_in_total",

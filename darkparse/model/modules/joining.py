@@ -24,7 +24,7 @@ class Route(nn.Module):
 
 
 class FlatRoute(Route):
-    """The same over inputs of different sizes, as vectors (N, n)."""
+    """The same over maps of different sizes, or maps and vectors, as vectors (N, n)."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return super().forward(*(x.flatten(1) for x in inputs))
@@ -39,10 +39,16 @@ class Add(nn.Module):
         return first
 
 
+def as_map(x: Tensor) -> Tensor:
+    """A vector (N, n) as a map (N, n, 1, 1); a map as it is."""
+    return x if x.dim() == 4 else x[..., None, None]
+
+
 class PartialAdd(nn.Module):
     """Inputs of other shapes added to the part that both have (pjreddie blas.c shortcut_cpu).
 
-    A larger map is read with a stride, a smaller one spread; channels beyond the smaller number are left alone.
+    Vectors count as maps of 1×1; the output has the first input's shape. A larger map is read with a stride, a smaller
+    one spread; channels beyond the smaller number are left alone.
     """
 
     def __init__(self, alpha: float, beta: float) -> None:
@@ -50,21 +56,25 @@ class PartialAdd(nn.Module):
         self.alpha, self.beta = alpha, beta
 
     def forward(self, first: Tensor, *others: Tensor) -> Tensor:
-        out = first.clone()
-        for other in others:
+        total = first.clone()
+        out = as_map(total)
+        for other in map(as_map, others):
             stride, spread = max(other.shape[-1] // out.shape[-1], 1), max(out.shape[-1] // other.shape[-1], 1)
             c, h, w = (min(a, b) for a, b in zip(out.shape[1:], other.shape[1:], strict=True))
             part = out[:, :c, : h * spread : spread, : w * spread : spread]
             added = other[:, :c, : h * stride : stride, : w * stride : stride]
             part.copy_(self.alpha * part + self.beta * added)
-        return out
+        return total
 
     def extra_repr(self) -> str:
         return f"alpha={self.alpha:g}, beta={self.beta:g}"
 
 
 class WeightedShortcut(nn.Module):
-    """A weighted sum; weights (inputs,) or (inputs, channels), as they are or normalized (blas.c:70-135)."""
+    """A weighted sum of maps or vectors in the first one's shape (blas.c:70-135).
+
+    Weights are (inputs,) or (inputs, channels), as they are or normalized.
+    """
 
     def __init__(self, shape: tuple[int, ...], normalization: str) -> None:
         super().__init__()
@@ -73,12 +83,13 @@ class WeightedShortcut(nn.Module):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         weights = self._normalized().unflatten(0, (-1, 1)) if self.weight.dim() == 1 else self._normalized()
-        out = inputs[0] * weights[0].view(1, -1, 1, 1)
-        for x, weight in zip(inputs[1:], weights[1:], strict=True):
+        first, *others = map(as_map, inputs)
+        out = first * weights[0].view(1, -1, 1, 1)
+        for x, weight in zip(others, weights[1:], strict=True):
             channels = min(x.shape[1], out.shape[1])
             product = x[:, :channels] * weight[:channels].view(1, -1, 1, 1)
             out = out + F.pad(product, (0, 0, 0, 0, 0, out.shape[1] - channels))
-        return out
+        return out.reshape(inputs[0].shape)
 
     def _normalized(self) -> Tensor:
         if self.normalization == "none":
@@ -95,3 +106,10 @@ class Gate(nn.Module):
 
     def forward(self, gate: Tensor, x: Tensor) -> Tensor:
         return x * (gate if gate.dim() == x.dim() else gate[..., None, None])
+
+
+class VectorGate(Gate):
+    """The same for a vector (N, n), which becomes a map of 1×1."""
+
+    def forward(self, gate: Tensor, x: Tensor) -> Tensor:
+        return super().forward(gate, as_map(x))
