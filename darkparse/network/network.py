@@ -113,6 +113,12 @@ class Network:
         """Frozen, so a copy of a model shares it."""
         return self
 
+    def to_cfg(self) -> str:
+        """The network as a cfg that Darknet reads, with the text of every section that was not changed."""
+        from darkparse.network.printing import to_cfg
+
+        return to_cfg(self)
+
     def to_yaml(self) -> str:
         """The network as YAML: every layer with its options, inputs, shapes and cost."""
         from darkparse.network.serialize import to_yaml

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from darkparse.layers.base import bound_fields, known_keys
 from darkparse.layers.net import Net
 from darkparse.network.printing import changes, value_text
 from darkparse.syntax import DarkparseError, Section, parse
+from darkparse.syntax.reader import load_source
 from darkparse.syntax.source import Source
 
 if TYPE_CHECKING:
@@ -39,20 +41,22 @@ def to_yaml(network: Network) -> str:
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
 
 
-def from_yaml(text: str) -> Network:
-    """The network that `to_yaml` printed.
+def from_yaml(text: str | os.PathLike[str]) -> Network:
+    """The network that `to_yaml` printed, from the text or from a file.
 
     What follows from the options (inputs, shapes, parameters, multiply-adds) is computed again, so that a changed option
     needs no other change.
 
     Raises:
-        DarkparseError: the text is no YAML of a network.
+        DarkparseError: the text is no YAML of a network, or the file cannot be read.
         CfgError: the network in it is wrong; the message shows it as a cfg.
     """
     from darkparse.network.compiler import compile
 
+    is_file = isinstance(text, os.PathLike) or ("\n" not in text and text.endswith((".yaml", ".yml")))
+    content = load_source(Path(text)).text if is_file else str(text)
     try:
-        document = yaml.load(text, Loader=_Loader)
+        document = yaml.load(content, Loader=_Loader)
     except (yaml.YAMLError, UnicodeEncodeError) as problem:
         raise DarkparseError(f"not YAML: {problem}") from None
     if not isinstance(document, dict) or not isinstance(document.get("layers"), list):

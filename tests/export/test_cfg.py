@@ -200,3 +200,13 @@ def test_a_side_file_stands_by_its_whole_path(tmp_path: Path) -> None:
     assert str(tmp_path / "words.tree") in printed
     assert facts(darkparse.compile(printed)) == facts(darkparse.compile(path))
     assert Source("x", printed).text == printed
+
+
+def test_yaml_from_a_file(tmp_path: Path) -> None:
+    network = darkparse.compile("yolov3-tiny")
+    path = tmp_path / "x.yaml"
+    path.write_text(network.to_yaml(), "utf-8")
+    assert facts(darkparse.from_yaml(path)) == facts(darkparse.from_yaml(str(path))) == facts(network)
+    assert network.to_cfg() == darkparse.to_cfg(network)
+    with pytest.raises(darkparse.DarkparseError, match="none.yaml"):
+        darkparse.from_yaml(tmp_path / "none.yaml")
