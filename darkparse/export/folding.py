@@ -18,6 +18,9 @@ from darkparse.export.parameters import Parameters
 LONGEST = 24
 SMALLEST_CHAIN = 3
 
+Numbers = dict[tuple[int, str, tuple[int, ...]], int]
+"""A number for every run of items: for that of the run without its last, with the last and what this reads within the run."""
+
 
 @dataclass(frozen=True, slots=True)
 class Template:
@@ -39,9 +42,16 @@ class Folder:
     """Replaces copies of blocks by calls of their class, from the inside out."""
 
     def __init__(self, items: Sequence[Item], outputs: frozenset[int]) -> None:
-        self.items = list(items)
         self.outputs = outputs
         self.templates: list[Template] = []
+        self._arrange(items)
+
+    def _arrange(self, items: Sequence[Item]) -> None:
+        """Take these items from here on, with what the search asks of them again and again."""
+        self.items = list(items)
+        self.readers = _reader_counts(items)
+        self.last_reads = {i: position for position, item in enumerate(items) for i in item.reads}
+        self.last_reads |= dict.fromkeys(self.outputs, len(items))
 
     def fold(self) -> tuple[list[Item], list[Template]]:
         """Items with blocks in place of their copies, and the blocks' classes, inner ones first."""
@@ -53,9 +63,8 @@ class Folder:
 
     def _fold_joined(self) -> bool:
         """The shortest blocks in which paths part and join again."""
-        for length in range(2, LONGEST):
-            groups = self._groups(length, strict=False)
-            found = [starts for key, starts in groups.items() if self._joins(starts[0], length) and self._is_worth(starts, length)]
+        for length, groups in self._groups(strict=False).items():
+            found = [starts for starts in groups.values() if self._joins(starts[0], length) and self._is_worth(starts, length)]
             if found:
                 starts, length = self._widened(max(found, key=len), length)
                 self._replace(starts, length)
@@ -80,13 +89,12 @@ class Folder:
         if len(starts) < 2 or "cat" not in self.items[starts[0] + length - 1].marks:
             return starts, length
         while True:
-            wider = [start for start in starts if self._is_block(start, length + 1)]
-            if len(wider) < len(starts) or not self._agree(wider, length + 1) or self._is_turn(starts[0] + length):
+            if not self._are_copies(starts, length + 1) or self._is_turn(starts[0] + length):
                 break
             length += 1
         while min(starts) > 0:
             earlier = [start - 1 for start in starts]
-            if not all(self._is_block(start, length + 1) for start in earlier) or not self._agree(earlier, length + 1):
+            if not self._are_copies(earlier, length + 1):
                 break
             starts, length = earlier, length + 1
         return starts, length
@@ -97,15 +105,18 @@ class Folder:
         is_stack = item.call is not None and item.call.name == "repeat"
         return is_stack or bool(item.marks & {"head", "upsample", "pool"}) or _scales(item)
 
-    def _agree(self, starts: list[int], length: int) -> bool:
-        apart = all(b - a >= length for a, b in pairwise(starts))
-        return apart and len({self._key(start, length, strict=False) for start in starts}) == 1
+    def _are_copies(self, starts: list[int], length: int) -> bool:
+        """Whether blocks of this length begin there, without overlap and with the same in common."""
+        numbers: Numbers = {}
+        keys = {dict(self._blocks(start, length, numbers, strict=False)).get(length) for start in starts}
+        return len(keys) == 1 and None not in keys and all(b - a >= length for a, b in pairwise(starts))
 
     def _fold_chain(self) -> bool:
         """Runs of single items: heads first, then stages, then the set of convolutions that saves most lines."""
         best: tuple[tuple[int, int, int], list[int]] | None = None
-        for length, strict in product(range(2, LONGEST), (True, False)):
-            for starts in self._groups(length, strict=strict).values():
+        strictly, loosely = self._groups(strict=True), self._groups(strict=False)
+        for length, strict in product(strictly, (True, False)):
+            for starts in (strictly if strict else loosely)[length].values():
                 window = self.items[starts[0] : starts[0] + length]
                 if len(starts) < 2 or not is_chain(window, _entry(window)) or not (strict or _is_built_of_blocks(window)):
                     continue
@@ -145,41 +156,41 @@ class Folder:
             return True
         before, item = self.items[position - 1 : position + 1]
         plain = before.marks == {"conv"} == item.marks and not _scales(before) and not _scales(item)
-        return not plain or item.reads != (before.last,) or _reader_counts(self.items)[before.last] > 1
+        return not plain or item.reads != (before.last,) or self.readers[before.last] > 1
 
     @staticmethod
     def _kernels(window: Sequence[Item]) -> list[float]:
         return [slot.value for item in window for slot in item.slots if slot.kind == "size"]
 
-    def _groups(self, length: int, *, strict: bool) -> dict[object, list[int]]:
-        """Starts of blocks of a length without overlap, by what copies have in common; only of two items and more."""
-        groups: dict[object, list[int]] = defaultdict(list)
-        for start in range(len(self.items) - length + 1):
-            if not self._is_block(start, length):
-                continue
-            starts = groups[self._key(start, length, strict=strict)]
-            if not starts or start - starts[-1] >= length:
-                starts.append(start)
+    def _groups(self, *, strict: bool) -> dict[int, dict[int, list[int]]]:
+        """For every length of two items and more, starts of its blocks without overlap, by what copies have in common."""
+        groups: dict[int, dict[int, list[int]]] = {length: defaultdict(list) for length in range(2, LONGEST)}
+        numbers: Numbers = {}
+        for start in range(len(self.items)):
+            for length, key in self._blocks(start, LONGEST - 1, numbers, strict=strict):
+                starts = groups[length][key]
+                if not starts or start - starts[-1] >= length:
+                    starts.append(start)
         return groups
 
-    def _key(self, start: int, length: int, *, strict: bool) -> object:
-        window = self.items[start : start + length]
-        places = {item.last: position for position, item in enumerate(window)}
-        return tuple((item.shape(strict=strict), tuple(places.get(i, -1) for i in item.reads)) for item in window)
+    def _blocks(self, start: int, longest: int, numbers: Numbers, *, strict: bool) -> Iterator[tuple[int, int]]:
+        """Lengths of the blocks that begin at an item, each with the number of what its copies have in common.
 
-    def _is_block(self, start: int, length: int) -> bool:
-        """One value comes in, and only the last item's value is read outside."""
-        if start < 0 or start + length > len(self.items):
-            return False
-        window = self.items[start : start + length]
-        inner = {item.last for item in window}
-        outside = {i for item in window for i in item.reads if i not in inner}
-        if len(outside) != 1 or _entry(window) not in window[0].reads:
-            return False
-        hidden = inner - {window[-1].last}
-        if hidden & self.outputs:
-            return False
-        return not any(i in hidden for item in (*self.items[:start], *self.items[start + length :]) for i in item.reads)
+        One value comes into a block, and only the last item's value is read outside.
+        """
+        places: dict[int, int] = {}
+        outside: set[int] = set()
+        key, last_read = -1, -1
+        for length, item in enumerate(self.items[start : start + longest], start=1):
+            outside.update(i for i in item.reads if i not in places)
+            if len(outside) > 1:
+                return
+            common = (key, item.strict if strict else item.loose, tuple(places.get(i, -1) for i in item.reads))
+            key = numbers.setdefault(common, len(numbers))
+            if length > 1 and last_read < start + length:
+                yield length, key
+            places[item.last] = length
+            last_read = max(last_read, self.last_reads.get(item.last, -1))
 
     def _replace(self, starts: list[int], length: int) -> None:
         windows = [self.items[start : start + length] for start in starts]
@@ -189,15 +200,16 @@ class Folder:
         parameters = Parameters.of([[slot for item in window for slot in item.slots] for window in windows], _ends(windows), takes_entry)
         template = Template(name, tuple(windows[0]), entry, parameters)
         self.templates.append(template)
+        items = list(self.items)
         for start, window, values in reversed(list(zip(starts, windows, parameters.arguments, strict=True))):
             call = Call(name, tuple(Arg(slot) for slot in values))
-            self.items[start : start + length] = [_merged(window, call)]
+            items[start : start + length] = [_merged(window, call)]
+        self._arrange(items)
 
     def _repeat(self) -> None:
         """Copies in a row become one item; so does a single one, whose count is 1."""
         names = {template.name for template in self.templates if "gate" not in template.items[-1].marks}
         folded: list[Item] = []
-        readers = _reader_counts(self.items)
         for item in self.items:
             is_block = item.call is not None and item.call.name in names and item.in_shape == item.out_shape
             if not is_block or "head" in item.marks:
@@ -206,7 +218,7 @@ class Folder:
             before = folded[-1] if folded else None
             assert item.call is not None
             one = Call("repeat", (Arg(item.call), Arg(Slot(1, "count"))))
-            if before is not None and _continues(before, item) and readers[before.last] == 1 and before.last not in self.outputs:
+            if before is not None and _continues(before, item) and self.readers[before.last] == 1 and before.last not in self.outputs:
                 assert before.call is not None
                 count = before.call.args[1].value
                 assert isinstance(count, Slot)
@@ -214,7 +226,7 @@ class Folder:
                 folded[-1] = replace(before, last=item.last, call=longer)
             else:
                 folded.append(replace(item, call=one))
-        self.items = folded
+        self._arrange(folded)
 
     def _name(self, window: Sequence[Item], copies: int) -> str:
         taken = {template.name for template in self.templates}

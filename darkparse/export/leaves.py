@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from sys import intern
 from typing import Any
 
 from darkparse.export.calls import Arg, Call, Slot, literal
@@ -32,14 +33,19 @@ class Item:
     marks: frozenset[str] = field(default=frozenset())
     """What it holds: `head`, `projection` to one, `upsample`, `reorg`, `cat`, `add`, `gate`, `pool`, `global`, `dense`, `conv`,
     or `block` where paths part and join in it, and `stack` where that is done to be repeated."""
+    loose: str = field(init=False, repr=False, compare=False)
+    """What two copies have in common, without what they read; interned, since the search for blocks compares nothing else."""
+    strict: str = field(init=False, repr=False, compare=False)
+    """The same with kernel sizes and strides."""
+
+    def __post_init__(self) -> None:
+        for name, strict in (("loose", False), ("strict", True)):
+            shape = self.call.shape(strict=strict) if self.call else None
+            object.__setattr__(self, name, intern(repr((shape, self.inline, self.wrap))))
 
     @property
     def is_join(self) -> bool:
         return self.call is None
-
-    def shape(self, *, strict: bool) -> tuple[object, ...]:
-        """What two copies have in common, without what they read."""
-        return (self.call.shape(strict=strict) if self.call else None, self.inline, self.wrap)
 
     @property
     def slots(self) -> tuple[Slot, ...]:

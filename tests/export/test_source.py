@@ -183,6 +183,7 @@ def test_it_loads_weights_files_by_itself(path: Path, flat: bool, dialect: str, 
 
 NET = "[net]\nchannels=3\nheight=32\nwidth=32\n"
 CONV = "[convolutional]\nfilters=4\nsize=3\nstride=1\npad=1\nactivation=leaky\nbatch_normalize=1\n"
+CONV_REST = "pad=1\nactivation=leaky\nbatch_normalize=1\n"
 CONNECTED = "[connected]\noutput=5\n"
 
 
@@ -258,6 +259,28 @@ def test_yolov3_is_short() -> None:
     assert text.count("\n") <= 220
     for part in ("# Darknet-53", "Stage(256, 512, 8)", "# Up to 38×38", "# Up to 76×76", "self.head3 = Head(128)"):
         assert part in text
+
+
+def calls_to_emit(layers: int) -> int:
+    """Python function calls and steps of generators that it takes to emit so many convolutions of many makes."""
+    makes = [f"{filters=}\n{size=}\n{CONV_REST}" for filters in (8, 12, 16, 24, 40) for size in (1, 3, 5, 7)]
+    sections = [f"[convolutional]\n{makes[i * i * 7 % 23 % len(makes)]}" for i in range(layers)]
+    network = darkparse.compile(NET + "".join(sections))
+    count = 0
+
+    def counting(frame: object, event: str, argument: object) -> None:
+        nonlocal count
+        count += event == "call"
+
+    sys.setprofile(counting)
+    darkparse.to_source(network)
+    sys.setprofile(None)
+    return count
+
+
+def test_twice_the_layers_take_twice_the_work() -> None:
+    calls_to_emit(20)
+    assert calls_to_emit(200) < 2.5 * calls_to_emit(100)
 
 
 def emitted_files(folder: Path) -> list[Path]:
