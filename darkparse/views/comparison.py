@@ -8,14 +8,27 @@ from typing import Any
 
 from darkparse.network import Network, Node
 from darkparse.network.repeats import REFERENCES
-from darkparse.views.numbers import short
+from darkparse.views.numbers import flops, short
+
+MOST_OPTIONS = 2
+"""So many options that differ are named on a row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a layer differs from its counterpart in the other network."""
+
+    sign: str
+    """One of `cards.MARKS`."""
+    difference: str = ""
+    """What the layer's label does not tell: `mish, not leaky`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The layers of two networks, matched in order; each side holds a sign for every layer that is not alike."""
+    """The layers of two networks, matched in order; each side holds a mark for every layer that is not alike."""
 
-    marks: tuple[dict[int, str], dict[int, str]]
+    marks: tuple[dict[int, Mark], dict[int, Mark]]
     pairs: dict[int, int]
     """Layer of the first network to its counterpart in the second, alike or changed."""
 
@@ -24,20 +37,23 @@ class Comparison:
         return (self._line(0, networks), self._line(1, networks))
 
     def _line(self, side: int, networks: tuple[Network, Network]) -> tuple[str, ...]:
-        signs, mine, other = list(self.marks[side].values()), networks[side], networks[1 - side]
+        mine, other = networks[side], networks[1 - side]
         name = other.name if other.name != mine.name else "the other"
-        if not signs:
-            return (f"Against {name}: no layer differs",)
-        parts = [f"{signs.count(sign)} {word}" for sign, word in (("≠", "differ"), ("+", "only here")) if sign in signs]
-        weights = mine.cost.params - other.cost.params
+        changed, here, there = self._count(side, "≠"), self._count(side, "+"), self._count(1 - side, "+")
+        layers = [f"{_layers(changed)} {'differs' if changed == 1 else 'differ'}" if changed else "no layer differs"]
+        layers += [f"{_layers(count)} only {where}" for count, where in ((here, "here"), (there, "there")) if count]
         macs = mine.cost.macs - other.cost.macs
-        return (f"Against {name}: layers {', '.join(parts)}; {_signed(weights)} parameters, {_signed(2 * macs)} FLOPs",)
+        costs = f"{_signed(mine.cost.params - other.cost.params)} parameters, {'−' if macs < 0 else '+'}{flops(abs(macs))}"
+        return (f"Against {name}: {', '.join(layers)}; {costs}",)
+
+    def _count(self, side: int, sign: str) -> int:
+        return sum(mark.sign == sign for mark in self.marks[side].values())
 
 
 def compare(first: Network, second: Network) -> Comparison:
     """Match the layers of two networks in order: the alike first, then those of one kind between them."""
     a, b = ([_signature(node) for node in network.nodes] for network in (first, second))
-    marks: tuple[dict[int, str], dict[int, str]] = ({}, {})
+    marks: tuple[dict[int, Mark], dict[int, Mark]] = ({}, {})
     pairs: dict[int, int] = {}
     for tag, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -45,8 +61,11 @@ def compare(first: Network, second: Network) -> Comparison:
             continue
         changed = _same_kinds(first.nodes[a0:a1], second.nodes[b0:b1])
         pairs.update(changed)
-        marks[0].update({i: "≠" if i in changed else "+" for i in range(a0, a1)})
-        marks[1].update({i: "≠" if i in changed.values() else "+" for i in range(b0, b1)})
+        marks[0].update({i: Mark("+") for i in range(a0, a1)})
+        marks[1].update({i: Mark("+") for i in range(b0, b1)})
+        for i, j in changed.items():
+            one, other = first.nodes[i], second.nodes[j]
+            marks[0][i], marks[1][j] = Mark("≠", _difference(one, other)), Mark("≠", _difference(other, one))
     return Comparison(marks, pairs)
 
 
@@ -58,8 +77,32 @@ def _same_kinds(a: tuple[Node, ...], b: tuple[Node, ...]) -> dict[int, int]:
 
 def _signature(node: Node) -> tuple[Any, ...]:
     """What makes two layers alike, whatever the size of the network's input: kind, options, channels in and out."""
-    options = tuple(getattr(node.layer, field.name) for field in fields(node.layer) if field.name not in REFERENCES)
-    return (node.kind, options, tuple(shape.c for shape in node.in_shapes), node.out_shape.c)
+    return (node.kind, tuple(_options(node).values()), tuple(shape.c for shape in node.in_shapes), node.out_shape.c)
+
+
+def _options(node: Node) -> dict[str, Any]:
+    """What the cfg can say of a layer by itself; what the dialect says is no difference of layers."""
+    items = [item for item in fields(node.layer) if item.name not in REFERENCES and item.metadata["option"].keys != ()]
+    return {item.name: getattr(node.layer, item.name) for item in items}
+
+
+def _difference(node: Node, other: Node) -> str:
+    """Options by which a layer differs from one of its kind that has the same label."""
+    if node.summary != other.summary:
+        return ""
+    theirs = _options(other)
+    differing = [_option(name, value, theirs[name]) for name, value in _options(node).items() if value != theirs[name]]
+    return "; ".join(differing[:MOST_OPTIONS] + ["…"] * (len(differing) > MOST_OPTIONS))
+
+
+def _option(name: str, value: Any, other: Any) -> str:
+    if isinstance(value, bool):
+        return f"{'with' if value else 'without'} {name}"
+    return f"{value}, not {other}" if name == "activation" else f"{name} {value}, not {other}"
+
+
+def _layers(count: int) -> str:
+    return f"{count} layer{'' if count == 1 else 's'}"
 
 
 def _signed(number: int) -> str:

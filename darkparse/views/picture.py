@@ -12,6 +12,7 @@ from darkparse.network.repeats import Repeat, find_repeats
 from darkparse.network.scales import Run, find_runs
 from darkparse.views import wording
 from darkparse.views.cards import Block, Card, Cell, HeadBox, Link, LinkKind, Note, Picture, Row, Tone
+from darkparse.views.comparison import Mark
 from darkparse.views.numbers import flops, short
 
 
@@ -21,7 +22,7 @@ def picture_of(
     fold: bool = True,
     notes: bool = True,
     layers: range | None = None,
-    marks: Mapping[int, str] | None = None,
+    marks: Mapping[int, Mark] | None = None,
     facts: tuple[str, ...] = (),
 ) -> Picture:
     """The picture of a network, or of some of its layers.
@@ -31,7 +32,7 @@ def picture_of(
         fold: show a repeated block once.
         notes: say below each bottleneck what it saves.
         layers: draw these only.
-        marks: signs of the layers that another network has not, or has otherwise.
+        marks: for the layers that another network has not, or has otherwise.
         facts: lines to add to the facts.
     """
     span = layers if layers is not None else range(len(network.nodes))
@@ -57,7 +58,7 @@ def _totals(network: Network) -> str:
 
 
 class _Builder:
-    def __init__(self, network: Network, span: range, repeats: Iterable[Repeat], notes: bool, marks: Mapping[int, str]) -> None:
+    def __init__(self, network: Network, span: range, repeats: Iterable[Repeat], notes: bool, marks: Mapping[int, Mark]) -> None:
         self.network = network
         self.span = span
         self.marks = marks
@@ -106,15 +107,17 @@ class _Builder:
         keeps = bool(changes.channels and changes.channels.keeps_values and changes.channels.direction != "kept")
         hint = f"L{index}: {', '.join(map(str, dict.fromkeys(node.in_shapes))) or 'no input'} → {node.out_shape} (H×W×C)"
         last = self.network.nodes[repeat.copies(index)[-1]] if repeat is not None and repeat.grows else None
+        mark = next((self.marks[i] for i in (repeat.copies(index) if repeat else (index,)) if i in self.marks), None)
+        label = wording.label(node, block_input=repeat.first - 1 if repeat is not None else None)
         return Row(
             index=index,
-            label=wording.label(node, block_input=repeat.first - 1 if repeat is not None else None),
+            label=f"{label} ({mark.difference})" if mark and mark.difference else label,
             spatial=Cell(wording.spatial_text(node, changes.spatial, size), spatial_tone, hint),
             channels=Cell(self._channels(node, last, repeat), channel_tone, "values kept, moved to channels" if keeps else hint),
             weights=_range(short(node.weights), short(last.weights) if last else "") if node.weights else "",
             hint=hint,
             notes=tuple(self._notes(index, repeat)),
-            mark=next((self.marks[i] for i in (repeat.copies(index) if repeat else (index,)) if i in self.marks), ""),
+            mark=mark.sign if mark else "",
         )
 
     def _channels(self, node: Node, last: Node | None, repeat: Repeat | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import darkparse
-from darkparse.views.comparison import compare
+from darkparse.views.comparison import Mark, compare
 
 TEXT = """[net]
 width=32
@@ -35,7 +35,7 @@ def test_a_changed_layer_and_a_new_one() -> None:
     first = darkparse.compile(TEXT)
     second = darkparse.compile(TEXT.replace("filters=8\nsize=3", "filters=8\nsize=5").replace("[maxpool]", "[dropout]\n[maxpool]"))
     comparison = compare(first, second)
-    assert comparison.marks == ({0: "≠"}, {0: "≠", 2: "+"})
+    assert comparison.marks == ({0: Mark("≠")}, {0: Mark("≠"), 2: Mark("+")})
     assert comparison.pairs == {0: 0, 1: 1, 2: 3}
 
 
@@ -47,7 +47,30 @@ def test_the_picture_marks_them(tmp_path: Path) -> None:
     assert "+ only here" in diagram.dot
     assert "≠" not in diagram.dot
     assert diagram.dot.count(">L0<") == 2
-    assert "1 only here; +0 parameters" in diagram.dot
+    assert "no layer differs, 1 layer only there; +0 parameters, +0 FLOPs" in diagram.dot
+    assert "no layer differs, 1 layer only here; +0 parameters, +0 FLOPs" in diagram.dot
+
+
+def test_a_label_says_what_it_hides_otherwise() -> None:
+    """The second convolution's own label tells its stride; what the first has otherwise no label shows."""
+    options = TEXT.replace("filters=8", "batch_normalize=1\nactivation=mish\nfilters=8").replace(
+        "filters=4", "activation=leaky\nstride=2\nfilters=4"
+    )
+    first, second = darkparse.compile(TEXT), darkparse.compile(options)
+    assert compare(first, second).marks == (
+        {0: Mark("≠", "logistic, not mish; without batch_normalize"), 1: Mark("≠")},
+        {0: Mark("≠", "mish, not logistic; with batch_normalize"), 1: Mark("≠")},
+    )
+    assert [
+        row.label for picture in darkparse.draw(first, second).pictures for card in picture.cards for row in card.rows if row.index == 0
+    ] == ["conv 3×3, 8 (logistic, not mish; without batch_normalize)", "conv 3×3, 8 (mish, not logistic; with batch_normalize)"]
+
+
+def test_the_difference_in_a_line() -> None:
+    first, second = darkparse.compile("yolov3"), darkparse.compile("yolov4")
+    assert compare(first, second).lines((first, second))[0] == (
+        "Against yolov4: 15 layers differ, 70 layers only here, 125 layers only there; −2.41M parameters, +12.3 GFLOPs",
+    )
 
 
 def test_links_of_the_second_network_go_on_counting() -> None:

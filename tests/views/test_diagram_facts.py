@@ -130,7 +130,8 @@ def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
     facts = facts_of(darkparse.compile(f"[net]\nwidth={side}\nheight={side}\nchannels=3\n{step * 3}"))
     assert facts.descent is not None
     assert (facts.descent.halves, facts.descent.after) == (halves, (2, 2))
-    assert fact_lines(facts)[0].startswith(f"Height×width: {side}→2 (÷{side // 2}) in 3 {'halving steps' if halves else 'steps'}: L0, L1, L2")
+    steps = "halving steps" if halves else "steps"
+    assert fact_lines(facts)[0] == f"Height×width: {side}→2 (÷{side // 2}) in 3 {steps}: L0, L1, L2"
 
 
 INVERTED = """[net]
