@@ -99,3 +99,13 @@ def test_a_shortcut_adds_vectors_and_maps_of_one_position(first: str, n: int, op
     own[n:] = alpha if "weights" in options else 1.0
     torch.testing.assert_close(outputs[-2], F.leaky_relu(outputs[-3] * own + beta * other, 0.1), rtol=1e-5, atol=1e-6)
     assert model.network.nodes[-2].out_shape.tensor == (5,)
+
+
+def test_what_follows_alexeyabs_region_head_reads_its_memory_as_planes() -> None:
+    head = "[convolutional]\nfilters=7\n[region]\nclasses=2\n"
+    model, outputs = _run(f"{head}[convolutional]\nfilters=2\nactivation=linear\n", "alexeyab")
+    conv: Any = model.layers[2].conv
+    assert outputs[1].shape == (2, 6, 8, 7)
+    torch.testing.assert_close(outputs[2], F.conv2d(outputs[1].reshape(2, 7, 6, 8), conv.weight.detach(), conv.bias.detach()))
+    with pytest.raises(darkparse.CfgError, match="this output lies cell by cell, and is joined with no other"):
+        darkparse.compile(f"{NET}{head}[route]\nlayers=0,1\n", dialect="alexeyab")

@@ -67,11 +67,7 @@ def test_inferred_shapes_are_those_of_the_modules(path: Path) -> None:
     with torch.inference_mode():
         outputs = model.layer_outputs(x)
     for node, out in zip(network.nodes, outputs, strict=True):
-        if node.kind == "region" and network.dialect.region_interleaved:
-            c, h, w = node.out_shape
-            assert out.shape == (2, h, w, c)  # cell by cell
-        else:
-            assert out.shape == (2, *node.out_shape.tensor), f"layer {node.index} [{node.kind}]"
+        assert out.shape == (2, *node.out_shape.tensor), f"layer {node.index} [{node.kind}]"
 
 
 @over_both
@@ -165,8 +161,7 @@ def _check_whole_network(path: Path) -> None:
     model = darkparse.build(network)
     x = torch.empty(1, *network.input_shape.tensor, device="meta")
     for node, out in zip(network.nodes, model.layer_outputs(x), strict=True):
-        if not (node.kind == "region" and network.dialect.region_interleaved):
-            assert out.shape == (1, *node.out_shape.tensor), f"layer {node.index} [{node.kind}]"
+        assert out.shape == (1, *node.out_shape.tensor), f"layer {node.index} [{node.kind}]"
     assert sum(p.numel() for p in model.parameters()) == network.cost.params
 
 

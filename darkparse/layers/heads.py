@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from pathlib import Path
 
 from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import check_tree
-from darkparse.layers.shape import Shape
+from darkparse.layers.shape import Layout, Shape
 from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
 
@@ -209,7 +210,8 @@ class Region(Head):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.tree is not None:
             check_tree(self.tree, self.classes, "classes of this head")
-        return Head.infer(self, inputs, dialect)
+        out = Head.infer(self, inputs, dialect)
+        return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {

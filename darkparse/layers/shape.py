@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 
@@ -12,6 +12,8 @@ class Layout(Enum):
 
     MAP = "map"
     """A map (N, C, H, W)."""
+    CELLS = "cells"
+    """A map (N, H, W, C), which Darknet's next layer reads as if it lay plane by plane: it knows w, h and c alone."""
     VECTOR = "vector"
     """A vector (N, n), which Darknet also lets pass for a map of n channels, 1×1."""
     FLAT = "flat"
@@ -47,12 +49,22 @@ class Shape:
 
     @property
     def is_map(self) -> bool:
-        return self.layout is Layout.MAP
+        return self.layout in (Layout.MAP, Layout.CELLS)
 
     @property
     def tensor(self) -> tuple[int, ...]:
-        """The dimensions of the tensor behind the batch: (C, H, W) of a map, (n,) of a vector."""
-        return (self.c, self.h, self.w) if self.is_map else (self.size,)
+        """The dimensions of the tensor behind the batch: (C, H, W) of a map, or (H, W, C) cell by cell, (n,) of a vector."""
+        match self.layout:
+            case Layout.MAP:
+                return (self.c, self.h, self.w)
+            case Layout.CELLS:
+                return (self.h, self.w, self.c)
+        return (self.size,)
+
+    @property
+    def as_read(self) -> Shape:
+        """What the next layer takes it for: a map where it lies cell by cell."""
+        return replace(self, layout=Layout.MAP) if self.layout is Layout.CELLS else self
 
     def flattened(self) -> Shape:
         return Shape.flat(self.size)

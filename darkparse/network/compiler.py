@@ -182,10 +182,7 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
         raise _no_layer(section, index, shares)
     shapes = tuple(nodes[i].out_shape if i >= 0 else draft.net.input_shape for i in sources)
     try:
-        flat = next((i for i, shape in enumerate(shapes) if shape.layout is Layout.FLAT), None)
-        if layer.needs_map and flat is not None:
-            raise LayerError(f"[{section.kind}] needs a map, and a vector of {shapes[flat].size} values comes in", input=flat)
-        out = layer.infer(tuple(map(_as_map, shapes)) if layer.needs_map else shapes, draft.dialect)
+        out = layer.infer(_taken(layer, section, shapes), draft.dialect)
         if min(out) < 1:
             read = f", from an input of {shapes[0]}" if shapes else ""
             raise LayerError(f"nothing is left: the output would be {out.h}×{out.w}×{out.c}{read}", input=0)
@@ -197,9 +194,14 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
     return node
 
 
-def _as_map(shape: Shape) -> Shape:
-    """A vector passes for a map of one position where a layer needs a map."""
-    return replace(shape, layout=Layout.MAP)
+def _taken(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """What a layer takes its inputs for: a vector passes for a map of one position where it needs a map."""
+    for position, shape in enumerate(shapes):
+        if layer.needs_map and shape.layout is Layout.FLAT:
+            raise LayerError(f"[{section.kind}] needs a map, and a vector of {shape.size} values comes in", input=position)
+        if len(shapes) > 1 and shape.layout is Layout.CELLS:
+            raise LayerError("this output lies cell by cell, and is joined with no other", input=position)
+    return tuple(replace(shape, layout=Layout.MAP) if layer.needs_map else shape.as_read for shape in shapes)
 
 
 def _remarks(node: Node) -> list[Diagnostic]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from darkparse.layers import Dialect, Layer, ModuleSpec, Shape, Site, TensorSpec
+from darkparse.layers import Dialect, Layer, Layout, ModuleSpec, Shape, Site, TensorSpec
 from darkparse.syntax import Section
 
 
@@ -53,7 +53,7 @@ class Node:
 
     @property
     def site(self) -> Site:
-        return Site(self.in_shapes, self.out_shape, self.dialect)
+        return Site(tuple(shape.as_read for shape in self.in_shapes), self.out_shape, self.dialect)
 
     @property
     def in_shape(self) -> Shape | None:
@@ -69,10 +69,14 @@ class Node:
     def modules(self) -> tuple[ModuleSpec, ...]:
         """The modules to run one after the other; a vector that meets a layer of maps becomes a map of 1×1 first."""
         chain = self.layer.modules(self.site)
-        if self.layer.needs_map and len(self.in_shapes) == 1 and not self.in_shapes[0].is_map:
-            as_map = ModuleSpec("as_map", "torch.nn.Unflatten", {"dim": 1, "unflattened_size": tuple(self.in_shapes[0])})
-            return (as_map, *chain)
-        return chain
+        if len(self.in_shapes) != 1:
+            return chain
+        shape = self.in_shapes[0]
+        as_vector = ModuleSpec("as_vector", "torch.nn.Flatten", {})
+        as_map = ModuleSpec("as_map", "torch.nn.Unflatten", {"dim": 1, "unflattened_size": tuple(shape)})
+        if shape.layout is Layout.CELLS:
+            return (as_vector, as_map, *chain)
+        return (as_map, *chain) if self.layer.needs_map and not shape.is_map else chain
 
     @property
     def params(self) -> int:
