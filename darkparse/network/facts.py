@@ -1,4 +1,4 @@
-"""A network's reductions in sum: where the map shrinks, which 1×1 convolutions reduce, what the bottlenecks save."""
+"""The reductions of a network, or of a part, in sum: where the map shrinks, which 1×1 convolutions reduce, what the bottlenecks save."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Descent:
-    """The first sweep downwards: from the network's input to the first layer whose map is larger again."""
+    """The first sweep downwards: from what comes in to the first layer whose map is larger again."""
 
     before: tuple[int, int]
     after: tuple[int, int]
@@ -76,29 +76,33 @@ class Facts:
     """One for each form that occurs."""
 
 
-def facts_of(network: Network) -> Facts:
-    """The facts about a whole network."""
-    return Facts(_descent(network), _pointwise(network), _savings(network.bottlenecks))
+def facts_of(network: Network, layers: range | None = None) -> Facts:
+    """The facts about a network, or about some consecutive layers of it alone."""
+    span = layers if layers is not None else range(len(network.nodes))
+    within = tuple(b for b in network.bottlenecks if b.first in span and b.last in span)
+    return Facts(_descent(network, span), _pointwise(network, span), _savings(within))
 
 
-def _descent(network: Network) -> Descent | None:
-    if not network.input_shape.is_map:
+def _descent(network: Network, span: range) -> Descent | None:
+    start = network.nodes[span.start].in_shape if span.start else network.input_shape
+    if start is None or not start.is_map:
         return None
-    shape, layers, halves = (network.input_shape.h, network.input_shape.w), [], True
+    before = shape = (start.h, start.w)
+    layers, halves = [], True
     for run in find_runs(network):
-        if run.size == shape:
+        if run.size == shape or run.layers.stop <= span.start:
             continue
-        if run.area == 1 or run.area > shape[0] * shape[1]:
+        if run.layers.start >= span.stop or run.area == 1 or run.area > shape[0] * shape[1]:
             break
-        layers.append(run.layers.start)
+        layers.append(max(run.layers.start, span.start))
         halves = halves and all(big == 2 * small for big, small in zip(shape, run.size, strict=True))
         shape = run.size
-    return Descent((network.input_shape.h, network.input_shape.w), shape, tuple(layers), halves) if layers else None
+    return Descent(before, shape, tuple(layers), halves) if layers else None
 
 
-def _pointwise(network: Network) -> Pointwise:
+def _pointwise(network: Network, span: range) -> Pointwise:
     found: dict[str, list[int]] = {"reduced": [], "kept": [], "expanded": [], "projected": []}
-    for node in network.nodes:
+    for node in network.nodes[span.start : span.stop]:
         change = network.reductions[node.index].channels
         if is_pointwise(node) and change is not None:
             found[change.direction].append(node.index)

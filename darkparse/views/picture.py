@@ -8,6 +8,7 @@ from fractions import Fraction
 from darkparse.layers.heads import Head
 from darkparse.network import Bottleneck, Network, Node
 from darkparse.network.facts import facts_of
+from darkparse.network.node import Cost
 from darkparse.network.repeats import Repeat, find_repeats
 from darkparse.network.scales import Run, find_runs
 from darkparse.views import wording
@@ -40,8 +41,8 @@ def picture_of(
     cards = tuple(card for run in find_runs(network) if (card := builder.card(run)) is not None)
     return Picture(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
-        totals=_totals(network),
-        facts=(*wording.fact_lines(facts_of(network)), *facts),
+        totals=_totals(network, span),
+        facts=(*wording.fact_lines(facts_of(network, span)), *(facts if layers is None else (f"Of the whole network: {f}" for f in facts))),
         input_text=f"input {network.input_shape}" if network.input_shape.is_map else f"input {network.input_shape.size} values",
         cards=cards,
         heads=builder.heads(),
@@ -51,10 +52,12 @@ def picture_of(
     )
 
 
-def _totals(network: Network) -> str:
+def _totals(network: Network, span: range) -> str:
     shape = network.input_shape
     at = f" at {shape.h}×{shape.w}" if shape.is_map else ""
-    return f"{len(network.nodes)} layers   {short(network.cost.params)} parameters   {flops(network.cost.macs)}{at}"
+    cost = sum((node.cost for node in network.nodes[span.start : span.stop]), Cost())
+    layers = f"{len(span)} layer{'' if len(span) == 1 else 's'}" + (f" of {len(network.nodes)}" if len(span) < len(network.nodes) else "")
+    return f"{layers}   {short(cost.params)} parameters   {flops(cost.macs)}{at}"
 
 
 class _Builder:
@@ -67,6 +70,8 @@ class _Builder:
         """For a layer in a repeat the layer of the first copy whose row shows it."""
         self.bottlenecks: dict[int, list[Bottleneck]] = {}
         for block in network.bottlenecks if notes else ():
+            if block.first not in span:
+                continue
             self.bottlenecks.setdefault(block.last, []).append(block)
 
     def card(self, run: Run) -> Card | None:
@@ -109,9 +114,11 @@ class _Builder:
         last = self.network.nodes[repeat.copies(index)[-1]] if repeat is not None and repeat.grows else None
         mark = next((self.marks[i] for i in (repeat.copies(index) if repeat else (index,)) if i in self.marks), None)
         label = wording.label(node, block_input=repeat.first - 1 if repeat is not None else None)
+        remarks = [mark.difference] if mark and mark.difference else []
+        remarks += self._from_outside(node)
         return Row(
             index=index,
-            label=f"{label} ({mark.difference})" if mark and mark.difference else label,
+            label=f"{label} ({'; '.join(remarks)})" if remarks else label,
             spatial=Cell(wording.spatial_text(node, changes.spatial, size), spatial_tone, hint),
             channels=Cell(self._channels(node, last, repeat), channel_tone, "values kept, moved to channels" if keeps else hint),
             weights=_range(short(node.weights), short(last.weights) if last else "") if node.weights else "",
@@ -119,6 +126,11 @@ class _Builder:
             notes=tuple(self._notes(index, repeat)),
             mark=mark.sign if mark else "",
         )
+
+    def _from_outside(self, node: Node) -> Iterable[str]:
+        """The maps that come from layers that are not drawn, for which there is no arrow."""
+        reads = zip(node.inputs, node.in_shapes, strict=True)
+        return (f"from L{i}, {shape}" for i, shape in reads if i >= 0 and i not in self.span)
 
     def _channels(self, node: Node, last: Node | None, repeat: Repeat | None) -> str:
         text = wording.channels_text(self.network, node)

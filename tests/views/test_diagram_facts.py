@@ -134,6 +134,17 @@ def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
     assert fact_lines(facts)[0] == f"Height×width: {side}→2 (÷{side // 2}) in 3 {steps}: L0, L1, L2"
 
 
+def test_some_layers_have_facts_of_their_own() -> None:
+    network = darkparse.compile("yolov3")
+    facts = facts_of(network, range(30, 80))
+    assert facts.descent is not None
+    assert (facts.descent.before, facts.descent.after, facts.descent.layers) == ((76, 76), (19, 19), (37, 62))
+    assert set(facts.pointwise.reducing) < set(range(30, 80))
+    assert all(30 <= b.first < b.last < 80 for savings in facts.savings for b in savings.saving)
+    assert facts_of(network, range(84, 90)).descent is None
+    assert facts_of(network, range(len(network.nodes))) == facts_of(network)
+
+
 INVERTED = """[net]
 width=16
 height=16

@@ -120,6 +120,17 @@ def test_gates_and_odd_kinds() -> None:
     assert _cells(network, 5)[1:] == ("• no input", "• 16 learned")
 
 
+def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
+    picture = picture_of(darkparse.compile("yolov3"), layers=range(79, 99))
+    labels = {index: row.label for index, row in _rows(picture).items()}
+    assert labels[79] == "conv 1×1, 512 (from L78, 19×19×1024)"
+    assert labels[80] == "conv 3×3, 1024"
+    assert labels[86] == "concat L85 + L61 (from L61, 38×38×512)"
+    assert picture.totals == "20 layers of 107   9.81M parameters   16.1 GFLOPs at 608×608"
+    assert picture.facts[0].startswith("1×1 convolutions: 6 of 6 reduce channels")
+    assert picture_of(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
+
+
 @pytest.mark.parametrize(
     ("name", "index", "note"),
     [
