@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from darkparse.views import layout
 from darkparse.views.card_table import CardTable
 from darkparse.views.cards import Picture
+from darkparse.views.labels import LABEL_FONT, Label
 from darkparse.views.layout import Direction, Headbox
 from darkparse.views.markup import font, link_to, quoted, table, td, tr
-from darkparse.views.page import LABEL_FONT, Label, Page, arrange
+from darkparse.views.page import Page, arrange
 from darkparse.views.routing import Point, Route
 from darkparse.views.theme import Theme
 from darkparse.views.title import TitleBlock
@@ -36,12 +37,12 @@ def dot_text(pictures: Sequence[Picture], theme: Theme, *, direction: Direction 
         offset += picture.layers
     width, height = x - BETWEEN, max(writer.page.height for writer in writers)
     pad, name = f"{layout.MARGIN / 72:.3f}", " and ".join(picture.name for picture in pictures)
-    edges = f'fontsize={LABEL_FONT:g} penwidth=1.4 arrowsize=0.8 color="{theme.line}" fontcolor="{theme.text}"'
+    edges = f'labelfontsize={LABEL_FONT:g} penwidth=1.4 arrowsize=0.8 color="{theme.line}" {_font_color(theme.text)}'
     lines = [
         f"digraph {quoted(name)} {{",
         f'  graph [layout=nop2 fontname="Arial" bgcolor="{theme.page}" pad="{pad}" bb="0,0,{width:g},{height:g}"]',
         '  node [shape=plain fontname="Arial" fontsize=11]',
-        f'  edge [fontname="Arial" {edges}]',
+        f'  edge [fontname="Arial" labelfontname="Arial" {edges}]',
         *(line for writer in writers for line in writer.lines(height)),
         "}",
     ]
@@ -98,17 +99,18 @@ class _Writer:
     def _edge(self, route: Route) -> str:
         attributes = [f'pos="{self._spline(route.points)}"']
         if route.link.kind == "reused":
-            attributes.append(f'color="{self.theme.reused}" fontcolor="{self.theme.reused}" style=dashed penwidth=1.8')
+            attributes.append(f'color="{self.theme.reused}" {_font_color(self.theme.reused)} style=dashed penwidth=1.8')
         if route.link.kind == "head":
             attributes.append(f'color="{self.theme.head}"')
-        attributes += [self._label(label, route) for label, owner in self.page.labels if owner is route]
+        attributes += [self._label(label) for label, owner in self.page.labels if owner is route]
         source = f"L{route.link.source + self.offset}" if route.link.source >= 0 else "input"
         attributes.append(f'id="{source}-L{route.link.target + self.offset}"')
         return f"  {self.prefix}{route.source.name} -> {self.prefix}{route.target.name} [{' '.join(attributes)}]"
 
-    def _label(self, label: Label, route: Route) -> str:
-        size = f" fontsize={layout.LAYER_FONT:g}" if route.is_straight else ""
-        return f'label="{label.text}" lp="{self._place((label.x, label.y))}"{size}'
+    def _label(self, label: Label) -> str:
+        if label.is_at_head:
+            return f'headlabel="{label.text}" head_lp="{self._place((label.x, label.y))}"'
+        return f'label="{label.text}" lp="{self._place((label.x, label.y))}" fontsize={label.size:g}'
 
     def _spline(self, points: Sequence[Point]) -> str:
         """The link as Bézier curves with round bends; the arrow's head takes the last few points."""
@@ -116,6 +118,11 @@ class _Writer:
         length = max(abs(x1 - x0) + abs(y1 - y0), 0.01)
         base = (x1 - (x1 - x0) * ARROW / length, y1 - (y1 - y0) * ARROW / length)
         return f"e,{self._place(points[-1])} {' '.join(map(self._place, _rounded([*points[:-1], base])))}"
+
+
+def _font_color(color: str) -> str:
+    """For the label beside a link and that at its head."""
+    return f'fontcolor="{color}" labelfontcolor="{color}"'
 
 
 def _rounded(points: Sequence[Point]) -> list[Point]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
-from darkparse.views.cards import Card, Link, Picture
+from darkparse.views.cards import Card, Link, LinkKind, Picture
 from darkparse.views.grid import Grid, broken_grids, grid_of
+from darkparse.views.labels import BESIDE, LABEL_FONT, Label, label_links, source_names, source_text
 from darkparse.views.layout import (
-    LAYER_FONT,
     MARGIN,
     Box,
     CardBox,
@@ -22,35 +23,29 @@ from darkparse.views.layout import (
     links_of,
 )
 from darkparse.views.metrics import text_width
-from darkparse.views.routing import LANE, Lanes, Route, plan
+from darkparse.views.routing import LANE, Key, Lanes, Route, plan
 
 GAP = {"TB": 40.0, "LR": 34.0}
 """Height of a corridor without lanes."""
-STUB, ENTRY = 64.0, 22.0
-"""Room in a gutter before its lanes, for labels, and behind them, for arrow heads."""
+STUB, ENTRY = 64.0, 28.0
+"""Room in a gutter before its lanes, for the shape of what leaves, and behind them, for arrow heads and whence they come."""
 NECK = 26.0
 """Room in a gutter where nothing leaves."""
 HEAD_ROOM = 12.0
 """Room round a head."""
 HEADER_MIDDLE = 14.0
 """Height at which cards of one level are joined, from their top."""
-LABEL_FONT = 10.0
 SHEET = (1191.0, 842.0)
 """A3 in points."""
 ENOUGH = 7.5 / 9
 """Columns are broken where the small print would be shown with less than 7.5 of its 9 points."""
 GAIN = 1.1
 """How much larger the text has to become for several columns, which say more than one, to be broken, and for a card to be cut."""
+PORT, PORTS = 6.0, 12.0
+"""Distance of the links at one end of a row, and the most that all of them take up."""
 
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """The shape written beside a link."""
-
-    text: str
-    x: float
-    y: float
-    """Middle of the text."""
+Port = tuple[int, bool, int, LinkKind, Literal["in", "out"]]
+"""Where links of one key meet a row: the row, whether at its right end, the key, and the direction."""
 
 
 @dataclass(slots=True)
@@ -107,8 +102,10 @@ class _Arranger:
         self.page.routes = plan(self._ends(links_of(picture)), self.boxes, sideways=direction == "LR", stacked=grid.stacked)
         self.corridors = self._corridor_lanes()
         self._place_levels(title)
+        self.ports = self._ports()
         self._place_heads()
         self.gutters = self._gutter_lanes()
+        self.names = source_names(grid.picture)
         self._place_columns(title)
         for route in self.page.routes:
             self._draw(route)
@@ -149,7 +146,7 @@ class _Arranger:
         corridors: dict[int, Lanes] = defaultdict(Lanes)
         for route in self.page.routes:
             if route.via == "corridor" and not route.is_straight:
-                corridors[route.corridor].add(route.link.source, route.leave, route.enter)
+                corridors[route.corridor].add(route.key, route.leave, route.enter)
         for lanes in corridors.values():
             lanes.assign()
         return corridors
@@ -185,7 +182,7 @@ class _Arranger:
 
     def _corridor_y(self, route: Route) -> float:
         top = self.band[route.corridor][0] if route.corridor in self.band else self.bottom
-        return top - 12 - LANE * self.corridors[route.corridor].lane_of[route.link.source]
+        return top - 12 - LANE * self.corridors[route.corridor].lane_of[route.key]
 
     def _title_room(self, title: tuple[float, float]) -> bool:
         """Whether the title fits above the columns right of the first, which begin further down."""
@@ -204,7 +201,8 @@ class _Arranger:
     def _place_heads(self) -> None:
         for head in self.beside:
             assert head.head is not None
-            wanted = self._row_y(self.box_of[head.head.source], head.head.source) - head.height / 2
+            route = next(route for route in self.page.routes if route.target is head)
+            wanted = self._start_y(route) - head.height / 2
             busy = [(y - HEAD_ROOM, y + HEAD_ROOM) for y in self._passing(head.column)]
             busy += [(h.y - 6, h.bottom + 6) for h in self.beside if h is not head and h.column == head.column and h.y]
             steps = sorted((step * 4.0 for step in range(-120, 121)), key=abs)
@@ -216,7 +214,7 @@ class _Arranger:
         for route in self.page.routes:
             if route.is_straight or route.link.kind == "head":
                 continue
-            start, end = self._row_y(route.source, route.link.source), self._end_y(route)
+            start, end = self._start_y(route), self._end_y(route)
             if route.leaves_right and route.leave == gutter:
                 yield start
             if not route.enters_left and route.enter == gutter:
@@ -228,9 +226,30 @@ class _Arranger:
         centres = box.centres if isinstance(box, CardBox) else {}
         return box.y + centres.get(index, box.height / 2)
 
+    def _ports(self) -> dict[Port, float]:
+        """How far from the middle of its row each link begins and ends: those of one row's end lie beside each other."""
+        ends: dict[tuple[int, bool], dict[Port, float]] = defaultdict(dict)
+        for route in self.page.routes:
+            if route.is_straight:
+                continue
+            source, target = self._row_y(route.source, route.link.source), self._row_y(route.target, route.link.target)
+            leaving, entering = _port_out(route), _port_in(route)
+            ends[leaving[:2]].setdefault(leaving, target - source)
+            if route.link.kind != "head":
+                ends[entering[:2]].setdefault(entering, source - target)
+        offsets: dict[Port, float] = {}
+        for ways in ends.values():
+            step = min(PORT, PORTS / max(1, len(ways) - 1))
+            for number, port in enumerate(sorted(ways, key=lambda port: ways[port])):
+                offsets[port] = (number - (len(ways) - 1) / 2) * step
+        return offsets
+
+    def _start_y(self, route: Route) -> float:
+        return self._row_y(route.source, route.link.source) + self.ports.get(_port_out(route), 0)
+
     def _end_y(self, route: Route) -> float:
         """Links from the right end a little lower than those from the left, so that two at one height do not look like one."""
-        return self._row_y(route.target, route.link.target) + (0 if route.enters_left else 4)
+        return self._row_y(route.target, route.link.target) + self.ports[_port_in(route)] + (0 if route.enters_left else 4)
 
     # Columns: x.
 
@@ -239,8 +258,8 @@ class _Arranger:
         for route in self.page.routes:
             if route.is_straight or route.link.kind == "head":
                 continue
-            start, end = self._row_y(route.source, route.link.source), self._end_y(route)
-            key = route.link.source
+            start, end = self._start_y(route), self._end_y(route)
+            key = route.key
             if route.via in ("gutter", "target level"):
                 gutters[route.leave].add(key, start, end)
             elif route.via == "source level":
@@ -275,11 +294,10 @@ class _Arranger:
 
     def _gutter(self, column: int, x: float) -> float:
         """Lay out a gutter from its left end; its right end."""
-        leaving = any(r.leave == column and r.leaves_right and not r.is_straight and r.link.kind != "head" for r in self.page.routes)
         joins = any(r.is_straight and r.source.column != r.target.column for r in self.page.routes)
         heads = [head.width for head in self.beside if head.column == column]
         lanes = self.gutters[column].count if column in self.gutters else 0
-        end = x + (STUB + 6 if leaving else NECK)
+        end = x + max(NECK, self._stub(column, to_right=True))
         if heads:
             self.heads_x[column] = end + HEAD_ROOM
             end += HEAD_ROOM + max(heads) + (HEAD_ROOM if lanes else 0)
@@ -288,20 +306,25 @@ class _Arranger:
         is_last = column == max(box.column for box in self.boxes)
         if is_last:
             return end + (8 if heads or lanes else -NECK)
-        leaving_left = any(r.leave == column and not (r.leaves_right or r.is_straight) for r in self.page.routes)
-        return end + (STUB + 6 if leaving_left else ENTRY if lanes or not joins else STUB)
+        return end + max(ENTRY if lanes or not joins else STUB, self._stub(column, to_right=False))
+
+    def _stub(self, gutter: int, *, to_right: bool) -> float:
+        """Room for the labels of the links that leave rows into a gutter."""
+        routes = (r for r in self.page.routes if r.leave == gutter and r.leaves_right == to_right)
+        texts = [source_text(r.link, self.names) for r in routes if not r.is_straight and r.link.kind != "head"]
+        return max((text_width(text, LABEL_FONT) + 2 * BESIDE for text in texts), default=0)
 
     # Links.
 
-    def _lane_x(self, gutter: int, source: int) -> float:
-        return self.lanes_x[gutter] + LANE * self.gutters[gutter].lane_of[source]
+    def _lane_x(self, gutter: int, key: Key) -> float:
+        return self.lanes_x[gutter] + LANE * self.gutters[gutter].lane_of[key]
 
     def _draw(self, route: Route) -> None:
         source, target = route.source, route.target
         if route.is_straight:
             self._draw_straight(route)
             return
-        start = self._row_y(source, route.link.source)
+        start = self._start_y(route)
         x0 = source.right if route.leaves_right else source.x
         if route.link.kind == "head":
             end = target.y + target.height / 2
@@ -310,7 +333,7 @@ class _Arranger:
             return
         end = self._end_y(route)
         x1 = target.x if route.enters_left else target.right
-        lane = {g: self._lane_x(g, route.link.source) for g in (route.leave, route.enter) if route.link.source in self.gutters[g].lane_of}
+        lane = {g: self._lane_x(g, route.key) for g in (route.leave, route.enter) if route.key in self.gutters[g].lane_of}
         if route.via in ("gutter", "target level"):
             bends = [(lane[route.leave], start), (lane[route.leave], end)]
         elif route.via == "source level":
@@ -319,34 +342,32 @@ class _Arranger:
             y = self._corridor_y(route)
             bends = [(lane[route.leave], start), (lane[route.leave], y), (lane[route.enter], y), (lane[route.enter], end)]
         route.points = _clean([(x0, start), *bends, (x1, end)])
-        width = text_width(route.link.label, LABEL_FONT)
-        at = x0 + 4 + width / 2 if route.leaves_right else x0 - 4 - width / 2
-        self._label(route, Label(route.link.label, at, start - 7))
 
     def _draw_straight(self, route: Route) -> None:
         source, target = route.source, route.target
-        width = text_width(route.link.label, LAYER_FONT)
         if source.column == target.column:
             x = source.x + source.width / 2
             down = source.y < target.y
             route.points = [(x, source.bottom if down else source.y), (x, target.y if down else target.bottom)]
-            self._label(route, Label(route.link.label, x + 8 + width / 2, (route.points[0][1] + route.points[1][1]) / 2))
             return
         y = self.band[source.level][0] + HEADER_MIDDLE
         forward = source.x < target.x
         route.points = [(source.right if forward else source.x, y), (target.x if forward else target.right, y)]
-        self._label(route, Label(route.link.label, (route.points[0][0] + route.points[1][0]) / 2, y - 8))
-
-    def _label(self, route: Route, label: Label) -> None:
-        """One label for each source and place."""
-        if label.text and all((label.x, label.y) != (other.x, other.y) for other, _ in self.page.labels):
-            self.page.labels.append((label, route))
 
     def _close_page(self) -> None:
-        boxes: list[Box] = [*self.boxes, *self.page.heads, *([self.page.title] if self.page.title else [])]
+        boxes: list[Box] = [*self.boxes, *self.beside, *([self.page.title] if self.page.title else [])]
+        self.page.labels = label_links(self.page.routes, boxes, self.names)
         points = [point for route in self.page.routes for point in route.points]
         self.page.width = max([box.right for box in boxes] + [x for x, _ in points])
         self.page.height = max([box.bottom for box in boxes] + [y for _, y in points])
+
+
+def _port_out(route: Route) -> Port:
+    return route.link.source, route.leaves_right, *route.key, "out"
+
+
+def _port_in(route: Route) -> Port:
+    return route.link.target, not route.enters_left, *route.key, "in"
 
 
 def _clean(points: list[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -2,7 +2,7 @@
 
 The grid has columns of boxes with a gutter right of each (gutter -1 is left of the first) and a corridor above each
 level and below the last. A routed link leaves its row sideways, runs along lanes in gutters and at most one corridor,
-and enters its target row sideways. Links of one source share their lanes.
+and enters its target row sideways. Links of one source and kind share their lanes.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from darkparse.views.cards import Link
+from darkparse.views.cards import Link, LinkKind
 from darkparse.views.layout import Box
 
 Point = tuple[float, float]
 Via = Literal["gutter", "source level", "target level", "corridor"]
+Key = tuple[int, LinkKind]
+"""What shares a way: links of one source that mean the same."""
 
 LANE = 9.0
 """Distance of parallel links in points."""
@@ -38,6 +40,10 @@ class Route:
     leaves_right: bool = True
     enters_left: bool = True
     points: list[Point] = field(default_factory=list)
+
+    @property
+    def key(self) -> Key:
+        return self.link.source, self.link.kind
 
 
 def plan(
@@ -86,27 +92,27 @@ def _are_neighbours(source: Box, target: Box, taken: set[tuple[int, int]], sidew
 
 @dataclass(slots=True)
 class Lanes:
-    """Who runs where in one gutter or corridor: sources with the interval that each takes up along it."""
+    """Who runs where in one gutter or corridor: links with the interval that each takes up along it."""
 
-    spans: dict[int, tuple[float, float]] = field(default_factory=dict)
-    lane_of: dict[int, int] = field(default_factory=dict)
+    spans: dict[Key, tuple[float, float]] = field(default_factory=dict)
+    lane_of: dict[Key, int] = field(default_factory=dict)
 
-    def add(self, source: int, start: float, end: float) -> None:
+    def add(self, key: Key, start: float, end: float) -> None:
         low, high = min(start, end), max(start, end)
-        if source in self.spans:
-            low, high = min(low, self.spans[source][0]), max(high, self.spans[source][1])
-        self.spans[source] = (low, high)
+        if key in self.spans:
+            low, high = min(low, self.spans[key][0]), max(high, self.spans[key][1])
+        self.spans[key] = (low, high)
 
     def assign(self) -> None:
-        """Give each source the first lane that is free along its interval, the shortest intervals first."""
+        """Give each key the first lane that is free along its interval, the shortest intervals first."""
         lanes: list[list[tuple[float, float]]] = []
-        for source, (low, high) in sorted(self.spans.items(), key=lambda item: (item[1][1] - item[1][0], item[1])):
+        for key, (low, high) in sorted(self.spans.items(), key=lambda item: (item[1][1] - item[1][0], item[1])):
             free = (i for i, lane in enumerate(lanes) if all(high + LANE < a or b + LANE < low for a, b in lane))
             lane = next(free, len(lanes))
             if lane == len(lanes):
                 lanes.append([])
             lanes[lane].append((low, high))
-            self.lane_of[source] = lane
+            self.lane_of[key] = lane
 
     @property
     def count(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,41 @@ def test_the_head_of_a_single_column_stands_below(name: str) -> None:
     (head,), last = page.heads, page.cards[-1]
     assert head.y > last.bottom
     assert head.x + head.width / 2 == last.x + last.width / 2
+
+
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("path", CFGS)
+def test_one_line_has_one_meaning(path: Path, direction: Direction) -> None:
+    """Links of two kinds, as of one map that goes on and is reused, run beside each other."""
+    for a, b in combinations(_page(path, direction).routes, 2):
+        if a.link.kind != b.link.kind:
+            assert not any(_run_together(x, y) for x in pairwise(a.points) for y in pairwise(b.points)), (a.link, b.link)
+
+
+def _run_together(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
+    """Whether two stretches share more than a point."""
+    (ax, ay), (bx, by) = (tuple(sorted(values) for values in zip(*stretch, strict=True)) for stretch in (a, b))
+    shared = min(ax[1], bx[1]) - max(ax[0], bx[0]), min(ay[1], by[1]) - max(ay[0], by[0])
+    return min(shared) >= 0 and max(shared) > 1 and (ax[0] == ax[1]) == (bx[0] == bx[1])
+
+
+@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("path", CFGS)
+def test_labels_stand_on_nothing(path: Path, direction: Direction) -> None:
+    page = _page(path, direction)
+    for number, (label, route) in enumerate(page.labels):
+        assert not any(label.overlaps(other) for other, _ in page.labels[:number]), label
+        assert not any(label.meets(box.x, box.y, box.right, box.bottom) for box in _boxes(page)), label
+        for other in page.routes:
+            for (x0, y0), (x1, y1) in pairwise(other.points) if other is not route else ():
+                assert not label.meets(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), (label, other.link)
+
+
+def test_both_ends_of_a_reused_map_say_whose_it_is() -> None:
+    """A repeated block is read at the last layer of its last copy."""
+    page = arrange(picture_of(darkparse.compile("yolov3")))
+    found = {(label.text, route.link.target) for label, route in page.labels if route.link.kind == "reused"}
+    assert found == {("L61 · 38×38×512", 86), ("L61", 86), ("L36 · 76×76×256", 98), ("L36", 98)}
 
 
 @pytest.mark.parametrize("path", CFGS)
