@@ -109,3 +109,36 @@ def test_what_follows_alexeyabs_region_head_reads_its_memory_as_planes() -> None
     torch.testing.assert_close(outputs[2], F.conv2d(outputs[1].reshape(2, 7, 6, 8), conv.weight.detach(), conv.bias.detach()))
     with pytest.raises(darkparse.CfgError, match="this output lies cell by cell, and is joined with no other"):
         darkparse.compile(f"{NET}{head}[route]\nlayers=0,1\n", dialect="alexeyab")
+
+
+@pytest.mark.parametrize(
+    ("dialect", "text"),
+    [
+        ("pjreddie", "[rnn]\noutput=5\n"),
+        ("pjreddie", "[lstm]\noutput=5\n"),
+        ("pjreddie", "[gru]\noutput=5\n"),
+        ("alexeyab", "[gru]\noutput=5\n"),
+        ("pjreddie", "[softmax]\nspatial=1\n"),
+        ("alexeyab", "[softmax]\nspatial=1\n"),
+    ],
+)
+def test_what_leaves_no_channels_is_followed_by_no_layer_of_maps(dialect: str, text: str) -> None:
+    """Their make_… functions leave out_w, out_h and out_c at 0; "layer before convolutional layer must output image"."""
+    _run(f"{text}[connected]\noutput=3\n", dialect)
+    for follower in ("[convolutional]\n", "[l2norm]\n"):
+        with pytest.raises(darkparse.CfgError, match=r"needs a map, and a vector of \d+ values comes in"):
+            darkparse.compile(f"{NET}{text}{follower}", dialect=dialect)
+
+
+@pytest.mark.parametrize("kind", ["rnn", "lstm"])
+def test_alexeyabs_rnn_and_lstm_leave_channels(kind: str) -> None:
+    _, outputs = _run(f"[{kind}]\noutput=5\n[convolutional]\nfilters=2\n", "alexeyab")
+    assert outputs[1].shape == (2, 2, 1, 1)
+
+
+def test_shortcut_weights_without_normalization_are_remarked() -> None:
+    text = "[convolutional]\nfilters=4\n[shortcut]\nfrom=-1\nweights_type=per_feature\n"
+    found = darkparse.compile(NET + text, dialect="alexeyab").diagnostics
+    assert [str(d.message) for d in found] == [
+        "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes them as they are"
+    ]

@@ -16,6 +16,7 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
         ("[rnn]\nhidden=-5\noutput=4\n", "hidden must be at least 1, this is -5"),
         ("[crnn]\nhidden=0\n", "hidden must be at least 1"),
         ("[crnn]\nhidden=4\noutput=4\npad=1\ngroups=3\nsize=3\n[conv]\nstride_x=1\n", "groups do not divide"),
+        ("[crnn]\nhidden=1\noutput=6\npad=1\ngroups=3\n", "3 groups do not divide 3 channels and 1 filters"),
         ("[conv_lstm]\noutput=3\nstride=0\n", "stride must be at least 1"),
         ("[deconvolutional]\nsize=0\n", "size must be at least 1"),
         ("[deconvolutional]\nstride=0\nsize=1\n", "stride must be at least 1"),

@@ -55,7 +55,7 @@ class Softmax(Layer):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.spatial and inputs[0].is_map:
-            return inputs[0]
+            return inputs[0].flattened()
         if self.tree is not None:
             check_tree(self.tree, inputs[0].size, "values that come in")
         if self.groups < 1 or inputs[0].size % self.groups:
@@ -65,7 +65,7 @@ class Softmax(Layer):
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if self.spatial and at.input.is_map:
             # Honoured by Darknet's GPU code only: softmax over the channels at each position.
-            return (ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}),)
+            return (ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}), ModuleSpec("flatten", "torch.nn.Flatten", {}))
         flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if at.input.is_map else ()
         if self.tree is not None:
             kwargs = {"group_sizes": read_tree(self.tree).group_sizes, "temperature": self.temperature}

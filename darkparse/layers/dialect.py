@@ -26,6 +26,8 @@ class Dialect:
     gru_order: tuple[str, ...]
     rnn_state_is_output: bool
     """`[rnn]` has a state of the size of its output and no `hidden`; rnn_layer.c make_rnn_layer."""
+    flat_recurrences: frozenset[str]
+    """Kinds whose output has a length and no channels, so that no layer of maps can follow; rnn_layer.c, lstm_layer.c, gru_layer.c."""
     seen_limit: int | None
     """Header versions from this on store `seen` in 32 bits again; parser.c load_weights_upto."""
     region_interleaved: bool
@@ -50,6 +52,7 @@ PJREDDIE = Dialect(
     lstm_order=("wi", "wf", "wo", "wg", "ui", "uf", "uo", "ug"),
     gru_order=("wz", "wr", "wh", "uz", "ur", "uh"),
     rnn_state_is_output=True,
+    flat_recurrences=frozenset({"rnn", "lstm", "gru"}),
     seen_limit=1000,
     region_interleaved=False,
     xnor_joins_groups=False,
@@ -68,6 +71,7 @@ ALEXEYAB = Dialect(
     lstm_order=("wf", "wi", "wg", "wo", "uf", "ui", "ug", "uo"),
     gru_order=("uz", "ur", "uh", "wz", "wr", "wh"),
     rnn_state_is_output=False,
+    flat_recurrences=frozenset({"gru"}),
     seen_limit=None,
     region_interleaved=True,
     xnor_joins_groups=True,

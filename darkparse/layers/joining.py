@@ -106,6 +106,12 @@ class Shortcut(Layer):
             add = ModuleSpec("add", f"{MODULES}.PartialAdd", {"alpha": self.alpha, "beta": self.beta})
         return (add, *activation_modules(self.activation))
 
+    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+        if self.is_weighted and self.weights_normalization == "none":
+            message = "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes them as they are"
+            return (LayerError(message, option="weights_type"),)
+        return ()
+
     def macs(self, at: Site) -> int:
         factors = len(at.inputs) if self.is_weighted else (self.alpha != 1) + (self.beta != 1)
         return at.output.size * factors

@@ -87,6 +87,8 @@ class Normalization(Layer):
 class L2norm(Layer):
     """The channels at each position divided by their Euclidean length (blas.c l2normalize_cpu)."""
 
+    needs_map = True
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("norm", f"{MODULES}.L2Norm", {}),)
 

@@ -24,12 +24,23 @@ def _norm(dialect: Dialect) -> dict[str, Any]:
     return {"epsilon": dialect.batchnorm_epsilon, "epsilon_on_root": dialect.epsilon_on_root}
 
 
-@layer("rnn")
-class Rnn(Layer):
-    """A simple recurrent layer: state from input and state, output from state (rnn_layer.c)."""
+class VectorMemory(Layer):
+    """What rnn, gru and lstm share: a vector comes out."""
+
+    __slots__ = ()
 
     has_state = True
     mechanism = "recurrence"
+
+    output: int
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        return Shape.flat(self.output) if self.kind in dialect.flat_recurrences else Shape.vector(self.output)
+
+
+@layer("rnn")
+class Rnn(VectorMemory):
+    """A simple recurrent layer: state from input and state, output from state (rnn_layer.c)."""
 
     output: int = option(default=1, least=1)
     hidden: int = option(default=1, least=1)
@@ -51,9 +62,6 @@ class Rnn(Layer):
     def _state(self, at: Site) -> int:
         """Size of the state; pjreddie's fork has no `hidden`."""
         return self.output if at.dialect.rnn_state_is_output else self.hidden
-
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        return Shape.vector(self.output)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         parts = self._parts(at).items()
@@ -78,23 +86,16 @@ class Rnn(Layer):
         return f"rnn {self._state(at)}, {self.output}"
 
 
-class Gated(Layer):
+class Gated(VectorMemory):
     """What gru and lstm share: for each gate a matrix over the state (`w…`) and one over the input (`u…`)."""
 
     __slots__ = ()
 
-    has_state = True
-    mechanism = "recurrence"
-
-    output: int
     batch_normalize: bool
 
     @abstractmethod
     def order(self, dialect: Dialect) -> tuple[str, ...]:
         """The matrices in file order."""
-
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        return Shape.vector(self.output)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         columns = {"u": at.input.size, "w": self.output}
@@ -220,7 +221,7 @@ class Crnn(ConvolutionalMemory):
         return {name: self.weight(c, n) for name, (c, n) in channels.items()}
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        return self.convolve(inputs[0], self.output)
+        return self.convolve(self.convolve(inputs[0], self.hidden), self.output)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {
