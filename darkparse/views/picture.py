@@ -68,6 +68,8 @@ class _Builder:
         self.repeats = {repeat.first: repeat for repeat in repeats}
         self.stands_for = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
         """For a layer in a repeat the layer of the first copy whose row shows it."""
+        self.boxed = [i for i in network.heads if i in span and network.nodes[i].inputs[0] in span and not network.readers[i]]
+        """Heads beside the row that they read. A head without such a row, or that is read itself, is a row like any layer."""
         self.bottlenecks: dict[int, list[Bottleneck]] = {}
         for block in network.bottlenecks if notes else ():
             if block.first not in span:
@@ -76,7 +78,7 @@ class _Builder:
 
     def card(self, run: Run) -> Card | None:
         """The card of one run of layers; None where it has no rows."""
-        indices = [i for i in run.layers if i in self.span and not self.network.nodes[i].layer.is_head]
+        indices = [i for i in run.layers if i in self.span and i not in self.boxed]
         if not indices:
             return None
         nodes = [self.network.nodes[i] for i in indices]
@@ -148,8 +150,8 @@ class _Builder:
             yield Note(wording.bottleneck_text(block, last), block.saves)
 
     def heads(self) -> tuple[HeadBox, ...]:
-        """The heads whose projecting layer is shown."""
-        return tuple(self._head(self.network.nodes[i]) for i in self.network.heads if i in self.span and i - 1 in self.span)
+        """The heads that stand beside the cards."""
+        return tuple(self._head(self.network.nodes[i]) for i in self.boxed)
 
     def _head(self, node: Node) -> HeadBox:
         assert isinstance(node.layer, Head)

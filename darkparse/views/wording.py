@@ -70,6 +70,8 @@ def _channels(network: Network, node: Node, change: Reduction) -> str:
     if len(node.inputs) > 1 and isinstance(node.layer, Route):
         return _joined(node)
     before, after = _counts(change)
+    if isinstance(node.layer, Head):
+        return f"{after}: {node.layer.formula}"
     if change.direction != "kept":
         part = f", part {node.layer.group_id + 1} of {node.layer.groups}" if isinstance(node.layer, Route) else ""
         return f"{before}→{after} ({factor(change)}{part})"

@@ -131,6 +131,35 @@ def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
     assert picture_of(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
 
 
+HEAD = "[yolo]\nclasses=1\nnum=1\nmask=0\nanchors=8,8\n"
+CONV = "[conv]\nfilters=6\n"
+
+
+@pytest.mark.parametrize(
+    ("layers", "rows", "heads", "links"),
+    [
+        (HEAD, [0], [], [(-1, 0)]),
+        (HEAD + CONV, [0, 1], [], [(-1, 0)]),
+        (CONV + HEAD, [0], [(1, 0)], [(-1, 0)]),
+        (CONV + HEAD + HEAD, [0, 1], [(2, 1)], [(-1, 0)]),
+        (CONV + HEAD + CONV, [0, 1, 2], [], [(-1, 0)]),
+    ],
+)
+def test_a_head_is_a_row_where_no_row_leads_to_it_or_it_is_read(
+    layers: str, rows: list[int], heads: list[tuple[int, int]], links: list[tuple[int, int]]
+) -> None:
+    picture = darkparse.draw(darkparse.compile(f"[net]\nwidth=8\nheight=8\nchannels=6\n{layers}")).pictures[0]
+    assert list(_rows(picture)) == rows
+    assert [(head.index, head.source) for head in picture.heads] == heads
+    assert [(link.source, link.target) for link in picture.links] == links
+
+
+def test_a_head_whose_projection_is_not_drawn() -> None:
+    (row,) = _rows(picture_of(darkparse.compile("yolov3"), layers=range(82, 83))).values()
+    assert row.label == "YOLO head (from L81, 19×19×255)"
+    assert row.channels.text == "= 255: 3 × (80 classes + 5)"
+
+
 @pytest.mark.parametrize(
     ("name", "index", "note"),
     [

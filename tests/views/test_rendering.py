@@ -165,7 +165,6 @@ def test_render_names_the_package_to_install(bare: Path) -> None:
     [
         (["--layers", "30-99"], "has layers 0 to 23, and no 30 to 99"),
         (["--layers", "9-3"], "is no range of layers"),
-        (["--layers", "16"], "nothing to draw but heads"),
         (["--format", "gif"], "Invalid value"),
         (["yolov1", "yolov2"], "one network, or two to compare, not 3"),
     ],
