@@ -205,14 +205,25 @@ def test_whole_numbers(text: str, value: int, complains: bool) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value", "complains"),
-    [("0.5", 0.5, False), (".1", 0.1, False), ("1e-3", 1e-3, False), ("5.", 5.0, False), ("1e", 1.0, True), ("2#x", 2.0, True)],
+    [
+        ("0.5", 0.5, False),
+        (".1", 0.1, False),
+        ("1e-3", 1e-3, False),
+        ("5.", 5.0, False),
+        ("1e", 1.0, True),
+        ("2#x", 2.0, True),
+        ("0x1p1", 2.0, False),
+        ("-0x.8", -0.5, False),
+        ("0x10#x", 16.0, True),
+        ("0x", 0.0, True),
+    ],
 )
 def test_numbers(text: str, value: float, complains: bool) -> None:
     number, complaint = read_float(text, PJREDDIE)
     assert (number, complaint is not None) == (value, complains)
 
 
-@pytest.mark.parametrize("text", ["abc", "#3", "-", "", "x1"])
+@pytest.mark.parametrize("text", ["abc", "#3", "-", "", "x1", "inf", "nan"])
 def test_a_text_without_a_digit_is_no_number(text: str) -> None:
     for reader in (read_int, read_float):
         with pytest.raises(ValueTextError):
@@ -222,6 +233,9 @@ def test_a_text_without_a_digit_is_no_number(text: str) -> None:
 def test_a_number_too_large_for_c_is_refused() -> None:
     with pytest.raises(ValueTextError, match="does not fit"):
         read_int("3000000000", PJREDDIE)
+    for text in ("1e39", "1e999", "-0x1p128", "0x1p99999"):
+        with pytest.raises(ValueTextError, match="does not fit"):
+            read_float(text, PJREDDIE)
 
 
 def test_lists_end_at_a_comment_and_forgive_a_last_comma() -> None:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from math import inf
 from typing import Any, NamedTuple
 
 from darkparse.layers.dialect import Dialect
 
 INT_MAX = 2**31 - 1
+FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
+"""From here on a number rounds to infinity in float32."""
 LONGEST_INT = 1000
 """Digits; Python reads no more than a few thousand."""
 _INT = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?")
 
 
 class Value(NamedTuple):
@@ -46,11 +50,18 @@ def read_int(text: str, _: Dialect) -> Value:
 
 
 def read_float(text: str, _: Dialect) -> Value:
-    """A number as `atof` reads it."""
-    match = _FLOAT.match(text)
+    """A number as `atof` reads it, also a hexadecimal one: `0x1p1` is 2. What is not finite makes no sense in a cfg."""
+    hexadecimal = _HEX.match(text)
+    match = hexadecimal or _FLOAT.match(text)
     if not match:
         raise ValueTextError("a number is needed here")
-    return Value(float(match[0]), _dropped(text, match[0], match[0]))
+    try:
+        number = float.fromhex(match[0]) if hexadecimal else float(match[0])
+    except OverflowError:
+        number = inf
+    if abs(number) >= FLOAT_LIMIT:
+        raise ValueTextError("the number does not fit Darknet's float")
+    return Value(number, _dropped(text, match[0], f"{number:g}" if hexadecimal else match[0]))
 
 
 def read_flag(text: str, dialect: Dialect) -> Value:
