@@ -142,3 +142,22 @@ def test_shortcut_weights_without_normalization_are_remarked() -> None:
     assert [str(d.message) for d in found] == [
         "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes them as they are"
     ]
+
+
+@pytest.mark.parametrize(
+    ("behind", "has_activation"),
+    [
+        ("[convolutional]\n", False),
+        ("[maxpool]\n", False),
+        ("[route]\nlayers=0\n", True),
+        ("[convolutional]\nfilters=4\n[shortcut]\nfrom=0\n", True),
+        ("[convolutional]\nfilters=4\n[convolutional]\nfilters=4\n[shortcut]\nfrom=1,0\n", False),
+        ("[convolutional]\nfilters=4\n[sam]\nfrom=0\n", True),
+        ("[avgpool]\n[scale_channels]\nfrom=0\n", True),
+    ],
+)
+def test_a_join_cancels_bin_output(behind: str, has_activation: bool) -> None:
+    """AlexeyAB's parser.c:1489-1509 sets use_bin_output to 0: of all that a route reads, of the first two otherwise."""
+    text = f"{NET}[convolutional]\nfilters=4\nxnor=1\nbin_output=1\nactivation=leaky\n{behind}"
+    chain = darkparse.compile(text, dialect="alexeyab").nodes[0].modules
+    assert [spec.name for spec in chain] == (["conv", "activation"] if has_activation else ["conv"])

@@ -187,6 +187,8 @@ class Site:
     inputs: tuple[Shape, ...]
     output: Shape
     dialect: Dialect
+    read_whole: bool = False
+    """Another layer needs its values, not their signs alone (see `Layer.reads_whole`)."""
 
     @property
     def input(self) -> Shape:
@@ -233,6 +235,10 @@ class Layer:
     def shares(self, index: int) -> int | None:
         """Absolute index of the layer whose tensors this layer uses instead of its own."""
         return None
+
+    def reads_whole(self, index: int) -> tuple[int, ...]:
+        """Absolute indices of the layers whose `bin_output` it cancels (AlexeyAB parser.c:1489-1509)."""
+        return ()
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         """The output's shape. Raises LayerError if the inputs do not fit."""

@@ -137,7 +137,8 @@ class Convolutional(Layer):
             if self.normalized:
                 chain.append(batchnorm_module(at.dialect, self.filters))
         # network.c calculate_binary_weights: the next layer reads the signs alone.
-        chain += activation_modules("linear" if self.xnor and self.bin_output else self.activation)
+        signs = self.xnor and self.bin_output and not at.read_whole
+        chain += activation_modules("linear" if signs else self.activation)
         if self.antialiasing:
             chain.append(blur_module(self.filters, self.antialiasing, self.strides))
         return tuple(chain)

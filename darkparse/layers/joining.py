@@ -24,6 +24,9 @@ class Route(Layer):
     def sources(self, index: int) -> tuple[int, ...]:
         return tuple(absolute(position, index) for position in self.layers)
 
+    def reads_whole(self, index: int) -> tuple[int, ...]:
+        return self.sources(index)
+
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.groups < 1 or not 0 <= self.group_id < self.groups:
             raise LayerError(f"group_id must be 0 to groups-1, this is {self.group_id} of {self.groups}", option="group_id")
@@ -68,6 +71,9 @@ class Shortcut(Layer):
 
     def sources(self, index: int) -> tuple[int, ...]:
         return (index - 1, *(absolute(position, index) for position in self.from_))
+
+    def reads_whole(self, index: int) -> tuple[int, ...]:
+        return self.sources(index)[:2]
 
     @property
     def is_weighted(self) -> bool:
@@ -130,6 +136,9 @@ class Gate(Layer):
 
     trunk = 1
     activation: Activation
+
+    def reads_whole(self, index: int) -> tuple[int, ...]:
+        return self.sources(index)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         gate = "Gate" if at.inputs[1].is_map else "VectorGate"

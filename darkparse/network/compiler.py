@@ -144,7 +144,8 @@ def _infer(draft: _Draft) -> tuple[Node, ...]:
     nodes: list[Node] = []
     for index, (layer, section) in enumerate(zip(draft.layers, draft.config.sections, strict=True)):
         nodes.append(_node(draft, nodes, index, layer, section))
-    return tuple(nodes)
+    whole = {source for node in nodes for source in node.layer.reads_whole(node.index)}
+    return tuple(replace(node, read_whole=True) if node.index in whole else node for node in nodes)
 
 
 def _told_a_size(problem: CfgError, draft: _Draft, asked: Net) -> CfgError:

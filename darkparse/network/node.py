@@ -42,6 +42,8 @@ class Node:
     dialect: Dialect
     shares: int | None = None
     """Absolute index of the layer whose tensors it uses (`share_index`)."""
+    read_whole: bool = False
+    """Another layer needs its values, not their signs alone (`bin_output`)."""
 
     def __repr__(self) -> str:
         return f"Node(L{self.index} {self.summary}: {' + '.join(map(str, self.in_shapes)) or 'no input'} to {self.out_shape})"
@@ -53,7 +55,7 @@ class Node:
 
     @property
     def site(self) -> Site:
-        return Site(tuple(shape.as_read for shape in self.in_shapes), self.out_shape, self.dialect)
+        return Site(tuple(shape.as_read for shape in self.in_shapes), self.out_shape, self.dialect, self.read_whole)
 
     @property
     def in_shape(self) -> Shape | None:
