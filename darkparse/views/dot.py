@@ -6,6 +6,7 @@ Every box and link has its place already (`layout=nop2`), so any version of Grap
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from darkparse.views import layout
 from darkparse.views.card_table import CardTable
@@ -30,8 +31,8 @@ def dot_text(pictures: Sequence[Picture], theme: Theme, *, direction: Direction 
     writers: list[_Writer] = []
     x, offset = 0.0, 0
     for number, picture in enumerate(pictures):
-        block = TitleBlock(picture, theme)
-        page = arrange(picture, direction=direction, title=block.size)
+        page = arrange(picture, direction=direction, title=partial(_title_size, picture, theme))
+        block = TitleBlock(picture, theme, page.title_room)
         writers.append(_Writer(page, theme, block, x, offset, "" if number == 0 else f"n{number + 1}_"))
         x += page.width + BETWEEN
         offset += picture.layers
@@ -47,6 +48,10 @@ def dot_text(pictures: Sequence[Picture], theme: Theme, *, direction: Direction 
         "}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _title_size(picture: Picture, theme: Theme, room: float) -> tuple[float, float]:
+    return TitleBlock(picture, theme, room).size
 
 
 class _Writer:

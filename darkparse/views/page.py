@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -60,6 +60,8 @@ class Page:
     title: Box | None = None
     routes: list[Route] = field(default_factory=list)
     labels: list[tuple[Label, Route]] = field(default_factory=list)
+    title_room: float = 0.0
+    """The width that the title was laid out for."""
     width: float = 0.0
     height: float = 0.0
 
@@ -70,8 +72,11 @@ class Page:
         return min(1, SHEET[0] / max(sides), SHEET[1] / min(sides))
 
 
-def arrange(picture: Picture, *, direction: Direction = "TB", title: tuple[float, float] | None = None) -> Page:
-    """Lay out a picture; `title` is the size of the block above it."""
+TitleSize = Callable[[float], tuple[float, float]]
+
+
+def arrange(picture: Picture, *, direction: Direction = "TB", title: TitleSize | None = None) -> Page:
+    """Lay out a picture; `title` says for the width that there is how large the block above it becomes."""
     grid = grid_of(picture)
     page = _Arranger(grid, direction, title).page
     if direction == "LR" or page.scale >= ENOUGH:
@@ -89,7 +94,7 @@ def arrange(picture: Picture, *, direction: Direction = "TB", title: tuple[float
 
 
 class _Arranger:
-    def __init__(self, grid: Grid, direction: Direction, title: tuple[float, float] | None) -> None:
+    def __init__(self, grid: Grid, direction: Direction, title: TitleSize | None) -> None:
         self.grid = grid
         self.direction = direction
         picture = grid.picture
@@ -101,12 +106,17 @@ class _Arranger:
         self.boxes: list[Box] = [*self.page.cards, *([self.page.input] if self.page.input else []), *below]
         self.page.routes = plan(self._ends(links_of(picture)), self.boxes, sideways=direction == "LR", stacked=grid.stacked)
         self.corridors = self._corridor_lanes()
-        self._place_levels(title)
+        columns = max(box.column for box in self.boxes) + 1
+        beside = self._room(columns - 1)
+        self.title_fits = title is not None and self._fits_beside(title(beside), beside)
+        self.page.title_room = beside if self.title_fits else self._room(columns)
+        size = title(self.page.title_room) if title else None
+        self._place_levels(size)
         self.ports = self._ports()
         self._place_heads()
         self.gutters = self._gutter_lanes()
         self.names = source_names(grid.picture)
-        self._place_columns(title)
+        self._place_columns(size)
         for route in self.page.routes:
             self._draw(route)
         self._close_page()
@@ -154,7 +164,6 @@ class _Arranger:
     def _place_levels(self, title: tuple[float, float] | None) -> None:
         levels = range(max(box.level for box in self.boxes) + 1)
         self.band: dict[int, tuple[float, float]] = {}
-        self.title_fits = title is not None and self._title_room(title)
         y = 0.0 if title is None or self.title_fits else title[1] + 14
         for level in levels:
             y += self._corridor_height(level)
@@ -184,7 +193,13 @@ class _Arranger:
         top = self.band[route.corridor][0] if route.corridor in self.band else self.bottom
         return top - 12 - LANE * self.corridors[route.corridor].lane_of[route.key]
 
-    def _title_room(self, title: tuple[float, float]) -> bool:
+    def _room(self, columns: int) -> float:
+        """About the width of the last columns, with the heads behind."""
+        last = max(box.column for box in self.boxes)
+        heads = max((head.width + HEAD_ROOM for head in self.beside if head.column == last), default=0)
+        return columns * (self.page.columns.total + STUB + ENTRY) - STUB - ENTRY + heads
+
+    def _fits_beside(self, title: tuple[float, float], room: float) -> bool:
         """Whether the title fits above the columns right of the first, which begin further down."""
         others = [box.level for box in self.boxes if box.column > 0]
         if not others or self.direction == "LR":
@@ -192,8 +207,6 @@ class _Arranger:
         first = min(others)
         lowest_use = min((r.corridor for r in self.page.routes if r.via == "corridor"), default=first)
         above = [max(box.height for box in self.boxes if box.level == level) + GAP["TB"] for level in range(first)]
-        last = max(box.column for box in self.boxes)
-        room = last * (self.page.columns.total + STUB + ENTRY) + max((head.width for head in self.beside if head.column == last), default=0)
         return lowest_use >= first and sum(above) > title[1] + 10 and room > title[0]
 
     # Heads: beside their card, clear of the links that pass.

@@ -13,9 +13,11 @@ HEAD_LEGEND = "→ projected to a head"
 REPEAT_LEGEND = "× n  block repeated n times"
 REUSED_LEGEND = "- - -  feature map reused later"
 LEGEND_FONT = 10.0
-LEGEND_WIDTH = 480.0
-"""The legend wraps beyond so many points, unless the facts are wider."""
+LEAST_ROOM = 480.0
+"""The legend has so many points beside each other even on a narrower page."""
 NAME_HEIGHT, TOTALS_HEIGHT, LEGEND_HEIGHT, FACT_HEIGHT = 34.0, 22.0, 24.0, 19.0
+SIDES = 16.0
+"""Room beside the texts."""
 
 Entry = tuple[str, str, str | None]
 """Text, its colour, and the fill."""
@@ -24,16 +26,17 @@ Entry = tuple[str, str, str | None]
 class TitleBlock:
     """The block's HTML and size in points."""
 
-    def __init__(self, picture: Picture, theme: Theme) -> None:
+    def __init__(self, picture: Picture, theme: Theme, room: float) -> None:
+        """The legend wraps and the name is cut where they are wider than `room` and the facts."""
         self.picture = picture
         self.theme = theme
-        facts = [text_width(f"• {line}", layout.FACT_FONT) for line in picture.facts]
-        name = text_width(picture.name, layout.TITLE_FONT, bold=True)
-        least = max([LEGEND_WIDTH, name, text_width(picture.totals, layout.FACT_FONT), *facts])
-        self.legend = _lines(self._legend(), least)
-        width = max(least, *(sum(map(_width, line)) for line in self.legend)) + 16
+        texts = [text_width(text, layout.FACT_FONT) for text in (picture.totals, *map(_fact, picture.facts))]
+        room = max(LEAST_ROOM, room - SIDES, *texts)
+        self.name = _cut(picture.name, room)
+        self.legend = _lines(self._legend(), room)
+        name = text_width(self.name, layout.TITLE_FONT, bold=True)
         heights = NAME_HEIGHT + TOTALS_HEIGHT + LEGEND_HEIGHT * len(self.legend) + FACT_HEIGHT * len(picture.facts)
-        self.size = (width, heights + 6)
+        self.size = (max(name, *texts, *(sum(map(_width, line)) for line in self.legend)) + SIDES, heights + 6)
 
     def _legend(self) -> list[Entry]:
         """The entries that the picture needs."""
@@ -53,12 +56,24 @@ class TitleBlock:
         """The block as one table."""
         theme, picture, width = self.theme, self.picture, self.size[0] - 4
         rows = [
-            td(font(picture.name, layout.TITLE_FONT, theme.text, bold=True), HEIGHT=NAME_HEIGHT, WIDTH=width, ALIGN="LEFT"),
+            td(font(self.name, layout.TITLE_FONT, theme.text, bold=True), HEIGHT=NAME_HEIGHT, WIDTH=width, ALIGN="LEFT"),
             td(font(picture.totals, layout.FACT_FONT, theme.faint), HEIGHT=TOTALS_HEIGHT, ALIGN="LEFT"),
             *(td(_legend_line(line, width), ALIGN="LEFT", HEIGHT=LEGEND_HEIGHT) for line in self.legend),
-            *(td(font(f"• {line}", layout.FACT_FONT, theme.text), ALIGN="LEFT", HEIGHT=FACT_HEIGHT) for line in picture.facts),
+            *(td(font(_fact(line), layout.FACT_FONT, theme.text), ALIGN="LEFT", HEIGHT=FACT_HEIGHT) for line in picture.facts),
         ]
         return table("".join(map(tr, rows)))
+
+
+def _fact(line: str) -> str:
+    return f"• {line}"
+
+
+def _cut(name: str, width: float) -> str:
+    """A name, or as much of it as a width holds, with dots."""
+    if text_width(name, layout.TITLE_FONT, bold=True) <= width:
+        return name
+    lengths = range(len(name), 0, -1)
+    return next((short for n in lengths if text_width(short := f"{name[:n]}…", layout.TITLE_FONT, bold=True) <= width), "…")
 
 
 def _lines(entries: list[Entry], width: float) -> list[list[Entry]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import combinations, pairwise, product
 from pathlib import Path
@@ -15,13 +16,19 @@ from darkparse.views.metrics import text_width, wrap
 from darkparse.views.page import Page, arrange
 from darkparse.views.picture import picture_of
 from darkparse.views.routing import Point
+from darkparse.views.theme import LIGHT
+from darkparse.views.title import TitleBlock
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.views.networks import CFGS
 
 
+def _title(room: float) -> tuple[float, float]:
+    return 500, 140
+
+
 @cache
 def _page(path: Path, direction: Direction) -> Page:
-    return arrange(picture_of(darkparse.compile(path)), direction=direction, title=(500, 140))
+    return arrange(picture_of(darkparse.compile(path)), direction=direction, title=_title)
 
 
 def _boxes(page: Page) -> list[Box]:
@@ -140,7 +147,7 @@ def test_text_can_be_read_on_a_sheet(name: str, points: float) -> None:
 def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
     layers = "".join(f"[convolutional]\nfilters={8 + number % 37}\nsize=3\npad=1\n" for number in range(200))
     picture = picture_of(darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=3\n{layers}"))
-    page = arrange(picture, title=(500, 140))
+    page = arrange(picture, title=_title)
     heights = [box.height for box in page.cards]
     assert len(heights) == len({box.column for box in page.cards}) > 2
     assert max(heights) < 1.2 * min(heights)
@@ -149,7 +156,7 @@ def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
 
 @pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov3", 2), ("yolov4", 3)])
 def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns: int) -> None:
-    page = arrange(picture_of(darkparse.compile(name)), title=(500, 140))
+    page = arrange(picture_of(darkparse.compile(name)), title=_title)
     assert len({box.column for box in page.cards}) == columns
 
 
@@ -171,6 +178,17 @@ def test_cards_of_one_scale_stand_side_by_side() -> None:
         assert box.card is not None
         tops.setdefault(box.card.size, set()).add(box.y)
     assert all(len(ys) == 1 for ys in tops.values())
+
+
+def test_the_title_is_as_wide_as_the_page_lets_it() -> None:
+    """The legend is one line where there is room; a name that is wider is cut."""
+    picture = picture_of(darkparse.compile("yolov4"))
+    lines = [len(TitleBlock(picture, LIGHT, room).legend) for room in (300, 1200)]
+    assert lines == [2, 1]
+    block = TitleBlock(replace(picture, name="name" * 100), LIGHT, 1200)
+    assert 1100 < block.size[0] <= 1200
+    assert block.name.startswith("namename")
+    assert block.name.endswith("…")
 
 
 def test_text_widths_are_those_of_helvetica() -> None:
