@@ -182,7 +182,7 @@ def _paragraphs(network: Network, facts: Facts, picture: Picture) -> Iterator[st
 def _pointwise(network: Network, facts: Facts) -> Iterator[str]:
     points = facts.pointwise
     if points.total:
-        yield f"{len(points.reducing)} of the {points.total} 1×1 convolutions reduce the channels."
+        yield _reducing(len(points.reducing), points.total)
     if points.keeping:
         names = [_with_channels(network, i) for i in points.keeping]
         verb = "reduces nothing and mixes" if len(names) == 1 else "reduce nothing and mix"
@@ -193,6 +193,12 @@ def _pointwise(network: Network, facts: Facts) -> Iterator[str]:
     if points.projecting:
         verb = "projects to its head" if len(points.projecting) == 1 else "project to their heads"
         yield f"{_listed([f'L{i}' for i in points.projecting])} {verb}: that is no reduction."
+
+
+def _reducing(count: int, total: int) -> str:
+    if total == 1:
+        return f"The one 1×1 convolution {'reduces' if count else 'does not reduce'} the channels."
+    return f"{count} of the {total} 1×1 convolutions {'reduces' if count == 1 else 'reduce'} the channels."
 
 
 def _with_channels(network: Network, index: int) -> str:

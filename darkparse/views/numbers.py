@@ -50,9 +50,12 @@ def factor(reduction: Reduction) -> str:
 def percent(part: float, whole: float) -> str:
     """A share in whole per cent, in tenths below one."""
     share = 100 * part / whole
-    return f"{share:.0f}%" if abs(share) >= 0.95 or share == 0 else f"{share:.1g}%"
+    if 0 < abs(share) < 0.05:
+        return "under 0.1%"
+    return f"{share:.0f}%" if abs(share) >= 0.95 or share == 0 else f"{share:.1f}%"
 
 
 def some(indices: tuple[int, ...], limit: int = 8) -> str:
-    """`L6, L17`, at most so many names."""
-    return ", ".join(f"L{i}" for i in indices[:limit]) + (" …" if len(indices) > limit else "")
+    """`L6, L17`, at most so many names; one more stands rather than a sign that leaves it out."""
+    shown = indices if len(indices) <= limit + 1 else indices[:limit]
+    return ", ".join(f"L{i}" for i in shown) + (" …" if len(shown) < len(indices) else "")

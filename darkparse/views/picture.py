@@ -147,7 +147,9 @@ class _Builder:
             last = None
             if repeat is not None and repeat.grows:
                 last = next((b for b in self.bottlenecks.get(repeat.copies(index)[-1], ()) if b.form == block.form), None)
-            yield Note(wording.bottleneck_text(block, last), block.saves)
+            first, end = (self.network.nodes[i].out_shape for i in (block.first, block.last))
+            elsewhere = f" (L{block.first} at {first.h}×{first.w})" if (first.h, first.w) != (end.h, end.w) else ""
+            yield Note(wording.bottleneck_text(block, last) + elsewhere, block.saves)
 
     def heads(self) -> tuple[HeadBox, ...]:
         """The heads that stand beside the cards."""

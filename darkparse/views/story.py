@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.heads import Head
 from darkparse.layers.joining import Gate, Route
+from darkparse.layers.resampling import Reorg
 from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.facts import is_pointwise
 from darkparse.network.receptive import receptive_fields
@@ -48,6 +49,8 @@ class Story:
     """Multiplying weights: without biases and batch norm."""
     macs: int
     """Multiply-adds for one image."""
+    bflops: float
+    """As AlexeyAB's Darknet prints it, which counts some additions too."""
     share: str
     """Of all the network's multiply-adds."""
     receptive_field: str
@@ -88,6 +91,7 @@ class _Teller:
             parameters=node.params,
             weights=node.weights,
             macs=node.macs,
+            bflops=node.bflops,
             share=percent(node.macs, network.cost.macs) if network.cost.macs else "0%",
             receptive_field=self._field(node.index),
             section=_section_lines(node),
@@ -116,26 +120,28 @@ class _Teller:
 
     def _channels_sentence(self, node: Node, change: Reduction) -> str:
         before, after = change.before[0], change.after[0]
+        what = "channels" if node.out_shape.is_map else "values"
         if change.direction == "projected":
             head = self.network.readers[node.index][0]
             formula = self.network.nodes[head].layer.formula  # type: ignore[attr-defined]
             return f"Its {after} channels = {formula} are what the head L{head} decodes: a projection, not a reduction."
         if isinstance(node.layer, Route) and len(node.inputs) > 1:
-            what = "channels" if node.out_shape.is_map else "values"
             return f"It puts {what} side by side: {wording.channels_text(self.network, node)[2:]}; nothing is computed."
         if isinstance(node.layer, Gate):
             return f"It multiplies the map of L{node.inputs[1]} by L{node.inputs[0]} and keeps its {after} channels: a gate, no reduction."
         if isinstance(node.layer, Convolutional) and node.layer.is_depthwise:
             return f"Every one of the {after} channels is convolved by itself: no channel is reduced, and they are not mixed."
         if is_pointwise(node) and change.direction == "kept":
-            what = "reduces nothing, it mixes channels only" if max(node.layer.strides) == 1 else "keeps their number and mixes them"  # type: ignore[attr-defined]
-            return f"{before} channels come in and {after} go out: this 1×1 convolution {what}."
+            does = "reduces nothing, it mixes channels only" if max(node.layer.strides) == 1 else "keeps their number and mixes them"  # type: ignore[attr-defined]
+            return f"{before} channels come in and {after} go out: this 1×1 convolution {does}."
         if change.direction == "kept":
-            return f"The channels stay {after}."
-        what = f"this {node.layer.size}×{node.layer.size} convolution" if isinstance(node.layer, Convolutional) else "it"
+            return f"The {what} stay {after:,}."
+        if isinstance(node.layer, Reorg) and node.layer.extra:
+            return f"{before:,} values come in and {after:,} go out, with {wording.zeros(node.layer.extra)} appended."
+        this = f"this {node.layer.size}×{node.layer.size} convolution" if isinstance(node.layer, Convolutional) else "it"
         verb = "reduces" if change.direction == "reduced" else "expands"
         tail = "; values only move, none is lost" if change.keeps_values else ""
-        return f"{before:,} channels come in and {after:,} go out: {what} {verb} them ({factor(change)}){tail}."
+        return f"{before:,} {what} come in and {after:,} go out: {this} {verb} them ({factor(change)}){tail}."
 
 
 def _spatial_sentence(node: Node, change: Reduction) -> str:
@@ -170,8 +176,10 @@ def _section_lines(node: Node) -> tuple[tuple[int, str], ...]:
 
 
 def cost_text(story: Story) -> str:
-    """`65.5k weights, 66k parameters, 411 MFLOPs (1% of the network)`."""
+    """`65.5k weights, 66,048 parameters, 411 MFLOPs (1% of the network's FLOPs)`, and Darknet's figure where it counts otherwise."""
     parts = [f"{short(story.weights)} weights"] if story.weights else []
     parts += [f"{story.parameters:,} parameters"] if story.parameters else ["no parameters"]
-    parts += [f"{flops(story.macs)}, {story.share} of the network's"] if story.macs else []
+    parts += [f"{flops(story.macs)} ({story.share} of the network's FLOPs)"] if story.macs else ["no multiply-adds"]
+    printed = f"{story.bflops:.3f}"
+    parts += [f"{printed} BFLOPs as Darknet counts"] if printed != f"{2 * story.macs / 1e9:.3f}" and story.bflops else []
     return ", ".join(parts)

@@ -8,11 +8,14 @@ from darkparse.layers import Shape
 from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.heads import Head
 from darkparse.layers.joining import Gate, Route, Shortcut
+from darkparse.layers.resampling import Reorg
 from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.facts import Descent, Facts, Pointwise, Savings
 from darkparse.views.numbers import factor, flops, percent, short, some
 
 SIGNS = {"reduced": "▼", "kept": "=", "expanded": "▲", "projected": "→"}
+LONG = 10_000
+"""A count that nobody reads without its thousands set off."""
 
 
 def label(node: Node, *, block_input: int | None = None) -> str:
@@ -69,9 +72,11 @@ def _channels(network: Network, node: Node, change: Reduction) -> str:
         return f"{change.after[0]} = {head.formula}"
     if len(node.inputs) > 1 and isinstance(node.layer, Route):
         return _joined(node)
-    before, after = _counts(change)
+    before, after = _counts(network, node, change)
     if isinstance(node.layer, Head):
         return f"{after}: {node.layer.formula}"
+    if isinstance(node.layer, Reorg) and node.layer.extra:
+        return f"{before}→{after} ({zeros(node.layer.extra)} appended)"
     if change.direction != "kept":
         part = f", part {node.layer.group_id + 1} of {node.layer.groups}" if isinstance(node.layer, Route) else ""
         return f"{before}→{after} ({factor(change)}{part})"
@@ -84,11 +89,22 @@ def _channels(network: Network, node: Node, change: Reduction) -> str:
     return f"{before}→{after}: no reduction" if node.weights and node.out_shape.size > 1 else after
 
 
-def _counts(change: Reduction) -> tuple[str, str]:
-    """Channel counts, with thousands set off where there are ten thousand or more."""
+def _counts(network: Network, node: Node, change: Reduction) -> tuple[str, str]:
+    """Channel counts, with thousands set off where there are ten thousand or more, and in vectors beside such."""
     before, after = change.before[0], change.after[0]
-    form = "," if max(before, after) >= 10_000 else "d"
+    beside = () if node.out_shape.is_map else (_values(n) for n in network.nodes if not n.out_shape.is_map)
+    form = "," if max(before, after, *beside) >= LONG else "d"
     return format(before, form), format(after, form)
+
+
+def zeros(count: int) -> str:
+    """What `extra` appends to a vector."""
+    return f"{count:,} {'zero' if count == 1 else 'zeros'}"
+
+
+def _values(node: Node) -> int:
+    """The larger of the counts on both sides of a layer that gives a vector."""
+    return max(node.out_shape.size, *(shape.size for shape in node.in_shapes), 0)
 
 
 def kept_by(layer: Convolutional) -> str:
@@ -179,14 +195,15 @@ def fact_lines(facts: Facts) -> tuple[str, ...]:
 def _descent_line(descent: Descent) -> str:
     steps = "halving step" if descent.halves else "step"
     plural = "" if len(descent.layers) == 1 else "s"
-    by = sorted({short(round(before / after, 3)) for before, after in zip(descent.before, descent.after, strict=True)})
-    change = f"{size_text(descent.before)}→{size_text(descent.after)} (÷{' and '.join(by)})"
+    height, width = (short(round(before / after, 3)) for before, after in zip(descent.before, descent.after, strict=True))
+    by = f"÷{height}" if height == width else f"height ÷{height}, width ÷{width}"
+    change = f"{size_text(descent.before)}→{size_text(descent.after)} ({by})"
     return f"Height×width: {change} in {len(descent.layers)} {steps}{plural}: {some(descent.layers, 12)}"
 
 
 def pointwise_line(facts: Pointwise) -> str:
     """`1×1 convolutions: 7 of 9 reduce channels, 2 do not (L6, L17)`."""
-    line = f"1×1 convolutions: {len(facts.reducing)} of {facts.total} reduce channels"
+    line = f"1×1 convolutions: {len(facts.reducing)} of {facts.total} {'reduces' if len(facts.reducing) == 1 else 'reduce'} channels"
     rest = facts.not_reducing
     if facts.expanding and facts.keeping:
         line += f", {len(rest)} do not: {len(facts.keeping)} kept ({some(facts.keeping, 6)}), "

@@ -7,7 +7,7 @@ import pytest
 import darkparse
 from darkparse.network import Network
 from darkparse.views.cards import Picture, Row
-from darkparse.views.numbers import flops, percent, short
+from darkparse.views.numbers import flops, percent, short, some
 from darkparse.views.picture import picture_of
 from darkparse.views.table import table
 from tests.conftest import needs_shared, original_cfgs
@@ -131,6 +131,39 @@ def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
     assert picture_of(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
 
 
+def test_counts_of_one_card_are_written_one_way() -> None:
+    text = "[net]\nwidth={0}\nheight={0}\nchannels=512\n[maxpool]\n[connected]\noutput=4096\n[dropout]\n[connected]\noutput=1000\n"
+    for side, counts in (
+        (7, ["▼ 25,088→4,096 (÷6.12)", "= 4,096", "▼ 4,096→1,000 (÷4.1)"]),
+        (1, ["▲ 512→4096 (×8)", "= 4096", "▼ 4096→1000 (÷4.1)"]),
+    ):
+        rows = _rows(picture_of(darkparse.compile(text.format(side))))
+        assert [rows[i].channels.text for i in (1, 2, 3)] == counts
+
+
+def test_zeros_that_reorg_appends() -> None:
+    network = darkparse.compile("[net]\nwidth=3\nheight=3\nchannels=1\n[conv]\n[reorg]\nextra=2\n[softmax]\n", dialect="pjreddie")
+    assert _cells(network, 1)[2] == "▲ 9→11 (2 zeros appended)"
+    assert "9 values come in and 11 go out, with 2 zeros appended." in str(darkparse.explain(network, 1))
+    assert "The values stay 11." in str(darkparse.explain(network, 2))
+
+
+def test_height_and_width_that_shrink_otherwise() -> None:
+    network = darkparse.compile("[net]\nwidth=16\nheight=16\nchannels=3\n[conv]\nsize=3\npad=1\nstride_x=4\nstride_y=2\n")
+    assert picture_of(network).facts == ("Height×width: 16→8×4 (height ÷2, width ÷4) in 1 step: L0",)
+
+
+def test_one_that_reduces() -> None:
+    network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=6\n[conv]\nfilters=2\n")
+    assert picture_of(network).facts == ("1×1 convolutions: 1 of 1 reduces channels",)
+    assert "The one 1×1 convolution reduces the channels." in str(darkparse.explain(network))
+
+
+def test_some_names_hide_two_at_least() -> None:
+    assert some((1, 2, 3), 2) == "L1, L2, L3"
+    assert some((1, 2, 3, 4), 2) == "L1, L2 …"
+
+
 HEAD = "[yolo]\nclasses=1\nnum=1\nmask=0\nanchors=8,8\n"
 CONV = "[conv]\nfilters=6\n"
 
@@ -169,7 +202,7 @@ def test_a_head_whose_projection_is_not_drawn() -> None:
         (
             "yolov4",
             24,
-            "no bottleneck L23+L24: 311k weights, one direct 3×3 128→256: 295k, costs 6% more weights, 22% more FLOPs",
+            "no bottleneck L23+L24: 311k weights, one direct 3×3 128→256: 295k, costs 6% more weights, 22% more FLOPs (L23 at 152×152)",
         ),
     ],
 )
@@ -217,4 +250,4 @@ def test_flops_are_two_for_each_multiply_add() -> None:
 
 
 def test_percent() -> None:
-    assert [percent(part, 1000) for part in (440, 5, 0, 1440)] == ["44%", "0.5%", "0%", "144%"]
+    assert [percent(part, 10_000) for part in (4400, 50, 0, 14_400, 1)] == ["44%", "0.5%", "0%", "144%", "under 0.1%"]

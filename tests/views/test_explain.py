@@ -79,6 +79,18 @@ def test_reasoning(name: str, layer: int, sentence: str) -> None:
     assert sentence in str(darkparse.explain(darkparse.compile(name), layer))
 
 
+@pytest.mark.parametrize(
+    ("layer", "cost"),
+    [
+        (2, "cost: 2.05k weights, 2,112 parameters, 379 MFLOPs (0.3% of the network's FLOPs)"),
+        (4, "cost: no parameters, no multiply-adds, 0.006 BFLOPs as Darknet counts"),
+    ],
+)
+def test_the_cost_of_a_layer(layer: int, cost: str) -> None:
+    """Darknet counts the additions of a shortcut, which are no multiply-adds."""
+    assert cost in str(darkparse.explain("yolov3", layer)).splitlines()
+
+
 def test_a_story_shows_the_lines_of_its_section() -> None:
     network = darkparse.compile("yolov1")
     story = darkparse.explain(network, 6).story
