@@ -112,5 +112,5 @@ class CardTable:
     def _note(self, text: str, saves: bool) -> str:
         color = self.theme.saves if saves else self.theme.costs
         return td("", WIDTH=self.columns.number) + td(
-            font(text, layout.SMALL_FONT, color), COLSPAN="4", ALIGN="LEFT", HEIGHT=layout.NOTE_HEIGHT
+            font(text, layout.SMALL_FONT, color, bold=not saves), COLSPAN="4", ALIGN="LEFT", HEIGHT=layout.NOTE_HEIGHT
         )

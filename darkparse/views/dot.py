@@ -79,7 +79,7 @@ class _Writer:
         if page.input:
             text = font(page.picture.input_text, layout.FACT_FONT, theme.header_text, bold=True)
             cell = td(text, WIDTH=page.input.width, HEIGHT=page.input.height)
-            yield self._node(page.input.name, page.input, table(tr(cell), padding=2, BGCOLOR=theme.header))
+            yield self._node(page.input.name, page.input, table(tr(cell), padding=2, border=1, COLOR=theme.line, BGCOLOR=theme.header))
         for card in page.cards:
             yield self._node(card.name, card, CardTable(card, page.columns, theme, self.offset).html())
         for head in page.heads:
@@ -106,7 +106,7 @@ class _Writer:
         if route.link.kind == "reused":
             attributes.append(f'color="{self.theme.reused}" {_font_color(self.theme.reused)} style=dashed penwidth=1.8')
         if route.link.kind == "head":
-            attributes.append(f'color="{self.theme.head}"')
+            attributes.append(f'color="{self.theme.head_line}"')
         attributes += [self._label(label) for label, owner in self.page.labels if owner is route]
         source = f"L{route.link.source + self.offset}" if route.link.source >= 0 else "input"
         attributes.append(f'id="{source}-L{route.link.target + self.offset}"')

@@ -61,7 +61,7 @@ class RowLayout:
     label: tuple[str, ...]
     channels: tuple[str, ...]
     notes: tuple[tuple[str, bool], ...]
-    """Lines of the notes, each with whether the bottleneck saves."""
+    """Lines of the notes, each with whether the bottleneck saves; one that costs is bold, which greys show too."""
 
     @property
     def height(self) -> float:
@@ -154,7 +154,7 @@ def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes
-        for number, line in enumerate(wrap(note.text, note_width - 12, SMALL_FONT))
+        for number, line in enumerate(wrap(note.text, note_width - 12, SMALL_FONT, bold=not note.saves))
     ]
     label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.weights))
     return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))

@@ -35,6 +35,8 @@ class Theme:
     projected_text: str
     head: str
     head_text: str
+    head_line: str
+    """Links to heads."""
     saves: str
     costs: str
     reused: str
@@ -71,6 +73,7 @@ LIGHT = Theme(
     projected_text="#7A120C",
     head="#C92A2A",
     head_text="#FEFEFF",
+    head_line="#C92A2B",
     saves="#1B5E20",
     costs="#9B1C1C",
     reused="#5F3DC4",
@@ -98,6 +101,7 @@ DARK = Theme(
     projected_text="#FFD5D2",
     head="#C22929",
     head_text="#FFFFFD",
+    head_line="#FF8787",
     saves="#8CE99A",
     costs="#FFA8A8",
     reused="#B9A5FF",
@@ -115,16 +119,17 @@ PRINT = Theme(
     header_faint="#222222",
     repeat="#DDDDDD",
     repeat_text="#000003",
-    reduced="#C9C9C9",
+    reduced="#C4C4C4",
     reduced_text="#000004",
     kept="#FFFFFD",
     kept_text="#333334",
-    expanded="#EBEBEB",
+    expanded="#E8E8E8",
     expanded_text="#000005",
-    projected="#E2E2E2",
+    projected="#A0A0A0",
     projected_text="#000006",
     head="#444444",
     head_text="#FEFEFE",
+    head_line="#444445",
     saves="#222223",
     costs="#111111",
     reused="#555555",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -215,10 +216,17 @@ def test_text_can_be_read_on_its_cell(theme: str) -> None:
     colours = THEMES[theme]
     pairs = [(f"{role}_text", role) for role in ("header", "repeat", "reduced", "kept", "expanded", "projected", "head")]
     pairs += [("header_faint", "header"), *((role, "card") for role in ("text", "faint", "saves", "costs")), ("text", "changed")]
-    pairs += [("text", "page"), ("faint", "page"), ("reused", "page")]
+    pairs += [("text", "page"), ("faint", "page"), ("reused", "page"), ("head_line", "page")]
     for text, fill in pairs:
         assert _contrast(getattr(colours, text), getattr(colours, fill)) >= 4.5, (text, fill)
     assert len(set(colours.roles().values())) == len(colours.roles())
+
+
+def test_greys_can_be_told_apart() -> None:
+    from darkparse.views.theme import PRINT
+
+    for a, b in pairwise((PRINT.kept, PRINT.expanded, PRINT.reduced, PRINT.projected)):
+        assert _contrast(a, b) >= 1.2, (a, b)
 
 
 def _contrast(a: str, b: str) -> float:
