@@ -113,6 +113,8 @@ class _Teller:
             return
         yield _spatial_sentence(node, spatial)
         yield self._channels_sentence(node, channels)
+        if node.layer.has_state:
+            yield "It keeps a state from call to call: what goes out depends on the calls before."
         if node.shares is not None:
             yield f"It has no weights of its own, it uses those of L{node.shares}."
         yield from (_block_sentence(block) for block in self.blocks.get(node.index, ()))

@@ -91,6 +91,12 @@ def test_the_cost_of_a_layer(layer: int, cost: str) -> None:
     assert cost in str(darkparse.explain("yolov3", layer)).splitlines()
 
 
+def test_a_layer_with_memory() -> None:
+    text = "[net]\ninputs=4\n[gru]\noutput=4\n[connected]\noutput=4\n"
+    told = ["keeps a state from call to call" in " ".join(story.reasoning) for story in stories(darkparse.compile(text))]
+    assert told == [True, False]
+
+
 def test_a_story_shows_the_lines_of_its_section() -> None:
     network = darkparse.compile("yolov1")
     story = darkparse.explain(network, 6).story
