@@ -25,8 +25,8 @@ from darkparse.views.layout import (
 from darkparse.views.metrics import text_width
 from darkparse.views.routing import LANE, Key, Lanes, Route, plan
 
-GAP = {"TB": 40.0, "LR": 34.0}
-"""Height of a corridor without lanes."""
+GAP = 34.0
+"""Height of a corridor without lanes, which holds a link's label."""
 STUB, ENTRY = 64.0, 28.0
 """Room in a gutter before its lanes, for the shape of what leaves, and behind them, for arrow heads and whence they come."""
 NECK = 26.0
@@ -83,7 +83,7 @@ def arrange(picture: Picture, *, direction: Direction = "TB", title: TitleSize |
         return page
 
     def height(card: Card) -> float:
-        return card_box(card, page.columns, has_column_heads=False).height + GAP["TB"]
+        return card_box(card, page.columns, has_column_heads=False).height + GAP
 
     def worth(broken: Page) -> float:
         return broken.scale / (GAIN if len(broken.cards) > len(page.cards) else 1)
@@ -182,12 +182,12 @@ class _Arranger:
         """Put the cards of a column one below the other, whatever stands beside them."""
         for box in sorted((box for box in self.boxes if box.column == column), key=lambda box: box.level):
             box.y = y
-            y += box.height + GAP["TB"]
+            y += box.height + GAP
 
     def _corridor_height(self, level: int) -> float:
         count = self.corridors[level].count if level in self.corridors else 0
         is_inner = 0 < level <= max(box.level for box in self.boxes)
-        return (GAP[self.direction] if is_inner else 0) + count * LANE
+        return (GAP if is_inner else 0) + count * LANE
 
     def _corridor_y(self, route: Route) -> float:
         top = self.band[route.corridor][0] if route.corridor in self.band else self.bottom
@@ -206,7 +206,7 @@ class _Arranger:
             return False
         first = min(others)
         lowest_use = min((r.corridor for r in self.page.routes if r.via == "corridor"), default=first)
-        above = [max(box.height for box in self.boxes if box.level == level) + GAP["TB"] for level in range(first)]
+        above = [max(box.height for box in self.boxes if box.level == level) + GAP for level in range(first)]
         return lowest_use >= first and sum(above) > title[1] + 10 and room > title[0]
 
     # Heads: beside their card, clear of the links that pass.
