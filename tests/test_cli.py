@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,6 +17,7 @@ import pytest
 
 import darkparse
 from darkparse.cli import main
+from darkparse.views.table import table
 
 
 def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -29,8 +31,30 @@ def _out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
 
 def test_the_table_is_as_it_was(capsys: pytest.CaptureFixture[str], golden: Callable[[str, str], None]) -> None:
     for name in ("yolov3-tiny", "yolov4-tiny"):
-        text = "\n".join(line.rstrip() for line in _out(capsys, "show", name).splitlines()) + "\n"
-        golden(f"{name}.table.txt", text)
+        golden(f"{name}.table.txt", _out(capsys, "show", name))
+
+
+@pytest.mark.parametrize("name", ["yolov3", "yolov4"])
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (60, ["layer", "output", "reduces"]),
+        (80, ["layer", "input", "output", "reduces"]),
+        (100, ["layer", "input", "output", "parameters", "BFLOPs", "reduces"]),
+    ],
+)
+def test_the_table_keeps_to_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, width: int, columns: list[str]
+) -> None:
+    """The parameters go before the input, which every reduction starts from; long texts are wrapped, none is cut."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(width))
+    lines = re.sub(r"\x1b\[[0-9;]*m", "", _out(capsys, "show", name)).splitlines()[:-2]
+    assert lines[0].split() == columns
+    assert max(map(len, lines)) <= width
+    assert lines == [line.rstrip() for line in lines]
+    words = " ".join(lines).split()
+    assert all(word in words for row in table(darkparse.compile(name)) for word in (*row.layer.split(), *row.reduction.split()))
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3", "yolov4"])
@@ -55,8 +79,8 @@ def test_the_table_comes_as_csv_json_and_yaml(capsys: pytest.CaptureFixture[str]
     network = darkparse.compile("yolov3-tiny")
     rows = json.loads(_out(capsys, "show", "yolov3-tiny", "--format", "json"))
     assert [row["params"] for row in rows] == [node.params for node in network.nodes]
-    table = list(csv.DictReader(io.StringIO(_out(capsys, "show", "yolov3-tiny", "--format", "csv"))))
-    assert [row["output"] for row in table] == [str(node.out_shape) for node in network.nodes]
+    read = list(csv.DictReader(io.StringIO(_out(capsys, "show", "yolov3-tiny", "--format", "csv"))))
+    assert [row["output"] for row in read] == [str(node.out_shape) for node in network.nodes]
     assert _out(capsys, "show", "yolov3-tiny", "--format", "yaml") == network.to_yaml()
 
 

@@ -154,7 +154,19 @@ def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[s
             break
         out.add(name)
     console.width = max(width, console.width)
-    console.print(table)
+    _print_trimmed(console, table)
+
+
+def _print_trimmed(console: Console, table: Table) -> None:
+    """Print a table without the blanks that fill up its lines."""
+    from rich.segment import Segment, Segments
+
+    shown: list[Segment] = []
+    for line in console.render_lines(table, pad=False):
+        while line and not line[-1].text.strip():
+            line.pop()
+        shown += [*line[:-1], *(Segment(last.text.rstrip(), last.style) for last in line[-1:]), Segment.line()]
+    console.print(Segments(shown), end="")
 
 
 def counted(count: int, word: str) -> str:

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from darkparse.views.table import Row
 
 FORMATS = ("table", "csv", "json", "yaml")
+LEAST = {"layer": 21, "input": 12, "reduces": 14}
+"""To so many characters the columns of texts give way to a narrow terminal."""
+GAP = 3
+"""Characters between two columns."""
 
 
 @click.command(name="show")
@@ -42,20 +46,22 @@ def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str,
     elif form == "csv":
         click.echo(as_csv(rows), nl=False)
     else:
-        print_table(lambda out: as_table(rows, without=out), ("input", "BFLOPs"))
         console = stdout()
+        print_table(lambda out: as_table(rows, without=out, width=console.width), ("BFLOPs", "parameters", "input"))
         console.print(f"{network.name}: {totals(network)}", soft_wrap=True)
         console.print(f"dialect {network.dialect.name}: {network.dialect_reason}", style="dim", soft_wrap=True)
 
 
-def as_table(rows: tuple[Row, ...], *, without: Collection[str] = ()) -> Table:
-    """The rows as a rich table, without some columns.
+def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int | None = None) -> Table:
+    """The rows as a rich table, without some columns; texts are wrapped to a width where that is enough.
 
     A column is one cell of many lines: rich lays out every cell by itself, which takes four times as long.
     """
     from rich import box
     from rich.table import Table
     from rich.text import Text
+
+    from darkparse.views.table import narrowed, wrapped
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     columns: dict[str, list[str]] = {
@@ -65,13 +71,23 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = ()) -> Table:
         "output": [row.output for row in rows],
         "parameters": [f"{row.params:,}" if row.params else "" for row in rows],
         "BFLOPs": [f"{row.bflops:.3f}" if row.bflops else "" for row in rows],
+        "reduces": [row.reduction for row in rows],
     }
     columns = {name: cells for name, cells in columns.items() if name not in without}
+    widths = [max(map(len, (name, *cells))) for name, cells in columns.items()]
+    if width is not None:
+        least = [min(wide, LEAST.get(name, wide)) for name, wide in zip(columns, widths, strict=True)]
+        widths = narrowed(widths, width - GAP * (len(widths) - 1), least)
+    texts = [Text() for _ in columns]
+    for number, cells in enumerate(zip(*columns.values(), strict=True)):
+        lines = [wrapped(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
+        height = max(map(len, lines))
+        for name, text, part in zip(columns, texts, lines, strict=True):
+            text.append("\n" * (number > 0))
+            text.append("\n".join(part + [""] * (height - len(part))), _style(rows[number]) if name == "reduces" else None)
     for name in columns:
-        shown.add_column(name, justify="left" if name == "layer" else "right", no_wrap=True)
-    shown.add_column("reduces", no_wrap=True)
-    reductions = Text("\n").join(Text(row.reduction, _style(row)) for row in rows)
-    shown.add_row(*(Text("\n".join(cells)) for cells in columns.values()), reductions)
+        shown.add_column(name, justify="left" if name in ("layer", "reduces") else "right", no_wrap=True)
+    shown.add_row(*texts)
     return shown
 
 

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from itertools import zip_longest
-from textwrap import wrap
 from typing import Any
 
 from darkparse.network import Bottleneck, Network, compile
@@ -18,6 +17,7 @@ from darkparse.views.cards import Card, Picture, Row
 from darkparse.views.numbers import percent, short, some
 from darkparse.views.picture import picture_of
 from darkparse.views.story import Story, cost_text, stories
+from darkparse.views.table import LEAST_WIDTH, narrowed, wrapped
 
 COLUMNS = ("", "layer", "height×width", "channels", "weights")
 Part = tuple[str, str]
@@ -25,9 +25,6 @@ Part = tuple[str, str]
 
 GAP = 2
 """Characters between two columns."""
-
-LEAST_WIDTH = 12
-"""Of a column that gives way to a narrow terminal."""
 
 NAMED = 6
 """So many layers or blocks of a kind are named in prose."""
@@ -56,23 +53,23 @@ class Explanation:
         Args:
             width: characters that a line may have; without it no line is broken.
         """
-        yield from (((line, ""),) for text in _spaced(self.prose) for line in _wrapped(text, width))
+        yield from (((line, ""),) for text in _spaced(self.prose) for line in wrapped(text, width))
         if self.story is not None:
-            yield from (((line, ""),) for text in ("", *story_lines(self.story)) for line in _wrapped(text, width))
+            yield from (((line, ""),) for text in ("", *story_lines(self.story)) for line in wrapped(text, width))
             return
         widths = [max((len(cells[i]) for _, cells in self._rows()), default=0) + GAP for i in range(len(COLUMNS))]
         if width is not None:
-            widths = _narrowed(widths, width)
+            widths = narrowed(widths, width + GAP, [LEAST_WIDTH] * len(widths))
         for card in self.picture.cards:
             yield (("", ""),)
-            yield from (((line, "heading"),) for line in _wrapped(heading(card), width))
+            yield from (((line, "heading"),) for line in wrapped(heading(card), width))
             for row, cells in card_rows(card):
                 meanings = ("", "weighted" if row.weights else "", row.spatial.tone, row.channels.tone, "")
-                columns = [_wrapped(cell, wide - GAP) for cell, wide in zip(cells, widths, strict=True)]
+                columns = [wrapped(cell, wide - GAP) for cell, wide in zip(cells, widths, strict=True)]
                 for texts in zip_longest(*columns, fillvalue=""):
                     yield tuple((text.ljust(wide), meaning) for text, wide, meaning in zip(texts, widths, meanings, strict=True))
                 for note in row.notes:
-                    for line in _wrapped(f"{'':{widths[0]}}└ {note.text}", width):
+                    for line in wrapped(f"{'':{widths[0]}}└ {note.text}", width):
                         yield ((line, "saves" if note.saves else "costs"),)
 
     def _rows(self) -> Iterator[tuple[Row, tuple[str, ...]]]:
@@ -230,28 +227,6 @@ def _prices(blocks: Iterable[Bottleneck]) -> Iterator[str]:
         direct = f"{short(block.direct_weights)} for one direct {block.size}×{block.size} {c}→{n}"
         more = percent(-block.saved_weights, block.direct_weights)
         yield f"{names}: {short(block.weights)} weights{each} against {direct}: {more} more."
-
-
-def _narrowed(widths: list[int], limit: int) -> list[int]:
-    """Columns that fit a line: the widest give way, none to less than can be read."""
-    widths = list(widths)
-    while sum(widths) - GAP > limit:
-        widest = max(range(len(widths)), key=lambda i: widths[i])
-        if widths[widest] <= LEAST_WIDTH:
-            break
-        widths[widest] -= 1
-    return widths
-
-
-def _wrapped(text: str, width: int | None) -> list[str]:
-    """Lines of at most so many characters, if that is possible; those after the first stand under its first word."""
-    if width is None or len(text) <= width:
-        return text.split("\n")
-    lines = []
-    for line in text.split("\n"):
-        indent = " " * (len(line) - len(line.lstrip(" └•")))
-        lines += wrap(line, max(width, LEAST_WIDTH), subsequent_indent=indent, break_on_hyphens=False) or [""]
-    return lines
 
 
 def _spaced(paragraphs: Iterable[str]) -> Iterator[str]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from textwrap import wrap
 
 from darkparse.layers.convolutional import Convolutional
 from darkparse.network import Network, Node, Reductions
 from darkparse.views.numbers import factor, flops
 from darkparse.views.wording import kept_by, label
+
+LEAST_WIDTH = 12
+"""Of a column that gives way to a narrow terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +85,25 @@ def _changes(reductions: Reductions) -> Iterator[str]:
     elif channels.direction != "kept":
         joined = " (joined)" if len(channels.before) > 1 else ""
         yield f"C {factor(channels)}{joined}"
+
+
+def narrowed(widths: Sequence[int], limit: int, least: Sequence[int]) -> list[int]:
+    """Widths of columns that make up at most a limit, if that is possible: the widest give way, none to less than its least."""
+    found = list(widths)
+    while sum(found) > limit:
+        wide = [i for i, width in enumerate(found) if width > least[i]]
+        if not wide:
+            break
+        found[max(wide, key=found.__getitem__)] -= 1
+    return found
+
+
+def wrapped(text: str, width: int | None) -> list[str]:
+    """Lines of at most so many characters, if that is possible; those after the first stand under its first word."""
+    if width is None or len(text) <= width:
+        return text.split("\n")
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip(" └•")))
+        lines += wrap(line, max(width, LEAST_WIDTH), subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return lines
