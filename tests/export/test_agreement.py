@@ -86,16 +86,15 @@ BLOCKS = st.tuples(st.lists(SECTIONS, min_size=1, max_size=4), st.integers(1, 3)
 
 
 def grown(sections: Iterable[str], dialect: str) -> darkparse.Network:
-    """A network of those sections that fit where they stand and read only maps or only vectors."""
+    """A network of those sections that fit where they stand."""
     text = "[net]\nchannels=3\nheight=12\nwidth=10\n[convolutional]\nfilters=4\n"
     network = darkparse.compile(text, dialect=dialect)
     for more in sections:
         try:
-            longer = darkparse.compile(text + more, dialect=dialect)
+            network = darkparse.compile(text + more, dialect=dialect)
         except darkparse.DarkparseError:
             continue
-        if len({shape.layout for shape in longer.nodes[-1].in_shapes}) == 1:
-            network, text = longer, text + more
+        text += more
     return network
 
 
