@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from darkparse.views.cards import Block, Card, Link, Picture
 
-MOST_COLUMNS = 6
+MOST_COLUMNS = 8
 """A single column is broken into so many at most."""
 
 Place = tuple[int, int]

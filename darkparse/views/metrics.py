@@ -6,6 +6,7 @@ The diagram sets every width itself: renderers measure signs such as ▼ differe
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 # Adobe's font metrics of Helvetica, in thousandths of the font size.
 _WIDTHS = {
@@ -38,6 +39,7 @@ _BOLD = 1.09
 """Helvetica Bold is at most so much wider, on any text."""
 
 
+@lru_cache(maxsize=10_000)
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Width in points of one line at a font size in points; a character without known width counts as a full square."""
     units = sum(_WIDTH_OF.get(character, 1000) for character in text)

@@ -66,6 +66,10 @@ class Page:
     height: float = 0.0
 
     @property
+    def boxes(self) -> list[Box]:
+        return [*self.cards, *self.heads, *(box for box in (self.input, self.title) if box)]
+
+    @property
     def scale(self) -> float:
         """By how much it shrinks to fit a sheet, upright or across; 1 where it has room."""
         sides = self.width + 2 * MARGIN, self.height + 2 * MARGIN
@@ -77,7 +81,13 @@ TitleSize = Callable[[float], tuple[float, float]]
 
 def arrange(picture: Picture, *, direction: Direction = "TB", title: TitleSize | None = None) -> Page:
     """Lay out a picture; `title` says for the width that there is how large the block above it becomes."""
-    grid = grid_of(picture)
+    page = _best(grid_of(picture), direction, title)
+    page.labels = label_links(page.routes, page.boxes, source_names(page.picture))
+    return page
+
+
+def _best(grid: Grid, direction: Direction, title: TitleSize | None) -> Page:
+    """The page that shows the largest text on a sheet, of the grid's own columns and others."""
     page = _Arranger(grid, direction, title).page
     if direction == "LR" or page.scale >= ENOUGH:
         return page
@@ -368,11 +378,9 @@ class _Arranger:
         route.points = [(source.right if forward else source.x, y), (target.x if forward else target.right, y)]
 
     def _close_page(self) -> None:
-        boxes: list[Box] = [*self.boxes, *self.beside, *([self.page.title] if self.page.title else [])]
-        self.page.labels = label_links(self.page.routes, boxes, self.names)
         points = [point for route in self.page.routes for point in route.points]
-        self.page.width = max([box.right for box in boxes] + [x for x, _ in points])
-        self.page.height = max([box.bottom for box in boxes] + [y for _, y in points])
+        self.page.width = max([box.right for box in self.page.boxes] + [x for x, _ in points])
+        self.page.height = max([box.bottom for box in self.page.boxes] + [y for _, y in points])
 
 
 def _port_out(route: Route) -> Port:

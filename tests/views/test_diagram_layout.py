@@ -11,7 +11,7 @@ import pytest
 
 import darkparse
 from darkparse.views.grid import grid_places
-from darkparse.views.layout import Box, Direction
+from darkparse.views.layout import Direction
 from darkparse.views.metrics import text_width, wrap
 from darkparse.views.page import Page, arrange
 from darkparse.views.picture import picture_of
@@ -31,14 +31,10 @@ def _page(path: Path, direction: Direction) -> Page:
     return arrange(picture_of(darkparse.compile(path)), direction=direction, title=_title)
 
 
-def _boxes(page: Page) -> list[Box]:
-    return [*page.cards, *page.heads, *([page.input] if page.input else []), *([page.title] if page.title else [])]
-
-
 @pytest.mark.parametrize("direction", ["TB", "LR"])
 @pytest.mark.parametrize("path", CFGS)
 def test_boxes_do_not_overlap(path: Path, direction: Direction) -> None:
-    boxes = _boxes(_page(path, direction))
+    boxes = _page(path, direction).boxes
     for number, a in enumerate(boxes):
         for b in boxes[:number]:
             apart = a.right <= b.x or b.right <= a.x or a.bottom <= b.y or b.bottom <= a.y
@@ -52,7 +48,7 @@ def test_links_go_round_the_boxes(path: Path, direction: Direction) -> None:
     for route in page.routes:
         for (x0, y0), (x1, y1) in zip(route.points, route.points[1:], strict=False):
             assert x0 == x1 or y0 == y1
-            for box in _boxes(page):
+            for box in page.boxes:
                 inside = (
                     max(x0, x1) > box.x + 1 and min(x0, x1) < box.right - 1 and max(y0, y1) > box.y + 1 and min(y0, y1) < box.bottom - 1
                 )
@@ -104,7 +100,7 @@ def test_labels_stand_on_nothing(path: Path, direction: Direction) -> None:
     page = _page(path, direction)
     for number, (label, route) in enumerate(page.labels):
         assert not any(label.overlaps(other) for other, _ in page.labels[:number]), label
-        assert not any(label.meets(box.x, box.y, box.right, box.bottom) for box in _boxes(page)), label
+        assert not any(label.meets(box.x, box.y, box.right, box.bottom) for box in page.boxes), label
         for other in page.routes:
             for (x0, y0), (x1, y1) in pairwise(other.points) if other is not route else ():
                 assert not label.meets(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), (label, other.link)
