@@ -83,7 +83,7 @@ class Rnn(VectorMemory):
         return sum(prod(shape) for shape in self._parts(at).values())
 
     def summary(self, at: Site) -> str:
-        return f"rnn {self._state(at)}, {self.output}"
+        return f"rnn, state {self._state(at)}, {self.output}"
 
 
 class Gated(VectorMemory):
@@ -241,7 +241,7 @@ class Crnn(ConvolutionalMemory):
         return 2.0 * self.macs(at)
 
     def summary(self, at: Site) -> str:
-        return f"crnn {self.size}×{self.size} {self.hidden}, {self.output}"
+        return f"crnn {self.size}×{self.size}, state {self.hidden}, {self.output}"
 
 
 @layer("conv_lstm", only="alexeyab")

@@ -169,8 +169,6 @@ def draw(
             picture_of(one, **options, marks=marks, facts=facts)
             for one, marks, facts in zip(networks, comparison.marks, lines, strict=True)
         )
-    if not all(picture.cards for picture in pictures):
-        raise DarkparseError("there is nothing to draw but heads")
     return Diagram(networks, pictures, theme, direction, dpi, executable)
 
 

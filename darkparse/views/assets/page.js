@@ -78,6 +78,7 @@ function tell(index) {
   fact(list, "weights", story.weights.toLocaleString("en"));
   fact(list, "parameters", story.parameters.toLocaleString("en"));
   fact(list, "multiply-adds", `${story.macs.toLocaleString("en")} (${story.share})`);
+  if (!story.macs && story.bflops) fact(list, "as Darknet counts", `${story.bflops.toFixed(3)} BFLOPs`);
   if (story.receptive_field) fact(list, "receptive field", story.receptive_field);
   panel.append(list, element("h3", `${story.source}, line ${story.section[0][0]}`));
   const text = element("pre");
