@@ -6,7 +6,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# The same examples every time, so that a failure is one for all; DARKPARSE_EXHAUSTIVE looks further.
+hypothesis.settings.register_profile("steady", derandomize=not os.environ.get("DARKPARSE_EXHAUSTIVE"))
+hypothesis.settings.load_profile("steady")
 
 # Each of the processes that share the cores takes its part of them; torch reads this when it is imported.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))))

@@ -208,5 +208,5 @@ def test_yaml_from_a_file(tmp_path: Path) -> None:
     path.write_text(network.to_yaml(), "utf-8")
     assert facts(darkparse.from_yaml(path)) == facts(darkparse.from_yaml(str(path))) == facts(network)
     assert network.to_cfg() == darkparse.to_cfg(network)
-    with pytest.raises(darkparse.DarkparseError, match="none.yaml"):
+    with pytest.raises(darkparse.DarkparseError, match=r"none\.yaml"):
         darkparse.from_yaml(tmp_path / "none.yaml")
