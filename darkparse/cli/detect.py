@@ -14,8 +14,9 @@ from darkparse.cli.common import CfgType, SizeType, reorg_option, stderr
 
 if TYPE_CHECKING:
     from darkparse.detect.batch import Finished
-    from darkparse.detect.detector import Detector, Settings
+    from darkparse.detect.detector import Detector
     from darkparse.detect.results import Formatter, Record
+    from darkparse.detect.settings import Settings
     from darkparse.detect.sources import Source
 
 
@@ -91,7 +92,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     detections.jsonl has a line for each finished one; a broken run goes on with --resume. A picture that cannot be
     read is reported and skipped, and the exit status is then 1.
     """
-    from darkparse.detect.detector import Settings
+    from darkparse.detect.settings import Settings
     from darkparse.detect.sources import find_sources
     from darkparse.syntax import DarkparseError
 

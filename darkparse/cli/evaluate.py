@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from darkparse.detect.detection import Detections
-    from darkparse.detect.detector import Detector, Settings
+    from darkparse.detect.detector import Detector
     from darkparse.detect.evaluation import DarknetResult
+    from darkparse.detect.settings import Settings
     from darkparse.detect.truth import Annotations, Truth
 
 
@@ -45,8 +46,8 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     twelve numbers, for which pycocotools is needed. A picture that cannot be read is left out of the measure and
     reported, and the exit status is then 1.
     """
-    from darkparse.detect.detector import Settings
     from darkparse.detect.evaluation import coco_map, darknet_map
+    from darkparse.detect.settings import Settings
     from darkparse.detect.truth import read_annotations
     from darkparse.syntax import DarkparseError
 

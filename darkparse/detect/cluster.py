@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkparse.detect.detector import Detector, Prepared, Settings
+from darkparse.detect.detector import Detector, Prepared
 from darkparse.detect.folder import claimed, go_on, place_of, write_run
 from darkparse.detect.images import ImageError, read_image
 from darkparse.detect.results import Record, json_line
+from darkparse.detect.settings import Settings
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 

@@ -20,10 +20,11 @@ from darkparse.detect.hierarchy import Hierarchy
 from darkparse.detect.images import ImageError, Pixels, as_pixels
 from darkparse.detect.names import Names, find_names
 from darkparse.detect.nms import suppress, suppression_of
-from darkparse.layers.tree import read_map, read_tree
+from darkparse.detect.purpose import class_count, default_resize, is_classifier
+from darkparse.detect.settings import Settings
+from darkparse.layers.tree import read_tree
 from darkparse.model import Darknet, fuse, load
 from darkparse.model.packing import can_pack, pack
-from darkparse.network import Network
 from darkparse.syntax import Config, DarkparseError
 
 _REMEMBERING = Lock()
@@ -34,28 +35,6 @@ Picture = Any
 
 GPU_BATCH = 16
 """Pictures that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What counts as a detection, with Darknet's defaults."""
-
-    threshold: float = 0.25
-    """Least score, and least objectness; `-thresh` (examples/detector.c, .5 in pjreddie's, .25 in AlexeyAB's)."""
-    nms: float = 0.45
-    """Boxes of one class that overlap a better one by more than this go; 0 keeps all."""
-    hierarchy: float = 0.5
-    """Least probability of a class of a word tree; `-hier`."""
-    top: int = 5
-    """How many classes a classifier names."""
-
-    def __post_init__(self) -> None:
-        for name in ("threshold", "nms", "hierarchy"):
-            value: Any = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-                raise DarkparseError(f"{name} is a number from 0 to 1, not {value!r}")
-        if self.top < 1:
-            raise DarkparseError(f"top is how many classes a classifier names, not {self.top}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +105,13 @@ class Detector:
             self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.network = network
         self.mapped = mapped
-        self.classifies = _check(network)
-        self.names = find_names(network, _classes(network, mapped), names)
+        self.classifies = is_classifier(network)
+        self.names = find_names(network, class_count(network, mapped), names)
         if resize is not None and resize not in RESIZES:
             raise DarkparseError(f"there is no resize {resize!r}; choose one of {', '.join(RESIZES)}")
         if resize == "crop" and not self.classifies:
             raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
-        self.resize: Resize = resize or _default_resize(network, self.classifies)
+        self.resize: Resize = resize or default_resize(network, self.classifies)
         self._suppression = None if self.classifies else suppression_of(network)
         self._decoders: dict[float, Decoder] = {}
         self.remembers = any(node.layer.has_state for node in network.nodes)
@@ -365,35 +344,3 @@ class Detector:
         best = np.argsort(-scores, kind="stable")[:top]
         found = (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best)
         return Detections(found, width=prepared.size[1], height=prepared.size[0], path=prepared.path)
-
-
-def _check(network: Network) -> bool:
-    """Whether a network is a classifier. Raises DarkparseError if it takes no picture, or gives neither boxes nor classes."""
-    if not network.net.has_image:
-        raise DarkparseError(f"{network.name} takes a vector, not a picture")
-    last = network.nodes[network.outputs[-1]]
-    if last.kind == "iseg":
-        raise DarkparseError(f"{network.name} ends in [iseg]: it segments, and has no boxes to decode")
-    if network.heads:
-        if len({network.nodes[i].layer.classes for i in network.heads}) > 1:  # type: ignore[attr-defined]
-            raise DarkparseError(f"{network.name}: the heads have different numbers of classes")
-        return False
-    if last.out_shape.area != 1:
-        raise DarkparseError(f"{network.name} neither detects nor classifies: it ends in [{last.kind}], a map of {last.out_shape}")
-    return True
-
-
-def _classes(network: Network, mapped: bool) -> int:
-    last = network.nodes[network.outputs[-1]]
-    if not network.heads:
-        return last.out_shape.size
-    path = getattr(last.layer, "map", None)
-    if mapped and path is None:
-        raise DarkparseError(f"{network.name}: its head has no map=")
-    return len(read_map(path)) if mapped and path is not None else last.layer.classes  # type: ignore[attr-defined]
-
-
-def _default_resize(network: Network, classifies: bool) -> Resize:
-    if classifies:
-        return "letterbox" if network.dialect.resize == "letterbox" else "crop"
-    return "letterbox" if network.net.letter_box else network.dialect.resize

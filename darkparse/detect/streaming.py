@@ -16,7 +16,8 @@ from darkparse.detect.detection import Detections
 from darkparse.detect.images import ImageError, Pixels
 
 if TYPE_CHECKING:
-    from darkparse.detect.detector import Detector, Prepared, Settings
+    from darkparse.detect.detector import Detector, Prepared
+    from darkparse.detect.settings import Settings
 
 MOST_WORKERS = 8
 """More would each need memory for a network's maps; they take more threads each instead."""

@@ -1,0 +1,42 @@
+"""What a network is for: whether it detects or classifies, how many classes, and how its pictures are fitted."""
+
+from __future__ import annotations
+
+from darkparse.detect.fitting import Resize
+from darkparse.layers.tree import read_map
+from darkparse.network import Network
+from darkparse.syntax import DarkparseError
+
+
+def is_classifier(network: Network) -> bool:
+    """Whether a network is a classifier. Raises DarkparseError if it takes no picture, or gives neither boxes nor classes."""
+    if not network.net.has_image:
+        raise DarkparseError(f"{network.name} takes a vector, not a picture")
+    last = network.nodes[network.outputs[-1]]
+    if last.kind == "iseg":
+        raise DarkparseError(f"{network.name} ends in [iseg]: it segments, and has no boxes to decode")
+    if network.heads:
+        if len({network.nodes[i].layer.classes for i in network.heads}) > 1:  # type: ignore[attr-defined]
+            raise DarkparseError(f"{network.name}: the heads have different numbers of classes")
+        return False
+    if last.out_shape.area != 1:
+        raise DarkparseError(f"{network.name} neither detects nor classifies: it ends in [{last.kind}], a map of {last.out_shape}")
+    return True
+
+
+def class_count(network: Network, mapped: bool) -> int:
+    """How many classes it tells apart; with `mapped` those that the head's `map=` lists."""
+    last = network.nodes[network.outputs[-1]]
+    if not network.heads:
+        return last.out_shape.size
+    path = getattr(last.layer, "map", None)
+    if mapped and path is None:
+        raise DarkparseError(f"{network.name}: its head has no map=")
+    return len(read_map(path)) if mapped and path is not None else last.layer.classes  # type: ignore[attr-defined]
+
+
+def default_resize(network: Network, classifies: bool) -> Resize:
+    """How the dialect's Darknet fits a picture to such a network's input."""
+    if classifies:
+        return "letterbox" if network.dialect.resize == "letterbox" else "crop"
+    return "letterbox" if network.net.letter_box else network.dialect.resize

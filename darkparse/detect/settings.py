@@ -1,0 +1,32 @@
+"""What counts as a detection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from darkparse.syntax import DarkparseError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Thresholds, with Darknet's defaults."""
+
+    threshold: float = 0.25
+    """Least score, and least objectness; `-thresh` (examples/detector.c, .5 in pjreddie's, .25 in AlexeyAB's)."""
+    nms: float = 0.45
+    """Boxes of one class that overlap a better one by more than this go; 0 keeps all."""
+    hierarchy: float = 0.5
+    """Least probability of a class of a word tree; `-hier`."""
+    top: int = 5
+    """How many classes a classifier names."""
+
+    def __post_init__(self) -> None:
+        for name in ("threshold", "nms", "hierarchy"):
+            value: Any = getattr(self, name)
+            if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
+                raise DarkparseError(f"{name} is a number from 0 to 1, not {value!r}")
+        if self.top < 1:
+            raise DarkparseError(f"top is how many classes a classifier names, not {self.top}")
