@@ -107,6 +107,7 @@ class Wrong(nn.Module):
         return out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layer", "wrong", "cause"),
     [

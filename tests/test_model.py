@@ -216,6 +216,7 @@ def test_trained_models_load_and_save_byte_for_byte(name: str, tmp_path: Path) -
     assert (tmp_path / "again.weights").read_bytes() == weights.read_bytes()
 
 
+@pytest.mark.slow
 @needs_shared
 def test_dog_bicycle_and_car_stand_out() -> None:
     """Objectness × class probability over all cells of both heads; 16 is a dog, 1 a bicycle, 2 a car in COCO's order."""

@@ -189,6 +189,7 @@ WINDOWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("body", WINDOWS.values(), ids=WINDOWS)
 def test_the_receptive_field_is_what_reaches_an_output(body: str) -> None:
     """By oracle: a row or column that is not a number spoils the values that see it; at the border they see less."""

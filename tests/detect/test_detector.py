@@ -164,6 +164,7 @@ def test_stream_reads_only_a_little_ahead(detector: Detector) -> None:
     stream.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("batch", "workers"), [(1, 1), (1, 4), (3, 2), (7, None)])
 def test_stream_keeps_the_order_whatever_the_workers(detector: Detector, batch: int, workers: int | None) -> None:
     pictures = [picture(seed % 5) for seed in range(23)]

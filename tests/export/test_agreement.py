@@ -98,6 +98,7 @@ def grown(sections: Iterable[str], dialect: str) -> darkparse.Network:
     return network
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(blocks=st.lists(BLOCKS, min_size=1, max_size=3), dialect=st.sampled_from(["pjreddie", "alexeyab"]))
 def test_any_network_computes_the_same_bits(blocks: list[list[str]], dialect: str) -> None:

@@ -148,6 +148,7 @@ def run_alone(network: darkparse.Network, folder: Path, *, flat: bool) -> None:
         assert torch.equal(mine.nan_to_num(7), theirs.nan_to_num(7))
 
 
+@pytest.mark.slow
 def test_the_file_runs_without_darkparse(tmp_path: Path) -> None:
     run_alone(darkparse.compile("yolov4-tiny", size=64), tmp_path, flat=False)
 
