@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkparse.detect.detector import Detector, Prepared
-from darkparse.detect.folder import claimed, go_on, place_of, write_run
+from darkparse.detect.folder import claimed, go_on, write_run
 from darkparse.detect.images import ImageError, read_image
 from darkparse.detect.results import Record, json_line
 from darkparse.detect.settings import Settings
+from darkparse.detect.sources import is_url, place_of
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 
@@ -174,10 +175,10 @@ def detect_on_cluster(
                 file.unlink()
         elif _files(folder):
             run = go_on(out, run, resume=resume)
-        done = {place_of(image, run) for image in _finished(folder)}
+        done = {place_of(image, run["relative_to"]) for image in _finished(folder)}
         folder.mkdir(exist_ok=True)
         write_run(out, run)
-        left = [image for image in images if place_of(image, run) not in done]
+        left = [image for image in images if place_of(image, run["relative_to"]) not in done]
         if left:
             _connect(ray, cluster)
             _run(ray, making, left, settings, folder, cluster, batch, form)
@@ -233,7 +234,7 @@ def _run(
     # Each block becomes a file of results: a few for each worker, of at most 2,000 pictures.
     blocks = min(len(images), max(cluster.workers, min(len(images) // rows_at_once, 4 * cluster.workers), len(images) // 2000))
     # Workers have a working directory of their own, on other machines too.
-    rows = [{"image": image, "place": image if "://" in image else str(Path(image).absolute())} for image in images]
+    rows = [{"image": image, "place": image if is_url(image) else str(Path(image).absolute())} for image in images]
     data = ray.data.from_items(rows, override_num_blocks=blocks).map(read_bytes, num_cpus=READING_CPUS)
     data = data.map_batches(
         Worker,

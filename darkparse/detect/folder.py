@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,8 +72,3 @@ def write_run(folder: Path, run: Record) -> None:
     """Write down what the results of a folder depend on, for `go_on`."""
     with unfinished(folder / RUN) as part:
         part.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")
-
-
-def place_of(image: str, run: Record) -> str:
-    """A picture's absolute path, or its URL: the same however a run names it."""
-    return image if "://" in image else os.path.abspath(os.path.join(run["relative_to"] or "", image))  # noqa: PTH100, PTH118 - links stay

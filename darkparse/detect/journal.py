@@ -7,8 +7,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from darkparse.detect.folder import go_on, place_of, write_run
+from darkparse.detect.folder import go_on, write_run
 from darkparse.detect.results import Record, formatted, json_line
+from darkparse.detect.sources import place_of
 from darkparse.files import unfinished
 
 NAME = "detections.jsonl"
@@ -46,7 +47,7 @@ class Journal:
 
     def has(self, image: str) -> bool:
         """Whether a picture or film is finished, by whatever path it is named."""
-        return place_of(image, self._run) in self._done
+        return place_of(image, self._run["relative_to"]) in self._done
 
     def add(self, record: Record) -> None:
         """Write a picture down; it survives a kill from here on."""
@@ -94,7 +95,7 @@ class Journal:
                 record = _record(line)
                 if record is None:
                     break
-                self._done.add(place_of(record["image"], self._run))
+                self._done.add(place_of(record["image"], self._run["relative_to"]))
                 if "drawing" in record:
                     self.drawings.add(record["drawing"])
                 end += len(line)

@@ -34,8 +34,23 @@ class Source:
 
     @property
     def place(self) -> str:
-        """The same however it is named. A link is a picture of its own."""
-        return self.url or os.path.abspath(self.path)  # noqa: PTH100
+        """The same however it is named."""
+        return place_of(self.name)
+
+
+def is_url(name: str) -> bool:
+    """Whether it names a picture on another system rather than a file."""
+    return "://" in name
+
+
+def place_of(name: str, folder: str | None = None) -> str:
+    """A picture's absolute path, or its URL: the same however it is named. A link is a picture of its own.
+
+    Args:
+        name: a path or a URL.
+        folder: what a path is relative to, by default the working directory.
+    """
+    return name if is_url(name) else os.path.abspath(os.path.join(folder or "", name))  # noqa: PTH100, PTH118
 
 
 def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[Source]:
@@ -61,7 +76,7 @@ def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[
 
 
 def _expand(text: str) -> list[Source]:
-    if "://" in text:
+    if is_url(text):
         return [Source(Path(PurePosixPath(url).name), Path(), url) for url in _urls(text)]
     path = Path(text)
     if path.is_dir():
@@ -106,7 +121,7 @@ def _listed(path: Path) -> list[str]:
 
 def _entry(line: str, listing: Path) -> list[Source]:
     """A listed path: as it stands, or from the list's folder; or a URL."""
-    if "://" in line:
+    if is_url(line):
         return _expand(line)
     path, beside = Path(line), listing.parent / line
     path = beside if not path.exists() and beside.exists() else path

@@ -76,13 +76,14 @@ def read_annotations(path: Path, images: Path, names: Sequence[str]) -> Annotati
     for suffix, read in ((".xml", _voc), (".txt", _labels)):
         files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES)
         if files:
-            paired = _paired(files, images)
+            pictures = find_images(images)
+            paired = _paired(files, pictures, images)
             if not paired:
                 raise DarkparseError(f"{path}: none of its {suffix} files has a picture of its name in {images}")
             remarks = []
             if len(paired) < len(files):
                 remarks.append(f"{len(files) - len(paired)} of {len(files)} {suffix} files have no picture in {images}: left out")
-            truths = read(paired, find_images(images), names, remarks)
+            truths = read(paired, pictures, names, remarks)
             return Annotations(tuple(truths), tuple(range(1, len(names) + 1)), remarks=tuple(remarks))
     raise DarkparseError(f"{path}: neither VOC's .xml files nor Darknet's .txt labels in this folder")
 
@@ -151,16 +152,15 @@ def _matched(categories: list[str], names: Sequence[str], path: Path) -> list[in
     return [index.get(category) for category in categories]
 
 
-def _paired(files: list[Path], images: Path) -> dict[Path, Path]:
+def _paired(files: list[Path], pictures: list[Path], images: Path) -> dict[Path, Path]:
     """The file of annotations of each picture that has one: at the same place in its folder, or else of the same name.
 
     Raises:
         DarkparseError: several pictures have the name, and none stands at the file's place.
     """
-    found = find_images(images)
-    at_place = {path.relative_to(images).with_suffix(""): path for path in found}
+    at_place = {path.relative_to(images).with_suffix(""): path for path in pictures}
     by_name: dict[str, list[Path]] = defaultdict(list)
-    for path in found:
+    for path in pictures:
         by_name[path.stem].append(path)
     root = Path(os.path.commonpath([file.parent for file in files]))
     paired: dict[Path, Path] = {}
