@@ -74,11 +74,11 @@ class Node:
         if len(self.in_shapes) != 1:
             return chain
         shape = self.in_shapes[0]
-        as_vector = ModuleSpec("as_vector", "torch.nn.Flatten", {})
-        as_map = ModuleSpec("as_map", "torch.nn.Unflatten", {"dim": 1, "unflattened_size": tuple(shape)})
-        if shape.layout is Layout.CELLS:
-            return (as_vector, as_map, *chain)
-        return (as_map, *chain) if self.layer.needs_map and not shape.is_map else chain
+        is_cells = shape.layout is Layout.CELLS
+        if not is_cells and (shape.is_map or not self.layer.needs_map):
+            return chain
+        as_vector = (ModuleSpec("as_vector", "torch.nn.Flatten", {}),) if is_cells else ()
+        return (*as_vector, ModuleSpec("as_map", "torch.nn.Unflatten", {"dim": 1, "unflattened_size": tuple(shape)}), *chain)
 
     @property
     def params(self) -> int:
