@@ -43,7 +43,9 @@ def with_opencv(cfg: str, weights: str, size: tuple[int, int], paths: list[Path]
     """The recipe of OpenCV's documentation: its blobs, its network, its suppression."""
     dnn: Any = cv2.dnn
     if not hasattr(dnn, "readNetFromDarknet"):
-        raise SystemExit("this OpenCV no longer reads Darknet; in an environment of its own: pip install 'opencv-python-headless<5'")
+        raise SystemExit(
+            "this OpenCV no longer reads Darknet; in an environment of its own: pip install 'opencv-python-headless<5'"
+        )
     net = dnn.readNetFromDarknet(cfg, weights)
     names = net.getUnconnectedOutLayersNames()
 
@@ -68,7 +70,9 @@ def main() -> None:
     parser.add_argument("cfg")
     parser.add_argument("weights")
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--count", type=int, default=60, help="how many pictures a round; they are taken again where there are fewer")
+    parser.add_argument(
+        "--count", type=int, default=60, help="how many pictures a round; they are taken again where there are fewer"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--batch", type=int, default=1, help="how many pictures run at once in the stream")
@@ -91,12 +95,17 @@ def main() -> None:
             start = time.perf_counter()
             run()
             seconds[name].append(time.perf_counter() - start)
-    print(f"{detector.network.name} {height}×{width}, {len(paths)} pictures, {options.threads} threads, {options.rounds} rounds")
+    print(
+        f"{detector.network.name} {height}×{width}, {len(paths)} pictures, {options.threads} threads, {options.rounds} "
+        "rounds"
+    )
     print(f"{'':28} {'median/s':>9} {'best/s':>9} {'ratio':>7} {'objects':>8}")
     base = statistics.median(seconds["OpenCV"])
     for name, taken in seconds.items():
         middle = statistics.median(taken)
-        print(f"{name:28} {len(paths) / middle:9.1f} {len(paths) / min(taken):9.1f} {base / middle:7.2f} {found[name]:8}")
+        print(
+            f"{name:28} {len(paths) / middle:9.1f} {len(paths) / min(taken):9.1f} {base / middle:7.2f} {found[name]:8}"
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ COMMANDS = (
 
 
 def main() -> None:
-    """Print wall and processor seconds of each command: the least and the median of several runs, after one that is not counted."""
+    """Print wall and processor seconds of each command:
+    the least and the median of several runs, after one that is not counted."""
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else 5
     print(f"{'command':40} {'least':>8} {'median':>8} {'cpu':>8}   seconds, {runs} runs")
     with tempfile.TemporaryDirectory() as folder:

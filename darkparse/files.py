@@ -16,9 +16,9 @@ from pathlib import Path
 def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterator[Path]:
     """A name beside the target to write to, with its ending; what is there becomes the target at the end.
 
-    After an error the target is as it was and the other file gone; a process that is killed leaves the target as it was,
-    and `.part-…-NAME` beside it. A link keeps pointing to the file that is replaced, permissions stay; pipes and devices
-    are written to themselves.
+    After an error the target is as it was and the other file gone; a process that is killed leaves the target as it
+    was, and `.part-…-NAME` beside it. A link keeps pointing to the file that is replaced, permissions stay; pipes and
+    devices are written to themselves.
 
     Args:
         path: the target, in a folder that exists.

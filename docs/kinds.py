@@ -29,7 +29,9 @@ def kinds() -> str:
 
 def with_kinds(text: str) -> str:
     """The page with its list made anew."""
-    return re.sub(r"(<!-- kinds -->\n).*?(<!-- /kinds -->)", lambda m: f"{m[1]}{kinds()}\n{m[2]}", text, flags=re.DOTALL)
+    return re.sub(
+        r"(<!-- kinds -->\n).*?(<!-- /kinds -->)", lambda m: f"{m[1]}{kinds()}\n{m[2]}", text, flags=re.DOTALL
+    )
 
 
 def main() -> int:

@@ -1,7 +1,7 @@
 """The detector on a Ray cluster that you already have: `python examples/detect_with_ray.py CFG WEIGHTS PICTURES OUT`.
 
-A picture that cannot be read comes out with its problem. `darkparse detect … --engine ray` does this and more: it checks
-that the workers fit, and resumes.
+A picture that cannot be read comes out with its problem. `darkparse detect … --engine ray` does this and more: it
+checks that the workers fit, and resumes.
 """
 
 import io
@@ -22,7 +22,11 @@ class Detect:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         answers = [self.answer(path, data) for path, data in zip(batch["path"], batch["bytes"], strict=True)]
-        return {"path": batch["path"], "detections": [found for found, _ in answers], "problem": [problem for _, problem in answers]}
+        return {
+            "path": batch["path"],
+            "detections": [found for found, _ in answers],
+            "problem": [problem for _, problem in answers],
+        }
 
     def answer(self, path: str, data: bytes) -> tuple[str, str]:
         try:
@@ -36,5 +40,7 @@ if __name__ == "__main__":
     cfg, weights, pictures, out = sys.argv[1:]
     data = ray.data.read_binary_files(pictures, include_paths=True, ray_remote_args={"num_cpus": 0.25})
     workers = ray.data.ActorPoolStrategy(size=2)
-    data = data.map_batches(Detect, fn_constructor_args=(cfg, weights), batch_size=8, compute=workers, num_cpus=0.5, max_restarts=-1)
+    data = data.map_batches(
+        Detect, fn_constructor_args=(cfg, weights), batch_size=8, compute=workers, num_cpus=0.5, max_restarts=-1
+    )
     data.write_parquet(out, ray_remote_args={"num_cpus": 0.25})

@@ -23,7 +23,9 @@ def detecting(cfg: str, weights: str) -> Any:
     def detect(parts: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         detector = darkparse.Detector.load(cfg, weights)
         for part in parts:
-            rows = [(path, *answer(detector, path, data)) for path, data in zip(part["path"], part["content"], strict=True)]
+            rows = [
+                (path, *answer(detector, path, data)) for path, data in zip(part["path"], part["content"], strict=True)
+            ]
             yield pd.DataFrame(rows, columns=["path", "detections", "problem"])
 
     return detect

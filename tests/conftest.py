@@ -14,15 +14,21 @@ hypothesis.settings.register_profile("steady", derandomize=not os.environ.get("D
 hypothesis.settings.load_profile("steady")
 
 # Each of the processes that share the cores takes its part of them; torch reads this when it is imported.
-os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))))
+os.environ.setdefault(
+    "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
+)
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 """Reference numbers and the forks' original files, where they are at hand."""
 
-needs_shared = pytest.mark.skipif(not (SHARED / "golden" / "check.py").is_file(), reason="needs ../shared beside the checkout")
+needs_shared = pytest.mark.skipif(
+    not (SHARED / "golden" / "check.py").is_file(), reason="needs ../shared beside the checkout"
+)
 
-exhaustive = pytest.mark.skipif(not os.environ.get("DARKPARSE_EXHAUSTIVE"), reason="DARKPARSE_EXHAUSTIVE=1 runs it: many minutes")
+exhaustive = pytest.mark.skipif(
+    not os.environ.get("DARKPARSE_EXHAUSTIVE"), reason="DARKPARSE_EXHAUSTIVE=1 runs it: many minutes"
+)
 """More of what a slow test shows on fewer networks."""
 
 

@@ -21,7 +21,9 @@ from darkparse.views.table import table
 
 
 def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "darkparse", *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "darkparse", *map(str, arguments)], capture_output=True, text=True, check=False
+    )
 
 
 def _out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -54,7 +56,9 @@ def test_the_table_keeps_to_the_terminal(
     assert max(map(len, lines)) <= width
     assert lines == [line.rstrip() for line in lines]
     words = " ".join(lines).split()
-    assert all(word in words for row in table(darkparse.compile(name)) for word in (*row.layer.split(), *row.reduction.split()))
+    assert all(
+        word in words for row in table(darkparse.compile(name)) for word in (*row.layer.split(), *row.reduction.split())
+    )
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3", "yolov4"])
@@ -96,7 +100,9 @@ def test_the_dialect_and_its_reason_are_told(capsys: pytest.CaptureFixture[str])
 
 def test_warnings_go_to_standard_error_and_the_first_few_only(tmp_path: Path) -> None:
     path = tmp_path / "odd.cfg"
-    path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n" + "".join(f"filters={n} # x\n" for n in range(2, 9)))
+    path.write_text(
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n" + "".join(f"filters={n} # x\n" for n in range(2, 9))
+    )
     run = _run("show", path)
     assert run.returncode == 0
     assert len(run.stderr.splitlines()) == 4
@@ -281,7 +287,9 @@ def test_output_that_knows_no_triangles(encoding: str) -> None:
 
 def test_a_reader_that_goes_away_ends_every_command_alike() -> None:
     for command in ("show", "explain", "weights"):
-        run = subprocess.Popen([sys.executable, "-m", "darkparse", command, "yolov3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        run = subprocess.Popen(
+            [sys.executable, "-m", "darkparse", command, "yolov3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
         assert run.stdout is not None
         run.stdout.close()
         assert run.stderr is not None

@@ -163,7 +163,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "1 layers before it agree" in out
     assert run([*arguments, str(bad), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["first"] == 1
-    for wrong, message in ((other, "names no layer"), (tmp_path / "none.npz", "no such file"), (cfg, "a dump is an .npz")):
+    for wrong, message in (
+        (other, "names no layer"),
+        (tmp_path / "none.npz", "no such file"),
+        (cfg, "a dump is an .npz"),
+    ):
         assert run([*arguments, str(wrong)]) == 2
         assert message in capsys.readouterr().err
 

@@ -11,7 +11,9 @@ import pytest
 
 @pytest.mark.slow
 def test_the_demo_writes_what_it_names(tmp_path: Path) -> None:
-    run = subprocess.run([sys.executable, "-m", "darkparse", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        [sys.executable, "-m", "darkparse", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert run.returncode == 0, run.stderr
     assert run.stderr == ""
     for line in run.stdout.partition("The files:\n")[2].splitlines():

@@ -1,4 +1,5 @@
-"""Corners of the two Darknets where a layer computes something else than its options seem to say, or takes what looks unfit."""
+"""Corners of the two Darknets where a layer computes something else than its options seem to say,
+or takes what looks unfit."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def test_only_alexeyabs_xnor_convolution_forgets_its_groups(dialect: str, groups
 
 
 def test_numload_of_a_deconvolution_counts_filters_and_takes_their_number_of_weights() -> None:
-    """pjreddie parser.c:1170: numload biases, scales, means and variances, then c·numload·size² weights from the start."""
+    """pjreddie parser.c:1170: numload biases, scales, means and variances,
+    then c·numload·size² weights from the start."""
     text = NET + "[deconvolutional]\nfilters=6\nsize=2\nbatch_normalize=1\nactivation=linear\nnumload=3\n"
     network = darkparse.compile(text)
     assert network.stored_floats == 4 * 3 + 4 * 3 * 2 * 2
@@ -61,7 +63,9 @@ POINT = "[avgpool]\n[convolutional]\nfilters={}\nactivation=linear\n"
 @pytest.mark.parametrize("kind", ["scale_channels", "sam"])
 def test_a_gate_takes_vectors_for_maps_of_one_position(kind: str, gate: str) -> None:
     """AlexeyAB's make_scale_channels_layer and make_sam_layer ask for w, h and c alone, which are 1, 1 and n."""
-    model, outputs = _run(f"{VECTOR.format(5)}{gate.format(5)}[{kind}]\nfrom=0\n[convolutional]\nfilters=2\n", "alexeyab")
+    model, outputs = _run(
+        f"{VECTOR.format(5)}{gate.format(5)}[{kind}]\nfrom=0\n[convolutional]\nfilters=2\n", "alexeyab"
+    )
     *_, product, behind = outputs
     torch.testing.assert_close(product.flatten(1), outputs[0] * outputs[-3].flatten(1))
     assert behind.shape == (2, 2, 1, 1)
@@ -81,16 +85,23 @@ def test_a_route_joins_vectors_and_maps_of_one_position(first: str, second: str,
     count = text.count("[")
     text += f"[route]\nlayers=-1,{count - second.count('[') - 1}\n[convolutional]\nfilters=2\n"
     model, outputs = _run(text, dialect)
-    torch.testing.assert_close(outputs[-2].flatten(1), torch.cat([outputs[-3].flatten(1), outputs[-3 - second.count("[")].flatten(1)], 1))
+    torch.testing.assert_close(
+        outputs[-2].flatten(1), torch.cat([outputs[-3].flatten(1), outputs[-3 - second.count("[")].flatten(1)], 1)
+    )
     assert outputs[-2].shape[1:] == model.network.nodes[-2].out_shape.tensor
     assert outputs[-1].shape == (2, 2, 1, 1)
 
 
-@pytest.mark.parametrize("options", ["", "alpha=.5\nbeta=-2\n", "weights_type=per_channel\nweights_normalization=relu\n"])
+@pytest.mark.parametrize(
+    "options", ["", "alpha=.5\nbeta=-2\n", "weights_type=per_channel\nweights_normalization=relu\n"]
+)
 @pytest.mark.parametrize(("first", "n"), [(VECTOR, 5), (POINT, 5), (VECTOR, 3), (POINT, 7)])
 def test_a_shortcut_adds_vectors_and_maps_of_one_position(first: str, n: int, options: str) -> None:
     """shortcut_cpu and shortcut_multilayer_cpu: what both have is added, the rest stays."""
-    text = f"{first.format(n)}{VECTOR.format(5)}[shortcut]\nfrom=-2\n{options}activation=leaky\n[convolutional]\nfilters=2\n"
+    text = (
+        f"{first.format(n)}{VECTOR.format(5)}[shortcut]\nfrom=-2\n{options}activation=leaky\n[convolutional]\n"
+        "filters=2\n"
+    )
     dialect = "alexeyab" if "weights" in options else "pjreddie"
     model, outputs = _run(text, dialect)
     alpha, beta = (0.5, -2.0) if "alpha" in options else (1 / (2 + 1e-4),) * 2 if "weights" in options else (1.0, 1.0)
@@ -106,7 +117,9 @@ def test_what_follows_alexeyabs_region_head_reads_its_memory_as_planes() -> None
     model, outputs = _run(f"{head}[convolutional]\nfilters=2\nactivation=linear\n", "alexeyab")
     conv: Any = model.layers[2].conv
     assert outputs[1].shape == (2, 6, 8, 7)
-    torch.testing.assert_close(outputs[2], F.conv2d(outputs[1].reshape(2, 7, 6, 8), conv.weight.detach(), conv.bias.detach()))
+    torch.testing.assert_close(
+        outputs[2], F.conv2d(outputs[1].reshape(2, 7, 6, 8), conv.weight.detach(), conv.bias.detach())
+    )
     with pytest.raises(darkparse.CfgError, match="this output lies cell by cell, and is joined with no other"):
         darkparse.compile(f"{NET}{head}[route]\nlayers=0,1\n", dialect="alexeyab")
 
@@ -123,7 +136,8 @@ def test_what_follows_alexeyabs_region_head_reads_its_memory_as_planes() -> None
     ],
 )
 def test_what_leaves_no_channels_is_followed_by_no_layer_of_maps(dialect: str, text: str) -> None:
-    """Their make_… functions leave out_w, out_h and out_c at 0; "layer before convolutional layer must output image"."""
+    """Their make_… functions leave out_w, out_h and out_c at 0;
+    "layer before convolutional layer must output image"."""
     _run(f"{text}[connected]\noutput=3\n", dialect)
     for follower in ("[convolutional]\n", "[l2norm]\n"):
         with pytest.raises(darkparse.CfgError, match=r"needs a map, and a vector of \d+ values comes in"):
@@ -140,7 +154,8 @@ def test_shortcut_weights_without_normalization_are_remarked() -> None:
     text = "[convolutional]\nfilters=4\n[shortcut]\nfrom=-1\nweights_type=per_feature\n"
     found = darkparse.compile(NET + text, dialect="alexeyab").diagnostics
     assert [str(d.message) for d in found] == [
-        "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes them as they are"
+        "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes them as "
+        "they are"
     ]
 
 

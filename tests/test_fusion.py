@@ -14,7 +14,11 @@ import darkparse
 from darkparse.model.modules import BatchNorm
 from tests.test_kinds import SMALL, _dialect_of
 
-NORMED = [path for path in SMALL if "batch_normalize" in path.read_text("utf-8", "replace") or "cbn" in path.read_text("utf-8", "replace")]
+NORMED = [
+    path
+    for path in SMALL
+    if "batch_normalize" in path.read_text("utf-8", "replace") or "cbn" in path.read_text("utf-8", "replace")
+]
 
 
 @pytest.mark.parametrize("path", NORMED, ids=lambda path: path.stem)
@@ -31,7 +35,9 @@ def test_a_fused_module_computes_the_same(path: Path) -> None:
     fused = darkparse.fuse(model)
     with torch.inference_mode():
         for node, want, got in zip(model.network.nodes, model.layer_outputs(x), fused.layer_outputs(x), strict=True):
-            torch.testing.assert_close(got, want, rtol=1e-8, atol=1e-8, equal_nan=True, msg=f"layer {node.index} [{node.kind}]")
+            torch.testing.assert_close(
+                got, want, rtol=1e-8, atol=1e-8, equal_nan=True, msg=f"layer {node.index} [{node.kind}]"
+            )
 
 
 def test_nothing_is_left_of_batch_norm_and_the_original_keeps_its_own() -> None:

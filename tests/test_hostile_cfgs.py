@@ -35,8 +35,14 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
         ("[route]\nlayers\n", r"\[route\] needs layers="),
         (f"[convolutional]\nfilters={'9' * 5000}\n", "does not fit Darknet's int"),
         ("[yolo]\nnum=2000000000\n", "this head"),
-        ("[softmax]\n[connected]\noutput=3\n[shortcut]\nfrom=0\n", "a vector without channels is added to one of its length only"),
-        ("[softmax]\n[connected]\noutput=192\n[sam]\nfrom=0\n", r"\[sam\] needs a map, and a vector of 192 values comes in"),
+        (
+            "[softmax]\n[connected]\noutput=3\n[shortcut]\nfrom=0\n",
+            "a vector without channels is added to one of its length only",
+        ),
+        (
+            "[softmax]\n[connected]\noutput=192\n[sam]\nfrom=0\n",
+            r"\[sam\] needs a map, and a vector of 192 values comes in",
+        ),
     ],
 )
 def test_nonsense_is_one_error_with_its_place(text: str, message: str) -> None:
@@ -71,7 +77,9 @@ def test_bytes_that_are_no_utf_8() -> None:
 
 
 def test_a_network_of_a_head_alone_is_explained() -> None:
-    assert "1 layer" in str(darkparse.explain(darkparse.compile("[net]\nheight=1\nwidth=1\nchannels=6\n[yolo]\nclasses=1\n")))
+    assert "1 layer" in str(
+        darkparse.explain(darkparse.compile("[net]\nheight=1\nwidth=1\nchannels=6\n[yolo]\nclasses=1\n"))
+    )
 
 
 def test_depthwise_and_strided_1x1_convolutions_are_told_as_they_are() -> None:

@@ -103,8 +103,12 @@ def test_each_image_of_a_batch_is_a_batch_of_its_own(path: Path) -> None:
         together = model.layer_outputs(x)
         for image in range(3):
             model.reset_state()
-            for node, whole, one in zip(network.nodes, together, model.layer_outputs(x[image : image + 1]), strict=True):
-                torch.testing.assert_close(whole[image : image + 1], one, rtol=1e-9, atol=1e-9, msg=f"layer {node.index} [{node.kind}]")
+            for node, whole, one in zip(
+                network.nodes, together, model.layer_outputs(x[image : image + 1]), strict=True
+            ):
+                torch.testing.assert_close(
+                    whole[image : image + 1], one, rtol=1e-9, atol=1e-9, msg=f"layer {node.index} [{node.kind}]"
+                )
 
 
 @over_all
@@ -184,7 +188,16 @@ SIZES = st.integers(1, 24)
     w=SIZES,
 )
 def test_any_convolution_has_the_shape_that_torch_gives_it(
-    size: int, stride_x: int, stride_y: int, pad: bool, padding: int, dilation: int, groups: int, normalized: bool, h: int, w: int
+    size: int,
+    stride_x: int,
+    stride_y: int,
+    pad: bool,
+    padding: int,
+    dilation: int,
+    groups: int,
+    normalized: bool,
+    h: int,
+    w: int,
 ) -> None:
     layer = Convolutional(
         filters=8,
@@ -236,12 +249,16 @@ def test_pooling_is_darknets_loop() -> None:
     for size in range(1, 6):
         for stride in range(1, 4):
             for padding in range(8):
-                shape = Maxpool(size=size, stride=stride, padding=padding).infer((Shape(1, 7, 9),), DIALECTS["alexeyab"])
+                shape = Maxpool(size=size, stride=stride, padding=padding).infer(
+                    (Shape(1, 7, 9),), DIALECTS["alexeyab"]
+                )
                 kwargs = {"size": size, "stride": (stride, stride), "padding": padding}
                 for module, reduce in ((MaxPool2d, max), (AvgPool2d, lambda taps: sum(taps) / len(taps))):
                     if module is AvgPool2d and not _all_windows_meet_the_map(shape, size, stride, padding):
                         continue
-                    want = [reduce(_taps(x, i, j, size, stride, padding)) for i in range(shape.h) for j in range(shape.w)]
+                    want = [
+                        reduce(_taps(x, i, j, size, stride, padding)) for i in range(shape.h) for j in range(shape.w)
+                    ]
                     got = module(**kwargs)(x).flatten().tolist()  # type: ignore[arg-type]
                     assert got == pytest.approx(want, rel=1e-6), (module.__name__, size, stride, padding)
 
@@ -385,6 +402,8 @@ def test_xnor_computes_with_signs() -> None:
         conv: Any = model.layers[1].conv
         got = conv(before)
         signs = F.pad(torch.where(before > 0, 1.0, -1.0), (1, 1, 1, 1), value=-1.0)
-        want = F.conv2d(signs, torch.where(conv.weight > 0, 1.0, -1.0)) * conv.weight.abs().mean((1, 2, 3)).view(1, -1, 1, 1)
+        want = F.conv2d(signs, torch.where(conv.weight > 0, 1.0, -1.0)) * conv.weight.abs().mean((1, 2, 3)).view(
+            1, -1, 1, 1
+        )
     torch.testing.assert_close(got, want)
     assert all(math.isfinite(v) for v in got.flatten().tolist())

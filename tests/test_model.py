@@ -219,13 +219,19 @@ def test_trained_models_load_and_save_byte_for_byte(name: str, tmp_path: Path) -
 @pytest.mark.slow
 @needs_shared
 def test_dog_bicycle_and_car_stand_out() -> None:
-    """Objectness × class probability over all cells of both heads; 16 is a dog, 1 a bicycle, 2 a car in COCO's order."""
+    """Objectness × class probability over all cells of both heads;
+    16 is a dog, 1 a bicycle, 2 a car in COCO's order."""
     image_module = pytest.importorskip("PIL.Image")
     models = SHARED / "models"
     model = darkparse.load(models / "yolo-fastest-1.1-xl.cfg", models / "yolo-fastest-1.1-xl.weights")
     shape = model.network.input_shape
     picture = image_module.open(SHARED / "images" / "dog.png").convert("RGB").resize((shape.w, shape.h))
-    x = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8).reshape(1, shape.h, shape.w, 3).permute(0, 3, 1, 2) / 255
+    x = (
+        torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
+        .reshape(1, shape.h, shape.w, 3)
+        .permute(0, 3, 1, 2)
+        / 255
+    )
     best = torch.zeros(80)
     with torch.inference_mode():
         for head in _heads(model, x):
@@ -238,7 +244,8 @@ def test_dog_bicycle_and_car_stand_out() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolov1-tiny", "yolov2-tiny", "yolov3-tiny", "yolov4-tiny", "darknet19", "darknet53"])
 def test_whole_networks_at_another_size_and_batch(name: str) -> None:
-    """Each image of a batch of three equals a batch of one, at a size that is not the cfg's (or its own, with fixed vectors)."""
+    """Each image of a batch of three equals a batch of one, at a size that is not the cfg's (or its own,
+    with fixed vectors)."""
     size = None if name == "yolov1-tiny" else (96, 160)
     torch.manual_seed(0)
     model = darkparse.load(name, size=size)
@@ -247,14 +254,17 @@ def test_whole_networks_at_another_size_and_batch(name: str) -> None:
     with torch.inference_mode():
         together = model.layer_outputs(x)
         for image in range(3):
-            for node, whole, one in zip(model.network.nodes, together, model.layer_outputs(x[image : image + 1]), strict=True):
+            for node, whole, one in zip(
+                model.network.nodes, together, model.layer_outputs(x[image : image + 1]), strict=True
+            ):
                 error = (whole[image : image + 1] - one).abs().max() / one.square().mean().sqrt().clamp(min=1e-6)
                 assert error < 1e-4, f"layer {node.index} [{node.kind}] is off by {error:.1e} of its rms"
 
 
 @pytest.mark.slow
 def test_single_precision_is_close_to_double() -> None:
-    """The bound of 1e-4 of a layer's rms leaves room: rounding through all of yolov4-tiny takes less than half of it."""
+    """The bound of 1e-4 of a layer's rms leaves room:
+    rounding through all of yolov4-tiny takes less than half of it."""
     torch.manual_seed(0)
     model = darkparse.load("yolov4-tiny", size=128)
     x = torch.rand(1, 3, 128, 128)
@@ -275,5 +285,7 @@ def test_a_network_stands_wherever_a_cfg_does(tmp_path: Path) -> None:
     assert darkparse.build("yolov3-tiny").network.name == "yolov3-tiny"
     assert str(darkparse.explain("yolov3-tiny")) == str(darkparse.explain(darkparse.compile("yolov3-tiny")))
     assert darkparse.draw("yolov3-tiny").dot == darkparse.draw(darkparse.compile("yolov3-tiny")).dot
-    with pytest.raises(darkparse.DarkparseError, match="is compiled already; size=, dialect= and reorg= go with its cfg"):
+    with pytest.raises(
+        darkparse.DarkparseError, match="is compiled already; size=, dialect= and reorg= go with its cfg"
+    ):
         darkparse.load(network, size=32)

@@ -57,7 +57,11 @@ def test_yolov3_reduces_with_every_1x1() -> None:
 
 def test_yolov4_reduces_with_30_of_63() -> None:
     by_direction = _directions(darkparse.compile("yolov4"))
-    assert {direction: len(layers) for direction, layers in by_direction.items()} == {"reduced": 30, "kept": 33, "projected": 3}
+    assert {direction: len(layers) for direction, layers in by_direction.items()} == {
+        "reduced": 30,
+        "kept": 33,
+        "projected": 3,
+    }
 
 
 @pytest.mark.parametrize(
@@ -181,7 +185,10 @@ WINDOWS = {
     "reorg3d back": "[reorg3d]\nstride=2\nreverse=1\n",
     "crop": "[crop]\ncrop_width=30\ncrop_height=30\n[conv]\nsize=5\npad=1\n",
     "join": "[conv]\nsize=5\nfilters=4\npad=1\n[conv]\nsize=3\npad=1\n[route]\nlayers=-1,-2\n",
-    "sum": "[conv]\nsize=5\nfilters=16\nstride=2\npad=1\n[conv]\nfilters=16\n[maxpool]\nsize=5\nstride=1\n[shortcut]\nfrom=-3\n",
+    "sum": (
+        "[conv]\nsize=5\nfilters=16\nstride=2\npad=1\n[conv]\nfilters=16\n[maxpool]\nsize=5\nstride=1\n[shortcut]\n"
+        "from=-3\n"
+    ),
     "constant gate": "[conv]\nsize=3\nfilters=16\npad=1\n[implicit]\nfilters=16\n[scale_channels]\nfrom=-2\n",
     "global gate": "[conv]\nsize=3\nfilters=16\npad=1\n[avgpool]\n[scale_channels]\nfrom=-2\n",
     "lrn": "[lrn]\n[conv]\nsize=3\npad=1\n",
@@ -218,7 +225,9 @@ def test_a_memory_sees_the_whole_input_and_a_constant_nothing() -> None:
     assert network.strides == ((Fraction(2),) * 2, (Fraction(2),) * 2, None, None, None)
 
 
-EIGHT_HALVINGS = "[net]\nwidth=300\nheight=300\nchannels=3\n" + "[conv]\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=leaky\n" * 8
+EIGHT_HALVINGS = (
+    "[net]\nwidth=300\nheight=300\nchannels=3\n" + "[conv]\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=leaky\n" * 8
+)
 
 
 def test_a_stride_is_no_ratio_of_sizes() -> None:
@@ -232,7 +241,15 @@ def test_strides_of_every_layer() -> None:
     gate = "[avgpool]\n[conv]\nfilters=2\n[scale_channels]\nfrom=-3\n[connected]\noutput=4\n"
     network = darkparse.compile(f"[net]\nwidth=24\nheight=24\nchannels=2\n{wider}{gate}")
     third = Fraction(1, 3)
-    assert network.strides == ((Fraction(1, 2),) * 2, (third / 2,) * 2, (third, 2 * third), None, None, (third, 2 * third), None)
+    assert network.strides == (
+        (Fraction(1, 2),) * 2,
+        (third / 2,) * 2,
+        (third, 2 * third),
+        None,
+        None,
+        (third, 2 * third),
+        None,
+    )
     assert darkparse.compile("[net]\ninputs=4\n[gru]\noutput=2\n[connected]\noutput=2\n").strides == (None, None)
 
 
@@ -338,7 +355,9 @@ def test_all_original_cfgs_compile_in_three_seconds() -> None:
             darkparse.compile(path)
         return time.process_time() - start
 
-    assert min(seconds() for _ in range(2)) < 3  # the better of two: a neighbour's load also slows the processor's own clock
+    assert (
+        min(seconds() for _ in range(2)) < 3
+    )  # the better of two: a neighbour's load also slows the processor's own clock
 
 
 # The shipped cfgs beside their originals: the same networks.

@@ -25,7 +25,9 @@ def test_a_packed_model_computes_the_same(path: Path) -> None:
     with torch.inference_mode():
         for node, want, got in zip(model.network.nodes, model.layer_outputs(x), packed.layer_outputs(x), strict=True):
             bound = 1e-5 * want.square().mean().sqrt().item()
-            torch.testing.assert_close(got, want, rtol=0, atol=bound, equal_nan=True, msg=f"layer {node.index} [{node.kind}]")
+            torch.testing.assert_close(
+                got, want, rtol=0, atol=bound, equal_nan=True, msg=f"layer {node.index} [{node.kind}]"
+            )
 
 
 def test_activations_go_into_the_convolutions_and_the_rest_is_shared() -> None:

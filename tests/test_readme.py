@@ -25,7 +25,10 @@ def test_every_shipped_network_is_named() -> None:
 def test_the_figures_are_true() -> None:
     network = darkparse.compile("yolov3", size=416)
     assert f"{network.cost.params}, {network.bflops:.2f}" in README
-    assert f"Shape(c={network.nodes[79].out_shape.c}, h={network.nodes[79].out_shape.h}, w={network.nodes[79].out_shape.w})" in README
+    assert (
+        f"Shape(c={network.nodes[79].out_shape.c}, h={network.nodes[79].out_shape.h}, "
+        f"w={network.nodes[79].out_shape.w})" in README
+    )
     assert (ROOT / ".ci" / "agreeing-networks").read_text().strip() + " networks agree" in README
 
 
@@ -44,7 +47,9 @@ def test_every_command_that_it_shows_exists() -> None:
 
 def test_every_finding_is_in_the_page_about_cfgs() -> None:
     package = ROOT / "darkparse"
-    sources = "".join(path.read_text("utf-8") for folder in ("syntax", "network") for path in (package / folder).glob("*.py"))
+    sources = "".join(
+        path.read_text("utf-8") for folder in ("syntax", "network") for path in (package / folder).glob("*.py")
+    )
     codes = set(re.findall(r'(?:error|_error|_warn|Diagnostic)\(\s*(?:"(?:error|warning)", )?"([a-z-]+)"', sources))
     page = (ROOT / "docs" / "cfg.md").read_text("utf-8")
     assert len(codes) > 15

@@ -37,7 +37,13 @@ def test_every_layer_equals_darknet(name: str, tmp_path: Path) -> None:
 
 
 def _compare_layers(model: darkparse.Darknet, numbers: dict[str, Any], name: str, step: int) -> None:
-    rows = (model.network.nodes, _run(model, numbers, name, step), numbers["sample"][step], numbers["rms"][step], numbers["outputs"])
+    rows = (
+        model.network.nodes,
+        _run(model, numbers, name, step),
+        numbers["sample"][step],
+        numbers["rms"][step],
+        numbers["outputs"],
+    )
     for node, out, want, rms, count in zip(*rows, strict=True):
         if node.kind not in SKIPPED:
             _compare(node, out.detach().reshape(-1).numpy(), np.array(want), rms, count)
@@ -50,7 +56,9 @@ def _run(model: darkparse.Darknet, numbers: dict[str, Any], name: str, step: int
         return model.layer_outputs(x.reshape(1, c, h, w) if c * h * w == inputs else x.reshape(1, inputs))
 
 
-def _compare(node: darkparse.Node, ours: np.ndarray[Any, Any], want: np.ndarray[Any, Any], rms: float, count: int) -> None:
+def _compare(
+    node: darkparse.Node, ours: np.ndarray[Any, Any], want: np.ndarray[Any, Any], rms: float, count: int
+) -> None:
     index = sampled(count, len(want))
     if getattr(node.layer, "antialiasing", 0):
         # Darknet keeps the unblurred size; the blurred map is the start of its buffer.

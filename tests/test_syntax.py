@@ -196,7 +196,15 @@ def test_every_alias_is_known(kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "value", "complains"),
-    [("18", 18, False), ("-3", -3, False), ("+4", 4, False), ("1.9", 1, True), ("18#x", 18, True), ("1e3", 1, True), (".5", 0, True)],
+    [
+        ("18", 18, False),
+        ("-3", -3, False),
+        ("+4", 4, False),
+        ("1.9", 1, True),
+        ("18#x", 18, True),
+        ("1e3", 1, True),
+        (".5", 0, True),
+    ],
 )
 def test_whole_numbers(text: str, value: int, complains: bool) -> None:
     number, complaint = read_int(text, PJREDDIE)

@@ -31,7 +31,8 @@ def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str,
         network = compile(cfg, size=size, dialect=dialect)
         found, verdict = (
             network.diagnostics,
-            f"compiles, {counted(len(network.nodes), 'layer')}, dialect {network.dialect.name} ({network.dialect_reason})",
+            f"compiles, {counted(len(network.nodes), 'layer')}, dialect {network.dialect.name} "
+            f"({network.dialect_reason})",
         )
     except CfgError as problem:
         found, verdict = problem.diagnostics, "does not compile; what depends on this was not looked at yet"

@@ -24,7 +24,8 @@ WARNINGS_SHOWN = 3
 
 
 class CfgType(click.ParamType):  # type: ignore[type-arg]
-    """A path to a cfg, the name of one that ships with darkparse, or `-` for standard input; names complete in the shell."""
+    """A path to a cfg, the name of one that ships with darkparse, or `-` for standard input;
+    names complete in the shell."""
 
     name = "cfg"
 
@@ -80,17 +81,24 @@ def network_options(function: F) -> F:
 def reorg_option(function: F) -> F:
     """How `[reorg]` is read."""
     kinds = click.Choice(["reorg", "reorg3d"])
-    return click.option("--reorg", type=kinds, help="reorg3d for weights that AlexeyAB's fork trained in early 2018.")(function)
+    return click.option("--reorg", type=kinds, help="reorg3d for weights that AlexeyAB's fork trained in early 2018.")(
+        function
+    )
 
 
 def text_output_option(function: F) -> F:
     """Where a command's text goes, for `write_text`."""
     place = click.Path(path_type=Path, dir_okay=False)
-    return click.option("-o", "--out", "--output", "output", type=place, help="File to write; standard output by default.")(function)
+    return click.option(
+        "-o", "--out", "--output", "output", type=place, help="File to write; standard output by default."
+    )(function)
 
 
-def compile_cfg(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, weights: str | None = None) -> Network:
-    """Compile a CFG argument, with a weights file as further evidence; warnings go to standard error, the first few of them."""
+def compile_cfg(
+    cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, weights: str | None = None
+) -> Network:
+    """Compile a CFG argument, with a weights file as further evidence;
+    warnings go to standard error, the first few of them."""
     if weights is None:
         from darkparse.network import compile
 

@@ -27,7 +27,13 @@ if TYPE_CHECKING:
     required=True,
     help="The other's layers as .npz (keys 0, 1, … and perhaps input), or its model as .onnx.",
 )
-@click.option("--tolerance", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Part of a layer's RMS.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Part of a layer's RMS.",
+)
 @click.option("--all", "every", is_flag=True, help="Print a row for every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
 def command(image: Path, against: Path, tolerance: float, every: bool, as_json: bool, **given: Any) -> None:
@@ -54,7 +60,8 @@ def command(image: Path, against: Path, tolerance: float, every: bool, as_json: 
 def as_dict(found: Comparison) -> dict[str, Any]:
     """The findings as plain values."""
     layers = [
-        {"layer": d.node.index, "kind": d.node.kind, "worst": d.worst, "relative": d.relative, "place": d.place} for d in found.differences
+        {"layer": d.node.index, "kind": d.node.kind, "worst": d.worst, "relative": d.relative, "place": d.place}
+        for d in found.differences
     ]
     return {"first": found.first.node.index if found.first else None, "cause": found.cause, "layers": layers}
 
@@ -74,7 +81,8 @@ def _print(found: Comparison, against: Path, every: bool) -> None:
         worst = max(d.relative for d in before)
         console.print(f"{len(before)} layers before it agree, the worst within {worst:.1e} of its RMS", soft_wrap=True)
     console.print(
-        f"L{first.node.index} {first.node.summary} [{first.node.kind}] is the first that differs: by {first.worst:.3g}, "
+        f"L{first.node.index} {first.node.summary} [{first.node.kind}] is the first that differs: by "
+        f"{first.worst:.3g}, "
         f"{_part(first.relative)} its RMS, at {_place(first)}: {first.ours:.6g} here, {first.theirs:.6g} there",
         style="bold",
         soft_wrap=True,
@@ -108,5 +116,7 @@ def _table(found: Comparison) -> Table:
     start = found.first.node.index if found.first else len(found.differences)
     for d in found.differences:
         style = "red" if d.node.index >= start else ""
-        shown.add_row(*(Text(t, style) for t in (f"L{d.node.index}", d.node.summary, f"{d.worst:.2e}", f"{d.relative:.1e}")))
+        shown.add_row(
+            *(Text(t, style) for t in (f"L{d.node.index}", d.node.summary, f"{d.worst:.2e}", f"{d.relative:.1e}"))
+        )
     return shown

@@ -40,7 +40,13 @@ def to_weights(model: Darknet, out: Path, options: Options) -> str:
     from darkparse.model import save_weights
 
     size = save_weights(
-        model, out, upto=options.upto, seen=options.seen, version=options.file_version, header=model.header, widen=options.widen
+        model,
+        out,
+        upto=options.upto,
+        seen=options.seen,
+        version=options.file_version,
+        header=model.header,
+        widen=options.widen,
     )
     return f"{size:,} bytes{read_back(model, out, options)}"
 
@@ -59,7 +65,8 @@ def to_export(model: Darknet, out: Path, options: Options) -> str:
     """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
     if options.upto is not None:
         raise click.UsageError(
-            f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {options.upto} -o NEW.cfg"
+            f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {options.upto} -o "
+            "NEW.cfg"
         )
     return export(model, out, options.export, verify=options.verify)
 
@@ -110,7 +117,9 @@ TARGETS: dict[str, Target] = {
 @click.option("--upto", type=int, metavar="N", help="Write only the layers before layer N: a backbone.")
 @click.option("--partial", is_flag=True, help="Accept a file that ends exactly after a layer; the rest is initialized.")
 @click.option(
-    "--header-size", type=click.Choice(["16", "20"]), help="Read a .weights header of this many bytes, whatever its version says."
+    "--header-size",
+    type=click.Choice(["16", "20"]),
+    help="Read a .weights header of this many bytes, whatever its version says.",
 )
 @reorg_option
 @click.option("--seen", type=click.IntRange(min=0), help="Number of images seen, to be written in the header.")
@@ -203,7 +212,9 @@ def target_of(out: Path) -> Target:
         return TARGETS[".weights"]
     ending = ending_of(out) or out.suffix.lower()
     if ending not in TARGETS:
-        raise click.UsageError(f"{out}: {ending or 'a name without an ending'} is no target; choose one of {', '.join(TARGETS)}")
+        raise click.UsageError(
+            f"{out}: {ending or 'a name without an ending'} is no target; choose one of {', '.join(TARGETS)}"
+        )
     return TARGETS[ending]
 
 

@@ -92,7 +92,9 @@ def _weights(console: Console, folder: Path) -> list[Path]:
     with torch.inference_mode():
         heads = model(x)
     height, width = picture.shape[2:]
-    console.print(f"ran it on a picture of {width}×{height} that darkparse ships, resized to {shape.w}×{shape.h}; it gave")
+    console.print(
+        f"ran it on a picture of {width}×{height} that darkparse ships, resized to {shape.w}×{shape.h}; it gave"
+    )
     for index, head in zip(model.network.heads, heads, strict=True):
         what = model.network.nodes[index].summary
         console.print(f"  L{index} {what} {tuple(head.shape)}: mean {head.mean():.4f}, deviation {head.std():.4f}")

@@ -25,12 +25,24 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options = (
         click.argument("cfg", type=CfgType()),
         click.argument("weights", type=click.Path(dir_okay=False)),
-        click.option("--names", type=click.Path(), help="A .names or .data file; else the .names beside the cfg, or COCO's or VOC's."),
-        click.option("--dialect", type=click.Choice(["auto", "pjreddie", "alexeyab"]), default="auto", show_default=True),
-        click.option("--resize", type=click.Choice(["letterbox", "stretch", "crop"]), help="By default what the dialect's Darknet does."),
+        click.option(
+            "--names",
+            type=click.Path(),
+            help="A .names or .data file; else the .names beside the cfg, or COCO's or VOC's.",
+        ),
+        click.option(
+            "--dialect", type=click.Choice(["auto", "pjreddie", "alexeyab"]), default="auto", show_default=True
+        ),
+        click.option(
+            "--resize",
+            type=click.Choice(["letterbox", "stretch", "crop"]),
+            help="By default what the dialect's Darknet does.",
+        ),
         click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
         reorg_option,
-        click.option("--map", "mapped", is_flag=True, help="Score the classes of the head's map= instead of its word tree."),
+        click.option(
+            "--map", "mapped", is_flag=True, help="Score the classes of the head's map= instead of its word tree."
+        ),
         click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
         click.option("--half", is_flag=True, help="Run in half precision."),
     )
@@ -66,25 +78,88 @@ def load_detector(making: dict[str, Any]) -> Detector:
 @click.command(name="detect")
 @detector_options
 @click.argument("inputs", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB|LIST|VIDEO...")
-@click.option("--threshold", "--thresh", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Least score.")
-@click.option("--nms", type=click.FloatRange(0, 1), default=0.45, show_default=True, help="Largest overlap within a class; 0 keeps all.")
-@click.option("--hierarchy", "--hier", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Word trees: least probability.")
-@click.option("--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes a classifier names.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for the pictures with boxes and detections.jsonl.")
+@click.option(
+    "--threshold", "--thresh", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Least score."
+)
+@click.option(
+    "--nms",
+    type=click.FloatRange(0, 1),
+    default=0.45,
+    show_default=True,
+    help="Largest overlap within a class; 0 keeps all.",
+)
+@click.option(
+    "--hierarchy",
+    "--hier",
+    type=click.FloatRange(0, 1),
+    default=0.5,
+    show_default=True,
+    help="Word trees: least probability.",
+)
+@click.option(
+    "--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes a classifier names."
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the pictures with boxes and detections.jsonl.",
+)
 @click.option("--no-pictures", is_flag=True, help="With --out: write the results alone.")
-@click.option("--save", type=click.Choice(["csv", "json", "coco"]), multiple=True, help="With --out: write the results in this format too.")
+@click.option(
+    "--save",
+    type=click.Choice(["csv", "json", "coco"]),
+    multiple=True,
+    help="With --out: write the results in this format too.",
+)
 @click.option("--resume", is_flag=True, help="Go on with a broken run into the same --out.")
 @click.option("--overwrite", is_flag=True, help="Start anew in an --out that holds results.")
-@click.option("--format", "form", type=click.Choice(["text", "json", "jsonl", "csv", "coco"]), default="text", help="What to print.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "jsonl", "csv", "coco"]),
+    default="text",
+    help="What to print.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON: --format json.")
 @click.option("--show", is_flag=True, help="Open the pictures with boxes in the system's viewer.")
-@click.option("--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU.")
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Here, or on a Ray cluster.")
-@click.option("--address", help="With --engine ray: the cluster's address; without one a cluster starts on this machine.")
-@click.option("--workers", type=click.IntRange(1), help="Threads, by default one a core, at most 8; with --engine ray models, else 2.")
-@click.option("--worker-cpus", type=click.FloatRange(0, min_open=True), default=0.5, show_default=True, help="CPUs for each worker.")
-@click.option("--worker-gpus", type=click.FloatRange(0), default=None, help="GPUs for each worker; by default 1 if the cluster has any.")
-@click.option("--results", type=click.Choice(["parquet", "jsonl"]), default="parquet", show_default=True, help="With --engine ray.")
+@click.option(
+    "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
+)
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Here, or on a Ray cluster.",
+)
+@click.option(
+    "--address", help="With --engine ray: the cluster's address; without one a cluster starts on this machine."
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    help="Threads, by default one a core, at most 8; with --engine ray models, else 2.",
+)
+@click.option(
+    "--worker-cpus",
+    type=click.FloatRange(0, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="CPUs for each worker.",
+)
+@click.option(
+    "--worker-gpus",
+    type=click.FloatRange(0),
+    default=None,
+    help="GPUs for each worker; by default 1 if the cluster has any.",
+)
+@click.option(
+    "--results",
+    type=click.Choice(["parquet", "jsonl"]),
+    default="parquet",
+    show_default=True,
+    help="With --engine ray.",
+)
 def command(inputs: tuple[str, ...], **given: Any) -> None:
     """Find what is in pictures and films, with Darknet's arithmetic: the same boxes, the same per cent.
 
@@ -133,7 +208,9 @@ def _here(making: dict[str, Any], sources: list[Source], settings: Settings, giv
         if given["out"] is not None:
             stack.enter_context(claimed(given["out"]))
             run = run_facts(making, detector, settings, sources)
-            journal = stack.enter_context(Journal(given["out"], run, resume=given["resume"], overwrite=given["overwrite"]))
+            journal = stack.enter_context(
+                Journal(given["out"], run, resume=given["resume"], overwrite=given["overwrite"])
+            )
         already = sum(journal.has(source.name) for source in sources) if journal else 0
         formatter = None if given["form"] == "text" else Formatter(given["form"], categories_of(detector.names))
         report = stack.enter_context(Report(len(sources), formatter, already=already))
@@ -195,8 +272,15 @@ def run_facts(making: dict[str, Any], detector: Detector, settings: Settings, so
     texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
     facts = {"cfg": detector.network.config.source.name, "weights": making["weights"]}
-    facts["relative_to"] = None if all(source.url or source.path.is_absolute() for source in sources) else str(Path.cwd())
-    facts |= {"weights_bytes": Path(making["weights"]).stat().st_size, "map": detector.mapped, "reorg": making["reorg"], **hashes}
+    facts["relative_to"] = (
+        None if all(source.url or source.path.is_absolute() for source in sources) else str(Path.cwd())
+    )
+    facts |= {
+        "weights_bytes": Path(making["weights"]).stat().st_size,
+        "map": detector.mapped,
+        "reorg": making["reorg"],
+        **hashes,
+    }
     size = "x".join(map(str, detector.input_size))
     how = {"dialect": detector.network.dialect.name, "resize": detector.resize, "size": size, "half": "dtype" in making}
     return facts | how | asdict(settings)
@@ -214,7 +298,13 @@ class Report:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = stderr()
-        columns = (TextColumn("detecting"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+        columns = (
+            TextColumn("detecting"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
         quiet = not self._console.is_terminal or self.total < 2
         self._progress = Progress(*columns, console=self._console, transient=True, disable=quiet)
         self._progress.start()
@@ -242,7 +332,9 @@ class Report:
         if self._formatter is not None:
             self._print(self._formatter.add(one.record))
         else:
-            self._print("".join(f"{line}\n" for line in text_lines(one, heading=self.total > 1 or one.frame is not None)))
+            self._print(
+                "".join(f"{line}\n" for line in text_lines(one, heading=self.total > 1 or one.frame is not None))
+            )
         return False
 
     def _print(self, text: str) -> None:

@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 @click.argument("b", type=click.Path(), metavar="B.weights")
 @click.option("--cfg", type=CfgType(), required=True, help="The cfg of both files.")
 @network_options
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it.")
-def command(a: str, b: str, cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)
+def command(
+    a: str, b: str, cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str
+) -> None:
     """Compare two weights files of one cfg: a row for each tensor that differs, and by how much.
 
     Values are compared bit by bit. "rms" is the root mean square of the differences, "relative" the same over that of
@@ -40,7 +49,11 @@ def command(a: str, b: str, cfg: str | Config, size: int | tuple[int, int] | Non
     found = diff_weights(*blobs, network)
     headers = [read_weights(blob, network).file.header for blob in blobs]
     if form == "json":
-        data = {"same": not found, "headers": [asdict(header) for header in headers], "tensors": [asdict(d) for d in found]}
+        data = {
+            "same": not found,
+            "headers": [asdict(header) for header in headers],
+            "tensors": [asdict(d) for d in found],
+        }
         click.echo(json.dumps(data, ensure_ascii=False, indent=1))
         sys.exit(1 if found else 0)
     console = stdout()

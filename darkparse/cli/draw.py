@@ -43,14 +43,29 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write; its suffix says how: .svg, .png, .pdf, .html, .dot. Default: the network's name with .svg.",
 )
-@click.option("--format", "form", type=click.Choice(["svg", "png", "pdf", "html", "dot"]), help="Write in this format, whatever the name.")
-@click.option("--theme", type=click.Choice(["light", "dark", "print"]), default="light", show_default=True, help="Colours.")
-@click.option("--direction", type=click.Choice(["TB", "LR"]), default="TB", show_default=True, help="Scales downwards or to the right.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["svg", "png", "pdf", "html", "dot"]),
+    help="Write in this format, whatever the name.",
+)
+@click.option(
+    "--theme", type=click.Choice(["light", "dark", "print"]), default="light", show_default=True, help="Colours."
+)
+@click.option(
+    "--direction",
+    type=click.Choice(["TB", "LR"]),
+    default="TB",
+    show_default=True,
+    help="Scales downwards or to the right.",
+)
 @click.option("--layers", type=LayersType(), help="Draw these layers only, as 62-84.")
 @click.option("--no-fold", is_flag=True, help="Write out every copy of a repeated block.")
 @click.option("--no-notes", is_flag=True, help="Leave out what each bottleneck saves.")
 @click.option("--dpi", type=click.FloatRange(10, 1200), default=96, show_default=True, help="Dots an inch of a PNG.")
-@click.option("--dot", "executable", metavar="PATH", help="Graphviz's dot, instead of the first renderer found (DARKPARSE_DOT).")
+@click.option(
+    "--dot", "executable", metavar="PATH", help="Graphviz's dot, instead of the first renderer found (DARKPARSE_DOT)."
+)
 def command(
     cfgs: tuple[str | Config, ...],
     size: int | tuple[int, int] | None,
@@ -87,13 +102,16 @@ def command(
     }
     target = output or Path(f"{'-'.join(network.name for network in networks)}.{form or 'svg'}")
     if form is None and not target.suffix:
-        raise click.UsageError(f"{target}: the ending says how to write it: .svg, .png, .pdf, .html or .dot; or choose --format")
+        raise click.UsageError(
+            f"{target}: the ending says how to write it: .svg, .png, .pdf, .html or .dot; or choose --format"
+        )
     diagram = draw(*networks, **options)
     write(diagram, target, form or target.suffix.removeprefix(".").lower())
 
 
 def write(diagram: Diagram, target: Path, form: str) -> None:
-    """Write a diagram; with no renderer write its DOT, where there is no such file, and say how to go on, exit status 3."""
+    """Write a diagram; with no renderer write its DOT, where there is no such file, and say how to go on,
+    exit status 3."""
     from darkparse.views.rendering import RendererError, next_step
 
     try:

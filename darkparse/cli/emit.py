@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @network_options
 @text_output_option
 @click.option("--flat", is_flag=True, help="One line a layer instead of blocks and stages.")
-def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, output: Path | None, flat: bool) -> None:
+def command(
+    cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, output: Path | None, flat: bool
+) -> None:
     """Write a cfg as PyTorch source: one file that imports only torch.
 
     Its class computes what darkparse's module does, to the last bit; its state_dict has the same keys; and it reads the

@@ -32,18 +32,46 @@ if TYPE_CHECKING:
     required=True,
     help="COCO's .json, a folder of VOC's .xml files, or a folder of Darknet's .txt labels.",
 )
-@click.option("--rule", type=click.Choice(["all", "darknet", "coco"]), default="all", show_default=True, help="Whose rules to go by.")
-@click.option("--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least overlap, by Darknet's rules.")
-@click.option("--at", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Score from which precision and recall count.")
-@click.option("--threshold", type=click.FloatRange(0, 1), default=0.005, show_default=True, help="Least score of what is evaluated.")
-@click.option("--nms", type=click.FloatRange(0, 1), default=0.45, show_default=True, help="Largest overlap within a class; 0 keeps all.")
-@click.option("--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU.")
+@click.option(
+    "--rule",
+    type=click.Choice(["all", "darknet", "coco"]),
+    default="all",
+    show_default=True,
+    help="Whose rules to go by.",
+)
+@click.option(
+    "--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least overlap, by Darknet's rules."
+)
+@click.option(
+    "--at",
+    type=click.FloatRange(0, 1),
+    default=0.25,
+    show_default=True,
+    help="Score from which precision and recall count.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(0, 1),
+    default=0.005,
+    show_default=True,
+    help="Least score of what is evaluated.",
+)
+@click.option(
+    "--nms",
+    type=click.FloatRange(0, 1),
+    default=0.45,
+    show_default=True,
+    help="Largest overlap within a class; 0 keeps all.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def command(images: Path, annotations: Path, **given: Any) -> None:
     """Measure mean average precision on annotated pictures.
 
-    By Darknet's rules (`detector map`): the area under the curve, 11 points and 101 points, at one overlap; and by COCO's
-    twelve numbers, for which pycocotools is needed. A picture that cannot be read is left out of the measure and
+    By Darknet's rules (`detector map`): the area under the curve, 11 points and 101 points, at one overlap; and by
+    COCO's twelve numbers, for which pycocotools is needed. A picture that cannot be read is left out of the measure and
     reported, and the exit status is then 1.
     """
     from darkparse.detect.evaluation import coco_map, darknet_map
@@ -61,7 +89,9 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     pairs = list(_detected(detector, truth, settings, given["batch"] or detector.batch))
     if not pairs:
         raise DarkparseError(f"none of the {len(truth.truths)} pictures of {annotations} can be read from {images}")
-    darknet = darknet_map(pairs, len(detector.names), iou=given["iou"], at=given["at"]) if given["rule"] != "coco" else None
+    darknet = (
+        darknet_map(pairs, len(detector.names), iou=given["iou"], at=given["at"]) if given["rule"] != "coco" else None
+    )
     coco: dict[str, float] | None = None
     if given["rule"] != "darknet":
         try:
@@ -75,11 +105,15 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     else:
         _print(darknet, coco, detector.names, len(pairs))
     if len(pairs) < len(truth.truths):
-        stderr().print(f"{len(truth.truths) - len(pairs)} of {len(truth.truths)} pictures could not be read", style="red")
+        stderr().print(
+            f"{len(truth.truths) - len(pairs)} of {len(truth.truths)} pictures could not be read", style="red"
+        )
         sys.exit(1)
 
 
-def _detected(detector: Detector, annotations: Annotations, settings: Settings, batch: int) -> Iterator[tuple[Truth, Detections]]:
+def _detected(
+    detector: Detector, annotations: Annotations, settings: Settings, batch: int
+) -> Iterator[tuple[Truth, Detections]]:
     """Each picture's truth with what is found in it, behind a progress bar."""
     from rich.progress import track
 
@@ -97,7 +131,9 @@ def _detected(detector: Detector, annotations: Annotations, settings: Settings, 
         yield truth, outcome.result
 
 
-def as_dict(darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int) -> dict[str, Any]:
+def as_dict(
+    darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int
+) -> dict[str, Any]:
     """All numbers as plain values, fractions of 1."""
     numbers: dict[str, Any] = {"images": images}
     if darknet is not None:
@@ -141,7 +177,8 @@ def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: 
             mean, occurring = (darknet.mean(rule, occurring=only) * 100 for only in (False, True))
             console.print(f"mAP@{iou} = {mean:6.2f} %  {what}{_over(darknet, occurring)}")
         console.print(
-            f"at score {darknet.at:g}: precision {darknet.precision:.2f}, recall {darknet.recall:.2f}, F1 {darknet.f1:.2f}, "
+            f"at score {darknet.at:g}: precision {darknet.precision:.2f}, recall {darknet.recall:.2f}, F1 "
+            f"{darknet.f1:.2f}, "
             f"mean IoU {darknet.mean_iou * 100:.2f} %",
         )
     if coco is not None:
@@ -155,7 +192,11 @@ def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: 
 def _over(result: DarknetResult, mean: float) -> str:
     """Darknet divides by all classes; where the pictures lack some, the mean over the others says more."""
     some = sum(c.truths > 0 for c in result.classes)
-    return "" if some == len(result.classes) else f"; {mean:.2f} % over the {some} of {len(result.classes)} classes that occur"
+    return (
+        ""
+        if some == len(result.classes)
+        else f"; {mean:.2f} % over the {some} of {len(result.classes)} classes that occur"
+    )
 
 
 def _class_table(result: DarknetResult, names: tuple[str, ...]) -> Table:

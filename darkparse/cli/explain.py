@@ -42,8 +42,17 @@ class LayerType(click.ParamType):  # type: ignore[type-arg]
 @cfg_argument
 @network_options
 @click.option("--layer", type=LayerType(), help="Tell one layer's whole story.")
-@click.option("--format", "form", type=click.Choice(["text", "md", "json"]), default="text", show_default=True, help="How to print it.")
-def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, layer: int | None, form: str) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "md", "json"]),
+    default="text",
+    show_default=True,
+    help="How to print it.",
+)
+def command(
+    cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, layer: int | None, form: str
+) -> None:
     """Say which layers reduce what, and what each bottleneck saves over a direct convolution.
 
     These are the facts that `darkparse draw` shows. Sizes are height × width × channels; weights are the multiplying

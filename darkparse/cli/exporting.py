@@ -50,15 +50,23 @@ def export_options(function: F) -> F:
                 show_default=True,
                 help="What an exported file gives: the heads' outputs, boxes and scores, or (ONNX) detections.",
             ),
-            click.option("--dynamic-size", is_flag=True, help="Leave height and width free, in steps of the network's stride."),
+            click.option(
+                "--dynamic-size", is_flag=True, help="Leave height and width free, in steps of the network's stride."
+            ),
             click.option("--fixed-batch", is_flag=True, help="One picture a run, instead of any number."),
             click.option("--opset", type=click.IntRange(min=18), help="Version of ONNX's operators; 18 by default."),
-            click.option("--half", is_flag=True, help="Weights and arithmetic in float16; inputs and outputs stay float32."),
             click.option(
-                "--threshold", type=click.FloatRange(0, 1), help="Score that a detection must exceed (--heads nms); 0.25 by default."
+                "--half", is_flag=True, help="Weights and arithmetic in float16; inputs and outputs stay float32."
             ),
             click.option(
-                "--nms", type=click.FloatRange(0, 1), help="Overlap above which the lesser box goes (--heads nms); 0.45 by default."
+                "--threshold",
+                type=click.FloatRange(0, 1),
+                help="Score that a detection must exceed (--heads nms); 0.25 by default.",
+            ),
+            click.option(
+                "--nms",
+                type=click.FloatRange(0, 1),
+                help="Overlap above which the lesser box goes (--heads nms); 0.45 by default.",
             ),
             click.option(
                 "--image",

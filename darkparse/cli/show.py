@@ -27,7 +27,9 @@ GAP = 3
 @click.command(name="show")
 @cfg_argument
 @network_options
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it.")
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
+)
 def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
     """Print a network as a table, a row a layer.
 
@@ -84,7 +86,9 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int
         height = max(map(len, lines))
         for name, text, part in zip(columns, texts, lines, strict=True):
             text.append("\n" * (number > 0))
-            text.append("\n".join(part + [""] * (height - len(part))), _style(rows[number]) if name == "reduces" else None)
+            text.append(
+                "\n".join(part + [""] * (height - len(part))), _style(rows[number]) if name == "reduces" else None
+            )
     for name in columns:
         shown.add_column(name, justify="left" if name in ("layer", "reduces") else "right", no_wrap=True)
     shown.add_row(*texts)

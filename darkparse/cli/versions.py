@@ -7,12 +7,28 @@ from importlib import metadata
 
 from darkparse._version import __version__
 
-PARTS = ("torch", "lark", "numpy", "pyyaml", "graphviz", "graphviz-pure", "click", "rich", "pillow", "onnx", "onnxruntime", "safetensors")
+PARTS = (
+    "torch",
+    "lark",
+    "numpy",
+    "pyyaml",
+    "graphviz",
+    "graphviz-pure",
+    "click",
+    "rich",
+    "pillow",
+    "onnx",
+    "onnxruntime",
+    "safetensors",
+)
 
 
 def versions() -> str:
     """darkparse's version and that of everything that it uses, a line each."""
-    lines = [f"darkparse {__version__}", f"python {platform.python_version()} ({platform.system()} {platform.machine()})"]
+    lines = [
+        f"darkparse {__version__}",
+        f"python {platform.python_version()} ({platform.system()} {platform.machine()})",
+    ]
     for name in PARTS:
         try:
             lines.append(f"{name} {metadata.version(name)}")

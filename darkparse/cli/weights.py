@@ -23,8 +23,19 @@ if TYPE_CHECKING:
 @click.argument("weights", required=False, type=click.Path())
 @network_options
 @click.option("--upto", type=int, metavar="N", help="Only the layers before layer N: what a backbone file holds.")
-@click.option("--header-size", type=click.Choice(["16", "20"]), help="Read a header of this many bytes, whatever its version says.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True, help="How to print it.")
+@click.option(
+    "--header-size",
+    type=click.Choice(["16", "20"]),
+    help="Read a header of this many bytes, whatever its version says.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="How to print it.",
+)
 def command(
     cfg: str | Config,
     weights: str | None,
@@ -67,7 +78,8 @@ def _print_layout(report: Report) -> None:
 
 
 def as_table(report: Report, *, without: Collection[str] = ()) -> Table:
-    """The layout as a rich table, without some columns; a column is one cell of many lines, which rich lays out once."""
+    """The layout as a rich table, without some columns;
+    a column is one cell of many lines, which rich lays out once."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -90,7 +102,10 @@ def as_table(report: Report, *, without: Collection[str] = ()) -> Table:
     for name in columns:
         shown.add_column(name, justify="left" if name in ("layer", "tensor") else "right", no_wrap=True)
     styles = [_style(row, has_file=report.header is not None) for row in rows]
-    cells = [Text("\n").join(Text(text, style) for text, style in zip(texts, styles, strict=True)) for texts in columns.values()]
+    cells = [
+        Text("\n").join(Text(text, style) for text, style in zip(texts, styles, strict=True))
+        for texts in columns.values()
+    ]
     shown.add_row(*cells)
     return shown
 

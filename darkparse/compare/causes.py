@@ -35,7 +35,11 @@ NORMS = (
 ACTIVATIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     ("no activation", "torch.nn.Identity", {}),
     ("ReLU as activation", "torch.nn.ReLU", {}),
-    ("leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1", "torch.nn.LeakyReLU", {"negative_slope": 0.01}),
+    (
+        "leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1",
+        "torch.nn.LeakyReLU",
+        {"negative_slope": 0.01},
+    ),
     ("leaky ReLU with slope 0.1", "torch.nn.LeakyReLU", {"negative_slope": 0.1}),
     ("swish as activation", "torch.nn.SiLU", {}),
     ("the logistic function as activation", "torch.nn.Sigmoid", {}),
@@ -119,7 +123,10 @@ def _maxpool(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterator[T
         return lambda: F.max_pool2d(F.pad(inputs[0], sides, value=value), size, stride)
 
     yield "max-pool padded with zeros", padded(before, 0.0)
-    yield "max-pool padded with more before the map than behind it", padded(padding - before, torch.finfo(torch.float32).min)
+    yield (
+        "max-pool padded with more before the map than behind it",
+        padded(padding - before, torch.finfo(torch.float32).min),
+    )
     yield "max-pool without padding", lambda: F.max_pool2d(inputs[0], size, stride)
     yield "max-pool padded on both sides, size // 2", lambda: F.max_pool2d(inputs[0], size, stride, size // 2)
 
@@ -163,7 +170,11 @@ def _yolo(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterator[Try]
     if spec.kwargs.get("scale_x_y", 1) != 1:
         yield "scale_x_y left out", _runner(stage, [_given(spec, scale_x_y=1.0)], inputs)
     if "logistic" in spec.kwargs:
-        words = "no logistic function in the head" if spec.kwargs["logistic"] else "a logistic function in a head with new_coords"
+        words = (
+            "no logistic function in the head"
+            if spec.kwargs["logistic"]
+            else "a logistic function in a head with new_coords"
+        )
         yield words, _runner(stage, [_given(spec, logistic=not spec.kwargs["logistic"])], inputs)
     yield "the head left out: its input", lambda: inputs[0]
 

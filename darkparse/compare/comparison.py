@@ -66,7 +66,9 @@ def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: f
     network = model.network
     if reference.input is not None:
         if reference.input.size != network.input_shape.size:
-            raise DarkparseError(f"the other's input has {reference.input.size:,} values, the network takes {network.input_shape.size:,}")
+            raise DarkparseError(
+                f"the other's input has {reference.input.size:,} values, the network takes {network.input_shape.size:,}"
+            )
         image = torch.from_numpy(reference.input.reshape(1, *network.input_shape.tensor))
     outputs = model.layer_outputs(image)
     differences = []
@@ -76,7 +78,9 @@ def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: f
         if theirs is not None:
             differences.append(difference(node, ours, theirs))
     if not differences:
-        raise DarkparseError(f"there is nothing to compare: the other has no value for any of the layers 0 to {len(outputs) - 1}")
+        raise DarkparseError(
+            f"there is nothing to compare: the other has no value for any of the layers 0 to {len(outputs) - 1}"
+        )
     first = _first(network, differences, tolerance, sure=reference.sure)
     if first is None:
         return Comparison(tuple(differences), None)
@@ -117,7 +121,8 @@ def _first(network: Network, differences: list[Difference], tolerance: float, *,
 def _cause(
     model: Darknet, node: Node, inputs: tuple[Tensor, ...], target: Floats, relative: float, tolerance: float
 ) -> tuple[str | None, float]:
-    """The mistake after which the layer is nearest to the other's, if it then agrees or nearly does (its input differs a little too)."""
+    """The mistake after which the layer is nearest to the other's,
+    if it then agrees or nearly does (its input differs a little too)."""
     best, remains = None, min(5 * tolerance, relative / 4)
     for words, run in tries(node, model.layers[node.index], inputs):  # type: ignore[arg-type]
         try:

@@ -61,7 +61,9 @@ class Dump(Reference):
         for key, array in arrays.items():
             numbers = re.findall(r"\d+", key)
             if not numbers:
-                raise DarkparseError(f"{path}: the array {key!r} names no layer; keys are `input`, `0`, `1`, … or `layer_0`, …")
+                raise DarkparseError(
+                    f"{path}: the array {key!r} names no layer; keys are `input`, `0`, `1`, … or `layer_0`, …"
+                )
             self._layers[int(numbers[-1])] = array
         if not self._layers:
             raise DarkparseError(f"{path}: no layer in it")
@@ -71,11 +73,14 @@ class Dump(Reference):
         if theirs is None or theirs.size == ours.size:
             return None if theirs is None else theirs.reshape(ours.shape)
         where = f"layer {node.index} [{node.kind}]"
-        raise DarkparseError(f"{self.path}: {where} has {theirs.size:,} values there, and {ours.size:,} here {ours.shape}")
+        raise DarkparseError(
+            f"{self.path}: {where} has {theirs.size:,} values there, and {ours.size:,} here {ours.shape}"
+        )
 
 
 class OnnxReference(Reference):
-    """An ONNX model's inner values. It does not know Darknet's layers: of a layer's size, the closest value is taken."""
+    """An ONNX model's inner values. It does not know Darknet's layers:
+    of a layer's size, the closest value is taken."""
 
     sure = False
 
@@ -89,7 +94,9 @@ class OnnxReference(Reference):
     def output(self, node: Node, ours: Floats) -> Floats | None:
         flat = ours.ravel()
         near = min(
-            self._by_size.get(flat.size, []), key=lambda value: float(np.nan_to_num(np.abs(value - flat), nan=np.inf).mean()), default=None
+            self._by_size.get(flat.size, []),
+            key=lambda value: float(np.nan_to_num(np.abs(value - flat), nan=np.inf).mean()),
+            default=None,
         )
         return None if near is None else near.reshape(ours.shape)
 
@@ -100,7 +107,9 @@ def _run(path: Path, image: Floats) -> list[NDArray[Any]]:
         import onnx
         import onnxruntime as ort
     except ImportError:
-        raise DarkparseError("comparing with an ONNX model needs onnx and onnxruntime: pip install 'darkparse[onnx]'") from None
+        raise DarkparseError(
+            "comparing with an ONNX model needs onnx and onnxruntime: pip install 'darkparse[onnx]'"
+        ) from None
     try:
         model = onnx.load(str(path))
         known = {value.name for value in model.graph.output}
@@ -113,5 +122,7 @@ def _run(path: Path, image: Floats) -> list[NDArray[Any]]:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         values: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: image})
     except Exception as problem:  # what onnx and onnxruntime raise has no common class
-        raise DarkparseError(f"{path}: the model does not run on an input {image.shape}: {str(problem).splitlines()[0]}") from None
+        raise DarkparseError(
+            f"{path}: the model does not run on an input {image.shape}: {str(problem).splitlines()[0]}"
+        ) from None
     return [value for value in values if isinstance(value, np.ndarray)]

@@ -41,7 +41,11 @@ class Finished:
     def record(self) -> Record:
         assert isinstance(self.result, Detections)
         head = {"image": self.source.name, "frame": self.frame, "drawing": self.drawing}
-        return {key: value for key, value in head.items() if value is not None} | self.result.to_dict() | {"image": self.source.name}
+        return (
+            {key: value for key, value in head.items() if value is not None}
+            | self.result.to_dict()
+            | {"image": self.source.name}
+        )
 
 
 def process(
@@ -129,7 +133,9 @@ def _film(
         try:
             with closing(film), film_writer(target, film.rate) if target else nullcontext() as add_frame:
                 detector.reset_state()
-                outcomes = stream(detector, film, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True)
+                outcomes = stream(
+                    detector, film, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True
+                )
                 for number, outcome in enumerate(outcomes):
                     finished = Finished(source, outcome.result, number, drawing)
                     if add_frame is not None and isinstance(outcome.result, Detections):

@@ -1,4 +1,5 @@
-"""The same detector over Ray Data: many machines, one model in each worker. Ray schedules, retries and moves the data."""
+"""The same detector over Ray Data: many machines, one model in each worker.
+Ray schedules, retries and moves the data."""
 
 from __future__ import annotations
 
@@ -83,7 +84,9 @@ class Worker:
         chunks = (good[i : i + self._batch] for i in range(0, len(good), self._batch))
         found = iter([one for chunk in chunks for one in self._detector.run(chunk, self._settings)])
         return self._table(
-            {"image": row["image"], "problem": str(p)} if isinstance(p, ImageError) else next(found).to_dict() | {"image": row["image"]}
+            {"image": row["image"], "problem": str(p)}
+            if isinstance(p, ImageError)
+            else next(found).to_dict() | {"image": row["image"]}
             for row, p in zip(rows, prepared, strict=True)
         )
 
@@ -115,7 +118,12 @@ def schema() -> pyarrow.Schema:
         "box": four,
         "xyxy": four,
     }
-    fields = {"image": pa.string(), "width": pa.int64(), "height": pa.int64(), "detections": pa.list_(pa.struct(detection))}
+    fields = {
+        "image": pa.string(),
+        "width": pa.int64(),
+        "height": pa.int64(),
+        "detections": pa.list_(pa.struct(detection)),
+    }
     return pa.schema(fields | {"problem": pa.string()})
 
 
@@ -204,7 +212,8 @@ def _connect(ray: Any, cluster: Cluster) -> None:
     room = int((cpus - RESERVED_CPUS) / cluster.worker_cpus + 1e-9)
     if cluster.workers > room:
         raise DarkparseError(
-            f"{cluster.workers} workers of {cluster.worker_cpus:g} CPUs do not fit: the cluster has {cpus:g}, and {RESERVED_CPUS:g} must "
+            f"{cluster.workers} workers of {cluster.worker_cpus:g} CPUs do not fit: the cluster has {cpus:g}, and "
+            f"{RESERVED_CPUS:g} must "
             f"stay for reading and writing. It has room for {max(room, 0)}; --workers or --worker-cpus makes them fit"
         )
     gpus, each = ray.cluster_resources().get("GPU", 0.0), _gpus(ray, cluster)
@@ -223,7 +232,14 @@ def _gpus(ray: Any, cluster: Cluster) -> float:
 
 
 def _run(
-    ray: Any, making: dict[str, Any], images: list[str], settings: Settings, folder: Path, cluster: Cluster, batch: int | None, form: str
+    ray: Any,
+    making: dict[str, Any],
+    images: list[str],
+    settings: Settings,
+    folder: Path,
+    cluster: Cluster,
+    batch: int | None,
+    form: str,
 ) -> None:
     gpus = _gpus(ray, cluster)
     making = making | {"device": making.get("device") or ("cuda" if gpus else "cpu")}
@@ -232,7 +248,9 @@ def _run(
     making |= {key: str(Path(path).absolute()) for key, path in files.items() if Path(path).exists()}
     rows_at_once = max(batch or 1, ROWS)
     # Each block becomes a file of results: a few for each worker, of at most 2,000 pictures.
-    blocks = min(len(images), max(cluster.workers, min(len(images) // rows_at_once, 4 * cluster.workers), len(images) // 2000))
+    blocks = min(
+        len(images), max(cluster.workers, min(len(images) // rows_at_once, 4 * cluster.workers), len(images) // 2000)
+    )
     # Workers have a working directory of their own, on other machines too.
     rows = [{"image": image, "place": image if is_url(image) else str(Path(image).absolute())} for image in images]
     data = ray.data.from_items(rows, override_num_blocks=blocks).map(read_bytes, num_cpus=READING_CPUS)

@@ -44,7 +44,9 @@ class Decoder(nn.Module):
     def __init__(self, network: Network, *, hierarchy: float = 0.5, mapped: bool = False) -> None:
         super().__init__()
         self.size = (network.net.height, network.net.width)
-        self.heads = nn.ModuleList(head_decoder(network.nodes[i], hierarchy=hierarchy, mapped=mapped) for i in network.heads)
+        self.heads = nn.ModuleList(
+            head_decoder(network.nodes[i], hierarchy=hierarchy, mapped=mapped) for i in network.heads
+        )
         if not self.heads:
             raise DarkparseError(f"{network.name} has no detection head")
 
@@ -99,7 +101,8 @@ class YoloDecoder(nn.Module):
 
 
 class GaussianDecoder(nn.Module):
-    """Boxes of a `[Gaussian_yolo]` head: the mean deviation lowers the score (gaussian_yolo_layer.c get_gaussian_yolo_box)."""
+    """Boxes of a `[Gaussian_yolo]` head: the mean deviation lowers the score
+    (gaussian_yolo_layer.c get_gaussian_yolo_box)."""
 
     needs_objectness = True
     anchors: Tensor
@@ -141,7 +144,11 @@ class RegionDecoder(nn.Module):
         self.register_buffer("map", chosen, persistent=False)
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
-        cells = output.float().unflatten(3, (len(self.anchors), -1)) if self.interleaved else _cells(output, len(self.anchors))
+        cells = (
+            output.float().unflatten(3, (len(self.anchors), -1))
+            if self.interleaved
+            else _cells(output, len(self.anchors))
+        )
         centre = cells[..., :2].sigmoid() if self.interleaved else cells[..., :2]
         x, y = _centres(centre[..., 0], centre[..., 1])
         width, height = _lengths(cells[..., 2:4].exp(), self.anchors, (cells.shape[1], cells.shape[2]))
@@ -202,7 +209,8 @@ def _centres(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _lengths(exponentials: Tensor, anchors: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-    """Widths and heights of boxes as fractions: anchors (anchors, 2) stretched, divided by the size that they are measured in."""
+    """Widths and heights of boxes as fractions:
+    anchors (anchors, 2) stretched, divided by the size that they are measured in."""
     return exponentials[..., 0] * anchors[:, 0] / size[1], exponentials[..., 1] * anchors[:, 1] / size[0]
 
 

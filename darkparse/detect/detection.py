@@ -43,7 +43,8 @@ class Detection:
 
     @property
     def line(self) -> str:
-        """`dog: 93%`, as Darknet prints it (image.c draw_detections); a classifier's answer with the decimals of classifier.c."""
+        """`dog: 93%`, as Darknet prints it (image.c draw_detections);
+        a classifier's answer with the decimals of classifier.c."""
         return f"{self.name}: {self.score * 100:.{2 if self.box == WHOLE else 0}f}%"
 
     def to_dict(self) -> dict[str, Any]:
@@ -66,7 +67,9 @@ class Detections(list[Detection]):
         path: the file, if it came from one.
     """
 
-    def __init__(self, found: Iterable[Detection] = (), *, width: int, height: int, path: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, found: Iterable[Detection] = (), *, width: int, height: int, path: str | os.PathLike[str] | None = None
+    ) -> None:
         super().__init__(found)
         self.width, self.height = width, height
         self.path = None if path is None else os.fspath(path)
@@ -104,7 +107,12 @@ class Detections(list[Detection]):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
-        return {"image": self.path, "width": self.width, "height": self.height, "detections": [d.to_dict() for d in self]}
+        return {
+            "image": self.path,
+            "width": self.width,
+            "height": self.height,
+            "detections": [d.to_dict() for d in self],
+        }
 
     def draw(self, image: Any = None) -> PillowImage:
         """A picture with the boxes drawn on it: on the image given, or on the file that they were found in."""

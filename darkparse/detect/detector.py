@@ -31,7 +31,8 @@ _REMEMBERING = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
 
 Picture = Any
-"""A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor (C, H, W)."""
+"""A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor (C, H,
+W)."""
 
 GPU_BATCH = 16
 """Pictures that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
@@ -66,7 +67,8 @@ class Candidates:
 class Detector:
     """A network with what it needs around it: from a picture to what is in it, with Darknet's arithmetic.
 
-    A network without a detection head, such as darknet19, is a classifier: it names the best classes of a whole picture.
+    A network without a detection head, such as darknet19, is a classifier: it names the best classes of a whole
+    picture.
 
     Attributes:
         model: the module; detection runs on its device and in its dtype, on the CPU a copy of it that is laid out for
@@ -75,13 +77,16 @@ class Detector:
         resize: how a picture is fitted to the network's input: "letterbox", "stretch" or "crop".
 
     Args:
-        model: a network with its weights; it is put in eval mode, and its convolutions' weights may change their layout.
+        model: a network with its weights; it is put in eval mode, and its convolutions' weights may change their
+            layout.
         names: the classes' names, a `.names` or `.data` file; see `find_names` for what is taken without.
         resize: by default what Darknet's `detector test` does in the network's dialect (pjreddie letterboxes, AlexeyAB
-            stretches unless `[net] letter_box=1`), or for a classifier `classifier predict` (AlexeyAB crops the middle).
+            stretches unless `[net] letter_box=1`), or for a classifier `classifier predict` (AlexeyAB crops the
+            middle).
         mapped: of a word tree score the classes that the head's `map=` lists, as Darknet does when it validates.
-        fold: run a copy of the model in which batch norm is part of the weights, which is faster; by default in AlexeyAB's
-            dialect, whose Darknet does it too. pjreddie's does not, and its small ε makes the folded numbers less exact.
+        fold: run a copy of the model in which batch norm is part of the weights, which is faster; by default in
+            AlexeyAB's dialect, whose Darknet does it too. pjreddie's does not, and its small ε makes the folded numbers
+            less exact.
 
     Raises:
         DarkparseError: the network takes no picture, or neither detects nor classifies; the names do not fit.
@@ -155,13 +160,18 @@ class Detector:
         """
         model = load(cfg, weights, dialect=dialect, size=size, reorg=reorg, device=device, dtype=dtype)
         if model.loaded is None:
-            raise DarkparseError(f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without")
+            raise DarkparseError(
+                f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
+            )
         return cls(model, names=names, resize=resize, mapped=mapped, fold=fold)
 
     def __repr__(self) -> str:
         h, w = self.input_size
         what = "classes" if self.classifies else "classes in boxes"
-        return f"Detector({self.network.name}, {len(self.names)} {what}, {self.resize} to {h}×{w}, {self.network.dialect.name})"
+        return (
+            f"Detector({self.network.name}, {len(self.names)} {what}, {self.resize} to {h}×{w}, "
+            f"{self.network.dialect.name})"
+        )
 
     @property
     def input_size(self) -> Size:
@@ -175,11 +185,19 @@ class Detector:
 
     @overload
     def detect(
-        self, image: list[Any] | tuple[Any, ...], *, threshold: float = ..., nms: float = ..., hierarchy: float = ..., top: int = ...
+        self,
+        image: list[Any] | tuple[Any, ...],
+        *,
+        threshold: float = ...,
+        nms: float = ...,
+        hierarchy: float = ...,
+        top: int = ...,
     ) -> list[Detections]: ...
 
     @overload
-    def detect(self, image: Picture, *, threshold: float = ..., nms: float = ..., hierarchy: float = ..., top: int = ...) -> Detections: ...
+    def detect(
+        self, image: Picture, *, threshold: float = ..., nms: float = ..., hierarchy: float = ..., top: int = ...
+    ) -> Detections: ...
 
     def detect(
         self, image: Picture, *, threshold: float = 0.25, nms: float = 0.45, hierarchy: float = 0.5, top: int = 5
@@ -188,7 +206,8 @@ class Detector:
 
         Args:
             image: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 (RGB;
-                OpenCV's are BGR: `frame[..., ::-1]`), a tensor (C, H, W), or a list or tuple of them, which run in batches.
+                OpenCV's are BGR: `frame[..., ::-1]`), a tensor (C, H, W), or a list or tuple of them, which run in
+                batches.
             threshold: least score.
             nms: boxes of one class that overlap a better one by more than this go; 0 keeps all.
             hierarchy: least probability of a class of a word tree.
@@ -258,7 +277,10 @@ class Detector:
             return []
         outputs = self.forward(torch.from_numpy(np.stack([p.values for p in prepared])), goes_on=goes_on)
         if self.classifies:
-            return [self._ranked(scores, p, settings.top) for scores, p in zip(self._class_scores(outputs[0]), prepared, strict=True)]
+            return [
+                self._ranked(scores, p, settings.top)
+                for scores, p in zip(self._class_scores(outputs[0]), prepared, strict=True)
+            ]
         candidates = self._candidates(outputs, settings)
         return [self._suppressed(candidates, i, p, settings) for i, p in enumerate(prepared)]
 

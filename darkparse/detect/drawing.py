@@ -32,7 +32,9 @@ def draw(image: Any, found: Detections) -> PillowImage:
     pixels = as_pixels(image)
     if isinstance(found, Detections) and pixels.shape[:2] != (found.height, found.width):
         size = " × ".join(map(str, pixels.shape[1::-1]))
-        raise DarkparseError(f"this picture has {size} pixels; the detections come from one of {found.width} × {found.height}")
+        raise DarkparseError(
+            f"this picture has {size} pixels; the detections come from one of {found.width} × {found.height}"
+        )
     if pixels.dtype.kind == "f":
         pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
     picture: PillowImage = pil.fromarray(pixels)
@@ -44,21 +46,28 @@ def draw(image: Any, found: Detections) -> PillowImage:
         return picture
     for one in reversed(found):
         left, top, right, bottom = one.xyxy
-        canvas.rectangle((left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour(one.class_id), width=width)
+        canvas.rectangle(
+            (left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour(one.class_id), width=width
+        )
     taken: list[tuple[float, float, float, float]] = []
     for one in found:
         taken.append(_label(canvas, one, font, picture.size, taken))
     return picture
 
 
-def _label(canvas: Any, one: Detection, font: Any, size: tuple[int, int], taken: list[Any]) -> tuple[float, float, float, float]:
+def _label(
+    canvas: Any, one: Detection, font: Any, size: tuple[int, int], taken: list[Any]
+) -> tuple[float, float, float, float]:
     """Write a detection's label on its box's upper edge, or below it where a better one's label stands."""
     text = f"{one.name} {one.score * 100:.0f}%"
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     width, height = right - left + 6, bottom - top + 6
     x = min(max(one.xyxy[0], 0), max(size[0] - width, 0))
     y = one.xyxy[1] - height if one.xyxy[1] >= height else one.xyxy[1]
-    while any(x < r and x + width > a and y < b and y + height > t for (a, t, r, b) in taken) and y + 2 * height <= size[1]:
+    while (
+        any(x < r and x + width > a and y < b and y + height > t for (a, t, r, b) in taken)
+        and y + 2 * height <= size[1]
+    ):
         y += height
     place = (x, y, x + width, y + height)
     canvas.rectangle(place, fill=colour(one.class_id))
@@ -110,7 +119,11 @@ def save(picture: PillowImage, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(target) as part:
-        picture.save(part, format=pillow().registered_extensions()[target.suffix.lower()], **_QUALITY.get(target.suffix.lower(), {}))
+        picture.save(
+            part,
+            format=pillow().registered_extensions()[target.suffix.lower()],
+            **_QUALITY.get(target.suffix.lower(), {}),
+        )
 
 
 _QUALITY: dict[str, dict[str, Any]] = {

@@ -68,7 +68,8 @@ class DarknetResult:
     """Of all detections over `at`, false ones counted as 0."""
 
     def mean(self, rule: str, *, occurring: bool = False) -> float:
-        """Mean average precision over all classes, as in Darknet, or over those that the annotations have an object of."""
+        """Mean average precision over all classes, as in Darknet,
+        or over those that the annotations have an object of."""
         values: list[float] = [getattr(c, rule) for c in self.classes if c.truths or not occurring]
         return sum(values) / len(values) if values else 0.0
 
@@ -84,7 +85,9 @@ class DarknetResult:
 
     @property
     def f1(self) -> float:
-        return 2 * self.precision * self.recall / (self.precision + self.recall) if self.precision + self.recall else 0.0
+        return (
+            2 * self.precision * self.recall / (self.precision + self.recall) if self.precision + self.recall else 0.0
+        )
 
 
 @dataclass(slots=True)
@@ -99,7 +102,9 @@ class _Tally:
     false: int = 0
 
 
-def darknet_map(pairs: Iterable[tuple[Truth, Detections]], classes: int, *, iou: float = 0.5, at: float = 0.25) -> DarknetResult:
+def darknet_map(
+    pairs: Iterable[tuple[Truth, Detections]], classes: int, *, iou: float = 0.5, at: float = 0.25
+) -> DarknetResult:
     """Average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
 
     A detection belongs to the object of its class that it overlaps most; of several for one object the best is true and
@@ -187,10 +192,16 @@ def coco_map(annotations: Annotations, pairs: Sequence[tuple[Truth, Detections]]
         from pycocotools.cocoeval import COCOeval
     except ImportError:
         raise DarkparseError("COCO's rule needs pycocotools: pip install 'darkparse[evaluate]'") from None
-    rows = [row for truth, found in pairs for row in coco_rows(found.to_dict(), image_id=truth.image_id, categories=annotations.categories)]
+    rows = [
+        row
+        for truth, found in pairs
+        for row in coco_rows(found.to_dict(), image_id=truth.image_id, categories=annotations.categories)
+    ]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         truths = COCO()
-        truths.dataset = _as_coco(annotations) if annotations.coco is None else json.loads(annotations.coco.read_text("utf-8"))
+        truths.dataset = (
+            _as_coco(annotations) if annotations.coco is None else json.loads(annotations.coco.read_text("utf-8"))
+        )
         for number, one in enumerate(truths.dataset["annotations"], start=1):
             # What pycocotools needs and not every program writes.
             one.setdefault("id", number)
@@ -201,7 +212,9 @@ def coco_map(annotations: Annotations, pairs: Sequence[tuple[Truth, Detections]]
             return dict.fromkeys((name for name, _ in COCO_NUMBERS), 0.0)
         evaluation = COCOeval(truths, truths.loadRes(rows), "bbox")
         evaluation.params.imgIds = [truth.image_id for truth, _ in pairs]
-        evaluation.params.catIds = [category for category in evaluation.params.catIds if category in set(annotations.categories)]
+        evaluation.params.catIds = [
+            category for category in evaluation.params.catIds if category in set(annotations.categories)
+        ]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -212,8 +225,14 @@ def _as_coco(annotations: Annotations) -> dict[str, Any]:
     """Annotations of another kind as a COCO data set."""
     objects: list[dict[str, Any]] = []
     for truth in annotations.truths:
-        for box, label, ignored in zip(truth.bboxes.tolist(), truth.classes.tolist(), truth.ignored.tolist(), strict=True):
+        for box, label, ignored in zip(
+            truth.bboxes.tolist(), truth.classes.tolist(), truth.ignored.tolist(), strict=True
+        ):
             one = {"id": len(objects) + 1, "image_id": truth.image_id, "category_id": annotations.categories[label]}
             objects.append(one | {"bbox": box, "area": box[2] * box[3], "iscrowd": int(ignored)})
     images = [{"id": t.image_id, "height": t.size[0], "width": t.size[1]} for t in annotations.truths]
-    return {"images": images, "annotations": objects, "categories": [{"id": c, "name": str(c)} for c in annotations.categories]}
+    return {
+        "images": images,
+        "annotations": objects,
+        "categories": [{"id": c, "name": str(c)} for c in annotations.categories],
+    }

@@ -35,7 +35,8 @@ class Placement:
     def undo(self, boxes: Floats) -> Floats:
         """Boxes (B, 4: centre x, y, width, height) as fractions of the input to fractions of the picture.
 
-        The shift is (netw - new_w)/2./netw, half a pixel off where the padding is odd (yolo_layer.c correct_yolo_boxes).
+        The shift is (netw - new_w)/2./netw, half a pixel off where the padding is odd (yolo_layer.c
+        correct_yolo_boxes).
         """
         net, scaled = np.array(self.net[::-1], np.float64), np.array(self.scaled[::-1], np.float64)
         ratio = (scaled / net).astype(np.float32)
@@ -51,13 +52,16 @@ def place(image: Size, net: Size, resize: Resize, *, crop_first: bool = False) -
         net: the input's.
         resize: how it is fitted.
         crop_first: for `crop`: cut the largest square out and scale that (pjreddie image.c center_crop_image), instead
-            of scaling the shorter side to the input's width and cutting then (AlexeyAB classifier.c predict_classifier).
+            of scaling the shorter side to the input's width and cutting then (AlexeyAB classifier.c
+            predict_classifier).
     """
     (height, width), (net_h, net_w) = image, net
     if resize == "stretch" or (resize == "crop" and crop_first):
         return Placement(net, net, (0, 0))
     if resize == "crop":
-        scaled = (height * net_w // width, net_w) if width < height else (net_w, width * net_w // height)  # image.c resize_min
+        scaled = (
+            (height * net_w // width, net_w) if width < height else (net_w, width * net_w // height)
+        )  # image.c resize_min
         # C rounds towards zero.
         return Placement(net, scaled, (int((net_h - scaled[0]) / 2), int((net_w - scaled[1]) / 2)))
     if np.float32(net_w) / np.float32(width) < np.float32(net_h) / np.float32(height):
@@ -110,13 +114,18 @@ def resize_image(pixels: Pixels, size: Size) -> Floats:
     Returns:
         (C, height, width), float32 in 0…1.
     """
-    rows, columns = _taps(pixels.shape[0], size[0], last_is_exact=False), _taps(pixels.shape[1], size[1], last_is_exact=True)
+    rows, columns = (
+        _taps(pixels.shape[0], size[0], last_is_exact=False),
+        _taps(pixels.shape[1], size[1], last_is_exact=True),
+    )
     needed, place_of = np.unique((rows.first, rows.second), return_inverse=True)
     first, second = place_of.reshape(2, -1)
     channels = pixels.shape[2]
     lines = pixels[needed].reshape(len(needed), -1)
     # Single values are gathered faster than pixels of three, and so come out plane by plane.
-    left, right = ((place * channels + np.arange(channels)[:, None]).ravel() for place in (columns.first, columns.second))
+    left, right = (
+        (place * channels + np.arange(channels)[:, None]).ravel() for place in (columns.first, columns.second)
+    )
     part = _mix(lines, left, right, np.tile(columns.weights, channels), axis=1)
     out = _mix(part, first, second, rows.weights[:, :, None], axis=0)
     return np.ascontiguousarray(out.reshape(size[0], channels, size[1]).swapaxes(0, 1))

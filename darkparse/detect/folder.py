@@ -54,7 +54,9 @@ def go_on(folder: Path, run: Record, *, resume: bool) -> Record:
         DarkparseError: it is not, or the results were made otherwise.
     """
     if not resume:
-        raise DarkparseError(f"{folder} holds the results of an earlier run: --resume goes on with it, --overwrite starts anew")
+        raise DarkparseError(
+            f"{folder} holds the results of an earlier run: --resume goes on with it, --overwrite starts anew"
+        )
     try:
         before: Any = json.loads((folder / RUN).read_text("utf-8", "surrogateescape"))
     except (OSError, ValueError):

@@ -55,7 +55,8 @@ class Hierarchy(nn.Module):
         return torch.where(self.child < 0, classes, 0)
 
     def deepest(self, classes: Tensor) -> Tensor:
-        """1 at the last node of the file that is probable enough, 0 elsewhere (AlexeyAB region_layer.c get_region_boxes)."""
+        """1 at the last node of the file that is probable enough,
+        0 elsewhere (AlexeyAB region_layer.c get_region_boxes)."""
         index = torch.arange(1, classes.shape[-1] + 1, device=classes.device)
         last = torch.where(classes > self.threshold, index, 0)
         return ((last == last.amax(-1, keepdim=True)) & (last > 0)).to(classes.dtype)
@@ -88,7 +89,9 @@ class Hierarchy(nn.Module):
         """The highest probability in each group and the first node that has it."""
         where = group.expand_as(classes)
         shape = (*classes.shape[:-1], groups)
-        highest = torch.zeros(shape, dtype=classes.dtype, device=classes.device).scatter_reduce(-1, where, classes, "amax")
+        highest = torch.zeros(shape, dtype=classes.dtype, device=classes.device).scatter_reduce(
+            -1, where, classes, "amax"
+        )
         index = torch.arange(classes.shape[-1], device=classes.device).expand_as(classes)
         index = torch.where(classes == highest.gather(-1, where), index, classes.shape[-1] - 1)
         start = torch.full(shape, classes.shape[-1] - 1, dtype=torch.long, device=classes.device)

@@ -82,8 +82,8 @@ def from_pillow(image: PillowImage, channels: int = 3) -> Pixels:
 
 
 def as_pixels(image: Any, channels: int = 3) -> Pixels:
-    """The pixels of whatever `detect` takes: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W), a
-    tensor (C, H, W).
+    """The pixels of whatever `detect` takes: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or
+    (H, W), a tensor (C, H, W).
 
     Raises:
         ImageError: the file cannot be read, or the value is no picture.
@@ -106,19 +106,25 @@ def as_pixels(image: Any, channels: int = 3) -> Pixels:
     else:
         array = np.asarray(image)
     if array.dtype.kind not in "buif":
-        raise ImageError(f"a picture is a path, a file, an image, an array or a tensor, not {type(image).__name__}; several come as a list")
+        raise ImageError(
+            f"a picture is a path, a file, an image, an array or a tensor, not {type(image).__name__}; several come as "
+            "a list"
+        )
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim == 4:
         raise ImageError(f"this is a batch, {array.shape}: pass it as a list of pictures, list(batch)")
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
-        raise ImageError(f"a picture is an array (height, width, 1 or 3) or a tensor (1 or 3, height, width), not {array.shape}")
+        raise ImageError(
+            f"a picture is an array (height, width, 1 or 3) or a tensor (1 or 3, height, width), not {array.shape}"
+        )
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
         least, most = array.min(), array.max()
         if not (least >= -BEYOND and most <= 1 + BEYOND):
             raise ImageError(
-                f"a picture of floats has values from 0 to 1, this one {least:g} to {most:g}: scale it (by 1/255, say), or pass uint8"
+                f"a picture of floats has values from 0 to 1, this one {least:g} to {most:g}: scale it (by 1/255, "
+                "say), or pass uint8"
             )
     elif array.dtype != np.uint8:
         raise ImageError(f"a picture has uint8 pixels, or floats from 0 to 1, not {array.dtype}")
@@ -136,9 +142,12 @@ def _with_channels(array: Pixels, channels: int) -> Pixels:
     if array.dtype != np.uint8:
         return (0.299 * red + 0.587 * green + 0.114 * blue).astype(np.float32)[..., None]
     # stb_image.h stbi__compute_y
-    return ((red.astype(np.uint16) * 77 + green.astype(np.uint16) * 150 + blue.astype(np.uint16) * 29) >> 8).astype(np.uint8)[..., None]
+    return ((red.astype(np.uint16) * 77 + green.astype(np.uint16) * 150 + blue.astype(np.uint16) * 29) >> 8).astype(
+        np.uint8
+    )[..., None]
 
 
 def find_images(folder: Path) -> list[Path]:
-    """The pictures in a folder and the folders below it, sorted; hidden files are none (`._x.jpg`, half-written ones)."""
+    """The pictures in a folder and the folders below it, sorted;
+    hidden files are none (`._x.jpg`, half-written ones)."""
     return sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in SUFFIXES and path.is_file())

@@ -43,7 +43,9 @@ class Journal:
             for name in (self._mark.name, *EXPORTS.values()):
                 (folder / name).unlink(missing_ok=True)
         write_run(folder, self._run)
-        self._file = self.path.open("a" if self._done else "w", encoding="utf-8", errors="surrogateescape", newline="\n")
+        self._file = self.path.open(
+            "a" if self._done else "w", encoding="utf-8", errors="surrogateescape", newline="\n"
+        )
 
     def has(self, image: str) -> bool:
         """Whether a picture or film is finished, by whatever path it is named."""

@@ -38,7 +38,9 @@ def suppression_of(network: Network) -> Suppression:
     return Suppression(last.nms_kind, last.beta_nms) if isinstance(last, Yolo | GaussianYolo) else Suppression()  # type: ignore[arg-type]
 
 
-def suppress(boxes: Floats, scores: Floats, classes: NDArray[np.int64], threshold: float, how: Suppression) -> NDArray[np.int64]:
+def suppress(
+    boxes: Floats, scores: Floats, classes: NDArray[np.int64], threshold: float, how: Suppression
+) -> NDArray[np.int64]:
     """The boxes that stay (box.c do_nms_sort, diounms_sort).
 
     Args:
@@ -66,7 +68,8 @@ def suppress(boxes: Floats, scores: Floats, classes: NDArray[np.int64], threshol
 def overlap(box: Floats, others: Floats, exponent: float | None = None) -> Floats:
     """IoU of a box (4,) with others (K, 4), less (d²/c²)^exponent: d between the centres, c the diagonal around both.
 
-    box.c box_iou, box_diounms. In greedynms and diounms the difference is what is compared, which is smaller than the IoU.
+    box.c box_iou, box_diounms. In greedynms and diounms the difference is what is compared, which is smaller than the
+    IoU.
     """
     low, high = box[:2] - box[2:] / 2, box[:2] + box[2:] / 2
     lows, highs = others[:, :2] - others[:, 2:] / 2, others[:, :2] + others[:, 2:] / 2

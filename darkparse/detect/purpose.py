@@ -9,7 +9,8 @@ from darkparse.syntax import DarkparseError
 
 
 def is_classifier(network: Network) -> bool:
-    """Whether a network is a classifier. Raises DarkparseError if it takes no picture, or gives neither boxes nor classes."""
+    """Whether a network is a classifier. Raises DarkparseError if it takes no picture,
+    or gives neither boxes nor classes."""
     if not network.net.has_image:
         raise DarkparseError(f"{network.name} takes a vector, not a picture")
     last = network.nodes[network.outputs[-1]]
@@ -20,7 +21,9 @@ def is_classifier(network: Network) -> bool:
             raise DarkparseError(f"{network.name}: the heads have different numbers of classes")
         return False
     if last.out_shape.area != 1:
-        raise DarkparseError(f"{network.name} neither detects nor classifies: it ends in [{last.kind}], a map of {last.out_shape}")
+        raise DarkparseError(
+            f"{network.name} neither detects nor classifies: it ends in [{last.kind}], a map of {last.out_shape}"
+        )
     return True
 
 

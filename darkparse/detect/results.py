@@ -82,7 +82,9 @@ def json_line(record: Record) -> str:
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
-def coco_rows(record: Record, *, image_id: int | str | None = None, categories: tuple[int, ...] | None = None) -> list[Record]:
+def coco_rows(
+    record: Record, *, image_id: int | str | None = None, categories: tuple[int, ...] | None = None
+) -> list[Record]:
     """A picture's detections as COCO results: `bbox` is left, top, width, height in pixels.
 
     Args:
@@ -109,7 +111,8 @@ def _image_id(image: str, frame: int | None = None) -> int | str:
 
 
 def coco_remark(images: Iterable[str]) -> str | None:
-    """What COCO's tools will not like about the ids of pictures, if anything: they want a number of its own for each."""
+    """What COCO's tools will not like about the ids of pictures, if anything:
+    they want a number of its own for each."""
     counts = Counter(map(_image_id, images))
     shared = [str(name) for name, count in counts.items() if count > 1]
     named = [name for name in counts if isinstance(name, str)]

@@ -140,7 +140,9 @@ def targets(sources: Iterable[Source], folder: Path, taken: Iterable[str] = ()) 
     chosen: dict[Path, str] = {}
     used = {folder / drawing for drawing in taken}
     for source in sources:
-        inside = source.path.relative_to(source.root) if source.path.is_relative_to(source.root) else Path(source.path.name)
+        inside = (
+            source.path.relative_to(source.root) if source.path.is_relative_to(source.root) else Path(source.path.name)
+        )
         target = folder / (inside if _can_be_written(source) else inside.with_name(inside.name + ".png"))
         number = 2
         while target in used:

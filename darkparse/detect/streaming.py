@@ -47,8 +47,8 @@ def stream(
     """Detect in pictures, in their order; a picture that cannot be read yields its error.
 
     A worker reads a batch, fits it to the network's input, runs it and decodes it. The cores are shared out among the
-    workers, which is faster than all of them on one batch after the other: no core waits for another. One batch more than
-    there are workers is in memory at any time.
+    workers, which is faster than all of them on one batch after the other: no core waits for another. One batch more
+    than there are workers is in memory at any time.
 
     Args:
         detector: what runs.
@@ -81,7 +81,9 @@ def stream(
         torch.set_num_threads(threads)  # for threads to come: the last number set is what a new one starts with
 
 
-def _run(detector: Detector, images: list[Any], settings: Settings, *, keep_pixels: bool, goes_on: bool) -> list[Outcome]:
+def _run(
+    detector: Detector, images: list[Any], settings: Settings, *, keep_pixels: bool, goes_on: bool
+) -> list[Outcome]:
     prepared = [_prepared(detector, image, keep_pixels) for image in images]
     found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, goes_on=goes_on))
     return [

@@ -82,7 +82,9 @@ def read_annotations(path: Path, images: Path, names: Sequence[str]) -> Annotati
                 raise DarkparseError(f"{path}: none of its {suffix} files has a picture of its name in {images}")
             remarks = []
             if len(paired) < len(files):
-                remarks.append(f"{len(files) - len(paired)} of {len(files)} {suffix} files have no picture in {images}: left out")
+                remarks.append(
+                    f"{len(files) - len(paired)} of {len(files)} {suffix} files have no picture in {images}: left out"
+                )
             truths = read(paired, pictures, names, remarks)
             return Annotations(tuple(truths), tuple(range(1, len(names) + 1)), remarks=tuple(remarks))
     raise DarkparseError(f"{path}: neither VOC's .xml files nor Darknet's .txt labels in this folder")
@@ -112,7 +114,12 @@ def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
         pictures, objects = data["images"], data["annotations"]
         classes = _matched([c["name"] for c in categories], names, path)
         class_of = {c["id"]: k for c, k in zip(categories, classes, strict=True)}
-        strange = Counter(c["name"] for one in objects for c in categories if c["id"] == one["category_id"] and class_of[c["id"]] is None)
+        strange = Counter(
+            c["name"]
+            for one in objects
+            for c in categories
+            if c["id"] == one["category_id"] and class_of[c["id"]] is None
+        )
         rows: dict[int, list[Row]] = {picture["id"]: [] for picture in pictures}
         sizes = {picture["id"]: (picture["height"], picture["width"]) for picture in pictures}
         for one in objects:
@@ -137,18 +144,24 @@ def _left_out(strange: Counter[str]) -> list[str]:
     """A remark about objects of classes that the network has not, if there are any."""
     if not strange:
         return []
-    return [f"no classes of the network, left out: {', '.join(f'{name} ({count})' for name, count in strange.most_common())}"]
+    return [
+        "no classes of the network, left out: "
+        f"{', '.join(f'{name} ({count})' for name, count in strange.most_common())}"
+    ]
 
 
 def _matched(categories: list[str], names: Sequence[str], path: Path) -> list[int | None]:
-    """The network's class of each category: by name, or in order where only the spelling differs and the numbers agree."""
+    """The network's class of each category:
+    by name, or in order where only the spelling differs and the numbers agree."""
     index = {name: i for i, name in enumerate(names)}
     if all(category in index for category in categories):
         return [index[category] for category in categories]
     if len(categories) == len(names) and all(index.get(category, i) == i for i, category in enumerate(categories)):
         return list(range(len(names)))
     if not any(category in index for category in categories):
-        raise DarkparseError(f"{path}: none of its {len(categories)} categories is one of the network's {len(names)} classes")
+        raise DarkparseError(
+            f"{path}: none of its {len(categories)} categories is one of the network's {len(names)} classes"
+        )
     return [index.get(category) for category in categories]
 
 
@@ -198,7 +211,12 @@ def _voc_object(one: ElementTree.Element, size: Size, index: dict[str, int]) -> 
     left, top, right, bottom = (float(_text(one, f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
     height, width = size
     # scripts/voc_label.py convert
-    box = (((left + right) / 2 - 1) / width, ((top + bottom) / 2 - 1) / height, (right - left) / width, (bottom - top) / height)
+    box = (
+        ((left + right) / 2 - 1) / width,
+        ((top + bottom) / 2 - 1) / height,
+        (right - left) / width,
+        (bottom - top) / height,
+    )
     return index[_text(one, "name")], box, one.findtext("difficult", "0").strip() == "1"
 
 
@@ -213,7 +231,9 @@ def _labels(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str]
     """Darknet's labels, a file a picture; a picture without one has no objects (data.c read_boxes)."""
     if len(paired) < len(pictures):
         bare = len(pictures) - len(paired)
-        remarks.append(f"{bare} of {len(pictures)} pictures have no .txt file: taken to hold no object, as Darknet does")
+        remarks.append(
+            f"{bare} of {len(pictures)} pictures have no .txt file: taken to hold no object, as Darknet does"
+        )
     return [
         _truth(picture, number, _size(picture), list(_label_rows(paired[picture], names)) if picture in paired else [])
         for number, picture in enumerate(pictures, start=1)
@@ -229,11 +249,17 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
         try:
             label, (x, y, w, h) = int(parts[0]), map(float, parts[1:])
         except ValueError:
-            raise DarkparseError(f"{file}:{number}: a label's line is a class and four numbers, this is {line!r}") from None
+            raise DarkparseError(
+                f"{file}:{number}: a label's line is a class and four numbers, this is {line!r}"
+            ) from None
         if not 0 <= label < len(names):
-            raise DarkparseError(f"{file}:{number}: there is no class {label}; the network has classes 0 to {len(names) - 1}")
+            raise DarkparseError(
+                f"{file}:{number}: there is no class {label}; the network has classes 0 to {len(names) - 1}"
+            )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
-            raise DarkparseError(f"{file}:{number}: a box is its centre, width and height as fractions of the picture, this is {line!r}")
+            raise DarkparseError(
+                f"{file}:{number}: a box is its centre, width and height as fractions of the picture, this is {line!r}"
+            )
         yield label, (x, y, w, h), False
 
 

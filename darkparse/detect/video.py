@@ -66,9 +66,11 @@ class Film:
 
 @contextmanager
 def film_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None]]:
-    """A film to write, H.264 where FFmpeg has it; it takes its name when it is finished, after an error nothing is left.
+    """A film to write, H.264 where FFmpeg has it; it takes its name when it is finished, after an error nothing is
+    left.
 
-    Yields a function that adds a frame, (H, W, 3), uint8; an odd row or column is doubled, since H.264 wants even sizes.
+    Yields a function that adds a frame, (H, W, 3), uint8; an odd row or column is doubled, since H.264 wants even
+    sizes.
     """
     av = pyav()
     wanted = "libvpx-vp9" if path.suffix.lower() == ".webm" else "libx264"

@@ -57,7 +57,9 @@ def segments(items: Sequence[Item], outputs: frozenset[int], splits: Splits) -> 
     runs: list[list[Item]] = []
     for item in items:
         before = runs[-1][-1] if runs else None
-        follows = before is not None and before.call is not None and before.wrap == "{0}" and item.reads == (before.last,)
+        follows = (
+            before is not None and before.call is not None and before.wrap == "{0}" and item.reads == (before.last,)
+        )
         alone = before is not None and readers[before.last] == 1 and before.last not in outputs
         is_next = before is not None and follows and alone and item.call is not None and item.inline is None
         if is_next and not _takes_several(runs[-1][0]) and not splits(runs[-1], item):
@@ -77,7 +79,11 @@ def sequential(items: Sequence[Item], texts: Iterator[str]) -> Text:
     if len(parts) == 1 and not isinstance(parts[0], Loop):
         return parts[0]
     # A layer of several modules stands among the others.
-    flat = [inner for part in parts for inner in (part.parts if isinstance(part, Nested) and part.name == "nn.Sequential" else (part,))]
+    flat = [
+        inner
+        for part in parts
+        for inner in (part.parts if isinstance(part, Nested) and part.name == "nn.Sequential" else (part,))
+    ]
     return Nested("nn.Sequential", tuple(flat))
 
 
@@ -87,14 +93,20 @@ def _growing(parts: list[tuple[Call, Text]]) -> list[Text]:
     start = 0
     while start < len(parts):
         end = start + 1
-        while end < len(parts) and _step(parts, start, end) is not None and _step(parts, start, end) == _step(parts, start, start + 1):
+        while (
+            end < len(parts)
+            and _step(parts, start, end) is not None
+            and _step(parts, start, end) == _step(parts, start, start + 1)
+        ):
             end += 1
         step = _step(parts, start, end - 1)
         if end - start >= 3 and step is not None:
             first = next(iter(parts[start][0].slots())).value
             call = parts[start][0]
             texts = ["channels", *(str(slot.value) for slot in list(call.slots())[1:])]
-            found.append(Loop(expressions(call, iter(texts)), f"{first}, {first + step * (end - start)}, {step}", "channels"))
+            found.append(
+                Loop(expressions(call, iter(texts)), f"{first}, {first + step * (end - start)}, {step}", "channels")
+            )
         else:
             end = start + 1
             found.append(parts[start][1])
@@ -106,7 +118,14 @@ def _step(parts: list[tuple[Call, Text]], start: int, end: int) -> int | None:
     """By how much the first argument grows on average from one block to a later one, if nothing else differs."""
     a, b = parts[start][0], parts[end][0]
     first, second = [s.value for s in a.slots()], [s.value for s in b.slots()]
-    if a.name != b.name or a.name.startswith("nn.") or len(first) != len(second) or first[1:] != second[1:] or not first or start == end:
+    if (
+        a.name != b.name
+        or a.name.startswith("nn.")
+        or len(first) != len(second)
+        or first[1:] != second[1:]
+        or not first
+        or start == end
+    ):
         return None
     step, rest = divmod(second[0] - first[0], end - start)
     return None if rest or step <= 0 else int(step)
@@ -133,7 +152,9 @@ class Style:
     value_comment: Callable[[Segment], str] = lambda _: ""
 
 
-def body(parts: Sequence[Segment], entry: int, outputs: Sequence[int], texts: Callable[[Item], Iterator[str]], style: Style) -> Body:
+def body(
+    parts: Sequence[Segment], entry: int, outputs: Sequence[int], texts: Callable[[Item], Iterator[str]], style: Style
+) -> Body:
     """Both halves of a class that runs named segments on the value `entry`."""
     init: list[str] = []
     for part in parts:
@@ -206,7 +227,9 @@ def _last_uses(steps: Sequence[Statement], outputs: Sequence[int]) -> dict[int, 
     return uses
 
 
-def _statement(step: Statement, names: dict[int, str], outputs: Sequence[int], style: Style, *, is_last: bool) -> list[str]:
+def _statement(
+    step: Statement, names: dict[int, str], outputs: Sequence[int], style: Style, *, is_last: bool
+) -> list[str]:
     *inner, part = step
     values = names | {w.last: w.expression([names[i] for i in w.reads]) for w in inner}
     operands = [values[i] for i in part.reads]

@@ -1,4 +1,5 @@
-"""Constructor calls as data: numbers that vary from block to block are slots, and a call prints itself in ruff's format."""
+"""Constructor calls as data: numbers that vary from block to block are slots,
+and a call prints itself in ruff's format."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class Call:
                 yield from arg.value.slots()
 
     def shape(self, *, strict: bool) -> tuple[object, ...]:
-        """What two calls must have in common to be copies: all but the slots; if strict, kernel sizes and strides too."""
+        """What two calls must have in common to be copies: all but the slots;
+        if strict, kernel sizes and strides too."""
         return (self.name, *(_shape(arg, strict) for arg in self.args))
 
 
@@ -71,7 +73,9 @@ def expressions(call: Call, texts: Iterator[str]) -> Text:
     skipped = False
     for arg in call.args:
         value = arg.value
-        text: Text = next(texts) if isinstance(value, Slot) else expressions(value, texts) if isinstance(value, Call) else value
+        text: Text = (
+            next(texts) if isinstance(value, Slot) else expressions(value, texts) if isinstance(value, Call) else value
+        )
         if text == arg.default:
             skipped = True
             continue
@@ -83,7 +87,20 @@ def expressions(call: Call, texts: Iterator[str]) -> Text:
     return Nested(call.name, tuple(parts))
 
 
-KEYWORDS = frozenset({"groups", "padding", "dilation", "bias", "ceil_mode", "count_include_pad", "scale_factor", "dim", "eps", "momentum"})
+KEYWORDS = frozenset(
+    {
+        "groups",
+        "padding",
+        "dilation",
+        "bias",
+        "ceil_mode",
+        "count_include_pad",
+        "scale_factor",
+        "dim",
+        "eps",
+        "momentum",
+    }
+)
 """Arguments that are clearer by name."""
 
 

@@ -42,7 +42,9 @@ def _block_class(template: Template) -> str:
         module = bodies.sequential(template.items, (text for item in template.items for text in of(item)))
         assert isinstance(module, Nested)
         call = Nested("super().__init__", module.parts)
-        return "\n".join([f"class {template.name}(nn.Sequential):", f'    """{_describe(template)}"""', "", head, *lines(call, 8)])
+        return "\n".join(
+            [f"class {template.name}(nn.Sequential):", f'    """{_describe(template)}"""', "", head, *lines(call, 8)]
+        )
     outputs = frozenset({template.items[-1].last})
     parts = naming.name_paths(bodies.segments(template.items, outputs, lambda run, item: False))
     style = bodies.Style(naming.block_variables)
@@ -59,14 +61,18 @@ def _block_class(template: Template) -> str:
     return "\n".join([*text, "    def forward(self, x: Tensor) -> Tensor:", *body.forward])
 
 
-def _network_class(network: Network, name: str, items: Sequence[Item], outputs: Sequence[int], templates: Sequence[Template]) -> str:
+def _network_class(
+    network: Network, name: str, items: Sequence[Item], outputs: Sequence[int], templates: Sequence[Template]
+) -> str:
     parts = naming.name_stages(bodies.segments(items, frozenset(outputs), naming.splits_stage))
 
     def of(item: Item) -> Iterator[str]:
         return (repr(slot.value) for slot in item.slots)
 
     titles = naming.titles(parts, _backbone(items, templates))
-    style = bodies.Style(naming.StageVariables(network), titles, _layer_range, lambda part: str(part.items[-1].out_shape))
+    style = bodies.Style(
+        naming.StageVariables(network), titles, _layer_range, lambda part: str(part.items[-1].out_shape)
+    )
     body = bodies.body(parts, -1, outputs, of, style)
     result = "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]"
     hooks = [
@@ -138,14 +144,22 @@ def _summary(network: Network, items: Sequence[Item], templates: Sequence[Templa
     """One line for the whole network."""
     heads = len(network.heads)
     tail = f" and {heads} detection head{'s' if heads > 1 else ''}" if heads else ""
-    plain = "A backbone" if heads else "A classifier" if network.nodes[network.outputs[0]].kind == "softmax" else "Features"
+    plain = (
+        "A backbone" if heads else "A classifier" if network.nodes[network.outputs[0]].kind == "softmax" else "Features"
+    )
     convs = sum(node.kind == "convolutional" for node in network.nodes)
     return f"{_backbone(items, templates) or plain}{tail}: {convs} convolutions, input {network.input_shape}."
 
 
 def _backbone(items: Sequence[Item], templates: Sequence[Template]) -> str | None:
     """The name of a backbone that is known by the number of blocks in its stages."""
-    inner = {t.name: next(_calls(item.call)) for t in templates if t.name == "Stage" for item in t.items[-1:] if item.call is not None}
+    inner = {
+        t.name: next(_calls(item.call))
+        for t in templates
+        if t.name == "Stage"
+        for item in t.items[-1:]
+        if item.call is not None
+    }
     blocks = [(item.call, item.slots) for item in items if item.call is not None and "block" in item.marks]
     stacks = [(call, slot.value) for call, slots in blocks for slot in slots if slot.kind == "count"]
     kinds = {inner.get(name, name) for call, _ in stacks for name in list(_calls(call))[:1]}
@@ -186,7 +200,11 @@ def layer_class(*, several: bool) -> str:
 
 def conv_class(conv: ConvClass) -> str:
     """The class of convolutions with one kind of batch norm and activation."""
-    words = ["Convolution", *(["batch norm"] if conv.norm else []), *([_activation_word(conv.activation)] if conv.activation else [])]
+    words = [
+        "Convolution",
+        *(["batch norm"] if conv.norm else []),
+        *([_activation_word(conv.activation)] if conv.activation else []),
+    ]
     described = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
     parameters = [
         "c_in: int",
@@ -201,16 +219,24 @@ def conv_class(conv: ConvClass) -> str:
     modules += [Named("norm", conv.norm)] if conv.norm else []
     modules += [Named("activation", conv.activation)] if conv.activation else []
     call = Nested("super().__init__", tuple(modules))
-    return "\n".join([f"class {conv.name}(Layer):", f'    """{described}."""', "", _signature(parameters), *lines(call, 8)])
+    return "\n".join(
+        [f"class {conv.name}(Layer):", f'    """{described}."""', "", _signature(parameters), *lines(call, 8)]
+    )
 
 
 def _signature(parameters: Sequence[str]) -> str:
     """The first line of `__init__`, or its lines where it is too long for one."""
     everything = ["self", *parameters]
     line = f"    def __init__({', '.join(everything)}) -> None:"
-    return line if len(line) <= WIDTH else "\n".join(["    def __init__(", *(f"        {p}," for p in everything), "    ) -> None:"])
+    return (
+        line
+        if len(line) <= WIDTH
+        else "\n".join(["    def __init__(", *(f"        {p}," for p in everything), "    ) -> None:"])
+    )
 
 
 def _activation_word(text: str) -> str:
     name = text.removeprefix("nn.").partition("(")[0]
-    return {"LeakyReLU": "leaky ReLU", "SiLU": "swish", "Sigmoid": "logistic", "DarknetActivation": "activation"}.get(name, name)
+    return {"LeakyReLU": "leaky ReLU", "SiLU": "swish", "Sigmoid": "logistic", "DarknetActivation": "activation"}.get(
+        name, name
+    )

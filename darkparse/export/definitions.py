@@ -1,4 +1,5 @@
-"""Source text of the modules that torch does not have, taken from darkparse's own: stated once, printed where needed."""
+"""Source text of the modules that torch does not have, taken from darkparse's own:
+stated once, printed where needed."""
 
 from __future__ import annotations
 
@@ -36,7 +37,9 @@ def is_defined(name: str) -> bool:
     return name in _known()
 
 
-def _collect(name: str, known: dict[str, tuple[ModuleType, ast.stmt]], wanted: list[str], activations: tuple[str, ...]) -> None:
+def _collect(
+    name: str, known: dict[str, tuple[ModuleType, ast.stmt]], wanted: list[str], activations: tuple[str, ...]
+) -> None:
     if name in wanted:
         return
     for other in _used(_source(name, activations), known):

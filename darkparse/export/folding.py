@@ -1,7 +1,8 @@
 """Blocks that repeat become classes: residual blocks, stages of them, sets of convolutions, heads.
 
 A block is a run of items that takes one value and gives one. Two blocks are copies if their items and what these read
-within the block agree; channels, and how often an inner block is repeated, may differ and become arguments of the class.
+within the block agree; channels, and how often an inner block is repeated, may differ and become arguments of the
+class.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ LONGEST = 24
 SMALLEST_CHAIN = 3
 
 Numbers = dict[tuple[int, str, tuple[int, ...]], int]
-"""A number for every run of items: for that of the run without its last, with the last and what this reads within the run."""
+"""A number for every run of items: for that of the run without its last,
+with the last and what this reads within the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,11 @@ class Folder:
     def _fold_joined(self) -> bool:
         """The shortest blocks in which paths part and join again."""
         for length, groups in self._groups(strict=False).items():
-            found = [starts for starts in groups.values() if self._joins(starts[0], length) and self._is_worth(starts, length)]
+            found = [
+                starts
+                for starts in groups.values()
+                if self._joins(starts[0], length) and self._is_worth(starts, length)
+            ]
             if found:
                 starts, length = self._widened(max(found, key=len), length)
                 self._replace(starts, length)
@@ -118,7 +124,11 @@ class Folder:
         for length, strict in product(strictly, (True, False)):
             for starts in (strictly if strict else loosely)[length].values():
                 window = self.items[starts[0] : starts[0] + length]
-                if len(starts) < 2 or not is_chain(window, _entry(window)) or not (strict or _is_built_of_blocks(window)):
+                if (
+                    len(starts) < 2
+                    or not is_chain(window, _entry(window))
+                    or not (strict or _is_built_of_blocks(window))
+                ):
                     continue
                 rank = self._rank(starts, length)
                 if rank and (best is None or (rank, (len(starts) - 1) * length, length) > best[0]):
@@ -133,7 +143,9 @@ class Folder:
         some of them, 0 for no block."""
         window, copies = self.items[starts[0] : starts[0] + length], len(starts)
         if "head" in window[-1].marks:
-            return 4 if len(window) == SMALLEST_CHAIN and window[0].marks == {"conv"} and "conv" in window[1].marks else 0
+            return (
+                4 if len(window) == SMALLEST_CHAIN and window[0].marks == {"conv"} and "conv" in window[1].marks else 0
+            )
         if any(item.marks & {"head", "pool", "upsample", "global", "dense"} or not item.marks for item in window):
             return 0
         stacked = [item for item in window if item.call is not None and item.call.name == "repeat"]
@@ -146,12 +158,15 @@ class Folder:
         kernels = self._kernels(window)
         if len(set(kernels)) == 1 or len(kernels) != len(window):
             return 0
-        if length >= SMALLEST_CHAIN and all(self._is_joint(start) and self._is_joint(start + length) for start in starts):
+        if length >= SMALLEST_CHAIN and all(
+            self._is_joint(start) and self._is_joint(start + length) for start in starts
+        ):
             return 2
         return int(copies >= (4 if length < SMALLEST_CHAIN else 2))
 
     def _is_joint(self, position: int) -> bool:
-        """Whether paths part or join before an item, or something other than a plain convolution stands on either side."""
+        """Whether paths part or join before an item,
+        or something other than a plain convolution stands on either side."""
         if not 0 < position < len(self.items):
             return True
         before, item = self.items[position - 1 : position + 1]
@@ -163,7 +178,8 @@ class Folder:
         return [slot.value for item in window for slot in item.slots if slot.kind == "size"]
 
     def _groups(self, *, strict: bool) -> dict[int, dict[int, list[int]]]:
-        """For every length of two items and more, starts of its blocks without overlap, by what copies have in common."""
+        """For every length of two items and more, starts of its blocks without overlap,
+        by what copies have in common."""
         groups: dict[int, dict[int, list[int]]] = {length: defaultdict(list) for length in range(2, LONGEST)}
         numbers: Numbers = {}
         for start in range(len(self.items)):
@@ -196,8 +212,12 @@ class Folder:
         windows = [self.items[start : start + length] for start in starts]
         name = self._name(windows[0], len(windows))
         entry = _entry(windows[0])
-        takes_entry = [position == 0 and entry in item.reads for item in windows[0] for position, _ in enumerate(item.slots)]
-        parameters = Parameters.of([[slot for item in window for slot in item.slots] for window in windows], _ends(windows), takes_entry)
+        takes_entry = [
+            position == 0 and entry in item.reads for item in windows[0] for position, _ in enumerate(item.slots)
+        ]
+        parameters = Parameters.of(
+            [[slot for item in window for slot in item.slots] for window in windows], _ends(windows), takes_entry
+        )
         template = Template(name, tuple(windows[0]), entry, parameters)
         self.templates.append(template)
         items = list(self.items)
@@ -218,7 +238,12 @@ class Folder:
             before = folded[-1] if folded else None
             assert item.call is not None
             one = Call("repeat", (Arg(item.call), Arg(Slot(1, "count"))))
-            if before is not None and _continues(before, item) and self.readers[before.last] == 1 and before.last not in self.outputs:
+            if (
+                before is not None
+                and _continues(before, item)
+                and self.readers[before.last] == 1
+                and before.last not in self.outputs
+            ):
                 assert before.call is not None
                 count = before.call.args[1].value
                 assert isinstance(count, Slot)
@@ -303,7 +328,9 @@ def _merged(window: Sequence[Item], call: Call) -> Item:
         is_stack = "add" in marks or "stack" in marks or (entry in window[-1].reads and "conv" in marks)
         marks = marks & {"head", "upsample"} | {"block"} | ({"stack"} if is_stack else set())
     first = next(item for item in window if entry in item.reads)
-    return Item(window[0].first, window[-1].last, (entry,), call, None, "{0}", first.in_shape, window[-1].out_shape, marks)
+    return Item(
+        window[0].first, window[-1].last, (entry,), call, None, "{0}", first.in_shape, window[-1].out_shape, marks
+    )
 
 
 def _ends(windows: Sequence[Sequence[Item]]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -31,10 +31,11 @@ class Item:
     in_shape: Shape
     out_shape: Shape
     marks: frozenset[str] = field(default=frozenset())
-    """What it holds: `head`, `projection` to one, `upsample`, `reorg`, `cat`, `add`, `gate`, `pool`, `global`, `dense`, `conv`,
-    or `block` where paths part and join in it, and `stack` where that is done to be repeated."""
+    """What it holds: `head`, `projection` to one, `upsample`, `reorg`, `cat`, `add`, `gate`, `pool`, `global`, `dense`,
+    `conv`, or `block` where paths part and join in it, and `stack` where that is done to be repeated."""
     loose: str = field(init=False, repr=False, compare=False)
-    """What two copies have in common, without what they read; interned, since the search for blocks compares nothing else."""
+    """What two copies have in common, without what they read;
+    interned, since the search for blocks compares nothing else."""
     strict: str = field(init=False, repr=False, compare=False)
     """The same with kernel sizes and strides."""
 
@@ -113,7 +114,9 @@ class Leaves:
         marks = {"head"} if node.layer.is_head else {MARKS[node.kind]} if node.kind in MARKS else set()
         if self.network.projected_head(node.index) is not None:
             marks.add("projection")
-        return Item(node.index, node.index, reads, call, inline, wrap, _shape_in(node), node.out_shape, frozenset(marks))
+        return Item(
+            node.index, node.index, reads, call, inline, wrap, _shape_in(node), node.out_shape, frozenset(marks)
+        )
 
     def _call(self, node: Node) -> tuple[Call | None, str | None, str]:
         chain = node.modules
@@ -161,7 +164,8 @@ class Leaves:
 
 
 def takes_several(node: Node) -> bool:
-    """Whether the first module of several takes more than one input: other layers' values, or the layer it shares with."""
+    """Whether the first module of several takes more than one input:
+    other layers' values, or the layer it shares with."""
     return len(node.modules) > 1 and (len(node.inputs) > 1 or node.shares is not None)
 
 
@@ -185,7 +189,11 @@ def _conv_key(node: Node) -> Key | None:
         return None
     kwargs = chain[0].kwargs
     stride = kwargs["stride"]
-    if (isinstance(stride, tuple) and stride[0] != stride[1]) or kwargs["dilation"] != 1 or kwargs["padding"] != kwargs["kernel_size"] // 2:
+    if (
+        (isinstance(stride, tuple) and stride[0] != stride[1])
+        or kwargs["dilation"] != 1
+        or kwargs["padding"] != kwargs["kernel_size"] // 2
+    ):
         return None
     names = {spec.name: spec for spec in chain[1:]}
     if set(names) - {"norm", "activation"}:
@@ -195,7 +203,8 @@ def _conv_key(node: Node) -> Key | None:
 
 
 def _conv_classes(network: Network) -> Mapping[Key, ConvClass]:
-    """A class for each make of convolution that occurs often: `Conv`, or by their activations where there are several."""
+    """A class for each make of convolution that occurs often:
+    `Conv`, or by their activations where there are several."""
     nodes = [(key, node) for node in network.nodes if (key := _conv_key(node)) is not None]
     counts = Counter(key for key, _ in nodes)
     has_norm = any(norm for norm, _ in counts)
@@ -215,7 +224,11 @@ def _conv_classes(network: Network) -> Mapping[Key, ConvClass]:
 
 def _activation_word(text: str | None) -> str:
     name = (text or "").removeprefix("nn.").partition("(")[0]
-    word = text.partition('"')[2].partition('"')[0].title().replace("_", "") if text and name == "DarknetActivation" else name
+    word = (
+        text.partition('"')[2].partition('"')[0].title().replace("_", "")
+        if text and name == "DarknetActivation"
+        else name
+    )
     return WORDS.get(word, word)
 
 
@@ -268,7 +281,14 @@ def module_call(spec: ModuleSpec) -> Call:
     name = f"nn.{bare}" if spec.target.startswith("torch.nn.") else bare
     if name in _SPECIAL:
         return _SPECIAL[name](name, spec.kwargs)
-    positional = bare in ("LeakyReLU", "AdaptiveAvgPool2d", "Dropout", "Unflatten", "DarknetActivation", "ChannelMaxPool")
+    positional = bare in (
+        "LeakyReLU",
+        "AdaptiveAvgPool2d",
+        "Dropout",
+        "Unflatten",
+        "DarknetActivation",
+        "ChannelMaxPool",
+    )
     return Call(name, tuple(Arg(_value(key, value), "" if positional else key) for key, value in spec.kwargs.items()))
 
 

@@ -12,7 +12,8 @@ from darkparse.network import Network
 
 
 def splits_stage(run: Sequence[Item], item: Item) -> bool:
-    """Whether a new part of the network begins: another scale, a head, the end of an upsampling path, the classifier."""
+    """Whether a new part of the network begins:
+    another scale, a head, the end of an upsampling path, the classifier."""
     before = run[-1]
     if any(other.marks & {"global", "dense"} for other in run):
         return _leads_to_head(item) and not _leads_to_head(before)
@@ -40,7 +41,9 @@ def _scales(item: Item) -> bool:
 
 def name_stages(parts: Sequence[Segment]) -> list[Segment]:
     """The parts of a whole network: stem, stages, necks, upsampling paths, heads, classifier."""
-    turn = next((i for i, part in enumerate(parts) if part.marks & {"upsample", "head", "reorg", "global", "dense"}), len(parts))
+    turn = next(
+        (i for i, part in enumerate(parts) if part.marks & {"upsample", "head", "reorg", "global", "dense"}), len(parts)
+    )
     stacks = [i for i, part in enumerate(parts[:turn]) if any(_is_stack(item) for item in part.items)]
     has_heads = any("head" in part.marks for part in parts)
     turn = stacks[-1] + 1 if stacks and has_heads else turn
@@ -86,7 +89,9 @@ def titles(parts: Sequence[Segment], backbone: str | None) -> dict[str, str]:
             found[part.name] = backbone
         elif role in ("up", "down"):
             found[part.name] = f"{role.title()} to {out.h}×{out.w}"
-        elif role in ("neck", "head") and backbone and not any(name.startswith(("neck", "head", "up")) for name in found):
+        elif (
+            role in ("neck", "head") and backbone and not any(name.startswith(("neck", "head", "up")) for name in found)
+        ):
             found[part.name] = f"{out.h}×{out.w}"
     return found
 
@@ -135,7 +140,8 @@ def block_variables(steps: Sequence[Segment], entry: int, last_use: dict[int, in
 
 
 class StageVariables:
-    """Names in a whole network: `x` for what the next statement reads; c3, p3, n3 for maps at stride 8 that are read later."""
+    """Names in a whole network: `x` for what the next statement reads;
+    c3, p3, n3 for maps at stride 8 that are read later."""
 
     def __init__(self, network: Network) -> None:
         self.network = network

@@ -94,7 +94,9 @@ def _check_libraries(opset: int) -> None:
         raise DarkparseError(f"{problem.name} is not installed: pip install 'darkparse[onnx]'") from None
     newest = onnx.defs.onnx_opset_version()
     if not OPSET <= opset <= newest:
-        raise DarkparseError(f"opset must be {OPSET} to {newest}, the newest that the onnx installed here knows, not {opset}")
+        raise DarkparseError(
+            f"opset must be {OPSET} to {newest}, the newest that the onnx installed here knows, not {opset}"
+        )
 
 
 def output_names(network: Network, heads: Heads) -> list[str]:
@@ -115,7 +117,9 @@ def _exported(exported: Exported, network: Network, free: Free, opset: int) -> A
                 program, (), dynamo=True, input_names=["image"], output_names=names, opset_version=opset, verbose=False
             )
         except Exception as problem:
-            raise DarkparseError(f"{network.name} cannot be exported to ONNX: {str(problem).strip().partition(chr(10))[0]}") from problem
+            raise DarkparseError(
+                f"{network.name} cannot be exported to ONNX: {str(problem).strip().partition(chr(10))[0]}"
+            ) from problem
     assert made is not None
     proto = made.model_proto
     version = next(item.version for item in proto.opset_import if item.domain in ("", "ai.onnx"))
@@ -143,7 +147,8 @@ def _quiet() -> Iterator[None]:
 
 
 def _name_nodes(proto: Any, network: Network) -> None:
-    """`L12_convolutional/Conv`, numbered where a layer has several of one operator; no trace of this machine's files."""
+    """`L12_convolutional/Conv`, numbered where a layer has several of one operator;
+    no trace of this machine's files."""
     taken: dict[str, int] = {}
     for node in proto.graph.node:
         scopes = next((item.value for item in node.metadata_props if item.key == "pkg.torch.onnx.name_scopes"), "")
@@ -152,7 +157,14 @@ def _name_nodes(proto: Any, network: Network) -> None:
         name = f"{owner}/{node.op_type}"
         taken[name] = taken.get(name, 0) + 1
         node.name = name if taken[name] == 1 else f"{name}_{taken[name]}"
-    for thing in (proto, proto.graph, *proto.graph.node, *proto.graph.input, *proto.graph.output, *proto.graph.value_info):
+    for thing in (
+        proto,
+        proto.graph,
+        *proto.graph.node,
+        *proto.graph.input,
+        *proto.graph.output,
+        *proto.graph.value_info,
+    ):
         del thing.metadata_props[:]
         thing.doc_string = ""
     for tensor in proto.graph.initializer:
@@ -234,15 +246,17 @@ def check_onnx(
 ) -> Check | None:
     """Compare a file with the module in ONNX Runtime; None where that is not installed. See `verification.compare`.
 
-    With `nms` it is the boxes and scores in front of the suppression that are compared: a last bit may decide which of two
-    boxes stays.
+    With `nms` it is the boxes and scores in front of the suppression that are compared: a last bit may decide which of
+    two boxes stays.
     """
     try:
         import onnxruntime
     except ImportError:
         return None
     options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.fspath(Path(path).resolve().parent))
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", os.fspath(Path(path).resolve().parent)
+    )
     session = onnxruntime.InferenceSession(_observed(path, heads), options, providers=["CPUExecutionProvider"])
     names = ["boxes", "scores"] if heads == "nms" else None
     expected = Exported(model, heads, threshold=threshold).eval()
@@ -258,7 +272,8 @@ def check_onnx(
 
 
 def _observed(path: str | os.PathLike[str], heads: Heads) -> str | bytes:
-    """The file, with `boxes` and `scores` among its outputs where they stand inside it; weights beside it stay there."""
+    """The file, with `boxes` and `scores` among its outputs where they stand inside it;
+    weights beside it stay there."""
     if heads != "nms":
         return os.fspath(path)
     import onnx

@@ -23,13 +23,16 @@ class Parameters:
     """For every copy the values of the arguments."""
 
     @classmethod
-    def of(cls, copies: Sequence[Sequence[Slot]], ends: tuple[Vector, Vector], takes_entry: Sequence[bool]) -> Parameters:
+    def of(
+        cls, copies: Sequence[Sequence[Slot]], ends: tuple[Vector, Vector], takes_entry: Sequence[bool]
+    ) -> Parameters:
         """Find the arguments: channels in, channels out, then what does not follow from these by a small factor.
 
         Args:
             copies: the slots of every copy, in one order.
             ends: the channels that come in and go out, of every copy.
-            takes_entry: which slots are the channels of what comes in; the others follow from what goes out if they can.
+            takes_entry: which slots are the channels of what comes in; the others follow from what goes out if they
+                can.
         """
         solver = _Solver()
         kinds = [slot.kind for slot in copies[0]]

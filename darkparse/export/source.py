@@ -21,8 +21,8 @@ from darkparse.network import Network
 def to_source(network: Network, *, flat: bool = False) -> str:
     """The network as the source of one Python file that imports only torch.
 
-    The class in it takes no arguments, computes what `build(network)` computes to the last bit, and its `state_dict` has
-    the same keys. The file holds a `load_darknet_weights` of its own.
+    The class in it takes no arguments, computes what `build(network)` computes to the last bit, and its `state_dict`
+    has the same keys. The file holds a `load_darknet_weights` of its own.
 
     Args:
         network: what `compile` made.
@@ -33,7 +33,9 @@ def to_source(network: Network, *, flat: bool = False) -> str:
     is_flat = flat or any(node.shares is not None for node in network.nodes)
     classes = [flat_class(network, leaves, name)] if is_flat else [*folded_classes(network, leaves, name)]
     text = "\n\n\n".join(classes)
-    base = layer_class(several=any((n.tensors and len(n.inputs) > 1) or (is_flat and takes_several(n)) for n in network.nodes))
+    base = layer_class(
+        several=any((n.tensors and len(n.inputs) > 1) or (is_flat and takes_several(n)) for n in network.nodes)
+    )
     convs = [conv_class(conv) for conv in leaves.convs.values() if f"{conv.name}(" in text]
     own = "\n\n\n".join([base, *convs, text])
     copied = definitions(own, _activations(network))
@@ -67,7 +69,8 @@ _TAKEN = frozenset(
         *(*DESCRIPTIONS, "ConvPair", "ConvTriple", "ConvSet", "Layer"),
     }
 )
-"""Names that Python has and that a file may import or define; blocks have a number behind theirs where there are several."""
+"""Names that Python has and that a file may import or define;
+blocks have a number behind theirs where there are several."""
 
 
 _PROPER = {"spp": "SPP", "prn": "PRN", "csp": "CSP", "panet": "PANet", "yolo": "YOLO", "voc": "VOC", "vgg": "VGG"}
@@ -90,7 +93,9 @@ def _docstring(network: Network, name: str) -> str:
     cost = network.cost
     result = ", ".join(f"y{i + 1}" for i in range(len(network.outputs))) if len(network.outputs) > 1 else "y"
     takes = f"(N, {shape.c}, H, W), values 0…1" if shape.is_map else f"(N, {shape.size})"
-    loading = [f'    load_darknet_weights(model, "{origin}.weights")'] if any(node.tensors for node in network.nodes) else []
+    loading = (
+        [f'    load_darknet_weights(model, "{origin}.weights")'] if any(node.tensors for node in network.nodes) else []
+    )
     title = f'"""{name}, written by darkparse {__version__} from {origin}.cfg (dialect {network.dialect.name}).'
     return "\n".join(
         [

@@ -59,7 +59,8 @@ LISTED = """
 
 
 def loader(network: Network, *, is_flat: bool) -> str:
-    """What an emitted file has behind its classes: Darknet's order, the hook that renames, and `load_darknet_weights`."""
+    """What an emitted file has behind its classes:
+    Darknet's order, the hook that renames, and `load_darknet_weights`."""
     nodes = [node for node in network.nodes if node.tensors]
     if not nodes:
         return ""
@@ -79,7 +80,9 @@ def loader(network: Network, *, is_flat: bool) -> str:
         rows = [f"{e.name} {e.tensor.rows or e.tensor.shape[0]} {_turning(e.tensor)}" for e in layout(network)]
         about = "Tensors of a `.weights` file: name, rows, and which files hold the matrix turned."
         constants.append("\n".join([f"# {about}", 'STORED = """', *(f"    {row}" for row in rows), '"""']))
-    load = LOADING.format(header=_header(network), stored=(LISTED if order is None else RULE).strip("\n"), **_copy(network, order is None))
+    load = LOADING.format(
+        header=_header(network), stored=(LISTED if order is None else RULE).strip("\n"), **_copy(network, order is None)
+    )
     functions = [load] if is_flat else [RENAMING, load]
     return "\n\n\n".join(["\n".join(constants), *(text.strip("\n") for text in functions)])
 
@@ -122,12 +125,17 @@ def _constant(name: str, words: Iterable[str], comment: str = "") -> str:
 
 def file_order(network: Network) -> tuple[str, ...] | None:
     """The order of tensor names that holds in every layer; None where no such order gives the file."""
-    if len({tensor.transposable for node in network.nodes for tensor in node.tensors if len(tensor.shape) == MATRIX}) > 1:
+    if (
+        len({tensor.transposable for node in network.nodes for tensor in node.tensors if len(tensor.shape) == MATRIX})
+        > 1
+    ):
         return None  # the shape does not tell which matrices are turned in new files
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for node in network.nodes:
         tails = [tensor.path for tensor in node.tensors]
-        if node.tensors and (node.layer.dontload or any(t.rows is not None or t.transposed or not t.stored for t in node.tensors)):
+        if node.tensors and (
+            node.layer.dontload or any(t.rows is not None or t.transposed or not t.stored for t in node.tensors)
+        ):
             return None
         for position, tail in enumerate(tails):
             sorter.add(tail, *tails[:position])

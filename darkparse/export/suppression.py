@@ -21,7 +21,8 @@ PLAIN = """
 <ir_version: {ir}, opset_import: ["" : {opset}]>
 suppress (float[batch, boxes, 4] boxes, float[batch, boxes, classes] scores) => (float[found, 7] detections)
 <int64[1] most = {{9223372036854775807}}, float[1] threshold = {{{threshold}}}, float[1] overlap = {{{overlap}}},
- int64[2] box_columns = {{0, 2}}, int64[2] label_columns = {{0, 1}}, int64[2] column = {{-1, 1}}, int64[1] first = {{0}}>
+ int64[2] box_columns = {{0, 2}}, int64[2] label_columns = {{0, 1}}, int64[2] column = {{-1, 1}},
+ int64[1] first = {{0}}>
 {{
   by_class = Transpose <perm = [0, 2, 1]> (scores)
   chosen = NonMaxSuppression <center_point_box = 1> (boxes, by_class, most, overlap, threshold)
@@ -42,9 +43,10 @@ suppress (float[batch, boxes, 4] boxes, float[batch, boxes, classes] scores) => 
 DISTANCE = """
 <ir_version: {ir}, opset_import: ["" : {opset}]>
 suppress (float[batch, boxes, 4] boxes, float[batch, boxes, classes] scores) => (float[found, 7] detections)
-<float[1] threshold = {{{threshold}}}, float overlap = {{{overlap}}}, double exponent = {{{exponent}}}, double nothing = {{0.0}},
- float half = {{0.5}}, float zero = {{0.0}}, bool yes = {{1}}, int64[1] one = {{1}}, int64 start = {{0}}, int64 step = {{1}},
- int64[2] box_columns = {{0, 2}}, int64[2] label_columns = {{0, 1}}, int64[2] column = {{-1, 1}},
+<float[1] threshold = {{{threshold}}}, float overlap = {{{overlap}}}, double exponent = {{{exponent}}},
+ double nothing = {{0.0}}, float half = {{0.5}}, float zero = {{0.0}}, bool yes = {{1}}, int64[1] one = {{1}},
+ int64 start = {{0}}, int64 step = {{1}}, int64[2] box_columns = {{0, 2}},
+ int64[2] label_columns = {{0, 1}}, int64[2] column = {{-1, 1}},
  int64[1] at0 = {{0}}, int64[1] at2 = {{2}}, int64[1] at4 = {{4}}>
 {{
   by_class = Transpose <perm = [0, 2, 1]> (scores)
@@ -140,7 +142,9 @@ def append_suppression(proto: Any, network: Network, *, threshold: float, overla
         raise DarkparseError("nms_kind=cornersnms has no graph here: export the decoded boxes instead (heads decoded)")
     form = PLAIN if how.exponent is None else DISTANCE
     opset = next(item.version for item in proto.opset_import if item.domain in ("", "ai.onnx"))
-    text = form.format(threshold=threshold, overlap=overlap, exponent=how.exponent, opset=opset, ir=proto.ir_version, tail=TAIL)
+    text = form.format(
+        threshold=threshold, overlap=overlap, exponent=how.exponent, opset=opset, ir=proto.ir_version, tail=TAIL
+    )
     behind = onnx.parser.parse_model(text).graph
     _prefix(behind, "nms/", {"boxes", "scores", "detections"})
     proto.graph.node.extend(behind.node)

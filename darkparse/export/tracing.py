@@ -29,9 +29,9 @@ class Exported(nn.Module):
 
     Args:
         model: in eval mode.
-        heads: `raw`: the module's own outputs. `decoded`: (N, B, 4 + classes), centre x, y, width and height as fractions
-            of the input, then a score for each class. `nms`: boxes (N, B, 4) and scores (N, B, classes), 0 where Darknet
-            does not ask because of the objectness, for a suppression behind.
+        heads: `raw`: the module's own outputs. `decoded`: (N, B, 4 + classes), centre x, y, width and height as
+            fractions of the input, then a score for each class. `nms`: boxes (N, B, 4) and scores (N, B, classes), 0
+            where Darknet does not ask because of the objectness, for a suppression behind.
         threshold: the objectness that Darknet asks for, for `nms`.
         half: compute in float16; inputs and outputs stay float32.
     """
@@ -84,9 +84,13 @@ def prepare(model: Darknet, heads: Heads, *, free: Free, half: bool = False, thr
         raise DarkparseError(f"heads must be one of {', '.join(HEADS)}, not {heads!r}")
     memory = next((node for node in network.nodes if node.layer.has_state), None)
     if memory is not None:
-        raise DarkparseError(f"layer {memory.index} [{memory.kind}] remembers what came before, and an exported graph has no memory")
+        raise DarkparseError(
+            f"layer {memory.index} [{memory.kind}] remembers what came before, and an exported graph has no memory"
+        )
     if heads != "raw" and not network.heads:
-        raise DarkparseError(f"{network.name} has no detection head: its output can only be exported as it is (heads raw)")
+        raise DarkparseError(
+            f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
+        )
     if any(value.is_meta for value in model.state_dict().values()):
         raise DarkparseError("the model has no weights yet: load or initialize it before exporting")
     if free.size:
@@ -105,7 +109,9 @@ def _check_free_size(network: Network) -> None:
         before = node.in_shapes[0] if node.in_shapes else None
         fixed = node.kind in ("connected", "local", "crop", "detection") and before is not None and before.area > 1
         if fixed:
-            raise DarkparseError(f"layer {node.index} [{node.kind}] needs maps of one size, so height and width cannot be left free")
+            raise DarkparseError(
+                f"layer {node.index} [{node.kind}] needs maps of one size, so height and width cannot be left free"
+            )
 
 
 def step_of(network: Network) -> int:

@@ -48,7 +48,9 @@ def inputs(network: Network, free: Free) -> Iterator[Tensor]:
         yield example(network, 1, (net.height + step, max(net.width - step, step)), seed=2)
 
 
-def compare(network: Network, expected: Runner, found: Runner, free: Free, *, half: bool = False, real: Tensor | None = None) -> Check:
+def compare(
+    network: Network, expected: Runner, found: Runner, free: Free, *, half: bool = False, real: Tensor | None = None
+) -> Check:
     """Run both on the same inputs.
 
     Args:
@@ -77,14 +79,20 @@ def compare(network: Network, expected: Runner, found: Runner, free: Free, *, ha
 def _compared(mine: Tensor, theirs: Tensor, part: float) -> tuple[float, float]:
     """Largest difference of an output from the module's, and the module's largest magnitude, of finite values."""
     if mine.shape != theirs.shape:
-        raise DarkparseError(f"the exported file gives {tuple(theirs.shape)} where the module gives {tuple(mine.shape)}")
+        raise DarkparseError(
+            f"the exported file gives {tuple(theirs.shape)} where the module gives {tuple(mine.shape)}"
+        )
     finite = mine.isfinite()
     odd = int((finite != theirs.isfinite()).sum())
     if odd:
         # A NaN is neither more nor less than any bound, so it must be looked for by itself.
-        raise DarkparseError(f"{odd} of {finite.numel()} values are finite in the module or in the exported file alone; it was not kept")
+        raise DarkparseError(
+            f"{odd} of {finite.numel()} values are finite in the module or in the exported file alone; it was not kept"
+        )
     apart, largest = (float(values.where(finite, 0).abs().max()) for values in (mine - theirs, mine))
     bound = part * max(largest, 1.0)
     if not apart <= bound:
-        raise DarkparseError(f"the exported file differs from the module by {apart:.2e}, more than {bound:.1e}; it was not kept")
+        raise DarkparseError(
+            f"the exported file differs from the module by {apart:.2e}, more than {bound:.1e}; it was not kept"
+        )
     return apart, largest

@@ -37,7 +37,8 @@ ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 # activations.c get_activation of pjreddie has no case for these.
 ALEXEYAB_ONLY: frozenset[str] = frozenset(
-    {"relu6", "revleaky", "gelu", "swish", "mish", "hard_mish"} | {name for name in ACTIVATIONS if name.startswith("normalize")}
+    {"relu6", "revleaky", "gelu", "swish", "mish", "hard_mish"}
+    | {name for name in ACTIVATIONS if name.startswith("normalize")}
 )
 
 # Their values at one position depend on all channels there, so they need a map.
@@ -49,7 +50,9 @@ def read_activation(text: str, dialect: Dialect) -> Value:
     if text not in ACTIVATIONS:
         return Value("relu", f"unknown activation {text!r}: Darknet goes on with relu")
     if dialect.name == "pjreddie" and text in ALEXEYAB_ONLY:
-        return Value("relu", f"{dialect.title} does not know {text!r} and goes on with relu (dialect alexeyab knows it)")
+        return Value(
+            "relu", f"{dialect.title} does not know {text!r} and goes on with relu (dialect alexeyab knows it)"
+        )
     return Value(text)
 
 

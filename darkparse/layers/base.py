@@ -42,7 +42,8 @@ class LayerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Options without effect on inference, known by name: both forks' and each fork's own, words with spaces between."""
+    """Options without effect on inference, known by name:
+    both forks' and each fork's own, words with spaces between."""
 
     both: str = ""
     pjreddie: str = ""
@@ -102,7 +103,9 @@ def option(
     """
     value = Derived(factory) if factory else default
     names = None if keys is None else tuple(keys.split())
-    spec = OptionSpec(names, read, only, typing.cast("Mapping[DialectName, Any]", defaults), value is MISSING, is_file, least)
+    spec = OptionSpec(
+        names, read, only, typing.cast("Mapping[DialectName, Any]", defaults), value is MISSING, is_file, least
+    )
     return field(default=value, metadata={"option": spec})
 
 
@@ -328,7 +331,11 @@ _FIELDS: dict[type, tuple[BoundField, ...]] = {}
 
 def _bound(item: Field[Any], annotation: Any) -> BoundField:
     spec: OptionSpec = item.metadata["option"]
-    plain = [a for a in typing.get_args(annotation) if a is not type(None)] if type(None) in typing.get_args(annotation) else [annotation]
+    plain = (
+        [a for a in typing.get_args(annotation) if a is not type(None)]
+        if type(None) in typing.get_args(annotation)
+        else [annotation]
+    )
     keys = (item.name,) if spec.keys is None else spec.keys
     return BoundField(item.name, spec, keys, spec.read or _READERS[plain[0]])
 
@@ -348,5 +355,6 @@ _KEYS: dict[type, dict[str, DialectName | None]] = {}
 
 
 def absolute(position: int, index: int) -> int:
-    """Darknet's layer references: negative is relative to the layer itself, 0 is the first layer (parser.c parse_route)."""
+    """Darknet's layer references: negative is relative to the layer itself,
+    0 is the first layer (parser.c parse_route)."""
     return position if position >= 0 else index + position

@@ -33,7 +33,8 @@ class Convolutional(Layer):
     needs_map = True
     training = Keys(
         both="binary dot",
-        alexeyab="assisted_excitation sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream",
+        alexeyab="assisted_excitation sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream "
+        "wait_stream",
     )
 
     filters: int = option(default=1, least=1)
@@ -162,7 +163,8 @@ class Convolutional(Layer):
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
         if at.dialect.name == "pjreddie" and self.size == 1 and max(self.strides) > 1:
             message = (
-                "pjreddie's CPU code forgets the stride of a 1×1 convolution (convolutional_layer.c:468), its GPU code and darkparse do not"
+                "pjreddie's CPU code forgets the stride of a 1×1 convolution (convolutional_layer.c:468), its GPU code "
+                "and darkparse do not"
             )
             return (LayerError(message, option="stride"),)
         return ()
@@ -185,7 +187,9 @@ class Convolutional(Layer):
 
 def _check_numload(layer: Convolutional | Deconvolutional) -> None:
     if not 0 <= layer.numload <= layer.filters:
-        raise LayerError(f"numload must be 0 to {layer.filters}, the number of filters; this is {layer.numload}", option="numload")
+        raise LayerError(
+            f"numload must be 0 to {layer.filters}, the number of filters; this is {layer.numload}", option="numload"
+        )
 
 
 @layer("deconvolutional", "deconv", only="pjreddie")
@@ -212,7 +216,10 @@ class Deconvolutional(Layer):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         _check_numload(self)
         if self.numload * inputs[0].c % self.filters:
-            message = f"a file with the first {self.numload} of {self.filters} filters ends within the weights of an input channel"
+            message = (
+                f"a file with the first {self.numload} of {self.filters} filters ends within the weights of an input "
+                "channel"
+            )
             raise LayerError(message, option="numload", input=0)
         h, w = ((n - 1) * self.stride + self.size - 2 * self.margin for n in (inputs[0].h, inputs[0].w))
         return Shape(self.filters, h, w)
@@ -222,7 +229,9 @@ class Deconvolutional(Layer):
         shape = (at.input.c, self.filters, self.size, self.size)
         spread = 0.02 * at.output.area / at.input.area
         held, stores_scales = self.numload or None, not self.dontloadscales
-        parts = Weights((self.filters, *shape[:1], *shape[2:]), self.batch_normalize, rows=held, stores_scales=stores_scales)
+        parts = Weights(
+            (self.filters, *shape[:1], *shape[2:]), self.batch_normalize, rows=held, stores_scales=stores_scales
+        )
         *others, weights = parts.convolutional("deconv")
         # parser.c:1170 load_convolutional_weights takes as many numbers as those filters have, from the start.
         rows = held and at.input.c * held // self.filters
@@ -265,12 +274,18 @@ class Local(Layer):
         h, w = ((n - (1 if self.pad else self.size)) // self.stride + 1 for n in (inputs[0].h, inputs[0].w))
         reach = [(n + 2 * self.pad - self.size) // self.stride + 1 for n in (inputs[0].h, inputs[0].w)]
         if [h, w] != reach:
-            raise LayerError(f"a padded local layer needs size 3 and pad 1, this is size {self.size} and pad {self.pad}", option="size")
+            raise LayerError(
+                f"a padded local layer needs size 3 and pad 1, this is size {self.size} and pad {self.pad}",
+                option="size",
+            )
         return Shape(self.filters, h, w)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         shape = (at.output.area, self.filters, at.input.c * self.size**2)
-        return (TensorSpec("local.bias", at.output.tensor, role="bias"), TensorSpec("local.weight", shape, uniform_by_fan_in(shape[2])))
+        return (
+            TensorSpec("local.bias", at.output.tensor, role="bias"),
+            TensorSpec("local.weight", shape, uniform_by_fan_in(shape[2])),
+        )
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {

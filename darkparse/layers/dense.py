@@ -27,7 +27,9 @@ class Connected(Layer):
         return Shape.vector(self.output)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
-        return Weights((self.output, at.input.size), self.batch_normalize, stores_scales=not self.dontloadscales).connected()
+        return Weights(
+            (self.output, at.input.size), self.batch_normalize, stores_scales=not self.dontloadscales
+        ).connected()
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if at.input.is_map else ()
@@ -59,13 +61,18 @@ class Softmax(Layer):
         if self.tree is not None:
             check_tree(self.tree, inputs[0].size, "values that come in")
         if self.groups < 1 or inputs[0].size % self.groups:
-            raise LayerError(f"{self.groups} groups do not divide the {inputs[0].size} values that come in", option="groups")
+            raise LayerError(
+                f"{self.groups} groups do not divide the {inputs[0].size} values that come in", option="groups"
+            )
         return inputs[0].flattened()
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if self.spatial and at.input.is_map:
             # Honoured by Darknet's GPU code only: softmax over the channels at each position.
-            return (ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}), ModuleSpec("flatten", "torch.nn.Flatten", {}))
+            return (
+                ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}),
+                ModuleSpec("flatten", "torch.nn.Flatten", {}),
+            )
         flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if at.input.is_map else ()
         if self.tree is not None:
             kwargs = {"group_sizes": read_tree(self.tree).group_sizes, "temperature": self.temperature}
@@ -98,7 +105,9 @@ class Implicit(Layer):
         return Shape(self.filters, self.atoms, 1)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("implicit.weight", (self.filters, self.atoms, 1), ("uniform", self.mean, self.std), "constant"),)
+        return (
+            TensorSpec("implicit.weight", (self.filters, self.atoms, 1), ("uniform", self.mean, self.std), "constant"),
+        )
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("implicit", f"{MODULES}.Implicit", {"shape": at.output.tensor}),)

@@ -27,7 +27,8 @@ class Dialect:
     rnn_state_is_output: bool
     """`[rnn]` has a state of the size of its output and no `hidden`; rnn_layer.c make_rnn_layer."""
     flat_recurrences: frozenset[str]
-    """Kinds whose output has a length and no channels, so that no layer of maps can follow; rnn_layer.c, lstm_layer.c, gru_layer.c."""
+    """Kinds whose output has a length and no channels, so that no layer of maps can follow;
+    rnn_layer.c, lstm_layer.c, gru_layer.c."""
     seen_limit: int | None
     """Header versions from this on store `seen` in 32 bits again; parser.c load_weights_upto."""
     region_interleaved: bool

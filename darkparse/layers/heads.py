@@ -103,13 +103,18 @@ class MaskedHead(Head):
         highest = max(self.mask or (0,))
         if highest < self.num:
             return ()
-        message = f"mask names anchor {highest} of num={self.num}; Darknet reads past its list, darkparse takes the anchors as written"
+        message = (
+            f"mask names anchor {highest} of num={self.num}; Darknet reads past its list, darkparse takes the anchors "
+            "as written"
+        )
         return (LayerError(message, option="mask"),)
 
 
 YOLO_TRAINING = (
-    "show_details max_delta counters_per_class label_smooth_eps objectness_smooth iou_normalizer obj_normalizer cls_normalizer "
-    "delta_normalizer iou_loss iou_thresh_kind resize focal_loss iou_thresh track_history_size sim_thresh dets_for_track dets_for_show "
+    "show_details max_delta counters_per_class label_smooth_eps objectness_smooth iou_normalizer obj_normalizer "
+    "cls_normalizer "
+    "delta_normalizer iou_loss iou_thresh_kind resize focal_loss iou_thresh track_history_size sim_thresh "
+    "dets_for_track dets_for_show "
     "track_ciou_norm embedding_layer uc_normalizer"
 )
 
@@ -126,7 +131,9 @@ class Yolo(MaskedHead):
     anchors: tuple[float, ...] = option(default=())
     scale_x_y: float = option(default=1.0, only="alexeyab")
     new_coords: bool = option(default=False, only="alexeyab")
-    nms_kind: str = option(default="default", only="alexeyab", read=read_word("default", "greedynms", "diounms", fallback="default"))
+    nms_kind: str = option(
+        default="default", only="alexeyab", read=read_word("default", "greedynms", "diounms", fallback="default")
+    )
     beta_nms: float = option(default=0.6, only="alexeyab")
     map: Path | None = option(default=None, is_file=True)
 
@@ -158,7 +165,9 @@ class GaussianYolo(MaskedHead):
     mask: tuple[int, ...] | None = option(default=None)
     anchors: tuple[float, ...] = option(default=())
     scale_x_y: float = option(default=1.0)
-    nms_kind: str = option(default="default", read=read_word("default", "greedynms", "diounms", "cornersnms", fallback="default"))
+    nms_kind: str = option(
+        default="default", read=read_word("default", "greedynms", "diounms", "cornersnms", fallback="default")
+    )
     beta_nms: float = option(default=0.6)
     yolo_point: str = option(default="center", read=read_word("center", "left_top", "right_bottom", fallback="center"))
     map: Path | None = option(default=None, is_file=True)
@@ -177,7 +186,8 @@ class GaussianYolo(MaskedHead):
 
 @layer("region")
 class Region(Head):
-    """The head of YOLOv2 (region_layer.c): its output lies plane by plane in pjreddie's fork, cell by cell in AlexeyAB's."""
+    """The head of YOLOv2 (region_layer.c): its output lies plane by plane in pjreddie's fork,
+    cell by cell in AlexeyAB's."""
 
     needs_map = True
     training = Keys(

@@ -29,7 +29,9 @@ class Route(Layer):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.groups < 1 or not 0 <= self.group_id < self.groups:
-            raise LayerError(f"group_id must be 0 to groups-1, this is {self.group_id} of {self.groups}", option="group_id")
+            raise LayerError(
+                f"group_id must be 0 to groups-1, this is {self.group_id} of {self.groups}", option="group_id"
+            )
         for position, x in enumerate(inputs):
             if x.c % self.groups:
                 raise LayerError(f"{self.groups} groups do not divide {x.c} channels", option="groups", input=position)
@@ -63,7 +65,9 @@ class Shortcut(Layer):
     alpha: float = option(default=1.0, only="pjreddie")
     beta: float = option(default=1.0, only="pjreddie")
     weights_type: str = option(
-        default="none", only="alexeyab", read=read_word("none", "per_feature", "per_channel", aliases={"per_layer": "per_feature"})
+        default="none",
+        only="alexeyab",
+        read=read_word("none", "per_feature", "per_channel", aliases={"per_layer": "per_feature"}),
     )
     weights_normalization: str = option(
         default="none", only="alexeyab", read=read_word("none", "relu", "softmax", aliases={"avg_relu": "relu"})
@@ -84,7 +88,9 @@ class Shortcut(Layer):
         for position, x in enumerate(inputs[1:], start=1):
             if Layout.FLAT in (x.layout, out.layout) and x != out:
                 raise LayerError(
-                    f"a vector without channels is added to one of its length only, not {x} to {out}", option="from", input=position
+                    f"a vector without channels is added to one of its length only, not {x} to {out}",
+                    option="from",
+                    input=position,
                 )
             # blas.c shortcut_cpu: a larger map is read with a stride, a smaller one is spread over the positions.
             fits = out.w // x.w == out.h // x.h and x.w // out.w == x.h // out.h
@@ -92,7 +98,9 @@ class Shortcut(Layer):
                 message = f"a map of {x} cannot be added to one of {out}: height and width differ by different factors"
                 raise LayerError(message, option="from", input=position)
             if self.is_weighted and (x.h, x.w) != (out.h, out.w):
-                raise LayerError(f"a weighted shortcut needs maps of one size, not {x} and {out}", option="from", input=position)
+                raise LayerError(
+                    f"a weighted shortcut needs maps of one size, not {x} and {out}", option="from", input=position
+                )
         return out
 
     def _weights(self, at: Site) -> tuple[int, ...]:
@@ -114,7 +122,10 @@ class Shortcut(Layer):
 
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
         if self.is_weighted and self.weights_normalization == "none":
-            message = "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes them as they are"
+            message = (
+                "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes "
+                "them as they are"
+            )
             return (LayerError(message, option="weights_type"),)
         return ()
 
@@ -166,7 +177,9 @@ class ScaleChannels(Gate):
         gate, x = inputs
         want = (1, x.h, x.w) if self.scale_wh else (x.c, 1, 1)
         if tuple(gate) != want:
-            raise LayerError(f"a gate of {Shape(*want)} is needed for a map of {x}, the layer before gives {gate}", input=0)
+            raise LayerError(
+                f"a gate of {Shape(*want)} is needed for a map of {x}, the layer before gives {gate}", input=0
+            )
         return x
 
     def summary(self, at: Site) -> str:

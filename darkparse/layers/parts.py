@@ -55,9 +55,15 @@ class Weights:
             return ()
         # Darknet starts the running variance at 0, with which an untrained network overflows; 1 keeps it finite.
         return (
-            TensorSpec(f"{self.prefix}norm.weight", (outputs,), ONE, "scale", rows=self.rows, stored=self.stores_scales),
-            TensorSpec(f"{self.prefix}norm.running_mean", (outputs,), role="mean", rows=self.rows, stored=self.stores_scales),
-            TensorSpec(f"{self.prefix}norm.running_var", (outputs,), ONE, "variance", rows=self.rows, stored=self.stores_scales),
+            TensorSpec(
+                f"{self.prefix}norm.weight", (outputs,), ONE, "scale", rows=self.rows, stored=self.stores_scales
+            ),
+            TensorSpec(
+                f"{self.prefix}norm.running_mean", (outputs,), role="mean", rows=self.rows, stored=self.stores_scales
+            ),
+            TensorSpec(
+                f"{self.prefix}norm.running_var", (outputs,), ONE, "variance", rows=self.rows, stored=self.stores_scales
+            ),
         )
 
     def _biases(self, name: str) -> TensorSpec:
@@ -69,7 +75,9 @@ class Weights:
 
     def convolutional(self, name: str = "conv") -> tuple[TensorSpec, ...]:
         """biases, [scales, mean, variance], weights (parser.c load_convolutional_weights)."""
-        weights = TensorSpec(f"{self.prefix}{name}.weight", self.shape, self._fan_in(), rows=self.rows, transposed=self.transposed)
+        weights = TensorSpec(
+            f"{self.prefix}{name}.weight", self.shape, self._fan_in(), rows=self.rows, transposed=self.transposed
+        )
         return (self._biases(name), *self._norm(self.shape[0]), weights)
 
     def connected(self, name: str = "linear") -> tuple[TensorSpec, ...]:
@@ -112,7 +120,9 @@ def activation_modules(activation: Activation, name: str = "activation") -> tupl
 
 def blur_module(channels: int, antialiasing: int, stride: tuple[int, int]) -> ModuleSpec:
     """The fixed blur that takes over the stride of an antialiased layer (convolutional_layer.c:800)."""
-    return ModuleSpec("blur", f"{MODULES}.Blur", {"channels": channels, "size": blur_size(antialiasing), "stride": stride})
+    return ModuleSpec(
+        "blur", f"{MODULES}.Blur", {"channels": channels, "size": blur_size(antialiasing), "stride": stride}
+    )
 
 
 def blur_size(antialiasing: int) -> int:

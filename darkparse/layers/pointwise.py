@@ -17,7 +17,9 @@ class ActivationLayer(Layer):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.activation in OVER_CHANNELS and not inputs[0].is_map:
-            raise LayerError(f"{self.activation} works over the channels of a map, a vector comes in", option="activation", input=0)
+            raise LayerError(
+                f"{self.activation} works over the channels of a map, a vector comes in", option="activation", input=0
+            )
         return inputs[0]
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:

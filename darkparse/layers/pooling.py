@@ -35,7 +35,9 @@ class Maxpool(Layer):
         if not self.antialiasing:
             return host
         if min(self.stride_y, self.stride_x) < 1:
-            raise LayerError(f"a blurred stride must be at least 1, this is {min(self.stride_y, self.stride_x)}", option="stride")
+            raise LayerError(
+                f"a blurred stride must be at least 1, this is {min(self.stride_y, self.stride_x)}", option="stride"
+            )
         h, w = (blurred(n, self.antialiasing, s) for n, s in ((host.h, self.stride_y), (host.w, self.stride_x)))
         return Shape(x.c, h, w)
 
@@ -52,7 +54,11 @@ class Maxpool(Layer):
             return (ModuleSpec("pool", f"{MODULES}.ChannelMaxPool", {"out_channels": self.out_channels}),)
         if (self.size, self._strides, self.padding) == (2, (2, 2), 1):
             # One pixel behind the map, which only the last window of an odd map would meet.
-            chain = [ModuleSpec("pool", "torch.nn.MaxPool2d", {"kernel_size": 2, "stride": (2, 2), "padding": 0, "ceil_mode": True})]
+            chain = [
+                ModuleSpec(
+                    "pool", "torch.nn.MaxPool2d", {"kernel_size": 2, "stride": (2, 2), "padding": 0, "ceil_mode": True}
+                )
+            ]
         else:
             chain = [pool_module("MaxPool2d", self.size, self._strides, self.padding)]
         if self.antialiasing:
@@ -89,7 +95,9 @@ class LocalAvgpool(Layer):
         return pooled(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        return (pool_module("AvgPool2d", self.size, (self.stride_y, self.stride_x), self.padding, count_include_pad=False),)
+        return (
+            pool_module("AvgPool2d", self.size, (self.stride_y, self.stride_x), self.padding, count_include_pad=False),
+        )
 
     def macs(self, at: Site) -> int:
         return at.output.size * self.size**2
@@ -131,9 +139,12 @@ def pooled(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape
 
 
 def pool_module(name: str, size: int, strides: tuple[int, int], padding: int, **options: bool) -> ModuleSpec:
-    """torch's own pooling, with its options, where it computes the same: it pads all sides alike, by half a window at most."""
+    """torch's own pooling, with its options, where it computes the same:
+    it pads all sides alike, by half a window at most."""
     if padding % 2 == 0 and 0 <= padding <= size:
-        return ModuleSpec("pool", f"torch.nn.{name}", {"kernel_size": size, "stride": strides, "padding": padding // 2, **options})
+        return ModuleSpec(
+            "pool", f"torch.nn.{name}", {"kernel_size": size, "stride": strides, "padding": padding // 2, **options}
+        )
     return ModuleSpec("pool", f"{MODULES}.{name}", {"size": size, "stride": strides, "padding": padding})
 
 

@@ -65,7 +65,9 @@ class Rnn(VectorMemory):
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         parts = self._parts(at).items()
-        return tuple(t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected())
+        return tuple(
+            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected()
+        )
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {
@@ -100,7 +102,9 @@ class Gated(VectorMemory):
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         columns = {"u": at.input.size, "w": self.output}
         parts = ((name, (self.output, columns[name[0]])) for name in self.order(at.dialect))
-        return tuple(t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected())
+        return tuple(
+            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected()
+        )
 
     def macs(self, at: Site) -> int:
         # Every gate's two matrices, and three products value by value.
@@ -109,7 +113,9 @@ class Gated(VectorMemory):
 
     def arguments(self, at: Site) -> dict[str, Any]:
         """Keyword arguments that both modules take."""
-        return {"inputs": at.input.size, "outputs": self.output, "batch_normalize": self.batch_normalize} | _norm(at.dialect)
+        return {"inputs": at.input.size, "outputs": self.output, "batch_normalize": self.batch_normalize} | _norm(
+            at.dialect
+        )
 
     def summary(self, at: Site) -> str:
         return f"{self.kind} {self.output}"
@@ -177,10 +183,15 @@ class ConvolutionalMemory(Layer):
         """The shape behind one of the convolutions; it must keep height and width, since the state does."""
         g = self.geometry()
         if x.c % self.groups or filters % self.groups:
-            raise LayerError(f"{self.groups} groups do not divide {x.c} channels and {filters} filters", option="groups")
+            raise LayerError(
+                f"{self.groups} groups do not divide {x.c} channels and {filters} filters", option="groups"
+            )
         h, w = (convolved(n, self.size, self.stride, g["padding"] // self.dilation, self.dilation) for n in (x.h, x.w))
         if (h, w) != (x.h, x.w):
-            raise LayerError(f"its convolutions make {h}×{w} of {x.h}×{x.w}, but a state must keep its size (use pad=1)", option="pad")
+            raise LayerError(
+                f"its convolutions make {h}×{w} of {x.h}×{x.w}, but a state must keep its size (use pad=1)",
+                option="pad",
+            )
         return Shape(filters, h, w)
 
     @abstractmethod
@@ -189,7 +200,9 @@ class ConvolutionalMemory(Layer):
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         parts = self.parts(at).items()
-        return tuple(t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").convolutional())
+        return tuple(
+            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").convolutional()
+        )
 
     def products(self, at: Site) -> int:
         """Multiply-adds of all convolutions."""
@@ -217,7 +230,11 @@ class Crnn(ConvolutionalMemory):
     xnor: bool = option(default=False, only="alexeyab")
 
     def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
-        channels = {"input": (at.input.c, self.hidden), "self": (self.hidden, self.hidden), "output": (self.hidden, self.output)}
+        channels = {
+            "input": (at.input.c, self.hidden),
+            "self": (self.hidden, self.hidden),
+            "output": (self.hidden, self.output),
+        }
         return {name: self.weight(c, n) for name, (c, n) in channels.items()}
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
@@ -280,7 +297,9 @@ class ConvLstm(ConvolutionalMemory):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.bottleneck and inputs[0].c != self.output:
-            raise LayerError(f"bottleneck=1 needs as many outputs as input channels, {inputs[0].c}", option="output", input=0)
+            raise LayerError(
+                f"bottleneck=1 needs as many outputs as input channels, {inputs[0].c}", option="output", input=0
+            )
         return self.convolve(inputs[0], self.output)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:

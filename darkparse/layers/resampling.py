@@ -25,7 +25,11 @@ class Upsample(Layer):
         if self.stride > 0:
             return Shape(c, h * self.stride, w * self.stride)
         if h % -self.stride or w % -self.stride:
-            raise LayerError(f"a map of {inputs[0]} does not divide into blocks of {-self.stride}×{-self.stride}", option="stride", input=0)
+            raise LayerError(
+                f"a map of {inputs[0]} does not divide into blocks of {-self.stride}×{-self.stride}",
+                option="stride",
+                input=0,
+            )
         return Shape(c, h // -self.stride, w // -self.stride)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
@@ -53,7 +57,9 @@ class Rearranging(Layer):
             raise LayerError(f"stride must be at least 1, this is {stride}", option="stride")
         if reverse:
             if x.c % stride**2:
-                raise LayerError(f"{x.c} channels do not divide into blocks of {stride}×{stride}", option="stride", input=0)
+                raise LayerError(
+                    f"{x.c} channels do not divide into blocks of {stride}×{stride}", option="stride", input=0
+                )
             return Shape(x.c // stride**2, x.h * stride, x.w * stride)
         if x.h % stride or x.w % stride:
             raise LayerError(f"a map of {x} does not divide into blocks of {stride}×{stride}", option="stride", input=0)
@@ -79,7 +85,10 @@ class Reorg(Rearranging):
             return Shape.flat(x.size + self.extra)
         out = self._rearranged(x, self.stride, self.reverse)
         if not self.flatten and x.c % self.stride**2:
-            raise LayerError(f"reorg reads {x.c} channels as blocks of {self.stride}×{self.stride}, which do not divide them", input=0)
+            raise LayerError(
+                f"reorg reads {x.c} channels as blocks of {self.stride}×{self.stride}, which do not divide them",
+                input=0,
+            )
         return out
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
@@ -103,7 +112,9 @@ class Reorg3d(Rearranging):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.reverse and inputs[0].c % self.stride**4:
-            raise LayerError(f"reverse=1 divides the channels twice, and {inputs[0].c} is no multiple of {self.stride**4}", input=0)
+            raise LayerError(
+                f"reverse=1 divides the channels twice, and {inputs[0].c} is no multiple of {self.stride**4}", input=0
+            )
         return self._rearranged(inputs[0], self.stride, self.reverse)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:

@@ -53,7 +53,8 @@ class Shape:
 
     @property
     def tensor(self) -> tuple[int, ...]:
-        """The dimensions of the tensor behind the batch: (C, H, W) of a map, or (H, W, C) cell by cell, (n,) of a vector."""
+        """The dimensions of the tensor behind the batch:
+        (C, H, W) of a map, or (H, W, C) cell by cell, (n,) of a vector."""
         match self.layout:
             case Layout.MAP:
                 return (self.c, self.h, self.w)

@@ -31,7 +31,9 @@ def read_tree(path: Path) -> Tree:
         try:
             parents.append(int(parent))
         except ValueError:
-            raise DarkparseError(f"{path}:{number}: a tree's line is a name and its parent's index, this is {line!r}") from None
+            raise DarkparseError(
+                f"{path}:{number}: a tree's line is a name and its parent's index, this is {line!r}"
+            ) from None
         if not -1 <= parents[-1] < number - 1:
             raise DarkparseError(f"{path}:{number}: the parent {parents[-1]} is no earlier line")
         if not sizes or parents[-1] != parents[-2]:

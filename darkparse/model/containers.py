@@ -74,7 +74,11 @@ class Origin:
     def to_metadata(self) -> dict[str, str]:
         """As text by key."""
         values = asdict(self)
-        return {PREFIX + key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items() if value is not None}
+        return {
+            PREFIX + key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in values.items()
+            if value is not None
+        }
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Origin | None:
@@ -174,10 +178,17 @@ def _read_pt(blob: Blob) -> Read:
         with warnings.catch_warnings():
             # About pickles that torch did not write; the error that follows says more.
             warnings.simplefilter("ignore", UserWarning)
-            found = torch.load(mapped or blob.stream(), map_location="cpu", weights_only=True, mmap=True if mapped else None)
+            found = torch.load(
+                mapped or blob.stream(), map_location="cpu", weights_only=True, mmap=True if mapped else None
+            )
     except UnpicklingError:
-        message = "it holds Python objects other than tensors, which may run code when they are read; darkparse reads tensors only"
-        raise WeightsError(f"{blob.name}: {message}. Where you trust it, save model.state_dict() instead of the model") from None
+        message = (
+            "it holds Python objects other than tensors, which may run code when they are read; darkparse reads "
+            "tensors only"
+        )
+        raise WeightsError(
+            f"{blob.name}: {message}. Where you trust it, save model.state_dict() instead of the model"
+        ) from None
     state = _state_dict_in(found)
     if state is None:
         raise WeightsError(f"{blob.name}: no state_dict in this checkpoint, which holds {_described(found)}")
@@ -227,7 +238,9 @@ def _read_npz(blob: Blob) -> Read:
 def _write_npz(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     odd = next((name for name, tensor in tensors.items() if tensor.dtype == torch.bfloat16), None)
     if odd:
-        raise WeightsError(f"{odd} is in bfloat16, which NumPy does not know: save model.float(), or a .safetensors file")
+        raise WeightsError(
+            f"{odd} is in bfloat16, which NumPy does not know: save model.float(), or a .safetensors file"
+        )
     arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
     np.savez(file, **arrays, **{PREFIX + "origin": np.array(json.dumps(metadata))})  # type: ignore[arg-type]
 

@@ -38,7 +38,9 @@ class Darknet(nn.Module):
     def __init__(self, network: Network) -> None:
         super().__init__()
         self.network = network
-        self.layers = nn.ModuleList(Stage(OrderedDict((spec.name, instantiate(spec)) for spec in node.modules)) for node in network.nodes)
+        self.layers = nn.ModuleList(
+            Stage(OrderedDict((spec.name, instantiate(spec)) for spec in node.modules)) for node in network.nodes
+        )
         self.header: Header | None = None
         self.loaded: Loaded | None = None
         self._dead = _dead_after(network)
@@ -112,7 +114,11 @@ def instantiate(spec: ModuleSpec) -> nn.Module:
 @cache
 def _uninitialized(kind: type[nn.Module]) -> type[nn.Module]:
     """A module class of torch without the random start that its constructor makes, which takes half of its time."""
-    return type(kind.__name__, (kind,), {"reset_parameters": lambda self: None}) if hasattr(kind, "reset_parameters") else kind
+    return (
+        type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})
+        if hasattr(kind, "reset_parameters")
+        else kind
+    )
 
 
 def unwrapped(model: nn.Module) -> Darknet:

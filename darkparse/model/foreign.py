@@ -1,7 +1,7 @@
 """State dicts of other converters: matched to a network's layers by position and shape, since their names differ.
 
-Tianxiaomo/pytorch-YOLOv4, ultralytics/yolov3 and eriklindernoren/PyTorch-YOLOv3 all keep a cfg's layers in its order and
-torch's own modules in them, a convolution before its batch norm; so do most others.
+Tianxiaomo/pytorch-YOLOv4, ultralytics/yolov3 and eriklindernoren/PyTorch-YOLOv3 all keep a cfg's layers in its order
+and torch's own modules in them, a convolution before its batch norm; so do most others.
 """
 
 from __future__ import annotations
@@ -18,7 +18,18 @@ from darkparse.weights.layout import state_key
 ROLES = ("weight", "bias", "running_mean", "running_var")
 BARE = ("w", "implicit")
 """Names of a lone parameter: the weights of a shortcut in ultralytics/yolov3, a learned constant in yolor."""
-PASSED_OVER = ("num_batches_tracked", "anchors", "anchor_grid", "anchor_vec", "anchor_wh", "grid", "stride", "mask", "seen", "header_info")
+PASSED_OVER = (
+    "num_batches_tracked",
+    "anchors",
+    "anchor_grid",
+    "anchor_vec",
+    "anchor_wh",
+    "grid",
+    "stride",
+    "mask",
+    "seen",
+    "header_info",
+)
 """Buffers of other programs that hold nothing of a `.weights` file."""
 
 
@@ -59,7 +70,9 @@ def renamed(name: str, tensors: Mapping[str, Tensor], network: Network, upto: in
     for position, (want, have) in enumerate(zip(mine, theirs, strict=False)):
         if not _agree(want, have):
             place = f"module {position + 1} of {len(theirs)}, {have}"
-            raise WeightsError(f"{name} does not fit {network.name}: {place}, stands where the cfg has {_titled(want, network)}")
+            raise WeightsError(
+                f"{name} does not fit {network.name}: {place}, stands where the cfg has {_titled(want, network)}"
+            )
     if len(theirs) < len(mine):
         rest = mine[len(theirs)]
         raise WeightsError(
@@ -72,7 +85,11 @@ def renamed(name: str, tensors: Mapping[str, Tensor], network: Network, upto: in
             f"the first too many is {theirs[len(mine)]}"
         )
     pairs = zip(mine, theirs, strict=False)
-    return {want.keys[role]: tensors[have.keys[role]].reshape(want.shapes[role]) for want, have in pairs for role in want.keys}
+    return {
+        want.keys[role]: tensors[have.keys[role]].reshape(want.shapes[role])
+        for want, have in pairs
+        for role in want.keys
+    }
 
 
 def _expected(network: Network, upto: int | None) -> list[Part]:
@@ -85,7 +102,10 @@ def _expected(network: Network, upto: int | None) -> list[Part]:
             groups.setdefault(owner, []).append((role, tensor.shape))
         # In the file the bias, which is the batch norm's where there is one, comes first.
         for owner in sorted(groups, key=lambda owner: owner.endswith("norm")):
-            prefix, by_role = f"layers.{node.index}.{owner}", sorted(groups[owner], key=lambda item: ROLES.index(item[0]))
+            prefix, by_role = (
+                f"layers.{node.index}.{owner}",
+                sorted(groups[owner], key=lambda item: ROLES.index(item[0])),
+            )
             parts.append(Part(prefix, {role: f"{prefix}.{role}" for role, _ in by_role}, dict(by_role)))
     return parts
 
@@ -100,7 +120,10 @@ def _found(tensors: Mapping[str, Tensor]) -> list[Part]:
         if role in BARE:
             owner, role = key, "weight"
         groups.setdefault(owner, {})[role] = key
-    return [Part(owner, keys, {role: tuple(tensors[key].shape) for role, key in keys.items()}) for owner, keys in groups.items()]
+    return [
+        Part(owner, keys, {role: tuple(tensors[key].shape) for role, key in keys.items()})
+        for owner, keys in groups.items()
+    ]
 
 
 def _agree(want: Part, have: Part) -> bool:
@@ -108,7 +131,9 @@ def _agree(want: Part, have: Part) -> bool:
     if set(want.shapes) != set(have.shapes):
         return False
     squeezed = [[tuple(n for n in part.shapes[role] if n != 1) for role in want.shapes] for part in (want, have)]
-    if any(len(shape) > 1 for shape in want.shapes.values()) and len(want.shapes["weight"]) != len(have.shapes["weight"]):
+    if any(len(shape) > 1 for shape in want.shapes.values()) and len(want.shapes["weight"]) != len(
+        have.shapes["weight"]
+    ):
         return len(want.shapes) == 1 and squeezed[0] == squeezed[1]
     return squeezed[0] == squeezed[1]
 

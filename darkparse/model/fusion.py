@@ -1,4 +1,5 @@
-"""Batch norm folded into the layer before it, as AlexeyAB's Darknet does before inference (network.c fuse_conv_batchnorm)."""
+"""Batch norm folded into the layer before it, as AlexeyAB's Darknet does before
+inference (network.c fuse_conv_batchnorm)."""
 
 from __future__ import annotations
 

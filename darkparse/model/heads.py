@@ -9,7 +9,7 @@ from darkparse.model.modules import grouped_softmax
 
 
 class YoloHead(nn.Module):
-    """Logistic x, y, objectness and classes; x and y scaled around the cell's centre (yolo_layer.c forward_yolo_layer)."""
+    """Logistic x, y, objectness and classes; x, y scaled around the cell's centre (yolo_layer.c forward_yolo_layer)."""
 
     def __init__(self, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> None:
         super().__init__()
@@ -37,7 +37,9 @@ class GaussianYoloHead(nn.Module):
         entries = x.unflatten(1, (self.anchors, -1))
         mu_x, sigma_x, mu_y, sigma_y, w, sigma_w, h, sigma_h, rest = entries.split((1,) * 8 + (1 + self.classes,), 2)
         mu_x, mu_y = (_scaled(torch.sigmoid(m), self.scale_x_y) for m in (mu_x, mu_y))
-        sigma_x, sigma_y, sigma_w, sigma_h, rest = (torch.sigmoid(s) for s in (sigma_x, sigma_y, sigma_w, sigma_h, rest))
+        sigma_x, sigma_y, sigma_w, sigma_h, rest = (
+            torch.sigmoid(s) for s in (sigma_x, sigma_y, sigma_w, sigma_h, rest)
+        )
         return torch.cat((mu_x, sigma_x, mu_y, sigma_y, w, sigma_w, h, sigma_h, rest), 2).flatten(1, 2)
 
     def extra_repr(self) -> str:
@@ -52,7 +54,13 @@ class RegionHead(nn.Module):
     """Logistic x, y and objectness, softmax or logistic classes, planes as they come (pjreddie region_layer.c:158)."""
 
     def __init__(
-        self, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: tuple[int, ...] | None, background: bool
+        self,
+        anchors: int,
+        classes: int,
+        coords: int,
+        softmax: bool,
+        group_sizes: tuple[int, ...] | None,
+        background: bool,
     ) -> None:
         super().__init__()
         self.anchors, self.classes, self.coords = anchors, classes, coords
@@ -74,12 +82,15 @@ class RegionHead(nn.Module):
 
 
 class InterleavedRegionHead(nn.Module):
-    """Logistic objectness and softmax classes, cell by cell: (N, H, W, predictors·entries) (AlexeyAB region_layer.c:187).
+    """Logistic objectness and softmax classes, cell by cell: (N, H, W, predictors·entries) (AlexeyAB
+    region_layer.c:187).
 
     x and y stay as they are; AlexeyAB's fork takes their logistic when it decodes the boxes.
     """
 
-    def __init__(self, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: tuple[int, ...] | None) -> None:
+    def __init__(
+        self, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: tuple[int, ...] | None
+    ) -> None:
         super().__init__()
         self.anchors, self.classes, self.coords = anchors, classes, coords
         self.softmax, self.group_sizes = softmax, group_sizes
@@ -95,7 +106,9 @@ class InterleavedRegionHead(nn.Module):
         return f"anchors={self.anchors}, classes={self.classes}, coords={self.coords}, softmax={self.softmax}"
 
 
-def _class_scores(x: Tensor, axis: int, softmax: bool, group_sizes: tuple[int, ...] | None, otherwise: object) -> Tensor:
+def _class_scores(
+    x: Tensor, axis: int, softmax: bool, group_sizes: tuple[int, ...] | None, otherwise: object
+) -> Tensor:
     """Softmax over the classes on an axis, within the groups of a tree if there is one."""
     if group_sizes is not None:
         return grouped_softmax(x.movedim(axis, 1), group_sizes).movedim(1, axis)

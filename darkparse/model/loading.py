@@ -25,7 +25,11 @@ Device = str | torch.device | int | None
 
 
 def build(
-    network: str | os.PathLike[str] | Config | Network, *, initialize: bool = False, device: Device = None, dtype: torch.dtype | None = None
+    network: str | os.PathLike[str] | Config | Network,
+    *,
+    initialize: bool = False,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
 ) -> Darknet:
     """Build the module of a network.
 
@@ -40,8 +44,8 @@ def build(
         The module, in training mode if initialized, else in eval mode.
 
     Raises:
-        DarkparseError: a tensor is larger than torch can address, or to be initialized and larger than the memory; or the
-            dtype is none of floating point.
+        DarkparseError: a tensor is larger than torch can address, or to be initialized and larger than the memory; or
+            the dtype is none of floating point.
     """
     network = compile(network)
     _check_dtype(dtype)
@@ -72,11 +76,12 @@ def load(
     """Compile a cfg, build its module and load its weights.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a Config or a Network; or the path of a
-            `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
-        weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out, the
-            parameters are initialized as Darknet does before training.
-        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence in the cfg, then in the header of the weights.
+        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a Config or a Network; or the path
+            of a `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
+        weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out,
+            the parameters are initialized as Darknet does before training.
+        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence in the cfg, then in the header of the
+            weights.
         size: input size instead of the cfg's, n or (height, width).
         device: where to put the parameters.
         dtype: their dtype, by default the file's: float32 in a `.weights` file.
@@ -109,11 +114,16 @@ def load(
     if path is None:
         given = cfg
     elif origin is None:
-        raise WeightsError(f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, {str(path)!r})")
+        raise WeightsError(
+            f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, "
+            f"{str(path)!r})"
+        )
     else:
         given, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
     network = compile_for(given, blob, dialect=dialect, size=size, reorg=reorg)
-    values = _values(blob, state, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size)
+    values = _values(
+        blob, state, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size
+    )
     model = build(network)
     _take(model, values, device, dtype)
     return model
@@ -155,7 +165,15 @@ def load_weights(
     """
     model = unwrapped(model)
     blob = open_source(path, mmap=mmap)
-    values = _values(blob, _container(blob), model.network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size)
+    values = _values(
+        blob,
+        _container(blob),
+        model.network,
+        strict=strict,
+        upto=upto,
+        allow_partial=allow_partial,
+        header_size=header_size,
+    )
     return _take(model, values, device, dtype)
 
 
@@ -165,7 +183,9 @@ def _check_device(device: Device) -> None:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as problem:
         reason = str(problem).splitlines()[0]
-        reason = "there is no such device; it is cpu, cuda, cuda:1, …" if reason.startswith("Expected one of") else reason
+        reason = (
+            "there is no such device; it is cpu, cuda, cuda:1, …" if reason.startswith("Expected one of") else reason
+        )
         raise DarkparseError(f"device {device}: {reason}") from None
 
 
@@ -187,11 +207,20 @@ def _container(blob: Blob) -> State | None:
 
 
 def _values(
-    blob: Blob, state: State | None, network: Network, *, strict: bool, upto: int | None, allow_partial: bool, header_size: int | None
+    blob: Blob,
+    state: State | None,
+    network: Network,
+    *,
+    strict: bool,
+    upto: int | None,
+    allow_partial: bool,
+    header_size: int | None,
 ) -> Values:
     if state is not None:
         return from_container(state, network, strict=strict, upto=upto, allow_partial=allow_partial)
-    return from_weights(read_weights(blob, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size))
+    return from_weights(
+        read_weights(blob, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size)
+    )
 
 
 def _take(model: Darknet, values: Values, device: Device, dtype: torch.dtype | None) -> Loaded:
@@ -201,7 +230,9 @@ def _take(model: Darknet, values: Values, device: Device, dtype: torch.dtype | N
     _check_places(state, values)
     kept = next((value.dtype for value in values.tensors.values()), torch.float32)
     absent = {
-        key: old for key, old in state.items() if old.is_meta and (key not in values.tensors or values.tensors[key].shape != old.shape)
+        key: old
+        for key, old in state.items()
+        if old.is_meta and (key not in values.tensors or values.tensors[key].shape != old.shape)
     }
     new = _initial(model, absent, device, dtype or kept)
     for key, value in values.tensors.items():
@@ -218,14 +249,21 @@ def _take(model: Darknet, values: Values, device: Device, dtype: torch.dtype | N
 
 
 def _check_places(state: Mapping[str, Tensor], values: Values) -> None:
-    """Every value has a tensor of its shape, or of more rows, to go to: the module may have been changed since it was built."""
+    """Every value has a tensor of its shape, or of more rows, to go to:
+    the module may have been changed since it was built."""
     for key, value in values.tensors.items():
         old = state.get(key)
         if old is None:
-            message = "a module whose batch norm was folded (fused), or that was changed otherwise, takes no weights of its cfg"
+            message = (
+                "a module whose batch norm was folded (fused), or that was changed otherwise, takes no weights of its "
+                "cfg"
+            )
             raise WeightsError(f"{values.name}: {key} is not in this module: {message}; load first, then change it")
         if old.shape[1:] != value.shape[1:] or len(old) < len(value):
-            raise WeightsError(f"{values.name}: {key} has the shape {tuple(old.shape)} in this module, the cfg says {tuple(value.shape)}")
+            raise WeightsError(
+                f"{values.name}: {key} has the shape {tuple(old.shape)} in this module, the cfg says "
+                f"{tuple(value.shape)}"
+            )
 
 
 @torch.no_grad()
@@ -243,12 +281,17 @@ def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
         raise
 
 
-def _initial(model: Darknet, tensors: Mapping[str, Tensor], device: Device, dtype: torch.dtype | None) -> dict[str, Tensor]:
+def _initial(
+    model: Darknet, tensors: Mapping[str, Tensor], device: Device, dtype: torch.dtype | None
+) -> dict[str, Tensor]:
     """Memory for tensors, with the values that Darknet starts from."""
     if not tensors:
         return {}
     initial = {state_key(n, t): t.initial for n in model.network.nodes for t in n.tensors}
-    make = {key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32) for key, old in tensors.items()}
+    make = {
+        key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32)
+        for key, old in tensors.items()
+    }
     return {key: _drawn(value, initial[key]) for key, value in make.items()}
 
 
@@ -274,7 +317,9 @@ def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 def _check_dtype(dtype: torch.dtype | None) -> None:
     if dtype is not None and not dtype.is_floating_point:
-        raise DarkparseError(f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}")
+        raise DarkparseError(
+            f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}"
+        )
 
 
 def _check_size(network: Network, *, in_memory: bool) -> None:
@@ -282,7 +327,10 @@ def _check_size(network: Network, *, in_memory: bool) -> None:
     bytes_of = [(node, 4 * sum(tensor.size for tensor in node.tensors)) for node in network.nodes]
     total = sum(size for _, size in bytes_of)
     node, largest = max(bytes_of, key=lambda item: item[1])
-    where = f"{network.name} needs {total:,} bytes for its parameters, {largest:,} of them for layer {node.index} [{node.kind}]"
+    where = (
+        f"{network.name} needs {total:,} bytes for its parameters, {largest:,} of them for layer {node.index} "
+        f"[{node.kind}]"
+    )
     if largest >= 2**63:
         raise DarkparseError(f"{where} ({node.section.span}): more than torch can address")
     if in_memory and total > (memory := _physical_memory()):

@@ -23,7 +23,8 @@ def pack(model: Darknet) -> Darknet:
 
     Weights are laid out once instead of at each call, and an activation that follows its convolution directly (see
     `fuse`) is applied while the values are still in the caches. Its maps are best (N, C, H, W) in channels-last order.
-    The copy can be neither trained, moved, saved as weights nor exported; changes of the model's weights do not reach it.
+    The copy can be neither trained, moved, saved as weights nor exported; changes of the model's weights do not reach
+    it.
     """
     shared = {id(thing): thing for thing in (*model.parameters(), *model.buffers(), model.network)}
     packed = copy.deepcopy(model, shared)
@@ -74,7 +75,9 @@ class PackedConvolution(nn.Module):
         self._activation, self._numbers = activation
         self._bias = None if conv.bias is None else conv.bias.detach().clone()
         with torch.inference_mode():
-            self._weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(conv.weight, *self._geometry, list(input_shape))
+            self._weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
+                conv.weight, *self._geometry, list(input_shape)
+            )
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Copied and pickled as what it is made of: oneDNN's layout is one machine's own."""

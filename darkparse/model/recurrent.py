@@ -30,7 +30,11 @@ class Memory(nn.Module):
     def recall(self, name: str, like: Tensor, *shape: int) -> Tensor:
         """The state (N, *shape) of that name: zeros after a reset or for a batch of another size, dtype or device."""
         state: Tensor | None = getattr(self, name)
-        if state is None or state.shape != (like.shape[0], *shape) or (state.dtype, state.device) != (like.dtype, like.device):
+        if (
+            state is None
+            or state.shape != (like.shape[0], *shape)
+            or (state.dtype, state.device) != (like.dtype, like.device)
+        ):
             return like.new_zeros(like.shape[0], *shape)
         return state
 
@@ -40,13 +44,17 @@ class Memory(nn.Module):
 
 
 def _norm(features: int, epsilon: float, epsilon_on_root: bool) -> BatchNorm:
-    return (RootEpsilonBatchNorm if epsilon_on_root else BatchNorm)(features, epsilon, 0.05)  # AlexeyAB connected_layer.c
+    return (RootEpsilonBatchNorm if epsilon_on_root else BatchNorm)(
+        features, epsilon, 0.05
+    )  # AlexeyAB connected_layer.c
 
 
 class Dense(nn.Module):
     """One matrix of a recurrent cell: linear map, batch norm, activation."""
 
-    def __init__(self, inputs: int, outputs: int, activation: str, batch_normalize: bool, epsilon: float, epsilon_on_root: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, activation: str, batch_normalize: bool, epsilon: float, epsilon_on_root: bool
+    ) -> None:
         super().__init__()
         self.activation = activation
         self.linear = nn.Linear(inputs, outputs, bias=not batch_normalize)
@@ -154,7 +162,9 @@ class Crnn(Recurrence):
 class Gru(Memory):
     """z and r gate the state; the output is z·state + (1-z)·candidate (gru_layer.c forward_gru_layer)."""
 
-    def __init__(self, inputs: int, outputs: int, tanh: bool, batch_normalize: bool, epsilon: float, epsilon_on_root: bool) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, tanh: bool, batch_normalize: bool, epsilon: float, epsilon_on_root: bool
+    ) -> None:
         super().__init__("state")
         self.outputs = outputs
         self.squash = torch.tanh if tanh else torch.sigmoid
@@ -204,7 +214,8 @@ class Lstm(Memory):
 
 
 class ConvLstm(Memory):
-    """An LSTM of convolutions, with the cell's say in the gates if `peephole` (conv_lstm_layer.c forward_conv_lstm_layer).
+    """An LSTM of convolutions, with the cell's say in the gates if `peephole` (conv_lstm_layer.c
+    forward_conv_lstm_layer).
 
     With `bottleneck` one convolution over last output and input stands before the four of the input (GPU code only).
     """

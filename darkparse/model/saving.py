@@ -56,10 +56,14 @@ def save_weights(
     model = unwrapped(model)
     target = Path(path)
     if container_of(target) is not None:
-        raise WeightsError(f"{target}: a .weights file with this ending would mislead; darkparse.save() writes {target.suffix} files")
+        raise WeightsError(
+            f"{target}: a .weights file with this ending would mislead; darkparse.save() writes {target.suffix} files"
+        )
     entries = layout(model.network, upto)
     tensors = _checked(model, entries, widen=widen)
-    return write_weights(target, _header(model, seen, version, header), entries, lambda entry: _array(tensors[entry.name]))
+    return write_weights(
+        target, _header(model, seen, version, header), entries, lambda entry: _array(tensors[entry.name])
+    )
 
 
 def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = None) -> int:
@@ -85,7 +89,11 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     model = unwrapped(model)
     layout(model.network, upto)  # upto is a number of layers
     state = model.state_dict()
-    held = {state_key(node, tensor): _held(state, node, tensor) for node in model.network.nodes[:upto] for tensor in node.tensors}
+    held = {
+        state_key(node, tensor): _held(state, node, tensor)
+        for node in model.network.nodes[:upto]
+        for tensor in node.tensors
+    }
     tensors = _apart({key: held[key] for key in state if key in held})
     return write_container(Path(path), kind, tensors, Origin.of(model.network, model.header))
 
@@ -112,7 +120,8 @@ def _checked(model: Darknet, entries: tuple[Entry, ...], *, widen: bool) -> Mapp
         if tensor.dtype != torch.float32 and not widen:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise WeightsError(
-                f"{entry.name} is in {kind}, a .weights file holds float32: pass widen=True to convert, or save model.float()"
+                f"{entry.name} is in {kind}, a .weights file holds float32: pass widen=True to convert, or save "
+                "model.float()"
             )
         tensors[entry.name] = tensor
     return tensors
@@ -123,9 +132,14 @@ def _held(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) -> Tensor
     name = state_key(node, wanted)
     tensor = state.get(name)
     if tensor is None and _folded_bias(state, node, wanted) is None:
-        raise WeightsError(f"{name} is not in this module: its layers were changed after it was built, so it fits no file of its cfg")
+        raise WeightsError(
+            f"{name} is not in this module: its layers were changed after it was built, so it fits no file of its cfg"
+        )
     if tensor is None:
-        message = "a file of this cfg holds it apart: save before folding, or save_weights() with widen=True one that changes nothing"
+        message = (
+            "a file of this cfg holds it apart: save before folding, or save_weights() with widen=True one that "
+            "changes nothing"
+        )
         raise WeightsError(f"{name} is not in this module: batch norm was folded (fused) into the layer; {message}")
     if tensor.is_meta:
         raise WeightsError(f"{name} has no values yet: load or initialize the model before saving it")
@@ -139,7 +153,10 @@ def _folded_bias(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) ->
     owner = wanted.path.rpartition(".")[0]
     if not owner.endswith("norm") or state_key(node, wanted) in state:
         return None
-    return next((state[k] for t in node.tensors if (k := f"layers.{node.index}.{t.path.rpartition('.')[0]}.bias") in state), None)
+    return next(
+        (state[k] for t in node.tensors if (k := f"layers.{node.index}.{t.path.rpartition('.')[0]}.bias") in state),
+        None,
+    )
 
 
 def _unfolded(model: Darknet, entry: Entry, state: Mapping[str, Tensor]) -> Tensor | None:

@@ -87,7 +87,9 @@ def from_container(state: State, network: Network, *, strict: bool, upto: int | 
         WeightsError: a tensor is missing, too much, of another shape, or has no values that can be copied.
     """
     layout(network, upto)  # upto is a number of layers
-    odd = next((key for key, value in state.tensors.items() if value.is_meta or value.layout is not torch.strided), None)
+    odd = next(
+        (key for key, value in state.tensors.items() if value.is_meta or value.layout is not torch.strided), None
+    )
     if odd is not None:
         kind = "on the meta device, without values" if state.tensors[odd].is_meta else "sparse"
         raise WeightsError(f"{state.name}: {odd} is {kind}; save it as a plain tensor")
@@ -105,7 +107,9 @@ def from_container(state: State, network: Network, *, strict: bool, upto: int | 
         if tuple(value.shape) != shape or not value.is_floating_point():
             have = f"{'×'.join(map(str, value.shape))} {str(value.dtype).removeprefix('torch.')}"
             place = f"layer {index} [{network.nodes[index].kind}] ({network.nodes[index].section.span})"
-            raise WeightsError(f"{state.name} does not fit {network.name}: {key} is {have}, {place} needs {'×'.join(map(str, shape))}")
+            raise WeightsError(
+                f"{state.name} does not fit {network.name}: {key} is {have}, {place} needs {'×'.join(map(str, shape))}"
+            )
     return Values(state.name, kept, state.origin.header if state.origin else None)
 
 

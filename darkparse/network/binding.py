@@ -66,13 +66,26 @@ class Binder:
             if option.text == "":
                 self._warn("empty-value", f"{key}= has no value; Darknet skips the line", option)
             elif key in chosen:
-                self._warn("duplicate", f"{key} again: Darknet takes the first", option, Note("the first is here", chosen[key].span))
+                self._warn(
+                    "duplicate",
+                    f"{key} again: Darknet takes the first",
+                    option,
+                    Note("the first is here", chosen[key].span),
+                )
             elif key not in known:
-                self._warn("unknown-option", f"[{section.kind}] has no option {key!r}, Darknet ignores it{_nearest(key, known)}", option)
+                self._warn(
+                    "unknown-option",
+                    f"[{section.kind}] has no option {key!r}, Darknet ignores it{_nearest(key, known)}",
+                    option,
+                )
             else:
                 chosen[key] = option
                 if known[key] not in (None, self.dialect.name):
-                    self._warn("foreign-option", f"{self.dialect.title} does not know {key!r} in [{section.kind}] and ignores it", option)
+                    self._warn(
+                        "foreign-option",
+                        f"{self.dialect.title} does not know {key!r} in [{section.kind}] and ignores it",
+                        option,
+                    )
                 elif option.text is None:
                     self._warn("no-value", f"a line without '=': Darknet uses the default of {key!r}", option)
         return chosen
@@ -104,12 +117,18 @@ class Binder:
         except OSError:  # a name longer than the system's longest
             found = None
         if found is None:
-            self._warn("no-file", f"{name}: no such file in the working directory, beside the cfg, or in the folder above it", option)
+            self._warn(
+                "no-file",
+                f"{name}: no such file in the working directory, beside the cfg, or in the folder above it",
+                option,
+            )
         return found.resolve() if found else path
 
     def _unknown_kind(self, section: Section) -> None:
         kinds = dict.fromkeys(REGISTRY, None)
-        self._error("unknown-kind", f"unknown layer kind [{section.kind}]{_nearest(section.kind, kinds, '[{}]')}", section)
+        self._error(
+            "unknown-kind", f"unknown layer kind [{section.kind}]{_nearest(section.kind, kinds, '[{}]')}", section
+        )
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:
         span = at.value_span if isinstance(at, Option) else at.span

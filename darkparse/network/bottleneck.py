@@ -106,7 +106,9 @@ def _wide_behind(nodes: Sequence[Node], node: Node) -> Node | None:
     """The k×k convolution right behind a layer."""
     after = nodes[node.index + 1] if node.index + 1 < len(nodes) else None
     layer = _convolution(after) if after is not None else None
-    return after if after is not None and layer is not None and layer.size > 1 and after.inputs == (node.index,) else None
+    return (
+        after if after is not None and layer is not None and layer.size > 1 and after.inputs == (node.index,) else None
+    )
 
 
 def _pointwise_behind(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], wide: Node) -> Node | None:
@@ -119,7 +121,13 @@ def _pointwise_behind(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]],
         return None
     after = nodes[end.index + 1] if end.index + 1 < len(nodes) else None
     layer = _convolution(after) if after is not None else None
-    if after is None or layer is None or layer.size != 1 or after.inputs != (end.index,) or readers[end.index] != (after.index,):
+    if (
+        after is None
+        or layer is None
+        or layer.size != 1
+        or after.inputs != (end.index,)
+        or readers[end.index] != (after.index,)
+    ):
         return None
     return after
 
@@ -135,14 +143,20 @@ def gate_of(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: in
 
 
 def _returns(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], first: Node, wide: Node, last: Node) -> bool:
-    """The last 1×1 ends the block: it leads to an addition, or the middle is depthwise, or it leads back to the channels
-    that came in and begins no pair of its own."""
+    """The last 1×1 ends the block: it leads to an addition, or the middle is depthwise, or it leads back to the
+    channels that came in and begins no pair of its own."""
     adds = any(nodes[r].kind == "shortcut" and r == last.index + 1 for r in readers[last.index])
-    back = last.out_shape.c == first.in_shapes[0].c and wide.out_shape.c == first.out_shape.c and _wide_behind(nodes, last) is None
+    back = (
+        last.out_shape.c == first.in_shapes[0].c
+        and wide.out_shape.c == first.out_shape.c
+        and _wide_behind(nodes, last) is None
+    )
     return back or adds or wide.layer.is_depthwise  # type: ignore[attr-defined]
 
 
-def _measure(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], first: Node, wide: Node, last: Node, form: Form) -> Bottleneck:
+def _measure(
+    nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], first: Node, wide: Node, last: Node, form: Form
+) -> Bottleneck:
     layer = wide.layer
     assert isinstance(layer, Convolutional)
     block = range(first.index, last.index + 1)

@@ -34,8 +34,8 @@ def compile(
     """Compile a cfg to the intermediate representation, in which every shape is known.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; a Network is returned
-            as it is.
+        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; a Network is
+            returned as it is.
         size: input size instead of the cfg's: n for n×n, or (height, width), in pixels.
         dialect: `"pjreddie"`, `"alexeyab"`, or None (or `"auto"`) to choose by evidence.
         strict: turn warnings into errors.
@@ -51,7 +51,9 @@ def compile(
     """
     if isinstance(cfg, Network):
         if size is not None or reorg is not None or dialect not in (None, "auto", cfg.dialect.name):
-            raise DarkparseError(f"{cfg.name} is compiled already; size=, dialect= and reorg= go with its cfg, network.config")
+            raise DarkparseError(
+                f"{cfg.name} is compiled already; size=, dialect= and reorg= go with its cfg, network.config"
+            )
         return cfg
     config = read(cfg)
     try:
@@ -102,7 +104,9 @@ def _with_reorg(draft: _Draft, name: str) -> _Draft:
     if name == "reorg":
         return draft
     layers = tuple(
-        Reorg3d(stride=layer.stride, reverse=layer.reverse, dontload=layer.dontload) if isinstance(layer, Reorg) else layer
+        Reorg3d(stride=layer.stride, reverse=layer.reverse, dontload=layer.dontload)
+        if isinstance(layer, Reorg)
+        else layer
         for layer in draft.layers
     )
     return replace(draft, layers=layers)
@@ -114,13 +118,22 @@ def _sized(draft: _Draft, size: Size | None) -> _Draft:
 
 def resized(net: Net, size: Size | None, section: Section) -> Net:
     """`[net]` with another input size; None keeps its own, which must be there."""
-    for key, value in (("height", net.height), ("width", net.width), ("channels", net.channels), ("inputs", net.inputs)):
+    for key, value in (
+        ("height", net.height),
+        ("width", net.width),
+        ("channels", net.channels),
+        ("inputs", net.inputs),
+    ):
         if value < 0:
             option = section.find(key)
             raise error("input-size", f"{key} must not be negative", option.value_span if option else section.span)
     if size is None:
         if not net.inputs:
-            raise error("input-size", "[net] gives no input size: width=, height= and channels= are needed, or inputs=", section.span)
+            raise error(
+                "input-size",
+                "[net] gives no input size: width=, height= and channels= are needed, or inputs=",
+                section.span,
+            )
         return net
     if not net.has_image:
         raise DarkparseError("this network takes a vector, not an image: it has no input size to change")
@@ -149,7 +162,8 @@ def _infer(draft: _Draft) -> tuple[Node, ...]:
 
 
 def _told_a_size(problem: CfgError, draft: _Draft, asked: Net) -> CfgError:
-    """The error about an input size that was asked for, with one that fits; as it is where the cfg's own does not fit either."""
+    """The error about an input size that was asked for, with one that fits;
+    as it is where the cfg's own does not fit either."""
     own = _fitting(draft, None)
     if own is None:
         return problem
@@ -199,7 +213,9 @@ def _taken(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -> tuple[S
     """What a layer takes its inputs for: a vector passes for a map of one position where it needs a map."""
     for position, shape in enumerate(shapes):
         if layer.needs_map and shape.layout is Layout.FLAT:
-            raise LayerError(f"[{section.kind}] needs a map, and a vector of {shape.size} values comes in", input=position)
+            raise LayerError(
+                f"[{section.kind}] needs a map, and a vector of {shape.size} values comes in", input=position
+            )
         if len(shapes) > 1 and shape.layout is Layout.CELLS:
             raise LayerError("this output lies cell by cell, and is joined with no other", input=position)
     return tuple(replace(shape, layout=Layout.MAP) if layer.needs_map else shape.as_read for shape in shapes)
@@ -217,11 +233,14 @@ def _check_shared(node: Node, owner: Node) -> None:
     """convolutional_layer.c:545: size, channels and filters must match those of the layer shared with."""
     if owner.kind != node.kind or owner.shares is not None:
         raise LayerError(
-            f"share_index names layer {owner.index}, [{owner.kind}], which has no convolution weights of its own", option="share_index"
+            f"share_index names layer {owner.index}, [{owner.kind}], which has no convolution weights of its own",
+            option="share_index",
         )
     mine, its = (n.layer.weight_shape(n.in_shapes[0]) for n in (node, owner))  # type: ignore[attr-defined]
     if mine != its or node.layer.normalized != owner.layer.normalized:  # type: ignore[attr-defined]
-        raise LayerError(f"layer {owner.index} has weights {_times(its)}, this one needs {_times(mine)}", option="share_index")
+        raise LayerError(
+            f"layer {owner.index} has weights {_times(its)}, this one needs {_times(mine)}", option="share_index"
+        )
 
 
 def _times(shape: tuple[int, ...]) -> str:
@@ -237,10 +256,16 @@ def _no_layer(section: Section, index: int, wanted: int) -> CfgError:
         said = "itself" if wanted == index else f"layer {wanted}, which comes later"
     else:
         said = f"a layer {-wanted} before the first" if wanted < 0 else f"layer {wanted}"
-    return error("no-layer", f"layer {index} [{section.kind}] refers to {said}; there are layers 0 to {index - 1} before it", where)
+    return error(
+        "no-layer",
+        f"layer {index} [{section.kind}] refers to {said}; there are layers 0 to {index - 1} before it",
+        where,
+    )
 
 
-def _located(problem: LayerError, section: Section, nodes: list[Node], sources: tuple[int, ...], shapes: tuple[Shape, ...]) -> CfgError:
+def _located(
+    problem: LayerError, section: Section, nodes: list[Node], sources: tuple[int, ...], shapes: tuple[Shape, ...]
+) -> CfgError:
     option = section.find(problem.option) if problem.option else None
     span: Span = option.value_span if option else section.span
     notes = []
@@ -249,5 +274,7 @@ def _located(problem: LayerError, section: Section, nodes: list[Node], sources: 
         if source < 0:
             notes.append(Note(f"the network's input is {shape}"))
         else:
-            notes.append(Note(f"layer {source} [{nodes[source].section.kind}] gives {shape} here", nodes[source].section.span))
+            notes.append(
+                Note(f"layer {source} [{nodes[source].section.kind}] gives {shape} here", nodes[source].section.span)
+            )
     return error("shape", str(problem), span, *notes)

@@ -1,4 +1,5 @@
-"""Changes to a network: other classes, another input size, a cut, other layers. The result is compiled from its own cfg."""
+"""Changes to a network: other classes, another input size, a cut, other layers.
+The result is compiled from its own cfg."""
 
 from __future__ import annotations
 
@@ -92,7 +93,9 @@ def _set_anchors(draft: dict[int, Layer], anchors: tuple[float, ...]) -> None:
     for index, layer in found:
         named = max(getattr(layer, "mask", None) or (0,))
         if named >= num:
-            raise DarkparseError(f"layer {index} [{layer.kind}] has the mask {layer.mask}, and the anchors given end at number {num - 1}")  # type: ignore[attr-defined]
+            mask = layer.mask  # type: ignore[attr-defined]
+            message = f"layer {index} [{layer.kind}] has the mask {mask}, and the anchors given end at number {num - 1}"
+            raise DarkparseError(message)
         draft[index] = _with(layer, anchors=anchors, num=num)
 
 
@@ -101,8 +104,9 @@ def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> Non
         raise DarkparseError(f"there must be at least one class, this is {classes}")
     heads = [index for index, layer in draft.items() if isinstance(layer, Head)]
     for index in heads:
-        if getattr(draft[index], "tree", None) is not None:
-            raise DarkparseError(f"layer {index} [{draft[index].kind}] takes its classes from the word tree {draft[index].tree}")  # type: ignore[attr-defined]
+        tree = getattr(draft[index], "tree", None)
+        if tree is not None:
+            raise DarkparseError(f"layer {index} [{draft[index].kind}] takes its classes from the word tree {tree}")
         # A map lists the old classes.
         draft[index] = _with(draft[index], classes=classes, map=None)
     if heads:
@@ -133,9 +137,13 @@ def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channel
         for source in node.inputs:
             _fit_channels(network, draft, source, channels)
     elif node.out_shape.c != channels:
-        raise DarkparseError(f"layer {index} [{node.kind}] would have to give {channels} channels, and puts them together from others")
+        raise DarkparseError(
+            f"layer {index} [{node.kind}] would have to give {channels} channels, and puts them together from others"
+        )
 
 
 def _with(layer: Layer, **values: Any) -> Layer:
     """A layer with other values for those of these options that it has."""
-    return replace(layer, **{name: value for name, value in values.items() if any(item.name == name for item in fields(layer))})
+    return replace(
+        layer, **{name: value for name, value in values.items() if any(item.name == name for item in fields(layer))}
+    )

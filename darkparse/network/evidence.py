@@ -21,7 +21,9 @@ class DialectChoice:
     certain: bool
 
 
-def choose_dialect(config: Config, name: str | None = None, *, version: tuple[int, int, int] | None = None) -> DialectChoice:
+def choose_dialect(
+    config: Config, name: str | None = None, *, version: tuple[int, int, int] | None = None
+) -> DialectChoice:
     """The dialect asked for by name, or else the one that the evidence favours.
 
     Evidence is what only one of the two knows: a section, an option, an activation. Where the cfg holds none, the

@@ -1,4 +1,5 @@
-"""The reductions of a network, or of a part, in sum: where the map shrinks, which 1×1 convolutions reduce, what the bottlenecks save."""
+"""The reductions of a network, or of a part, in sum:
+where the map shrinks, which 1×1 convolutions reduce, what the bottlenecks save."""
 
 from __future__ import annotations
 

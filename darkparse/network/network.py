@@ -75,7 +75,8 @@ class Network:
 
     @cached_property
     def last_reads(self) -> tuple[int, ...]:
-        """For every layer the index of the last layer that reads it (its own where none does); outputs are never let go."""
+        """For every layer the index of the last layer that reads it (its own where none does);
+        outputs are never let go."""
         end = len(self.nodes)
         return tuple(end if i in self.outputs else max(readers, default=i) for i, readers in enumerate(self.readers))
 
@@ -103,7 +104,8 @@ class Network:
 
     @cached_property
     def strides(self) -> tuple[Stride | None, ...]:
-        """For every layer the pixels of the input between neighbouring values; None where values have no place in it."""
+        """For every layer the pixels of the input between neighbouring values;
+        None where values have no place in it."""
         return tuple((y.jump, x.jump) if y.jump and x.jump else None for y, x in self.fields)
 
     def __repr__(self) -> str:

@@ -46,7 +46,10 @@ class Node:
     """Another layer needs its values, not their signs alone (`bin_output`)."""
 
     def __repr__(self) -> str:
-        return f"Node(L{self.index} {self.summary}: {' + '.join(map(str, self.in_shapes)) or 'no input'} to {self.out_shape})"
+        return (
+            f"Node(L{self.index} {self.summary}: {' + '.join(map(str, self.in_shapes)) or 'no input'} to "
+            f"{self.out_shape})"
+        )
 
     @property
     def kind(self) -> str:
@@ -78,7 +81,11 @@ class Node:
         if not is_cells and (shape.is_map or not self.layer.needs_map):
             return chain
         as_vector = (ModuleSpec("as_vector", "torch.nn.Flatten", {}),) if is_cells else ()
-        return (*as_vector, ModuleSpec("as_map", "torch.nn.Unflatten", {"dim": 1, "unflattened_size": tuple(shape)}), *chain)
+        return (
+            *as_vector,
+            ModuleSpec("as_map", "torch.nn.Unflatten", {"dim": 1, "unflattened_size": tuple(shape)}),
+            *chain,
+        )
 
     @property
     def params(self) -> int:
@@ -92,7 +99,8 @@ class Node:
 
     @property
     def weights(self) -> int:
-        """Multiplying weights: the parameters without biases, batch norm, an addition's factors and learned constants."""
+        """Multiplying weights: the parameters without biases, batch norm,
+        an addition's factors and learned constants."""
         return sum(t.size for t in self.tensors if t.role == "weight")
 
     @property

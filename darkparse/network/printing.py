@@ -53,7 +53,9 @@ def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> I
         if value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value):
             continue
         if item.spec.only not in (None, dialect.name) and getattr(layer, "only", None) is None:
-            raise DarkparseError(f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg")
+            raise DarkparseError(
+                f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg"
+            )
         yield item
 
 
@@ -72,8 +74,11 @@ def value_text(value: Any) -> str:
 
 
 def _is_moved_file(item: BoundField, value: Any) -> bool:
-    """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put; if it can."""
-    return item.spec.is_file and isinstance(value, Path) and value.is_absolute() and not any(map(str.isspace, str(value)))
+    """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put;
+    if it can."""
+    return (
+        item.spec.is_file and isinstance(value, Path) and value.is_absolute() and not any(map(str.isspace, str(value)))
+    )
 
 
 def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:

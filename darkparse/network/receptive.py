@@ -63,7 +63,10 @@ def receptive_fields(network: Network) -> tuple[tuple[int, int] | None, ...]:
     if not network.input_shape.is_map:
         return (None,) * len(network.nodes)
     whole = (network.net.height, network.net.width)
-    return tuple((round(min(y.field, whole[0])), round(min(x.field, whole[1]))) if y.field and x.field else None for y, x in network.fields)
+    return tuple(
+        (round(min(y.field, whole[0])), round(min(x.field, whole[1]))) if y.field and x.field else None
+        for y, x in network.fields
+    )
 
 
 def _union(fields: list[Field], trunk: int) -> Field:

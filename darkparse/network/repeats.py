@@ -72,7 +72,8 @@ def _longest_first(candidates: Iterator[Repeat]) -> list[Repeat]:
 
 
 class _Finder:
-    """Finds what repeats by lengths of runs, one pass over the layers for each period: long networks take no longer a layer."""
+    """Finds what repeats by lengths of runs, one pass over the layers for each period:
+    long networks take no longer a layer."""
 
     def __init__(self, network: Network, span: range) -> None:
         self.network = network
@@ -125,7 +126,8 @@ class _Finder:
             yield first, min(count, (stop - first) // period)
 
     def _leaks(self, period: int, residue: int) -> dict[int, int]:
-        """For every layer the next one that is read outside its copy, where copies begin at multiples of the period + residue."""
+        """For every layer the next one that is read outside its copy,
+        where copies begin at multiples of the period + residue."""
         leak, found = len(self.network.nodes), {}
         for index in reversed(self.span):
             place = (index - residue) % period

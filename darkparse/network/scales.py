@@ -53,7 +53,9 @@ def _plain_runs(network: Network) -> list[Run]:
 def _joined(network: Network, runs: list[Run]) -> list[Run] | None:
     """The runs with the shortest side path joined to the runs around it, or None where there is none."""
     smallest_before = list(accumulate((run.area for run in runs), min))
-    found = [at for at in range(1, len(runs) - 1) if _is_side_path(network, runs[at - 1 : at + 2], smallest_before[at - 1])]
+    found = [
+        at for at in range(1, len(runs) - 1) if _is_side_path(network, runs[at - 1 : at + 2], smallest_before[at - 1])
+    ]
     if not found:
         return None
     at = min(found, key=lambda i: len(runs[i].layers))

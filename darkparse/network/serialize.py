@@ -44,8 +44,8 @@ def to_yaml(network: Network) -> str:
 def from_yaml(text: str | os.PathLike[str]) -> Network:
     """The network that `to_yaml` printed, from the text or from a file.
 
-    What follows from the options (inputs, shapes, parameters, multiply-adds) is computed again, so that a changed option
-    needs no other change.
+    What follows from the options (inputs, shapes, parameters, multiply-adds) is computed again, so that a changed
+    option needs no other change.
 
     Raises:
         DarkparseError: the text is no YAML of a network, or the file cannot be read.
@@ -78,7 +78,10 @@ def _section(kind: str, entry: dict[str, Any]) -> str:
         options = entry.get(part) or {}
         if not isinstance(options, dict):
             raise DarkparseError(f"[{kind}] {part}: a mapping from option to value is needed")
-        lines += [f"{_key(key)}={value_text(tuple(value) if isinstance(value, list) else value)}" for key, value in options.items()]
+        lines += [
+            f"{_key(key)}={value_text(tuple(value) if isinstance(value, list) else value)}"
+            for key, value in options.items()
+        ]
     return "\n".join([*lines, ""])
 
 
@@ -105,7 +108,9 @@ def _options(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str
     read = {key for item in bound_fields(type(layer)) for key in item.keys}
     known = known_keys(type(layer))
     training = {
-        option.key: option.text for option in reversed(section.options) if option.text and option.key in known and option.key not in read
+        option.key: option.text
+        for option in reversed(section.options)
+        if option.text and option.key in known and option.key not in read
     }
     parts = {"options": typed, "training": dict(reversed(training.items()))}
     return {name: options for name, options in parts.items() if options}

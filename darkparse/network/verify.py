@@ -9,13 +9,16 @@ if TYPE_CHECKING:
 
 
 def verify(network: Network) -> None:
-    """Check every promise that the representation makes. An AssertionError here is a fault of darkparse, not of the cfg."""
+    """Check every promise that the representation makes.
+    An AssertionError here is a fault of darkparse, not of the cfg."""
     shapes = {-1: network.input_shape}
     for position, node in enumerate(network.nodes):
         what = f"layer {position} [{node.kind}]"
         assert node.index == position, f"{what} stands at {position} and says {node.index}"
         assert all(-1 <= i < position for i in node.inputs), f"{what} reads a layer that is not before it"
-        assert node.in_shapes == tuple(shapes[i] for i in node.inputs), f"{what} disagrees with its inputs about their shapes"
+        assert node.in_shapes == tuple(shapes[i] for i in node.inputs), (
+            f"{what} disagrees with its inputs about their shapes"
+        )
         assert min(node.out_shape) >= 1, f"{what} has an empty output"
         assert node.shares is None or 0 <= node.shares < position, f"{what} shares with no earlier layer"
         assert node.dialect is network.dialect, f"{what} is of another dialect"

@@ -18,7 +18,11 @@ class Note:
     span: Span | None = None
 
     def __str__(self) -> str:
-        return f"note: {self.message}" if self.span is None else f"{self.span}: note: {self.message}\n{self.span.excerpt()}"
+        return (
+            f"note: {self.message}"
+            if self.span is None
+            else f"{self.span}: note: {self.message}\n{self.span.excerpt()}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

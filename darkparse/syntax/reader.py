@@ -126,7 +126,8 @@ def _section(source: Source, lines: list[Token]) -> Section:
         raise error("header", "a section header needs a closing bracket, as in [convolutional]", span)
     if tail:
         message = (
-            f"text behind the bracket: Darknet takes the whole line as the name and knows no {squeezed!r}; put it on a line of its own"
+            f"text behind the bracket: Darknet takes the whole line as the name and knows no {squeezed!r}; put it on a "
+            "line of its own"
         )
         raise error("header", message, span)
     return Section(name, tuple(_option(source, line) for line in rest if line.type == "OPTION"), span)
@@ -144,5 +145,7 @@ def _syntax_error(source: Source, problem: UnexpectedInput) -> DarkparseError:
     end = source.text.find("\n", start)
     line = Span(source, start, end if end >= 0 else len(source.text))
     return error(
-        "outside-section", "a line before the first section; a cfg starts with [net]", Span(source, start, start + len(line.text.rstrip()))
+        "outside-section",
+        "a line before the first section; a cfg starts with [net]",
+        Span(source, start, start + len(line.text.rstrip())),
     )

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 GAP = 34.0
 """Height of a corridor without lanes, which holds a link's label."""
 STUB, ENTRY = 64.0, 28.0
-"""Room in a gutter before its lanes, for the shape of what leaves, and behind them, for arrow heads and whence they come."""
+"""Room in a gutter before its lanes, for the shape of what leaves, and behind them,
+for arrow heads and whence they come."""
 NECK = 26.0
 """Room in a gutter where nothing leaves."""
 HEAD_ROOM = 12.0
@@ -49,7 +50,9 @@ class Arranger:
         self.beside = [head for head in self.page.heads if not self._goes_below(head)]
         below = [head for head in self.page.heads if head not in self.beside]
         self.boxes: list[Box] = [*self.page.cards, *([self.page.input] if self.page.input else []), *below]
-        self.page.routes = plan(self._ends(links_of(picture)), self.boxes, sideways=direction == "LR", stacked=grid.stacked)
+        self.page.routes = plan(
+            self._ends(links_of(picture)), self.boxes, sideways=direction == "LR", stacked=grid.stacked
+        )
         self.corridors = self._corridor_lanes()
         self.last_column = max(box.column for box in self.boxes)
         beside = self._room(self.last_column)
@@ -111,7 +114,10 @@ class Arranger:
         y = 0.0 if title is None or self.title_fits else title[1] + 14
         for level in levels:
             y += self._corridor_height(level)
-            height = max((box.height for box in self.boxes if box.level == level and box.column not in self.grid.stacked), default=0)
+            height = max(
+                (box.height for box in self.boxes if box.level == level and box.column not in self.grid.stacked),
+                default=0,
+            )
             self.band[level] = (y, y + height)
             y += height
         self.bottom = y + self._corridor_height(len(levels))
@@ -162,11 +168,16 @@ class Arranger:
             busy = [(y - HEAD_ROOM, y + HEAD_ROOM) for y in self._passing(head.column)]
             busy += [(h.y - 6, h.bottom + 6) for h in self.beside if h is not head and h.column == head.column and h.y]
             steps = sorted((step * 4.0 for step in range(-120, 121)), key=abs)
-            clear = (y for y in (wanted + step for step in steps) if y >= 0 and all(y + head.height < a or b < y for a, b in busy))
+            clear = (
+                y
+                for y in (wanted + step for step in steps)
+                if y >= 0 and all(y + head.height < a or b < y for a, b in busy)
+            )
             head.y = next(clear, wanted)
 
     def _passing(self, gutter: int) -> Iterable[float]:
-        """Heights at which links cross the left part of a gutter, where its heads stand; its lanes are right of them."""
+        """Heights at which links cross the left part of a gutter, where its heads stand;
+        its lanes are right of them."""
         for route in self.page.routes:
             if route.is_straight or route.link.kind == "head":
                 continue
@@ -176,14 +187,21 @@ class Arranger:
             if not route.enters_left and route.enter == gutter:
                 yield end
             if min(route.leave, route.enter) < gutter <= max(route.leave, route.enter):
-                yield start if route.via == "source level" else end if route.via == "target level" else self._corridor_y(route)
+                yield (
+                    start
+                    if route.via == "source level"
+                    else end
+                    if route.via == "target level"
+                    else self._corridor_y(route)
+                )
 
     def _row_y(self, box: Box, index: int) -> float:
         centres = box.centres if isinstance(box, CardBox) else {}
         return box.y + centres.get(index, box.height / 2)
 
     def _ports(self) -> dict[Port, float]:
-        """How far from the middle of its row each link begins and ends: those of one row's end lie beside each other."""
+        """How far from the middle of its row each link begins and ends:
+        those of one row's end lie beside each other."""
         ends: dict[tuple[int, bool], dict[Port, float]] = defaultdict(dict)
         for route in self.page.routes:
             if route.is_straight:
@@ -204,8 +222,11 @@ class Arranger:
         return self._row_y(route.source, route.link.source) + self.ports.get(_port_out(route), 0)
 
     def _end_y(self, route: Route) -> float:
-        """Links from the right end a little lower than those from the left, so that two at one height do not look like one."""
-        return self._row_y(route.target, route.link.target) + self.ports[_port_in(route)] + (0 if route.enters_left else 4)
+        """Links from the right end a little lower than those from the left,
+        so that two at one height do not look like one."""
+        return (
+            self._row_y(route.target, route.link.target) + self.ports[_port_in(route)] + (0 if route.enters_left else 4)
+        )
 
     # Columns: x.
 
@@ -287,14 +308,21 @@ class Arranger:
             return
         end = self._end_y(route)
         x1 = target.x if route.enters_left else target.right
-        lane = {g: self._lane_x(g, route.key) for g in (route.leave, route.enter) if route.key in self.gutters[g].lane_of}
+        lane = {
+            g: self._lane_x(g, route.key) for g in (route.leave, route.enter) if route.key in self.gutters[g].lane_of
+        }
         if route.via in ("gutter", "target level"):
             bends = [(lane[route.leave], start), (lane[route.leave], end)]
         elif route.via == "source level":
             bends = [(lane[route.enter], start), (lane[route.enter], end)]
         else:
             y = self._corridor_y(route)
-            bends = [(lane[route.leave], start), (lane[route.leave], y), (lane[route.enter], y), (lane[route.enter], end)]
+            bends = [
+                (lane[route.leave], start),
+                (lane[route.leave], y),
+                (lane[route.enter], y),
+                (lane[route.enter], end),
+            ]
         route.points = _clean([(x0, start), *bends, (x1, end)])
 
     def _draw_straight(self, route: Route) -> None:

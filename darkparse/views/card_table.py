@@ -95,7 +95,14 @@ class CardTable:
         name = f"{row.mark} {row.name}" if row.mark else row.name
         label = "<BR/>".join(font(line, layout.LAYER_FONT, theme.text, bold=bool(row.weights)) for line in shown.label)
         cells = [
-            td(font(name, layout.SMALL_FONT, theme.faint), WIDTH=widths.number, HEIGHT=shown.height, ALIGN="RIGHT", BGCOLOR=fill, **link),
+            td(
+                font(name, layout.SMALL_FONT, theme.faint),
+                WIDTH=widths.number,
+                HEIGHT=shown.height,
+                ALIGN="RIGHT",
+                BGCOLOR=fill,
+                **link,
+            ),
             td(label, WIDTH=widths.layer, ALIGN="LEFT", BALIGN="LEFT", BGCOLOR=fill, **link),
             self._cell(row.spatial, (row.spatial.text,), widths.spatial, position),
             self._cell(row.channels, shown.channels, widths.channels, position),

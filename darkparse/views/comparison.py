@@ -43,7 +43,9 @@ class Comparison:
         layers = [f"{_layers(changed)} {'differs' if changed == 1 else 'differ'}" if changed else "no layer differs"]
         layers += [f"{_layers(count)} only {where}" for count, where in ((here, "here"), (there, "there")) if count]
         macs = mine.cost.macs - other.cost.macs
-        costs = f"{_signed(mine.cost.params - other.cost.params)} parameters, {'−' if macs < 0 else '+'}{flops(abs(macs))}"
+        costs = (
+            f"{_signed(mine.cost.params - other.cost.params)} parameters, {'−' if macs < 0 else '+'}{flops(abs(macs))}"
+        )
         return (f"Against {name}: {', '.join(layers)}; {costs}",)
 
     def _count(self, side: int, sign: str) -> int:
@@ -71,7 +73,9 @@ def compare(first: Network, second: Network) -> Comparison:
 
 def _same_kinds(a: tuple[Node, ...], b: tuple[Node, ...]) -> dict[int, int]:
     """Layers of one kind at matching places of two stretches that are not alike."""
-    blocks = SequenceMatcher(None, [node.kind for node in a], [node.kind for node in b], autojunk=False).get_matching_blocks()
+    blocks = SequenceMatcher(
+        None, [node.kind for node in a], [node.kind for node in b], autojunk=False
+    ).get_matching_blocks()
     return {a[block.a + i].index: b[block.b + i].index for block in blocks for i in range(block.size)}
 
 

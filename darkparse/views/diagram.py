@@ -85,7 +85,9 @@ class Diagram:
 
             return html_page(self).encode("utf-8", "replace")
         if form not in SUFFIXES:
-            raise DarkparseError(f"a diagram cannot be written as {form!r}; end the name with {', '.join('.' + s for s in SUFFIXES)}")
+            raise DarkparseError(
+                f"a diagram cannot be written as {form!r}; end the name with {', '.join('.' + s for s in SUFFIXES)}"
+            )
         if form == "png":
             self._check_pixels()
         return rendering.render(self._placed(form), form, dpi=self.dpi, executable=self.executable)
@@ -109,7 +111,9 @@ class Diagram:
         assert box is not None
         width, height = (round(float(points) * self.dpi / 72) for points in box.groups())
         if max(width, height) > MAX_PNG:
-            raise DarkparseError(f"a PNG would have {width}×{height} pixels; lower --dpi, or write .svg, which has no such limit")
+            raise DarkparseError(
+                f"a PNG would have {width}×{height} pixels; lower --dpi, or write .svg, which has no such limit"
+            )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """For notebooks: the picture, or its DOT where nothing can render it."""

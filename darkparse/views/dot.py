@@ -79,7 +79,11 @@ class _Writer:
         if page.input:
             text = font(page.picture.input_text, layout.FACT_FONT, theme.header_text, bold=True)
             cell = td(text, WIDTH=page.input.width, HEIGHT=page.input.height)
-            yield self._node(page.input.name, page.input, table(tr(cell), padding=2, border=1, COLOR=theme.line, BGCOLOR=theme.header))
+            yield self._node(
+                page.input.name,
+                page.input,
+                table(tr(cell), padding=2, border=1, COLOR=theme.line, BGCOLOR=theme.header),
+            )
         for card in page.cards:
             yield self._node(card.name, card, CardTable(card, page.columns, theme, self.offset).html())
         for head in page.heads:
@@ -87,7 +91,10 @@ class _Writer:
 
     def _node(self, name: str, box: layout.Box, html: str) -> str:
         identifier = self.prefix + name
-        return f'  {identifier} [id="{identifier}" pos="{self._place((box.x + box.width / 2, box.y + box.height / 2))}" label=<{html}>]'
+        return (
+            f'  {identifier} [id="{identifier}" pos="{self._place((box.x + box.width / 2, box.y + box.height / 2))}" '
+            f"label=<{html}>]"
+        )
 
     def _place(self, point: Point) -> str:
         return f"{point[0] + self.x:.1f},{self.top - point[1]:.1f}"

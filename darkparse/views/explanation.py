@@ -67,7 +67,9 @@ class Explanation:
                 meanings = ("", "weighted" if row.weights else "", row.spatial.tone, row.channels.tone, "")
                 columns = [wrapped(cell, wide - GAP) for cell, wide in zip(cells, widths, strict=True)]
                 for texts in zip_longest(*columns, fillvalue=""):
-                    yield tuple((text.ljust(wide), meaning) for text, wide, meaning in zip(texts, widths, meanings, strict=True))
+                    yield tuple(
+                        (text.ljust(wide), meaning) for text, wide, meaning in zip(texts, widths, meanings, strict=True)
+                    )
                 for note in row.notes:
                     for line in wrapped(f"{'':{widths[0]}}└ {note.text}", width):
                         yield ((line, "saves" if note.saves else "costs"),)
@@ -85,7 +87,13 @@ class Explanation:
             lines += ["", f"{fence}ini", *section, fence]
             return "\n".join(lines) + "\n"
         for card in self.picture.cards:
-            lines += ["", f"## {_markdown(heading(card))}", "", f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+            lines += [
+                "",
+                f"## {_markdown(heading(card))}",
+                "",
+                f"| {' | '.join(COLUMNS)} |",
+                "|---" * len(COLUMNS) + "|",
+            ]
             for row, cells in card_rows(card):
                 lines.append(f"| {' | '.join(map(_markdown, cells))} |")
                 lines += [f"| | *{_markdown(note.text)}* | | | |" for note in row.notes]
@@ -134,7 +142,9 @@ def explain(network: str | os.PathLike[str] | Config | Network, layer: int | Non
     if not 0 <= layer < len(network.nodes):
         raise DarkparseError(f"there is no layer {layer}; {network.name} has layers 0 to {len(network.nodes) - 1}")
     story = stories(network)[layer]
-    return Explanation(network, picture, (f"L{layer} of {network.name}: {story.label}", " ".join(story.reasoning)), story)
+    return Explanation(
+        network, picture, (f"L{layer} of {network.name}: {story.label}", " ".join(story.reasoning)), story
+    )
 
 
 def heading(card: Card) -> str:
@@ -148,7 +158,9 @@ def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
     for block in card.blocks:
         for position, row in enumerate(block.rows):
             label = (
-                row.label if block.count == 1 or position else f"{row.label}  [{len(block.rows)} layers × {block.count}, to L{block.last}]"
+                row.label
+                if block.count == 1 or position
+                else f"{row.label}  [{len(block.rows)} layers × {block.count}, to L{block.last}]"
             )
             yield row, (row.name, label, row.spatial.text, row.channels.text, row.weights)
 
@@ -157,7 +169,9 @@ def story_lines(story: Story, *, section: bool = True) -> Iterator[str]:
     """One layer's facts, a line each."""
     for name, shape in story.inputs:
         yield f"in: {shape} from {name}"
-    yield f"out: {story.output}" + (f", read by {some(story.readers, 20)}" if story.readers else ", the network's output")
+    yield f"out: {story.output}" + (
+        f", read by {some(story.readers, 20)}" if story.readers else ", the network's output"
+    )
     yield f"height×width: {story.spatial}"
     yield f"channels: {story.channels}"
     yield f"cost: {cost_text(story)}"
@@ -170,7 +184,10 @@ def story_lines(story: Story, *, section: bool = True) -> Iterator[str]:
 
 def _paragraphs(network: Network, facts: Facts, picture: Picture) -> Iterator[str]:
     yield f"{network.name}: {', '.join(picture.totals.split('   '))}."
-    yield "\n".join(f"• {line}" for line in picture.facts) or "No 1×1 convolution, no bottleneck, and no way down to smaller maps."
+    yield (
+        "\n".join(f"• {line}" for line in picture.facts)
+        or "No 1×1 convolution, no bottleneck, and no way down to smaller maps."
+    )
     sentences = [*_pointwise(network, facts), *_prices(network.bottlenecks)]
     if sentences:
         yield "\n".join(sentences)

@@ -87,13 +87,17 @@ def _with_broken_trunk(grid: Grid) -> Iterator[Grid]:
 def _stacked(picture: Picture, columns: Sequence[int]) -> Grid:
     levels = [number - columns.index(column) for number, column in enumerate(columns)]
     first = int(_has_input(picture))
-    places = tuple((column, level + (first if column == 0 else 0)) for column, level in zip(columns, levels, strict=True))
+    places = tuple(
+        (column, level + (first if column == 0 else 0)) for column, level in zip(columns, levels, strict=True)
+    )
     return Grid(picture, places, frozenset(columns))
 
 
 def _reach(grid: Grid) -> int:
     """How many columns on the farthest link goes; stacked columns leave no way past a whole one."""
-    column_of = {row.index: c for card, (c, _) in zip(grid.picture.cards, grid.places, strict=True) for row in card.rows}
+    column_of = {
+        row.index: c for card, (c, _) in zip(grid.picture.cards, grid.places, strict=True) for row in card.rows
+    }
     return max((abs(column_of.get(link.source, 0) - column_of[link.target]) for link in grid.picture.links), default=0)
 
 
@@ -138,5 +142,8 @@ def _pieces(card: Card, count: int, height: Height) -> list[Card]:
         above += own
     first, *others = (tuple(part) for part in parts if part)
     spans = [f"L{part[0].rows[0].index}–L{max(part[-1].last, part[-1].rows[-1].index)}" for part in others]
-    continued = (replace(card, title=f"{card.title}, continued", span=s, cost="", blocks=p) for s, p in zip(spans, others, strict=True))
+    continued = (
+        replace(card, title=f"{card.title}, continued", span=s, cost="", blocks=p)
+        for s, p in zip(spans, others, strict=True)
+    )
     return [replace(card, blocks=first), *continued]

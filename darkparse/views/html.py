@@ -69,7 +69,8 @@ def _colours() -> str:
         return " ".join(f"--{role}: {color};" for role, color in THEMES[name].roles().items())
 
     rules = [
-        f':root[data-theme="{name}"] {{ color-scheme: {"dark" if name == "dark" else "light"}; {variables(name)} }}' for name in THEMES
+        f':root[data-theme="{name}"] {{ color-scheme: {"dark" if name == "dark" else "light"}; {variables(name)} }}'
+        for name in THEMES
     ]
     return "\n".join([*rules, f'@media print {{ :root[data-theme="dark"] {{ {variables("light")} }} }}'])
 

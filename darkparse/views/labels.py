@@ -87,7 +87,10 @@ def _choices(route: Route, names: Mapping[int, str]) -> Iterator[tuple[tuple[obj
         yield (route.link.source, route.link.target), _between(route)
         return
     start, end, name = route.points[0], route.points[-1], names[route.link.source]
-    yield (*start, route.key), _at(start, (source_text(route.link, names), route.link.label), to_right=route.leaves_right)
+    yield (
+        (*start, route.key),
+        _at(start, (source_text(route.link, names), route.link.label), to_right=route.leaves_right),
+    )
     yield (*end, route.key), _at(end, (name,), to_right=not route.enters_left, is_at_head=True)
 
 

@@ -127,7 +127,9 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
         weights=widest((row.weights for row in rows), SMALL_FONT, least=46),
     )
-    header = max((text_width(f"{c.title}{c.span}{c.cost}", HEADER_FONT * 0.86, bold=True) + 40 for c in cards), default=0)
+    header = max(
+        (text_width(f"{c.title}{c.span}{c.cost}", HEADER_FONT * 0.86, bold=True) + 40 for c in cards), default=0
+    )
     return replace(fixed, channels=fixed.channels + max(0, header - sum(fixed.all)))
 
 
@@ -147,7 +149,9 @@ def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox
     for row in rows:
         centres[row.row.index] = y + row.height / 2
         y += row.height + SPACING + len(row.notes) * (NOTE_HEIGHT + SPACING)
-    return CardBox(card.name, columns.total, y + 1, card=card, rows=rows, has_column_heads=has_column_heads, centres=centres)
+    return CardBox(
+        card.name, columns.total, y + 1, card=card, rows=rows, has_column_heads=has_column_heads, centres=centres
+    )
 
 
 def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:

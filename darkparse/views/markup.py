@@ -30,7 +30,9 @@ def font(text: str, size: float, color: str, *, bold: bool = False) -> str:
 def td(content: str, **attributes: str | float | None) -> str:
     """A table cell; attributes that are None are left out."""
     given = (
-        f'{key}="{value:g}"' if isinstance(value, float) else f'{key}="{value}"' for key, value in attributes.items() if value is not None
+        f'{key}="{value:g}"' if isinstance(value, float) else f'{key}="{value}"'
+        for key, value in attributes.items()
+        if value is not None
     )
     return f"<TD {' '.join(given)}>{content}</TD>" if attributes else f"<TD>{content}</TD>"
 
@@ -43,7 +45,9 @@ def tr(cells: str) -> str:
 def table(rows: str, *, spacing: int = 0, padding: int = 0, border: int = 0, **attributes: str | None) -> str:
     """A table without cell borders."""
     given = "".join(f' {key}="{value}"' for key, value in attributes.items() if value is not None)
-    return f'<TABLE BORDER="{border}" CELLBORDER="0" CELLSPACING="{spacing}" CELLPADDING="{padding}"{given}>{rows}</TABLE>'
+    return (
+        f'<TABLE BORDER="{border}" CELLBORDER="0" CELLSPACING="{spacing}" CELLPADDING="{padding}"{given}>{rows}</TABLE>'
+    )
 
 
 def link_to(position: int, hint: str) -> dict[str, str]:

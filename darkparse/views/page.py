@@ -25,7 +25,8 @@ SHEET = (1191.0, 842.0)
 ENOUGH = 7.5 / 9
 """Columns are broken where the small print would be shown with less than 7.5 of its 9 points."""
 GAIN = 1.1
-"""How much larger the text has to become for several columns, which say more than one, to be broken, and for a card to be cut."""
+"""How much larger the text has to become for several columns, which say more than one, to be broken,
+and for a card to be cut."""
 
 
 @dataclass(slots=True)

@@ -42,8 +42,13 @@ def picture_of(
     return Picture(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
         totals=_totals(network, span),
-        facts=(*wording.fact_lines(facts_of(network, span)), *(facts if layers is None else (f"Of the whole network: {f}" for f in facts))),
-        input_text=f"input {network.input_shape}" if network.input_shape.is_map else f"input {network.input_shape.size} values",
+        facts=(
+            *wording.fact_lines(facts_of(network, span)),
+            *(facts if layers is None else (f"Of the whole network: {f}" for f in facts)),
+        ),
+        input_text=f"input {network.input_shape}"
+        if network.input_shape.is_map
+        else f"input {network.input_shape.size} values",
         cards=cards,
         heads=builder.heads(),
         links=builder.links(cards),
@@ -56,20 +61,27 @@ def _totals(network: Network, span: range) -> str:
     shape = network.input_shape
     at = f" at {shape.h}×{shape.w}" if shape.is_map else ""
     cost = sum((node.cost for node in network.nodes[span.start : span.stop]), Cost())
-    layers = f"{len(span)} layer{'' if len(span) == 1 else 's'}" + (f" of {len(network.nodes)}" if len(span) < len(network.nodes) else "")
+    layers = f"{len(span)} layer{'' if len(span) == 1 else 's'}" + (
+        f" of {len(network.nodes)}" if len(span) < len(network.nodes) else ""
+    )
     return f"{layers}   {short(cost.params)} parameters   {flops(cost.macs)}{at}"
 
 
 class _Builder:
-    def __init__(self, network: Network, span: range, repeats: Iterable[Repeat], notes: bool, marks: Mapping[int, Mark]) -> None:
+    def __init__(
+        self, network: Network, span: range, repeats: Iterable[Repeat], notes: bool, marks: Mapping[int, Mark]
+    ) -> None:
         self.network = network
         self.span = span
         self.marks = marks
         self.repeats = {repeat.first: repeat for repeat in repeats}
         self.stands_for = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
         """For a layer in a repeat the layer of the first copy whose row shows it."""
-        self.boxed = [i for i in network.heads if i in span and network.nodes[i].inputs[0] in span and not network.readers[i]]
-        """Heads beside the row that they read. A head without such a row, or that is read itself, is a row like any layer."""
+        self.boxed = [
+            i for i in network.heads if i in span and network.nodes[i].inputs[0] in span and not network.readers[i]
+        ]
+        """Heads beside the row that they read.
+        A head without such a row, or that is read itself, is a row like any layer."""
         self.bottlenecks: dict[int, list[Bottleneck]] = {}
         for block in network.bottlenecks if notes else ():
             if block.first not in span:
@@ -112,7 +124,9 @@ class _Builder:
         spatial_tone: Tone = changes.spatial.direction if changes.spatial else "kept"
         channel_tone: Tone = changes.channels.direction if changes.channels else "kept"
         keeps = bool(changes.channels and changes.channels.keeps_values and changes.channels.direction != "kept")
-        hint = f"L{index}: {', '.join(map(str, dict.fromkeys(node.in_shapes))) or 'no input'} → {node.out_shape} (H×W×C)"
+        hint = (
+            f"L{index}: {', '.join(map(str, dict.fromkeys(node.in_shapes))) or 'no input'} → {node.out_shape} (H×W×C)"
+        )
         last = self.network.nodes[repeat.copies(index)[-1]] if repeat is not None and repeat.grows else None
         mark = next((self.marks[i] for i in (repeat.copies(index) if repeat else (index,)) if i in self.marks), None)
         label = wording.label(node, block_input=repeat.first - 1 if repeat is not None else None)
@@ -122,7 +136,9 @@ class _Builder:
             index=index,
             label=f"{label} ({'; '.join(remarks)})" if remarks else label,
             spatial=Cell(wording.spatial_text(node, changes.spatial, size), spatial_tone, hint),
-            channels=Cell(self._channels(node, last, repeat), channel_tone, "values kept, moved to channels" if keeps else hint),
+            channels=Cell(
+                self._channels(node, last, repeat), channel_tone, "values kept, moved to channels" if keeps else hint
+            ),
             weights=_range(short(node.weights), short(last.weights) if last else "") if node.weights else "",
             hint=hint,
             notes=tuple(self._notes(index, repeat)),
@@ -146,7 +162,9 @@ class _Builder:
         for block in self.bottlenecks.get(index, ()):
             last = None
             if repeat is not None and repeat.grows:
-                last = next((b for b in self.bottlenecks.get(repeat.copies(index)[-1], ()) if b.form == block.form), None)
+                last = next(
+                    (b for b in self.bottlenecks.get(repeat.copies(index)[-1], ()) if b.form == block.form), None
+                )
             first, end = (self.network.nodes[i].out_shape for i in (block.first, block.last))
             elsewhere = f" (L{block.first} at {first.h}×{first.w})" if (first.h, first.w) != (end.h, end.w) else ""
             yield Note(wording.bottleneck_text(block, last) + elsewhere, block.saves)
@@ -158,7 +176,9 @@ class _Builder:
     def _head(self, node: Node) -> HeadBox:
         assert isinstance(node.layer, Head)
         source = self.stands_for.get(node.inputs[0], node.inputs[0])
-        return HeadBox(node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), node.layer.formula))
+        return HeadBox(
+            node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), node.layer.formula)
+        )
 
     def links(self, cards: tuple[Card, ...]) -> tuple[Link, ...]:
         """The tensors that cross between cards, each once for every row that reads it."""
@@ -168,7 +188,11 @@ class _Builder:
             target = self.stands_for.get(node.index, node.index)
             for read in node.inputs:
                 source = self.stands_for.get(read, read)
-                if target not in card_of or (source not in card_of and read >= 0) or card_of[target] == card_of.get(source):
+                if (
+                    target not in card_of
+                    or (source not in card_of and read >= 0)
+                    or card_of[target] == card_of.get(source)
+                ):
                     continue
                 shape = self.network.nodes[read].out_shape if read >= 0 else self.network.input_shape
                 kind: LinkKind = "chain" if self._follows(read, node.index) else "reused"

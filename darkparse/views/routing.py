@@ -47,7 +47,11 @@ class Route:
 
 
 def plan(
-    links: Iterable[tuple[Link, Box, Box]], boxes: Sequence[Box], *, sideways: bool, stacked: frozenset[int] = frozenset()
+    links: Iterable[tuple[Link, Box, Box]],
+    boxes: Sequence[Box],
+    *,
+    sideways: bool,
+    stacked: frozenset[int] = frozenset(),
 ) -> list[Route]:
     """The kind of way of every link, by places in the grid alone.
 
@@ -57,7 +61,9 @@ def plan(
     return [_planned(link, source, target, taken, sideways, stacked) for link, source, target in links]
 
 
-def _planned(link: Link, source: Box, target: Box, taken: set[tuple[int, int]], sideways: bool, stacked: frozenset[int]) -> Route:
+def _planned(
+    link: Link, source: Box, target: Box, taken: set[tuple[int, int]], sideways: bool, stacked: frozenset[int]
+) -> Route:
     route = Route(link, source, target)
     is_below = link.kind == "head" and source.level != target.level
     if is_below or (link.kind == "chain" and _are_neighbours(source, target, taken, sideways)):

@@ -130,17 +130,26 @@ class _Teller:
         if isinstance(node.layer, Route) and len(node.inputs) > 1:
             return f"It puts {what} side by side: {wording.channels_text(self.network, node)[2:]}; nothing is computed."
         if isinstance(node.layer, Gate):
-            return f"It multiplies the map of L{node.inputs[1]} by L{node.inputs[0]} and keeps its {after} channels: a gate, no reduction."
+            return (
+                f"It multiplies the map of L{node.inputs[1]} by L{node.inputs[0]} and keeps its {after} channels: a "
+                "gate, no reduction."
+            )
         if isinstance(node.layer, Convolutional) and node.layer.is_depthwise:
-            return f"Every one of the {after} channels is convolved by itself: no channel is reduced, and they are not mixed."
+            return (
+                f"Every one of the {after} channels is convolved by itself: no channel is reduced, and they are not "
+                "mixed."
+            )
         if is_pointwise(node) and change.direction == "kept":
-            does = "reduces nothing, it mixes channels only" if max(node.layer.strides) == 1 else "keeps their number and mixes them"  # type: ignore[attr-defined]
+            keeps_size = max(node.layer.strides) == 1  # type: ignore[attr-defined]
+            does = "reduces nothing, it mixes channels only" if keeps_size else "keeps their number and mixes them"
             return f"{before} channels come in and {after} go out: this 1×1 convolution {does}."
         if change.direction == "kept":
             return f"The {what} stay {after:,}."
         if isinstance(node.layer, Reorg) and node.layer.extra:
             return f"{before:,} values come in and {after:,} go out, with {wording.zeros(node.layer.extra)} appended."
-        this = f"this {node.layer.size}×{node.layer.size} convolution" if isinstance(node.layer, Convolutional) else "it"
+        this = (
+            f"this {node.layer.size}×{node.layer.size} convolution" if isinstance(node.layer, Convolutional) else "it"
+        )
         verb = "reduces" if change.direction == "reduced" else "expands"
         tail = "; values only move, none is lost" if change.keeps_values else ""
         return f"{before:,} {what} come in and {after:,} go out: {this} {verb} them ({factor(change)}){tail}."
@@ -149,7 +158,11 @@ class _Teller:
 def _spatial_sentence(node: Node, change: Reduction) -> str:
     (h, w), (to_h, to_w) = change.before, change.after
     if change.direction == "kept":
-        return f"Height × width stay {to_h}×{to_w}." if node.out_shape.is_map else "It works on vectors: there is no height and width."
+        return (
+            f"Height × width stay {to_h}×{to_w}."
+            if node.out_shape.is_map
+            else "It works on vectors: there is no height and width."
+        )
     verb = "reduces" if change.direction == "reduced" else "expands"
     how = MECHANISMS.get(change.mechanism, "")
     to = f"{to_h}×{to_w}" if node.out_shape.is_map else "a vector"
@@ -178,10 +191,13 @@ def _section_lines(node: Node) -> tuple[tuple[int, str], ...]:
 
 
 def cost_text(story: Story) -> str:
-    """`65.5k weights, 66,048 parameters, 411 MFLOPs (1% of the network's FLOPs)`, and Darknet's figure where it counts otherwise."""
+    """`65.5k weights, 66,048 parameters, 411 MFLOPs (1% of the network's FLOPs)`,
+    and Darknet's figure where it counts otherwise."""
     parts = [f"{short(story.weights)} weights"] if story.weights else []
     parts += [f"{story.parameters:,} parameters"] if story.parameters else ["no parameters"]
     parts += [f"{flops(story.macs)} ({story.share} of the network's FLOPs)"] if story.macs else ["no multiply-adds"]
     printed = f"{story.bflops:.3f}"
-    parts += [f"{printed} BFLOPs as Darknet counts"] if printed != f"{2 * story.macs / 1e9:.3f}" and story.bflops else []
+    parts += (
+        [f"{printed} BFLOPs as Darknet counts"] if printed != f"{2 * story.macs / 1e9:.3f}" and story.bflops else []
+    )
     return ", ".join(parts)

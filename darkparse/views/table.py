@@ -42,7 +42,9 @@ def totals(network: Network) -> str:
     operations = f"{network.bflops:.3f} BFLOPs"
     if abs(network.bflops - network.cost.flops / 1e9) > 0.005 * network.bflops:
         operations += f" as Darknet counts ({flops(network.cost.macs)} in all)"
-    return f"{len(network.nodes)} layers, {network.cost.params:,} parameters ({stored}), {operations} at {_size(network)}"
+    return (
+        f"{len(network.nodes)} layers, {network.cost.params:,} parameters ({stored}), {operations} at {_size(network)}"
+    )
 
 
 def _size(network: Network) -> str:
@@ -77,7 +79,9 @@ def describe(node: Node, reductions: Reductions) -> str:
 def _changes(reductions: Reductions) -> Iterator[str]:
     spatial, channels = reductions.spatial, reductions.channels
     if spatial is not None and spatial.direction != "kept":
-        yield "H×W to vector" if spatial.after == (1, 1) and spatial.direction == "reduced" else f"H×W {factor(spatial)}"
+        yield (
+            "H×W to vector" if spatial.after == (1, 1) and spatial.direction == "reduced" else f"H×W {factor(spatial)}"
+        )
     if channels is None:
         return
     if channels.direction == "projected":
@@ -88,7 +92,8 @@ def _changes(reductions: Reductions) -> Iterator[str]:
 
 
 def narrowed(widths: Sequence[int], limit: int, least: Sequence[int]) -> list[int]:
-    """Widths of columns that make up at most a limit, if that is possible: the widest give way, none to less than its least."""
+    """Widths of columns that make up at most a limit, if that is possible:
+    the widest give way, none to less than its least."""
     found = list(widths)
     while sum(found) > limit:
         wide = [i for i, width in enumerate(found) if width > least[i]]

@@ -40,7 +40,10 @@ class TitleBlock:
 
     def _legend(self) -> list[Entry]:
         """The entries that the picture needs."""
-        theme, tones = self.theme, {cell.tone for card in self.picture.cards for row in card.rows for cell in (row.spatial, row.channels)}
+        theme, tones = (
+            self.theme,
+            {cell.tone for card in self.picture.cards for row in card.rows for cell in (row.spatial, row.channels)},
+        )
         entries: list[Entry] = [(text, getattr(theme, f"{tone}_text"), getattr(theme, tone)) for tone, text in LEGEND]
         if "projected" in tones:
             entries.append((HEAD_LEGEND, theme.projected_text, theme.projected))
@@ -49,17 +52,24 @@ class TitleBlock:
         if any(link.kind == "reused" for link in self.picture.links):
             entries.append((REUSED_LEGEND, theme.reused, None))
         marks = {row.mark for card in self.picture.cards for row in card.rows}
-        entries += [(f"{sign} {meaning}", theme.text, theme.changed) for sign, meaning in MARKS.items() if sign in marks]
+        entries += [
+            (f"{sign} {meaning}", theme.text, theme.changed) for sign, meaning in MARKS.items() if sign in marks
+        ]
         return entries
 
     def html(self) -> str:
         """The block as one table."""
         theme, picture, width = self.theme, self.picture, self.size[0] - 4
         rows = [
-            td(font(self.name, layout.TITLE_FONT, theme.text, bold=True), HEIGHT=NAME_HEIGHT, WIDTH=width, ALIGN="LEFT"),
+            td(
+                font(self.name, layout.TITLE_FONT, theme.text, bold=True), HEIGHT=NAME_HEIGHT, WIDTH=width, ALIGN="LEFT"
+            ),
             td(font(picture.totals, layout.FACT_FONT, theme.faint), HEIGHT=TOTALS_HEIGHT, ALIGN="LEFT"),
             *(td(_legend_line(line, width), ALIGN="LEFT", HEIGHT=LEGEND_HEIGHT) for line in self.legend),
-            *(td(font(_fact(line), layout.FACT_FONT, theme.text), ALIGN="LEFT", HEIGHT=FACT_HEIGHT) for line in picture.facts),
+            *(
+                td(font(_fact(line), layout.FACT_FONT, theme.text), ALIGN="LEFT", HEIGHT=FACT_HEIGHT)
+                for line in picture.facts
+            ),
         ]
         return table("".join(map(tr, rows)))
 
@@ -73,7 +83,9 @@ def _cut(name: str, width: float) -> str:
     if text_width(name, layout.TITLE_FONT, bold=True) <= width:
         return name
     lengths = range(len(name), 0, -1)
-    return next((short for n in lengths if text_width(short := f"{name[:n]}…", layout.TITLE_FONT, bold=True) <= width), "…")
+    return next(
+        (short for n in lengths if text_width(short := f"{name[:n]}…", layout.TITLE_FONT, bold=True) <= width), "…"
+    )
 
 
 def _lines(entries: list[Entry], width: float) -> list[list[Entry]]:

@@ -37,7 +37,11 @@ def spatial_text(node: Node, change: Reduction | None, home: tuple[int, int]) ->
     if change is None:
         return "• no input"
     text = f"{SIGNS[change.direction]} {_spatial(node, change)}"
-    return text if change.after == home or change.direction != "kept" else f"{text} ({'gate' if change.after == (1, 1) else 'side'} path)"
+    return (
+        text
+        if change.after == home or change.direction != "kept"
+        else f"{text} ({'gate' if change.after == (1, 1) else 'side'} path)"
+    )
 
 
 def _spatial(node: Node, change: Reduction) -> str:
@@ -149,7 +153,9 @@ def bottleneck_text(block: Bottleneck, last: Bottleneck | None = None) -> str:
 def _block_name(block: Bottleneck) -> str:
     span = f"L{block.first}{'+' if block.last - block.first == 1 else '–'}L{block.last}"
     path = f"{block.channels[0]}→{block.middle}→{block.channels[1]}"
-    inside = [f"{block.size}×{block.size} in {block.groups} groups"] if block.groups > 1 and not block.is_depthwise else []
+    inside = (
+        [f"{block.size}×{block.size} in {block.groups} groups"] if block.groups > 1 and not block.is_depthwise else []
+    )
     if block.form == "inverted":
         return f"inverted bottleneck {span} ({', '.join([path, *inside, *_gate(block)])})"
     if block.form == "separable":
@@ -169,7 +175,8 @@ def _in_brackets(words: list[str]) -> str:
 def _verdict(block: Bottleneck) -> str:
     """`saves 44%`, of the weights; where the stride makes them differ the operations too."""
     weights, operations = (
-        _share(saved, direct) for saved, direct in ((block.saved_weights, block.direct_weights), (block.saved_macs, block.direct_macs))
+        _share(saved, direct)
+        for saved, direct in ((block.saved_weights, block.direct_weights), (block.saved_macs, block.direct_macs))
     )
     if weights == operations:
         return f"{weights[0]} {weights[1]}{weights[2]}"
@@ -195,7 +202,9 @@ def fact_lines(facts: Facts) -> tuple[str, ...]:
 def _descent_line(descent: Descent) -> str:
     steps = "halving step" if descent.halves else "step"
     plural = "" if len(descent.layers) == 1 else "s"
-    height, width = (short(round(before / after, 3)) for before, after in zip(descent.before, descent.after, strict=True))
+    height, width = (
+        short(round(before / after, 3)) for before, after in zip(descent.before, descent.after, strict=True)
+    )
     by = f"÷{height}" if height == width else f"height ÷{height}, width ÷{width}"
     change = f"{size_text(descent.before)}→{size_text(descent.after)} ({by})"
     return f"Height×width: {change} in {len(descent.layers)} {steps}{plural}: {some(descent.layers, 12)}"
@@ -203,7 +212,10 @@ def _descent_line(descent: Descent) -> str:
 
 def pointwise_line(facts: Pointwise) -> str:
     """`1×1 convolutions: 7 of 9 reduce channels, 2 do not (L6, L17)`."""
-    line = f"1×1 convolutions: {len(facts.reducing)} of {facts.total} {'reduces' if len(facts.reducing) == 1 else 'reduce'} channels"
+    line = (
+        f"1×1 convolutions: {len(facts.reducing)} of {facts.total} "
+        f"{'reduces' if len(facts.reducing) == 1 else 'reduce'} channels"
+    )
     rest = facts.not_reducing
     if facts.expanding and facts.keeping:
         line += f", {len(rest)} do not: {len(facts.keeping)} kept ({some(facts.keeping, 6)}), "

@@ -83,9 +83,19 @@ def _not_weights(case: Case) -> Cause | None:
     if case.has_version and case.have:
         return None
     if not case.have:
-        return Cause("no-floats", "there is a header and nothing behind it", "download or copy it again", {"bytes": case.size})
-    message = f"its header reads as version {'.'.join(map(str, version))}, which no Darknet wrote: not a .weights file, or a damaged one"
-    return Cause("not-weights", message, "check what this file is, and where it came from", {"major": version[0], "minor": version[1]})
+        return Cause(
+            "no-floats", "there is a header and nothing behind it", "download or copy it again", {"bytes": case.size}
+        )
+    message = (
+        f"its header reads as version {'.'.join(map(str, version))}, which no Darknet wrote: not a .weights file, or a "
+        "damaged one"
+    )
+    return Cause(
+        "not-weights",
+        message,
+        "check what this file is, and where it came from",
+        {"major": version[0], "minor": version[1]},
+    )
 
 
 def _header_width(case: Case) -> Cause | None:
@@ -99,14 +109,23 @@ def _header_width(case: Case) -> Cause | None:
         return None
     facts: dict[str, int | str] = {"header_bytes": rest, "expected_header_bytes": header.size}
     if rest in SIZES:
-        read = f"version {version} has one of {header.size}" if case.header_size is None else f"header_size={header.size} was given"
+        read = (
+            f"version {version} has one of {header.size}"
+            if case.header_size is None
+            else f"header_size={header.size} was given"
+        )
         message = f"the floats fit exactly behind a header of {rest} bytes, where {read}"
         remedy = f"read it with header_size={rest} (`--header-size {rest}`); saving it again writes that width"
         return Cause("header-width", message, remedy, facts)
     lacks = "no header at all" if rest == 0 else "a version but no number of images seen"
     new = "Header().pack()" if rest == 0 else "bytes(8)"
     where = "before them" if rest == 0 else "behind the first 12 bytes"
-    return Cause("header-missing", f"the floats fit exactly if the file has {lacks}", f"put {new} {where} and load the bytes", facts)
+    return Cause(
+        "header-missing",
+        f"the floats fit exactly if the file has {lacks}",
+        f"put {new} {where} and load the bytes",
+        facts,
+    )
 
 
 def _dialect(case: Case) -> Cause | None:
@@ -127,17 +146,25 @@ def _other(case: Case) -> Case | None:
 
 def _dialect_cause(network: Network, other: Network) -> Cause:
     message = (
-        f"the file fits exactly as {other.dialect.title} reads it; it was read as by {network.dialect.title} ({network.dialect_reason})"
+        f"the file fits exactly as {other.dialect.title} reads it; it was read as by {network.dialect.title} "
+        f"({network.dialect_reason})"
     )
     return Cause(
-        "dialect", message, f"use dialect={other.dialect.name!r} (`--dialect {other.dialect.name}`)", {"dialect": other.dialect.name}
+        "dialect",
+        message,
+        f"use dialect={other.dialect.name!r} (`--dialect {other.dialect.name}`)",
+        {"dialect": other.dialect.name},
     )
 
 
 def other_layout(case: Case) -> tuple[Cause, ...]:
     """The other dialect, where a file has the right size for both and only there all variances make sense."""
     other = _other(case)
-    if other is not None and other.file.fits(other.need, longer=case.upto is not None) and is_plausible(other.file.floats, other.entries):
+    if (
+        other is not None
+        and other.file.fits(other.need, longer=case.upto is not None)
+        and is_plausible(other.file.floats, other.entries)
+    ):
         return (_dialect_cause(case.network, other.network),)
     return ()
 
@@ -157,7 +184,10 @@ def _backbone(case: Case) -> Cause | None:
         message = f"the file ends exactly after the head in layer {heads[-1]}: it lacks {lacks}"
         remedy = f"use the cfg that it was trained with, which has {_counted(len(heads), 'head')}; or {remedy}"
         return Cause("missing-heads", message, remedy, {"layer": last, "upto": upto, "heads": missing})
-    message = f"the file ends exactly after layer {last} [{nodes[last].kind}]: a backbone, the first {upto} layers (as *.conv.{upto} is)"
+    message = (
+        f"the file ends exactly after layer {last} [{nodes[last].kind}]: a backbone, the first {upto} layers (as "
+        f"*.conv.{upto} is)"
+    )
     return Cause("backbone", message, remedy, {"layer": last, "upto": upto})
 
 
@@ -175,7 +205,10 @@ def _classes(case: Case) -> Cause | None:
         return None
     changes = ", ".join(f"{text} in line {line}" for line, text in _changed(case.network, edited))
     message = f"the file fits exactly with classes={classes + 1}: {changes}"
-    remedy = f"set that in the cfg (`darkparse edit CFG --classes {classes + 1} -o NEW.cfg`), or take the weights of your classes"
+    remedy = (
+        f"set that in the cfg (`darkparse edit CFG --classes {classes + 1} -o NEW.cfg`), or take the weights of your "
+        "classes"
+    )
     return Cause("classes", message, remedy, {"classes": classes + 1})
 
 
@@ -235,11 +268,16 @@ def _size_alone(case: Case) -> Cause:
         if plausible is False:
             message = f"{part}, and the variances in it make no sense: the file belongs to another cfg"
             return Cause("other-network", message, "use the cfg that it was trained with", {"missing_bytes": missing})
-        return Cause("truncated", f"a file cut short: {part}{begins}", "download or copy it again", {"missing_bytes": missing})
+        return Cause(
+            "truncated", f"a file cut short: {part}{begins}", "download or copy it again", {"missing_bytes": missing}
+        )
     extra = -missing
     facts: dict[str, int | str] = {"extra_bytes": extra}
     if plausible is False:
-        message = f"{_counted(extra, 'byte')} too many, and the variances in it make no sense: the file belongs to another cfg"
+        message = (
+            f"{_counted(extra, 'byte')} too many, and the variances in it make no sense: the file belongs to another "
+            "cfg"
+        )
         return Cause("other-network", message, "use the cfg that it was trained with", facts)
     message = f"the file goes on for {_counted(extra, 'byte')} behind the last layer{begins}"
     remedy = "use the cfg that it was trained with, or load it with strict=False"

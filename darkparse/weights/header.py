@@ -17,7 +17,8 @@ Version = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Version of the writer and number of images seen in training; 16 or 20 bytes, little-endian (parser.c load_weights_upto)."""
+    """Version of the writer and number of images seen in training;
+    16 or 20 bytes, little-endian (parser.c load_weights_upto)."""
 
     major: int = 0
     minor: int = 2
@@ -28,7 +29,10 @@ class Header:
 
     def __post_init__(self) -> None:
         if not all(isinstance(number, int) for number in (*self.version, self.seen)) or self.seen_bytes not in (4, 8):
-            raise ValueError(f"a header has three whole numbers as version, the images seen as another, in 4 or 8 bytes; this is {self!r}")
+            raise ValueError(
+                "a header has three whole numbers as version, the images seen as another, in 4 or 8 bytes; this is "
+                f"{self!r}"
+            )
 
     @property
     def version(self) -> Version:
@@ -54,7 +58,10 @@ class Header:
         try:
             return VERSION.pack(*self.version) + self.seen.to_bytes(self.seen_bytes, "little")
         except (struct.error, OverflowError):
-            message = f"the header {self} does not fit: a version has three 32-bit numbers, seen is at most {256**self.seen_bytes - 1:,}"
+            message = (
+                f"the header {self} does not fit: a version has three 32-bit numbers, seen is at most "
+                f"{256**self.seen_bytes - 1:,}"
+            )
             raise ValueError(message) from None
 
     def __str__(self) -> str:
@@ -104,5 +111,7 @@ def read_header(data: bytes, dialect: Dialect, size: int | None = None) -> Heade
     width = seen_bytes(version, dialect) if size is None else size - VERSION.size
     end = VERSION.size + width
     if len(data) < end:
-        raise ValueError(f"a header of version {'.'.join(map(str, version))} needs {end} bytes, the file has {len(data)}")
+        raise ValueError(
+            f"a header of version {'.'.join(map(str, version))} needs {end} bytes, the file has {len(data)}"
+        )
     return Header(*version, int.from_bytes(data[VERSION.size : end], "little"), width)

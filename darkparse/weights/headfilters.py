@@ -1,4 +1,5 @@
-"""A cfg that does not compile since `filters=` before a head is wrong: what should it be, and what does the file say?"""
+"""A cfg that does not compile since `filters=` before a head is wrong:
+what should it be, and what does the file say?"""
 
 from __future__ import annotations
 

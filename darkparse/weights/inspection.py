@@ -63,7 +63,8 @@ def compile_for(
     strict: bool = False,
     reorg: str | None = None,
 ) -> Network:
-    """Compile a cfg that a weights file is at hand for: it is evidence for the dialect, and for what a wrong head should be.
+    """Compile a cfg that a weights file is at hand for: it is evidence for the dialect, and for what a wrong head
+    should be.
 
     Raises:
         CfgError: the cfg is wrong.
@@ -84,7 +85,9 @@ def weights_version(blob: Blob) -> Version | None:
     return None if signature(blob) else read_version(blob.head(20))
 
 
-def report_on(network: Network, blob: Blob | None = None, *, upto: int | None = None, header_size: int | None = None) -> Report:
+def report_on(
+    network: Network, blob: Blob | None = None, *, upto: int | None = None, header_size: int | None = None
+) -> Report:
     """The report on a network and a file's bytes; without bytes, the layout alone."""
     entries = layout(network, upto)
     header = Header.of_version(network.dialect.version, network.dialect)
@@ -103,7 +106,8 @@ def report_on(network: Network, blob: Blob | None = None, *, upto: int | None = 
 def _rows(entries: tuple[Entry, ...], header: int) -> tuple[Row, ...]:
     lines = {entry.node.index: entry.node.section.span.line for entry in entries}
     return tuple(
-        Row(e.node.index, e.node.kind, lines[e.node.index], e.tensor.path, e.tensor.shape, e.size, header + 4 * e.start) for e in entries
+        Row(e.node.index, e.node.kind, lines[e.node.index], e.tensor.path, e.tensor.shape, e.size, header + 4 * e.start)
+        for e in entries
     )
 
 
@@ -130,7 +134,9 @@ def _with_file(report: Report, network: Network, blob: Blob, upto: int | None, h
     if any(finding.code == "negative-variance" for finding in found):
         found = (*other_layout(case), *found)
     causes = () if fits else causes_of(case)
-    return replace(report, header=file.header, header_bytes=file.header.size, rows=tuple(rows), causes=causes, findings=found)
+    return replace(
+        report, header=file.header, header_bytes=file.header.size, rows=tuple(rows), causes=causes, findings=found
+    )
 
 
 def _as_cause(kind: Signature, blob: Blob) -> Cause:

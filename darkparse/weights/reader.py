@@ -31,7 +31,8 @@ class WeightsFile:
         return self.floats.size >= need if longer else self.floats.size == need and not self.spare
 
     def array(self, entry: Entry) -> Floats:
-        """One tensor in its module's shape, (rows, …) of it if the file holds only some; a view wherever the order allows it."""
+        """One tensor in its module's shape, (rows, …) of it if the file holds only some;
+        a view wherever the order allows it."""
         return arranged(self.floats[entry.start : entry.end], entry.tensor, transposed=self.header.is_transposed)
 
 
@@ -44,7 +45,8 @@ def as_weights(blob: Blob, dialect: Dialect, header_size: int | None = None) -> 
 
 
 def is_stored_transposed(tensor: TensorSpec, *, transposed: bool) -> bool:
-    """Whether a file holds the matrix the other way round: `flipped`, or connected in a file of a version above 1000."""
+    """Whether a file holds the matrix the other way round:
+    `flipped`, or connected in a file of a version above 1000."""
     return tensor.transposed or (tensor.transposable and transposed)
 
 

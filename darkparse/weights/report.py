@@ -83,7 +83,8 @@ class Report:
 
     @property
     def fits(self) -> bool:
-        """Whether the file is a `.weights` file of exactly the size needed, at least that with `upto`; True without a file."""
+        """Whether the file is a `.weights` file of exactly the size needed, at least that with `upto`;
+        True without a file."""
         return not self.causes
 
     @property
@@ -102,7 +103,9 @@ class Report:
     def verdict(self) -> str:
         """One line: that they fit, or how they part."""
         if self.file is None:
-            return f"{self.name} needs {self.needed_bytes:,} bytes ({self.header_bytes} of header, {self.floats:,} floats)"
+            return (
+                f"{self.name} needs {self.needed_bytes:,} bytes ({self.header_bytes} of header, {self.floats:,} floats)"
+            )
         if self.fits:
             rest = f" of {self.file_bytes:,}" if self.missing_bytes else ""
             size = f"{self.needed_bytes:,} bytes{rest}, {self.header_bytes} of header and {self.floats:,} floats"
@@ -135,9 +138,15 @@ class Report:
             return f"{self.name} has no weights at all"
         place = f"{self.cfg}:{row.line}"
         if row.held == row.floats:
-            return f"{row.where} ({place}), the last with weights, ends {-self.missing_bytes:,} bytes before the end of the file"
+            return (
+                f"{row.where} ({place}), the last with weights, ends {-self.missing_bytes:,} bytes before the end of "
+                "the file"
+            )
         if row.held or (self.file_bytes or 0) > row.offset:
-            return f"it ends in {row.where} ({place}), in {row.tensor}: {row.held:,} of its {row.floats:,} floats are there"
+            return (
+                f"it ends in {row.where} ({place}), in {row.tensor}: {row.held:,} of its {row.floats:,} floats are "
+                "there"
+            )
         before = next((r for r in reversed(self.rows) if r.held), None)
         after = "behind the header" if before is None else f"right after {before.tensor} of {before.where}"
         return f"it ends {after}, before {row.tensor} of {row.where} ({place})"
@@ -151,7 +160,9 @@ class Report:
     def __str__(self) -> str:
         if not self.fits:
             return self.problem
-        return "\n  ".join([self.verdict, *(f"but {finding.message}\n  what to do: {finding.remedy}" for finding in self.findings)])
+        return "\n  ".join(
+            [self.verdict, *(f"but {finding.message}\n  what to do: {finding.remedy}" for finding in self.findings)]
+        )
 
 
 def _plain(value: object) -> object:

@@ -58,7 +58,11 @@ def signature(blob: Blob) -> Signature | None:
 
 
 def _magic(blob: Blob, head: bytes) -> Signature | None:
-    known = (Signature(code, title, remedy) for offset, magic, code, title, remedy in _MAGIC if head.startswith(magic, offset))
+    known = (
+        Signature(code, title, remedy)
+        for offset, magic, code, title, remedy in _MAGIC
+        if head.startswith(magic, offset)
+    )
     return next(known, None)
 
 
@@ -72,7 +76,9 @@ def _lfs_pointer(blob: Blob, head: bytes) -> Signature | None:
     size = re.search(rb"^size (\d+)", head, re.MULTILINE)
     facts: dict[str, int | str] = {"real_bytes": int(size[1])} if size else {}
     real = f" of {int(size[1]):,} bytes" if size else ""
-    return Signature("lfs-pointer", f"a Git LFS pointer to a file{real}", "fetch the file itself with `git lfs pull`", facts)
+    return Signature(
+        "lfs-pointer", f"a Git LFS pointer to a file{real}", "fetch the file itself with `git lfs pull`", facts
+    )
 
 
 def _html(blob: Blob, head: bytes) -> Signature | None:
@@ -85,7 +91,10 @@ def _html(blob: Blob, head: bytes) -> Signature | None:
     facts: dict[str, int | str] = {"title": " ".join(title[1].split())} if title else {}
     named = f" titled “{facts['title']}”" if title else ""
     return Signature(
-        "html", f"an HTML page{named}", "the download gave a web page in place of the file: download it from its direct link", facts
+        "html",
+        f"an HTML page{named}",
+        "the download gave a web page in place of the file: download it from its direct link",
+        facts,
     )
 
 

@@ -27,7 +27,9 @@ def measured(row: Row, values: Floats) -> Row:
             square += float(np.dot(part, part))
             low, high = min(low, float(part.min())), max(high, float(part.max()))
         mean = total / values.size
-        deviation = float(np.sqrt(max(square / values.size - mean * mean, 0.0))) if np.isfinite(square) else float("nan")
+        deviation = (
+            float(np.sqrt(max(square / values.size - mean * mean, 0.0))) if np.isfinite(square) else float("nan")
+        )
     if not np.isfinite(total) or not np.isfinite(square):
         odd = int(np.count_nonzero(~np.isfinite(values)))
     return replace(row, mean=mean, deviation=deviation, minimum=low, maximum=high, not_finite=odd)
@@ -57,10 +59,16 @@ def _negative_variance(rows: list[Row]) -> Cause | None:
     if first is None:
         return None
     message = (
-        f"a variance below 0 in {first.tensor} of {first.where}: from some place before it on, the file has another layout than the cfg"
+        f"a variance below 0 in {first.tensor} of {first.where}: from some place before it on, the file has another "
+        "layout than the cfg"
     )
     facts: dict[str, int | str] = {"layer": first.layer, "tensor": first.tensor}
-    return Cause("negative-variance", message, "the cfg is not the one that the file was trained with: look for the original", facts)
+    return Cause(
+        "negative-variance",
+        message,
+        "the cfg is not the one that the file was trained with: look for the original",
+        facts,
+    )
 
 
 def _is_negative_variance(row: Row) -> bool:
@@ -68,7 +76,8 @@ def _is_negative_variance(row: Row) -> bool:
 
 
 def is_plausible(floats: Floats, entries: tuple[Entry, ...]) -> bool | None:
-    """Whether all variances that a file's floats hold whole are finite and not below 0, read by a layout; None without any."""
+    """Whether all variances that a file's floats hold whole are finite and not below 0, read by a layout;
+    None without any."""
     variances = [floats[e.start : e.end] for e in entries if e.tensor.role == "variance" and e.end <= floats.size]
     if not variances:
         return None

@@ -25,7 +25,9 @@ def stored(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
     return np.ascontiguousarray(rows)
 
 
-def write_weights(path: str | os.PathLike[str], header: Header, entries: Iterable[Entry], get: Callable[[Entry], Floats]) -> int:
+def write_weights(
+    path: str | os.PathLike[str], header: Header, entries: Iterable[Entry], get: Callable[[Entry], Floats]
+) -> int:
     """Write a `.weights` file, whole or not at all.
 
     Args:

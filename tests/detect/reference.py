@@ -13,7 +13,9 @@ import pytest
 
 from tests.conftest import SHARED
 
-needs_detections = pytest.mark.skipif(not (SHARED / "detections" / "check.py").is_file(), reason="needs ../shared/detections")
+needs_detections = pytest.mark.skipif(
+    not (SHARED / "detections" / "check.py").is_file(), reason="needs ../shared/detections"
+)
 
 TOLERANCE = 2e-3
 MODELS = SHARED / "models"

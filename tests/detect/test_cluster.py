@@ -56,7 +56,10 @@ def shots(tmp_path: Path) -> Path:
 def command(*arguments: object) -> subprocess.Popen[str]:
     code = "from darkparse.cli import main; main()"
     return subprocess.Popen(
-        [sys.executable, "-c", code, "detect", *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, "detect", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

@@ -78,7 +78,9 @@ def test_formats(model: list[str], shots: Path, form: str, capsys: pytest.Captur
         assert [Path(row["image"]).name for row in data] == [f"{n:02}.png" for n in range(6)]
 
 
-def test_ids_that_coco_does_not_take_are_told(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_ids_that_coco_does_not_take_are_told(
+    model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("detect", *model, shots, "--format", "coco") == 0
     assert "COCO's tools" not in capsys.readouterr().err
     for name in ("a", "b"):
@@ -99,7 +101,9 @@ def test_nothing_found_is_still_json(model: list[str], shots: Path, capsys: pyte
 def test_out_has_pictures_and_results(model: list[str], shots: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run("detect", *model, shots, "--out", out, "--save", "csv", "--save", "coco", "--save", "json") == 0
-    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == [f"{'a' if n < 3 else 'b'}/{n:02}.png" for n in range(6)]
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == [
+        f"{'a' if n < 3 else 'b'}/{n:02}.png" for n in range(6)
+    ]
     assert len(journal(out)) == 6
     assert {p.name for p in out.iterdir() if p.is_file()} == {
         "detections.jsonl",
@@ -115,7 +119,9 @@ def test_out_has_pictures_and_results(model: list[str], shots: Path, tmp_path: P
     assert sorted(p.name for p in (tmp_path / "glob").glob("*.png")) == ["00.png", "01.png", "02.png"]
 
 
-def test_broken_pictures_are_skipped(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_broken_pictures_are_skipped(
+    model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (shots / "a" / "01.png").write_bytes(b"broken")
     assert run("detect", *model, shots, "--out", tmp_path / "out") == 1
     captured = capsys.readouterr()
@@ -124,7 +130,9 @@ def test_broken_pictures_are_skipped(model: list[str], shots: Path, tmp_path: Pa
     assert len(journal(tmp_path / "out")) == 5
 
 
-def test_resume_loses_and_doubles_nothing(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_loses_and_doubles_nothing(
+    model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
     assert run("detect", *model, shots, "--out", whole) == 0
     assert run("detect", *model, shots / "a", "--out", out) == 0
@@ -169,14 +177,18 @@ def test_resume_after_a_kill(model: list[str], tmp_path: Path) -> None:
     shots.mkdir()
     for number in range(120):
         Image.fromarray(picture(number % 9, 200, 300)).save(shots / f"{number:03}.png")
-    done = subprocess.run([sys.executable, "-c", KILLED, *model, str(shots), str(out)], check=False, stdout=subprocess.DEVNULL)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, *model, str(shots), str(out)], check=False, stdout=subprocess.DEVNULL
+    )
     assert done.returncode == -signal.SIGKILL
     assert (out / "detections.jsonl").read_bytes().count(b"\n") == 20
     (out / ".part-0123abcd-119.png").touch()  # a kill in the middle of a drawing leaves one
     (out / ".part-of-something-else.png").touch()
     assert run("detect", *model, shots, "--out", out, "--resume") == 0
     assert len(journal(out)) == 120
-    assert {path.name for path in out.glob("*.png")} == {f"{n:03}.png" for n in range(120)} | {".part-of-something-else.png"}
+    assert {path.name for path in out.glob("*.png")} == {f"{n:03}.png" for n in range(120)} | {
+        ".part-of-something-else.png"
+    }
 
 
 def test_resume_knows_a_picture_by_any_path(
@@ -210,13 +222,18 @@ def test_going_on_with_other_pictures_keeps_earlier_drawings(model: list[str], s
     assert (out / "00 (2).png").is_file()
 
 
-def test_one_run_at_a_time_writes_to_a_folder(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_run_at_a_time_writes_to_a_folder(
+    model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     from darkparse.detect.folder import claimed
 
     out = tmp_path / "out"
     with claimed(out):
         assert run("detect", *model, shots, "--out", out) == 2
-        assert f"another run is writing to {out}; wait for it, or choose another --out" in capsys.readouterr().err.replace("\n", " ")
+        assert (
+            f"another run is writing to {out}; wait for it, or choose another --out"
+            in capsys.readouterr().err.replace("\n", " ")
+        )
     assert run("detect", *model, shots, "--out", out, "--save", "csv") == 0
     assert run("detect", *model, shots / "a", "--out", out, "--overwrite") == 0
     assert len(journal(out)) == 3
@@ -249,14 +266,18 @@ def test_urls(shots: Path, tmp_path: Path) -> None:
         *(f"{shots.as_uri()}/{'a' if number < 3 else 'b'}/{number:02}.png" for number in range(6)),
         "https://example.com/c.jpg",
     ]
-    assert read_bytes({"image": found[0].name, "place": found[0].name})["bytes"] == (shots / "a" / "00.png").read_bytes()
+    assert (
+        read_bytes({"image": found[0].name, "place": found[0].name})["bytes"] == (shots / "a" / "00.png").read_bytes()
+    )
     assert "Protocol not known" in read_bytes({"image": "x", "place": "nothing://x/a.png"})["problem"]
     for url, message in ((f"{shots.as_uri()}/*.gif", "no pictures there"), ("nothing://x/", "Protocol not known")):
         with pytest.raises(DarkparseError, match=message):
             find_sources([url])
 
 
-def test_errors_have_no_traceback(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_have_no_traceback(
+    model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     names = tmp_path / "x.names"
     names.write_text("one\n", "utf-8")
     for arguments in (

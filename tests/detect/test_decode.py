@@ -69,7 +69,9 @@ def test_tree_is_darknets(threshold: float) -> None:
     top = hierarchy.top(absolute).reshape(-1, 9)
     assert (top.sum(1) == 1).all()
     assert top.argmax(1).tolist() == [top_in_c(absolute_in_c(row), threshold) for row in rows]
-    for row, chosen in zip(absolute.reshape(-1, 9).tolist(), hierarchy.deepest(absolute).reshape(-1, 9).tolist(), strict=True):
+    for row, chosen in zip(
+        absolute.reshape(-1, 9).tolist(), hierarchy.deepest(absolute).reshape(-1, 9).tolist(), strict=True
+    ):
         over = [i for i, value in enumerate(row) if value > threshold]
         assert chosen == [float(i == max(over, default=-1)) for i in range(9)]
 
@@ -95,7 +97,9 @@ map={map}
 
 
 def region(folder: Path) -> Path:
-    (folder / "t.tree").write_text("".join(f"{n} {p}\n" for n, p in zip(TREE.names, TREE.parents, strict=True)), "utf-8")
+    (folder / "t.tree").write_text(
+        "".join(f"{n} {p}\n" for n, p in zip(TREE.names, TREE.parents, strict=True)), "utf-8"
+    )
     (folder / "t.map").write_text("3\n7\n", "utf-8")
     cfg = folder / "tree.cfg"
     cfg.write_text(REGION.format(channels=28, tree="t.tree", map="t.map"), "utf-8")
@@ -154,7 +158,9 @@ def test_size_other_than_the_cfgs() -> None:
     network = darkparse.compile("yolov3-tiny")
     boxes, _, _ = decode(network, [torch.zeros(1, 255, 4, 6), torch.zeros(1, 255, 8, 12)], (128, 192))
     assert boxes.shape == (1, 3 * (24 + 96), 4)
-    assert boxes[0, 0].tolist() == pytest.approx([0, 0, 81 / 192, 82 / 128], abs=1e-6)  # what the head left is not squashed again
+    assert boxes[0, 0].tolist() == pytest.approx(
+        [0, 0, 81 / 192, 82 / 128], abs=1e-6
+    )  # what the head left is not squashed again
 
 
 class Whole(nn.Module):

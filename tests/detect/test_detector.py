@@ -86,7 +86,9 @@ def test_thresholds(detector: Detector) -> None:
     everything = detector.detect(picture(2), threshold=0.01, nms=0)
     assert len(detector.detect(picture(2), threshold=0.01)) < len(everything)
     high = detector.detect(picture(2), threshold=0.6, nms=0)
-    assert rows(high) == [row for row in rows(everything) if row[1] > 0.6 and everything[rows(everything).index(row)].objectness > 0.6]
+    assert rows(high) == [
+        row for row in rows(everything) if row[1] > 0.6 and everything[rows(everything).index(row)].objectness > 0.6
+    ]
 
 
 def test_drawing_changes_only_a_copy(detector: Detector) -> None:
@@ -100,7 +102,9 @@ def test_drawing_changes_only_a_copy(detector: Detector) -> None:
         detector.detect(pixels).draw()
 
 
-@pytest.mark.parametrize("bad", [np.zeros(3), np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.int64), np.zeros((0, 4, 3), np.uint8)])
+@pytest.mark.parametrize(
+    "bad", [np.zeros(3), np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.int64), np.zeros((0, 4, 3), np.uint8)]
+)
 def test_refuses_what_is_no_picture(detector: Detector, bad: Any) -> None:
     with pytest.raises(ImageError):
         detector.detect(bad)
@@ -181,7 +185,9 @@ def test_stream_reports_what_cannot_be_read(detector: Detector, tmp_path: Path) 
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"?")
     problems: list[Any] = []
-    found = list(detector.stream([picture(0), bad, picture(1)], on_error=lambda source, problem: problems.append(source)))
+    found = list(
+        detector.stream([picture(0), bad, picture(1)], on_error=lambda source, problem: problems.append(source))
+    )
     assert len(found) == 2
     assert problems == [bad]
     with pytest.raises(ImageError):
@@ -189,7 +195,10 @@ def test_stream_reports_what_cannot_be_read(detector: Detector, tmp_path: Path) 
 
 
 def test_a_classifier_names_the_whole_picture(tmp_path: Path) -> None:
-    cfg = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\nsize=1\nactivation=linear\n[avgpool]\n[softmax]\n"
+    cfg = (
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\nsize=1\nactivation=linear\n[avgpool]\n"
+        "[softmax]\n"
+    )
     for dialect, resize in (("pjreddie", "letterbox"), ("alexeyab", "crop")):
         model = darkparse.build(darkparse.compile(cfg, dialect=dialect), initialize=True)
         classifier = Detector(model, names=["a", "b", "c", "d"])
@@ -206,7 +215,10 @@ def test_a_classifier_names_the_whole_picture(tmp_path: Path) -> None:
     ("cfg", "message"),
     [
         ("[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\n", "takes a vector, not a picture"),
-        ("[net]\nwidth=8\nheight=8\nchannels=3\n[maxpool]\nsize=2\nstride=2\n", r"neither detects nor classifies: it ends in \[maxpool\]"),
+        (
+            "[net]\nwidth=8\nheight=8\nchannels=3\n[maxpool]\nsize=2\nstride=2\n",
+            r"neither detects nor classifies: it ends in \[maxpool\]",
+        ),
     ],
 )
 def test_refuses_networks_that_detect_nothing(cfg: str, message: str) -> None:

@@ -26,7 +26,9 @@ def found(rows: list[tuple[int, float, tuple[float, float, float, float]]]) -> D
     return Detections((Detection(c, NAMES[c], s, s, b, (100, 200)) for c, s, b in ordered), width=200, height=100)
 
 
-def truth(rows: list[tuple[int, tuple[float, float, float, float]]], number: int = 1, ignored: tuple[bool, ...] = ()) -> Truth:
+def truth(
+    rows: list[tuple[int, tuple[float, float, float, float]]], number: int = 1, ignored: tuple[bool, ...] = ()
+) -> Truth:
     boxes = np.array([b for _, b in rows], np.float32).reshape(-1, 4)
     flags = np.array(ignored or [False] * len(rows), np.bool_)
     return Truth(Path(f"{number}.png"), number, (100, 200), boxes, np.array([c for c, _ in rows], np.int64), flags)
@@ -39,8 +41,12 @@ def random_pairs(seed: int) -> list[tuple[Truth, Detections]]:
     for number in range(12):
         objects = [(random.randint(3), tuple(random.uniform(0.2, 0.8, 4))) for _ in range(random.randint(0, 5))]
         copies = [one for one in objects for _ in range(random.randint(0, 3))]
-        rows: list[Any] = [(label, random.rand(), tuple(np.array(box) + random.uniform(-0.08, 0.08, 4))) for label, box in copies]
-        rows += [(random.randint(3), random.rand(), tuple(random.uniform(0.1, 0.9, 4))) for _ in range(random.randint(0, 3))]
+        rows: list[Any] = [
+            (label, random.rand(), tuple(np.array(box) + random.uniform(-0.08, 0.08, 4))) for label, box in copies
+        ]
+        rows += [
+            (random.randint(3), random.rand(), tuple(random.uniform(0.1, 0.9, 4))) for _ in range(random.randint(0, 3))
+        ]
         pairs.append((truth(objects, number), found(rows)))
     return pairs
 
@@ -75,7 +81,9 @@ def area_in_c(pairs: list[tuple[Truth, Detections]], iou: float, points: int) ->
     for p, r in zip(precision, recall, strict=True):
         if points:
             levels = [i / (points - 1) for i in range(points)]
-            values.append(sum(max([a for a, b in zip(p, r, strict=True) if b >= level], default=0.0) for level in levels) / points)
+            values.append(
+                sum(max([a for a, b in zip(p, r, strict=True) if b >= level], default=0.0) for level in levels) / points
+            )
             continue
         last_r, last_p, total = r[-1], p[-1], 0.0
         for rank in range(len(p) - 2, -1, -1):
@@ -138,7 +146,11 @@ def test_the_three_kinds_of_annotations_agree(tmp_path: Path) -> None:
     (labels / "7.txt").write_text("1 0.2 0.2 0.2 0.2\n", "utf-8")
     categories = [{"id": 30, "name": "cat"}, {"id": 20, "name": "dog"}]
     objects = [{"id": 1, "image_id": 5, "category_id": 20, "bbox": [20, 10, 40, 20], "area": 800, "iscrowd": 0}]
-    data = {"images": [{"id": 5, "file_name": "7.png", "width": 200, "height": 100}], "annotations": objects, "categories": categories}
+    data = {
+        "images": [{"id": 5, "file_name": "7.png", "width": 200, "height": 100}],
+        "annotations": objects,
+        "categories": categories,
+    }
     (tmp_path / "coco.json").write_text(json.dumps(data), "utf-8")
     for path in (voc, labels, tmp_path / "coco.json"):
         (one,) = read_annotations(path, images, NAMES).truths
@@ -190,11 +202,18 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     (voc / "7.xml").write_text(VOC.format(hard=0), "utf-8")
     found = read_annotations(voc, images, NAMES)
     assert len(found.truths) == 1
-    assert found.remarks == ("1 of 2 pictures have no .xml file: left out", "no classes of the network, left out: car (1)")
-    objects = [{"id": i, "image_id": 5, "category_id": i, "bbox": [20, 10, 40, 20], "area": 800, "iscrowd": 0} for i in (1, 2)]
+    assert found.remarks == (
+        "1 of 2 pictures have no .xml file: left out",
+        "no classes of the network, left out: car (1)",
+    )
+    objects = [
+        {"id": i, "image_id": 5, "category_id": i, "bbox": [20, 10, 40, 20], "area": 800, "iscrowd": 0} for i in (1, 2)
+    ]
     categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "car"}]
     pictures = [{"id": 5, "file_name": "7.png", "width": 200, "height": 100}]
-    (tmp_path / "coco.json").write_text(json.dumps({"images": pictures, "annotations": objects, "categories": categories}), "utf-8")
+    (tmp_path / "coco.json").write_text(
+        json.dumps({"images": pictures, "annotations": objects, "categories": categories}), "utf-8"
+    )
     found = read_annotations(tmp_path / "coco.json", images, NAMES)
     assert found.remarks == ("no classes of the network, left out: car (1)",)
     assert found.truths[0].classes.tolist() == [NAMES.index("dog")]

@@ -46,7 +46,8 @@ def test_resize_is_darknets(size: tuple[int, int], to: tuple[int, int]) -> None:
 
 
 def test_last_row_is_almost_black_where_darknets_is() -> None:
-    """float32((h-1)/(H-1))·(H-1) falls just short of h-1 for some heights, and Darknet leaves the second neighbour out."""
+    """float32((h-1)/(H-1))·(H-1) falls just short of h-1 for some heights,
+    and Darknet leaves the second neighbour out."""
     heights = [h for h in range(2, 400) if np.float32(h - 1) / np.float32(319) * np.float32(319) < h - 1]
     assert heights
     white = np.full((heights[0], 4, 3), 255, np.uint8)

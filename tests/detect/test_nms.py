@@ -51,7 +51,11 @@ def kept_in_c(boxes: Any, scores: Any, classes: Any, threshold: float, how: Supp
     return {i for i, score in enumerate(left) if score}
 
 
-@given(st.integers(0, 10_000), st.sampled_from(["default", "greedynms", "diounms", "cornersnms"]), st.sampled_from([0.3, 0.45, 0.6]))
+@given(
+    st.integers(0, 10_000),
+    st.sampled_from(["default", "greedynms", "diounms", "cornersnms"]),
+    st.sampled_from([0.3, 0.45, 0.6]),
+)
 def test_keeps_what_darknet_keeps(seed: int, kind: Any, threshold: float) -> None:
     random = np.random.RandomState(seed)
     boxes = np.concatenate((random.uniform(0.3, 0.7, (30, 2)), random.uniform(0.1, 0.5, (30, 2))), 1).astype(np.float32)
@@ -79,7 +83,12 @@ def test_boxes_without_area_do_not_suppress() -> None:
 
 @pytest.mark.parametrize(
     ("cfg", "dialect", "kind"),
-    [("yolov4", "alexeyab", "greedynms"), ("yolov4", "pjreddie", "default"), ("yolov3", None, "default"), ("yolov2", None, "default")],
+    [
+        ("yolov4", "alexeyab", "greedynms"),
+        ("yolov4", "pjreddie", "default"),
+        ("yolov3", None, "default"),
+        ("yolov2", None, "default"),
+    ],
 )
 def test_kind_is_the_last_heads(cfg: str, dialect: str | None, kind: str) -> None:
     assert suppression_of(darkparse.compile(cfg, dialect=dialect)).kind == kind

@@ -23,14 +23,18 @@ POOLINGS = [
 
 @pytest.mark.parametrize("flat", [False, True], ids=["folded", "flat"])
 @pytest.mark.parametrize(("kind", "general", "dialect"), POOLINGS)
-def test_every_pooling_is_the_one_that_pads_by_itself(kind: str, general: type[torch.nn.Module], dialect: str, flat: bool) -> None:
+def test_every_pooling_is_the_one_that_pads_by_itself(
+    kind: str, general: type[torch.nn.Module], dialect: str, flat: bool
+) -> None:
     """All of them beside each other in one network, whose output has their values one after the other."""
     strides = [(1, 1), (2, 2), (3, 3), *([(2, 1)] if dialect == "alexeyab" else [])]
     choices = list(product(range(1, 5), strides, range(6)))
     text = "[net]\nchannels=3\nheight=7\nwidth=9\n[dropout]\n"
     for size, (y, x), padding in choices:
         text += f"[route]\nlayers=0\n[{kind}]\nsize={size}\nstride={y}\nstride_x={x}\npadding={padding}\n"
-    network = darkparse.compile(f"{text}[route]\nlayers={','.join(str(2 * i + 2) for i in range(len(choices)))}\n", dialect=dialect)
+    network = darkparse.compile(
+        f"{text}[route]\nlayers={','.join(str(2 * i + 2) for i in range(len(choices)))}\n", dialect=dialect
+    )
     emitted = class_of(load_source(darkparse.to_source(network, flat=flat)))().eval()
     image = torch.rand(2, 3, 7, 9, generator=torch.Generator().manual_seed(3)) - 1
     (mine,), (theirs,) = outputs(darkparse.build(network).eval(), image), outputs(emitted, image)
@@ -38,23 +42,40 @@ def test_every_pooling_is_the_one_that_pads_by_itself(kind: str, general: type[t
     for choice, a, b in zip(choices, mine.split(sizes, 1), theirs.split(sizes, 1), strict=True):
         assert torch.equal(a.nan_to_num(7), b.nan_to_num(7)), choice
         want = general(*choice)(image).flatten(1)
-        torch.testing.assert_close(a, want, rtol=0 if kind == "maxpool" else 1e-5, atol=0, equal_nan=True, msg=str(choice))
+        torch.testing.assert_close(
+            a, want, rtol=0 if kind == "maxpool" else 1e-5, atol=0, equal_nan=True, msg=str(choice)
+        )
 
 
 def section(kind: str, **options: Iterable[object]) -> st.SearchStrategy[str]:
     """A section whose options have some of the values given."""
     values = st.fixed_dictionaries({key: st.sampled_from(list(choice)) for key, choice in options.items()})
-    return values.map(lambda chosen: f"[{kind}]\n" + "".join(f"{key.rstrip('_')}={value}\n" for key, value in chosen.items()))
+    return values.map(
+        lambda chosen: f"[{kind}]\n" + "".join(f"{key.rstrip('_')}={value}\n" for key, value in chosen.items())
+    )
 
 
 BACK = range(-5, 0)
 WAYS = ("linear", "leaky", "mish", "ramp", "normalize_channels")
-CONVOLUTION = section("convolutional", filters=(4, 8), size=(1, 2, 3), stride=(1, 2), pad=(0, 1), batch_normalize=(0, 1), activation=WAYS)
+CONVOLUTION = section(
+    "convolutional", filters=(4, 8), size=(1, 2, 3), stride=(1, 2), pad=(0, 1), batch_normalize=(0, 1), activation=WAYS
+)
 SECTIONS = st.one_of(
     CONVOLUTION,
     CONVOLUTION,
-    section("convolutional", filters=(8,), size=(3,), stride_x=(1, 2), stride_y=(1, 2), groups=(1, 4), dilation=(1, 2), pad=(1,)),
-    section("convolutional", filters=(4, 8), size=(1, 3), stride=(1, 2), antialiasing=(1, 2), pad=(1,), activation=WAYS),
+    section(
+        "convolutional",
+        filters=(8,),
+        size=(3,),
+        stride_x=(1, 2),
+        stride_y=(1, 2),
+        groups=(1, 4),
+        dilation=(1, 2),
+        pad=(1,),
+    ),
+    section(
+        "convolutional", filters=(4, 8), size=(1, 3), stride=(1, 2), antialiasing=(1, 2), pad=(1,), activation=WAYS
+    ),
     section("convolutional", filters=(4,), size=(3,), pad=(1,), xnor=(1,), bin_output=(0, 1)),
     section("deconvolutional", filters=(4,), size=(2, 3), stride=(1, 2), pad=(0, 1), batch_normalize=(0, 1)),
     section("local", filters=(3,), size=(1, 3), activation=WAYS),
@@ -63,7 +84,12 @@ SECTIONS = st.one_of(
     section("maxpool", maxpool_depth=(1,), out_channels=(1, 3)),
     section("local_avgpool", size=range(1, 5), stride=range(1, 4), padding=range(5)),
     section("shortcut", from_=BACK, activation=WAYS, alpha=(1, 0.5)),
-    section("shortcut", from_=BACK, weights_type=("per_feature", "per_channel"), weights_normalization=("none", "relu", "softmax")),
+    section(
+        "shortcut",
+        from_=BACK,
+        weights_type=("per_feature", "per_channel"),
+        weights_normalization=("none", "relu", "softmax"),
+    ),
     section("route", layers=("-1", "-2", "-1,-2", "-1,-3,-4", "0", "-1,0"), groups=(1, 2), group_id=(0, 1)),
     section("sam", from_=BACK),
     section("avgpool"),

@@ -31,7 +31,9 @@ def unprinted(network: darkparse.Network) -> str:
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-@pytest.mark.parametrize("path", [*SMALL, *(pytest.param(path, marks=pytest.mark.slow) for path in shipped_cfgs())], ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "path", [*SMALL, *(pytest.param(path, marks=pytest.mark.slow) for path in shipped_cfgs())], ids=lambda p: p.stem
+)
 def test_a_printed_cfg_compiles_to_the_same_network(path: Path, dialect: str) -> None:
     network = darkparse.compile(path, dialect=dialect)
     assert facts(darkparse.compile(darkparse.to_cfg(network), dialect=dialect)) == facts(network)
@@ -44,7 +46,9 @@ def test_spaces_in_a_folder_and_in_a_name(tmp_path: Path) -> None:
     cfg = tmp_path / "my networks" / "my net.cfg"
     cfg.parent.mkdir()
     (cfg.parent / "x.tree").write_text("a -1\nb -1\n", "utf-8")
-    cfg.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=2\n[avgpool]\n[softmax]\ntree=x.tree\n", "utf-8")
+    cfg.write_text(
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=2\n[avgpool]\n[softmax]\ntree=x.tree\n", "utf-8"
+    )
     network = darkparse.compile(cfg)
     assert "tree=x.tree" in darkparse.to_cfg(network)
     assert darkparse.edit(network, size=16).net.width == 16

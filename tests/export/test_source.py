@@ -22,7 +22,9 @@ from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, shipped_cfgs
 from tests.test_kinds import SMALL
 from tests.weights.making import HEADERS, transposed_header, weights
 
-both_forms = pytest.mark.parametrize("flat", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["folded", "flat"])
+both_forms = pytest.mark.parametrize(
+    "flat", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["folded", "flat"]
+)
 
 RUFF, MYPY = (shutil.which(name, path=str(Path(sys.executable).parent)) for name in ("ruff", "mypy"))
 
@@ -41,7 +43,8 @@ def class_of(space: dict[str, Any]) -> type[nn.Module]:
 
 
 def initialized(network: darkparse.Network) -> darkparse.Darknet:
-    """A module whose values neither fade nor grow from layer to layer: Darknet's start has a third of the variance for that."""
+    """A module whose values neither fade nor grow from layer to layer:
+    Darknet's start has a third of the variance for that."""
     torch.manual_seed(0)
     model = darkparse.build(network, initialize=True).eval()
     with torch.no_grad():
@@ -130,7 +133,10 @@ assert "darkparse" not in sys.modules
 
 def run_alone(network: darkparse.Network, folder: Path, *, flat: bool) -> None:
     """The file in a process that cannot import darkparse, with the parameters at the same places of the same file."""
-    torch.save({"state": initialized(network).state_dict(), "input": torch.rand(1, *network.input_shape.tensor)}, folder / "state.pt")
+    torch.save(
+        {"state": initialized(network).state_dict(), "input": torch.rand(1, *network.input_shape.tensor)},
+        folder / "state.pt",
+    )
     held = torch.load(folder / "state.pt", mmap=True, weights_only=True)
     model = darkparse.build(network)
     model.load_state_dict(held["state"], assign=True)
@@ -141,7 +147,9 @@ def run_alone(network: darkparse.Network, folder: Path, *, flat: bool) -> None:
     source = folder / "emitted.py"
     source.write_text(darkparse.to_source(network, flat=flat), "utf-8")
     arguments = [str(source), class_name(network.name), str(folder / "state.pt"), str(folder / "out.pt")]
-    done = subprocess.run([sys.executable, "-c", ALONE, *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, *arguments], cwd=folder, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     found = torch.load(folder / "out.pt", weights_only=True)
     for mine, theirs in zip(expected, found if isinstance(found, tuple) else (found,), strict=True):
@@ -159,7 +167,9 @@ SOME = ("alexeyab/yolov4-csp", "alexeyab/efficientnet_b0", "pjreddie/resnet50", 
 @needs_shared
 @pytest.mark.slow
 @pytest.mark.parametrize("flat", [False, True], ids=["folded", "flat"])
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SOME else exhaustive) for name in ORIGINALS.split()])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SOME else exhaustive) for name in ORIGINALS.split()]
+)
 def test_original_networks_run_without_darkparse(name: str, flat: bool, tmp_path: Path) -> None:
     run_alone(small_size(SHARED / "cfgs" / f"{name}.cfg"), tmp_path, flat=flat)
 
@@ -241,7 +251,8 @@ ODD = {
     "nothing reads it": "[convolutional]\nfilters=16\nsize=1\nactivation=linear\n"
     f"[yolo]\nmask=0,1\nanchors=4,5,9,7\nclasses=3\nnum=2\n{CONV}{CONV}[shortcut]\nfrom=-2\n",
 }
-"""Networks with a stride below 1, a sum of a value with itself, no layer that computes, and layers behind the only head."""
+"""Networks with a stride below 1, a sum of a value with itself, no layer that computes,
+and layers behind the only head."""
 
 
 @both_forms
@@ -292,7 +303,10 @@ def emitted_files(folder: Path) -> list[Path]:
     odd = [darkparse.compile(NET + layers, dialect="alexeyab") for layers in ODD.values()]
     for network in [*odd, *map(darkparse.compile, [long, *SMALL, *shipped_cfgs()])]:
         for flat in (False, True):
-            file = folder / f"{re.sub('[^a-z0-9]', '_', network.name.lower())}_{'flat' if flat else 'folded'}_{len(files)}.py"
+            file = (
+                folder
+                / f"{re.sub('[^a-z0-9]', '_', network.name.lower())}_{'flat' if flat else 'folded'}_{len(files)}.py"
+            )
             file.write_text(darkparse.to_source(network, flat=flat), "utf-8")
             files.append(file)
     return files
@@ -303,8 +317,14 @@ def emitted_files(folder: Path) -> list[Path]:
 def test_the_files_are_formatted_and_pass_ruff(tmp_path: Path) -> None:
     emitted_files(tmp_path)
     assert RUFF is not None
-    for arguments in (["format", "--isolated", "--check"], ["check", "--isolated"], ["check", "--config", str(ROOT / "pyproject.toml")]):
-        done = subprocess.run([RUFF, *arguments, "--no-cache", str(tmp_path)], capture_output=True, text=True, check=False)
+    for arguments in (
+        ["format", "--isolated", "--check"],
+        ["check", "--isolated"],
+        ["check", "--config", str(ROOT / "pyproject.toml")],
+    ):
+        done = subprocess.run(
+            [RUFF, *arguments, "--no-cache", str(tmp_path)], capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done.stdout[-3000:]
 
 
@@ -313,12 +333,22 @@ def test_the_files_are_formatted_and_pass_ruff(tmp_path: Path) -> None:
 def test_the_files_pass_mypy(tmp_path: Path) -> None:
     files = emitted_files(tmp_path)
     assert MYPY is not None
-    config = ["--config-file=", "--strict", "--warn-unreachable", "--python-version", "3.11", "--cache-dir", str(tmp_path / "cache")]
+    config = [
+        "--config-file=",
+        "--strict",
+        "--warn-unreachable",
+        "--python-version",
+        "3.11",
+        "--cache-dir",
+        str(tmp_path / "cache"),
+    ]
     done = subprocess.run([MYPY, *config, *map(str, files)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]
 
 
-@pytest.mark.parametrize("name", ['x""";import os;"""', "a\nb", "ü", "123", "class", "\\", "Gru", "con\u202ev", "None", "Any", "LAYERS"])
+@pytest.mark.parametrize(
+    "name", ['x""";import os;"""', "a\nb", "ü", "123", "class", "\\", "Gru", "con\u202ev", "None", "Any", "LAYERS"]
+)
 def test_no_name_escapes_into_the_source(name: str, tmp_path: Path) -> None:
     text = (ROOT / "cfgs" / "yolov3-tiny.cfg").read_text("utf-8")
     path = tmp_path / f"{name}.cfg"

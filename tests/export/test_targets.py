@@ -112,7 +112,9 @@ def test_suppression_in_the_graph_is_darknets(text: str, tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("heads", ["raw", "nms"])
-def test_weights_too_large_for_one_file_are_whole_or_not_there(heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights_too_large_for_one_file_are_whole_or_not_there(
+    heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("darkparse.export.onnx.LARGEST_FILE", 0)
     model = initialized(darkparse.compile(SMALL.replace("filters=8", "filters=64")))
     path = tmp_path / "x.onnx"
@@ -175,7 +177,11 @@ def test_half_precision_keeps_float32_outside(tmp_path: Path) -> None:
         (SMALL, {"heads": "boxes"}, "heads must be one of raw, decoded, nms"),
         ("[net]\ninputs=4\n[rnn]\noutput=4\n", {}, "remembers what came before"),
         ("[net]\nwidth=8\nheight=8\nchannels=3\n[avgpool]\n", {"heads": "decoded"}, "has no detection head"),
-        ("[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput=4\n", {"dynamic_size": True}, "needs maps of one size"),
+        (
+            "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput=4\n",
+            {"dynamic_size": True},
+            "needs maps of one size",
+        ),
         (SMALL, {"opset": OPSET - 1}, "opset must be 18 to"),
         (SMALL, {"opset": 999}, "opset must be 18 to"),
     ],
@@ -203,7 +209,9 @@ def test_a_file_that_is_not_finite_where_the_module_is_is_refused(odd: float) ->
     network = darkparse.compile(SMALL)
     one, bad = torch.ones(4), torch.tensor([1, 1, odd, odd])
     for mine, theirs in ((one, bad), (bad, one)):
-        with pytest.raises(darkparse.DarkparseError, match=r"2 of 4 values are finite in the module or in the exported file alone"):
+        with pytest.raises(
+            darkparse.DarkparseError, match=r"2 of 4 values are finite in the module or in the exported file alone"
+        ):
             compare(network, lambda _, y=mine: [y], lambda _, y=theirs: [y], Free())  # type: ignore[misc]
     assert compare(network, lambda _: [bad], lambda _: [bad], Free()).difference == 0
 
@@ -241,7 +249,9 @@ SOME = ("alexeyab/yolov4-tiny", "pjreddie/yolov1-tiny")
 
 @needs_shared
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name in SOME else exhaustive) for name in LISTED.split()])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in SOME else exhaustive) for name in LISTED.split()]
+)
 def test_original_networks_agree_in_onnx_runtime(name: str, tmp_path: Path) -> None:
     path = SHARED / "cfgs" / f"{name}.cfg"
     fixed = "yolov1" in name

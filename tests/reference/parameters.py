@@ -38,7 +38,9 @@ def parameter(key: str, kind: str, count: int, fan_in: int) -> NDArray[np.float3
     return np.asarray(values, np.float32)
 
 
-def write_weights(path: Path, name: str, arrays: Sequence[Array], seed: int, header: Sequence[int], seen: int = 32013312) -> None:
+def write_weights(
+    path: Path, name: str, arrays: Sequence[Array], seed: int, header: Sequence[int], seen: int = 32013312
+) -> None:
     """Write the `.weights` file of a reference network."""
     wide = header[0] * 10 + header[1] >= 2
     with path.open("wb") as file:

@@ -6,7 +6,15 @@ import pytest
 
 from tests.conftest import original_cfgs, shipped_cfgs
 
-TELLING = ("efficientnet_b0", "densenet201", "resnet152_trident", "yolov4-sam-mish-csp-reorg-bfm", "yolov7", "rnn", "yolov4-p6")
+TELLING = (
+    "efficientnet_b0",
+    "densenet201",
+    "resnet152_trident",
+    "yolov4-sam-mish-csp-reorg-bfm",
+    "yolov7",
+    "rnn",
+    "yolov4-p6",
+)
 """Originals with something of their own: gates, growing and shared blocks, many columns, vectors."""
 
 

@@ -34,7 +34,9 @@ def texts(svg: str) -> list[Text]:
     return found
 
 
-def _walk(element: ElementTree.Element, layer: int | None, cell: tuple[float, float, float, float] | None, found: list[Text]) -> None:
+def _walk(
+    element: ElementTree.Element, layer: int | None, cell: tuple[float, float, float, float] | None, found: list[Text]
+) -> None:
     href = element.get(HREF)
     if href:
         layer, cell = int(href.removeprefix("#L")), None

@@ -33,7 +33,9 @@ def test_a_network_is_like_itself() -> None:
 
 def test_a_changed_layer_and_a_new_one() -> None:
     first = darkparse.compile(TEXT)
-    second = darkparse.compile(TEXT.replace("filters=8\nsize=3", "filters=8\nsize=5").replace("[maxpool]", "[dropout]\n[maxpool]"))
+    second = darkparse.compile(
+        TEXT.replace("filters=8\nsize=3", "filters=8\nsize=5").replace("[maxpool]", "[dropout]\n[maxpool]")
+    )
     comparison = compare(first, second)
     assert comparison.marks == ({0: Mark("≠")}, {0: Mark("≠"), 2: Mark("+")})
     assert comparison.pairs == {0: 0, 1: 1, 2: 3}
@@ -62,8 +64,15 @@ def test_a_label_says_what_it_hides_otherwise() -> None:
         {0: Mark("≠", "mish, not logistic; with batch_normalize"), 1: Mark("≠")},
     )
     assert [
-        row.label for picture in darkparse.draw(first, second).pictures for card in picture.cards for row in card.rows if row.index == 0
-    ] == ["conv 3×3, 8 (logistic, not mish; without batch_normalize)", "conv 3×3, 8 (mish, not logistic; with batch_normalize)"]
+        row.label
+        for picture in darkparse.draw(first, second).pictures
+        for card in picture.cards
+        for row in card.rows
+        if row.index == 0
+    ] == [
+        "conv 3×3, 8 (logistic, not mish; without batch_normalize)",
+        "conv 3×3, 8 (mish, not logistic; with batch_normalize)",
+    ]
 
 
 def test_the_difference_in_a_line() -> None:

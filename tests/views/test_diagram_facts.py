@@ -48,7 +48,8 @@ def test_dense_blocks_grow() -> None:
 
 @pytest.mark.parametrize("path", CFGS)
 def test_copies_are_alike_and_closed(path: Path) -> None:
-    """The conditions of folding, stated again: equal work in every copy, and no reader but where the picture shows it."""
+    """The conditions of folding, stated again:
+    equal work in every copy, and no reader but where the picture shows it."""
     network = darkparse.compile(path)
     taken: set[int] = set()
     inside = {i for b in network.bottlenecks for i in range(b.first + 1, b.last + 1)}
@@ -78,7 +79,8 @@ def test_runs_hold_every_layer_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reducing", "total", "projecting"), [("yolov1", 7, 9, 0), ("yolov3", 34, 34, 3), ("yolov4", 30, 63, 3), ("yolov2", 7, 7, 1)]
+    ("name", "reducing", "total", "projecting"),
+    [("yolov1", 7, 9, 0), ("yolov3", 34, 34, 3), ("yolov4", 30, 63, 3), ("yolov2", 7, 7, 1)],
 )
 def test_pointwise_convolutions(name: str, reducing: int, total: int, projecting: int) -> None:
     facts = facts_of(darkparse.compile(name)).pointwise
@@ -120,7 +122,12 @@ def test_the_price_of_a_pair_by_hand() -> None:
 def test_descent() -> None:
     descent = facts_of(darkparse.compile("yolov1")).descent
     assert descent is not None
-    assert (descent.before, descent.after, descent.layers, descent.halves) == ((448, 448), (7, 7), (0, 1, 3, 8, 19, 25), True)
+    assert (descent.before, descent.after, descent.layers, descent.halves) == (
+        (448, 448),
+        (7, 7),
+        (0, 1, 3, 8, 19, 25),
+        True,
+    )
 
 
 @pytest.mark.parametrize(("side", "halves"), [(16, True), (10, False)])
@@ -175,7 +182,14 @@ size=1
 def test_inverted_bottleneck_with_its_gate() -> None:
     network = darkparse.compile(INVERTED)
     (block,) = network.bottlenecks
-    assert (block.form, block.first, block.last, block.channels, block.middle, block.gated) == ("inverted", 0, 6, (8, 8), 48, True)
+    assert (block.form, block.first, block.last, block.channels, block.middle, block.gated) == (
+        "inverted",
+        0,
+        6,
+        (8, 8),
+        48,
+        True,
+    )
     assert block.weights == 8 * 48 + 9 * 48 + 48 * 4 + 4 * 48 + 48 * 8
     assert block.direct_weights == 9 * 8 * 8
     assert [run.layers for run in find_runs(network)] == [range(7)]
@@ -196,7 +210,12 @@ filters=32
 size=1
 """)
     (block,) = network.bottlenecks
-    assert (block.form, block.weights, block.direct_weights, block.saves) == ("separable", 9 * 8 + 8 * 32, 9 * 8 * 32, True)
+    assert (block.form, block.weights, block.direct_weights, block.saves) == (
+        "separable",
+        9 * 8 + 8 * 32,
+        9 * 8 * 32,
+        True,
+    )
 
 
 @needs_shared
@@ -222,7 +241,11 @@ def test_pairs_in_a_row_are_no_triple() -> None:
     """1×1 and 3×3 in turn, all of one width: the next pair's 1×1 ends no block."""
     pair = "[conv]\nfilters=8\nsize=1\n[conv]\nfilters=8\nsize=3\npad=1\n"
     network = darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=8\n{pair * 3}[conv]\nfilters=8\nsize=1\n")
-    assert [(b.form, b.first, b.last) for b in network.bottlenecks] == [("pair", 0, 1), ("pair", 2, 3), ("triple", 4, 6)]
+    assert [(b.form, b.first, b.last) for b in network.bottlenecks] == [
+        ("pair", 0, 1),
+        ("pair", 2, 3),
+        ("triple", 4, 6),
+    ]
 
 
 def test_a_thousand_layers_are_folded_in_time() -> None:

@@ -50,7 +50,10 @@ def test_links_go_round_the_boxes(path: Path, direction: Direction) -> None:
             assert x0 == x1 or y0 == y1
             for box in page.boxes:
                 inside = (
-                    max(x0, x1) > box.x + 1 and min(x0, x1) < box.right - 1 and max(y0, y1) > box.y + 1 and min(y0, y1) < box.bottom - 1
+                    max(x0, x1) > box.x + 1
+                    and min(x0, x1) < box.right - 1
+                    and max(y0, y1) > box.y + 1
+                    and min(y0, y1) < box.bottom - 1
                 )
                 assert not inside, f"{route.link} crosses {box.name}"
 
@@ -61,7 +64,10 @@ def test_no_link_crosses_the_way_to_a_head(path: Path) -> None:
     heads = [route for route in page.routes if route.link.kind == "head"]
     for head, other in product(heads, page.routes):
         if other.link.source != head.link.source and not other.is_straight:
-            assert not any(_cross(a, b) for a in pairwise(head.points) for b in pairwise(other.points)), (head.link, other.link)
+            assert not any(_cross(a, b) for a in pairwise(head.points) for b in pairwise(other.points)), (
+                head.link,
+                other.link,
+            )
 
 
 def _cross(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
@@ -84,7 +90,10 @@ def test_one_line_has_one_meaning(path: Path, direction: Direction) -> None:
     """Links of two kinds, as of one map that goes on and is reused, run beside each other."""
     for a, b in combinations(_page(path, direction).routes, 2):
         if a.link.kind != b.link.kind:
-            assert not any(_run_together(x, y) for x in pairwise(a.points) for y in pairwise(b.points)), (a.link, b.link)
+            assert not any(_run_together(x, y) for x in pairwise(a.points) for y in pairwise(b.points)), (
+                a.link,
+                b.link,
+            )
 
 
 def _run_together(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
@@ -116,7 +125,9 @@ def test_both_ends_of_a_reused_map_say_whose_it_is() -> None:
 @pytest.mark.parametrize("path", CFGS)
 def test_every_link_is_drawn_from_row_to_row(path: Path) -> None:
     page = _page(path, "TB")
-    expected = {(link.source, link.target) for link in page.picture.links} | {(h.source, h.index) for h in page.picture.heads}
+    expected = {(link.source, link.target) for link in page.picture.links} | {
+        (h.source, h.index) for h in page.picture.heads
+    }
     assert {(route.link.source, route.link.target) for route in page.routes} == expected
     for route in page.routes:
         assert len(route.points) >= 2
@@ -132,7 +143,8 @@ def test_a_page_is_no_larger_than_a_sheet_can_show(path: Path) -> None:
 
 @needs_shared
 @pytest.mark.parametrize(
-    ("name", "points"), [("resnet152", 8), ("csdarknet53-omega", 6), ("densenet201", 7), ("vgg-16", 8.5), ("enet-coco", 4)]
+    ("name", "points"),
+    [("resnet152", 8), ("csdarknet53-omega", 6), ("densenet201", 7), ("vgg-16", 8.5), ("enet-coco", 4)],
 )
 def test_text_can_be_read_on_a_sheet(name: str, points: float) -> None:
     """What the small print of 9 points shrinks to on A3."""
@@ -156,7 +168,9 @@ def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns
     assert len({box.column for box in page.cards}) == columns
 
 
-@pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov2", 1), ("yolov3", 2), ("yolov4", 3), ("yolov3-tiny", 2)])
+@pytest.mark.parametrize(
+    ("name", "columns"), [("yolov1", 1), ("yolov2", 1), ("yolov3", 2), ("yolov4", 3), ("yolov3-tiny", 2)]
+)
 def test_columns(name: str, columns: int) -> None:
     places = grid_places(picture_of(darkparse.compile(name)).cards)
     assert len({column for column, _ in places}) == columns
@@ -164,7 +178,16 @@ def test_columns(name: str, columns: int) -> None:
 
 def test_the_u_of_yolov3() -> None:
     """Down to the smallest map, then up again beside the maps of the same size."""
-    assert grid_places(picture_of(darkparse.compile("yolov3")).cards) == [(0, 0), (0, 1), (0, 2), (0, 3), (0, 4), (0, 5), (1, 4), (1, 3)]
+    assert grid_places(picture_of(darkparse.compile("yolov3")).cards) == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (0, 3),
+        (0, 4),
+        (0, 5),
+        (1, 4),
+        (1, 3),
+    ]
 
 
 def test_cards_of_one_scale_stand_side_by_side() -> None:

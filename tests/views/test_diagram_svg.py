@@ -1,4 +1,5 @@
-"""The picture says what the network is: facts read back from the SVG's text, texts in their places, DOT as golden files."""
+"""The picture says what the network is: facts read back from the SVG's text, texts in their places,
+DOT as golden files."""
 
 from __future__ import annotations
 
@@ -78,7 +79,11 @@ def test_fonts_have_whole_points() -> None:
 @pytest.mark.parametrize("name", ["yolov1", "yolov2"])
 def test_the_costs_of_cards_end_at_one_edge(name: str) -> None:
     """With a dash between layers and without."""
-    costs = [text.right for text in texts(darkparse.draw(darkparse.compile(name)).svg()) if re.match(r"L\d.*FLOPs$", text.words)]
+    costs = [
+        text.right
+        for text in texts(darkparse.draw(darkparse.compile(name)).svg())
+        if re.match(r"L\d.*FLOPs$", text.words)
+    ]
     assert len(costs) > 4
     assert max(costs) - min(costs) <= 2
 
@@ -95,7 +100,9 @@ def test_shapes_read_back_are_those_of_the_network(path: Path) -> None:
             continue
         first = next(i for i, word in enumerate(words) if re.match(r"[▼=▲] (vector|\d)", word))
         channels = " ".join(words[first + 1 :])
-        assert _size_at_the_end(words[first]) == ((node.out_shape.h, node.out_shape.w) if node.out_shape.is_map else "vector")
+        assert _size_at_the_end(words[first]) == (
+            (node.out_shape.h, node.out_shape.w) if node.out_shape.is_map else "vector"
+        )
         assert _count_at_the_end(channels) == node.out_shape.c, (index, words)
 
 
@@ -108,7 +115,8 @@ def _size_at_the_end(cell: str) -> tuple[int, int] | str:
 
 
 def _count_at_the_end(cell: str) -> int:
-    """The channels that go out; a growing repeat's first copy stands before the dots, a joined map's behind the sign."""
+    """The channels that go out; a growing repeat's first copy stands before the dots,
+    a joined map's behind the sign."""
     text = cell.replace(",", "").split(" … ")[0].split(": ")[0].split(" (")[0]
     if cell.startswith("→") or " = " in text:
         return int(re.findall(r"\d+", text)[0 if cell.startswith("→") else -1])
@@ -122,9 +130,15 @@ def _count_at_the_end(cell: str) -> int:
         ("yolov3", "1×1 convolutions: 34 of 34 reduce channels; 3 more project to the heads"),
         ("yolov4", "1×1 convolutions: 30 of 63 reduce channels, 33 do not (L2, L4, L8, L15, L18, L21, L23, L28 …)"),
         ("yolov1", "Height×width: 448→7 (÷64) in 6 halving steps: L0, L1, L3, L8, L19, L25"),
-        ("yolov1", "Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing"),
+        (
+            "yolov1",
+            "Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing",
+        ),
         ("yolov3", "Bottleneck pairs (1×1 then k×k): 32 save 45.3M weights and 103 GFLOPs over direct k×k"),
-        ("yolov4", "Bottleneck pairs (1×1 then k×k): 15 save 36M weights and 50.7 GFLOPs over direct k×k; 25 save nothing"),
+        (
+            "yolov4",
+            "Bottleneck pairs (1×1 then k×k): 15 save 36M weights and 50.7 GFLOPs over direct k×k; 25 save nothing",
+        ),
     ],
 )
 def test_the_answers_stand_in_the_picture(name: str, sentence: str) -> None:
@@ -141,7 +155,11 @@ def test_the_signs_add_up_to_the_facts(name: str) -> None:
     reducing = [i for i, words in pointwise.items() if any(re.match(r"▼ \d+→\d+ \(÷", word) for word in words)]
     silent = [i for i, words in pointwise.items() if any("no reduction, mixes channels only" in word for word in words)]
     projecting = [i for i, words in pointwise.items() if any(word.startswith("→") for word in words)]
-    assert {"yolov1": (7, 2, 0), "yolov3": (34, 0, 3), "yolov4": (30, 33, 3)}[name] == (len(reducing), len(silent), len(projecting))
+    assert {"yolov1": (7, 2, 0), "yolov3": (34, 0, 3), "yolov4": (30, 33, 3)}[name] == (
+        len(reducing),
+        len(silent),
+        len(projecting),
+    )
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3"])
@@ -169,7 +187,9 @@ def test_dot_is_as_it_was(name: str, golden: Callable[[str, str], None]) -> None
 
 
 @pytest.mark.skipif(not shutil.which("dot"), reason="needs Graphviz's dot")
-@pytest.mark.skipif(not shutil.which("graphviz-pure", path=str(Path(sys.executable).parent)), reason="needs graphviz-pure")
+@pytest.mark.skipif(
+    not shutil.which("graphviz-pure", path=str(Path(sys.executable).parent)), reason="needs graphviz-pure"
+)
 def test_renderers_agree_on_the_words() -> None:
     network = darkparse.compile("yolov3")
     pure = shutil.which("graphviz-pure", path=str(Path(sys.executable).parent))

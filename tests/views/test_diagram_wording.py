@@ -82,22 +82,31 @@ filters=16
 
 
 def test_maps_that_do_not_fit_are_joined_as_values() -> None:
-    network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=2\n[maxpool]\nstride=2\n[route]\nlayers=-1,-2\n")
+    network = darkparse.compile(
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=2\n[maxpool]\nstride=2\n[route]\nlayers=-1,-2\n"
+    )
     assert _cells(network, 2)[2] == "▲ 32 + 128 = 160 (joined)"
 
 
 def test_parts_of_several_maps() -> None:
-    text = "[net]\nwidth=8\nheight=8\nchannels=4\n[conv]\nfilters=4\n[conv]\nfilters=8\n[route]\nlayers=-1,-2\ngroups=2\ngroup_id=1\n"
+    text = (
+        "[net]\nwidth=8\nheight=8\nchannels=4\n[conv]\nfilters=4\n[conv]\nfilters=8\n[route]\nlayers=-1,-2\ngroups=2\n"
+        "group_id=1\n"
+    )
     assert _cells(darkparse.compile(text), 2)[::2] == ("concat part 2 of 2 L1 + L0", "▼ (8 + 4) ÷ 2 = 6 (joined parts)")
 
 
 def test_scales_of_height_and_width() -> None:
-    network = darkparse.compile("[net]\nwidth=64\nheight=32\nchannels=3\n[conv]\nfilters=2\nstride_x=2\nstride_y=1\n[upsample]\nstride=2\n")
+    network = darkparse.compile(
+        "[net]\nwidth=64\nheight=32\nchannels=3\n[conv]\nfilters=2\nstride_x=2\nstride_y=1\n[upsample]\nstride=2\n"
+    )
     assert [card.title for card in picture_of(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
 
 
 def test_one_side_that_changes_is_named_in_every_view() -> None:
-    network = darkparse.compile("[net]\nwidth=13\nheight=13\nchannels=3\n[crop]\ncrop_height=13\ncrop_width=12\n[upsample]\nstride=2\n")
+    network = darkparse.compile(
+        "[net]\nwidth=13\nheight=13\nchannels=3\n[crop]\ncrop_height=13\ncrop_width=12\n[upsample]\nstride=2\n"
+    )
     assert _cells(network, 0)[1] == "▼ 13×13→13×12 (width ÷1.08)"
     assert [row.reduction for row in table(network)] == ["H×W width ÷1.08", "H×W ×2"]
 
@@ -105,7 +114,9 @@ def test_one_side_that_changes_is_named_in_every_view() -> None:
 def test_a_title_tells_the_stride_and_no_ratio_of_sizes() -> None:
     """Padded convolutions halve 15×15 to 8×8; behind a global pool nothing has a place in the input."""
     halving = "[conv]\nfilters=2\nsize=3\nstride=2\npad=1\n"
-    network = darkparse.compile(f"[net]\nwidth=15\nheight=15\nchannels=3\n{halving * 3}[avgpool]\n[upsample]\nstride=5\n[conv]\nsize=1\n")
+    network = darkparse.compile(
+        f"[net]\nwidth=15\nheight=15\nchannels=3\n{halving * 3}[avgpool]\n[upsample]\nstride=5\n[conv]\nsize=1\n"
+    )
     titles = ["8×8   (1/2)", "4×4   (1/4)", "2×2   (1/8)", "vector", "5×5"]
     assert [card.title for card in picture_of(network).cards] == titles
 
@@ -132,7 +143,10 @@ def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
 
 
 def test_counts_of_one_card_are_written_one_way() -> None:
-    text = "[net]\nwidth={0}\nheight={0}\nchannels=512\n[maxpool]\n[connected]\noutput=4096\n[dropout]\n[connected]\noutput=1000\n"
+    text = (
+        "[net]\nwidth={0}\nheight={0}\nchannels=512\n[maxpool]\n[connected]\noutput=4096\n[dropout]\n[connected]\n"
+        "output=1000\n"
+    )
     for side, counts in (
         (7, ["▼ 25,088→4,096 (÷6.12)", "= 4,096", "▼ 4,096→1,000 (÷4.1)"]),
         (1, ["▲ 512→4096 (×8)", "= 4096", "▼ 4096→1000 (÷4.1)"]),
@@ -142,14 +156,18 @@ def test_counts_of_one_card_are_written_one_way() -> None:
 
 
 def test_zeros_that_reorg_appends() -> None:
-    network = darkparse.compile("[net]\nwidth=3\nheight=3\nchannels=1\n[conv]\n[reorg]\nextra=2\n[softmax]\n", dialect="pjreddie")
+    network = darkparse.compile(
+        "[net]\nwidth=3\nheight=3\nchannels=1\n[conv]\n[reorg]\nextra=2\n[softmax]\n", dialect="pjreddie"
+    )
     assert _cells(network, 1)[2] == "▲ 9→11 (2 zeros appended)"
     assert "9 values come in and 11 go out, with 2 zeros appended." in str(darkparse.explain(network, 1))
     assert "The values stay 11." in str(darkparse.explain(network, 2))
 
 
 def test_height_and_width_that_shrink_otherwise() -> None:
-    network = darkparse.compile("[net]\nwidth=16\nheight=16\nchannels=3\n[conv]\nsize=3\npad=1\nstride_x=4\nstride_y=2\n")
+    network = darkparse.compile(
+        "[net]\nwidth=16\nheight=16\nchannels=3\n[conv]\nsize=3\npad=1\nstride_x=4\nstride_y=2\n"
+    )
     assert picture_of(network).facts == ("Height×width: 16→8×4 (height ÷2, width ÷4) in 1 step: L0",)
 
 
@@ -198,11 +216,16 @@ def test_a_head_whose_projection_is_not_drawn() -> None:
     [
         ("yolov1", 10, "bottleneck L9+L10: 1.31M weights, one direct 3×3 512→512: 2.36M, saves 44%"),
         ("yolov1", 7, "no bottleneck L6+L7: 1.25M weights, one direct 3×3 256→512: 1.18M, costs 6% more"),
-        ("yolov3", 80, "bottleneck L79+L80: 5.24M weights, one direct 3×3 1024→1024: 9.44M, saves 44% (L79 also feeds L83)"),
+        (
+            "yolov3",
+            80,
+            "bottleneck L79+L80: 5.24M weights, one direct 3×3 1024→1024: 9.44M, saves 44% (L79 also feeds L83)",
+        ),
         (
             "yolov4",
             24,
-            "no bottleneck L23+L24: 311k weights, one direct 3×3 128→256: 295k, costs 6% more weights, 22% more FLOPs (L23 at 152×152)",
+            "no bottleneck L23+L24: 311k weights, one direct 3×3 128→256: 295k, costs 6% more weights, 22% more FLOPs "
+            "(L23 at 152×152)",
         ),
     ],
 )
@@ -220,7 +243,9 @@ def test_notes_of_other_forms() -> None:
 
     assert note("resnet152", 8) == "bottleneck L6–L8: 69.6k weights, one direct 3×3 256→256: 590k, saves 88%"
     assert note("resnext50", 8).startswith("bottleneck L6–L8 (3×3 in 32 groups): 70.1k weights")
-    assert note("efficientnet_b0", 21).startswith("inverted bottleneck L15–L21 (24→144→24, with its gate): 10.5k weights")
+    assert note("efficientnet_b0", 21).startswith(
+        "inverted bottleneck L15–L21 (24→144→24, with its gate): 10.5k weights"
+    )
     assert note("densenet201", 61).endswith("saves 6% … 48% in the last copy")
 
 
@@ -239,7 +264,15 @@ def test_the_input_of_a_repeated_block() -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(864, "864"), (9408, "9.41k"), (999_499, "999k"), (999_600, "1M"), (1_179_648, "1.18M"), (2.5e12, "2.5T"), (0, "0")],
+    [
+        (864, "864"),
+        (9408, "9.41k"),
+        (999_499, "999k"),
+        (999_600, "1M"),
+        (1_179_648, "1.18M"),
+        (2.5e12, "2.5T"),
+        (0, "0"),
+    ],
 )
 def test_short(number: float, text: str) -> None:
     assert short(number) == text

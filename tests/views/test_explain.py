@@ -33,7 +33,14 @@ def test_lines_of_the_cfg_are_counted_as_everywhere() -> None:
     ("name", "sentences"),
     [
         ("yolov3", ["34 of 34 reduce channels", "L81, L93 and L105 project to their heads: that is no reduction."]),
-        ("yolov4", ["30 of 63 reduce channels", "30 of the 63 1×1 convolutions reduce the channels.", "L138, L149 and L160 project"]),
+        (
+            "yolov4",
+            [
+                "30 of 63 reduce channels",
+                "30 of the 63 1×1 convolutions reduce the channels.",
+                "L138, L149 and L160 project",
+            ],
+        ),
     ],
 )
 def test_other_networks(name: str, sentences: list[str]) -> None:
@@ -68,7 +75,11 @@ def test_the_story_of_a_layer() -> None:
     ("name", "layer", "sentence"),
     [
         ("yolov1", 31, "A detection head: it decodes 1715"),
-        ("yolov3", 81, "Its 255 channels = 3 × (80 classes + 5) are what the head L82 decodes: a projection, not a reduction."),
+        (
+            "yolov3",
+            81,
+            "Its 255 channels = 3 × (80 classes + 5) are what the head L82 decodes: a projection, not a reduction.",
+        ),
         ("yolov3", 86, "It puts channels side by side: 256 + 512 = 768 (joined); nothing is computed."),
         ("yolov3", 45, "Copy 3 of 8 of a repeated block (L38–L61)."),
         ("yolov1", 3, "It reduces height × width from 112×112 to 56×56 (÷2), by pooling."),
@@ -93,7 +104,9 @@ def test_the_cost_of_a_layer(layer: int, cost: str) -> None:
 
 def test_a_layer_with_memory() -> None:
     text = "[net]\ninputs=4\n[gru]\noutput=4\n[connected]\noutput=4\n"
-    told = ["keeps a state from call to call" in " ".join(story.reasoning) for story in stories(darkparse.compile(text))]
+    told = [
+        "keeps a state from call to call" in " ".join(story.reasoning) for story in stories(darkparse.compile(text))
+    ]
     assert told == [True, False]
 
 
@@ -126,7 +139,9 @@ def test_json_holds_exact_figures(path: Path) -> None:
     data = json.loads(darkparse.explain(network).json())
     assert data["parameters"] == network.cost.params == sum(row["parameters"] for row in data["rows"])
     assert data["macs"] == sum(row["macs"] for row in data["rows"])
-    assert data["pointwise"]["total"] == sum(len(data["pointwise"][key]) for key in ("reducing", "keeping", "expanding"))
+    assert data["pointwise"]["total"] == sum(
+        len(data["pointwise"][key]) for key in ("reducing", "keeping", "expanding")
+    )
     for block in data["bottlenecks"]:
         assert block["saves"] == (block["weights"] < block["direct_weights"])
 

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))), None)
+CHROMIUM = next(
+    (found for name in ("chromium", "chromium-browser", "google-chrome", "chrome") if (found := shutil.which(name))),
+    None,
+)
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs the system's Chromium"),
@@ -67,8 +70,9 @@ class Opened:
     def in_view(self, index: int) -> bool:
         return bool(
             self.row(index).evaluate(
-                """e => { const r = e.getBoundingClientRect(), v = document.getElementById('view').getBoundingClientRect();
-                return r.left >= v.left - 1 && r.top >= v.top - 1 && r.right <= v.right + 1 && r.bottom <= v.bottom + 1; }"""
+                """e => { const r = e.getBoundingClientRect(), v =
+                document.getElementById('view').getBoundingClientRect(); return r.left >= v.left - 1 && r.top >= v.top -
+                1 && r.right <= v.right + 1 && r.bottom <= v.bottom + 1; }"""
             )
         )
 
@@ -201,7 +205,8 @@ def test_every_row_has_one_name_for_screen_readers(opened: Opened) -> None:
 def test_themes(opened: Opened) -> None:
     def colours() -> list[str]:
         found: list[str] = opened.page.evaluate(
-            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('svg a polygon')).fill]"
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('svg a "
+            "polygon')).fill]"
         )
         return found
 
@@ -211,7 +216,10 @@ def test_themes(opened: Opened) -> None:
     assert light[0] == "rgb(255, 255, 255)"
     assert all(a != b for a, b in zip(light, dark, strict=True))
     assert "#" not in "".join(
-        opened.page.evaluate("[...document.querySelectorAll('svg [fill]')].map(e => e.getAttribute('fill')).filter(f => f.startsWith('#'))")
+        opened.page.evaluate(
+            "[...document.querySelectorAll('svg [fill]')].map(e => e.getAttribute('fill')).filter(f => "
+            "f.startsWith('#'))"
+        )
     )
 
 

@@ -91,7 +91,9 @@ class TestSearch:
 
 
 @pytest.mark.parametrize("form", ["svg", "png", "pdf", "html"])
-def test_without_a_renderer_the_dot_is_written(bare: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_renderer_the_dot_is_written(
+    bare: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     target = tmp_path / f"net.{form}"
     with pytest.raises(SystemExit) as stop:
         main(["draw", "yolov3-tiny", "-o", str(target)])
@@ -101,7 +103,9 @@ def test_without_a_renderer_the_dot_is_written(bare: Path, tmp_path: Path, form:
     assert (tmp_path / "net.dot").read_text("utf-8").startswith("digraph")
     assert "pip install 'darkparse[pdf]'" in said
     assert ("pip install graphviz-pure" in said) == (form != "pdf")
-    assert ("run the same command again" if form == "html" else f"dot -T{form} {tmp_path / 'net.dot'} -o {target}") in said
+    assert (
+        "run the same command again" if form == "html" else f"dot -T{form} {tmp_path / 'net.dot'} -o {target}"
+    ) in said
 
 
 def test_dot_needs_no_renderer(bare: Path, tmp_path: Path) -> None:
@@ -121,7 +125,9 @@ def test_a_notebook_gets_the_picture(diagram: Diagram) -> None:
 
 
 @needs_renderer
-@pytest.mark.parametrize(("form", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("html", b"<!doctype html>"), ("dot", b"digraph")])
+@pytest.mark.parametrize(
+    ("form", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("html", b"<!doctype html>"), ("dot", b"digraph")]
+)
 def test_formats(diagram: Diagram, tmp_path: Path, form: str, start: bytes) -> None:
     path = diagram.render(tmp_path / f"net.{form}")
     assert path.read_bytes().startswith(start)
@@ -157,7 +163,9 @@ def test_an_unknown_suffix_is_refused(diagram: Diagram, tmp_path: Path) -> None:
 
 
 def test_render_names_the_package_to_install(bare: Path) -> None:
-    with pytest.raises(RendererError, match="no renderer for pdf was found; install `pip install 'darkparse\\[pdf\\]'`"):
+    with pytest.raises(
+        RendererError, match="no renderer for pdf was found; install `pip install 'darkparse\\[pdf\\]'`"
+    ):
         render("digraph {}", "pdf")
 
 
@@ -214,8 +222,14 @@ def test_text_can_be_read_on_its_cell(theme: str) -> None:
     from darkparse.views.theme import THEMES
 
     colours = THEMES[theme]
-    pairs = [(f"{role}_text", role) for role in ("header", "repeat", "reduced", "kept", "expanded", "projected", "head")]
-    pairs += [("header_faint", "header"), *((role, "card") for role in ("text", "faint", "saves", "costs")), ("text", "changed")]
+    pairs = [
+        (f"{role}_text", role) for role in ("header", "repeat", "reduced", "kept", "expanded", "projected", "head")
+    ]
+    pairs += [
+        ("header_faint", "header"),
+        *((role, "card") for role in ("text", "faint", "saves", "costs")),
+        ("text", "changed"),
+    ]
     pairs += [("text", "page"), ("faint", "page"), ("reused", "page"), ("head_line", "page")]
     for text, fill in pairs:
         assert _contrast(getattr(colours, text), getattr(colours, fill)) >= 4.5, (text, fill)

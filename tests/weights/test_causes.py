@@ -18,7 +18,9 @@ from tests.weights.making import ALEXEYAB, PJREDDIE, SMALL, floats, network, wei
 
 NET = network()
 DATA = weights(NET)
-DEEP = network("[net]\nwidth=8\nheight=8\nchannels=3\n" + "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\n" * 9)
+DEEP = network(
+    "[net]\nwidth=8\nheight=8\nchannels=3\n" + "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\n" * 9
+)
 """With so many batch norms that no shifted reading of its weights makes sense."""
 
 
@@ -52,7 +54,9 @@ def test_a_header_size_that_the_file_does_not_have() -> None:
     assert "exactly behind a header of 20 bytes, where header_size=16 was given" in str(error)
 
 
-@pytest.mark.parametrize(("front", "text"), [(b"", "no header at all"), (DATA[:12], "a version but no number of images")])
+@pytest.mark.parametrize(
+    ("front", "text"), [(b"", "no header at all"), (DATA[:12], "a version but no number of images")]
+)
 def test_no_header(front: bytes, text: str) -> None:
     error = caught(front + DATA[20:])
     assert error.causes[-1].code == "header-missing"
@@ -89,7 +93,9 @@ def test_filters_before_a_head_name_line_and_value() -> None:
     assert "<text>:23:1: note: filters=21 belongs here: <bytes> fits exactly with that" in text
     assert "<text>:46:1: note: filters=21 belongs here" in text
     three = weights(network(wrong.replace("classes=2", "classes=3")))
-    with pytest.raises(darkparse.CfgError, match=r"<text>:30:1: note: classes=3 belongs here: <bytes> fits the filters as they are"):
+    with pytest.raises(
+        darkparse.CfgError, match=r"<text>:30:1: note: classes=3 belongs here: <bytes> fits the filters as they are"
+    ):
         darkparse.inspect_weights(wrong, three)
     with pytest.raises(darkparse.CfgError, match="note: filters=21 belongs here: <bytes> does not decide it"):
         darkparse.load(wrong, DATA[:-4])
@@ -99,11 +105,17 @@ def test_another_class_count() -> None:
     error = caught(weights(network(SMALL.replace("filters=21", "filters=255").replace("classes=2", "classes=80"))))
     assert error.causes[0].code == "classes"
     assert error.causes[0].facts["classes"] == 80
-    assert "classes=80: filters=255 in line 23, classes=80 in line 30, filters=255 in line 46, classes=80 in line 53" in str(error)
+    assert (
+        "classes=80: filters=255 in line 23, classes=80 in line 30, filters=255 in line 46, classes=80 in line 53"
+        in str(error)
+    )
 
 
 def test_another_class_count_of_a_v1_head_and_a_classifier() -> None:
-    v1 = "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput={0}\n[detection]\nclasses={1}\ncoords=4\nnum=2\nside=3\n"
+    v1 = (
+        "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput={0}\n[detection]\nclasses={1}\ncoords=4\nnum=2\n"
+        "side=3\n"
+    )
     error = caught(weights(network(v1.format(9 * (2 * 5 + 7), 7))), v1.format(9 * (2 * 5 + 4), 4))
     assert (error.causes[0].code, error.causes[0].facts["classes"]) == ("classes", 7)
     classifier = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters={0}\n[avgpool]\n[softmax]\n"
@@ -212,9 +224,17 @@ HTML = b"\n<!DOCTYPE html><html><head><title>Google Drive -\n Quota exceeded</ti
 FOREIGN = {
     "lfs-pointer": (LFS, "a Git LFS pointer to a file of 248,007,048 bytes", "git lfs pull"),
     "html": (HTML, "an HTML page titled “Google Drive - Quota exceeded”", "download it from its direct link"),
-    "html in UTF-16": (HTML.decode().lstrip().encode("utf-16"), "titled “Google Drive - Quota exceeded”", "direct link"),
+    "html in UTF-16": (
+        HTML.decode().lstrip().encode("utf-16"),
+        "titled “Google Drive - Quota exceeded”",
+        "direct link",
+    ),
     "zip": (_zip(yolov3_weights=DATA), "a zip archive", "it holds yolov3.weights"),
-    "onnx": (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x80\x01" + bytes(200), "an ONNX model", "the .weights file that it was made from"),
+    "onnx": (
+        b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:\x80\x01" + bytes(200),
+        "an ONNX model",
+        "the .weights file that it was made from",
+    ),
     "empty": (b"", "empty, 0 bytes", "download or copy it again"),
     "zeros": (bytes(len(DATA)), f"all zeros, {len(DATA):,} bytes", "download it again"),
     "gzip": (b"\x1f\x8b\x08\x00" + bytes(99), "a gzip archive", "gunzip"),

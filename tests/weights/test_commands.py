@@ -91,7 +91,12 @@ def test_convert_writes_backbones_and_headers(capsys: pytest.CaptureFixture[str]
     status, out, _ = run(capsys, "convert", "small.cfg", "backbone", "--partial", "-o", "new.weights", "--seen", "0")
     assert status == 0
     assert "backbone: loaded layers 0–1; as they were: layers 2, 6–7" in out
-    assert run(capsys, "convert", "small.cfg", "small.weights", "-o", "old.weights", "--file-version", "0.1", "--seen", "9")[0] == 0
+    assert (
+        run(
+            capsys, "convert", "small.cfg", "small.weights", "-o", "old.weights", "--file-version", "0.1", "--seen", "9"
+        )[0]
+        == 0
+    )
     header = darkparse.load("small.cfg", "old.weights").header
     assert header is not None
     assert (header.version, header.seen, header.size) == ((0, 1, 0), 9, 16)
@@ -100,16 +105,24 @@ def test_convert_writes_backbones_and_headers(capsys: pytest.CaptureFixture[str]
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["small.cfg", "small.weights", "-o", "x.tflite"], "x.tflite: .tflite is no target; choose one of .weights, .safetensors"),
+        (
+            ["small.cfg", "small.weights", "-o", "x.tflite"],
+            "x.tflite: .tflite is no target; choose one of .weights, .safetensors",
+        ),
         (["small.cfg", "small.weights", "-o", "x"], "a name without an ending is no target"),
         (["small.cfg", "-o", "x.pt"], "small.cfg is a cfg: which weights are to be converted?"),
-        (["small.weights", "-o", "x.pt"], "small.weights does not know its cfg: darkparse convert CFG small.weights -o x.pt"),
+        (
+            ["small.weights", "-o", "x.pt"],
+            "small.weights does not know its cfg: darkparse convert CFG small.weights -o x.pt",
+        ),
         (["small.cfg", "backbone", "-o", "x.pt"], "a backbone, the first 2 layers"),
         (["small.cfg", "small.weights", "-o", "no/x.pt"], "no/x.pt: there is no folder "),
         (["small.cfg", "small.weights", "-o", "x.pt", "--seen", "3"], "belong to .weights files"),
     ],
 )
-def test_convert_refuses_with_one_message(capsys: pytest.CaptureFixture[str], args: list[str], message: str, folder: Path) -> None:
+def test_convert_refuses_with_one_message(
+    capsys: pytest.CaptureFixture[str], args: list[str], message: str, folder: Path
+) -> None:
     before = sorted(folder.iterdir())
     status, out, err = run(capsys, "convert", *args)
     assert (status, out) == (2, "")
@@ -118,7 +131,10 @@ def test_convert_refuses_with_one_message(capsys: pytest.CaptureFixture[str], ar
 
 
 def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, "diff", "small.weights", "small.weights", "--cfg", "small.cfg")[:2] == (0, "the same values in all 19 tensors\n")
+    assert run(capsys, "diff", "small.weights", "small.weights", "--cfg", "small.cfg")[:2] == (
+        0,
+        "the same values in all 19 tensors\n",
+    )
     Path("other.weights").write_bytes(weights(NET)[:-4] + b"\0\0\0\0")
     status, out, _ = run(capsys, "diff", "small.weights", "other.weights", "--cfg", "small.cfg")
     assert status == 1

@@ -62,7 +62,9 @@ def test_half_precision_and_backbones(ending: str, tmp_path: Path) -> None:
     half = darkparse.load(SMALL, weights(NET), dtype=torch.float16)
     darkparse.save(half, path)
     assert {tensor.dtype for tensor in darkparse.load(path).state_dict().values()} == {torch.float16}
-    assert {tensor.dtype for tensor in darkparse.load(path, dtype=torch.float32).state_dict().values()} == {torch.float32}
+    assert {tensor.dtype for tensor in darkparse.load(path, dtype=torch.float32).state_dict().values()} == {
+        torch.float32
+    }
     darkparse.save(half, path, upto=2)
     with pytest.raises(darkparse.WeightsError, match=r"layers\.2\.conv\.bias, .* are missing from the file"):
         darkparse.load(path)
@@ -112,13 +114,17 @@ def test_files_of_others_that_do_not_fit(model: darkparse.Darknet, tmp_path: Pat
         darkparse.load(SMALL, path)
     darkparse.load(SMALL, path, strict=False)
     torch.save(state | {"layers.1.conv.weight": torch.zeros(4, 4)}, path)
-    with pytest.raises(darkparse.WeightsError, match=r"layers\.1\.conv\.weight is 4×4 float32, layer 1 .* needs 16×8×3×3"):
+    with pytest.raises(
+        darkparse.WeightsError, match=r"layers\.1\.conv\.weight is 4×4 float32, layer 1 .* needs 16×8×3×3"
+    ):
         darkparse.load(SMALL, path)
     torch.save(model, path)
     with pytest.raises(darkparse.WeightsError, match=r"Python objects .* save model\.state_dict\(\)"):
         darkparse.load(SMALL, path)
     torch.save({"epoch": 3, "best": 0.5}, path)
-    with pytest.raises(darkparse.WeightsError, match="no state_dict in this checkpoint, which holds the keys epoch, best"):
+    with pytest.raises(
+        darkparse.WeightsError, match="no state_dict in this checkpoint, which holds the keys epoch, best"
+    ):
         darkparse.load(SMALL, path)
     np.savez(tmp_path / "x.npz", a=np.array([{}], object))
     with pytest.raises(darkparse.WeightsError, match="this npz file cannot be read"):
@@ -191,7 +197,8 @@ def test_state_dicts_that_do_not_fit_say_where(tmp_path: Path) -> None:
     torch.save(state, path)
     other = SMALL.replace("filters=16", "filters=12")
     with pytest.raises(
-        darkparse.WeightsError, match=r"module 3 of 8, module_list\.1\.Conv2d \(weight 16×8×3×3\).*layer 1 \[convolutional\]"
+        darkparse.WeightsError,
+        match=r"module 3 of 8, module_list\.1\.Conv2d \(weight 16×8×3×3\).*layer 1 \[convolutional\]",
     ):
         darkparse.load(other, path)
     torch.save(OrderedDict(list(state.items())[:12]), path)
@@ -205,11 +212,16 @@ def test_state_dicts_that_do_not_fit_say_where(tmp_path: Path) -> None:
 def test_weights_of_shortcuts_and_learned_constants_of_others(tmp_path: Path) -> None:
     """ultralytics/yolov3 keeps a shortcut's weights as `w`, yolor a constant as `implicit` of (1, C, 1, 1)."""
     conv = "[convolutional]\nfilters=4\nsize=1\n"
-    cfg = f"[net]\nheight=4\nwidth=4\nchannels=4\n{conv}{conv}[shortcut]\nfrom=-2\nweights_type=per_feature\n[implicit]\nfilters=4\n"
+    cfg = (
+        f"[net]\nheight=4\nwidth=4\nchannels=4\n{conv}{conv}[shortcut]\nfrom=-2\nweights_type=per_feature\n"
+        "[implicit]\nfilters=4\n"
+    )
     data = weights(network(cfg, "alexeyab"))
     state = darkparse.load(cfg, data, dialect="alexeyab").state_dict()
     keys = list(state)
-    theirs = OrderedDict((f"module_list.{key.split('.')[1]}.Conv2d.{key.split('.')[-1]}", state[key]) for key in keys[:4])
+    theirs = OrderedDict(
+        (f"module_list.{key.split('.')[1]}.Conv2d.{key.split('.')[-1]}", state[key]) for key in keys[:4]
+    )
     theirs["module_list.2.w"] = state[keys[4]]
     theirs["module_list.3.implicit"] = state[keys[5]].reshape(1, 4, 1, 1)
     torch.save(theirs, tmp_path / "x.pt")
@@ -220,13 +232,17 @@ def test_weights_of_shortcuts_and_learned_constants_of_others(tmp_path: Path) ->
 def test_safetensors_whose_length_begins_as_a_pickle_does(tmp_path: Path) -> None:
     path, starts = tmp_path / "p.safetensors", set()
     for length in range(256, 512, 8):
-        darkparse.save(darkparse.load(f"[net]\nwidth=4\nheight=4\nchannels=3\n#{'x' * length}\n[convolutional]\nfilters=4\n"), path)
+        darkparse.save(
+            darkparse.load(f"[net]\nwidth=4\nheight=4\nchannels=3\n#{'x' * length}\n[convolutional]\nfilters=4\n"), path
+        )
         starts.add(path.read_bytes()[:2])
         darkparse.load(path)
     assert starts & {b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"}
 
 
-def test_tensors_without_plain_values_are_refused_before_anything_changes(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_tensors_without_plain_values_are_refused_before_anything_changes(
+    model: darkparse.Darknet, tmp_path: Path
+) -> None:
     path = tmp_path / "x.pt"
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     for odd, kind in ((torch.empty(8, device="meta"), "on the meta device"), (torch.ones(8).to_sparse(), "sparse")):
@@ -237,12 +253,16 @@ def test_tensors_without_plain_values_are_refused_before_anything_changes(model:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_tied_and_viewed_parameters_and_endings_in_capitals(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
+def test_tied_and_viewed_parameters_and_endings_in_capitals(
+    model: darkparse.Darknet, ending: str, tmp_path: Path
+) -> None:
     first, second = model.get_submodule("layers.0.norm"), model.get_submodule("layers.6.norm")
     first.weight = second.weight = torch.nn.Parameter(torch.rand(100_000)[:8])
     path = tmp_path / f"x{ending.upper()}"
     assert darkparse.save(model, path) < 100_000
-    assert all(torch.equal(darkparse.load(path).state_dict()[key], tensor) for key, tensor in model.state_dict().items())
+    assert all(
+        torch.equal(darkparse.load(path).state_dict()[key], tensor) for key, tensor in model.state_dict().items()
+    )
 
 
 @pytest.mark.parametrize("ending", ENDINGS)

@@ -10,9 +10,18 @@ from darkparse.weights.header import Header, parse_version, read_header
 
 @pytest.mark.parametrize(
     ("version", "pjreddie", "alexeyab"),
-    [((0, 0, 0), 16, 16), ((0, 1, 0), 16, 16), ((0, 2, 0), 20, 20), ((0, 2, 5), 20, 20), ((1, 0, 0), 20, 20), ((1001, 0, 0), 16, 20)],
+    [
+        ((0, 0, 0), 16, 16),
+        ((0, 1, 0), 16, 16),
+        ((0, 2, 0), 20, 20),
+        ((0, 2, 5), 20, 20),
+        ((1, 0, 0), 20, 20),
+        ((1001, 0, 0), 16, 20),
+    ],
 )
-def test_the_width_of_seen_follows_version_and_fork(version: tuple[int, int, int], pjreddie: int, alexeyab: int) -> None:
+def test_the_width_of_seen_follows_version_and_fork(
+    version: tuple[int, int, int], pjreddie: int, alexeyab: int
+) -> None:
     for name, size in (("pjreddie", pjreddie), ("alexeyab", alexeyab)):
         header = Header.of_version(version, DIALECTS[name], seen=123)  # type: ignore[index]
         assert header.size == size

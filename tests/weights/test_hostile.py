@@ -12,7 +12,10 @@ import pytest
 import darkparse
 from tests.weights.making import PJREDDIE
 
-HUGE = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nbatch_normalize=1\nfilters=2000000000\nsize=3\npad=1\nactivation=leaky\n"
+HUGE = (
+    "[net]\nwidth=8\nheight=8\nchannels=3\n"
+    "[convolutional]\nbatch_normalize=1\nfilters=2000000000\nsize=3\npad=1\nactivation=leaky\n"
+)
 BEYOND = f"{HUGE}[convolutional]\nfilters=2000000000\nsize=3\n"
 NEED = 20 + 4 * (4 * 2_000_000_000 + 27 * 2_000_000_000)
 
@@ -60,6 +63,8 @@ def test_more_than_torch_can_address() -> None:
     start = time.perf_counter()
     with pytest.raises(darkparse.WeightsError, match=r"needs 144,000,\d\d\d,\d\d\d,\d\d\d,\d\d\d,\d\d\d bytes"):
         darkparse.load(BEYOND, PJREDDIE.pack() + bytes(99))
-    with pytest.raises(darkparse.DarkparseError, match=r"layer 1 \[convolutional\] \(<text>:11:1\): more than torch can address"):
+    with pytest.raises(
+        darkparse.DarkparseError, match=r"layer 1 \[convolutional\] \(<text>:11:1\): more than torch can address"
+    ):
         darkparse.build(darkparse.compile(BEYOND))
     assert time.perf_counter() - start < 5

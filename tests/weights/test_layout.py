@@ -51,11 +51,20 @@ def test_numload_dontload_and_dontloadscales_change_what_is_stored() -> None:
     cfg = f"[net]\nwidth=4\nheight=4\nchannels=2\n{conv}numload=3\n{conv}dontload=1\n{conv}dontloadscales=1\n"
     pjreddie = [(e.node.index, e.tensor.path, e.size) for e in layout(network(cfg, "pjreddie"))]
     parts = ["norm.bias", "norm.weight", "norm.running_mean", "norm.running_var"]
-    assert pjreddie == [*((0, part, 3) for part in parts), (0, "conv.weight", 6), (2, "norm.bias", 8), (2, "conv.weight", 64)]
+    assert pjreddie == [
+        *((0, part, 3) for part in parts),
+        (0, "conv.weight", 6),
+        (2, "norm.bias", 8),
+        (2, "conv.weight", 64),
+    ]
     alexeyab = [(e.node.index, e.tensor.path, e.size) for e in layout(network(cfg, "alexeyab"))]
-    assert alexeyab[:5] == [*((0, part, 8) for part in parts), (0, "conv.weight", 16)], "AlexeyAB's fork does not know numload"
+    assert alexeyab[:5] == [*((0, part, 8) for part in parts), (0, "conv.weight", 16)], (
+        "AlexeyAB's fork does not know numload"
+    )
 
 
 def test_the_layout_needs_neither_numpy_nor_torch() -> None:
-    code = "import sys, darkparse; darkparse.inspect_weights('yolov3'); assert not {'numpy', 'torch'} & set(sys.modules)"
+    code = (
+        "import sys, darkparse; darkparse.inspect_weights('yolov3'); assert not {'numpy', 'torch'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -73,7 +73,11 @@ def test_darknets_own_backbones_end_where_ours_do() -> None:
     """darknet53.conv.74, darknet19_448.conv.23 and yolov3-tiny.conv.15 end with a convolution."""
     from darkparse.weights.layout import layout, stored_floats
 
-    for name, upto, size in (("yolov3", 74, 162_482_580), ("yolov4", 137, 170_038_676), ("yolov3-tiny", 15, 30_973_396)):
+    for name, upto, size in (
+        ("yolov3", 74, 162_482_580),
+        ("yolov4", 137, 170_038_676),
+        ("yolov3-tiny", 15, 30_973_396),
+    ):
         net = darkparse.compile(name)
         assert 20 + 4 * stored_floats(layout(net, upto)) == size
         assert net.nodes[upto - 1].weights

@@ -19,7 +19,9 @@ from tests.weights.making import PJREDDIE, SMALL, floats, network, transposed_he
 
 def _same(model: darkparse.Darknet, values: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bool:
     state = model.state_dict()
-    return all(np.array_equal(state[e.name].numpy().reshape(-1), values[e.start : e.end]) for e in layout(model.network))
+    return all(
+        np.array_equal(state[e.name].numpy().reshape(-1), values[e.start : e.end]) for e in layout(model.network)
+    )
 
 
 @pytest.fixture
@@ -37,7 +39,17 @@ def test_every_source_gives_the_same(file: Path, mmap: bool) -> None:
 
     data = file.read_bytes()
     with file.open("rb") as opened, file.open("rb", buffering=0) as raw:
-        for source in (file, str(file), Named(), data, bytearray(data), memoryview(data), io.BytesIO(data), opened, raw):
+        for source in (
+            file,
+            str(file),
+            Named(),
+            data,
+            bytearray(data),
+            memoryview(data),
+            io.BytesIO(data),
+            opened,
+            raw,
+        ):
             assert _same(darkparse.load(SMALL, source, mmap=mmap), floats(network())), type(source)
 
 
@@ -75,7 +87,10 @@ def test_what_is_no_source(tmp_path: Path) -> None:
     with pytest.raises(darkparse.WeightsError, match="open it with 'rb'"):
         darkparse.load(SMALL, io.StringIO("text"))  # type: ignore[arg-type]
     (tmp_path / "x.weights").write_bytes(b"\xff" * 99)
-    with (tmp_path / "x.weights").open(encoding="utf-8") as text, pytest.raises(darkparse.WeightsError, match="open it with 'rb'"):
+    with (
+        (tmp_path / "x.weights").open(encoding="utf-8") as text,
+        pytest.raises(darkparse.WeightsError, match="open it with 'rb'"),
+    ):
         darkparse.load(SMALL, text)  # type: ignore[arg-type]
     stream = io.BytesIO(gzip.compress(weights(network()))[:-99])
     with gzip.open(stream) as cut, pytest.raises(darkparse.WeightsError, match="ended before"):
@@ -188,7 +203,9 @@ def test_a_module_that_was_changed_is_refused_and_stays() -> None:
         darkparse.load_weights(darkparse.fuse(model), weights(network()))
     model.get_submodule("layers.7.conv").weight = torch.nn.Parameter(torch.zeros(1, 2, 3, 4))
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    with pytest.raises(darkparse.WeightsError, match=r"layers\.7\.conv\.weight has the shape \(1, 2, 3, 4\) in this module"):
+    with pytest.raises(
+        darkparse.WeightsError, match=r"layers\.7\.conv\.weight has the shape \(1, 2, 3, 4\) in this module"
+    ):
         darkparse.load_weights(model, weights(network(), seed=1))
     assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
 

@@ -121,7 +121,9 @@ def _part(entry: Entry) -> str:
 
 def test_what_is_stored_in_part_or_not_at_all_round_trips(tmp_path: Path) -> None:
     conv = "[convolutional]\nbatch_normalize=1\nfilters=8\n"
-    cfg = f"[net]\nwidth=4\nheight=4\nchannels=2\n{conv}numload=3\nflipped=1\n{conv}dontload=1\n{conv}dontloadscales=1\n"
+    cfg = (
+        f"[net]\nwidth=4\nheight=4\nchannels=2\n{conv}numload=3\nflipped=1\n{conv}dontload=1\n{conv}dontloadscales=1\n"
+    )
     check(cfg, weights(network(cfg)), "pjreddie", tmp_path, container=True)
     loaded = darkparse.load(cfg, weights(network(cfg))).loaded
     assert loaded is not None

@@ -69,7 +69,9 @@ def test_a_fused_module_is_refused_or_gets_a_batch_norm_that_changes_nothing(dia
     out = tmp_path / "fused.weights"
     model = darkparse.load(SMALL, weights(network(SMALL, dialect)), dialect=dialect)
     fused = darkparse.fuse(model)
-    with pytest.raises(darkparse.WeightsError, match=r"layers\.0\.norm\.\w+ is not in this module: batch norm was folded \(fused\)"):
+    with pytest.raises(
+        darkparse.WeightsError, match=r"layers\.0\.norm\.\w+ is not in this module: batch norm was folded \(fused\)"
+    ):
         darkparse.save_weights(fused, out)
     for ending in SUFFIXES:
         with pytest.raises(darkparse.WeightsError, match=r"batch norm was folded \(fused\)"):
@@ -91,7 +93,9 @@ def test_a_changed_or_empty_or_foreign_module_is_refused(model: darkparse.Darkne
         darkparse.save_weights(model, tmp_path / "x.pt")
     conv = model.get_submodule("layers.0.conv")
     conv.weight = torch.nn.Parameter(torch.zeros(1))
-    with pytest.raises(darkparse.WeightsError, match=r"layers\.0\.conv\.weight has the shape \(1,\), the cfg says \(8, 3, 3, 3\)"):
+    with pytest.raises(
+        darkparse.WeightsError, match=r"layers\.0\.conv\.weight has the shape \(1,\), the cfg says \(8, 3, 3, 3\)"
+    ):
         darkparse.save_weights(model, tmp_path / "x.weights")
     model.layers[0] = torch.nn.Identity()
     with pytest.raises(darkparse.WeightsError, match="changed after it was built"):
@@ -102,7 +106,11 @@ def test_a_changed_or_empty_or_foreign_module_is_refused(model: darkparse.Darkne
 @pytest.mark.slow
 def test_wrapped_modules_are_unwrapped(model: darkparse.Darknet, tmp_path: Path) -> None:
     parallel, compiled = torch.nn.DataParallel(model), cast("torch.nn.Module", torch.compile(model))
-    wrapped: list[torch.nn.Module] = [parallel, torch.nn.DataParallel(compiled), cast("torch.nn.Module", torch.compile(parallel))]
+    wrapped: list[torch.nn.Module] = [
+        parallel,
+        torch.nn.DataParallel(compiled),
+        cast("torch.nn.Module", torch.compile(parallel)),
+    ]
     for number, module in enumerate(wrapped):
         out = tmp_path / f"{number}.weights"
         darkparse.save_weights(module, out)
@@ -128,7 +136,8 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits and signals of the system")
 def test_a_disk_that_fills_up_and_a_kill_leave_the_old_file(tmp_path: Path) -> None:
-    """The system itself refuses the bytes after the first three thousand; then the process dies with all of them written."""
+    """The system itself refuses the bytes after the first three thousand;
+    then the process dies with all of them written."""
     (tmp_path / "small.cfg").write_text(SMALL)
     (tmp_path / "old.weights").write_bytes(b"old")
     code = """

@@ -33,7 +33,9 @@ def find_names(network: Network, classes: int, names: Names | None = None) -> tu
     """
     if names is None:
         numbered = tuple(f"class {i}" for i in range(classes))
-        return _beside(network.config.source.path, classes) or shipped(classes) or _of_tree(network, classes) or numbered
+        return (
+            _beside(network.config.source.path, classes) or shipped(classes) or _of_tree(network, classes) or numbered
+        )
     if isinstance(names, str | os.PathLike):
         found, where = read_names(names), str(names)
     else:
@@ -44,7 +46,8 @@ def find_names(network: Network, classes: int, names: Names | None = None) -> tu
 
 
 def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The names in a `.names` file, or in the one that a `.data` file points to; empty lines at the end do not count."""
+    """The names in a `.names` file, or in the one that a `.data` file points to;
+    empty lines at the end do not count."""
     path = Path(path)
     if path.suffix == ".data":
         path = data_file(path, "names" if "names" in data_options(path) else "labels")  # a classifier's, classifier.c
@@ -55,14 +58,17 @@ def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def data_file(path: Path, key: str) -> Path:
-    """A file that a `.data` file names. Darknet opens it from the working directory, by custom the folder above `cfg/`."""
+    """A file that a `.data` file names. Darknet opens it from the working directory,
+    by custom the folder above `cfg/`."""
     value = data_options(path).get(key)
     if value is None:
         raise DarkparseError(f"{path}: there is no line '{key} = …' in it")
     places = (Path(value), path.parent / value, path.parent.parent / value)
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise DarkparseError(f"{path}: {key} = {value}: no such file here, beside {path.name} or in the folder above it")
+        raise DarkparseError(
+            f"{path}: {key} = {value}: no such file here, beside {path.name} or in the folder above it"
+        )
     return found
 
 
@@ -102,7 +108,9 @@ def _beside(cfg: Path | None, classes: int) -> tuple[str, ...] | None:
     if own.is_file():
         found = read_names(own)
         if len(found) != classes:
-            raise DarkparseError(f"{own}: {len(found)} names, and the network has {classes} classes; --names chooses another file")
+            raise DarkparseError(
+                f"{own}: {len(found)} names, and the network has {classes} classes; --names chooses another file"
+            )
         return found
     fitting = [names for path in sorted(cfg.parent.glob("*.names")) if len(names := _names_or_none(path)) == classes]
     return fitting[0] if len(fitting) == 1 else None

@@ -1,8 +1,18 @@
-"""The modules that torch does not have: Darknet's arithmetic, one small class each, in the families of `darkparse.layers`."""
+"""The modules that torch does not have: Darknet's arithmetic, one small class each,
+in the families of `darkparse.layers`."""
 
 from darkparse.model.modules.convolutional import Blur, LocallyConnected2d, SharedConvolution, XnorConv2d
 from darkparse.model.modules.dense import GroupedSoftmax, Implicit, TreeSoftmax, grouped_softmax
-from darkparse.model.modules.joining import Add, FlatRoute, Gate, PartialAdd, Route, VectorGate, WeightedShortcut, as_map
+from darkparse.model.modules.joining import (
+    Add,
+    FlatRoute,
+    Gate,
+    PartialAdd,
+    Route,
+    VectorGate,
+    WeightedShortcut,
+    as_map,
+)
 from darkparse.model.modules.normalization import BatchNorm, L2Norm, LocalResponseNorm, RootEpsilonBatchNorm
 from darkparse.model.modules.pooling import AvgPool2d, ChannelMaxPool, MaxPool2d, pad_in_total
 from darkparse.model.modules.resampling import (

@@ -1,4 +1,5 @@
-"""Convolutions beyond torch's own: with shared weights, of signs, with weights at every position; and the blur behind one.
+"""Convolutions beyond torch's own: with shared weights, of signs, with weights at every position; and the blur behind
+one.
 
 Maps are (N, C, H, W).
 """
@@ -30,7 +31,8 @@ class SharedConvolution(nn.Module):
 
 
 class XnorConv2d(nn.Conv2d):
-    """A convolution of signs by signs, scaled by the mean magnitude of each filter (convolutional_layer.c binarize_weights).
+    """A convolution of signs by signs, scaled by the mean magnitude of each filter (convolutional_layer.c
+    binarize_weights).
 
     `pad_value` is what stands around the map: AlexeyAB's bit path pads with 0 bits, which count as -1.
     """
@@ -89,7 +91,13 @@ class LocallyConnected2d(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, output_size: tuple[int, int], kernel_size: int, stride: int, padding: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        output_size: tuple[int, int],
+        kernel_size: int,
+        stride: int,
+        padding: int,
     ) -> None:
         super().__init__()
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding

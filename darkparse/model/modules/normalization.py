@@ -1,4 +1,5 @@
-"""Normalizations: batch norm in both forks' forms, over neighbouring channels, and to length one. Maps are (N, C, H, W)."""
+"""Normalizations: batch norm in both forks' forms, over neighbouring channels, and to length one.
+Maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -15,15 +16,15 @@ class BatchNorm(nn.Module):
 
     def __init__(self, num_features: int, eps: float, momentum: float) -> None:
         super().__init__()
-        self.eps = eps
-        self.momentum = momentum
+        self.eps, self.momentum = eps, momentum
         self.weight = nn.Parameter(torch.empty(num_features))
         self.bias = nn.Parameter(torch.empty(num_features))
         self.register_buffer("running_mean", torch.empty(num_features))
         self.register_buffer("running_var", torch.empty(num_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, self.training, self.momentum, self.eps)
+        mean, variance = self.running_mean, self.running_var
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, self.training, self.momentum, self.eps)
 
     def extra_repr(self) -> str:
         return f"{self.weight.numel()}, eps={self.eps:g}, momentum={self.momentum:g}"

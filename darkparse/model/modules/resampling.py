@@ -23,7 +23,8 @@ class ScaledUpsample(nn.Module):
 
 
 def gather_blocks(x: Tensor, stride: int) -> Tensor:
-    """(N, C, H, W) to (N, C·s², H/s, W/s): the offset in the block becomes the slow part of the channel (blas.c reorg_cpu, forward=0)."""
+    """(N, C, H, W) to (N, C·s², H/s, W/s): the offset in the block becomes the slow part of the
+    channel (blas.c reorg_cpu, forward=0)."""
     n, c, h, w = x.shape
     blocks = x.reshape(n, c, h // stride, stride, w // stride, stride)
     return blocks.permute(0, 3, 5, 1, 2, 4).reshape(n, c * stride**2, h // stride, w // stride)
