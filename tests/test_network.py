@@ -13,8 +13,8 @@ import pytest
 
 import darkparse
 from darkparse.network import Network, Node
-from darkparse.network.evidence import choose_dialect
-from darkparse.network.receptive import receptive_fields
+from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.dialect_choice import choose_dialect
 from darkparse.syntax import read
 from tests.conftest import SHARED, needs_shared, original_cfgs
 

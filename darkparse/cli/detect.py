@@ -13,11 +13,11 @@ import click
 from darkparse.cli.common import CfgType, SizeType, reorg_option, stderr
 
 if TYPE_CHECKING:
-    from darkparse.detect.batch import Finished
     from darkparse.detect.detector import Detector
-    from darkparse.detect.results import Formatter, Record
+    from darkparse.detect.jobs.batch import Finished
+    from darkparse.detect.jobs.results import Formatter, Record
+    from darkparse.detect.jobs.sources import Source
     from darkparse.detect.settings import Settings
-    from darkparse.detect.sources import Source
 
 
 def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -167,8 +167,8 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     detections.jsonl has a line for each finished one; a broken run goes on with --resume. A picture that cannot be
     read is reported and skipped, and the exit status is then 1.
     """
+    from darkparse.detect.jobs.sources import find_sources
     from darkparse.detect.settings import Settings
-    from darkparse.detect.sources import find_sources
     from darkparse.syntax import DarkparseError
 
     making = detector_arguments(given)
@@ -192,11 +192,11 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
 
 def _here(making: dict[str, Any], sources: list[Source], settings: Settings, given: dict[str, Any]) -> int:
     """Run on this machine; the number of pictures that could not be read."""
-    from darkparse.detect.batch import process
-    from darkparse.detect.folder import claimed
     from darkparse.detect.images import pillow
-    from darkparse.detect.journal import Journal
-    from darkparse.detect.results import Formatter, categories_of, coco_remark
+    from darkparse.detect.jobs.batch import process
+    from darkparse.detect.jobs.folder import claimed
+    from darkparse.detect.jobs.journal import Journal
+    from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
 
     pillow()
     if "coco" in (given["form"], *given["save"]) and (remark := coco_remark(source.name for source in sources)):
@@ -236,7 +236,7 @@ def _here(making: dict[str, Any], sources: list[Source], settings: Settings, giv
 
 def _on_cluster(making: dict[str, Any], sources: list[Source], settings: Settings, given: dict[str, Any]) -> int:
     """Run over Ray; the number of pictures that could not be read."""
-    from darkparse.detect.cluster import WORKERS, Cluster, detect_on_cluster
+    from darkparse.detect.jobs.cluster import WORKERS, Cluster, detect_on_cluster
     from darkparse.syntax import DarkparseError
 
     if given["out"] is None:

@@ -16,11 +16,11 @@ from darkparse.cli.detect import detector_arguments, detector_options, load_dete
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from darkparse.detect.accuracy.annotations import Annotations, Truth
+    from darkparse.detect.accuracy.evaluation import DarknetResult
     from darkparse.detect.detection import Detections
     from darkparse.detect.detector import Detector
-    from darkparse.detect.evaluation import DarknetResult
     from darkparse.detect.settings import Settings
-    from darkparse.detect.truth import Annotations, Truth
 
 
 @click.command(name="evaluate")
@@ -74,9 +74,9 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     COCO's twelve numbers, for which pycocotools is needed. A picture that cannot be read is left out of the measure and
     reported, and the exit status is then 1.
     """
-    from darkparse.detect.evaluation import coco_map, darknet_map
+    from darkparse.detect.accuracy.annotations import read_annotations
+    from darkparse.detect.accuracy.evaluation import coco_map, darknet_map
     from darkparse.detect.settings import Settings
-    from darkparse.detect.truth import read_annotations
     from darkparse.syntax import DarkparseError
 
     detector = load_detector(detector_arguments(given))
@@ -167,7 +167,7 @@ def as_dict(
 
 
 def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int) -> None:
-    from darkparse.detect.evaluation import COCO_NUMBERS
+    from darkparse.detect.accuracy.evaluation import COCO_NUMBERS
 
     console = stdout()
     if darknet is not None:

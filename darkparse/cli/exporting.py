@@ -109,8 +109,8 @@ def _picture(model: Darknet, path: Path) -> Tensor:
     """A picture as the network takes it (1, C, H, W)."""
     import torch
 
-    from darkparse.detect.fitting import fit
     from darkparse.detect.images import read_image
+    from darkparse.detect.preprocess import fit
 
     net = model.network.net
     values, _ = fit(read_image(path, net.channels), (net.height, net.width), model.network.dialect.resize)

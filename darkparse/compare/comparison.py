@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darkparse.compare.causes import tries
+from darkparse.compare.mistakes import tries
 from darkparse.compare.reference import Reference
 from darkparse.model import Darknet
 from darkparse.network import Network, Node

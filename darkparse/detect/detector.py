@@ -15,13 +15,13 @@ from torch import Tensor
 
 from darkparse.detect.decode import Decoder, GridDecoder
 from darkparse.detect.detection import WHOLE, Detection, Detections
-from darkparse.detect.fitting import RESIZES, Floats, Placement, Resize, Size, fit
 from darkparse.detect.hierarchy import Hierarchy
 from darkparse.detect.images import ImageError, Pixels, as_pixels
 from darkparse.detect.names import Names, find_names
 from darkparse.detect.nms import suppress, suppression_of
-from darkparse.detect.purpose import class_count, default_resize, is_classifier
+from darkparse.detect.preprocess import RESIZES, Floats, Placement, Resize, Size, fit
 from darkparse.detect.settings import Settings
+from darkparse.detect.task import class_count, default_resize, is_classifier
 from darkparse.layers.tree import read_tree
 from darkparse.model import Darknet, fuse, load
 from darkparse.model.packing import can_pack, pack

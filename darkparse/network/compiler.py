@@ -9,11 +9,11 @@ from math import lcm
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
 from darkparse.layers.resampling import Reorg, Reorg3d
+from darkparse.network.analysis.receptive import fields_of
 from darkparse.network.binding import Binder
-from darkparse.network.evidence import DialectChoice, choose_dialect
+from darkparse.network.dialect_choice import DialectChoice, choose_dialect
 from darkparse.network.network import Network
 from darkparse.network.node import Node
-from darkparse.network.receptive import fields_of
 from darkparse.network.verify import verify
 from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, read
 from darkparse.syntax.diagnostics import error

@@ -7,10 +7,10 @@ from functools import cached_property
 
 from darkparse.layers import Dialect, Shape
 from darkparse.layers.net import Net
-from darkparse.network.bottleneck import Bottleneck, find_bottlenecks
+from darkparse.network.analysis.bottleneck import Bottleneck, find_bottlenecks
+from darkparse.network.analysis.receptive import Field, Stride, fields_of
+from darkparse.network.analysis.reduction import Reductions, reductions_of
 from darkparse.network.node import Cost, Node
-from darkparse.network.receptive import Field, Stride, fields_of
-from darkparse.network.reduction import Reductions, reductions_of
 from darkparse.syntax import Config, Diagnostic
 
 
@@ -117,12 +117,12 @@ class Network:
 
     def to_cfg(self) -> str:
         """The network as a cfg that Darknet reads, with the text of every section that was not changed."""
-        from darkparse.network.printing import to_cfg
+        from darkparse.network.writing.cfg import to_cfg
 
         return to_cfg(self)
 
     def to_yaml(self) -> str:
         """The network as YAML: every layer with its options, inputs, shapes and cost."""
-        from darkparse.network.serialize import to_yaml
+        from darkparse.network.writing.yaml import to_yaml
 
         return to_yaml(self)

@@ -7,7 +7,7 @@ from difflib import SequenceMatcher
 from typing import Any
 
 from darkparse.network import Network, Node
-from darkparse.network.repeats import REFERENCES
+from darkparse.network.analysis.repeats import REFERENCES
 from darkparse.views.numbers import flops, short
 
 MOST_OPTIONS = 2

@@ -11,7 +11,7 @@ from itertools import zip_longest
 from typing import Any
 
 from darkparse.network import Bottleneck, Network, compile
-from darkparse.network.facts import Facts, facts_of
+from darkparse.network.analysis.summary import Facts, facts_of
 from darkparse.syntax import Config, DarkparseError
 from darkparse.views.cards import Card, Picture, Row
 from darkparse.views.numbers import percent, short, some

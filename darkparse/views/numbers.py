@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darkparse.network.reduction import Reduction
+from darkparse.network.analysis.reduction import Reduction
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 

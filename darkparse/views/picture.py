@@ -7,10 +7,10 @@ from fractions import Fraction
 
 from darkparse.layers.heads import Head
 from darkparse.network import Bottleneck, Network, Node
-from darkparse.network.facts import facts_of
+from darkparse.network.analysis.repeats import Repeat, find_repeats
+from darkparse.network.analysis.scales import Run, find_runs
+from darkparse.network.analysis.summary import facts_of
 from darkparse.network.node import Cost
-from darkparse.network.repeats import Repeat, find_repeats
-from darkparse.network.scales import Run, find_runs
 from darkparse.views import wording
 from darkparse.views.cards import Block, Card, Cell, HeadBox, Link, LinkKind, Note, Picture, Row, Tone
 from darkparse.views.comparison import Mark

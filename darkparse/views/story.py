@@ -10,9 +10,9 @@ from darkparse.layers.heads import Head
 from darkparse.layers.joining import Gate, Route
 from darkparse.layers.resampling import Reorg
 from darkparse.network import Bottleneck, Network, Node, Reduction
-from darkparse.network.facts import is_pointwise
-from darkparse.network.receptive import receptive_fields
-from darkparse.network.repeats import Repeat, find_repeats
+from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.analysis.repeats import Repeat, find_repeats
+from darkparse.network.analysis.summary import is_pointwise
 from darkparse.views import wording
 from darkparse.views.numbers import factor, flops, percent, short
 

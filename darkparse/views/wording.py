@@ -10,7 +10,7 @@ from darkparse.layers.heads import Head
 from darkparse.layers.joining import Gate, Route, Shortcut
 from darkparse.layers.resampling import Reorg
 from darkparse.network import Bottleneck, Network, Node, Reduction
-from darkparse.network.facts import Descent, Facts, Pointwise, Savings
+from darkparse.network.analysis.summary import Descent, Facts, Pointwise, Savings
 from darkparse.views.numbers import factor, flops, percent, short, some
 
 SIGNS = {"reduced": "▼", "kept": "=", "expanded": "▲", "projected": "→"}

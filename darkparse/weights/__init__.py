@@ -11,8 +11,8 @@ from darkparse.weights.layout import Entry, layout
 
 if TYPE_CHECKING:
     from darkparse.weights.diff import Difference, compare, diff_weights
-    from darkparse.weights.fit import Fitted, read_weights
     from darkparse.weights.inspection import compile_for, inspect_weights
+    from darkparse.weights.read import Fitted, read_weights
     from darkparse.weights.reader import Floats, WeightsFile
     from darkparse.weights.report import Cause, Report, Row
     from darkparse.weights.source import Blob, WeightsSource, open_source
@@ -47,7 +47,7 @@ __getattr__ = lazy(
     __name__,
     {
         "diff": ("Difference", "compare", "diff_weights"),
-        "fit": ("Fitted", "read_weights"),
+        "read": ("Fitted", "read_weights"),
         "inspection": ("compile_for", "inspect_weights"),
         "reader": ("Floats", "WeightsFile"),
         "report": ("Cause", "Report", "Row"),

@@ -10,7 +10,7 @@ import numpy as np
 
 from darkparse.layers import DIALECTS
 from darkparse.network import Network, compile
-from darkparse.network.editing import edit
+from darkparse.network.writing.editing import edit
 from darkparse.syntax import DarkparseError, shipped_cfgs
 from darkparse.weights.header import SIZES, VERSION
 from darkparse.weights.layout import Entry, layer_ends, layout, stored_floats

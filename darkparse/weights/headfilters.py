@@ -10,7 +10,7 @@ from darkparse.layers import DIALECTS
 from darkparse.layers.heads import Head
 from darkparse.network import Network, compile
 from darkparse.network.binding import Binder
-from darkparse.network.evidence import choose_dialect
+from darkparse.network.dialect_choice import choose_dialect
 from darkparse.syntax import CfgError, Config, DarkparseError, Note, Option, parse
 from darkparse.syntax.source import Source
 from darkparse.weights.reader import as_weights

@@ -13,8 +13,8 @@ from PIL import Image
 import darkparse
 from darkparse.cli import main
 from darkparse.detect import Detection, Detections
-from darkparse.detect.evaluation import coco_map, darknet_map
-from darkparse.detect.truth import Annotations, Truth, read_annotations
+from darkparse.detect.accuracy.annotations import Annotations, Truth, read_annotations
+from darkparse.detect.accuracy.evaluation import coco_map, darknet_map
 from tests.detect.reference import picture, tiny_weights
 from tests.detect.test_nms import iou_in_c
 

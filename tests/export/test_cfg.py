@@ -12,7 +12,7 @@ from darkparse.cli.main import darkparse as darkparse_command
 from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.heads import GaussianYolo, Yolo
-from darkparse.network.printing import section_text
+from darkparse.network.writing.cfg import section_text
 from darkparse.syntax.source import Source
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.test_kinds import SMALL

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import darkparse
-from darkparse.export.source import class_name
+from darkparse.export.source.printing import class_name
 from darkparse.weights import layout
 from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, shipped_cfgs
 from tests.test_kinds import SMALL

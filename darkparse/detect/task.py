@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darkparse.detect.fitting import Resize
+from darkparse.detect.preprocess import Resize
 from darkparse.layers.tree import read_map
 from darkparse.network import Network
 from darkparse.syntax import DarkparseError

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 
-from darkparse.export.calls import Arg, Call, Slot
-from darkparse.export.leaves import Item
-from darkparse.export.parameters import Parameters
+from darkparse.export.source.calls import Arg, Call, Slot
+from darkparse.export.source.expressions import Item
+from darkparse.export.source.parameters import Parameters
 
 LONGEST = 24
 SMALLEST_CHAIN = 3

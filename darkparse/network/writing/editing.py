@@ -13,7 +13,7 @@ from darkparse.layers.heads import Head
 from darkparse.layers.net import Net
 from darkparse.network.compiler import Size, compile, resized
 from darkparse.network.network import Network
-from darkparse.network.printing import section_text
+from darkparse.network.writing.cfg import section_text
 from darkparse.syntax import DarkparseError, Section, parse
 from darkparse.syntax.source import Source
 

@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 
-from darkparse.export.calls import WIDTH
+from darkparse.export.source.calls import WIDTH
 from darkparse.layers import TensorSpec
 from darkparse.network import Network
 from darkparse.weights import layout

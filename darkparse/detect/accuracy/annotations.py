@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.fitting import Floats, Size
 from darkparse.detect.images import find_images, pillow
 from darkparse.detect.names import read_text
+from darkparse.detect.preprocess import Floats, Size
 from darkparse.syntax import DarkparseError
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse.detect.accuracy.annotations import Annotations, Truth
 from darkparse.detect.detection import Detections
+from darkparse.detect.jobs.results import coco_rows
 from darkparse.detect.nms import overlap
-from darkparse.detect.results import coco_rows
-from darkparse.detect.truth import Annotations, Truth
 from darkparse.syntax import DarkparseError
 
 THRESHOLD = 0.005

@@ -11,7 +11,7 @@ import yaml
 from darkparse.layers import Layer
 from darkparse.layers.base import bound_fields, known_keys
 from darkparse.layers.net import Net
-from darkparse.network.printing import changes, value_text
+from darkparse.network.writing.cfg import changes, value_text
 from darkparse.syntax import DarkparseError, Section, parse
 from darkparse.syntax.reader import load_source
 from darkparse.syntax.source import Source

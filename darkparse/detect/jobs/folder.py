@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from darkparse.detect.results import Record
+from darkparse.detect.jobs.results import Record
 from darkparse.files import remove_unfinished, unfinished
 from darkparse.syntax import DarkparseError
 

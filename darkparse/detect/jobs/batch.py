@@ -17,10 +17,10 @@ from darkparse.detect.detection import Detections
 from darkparse.detect.detector import Detector
 from darkparse.detect.drawing import draw, save
 from darkparse.detect.images import ImageError
-from darkparse.detect.journal import Journal
-from darkparse.detect.results import Record, json_line
+from darkparse.detect.jobs.journal import Journal
+from darkparse.detect.jobs.results import Record, json_line
+from darkparse.detect.jobs.sources import Source, targets
 from darkparse.detect.settings import Settings
-from darkparse.detect.sources import Source, targets
 from darkparse.detect.streaming import Outcome, stream
 from darkparse.detect.video import Film, film_writer
 

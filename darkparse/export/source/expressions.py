@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
-from darkparse.export.calls import Arg, Call, Slot, literal
+from darkparse.export.source.calls import Arg, Call, Slot, literal
 from darkparse.layers import ModuleSpec, Shape
 from darkparse.network import Network, Node
 
@@ -337,7 +337,7 @@ def _upsample(name: str, kwargs: Mapping[str, Any]) -> Call:
 
 
 def _text(call: Call) -> object:
-    from darkparse.export.calls import expressions
+    from darkparse.export.source.calls import expressions
 
     return expressions(call, (literal(slot.value) for slot in call.slots()))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from darkparse.export import bodies, naming
-from darkparse.export.calls import WIDTH, Call, Named, Nested, Text, lines
-from darkparse.export.folding import Folder, Template
-from darkparse.export.leaves import ConvClass, Item, Leaves
+from darkparse.export.source import bodies, naming
+from darkparse.export.source.calls import WIDTH, Call, Named, Nested, Text, lines
+from darkparse.export.source.expressions import ConvClass, Item, Leaves
+from darkparse.export.source.folding import Folder, Template
 from darkparse.network import Network
 
 BACKBONES = {

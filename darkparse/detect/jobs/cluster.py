@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkparse.detect.detector import Detector, Prepared
-from darkparse.detect.folder import claimed, go_on, write_run
 from darkparse.detect.images import ImageError, read_image
-from darkparse.detect.results import Record, json_line
+from darkparse.detect.jobs.folder import claimed, go_on, write_run
+from darkparse.detect.jobs.results import Record, json_line
+from darkparse.detect.jobs.sources import is_url, place_of
 from darkparse.detect.settings import Settings
-from darkparse.detect.sources import is_url, place_of
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 

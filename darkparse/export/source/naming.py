@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from darkparse.export.bodies import Segment
-from darkparse.export.leaves import Item
+from darkparse.export.source.bodies import Segment
+from darkparse.export.source.expressions import Item
 from darkparse.network import Network
 
 

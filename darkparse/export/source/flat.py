@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from darkparse.export import calls
-from darkparse.export.leaves import Leaves
+from darkparse.export.source import calls
+from darkparse.export.source.expressions import Leaves
 from darkparse.network import Network
 
 RUNNING = '''

@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from darkparse.detect.folder import go_on, write_run
-from darkparse.detect.results import Record, formatted, json_line
-from darkparse.detect.sources import place_of
+from darkparse.detect.jobs.folder import go_on, write_run
+from darkparse.detect.jobs.results import Record, formatted, json_line
+from darkparse.detect.jobs.sources import place_of
 from darkparse.files import unfinished
 
 NAME = "detections.jsonl"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from darkparse.layers.convolutional import Convolutional
-from darkparse.network.bottleneck import FORMS, Bottleneck, Form
+from darkparse.network.analysis.bottleneck import FORMS, Bottleneck, Form
+from darkparse.network.analysis.scales import find_runs
 from darkparse.network.node import Node
-from darkparse.network.scales import find_runs
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network

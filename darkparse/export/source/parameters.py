@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from darkparse.export.calls import Kind, Slot
+from darkparse.export.source.calls import Kind, Slot
 
 Vector = tuple[float, ...]
 """One number for each copy of a block."""

@@ -9,11 +9,11 @@ import textwrap
 from collections.abc import Iterator
 
 from darkparse import __version__
-from darkparse.export.classes import DESCRIPTIONS, conv_class, folded_classes, layer_class
-from darkparse.export.definitions import definitions, is_defined
-from darkparse.export.flat import flat_class
-from darkparse.export.leaves import Leaves, takes_several
-from darkparse.export.stored import loader
+from darkparse.export.source.classes import DESCRIPTIONS, conv_class, folded_classes, layer_class
+from darkparse.export.source.definitions import definitions, is_defined
+from darkparse.export.source.expressions import Leaves, takes_several
+from darkparse.export.source.flat import flat_class
+from darkparse.export.source.weights_loader import loader
 from darkparse.layers.recurrent import History
 from darkparse.network import Network
 

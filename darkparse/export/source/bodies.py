@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from darkparse.export.calls import WIDTH, Call, Loop, Nested, Text, expressions, lines
-from darkparse.export.leaves import Item
+from darkparse.export.source.calls import WIDTH, Call, Loop, Nested, Text, expressions, lines
+from darkparse.export.source.expressions import Item
 
 INDENT = 8
 SIDES = 2

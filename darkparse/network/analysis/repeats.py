@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from darkparse.network.scales import find_runs
+from darkparse.network.analysis.scales import find_runs
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network

@@ -1,0 +1,1 @@
+"""Many pictures and videos: read, detected and written down, on one machine or a cluster."""

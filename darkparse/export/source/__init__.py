@@ -1,0 +1,1 @@
+"""A network as PyTorch source that reads as a person would write it."""
