@@ -215,7 +215,7 @@ class Layer:
     has_state: ClassVar[bool] = False
     """Keeps memory from call to call."""
     mechanism: ClassVar[Mechanism] = ""
-    trunk: ClassVar[int] = 0
+    main_input: ClassVar[int] = 0
     """Position of the input whose map the layer carries on; a gate's is its second."""
     training: ClassVar[Keys] = Keys()
     """Options of this kind that matter to training only."""

@@ -59,7 +59,7 @@ class Convolutional(Layer):
     xnor_joins_groups: bool = fact("xnor_joins_groups", default=False)
 
     @property
-    def margin(self) -> int:
+    def effective_padding(self) -> int:
         """Padding on each side in pixels, before dilation; `pad=1` means half the size and wins over `padding`."""
         return self.size // 2 if self.pad else self.padding
 
@@ -68,7 +68,7 @@ class Convolutional(Layer):
         return self.batch_normalize or self.cbn
 
     @property
-    def spread(self) -> int:
+    def effective_dilation(self) -> int:
         """Dilation in effect: none for 1×1."""
         return 1 if self.size == 1 else self.dilation
 
@@ -78,13 +78,13 @@ class Convolutional(Layer):
         return tuple(s if s >= 1 else self.stride for s in (self.stride_y, self.stride_x))  # type: ignore[return-value]
 
     @property
-    def bands(self) -> int:
+    def effective_groups(self) -> int:
         """Groups in effect."""
         return 1 if self.xnor and self.xnor_joins_groups else max(self.groups, 1)
 
     @property
     def is_depthwise(self) -> bool:
-        return self.bands > 1 and self.bands == self.filters
+        return self.effective_groups > 1 and self.effective_groups == self.filters
 
     @property
     def mechanism(self) -> str:  # type: ignore[override]
@@ -95,27 +95,34 @@ class Convolutional(Layer):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, (sy, sx) = inputs[0].c, self.strides
-        for key, value in (("stride", min(sy, sx)), ("dilation", self.spread)):
+        for key, value in (("stride", min(sy, sx)), ("dilation", self.effective_dilation)):
             if value < 1:
                 raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
         _check_numload(self)
         for what, count in (("input channels", c), ("filters", self.filters)):
-            if count % self.bands:
-                raise LayerError(f"{self.bands} groups do not divide the {count} {what}", option="groups", input=0)
-        host = self._host(inputs[0])
+            if count % self.effective_groups:
+                raise LayerError(
+                    f"{self.effective_groups} groups do not divide the {count} {what}", option="groups", input=0
+                )
+        unblurred = self._unblurred(inputs[0])
         if not self.antialiasing:
-            return host
-        return Shape(self.filters, blurred(host.h, self.antialiasing, sy), blurred(host.w, self.antialiasing, sx))
+            return unblurred
+        return Shape(
+            self.filters, blurred(unblurred.h, self.antialiasing, sy), blurred(unblurred.w, self.antialiasing, sx)
+        )
 
-    def _host(self, x: Shape) -> Shape:
+    def _unblurred(self, x: Shape) -> Shape:
         """The output of the convolution itself: an antialiased one leaves its stride to the blur."""
         sy, sx = (1, 1) if self.antialiasing else self.strides
-        h, w = (convolved(n, self.size, s, self.margin, self.spread) for n, s in ((x.h, sy), (x.w, sx)))
+        h, w = (
+            convolved(n, self.size, s, self.effective_padding, self.effective_dilation)
+            for n, s in ((x.h, sy), (x.w, sx))
+        )
         return Shape(self.filters, h, w)
 
     def weight_shape(self, x: Shape) -> tuple[int, int, int, int]:
         """(filters, input channels of a group, size, size)."""
-        return (self.filters, x.c // self.bands, self.size, self.size)
+        return (self.filters, x.c // self.effective_groups, self.size, self.size)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         if self.share_index is not None:
@@ -150,9 +157,9 @@ class Convolutional(Layer):
             "out_channels": self.filters,
             "kernel_size": self.size,
             "stride": 1 if self.antialiasing else self.strides,
-            "padding": self.margin * self.spread,
-            "dilation": self.spread,
-            "groups": self.bands,
+            "padding": self.effective_padding * self.effective_dilation,
+            "dilation": self.effective_dilation,
+            "groups": self.effective_groups,
             "bias": not self.normalized,
         }
         if not self.xnor:
@@ -171,17 +178,17 @@ class Convolutional(Layer):
 
     def macs(self, at: Site) -> int:
         blur = blur_macs(at.output.size, self.antialiasing)
-        return prod(self.weight_shape(at.input)) * self._host(at.input).area + blur
+        return prod(self.weight_shape(at.input)) * self._unblurred(at.input).area + blur
 
     def printed_flops(self, at: Site) -> float:
-        flops = 2.0 * prod(self.weight_shape(at.input)) * self._host(at.input).area
+        flops = 2.0 * prod(self.weight_shape(at.input)) * self._unblurred(at.input).area
         return flops / 32 if self.xnor else flops
 
     def summary(self, at: Site) -> str:
         sy, sx = self.strides
         stride = "" if sy == sx == 1 else f" /{sy}" if sy == sx else f" /{sy}×{sx}"
-        groups = " dw" if self.is_depthwise else f" g{self.bands}" if self.bands > 1 else ""
-        dilation = f" d{self.spread}" if self.spread > 1 else ""
+        groups = " dw" if self.is_depthwise else f" g{self.effective_groups}" if self.effective_groups > 1 else ""
+        dilation = f" d{self.effective_dilation}" if self.effective_dilation > 1 else ""
         return f"conv {self.size}×{self.size}{stride}, {self.filters}{groups}{dilation}"
 
 
@@ -210,7 +217,7 @@ class Deconvolutional(Layer):
     numload: int = option(default=0)
 
     @property
-    def margin(self) -> int:
+    def effective_padding(self) -> int:
         return self.size // 2 if self.pad else self.padding
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
@@ -221,7 +228,7 @@ class Deconvolutional(Layer):
                 "channel"
             )
             raise LayerError(message, option="numload", input=0)
-        h, w = ((n - 1) * self.stride + self.size - 2 * self.margin for n in (inputs[0].h, inputs[0].w))
+        h, w = ((n - 1) * self.stride + self.size - 2 * self.effective_padding for n in (inputs[0].h, inputs[0].w))
         return Shape(self.filters, h, w)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
@@ -243,7 +250,7 @@ class Deconvolutional(Layer):
             "out_channels": self.filters,
             "kernel_size": self.size,
             "stride": self.stride,
-            "padding": self.margin,
+            "padding": self.effective_padding,
             "bias": not self.batch_normalize,
         }
         norm = (batchnorm_module(at.dialect, self.filters),) if self.batch_normalize else ()

@@ -145,7 +145,7 @@ class Gate(Layer):
 
     __slots__ = ()
 
-    trunk = 1
+    main_input = 1
     activation: Activation
 
     def reads_whole(self, index: int) -> tuple[int, ...]:

@@ -133,8 +133,8 @@ def blur_size(antialiasing: int) -> int:
 def blurred(length: int, antialiasing: int, stride: int) -> int:
     """Length of an axis behind the blur."""
     size = blur_size(antialiasing)
-    margin = 1 if size == 3 else 0
-    return (length + 2 * margin - size) // stride + 1
+    padding = 1 if size == 3 else 0
+    return (length + 2 * padding - size) // stride + 1
 
 
 def blur_macs(outputs: int, antialiasing: int) -> int:

@@ -31,17 +31,19 @@ class Maxpool(Layer):
             if not 1 <= self.out_channels <= x.c:
                 raise LayerError(f"out_channels must be 1 to {x.c}, the channels that come in", option="out_channels")
             return Shape(self.out_channels, x.h, x.w)
-        host = self._host(x)
+        unblurred = self._unblurred(x)
         if not self.antialiasing:
-            return host
+            return unblurred
         if min(self.stride_y, self.stride_x) < 1:
             raise LayerError(
                 f"a blurred stride must be at least 1, this is {min(self.stride_y, self.stride_x)}", option="stride"
             )
-        h, w = (blurred(n, self.antialiasing, s) for n, s in ((host.h, self.stride_y), (host.w, self.stride_x)))
+        h, w = (
+            blurred(n, self.antialiasing, s) for n, s in ((unblurred.h, self.stride_y), (unblurred.w, self.stride_x))
+        )
         return Shape(x.c, h, w)
 
-    def _host(self, x: Shape) -> Shape:
+    def _unblurred(self, x: Shape) -> Shape:
         return pooled(x, self.size, self._strides, self.padding)
 
     @property
@@ -69,8 +71,10 @@ class Maxpool(Layer):
         return blur_macs(at.output.size, self.antialiasing)
 
     def printed_flops(self, at: Site) -> float:
-        host = Shape(self.out_channels, at.input.h, at.input.w) if self.maxpool_depth else self._host(at.input)
-        return float(self.size**2 * at.input.c * host.area)
+        unblurred = (
+            Shape(self.out_channels, at.input.h, at.input.w) if self.maxpool_depth else self._unblurred(at.input)
+        )
+        return float(self.size**2 * at.input.c * unblurred.area)
 
     def summary(self, at: Site) -> str:
         if self.maxpool_depth:

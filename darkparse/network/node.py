@@ -63,7 +63,7 @@ class Node:
     @property
     def in_shape(self) -> Shape | None:
         """The shape of the map that the layer carries on (a gate's second input), None without any input."""
-        return self.in_shapes[self.layer.trunk] if self.in_shapes else None
+        return self.in_shapes[self.layer.main_input] if self.in_shapes else None
 
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:

@@ -93,7 +93,7 @@ def _block_at(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], node: N
     if last is not None and _returns(nodes, readers, node, wide, last):
         is_wider = wide.in_shapes[0].c > max(node.in_shapes[0].c, last.out_shape.c)
         return _measure(nodes, readers, node, wide, last, "inverted" if is_wider else "triple")
-    if wide.layer.bands == 1:  # type: ignore[attr-defined]
+    if wide.layer.effective_groups == 1:  # type: ignore[attr-defined]
         return _measure(nodes, readers, node, wide, wide, "pair")
     return None
 
@@ -137,7 +137,7 @@ def gate_of(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: in
     if len(readers[index]) != 2 or readers[index][0] != index + 1:
         return None
     gate = nodes[readers[index][1]]
-    is_gate = isinstance(gate.layer, Gate) and gate.inputs[gate.layer.trunk] == index
+    is_gate = isinstance(gate.layer, Gate) and gate.inputs[gate.layer.main_input] == index
     path = range(index + 1, gate.index)
     return gate.index if is_gate and all(readers[i] == (i + 1,) for i in path) else None
 
@@ -173,7 +173,7 @@ def _measure(
         direct_weights=direct,
         macs=sum(nodes[i].macs for i in block),
         direct_macs=direct * last.out_shape.area,
-        groups=layer.bands,
+        groups=layer.effective_groups,
         gated=any(isinstance(nodes[i].layer, Gate) for i in block),
         also_feeds=tuple((i, r) for i in block[:-1] for r in readers[i] if r not in block),
     )

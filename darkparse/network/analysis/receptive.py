@@ -54,7 +54,7 @@ def fields_of(nodes: Sequence[Node], image: Shape) -> tuple[Field, ...]:
     start = (Axis(1, Fraction(1)), Axis(1, Fraction(1))) if image.is_map else WHOLE
     for node in nodes:
         sources = [fields[i] if i >= 0 else start for i in node.inputs]
-        fields.append(_behind(node, _union(sources, node.layer.trunk)) if sources else NOTHING)
+        fields.append(_behind(node, _union(sources, node.layer.main_input)) if sources else NOTHING)
     return tuple(fields)
 
 
@@ -69,9 +69,9 @@ def receptive_fields(network: Network) -> tuple[tuple[int, int] | None, ...]:
     )
 
 
-def _union(fields: list[Field], trunk: int) -> Field:
-    """Several maps read at the same positions, those of the trunk where they have any in the input."""
-    y, x = next((field for field in (fields[trunk], *fields) if field[0].jump), fields[trunk])
+def _union(fields: list[Field], main_input: int) -> Field:
+    """Several maps read at the same positions, those of the main input where they have any in the input."""
+    y, x = next((field for field in (fields[main_input], *fields) if field[0].jump), fields[main_input])
     return replace(y, field=max(y.field for y, _ in fields)), replace(x, field=max(x.field for _, x in fields))
 
 
@@ -83,7 +83,7 @@ def _behind(node: Node, field: Field) -> Field:
         case Maxpool(maxpool_depth=True) | Crop():
             return field
         case Convolutional(size=size, strides=strides, antialiasing=antialiasing):
-            return _through(field, (size - 1) * layer.spread + 1, strides, antialiasing)
+            return _through(field, (size - 1) * layer.effective_dilation + 1, strides, antialiasing)
         case Maxpool(size=size, antialiasing=antialiasing):
             return _through(field, size, (layer.stride_y, layer.stride_x), antialiasing)
         case LocalAvgpool(size=size):
