@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darkparse.layers.dialect import DIALECTS
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.console import Console
@@ -60,6 +62,10 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
         return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
 
 
+DIALECT = click.Choice(["auto", *DIALECTS])
+"""The type of `--dialect`."""
+
+
 def cfg_argument(function: F) -> F:
     """The CFG argument."""
     return click.argument("cfg", type=CfgType())(function)
@@ -69,7 +75,7 @@ def network_options(function: F) -> F:
     """The options that choose how a cfg is read."""
     function = click.option(
         "--dialect",
-        type=click.Choice(["auto", "pjreddie", "alexeyab"]),
+        type=DIALECT,
         default="auto",
         show_default=True,
         help="Which Darknet the cfg is written for; auto decides by evidence.",

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darkparse.cli.common import SizeType, cfg_argument, compile_cfg, counted, stderr, text_output_option, write_text
+from darkparse.cli.common import (
+    DIALECT,
+    SizeType,
+    cfg_argument,
+    compile_cfg,
+    counted,
+    stderr,
+    text_output_option,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
@@ -31,7 +40,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--anchors", callback=_numbers, metavar="W,H,…", help="Anchors of every head that has some.")
 @click.option(
     "--dialect",
-    type=click.Choice(["auto", "pjreddie", "alexeyab"]),
+    type=DIALECT,
     default="auto",
     show_default=True,
     help="Which Darknet the cfg is written for; auto decides by evidence.",

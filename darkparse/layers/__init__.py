@@ -2,7 +2,8 @@
 
 from darkparse.layers import convolutional, dense, heads, joining, pointwise, pooling, recurrent, resampling  # noqa: F401  (they register)
 from darkparse.layers.base import REGISTRY, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
-from darkparse.layers.dialect import ALEXEYAB, DIALECTS, PJREDDIE, Dialect, DialectName
+from darkparse.layers.dialect import ALEXEYAB, DIALECTS, PJREDDIE, Dialect
+from darkparse.layers.head import Head
 from darkparse.layers.shape import Layout, Shape
 
 __all__ = [
@@ -11,7 +12,7 @@ __all__ = [
     "PJREDDIE",
     "REGISTRY",
     "Dialect",
-    "DialectName",
+    "Head",
     "Layer",
     "LayerError",
     "Layout",

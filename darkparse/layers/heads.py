@@ -2,61 +2,21 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
+from darkparse.layers.base import LayerError, Mistake, ModuleSpec, Site, keys, layer, option
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.head import Head, counted
 from darkparse.layers.parts import check_tree
 from darkparse.layers.shape import Layout, Shape
 from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
 
 HEADS = "darkparse.model.heads"
+DECODERS = "darkparse.detect.decode"
 BOX_TRAINING = "jitter random rescore thresh coord_scale object_scale noobject_scale class_scale"
-
-
-class Head(Layer):
-    """A detection head: so many predictors a cell, each with so many numbers."""
-
-    __slots__ = ()
-
-    is_head = True
-
-    classes: int
-
-    @property
-    @abstractmethod
-    def predictors(self) -> int:
-        """Boxes that each cell predicts."""
-
-    @property
-    @abstractmethod
-    def entries(self) -> int:
-        """Numbers that each box has."""
-
-    @property
-    def need(self) -> int:
-        """Channels that the layer before must have; before a v1 head, which takes a vector, values."""
-        return self.predictors * self.entries
-
-    @property
-    def per_class(self) -> int:
-        """What one class more adds to that: a number for each box, or for each cell of a v1 head."""
-        return self.predictors
-
-    @property
-    def formula(self) -> str:
-        """How that number comes about: `3 × (80 classes + 5)`."""
-        return f"{self.predictors} × ({_counted(self.classes)} + {self.entries - self.classes})"
-
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if inputs[0].c != self.need:
-            gives = f"the layer before gives {inputs[0].c}: filters={self.need} belongs there"
-            message = f"this head needs {self.need} channels = {self.formula}, {gives}"
-            raise LayerError(message, input=0)
-        return inputs[0]
 
 
 def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
@@ -65,20 +25,15 @@ def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[
     return tuple((anchors[w] if w < len(anchors) else 0.5, anchors[h] if h < len(anchors) else 0.5) for w, h in sides)
 
 
-def _counted(classes: int) -> str:
-    return f"{classes} class{'' if classes == 1 else 'es'}"
-
-
 class MaskedHead(Head):
     """A head that uses some of a list of anchors."""
-
-    __slots__ = ()
 
     needs_map = True
 
     num: int
     mask: tuple[int, ...] | None
     anchors: tuple[float, ...]
+    scale_x_y: float
 
     @property
     def predictors(self) -> int:
@@ -99,6 +54,12 @@ class MaskedHead(Head):
             raise LayerError("mask must name anchors by their position, counted from 0", option="mask")
         return super().infer(inputs, dialect)
 
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield from super().mistakes(at)
+        if self.scale_x_y != 1:
+            whole = (replace(spec, kwargs={**spec.kwargs, "scale_x_y": 1.0}) for spec in self.modules(at))
+            yield Mistake("scale_x_y left out", tuple(whole))
+
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
         highest = max(self.mask or (0,))
         if highest < self.num:
@@ -110,6 +71,7 @@ class MaskedHead(Head):
         return (LayerError(message, option="mask"),)
 
 
+ANCHOR_TRAINING = "jitter ignore_thresh truth_thresh random max"
 YOLO_TRAINING = (
     "show_details max_delta counters_per_class label_smooth_eps objectness_smooth iou_normalizer obj_normalizer "
     "cls_normalizer "
@@ -123,7 +85,7 @@ YOLO_TRAINING = (
 class Yolo(MaskedHead):
     """The head of YOLOv3 and v4 (yolo_layer.c): x, y, objectness and classes logistic unless `new_coords`."""
 
-    training = Keys(both="jitter ignore_thresh truth_thresh random max", alexeyab=YOLO_TRAINING)
+    training = keys(ANCHOR_TRAINING) | keys(YOLO_TRAINING, only="alexeyab")
 
     classes: int = option(default=20, least=0)
     num: int = option(default=1, least=1)
@@ -141,6 +103,9 @@ class Yolo(MaskedHead):
     def entries(self) -> int:
         return 5 + self.classes
 
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        return ModuleSpec("boxes", f"{DECODERS}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords})
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {
             "anchors": self.predictors,
@@ -150,6 +115,14 @@ class Yolo(MaskedHead):
         }
         return (ModuleSpec("head", f"{HEADS}.YoloHead", kwargs),)
 
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield from super().mistakes(at)
+        (spec,) = self.modules(at)
+        words = (
+            "a logistic function in a head with new_coords" if self.new_coords else "no logistic function in the head"
+        )
+        yield Mistake(words, (replace(spec, kwargs={**spec.kwargs, "logistic": self.new_coords}),))
+
     def summary(self, at: Site) -> str:
         return "YOLO head"
 
@@ -158,7 +131,7 @@ class Yolo(MaskedHead):
 class GaussianYolo(MaskedHead):
     """A YOLO head that predicts a mean and a deviation for each number of a box (gaussian_yolo_layer.c)."""
 
-    training = Keys(both=f"jitter ignore_thresh truth_thresh random max {YOLO_TRAINING}")
+    training = keys(f"{ANCHOR_TRAINING} {YOLO_TRAINING}")
 
     classes: int = option(default=20, least=0)
     num: int = option(default=1, least=1)
@@ -176,6 +149,9 @@ class GaussianYolo(MaskedHead):
     def entries(self) -> int:
         return 9 + self.classes
 
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        return ModuleSpec("boxes", f"{DECODERS}.GaussianDecoder", {"anchors": self.boxes, "point": self.yolo_point})
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
         return (ModuleSpec("head", f"{HEADS}.GaussianYoloHead", kwargs),)
@@ -190,9 +166,8 @@ class Region(Head):
     cell by cell in AlexeyAB's."""
 
     needs_map = True
-    training = Keys(
-        both=f"{BOX_TRAINING} log sqrt max classfix absolute mask_scale bias_match",
-        alexeyab="resize focal_loss",
+    training = keys(f"{BOX_TRAINING} log sqrt max classfix absolute mask_scale bias_match") | keys(
+        "resize focal_loss", only="alexeyab"
     )
 
     classes: int = option(default=20, least=0)
@@ -220,7 +195,7 @@ class Region(Head):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.tree is not None:
             check_tree(self.tree, self.classes, "classes of this head")
-        out = Head.infer(self, inputs, dialect)
+        out = super().infer(inputs, dialect)
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
@@ -235,6 +210,19 @@ class Region(Head):
             return (ModuleSpec("head", f"{HEADS}.InterleavedRegionHead", kwargs),)
         return (ModuleSpec("head", f"{HEADS}.RegionHead", kwargs | {"background": self.background}),)
 
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        kwargs = {
+            "anchors": self.boxes,
+            "classes": self.classes,
+            "coords": self.coords,
+            "background": self.background,
+            "interleaved": dialect.region_interleaved,
+            "tree": self.tree,
+            "map": self.map if mapped else None,
+            "hierarchy": hierarchy,
+        }
+        return ModuleSpec("boxes", f"{DECODERS}.RegionDecoder", kwargs)
+
     def summary(self, at: Site) -> str:
         return "region head (v2)"
 
@@ -243,7 +231,8 @@ class Region(Head):
 class Detection(Head):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
-    training = Keys(both=f"{BOX_TRAINING} max forced reorg", alexeyab="resize")
+    is_size_bound = True
+    training = keys(f"{BOX_TRAINING} max forced reorg") | keys("resize", only="alexeyab")
 
     classes: int = option(default=1, least=0)
     coords: int = option(default=1, least=0)
@@ -270,7 +259,7 @@ class Detection(Head):
 
     @property
     def formula(self) -> str:
-        return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {_counted(self.classes)})"
+        return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {counted(self.classes)})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.need:
@@ -281,6 +270,10 @@ class Detection(Head):
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {"cells": self.side**2, "classes": self.classes, "softmax": self.softmax}
         return (ModuleSpec("head", f"{HEADS}.DetectionHead", kwargs),)
+
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        kwargs = {name: getattr(self, name) for name in ("side", "num", "classes", "coords", "sqrt")}
+        return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
 
     def summary(self, at: Site) -> str:
         return "detection head (v1)"

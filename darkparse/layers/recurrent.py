@@ -10,11 +10,12 @@ from math import prod
 from typing import Any
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.base import Layer, LayerError, ModuleSpec, Site, TensorSpec, keys, layer, option
 from darkparse.layers.convolutional import convolved
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import Weights
 from darkparse.layers.shape import Shape
+from darkparse.layers.window import EVERYTHING, Window
 
 RECURRENT = "darkparse.model.recurrent"
 
@@ -26,8 +27,6 @@ def _norm(dialect: Dialect) -> dict[str, Any]:
 
 class VectorMemory(Layer):
     """What rnn, gru and lstm share: a vector comes out."""
-
-    __slots__ = ()
 
     has_state = True
     mechanism = "recurrence"
@@ -91,8 +90,6 @@ class Rnn(VectorMemory):
 class Gated(VectorMemory):
     """What gru and lstm share: for each gate a matrix over the state (`w…`) and one over the input (`u…`)."""
 
-    __slots__ = ()
-
     batch_normalize: bool
 
     @abstractmethod
@@ -154,8 +151,6 @@ class Lstm(Gated):
 class ConvolutionalMemory(Layer):
     """What crnn and conv_lstm share: convolutions of one geometry over input and state."""
 
-    __slots__ = ()
-
     needs_map = True
     has_state = True
     mechanism = "recurrence"
@@ -194,6 +189,9 @@ class ConvolutionalMemory(Layer):
             )
         return Shape(filters, h, w)
 
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return (EVERYTHING,)
+
     @abstractmethod
     def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
         """The weights of each convolution, in file order."""
@@ -225,7 +223,7 @@ class Crnn(ConvolutionalMemory):
     stride: int = option(default=1, only="alexeyab", least=1)
     dilation: int = option(default=1, only="alexeyab", least=1)
     pad: bool = option(default=False, only="alexeyab")
-    padding: int = option(default=0, only="alexeyab", pjreddie=1, least=0)
+    padding: int = option(default=0, only="alexeyab", fact="crnn_padding", least=0)
     groups: int = option(default=1, only="alexeyab", least=1)
     xnor: bool = option(default=False, only="alexeyab")
 
@@ -269,7 +267,7 @@ class ConvLstm(ConvolutionalMemory):
     its GPU code does both, and darkparse follows it there.
     """
 
-    training = Keys(both="time_normalizer xnor")
+    training = keys("time_normalizer xnor")
 
     output: int = option(default=1, least=1)
     size: int = option(default=3, least=1)

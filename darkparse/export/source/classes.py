@@ -145,9 +145,13 @@ def _summary(network: Network, items: Sequence[Item], templates: Sequence[Templa
     heads = len(network.heads)
     tail = f" and {heads} detection head{'s' if heads > 1 else ''}" if heads else ""
     plain = (
-        "A backbone" if heads else "A classifier" if network.nodes[network.outputs[0]].kind == "softmax" else "Features"
+        "A backbone"
+        if heads
+        else "A classifier"
+        if network.nodes[network.outputs[0]].layer.gives_classes
+        else "Features"
     )
-    convs = sum(node.kind == "convolutional" for node in network.nodes)
+    convs = sum(node.layer.part == "conv" for node in network.nodes)
     return f"{_backbone(items, templates) or plain}{tail}: {convs} convolutions, input {network.input_shape}."
 
 

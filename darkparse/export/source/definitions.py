@@ -12,6 +12,8 @@ from functools import cache
 from importlib import import_module
 from types import ModuleType
 
+from darkparse.layers.activations import ACTIVATIONS
+
 FAMILIES = ("normalization", "convolutional", "pooling", "joining", "resampling", "dense")
 HOMES = (
     "darkparse.model.activations",
@@ -74,7 +76,7 @@ def _source(name: str, activations: tuple[str, ...]) -> str:
     module, statement = _known()[name]
     lines = inspect.getsource(module).splitlines()
     if name == TABLE:
-        return _table(statement, lines, activations)
+        return _table(statement, activations)
     start = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
     dropped: set[int] = set()
     for item in getattr(statement, "body", []):
@@ -85,13 +87,15 @@ def _source(name: str, activations: tuple[str, ...]) -> str:
     return textwrap.dedent(text).rstrip()
 
 
-def _table(statement: ast.stmt, lines: list[str], activations: tuple[str, ...]) -> str:
+def _table(statement: ast.stmt, activations: tuple[str, ...]) -> str:
     assert isinstance(statement, ast.AnnAssign)
-    assert isinstance(statement.value, ast.Dict)
-    first, *_ = lines[statement.lineno - 1 : statement.lineno]
     entries = [
-        "\n".join(lines[key.lineno - 1 : value.end_lineno])
-        for key, value in zip(statement.value.keys, statement.value.values, strict=True)
-        if isinstance(key, ast.Constant) and key.value in activations
+        f'    "{row.name}": {_entry(row.expression)},' for row in ACTIVATIONS.values() if row.name in activations
     ]
-    return "\n".join([first, *entries, "}"])
+    return "\n".join([f"{TABLE}: {ast.unparse(statement.annotation)} = {{", *entries, "}"])
+
+
+def _entry(expression: str) -> str:
+    """A function that computes an expression: by its name where it does nothing else."""
+    name = expression.removesuffix("({})")
+    return name if name != expression else f"lambda x: {expression.format('x')}"

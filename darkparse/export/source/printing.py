@@ -14,7 +14,6 @@ from darkparse.export.source.definitions import definitions, is_defined
 from darkparse.export.source.expressions import Leaves, takes_several
 from darkparse.export.source.flat import flat_class
 from darkparse.export.source.weights_loader import loader
-from darkparse.layers.recurrent import History
 from darkparse.network import Network
 
 
@@ -153,6 +152,6 @@ def _activations(network: Network) -> tuple[str, ...]:
         for spec in node.modules:
             words = [value for key, value in spec.kwargs.items() if key == "name" or key.endswith("activation")]
             found |= dict.fromkeys(words)
-            if spec.target.startswith("darkparse.model.recurrent") and not isinstance(node.layer, History):
+            if spec.name == "cell":  # The matrices of a cell are linear.
                 found["linear"] = None
     return tuple(found)
