@@ -37,7 +37,8 @@ def to_source(network: Network, *, flat: bool = False) -> str:
     )
     convs = [conv_class(conv) for conv in leaves.convs.values() if f"{conv.name}(" in text]
     own = "\n\n\n".join([base, *convs, text])
-    copied = definitions(own, _activations(network))
+    targets = (s.target for n in network.nodes for s in n.modules if not s.target.startswith("torch."))
+    copied = definitions(own, targets, _activations(network))
     if copied:
         copied = f"# fmt: off\n{copied}\n# fmt: on"
     code = "\n\n\n".join(part for part in (copied, own, loader(network, is_flat=is_flat)) if part)
