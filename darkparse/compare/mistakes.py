@@ -9,7 +9,7 @@ from torch import Tensor
 
 from darkparse.layers import ModuleSpec
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.layers.parts import MODULES, activation_modules, activation_of
+from darkparse.layers.parts import MODULES, activation_modules
 from darkparse.model.darknet import Stage, instantiate
 from darkparse.network import Node
 
@@ -55,7 +55,7 @@ def _changes(specs: tuple[ModuleSpec, ...]) -> Iterator[tuple[str, tuple[ModuleS
             for words, target, eps in NORMS:
                 changed = ModuleSpec("norm", f"{MODULES}.{target}", {**spec.kwargs, "eps": eps})
                 yield words, _with(specs, spec, (changed,))
-        if activation_of(spec) is not None:
+        if spec.name == "activation":
             for row in ACTIVATIONS.values():
                 if row.mistaken:
                     yield row.mistaken, _with(specs, spec, activation_modules(row.name))

@@ -22,9 +22,9 @@ class ActivationRow:
 
     name: str
     function: str = ""
-    """Where its function is, by its whole name; without a dot one of `model/activations.py`, none for linear."""
+    """As Python writes it: torch's, or without a dot one of `model/activations.py`; none for linear."""
     module: str = ""
-    """torch's module that computes the same."""
+    """The class of torch.nn that computes the same."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """What function and module take beside the values."""
     only: str | None = None
@@ -39,61 +39,43 @@ class ActivationRow:
     @property
     def expression(self) -> str:
         """Python source, `{}` for the values: `F.leaky_relu({}, 0.1)`."""
-        path, _, name = self.function.rpartition(".")
-        prefix = {"torch": "torch.", "torch.nn.functional": "F."}.get(path, "")
         settings = "".join(f", {value}" for value in self.settings.values())
-        return f"{prefix}{name}({{}}{settings})" if name else "{}"
+        return f"{self.function}({{}}{settings})" if self.function else "{}"
 
 
-_F, _NN = "torch.nn.functional", "torch.nn"
-_TENTH, _HUNDREDTH = {"negative_slope": 0.1}, {"negative_slope": 0.01}
-_SMALL_SLOPE = "leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1"
-_AB = "alexeyab"
+def _leaky(name: str, slope: float, only: str | None = None, mistaken: str = "") -> ActivationRow:
+    settings = {"negative_slope": slope}
+    return ActivationRow(name, "F.leaky_relu", "LeakyReLU", settings, only, packed="leaky_relu", mistaken=mistaken)
 
-ACTIVATIONS: dict[str, ActivationRow] = {
-    row.name: row
-    for row in (
-        ActivationRow("linear", mistaken="no activation"),
-        ActivationRow(
-            "logistic",
-            "torch.sigmoid",
-            f"{_NN}.Sigmoid",
-            packed="sigmoid",
-            mistaken="the logistic function as activation",
-        ),
-        ActivationRow("relu", f"{_F}.relu", f"{_NN}.ReLU", packed="relu", mistaken="ReLU as activation"),
-        ActivationRow("relu6", f"{_F}.relu6", f"{_NN}.ReLU6", only=_AB),
-        ActivationRow(
-            "leaky",
-            f"{_F}.leaky_relu",
-            f"{_NN}.LeakyReLU",
-            _TENTH,
-            packed="leaky_relu",
-            mistaken="leaky ReLU with slope 0.1",
-        ),
-        ActivationRow("revleaky", f"{_F}.leaky_relu", f"{_NN}.LeakyReLU", _TENTH, only=_AB, packed="leaky_relu"),
-        ActivationRow(
-            "relie", f"{_F}.leaky_relu", f"{_NN}.LeakyReLU", _HUNDREDTH, packed="leaky_relu", mistaken=_SMALL_SLOPE
-        ),
-        ActivationRow("elu", f"{_F}.elu", f"{_NN}.ELU"),
-        ActivationRow("hardtan", f"{_F}.hardtanh", f"{_NN}.Hardtanh"),
-        ActivationRow("tanh", "torch.tanh", f"{_NN}.Tanh", packed="tanh"),
-        ActivationRow("swish", f"{_F}.silu", f"{_NN}.SiLU", only=_AB, packed="swish", mistaken="swish as activation"),
-        ActivationRow("mish", f"{_F}.mish", f"{_NN}.Mish", only=_AB),
-        ActivationRow("ramp", "ramp"),
-        ActivationRow("loggy", "loggy"),
-        ActivationRow("plse", "plse"),
-        ActivationRow("stair", "stair"),
-        ActivationRow("lhtan", "lhtan"),
-        ActivationRow("selu", "selu"),
-        ActivationRow("gelu", "gelu", only=_AB),
-        ActivationRow("hard_mish", "hard_mish", only=_AB),
-        *(
-            ActivationRow(name, name, only=_AB, over_channels=True)
-            for name in ("normalize_channels", "normalize_channels_softmax", "normalize_channels_softmax_maxval")
-        ),
-    )
-}
+
+def _over_channels(name: str) -> ActivationRow:
+    return ActivationRow(name, name, only="alexeyab", over_channels=True)
+
+
+_ROWS = (
+    ActivationRow("linear", mistaken="no activation"),
+    ActivationRow(
+        "logistic", "torch.sigmoid", "Sigmoid", packed="sigmoid", mistaken="the logistic function as activation"
+    ),
+    ActivationRow("relu", "F.relu", "ReLU", packed="relu", mistaken="ReLU as activation"),
+    ActivationRow("relu6", "F.relu6", "ReLU6", only="alexeyab"),
+    _leaky("leaky", 0.1, mistaken="leaky ReLU with slope 0.1"),
+    _leaky("revleaky", 0.1, only="alexeyab"),
+    _leaky("relie", 0.01, mistaken="leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1"),
+    ActivationRow("elu", "F.elu", "ELU"),
+    ActivationRow("hardtan", "F.hardtanh", "Hardtanh"),
+    ActivationRow("tanh", "torch.tanh", "Tanh", packed="tanh"),
+    ActivationRow("swish", "F.silu", "SiLU", only="alexeyab", packed="swish", mistaken="swish as activation"),
+    ActivationRow("mish", "F.mish", "Mish", only="alexeyab"),
+    *(ActivationRow(name, name) for name in ("ramp", "loggy", "plse", "stair", "lhtan", "selu")),
+    *(ActivationRow(name, name, only="alexeyab") for name in ("gelu", "hard_mish")),
+    _over_channels("normalize_channels"),
+    _over_channels("normalize_channels_softmax"),
+    _over_channels("normalize_channels_softmax_maxval"),
+)
+
+ACTIVATIONS = {row.name: row for row in _ROWS}
+"""Every activation by its name in a cfg."""
 
 
 def read_activation(text: str, dialect: Dialect) -> Value:

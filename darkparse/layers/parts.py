@@ -98,7 +98,7 @@ def activation_modules(activation: str, name: str = "activation") -> tuple[Modul
     if not row.function:
         return ()
     if row.module:
-        return (ModuleSpec(name, row.module, row.settings),)
+        return (ModuleSpec(name, f"torch.nn.{row.module}", row.settings),)
     return (ModuleSpec(name, "darkparse.model.activations.DarknetActivation", {"name": activation}),)
 
 

@@ -163,6 +163,13 @@ class Reorg3d(Rearranging):
             )
         return self._rearranged(inputs[0], self.stride, self.reverse)
 
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        if not self.reverse:
+            return super().windows(at)
+        # Called with the output's sizes, the way back leaves the rows of a block in turns: 0, 1, 0, 1, 2, 3, 2, 3.
+        step = Fraction(1, self.stride)
+        return (Window((self.stride, 1), (step, step)),)
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("reorg", f"{MODULES}.Reorg3d", {"stride": self.stride, "reverse": self.reverse}),)
 

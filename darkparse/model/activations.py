@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib import import_module
 
 import torch
 from torch import Tensor, nn
@@ -77,8 +77,8 @@ def function_of(row: ActivationRow) -> Callable[[Tensor], Tensor]:
     """The function of an activation: torch's, or one from here."""
     if not row.function:
         return lambda x: x
-    path, _, name = row.function.rpartition(".")
-    function: Callable[..., Tensor] = getattr(import_module(path or __name__), name)
+    home, _, name = row.function.rpartition(".")
+    function: Callable[..., Tensor] = getattr({"F": F, "torch": torch}.get(home, sys.modules[__name__]), name)
     return partial(function, **row.settings) if row.settings else function
 
 

@@ -42,7 +42,7 @@ def pack(model: Darknet) -> Darknet:
 def _merged(stage: Stage) -> tuple[str, list[float]]:
     """oneDNN's name and numbers for the activation right behind the convolution, which is taken out of the stage."""
     name, activation = ([*stage.named_children(), ("", None)])[1]
-    rows = (row for row in ACTIVATIONS.values() if row.module == f"torch.nn.{type(activation).__name__}")
+    rows = (row for row in ACTIVATIONS.values() if type(activation) is getattr(nn, row.module, None))
     row = next(rows, None)
     if row is None or not row.packed:
         return "none", []
