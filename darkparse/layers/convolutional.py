@@ -8,19 +8,7 @@ from fractions import Fraction
 from math import ceil, prod
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import (
-    Layer,
-    LayerError,
-    Mistake,
-    Mixing,
-    ModuleSpec,
-    Site,
-    TensorSpec,
-    absolute,
-    keys,
-    layer,
-    option,
-)
+from darkparse.layers.base import Layer, LayerError, Mixing, absolute, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import (
     MODULES,
@@ -34,6 +22,7 @@ from darkparse.layers.parts import (
     uniform_by_fan_in,
 )
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site, TensorSpec
 from darkparse.layers.window import Window, square
 
 
@@ -209,14 +198,14 @@ class Convolutional(Layer):
         convolution, *rest = self.modules(at)
         given = convolution.kwargs
         for padding in sorted({0, self.size // 2} - {given["padding"]}) if self.share_index is None else ():
-            changed = replace(convolution, kwargs={**given, "padding": padding})
-            yield Mistake(f"padding {padding} instead of {given['padding']}", (changed, *rest))
+            words = f"padding {padding} instead of {given['padding']}"
+            yield Mistake(words, (convolution.given(padding=padding), *rest))
         if self.size > 1 and self.share_index is None:
             behind = self.size - (1 if self.antialiasing else max(self.strides))
             sides = (behind // 2, behind - behind // 2) * 2
             pad = ModuleSpec("pad", "torch.nn.ZeroPad2d", {"padding": sides})
             words = "padding as in TensorFlow's SAME, more behind the map than before it"
-            yield Mistake(words, (pad, replace(convolution, kwargs={**given, "padding": 0}), *rest))
+            yield Mistake(words, (pad, convolution.given(padding=0), *rest))
 
     def macs(self, at: Site) -> int:
         blur = blur_macs(at.output.size, self.antialiasing)

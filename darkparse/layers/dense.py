@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Layer, LayerError, ModuleSpec, Site, TensorSpec, keys, layer, option
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, check_tree
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import ModuleSpec, Site, TensorSpec
 from darkparse.layers.tree import read_tree
 
 

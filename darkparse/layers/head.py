@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 
-from darkparse.layers.base import Layer, LayerError, Mistake, ModuleSpec, Site
+from darkparse.layers.base import Layer, LayerError
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site
 
 
 class Head(Layer):

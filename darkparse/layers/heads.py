@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from darkparse.layers.base import LayerError, Mistake, ModuleSpec, Site, keys, layer, option
+from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.head import Head, counted
 from darkparse.layers.parts import check_tree
 from darkparse.layers.shape import Layout, Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site
 from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
 
@@ -57,8 +58,7 @@ class MaskedHead(Head):
     def mistakes(self, at: Site) -> Iterable[Mistake]:
         yield from super().mistakes(at)
         if self.scale_x_y != 1:
-            whole = (replace(spec, kwargs={**spec.kwargs, "scale_x_y": 1.0}) for spec in self.modules(at))
-            yield Mistake("scale_x_y left out", tuple(whole))
+            yield Mistake("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(at)))
 
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
         highest = max(self.mask or (0,))
@@ -107,21 +107,15 @@ class Yolo(MaskedHead):
         return ModuleSpec("boxes", f"{DECODERS}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords})
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "anchors": self.predictors,
-            "classes": self.classes,
-            "scale_x_y": self.scale_x_y,
-            "logistic": not self.new_coords,
-        }
+        kwargs = {"anchors": self.predictors, **self.options("classes", "scale_x_y"), "logistic": not self.new_coords}
         return (ModuleSpec("head", f"{HEADS}.YoloHead", kwargs),)
 
     def mistakes(self, at: Site) -> Iterable[Mistake]:
         yield from super().mistakes(at)
-        (spec,) = self.modules(at)
-        words = (
-            "a logistic function in a head with new_coords" if self.new_coords else "no logistic function in the head"
-        )
-        yield Mistake(words, (replace(spec, kwargs={**spec.kwargs, "logistic": self.new_coords}),))
+        has, words = self.new_coords, "no logistic function in the head"
+        if has:
+            words = "a logistic function in a head with new_coords"
+        yield Mistake(words, tuple(spec.given(logistic=has) for spec in self.modules(at)))
 
     def summary(self, at: Site) -> str:
         return "YOLO head"
@@ -199,25 +193,16 @@ class Region(Head):
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "anchors": self.num,
-            "classes": self.classes,
-            "coords": self.coords,
-            "softmax": self.softmax,
-            "group_sizes": read_tree(self.tree).group_sizes if self.tree is not None else None,
-        }
+        sizes = read_tree(self.tree).group_sizes if self.tree is not None else None
+        kwargs = {"anchors": self.num, **self.options("classes", "coords", "softmax"), "group_sizes": sizes}
         if at.dialect.region_interleaved:
             return (ModuleSpec("head", f"{HEADS}.InterleavedRegionHead", kwargs),)
         return (ModuleSpec("head", f"{HEADS}.RegionHead", kwargs | {"background": self.background}),)
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
-        kwargs = {
+        kwargs = self.options("classes", "coords", "background", "tree") | {
             "anchors": self.boxes,
-            "classes": self.classes,
-            "coords": self.coords,
-            "background": self.background,
             "interleaved": dialect.region_interleaved,
-            "tree": self.tree,
             "map": self.map if mapped else None,
             "hierarchy": hierarchy,
         }
@@ -272,7 +257,7 @@ class Detection(Head):
         return (ModuleSpec("head", f"{HEADS}.DetectionHead", kwargs),)
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
-        kwargs = {name: getattr(self, name) for name in ("side", "num", "classes", "coords", "sqrt")}
+        kwargs = self.options("side", "num", "classes", "coords", "sqrt")
         return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
 
     def summary(self, at: Site) -> str:

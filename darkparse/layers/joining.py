@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import (
-    ONE,
-    Layer,
-    LayerError,
-    Mistake,
-    ModuleSpec,
-    Site,
-    TensorSpec,
-    absolute,
-    keys,
-    layer,
-    option,
-)
+from darkparse.layers.base import Layer, LayerError, absolute, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, activation_modules
 from darkparse.layers.shape import Layout, Shape
+from darkparse.layers.specs import ONE, Mistake, ModuleSpec, Site, TensorSpec
 from darkparse.layers.values import read_first, read_int, read_word
 
 
@@ -76,8 +64,7 @@ class Route(Layer):
         if self.groups == 1:
             return
         for group in set(range(self.groups)) - {self.group_id}:
-            chunk = {"groups": self.groups, "group_id": group}
-            yield Mistake(f"group {group} of the channels", tuple(replace(spec, kwargs=chunk) for spec in own))
+            yield Mistake(f"group {group} of the channels", tuple(spec.given(group_id=group) for spec in own))
         whole = ModuleSpec("whole", f"{MODULES}.Route", {"groups": 1, "group_id": 0})
         yield Mistake("the maps joined first and the group taken then", (whole, *own))
 
@@ -179,10 +166,15 @@ class Shortcut(Layer):
 class Gate(Layer):
     """A map, or a vector as one of 1×1, multiplied by the layer before."""
 
+    needs_map = True
     main_input = 1
     part = "gate"
 
+    from_: int
     activation: Activation
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        return (index - 1, absolute(self.from_, index))
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
         return self.sources(index)
@@ -202,15 +194,11 @@ class Gate(Layer):
 class ScaleChannels(Gate):
     """An earlier map times one value a channel, or one a position with `scale_wh` (scale_channels_layer.c)."""
 
-    needs_map = True
     mechanism = "channel gate"
 
     from_: int = option(keys="from")
     scale_wh: bool = option(default=False)
     activation: Activation = option(default="linear")
-
-    def sources(self, index: int) -> tuple[int, ...]:
-        return (index - 1, absolute(self.from_, index))
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs
@@ -229,14 +217,10 @@ class ScaleChannels(Gate):
 class Sam(Gate):
     """An earlier map times the layer before, value by value: spatial attention (sam_layer.c)."""
 
-    needs_map = True
     mechanism = "gate"
 
     from_: int = option(keys="from")
     activation: Activation = option(default="linear")
-
-    def sources(self, index: int) -> tuple[int, ...]:
-        return (index - 1, absolute(self.from_, index))
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs

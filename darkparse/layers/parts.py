@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darkparse.layers.activations import ACTIVATIONS, ActivationRow
-from darkparse.layers.base import ONE, Initial, LayerError, ModuleSpec, TensorSpec
+from darkparse.layers.base import LayerError
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.specs import ONE, Initial, ModuleSpec, TensorSpec
 from darkparse.layers.tree import read_tree
 from darkparse.layers.window import Window, square
 from darkparse.syntax.diagnostics import DarkparseError

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from darkparse.layers.activations import ACTIVATIONS, Activation
-from darkparse.layers.base import ONE, Layer, LayerError, ModuleSpec, Site, TensorSpec, keys, layer, option
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, activation_modules, batchnorm_module
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import ONE, ModuleSpec, Site, TensorSpec
 
 
 @layer("activation")
@@ -74,7 +75,7 @@ class Normalization(Layer):
     size: int = option(default=5, least=1)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "kappa": self.kappa}
+        kwargs = self.options("size", "alpha", "beta", "kappa")
         return (ModuleSpec("norm", f"{MODULES}.LocalResponseNorm", kwargs),)
 
     def macs(self, at: Site) -> int:

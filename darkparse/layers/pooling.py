@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 
-from darkparse.layers.base import Layer, LayerError, Mistake, ModuleSpec, Site, keys, layer, option
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, blur_macs, blur_module, blurred, blurred_windows
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site
 from darkparse.layers.window import Window, square
 
 
@@ -87,8 +88,8 @@ class Maxpool(Layer):
         behind = self.padding - before
         plain = ModuleSpec("pool", "torch.nn.MaxPool2d", {"kernel_size": self.size, "stride": self._strides})
         zeros = ModuleSpec("pad", "torch.nn.ConstantPad2d", {"padding": (before, behind) * 2, "value": 0.0})
-        turned = replace(zeros, kwargs={"padding": (behind, before) * 2, "value": -inf})
-        both = replace(plain, kwargs={**plain.kwargs, "padding": self.size // 2})
+        turned = zeros.given(padding=(behind, before) * 2, value=-inf)
+        both = plain.given(padding=self.size // 2)
         mean = replace(plain, target="torch.nn.AvgPool2d")
         yield Mistake("max-pool padded with zeros", (zeros, plain, *blur))
         yield Mistake("max-pool padded with more before the map than behind it", (turned, plain, *blur))

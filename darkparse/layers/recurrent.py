@@ -10,11 +10,12 @@ from math import prod
 from typing import Any
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Layer, LayerError, ModuleSpec, Site, TensorSpec, keys, layer, option
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.convolutional import convolved
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import Weights
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import ModuleSpec, Site, TensorSpec
 from darkparse.layers.window import EVERYTHING, Window
 
 RECURRENT = "darkparse.model.recurrent"
@@ -69,15 +70,8 @@ class Rnn(VectorMemory):
         )
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "inputs": at.input.size,
-            "hidden": self._state(at),
-            "outputs": self.output,
-            "activation": self.activation,
-            "self_activation": self.self_activation,
-            "shortcut": self.shortcut,
-            "batch_normalize": self.batch_normalize,
-        }
+        kwargs = {"inputs": at.input.size, "hidden": self._state(at), "outputs": self.output}
+        kwargs |= self.options("activation", "self_activation", "shortcut", "batch_normalize")
         return (ModuleSpec("cell", f"{RECURRENT}.Rnn", kwargs | _norm(at.dialect)),)
 
     def macs(self, at: Site) -> int:
@@ -239,14 +233,8 @@ class Crnn(ConvolutionalMemory):
         return self.convolve(self.convolve(inputs[0], self.hidden), self.output)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "inputs": at.input.c,
-            "hidden": self.hidden,
-            "outputs": self.output,
-            "activation": self.activation,
-            "shortcut": self.shortcut,
-            "batch_normalize": self.batch_normalize,
-        }
+        kwargs = {"inputs": at.input.c, "hidden": self.hidden, "outputs": self.output}
+        kwargs |= self.options("activation", "shortcut", "batch_normalize")
         return (ModuleSpec("cell", f"{RECURRENT}.Crnn", kwargs | self.geometry() | _norm(at.dialect)),)
 
     def macs(self, at: Site) -> int:
@@ -301,17 +289,9 @@ class ConvLstm(ConvolutionalMemory):
         return self.convolve(inputs[0], self.output)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "inputs": at.input.c,
-            "outputs": self.output,
-            "activation": self.activation,
-            "lstm_activation": self.lstm_activation,
-            "peephole": self.peephole,
-            "bottleneck": self.bottleneck,
-            "shortcut": self.shortcut,
-            "constrain": self.state_constrain,
-            "batch_normalize": self.batch_normalize,
-        }
+        kwargs = {"inputs": at.input.c, "outputs": self.output}
+        kwargs |= self.options("activation", "lstm_activation", "peephole", "bottleneck", "shortcut")
+        kwargs |= {"constrain": self.state_constrain, "batch_normalize": self.batch_normalize}
         return (ModuleSpec("cell", f"{RECURRENT}.ConvLstm", kwargs | self.geometry() | _norm(at.dialect)),)
 
     def macs(self, at: Site) -> int:

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from fractions import Fraction
 from math import gcd, inf
 
-from darkparse.layers.base import Layer, LayerError, Mistake, ModuleSpec, Site, keys, layer, option
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site
 from darkparse.layers.window import Window, square
 
 

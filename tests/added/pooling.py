@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from darkparse.layers import Dialect, Layer, ModuleSpec, Shape, Site, layer, option
-from darkparse.layers.base import Mistake
+from darkparse.layers.specs import Mistake
 from darkparse.layers.window import Window, square
 
 

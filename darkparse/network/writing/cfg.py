@@ -49,7 +49,8 @@ def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> I
     home = home_of(type(layer), dialect)
     for item, default in zip(bound_fields(type(layer)), _defaults(layer, dialect), strict=True):
         value = getattr(layer, item.name)
-        if value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value):
+        is_same = value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value)
+        if is_same or not item.keys:
             continue
         if not home.knows(item.spec.only, f"[{layer.kind}] {item.keys[0]}"):
             raise DarkparseError(
