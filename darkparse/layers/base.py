@@ -110,10 +110,17 @@ def option(
 
 def resolve_derived(section: Layer | Net) -> None:
     """Compute the defaults that follow from other options, in the order of the fields."""
-    for item in fields(section):
-        value = getattr(section, item.name)
+    names = _DERIVED.get(type(section))
+    if names is None:
+        names = [item.name for item in fields(section) if isinstance(item.default, Derived)]
+        _DERIVED[type(section)] = names
+    for name in names:
+        value = getattr(section, name)
         if isinstance(value, Derived):
-            object.__setattr__(section, item.name, value.rule(section))
+            object.__setattr__(section, name, value.rule(section))
+
+
+_DERIVED: dict[type, list[str]] = {}
 
 
 @dataclass(frozen=True)

@@ -61,18 +61,18 @@ class Dialect:
         """It and those that it comes from, the newest first."""
         return (self, *(self.parent.lineage if self.parent else ()))
 
-    def knows(self, only: str | None, word: str = "") -> bool:
+    def knows(self, only: str | None, *words: str) -> bool:
         """Whether it knows what one dialect alone has, and with it those that were made from that one.
 
         Args:
             only: that dialect's name; None for what all have.
-            word: the thing itself, as `lacks` writes it.
+            words: the thing itself, as `lacks` writes it with spaces between.
         """
-        if word in self.lacks:
+        if self.lacks and " ".join(words) in self.lacks:
             return False
         if self.parent is None:
             return only is None or only == self.name
-        return only == self.name or self.parent.knows(only, word)
+        return only == self.name or self.parent.knows(only, *words)
 
 
 PJREDDIE = Dialect(

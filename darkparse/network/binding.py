@@ -40,11 +40,11 @@ class Binder:
         """An instance of a layer class, or of Net, from a section's options."""
         home = home_of(cls, self.dialect)
         chosen = self._chosen(section, cls, home)
-        before = len(self.diagnostics)
+        before, kind = len(self.diagnostics), f"[{cls.kind}]"
         values: dict[str, Any] = {}
         for item in bound_fields(cls):
             option = next((chosen[key] for key in item.keys if key in chosen), None)
-            if option is not None and home.knows(item.spec.only, f"[{cls.kind}] {option.key}"):
+            if option is not None and home.knows(item.spec.only, kind, option.key):
                 values.update(self._value(item, option))
             elif item.spec.fact is not None:
                 values[item.name] = getattr(self.dialect, item.spec.fact)
@@ -56,7 +56,7 @@ class Binder:
 
     def _chosen(self, section: Section, cls: type[Any], home: Dialect) -> dict[str, Option]:
         """The option that counts for each key: the first of that name (option_list.c option_find)."""
-        known = known_keys(cls)
+        known, kind = known_keys(cls), f"[{cls.kind}]"
         chosen: dict[str, Option] = {}
         for option in section.options:
             key = option.key
@@ -77,7 +77,7 @@ class Binder:
                 )
             else:
                 chosen[key] = option
-                if not home.knows(known[key], f"[{cls.kind}] {key}"):
+                if not home.knows(known[key], kind, key):
                     self._warn(
                         "foreign-option",
                         f"{self.dialect.title} does not know {key!r} in [{section.kind}] and ignores it",
@@ -138,8 +138,10 @@ class Binder:
 
 def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
     """The dialect as in which sections of a class run: the one asked for, or the nearest that knows them."""
-    nearest = (*dialect.lineage, *DIALECTS.values())
-    return next(other for other in nearest if other.knows(cls.only, f"[{cls.kind}]"))
+    kind = f"[{cls.kind}]"
+    if dialect.knows(cls.only, kind):
+        return dialect
+    return next(other for other in (*dialect.lineage, *DIALECTS.values()) if other.knows(cls.only, kind))
 
 
 def _nearest(word: str, known: Mapping[str, Any], form: str = "{}") -> str:

@@ -52,7 +52,7 @@ def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> I
         is_same = value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value)
         if is_same or not item.keys:
             continue
-        if not home.knows(item.spec.only, f"[{layer.kind}] {item.keys[0]}"):
+        if not home.knows(item.spec.only, f"[{layer.kind}]", item.keys[0]):
             raise DarkparseError(
                 f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg"
             )
