@@ -121,7 +121,8 @@ def _heads(network: Network) -> Iterator[str]:
         anchors = ", ".join(f"{w:g}×{h:g}" for w, h in boxes[:6])
         more = f"; anchors {anchors}" if anchors else ""
         label = f"y{k}" if len(network.heads) > 1 else "y"
-        yield f"{label}: {node.out_shape} = {node.layer.formula}{more}."  # type: ignore[attr-defined]
+        line = f"{label}: {node.out_shape} = {node.layer.formula}{more}."  # type: ignore[attr-defined]
+        yield from textwrap.wrap(line, 120)
 
 
 def _imports(code: str) -> str:
