@@ -21,6 +21,7 @@ from darkparse.detect.decode import decode
 from darkparse.export.tracing import Free, Heads, prepare, step_of
 from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
+from darkparse.layers.dialect import fork
 from darkparse.network import Network
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.network.dialect_choice import choose_dialect
@@ -226,9 +227,18 @@ def test_evidence_speaks_for_the_fork_that_has_the_thing_first() -> None:
     assert choose_dialect(darkparse.read(f"{NET}{CONV}"), version=(0, 2, 5)).dialect.name == "alexeyab"
 
 
+def test_a_fork_that_no_evidence_speaks_for_is_chosen_by_name_alone() -> None:
+    quiet = fork(DIALECTS["third"], "quiet", "nobody/darknet", is_evident=False, version=(7, 7, 7))
+    assert choose_dialect(darkparse.read(ACTIVATION)).dialect.name == "third"
+    assert choose_dialect(darkparse.read(f"{NET}{CONV}"), version=(7, 7, 7)).dialect.name == "pjreddie"
+    network = darkparse.compile(ACTIVATION, dialect="quiet", strict=True)
+    assert network.dialect is quiet
+    assert "[sam]" in darkparse.compile(f"{NET}{CONV}{CONV}[sam]\nfrom=-2\n", dialect="quiet").diagnostics[0].message
+
+
 def test_a_name_that_is_taken_is_refused() -> None:
     with pytest.raises(ValueError, match="there is a dialect 'third' already: someone/darknet"):
-        darkparse.layers.dialect.fork(DIALECTS["pjreddie"], "third", "another/darknet")
+        fork(DIALECTS["pjreddie"], "third", "another/darknet")
 
 
 def test_the_command_line_offers_it() -> None:

@@ -89,15 +89,22 @@ class HeadDecoder(nn.Module):
     """Its boxes are left where they lie in the padded picture."""
 
 
-class YoloDecoder(HeadDecoder):
-    """Boxes of a `[yolo]` head (yolo_layer.c get_yolo_box, get_yolo_detections)."""
+class AnchorDecoder(HeadDecoder):
+    """A decoder that stretches anchors."""
 
     anchors: Tensor
 
-    def __init__(self, anchors: Anchors, new_coords: bool) -> None:
+    def __init__(self, anchors: Anchors) -> None:
         super().__init__()
-        self.new_coords = new_coords
         self.register_buffer("anchors", torch.tensor(anchors), persistent=False)
+
+
+class YoloDecoder(AnchorDecoder):
+    """Boxes of a `[yolo]` head (yolo_layer.c get_yolo_box, get_yolo_detections)."""
+
+    def __init__(self, anchors: Anchors, new_coords: bool) -> None:
+        super().__init__(anchors)
+        self.new_coords = new_coords
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
         cells = _cells(output, len(self.anchors))
@@ -108,17 +115,14 @@ class YoloDecoder(HeadDecoder):
         return _flat((x, y, width, height), cells[..., 5:] * objectness.unsqueeze(-1), objectness)
 
 
-class GaussianDecoder(HeadDecoder):
+class GaussianDecoder(AnchorDecoder):
     """Boxes of a `[Gaussian_yolo]` head: the mean deviation lowers the score
     (gaussian_yolo_layer.c get_gaussian_yolo_box)."""
 
-    anchors: Tensor
-
     def __init__(self, anchors: Anchors, point: str) -> None:
-        super().__init__()
+        super().__init__(anchors)
         # yolo_point: which point of the box the cell predicts.
         self.shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[point]
-        self.register_buffer("anchors", torch.tensor(anchors), persistent=False)
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
         cells = _cells(output, len(self.anchors))
@@ -129,14 +133,13 @@ class GaussianDecoder(HeadDecoder):
         return _flat((x + self.shift * width, y + self.shift * height, width, height), scores, objectness)
 
 
-class RegionDecoder(HeadDecoder):
+class RegionDecoder(AnchorDecoder):
     """Boxes of a `[region]` head: anchors in cells, and perhaps a word tree (region_layer.c get_region_detections).
 
     AlexeyAB's fork keeps the output cell by cell, takes the logistic of x and y here (get_region_box), and does not ask
     for the objectness but of boxes with a tree (get_region_boxes).
     """
 
-    anchors: Tensor
     map: Tensor | None
 
     def __init__(
@@ -151,11 +154,10 @@ class RegionDecoder(HeadDecoder):
         map: Path | None,
         hierarchy: float,
     ) -> None:
-        super().__init__()
+        super().__init__(anchors)
         self.interleaved, self.coords, self.background = interleaved, coords, background
         self.needs_objectness = not interleaved or (tree is not None and map is None)
         self.tree = Hierarchy(read_tree(tree), hierarchy) if tree is not None else None
-        self.register_buffer("anchors", torch.tensor(anchors), persistent=False)
         chosen = torch.tensor(read_map(map)) if map is not None else None
         if chosen is not None and int(chosen.max()) >= classes:
             raise DarkparseError(f"{map}: class {int(chosen.max())} of a head that has {classes}")

@@ -293,13 +293,13 @@ _FIELDS: dict[type, tuple[BoundField, ...]] = {}
 
 def _bound(item: Field[Any], annotation: Any) -> BoundField:
     spec: OptionSpec = item.metadata["option"]
-    plain = (
-        [a for a in typing.get_args(annotation) if a is not type(None)]
-        if type(None) in typing.get_args(annotation)
-        else [annotation]
-    )
     keys = (item.name,) if spec.keys is None else spec.keys
-    return BoundField(item.name, spec, keys, spec.read or _READERS[plain[0]])
+    return BoundField(item.name, spec, keys, spec.read or _reader(annotation))
+
+
+def _reader(annotation: Any) -> Reader:
+    """By the type of a field; of an optional one by the type that it has if it is there."""
+    return _READERS[annotation if annotation in _READERS else typing.get_args(annotation)[0]]
 
 
 def known_keys(cls: type) -> Keys:
