@@ -138,9 +138,7 @@ class RegionDecoder(nn.Module):
         self.needs_objectness = not interleaved or (layer.tree is not None and not (mapped and layer.map is not None))
         self.tree = Hierarchy(read_tree(layer.tree), hierarchy) if layer.tree is not None else None
         self.register_buffer("anchors", torch.tensor(layer.boxes), persistent=False)
-        chosen = torch.tensor(read_map(layer.map)) if mapped and layer.map is not None else None
-        if chosen is not None and int(chosen.max()) >= layer.classes:
-            raise DarkparseError(f"{layer.map}: class {int(chosen.max())} of a head that has {layer.classes}")
+        chosen = torch.tensor(read_map(layer.map, layer.classes)) if mapped and layer.map is not None else None
         self.register_buffer("map", chosen, persistent=False)
 
     def forward(self, output: Tensor, size: Size) -> Boxes:

@@ -11,7 +11,7 @@ import math
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from darkparse.layers.activations import Activation, read_activation
@@ -97,7 +97,7 @@ def option(
         read: text to value; by default chosen by the field's type.
         only: the one dialect that knows the option; the other ignores it.
         factory: computes the default from the options above it.
-        is_file: the value names a file, which is looked for beside the cfg too.
+        is_file: the value names a file: a Path where it may be read, a PurePath where it is missing or lies elsewhere.
         least: the smallest value that makes sense.
         **defaults: a dialect's own default, as `alexeyab=.2`.
     """
@@ -303,7 +303,7 @@ _READERS: dict[Any, Reader] = {
     Activation: read_activation,
     tuple[int, ...]: read_list(read_int),
     tuple[float, ...]: read_list(read_float),
-    Path: read_text,
+    PurePath: read_text,
 }
 
 
