@@ -46,7 +46,7 @@ def safe_streams() -> Iterator[None]:
     """Standard output and error that take nothing that a terminal would obey."""
     before = sys.stdout, sys.stderr
     try:
-        sys.stdout, sys.stderr = (stream and Stream(stream) for stream in before)  # type: ignore[assignment]
+        sys.stdout, sys.stderr = (stream and Stream(stream) for stream in before)
         yield
     finally:
         sys.stdout, sys.stderr = before

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from darkparse.layers.values import INT_MAX
 from darkparse.syntax.diagnostics import DarkparseError
 from darkparse.syntax.reading import read_text
-from darkparse.syntax.source import content
+from darkparse.syntax.source import LONGEST_CONTENT, content
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,12 @@ def read_tree(path: PurePath) -> Tree:
     for number, line in enumerate(_lines(path), start=1):
         name, _, parent = line.partition(" ")
         try:
-            parents.append(int(parent))
+            parents.append(int(parent[:LONGEST_CONTENT]))
         except ValueError:
             message = f"a tree's line is a name and its parent's index, this is {content(line)}"
             raise DarkparseError(f"{path}:{number}: {message}") from None
         if not -1 <= parents[-1] < number - 1:
-            raise DarkparseError(f"{path}:{number}: the parent {content(parent)} is no earlier line")
+            raise DarkparseError(f"{path}:{number}: the parent {parents[-1]} is no earlier line")
         if not sizes or parents[-1] != parents[-2]:
             sizes.append(0)
         sizes[-1] += 1

@@ -82,7 +82,9 @@ def read_list(item: Reader) -> Reader:
     def read(text: str, dialect: Dialect) -> Value:
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
-        complaint = f"Darknet takes {shortened(text)!r} whole as the value; only {shortened(body)!r} is read" if mark else None
+        complaint = (
+            f"Darknet takes {shortened(text)!r} whole as the value; only {shortened(body)!r} is read" if mark else None
+        )
         values = []
         for part in parts:
             number, trouble = item(part, dialect)

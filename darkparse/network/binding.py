@@ -127,7 +127,9 @@ class Binder:
     def _unknown_kind(self, section: Section) -> None:
         kinds = dict.fromkeys(REGISTRY, None)
         self._error(
-            "unknown-kind", f"unknown layer kind [{shortened(section.kind)}]{_nearest(section.kind, kinds, '[{}]')}", section
+            "unknown-kind",
+            f"unknown layer kind [{shortened(section.kind)}]{_nearest(section.kind, kinds, '[{}]')}",
+            section,
         )
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:

@@ -19,8 +19,8 @@ def find_side_file(name: str, source: Source) -> Path | None:
     Darknet opens it from the working directory, which is the folder above `cfg/` by custom.
     """
     roots = tuple(_roots(source))
-    beside = source.path.parent if source.path else Path()
-    for folder in (Path(), beside, beside / "..", *(source.folders or ())):
+    beside = () if source.path is None else (source.path.parent, source.path.parent / "..")
+    for folder in (Path(), *beside, *(source.folders or ())):
         if is_file(folder / name):
             found = Path(os.path.realpath(folder / name))
             if any(map(found.is_relative_to, roots)) and not any(map(found.is_relative_to, SYSTEM)):

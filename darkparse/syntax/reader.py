@@ -97,7 +97,9 @@ def parse(source: Source) -> Config:
         raise error("empty", "no section in this file; a cfg starts with [net]", Span(source, 0, 0))
     net, *layers = sections
     if net.kind not in NET_NAMES:
-        raise error("no-net", f"the first section must be [net] or [network], this is [{shortened(net.kind)}]", net.span)
+        raise error(
+            "no-net", f"the first section must be [net] or [network], this is [{shortened(net.kind)}]", net.span
+        )
     if not layers:
         raise error("no-layers", "no layer follows [net]", net.span)
     return Config(source, tuple(tokens), net, tuple(layers))
@@ -131,8 +133,8 @@ def _section(source: Source, lines: list[Token]) -> Section:
         raise error("header", "a section header needs a closing bracket, as in [convolutional]", span)
     if tail:
         message = (
-            f"text behind the bracket: Darknet takes the whole line as the name and knows no {shortened(squeezed)!r}; put it on a "
-            "line of its own"
+            "text behind the bracket: Darknet takes the whole line as the name and knows no "
+            f"{shortened(squeezed)!r}; put it on a line of its own"
         )
         raise error("header", message, span)
     return Section(name, tuple(_option(source, line) for line in rest if line.type == "OPTION"), span)

@@ -1,4 +1,4 @@
-"""Files of strangers: no more of one is read than its kind can need, and what cannot be read is told in one sentence."""
+"""Files of strangers: no more is read than their kind can need, and what cannot be read is told in one sentence."""
 
 from __future__ import annotations
 

@@ -78,9 +78,7 @@ def value_text(value: Any) -> str:
 def _is_moved_file(item: BoundField, value: Any) -> bool:
     """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put;
     if it can."""
-    return (
-        item.spec.is_file and isinstance(value, Path) and value.is_absolute() and str(value) == squeeze(str(value))
-    )
+    return item.spec.is_file and isinstance(value, Path) and value.is_absolute() and str(value) == squeeze(str(value))
 
 
 def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:

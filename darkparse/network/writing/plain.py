@@ -48,7 +48,7 @@ class _Builder:
 
     def __init__(self, events: Iterator[yaml.Event]) -> None:
         self._events = events
-        self._resolver = yaml.SafeLoader("")
+        self._resolver: Any = yaml.SafeLoader("")
 
     def document(self) -> Any:
         value: Any = None
@@ -92,7 +92,7 @@ class _Builder:
         """A text as it stands, or the number that YAML 1.1 takes a plain one for."""
         if not event.implicit[0]:
             return event.value
-        tag = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        tag: str = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
         kind = tag.rpartition(":")[2]
         if kind == "str":
             return event.value
@@ -108,5 +108,6 @@ class _Builder:
         return value
 
     def _refuse(self, event: yaml.Event, what: str) -> NoReturn:
-        message = f"line {event.start_mark.line + 1} has {what}; a network is plain mappings, lists, texts and numbers"
+        line = 0 if event.start_mark is None else event.start_mark.line
+        message = f"line {line + 1} has {what}; a network is plain mappings, lists, texts and numbers"
         raise DarkparseError(f"not the YAML of a network: {message}")
