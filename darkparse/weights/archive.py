@@ -51,4 +51,4 @@ def read_npz(blob: Blob) -> dict[str, NDArray[Any]]:
         with np.load(blob.stream(), allow_pickle=False) as arrays:
             return {name: np.asanyarray(arrays[name]) for name in arrays.files}
     except DAMAGED as problem:
-        raise WeightsError(f"{blob.name}: not an .npz of plain arrays: {reason(problem)}") from None
+        raise WeightsError(f"{blob.name}: this npz file cannot be read: {reason(problem)}") from None

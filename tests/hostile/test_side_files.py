@@ -49,7 +49,7 @@ def test_by_its_whole_path(place: Path) -> None:
     assert _is_read(_cfg(place, place / "project" / "other" / "x.tree"))
 
 
-@pytest.mark.parametrize("tree", ["../../secret/x.tree", "{0}/secret/x.tree", "link.tree", "folder/x.tree", "nul\0"])
+@pytest.mark.parametrize("tree", ["../../secret/x.tree", "{0}/secret/x.tree", "link.tree", "folder/x.tree"])
 def test_never_elsewhere(place: Path, tree: str) -> None:
     (place / "project" / "cfg" / "link.tree").symlink_to(place / "secret" / "x.tree")
     (place / "project" / "cfg" / "folder").symlink_to(place / "secret")
@@ -84,16 +84,13 @@ def test_elsewhere_if_the_caller_says_so(place: Path) -> None:
 
 
 def test_a_container_names_none_outside_of_its_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (place / "project" / "cfg" / "x.tree").write_text(TREE)
-    model = darkparse.load(_cfg(place, "x.tree"))
-    for folder, tree, is_read in (("project/cfg", "x.tree", True), ("home/inside", "../../project/cfg/x.tree", False)):
-        monkeypatch.chdir(place / "project")
-        model.network.config.source.text.replace("x.tree", tree)
+    monkeypatch.chdir(place / "project")
+    model = darkparse.load(_cfg(place, "other/x.tree"))
+    for folder, is_read in (("project", True), ("project/cfg", False)):
         path = place / folder / "x.npz"
-        darkparse.save(darkparse.load(_cfg(place, tree if is_read else "x.tree")), path)
+        darkparse.save(model, path)
         if is_read:
-            assert darkparse.load(path).network.nodes[1].layer.tree == (path.parent / "x.tree").resolve()  # type: ignore[attr-defined]
+            assert not darkparse.load(path).network.diagnostics
         else:
-            path.with_name("x.tree").unlink()
             with pytest.raises(darkparse.DarkparseError, match="no such file where"):
                 darkparse.load(path)
