@@ -76,6 +76,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a picture a.png, and folders for annotations."""
     made = tmp_path_factory.mktemp("readers")
     (made / "a.png").write_bytes(_pictured())
+    (made / "y.names").write_text("a\nb\n")
     (made / "voc").mkdir()
     (made / "labels").mkdir()
     return made
@@ -93,7 +94,7 @@ READERS: dict[str, tuple[str, Callable[[Path], bytes], Callable[[Path, Path], An
     "names": ("x.names", lambda _: b"a\nb\n", lambda path, _: read_names(path)),
     "data": (
         "x.data",
-        lambda _: b"names=x.names\nclasses = 2\n",
+        lambda _: b"names=y.names\nclasses = 2\n",
         lambda path, _: (data_options(path), read_names(path)),
     ),
     "tree": ("x.tree", lambda _: b"a -1\nb 0\n", lambda path, _: read_tree(path)),
