@@ -246,6 +246,7 @@ def test_tensors_of_odd_kinds(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     endless: dict[str, Any] = {}
     endless["model"] = endless
+    state: object
     for state in (endless, {"a": torch.zeros(2, dtype=torch.complex64)}, {1: torch.zeros(1)}, [], None):
         torch.save(state, path)
         with pytest.raises(darkparse.DarkparseError):
