@@ -32,18 +32,21 @@ class Limits:
 
     def exceeded(self, node: Node) -> str | None:
         """What a layer would take beyond them."""
+        values = node.out_shape.size
+        if values > self.map:
+            return beyond("values in the output", values, self.map)
+        if len(node.inputs) > self.inputs:
+            return beyond("inputs", len(node.inputs), self.inputs)
+        # A weight is used at least once and the others are a few for each output: most layers need not be counted.
+        if node.macs + OTHERS * values <= self.parameters:
+            return None
         parameters = sum(tensor.size for tensor in node.tensors)
-        taken = (
-            ("values in the output", node.out_shape.size, self.map),
-            ("parameters", parameters, self.parameters),
-            ("inputs", len(node.inputs), self.inputs),
-        )
-        return next((beyond(what, count, most) for what, count, most in taken if count > most), None)
+        return beyond("parameters", parameters, self.parameters) if parameters > self.parameters else None
 
     def exceeded_by_option(self, key: str, value: object) -> str | None:
         """The same of one option's value."""
-        if isinstance(value, tuple) and len(value) > self.items:
-            return beyond(f"numbers in {key}=", len(value), self.items)
+        if isinstance(value, tuple):
+            return beyond(f"numbers in {key}=", len(value), self.items) if len(value) > self.items else None
         most = self.options.get(key)
         return beyond(key, value, most) if most is not None and isinstance(value, int) and value > most else None
 
@@ -52,5 +55,8 @@ def beyond(what: str, count: int, most: int) -> str:
     """`num: 200,000,000, and the limit is 1,000`, and how to go on."""
     return f"{what}: {count:,}, and the limit is {most:,} (darkparse.compile(…, limits=None) has none)"
 
+
+OTHERS = 64
+"""Biases, scales, means and variances for each output, of all gates of a recurrent layer together."""
 
 LIMITS = Limits()
