@@ -36,11 +36,11 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
             return value  # type: ignore[no-any-return]
         from darkparse.syntax import DarkparseError, parse
         from darkparse.syntax.reader import source_of
-        from darkparse.syntax.reading import bounded
+        from darkparse.syntax.reading import CFG_BYTES, bounded
 
         if sys.stdin is None:  # closed by who started the program
             raise DarkparseError("<stdin>: standard input is closed")
-        return parse(source_of(bounded(sys.stdin.buffer, "<stdin>"), "<stdin>"))
+        return parse(source_of(bounded(sys.stdin.buffer, "<stdin>", CFG_BYTES), "<stdin>"))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem

@@ -15,7 +15,7 @@ from lark.lexer import Token
 
 from darkparse.syntax.config import Config, Option, Section, squeeze
 from darkparse.syntax.diagnostics import DarkparseError, error
-from darkparse.syntax.reading import is_file, read_bytes
+from darkparse.syntax.reading import CFG_BYTES, is_file, read_bytes
 from darkparse.syntax.source import LONGEST_CONTENT, Source, Span, shortened
 
 NET_NAMES = ("net", "network")
@@ -76,7 +76,7 @@ def shipped_cfgs() -> dict[str, Path]:
 
 def load_source(path: Path) -> Source:
     """A file's text: line ends, byte order mark and undecodable bytes are kept."""
-    return source_of(read_bytes(path), str(path), path)
+    return source_of(read_bytes(path, CFG_BYTES), str(path), path)
 
 
 def source_of(data: bytes, name: str, path: Path | None = None) -> Source:

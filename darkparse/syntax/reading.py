@@ -9,8 +9,10 @@ from typing import BinaryIO
 
 from darkparse.syntax.diagnostics import DarkparseError
 
+CFG_BYTES = 1 << 20
+"""The most that is read as a cfg or as YAML; the longest known cfg has 30,733."""
 TEXT_BYTES = 4 << 20
-"""The most that is read as a cfg, YAML, a word tree or a list of names; the longest known has a tenth of it at most."""
+"""The most that is read as a word tree, a list of names and the like; the longest known has 246,356."""
 
 
 def read_bytes(path: Path, most: int = TEXT_BYTES) -> bytes:

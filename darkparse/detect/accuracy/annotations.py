@@ -19,7 +19,7 @@ from darkparse.detect.images import BROKEN, find_images, pillow
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.syntax import DarkparseError
 from darkparse.syntax.reading import read_bytes, read_text, reason
-from darkparse.syntax.source import content, shortened
+from darkparse.syntax.source import LONGEST_CONTENT, content, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def read_annotations(path: Path, images: Path, names: Sequence[str]) -> Annotati
     if not path.is_dir():
         raise DarkparseError(f"{path}: no such file or folder")
     for suffix, read in ((".xml", _voc), (".txt", _labels)):
-        files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES)
+        files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES and file.is_file())
         if files:
             pictures = find_images(images)
             paired = _paired(files, pictures, images)
@@ -312,7 +312,8 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
             ) from None
         if not 0 <= label < len(names):
             raise DarkparseError(
-                f"{file}:{number}: there is no class {content(parts[0])}; the network has classes 0 to {len(names) - 1}"
+                f"{file}:{number}: there is no class {shortened(parts[0], LONGEST_CONTENT)}; "
+                f"the network has classes 0 to {len(names) - 1}"
             )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
             message = f"a box is its centre, width and height as fractions of the picture, this is {content(line)}"

@@ -67,7 +67,7 @@ def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[
         DarkparseError: something does not exist, or nothing is found.
     """
     found: dict[str, Source] = {}
-    skipped = None if without is None else without.resolve()
+    skipped = None if without is None else Path(os.path.realpath(without))
     for text in inputs:
         for source in _expand(text):
             if source.url or skipped is None or skipped not in source.path.resolve().parents:

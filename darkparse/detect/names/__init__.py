@@ -104,7 +104,8 @@ def _beside(cfg: Path | None, classes: int) -> tuple[str, ...] | None:
                 f"{own}: {len(found)} names, and the network has {classes} classes; --names chooses another file"
             )
         return found
-    fitting = [names for path in sorted(cfg.parent.glob("*.names")) if len(names := _names_or_none(path)) == classes]
+    others = filter(is_file, sorted(cfg.parent.glob("*.names")))
+    fitting = [names for path in others if len(names := _names_or_none(path)) == classes]
     return fitting[0] if len(fitting) == 1 else None
 
 

@@ -19,6 +19,8 @@ from darkparse.syntax.source import content
 
 DEEPEST = 10
 """Levels of mappings and lists; a network has five."""
+MOST = 100_000
+"""Values and keys; the largest known network has 9,699."""
 
 _NUMBERS = ("int", "float", "bool")
 _UNDECODABLE = re.compile(r"\\[uU]0*d[c-f]", re.IGNORECASE)
@@ -49,6 +51,7 @@ class _Builder:
     def __init__(self, events: Iterator[yaml.Event]) -> None:
         self._events = events
         self._resolver: Any = yaml.SafeLoader("")
+        self._count = 0
 
     def document(self) -> Any:
         value: Any = None
@@ -62,6 +65,9 @@ class _Builder:
         return value
 
     def _value(self, event: yaml.Event, level: int) -> Any:
+        self._count += 1
+        if self._count > MOST:
+            self._refuse(event, f"more than {MOST:,} values up to here")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             self._refuse(event, "an anchor or alias (& or *)")
         if getattr(event, "tag", None) is not None:
