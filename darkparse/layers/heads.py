@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePath
 
 from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
@@ -97,7 +97,7 @@ class Yolo(MaskedHead):
         default="default", only="alexeyab", read=read_word("default", "greedynms", "diounms", fallback="default")
     )
     beta_nms: float = option(default=0.6, only="alexeyab")
-    map: Path | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     @property
     def entries(self) -> int:
@@ -137,7 +137,7 @@ class GaussianYolo(MaskedHead):
     )
     beta_nms: float = option(default=0.6)
     yolo_point: str = option(default="center", read=read_word("center", "left_top", "right_bottom", fallback="center"))
-    map: Path | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     @property
     def entries(self) -> int:
@@ -170,8 +170,8 @@ class Region(Head):
     softmax: bool = option(default=False)
     background: bool = option(default=False, only="pjreddie")
     anchors: tuple[float, ...] = option(default=())
-    tree: Path | None = option(default=None, is_file=True)
-    map: Path | None = option(default=None, is_file=True)
+    tree: PurePath | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     @property
     def predictors(self) -> int:

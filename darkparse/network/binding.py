@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
 from darkparse.layers.net import Net
 from darkparse.layers.values import ValueTextError
+from darkparse.network.limits import Limits
+from darkparse.network.side_files import find_side_file
 from darkparse.syntax import Diagnostic, Note, Option, Section
-from darkparse.syntax.source import Source
+from darkparse.syntax.source import LONGEST_CONTENT, Source, shortened
 
 T = TypeVar("T", bound=Layer | Net)
 
@@ -19,9 +21,10 @@ T = TypeVar("T", bound=Layer | Net)
 class Binder:
     """Binds the sections of one file in one dialect, and keeps what it finds on the way."""
 
-    def __init__(self, source: Source, dialect: Dialect) -> None:
+    def __init__(self, source: Source, dialect: Dialect, limits: Limits | None = None) -> None:
         self.source = source
         self.dialect = dialect
+        self.limits = limits
         self.diagnostics: list[Diagnostic] = []
 
     def layer(self, section: Section) -> Layer | None:
@@ -61,18 +64,18 @@ class Binder:
         for option in section.options:
             key = option.key
             if option.text == "":
-                self._warn("empty-value", f"{key}= has no value; Darknet skips the line", option)
+                self._warn("empty-value", f"{shortened(key)}= has no value; Darknet skips the line", option)
             elif key in chosen:
                 self._warn(
                     "duplicate",
-                    f"{key} again: Darknet takes the first",
+                    f"{shortened(key)} again: Darknet takes the first",
                     option,
                     Note("the first is here", chosen[key].span),
                 )
             elif key not in known:
                 self._warn(
                     "unknown-option",
-                    f"[{section.kind}] has no option {key!r}, Darknet ignores it{_nearest(key, known)}",
+                    f"[{section.kind}] has no option {shortened(key)!r}, Darknet ignores it{_nearest(key, known)}",
                     option,
                 )
             else:
@@ -93,10 +96,13 @@ class Binder:
         try:
             value, complaint = item.read(option.text, self.dialect)
         except ValueTextError as problem:
-            self._error("value", f"{option.key}={option.text}: {problem}", option)
+            self._error("value", f"{option.key}={shortened(option.text)}: {problem}", option)
             return
         if item.spec.least is not None and value < item.spec.least:
             self._error("value", f"{option.key} must be at least {item.spec.least}, this is {value}", option)
+            return
+        if self.limits is not None and (said := self.limits.exceeded_by_option(option.key, value)) is not None:
+            self._error("limit", said, option)
             return
         if complaint:
             self._warn("odd-value", f"{option.key}: {complaint}", option)
@@ -104,27 +110,23 @@ class Binder:
             value = self._file(value, option)
         yield item.name, value
 
-    def _file(self, name: str, option: Option) -> Path:
-        """Darknet opens side files from the working directory, which is the folder above `cfg/` by custom."""
-        path = Path(name)
-        beside = self.source.path.parent if self.source.path else Path()
-        places = (path, beside / path, beside.parent / path)
-        try:
-            found = next((place for place in places if place.is_file()), None)
-        except OSError:  # a name longer than the system's longest
-            found = None
+    def _file(self, name: str, option: Option) -> PurePath:
+        """The side file's path, which can be read; its bare name where it is missing or lies elsewhere."""
+        found = find_side_file(name, self.source)
         if found is None:
-            self._warn(
-                "no-file",
-                f"{name}: no such file in the working directory, beside the cfg, or in the folder above it",
-                option,
+            message = (
+                "no such file in the working directory, beside the cfg, or in the folder above it, and no other place "
+                "is looked at"
             )
-        return found.resolve() if found else path
+            self._warn("no-file", f"{shortened(name)}: {message}", option)
+        return found or PurePath(name)
 
     def _unknown_kind(self, section: Section) -> None:
         kinds = dict.fromkeys(REGISTRY, None)
         self._error(
-            "unknown-kind", f"unknown layer kind [{section.kind}]{_nearest(section.kind, kinds, '[{}]')}", section
+            "unknown-kind",
+            f"unknown layer kind [{shortened(section.kind)}]{_nearest(section.kind, kinds, '[{}]')}",
+            section,
         )
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:
@@ -147,6 +149,8 @@ def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
 def _nearest(word: str, known: Mapping[str, Any], form: str = "{}") -> str:
     import difflib
 
+    if len(word) > LONGEST_CONTENT:
+        return ""
     folded = {name.lower(): name for name in known}
     match = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return f"; did you mean {form.format(folded[match[0]])}?" if match else ""
