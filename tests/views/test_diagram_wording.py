@@ -6,10 +6,10 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
-from darkparse.views.cards import Picture, Row
-from darkparse.views.numbers import flops, percent, short, some
-from darkparse.views.picture import picture_of
-from darkparse.views.table import table
+from darkparse.views.diagram.model import Picture, Row
+from darkparse.views.diagram.picture import picture_of
+from darkparse.views.phrases.numbers import flops, percent, short, some
+from darkparse.views.text.table import table
 from tests.conftest import needs_shared, original_cfgs
 
 

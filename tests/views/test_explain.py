@@ -11,7 +11,7 @@ import pytest
 import darkparse
 from darkparse import DarkparseError
 from darkparse.cli import main
-from darkparse.views.story import stories
+from darkparse.views.text.layer_report import stories
 from tests.views.networks import CFGS
 
 

@@ -85,7 +85,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class HeadBox:
+class HeadCard:
     """A detection head."""
 
     index: int
@@ -117,7 +117,7 @@ class Picture:
     facts: tuple[str, ...]
     input_text: str
     cards: tuple[Card, ...]
-    heads: tuple[HeadBox, ...]
+    heads: tuple[HeadCard, ...]
     links: tuple[Link, ...]
     has_repeats: bool
     layers: int

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from darkparse.network import Network, Node, Reductions
-from darkparse.views.numbers import factor, flops
-from darkparse.views.wording import kept_by, label
+from darkparse.views.phrases.layers import kept_by, label
+from darkparse.views.phrases.numbers import factor, flops
 
 LEAST_WIDTH = 12
 """Of a column that gives way to a narrow terminal."""

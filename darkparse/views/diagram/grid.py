@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from darkparse.views.cards import Block, Card, Link, Picture
+from darkparse.views.diagram.model import Block, Card, Link, Picture
 
 MOST_COLUMNS = 8
 """A single column is broken into so many at most."""

@@ -13,11 +13,11 @@ from typing import Any
 from darkparse.network import Bottleneck, Network, compile
 from darkparse.network.analysis.summary import Facts, facts_of
 from darkparse.syntax import Config, DarkparseError
-from darkparse.views.cards import Card, Picture, Row
-from darkparse.views.numbers import percent, short, some
-from darkparse.views.picture import picture_of
-from darkparse.views.story import Story, cost_text, stories
-from darkparse.views.table import LEAST_WIDTH, narrowed, wrapped
+from darkparse.views.diagram.model import Card, Picture, Row
+from darkparse.views.diagram.picture import picture_of
+from darkparse.views.phrases.numbers import percent, short, some
+from darkparse.views.text.layer_report import Story, cost_text, stories
+from darkparse.views.text.table import LEAST_WIDTH, narrowed, wrapped
 
 COLUMNS = ("", "layer", "height×width", "channels", "weights")
 Part = tuple[str, str]

@@ -7,7 +7,7 @@ from itertools import groupby
 from darkparse.layers import Head, Layer, Shape
 from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.summary import Descent, Facts, Pointwise, Savings
-from darkparse.views.numbers import factor, flops, percent, short, some
+from darkparse.views.phrases.numbers import factor, flops, percent, short, some
 
 SIGNS = {"reduced": "▼", "kept": "=", "expanded": "▲", "projected": "→"}
 LONG = 10_000

@@ -11,10 +11,10 @@ from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.analysis.scales import Run, find_runs
 from darkparse.network.analysis.summary import facts_of
 from darkparse.network.node import Cost
-from darkparse.views import wording
-from darkparse.views.cards import Block, Card, Cell, HeadBox, Link, LinkKind, Note, Picture, Row, Tone
-from darkparse.views.comparison import Mark
-from darkparse.views.numbers import flops, short
+from darkparse.views.diagram.model import Block, Card, Cell, HeadCard, Link, LinkKind, Note, Picture, Row, Tone
+from darkparse.views.phrases import layers as wording
+from darkparse.views.phrases.numbers import flops, short
+from darkparse.views.text.comparison import Mark
 
 
 def picture_of(
@@ -169,14 +169,14 @@ class _Builder:
             elsewhere = f" (L{block.first} at {first.h}×{first.w})" if (first.h, first.w) != (end.h, end.w) else ""
             yield Note(wording.bottleneck_text(block, last) + elsewhere, block.saves)
 
-    def heads(self) -> tuple[HeadBox, ...]:
+    def heads(self) -> tuple[HeadCard, ...]:
         """The heads that stand beside the cards."""
         return tuple(self._head(self.network.nodes[i]) for i in self.boxed)
 
-    def _head(self, node: Node) -> HeadBox:
+    def _head(self, node: Node) -> HeadCard:
         assert isinstance(node.layer, Head)
         source = self.stands_for.get(node.inputs[0], node.inputs[0])
-        return HeadBox(
+        return HeadCard(
             node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), node.layer.formula)
         )
 

@@ -13,13 +13,13 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from darkparse.views.story import stories
-from darkparse.views.theme import THEMES
+from darkparse.views.diagram.theme import THEMES
+from darkparse.views.text.layer_report import stories
 
 if TYPE_CHECKING:
     from darkparse.network import Network
-    from darkparse.views.cards import Picture
-    from darkparse.views.diagram import Diagram
+    from darkparse.views.diagram.diagram import Diagram
+    from darkparse.views.diagram.model import Picture
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -30,7 +30,7 @@ def html_page(diagram: Diagram) -> str:
     Raises:
         RendererError: there is no renderer for the SVG, or it failed.
     """
-    from darkparse.views.diagram import FONTS
+    from darkparse.views.diagram.diagram import FONTS
 
     svg = diagram.svg()
     script = _asset("page.js")

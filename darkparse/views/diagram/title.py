@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from darkparse.views import layout
-from darkparse.views.cards import MARKS, Picture
-from darkparse.views.markup import font, table, td, tr
-from darkparse.views.metrics import text_width
-from darkparse.views.theme import Theme
+from darkparse.views.diagram import boxes as layout
+from darkparse.views.diagram.markup import font, table, td, tr
+from darkparse.views.diagram.metrics import text_width
+from darkparse.views.diagram.model import MARKS, Picture
+from darkparse.views.diagram.theme import Theme
 
 LEGEND = (("reduced", "▼ reduced, ÷ factor"), ("kept", "= kept, no reduction"), ("expanded", "▲ expanded, × factor"))
 HEAD_LEGEND = "→ projected to a head"

@@ -10,8 +10,8 @@ from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.analysis.summary import is_pointwise
-from darkparse.views import wording
-from darkparse.views.numbers import factor, flops, percent, short
+from darkparse.views.phrases import layers as wording
+from darkparse.views.phrases.numbers import factor, flops, percent, short
 
 MECHANISMS = {
     "stride": "by its stride",

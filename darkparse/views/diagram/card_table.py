@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from darkparse.views import layout
-from darkparse.views.cards import Block, Cell
-from darkparse.views.layout import CardBox, Columns, RowLayout
-from darkparse.views.markup import font, link_to, table, td, tr
-from darkparse.views.metrics import text_width
-from darkparse.views.theme import Theme
+from darkparse.views.diagram import boxes as layout
+from darkparse.views.diagram.boxes import CardBox, Columns, RowLayout
+from darkparse.views.diagram.markup import font, link_to, table, td, tr
+from darkparse.views.diagram.metrics import text_width
+from darkparse.views.diagram.model import Block, Cell
+from darkparse.views.diagram.theme import Theme
 
 HEADER_PADDING = 2
 
@@ -19,7 +19,6 @@ class CardTable:
 
     def __init__(self, box: CardBox, columns: Columns, theme: Theme, offset: int = 0) -> None:
         """`offset` is added to a layer's index in links, for a second network on the page."""
-        assert box.card is not None
         self.box = box
         self.offset = offset
         self.card = box.card

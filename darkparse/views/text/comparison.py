@@ -8,7 +8,7 @@ from typing import Any
 
 from darkparse.network import Network, Node
 from darkparse.network.analysis.repeats import REFERENCES
-from darkparse.views.numbers import flops, short
+from darkparse.views.phrases.numbers import flops, short
 
 MOST_OPTIONS = 2
 """So many options that differ are named on a row."""
