@@ -98,7 +98,7 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int
 def _style(row: Row) -> str:
     if row.reduces:
         return "yellow"
-    return "dim" if row.reduction.startswith("none") else "blue"
+    return "dim" if row.input == row.output else "blue"
 
 
 def as_csv(rows: tuple[Row, ...]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from darkparse.views.diagram.metrics import text_width, wrap
 from darkparse.views.diagram.model import Block, Card, HeadCard, Row
+from darkparse.views.phrases.words import WIDE
 
 LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
 """Whole points, as all fonts here: graphviz-pure cuts fractions off."""
@@ -133,9 +134,8 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
         weights=widest((row.weights for row in rows), SMALL_FONT, least=46),
     )
-    header = max(
-        (text_width(f"{c.title}{c.span}{c.cost}", HEADER_FONT * 0.86, bold=True) + 40 for c in cards), default=0
-    )
+    headers = (f"{card.title()}{card.span}{WIDE.join(card.cost)}" for card in cards)
+    header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
     return replace(fixed, channels=fixed.channels + max(0, header - sum(fixed.all)))
 
 

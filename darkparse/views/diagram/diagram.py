@@ -18,6 +18,7 @@ from darkparse.views.diagram.model import Picture
 from darkparse.views.diagram.page import Direction
 from darkparse.views.diagram.picture import picture_of
 from darkparse.views.diagram.theme import THEMES
+from darkparse.views.phrases.words import WIDE
 from darkparse.views.text.comparison import compare
 
 ThemeName = Literal["light", "dark", "print"]
@@ -123,7 +124,7 @@ class Diagram:
             return {"text/plain": f"{problem}\n{self.dot}"}
 
     def __repr__(self) -> str:
-        return f"Diagram({self.name}: {self.pictures[0].totals})"
+        return f"Diagram({self.name}: {WIDE.join(self.pictures[0].totals)})"
 
 
 def draw(

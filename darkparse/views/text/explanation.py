@@ -1,4 +1,4 @@
-"""The diagram's facts in words: for a whole network prose and a table, for one layer its whole story."""
+"""The diagram's facts in words: for a whole network prose and a table, for one layer its report."""
 
 from __future__ import annotations
 
@@ -10,13 +10,16 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import Any
 
-from darkparse.network import Bottleneck, Network, compile
-from darkparse.network.analysis.summary import Facts, facts_of
+from darkparse.network import Network, compile
+from darkparse.network.analysis.summary import facts_of
 from darkparse.syntax import Config, DarkparseError
 from darkparse.views.diagram.model import Card, Picture, Row
 from darkparse.views.diagram.picture import picture_of
-from darkparse.views.phrases.numbers import percent, short, some
-from darkparse.views.text.layer_report import Story, cost_text, stories
+from darkparse.views.facts import LayerFacts, layer_facts
+from darkparse.views.phrases.cells import label
+from darkparse.views.phrases.sentences import reasons
+from darkparse.views.phrases.summary import prose
+from darkparse.views.text.layer_report import layer_report, report_lines
 from darkparse.views.text.table import LEAST_WIDTH, narrowed, wrapped
 
 COLUMNS = ("", "layer", "height×width", "channels", "weights")
@@ -26,8 +29,20 @@ Part = tuple[str, str]
 GAP = 2
 """Characters between two columns."""
 
-NAMED = 6
-"""So many layers or blocks of a kind are named in prose."""
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Lines that belong together."""
+
+    lines: tuple[str, ...]
+    is_list: bool = False
+
+    def __str__(self) -> str:
+        return "\n".join(f"• {line}" if self.is_list else line for line in self.lines)
+
+    def markdown(self) -> str:
+        sign, end = ("- ", "\n") if self.is_list else ("", "  \n")
+        return end.join(f"{sign}{_markdown(line)}" for line in self.lines)
 
 
 @dataclass(frozen=True, repr=False)
@@ -36,10 +51,9 @@ class Explanation:
 
     network: Network
     picture: Picture
-    prose: tuple[str, ...]
-    """Paragraphs."""
-    story: Story | None = None
-    """Of the layer asked for."""
+    prose: tuple[Paragraph, ...]
+    layer: LayerFacts | None = None
+    """The layer asked for."""
 
     def __repr__(self) -> str:
         return f"Explanation({self.network!r})"
@@ -53,9 +67,9 @@ class Explanation:
         Args:
             width: characters that a line may have; without it no line is broken.
         """
-        yield from (((line, ""),) for text in _spaced(self.prose) for line in wrapped(text, width))
-        if self.story is not None:
-            yield from (((line, ""),) for text in ("", *story_lines(self.story)) for line in wrapped(text, width))
+        yield from (((line, ""),) for text in _spaced(map(str, self.prose)) for line in wrapped(text, width))
+        if self.layer is not None:
+            yield from (((line, ""),) for text in ("", *report_lines(self.layer)) for line in wrapped(text, width))
             return
         widths = [max((len(cells[i]) for _, cells in self._rows()), default=0) + GAP for i in range(len(COLUMNS))]
         if width is not None:
@@ -79,10 +93,10 @@ class Explanation:
 
     def markdown(self) -> str:
         """The same as Markdown."""
-        lines = [f"# {_markdown(self.picture.name)}", "", *_spaced(_markdown(text) for text in self.prose)]
-        if self.story is not None:
-            lines += ["", *(f"- {_markdown(line)}" for line in story_lines(self.story, section=False))]
-            section = [text for _, text in self.story.section]
+        lines = [f"# {_markdown(self.picture.name)}", "", *_spaced(part.markdown() for part in self.prose)]
+        if self.layer is not None:
+            lines += ["", *(f"- {_markdown(line)}" for line in report_lines(self.layer, section=False))]
+            section = [text for _, text in layer_report(self.layer).section]
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(section))), default=0))
             lines += ["", f"{fence}ini", *section, fence]
             return "\n".join(lines) + "\n"
@@ -101,22 +115,22 @@ class Explanation:
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values; numbers are exact."""
-        if self.story is not None:
-            return asdict(self.story)
+        if self.layer is not None:
+            return asdict(layer_report(self.layer))
         facts = facts_of(self.network)
         return {
             "name": self.network.name,
             "layers": len(self.network.nodes),
             "parameters": self.network.cost.params,
             "macs": self.network.cost.macs,
-            "prose": list(self.prose),
+            "prose": [str(part) for part in self.prose],
             "descent": asdict(facts.descent) if facts.descent else None,
             "pointwise": asdict(facts.pointwise) | {"total": facts.pointwise.total},
             "bottlenecks": [
                 asdict(b) | {"saved_weights": b.saved_weights, "saved_macs": b.saved_macs, "saves": b.saves}
                 for b in self.network.bottlenecks
             ],
-            "rows": [asdict(story) for story in stories(self.network)],
+            "rows": [asdict(layer_report(facts)) for facts in layer_facts(self.network)],
         }
 
     def json(self) -> str:
@@ -138,19 +152,17 @@ def explain(network: str | os.PathLike[str] | Config | Network, layer: int | Non
     network = compile(network)
     picture = picture_of(network)
     if layer is None:
-        return Explanation(network, picture, tuple(_paragraphs(network, facts_of(network), picture)))
+        return Explanation(network, picture, tuple(_paragraphs(network, picture)))
     if not 0 <= layer < len(network.nodes):
         raise DarkparseError(f"there is no layer {layer}; {network.name} has layers 0 to {len(network.nodes) - 1}")
-    story = stories(network)[layer]
-    return Explanation(
-        network, picture, (f"L{layer} of {network.name}: {story.label}", " ".join(story.reasoning)), story
-    )
+    facts = layer_facts(network)[layer]
+    told = Paragraph((f"L{layer} of {network.name}: {label(facts.node)}",)), Paragraph((" ".join(reasons(facts)),))
+    return Explanation(network, picture, told, facts)
 
 
 def heading(card: Card) -> str:
     """`56×56 (1/8): L3–L7, 1.56M weights, 9.81 GFLOPs`."""
-    title = " ".join(card.title.split())
-    return f"{title}: {', '.join([card.span, *card.cost.split('   ')]).removesuffix(', ')}"
+    return f"{card.title(' ')}: {', '.join([card.span, *card.cost])}"
 
 
 def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
@@ -165,85 +177,12 @@ def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
             yield row, (row.name, label, row.spatial.text, row.channels.text, row.weights)
 
 
-def story_lines(story: Story, *, section: bool = True) -> Iterator[str]:
-    """One layer's facts, a line each."""
-    for name, shape in story.inputs:
-        yield f"in: {shape} from {name}"
-    yield f"out: {story.output}" + (
-        f", read by {some(story.readers, 20)}" if story.readers else ", the network's output"
-    )
-    yield f"height×width: {story.spatial}"
-    yield f"channels: {story.channels}"
-    yield f"cost: {cost_text(story)}"
-    if story.receptive_field:
-        yield f"receptive field: {story.receptive_field}"
-    if section:
-        yield "cfg:"
-        yield from (f"{number:>6} | {text}" for number, text in story.section)
-
-
-def _paragraphs(network: Network, facts: Facts, picture: Picture) -> Iterator[str]:
-    yield f"{network.name}: {', '.join(picture.totals.split('   '))}."
-    yield (
-        "\n".join(f"• {line}" for line in picture.facts)
-        or "No 1×1 convolution, no bottleneck, and no way down to smaller maps."
-    )
-    sentences = [*_pointwise(network, facts), *_prices(network.bottlenecks)]
-    if sentences:
-        yield "\n".join(sentences)
-
-
-def _pointwise(network: Network, facts: Facts) -> Iterator[str]:
-    points = facts.pointwise
-    if points.total:
-        yield _reducing(len(points.reducing), points.total)
-    if points.keeping:
-        names = [_with_channels(network, i) for i in points.keeping]
-        verb = "reduces nothing and mixes" if len(names) == 1 else "reduce nothing and mix"
-        yield f"{_listed(names)} {verb} channels only."
-    if points.expanding:
-        names = [_with_channels(network, i) for i in points.expanding]
-        yield f"{_listed(names)} {'expands' if len(names) == 1 else 'expand'} the channels."
-    if points.projecting:
-        verb = "projects to its head" if len(points.projecting) == 1 else "project to their heads"
-        yield f"{_listed([f'L{i}' for i in points.projecting])} {verb}: that is no reduction."
-
-
-def _reducing(count: int, total: int) -> str:
-    if total == 1:
-        return f"The one 1×1 convolution {'reduces' if count else 'does not reduce'} the channels."
-    return f"{count} of the {total} 1×1 convolutions {'reduces' if count == 1 else 'reduce'} the channels."
-
-
-def _with_channels(network: Network, index: int) -> str:
-    node = network.nodes[index]
-    return f"L{index} (1×1, {node.in_shapes[0].c}→{node.out_shape.c})"
-
-
-def _listed(names: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`, `a, b and 5 more`."""
-    if len(names) > NAMED:
-        names = [*names[:NAMED], f"{len(names) - NAMED} more"]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _prices(blocks: Iterable[Bottleneck]) -> Iterator[str]:
-    """What the blocks that save nothing cost, those with the same figures together."""
-    alike: dict[tuple[int, ...], list[Bottleneck]] = {}
-    for block in blocks:
-        if not block.saves:
-            alike.setdefault((block.weights, block.direct_weights, *block.channels, block.size), []).append(block)
-    for count, same in enumerate(alike.values()):
-        if count == NAMED:
-            yield f"… and {sum(len(s) for s in list(alike.values())[count:])} more such blocks."
-            return
-        block = same[0]
-        c, n = block.channels
-        names = _listed([f"L{b.first}{'+' if b.last - b.first == 1 else '–'}L{b.last}" for b in same])
-        each = "" if len(same) == 1 else " each"
-        direct = f"{short(block.direct_weights)} for one direct {block.size}×{block.size} {c}→{n}"
-        more = percent(-block.saved_weights, block.direct_weights)
-        yield f"{names}: {short(block.weights)} weights{each} against {direct}: {more} more."
+def _paragraphs(network: Network, picture: Picture) -> Iterator[Paragraph]:
+    yield Paragraph((f"{network.name}: {', '.join(picture.totals)}.",))
+    nothing = "No 1×1 convolution, no bottleneck, and no way down to smaller maps."
+    yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((nothing,))
+    if sentences := tuple(prose(network, facts_of(network))):
+        yield Paragraph(sentences)
 
 
 def _spaced(paragraphs: Iterable[str]) -> Iterator[str]:
@@ -256,6 +195,4 @@ def _spaced(paragraphs: Iterable[str]) -> Iterator[str]:
 
 def _markdown(text: str) -> str:
     """Text that Markdown shows as it is."""
-    for sign in "\\`*_[]<>|#":
-        text = text.replace(sign, f"\\{sign}")
-    return text.replace("\n• ", "\n- ").replace("• ", "- ", 1) if text.startswith("• ") else text.replace("\n", "  \n")
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)
