@@ -6,14 +6,12 @@ side, and a new column begins where the direction of the scale turns, so that a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from darkparse.views.cards import Block, Card, HeadBox, Link, Picture, Row
-from darkparse.views.metrics import text_width, wrap
-
-Direction = Literal["TB", "LR"]
+from darkparse.views.diagram.metrics import text_width, wrap
+from darkparse.views.diagram.model import Block, Card, HeadCard, Row
+from darkparse.views.phrases.words import WIDE
 
 LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
 """Whole points, as all fonts here: graphviz-pure cuts fractions off."""
@@ -68,7 +66,7 @@ class RowLayout:
         return ROW_HEIGHT + EXTRA_LINE * (max(len(self.label), len(self.channels)) - 1)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Box:
     """A rectangle at a place of the grid."""
 
@@ -88,23 +86,32 @@ class Box:
     def bottom(self) -> float:
         return self.y + self.height
 
+    def row_y(self, index: int) -> float:
+        """The middle of a layer's row, or of the box."""
+        return self.y + self.height / 2
 
-@dataclass(slots=True)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CardBox(Box):
     """A card in its place."""
 
-    card: Card | None = None
-    rows: tuple[RowLayout, ...] = ()
-    has_column_heads: bool = False
-    centres: dict[int, float] = field(default_factory=dict)
+    card: Card
+    rows: tuple[RowLayout, ...]
+    has_column_heads: bool
+    centres: Mapping[int, float]
     """For each row's layer the middle of the row, from the card's top."""
 
+    def row_y(self, index: int) -> float:
+        return self.y + self.centres[index]
 
-@dataclass(slots=True)
-class Headbox(Box):
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadBox(Box):
     """A head in its place."""
 
-    head: HeadBox | None = None
+    head: HeadCard
+    is_beside: bool
+    """Beside its card, not below."""
 
 
 def columns_for(cards: Sequence[Card]) -> Columns:
@@ -127,9 +134,8 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
         weights=widest((row.weights for row in rows), SMALL_FONT, least=46),
     )
-    header = max(
-        (text_width(f"{c.title}{c.span}{c.cost}", HEADER_FONT * 0.86, bold=True) + 40 for c in cards), default=0
-    )
+    headers = (f"{card.title()}{card.span}{WIDE.join(card.cost)}" for card in cards)
+    header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
     return replace(fixed, channels=fixed.channels + max(0, header - sum(fixed.all)))
 
 
@@ -164,13 +170,8 @@ def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
     return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))
 
 
-def head_box(head: HeadBox) -> Headbox:
+def head_box(head: HeadCard, *, is_beside: bool) -> HeadBox:
     """The box of a detection head."""
     width = max(text_width(line, LAYER_FONT, bold=True) for line in head.lines) + 2 * HEAD_PADDING
-    return Headbox(head.name, width, len(head.lines) * HEAD_LINE + HEAD_PADDING, head=head)
-
-
-def links_of(picture: Picture) -> tuple[Link, ...]:
-    """The picture's links and those from projections to heads."""
-    heads = tuple(Link(head.source, head.index, "", "head") for head in picture.heads)
-    return (*picture.links, *heads)
+    height = len(head.lines) * HEAD_LINE + HEAD_PADDING
+    return HeadBox(head.name, width, height, head=head, is_beside=is_beside)

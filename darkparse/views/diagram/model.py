@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from darkparse.views.phrases.numbers import sides_text
+from darkparse.views.phrases.words import WIDE
+
 Tone = Literal["reduced", "kept", "expanded", "projected"]
 """What a cell says, and hence its colour."""
 
@@ -67,13 +70,20 @@ class Card:
     """Consecutive layers at one scale."""
 
     size: tuple[int, int]
-    title: str
-    """`56×56   (1/8)`."""
+    scale: str
+    """`1/8` of the input's length, where it is known."""
     span: str
     """`L3–L7`."""
-    cost: str
-    """`1.56M weights   9.81 GFLOPs`, every copy included."""
+    cost: tuple[str, ...]
+    """`1.56M weights`, `9.81 GFLOPs`, every copy included."""
     blocks: tuple[Block, ...]
+    is_continued: bool = False
+    """It goes on from the column before."""
+
+    def title(self, gap: str = WIDE) -> str:
+        """`56×56   (1/8)`."""
+        size = sides_text(self.size) if self.size != (1, 1) else "vector"
+        return f"{size}{gap + self.scale if self.scale else ''}{', continued' if self.is_continued else ''}"
 
     @property
     def rows(self) -> tuple[Row, ...]:
@@ -85,7 +95,7 @@ class Card:
 
 
 @dataclass(frozen=True, slots=True)
-class HeadBox:
+class HeadCard:
     """A detection head."""
 
     index: int
@@ -113,11 +123,11 @@ class Picture:
     """Everything on the page."""
 
     name: str
-    totals: str
+    totals: tuple[str, ...]
     facts: tuple[str, ...]
     input_text: str
     cards: tuple[Card, ...]
-    heads: tuple[HeadBox, ...]
+    heads: tuple[HeadCard, ...]
     links: tuple[Link, ...]
     has_repeats: bool
     layers: int

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from darkparse.views.cards import Link, Picture
-from darkparse.views.layout import LAYER_FONT, Box
-from darkparse.views.metrics import text_width
-from darkparse.views.routing import Point, Route
+from darkparse.views.diagram.boxes import LAYER_FONT, Box
+from darkparse.views.diagram.metrics import text_width
+from darkparse.views.diagram.model import Link, Picture
+from darkparse.views.diagram.routing import Point, Route
 
 LABEL_FONT = 10.0
 ABOVE, BELOW, HEAD = -7.0, 8.0, 2.0

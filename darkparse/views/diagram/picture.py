@@ -6,15 +6,18 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 from darkparse.layers import Head
-from darkparse.network import Bottleneck, Network, Node
+from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.analysis.scales import Run, find_runs
 from darkparse.network.analysis.summary import facts_of
-from darkparse.network.node import Cost
-from darkparse.views import wording
-from darkparse.views.cards import Block, Card, Cell, HeadBox, Link, LinkKind, Note, Picture, Row, Tone
-from darkparse.views.comparison import Mark
-from darkparse.views.numbers import flops, short
+from darkparse.views.diagram.model import Block, Card, Cell, HeadCard, Link, LinkKind, Note, Picture, Row, Tone
+from darkparse.views.facts import layer_facts
+from darkparse.views.phrases.bottlenecks import bottleneck_text
+from darkparse.views.phrases.cells import channels_cell, growing_cell, label, spatial_cell, weights_text
+from darkparse.views.phrases.numbers import flops, short
+from darkparse.views.phrases.summary import fact_lines, totals
+from darkparse.views.phrases.words import layer_span
+from darkparse.views.text.comparison import Mark
 
 
 def picture_of(
@@ -41,9 +44,9 @@ def picture_of(
     cards = tuple(card for run in find_runs(network) if (card := builder.card(run)) is not None)
     return Picture(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
-        totals=_totals(network, span),
+        totals=totals(network, span),
         facts=(
-            *wording.fact_lines(facts_of(network, span)),
+            *fact_lines(facts_of(network, span)),
             *(facts if layers is None else (f"Of the whole network: {f}" for f in facts)),
         ),
         input_text=f"input {network.input_shape}"
@@ -57,21 +60,12 @@ def picture_of(
     )
 
 
-def _totals(network: Network, span: range) -> str:
-    shape = network.input_shape
-    at = f" at {shape.h}×{shape.w}" if shape.is_map else ""
-    cost = sum((node.cost for node in network.nodes[span.start : span.stop]), Cost())
-    layers = f"{len(span)} layer{'' if len(span) == 1 else 's'}" + (
-        f" of {len(network.nodes)}" if len(span) < len(network.nodes) else ""
-    )
-    return f"{layers}   {short(cost.params)} parameters   {flops(cost.macs)}{at}"
-
-
 class _Builder:
     def __init__(
         self, network: Network, span: range, repeats: Iterable[Repeat], notes: bool, marks: Mapping[int, Mark]
     ) -> None:
         self.network = network
+        self.facts = layer_facts(network)
         self.span = span
         self.marks = marks
         self.repeats = {repeat.first: repeat for repeat in repeats}
@@ -95,17 +89,13 @@ class _Builder:
             return None
         nodes = [self.network.nodes[i] for i in indices]
         weights, macs = sum(node.weights for node in nodes), sum(node.macs for node in nodes)
-        cost = [f"{short(weights)} weights"] if weights else []
-        cost += [flops(macs)] if macs else []
-        span = f"L{indices[0]}" if len(indices) == 1 else f"L{indices[0]}–L{indices[-1]}"
-        return Card(run.size, self._title(run), span, "   ".join(cost), tuple(self._blocks(indices, run.size)))
+        cost = ([f"{short(weights)} weights"] if weights else []) + ([flops(macs)] if macs else [])
+        layers, blocks = layer_span(indices[0], indices[-1]), tuple(self._blocks(indices, run.size))
+        return Card(run.size, self._scale(run), layers, tuple(cost), blocks)
 
-    def _title(self, run: Run) -> str:
-        if run.area == 1:
-            return "vector"
-        size = f"{run.size[0]}×{run.size[1]}"
+    def _scale(self, run: Run) -> str:
         stride = self.network.strides[run.layers.start]
-        return f"{size}   ({' by '.join(dict.fromkeys(map(_scale, stride)))})" if stride else size
+        return f"({' by '.join(dict.fromkeys(map(_ratio, stride)))})" if stride and run.area > 1 else ""
 
     def _blocks(self, indices: list[int], size: tuple[int, int]) -> Iterable[Block]:
         at = 0
@@ -120,43 +110,39 @@ class _Builder:
             at += len(repeat.layers)
 
     def _row(self, index: int, size: tuple[int, int], repeat: Repeat | None) -> Row:
-        node, changes = self.network.nodes[index], self.network.reductions[index]
-        spatial_tone: Tone = changes.spatial.direction if changes.spatial else "kept"
-        channel_tone: Tone = changes.channels.direction if changes.channels else "kept"
-        keeps = bool(changes.channels and changes.channels.keeps_values and changes.channels.direction != "kept")
-        hint = (
-            f"L{index}: {', '.join(map(str, dict.fromkeys(node.in_shapes))) or 'no input'} → {node.out_shape} (H×W×C)"
-        )
-        last = self.network.nodes[repeat.copies(index)[-1]] if repeat is not None and repeat.grows else None
+        facts = self.facts[index]
+        node, channels = facts.node, channels_cell(facts)
+        shapes = ", ".join(dict.fromkeys(map(str, node.in_shapes))) or "no input"
+        hint = moved = f"L{index}: {shapes} → {node.out_shape} (H×W×C)"
+        if facts.channels and facts.channels.keeps_values and facts.channels.direction != "kept":
+            moved = "values kept, moved to channels"
+        last = self.facts[repeat.copies(index)[-1]] if repeat is not None and repeat.grows else facts
+        if repeat is not None and last.node.in_shapes != node.in_shapes:
+            following = self.network.nodes[index + repeat.period]
+            step = max(b.c - a.c for a, b in zip(node.in_shapes, following.in_shapes, strict=True))
+            channels = growing_cell(facts, last, step)
         mark = next((self.marks[i] for i in (repeat.copies(index) if repeat else (index,)) if i in self.marks), None)
-        label = wording.label(node, block_input=repeat.first - 1 if repeat is not None else None)
         remarks = [mark.difference] if mark and mark.difference else []
-        remarks += self._from_outside(node)
         return Row(
             index=index,
-            label=f"{label} ({'; '.join(remarks)})" if remarks else label,
-            spatial=Cell(wording.spatial_text(node, changes.spatial, size), spatial_tone, hint),
-            channels=Cell(
-                self._channels(node, last, repeat), channel_tone, "values kept, moved to channels" if keeps else hint
-            ),
-            weights=_range(short(node.weights), short(last.weights) if last else "") if node.weights else "",
+            label=self._label(node, repeat, remarks),
+            spatial=Cell(str(spatial_cell(facts, size)), _tone(facts.spatial), hint),
+            channels=Cell(str(channels), _tone(facts.channels), moved),
+            weights=weights_text(node.weights, last.node.weights),
             hint=hint,
             notes=tuple(self._notes(index, repeat)),
             mark=mark.sign if mark else "",
         )
 
+    def _label(self, node: Node, repeat: Repeat | None, remarks: list[str]) -> str:
+        name = label(node, block_input=repeat.first - 1 if repeat is not None else None)
+        remarks += self._from_outside(node)
+        return f"{name} ({'; '.join(remarks)})" if remarks else name
+
     def _from_outside(self, node: Node) -> Iterable[str]:
         """The maps that come from layers that are not drawn, for which there is no arrow."""
         reads = zip(node.inputs, node.in_shapes, strict=True)
         return (f"from L{i}, {shape}" for i, shape in reads if i >= 0 and i not in self.span)
-
-    def _channels(self, node: Node, last: Node | None, repeat: Repeat | None) -> str:
-        text = wording.channels_text(self.network, node)
-        if last is None or repeat is None or last.in_shapes == node.in_shapes:
-            return text
-        following = self.network.nodes[node.index + repeat.period]
-        step = max(b.c - a.c for a, b in zip(node.in_shapes, following.in_shapes, strict=True))
-        return f"{_core(text)} … {_core(wording.channels_text(self.network, last))[2:]}, +{step} each"
 
     def _notes(self, index: int, repeat: Repeat | None) -> Iterable[Note]:
         for block in self.bottlenecks.get(index, ()):
@@ -167,16 +153,16 @@ class _Builder:
                 )
             first, end = (self.network.nodes[i].out_shape for i in (block.first, block.last))
             elsewhere = f" (L{block.first} at {first.h}×{first.w})" if (first.h, first.w) != (end.h, end.w) else ""
-            yield Note(wording.bottleneck_text(block, last) + elsewhere, block.saves)
+            yield Note(bottleneck_text(block, last) + elsewhere, block.saves)
 
-    def heads(self) -> tuple[HeadBox, ...]:
+    def heads(self) -> tuple[HeadCard, ...]:
         """The heads that stand beside the cards."""
         return tuple(self._head(self.network.nodes[i]) for i in self.boxed)
 
-    def _head(self, node: Node) -> HeadBox:
+    def _head(self, node: Node) -> HeadCard:
         assert isinstance(node.layer, Head)
         source = self.stands_for.get(node.inputs[0], node.inputs[0])
-        return HeadBox(
+        return HeadCard(
             node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), node.layer.formula)
         )
 
@@ -204,15 +190,10 @@ class _Builder:
         return all(self.network.nodes[i].layer.is_head for i in range(read + 1, index))
 
 
-def _scale(stride: Fraction) -> str:
+def _ratio(stride: Fraction) -> str:
     """`1/8` of the input's length, or `×2`."""
     return f"{stride.denominator}/{stride.numerator}" if stride >= 1 else f"×{1 / stride}"
 
 
-def _range(first: str, last: str) -> str:
-    return f"{first} … {last}" if last and last != first else first
-
-
-def _core(text: str) -> str:
-    """A channels cell without its factor."""
-    return text.split(" (")[0].split(": ")[0]
+def _tone(change: Reduction | None) -> Tone:
+    return change.direction if change else "kept"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from darkparse.views.cards import Tone
+    from darkparse.views.diagram.model import Tone
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 from darkparse.network import Network, Node
 from darkparse.network.analysis.repeats import REFERENCES
-from darkparse.views.numbers import flops, short
+from darkparse.views.phrases.numbers import flops, short, signed
+from darkparse.views.phrases.words import counted, verb
 
 MOST_OPTIONS = 2
 """So many options that differ are named on a row."""
@@ -19,7 +20,7 @@ class Mark:
     """How a layer differs from its counterpart in the other network."""
 
     sign: str
-    """One of `cards.MARKS`."""
+    """One of `model.MARKS`."""
     difference: str = ""
     """What the layer's label does not tell: `mish, not leaky`."""
 
@@ -40,12 +41,12 @@ class Comparison:
         mine, other = networks[side], networks[1 - side]
         name = other.name if other.name != mine.name else "the other"
         changed, here, there = self._count(side, "≠"), self._count(side, "+"), self._count(1 - side, "+")
-        layers = [f"{_layers(changed)} {'differs' if changed == 1 else 'differ'}" if changed else "no layer differs"]
-        layers += [f"{_layers(count)} only {where}" for count, where in ((here, "here"), (there, "there")) if count]
-        macs = mine.cost.macs - other.cost.macs
-        costs = (
-            f"{_signed(mine.cost.params - other.cost.params)} parameters, {'−' if macs < 0 else '+'}{flops(abs(macs))}"
-        )
+        layers = [f"{counted(changed, 'layer')} {verb(changed, 'differs')}" if changed else "no layer differs"]
+        layers += [
+            f"{counted(count, 'layer')} only {where}" for count, where in ((here, "here"), (there, "there")) if count
+        ]
+        params, macs = mine.cost.params - other.cost.params, mine.cost.macs - other.cost.macs
+        costs = f"{signed(params, short(abs(params)))} parameters, {signed(macs, flops(abs(macs)))}"
         return (f"Against {name}: {', '.join(layers)}; {costs}",)
 
     def _count(self, side: int, sign: str) -> int:
@@ -103,11 +104,3 @@ def _option(name: str, value: Any, other: Any) -> str:
     if isinstance(value, bool):
         return f"{'with' if value else 'without'} {name}"
     return f"{value}, not {other}" if name == "activation" else f"{name} {value}, not {other}"
-
-
-def _layers(count: int) -> str:
-    return f"{count} layer{'' if count == 1 else 's'}"
-
-
-def _signed(number: int) -> str:
-    return f"{'−' if number < 0 else '+'}{short(abs(number))}"

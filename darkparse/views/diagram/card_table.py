@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from darkparse.views import layout
-from darkparse.views.cards import Block, Cell
-from darkparse.views.layout import CardBox, Columns, RowLayout
-from darkparse.views.markup import font, link_to, table, td, tr
-from darkparse.views.metrics import text_width
-from darkparse.views.theme import Theme
+from darkparse.views.diagram import boxes as layout
+from darkparse.views.diagram.boxes import CardBox, Columns, RowLayout
+from darkparse.views.diagram.markup import font, link_to, table, td, tr
+from darkparse.views.diagram.metrics import text_width
+from darkparse.views.diagram.model import Block, Cell
+from darkparse.views.diagram.theme import Theme
+from darkparse.views.phrases.words import WIDE
 
 HEADER_PADDING = 2
 
@@ -19,7 +20,6 @@ class CardTable:
 
     def __init__(self, box: CardBox, columns: Columns, theme: Theme, offset: int = 0) -> None:
         """`offset` is added to a layer's index in links, for a second network on the page."""
-        assert box.card is not None
         self.box = box
         self.offset = offset
         self.card = box.card
@@ -40,11 +40,11 @@ class CardTable:
     def _header(self) -> str:
         theme, card = self.theme, self.card
         inner = round(sum(width for width in self.columns.all if width) + self.count - 1)
-        text = f"{card.span}   {card.cost}" if card.cost else card.span
+        text = WIDE.join((card.span, *card.cost))
         right = round(text_width(text, layout.COST_FONT)) + 2 * HEADER_PADDING
         # Both from the left in whole points: graphviz-pure takes – for wider than it is, and cuts fractions off.
         fixed = {"ALIGN": "LEFT", "HEIGHT": f"{layout.HEADER_HEIGHT:g}", "FIXEDSIZE": "TRUE"}
-        cells = td(font(card.title, layout.HEADER_FONT, theme.header_text, bold=True), WIDTH=inner - right, **fixed)
+        cells = td(font(card.title(), layout.HEADER_FONT, theme.header_text, bold=True), WIDTH=inner - right, **fixed)
         cells += td(font(text, layout.COST_FONT, theme.header_faint), WIDTH=right, **fixed)
         return td(
             table(tr(cells), padding=HEADER_PADDING, WIDTH=f"{inner}"),

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from darkparse.views.cards import Block, Card, Link, Picture
+from darkparse.views.diagram.model import Block, Card, Link, Picture
+from darkparse.views.phrases.words import layer_span
 
 MOST_COLUMNS = 8
 """A single column is broken into so many at most."""
@@ -141,9 +142,8 @@ def _pieces(card: Card, count: int, height: Height) -> list[Card]:
         parts[int((above + own / 2) / sum(heights) * count)].append(block)
         above += own
     first, *others = (tuple(part) for part in parts if part)
-    spans = [f"L{part[0].rows[0].index}–L{max(part[-1].last, part[-1].rows[-1].index)}" for part in others]
+    spans = [layer_span(part[0].rows[0].index, max(part[-1].last, part[-1].rows[-1].index)) for part in others]
     continued = (
-        replace(card, title=f"{card.title}, continued", span=s, cost="", blocks=p)
-        for s, p in zip(spans, others, strict=True)
+        replace(card, span=s, cost=(), blocks=p, is_continued=True) for s, p in zip(spans, others, strict=True)
     )
     return [replace(card, blocks=first), *continued]

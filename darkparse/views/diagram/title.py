@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from darkparse.views import layout
-from darkparse.views.cards import MARKS, Picture
-from darkparse.views.markup import font, table, td, tr
-from darkparse.views.metrics import text_width
-from darkparse.views.theme import Theme
+from darkparse.views.diagram import boxes as layout
+from darkparse.views.diagram.markup import font, table, td, tr
+from darkparse.views.diagram.metrics import text_width
+from darkparse.views.diagram.model import MARKS, Picture
+from darkparse.views.diagram.theme import Theme
+from darkparse.views.phrases.words import WIDE
 
 LEGEND = (("reduced", "▼ reduced, ÷ factor"), ("kept", "= kept, no reduction"), ("expanded", "▲ expanded, × factor"))
 HEAD_LEGEND = "→ projected to a head"
@@ -30,7 +31,7 @@ class TitleBlock:
         """The legend wraps and the name is cut where they are wider than `room` and the facts."""
         self.picture = picture
         self.theme = theme
-        texts = [text_width(text, layout.FACT_FONT) for text in (picture.totals, *map(_fact, picture.facts))]
+        texts = [text_width(text, layout.FACT_FONT) for text in (WIDE.join(picture.totals), *map(_fact, picture.facts))]
         room = max(LEAST_ROOM, room - SIDES, *texts)
         self.name = _cut(picture.name, room)
         self.legend = _lines(self._legend(), room)
@@ -64,7 +65,7 @@ class TitleBlock:
             td(
                 font(self.name, layout.TITLE_FONT, theme.text, bold=True), HEIGHT=NAME_HEIGHT, WIDTH=width, ALIGN="LEFT"
             ),
-            td(font(picture.totals, layout.FACT_FONT, theme.faint), HEIGHT=TOTALS_HEIGHT, ALIGN="LEFT"),
+            td(font(WIDE.join(picture.totals), layout.FACT_FONT, theme.faint), HEIGHT=TOTALS_HEIGHT, ALIGN="LEFT"),
             *(td(_legend_line(line, width), ALIGN="LEFT", HEIGHT=LEGEND_HEIGHT) for line in self.legend),
             *(
                 td(font(_fact(line), layout.FACT_FONT, theme.text), ALIGN="LEFT", HEIGHT=FACT_HEIGHT)

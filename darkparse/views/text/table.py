@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from darkparse.network import Network, Node, Reductions
-from darkparse.views.numbers import factor, flops
-from darkparse.views.wording import kept_by, label
+from darkparse.network import Network
+from darkparse.views.facts import LayerFacts, layer_facts
+from darkparse.views.phrases.cells import label, reduction_text
+from darkparse.views.phrases.numbers import flops, sides_text
+from darkparse.views.phrases.words import counted
 
 LEAST_WIDTH = 12
 """Of a column that gives way to a narrow terminal."""
@@ -31,7 +33,7 @@ class Row:
 
 def table(network: Network) -> tuple[Row, ...]:
     """The rows of a network's table."""
-    return tuple(_row(node, network.reductions[node.index]) for node in network.nodes)
+    return tuple(map(_row, layer_facts(network)))
 
 
 def totals(network: Network) -> str:
@@ -41,53 +43,24 @@ def totals(network: Network) -> str:
     operations = f"{network.bflops:.3f} BFLOPs"
     if abs(network.bflops - network.cost.flops / 1e9) > 0.005 * network.bflops:
         operations += f" as Darknet counts ({flops(network.cost.macs)} in all)"
-    return (
-        f"{len(network.nodes)} layers, {network.cost.params:,} parameters ({stored}), {operations} at {_size(network)}"
-    )
-
-
-def _size(network: Network) -> str:
+    params = f"{counted(len(network.nodes), 'layer')}, {counted(network.cost.params, 'parameter')} ({stored})"
     shape = network.input_shape
-    return f"{shape.h}×{shape.w}" if shape.is_map else f"{shape.size} inputs"
+    size = sides_text((shape.h, shape.w)) if shape.is_map else counted(shape.size, "input")
+    return f"{params}, {operations} at {size}"
 
 
-def _row(node: Node, reductions: Reductions) -> Row:
-    shapes = dict.fromkeys(str(shape) for shape in node.in_shapes)
+def _row(facts: LayerFacts) -> Row:
+    node = facts.node
     return Row(
         index=node.index,
         layer=label(node),
-        input=" + ".join(shapes) or "none",
+        input=" + ".join(dict.fromkeys(map(str, node.in_shapes))) or "none",
         output=str(node.out_shape),
         params=node.params,
         bflops=node.bflops,
-        reduction=describe(node, reductions),
-        reduces=reductions.reduces,
+        reduction=reduction_text(facts),
+        reduces=facts.network.reductions[node.index].reduces,
     )
-
-
-def describe(node: Node, reductions: Reductions) -> str:
-    """`H×W ÷2, C ×2`: what became smaller and larger; nothing where all was kept, words where that surprises."""
-    changes = ", ".join(_changes(reductions))
-    if changes:
-        return changes
-    if node.layer.mixing and reductions.channels is not None:
-        return kept_by(node.layer).replace("no reduction", "none")
-    return ""
-
-
-def _changes(reductions: Reductions) -> Iterator[str]:
-    spatial, channels = reductions.spatial, reductions.channels
-    if spatial is not None and spatial.direction != "kept":
-        yield (
-            "H×W to vector" if spatial.after == (1, 1) and spatial.direction == "reduced" else f"H×W {factor(spatial)}"
-        )
-    if channels is None:
-        return
-    if channels.direction == "projected":
-        yield "to the head"
-    elif channels.direction != "kept":
-        joined = " (joined)" if len(channels.before) > 1 else ""
-        yield f"C {factor(channels)}{joined}"
 
 
 def narrowed(widths: Sequence[int], limit: int, least: Sequence[int]) -> list[int]:

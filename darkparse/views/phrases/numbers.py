@@ -42,7 +42,7 @@ def factor(reduction: Reduction) -> str:
         return f"{('height', 'width')[side]} {'÷' if ratio > 1 else '×'}{short(max(ratio, 1 / ratio))}"
     if reduction.factor < 1.05:
         difference = reduction.after[0] - reduction.before[0]
-        return f"{'−' if difference < 0 else '+'}{abs(difference):,}"
+        return signed(difference, f"{abs(difference):,}")
     sign = "÷" if reduction.direction == "reduced" else "×"
     return f"{sign}{significant(reduction.factor)}"
 
@@ -55,7 +55,16 @@ def percent(part: float, whole: float) -> str:
     return f"{share:.0f}%" if abs(share) >= 0.95 or share == 0 else f"{share:.1f}%"
 
 
-def some(indices: tuple[int, ...], limit: int = 8) -> str:
-    """`L6, L17`, at most so many names; one more stands rather than a sign that leaves it out."""
-    shown = indices if len(indices) <= limit + 1 else indices[:limit]
-    return ", ".join(f"L{i}" for i in shown) + (" …" if len(shown) < len(indices) else "")
+def size_text(size: tuple[int, ...]) -> str:
+    """`56` for a square, else height × width."""
+    return str(size[0]) if size[0] == size[1] else sides_text(size)
+
+
+def sides_text(size: tuple[int, ...]) -> str:
+    """`56×56`."""
+    return f"{size[0]}×{size[1]}"
+
+
+def signed(number: int, text: str) -> str:
+    """The text of a number's amount behind its sign."""
+    return f"{'−' if number < 0 else '+'}{text}"

@@ -8,16 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import partial
 
-from darkparse.views import layout
-from darkparse.views.card_table import CardTable
-from darkparse.views.cards import Picture
-from darkparse.views.labels import LABEL_FONT, Label
-from darkparse.views.layout import Direction, Headbox
-from darkparse.views.markup import font, link_to, quoted, table, td, tr
-from darkparse.views.page import Page, arrange
-from darkparse.views.routing import Point, Route
-from darkparse.views.theme import Theme
-from darkparse.views.title import TitleBlock
+from darkparse.views.diagram import boxes as layout
+from darkparse.views.diagram.boxes import HeadBox
+from darkparse.views.diagram.card_table import CardTable
+from darkparse.views.diagram.labels import LABEL_FONT, Label
+from darkparse.views.diagram.layout import arrange
+from darkparse.views.diagram.markup import font, link_to, quoted, table, td, tr
+from darkparse.views.diagram.model import Picture
+from darkparse.views.diagram.page import Direction, Page
+from darkparse.views.diagram.routing import Point, Route
+from darkparse.views.diagram.theme import Theme
+from darkparse.views.diagram.title import TitleBlock
 
 CORNER = 6.0
 """Radius of a link's bends in points."""
@@ -74,23 +75,20 @@ class _Writer:
 
     def _boxes(self) -> Iterable[str]:
         page, theme = self.page, self.theme
-        if page.title:
-            yield self._node(page.title.name, page.title, self.block.html())
-        if page.input:
+        if "title" in page.box:
+            yield self._node(page.box["title"], self.block.html())
+        if "input" in page.box:
+            box = page.box["input"]
             text = font(page.picture.input_text, layout.FACT_FONT, theme.header_text, bold=True)
-            cell = td(text, WIDTH=page.input.width, HEIGHT=page.input.height)
-            yield self._node(
-                page.input.name,
-                page.input,
-                table(tr(cell), padding=2, border=1, COLOR=theme.line, BGCOLOR=theme.header),
-            )
+            cell = tr(td(text, WIDTH=box.width, HEIGHT=box.height))
+            yield self._node(box, table(cell, padding=2, border=1, COLOR=theme.line, BGCOLOR=theme.header))
         for card in page.cards:
-            yield self._node(card.name, card, CardTable(card, page.columns, theme, self.offset).html())
+            yield self._node(card, CardTable(card, page.columns, theme, self.offset).html())
         for head in page.heads:
-            yield self._node(head.name, head, self._head(head))
+            yield self._node(head, self._head(head))
 
-    def _node(self, name: str, box: layout.Box, html: str) -> str:
-        identifier = self.prefix + name
+    def _node(self, box: layout.Box, html: str) -> str:
+        identifier = self.prefix + box.name
         return (
             f'  {identifier} [id="{identifier}" pos="{self._place((box.x + box.width / 2, box.y + box.height / 2))}" '
             f"label=<{html}>]"
@@ -99,8 +97,7 @@ class _Writer:
     def _place(self, point: Point) -> str:
         return f"{point[0] + self.x:.1f},{self.top - point[1]:.1f}"
 
-    def _head(self, box: Headbox) -> str:
-        assert box.head is not None
+    def _head(self, box: HeadBox) -> str:
         color, link = self.theme.head_text, link_to(box.head.index + self.offset, box.head.lines[0])
         first, *rest = box.head.lines
         texts = [font(first, layout.LAYER_FONT, color, bold=True), *(font(line, 10, color) for line in rest)]
@@ -117,7 +114,7 @@ class _Writer:
         attributes += [self._label(label) for label, owner in self.page.labels if owner is route]
         source = f"L{route.link.source + self.offset}" if route.link.source >= 0 else "input"
         attributes.append(f'id="{source}-L{route.link.target + self.offset}"')
-        return f"  {self.prefix}{route.source.name} -> {self.prefix}{route.target.name} [{' '.join(attributes)}]"
+        return f"  {self.prefix}{route.source} -> {self.prefix}{route.target} [{' '.join(attributes)}]"
 
     def _label(self, label: Label) -> str:
         if label.is_at_head:

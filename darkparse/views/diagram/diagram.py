@@ -12,13 +12,14 @@ from typing import Any, Literal
 from darkparse.files import unfinished
 from darkparse.network import Network, compile
 from darkparse.syntax import Config, DarkparseError
-from darkparse.views import rendering
-from darkparse.views.cards import Picture
-from darkparse.views.comparison import compare
-from darkparse.views.dot import dot_text
-from darkparse.views.layout import Direction
-from darkparse.views.picture import picture_of
-from darkparse.views.theme import THEMES
+from darkparse.views.diagram import rendering
+from darkparse.views.diagram.dot import dot_text
+from darkparse.views.diagram.model import Picture
+from darkparse.views.diagram.page import Direction
+from darkparse.views.diagram.picture import picture_of
+from darkparse.views.diagram.theme import THEMES
+from darkparse.views.phrases.words import WIDE
+from darkparse.views.text.comparison import compare
 
 ThemeName = Literal["light", "dark", "print"]
 FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, sans-serif"
@@ -81,7 +82,7 @@ class Diagram:
         if form == "svg":
             return self.svg().encode("utf-8", "replace")
         if form == "html":
-            from darkparse.views.html import html_page
+            from darkparse.views.diagram.html import html_page
 
             return html_page(self).encode("utf-8", "replace")
         if form not in SUFFIXES:
@@ -123,7 +124,7 @@ class Diagram:
             return {"text/plain": f"{problem}\n{self.dot}"}
 
     def __repr__(self) -> str:
-        return f"Diagram({self.name}: {self.pictures[0].totals})"
+        return f"Diagram({self.name}: {WIDE.join(self.pictures[0].totals)})"
 
 
 def draw(

@@ -1,4 +1,4 @@
-"""A diagram as one HTML page that needs no network: zoom, find, every layer's story behind its row."""
+"""A diagram as one HTML page that needs no network: zoom, find, every layer's report behind its row."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from darkparse.views.story import stories
-from darkparse.views.theme import THEMES
+from darkparse.views.diagram.theme import THEMES
+from darkparse.views.facts import layer_facts
+from darkparse.views.text.layer_report import layer_report
 
 if TYPE_CHECKING:
     from darkparse.network import Network
-    from darkparse.views.cards import Picture
-    from darkparse.views.diagram import Diagram
+    from darkparse.views.diagram.diagram import Diagram
+    from darkparse.views.diagram.model import Picture
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -30,7 +31,7 @@ def html_page(diagram: Diagram) -> str:
     Raises:
         RendererError: there is no renderer for the SVG, or it failed.
     """
-    from darkparse.views.diagram import FONTS
+    from darkparse.views.diagram.diagram import FONTS
 
     svg = diagram.svg()
     script = _asset("page.js")
@@ -81,7 +82,7 @@ def _paper(svg: str) -> str:
 
 
 def _data(diagram: Diagram) -> dict[str, Any]:
-    """Every layer's story; the layers of a second network follow those of the first."""
+    """Every layer's report; the layers of a second network follow those of the first."""
     layers: list[dict[str, Any]] = []
     for network, picture in zip(diagram.networks, diagram.pictures, strict=True):
         layers += _layers(network, picture, len(layers), several=len(diagram.networks) > 1)
@@ -98,13 +99,13 @@ def _layers(network: Network, picture: Picture, offset: int, *, several: bool) -
         for index in (range(row.index, block.last + 1, len(block.rows)) if block.count > 1 else (row.index,))
     }
     source = Path(network.config.source.name).name
-    for story in stories(network):
-        yield asdict(story) | {
-            "name": f"L{story.index}{f' of {picture.name}' if several else ''}",
-            "index": offset + story.index,
-            "row": offset + rows.get(story.index, story.index),
-            "sources": [offset + i if i >= 0 else -1 for i in network.nodes[story.index].inputs],
-            "readers": [offset + i for i in story.readers],
+    for facts in layer_facts(network):
+        yield asdict(layer_report(facts)) | {
+            "name": f"L{facts.index}{f' of {picture.name}' if several else ''}",
+            "index": offset + facts.index,
+            "row": offset + rows.get(facts.index, facts.index),
+            "sources": [offset + i if i >= 0 else -1 for i in facts.node.inputs],
+            "readers": [offset + i for i in facts.readers],
             "source": source,
         }
 
