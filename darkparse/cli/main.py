@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -77,7 +78,11 @@ def darkparse() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; exit status 2 with one message for bad input."""
+    """Run the command line; exit status 2 with one message for bad input.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal knows no ×
@@ -88,14 +93,18 @@ def main(args: list[str] | None = None) -> None:
     except click.ClickException as problem:
         problem.show()
         sys.exit(problem.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
+    except click.Abort:
+        raise KeyboardInterrupt from None  # which darkparse.__main__ answers
     except DarkparseError as problem:
         report_error(problem)
         sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read has what he wanted, as `head` does; what is still buffered must not complain either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except OSError as problem:
-        reason = f"{problem.filename}: {problem.strerror}" if problem.filename and problem.strerror else problem
+        place = problem.filename or "standard output"
+        reason = f"{place}: {problem.strerror}" if problem.strerror else problem
         click.echo(f"darkparse: error: {reason}", err=True)
         sys.exit(2)
     except MemoryError as problem:
