@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from io import TextIOWrapper
@@ -98,13 +97,9 @@ def main(args: list[str] | None = None) -> None:
     except DarkparseError as problem:
         report_error(problem)
         sys.exit(2)
-    except BrokenPipeError:
-        # Whoever read has what he wanted, as `head` does; what is still buffered must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except OSError as problem:
-        place = problem.filename or "standard output"
-        reason = f"{place}: {problem.strerror}" if problem.strerror else problem
+        reason = problem.strerror or problem
+        reason = f"{problem.filename}: {reason}" if problem.filename else reason
         click.echo(f"darkparse: error: {reason}", err=True)
         sys.exit(2)
     except MemoryError as problem:
