@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TypeVar
 
 from darkparse.layers.training import LayerTraining, NetTraining, Training
@@ -14,11 +15,18 @@ T = TypeVar("T", bound=Training)
 
 
 def training_options(network: Network, section: Section, cls: type[T]) -> T:
-    """A section's options of one class. Raises CfgError for a value that is none."""
+    """A section's options of one class, with a warning for a value that Darknet takes for another.
+
+    Raises:
+        CfgError: a value is none of its kind.
+    """
     binder = Binder(network.config.source, network.dialect)
     options = binder.bind(section, cls)
     if options is None:
         raise CfgError(tuple(d for d in binder.diagnostics if d.severity == "error"))
+    for finding in binder.diagnostics:
+        if finding.code == "odd-value":
+            warnings.warn(finding.headline, stacklevel=2)
     return options
 
 
