@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
 from darkparse.layers.net import Net
+from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
 from darkparse.network.limits import Limits
 from darkparse.network.side_files import find_side_file
 from darkparse.syntax import Diagnostic, Note, Option, Section
 from darkparse.syntax.source import LONGEST_CONTENT, Source, shortened
 
-T = TypeVar("T", bound=Layer | Net)
+T = TypeVar("T", bound=Layer | Net | Training)
 
 
 class Binder:
