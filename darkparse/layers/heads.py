@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 from darkparse.layers.base import LayerError, keys, layer, option
@@ -37,7 +37,7 @@ class MaskedHead(Head):
     mask: tuple[int, ...] | None
     anchors: tuple[float, ...]
     scale_x_y: float
-    map: Path | None
+    map: PurePath | None
 
     @property
     def predictors(self) -> int:
