@@ -131,6 +131,23 @@ def warn(network: Network) -> None:
         stderr().print(f"… and {more} more: darkparse check {network.config.source.name}", soft_wrap=True)
 
 
+class Remarks:
+    """Prints what is to be said of pictures to standard error: a line each for the first ones, then how many more."""
+
+    def __init__(self, console: Console) -> None:
+        self._console, self._said = console, 0
+
+    def add(self, name: str, remarks: Iterable[str]) -> None:
+        for remark in remarks:
+            self._said += 1
+            if self._said <= WARNINGS_SHOWN:
+                self._console.print(f"{name}: {remark}", style="yellow", soft_wrap=True)
+
+    def end(self) -> None:
+        if self._said > WARNINGS_SHOWN:
+            self._console.print(f"… and {self._said - WARNINGS_SHOWN:,} remarks more", style="yellow")
+
+
 def write_text(text: str, output: Path | None) -> None:
     """To a file, whole or not at all, or to standard output where there is none or it is `-`; in UTF-8."""
     from darkparse.files import unfinished

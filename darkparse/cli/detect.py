@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, SizeType, dialect_option, reorg_option, stderr
+from darkparse.cli.common import CfgType, Remarks, SizeType, dialect_option, reorg_option, stderr
 
 if TYPE_CHECKING:
     from darkparse.detect.detector import Detector
@@ -296,6 +296,7 @@ class Report:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = stderr()
+        self._remarks = Remarks(self._console)
         columns = (
             TextColumn("detecting"),
             BarColumn(),
@@ -313,6 +314,7 @@ class Report:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._progress.stop()
+        self._remarks.end()
         if self._formatter is not None and kind is None:
             click.echo(self._formatter.end(), nl=False)
 
@@ -327,6 +329,7 @@ class Report:
         if isinstance(one.result, ImageError):
             self._console.print(f"{one.result}", style="red", soft_wrap=True)
             return True
+        self._remarks.add(one.source.name, one.result.remarks if not one.frame else ())
         if self._formatter is not None:
             self._print(self._formatter.add(one.record))
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import stderr, stdout
+from darkparse.cli.common import Remarks, stderr, stdout
 from darkparse.cli.detect import detector_arguments, detector_options, load_detector
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ def _detected(
     from darkparse.detect.streaming import stream
 
     console = stderr()
+    remarks = Remarks(console)
     outcomes = stream(detector, (truth.image for truth in annotations.truths), settings, batch=batch)
     total = len(annotations.truths)
     shown = track(outcomes, "detecting", total=total, console=console, transient=True, disable=not console.is_terminal)
@@ -128,7 +129,9 @@ def _detected(
         if isinstance(outcome.result, ImageError):
             console.print(str(outcome.result), style="red", soft_wrap=True)
             continue
+        remarks.add(str(truth.image), outcome.result.remarks)
         yield truth, outcome.result
+    remarks.end()
 
 
 def as_dict(

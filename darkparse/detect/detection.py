@@ -65,17 +65,33 @@ class Detections(list[Detection]):
     Attributes:
         width, height: of the picture in pixels.
         path: the file, if it came from one.
+        remarks: what is to be said of the picture or of what is found, such as a note that was not followed.
     """
 
     def __init__(
-        self, found: Iterable[Detection] = (), *, width: int, height: int, path: str | os.PathLike[str] | None = None
+        self,
+        found: Iterable[Detection] = (),
+        *,
+        width: int,
+        height: int,
+        path: str | os.PathLike[str] | None = None,
+        remarks: tuple[str, ...] = (),
     ) -> None:
         super().__init__(found)
         self.width, self.height = width, height
         self.path = None if path is None else os.fspath(path)
+        self.remarks = remarks
+
+    def _with(self, found: Iterable[Detection]) -> Detections:
+        """Others of the same picture."""
+        return _restore(list(found), *self._picture)
+
+    @property
+    def _picture(self) -> tuple[int, int, str | None, tuple[str, ...]]:
+        return self.width, self.height, self.path, self.remarks
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (list(self), self.width, self.height, self.path)
+        return _restore, (list(self), *self._picture)
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Detection: ...
@@ -84,12 +100,12 @@ class Detections(list[Detection]):
     def __getitem__(self, index: SupportsIndex | slice) -> Detection | Detections:
         """One, or those of a slice with the same picture."""
         if isinstance(index, slice):
-            return _restore(list(self)[index], self.width, self.height, self.path)
+            return self._with(list(self)[index])
         return super().__getitem__(index)
 
     def filter(self, keep: Callable[[Detection], bool]) -> Detections:
         """Those for which `keep` says so, of the same picture."""
-        return _restore([one for one in self if keep(one)], self.width, self.height, self.path)
+        return self._with(one for one in self if keep(one))
 
     def numpy(self) -> NDArray[np.float32]:
         """(K, 6): left, top, right, bottom in pixels, score, class."""
@@ -106,13 +122,10 @@ class Detections(list[Detection]):
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "image": self.path,
-            "width": self.width,
-            "height": self.height,
-            "detections": [d.to_dict() for d in self],
-        }
+        """Plain values, for JSON; with the remarks, if there are any."""
+        values: dict[str, Any] = {"image": self.path, "width": self.width, "height": self.height}
+        values["detections"] = [d.to_dict() for d in self]
+        return values | ({"remarks": list(self.remarks)} if self.remarks else {})
 
     def draw(self, image: Any = None) -> PillowImage:
         """A picture with the boxes drawn on it: on the image given, or on the file that they were found in."""
@@ -123,5 +136,5 @@ class Detections(list[Detection]):
         return draw(self.path if image is None else image, self)
 
 
-def _restore(found: list[Detection], width: int, height: int, path: str | None) -> Detections:
-    return Detections(found, width=width, height=height, path=path)
+def _restore(found: list[Detection], width: int, height: int, path: str | None, remarks: tuple[str, ...]) -> Detections:
+    return Detections(found, width=width, height=height, path=path, remarks=remarks)

@@ -34,6 +34,9 @@ Picture = Any
 """A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor (C, H,
 W)."""
 
+MANY = 10_000
+"""More boxes than this over the threshold come of no trained network: crowded pictures have some thousands at .005."""
+
 GPU_BATCH = 16
 """Pictures that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
 
@@ -49,19 +52,28 @@ class Prepared:
     """Height and width of the picture in pixels."""
     path: str | None = None
     pixels: Pixels | None = None
+    remarks: tuple[str, ...] = ()
+    """What is to be said of the picture."""
+
+    def found(self, found: Iterable[Detection], remarks: tuple[str, ...]) -> Detections:
+        """What is found in it."""
+        return Detections(found, width=self.size[1], height=self.size[0], path=self.path, remarks=remarks)
 
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """Boxes over the threshold, K of them, before suppression."""
+    """What is over the threshold before suppression: B boxes, and K times a class that one of them may show."""
 
     image: NDArray[np.int64]
-    """(K,): position in the batch."""
+    """(B,): position in the batch."""
     boxes: Floats
-    """(K, 4): centre x, y, width, height as fractions of the network's input."""
+    """(B, 4): centre x, y, width, height as fractions of the network's input."""
+    objectness: Floats
+    """(B,)."""
+    box: NDArray[np.int64]
+    """(K,): position of its box."""
     scores: Floats
     classes: NDArray[np.int64]
-    objectness: Floats
 
 
 class Detector:
@@ -311,15 +323,16 @@ class Detector:
     @torch.inference_mode()
     def _candidates(self, outputs: tuple[Tensor, ...], settings: Settings) -> Candidates:
         decoder = self.decoder(settings.hierarchy).to(outputs[0].device)
-        parts = []
+        parts, count = [], 0
         for head, output in zip(decoder.heads, outputs, strict=True):
             boxes, scores, objectness = head(output, self.input_size)
             kept = objectness > settings.threshold if head.needs_objectness else objectness != 0
             image, box = kept.nonzero(as_tuple=True)
             chosen = scores[image, box]
             row, classes = (chosen > settings.threshold).nonzero(as_tuple=True)
-            image, box = image[row], box[row]
-            parts.append((image, boxes[image, box], chosen[row, classes], classes, objectness[image, box]))
+            scored = (row + count, chosen[row, classes], classes)
+            parts.append((image, boxes[image, box], objectness[image, box], *scored))
+            count += len(image)
         return Candidates(*(torch.cat(same).cpu().numpy() for same in zip(*parts, strict=True)))
 
     def decoder(self, hierarchy: float = 0.5) -> Decoder:
@@ -330,25 +343,31 @@ class Detector:
 
     def _suppressed(self, candidates: Candidates, index: int, prepared: Prepared, settings: Settings) -> Detections:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
-        mine = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
-        boxes, scores, classes = candidates.boxes[mine], candidates.scores[mine], candidates.classes[mine]
-        if len(mine) and not self.decoder(settings.hierarchy).heads[0].stays_in_letterbox:
+        own = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
+        boxes = candidates.boxes[own]
+        if len(own) and not self.decoder(settings.hierarchy).heads[0].stays_in_letterbox:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)
+        mine = np.flatnonzero(np.isin(candidates.box, own))
+        scores, classes, box = candidates.scores[mine], candidates.classes[mine], candidates.box[mine]
+        remarks = prepared.remarks
+        if len(mine) > MANY:
+            remarks += (f"{len(mine):,} boxes over the threshold: is this network trained?",)
         assert self._suppression is not None
-        kept = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression)
+        at = np.searchsorted(own, box)
+        kept = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression, of=at)
         found = (
             Detection(
                 class_id=int(classes[i]),
                 name=self.names[classes[i]],
                 score=float(scores[i]),
-                objectness=float(candidates.objectness[mine[i]]),
-                box=tuple(boxes[i].tolist()),
+                objectness=float(candidates.objectness[box[i]]),
+                box=tuple(boxes[at[i]].tolist()),
                 image_size=prepared.size,
             )
             for i in kept
         )
-        return Detections(found, width=prepared.size[1], height=prepared.size[0], path=prepared.path)
+        return prepared.found(found, remarks)
 
     @torch.inference_mode()
     def _class_scores(self, output: Tensor) -> Floats:
@@ -364,5 +383,7 @@ class Detector:
 
     def _ranked(self, scores: Floats, prepared: Prepared, top: int) -> Detections:
         best = np.argsort(-scores, kind="stable")[:top]
-        found = (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best)
-        return Detections(found, width=prepared.size[1], height=prepared.size[0], path=prepared.path)
+        return prepared.found(
+            (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best),
+            prepared.remarks,
+        )

@@ -7,6 +7,9 @@ import os
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from darkparse.detect.detection import WHOLE, Detection, Detections
 from darkparse.detect.images import as_pixels, pillow
 from darkparse.files import unfinished
@@ -49,30 +52,31 @@ def draw(image: Any, found: Detections) -> PillowImage:
         canvas.rectangle(
             (left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour(one.class_id), width=width
         )
-    taken: list[tuple[float, float, float, float]] = []
+    taken = np.zeros(pixels.shape[:2], np.bool_)
     for one in found:
-        taken.append(_label(canvas, one, font, picture.size, taken))
+        _label(canvas, one, font, taken)
     return picture
 
 
-def _label(
-    canvas: Any, one: Detection, font: Any, size: tuple[int, int], taken: list[Any]
-) -> tuple[float, float, float, float]:
-    """Write a detection's label on its box's upper edge, or below it where a better one's label stands."""
+def _label(canvas: Any, one: Detection, font: Any, taken: NDArray[np.bool_]) -> None:
+    """Write a detection's label on its box's upper edge, or below it where a better one's label stands.
+
+    Args:
+        canvas: what is drawn on.
+        one: the detection.
+        font: of the label.
+        taken: (H, W), where labels stand; this one is added.
+    """
     text = f"{one.name} {one.score * 100:.0f}%"
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
-    width, height = right - left + 6, bottom - top + 6
-    x = min(max(one.xyxy[0], 0), max(size[0] - width, 0))
-    y = one.xyxy[1] - height if one.xyxy[1] >= height else one.xyxy[1]
-    while (
-        any(x < r and x + width > a and y < b and y + height > t for (a, t, r, b) in taken)
-        and y + 2 * height <= size[1]
-    ):
+    width, height = math.ceil(right - left) + 6, math.ceil(bottom - top) + 6
+    x = round(min(max(one.xyxy[0], 0), max(taken.shape[1] - width, 0)))
+    y = round(one.xyxy[1] - height if one.xyxy[1] >= height else one.xyxy[1])
+    while taken[y : y + height, x : x + width].any() and y + 2 * height <= taken.shape[0]:
         y += height
-    place = (x, y, x + width, y + height)
-    canvas.rectangle(place, fill=colour(one.class_id))
+    taken[y : y + height, x : x + width] = True
+    canvas.rectangle((x, y, x + width, y + height), fill=colour(one.class_id))
     canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=ink(colour(one.class_id)))
-    return place
 
 
 def _list(canvas: Any, found: Detections, font: Any) -> None:

@@ -39,49 +39,122 @@ def suppression_of(network: Network) -> Suppression:
     return Suppression(last.nms_kind, last.beta_nms)  # type: ignore[arg-type]
 
 
+BLOCK = 128
+"""Boxes that are weighed against each other at once."""
+
+
 def suppress(
-    boxes: Floats, scores: Floats, classes: NDArray[np.int64], threshold: float, how: Suppression
+    boxes: Floats,
+    scores: Floats,
+    classes: NDArray[np.int64],
+    threshold: float,
+    how: Suppression,
+    *,
+    of: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """The boxes that stay (box.c do_nms_sort, diounms_sort).
+    """The candidates that stay (box.c do_nms_sort, diounms_sort).
 
     Args:
-        boxes: (K, 4), centre x, y, width, height as fractions of the picture.
-        scores: (K,).
-        classes: (K,); only boxes of one class suppress each other.
-        threshold: a box goes where its overlap with a better one is larger.
+        boxes: (B, 4), centre x, y, width, height as fractions of the picture.
+        scores: (K,), of each candidate: a box and a class.
+        classes: (K,); only candidates of one class suppress each other.
+        threshold: a candidate goes where its box's overlap with a better one's is larger.
         how: what counts as overlap.
+        of: (K,), the box of each candidate; by default a box of its own.
 
     Returns:
-        Positions of the boxes that stay, the best first.
+        Positions of the candidates that stay, the best first.
     """
+    of = np.arange(len(scores)) if of is None else of
+    overlaps = _Overlaps(boxes, threshold, how.exponent, shared=len(scores) > 2 * len(boxes))
     order = np.lexsort((np.arange(len(scores)), -scores, classes))
-    kept: list[int] = []
+    kept: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
     for group in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
         while group.size:
-            best, rest = group[0], group[1:]
-            kept.append(int(best))
-            # `not >`, as in C: a box whose overlap is no number stays.
-            group = rest[~(overlap(boxes[best], boxes[rest], how.exponent) > threshold)]
-    found = np.array(kept, np.int64)
+            block, group = group[:BLOCK], group[BLOCK:]
+            kept.append(block[overlaps.greedy(of[block])])
+            group = group[~overlaps.with_any(of[kept[-1]], of[group])]
+    found = np.concatenate(kept)
     return found[np.argsort(-scores[found], kind="stable")]
 
 
-def overlap(box: Floats, others: Floats, exponent: float | None = None) -> Floats:
-    """IoU of a box (4,) with others (K, 4), less (d²/c²)^exponent: d between the centres, c the diagonal around both.
+class _Overlaps:
+    """Which boxes overlap by more than a threshold.
+
+    Args:
+        boxes: (B, 4).
+        threshold: of the overlap.
+        exponent: see `overlap`.
+        shared: most boxes are asked about in several classes: what overlaps a box is found once and kept, a bit a box.
+    """
+
+    def __init__(self, boxes: Floats, threshold: float, exponent: float | None, *, shared: bool) -> None:
+        self._boxes, self._threshold, self._exponent, self._shared = boxes, threshold, exponent, shared
+        self._known = np.zeros(len(boxes), np.bool_)
+        self._bits = np.zeros((len(boxes) if shared else 0, -(-len(boxes) // 8)), np.uint8)
+
+    def greedy(self, block: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(K,): which of some boxes, the best first, stay beside each other."""
+        over = self._between(block)
+        stays: NDArray[np.bool_] = np.ones(len(block), np.bool_)
+        for i in np.flatnonzero(over.any(1)):
+            if stays[i]:
+                stays[i + 1 :] &= ~over[i, i + 1 :]
+        return stays
+
+    def with_any(self, kept: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(L,): which of the rest overlap any of those kept."""
+        if not self._shared:
+            return np.logical_or.reduce(self._over(kept, rest))  # type: ignore[no-any-return]
+        bits = np.bitwise_or.reduce(self._bits[kept])
+        return np.unpackbits(bits, count=len(self._boxes)).view(np.bool_)[rest]
+
+    def _between(self, block: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(K, K): which of some boxes overlap each other."""
+        if not self._shared:
+            return self._over(block, block)
+        new = block[~self._known[block]]
+        self._known[new] = True
+        self._bits[new] = np.packbits(self._over(new, np.arange(len(self._boxes))), axis=1)
+        bits: NDArray[np.uint8] = self._bits[block[:, None], block >> 3] << (block & 7).astype(np.uint8)
+        return bits >= 128
+
+    def _over(self, these: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(K, L): whether these overlap the others by more; `>`, as in C: an overlap that is no number is none."""
+        boxes = self._boxes
+        over: NDArray[np.bool_] = overlap(boxes[these, None], boxes[others]) > self._threshold
+        if self._exponent is not None:  # it only lowers the overlap
+            i, j = np.nonzero(over)
+            over[i, j] = overlap(boxes[these[i]], boxes[others[j]], self._exponent) > self._threshold
+        return over
+
+
+def overlap(boxes: Floats, others: Floats, exponent: float | None = None) -> Floats:
+    """IoU of boxes with others, less (d²/c²)^exponent: d between the centres, c the diagonal around both.
 
     box.c box_iou, box_diounms. In greedynms and diounms the difference is what is compared, which is smaller than the
     IoU.
+
+    Args:
+        boxes: (…, 4), centre x, y, width, height.
+        others: (…, 4), of a shape that goes with it.
+        exponent: of the distance, None for the plain IoU.
     """
-    low, high = box[:2] - box[2:] / 2, box[:2] + box[2:] / 2
-    lows, highs = others[:, :2] - others[:, 2:] / 2, others[:, :2] + others[:, 2:] / 2
-    sides = np.minimum(high, highs) - np.maximum(low, lows)
-    shared = np.where((sides < 0).any(1), np.float32(0), sides.prod(1))
-    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-        iou: Floats = shared / (box[2] * box[3] + others[:, 2] * others[:, 3] - shared)
-        iou = np.where(shared == 0, np.float32(0), iou)
+    with np.errstate(all="ignore"):
+        (low, high), (lows, highs) = _edges(boxes), _edges(others)
+        width, height = (np.minimum(high[i], highs[i]) - np.maximum(low[i], lows[i]) for i in (0, 1))
+        shared = np.where((width < 0) | (height < 0), np.float32(0), width * height)
+        union = boxes[..., 2] * boxes[..., 3] + others[..., 2] * others[..., 3] - shared
+        iou: Floats = np.where(shared == 0, np.float32(0), shared / union)
         if exponent is None:
             return iou
-        around = (np.maximum(high, highs) - np.minimum(low, lows)).astype(np.float64)
-        diagonal = (around**2).sum(1)
-        distance = ((others[:, :2] - box[:2]).astype(np.float64) ** 2).sum(1)
+        around = [np.maximum(high[i], highs[i]) - np.minimum(low[i], lows[i]) for i in (0, 1)]
+        apart = [others[..., i] - boxes[..., i] for i in (0, 1)]
+        diagonal, distance = (x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2 for x, y in (around, apart))
         return np.where(diagonal == 0, iou, iou - (distance / diagonal) ** exponent).astype(np.float32)
+
+
+def _edges(boxes: Floats) -> tuple[list[Floats], list[Floats]]:
+    """The left and upper edges, and the right and lower ones: x, y of each."""
+    half: list[Floats] = [boxes[..., i] / np.float32(2) for i in (2, 3)]
+    return [boxes[..., i] - half[i] for i in (0, 1)], [boxes[..., i] + half[i] for i in (0, 1)]

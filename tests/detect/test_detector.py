@@ -320,6 +320,18 @@ def test_of_a_picture_scaled_to_nothing_nothing_is_found(tmp_path: Path) -> None
     assert (detector.prepare(thin).values == 0.5).all()
 
 
+def test_an_untrained_network_is_told(tmp_path: Path) -> None:
+    cfg, weights = darkparse.compile("yolov3-tiny", size=96), tmp_path / "fresh.weights"
+    torch.manual_seed(0)
+    darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
+    found = Detector.load("yolov3-tiny", weights, size=224).detect(picture(0), threshold=0.2)
+    (remark,) = found.remarks
+    assert remark.endswith(" boxes over the threshold: is this network trained?")
+    assert int(remark.split()[0].replace(",", "")) >= len(found) > 5000
+    assert found.to_dict()["remarks"] == [remark]
+    assert pickle.loads(pickle.dumps(found)).remarks == found[:3].remarks == found.remarks
+
+
 def test_one_file_is_enough_if_it_knows_its_cfg(tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     darkparse.save(darkparse.load(cfg, weights), tmp_path / "tiny.npz")

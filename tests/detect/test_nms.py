@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from time import process_time
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,52 @@ def test_keeps_what_darknet_keeps(seed: int, kind: Any, threshold: float) -> Non
     kept = suppress(boxes, scores, classes, threshold, how)
     assert set(kept.tolist()) == kept_in_c(boxes.astype(np.float64), scores, classes, threshold, how)
     assert (np.diff(scores[kept]) <= 0).all()
+
+
+def one_by_one(boxes: Any, scores: Any, classes: Any, threshold: float, how: Suppression) -> list[int]:
+    """Suppression a box at a time, in float32: the best first, of equal ones that of the first class."""
+    kept: list[int] = []
+    for label in sorted(set(classes.tolist())):
+        group = np.flatnonzero(classes == label)
+        group = group[np.argsort(-scores[group], kind="stable")]
+        while group.size:
+            kept.append(int(group[0]))
+            group = group[1:][~(overlap(boxes[group[0]], boxes[group[1:]], how.exponent) > threshold)]
+    return sorted(kept, key=lambda i: -scores[i])
+
+
+@pytest.mark.parametrize("kind", ["default", "greedynms", "diounms", "cornersnms"])
+@pytest.mark.parametrize("several", [False, True], ids=["one class a box", "ten classes a box"])
+def test_blocks_of_boxes_suppress_as_boxes_one_by_one(kind: Any, several: bool) -> None:
+    for seed in range(3):
+        random = np.random.RandomState(seed)
+        count = 100 if several else 1000
+        boxes = np.concatenate((random.uniform(0.2, 0.8, (count, 2)), random.exponential(0.15, (count, 2))), 1)
+        boxes = boxes.astype(np.float32)
+        boxes[random.randint(0, count, 9), random.randint(0, 4, 9)] = np.array([np.inf, np.nan, 0] * 3)
+        of = np.repeat(np.arange(count), 10 if several else 1)
+        classes = np.tile(np.arange(10), count) if several else random.randint(0, 2, count)
+        scores = random.uniform(0.25, 1, 1000).round(2).astype(np.float32)
+        how = Suppression(kind, 0.8)
+        kept = suppress(boxes, scores, classes, 0.45, how, of=of)
+        assert kept.tolist() == one_by_one(boxes[of], scores, classes, 0.45, how)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "seconds"), [(2535, 1), (10_647, 20)], ids=["yolov3-tiny", "yolov3"])
+def test_every_box_in_eighty_classes_ends_soon(count: int, seconds: float) -> None:
+    random = np.random.RandomState(0)
+    boxes = np.concatenate((random.uniform(0, 1, (count, 2)), random.exponential(0.2, (count, 2))), 1).astype(
+        np.float32
+    )
+    scores = random.uniform(0.25, 1, count * 80).astype(np.float32)
+    of, classes = np.repeat(np.arange(count), 80), np.tile(np.arange(80), count)
+    took = []
+    for _ in range(2):
+        start = process_time()
+        suppress(boxes, scores, classes, 0.45, Suppression(), of=of)
+        took.append(process_time() - start)
+    assert min(took) < seconds
 
 
 def test_greedynms_compares_less_than_the_iou() -> None:
