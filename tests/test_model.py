@@ -181,6 +181,61 @@ def test_a_state_dict_loads_by_name(model: Darknet) -> None:
     assert torch.equal(_heads(other, x)[0], _heads(model, x)[0])
 
 
+NO_WEIGHTS = "no weights yet: load weights, or build it with initialize=True"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda empty: empty(_picture()),
+        lambda empty: nn.Sequential(empty)(_picture()),
+        lambda empty: empty.layer_outputs(_picture()),
+        lambda empty: empty.to("cpu"),
+        lambda empty: empty.half().cpu(),
+        lambda empty: copy.deepcopy(empty)(_picture()),
+        lambda empty: torch.compile(empty, backend="eager")(_picture()),
+        lambda empty: torch.export.export(empty, (_picture(),)),
+    ],
+    ids=["call", "in another", "layers", "to", "half", "copy", "compile", "export"],
+)
+def test_a_module_without_weights_says_so(use: Any) -> None:
+    with pytest.raises(darkparse.WeightsError, match=NO_WEIGHTS):
+        use(darkparse.build(RESIDUAL))
+
+
+@pytest.mark.parametrize("wrap", [lambda module: module, nn.Sequential], ids=["itself", "in another"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_a_module_without_weights_takes_a_state_dict(model: Darknet, wrap: Any, dtype: torch.dtype) -> None:
+    donor = copy.deepcopy(model).to(dtype)
+    empty = darkparse.build(RESIDUAL)
+    wrap(empty).load_state_dict(wrap(donor).state_dict())
+    for key, value in donor.state_dict().items():
+        assert torch.equal(empty.state_dict()[key], value)
+        assert empty.state_dict()[key].data_ptr() != value.data_ptr()
+    assert next(empty.parameters()).dtype is dtype
+    assert next(empty.parameters()).requires_grad
+
+
+def test_a_part_of_a_state_dict_leaves_the_rest_as_darknet_starts(model: Darknet) -> None:
+    empty, (key, value) = darkparse.build(RESIDUAL), next(iter(model.state_dict().items()))
+    empty.load_state_dict({key: value}, strict=False)
+    assert torch.equal(empty.state_dict()[key], value)
+    assert all(one.isfinite().all() for one in _heads(empty, _picture()))
+
+
+def test_summaries_and_graphs_of_other_libraries(model: Darknet) -> None:
+    torchinfo, torchview = pytest.importorskip("torchinfo"), pytest.importorskip("torchview")
+    summary = torchinfo.summary(copy.deepcopy(model), input_size=(1, 3, 32, 32), verbose=0)
+    assert summary.total_params == model.network.cost.params
+    drawn = torchview.draw_graph(copy.deepcopy(model), input_size=(1, 3, 32, 32), expand_nested=True)
+    assert drawn.visual_graph.source.count("Conv2d") == sum(isinstance(m, nn.Conv2d) for m in model.modules())
+    on_meta = torchview.draw_graph(darkparse.build(RESIDUAL), input_size=(1, 3, 32, 32), device="meta")
+    assert "Conv2d" in on_meta.visual_graph.source
+    with pytest.raises(RuntimeError) as failed:
+        torchinfo.summary(darkparse.build(RESIDUAL), input_size=(1, 3, 32, 32), verbose=0)
+    assert NO_WEIGHTS in str(failed.value.__cause__)
+
+
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
 def test_other_precisions(model: Darknet, dtype: torch.dtype) -> None:
     x = _picture()

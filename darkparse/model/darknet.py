@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cache, cached_property
 from importlib import import_module
-from typing import Self
+from typing import Any, Self
 
 from torch import Tensor, nn
 
 from darkparse.layers import ModuleSpec
+from darkparse.model.initial import assign, initial_values
 from darkparse.model.recurrent import Memory
 from darkparse.model.state import Loaded
 from darkparse.model.training import TrainingRules
@@ -60,6 +62,7 @@ class Darknet(nn.Module):
 
         Raises:
             ValueError: x has the wrong number of dimensions or channels.
+            WeightsError: the module has no weights yet.
         """
         values = self._run(x, keep=False)
         heads = self.network.heads
@@ -81,6 +84,32 @@ class Darknet(nn.Module):
         for index in self.training_rules.resting if mode else ():
             self.layers[index].eval()
         return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local: dict[str, Any], *rest: Any) -> None:
+        """Before `load_state_dict` copies values, a module without memory gets some, like theirs."""
+        if self._is_empty and not local.get("assign_to_params_buffers", False):
+            like = next((value for key, value in state_dict.items() if key.startswith(f"{prefix}layers.")), None)
+            if like is not None:
+                assign(self, initial_values(self.network, self.state_dict(), like.device, like.dtype))
+        super()._load_from_state_dict(state_dict, prefix, local, *rest)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        try:
+            return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+        except NotImplementedError:  # torch.nn.Module.to: there is nothing to copy
+            self._check_weights()
+            raise
+
+    @property
+    def _is_empty(self) -> bool:
+        first = next(self.parameters(), None)
+        return first is not None and first.is_meta
+
+    def _check_weights(self) -> None:
+        if self._is_empty:
+            raise WeightsError(
+                f"{self.network.name} has no weights yet: load weights, or build it with initialize=True"
+            )
 
     @cached_property
     def training_rules(self) -> TrainingRules:
@@ -104,6 +133,8 @@ class Darknet(nn.Module):
         return values  # type: ignore[return-value]
 
     def _checked(self, x: Tensor) -> Tensor:
+        if not x.is_meta:
+            self._check_weights()
         shape = self.network.input_shape
         if shape.is_map and (x.dim() != 4 or x.shape[1] != shape.c):
             raise ValueError(f"the network takes (N, {shape.c}, H, W), this is {tuple(x.shape)}")

@@ -10,15 +10,14 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from darkparse.layers.specs import Initial
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
+from darkparse.model.initial import assign, initial_values
 from darkparse.model.state import Loaded, Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, DarkparseError
 from darkparse.weights import Blob, WeightsError, WeightsSource, compile_for, open_source, read_weights
-from darkparse.weights.layout import state_key
 from darkparse.weights.signature import signature
 
 Device = str | torch.device | int | None
@@ -54,7 +53,7 @@ def build(
         model = Darknet(network)
     if not initialize:
         return model.eval()
-    _assign(model, _initial(model, model.state_dict(), device, dtype))
+    assign(model, initial_values(network, model.state_dict(), device, dtype))
     return model.train()
 
 
@@ -234,14 +233,14 @@ def _take(model: Darknet, values: Values, device: Device, dtype: torch.dtype | N
         for key, old in state.items()
         if old.is_meta and (key not in values.tensors or values.tensors[key].shape != old.shape)
     }
-    new = _initial(model, absent, device, dtype or kept)
+    new = initial_values(model.network, absent, device, dtype or kept)
     for key, value in values.tensors.items():
         if key in new:
             new[key][: value.shape[0]].copy_(value)
         elif state[key].is_meta:
             new[key] = value.to(device=device or value.device, dtype=dtype or value.dtype)
     _overwrite((state[key][: value.shape[0]], value) for key, value in values.tensors.items() if key not in new)
-    _assign(model, new)
+    assign(model, new)
     if values.header is not None:
         model.header = values.header
     model.loaded = values.loaded(model.network)
@@ -279,40 +278,6 @@ def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
             with suppress(RuntimeError):  # the copy that failed may fail again
                 old.copy_(before)
         raise
-
-
-def _initial(
-    model: Darknet, tensors: Mapping[str, Tensor], device: Device, dtype: torch.dtype | None
-) -> dict[str, Tensor]:
-    """Memory for tensors, with the values that Darknet starts from."""
-    if not tensors:
-        return {}
-    initial = {state_key(n, t): t.initial for n in model.network.nodes for t in n.tensors}
-    make = {
-        key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32)
-        for key, old in tensors.items()
-    }
-    return {key: _drawn(value, initial[key]) for key, value in make.items()}
-
-
-def _drawn(value: Tensor, initial: Initial) -> Tensor:
-    distribution, centre, spread = initial
-    if distribution == "uniform":
-        return value.uniform_(centre - spread, centre + spread)
-    if distribution == "normal":
-        return value.normal_(centre, spread)
-    return value.fill_(centre)
-
-
-def _assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors in the place of those of the same name."""
-    for key, value in tensors.items():
-        path, _, name = key.rpartition(".")
-        owner = model.get_submodule(path)
-        if name in owner._parameters:
-            owner._parameters[name] = nn.Parameter(value, requires_grad=owner.get_parameter(name).requires_grad)
-        else:
-            owner._buffers[name] = value
 
 
 def _check_dtype(dtype: torch.dtype | None) -> None:

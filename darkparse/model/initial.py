@@ -1,0 +1,47 @@
+"""Memory for tensors that have none, with the values that Darknet starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.layers.specs import Initial
+from darkparse.network import Network
+from darkparse.weights.layout import state_key
+
+
+def initial_values(
+    network: Network,
+    tensors: Mapping[str, Tensor],
+    device: str | torch.device | int | None = None,
+    dtype: torch.dtype | None = None,
+) -> dict[str, Tensor]:
+    """Memory for some tensors of a network's state_dict, by default on the CPU in float32, as Darknet fills it."""
+    initial = {state_key(n, t): t.initial for n in network.nodes for t in n.tensors} if tensors else {}
+    make = {
+        key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32)
+        for key, old in tensors.items()
+    }
+    return {key: _drawn(value, initial[key]) for key, value in make.items()}
+
+
+def _drawn(value: Tensor, initial: Initial) -> Tensor:
+    distribution, centre, spread = initial
+    if distribution == "uniform":
+        return value.uniform_(centre - spread, centre + spread)
+    if distribution == "normal":
+        return value.normal_(centre, spread)
+    return value.fill_(centre)
+
+
+def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors in the place of those of the same name."""
+    for key, value in tensors.items():
+        path, _, name = key.rpartition(".")
+        owner = model.get_submodule(path)
+        if name in owner._parameters:
+            owner._parameters[name] = nn.Parameter(value, requires_grad=owner.get_parameter(name).requires_grad)
+        else:
+            owner._buffers[name] = value
