@@ -49,6 +49,25 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """How pictures are read."""
+    exif = click.option(
+        "--exif",
+        type=click.Choice(["auto", "on", "off"]),
+        default="auto",
+        show_default=True,
+        help="Turn pictures as their EXIF note says; auto: where the dialect's Darknet does.",
+    )
+    channels = click.option(
+        "--channels",
+        type=click.Choice(["rgb", "bgr"]),
+        default="rgb",
+        show_default=True,
+        help="Order in .npy files.",
+    )
+    return exif(channels(function))
+
+
 def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """Take what `detector_options` made out of a command's arguments: the arguments of `Detector.load`."""
     names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "mapped", "device")
@@ -97,6 +116,7 @@ def load_detector(making: dict[str, Any]) -> Detector:
 @click.option(
     "--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes a classifier names."
 )
+@image_options
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -170,7 +190,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     from darkparse.syntax import DarkparseError
 
     making = detector_arguments(given)
-    settings = Settings(*(given.pop(name) for name in ("threshold", "nms", "hierarchy", "top")))
+    settings = Settings(*(given.pop(name) for name in ("threshold", "nms", "hierarchy", "top", "exif", "channels")))
     if given["out"] is None and (given["resume"] or given["overwrite"] or given["save"]):
         raise click.UsageError("--resume, --overwrite and --save need --out")
     if given.pop("as_json"):
@@ -247,7 +267,8 @@ def _on_cluster(making: dict[str, Any], sources: list[Source], settings: Setting
         raise DarkparseError(f"{films[0]}: --engine ray takes pictures; films run with --engine local")
     detector = load_detector(making | {"device": "cpu"})
     cluster = Cluster(given["address"], given["workers"] or WORKERS, given["worker_cpus"], given["worker_gpus"])
-    return detect_on_cluster(
+    remarks = Remarks(stderr())
+    failed = detect_on_cluster(
         making | {"dialect": detector.network.dialect.name, "names": detector.names, "resize": detector.resize},
         [source.name for source in sources],
         settings,
@@ -259,7 +280,10 @@ def _on_cluster(making: dict[str, Any], sources: list[Source], settings: Setting
         resume=given["resume"],
         overwrite=given["overwrite"],
         on_error=lambda name, problem: stderr().print(problem, style="red", soft_wrap=True),
+        on_remarks=remarks.add,
     )
+    remarks.end()
+    return failed
 
 
 def run_facts(making: dict[str, Any], detector: Detector, settings: Settings, sources: list[Source]) -> Record:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkparse.cli.common import Remarks, stderr, stdout
-from darkparse.cli.detect import detector_arguments, detector_options, load_detector
+from darkparse.cli.detect import detector_arguments, detector_options, image_options, load_detector
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
 @click.option(
     "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
 )
+@image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 def command(images: Path, annotations: Path, **given: Any) -> None:
     """Measure mean average precision on annotated pictures.
@@ -85,7 +87,8 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     truth = read_annotations(annotations, images, detector.names)
     for remark in truth.remarks:
         stderr().print(remark, style="yellow", soft_wrap=True)
-    settings = Settings(given["threshold"], given["nms"], hierarchy=0.0)  # detector.c validate_detector_map
+    # hierarchy: detector.c validate_detector_map
+    settings = Settings(given["threshold"], given["nms"], hierarchy=0.0, exif=given["exif"], channels=given["channels"])
     pairs = list(_detected(detector, truth, settings, given["batch"] or detector.batch))
     if not pairs:
         raise DarkparseError(f"none of the {len(truth.truths)} pictures of {annotations} can be read from {images}")
@@ -130,7 +133,7 @@ def _detected(
             console.print(str(outcome.result), style="red", soft_wrap=True)
             continue
         remarks.add(str(truth.image), outcome.result.remarks)
-        yield truth, outcome.result
+        yield replace(truth, size=(outcome.result.height, outcome.result.width)), outcome.result
     remarks.end()
 
 

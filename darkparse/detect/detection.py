@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
 
 WHOLE = (0.5, 0.5, 1.0, 1.0)
 """The box of a classifier's answer: the whole picture."""
+
+
+class DarkparseWarning(UserWarning):
+    """What is to be said of a picture that can be read, or of what is found in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Detections(list[Detection]):
         width, height: of the picture in pixels.
         path: the file, if it came from one.
         remarks: what is to be said of the picture or of what is found, such as a note that was not followed.
+        orientation: the EXIF orientation by which the picture was turned, 1 to 8; 1: it stands as it is stored.
     """
 
     def __init__(
@@ -76,22 +82,19 @@ class Detections(list[Detection]):
         height: int,
         path: str | os.PathLike[str] | None = None,
         remarks: tuple[str, ...] = (),
+        orientation: int = 1,
     ) -> None:
         super().__init__(found)
         self.width, self.height = width, height
         self.path = None if path is None else os.fspath(path)
-        self.remarks = remarks
+        self.remarks, self.orientation = remarks, orientation
 
     def _with(self, found: Iterable[Detection]) -> Detections:
         """Others of the same picture."""
-        return _restore(list(found), *self._picture)
-
-    @property
-    def _picture(self) -> tuple[int, int, str | None, tuple[str, ...]]:
-        return self.width, self.height, self.path, self.remarks
+        return _restore(list(found), vars(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (list(self), *self._picture)
+        return _restore, (list(self), vars(self))
 
     @overload
     def __getitem__(self, index: SupportsIndex) -> Detection: ...
@@ -122,10 +125,11 @@ class Detections(list[Detection]):
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; with the remarks, if there are any."""
+        """Plain values, for JSON; with the remarks and the orientation, if there are any."""
         values: dict[str, Any] = {"image": self.path, "width": self.width, "height": self.height}
         values["detections"] = [d.to_dict() for d in self]
-        return values | ({"remarks": list(self.remarks)} if self.remarks else {})
+        values |= {"remarks": list(self.remarks)} if self.remarks else {}
+        return values | ({"orientation": self.orientation} if self.orientation != 1 else {})
 
     def draw(self, image: Any = None) -> PillowImage:
         """A picture with the boxes drawn on it: on the image given, or on the file that they were found in."""
@@ -136,5 +140,12 @@ class Detections(list[Detection]):
         return draw(self.path if image is None else image, self)
 
 
-def _restore(found: list[Detection], width: int, height: int, path: str | None, remarks: tuple[str, ...]) -> Detections:
-    return Detections(found, width=width, height=height, path=path, remarks=remarks)
+def _restore(found: list[Detection], image: dict[str, Any]) -> Detections:
+    return Detections(found, **image)
+
+
+def warned(found: Detections) -> Detections:
+    """The same, after its remarks were given as warnings to the caller's caller."""
+    for remark in found.remarks:
+        warnings.warn(f"{found.path or 'this picture'}: {remark}", DarkparseWarning, stacklevel=3)
+    return found

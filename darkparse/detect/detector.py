@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, overload
 
@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from darkparse.detect.decode import Decoder
-from darkparse.detect.detection import WHOLE, Detection, Detections
+from darkparse.detect.detection import WHOLE, Detection, Detections, warned
 from darkparse.detect.hierarchy import Hierarchy
-from darkparse.detect.images import ImageError, Pixels, as_pixels
+from darkparse.detect.images import ImageError, Pixels, as_image
 from darkparse.detect.names import Names, find_names
 from darkparse.detect.nms import suppress, suppression_of
 from darkparse.detect.preprocess import RESIZES, Floats, Placement, Resize, Size, fit
@@ -31,8 +31,8 @@ _REMEMBERING = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
 
 Picture = Any
-"""A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor (C, H,
-W)."""
+"""A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor
+(C, H, W)."""
 
 MANY = 10_000
 """More boxes than this over the threshold come of no trained network: crowded pictures have some thousands at .005."""
@@ -54,10 +54,19 @@ class Prepared:
     pixels: Pixels | None = None
     remarks: tuple[str, ...] = ()
     """What is to be said of the picture."""
+    orientation: int = 1
+    """By what EXIF orientation it was turned."""
 
-    def found(self, found: Iterable[Detection], remarks: tuple[str, ...]) -> Detections:
-        """What is found in it."""
-        return Detections(found, width=self.size[1], height=self.size[0], path=self.path, remarks=remarks)
+    def found(self, found: Iterable[Detection], *more: str) -> Detections:
+        """What is found in it, with more remarks."""
+        return Detections(
+            found,
+            width=self.size[1],
+            height=self.size[0],
+            path=self.path,
+            remarks=self.remarks + more,
+            orientation=self.orientation,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,45 +206,37 @@ class Detector:
 
     @overload
     def detect(
-        self,
-        image: list[Any] | tuple[Any, ...],
-        *,
-        threshold: float = ...,
-        nms: float = ...,
-        hierarchy: float = ...,
-        top: int = ...,
+        self, image: list[Any] | tuple[Any, ...], settings: Settings | None = ..., **words: Any
     ) -> list[Detections]: ...
 
     @overload
-    def detect(
-        self, image: Picture, *, threshold: float = ..., nms: float = ..., hierarchy: float = ..., top: int = ...
-    ) -> Detections: ...
+    def detect(self, image: Picture, settings: Settings | None = ..., **words: Any) -> Any: ...
 
-    def detect(
-        self, image: Picture, *, threshold: float = 0.25, nms: float = 0.45, hierarchy: float = 0.5, top: int = 5
-    ) -> Detections | list[Detections]:
-        """Find what is in a picture, or in each of a list of pictures.
+    def detect(self, image: Picture, settings: Settings | None = None, **words: Any) -> Any:
+        """Find what is in a picture, or in each of several.
 
         Args:
-            image: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 (RGB;
-                OpenCV's are BGR: `frame[..., ::-1]`), a tensor (C, H, W), or a list or tuple of them, which run in
-                batches.
-            threshold: least score.
-            nms: boxes of one class that overlap a better one by more than this go; 0 keeps all.
-            hierarchy: least probability of a class of a word tree.
-            top: how many classes a classifier names, whatever their score.
+            image: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 with
+                the network's channels, a tensor (C, H, W); or several: a list or tuple of them, an array (N, H, W, C)
+                or a tensor (N, C, H, W), which run in batches. Three channels are RGB; OpenCV's are BGR:
+                `channels="bgr"`.
+            settings: what counts as a detection, and how pictures are read.
+            words: fields of `settings`, by name: `threshold=0.5`.
 
         Returns:
-            The detections, the best first: a list of `Detection`; a list of such lists for several pictures.
+            The detections, the best first: a list of `Detection`; a list of such lists for several pictures. What is
+            to be said of one stands in its `remarks`, and is a DarkparseWarning.
 
         Raises:
             ImageError: a picture cannot be read.
-            DarkparseError: a threshold is none.
+            DarkparseError: a setting is out of its range.
         """
-        settings = Settings(threshold, nms, hierarchy, top)
-        if not isinstance(image, list | tuple):
-            return self.run([self.prepare(image)], settings)[0]
-        return list(self.stream(image, settings=settings))
+        settings = replace(settings or Settings(), **words)
+        if isinstance(image, list | tuple):
+            return list(self.stream(image, settings=settings))
+        if getattr(image, "ndim", 0) == 4:
+            return list(self.stream(list(image), settings=settings))
+        return warned(self.run([self.prepare(image, settings)], settings)[0])
 
     def stream(
         self,
@@ -263,19 +264,34 @@ class Detector:
             raise DarkparseError(f"batch is how many pictures run at once, not {batch}")
         for outcome in stream(self, images, settings or Settings(), batch=batch or self.batch, workers=workers):
             if not isinstance(outcome.result, ImageError):
-                yield outcome.result
+                yield warned(outcome.result)
             elif on_error is None:
                 raise outcome.result
             else:
                 on_error(outcome.source, outcome.result)
 
-    def prepare(self, image: Picture, *, keep_pixels: bool = False) -> Prepared:
-        """Read a picture and fit it to the network's input. Raises ImageError if it cannot be read."""
-        pixels = as_pixels(image, self.network.net.channels)
+    def prepare(
+        self, image: Picture, settings: Settings | None = None, *, keep_pixels: bool = False, name: str | None = None
+    ) -> Prepared:
+        """Read a picture and fit it to the network's input.
+
+        Args:
+            image: what `detect` takes.
+            settings: how it is read.
+            keep_pixels: give them back, for drawing.
+            name: what errors call a picture that is no path.
+
+        Raises:
+            ImageError: it cannot be read, or has other channels than the network takes.
+        """
+        settings = settings or Settings()
+        turn = self.network.dialect.follows_exif if settings.exif == "auto" else settings.exif == "on"
+        read = as_image(image, self.network.net.channels, turn=turn, bgr=settings.channels == "bgr", name=name)
         crop_first = self.network.dialect.resize == "letterbox"
-        values, placement = fit(pixels, self.input_size, self.resize, crop_first=crop_first)
+        values, placement = fit(read.pixels, self.input_size, self.resize, crop_first=crop_first)
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
-        return Prepared(values, placement, pixels.shape[:2], path, pixels if keep_pixels else None)
+        pixels = read.pixels if keep_pixels else None
+        return Prepared(values, placement, read.pixels.shape[:2], path, pixels, read.remarks, read.orientation)
 
     def run(self, prepared: Sequence[Prepared], settings: Settings, *, goes_on: bool = False) -> list[Detections]:
         """Detect in pictures that are ready, as one batch.
@@ -350,9 +366,7 @@ class Detector:
             boxes = prepared.placement.undo(boxes)
         mine = np.flatnonzero(np.isin(candidates.box, own))
         scores, classes, box = candidates.scores[mine], candidates.classes[mine], candidates.box[mine]
-        remarks = prepared.remarks
-        if len(mine) > MANY:
-            remarks += (f"{len(mine):,} boxes over the threshold: is this network trained?",)
+        many = [f"{len(mine):,} boxes over the threshold: is this network trained?"] if len(mine) > MANY else []
         assert self._suppression is not None
         at = np.searchsorted(own, box)
         kept = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression, of=at)
@@ -367,7 +381,7 @@ class Detector:
             )
             for i in kept
         )
-        return prepared.found(found, remarks)
+        return prepared.found(found, *many)
 
     @torch.inference_mode()
     def _class_scores(self, output: Tensor) -> Floats:
@@ -384,6 +398,5 @@ class Detector:
     def _ranked(self, scores: Floats, prepared: Prepared, top: int) -> Detections:
         best = np.argsort(-scores, kind="stable")[:top]
         return prepared.found(
-            (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best),
-            prepared.remarks,
+            Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best
         )

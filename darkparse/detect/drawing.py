@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.detect.detection import WHOLE, Detection, Detections
-from darkparse.detect.images import as_pixels, pillow
+from darkparse.detect.images import Pixels, as_image, as_pixels, pillow
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 
@@ -32,8 +32,8 @@ def draw(image: Any, found: Detections) -> PillowImage:
     pil = pillow()
     from PIL import ImageDraw
 
-    pixels = as_pixels(image)
-    if isinstance(found, Detections) and pixels.shape[:2] != (found.height, found.width):
+    pixels = _visible(image, found)
+    if pixels.shape[:2] != (found.height, found.width):
         size = " × ".join(map(str, pixels.shape[1::-1]))
         raise DarkparseError(
             f"this picture has {size} pixels; the detections come from one of {found.width} × {found.height}"
@@ -56,6 +56,13 @@ def draw(image: Any, found: Detections) -> PillowImage:
     for one in found:
         _label(canvas, one, font, taken)
     return picture
+
+
+def _visible(image: Any, found: Detections) -> Pixels:
+    """(H, W, 3): a picture as it was detected in; of more channels the first three, of two the first."""
+    if isinstance(image, np.ndarray):
+        return as_pixels(image if image.shape[-1] in (1, 3, 4) else image[..., : 3 if image.shape[-1] > 3 else 1])
+    return as_image(image, turn=found.orientation != 1).pixels
 
 
 def _label(canvas: Any, one: Detection, font: Any, taken: NDArray[np.bool_]) -> None:

@@ -7,6 +7,7 @@ import os
 import stat
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 Pixels = NDArray[Any]
-"""(H, W, C): RGB or grey, uint8 in 0…255 or float32 in 0…1."""
+"""(H, W, C): RGB, grey or what else a network takes, uint8 in 0…255 or float32 in 0…1."""
 
 BEYOND = 0.5
 """By so much floats may lie outside 0…1: scaling and noise overshoot."""
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"))
 """Files that a folder is searched for."""
 
 PLENTY = 96 << 20
@@ -53,28 +54,59 @@ def pillow() -> Any:
     return Image
 
 
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A picture that was read."""
+
+    pixels: Pixels
+    remarks: tuple[str, ...] = ()
+    """What is to be said of it: a note that was not followed, pages that were left."""
+    orientation: int = 1
+    """The EXIF orientation that was followed, 1 to 8; 1: the pixels stand as they are stored."""
+
+
 def read_image(path: str | os.PathLike[str] | IO[bytes], channels: int = 3, *, name: str | None = None) -> Pixels:
-    """Read a picture as Darknet does: its pixels as they are stored, without turning them by the camera's EXIF note.
+    """The pixels of a file as they are stored, without turning them by the camera's EXIF note; see `open_image`."""
+    return open_image(path, channels, turn=False, name=name).pixels
+
+
+def open_image(
+    path: str | os.PathLike[str] | IO[bytes],
+    channels: int = 3,
+    *,
+    turn: bool,
+    bgr: bool = False,
+    name: str | None = None,
+) -> Image:
+    """Read a picture as Darknet does.
 
     Args:
-        path: any file that Pillow reads, open or not; of several frames the first.
-        channels: 3 for RGB, 1 for grey.
+        path: any file that Pillow reads, open or not; of several frames the first. Or an array that `numpy.save` wrote.
+        channels: 3 for RGB, 1 for grey; as many as the file has otherwise, in the file's order.
+        turn: whether its EXIF orientation is followed.
+        bgr: the first three channels of an array are blue, green and red.
         name: what errors call the file, by default its path.
 
     Returns:
-        (H, W, channels), uint8.
+        (H, W, channels), uint8; of an array also float32 in 0…1.
 
     Raises:
         ImageError: there is no such file, it is no picture, or it is broken.
     """
     image, name = pillow(), name or str(path)
     try:
-        size = _bytes_of(path)
+        size, head = _glance(path)
+        if head.startswith(b"\x93NUMPY"):
+            return Image(from_array(_load_array(path), channels, bgr=bgr))
+        if channels > 4 and head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+            return Image(from_array(_load_bands(path), channels))
         with image.open(path) as file:
             unpacked = file.width * file.height * len(file.getbands())
             if unpacked > max(PLENTY, RATIO * size):
-                raise ImageError(f"{name}: {size:,} bytes that unpack to {unpacked:,}, more than {RATIO} times as many")
-            return from_pillow(file, channels)
+                raise ImageError(f"{size:,} bytes that unpack to {unpacked:,}, more than {RATIO} times as many")
+            return from_pillow(file, channels, turn=turn)
+    except ImageError as problem:
+        raise ImageError(f"{name}: {problem}") from None
     except image.UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture, or of a kind that Pillow cannot read") from None
     except image.DecompressionBombError as problem:
@@ -85,52 +117,146 @@ def read_image(path: str | os.PathLike[str] | IO[bytes], channels: int = 3, *, n
         raise ImageError(f"{name}: a broken picture: {reason(problem)}") from None
 
 
-def _bytes_of(file: str | os.PathLike[str] | IO[bytes]) -> int:
-    """Size of a file, 0 of a pipe. Raises ImageError for a device."""
+def _load_array(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
+    if isinstance(file, str | os.PathLike):
+        array: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)  # a header that claims too much is refused
+        return array
+    return np.lib.format.read_array(file, allow_pickle=False)
+
+
+def _load_bands(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
+    """The bands of a TIFF, which may be more than the four that Pillow reads: (H, W, bands)."""
+    try:
+        import tifffile
+    except ImportError:
+        raise ImageError("a TIFF of more than four bands needs tifffile: pip install 'darkparse[tiff]'") from None
+    with tifffile.TiffFile(file) as opened:
+        page = opened.pages[0]
+        unpacked = page.nbytes
+        if unpacked > max(PLENTY, RATIO * opened.filehandle.size):
+            raise ImageError(f"{opened.filehandle.size:,} bytes that unpack to {unpacked:,}")
+        array: Pixels = page.asarray()
+        planes = page.axes.startswith("S")
+    array = np.moveaxis(array, 0, -1) if planes else array
+    return (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
+
+
+def _glance(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
+    """Size of a file and its first bytes; nothing of a pipe, which cannot be read twice. Raises ImageError for a
+    device."""
     if isinstance(file, str | os.PathLike):
         status = os.stat(file)  # noqa: PTH116 - Path.stat says no more
         if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-            raise ImageError(f"{file}: a device, not a picture")
-        return status.st_size
+            raise ImageError("a device, not a picture")
+        if not stat.S_ISREG(status.st_mode):
+            return status.st_size, b""
+        with open(file, "rb") as opened:
+            return status.st_size, opened.read(8)
     try:
         start, end = file.tell(), file.seek(0, os.SEEK_END)
         file.seek(start)
+        head = file.read(8)
+        file.seek(start)
     except (AttributeError, OSError):
-        return 0
-    return end - start
+        return 0, b""
+    return end - start, head
 
 
-def from_pillow(image: PillowImage, channels: int = 3) -> Pixels:
-    """The pixels of a Pillow image, (H, W, channels), uint8."""
+ORIENTATIONS = {
+    2: "mirrored",
+    3: "turned by 180°",
+    4: "turned by 180° and mirrored",
+    5: "turned by 90° and mirrored",
+    6: "turned by 90°",
+    7: "turned by 270° and mirrored",
+    8: "turned by 270°",
+}
+"""What EXIF's orientations say of how the picture is to be shown: clockwise."""
+
+
+def from_pillow(image: PillowImage, channels: int = 3, *, turn: bool = False) -> Image:
+    """A Pillow image; see `open_image`."""
+    # A camera's MPO holds previews; an image that stands at a later frame was put there.
+    frames = 1 if image.format == "MPO" or image.tell() else getattr(image, "n_frames", 1)
+    page = "page" if image.format == "TIFF" else "frame"
+    remarks = [f"the first of {frames} {page}s; the others are left out"] if frames > 1 else []
+    pixels = _bands(image, channels)
+    orientation = _orientation(image)
+    if orientation in ORIENTATIONS and not turn:
+        remarks.append(f'its EXIF note says "{ORIENTATIONS[orientation]}", which was not followed')
+        orientation = 1
+    return Image(turned(pixels, orientation), tuple(remarks), orientation)
+
+
+def _orientation(image: PillowImage) -> int:
+    """EXIF's note on how the camera was held; 1 where there is none, or none that can be read."""
+    try:
+        noted: Any = image.getexif().get(0x0112, 1)
+    except (OSError, *BROKEN):
+        return 1
+    return noted if isinstance(noted, int) and noted in ORIENTATIONS else 1
+
+
+def turned(pixels: Pixels, orientation: int) -> Pixels:
+    """Pixels (H, W, C) as they are to be shown by an EXIF orientation."""
+    if orientation >= 5:
+        pixels = pixels.swapaxes(0, 1)
+    rows = -1 if orientation in (3, 4, 7, 8) else 1
+    columns = -1 if orientation in (2, 3, 6, 7) else 1
+    return np.ascontiguousarray(pixels[::rows, ::columns])
+
+
+def _bands(image: PillowImage, channels: int) -> Pixels:
+    """(H, W, channels), uint8."""
     if image.mode.startswith("I;16"):
         # stb_image keeps the high byte of 16 bits; Pillow would clip at 255.
         return _with_channels((np.asarray(image) >> 8).astype(np.uint8)[..., None], channels)
-    if image.mode == "I":
+    if image.mode in ("I", "F"):
         array = np.asarray(image)
-        return _with_channels((array >> (8 if array.max(initial=0) > 255 else 0)).astype(np.uint8)[..., None], channels)
-    if image.mode == "F":
-        raise ImageError("a picture of floating point numbers, whose white is not known; pass an array in 0…1")
+        most = array.max(initial=0)
+        if image.mode == "F" or array.min(initial=0) < 0 or most > 0xFFFF:
+            what = "floating point" if image.mode == "F" else "32-bit"
+            raise ImageError(f"a picture of {what} numbers, whose white is not known; pass an array in 0…1")
+        return _with_channels((array >> (8 if most > 255 else 0)).astype(np.uint8)[..., None], channels)
     if channels == 1 and image.mode == "L":
         return np.asarray(image)[..., None]
-    return _with_channels(np.asarray(image.convert("RGB")), channels)
+    if channels in (1, 3):
+        return _with_channels(np.asarray(image.convert("RGB")), channels)
+    if channels == 4 and image.has_transparency_data and image.mode != "LA":
+        return np.asarray(image.convert("RGBA"))
+    array = np.asarray(image)
+    return _with_channels(array[..., None] if array.ndim == 2 else array, channels)
 
 
 def as_pixels(image: Any, channels: int = 3) -> Pixels:
-    """The pixels of whatever `detect` takes: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or
-    (H, W), a tensor (C, H, W).
+    """The pixels of whatever `detect` takes, as they are stored; see `as_image`."""
+    return as_image(image, channels, turn=False).pixels
+
+
+def as_image(image: Any, channels: int = 3, *, turn: bool, bgr: bool = False, name: str | None = None) -> Image:
+    """Read whatever `detect` takes: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W), a
+    tensor (C, H, W).
+
+    Args:
+        image: the picture.
+        channels: those of the network.
+        turn: whether an EXIF orientation is followed.
+        bgr: the first three channels of an array or a tensor are blue, green and red, as in OpenCV.
+        name: what errors call a file that has none.
 
     Raises:
-        ImageError: the file cannot be read, or the value is no picture.
+        ImageError: the file cannot be read, or the value is no picture of so many channels.
     """
     if isinstance(image, str | os.PathLike):
-        return read_image(image, channels)
+        return open_image(image, channels, turn=turn, bgr=bgr, name=name)
     if isinstance(image, bytes | bytearray | memoryview):
-        return read_image(io.BytesIO(image), channels, name="these bytes")
+        return open_image(io.BytesIO(image), channels, turn=turn, bgr=bgr, name=name or "these bytes")
     if hasattr(image, "read"):
-        return read_image(image, channels, name=str(getattr(image, "name", "this file")))
+        name = name or str(getattr(image, "name", "this file"))
+        return open_image(image, channels, turn=turn, bgr=bgr, name=name)
     if hasattr(image, "convert") and hasattr(image, "mode"):
         try:
-            return from_pillow(image, channels)
+            return from_pillow(image, channels, turn=turn)
         except (OSError, *BROKEN) as problem:
             raise ImageError(f"a broken picture: {reason(problem)}") from None
     if hasattr(image, "detach"):
@@ -144,13 +270,16 @@ def as_pixels(image: Any, channels: int = 3) -> Pixels:
             f"a picture is a path, a file, an image, an array or a tensor, not {type(image).__name__}; several come as "
             "a list"
         )
+    return Image(from_array(array, channels, bgr=bgr))
+
+
+def from_array(array: Pixels, channels: int = 3, *, bgr: bool = False) -> Pixels:
+    """The pixels of an array (H, W, C) or (H, W): (H, W, channels), uint8, or float32 in 0…1."""
     if array.ndim == 2:
         array = array[..., None]
-    if array.ndim == 4:
-        raise ImageError(f"this is a batch, {array.shape}: pass it as a list of pictures, list(batch)")
-    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or not array.size:
+    if array.ndim != 3 or not array.size:
         raise ImageError(
-            f"a picture is an array (height, width, 1 or 3) or a tensor (1 or 3, height, width), not {array.shape}"
+            f"a picture is an array (height, width, channels) or a tensor (channels, height, width), not {array.shape}"
         )
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
@@ -162,16 +291,20 @@ def as_pixels(image: Any, channels: int = 3) -> Pixels:
             )
     elif array.dtype != np.uint8:
         raise ImageError(f"a picture has uint8 pixels, or floats from 0 to 1, not {array.dtype}")
-    return _with_channels(array[..., :3], channels)
+    if bgr and array.shape[2] >= 3:
+        array = np.concatenate((array[..., 2::-1], array[..., 3:]), 2)
+    return _with_channels(array, channels)
 
 
 def _with_channels(array: Pixels, channels: int) -> Pixels:
-    if array.shape[2] == channels:
+    """The channels that a network takes: its own number, or RGB from grey, grey from RGB, neither with alpha."""
+    given = array.shape[2]
+    if given == channels:
         return array
+    if channels not in (1, 3) or given not in (1, 3, 4):
+        raise ImageError(f"the network takes {channels} channels, this picture has {given}")
     if channels == 3:
-        return np.repeat(array, 3, axis=2)
-    if channels != 1:
-        raise ImageError(f"the network takes {channels} channels; a picture has 3, or 1")
+        return np.repeat(array, 3, axis=2) if given == 1 else array[..., :3]
     red, green, blue = (array[..., i] for i in range(3))
     if array.dtype != np.uint8:
         return (0.299 * red + 0.587 * green + 0.114 * blue).astype(np.float32)[..., None]

@@ -84,7 +84,7 @@ def stream(
 def _run(
     detector: Detector, images: list[Any], settings: Settings, *, keep_pixels: bool, goes_on: bool
 ) -> list[Outcome]:
-    prepared = [_prepared(detector, image, keep_pixels) for image in images]
+    prepared = [_prepared(detector, image, settings, keep_pixels) for image in images]
     found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, goes_on=goes_on))
     return [
         Outcome(image, p) if isinstance(p, ImageError) else Outcome(image, next(found), p.pixels)
@@ -92,8 +92,8 @@ def _run(
     ]
 
 
-def _prepared(detector: Detector, image: Any, keep_pixels: bool) -> Prepared | ImageError:
+def _prepared(detector: Detector, image: Any, settings: Settings, keep_pixels: bool) -> Prepared | ImageError:
     try:
-        return detector.prepare(image, keep_pixels=keep_pixels)
+        return detector.prepare(image, settings, keep_pixels=keep_pixels)
     except ImageError as problem:
         return problem

@@ -41,6 +41,8 @@ class Dialect:
     """The bit path of XNOR convolutions pads with 0 bits, which stand for -1; convolutional_layer.c."""
     resize: Literal["letterbox", "stretch"]
     """How `detector test` fits a picture to the network's input; examples/detector.c, src/detector.c."""
+    follows_exif: bool
+    """Whether its usual build turns a picture as its EXIF note says: OpenCV does; image_opencv.cpp load_image_mat."""
     version: tuple[int, int, int]
     """The header's version in the files that it writes; parser.c save_weights_upto."""
     pointwise_loses_stride: bool
@@ -104,6 +106,7 @@ PJREDDIE = Dialect(
     xnor_joins_groups=False,
     xnor_pads_with_minus_one=False,
     resize="letterbox",
+    follows_exif=False,
     version=(0, 2, 0),
     pointwise_loses_stride=True,
     dropout_probability=0.5,
@@ -134,6 +137,7 @@ ALEXEYAB = Dialect(
     xnor_joins_groups=True,
     xnor_pads_with_minus_one=True,
     resize="stretch",
+    follows_exif=True,
     version=(0, 2, 5),
     pointwise_loses_stride=False,
     dropout_probability=0.2,

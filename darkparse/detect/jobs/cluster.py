@@ -3,7 +3,6 @@ Ray schedules, retries and moves the data."""
 
 from __future__ import annotations
 
-import io
 import json
 import logging
 import os
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkparse.detect.detector import Detector, Prepared
-from darkparse.detect.images import ImageError, read_image
+from darkparse.detect.images import ImageError
 from darkparse.detect.jobs.folder import claimed, go_on, write_run
 from darkparse.detect.jobs.results import Record, json_line
 from darkparse.detect.jobs.sources import is_url, place_of, remote_errors
@@ -95,10 +94,9 @@ class Worker:
         if row["problem"]:
             return ImageError(row["problem"])
         try:
-            pixels = read_image(io.BytesIO(row["bytes"]), self._detector.network.net.channels, name=row["image"])
+            return self._detector.prepare(row["bytes"], self._settings, name=row["image"])
         except ImageError as problem:
             return problem
-        return self._detector.prepare(pixels)
 
     def _table(self, records: Iterator[Record]) -> pyarrow.Table:
         import pyarrow as pa
@@ -124,6 +122,8 @@ def schema() -> pyarrow.Schema:
         "width": pa.int64(),
         "height": pa.int64(),
         "detections": pa.list_(pa.struct(detection)),
+        "remarks": pa.list_(pa.string()),
+        "orientation": pa.int64(),
     }
     return pa.schema(fields | {"problem": pa.string()})
 
@@ -152,6 +152,7 @@ def detect_on_cluster(
     resume: bool = False,
     overwrite: bool = False,
     on_error: Callable[[str, str], None] | None = None,
+    on_remarks: Callable[[str, list[str]], None] | None = None,
 ) -> int:
     """Detect in pictures on a Ray cluster; results go to a folder as Parquet or JSON Lines, a file for each block.
 
@@ -167,6 +168,7 @@ def detect_on_cluster(
         resume: leave out pictures that the folder has results of.
         overwrite: remove the results that it has.
         on_error: called with each picture that could not be read, and why.
+        on_remarks: called with what is to be said of a picture.
 
     Returns:
         How many pictures could not be read.
@@ -192,6 +194,8 @@ def detect_on_cluster(
             _run(ray, making, left, settings, folder, cluster, batch, form)
     asked, failed = set(images), 0
     for record in read_results(folder):
+        if on_remarks is not None and record.get("remarks"):
+            on_remarks(record["image"], record["remarks"])
         if record.get("problem") and record["image"] in asked:
             failed += 1
             if on_error is not None:
