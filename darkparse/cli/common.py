@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darkparse.files import unfinished
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.console import Console
@@ -124,8 +126,6 @@ def warn(network: Network) -> None:
 
 def write_text(text: str, output: Path | None) -> None:
     """To a file, whole or not at all, or to standard output where there is none or it is `-`; in UTF-8."""
-    from darkparse.files import unfinished
-
     data = text.encode("utf-8", "surrogateescape")
     if output is not None and str(output) != "-":
         with unfinished(output) as part:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darkparse import export as exporters
 from darkparse.cli.common import stderr
 
 if TYPE_CHECKING:
@@ -81,8 +82,6 @@ def export_options(function: F) -> F:
 
 def export(model: Darknet, out: Path, options: ExportOptions, *, verify: bool) -> str:
     """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
-    from darkparse import export as exporters
-
     ending = ending_of(out)
     name, takes = EXPORTERS[ending]
     unused = options.given() - takes

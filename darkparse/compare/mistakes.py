@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from darkparse.layers import ModuleSpec
 from darkparse.model.darknet import Stage, instantiate
+from darkparse.model.modules import Reorg3d
 from darkparse.network import Node
 
 Try = tuple[str, Callable[[], Tensor]]
@@ -132,8 +133,6 @@ def _maxpool(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterator[T
 
 
 def _reorg(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterator[Try]:
-    from darkparse.model.modules import Reorg3d
-
     stride = node.layer.stride  # type: ignore[attr-defined]
     other = Reorg3d(stride=stride, reverse=False)
     yield "[reorg] in the order of AlexeyAB's [reorg3d] (marvis, PyTorch-YOLOv4)", lambda: other(inputs[0])

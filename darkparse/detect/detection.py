@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse.detect.drawing import draw
+
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
@@ -42,10 +44,15 @@ class Detection:
         return left, top, right, bottom
 
     @property
+    def is_whole(self) -> bool:
+        """Whether this is a classifier's answer, about the whole picture."""
+        return self.box == WHOLE
+
+    @property
     def line(self) -> str:
         """`dog: 93%`, as Darknet prints it (image.c draw_detections);
         a classifier's answer with the decimals of classifier.c."""
-        return f"{self.name}: {self.score * 100:.{2 if self.box == WHOLE else 0}f}%"
+        return f"{self.name}: {self.score * 100:.{2 if self.is_whole else 0}f}%"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON; the box as fractions and in pixels."""
@@ -116,8 +123,6 @@ class Detections(list[Detection]):
 
     def draw(self, image: Any = None) -> PillowImage:
         """A picture with the boxes drawn on it: on the image given, or on the file that they were found in."""
-        from darkparse.detect.drawing import draw
-
         if image is None and self.path is None:
             raise ValueError("these detections come from no file: draw(image) needs the image")
         return draw(self.path if image is None else image, self)

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError, ImageError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -23,10 +23,6 @@ BEYOND = 0.5
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 """Files that a folder is searched for."""
-
-
-class ImageError(DarkparseError):
-    """A picture that cannot be used."""
 
 
 def pillow() -> Any:

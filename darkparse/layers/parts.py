@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from darkparse.errors import DarkparseError
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import ONE, Initial, LayerError, ModuleSpec, TensorSpec
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.tree import read_tree
-from darkparse.syntax.diagnostics import DarkparseError
 
 MODULES = "darkparse.model.modules"
 

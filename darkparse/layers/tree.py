@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from darkparse.syntax.diagnostics import DarkparseError
+from darkparse.errors import DarkparseError
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -171,8 +172,6 @@ def _write_safetensors(file: Any, tensors: Mapping[str, Tensor], metadata: dict[
 
 
 def _read_pt(blob: Blob) -> Read:
-    from pickle import UnpicklingError
-
     mapped = blob.path if blob.is_mapped and blob.head(2) == b"PK" else None
     try:
         with warnings.catch_warnings():

@@ -8,6 +8,7 @@ from importlib import import_module
 
 from torch import Tensor, nn
 
+from darkparse.errors import NoWeightsError
 from darkparse.layers import ModuleSpec
 from darkparse.model.recurrent import Memory
 from darkparse.model.state import Loaded
@@ -119,6 +120,19 @@ def _uninitialized(kind: type[nn.Module]) -> type[nn.Module]:
         if hasattr(kind, "reset_parameters")
         else kind
     )
+
+
+def weighted(model: nn.Module, purpose: str) -> Darknet:
+    """A Darknet module with weights, out of its wrappers.
+
+    Raises:
+        NoWeightsError: it has none yet; the message says what they are needed for.
+    """
+    model = unwrapped(model)
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        name = model.network.name
+        raise NoWeightsError(f"{name} has no weights yet: load or initialize the module before {purpose} it")
+    return model
 
 
 def unwrapped(model: nn.Module) -> Darknet:

@@ -8,7 +8,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from darkparse.model.darknet import Darknet, Stage, unwrapped
+from darkparse.model.darknet import Darknet, Stage, weighted
 from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm, XnorConv2d
 
 Linear = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
@@ -24,12 +24,9 @@ def fuse(model: nn.Module) -> Darknet:
         model: a Darknet module, or one compiled or wrapped for parallel use, which the copy is not.
 
     Raises:
-        ValueError: the model has no weights yet.
+        NoWeightsError: the module has no weights yet.
     """
-    model = unwrapped(model)
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
-        raise ValueError("this model has no weights yet: load or initialize it before fusing")
-    fused = copy.deepcopy(model).eval()
+    fused = copy.deepcopy(weighted(model, "folding")).eval()
     for stage in fused.layers:
         if isinstance(stage, Stage):
             _fuse_stage(stage)

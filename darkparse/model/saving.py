@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from darkparse.errors import NoWeightsError
 from darkparse.layers import TensorSpec
 from darkparse.model.containers import Origin, container_of, write_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.network import Node
 from darkparse.weights import Entry, Floats, Header, WeightsError, layout, write_weights
+from darkparse.weights.entries import state_key
 from darkparse.weights.header import Version, parse_version
-from darkparse.weights.layout import state_key
 
 
 def save_weights(
@@ -142,7 +143,7 @@ def _held(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) -> Tensor
         )
         raise WeightsError(f"{name} is not in this module: batch norm was folded (fused) into the layer; {message}")
     if tensor.is_meta:
-        raise WeightsError(f"{name} has no values yet: load or initialize the model before saving it")
+        raise NoWeightsError(f"{name} has no values yet: load or initialize the module before saving it")
     if tensor.shape != wanted.shape:
         raise WeightsError(f"{name} has the shape {tuple(tensor.shape)}, the cfg says {wanted.shape}")
     return tensor

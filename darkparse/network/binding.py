@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -140,8 +141,6 @@ class Binder:
 
 
 def _nearest(word: str, known: Mapping[str, Any], form: str = "{}") -> str:
-    import difflib
-
     folded = {name.lower(): name for name in known}
     match = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return f"; did you mean {form.format(folded[match[0]])}?" if match else ""

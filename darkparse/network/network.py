@@ -11,6 +11,7 @@ from darkparse.network.analysis.bottleneck import Bottleneck, find_bottlenecks
 from darkparse.network.analysis.receptive import Field, Stride, fields_of
 from darkparse.network.analysis.reduction import Reductions, reductions_of
 from darkparse.network.node import Cost, Node
+from darkparse.network.writing.cfg import to_cfg
 from darkparse.syntax import Config, Diagnostic
 
 
@@ -117,8 +118,6 @@ class Network:
 
     def to_cfg(self) -> str:
         """The network as a cfg that Darknet reads, with the text of every section that was not changed."""
-        from darkparse.network.writing.cfg import to_cfg
-
         return to_cfg(self)
 
     def to_yaml(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any, cast
 from lark import Lark, Transformer, UnexpectedInput
 from lark.lexer import Token
 
+from darkparse.errors import DarkparseError
 from darkparse.syntax.config import Config, Option, Section, squeeze
-from darkparse.syntax.diagnostics import DarkparseError, error
+from darkparse.syntax.diagnostics import error
 from darkparse.syntax.source import Source, Span
 
 NET_NAMES = ("net", "network")
@@ -50,7 +52,6 @@ def locate(cfg: str | os.PathLike[str]) -> Path:
         return shipped[name]
     if path.suffix not in ("", ".cfg") or path.parent != Path():
         return path
-    from difflib import get_close_matches
 
     near = get_close_matches(name.lower(), shipped, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(shipped)}"

@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from darkparse.errors import RendererError
 from darkparse.files import unfinished
 from darkparse.network import Network, compile
 from darkparse.syntax import Config, DarkparseError
@@ -16,12 +17,12 @@ from darkparse.views import rendering
 from darkparse.views.cards import Picture
 from darkparse.views.comparison import compare
 from darkparse.views.dot import dot_text
+from darkparse.views.html import html_page
 from darkparse.views.layout import Direction
 from darkparse.views.picture import picture_of
-from darkparse.views.theme import THEMES
+from darkparse.views.theme import FONTS, THEMES
 
 ThemeName = Literal["light", "dark", "print"]
-FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, sans-serif"
 SUFFIXES = ("svg", "png", "pdf", "html", "dot")
 MAX_PNG = 30_000
 """Pixels; cairo draws nothing beyond 32,767."""
@@ -81,8 +82,6 @@ class Diagram:
         if form == "svg":
             return self.svg().encode("utf-8", "replace")
         if form == "html":
-            from darkparse.views.html import html_page
-
             return html_page(self).encode("utf-8", "replace")
         if form not in SUFFIXES:
             raise DarkparseError(
@@ -119,7 +118,7 @@ class Diagram:
         """For notebooks: the picture, or its DOT where nothing can render it."""
         try:
             return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
-        except rendering.RendererError as problem:
+        except RendererError as problem:
             return {"text/plain": f"{problem}\n{self.dot}"}
 
     def __repr__(self) -> str:

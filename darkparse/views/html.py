@@ -14,7 +14,7 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from darkparse.views.story import stories
-from darkparse.views.theme import THEMES
+from darkparse.views.theme import FONTS, THEMES
 
 if TYPE_CHECKING:
     from darkparse.network import Network
@@ -30,8 +30,6 @@ def html_page(diagram: Diagram) -> str:
     Raises:
         RendererError: there is no renderer for the SVG, or it failed.
     """
-    from darkparse.views.diagram import FONTS
-
     svg = diagram.svg()
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

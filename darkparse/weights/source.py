@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.weights.errors import WeightsError
+from darkparse.errors import WeightsError
 
 HEADER = 20
 """Bytes of a usual header."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from darkparse.detect.images import SUFFIXES, find_images
+from darkparse.detect.names import read_text
 from darkparse.detect.video import FILMS
 from darkparse.syntax import DarkparseError
 
@@ -113,8 +114,6 @@ def _urls(text: str) -> list[str]:
 
 
 def _listed(path: Path) -> list[str]:
-    from darkparse.detect.names import read_text
-
     lines = [line.strip() for line in read_text(path).splitlines()]
     return [line for line in lines if line]
 

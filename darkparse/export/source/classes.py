@@ -143,10 +143,10 @@ DESCRIPTIONS = {
 def _summary(network: Network, items: Sequence[Item], templates: Sequence[Template]) -> str:
     """One line for the whole network."""
     heads = len(network.heads)
-    tail = f" and {heads} detection head{'s' if heads > 1 else ''}" if heads else ""
-    plain = (
-        "A backbone" if heads else "A classifier" if network.nodes[network.outputs[0]].kind == "softmax" else "Features"
-    )
+    plural = "s" if heads > 1 else ""
+    tail = f" and {heads} detection head{plural}" if heads else ""
+    headless = "A classifier" if network.nodes[network.outputs[0]].kind == "softmax" else "Features"
+    plain = "A backbone" if heads else headless
     convs = sum(node.kind == "convolutional" for node in network.nodes)
     return f"{_backbone(items, templates) or plain}{tail}: {convs} convolutions, input {network.input_shape}."
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
-from darkparse.export.source.calls import Arg, Call, Slot, literal
+from darkparse.export.source.calls import Arg, Call, Slot, expressions, literal
 from darkparse.layers import ModuleSpec, Shape
 from darkparse.network import Network, Node
 
@@ -111,7 +111,8 @@ class Leaves:
     def item(self, node: Node) -> Item:
         reads = tuple(self.sources.get(i, i) for i in node.inputs) or (-1,)
         call, inline, wrap = self._call(node)
-        marks = {"head"} if node.layer.is_head else {MARKS[node.kind]} if node.kind in MARKS else set()
+        mark = "head" if node.layer.is_head else MARKS.get(node.kind)
+        marks = {mark} if mark else set()
         if self.network.projected_head(node.index) is not None:
             marks.add("projection")
         return Item(
@@ -337,8 +338,6 @@ def _upsample(name: str, kwargs: Mapping[str, Any]) -> Call:
 
 
 def _text(call: Call) -> object:
-    from darkparse.export.source.calls import expressions
-
     return expressions(call, (literal(slot.value) for slot in call.slots()))
 
 

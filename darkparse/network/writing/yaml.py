@@ -1,8 +1,7 @@
-"""A network as YAML, and back."""
+"""A network as YAML."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +10,8 @@ import yaml
 from darkparse.layers import Layer
 from darkparse.layers.base import bound_fields, known_keys
 from darkparse.layers.net import Net
-from darkparse.network.writing.cfg import changes, value_text
-from darkparse.syntax import DarkparseError, Section, parse
-from darkparse.syntax.reader import load_source
-from darkparse.syntax.source import Source
+from darkparse.network.writing.cfg import changes
+from darkparse.syntax import Section
 
 if TYPE_CHECKING:
     from darkparse.layers import Dialect
@@ -39,57 +36,6 @@ def to_yaml(network: Network) -> str:
         "layers": [_layer(node) for node in network.nodes],
     }
     return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
-
-
-def from_yaml(text: str | os.PathLike[str]) -> Network:
-    """The network that `to_yaml` printed, from the text or from a file.
-
-    What follows from the options (inputs, shapes, parameters, multiply-adds) is computed again, so that a changed
-    option needs no other change.
-
-    Raises:
-        DarkparseError: the text is no YAML of a network, or the file cannot be read.
-        CfgError: the network in it is wrong; the message shows it as a cfg.
-    """
-    from darkparse.network.compiler import compile
-
-    is_file = isinstance(text, os.PathLike) or ("\n" not in text and text.endswith((".yaml", ".yml")))
-    content = load_source(Path(text)).text if is_file else str(text)
-    try:
-        document = yaml.load(content, Loader=_Loader)
-    except (yaml.YAMLError, UnicodeEncodeError) as problem:
-        raise DarkparseError(f"not YAML: {problem}") from None
-    if not isinstance(document, dict) or not isinstance(document.get("layers"), list):
-        raise DarkparseError("not the YAML of a network: a mapping with `net` and a list `layers` is needed")
-    sections = [_section("net", document.get("net") or {})]
-    for position, entry in enumerate(document["layers"]):
-        if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
-            raise DarkparseError(f"layer {position}: a mapping with `kind` and `options` is needed")
-        sections.append(_section(entry["kind"], entry))
-    name = str(document.get("name") or "network")
-    cfg = Source(f"{name} (from YAML)", "\n".join(sections), Path(f"{name}.cfg"))
-    return compile(parse(cfg), dialect=document.get("dialect"))
-
-
-def _section(kind: str, entry: dict[str, Any]) -> str:
-    """A section of the cfg from `options` and `training`."""
-    lines = [f"[{value_text(kind)}]"]
-    for part in ("options", "training"):
-        options = entry.get(part) or {}
-        if not isinstance(options, dict):
-            raise DarkparseError(f"[{kind}] {part}: a mapping from option to value is needed")
-        lines += [
-            f"{_key(key)}={value_text(tuple(value) if isinstance(value, list) else value)}"
-            for key, value in options.items()
-        ]
-    return "\n".join([*lines, ""])
-
-
-def _key(key: object) -> str:
-    text = value_text(key)
-    if not text or text[0] in "[#;" or "=" in text:
-        raise DarkparseError(f"{text!r} cannot be the name of an option")
-    return text
 
 
 def _layer(node: Node) -> dict[str, Any]:
@@ -117,11 +63,9 @@ def _options(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str
 
 
 def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else str(value) if isinstance(value, Path) else value
-
-
-_Loader: type[yaml.SafeLoader | yaml.CSafeLoader] = yaml.CSafeLoader if yaml.__with_libyaml__ else yaml.SafeLoader
-"""Both give the same; libyaml's takes a tenth of the time."""
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 class _Dumper(yaml.SafeDumper):
