@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darkparse.detect.settings import DetectionSettings
 from darkparse.files import unfinished
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 WARNINGS_SHOWN = 3
+FRACTION = click.FloatRange(0, 1)
 
 
 class CfgType(click.ParamType):  # type: ignore[type-arg]
@@ -86,6 +88,12 @@ def reorg_option(function: F) -> F:
     return click.option("--reorg", type=kinds, help="reorg3d for weights that AlexeyAB's fork trained in early 2018.")(
         function
     )
+
+
+def setting_option(*names: str, default: float | None = None, type: Any = FRACTION, help: str) -> Callable[[F], F]:
+    """The option for a field of `DetectionSettings`, with its default unless there is another."""
+    default = getattr(DetectionSettings, names[0].removeprefix("--")) if default is None else default
+    return click.option(*names, type=type, default=default, show_default=True, help=help)
 
 
 def text_output_option(function: F) -> F:

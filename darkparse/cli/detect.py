@@ -5,14 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, SizeType, reorg_option, stderr, warn
+from darkparse.cli.common import CfgType, SizeType, reorg_option, setting_option, stderr, warn
 from darkparse.detect.jobs.folder import claimed
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
 from darkparse.detect.settings import DetectionSettings
@@ -84,27 +84,10 @@ def load_detector(making: dict[str, Any]) -> Detector:
 @click.command(name="detect")
 @detector_options
 @click.argument("inputs", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB|LIST|VIDEO...")
-@click.option(
-    "--threshold", "--thresh", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Least score."
-)
-@click.option(
-    "--nms",
-    type=click.FloatRange(0, 1),
-    default=0.45,
-    show_default=True,
-    help="Largest overlap within a class; 0 keeps all.",
-)
-@click.option(
-    "--hierarchy",
-    "--hier",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Word trees: least probability.",
-)
-@click.option(
-    "--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes a classifier names."
-)
+@setting_option("--threshold", "--thresh", help="Least score.")
+@setting_option("--nms", help="Largest overlap within a class; 0 keeps all.")
+@setting_option("--hierarchy", "--hier", help="Word trees: least probability.")
+@setting_option("--top", type=click.IntRange(1), help="How many classes a classifier names.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -176,7 +159,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     from darkparse.detect.jobs.sources import find_sources
 
     making = detector_arguments(given)
-    settings = DetectionSettings(*(given.pop(name) for name in ("threshold", "nms", "hierarchy", "top")))
+    settings = DetectionSettings(**{field.name: given.pop(field.name) for field in fields(DetectionSettings)})
     if given["out"] is None and (given["resume"] or given["overwrite"] or given["save"]):
         raise click.UsageError("--resume, --overwrite and --save need --out")
     if given.pop("as_json"):

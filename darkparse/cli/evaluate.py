@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import stderr, stdout
+from darkparse.cli.common import setting_option, stderr, stdout
 from darkparse.cli.detect import detector_arguments, detector_options, load_detector
 from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import ImageError
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from darkparse.detect.detection import Detections
     from darkparse.detect.detector import Detector
     from darkparse.detect.settings import DetectionSettings
+
+
+LEAST_SCORE = 0.005
+"""detector.c validate_detector_map: the whole curve counts, so almost every box does."""
 
 
 @click.command(name="evaluate")
@@ -45,27 +49,9 @@ if TYPE_CHECKING:
 @click.option(
     "--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least overlap, by Darknet's rules."
 )
-@click.option(
-    "--at",
-    type=click.FloatRange(0, 1),
-    default=0.25,
-    show_default=True,
-    help="Score from which precision and recall count.",
-)
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    default=0.005,
-    show_default=True,
-    help="Least score of what is evaluated.",
-)
-@click.option(
-    "--nms",
-    type=click.FloatRange(0, 1),
-    default=0.45,
-    show_default=True,
-    help="Largest overlap within a class; 0 keeps all.",
-)
+@setting_option("--at", default=DetectionSettings.threshold, help="Score from which precision and recall count.")
+@setting_option("--threshold", default=LEAST_SCORE, help="Least score of what is evaluated.")
+@setting_option("--nms", help="Largest overlap within a class; 0 keeps all.")
 @click.option(
     "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
 )
