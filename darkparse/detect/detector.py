@@ -92,7 +92,15 @@ class Detector:
             less exact.
 
     Raises:
+        NoWeightsError: the module has no weights.
         DarkparseError: the network takes no picture, or neither detects nor classifies; the names do not fit.
+
+    >>> import numpy as np
+    >>> detector = darkparse.Detector(darkparse.load("yolov3-tiny", size=64))
+    >>> detector
+    Detector(yolov3-tiny, 80 classes in boxes, letterbox to 64×64, pjreddie)
+    >>> detector.detect(np.zeros((60, 80, 3), np.uint8), threshold=0.9)
+    []
     """
 
     def __init__(

@@ -34,6 +34,14 @@ class Darknet(nn.Module):
         header: header of the weights that were loaded; saving keeps it.
         loaded: what the last loading brought, None before.
         layers: one Stage for each Darknet layer; `layers[12].conv.weight` is `layers.12.conv.weight` in the state_dict.
+
+    Args:
+        network: what `compile` made. `build` and `load` do more than this class alone.
+
+    >>> import torch
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> [tuple(head.shape) for head in model(torch.rand(1, 3, 64, 64))]
+    [(1, 255, 2, 2), (1, 255, 4, 4)]
     """
 
     def __init__(self, network: Network) -> None:

@@ -23,9 +23,19 @@ def from_yaml(text: str | os.PathLike[str]) -> Network:
     What follows from the options (inputs, shapes, parameters, multiply-adds) is computed again, so that a changed
     option needs no other change.
 
+    Args:
+        text: the YAML, or the path of a `.yaml` or `.yml` file.
+
+    Returns:
+        The network, compiled.
+
     Raises:
         DarkparseError: the text is no YAML of a network, or the file cannot be read.
         CfgError: the network in it is wrong; the message shows it as a cfg.
+
+    >>> network = darkparse.compile("yolov3-tiny")
+    >>> darkparse.from_yaml(darkparse.to_yaml(network)).cost == network.cost
+    True
     """
     is_file = isinstance(text, os.PathLike) or ("\n" not in text and text.endswith((".yaml", ".yml")))
     content = load_source(Path(text)).text if is_file else str(text)

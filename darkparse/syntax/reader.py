@@ -24,8 +24,8 @@ def read(cfg: str | os.PathLike[str] | Config) -> Config:
     """Parse a cfg.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse (`"yolov3"`), or the text itself
-            (anything with a line end in it, or that starts with `[`).
+        cfg: a path, the name of a cfg that ships with darkparse (`"yolov3"`), or the text itself (anything with a line
+            end in it, or that starts with `[`); a Config is returned as it is.
 
     Returns:
         The parsed file; `str()` of it equals the text read, character for character.
@@ -33,6 +33,10 @@ def read(cfg: str | os.PathLike[str] | Config) -> Config:
     Raises:
         CfgError: the text is no cfg: an option before the first section, no `[net]` first, no layer.
         DarkparseError: the file cannot be read.
+
+    >>> config = darkparse.read("yolov3-tiny")
+    >>> config.net.find("width").text
+    '416'
     """
     if isinstance(cfg, Config):
         return cfg

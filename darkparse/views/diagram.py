@@ -30,17 +30,27 @@ MAX_PNG = 30_000
 
 @dataclass(frozen=True)
 class Diagram:
-    """A picture of a network. `dot` is its text; a notebook shows it."""
+    """A picture of a network, which `draw` makes. `dot` is its text; a notebook shows it.
+
+    Attributes:
+        networks: one network, or the two of a comparison.
+        pictures: what is drawn of each.
+        theme: `"light"`, `"dark"` or `"print"`.
+        direction: `"TB"` or `"LR"`.
+        dpi: dots an inch of a PNG.
+        executable: Graphviz's `dot`, instead of the first renderer found.
+
+    >>> diagram = darkparse.draw("yolov3-tiny")
+    >>> diagram.name, diagram.dot[:7]
+    ('yolov3-tiny', 'digraph')
+    """
 
     networks: tuple[Network, ...]
-    """One network, or the two of a comparison."""
     pictures: tuple[Picture, ...]
     theme: ThemeName = "light"
     direction: Direction = "TB"
     dpi: float = 96
-    """Of a PNG."""
     executable: str | None = field(default=None, repr=False)
-    """Graphviz's `dot`, instead of the first renderer found."""
 
     @property
     def name(self) -> str:
@@ -150,9 +160,16 @@ def draw(
         dpi: dots an inch of a PNG.
         executable: Graphviz's `dot`, instead of the first renderer found.
 
+    Returns:
+        The diagram, which renders itself.
+
     Raises:
         DarkparseError: the layers or an option's value are not there.
         CfgError: a cfg is wrong.
+
+    >>> diagram = darkparse.draw("yolov3-tiny", theme="dark")
+    >>> diagram.render("tiny.dot")
+    PosixPath('tiny.dot')
     """
     if theme not in THEMES:
         raise DarkparseError(f"there is no theme {theme!r}; choose one of {', '.join(THEMES)}")
