@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from darkparse.cli.terminal import safe_console
+from darkparse.detect.settings import DetectionSettings
+from darkparse.files import unfinished
 from darkparse.layers.dialect import DIALECTS
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 WARNINGS_SHOWN = 3
+FRACTION = click.FloatRange(0, 1)
 
 
 class CfgType(click.ParamType):  # type: ignore[type-arg]
@@ -95,6 +98,12 @@ def reorg_option(function: F) -> F:
     )
 
 
+def setting_option(*names: str, default: float | None = None, type: Any = FRACTION, help: str) -> Callable[[F], F]:
+    """The option for a field of `DetectionSettings`, with its default unless there is another."""
+    default = getattr(DetectionSettings, names[0].removeprefix("--")) if default is None else default
+    return click.option(*names, type=type, default=default, show_default=True, help=help)
+
+
 def text_output_option(function: F) -> F:
     """Where a command's text goes, for `write_text`."""
     place = click.Path(path_type=Path, dir_okay=False)
@@ -133,8 +142,6 @@ def warn(network: Network) -> None:
 
 def write_text(text: str, output: Path | None) -> None:
     """To a file, whole or not at all, or to standard output where there is none or it is `-`; in UTF-8."""
-    from darkparse.files import unfinished
-
     data = text.encode("utf-8", "surrogateescape")
     if output is not None and str(output) != "-":
         with unfinished(output) as part:
