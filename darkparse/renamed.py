@@ -33,7 +33,7 @@ RENAMED = {
     "darkparse.network.repeats": "darkparse.network.analysis.repeats",
     "darkparse.network.scales": "darkparse.network.analysis.scales",
     "darkparse.network.serialize": "darkparse.network.writing.yaml",
-    "darkparse.errors": "darkparse.errors",
+    "darkparse.weights.errors": "darkparse.errors",
     "darkparse.weights.fit": "darkparse.weights.read",
 }
 """Each old name with the new one; CHANGELOG.md has the same table."""

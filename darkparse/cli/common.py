@@ -12,8 +12,10 @@ import click
 
 from darkparse.cli.terminal import safe_console
 from darkparse.detect.settings import DetectionSettings
+from darkparse.errors import DarkparseError
 from darkparse.files import unfinished
 from darkparse.layers.dialect import DIALECTS
+from darkparse.syntax.reading import CFG_BYTES, bounded
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -38,9 +40,8 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Config:
         if value != "-":
             return value  # type: ignore[no-any-return]
-        from darkparse.syntax import DarkparseError, parse
+        from darkparse.syntax import parse
         from darkparse.syntax.reader import source_of
-        from darkparse.syntax.reading import CFG_BYTES, bounded
 
         if sys.stdin is None:  # closed by who started the program
             raise DarkparseError("<stdin>: standard input is closed")
