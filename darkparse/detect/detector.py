@@ -4,28 +4,31 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 from typing import Any, overload
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from darkparse.detect.decode import Decoder
+from darkparse.detect.decoding import Decoder
 from darkparse.detect.detection import WHOLE, Detection, Detections, warned
 from darkparse.detect.hierarchy import Hierarchy
-from darkparse.detect.images import ImageError, Pixels, as_image
+from darkparse.detect.images import as_image
 from darkparse.detect.names import Names, find_names
 from darkparse.detect.nms import suppress, suppression_of
-from darkparse.detect.preprocess import RESIZES, Floats, Placement, Resize, Size, fit
-from darkparse.detect.settings import Settings
+from darkparse.detect.prepared import Candidates, Prepared
+from darkparse.detect.preprocess import RESIZES, Floats, Resize, Size, fit
+from darkparse.detect.settings import DetectionSettings
+from darkparse.detect.streaming import stream
 from darkparse.detect.task import class_count, default_resize, is_classifier
+from darkparse.errors import DarkparseError, ImageError, NoWeightsError
 from darkparse.layers.tree import read_tree
 from darkparse.model import Darknet, fuse, load
 from darkparse.model.packing import can_pack, pack
-from darkparse.syntax import Config, DarkparseError
+from darkparse.syntax import Config
+from darkparse.weights import ReadOptions, WeightsSource
 
 _REMEMBERING = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
@@ -39,50 +42,6 @@ MANY = 10_000
 
 GPU_BATCH = 16
 """Pictures that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A picture on its way into the network."""
-
-    values: Floats
-    """(C, H, W), the network's input."""
-    placement: Placement
-    size: Size
-    """Height and width of the picture in pixels."""
-    path: str | None = None
-    pixels: Pixels | None = None
-    remarks: tuple[str, ...] = ()
-    """What is to be said of the picture."""
-    orientation: int = 1
-    """By what EXIF orientation it was turned."""
-
-    def found(self, found: Iterable[Detection], *more: str) -> Detections:
-        """What is found in it, with more remarks."""
-        return Detections(
-            found,
-            width=self.size[1],
-            height=self.size[0],
-            path=self.path,
-            remarks=self.remarks + more,
-            orientation=self.orientation,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Candidates:
-    """What is over the threshold before suppression: B boxes, and K times a class that one of them may show."""
-
-    image: NDArray[np.int64]
-    """(B,): position in the batch."""
-    boxes: Floats
-    """(B, 4): centre x, y, width, height as fractions of the network's input."""
-    objectness: Floats
-    """(B,)."""
-    box: NDArray[np.int64]
-    """(K,): position of its box."""
-    scores: Floats
-    classes: NDArray[np.int64]
 
 
 class Detector:
@@ -110,7 +69,15 @@ class Detector:
             less exact.
 
     Raises:
+        NoWeightsError: the module has no weights.
         DarkparseError: the network takes no picture, or neither detects nor classifies; the names do not fit.
+
+    >>> import numpy as np
+    >>> detector = darkparse.Detector(darkparse.load("yolov3-tiny", size=64))
+    >>> detector
+    Detector(yolov3-tiny, 80 classes in boxes, letterbox to 64×64, pjreddie)
+    >>> detector.detect(np.zeros((60, 80, 3), np.uint8), threshold=0.9)
+    []
     """
 
     def __init__(
@@ -146,17 +113,17 @@ class Detector:
     def load(
         cls,
         cfg: str | os.PathLike[str] | Config,
-        weights: str | os.PathLike[str] | None = None,
+        weights: WeightsSource | None = None,
+        options: ReadOptions | None = None,
         *,
         names: Names | None = None,
         dialect: str | None = None,
         resize: str | None = None,
         size: int | Size | None = None,
         reorg: str | None = None,
-        device: str | torch.device | int | None = None,
-        dtype: torch.dtype | None = None,
         mapped: bool = False,
         fold: bool | None = None,
+        **words: Any,
     ) -> Detector:
         """Compile a cfg, load its weights and find its names.
 
@@ -164,24 +131,28 @@ class Detector:
             cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; or a
                 `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
             weights: what `darkparse.load` takes; left out only where the first argument is such a file.
+            options: how the weights are read, and where the network runs: on the CPU by default, in float32.
             names: see `Detector`.
             dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
             resize: see `Detector`.
             size: input size instead of the cfg's, n or (height, width).
             reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
-            device: where to run, the CPU by default.
-            dtype: of the parameters, float32 by default.
             mapped: see `Detector`.
             fold: see `Detector`.
+            words: fields of `options`, by name: `device="cuda"`.
+
+        Returns:
+            The detector.
 
         Raises:
             CfgError: the cfg is wrong.
+            NoWeightsError: there are no weights.
             WeightsError: the weights do not fit.
-            DarkparseError: there are no weights, the network is no detector, or the names do not fit.
+            DarkparseError: the network is no detector, or the names do not fit.
         """
-        model = load(cfg, weights, dialect=dialect, size=size, reorg=reorg, device=device, dtype=dtype)
+        model = load(cfg, weights, options, dialect=dialect, size=size, reorg=reorg, **words)
         if model.loaded is None:
-            raise DarkparseError(
+            raise NoWeightsError(
                 f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
             )
         return cls(model, names=names, resize=resize, mapped=mapped, fold=fold)
@@ -206,13 +177,13 @@ class Detector:
 
     @overload
     def detect(
-        self, image: list[Any] | tuple[Any, ...], settings: Settings | None = ..., **words: Any
+        self, image: list[Any] | tuple[Any, ...], settings: DetectionSettings | None = ..., **words: Any
     ) -> list[Detections]: ...
 
     @overload
-    def detect(self, image: Picture, settings: Settings | None = ..., **words: Any) -> Any: ...
+    def detect(self, image: Picture, settings: DetectionSettings | None = ..., **words: Any) -> Any: ...
 
-    def detect(self, image: Picture, settings: Settings | None = None, **words: Any) -> Any:
+    def detect(self, image: Picture, settings: DetectionSettings | None = None, **words: Any) -> Any:
         """Find what is in a picture, or in each of several.
 
         Args:
@@ -231,38 +202,41 @@ class Detector:
             ImageError: a picture cannot be read.
             DarkparseError: a setting is out of its range.
         """
-        settings = replace(settings or Settings(), **words)
-        if isinstance(image, list | tuple):
-            return list(self.stream(image, settings=settings))
-        if getattr(image, "ndim", 0) == 4:
-            return list(self.stream(list(image), settings=settings))
+        settings = replace(settings or DetectionSettings(), **words)
+        if isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4:
+            return list(self.stream(image, settings))
         return warned(self.run([self.prepare(image, settings)], settings)[0])
 
     def stream(
         self,
         images: Iterable[Picture],
+        settings: DetectionSettings | None = None,
         *,
-        settings: Settings | None = None,
         batch: int | None = None,
         workers: int | None = None,
         on_error: Callable[[Picture, ImageError], None] | None = None,
+        **words: Any,
     ) -> Generator[Detections, None, None]:
         """Detect in any number of pictures in constant memory, in their order, with several threads.
 
         Args:
             images: what `detect` takes; paths are read a few batches ahead.
-            settings: thresholds.
+            settings: what counts as a detection.
             batch: how many pictures run at once; by default one on the CPU, 16 on a GPU.
             workers: threads that read and run them, by default one for each core, at most 8.
             on_error: called for a picture that cannot be read, which is then left out; without it the error is raised.
-        """
-        from darkparse.detect.streaming import stream
+            words: fields of `settings`, by name: `threshold=0.5`.
 
+        Raises:
+            ImageError: a picture cannot be read, and there is no `on_error`.
+            DarkparseError: a setting is out of its range.
+        """
+        settings = replace(settings or DetectionSettings(), **words)
         if isinstance(images, str | bytes | os.PathLike):
             raise DarkparseError("stream takes several pictures; detect takes one")
         if batch is not None and batch < 1:
             raise DarkparseError(f"batch is how many pictures run at once, not {batch}")
-        for outcome in stream(self, images, settings or Settings(), batch=batch or self.batch, workers=workers):
+        for outcome in stream(self, images, settings, batch=batch or self.batch, workers=workers):
             if not isinstance(outcome.result, ImageError):
                 yield warned(outcome.result)
             elif on_error is None:
@@ -271,7 +245,12 @@ class Detector:
                 on_error(outcome.source, outcome.result)
 
     def prepare(
-        self, image: Picture, settings: Settings | None = None, *, keep_pixels: bool = False, name: str | None = None
+        self,
+        image: Picture,
+        settings: DetectionSettings | None = None,
+        *,
+        keep_pixels: bool = False,
+        name: str | None = None,
     ) -> Prepared:
         """Read a picture and fit it to the network's input.
 
@@ -284,7 +263,7 @@ class Detector:
         Raises:
             ImageError: it cannot be read, or has other channels than the network takes.
         """
-        settings = settings or Settings()
+        settings = settings or DetectionSettings()
         turn = self.network.dialect.follows_exif if settings.exif == "auto" else settings.exif == "on"
         read = as_image(image, self.network.net.channels, turn=turn, bgr=settings.channels == "bgr", name=name)
         crop_first = self.network.dialect.resize == "letterbox"
@@ -293,7 +272,9 @@ class Detector:
         pixels = read.pixels if keep_pixels else None
         return Prepared(values, placement, read.pixels.shape[:2], path, pixels, read.remarks, read.orientation)
 
-    def run(self, prepared: Sequence[Prepared], settings: Settings, *, goes_on: bool = False) -> list[Detections]:
+    def run(
+        self, prepared: Sequence[Prepared], settings: DetectionSettings, *, goes_on: bool = False
+    ) -> list[Detections]:
         """Detect in pictures that are ready, as one batch.
 
         Args:
@@ -337,7 +318,7 @@ class Detector:
             model.reset_state()
 
     @torch.inference_mode()
-    def _candidates(self, outputs: tuple[Tensor, ...], settings: Settings) -> Candidates:
+    def _candidates(self, outputs: tuple[Tensor, ...], settings: DetectionSettings) -> Candidates:
         decoder = self.decoder(settings.hierarchy).to(outputs[0].device)
         parts, count = [], 0
         for head, output in zip(decoder.heads, outputs, strict=True):
@@ -351,13 +332,15 @@ class Detector:
             count += len(image)
         return Candidates(*(torch.cat(same).cpu().numpy() for same in zip(*parts, strict=True)))
 
-    def decoder(self, hierarchy: float = 0.5) -> Decoder:
-        """The module that turns the heads' outputs into boxes; see `darkparse.detect.decode`."""
+    def decoder(self, hierarchy: float = DetectionSettings.hierarchy) -> Decoder:
+        """The module that turns the heads' outputs into boxes; see `darkparse.detect.decoding`."""
         if hierarchy not in self._decoders:
             self._decoders[hierarchy] = Decoder(self.network, hierarchy=hierarchy, mapped=self.mapped)
         return self._decoders[hierarchy]
 
-    def _suppressed(self, candidates: Candidates, index: int, prepared: Prepared, settings: Settings) -> Detections:
+    def _suppressed(
+        self, candidates: Candidates, index: int, prepared: Prepared, settings: DetectionSettings
+    ) -> Detections:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
         own = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
         boxes = candidates.boxes[own]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import math
 import os
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.detection import WHOLE, Detection, Detections
-from darkparse.detect.images import Pixels, as_image, as_pixels, pillow
+from darkparse.detect.images import as_image, pillow
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    from darkparse.detect.detection import Detection, Detections
 
 Colour = tuple[int, int, int]
 
@@ -32,7 +34,7 @@ def draw(image: Any, found: Detections) -> PillowImage:
     pil = pillow()
     from PIL import ImageDraw
 
-    pixels = _visible(image, found)
+    pixels = as_image(image, None, turn=found.orientation != 1).pixels
     if pixels.shape[:2] != (found.height, found.width):
         size = " × ".join(map(str, pixels.shape[1::-1]))
         raise DarkparseError(
@@ -44,7 +46,7 @@ def draw(image: Any, found: Detections) -> PillowImage:
     canvas = ImageDraw.Draw(picture)
     short = min(picture.size)
     width, font = max(round(short * 0.005), 2), _font(max(round(short * 0.03), 11))
-    if found and found[0].box == WHOLE:
+    if found and found[0].is_whole:
         _list(canvas, found, font)
         return picture
     for one in reversed(found):
@@ -56,13 +58,6 @@ def draw(image: Any, found: Detections) -> PillowImage:
     for one in found:
         _label(canvas, one, font, taken)
     return picture
-
-
-def _visible(image: Any, found: Detections) -> Pixels:
-    """(H, W, 3): a picture as it was detected in; of more channels the first three, of two the first."""
-    if isinstance(image, np.ndarray):
-        return as_pixels(image if image.shape[-1] in (1, 3, 4) else image[..., : 3 if image.shape[-1] > 3 else 1])
-    return as_image(image, turn=found.orientation != 1).pixels
 
 
 def _label(canvas: Any, one: Detection, font: Any, taken: NDArray[np.bool_]) -> None:
@@ -125,8 +120,6 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
 
 def save(picture: PillowImage, path: str | os.PathLike[str]) -> None:
     """Write a picture, whole or not at all."""
-    from pathlib import Path
-
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(target) as part:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError, ImageError
 from darkparse.syntax.reading import reason
 
 if TYPE_CHECKING:
@@ -39,10 +39,6 @@ BROKEN = (
     *(RuntimeError, MemoryError, struct.error, zlib.error),
 )
 """What Pillow's decoders raise for broken files, besides OSError."""
-
-
-class ImageError(DarkparseError):
-    """A picture that cannot be used."""
 
 
 def pillow() -> Any:
@@ -72,7 +68,7 @@ def read_image(path: str | os.PathLike[str] | IO[bytes], channels: int = 3, *, n
 
 def open_image(
     path: str | os.PathLike[str] | IO[bytes],
-    channels: int = 3,
+    channels: int | None = 3,
     *,
     turn: bool,
     bgr: bool = False,
@@ -82,7 +78,8 @@ def open_image(
 
     Args:
         path: any file that Pillow reads, open or not; of several frames the first. Or an array that `numpy.save` wrote.
-        channels: 3 for RGB, 1 for grey; as many as the file has otherwise, in the file's order.
+        channels: 3 for RGB, 1 for grey; as many as the file has otherwise, in the file's order. None: RGB to look at,
+            of more channels the first three, of two the first.
         turn: whether its EXIF orientation is followed.
         bgr: the first three channels of an array are blue, green and red.
         name: what errors call the file, by default its path.
@@ -98,7 +95,7 @@ def open_image(
         size, head = _glance(path)
         if head.startswith(b"\x93NUMPY"):
             return Image(from_array(_load_array(path), channels, bgr=bgr))
-        if channels > 4 and head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        if (channels or 0) > 4 and head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
             return Image(from_array(_load_bands(path), channels))
         with image.open(path) as file:
             unpacked = file.width * file.height * len(file.getbands())
@@ -174,7 +171,7 @@ ORIENTATIONS = {
 """What EXIF's orientations say of how the picture is to be shown: clockwise."""
 
 
-def from_pillow(image: PillowImage, channels: int = 3, *, turn: bool = False) -> Image:
+def from_pillow(image: PillowImage, channels: int | None = 3, *, turn: bool = False) -> Image:
     """A Pillow image; see `open_image`."""
     # A camera's MPO holds previews; an image that stands at a later frame was put there.
     frames = 1 if image.format == "MPO" or image.tell() else getattr(image, "n_frames", 1)
@@ -206,7 +203,7 @@ def turned(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
-def _bands(image: PillowImage, channels: int) -> Pixels:
+def _bands(image: PillowImage, channels: int | None) -> Pixels:
     """(H, W, channels), uint8."""
     if image.mode.startswith("I;16"):
         # stb_image keeps the high byte of 16 bits; Pillow would clip at 255.
@@ -220,7 +217,7 @@ def _bands(image: PillowImage, channels: int) -> Pixels:
         return _with_channels((array >> (8 if most > 255 else 0)).astype(np.uint8)[..., None], channels)
     if channels == 1 and image.mode == "L":
         return np.asarray(image)[..., None]
-    if channels in (1, 3):
+    if channels in (1, 3, None):
         return _with_channels(np.asarray(image.convert("RGB")), channels)
     if channels == 4 and image.has_transparency_data and image.mode != "LA":
         return np.asarray(image.convert("RGBA"))
@@ -228,12 +225,7 @@ def _bands(image: PillowImage, channels: int) -> Pixels:
     return _with_channels(array[..., None] if array.ndim == 2 else array, channels)
 
 
-def as_pixels(image: Any, channels: int = 3) -> Pixels:
-    """The pixels of whatever `detect` takes, as they are stored; see `as_image`."""
-    return as_image(image, channels, turn=False).pixels
-
-
-def as_image(image: Any, channels: int = 3, *, turn: bool, bgr: bool = False, name: str | None = None) -> Image:
+def as_image(image: Any, channels: int | None = 3, *, turn: bool, bgr: bool = False, name: str | None = None) -> Image:
     """Read whatever `detect` takes: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W), a
     tensor (C, H, W).
 
@@ -273,7 +265,7 @@ def as_image(image: Any, channels: int = 3, *, turn: bool, bgr: bool = False, na
     return Image(from_array(array, channels, bgr=bgr))
 
 
-def from_array(array: Pixels, channels: int = 3, *, bgr: bool = False) -> Pixels:
+def from_array(array: Pixels, channels: int | None = 3, *, bgr: bool = False) -> Pixels:
     """The pixels of an array (H, W, C) or (H, W): (H, W, channels), uint8, or float32 in 0…1."""
     if array.ndim == 2:
         array = array[..., None]
@@ -296,8 +288,10 @@ def from_array(array: Pixels, channels: int = 3, *, bgr: bool = False) -> Pixels
     return _with_channels(array, channels)
 
 
-def _with_channels(array: Pixels, channels: int) -> Pixels:
+def _with_channels(array: Pixels, channels: int | None) -> Pixels:
     """The channels that a network takes: its own number, or RGB from grey, grey from RGB, neither with alpha."""
+    if channels is None:
+        array, channels = array[..., : 3 if array.shape[2] >= 3 else 1], 3
     given = array.shape[2]
     if given == channels:
         return array

@@ -1,39 +1,52 @@
-"""What counts as a detection."""
+"""What counts as a detection, and how pictures are read."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any, Literal
 
-import numpy as np
+from darkparse.errors import DarkparseError
 
-from darkparse.syntax import DarkparseError
+EXIF = ("auto", "on", "off")
+ORDERS = ("rgb", "bgr")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Thresholds, with Darknet's defaults, and how pictures are read."""
+@dataclass(frozen=True)
+class DetectionSettings:
+    """What counts as a detection, with Darknet's defaults, and how pictures are read.
+
+    Functions that detect take its fields as words too, which is the short form: `detector.detect(image, nms=0)`.
+
+    Attributes:
+        threshold: least score, and least objectness, 0…1; `-thresh` (detector.c: .25 in AlexeyAB's, .5 in pjreddie's).
+        nms: boxes of one class that overlap a better one by more than this go; 0 keeps all.
+        hierarchy: least probability of a class of a word tree; `-hier`.
+        top: how many classes a classifier names, whatever their score.
+        exif: whether a picture is turned as its EXIF note says; auto: where the dialect's Darknet does.
+        channels: the order of colours in arrays and tensors; OpenCV's is blue, green, red.
+
+    Raises:
+        DarkparseError: a value is out of its range.
+
+    >>> darkparse.DetectionSettings(threshold=0.5)
+    DetectionSettings(threshold=0.5, nms=0.45, hierarchy=0.5, top=5, exif='auto', channels='rgb')
+    """
 
     threshold: float = 0.25
-    """Least score, and least objectness; `-thresh` (examples/detector.c, .5 in pjreddie's, .25 in AlexeyAB's)."""
     nms: float = 0.45
-    """Boxes of one class that overlap a better one by more than this go; 0 keeps all."""
     hierarchy: float = 0.5
-    """Least probability of a class of a word tree; `-hier`."""
     top: int = 5
-    """How many classes a classifier names."""
     exif: Literal["auto", "on", "off"] = "auto"
-    """Whether a picture is turned as its EXIF note says; auto: where the dialect's Darknet does."""
     channels: Literal["rgb", "bgr"] = "rgb"
-    """The order in arrays and tensors; OpenCV's is blue, green, red."""
 
     def __post_init__(self) -> None:
+        given: dict[str, Any] = vars(self)
         for name in ("threshold", "nms", "hierarchy"):
-            value: Any = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-                raise DarkparseError(f"{name} is a number from 0 to 1, not {value!r}")
-        for name, known in (("exif", ("auto", "on", "off")), ("channels", ("rgb", "bgr"))):
-            if getattr(self, name) not in known:
-                raise DarkparseError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}")
-        if self.top < 1:
-            raise DarkparseError(f"top is how many classes a classifier names, not {self.top}")
+            if not isinstance(given[name], Real) or not 0 <= given[name] <= 1:
+                raise DarkparseError(f"{name} is a number from 0 to 1, not {given[name]!r}")
+        if not isinstance(given["top"], Integral) or given["top"] < 1:
+            raise DarkparseError(f"top is how many classes a classifier names, not {self.top!r}")
+        for name, known in (("exif", EXIF), ("channels", ORDERS)):
+            if given[name] not in known:
+                raise DarkparseError(f"{name} is one of {', '.join(known)}, not {given[name]!r}")

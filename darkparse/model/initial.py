@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from darkparse.layers.specs import Initial
 from darkparse.network import Network
-from darkparse.weights.layout import state_key
+from darkparse.weights.entries import state_key
 
 
 def initial_values(

@@ -85,8 +85,8 @@ def test_blocks_of_boxes_suppress_as_boxes_one_by_one(kind: Any, several: bool) 
     for seed in range(3):
         random = np.random.RandomState(seed)
         count = 100 if several else 1000
-        boxes = np.concatenate((random.uniform(0.2, 0.8, (count, 2)), random.exponential(0.15, (count, 2))), 1)
-        boxes = boxes.astype(np.float32)
+        sizes = random.exponential(0.15, (count, 2))
+        boxes = np.concatenate((random.uniform(0.2, 0.8, (count, 2)), sizes), 1).astype(np.float32)
         boxes[random.randint(0, count, 9), random.randint(0, 4, 9)] = np.array([np.inf, np.nan, 0] * 3)
         of = np.repeat(np.arange(count), 10 if several else 1)
         classes = np.tile(np.arange(10), count) if several else random.randint(0, 2, count)
