@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import stdout
+from darkparse.cli.common import stderr, stdout
 from darkparse.cli.detect import detector_arguments, detector_options, load_detector
 
 if TYPE_CHECKING:
@@ -48,7 +48,10 @@ def command(image: Path, against: Path, tolerance: float, every: bool, as_json: 
     from darkparse.compare import compare, open_reference
 
     detector = load_detector(detector_arguments(given) | {"device": "cpu", "dtype": None, "fold": False})
-    values = detector.prepare(image).values[None]
+    prepared = detector.prepare(image)
+    for remark in prepared.remarks:
+        stderr().print(f"{image}: {remark}", style="yellow", soft_wrap=True)
+    values = prepared.values[None]
     found = compare(detector.model, torch.from_numpy(values), open_reference(against, values), tolerance=tolerance)
     if as_json:
         click.echo(json.dumps(as_dict(found), indent=1, ensure_ascii=False))

@@ -6,9 +6,11 @@ import io
 import os
 import stat
 import struct
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -97,7 +99,7 @@ def open_image(
             return Image(from_array(_load_array(path), channels, bgr=bgr))
         if (channels or 0) > 4 and head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
             return Image(from_array(_load_bands(path), channels))
-        with image.open(path) as file:
+        with _opened(path) as file:
             unpacked = file.width * file.height * len(file.getbands())
             if unpacked > max(PLENTY, RATIO * size):
                 raise ImageError(f"{size:,} bytes that unpack to {unpacked:,}, more than {RATIO} times as many")
@@ -112,6 +114,18 @@ def open_image(
         raise ImageError(f"{name}: {reason(problem)}") from None
     except BROKEN as problem:
         raise ImageError(f"{name}: a broken picture: {reason(problem)}") from None
+
+
+_QUIET = Lock()
+"""Held while warnings are left out, which is for all threads."""
+
+
+def _opened(path: str | os.PathLike[str] | IO[bytes]) -> PillowImage:
+    """A file, opened by Pillow, whose own warning of large pictures says nothing of the limit here."""
+    image = pillow()
+    with _QUIET, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return image.open(path)  # type: ignore[no-any-return]
 
 
 def _load_array(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
@@ -173,11 +187,11 @@ ORIENTATIONS = {
 
 def from_pillow(image: PillowImage, channels: int | None = 3, *, turn: bool = False) -> Image:
     """A Pillow image; see `open_image`."""
+    pixels = _bands(image, channels)
     # A camera's MPO holds previews; an image that stands at a later frame was put there.
     frames = 1 if image.format == "MPO" or image.tell() else getattr(image, "n_frames", 1)
     page = "page" if image.format == "TIFF" else "frame"
     remarks = [f"the first of {frames} {page}s; the others are left out"] if frames > 1 else []
-    pixels = _bands(image, channels)
     orientation = _orientation(image)
     if orientation in ORIENTATIONS and not turn:
         remarks.append(f'its EXIF note says "{ORIENTATIONS[orientation]}", which was not followed')
@@ -217,6 +231,8 @@ def _bands(image: PillowImage, channels: int | None) -> Pixels:
         return _with_channels((array >> (8 if most > 255 else 0)).astype(np.uint8)[..., None], channels)
     if channels == 1 and image.mode == "L":
         return np.asarray(image)[..., None]
+    if image.mode == "P":  # whose transparency convert("RGB") warns of
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if channels in (1, 3, None):
         return _with_channels(np.asarray(image.convert("RGB")), channels)
     if channels == 4 and image.has_transparency_data and image.mode != "LA":

@@ -1,0 +1,263 @@
+"""Pictures as people have them: turned, cut off, with odd bands, of several pages, enormous."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import darkparse
+from darkparse.detect import Detector
+from darkparse.detect.images import ORIENTATIONS, Pixels, as_image, open_image, read_image
+from darkparse.errors import DarkparseError, DarkparseWarning, ImageError
+from tests.conftest import SHARED
+from tests.detect.reference import TINY, picture, tiny_weights
+from tests.detect.test_command import journal, run
+
+CASES = Path(__file__).parent / "cases"
+NOT_FOLLOWED = 'its EXIF note says "turned by 90°", which was not followed'
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    cfg, weights = tiny_weights(tmp_path_factory.mktemp("tiny"))
+    return str(cfg), str(weights)
+
+
+def of_channels(channels: int, folder: Path) -> Detector:
+    """A small network that takes so many channels."""
+    cfg, weights = TINY.replace("channels=3", f"channels={channels}"), folder / f"{channels}.weights"
+    torch.manual_seed(channels)
+    darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
+    return Detector.load(cfg, weights)
+
+
+def noted(pixels: Pixels, orientation: int) -> bytes:
+    """A PNG with an EXIF note."""
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(file, "png", exif=exif)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 10))
+def test_a_picture_is_turned_as_pillow_turns_it(orientation: int) -> None:
+    from PIL import ImageOps
+
+    data = noted(picture(3)[:20], orientation)
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    followed, stored = (as_image(data, turn=turn) for turn in (True, False))
+    assert np.array_equal(followed.pixels, upright)
+    assert np.array_equal(stored.pixels, picture(3)[:20])
+    assert (followed.orientation, stored.orientation) == (orientation if orientation in ORIENTATIONS else 1, 1)
+    assert not followed.remarks
+    assert len(stored.remarks) == (orientation in ORIENTATIONS)
+
+
+@pytest.mark.parametrize(("dialect", "exif", "turns"), [
+    ("alexeyab", "auto", True),
+    ("alexeyab", "off", False),
+    ("pjreddie", "auto", False),
+    ("pjreddie", "on", True),
+])  # fmt: skip
+def test_the_note_is_followed_or_said(model: tuple[str, str], dialect: str, exif: str, turns: bool) -> None:
+    detector, path = Detector.load(*model, dialect=dialect), CASES / "exif6.jpg"
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        found = detector.detect(path, exif=exif)
+    assert [str(one.message) for one in told] == ([] if turns else [f"{path}: {NOT_FOLLOWED}"])
+    assert all(issubclass(one.category, DarkparseWarning) and one.filename == __file__ for one in told)
+    upright = np.rot90(read_image(path), -1) if turns else read_image(path)
+    assert (found.height, found.width) == upright.shape[:2]
+    assert list(found) == list(detector.detect(np.ascontiguousarray(upright)))
+    assert found.draw().size == (found.width, found.height)
+    assert found.to_dict().get("orientation", 1) == (6 if turns else 1)
+
+
+def test_drawings_boxes_and_measures_are_in_one_orientation(
+    model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures, labels, out = tmp_path / "pictures", tmp_path / "labels", tmp_path / "out"
+    pictures.mkdir()
+    labels.mkdir()
+    (pictures / "a.png").write_bytes(noted(picture(3)[:20], 6))
+    (labels / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
+    assert run("detect", *model, pictures, "--out", out, "--dialect", "alexeyab") == 0
+    with Image.open(out / "a.png") as drawing:
+        assert drawing.size == (20, picture(3).shape[1])
+    assert not capsys.readouterr().err
+    common = ("--images", pictures, "--annotations", labels, "--rule", "darknet", "--dialect", "alexeyab", "--json")
+    assert run("evaluate", *model, *common) == 0
+    turned = capsys.readouterr()
+    assert run("evaluate", *model, *common, "--exif", "off") == 0
+    stored = capsys.readouterr()
+    assert turned.out != stored.out
+    assert NOT_FOLLOWED in stored.err
+    assert NOT_FOLLOWED not in turned.err
+
+
+@pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs ../shared/models")
+def test_a_trained_network_sees_the_same_in_a_turned_picture() -> None:
+    path = SHARED / "models" / "yolo-fastest-1.1-xl"
+    detector = Detector.load(f"{path}.cfg", f"{path}.weights")
+    for file in ("exif6.jpg", "exif6_upright.jpg"):
+        assert {"car", "bicycle", "dog"} <= {one.name for one in detector.detect(CASES / file)}
+
+
+def test_pages_that_are_left_out_are_said(
+    model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    frames = [Image.fromarray(picture(n)) for n in range(3)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    for path, which in ((CASES / "pages.tif", "2 pages"), (tmp_path / "a.gif", "3 frames")):
+        assert run("detect", *model, path) == 0
+        assert capsys.readouterr().err.strip() == f"{path}: the first of {which}; the others are left out"
+
+
+def test_remarks_do_not_fill_the_screen(
+    model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(noted(picture(number), 6))
+    assert run("detect", *model, tmp_path, "--exif", "off") == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 4
+    assert lines[-1] == "… and 2 remarks more"
+
+
+def made(kind: str, path: Path) -> Path:
+    """A picture that cannot be taken as it is."""
+    pixels = picture(0)
+    if kind == "cut":
+        file = io.BytesIO()
+        Image.fromarray(pixels).resize((300, 200)).save(file, "jpeg")
+        path.write_bytes(file.getvalue()[: len(file.getvalue()) // 2])
+    elif kind == "float":
+        Image.fromarray(pixels[..., 0].astype(np.float32)).save(path, "tiff")
+    elif kind == "32 bit":
+        Image.fromarray(pixels[..., 0].astype(np.int32) * 70_000).save(path, "tiff")
+    else:
+        Image.new("L", (14_000, 14_000)).save(path, "png")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["cut", "float", "32 bit", "196 megapixels"])
+def test_what_cannot_be_read_has_its_name_before_it(
+    kind: str, model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = made(kind, tmp_path / "a.img")
+    for file in (path, *([CASES / "float.tif"] if kind == "float" else [])):
+        with pytest.raises(ImageError, match=f"{file.name}: "):
+            Detector.load(*model).detect(file)
+        assert run("detect", *model, file) == 1
+        told = capsys.readouterr()
+        assert told.err.splitlines()[0].startswith(f"{file}: ")
+        assert not told.out
+
+
+def test_ninety_megapixels_are_a_picture_like_another(model: tuple[str, str], tmp_path: Path) -> None:
+    noise = np.random.RandomState(0).randint(0, 256, (950, 950, 3)).astype(np.uint8)
+    Image.fromarray(noise).resize((9500, 9500), Image.Resampling.NEAREST).save(tmp_path / "a.jpg", quality=50)
+    command = [sys.executable, "-W", "always", "-m", "darkparse", "detect", *model, str(tmp_path / "a.jpg")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout
+    assert not told.stderr
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK", "P", "L", "LA", "RGBA", "I;16", "1"])
+def test_every_mode_is_read(mode: str, model: tuple[str, str], tmp_path: Path) -> None:
+    pixels, path = picture(0), tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    image = Image.fromarray(pixels)
+    if mode == "I;16":
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+        pixels = np.repeat(pixels[..., :1], 3, axis=2)
+    else:
+        image = image.convert(mode)
+        pixels = np.asarray(image.convert("RGB"))
+    image.save(path)
+    assert np.array_equal(read_image(path), pixels)
+    assert not open_image(path, turn=True).remarks
+
+
+def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
+    image = Image.fromarray(picture(0)).convert("P")
+    image.save(tmp_path / "a.png", transparency=bytes([0, 128, 255]))
+    assert np.array_equal(read_image(tmp_path / "a.png"), np.asarray(image.convert("RGB")))
+
+
+@pytest.mark.parametrize("channels", range(1, 7))
+def test_a_network_of_any_channels_takes_arrays_tensors_and_files(channels: int, tmp_path: Path) -> None:
+    detector = of_channels(channels, tmp_path)
+    pixels = np.random.RandomState(channels).randint(0, 256, (24, 40, channels)).astype(np.uint8)
+    np.save(tmp_path / "a.npy", pixels)
+    np.save(tmp_path / "f.npy", pixels / np.float32(255))
+    want = detector.detect(pixels, threshold=0.1)
+    assert want
+    tensor = torch.from_numpy(pixels).movedim(2, 0)
+    same: list[Any] = [tensor, tensor / 255, tmp_path / "a.npy", tmp_path / "f.npy", (tmp_path / "a.npy").read_bytes()]
+    if channels in (1, 3, 4):
+        Image.fromarray(pixels.squeeze()).save(tmp_path / "a.png")
+        same.append(tmp_path / "a.png")
+    else:
+        tifffile = pytest.importorskip("tifffile")
+        if channels > 4:
+            tifffile.imwrite(tmp_path / "a.tif", pixels, photometric="minisblack", planarconfig="contig")
+            tifffile.imwrite(
+                tmp_path / "p.tif", np.moveaxis(pixels, 2, 0), photometric="minisblack", planarconfig="separate"
+            )
+            same += [tmp_path / "a.tif", tmp_path / "p.tif"]
+    for one in same:
+        assert list(detector.detect(one, threshold=0.1)) == list(want), one
+    for batch in (np.stack([pixels] * 3), torch.stack([tensor] * 3), [pixels] * 3):
+        assert [list(found) for found in detector.detect(batch, threshold=0.1)] == [list(want)] * 3
+    assert want.draw(pixels).size == (40, 24)
+    assert detector.detect(tmp_path / "a.npy", threshold=0.1).draw().size == (40, 24)
+    with pytest.raises(ImageError, match=f"the network takes {channels} channels, this picture has 7"):
+        detector.detect(np.zeros((8, 8, 7), np.uint8))
+
+
+def test_the_fourth_channel_is_that_of_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    model = (CASES / "ch4.cfg", CASES / "ch4.weights")
+    assert run("detect", *model, CASES / "rgbd.png", "--out", tmp_path / "out") == 0
+    (found,) = journal(tmp_path / "out").values()
+    assert len(capsys.readouterr().out.splitlines()) == len(found)  # type: ignore[arg-type]
+    pixels = np.asarray(Image.open(CASES / "rgbd.png"))
+    assert pixels.shape[2] == 4
+    assert [one.to_dict() for one in Detector.load(*model).detect(pixels)] == found
+
+
+def test_four_channels_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rgbd.txt").write_text("0 0.5 0.5 0.2 0.2\n")
+    (tmp_path / "rgbd.png").write_bytes((CASES / "rgbd.png").read_bytes())
+    model = (CASES / "ch4.cfg", CASES / "ch4.weights")
+    assert run("evaluate", *model, "--images", tmp_path, "--annotations", tmp_path, "--rule", "darknet") == 0
+    assert "1 pictures" in capsys.readouterr().out
+
+
+def test_opencvs_frames_are_turned_round(
+    model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    detector, pixels = Detector.load(*model), picture(0)
+    frame = np.ascontiguousarray(pixels[..., ::-1])
+    want = list(detector.detect(pixels))
+    assert list(detector.detect(frame, channels="bgr")) == want
+    assert list(detector.detect(torch.from_numpy(frame).movedim(2, 0), channels="bgr")) == want
+    assert list(detector.detect(Image.fromarray(pixels), channels="bgr")) == want
+    with pytest.raises(DarkparseError, match="channels is one of rgb, bgr, not 'gbr'"):
+        detector.detect(frame, channels="gbr")
+    np.save(tmp_path / "a.npy", frame)
+    assert run("detect", *model, tmp_path / "a.npy", "--channels", "bgr") == 0
+    assert len(capsys.readouterr().out.splitlines()) == len(want)
+
+
+def test_a_module_takes_a_state_dict_as_any_other() -> None:
+    told = subprocess.run([sys.executable, CASES / "state_dict.py"], capture_output=True, text=True, check=True)
+    assert told.stdout == "ok\n"
