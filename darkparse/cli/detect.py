@@ -14,6 +14,7 @@ import click
 
 from darkparse.cli.common import CfgType, Remarks, SizeType, dialect_option, reorg_option, setting_option, stderr, warn
 from darkparse.detect.jobs.folder import claimed
+from darkparse.detect.jobs.labels import LABELS
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
 from darkparse.detect.settings import EXIF, ORDERS, DetectionSettings
 from darkparse.errors import ImageError
@@ -74,6 +75,14 @@ def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
     return making
 
 
+def names_of(inputs: Iterable[str]) -> str | None:
+    """The `.data` file among some inputs that says names, if there is one."""
+    from darkparse.detect.names import data_options
+
+    data = (Path(text) for text in inputs if text.lower().endswith(".data") and Path(text).is_file())
+    return next((str(path) for path in data if {"names", "labels"} & set(data_options(path))), None)
+
+
 def load_detector(making: dict[str, Any]) -> Detector:
     """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
     import torch
@@ -102,7 +111,7 @@ def load_detector(making: dict[str, Any]) -> Detector:
 @click.option("--no-pictures", is_flag=True, help="With --out: write the results alone.")
 @click.option(
     "--save",
-    type=click.Choice(["csv", "json", "coco"]),
+    type=click.Choice(["csv", "json", "coco", *LABELS]),
     multiple=True,
     help="With --out: write the results in this format too.",
 )
@@ -164,6 +173,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     """
     from darkparse.detect.jobs.sources import find_sources
 
+    given["names"] = given["names"] or names_of(inputs)
     making = detector_arguments(given)
     settings = DetectionSettings(**{field.name: given.pop(field.name) for field in fields(DetectionSettings)})
     if given["out"] is None and (given["resume"] or given["overwrite"] or given["save"]):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import Remarks, setting_option, stderr, stdout
-from darkparse.cli.detect import detector_arguments, detector_options, image_options, load_detector
+from darkparse.cli.detect import detector_arguments, detector_options, image_options, load_detector, names_of
 from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import ImageError
 from darkparse.syntax import DarkparseError
@@ -33,12 +33,17 @@ LEAST_SCORE = 0.005
 
 @click.command(name="evaluate")
 @detector_options
-@click.option("--images", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder of the pictures, a list of them, or a .data file (valid=, names=).",
+)
 @click.option(
     "--annotations",
     type=click.Path(path_type=Path),
-    required=True,
-    help="COCO's .json, a folder of VOC's .xml files, or a folder of Darknet's .txt labels.",
+    help="COCO's .json, a folder of VOC's .xml files, or a folder of Darknet's .txt labels; by default the .txt beside "
+    "each picture, or in `labels` instead of `images`.",
 )
 @click.option(
     "--rule",
@@ -58,7 +63,7 @@ LEAST_SCORE = 0.005
 )
 @image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
-def command(images: Path, annotations: Path, **given: Any) -> None:
+def command(images: Path, annotations: Path | None, **given: Any) -> None:
     """Measure mean average precision on annotated pictures.
 
     By Darknet's rules (`detector map`): the area under the curve, 11 points and 101 points, at one overlap; and by
@@ -68,6 +73,7 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     from darkparse.detect.accuracy.annotations import read_annotations
     from darkparse.detect.accuracy.evaluation import coco_map, darknet_map
 
+    given["names"] = given["names"] or names_of([str(images)])
     detector = load_detector(detector_arguments(given))
     if detector.classifies:
         raise DarkparseError(f"{detector.network.name} is a classifier: it has no boxes to evaluate")
@@ -79,7 +85,9 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     settings = DetectionSettings(hierarchy=0.0, **how)
     pairs = list(_detected(detector, truth, settings, given["batch"] or detector.batch))
     if not pairs:
-        raise DarkparseError(f"none of the {len(truth.truths)} pictures of {annotations} can be read from {images}")
+        raise DarkparseError(
+            f"none of the {len(truth.truths)} pictures of {annotations or images} can be read from {images}"
+        )
     darknet = (
         darknet_map(pairs, len(detector.names), iou=given["iou"], at=given["at"]) if given["rule"] != "coco" else None
     )

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.detect.images import BROKEN, find_images, pillow
+from darkparse.detect.jobs.sources import find_sources
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.syntax import DarkparseError
 from darkparse.syntax.reading import read_bytes, read_text, reason
@@ -58,27 +59,32 @@ class Annotations:
     """What of the annotations or of the pictures was left out."""
 
 
-def read_annotations(path: Path, images: Path, names: Sequence[str]) -> Annotations:
+def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> Annotations:
     """Read annotations; which kind they are is told by the files.
 
     Args:
-        path: a COCO `.json` file, a folder of VOC `.xml` files, or a folder of Darknet's `.txt` labels.
-        images: the folder of the pictures.
+        path: a COCO `.json` file, a folder of VOC `.xml` files, or a folder of Darknet's `.txt` labels. None: labels
+            where Darknet looks for them, see `label_of`.
+        images: the folder of the pictures, a list of them, or a `.data` file whose `valid` is one.
         names: the network's classes.
 
     Raises:
         DarkparseError: a file is missing or broken, or the classes do not fit.
     """
-    if not images.is_dir():
-        raise DarkparseError(f"{images}: no such folder of pictures")
-    if path.is_file():
+    if not images.exists():
+        raise DarkparseError(f"{images}: no such folder, list or .data file of pictures")
+    if path is not None and path.is_file():
+        if not images.is_dir():
+            raise DarkparseError(f"{path}: a COCO file goes with the folder of its pictures, not with {images}")
         return _coco(path, images, names)
+    if path is None:
+        return _darknets(images, names)
     if not path.is_dir():
         raise DarkparseError(f"{path}: no such file or folder")
     for suffix, read in ((".xml", _voc), (".txt", _labels)):
         files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES and file.is_file())
         if files:
-            pictures = find_images(images)
+            pictures = _pictures(images)
             paired = _paired(files, pictures, images)
             if not paired:
                 raise DarkparseError(f"{path}: none of its {suffix} files has a picture of its name in {images}")
@@ -218,13 +224,41 @@ def _matched(categories: list[str], names: Sequence[str], path: Path) -> list[in
     return [index.get(category) for category in categories]
 
 
+def _pictures(images: Path) -> list[Path]:
+    """Those of a folder, a list or a `.data` file."""
+    if images.is_dir():
+        return find_images(images)
+    return [source.path for source in find_sources([str(images)]) if not source.url and not source.is_film]
+
+
+def label_of(picture: Path) -> Path | None:
+    """Darknet's label of a picture: beside it, or where `labels` stands for the last `images` or `JPEGImages` of its
+    path (utils.c replace_image_to_label, data.c)."""
+    beside = picture.with_suffix(".txt")
+    parts = list(beside.parts)
+    place = max((i for i, part in enumerate(parts) if part in ("images", "JPEGImages")), default=None)
+    if place is not None:
+        parts[place] = "labels"
+    return next((path for path in (beside, Path(*parts)) if path.is_file()), None)
+
+
+def _darknets(images: Path, names: Sequence[str]) -> Annotations:
+    pictures, remarks = _pictures(images), list[str]()
+    paired = {picture: label for picture in pictures if (label := label_of(picture)) is not None}
+    if not paired:
+        raise DarkparseError(f"{images}: no picture has a .txt label beside it or in a folder `labels`")
+    truths = _labels(paired, pictures, names, remarks)
+    return Annotations(tuple(truths), tuple(range(1, len(names) + 1)), remarks=tuple(remarks))
+
+
 def _paired(files: list[Path], pictures: list[Path], images: Path) -> dict[Path, Path]:
     """The file of annotations of each picture that has one: at the same place in its folder, or else of the same name.
 
     Raises:
         DarkparseError: several pictures have the name, and none stands at the file's place.
     """
-    at_place = {path.relative_to(images).with_suffix(""): path for path in pictures}
+    folder = images if images.is_dir() else os.path.commonpath([path.parent for path in pictures])
+    at_place = {path.relative_to(folder).with_suffix(""): path for path in pictures}
     by_name: dict[str, list[Path]] = defaultdict(list)
     for path in pictures:
         by_name[path.stem].append(path)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from darkparse.detect.jobs.folder import go_on, write_run
+from darkparse.detect.jobs.labels import LABELS, save_labels
 from darkparse.detect.jobs.results import Record, formatted, json_line
 from darkparse.detect.jobs.sources import place_of
 from darkparse.files import unfinished
@@ -70,12 +71,14 @@ class Journal:
             for line in file:
                 yield json.loads(line)
 
-    def save(self, form: str, categories: tuple[int, ...] | None = None) -> Path:
-        """Write all results in another format beside the journal, see `Formatter`; returns the file."""
+    def save(self, form: str, categories: tuple[int, ...] | None = None) -> None:
+        """Write all results in another format beside the journal, see `Formatter` and `save_labels`."""
+        if form in LABELS:
+            return save_labels(self.records, form, self.folder)
         target = self.folder / EXPORTS[form]
         with unfinished(target) as part, part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
             file.writelines(formatted(self.records(), form, categories))
-        return target
+        return None
 
     def close(self) -> None:
         self._file.close()

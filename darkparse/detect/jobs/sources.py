@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from darkparse.detect.images import SUFFIXES, find_images
+from darkparse.detect.names import data_file
 from darkparse.detect.video import FILMS
 from darkparse.syntax import DarkparseError
 from darkparse.syntax.reading import read_text, reason
@@ -59,8 +60,9 @@ def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[
     """The pictures and films that are meant by files, folders, patterns and lists, each once, in the order given.
 
     Args:
-        inputs: a picture, a film, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, or a
-            `.txt` file with a path a line, as Darknet takes them; or URLs of the same.
+        inputs: a picture, a film, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, a `.txt`
+            file with a path a line, as Darknet takes them, or a `.data` file, whose `valid` is such a list; or URLs of
+            the same.
         without: a folder to leave out: the one that results go to.
 
     Raises:
@@ -84,6 +86,8 @@ def _expand(text: str) -> list[Source]:
     if path.is_dir():
         films = sorted(p for p in path.rglob("*") if p.suffix.lower() in FILMS and p.is_file())
         return [Source(p, path) for p in (*find_images(path), *films)]
+    if path.is_file() and path.suffix.lower() == ".data":
+        path = data_file(path, "valid")
     if path.is_file() and path.suffix.lower() in LISTS:
         return [source for line in _listed(path) for source in _entry(line, path)]
     if path.exists():
