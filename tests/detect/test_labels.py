@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import darkparse
 from darkparse.detect.accuracy.annotations import label_of, read_annotations
 from darkparse.detect.jobs.labels import save_labels
-from tests.detect.reference import picture, tiny_weights
+from tests.conftest import ROOT
+from tests.detect.reference import TINY, picture, tiny_weights
 from tests.detect.test_command import run
 
 SIZE = (48, 64)
+CLASSIFIER = """
+[net]
+width=32
+height=32
+channels=3
+
+[convolutional]
+filters=2
+size=3
+stride=2
+activation=leaky
+
+[avgpool]
+
+[softmax]
+"""
 
 
 @pytest.fixture
@@ -116,3 +136,51 @@ def test_a_label_lies_where_darknet_looks_for_it(tmp_path: Path) -> None:
     for path in (far, picture.with_suffix(".txt")):
         path.touch()
         assert label_of(picture) == path
+
+
+PAGE = (ROOT / "docs" / "darknet.md").read_text("utf-8")
+
+
+def test_the_page_about_darknets_commands_names_commands_and_options_that_exist() -> None:
+    import click
+
+    from darkparse.cli.main import darkparse as program
+
+    shown = re.findall(r"`darkparse (\w+) ([^`]*)`", PAGE)
+    assert len(shown) > 8
+    for name, rest in shown:
+        command = program.get_command(click.Context(program), name)
+        assert command is not None
+        known = {option for one in command.params for option in one.opts}
+        assert set(re.findall(r"(?<= )--?[a-z]+", f" {rest}")) <= known, name
+
+
+def test_the_lines_of_the_page_do_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    share, rescale, denormalize = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    cfg = TINY.replace("size=3\n", "size=3\nbatch_normalize=1\n")
+    for text, name in ((TINY, "plain.weights"), (cfg, "c.weights")):
+        darkparse.save_weights(darkparse.build(text, initialize=True), name)
+    known: dict[str, Any] = {"darkparse": darkparse, "torch": torch, "re": re}
+
+    exec(rescale, known | {"cfg": TINY, "weights": "plain.weights"})
+    x = torch.rand(1, 3, 32, 32)
+    old, new = (darkparse.load(TINY, name).layers[0] for name in ("plain.weights", "out.weights"))
+    within = (..., slice(1, None), slice(1, None))  # padding is 0, whatever 0 stands for
+    assert torch.allclose(old(x * 2 - 1)[within], new(x.flip(1))[within], atol=1e-5)
+
+    exec(denormalize, made := known | {"cfg": cfg, "weights": "c.weights"})
+    assert not any("norm" in key for key in made["plain"].state_dict())
+    assert torch.allclose(made["plain"].eval()(x)[0], darkparse.load(cfg, "c.weights")(x)[0], atol=1e-5)
+
+    Path("c.cfg").write_text(CLASSIFIER)
+    Path("c.data").write_text("names=c.names\nvalid=valid.txt\n")
+    Path("c.names").write_text("cat\ndog\n")
+    Path("valid.txt").write_text("cat.png\nhen.png\n")
+    darkparse.save_weights(darkparse.build(CLASSIFIER, initialize=True), "c.weights")
+    for name in ("cat.png", "hen.png"):
+        Image.fromarray(picture(0)).save(name)
+    printed: list[float] = []
+    exec(share, known | {"print": printed.append})
+    assert printed == [0.5]
