@@ -4,16 +4,17 @@ A picture that cannot be read comes out with its problem. `darkparse detect … 
 checks that the workers fit, and resumes.
 """
 
-import io
 import json
 import sys
 from typing import Any
 
-import ray
+try:
+    import ray.data
+except ImportError:
+    sys.exit("this example needs Ray Data: pip install 'darkparse[ray]'")
 
 import darkparse
 from darkparse.detect import ImageError
-from darkparse.detect.images import read_image
 
 
 class Detect:
@@ -30,9 +31,9 @@ class Detect:
 
     def answer(self, path: str, data: bytes) -> tuple[str, str]:
         try:
-            found = self.detector.detect(read_image(io.BytesIO(data), name=path))
+            found = self.detector.detect(data)
         except ImageError as problem:
-            return "[]", str(problem)
+            return "[]", f"{path}: {problem}"
         return json.dumps([d.to_dict() for d in found]), ""
 
 

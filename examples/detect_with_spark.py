@@ -4,17 +4,19 @@ Each task loads the model once and keeps it for all its pictures; the weights ar
 share their pages. A picture that cannot be read comes out with its problem; Spark itself leaves out files of no bytes.
 """
 
-import io
 import json
 import sys
 from collections.abc import Iterator
 from typing import Any
 
-import pandas as pd
-
 import darkparse
 from darkparse.detect import ImageError
-from darkparse.detect.images import read_image
+
+try:
+    import pandas as pd
+    from pyspark.sql import SparkSession
+except ImportError:
+    sys.exit("this example needs Spark: pip install pyspark pandas pyarrow")
 
 
 def detecting(cfg: str, weights: str) -> Any:
@@ -33,15 +35,13 @@ def detecting(cfg: str, weights: str) -> Any:
 
 def answer(detector: darkparse.Detector, path: str, data: bytes) -> tuple[str | None, str | None]:
     try:
-        found = detector.detect(read_image(io.BytesIO(data), name=path))
+        found = detector.detect(data)
     except ImageError as problem:
-        return None, str(problem)
+        return None, f"{path}: {problem}"
     return json.dumps([d.to_dict() for d in found]), None
 
 
 def main(cfg: str, weights: str, pictures: str, out: str) -> None:
-    from pyspark.sql import SparkSession
-
     spark = SparkSession.builder.getOrCreate()
     files = spark.read.format("binaryFile").load(pictures).select("path", "content")
     files.mapInPandas(detecting(cfg, weights), "path string, detections string, problem string").write.parquet(out)

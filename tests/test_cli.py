@@ -304,3 +304,14 @@ def test_objects_say_what_they_are_in_a_line() -> None:
     assert repr(darkparse.explain(network)) == f"Explanation({network!r})"
     with pytest.raises(darkparse.DarkparseError, match="not '416'"):
         darkparse.compile("yolov3", size="416")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("command", ["detect", "evaluate"])
+def test_help_groups_every_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    shown = capsys.readouterr().out
+    headings = re.findall(r"^(\w[\w ]+):\n", shown, re.MULTILINE)
+    assert headings[-1] == "Other"
+    assert re.findall(r"^  -.*?--(\w+)", shown.split("Other:\n")[1], re.MULTILINE) == ["help"]
+    assert shown.count(f"\n  darkparse {command} ") >= 2

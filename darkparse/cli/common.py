@@ -70,6 +70,26 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
         return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
 
 
+class GroupedCommand(click.Command):
+    """A command whose help shows its options under headings.
+
+    Args:
+        groups: the parameters' names under each heading; others come last.
+        attributes: of the command.
+    """
+
+    def __init__(self, *, groups: dict[str, tuple[str, ...]], **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.groups = groups
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = {one.name: row for one in self.get_params(ctx) if (row := one.get_help_record(ctx)) is not None}
+        grouped = {name for names in self.groups.values() for name in names}
+        for heading, names in (self.groups | {"Other": tuple(rows.keys() - grouped)}).items():
+            with formatter.section(heading):
+                formatter.write_dl([rows[name] for name in names if name in rows])
+
+
 dialect_option = click.option(
     "--dialect",
     type=click.Choice(["auto", *DIALECTS]),

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, Remarks, SizeType, dialect_option, reorg_option, setting_option, stderr, warn
+from darkparse.cli.common import (
+    CfgType,
+    GroupedCommand,
+    Remarks,
+    SizeType,
+    dialect_option,
+    reorg_option,
+    setting_option,
+    stderr,
+    warn,
+)
 from darkparse.detect.jobs.folder import claimed
 from darkparse.detect.jobs.labels import LABELS
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
@@ -95,7 +105,19 @@ def load_detector(making: dict[str, Any]) -> Detector:
     return detector
 
 
-@click.command(name="detect")
+NETWORK = ("names", "dialect", "resize", "size", "reorg", "mapped")
+RUNNING = ("device", "half", "batch", "workers", "engine")
+GROUPS = {
+    "What counts": ("threshold", "nms", "hierarchy", "top"),
+    "Pictures": ("exif", "channels"),
+    "Results": ("form", "as_json", "out", "no_pictures", "save", "resume", "overwrite", "show"),
+    "Network": NETWORK,
+    "How it runs": RUNNING,
+    "On a Ray cluster": ("address", "worker_cpus", "worker_gpus", "results"),
+}
+
+
+@click.command(name="detect", cls=GroupedCommand, groups=GROUPS)
 @detector_options
 @click.argument("inputs", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB|LIST|VIDEO...")
 @setting_option("--threshold", "--thresh", help="Least score.")
@@ -170,6 +192,12 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     Prints `dog: 93%` for each object. With --out the pictures are written there with their boxes, and
     detections.jsonl has a line for each finished one; a broken run goes on with --resume. A picture that cannot be
     read is reported and skipped, and the exit status is then 1.
+
+    \b
+    darkparse detect yolov3 yolov3.weights dog.jpg
+    darkparse detect my.cfg my.weights obj.data --out found --save yolo
+    darkparse detect yolov3 yolov3.weights 'shots/**/*.jpg' --json > found.json
+    darkparse detect yolov3 yolov3.weights film.mp4 --out found     # needs darkparse[video]
     """
     from darkparse.detect.jobs.sources import find_sources
 

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import Remarks, setting_option, stderr, stdout
-from darkparse.cli.detect import detector_arguments, detector_options, image_options, load_detector, names_of
+from darkparse.cli.common import GroupedCommand, Remarks, setting_option, stderr, stdout
+from darkparse.cli.detect import (
+    NETWORK,
+    RUNNING,
+    detector_arguments,
+    detector_options,
+    image_options,
+    load_detector,
+    names_of,
+)
 from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import ImageError
 from darkparse.syntax import DarkparseError
@@ -31,7 +39,15 @@ LEAST_SCORE = 0.005
 """detector.c validate_detector_map: the whole curve counts, so almost every box does."""
 
 
-@click.command(name="evaluate")
+GROUPS = {
+    "Pictures": ("images", "annotations", "exif", "channels"),
+    "Measure": ("rule", "iou", "at", "threshold", "nms", "as_json"),
+    "Network": NETWORK,
+    "How it runs": RUNNING,
+}
+
+
+@click.command(name="evaluate", cls=GroupedCommand, groups=GROUPS)
 @detector_options
 @click.option(
     "--images",
@@ -69,6 +85,10 @@ def command(images: Path, annotations: Path | None, **given: Any) -> None:
     By Darknet's rules (`detector map`): the area under the curve, 11 points and 101 points, at one overlap; and by
     COCO's twelve numbers, for which pycocotools is needed. A picture that cannot be read is left out of the measure and
     reported, and the exit status is then 1.
+
+    \b
+    darkparse evaluate my.cfg my.weights --images obj.data --rule darknet
+    darkparse evaluate yolov3 yolov3.weights --images val2017 --annotations instances_val2017.json
     """
     from darkparse.detect.accuracy.annotations import read_annotations
     from darkparse.detect.accuracy.evaluation import coco_map, darknet_map

@@ -68,6 +68,8 @@ class Detector:
             AlexeyAB's dialect, whose Darknet does it too. pjreddie's does not, and its small ε makes the folded numbers
             less exact.
 
+    Threads may share a detector: each call has its own memory, and a recurrent network runs for one at a time.
+
     Raises:
         NoWeightsError: the module has no weights.
         DarkparseError: the network takes no picture, or neither detects nor classifies; the names do not fit.
@@ -243,6 +245,12 @@ class Detector:
                 raise outcome.result
             else:
                 on_error(outcome.source, outcome.result)
+
+    def warm_up(self) -> Detector:
+        """Run a blank picture, so that the first real one is as fast as any; returns the detector."""
+        blank = np.zeros((*self.input_size, self.network.net.channels), np.uint8)
+        self.run([self.prepare(blank)], DetectionSettings())
+        return self
 
     def prepare(
         self,
