@@ -6,6 +6,8 @@ DarkparseError          any of them; its text is meant for people
 │   └── NoWeightsError  a module without weights, where they are needed
 ├── ImageError          an image or video that cannot be read
 └── RendererError       there is nothing that draws a diagram, or it failed
+
+DarkparseWarning        what is to be said of a picture that can be read
 """
 
 from __future__ import annotations
@@ -102,14 +104,6 @@ class ImageError(DarkparseError):
     """
 
 
-class DarkparseWarning(UserWarning):
-    """What is to be said of a picture that can be read, or of what is found in it.
-
-    >>> issubclass(darkparse.DarkparseWarning, UserWarning)
-    True
-    """
-
-
 class RendererError(DarkparseError):
     """There is nothing on this machine that draws the diagram, or it failed.
 
@@ -118,4 +112,12 @@ class RendererError(DarkparseError):
     ... except darkparse.RendererError as problem:
     ...     print(problem)
     'no-such-dot' is no executable; --dot and DARKPARSE_DOT name Graphviz's `dot`
+    """
+
+
+class DarkparseWarning(UserWarning):
+    """What is to be said of a picture that can be read, or of what is found in it.
+
+    >>> issubclass(darkparse.DarkparseWarning, UserWarning)
+    True
     """

@@ -5,9 +5,9 @@
 
 A picture is the body of the request; what is wrong with one is a JSON object with `error`.
 
-Measured on the loopback with yolo-fastest-1.1-xl and a JPEG of 768 × 576 pixels, on two cores that other programs used too: one client
-9 pictures a second, 116 ms each in the median; 16 clients 21 a second, 0.75 s each; of 100 those beyond 64 are told to come
-back. 0.53 GB of memory at most.
+Measured on the loopback with yolo-fastest-1.1-xl and a JPEG of 768 × 576 pixels, on two cores that other programs used
+too: one client 9 pictures a second, 116 ms each in the median; 16 clients 21 a second, 0.75 s each; of 100 those beyond
+64 are told to come back. 0.53 GB of memory at most.
 """
 
 from __future__ import annotations
