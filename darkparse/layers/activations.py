@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, get_args
 
 from darkparse.layers.dialect import Dialect, DialectName
+from darkparse.layers.names import told_activation
 from darkparse.layers.values import Value
 
 Activation = Literal[
@@ -48,7 +49,8 @@ OVER_CHANNELS: frozenset[str] = frozenset(name for name in ACTIVATIONS if name.s
 def read_activation(text: str, dialect: Dialect) -> Value:
     """An activation's name; Darknet takes ReLU for a name that it does not know (activations.c get_activation)."""
     if text not in ACTIVATIONS:
-        return Value("relu", f"unknown activation {text!r}: Darknet goes on with relu")
+        hint = told_activation(text, ACTIVATIONS)
+        return Value("relu", f"unknown activation {text!r}: Darknet goes on with relu{hint}")
     if dialect.name == "pjreddie" and text in ALEXEYAB_ONLY:
         return Value(
             "relu", f"{dialect.title} does not know {text!r} and goes on with relu (dialect alexeyab knows it)"

@@ -32,12 +32,16 @@ class LayerError(Exception):
     Attributes:
         option: key of the option at fault, or None for the section as a whole.
         input: position of the input at fault, whose layer is shown as a second place.
+        code: of the finding, one of `syntax.codes.CODES`; of `sizes`, the layers of all inputs are shown.
     """
 
-    def __init__(self, message: str, *, option: str | None = None, input: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, option: str | None = None, input: int | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.option = option
         self.input = input
+        self.code = code
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,8 @@ class Dialect:
     """An XNOR convolution has one group whatever `groups` says; convolutional_layer.c make_convolutional_layer."""
     xnor_pads_with_minus_one: bool
     """The bit path of XNOR convolutions pads with 0 bits, which stand for -1; convolutional_layer.c."""
+    adds_one_size: bool
+    """A shortcut of maps of two sizes ends the program; parser.c parse_shortcut."""
     resize: Literal["letterbox", "stretch"]
     """How `detector test` fits a picture to the network's input; examples/detector.c, src/detector.c."""
     version: tuple[int, int, int]
@@ -58,6 +60,7 @@ PJREDDIE = Dialect(
     region_interleaved=False,
     xnor_joins_groups=False,
     xnor_pads_with_minus_one=False,
+    adds_one_size=False,
     resize="letterbox",
     version=(0, 2, 0),
 )
@@ -77,6 +80,7 @@ ALEXEYAB = Dialect(
     region_interleaved=True,
     xnor_joins_groups=True,
     xnor_pads_with_minus_one=True,
+    adds_one_size=True,
     resize="stretch",
     version=(0, 2, 5),
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
+from darkparse.layers.activations import Activation
 from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import check_tree
@@ -23,8 +25,14 @@ class Head(Layer):
     __slots__ = ()
 
     is_head = True
-
+    anchor_options: ClassVar[str] = ""
+    """The options that say how many anchors there are."""
     classes: int
+
+    @property
+    def expects(self) -> Activation | None:
+        """The activation that the layer before should have; None where the head takes any."""
+        return None
 
     @property
     @abstractmethod
@@ -52,11 +60,23 @@ class Head(Layer):
         return f"{self.predictors} × ({_counted(self.classes)} + {self.entries - self.classes})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if inputs[0].c != self.need:
-            gives = f"the layer before gives {inputs[0].c}: filters={self.need} belongs there"
-            message = f"this head needs {self.need} channels = {self.formula}, {gives}"
-            raise LayerError(message, input=0)
+        given = inputs[0].c
+        if given != self.need:
+            gives = f"the layer before gives {given}: filters={self.need} belongs there"
+            message = f"this head needs {self.need} channels = {self.formula}, {gives}{self.otherwise(given)}"
+            raise LayerError(message, input=0, code="head")
         return inputs[0]
+
+    def otherwise(self, given: int) -> str:
+        """What else may be meant where the layer before has so many channels: other classes, other anchors."""
+        more, rest = divmod(given - self.need, self.per_class)
+        classes = self.classes + more
+        told = f", or classes={classes} here" if classes > 0 and not rest else ""
+        count, rest = divmod(given, self.entries)
+        if self.anchor_options and count and not rest:
+            return f"{told}, or {self.anchor_options} for {count} anchor{'' if count == 1 else 's'}"
+        named = f"classes=, {self.anchor_options.replace(' and ', ' or ')}" if self.anchor_options else "classes="
+        return told or f", or else {named} here is wrong"
 
 
 def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
@@ -69,12 +89,42 @@ def _counted(classes: int) -> str:
     return f"{classes} class{'' if classes == 1 else 'es'}"
 
 
+LARGEST_IN_CELLS = 20
+"""The largest grid of YOLOv2 has 19 cells; anchors with fractions that all lie below this are none in pixels."""
+
+
+def remarks_on_anchors(
+    anchors: tuple[float, ...], num: int, indices: tuple[int, ...], chosen_by: str
+) -> tuple[LayerError, ...]:
+    """What is odd about a list of anchors of which those at some indices are used."""
+    count = len(anchors)
+    if not anchors:
+        told, option = "there are no anchors: Darknet goes on with 0.5×0.5 for every box", None
+    elif count % 2:
+        told, option = f"anchors= has {count} numbers, which make no pairs of width and height", "anchors"
+    elif 2 * num < count:
+        told = (
+            f"anchors= has {count} numbers, num={num} has room for {2 * num} of them: pjreddie's Darknet writes past "
+        )
+        told += "its list, AlexeyAB's drops the rest"
+        option = "anchors"
+    elif count <= 2 * max(indices):
+        first, last = min(indices), max(indices)
+        used = f"anchor {last}" if first == last else f"anchors {first} to {last}"
+        told = f"{chosen_by}= names {used}, anchors= has {count // 2} pairs: Darknet goes on with 0.5×0.5 for the rest"
+        option = chosen_by
+    else:
+        return ()
+    return (LayerError(told, option=option, code="anchors"),)
+
+
 class MaskedHead(Head):
     """A head that uses some of a list of anchors."""
 
     __slots__ = ()
 
     needs_map = True
+    anchor_options = "mask= and anchors="
 
     num: int
     mask: tuple[int, ...] | None
@@ -100,14 +150,21 @@ class MaskedHead(Head):
         return super().infer(inputs, dialect)
 
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
+        odd = remarks_on_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
+        used = [side for box in self.boxes for side in box]
+        fractions = any(side % 1 for side in self.anchors)
+        if not odd and (min(used) < 1 or (fractions and max(self.anchors) < LARGEST_IN_CELLS)):
+            least, most = min(self.anchors), max(self.anchors)
+            told = f"anchors of {least:g} to {most:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
+            odd = (LayerError(told, option="anchors", code="anchors"),)
         highest = max(self.mask or (0,))
         if highest < self.num:
-            return ()
+            return odd
         message = (
             f"mask names anchor {highest} of num={self.num}; Darknet reads past its list, darkparse takes the anchors "
             "as written"
         )
-        return (LayerError(message, option="mask"),)
+        return (*odd, LayerError(message, option="mask", code="mask"))
 
 
 YOLO_TRAINING = (
@@ -136,6 +193,10 @@ class Yolo(MaskedHead):
     )
     beta_nms: float = option(default=0.6, only="alexeyab")
     map: Path | None = option(default=None, is_file=True)
+
+    @property
+    def expects(self) -> Activation:
+        return "logistic" if self.new_coords else "linear"
 
     @property
     def entries(self) -> int:
@@ -190,6 +251,7 @@ class Region(Head):
     cell by cell in AlexeyAB's."""
 
     needs_map = True
+    anchor_options = "num= and anchors="
     training = Keys(
         both=f"{BOX_TRAINING} log sqrt max classfix absolute mask_scale bias_match",
         alexeyab="resize focal_loss",
@@ -222,6 +284,14 @@ class Region(Head):
             check_tree(self.tree, self.classes, "classes of this head")
         out = Head.infer(self, inputs, dialect)
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
+
+    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+        odd = remarks_on_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
+        largest = max(self.anchors, default=0)
+        if odd or largest <= 2 * max(at.input.h, at.input.w):
+            return odd
+        told = f"an anchor of {largest:g} on a grid of {at.input.h}×{at.input.w}: [region] wants cells, [yolo] pixels"
+        return (LayerError(told, option="anchors", code="anchors"),)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {
@@ -275,7 +345,7 @@ class Detection(Head):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.need:
             gives = f"the layer before gives {inputs[0].size}: output={self.need} belongs there"
-            raise LayerError(f"this head needs {self.need} values = {self.formula}, {gives}", input=0)
+            raise LayerError(f"this head needs {self.need} values = {self.formula}, {gives}", input=0, code="head")
         return Shape.flat(self.need)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:

@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.names import did_you_mean
 
 INT_MAX = 2**31 - 1
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
@@ -115,12 +116,16 @@ def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] 
         if text in known:
             return Value(known[text])
         if fallback is None:
-            raise ValueTextError(f"one of {', '.join(known)} is needed here")
-        return Value(fallback, f"{text!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}")
+            raise ValueTextError(f"one of {', '.join(known)} is needed here{did_you_mean(text, known)}")
+        told = f"{text!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}{did_you_mean(text, known)}"
+        return Value(fallback, told)
 
     return read
 
 
 def _dropped(text: str, number: str, shown: object) -> str | None:
     rest = text[len(number) :]
-    return f"Darknet reads {shown} here and drops {rest!r}" if rest else None
+    if not rest:
+        return None
+    comma = " (is a comma missing?)" if re.match(r"[+-]?[0-9]", rest) else ""
+    return f"Darknet reads {shown} here and drops {rest!r}{comma}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,10 +10,17 @@ from typing import Any, TypeVar
 from darkparse.layers import REGISTRY, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
 from darkparse.layers.dialect import DIALECTS, Dialect
+from darkparse.layers.names import did_you_mean, told_kind
 from darkparse.layers.net import Net
 from darkparse.layers.values import ValueTextError
 from darkparse.syntax import Diagnostic, Note, Option, Section
-from darkparse.syntax.source import Source
+from darkparse.syntax.reader import NET_NAMES
+from darkparse.syntax.source import Source, Span
+
+HINTED = 200
+"""So many findings are told the nearest name; a file of more is another thing than a cfg with slips."""
+_JOINED = re.compile(r"[+-]?[0-9.]+(?:[ \t]+[0-9.]+)+")
+"""Numbers with nothing but spaces between, which Darknet reads as one."""
 
 T = TypeVar("T", bound=Layer | Net)
 
@@ -66,18 +74,12 @@ class Binder:
             if option.text == "":
                 self._warn("empty-value", f"{key}= has no value; Darknet skips the line", option)
             elif key in chosen:
-                self._warn(
-                    "duplicate",
-                    f"{key} again: Darknet takes the first",
-                    option,
-                    Note("the first is here", chosen[key].span),
-                )
+                first = chosen[key]
+                told = f"{key} again: Darknet takes the first, {first.span.text!r} in line {first.span.line}"
+                self._warn("duplicate", told, option, Note("the first is here", first.span), cause=key)
             elif key not in known:
-                self._warn(
-                    "unknown-option",
-                    f"[{section.kind}] has no option {key!r}, Darknet ignores it{_nearest(key, known)}",
-                    option,
-                )
+                told = f"[{section.kind}] has no option {key!r}, Darknet ignores it{self._instead(option, known)}"
+                self._warn("unknown-option", told, option)
             else:
                 chosen[key] = option
                 if known[key] not in (None, self.dialect.name):
@@ -101,11 +103,35 @@ class Binder:
         if item.spec.least is not None and value < item.spec.least:
             self._error("value", f"{option.key} must be at least {item.spec.least}, this is {value}", option)
             return
-        if complaint:
-            self._warn("odd-value", f"{option.key}: {complaint}", option)
+        self._tell(item, option, value, complaint)
         if item.spec.is_file:
             value = self._file(value, option)
         yield item.name, value
+
+    def _tell(self, item: BoundField, option: Option, value: Any, complaint: str | None) -> None:
+        """What Darknet makes of a value that is not as it looks."""
+        key, text = option.key, option.value_span.text
+        is_word = isinstance(value, (str, Path))
+        if complaint and "#" in text:
+            told = f"{key}: {complaint}; hank-ai/darknet alone cuts the comment off"
+            self._warn("inline-comment", told, option, cause="" if is_word else key)
+        elif complaint:
+            code = "unknown-activation" if item.name.endswith("activation") else "odd-value"
+            self._warn(code, f"{key}: {complaint}", option)
+        digits = None if is_word else _JOINED.search(text.partition("#")[0])
+        if digits is not None:
+            read = "".join(digits[0].split())
+            told = f"{key}: Darknet deletes the space in {digits[0]!r} and reads {read} (is a comma missing?)"
+            self._warn("joined-digits", told, option)
+
+    def _instead(self, option: Option, known: Mapping[str, Any]) -> str:
+        """What was meant by an option that is unknown."""
+        if len(self.diagnostics) > HINTED:
+            return ""
+        match = re.fullmatch(r"([A-Za-z_]+)[:;]?([-0-9.,]+)", option.key) if option.text is None else None
+        if match and match[1] in known:
+            return f"; did you mean {match[1]}={match[2]}?"
+        return did_you_mean(option.key, known)
 
     def _file(self, name: str, option: Option) -> Path:
         """Darknet opens side files from the working directory, which is the folder above `cfg/` by custom."""
@@ -125,23 +151,18 @@ class Binder:
         return found.resolve() if found else path
 
     def _unknown_kind(self, section: Section) -> None:
-        kinds = dict.fromkeys(REGISTRY, None)
-        self._error(
-            "unknown-kind", f"unknown layer kind [{section.kind}]{_nearest(section.kind, kinds, '[{}]')}", section
-        )
+        if section.kind in NET_NAMES:
+            told = f"a second [{section.kind}]: a cfg has one, and its layers follow (two cfgs in one file?)"
+            self._error("second-net", told, section)
+            return
+        told = told_kind(section.kind, REGISTRY) if len(self.diagnostics) < HINTED else ""
+        self._error("unknown-kind", f"unknown layer kind [{section.kind}]{told}", section)
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:
         span = at.value_span if isinstance(at, Option) else at.span
         self.diagnostics.append(Diagnostic("error", code, message, span))
 
-    def _warn(self, code: str, message: str, at: Section | Option, *notes: Note) -> None:
-        span = at.value_span if code == "odd-value" and isinstance(at, Option) else at.span
-        self.diagnostics.append(Diagnostic("warning", code, message, span, notes))
-
-
-def _nearest(word: str, known: Mapping[str, Any], form: str = "{}") -> str:
-    import difflib
-
-    folded = {name.lower(): name for name in known}
-    match = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
-    return f"; did you mean {form.format(folded[match[0]])}?" if match else ""
+    def _warn(self, code: str, message: str, at: Section | Option, *notes: Note, cause: str = "") -> None:
+        about_value = code in ("odd-value", "inline-comment", "unknown-activation", "joined-digits")
+        span: Span = at.value_span if about_value and isinstance(at, Option) else at.span
+        self.diagnostics.append(Diagnostic("warning", code, message, span, notes, cause))

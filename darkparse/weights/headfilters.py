@@ -38,7 +38,7 @@ def explained(problem: CfgError, config: Config, blob: Blob, dialect: str | None
     """An error about a cfg with a note for each wrong `filters=`: its line, its value, and whether the file agrees."""
     faults = [d for d in problem.diagnostics if d.severity == "error"]
     name = choose_dialect(config, dialect).dialect.name
-    misfits = list(_misfits(config, name)) if faults[0].code == "shape" else []
+    misfits = list(_misfits(config, name)) if faults[0].code == "head" else []
     if not misfits:
         return problem
     by_filters = {m.channels: str(m.head.need) for m in misfits}
