@@ -108,7 +108,7 @@ def test_warnings_go_to_standard_error_and_the_first_few_only(tmp_path: Path) ->
     check = _run("check", path)
     assert (check.returncode, check.stdout.count("warning: ")) == (0, 7)
     assert check.stdout.splitlines()[-1].startswith(f"{path}: 0 errors, 7 warnings; compiles, 1 layer")
-    assert _run("check", path, "--strict").returncode == 2
+    assert _run("check", path, "--strict").returncode == 1
 
 
 def test_no_colours_where_there_is_no_terminal() -> None:

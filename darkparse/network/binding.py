@@ -122,7 +122,9 @@ class Binder:
         if digits is not None:
             read = "".join(digits[0].split())
             told = f"{key}: Darknet deletes the space in {digits[0]!r} and reads {read} (is a comma missing?)"
-            self._warn("joined-digits", told, option)
+            start = option.value_span.start
+            span = Span(option.source, start + digits.start(), start + digits.end())
+            self.diagnostics.append(Diagnostic("warning", "joined-digits", told, span))
 
     def _instead(self, option: Option, known: Mapping[str, Any]) -> str:
         """What was meant by an option that is unknown."""
@@ -163,6 +165,6 @@ class Binder:
         self.diagnostics.append(Diagnostic("error", code, message, span))
 
     def _warn(self, code: str, message: str, at: Section | Option, *notes: Note, cause: str = "") -> None:
-        about_value = code in ("odd-value", "inline-comment", "unknown-activation", "joined-digits")
+        about_value = code in ("odd-value", "inline-comment", "unknown-activation")
         span: Span = at.value_span if about_value and isinstance(at, Option) else at.span
         self.diagnostics.append(Diagnostic("warning", code, message, span, notes, cause))

@@ -11,6 +11,7 @@ CODES: dict[str, str] = {
     "outside-section": "A line stands before the first section; Darknet crashes on it. Remove it.",
     "header": "A section's line lacks its bracket, or goes on behind it; Darknet takes the whole line for the name.",
     "line-ends": "Lines end in CR alone, as on old Macs; Darknet reads the file as one line. Save it with LF.",
+    "unreadable": "The file cannot be read, or its bytes are no text.",
     # Options and kinds, each by itself.
     "encoding": "The file is UTF-16, which Darknet cannot read. Save it as UTF-8.",
     "unknown-kind": "No Darknet has this section. The nearest name, or what does the same there, is given.",
@@ -40,6 +41,7 @@ CODES: dict[str, str] = {
     "mask": "`mask=` names an anchor beyond `num=`.",
     "new-coords": "`new_coords=1` takes the layer before as logistic, an ordinary head takes it as linear.",
     "classes": "The heads of one network have different numbers of classes.",
+    "training": "`check --training` alone: an option that does not do in training what it says.",
     "remark": "Legal, but one of the forks computes something else than the cfg says.",
 }
 """Of every finding; a finding of another code cannot be made."""
