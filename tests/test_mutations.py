@@ -65,7 +65,7 @@ def _slip(word: str, rng: random.Random) -> str:
 def _slips(count: int) -> list[tuple[str, str, str]]:
     """Cfgs with a slip in a kind, a key, or a value that is a word: the text, the word meant, the word written."""
     rng = random.Random(4)
-    made = []
+    made: list[tuple[str, str, str]] = []
     while len(made) < count:
         lines = rng.choice(_texts()).splitlines()
         at = rng.randrange(len(lines))

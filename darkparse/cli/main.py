@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from importlib import import_module
 from io import TextIOWrapper
 
@@ -81,6 +82,7 @@ def main(args: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal knows no ×
+    warnings.formatwarning = lambda message, *_: f"darkparse: warning: {message}\n"
     try:
         darkparse.main(args, prog_name="darkparse", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
@@ -43,6 +43,10 @@ class Head(Layer):
     @abstractmethod
     def entries(self) -> int:
         """Numbers that each box has."""
+
+    def with_anchors(self, count: int) -> Head | None:
+        """The head with so many anchors; None if it has none."""
+        return None
 
     @property
     def need(self) -> int:
@@ -129,6 +133,10 @@ class MaskedHead(Head):
     num: int
     mask: tuple[int, ...] | None
     anchors: tuple[float, ...]
+
+    def with_anchors(self, count: int) -> Head:
+        changes: dict[str, Any] = {"mask": tuple(range(count)), "num": max(count, self.num)}
+        return replace(self, **changes)
 
     @property
     def predictors(self) -> int:
@@ -265,6 +273,9 @@ class Region(Head):
     anchors: tuple[float, ...] = option(default=())
     tree: Path | None = option(default=None, is_file=True)
     map: Path | None = option(default=None, is_file=True)
+
+    def with_anchors(self, count: int) -> Head:
+        return replace(self, num=count)
 
     @property
     def predictors(self) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from math import isfinite
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -226,6 +229,7 @@ def _values(
 def _take(model: Darknet, values: Values, device: Device, dtype: torch.dtype | None) -> Loaded:
     """Move values into a module, all of them or none."""
     _check_dtype(dtype)
+    _warn_of_values(values)
     state = model.state_dict()
     _check_places(state, values)
     kept = next((value.dtype for value in values.tensors.values()), torch.float32)
@@ -246,6 +250,22 @@ def _take(model: Darknet, values: Values, device: Device, dtype: torch.dtype | N
         model.header = values.header
     model.loaded = values.loaded(model.network)
     return model.loaded
+
+
+def _warn_of_values(values: Values) -> None:
+    """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
+    odd = [key for key, value in values.tensors.items() if not isfinite(_sum(value))]
+    counts = {key: int((~torch.isfinite(values.tensors[key])).sum()) for key in odd}  # a sum may just be too large
+    if total := sum(counts.values()):
+        first = next(key for key, count in counts.items() if count)
+        told = f"{values.name}: {total:,} values are not finite (infinite or no number), the first in {first}"
+        warnings.warn(f"{told}; `darkparse weights` says more", stacklevel=4)
+
+
+def _sum(value: Tensor) -> float:
+    """On one core, where threads would wait for the file's pages."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(value.numpy().sum() if value.dtype == torch.float32 else value.sum())
 
 
 def _check_places(state: Mapping[str, Tensor], values: Values) -> None:
