@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "detect": ("detect", "Find what is in pictures and films, as Darknet does."),
     "evaluate": ("evaluate", "Measure mean average precision on annotated pictures."),
     "compare": ("compare", "Find the first layer whose output differs from another's."),
+    "lsp": ("lsp", "Serve an editor: findings, facts, references and completion in cfgs."),
     "demo": ("demo", "Show what darkparse does, on networks that it ships with."),
 }
 

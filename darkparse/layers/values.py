@@ -120,6 +120,7 @@ def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] 
         told = f"{text!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}{did_you_mean(text, known)}"
         return Value(fallback, told)
 
+    setattr(read, "words", tuple(known))  # noqa: B010  an editor offers them
     return read
 
 
