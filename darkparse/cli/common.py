@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darkparse.layers.dialect import DIALECTS
+
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
     from rich.console import Console
@@ -60,6 +62,15 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
         return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
 
 
+dialect_option = click.option(
+    "--dialect",
+    type=click.Choice(["auto", *DIALECTS]),
+    default="auto",
+    show_default=True,
+    help="Which Darknet the cfg is written for; auto decides by evidence.",
+)
+
+
 def cfg_argument(function: F) -> F:
     """The CFG argument."""
     return click.argument("cfg", type=CfgType())(function)
@@ -67,13 +78,7 @@ def cfg_argument(function: F) -> F:
 
 def network_options(function: F) -> F:
     """The options that choose how a cfg is read."""
-    function = click.option(
-        "--dialect",
-        type=click.Choice(["auto", "pjreddie", "alexeyab"]),
-        default="auto",
-        show_default=True,
-        help="Which Darknet the cfg is written for; auto decides by evidence.",
-    )(function)
+    function = dialect_option(function)
     function = click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first.")(function)
     return click.option("--strict", is_flag=True, help="Treat warnings as errors.")(function)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, SizeType, reorg_option, stderr
+from darkparse.cli.common import CfgType, SizeType, dialect_option, reorg_option, stderr
 
 if TYPE_CHECKING:
     from darkparse.detect.detector import Detector
@@ -30,9 +30,7 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(),
             help="A .names or .data file; else the .names beside the cfg, or COCO's or VOC's.",
         ),
-        click.option(
-            "--dialect", type=click.Choice(["auto", "pjreddie", "alexeyab"]), default="auto", show_default=True
-        ),
+        dialect_option,
         click.option(
             "--resize",
             type=click.Choice(["letterbox", "stretch", "crop"]),

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darkparse.detect.decode import Decoder, GridDecoder
+from darkparse.detect.decode import Decoder
 from darkparse.detect.detection import WHOLE, Detection, Detections
 from darkparse.detect.hierarchy import Hierarchy
 from darkparse.detect.images import ImageError, Pixels, as_pixels
@@ -102,7 +102,7 @@ class Detector:
         fold: bool | None = None,
     ) -> None:
         network = model.network
-        fold = network.dialect.name == "alexeyab" if fold is None else fold
+        fold = network.dialect.folds_batchnorm if fold is None else fold
         self.model = fuse(model) if fold else model.eval()
         self._packed = pack(self.model) if can_pack(self.model) else None
         if self._packed is None:
@@ -332,7 +332,7 @@ class Detector:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
         mine = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
         boxes, scores, classes = candidates.boxes[mine], candidates.scores[mine], candidates.classes[mine]
-        if len(mine) and not isinstance(self.decoder(settings.hierarchy).heads[0], GridDecoder):
+        if len(mine) and not self.decoder(settings.hierarchy).heads[0].stays_in_letterbox:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)
         assert self._suppression is not None
@@ -358,7 +358,7 @@ class Detector:
         if tree is not None:
             hierarchy = Hierarchy(read_tree(tree)).to(scores.device)
             scores = hierarchy.absolute(scores)
-            if self.network.dialect.name == "pjreddie":  # classifier.c predict_classifier: only_leaves
+            if self.network.dialect.ranks_leaves_only:
                 scores = hierarchy.leaves(scores)
         return scores.cpu().numpy()
 

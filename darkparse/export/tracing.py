@@ -107,7 +107,7 @@ def _check_free_size(network: Network) -> None:
         raise DarkparseError(f"{network.name} takes a vector, so no height and width can be left free")
     for node in network.nodes:
         before = node.in_shapes[0] if node.in_shapes else None
-        fixed = node.kind in ("connected", "local", "crop", "detection") and before is not None and before.area > 1
+        fixed = node.layer.is_size_bound and before is not None and before.area > 1
         if fixed:
             raise DarkparseError(
                 f"layer {node.index} [{node.kind}] needs maps of one size, so height and width cannot be left free"

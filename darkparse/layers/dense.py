@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, check_tree
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import ModuleSpec, Site, TensorSpec
 from darkparse.layers.tree import read_tree
 
 
@@ -17,6 +18,8 @@ class Connected(Layer):
     """A fully connected layer over all values of its input (connected_layer.c)."""
 
     mechanism = "full connection"
+    part = "dense"
+    is_size_bound = True
 
     output: int = option(default=1, least=1)
     activation: Activation = option(default="logistic")
@@ -48,7 +51,9 @@ class Connected(Layer):
 class Softmax(Layer):
     """Softmax over the vector, over equal parts of it, or over the groups of a word tree (softmax_layer.c)."""
 
-    training = Keys(both="noloss")
+    part = "dense"
+    gives_classes = True
+    training = keys("noloss")
 
     groups: int = option(default=1)
     temperature: float = option(default=1.0)

@@ -2,85 +2,25 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
+from darkparse.layers.anchors import LARGEST_IN_CELLS, remarks_on_anchors
+from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.head import Head, counted
 from darkparse.layers.parts import check_tree
 from darkparse.layers.shape import Layout, Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site
 from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
 
 HEADS = "darkparse.model.heads"
+DECODERS = "darkparse.detect.decode"
 BOX_TRAINING = "jitter random rescore thresh coord_scale object_scale noobject_scale class_scale"
-
-
-class Head(Layer):
-    """A detection head: so many predictors a cell, each with so many numbers."""
-
-    __slots__ = ()
-
-    is_head = True
-    anchor_options: ClassVar[str] = ""
-    """The options that say how many anchors there are."""
-    classes: int
-
-    @property
-    def expects(self) -> Activation | None:
-        """The activation that the layer before should have; None where the head takes any."""
-        return None
-
-    @property
-    @abstractmethod
-    def predictors(self) -> int:
-        """Boxes that each cell predicts."""
-
-    @property
-    @abstractmethod
-    def entries(self) -> int:
-        """Numbers that each box has."""
-
-    def with_anchors(self, count: int) -> Head | None:
-        """The head with so many anchors; None if it has none."""
-        return None
-
-    @property
-    def need(self) -> int:
-        """Channels that the layer before must have; before a v1 head, which takes a vector, values."""
-        return self.predictors * self.entries
-
-    @property
-    def per_class(self) -> int:
-        """What one class more adds to that: a number for each box, or for each cell of a v1 head."""
-        return self.predictors
-
-    @property
-    def formula(self) -> str:
-        """How that number comes about: `3 × (80 classes + 5)`."""
-        return f"{self.predictors} × ({_counted(self.classes)} + {self.entries - self.classes})"
-
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        given = inputs[0].c
-        if given != self.need:
-            gives = f"the layer before gives {given}: filters={self.need} belongs there"
-            message = f"this head needs {self.need} channels = {self.formula}, {gives}{self.otherwise(given)}"
-            raise LayerError(message, input=0, code="head")
-        return inputs[0]
-
-    def otherwise(self, given: int) -> str:
-        """What else may be meant where the layer before has so many channels: other classes, other anchors."""
-        more, rest = divmod(given - self.need, self.per_class)
-        classes = self.classes + more
-        told = f", or classes={classes} here" if classes > 0 and not rest else ""
-        count, rest = divmod(given, self.entries)
-        if self.anchor_options and count and not rest:
-            return f"{told}, or {self.anchor_options} for {count} anchor{'' if count == 1 else 's'}"
-        named = f"classes=, {self.anchor_options.replace(' and ', ' or ')}" if self.anchor_options else "classes="
-        return told or f", or else {named} here is wrong"
 
 
 def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
@@ -89,43 +29,8 @@ def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[
     return tuple((anchors[w] if w < len(anchors) else 0.5, anchors[h] if h < len(anchors) else 0.5) for w, h in sides)
 
 
-def _counted(classes: int) -> str:
-    return f"{classes} class{'' if classes == 1 else 'es'}"
-
-
-LARGEST_IN_CELLS = 20
-"""The largest grid of YOLOv2 has 19 cells; anchors with fractions that all lie below this are none in pixels."""
-
-
-def remarks_on_anchors(
-    anchors: tuple[float, ...], num: int, indices: tuple[int, ...], chosen_by: str
-) -> tuple[LayerError, ...]:
-    """What is odd about a list of anchors of which those at some indices are used."""
-    count = len(anchors)
-    if not anchors:
-        told, option = "there are no anchors: Darknet goes on with 0.5×0.5 for every box", None
-    elif count % 2:
-        told, option = f"anchors= has {count} numbers, which make no pairs of width and height", "anchors"
-    elif 2 * num < count:
-        told = (
-            f"anchors= has {count} numbers, num={num} has room for {2 * num} of them: pjreddie's Darknet writes past "
-        )
-        told += "its list, AlexeyAB's drops the rest"
-        option = "anchors"
-    elif count <= 2 * max(indices):
-        first, last = min(indices), max(indices)
-        used = f"anchor {last}" if first == last else f"anchors {first} to {last}"
-        told = f"{chosen_by}= names {used}, anchors= has {count // 2} pairs: Darknet goes on with 0.5×0.5 for the rest"
-        option = chosen_by
-    else:
-        return ()
-    return (LayerError(told, option=option, code="anchors"),)
-
-
 class MaskedHead(Head):
     """A head that uses some of a list of anchors."""
-
-    __slots__ = ()
 
     needs_map = True
     anchor_options = "mask= and anchors="
@@ -133,6 +38,7 @@ class MaskedHead(Head):
     num: int
     mask: tuple[int, ...] | None
     anchors: tuple[float, ...]
+    scale_x_y: float
 
     def with_anchors(self, count: int) -> Head:
         changes: dict[str, Any] = {"mask": tuple(range(count)), "num": max(count, self.num)}
@@ -157,6 +63,11 @@ class MaskedHead(Head):
             raise LayerError("mask must name anchors by their position, counted from 0", option="mask")
         return super().infer(inputs, dialect)
 
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield from super().mistakes(at)
+        if self.scale_x_y != 1:
+            yield Mistake("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(at)))
+
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
         odd = remarks_on_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
         used = [side for box in self.boxes for side in box]
@@ -175,6 +86,7 @@ class MaskedHead(Head):
         return (*odd, LayerError(message, option="mask", code="mask"))
 
 
+ANCHOR_TRAINING = "jitter ignore_thresh truth_thresh random max"
 YOLO_TRAINING = (
     "show_details max_delta counters_per_class label_smooth_eps objectness_smooth iou_normalizer obj_normalizer "
     "cls_normalizer "
@@ -188,7 +100,7 @@ YOLO_TRAINING = (
 class Yolo(MaskedHead):
     """The head of YOLOv3 and v4 (yolo_layer.c): x, y, objectness and classes logistic unless `new_coords`."""
 
-    training = Keys(both="jitter ignore_thresh truth_thresh random max", alexeyab=YOLO_TRAINING)
+    training = keys(ANCHOR_TRAINING) | keys(YOLO_TRAINING, only="alexeyab")
 
     classes: int = option(default=20, least=0)
     num: int = option(default=1, least=1)
@@ -210,14 +122,19 @@ class Yolo(MaskedHead):
     def entries(self) -> int:
         return 5 + self.classes
 
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        return ModuleSpec("boxes", f"{DECODERS}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords})
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "anchors": self.predictors,
-            "classes": self.classes,
-            "scale_x_y": self.scale_x_y,
-            "logistic": not self.new_coords,
-        }
+        kwargs = {"anchors": self.predictors, **self.options("classes", "scale_x_y"), "logistic": not self.new_coords}
         return (ModuleSpec("head", f"{HEADS}.YoloHead", kwargs),)
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield from super().mistakes(at)
+        has, words = self.new_coords, "no logistic function in the head"
+        if has:
+            words = "a logistic function in a head with new_coords"
+        yield Mistake(words, tuple(spec.given(logistic=has) for spec in self.modules(at)))
 
     def summary(self, at: Site) -> str:
         return "YOLO head"
@@ -227,7 +144,7 @@ class Yolo(MaskedHead):
 class GaussianYolo(MaskedHead):
     """A YOLO head that predicts a mean and a deviation for each number of a box (gaussian_yolo_layer.c)."""
 
-    training = Keys(both=f"jitter ignore_thresh truth_thresh random max {YOLO_TRAINING}")
+    training = keys(f"{ANCHOR_TRAINING} {YOLO_TRAINING}")
 
     classes: int = option(default=20, least=0)
     num: int = option(default=1, least=1)
@@ -245,6 +162,9 @@ class GaussianYolo(MaskedHead):
     def entries(self) -> int:
         return 9 + self.classes
 
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        return ModuleSpec("boxes", f"{DECODERS}.GaussianDecoder", {"anchors": self.boxes, "point": self.yolo_point})
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
         return (ModuleSpec("head", f"{HEADS}.GaussianYoloHead", kwargs),)
@@ -260,9 +180,8 @@ class Region(Head):
 
     needs_map = True
     anchor_options = "num= and anchors="
-    training = Keys(
-        both=f"{BOX_TRAINING} log sqrt max classfix absolute mask_scale bias_match",
-        alexeyab="resize focal_loss",
+    training = keys(f"{BOX_TRAINING} log sqrt max classfix absolute mask_scale bias_match") | keys(
+        "resize focal_loss", only="alexeyab"
     )
 
     classes: int = option(default=20, least=0)
@@ -293,7 +212,7 @@ class Region(Head):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.tree is not None:
             check_tree(self.tree, self.classes, "classes of this head")
-        out = Head.infer(self, inputs, dialect)
+        out = super().infer(inputs, dialect)
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
@@ -305,16 +224,20 @@ class Region(Head):
         return (LayerError(told, option="anchors", code="anchors"),)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "anchors": self.num,
-            "classes": self.classes,
-            "coords": self.coords,
-            "softmax": self.softmax,
-            "group_sizes": read_tree(self.tree).group_sizes if self.tree is not None else None,
-        }
+        sizes = read_tree(self.tree).group_sizes if self.tree is not None else None
+        kwargs = {"anchors": self.num, **self.options("classes", "coords", "softmax"), "group_sizes": sizes}
         if at.dialect.region_interleaved:
             return (ModuleSpec("head", f"{HEADS}.InterleavedRegionHead", kwargs),)
         return (ModuleSpec("head", f"{HEADS}.RegionHead", kwargs | {"background": self.background}),)
+
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        kwargs = self.options("classes", "coords", "background", "tree") | {
+            "anchors": self.boxes,
+            "interleaved": dialect.region_interleaved,
+            "map": self.map if mapped else None,
+            "hierarchy": hierarchy,
+        }
+        return ModuleSpec("boxes", f"{DECODERS}.RegionDecoder", kwargs)
 
     def summary(self, at: Site) -> str:
         return "region head (v2)"
@@ -324,7 +247,8 @@ class Region(Head):
 class Detection(Head):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
-    training = Keys(both=f"{BOX_TRAINING} max forced reorg", alexeyab="resize")
+    is_size_bound = True
+    training = keys(f"{BOX_TRAINING} max forced reorg") | keys("resize", only="alexeyab")
 
     classes: int = option(default=1, least=0)
     coords: int = option(default=1, least=0)
@@ -351,7 +275,7 @@ class Detection(Head):
 
     @property
     def formula(self) -> str:
-        return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {_counted(self.classes)})"
+        return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {counted(self.classes)})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.need:
@@ -362,6 +286,10 @@ class Detection(Head):
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {"cells": self.side**2, "classes": self.classes, "softmax": self.softmax}
         return (ModuleSpec("head", f"{HEADS}.DetectionHead", kwargs),)
+
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        kwargs = self.options("side", "num", "classes", "coords", "sqrt")
+        return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
 
     def summary(self, at: Site) -> str:
         return "detection head (v1)"

@@ -101,7 +101,7 @@ def read_first(item: Reader, *, only: str) -> Reader:
 
     def read(text: str, dialect: Dialect) -> Value:
         values, complaint = whole(text, dialect)
-        if dialect.name == only and len(values) > 1:
+        if dialect.knows(only) and len(values) > 1:
             return Value(values[:1], f"{dialect.title} reads the first number only, {values[0]}")
         return Value(values, complaint)
 

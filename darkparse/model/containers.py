@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from darkparse.layers import REGISTRY
 from darkparse.network import Network
 from darkparse.syntax import Config, parse
 from darkparse.syntax.source import Source
@@ -58,9 +59,9 @@ class Origin:
         """What is to be known of a network."""
         net = network.net
         height, width = (net.height, net.width) if net.has_image else (0, 0)
-        is_3d = any(node.kind == "reorg3d" and node.section.kind == "reorg" for node in network.nodes)
+        read_as = (node.kind for node in network.nodes if REGISTRY[node.section.kind].kind != node.kind)
         text = network.config.source.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return cls(network.name, text, network.dialect.name, height, width, "reorg3d" if is_3d else None, header)
+        return cls(network.name, text, network.dialect.name, height, width, next(read_as, None), header)
 
     @property
     def size(self) -> tuple[int, int] | None:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from darkparse.layers.base import Initial
+from darkparse.layers.specs import Initial
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.model.state import Loaded, Values, from_container, from_weights

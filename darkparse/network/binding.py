@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from darkparse.layers import REGISTRY, Layer
+from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
-from darkparse.layers.dialect import DIALECTS, Dialect
 from darkparse.layers.names import did_you_mean, told_kind
 from darkparse.layers.net import Net
 from darkparse.layers.values import ValueTextError
@@ -39,35 +38,33 @@ class Binder:
         if cls is None:
             self._unknown_kind(section)
             return None
-        if cls.only and cls.only != self.dialect.name:
-            self._warn(
-                "foreign-kind",
-                f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {DIALECTS[cls.only].title}",
-                section,
-            )
+        home = home_of(cls, self.dialect)
+        if home is not self.dialect:
+            message = f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {home.title}"
+            self._warn("foreign-kind", message, section)
         return self.bind(section, cls)
 
     def bind(self, section: Section, cls: type[T]) -> T | None:
         """An instance of a layer class, or of Net, from a section's options."""
-        known = known_keys(cls)
-        chosen = self._chosen(section, known)
-        before = len(self.diagnostics)
+        home = home_of(cls, self.dialect)
+        chosen = self._chosen(section, cls, home)
+        before, kind = len(self.diagnostics), f"[{cls.kind}]"
         values: dict[str, Any] = {}
         for item in bound_fields(cls):
             option = next((chosen[key] for key in item.keys if key in chosen), None)
-            foreign = item.spec.only not in (None, self.dialect.name) and getattr(cls, "only", None) is None
-            if option is not None and not foreign:
+            if option is not None and home.knows(item.spec.only, kind, option.key):
                 values.update(self._value(item, option))
-            elif self.dialect.name in item.spec.defaults:
-                values[item.name] = item.spec.defaults[self.dialect.name]
+            elif item.spec.fact is not None:
+                values[item.name] = getattr(self.dialect, item.spec.fact)
             if item.spec.required and (option is None or option.text is None):
                 self._error("missing", f"[{section.kind}] needs {item.keys[0]}=", section)
         if any(d.severity == "error" for d in self.diagnostics[before:]):
             return None
         return cls(**values)
 
-    def _chosen(self, section: Section, known: Mapping[str, Any]) -> dict[str, Option]:
+    def _chosen(self, section: Section, cls: type[Any], home: Dialect) -> dict[str, Option]:
         """The option that counts for each key: the first of that name (option_list.c option_find)."""
+        known, kind = known_keys(cls), f"[{cls.kind}]"
         chosen: dict[str, Option] = {}
         for option in section.options:
             key = option.key
@@ -82,7 +79,7 @@ class Binder:
                 self._warn("unknown-option", told, option)
             else:
                 chosen[key] = option
-                if known[key] not in (None, self.dialect.name):
+                if not home.knows(known[key], kind, key):
                     self._warn(
                         "foreign-option",
                         f"{self.dialect.title} does not know {key!r} in [{section.kind}] and ignores it",
@@ -168,3 +165,11 @@ class Binder:
         about_value = code in ("odd-value", "inline-comment", "unknown-activation")
         span: Span = at.value_span if about_value and isinstance(at, Option) else at.span
         self.diagnostics.append(Diagnostic("warning", code, message, span, notes, cause))
+
+
+def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
+    """The dialect as in which sections of a class run: the one asked for, or the nearest that knows them."""
+    kind = f"[{cls.kind}]"
+    if dialect.knows(cls.only, kind):
+        return dialect
+    return next(other for other in (*dialect.lineage, *DIALECTS.values()) if other.knows(cls.only, kind))

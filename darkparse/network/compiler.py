@@ -8,7 +8,6 @@ from math import lcm
 
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
-from darkparse.layers.resampling import Reorg, Reorg3d
 from darkparse.network.analysis.receptive import fields_of
 from darkparse.network.binding import Binder
 from darkparse.network.dialect_choice import DialectChoice, choose_dialect
@@ -38,7 +37,7 @@ def compile(
         cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; a Network is
             returned as it is.
         size: input size instead of the cfg's: n for n×n, or (height, width), in pixels.
-        dialect: `"pjreddie"`, `"alexeyab"`, or None (or `"auto"`) to choose by evidence.
+        dialect: a Darknet's name, as `"pjreddie"`, or None (or `"auto"`) to choose by evidence.
         strict: turn warnings into errors.
         version: the version in the header of the weights, evidence for the dialect where the cfg holds none.
         reorg: `"reorg3d"` to read `[reorg]` as that: AlexeyAB's fork did so in early 2018 (AlexeyAB/darknet#489).
@@ -108,13 +107,7 @@ def _with_reorg(draft: _Draft, name: str) -> _Draft:
         raise DarkparseError(f"reorg must be 'reorg' or 'reorg3d', not {name!r}")
     if name == "reorg":
         return draft
-    layers = tuple(
-        Reorg3d(stride=layer.stride, reverse=layer.reverse, dontload=layer.dontload)
-        if isinstance(layer, Reorg)
-        else layer
-        for layer in draft.layers
-    )
-    return replace(draft, layers=layers)
+    return replace(draft, layers=tuple(layer.read_as(name) for layer in draft.layers))
 
 
 def _sized(draft: _Draft, size: Size | None) -> _Draft:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from darkparse.layers.heads import Head
+from darkparse.layers.head import Head
 from darkparse.network.node import Node
 from darkparse.syntax import Diagnostic, Note, Span
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
-from darkparse.layers.heads import Head
+from darkparse.layers import Head
 from darkparse.network import Bottleneck, Network, Node
 from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.analysis.scales import Run, find_runs

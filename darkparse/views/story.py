@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from darkparse.layers.convolutional import Convolutional
-from darkparse.layers.heads import Head
-from darkparse.layers.joining import Gate, Route
-from darkparse.layers.resampling import Reorg
+from darkparse.layers import Head
 from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.network.analysis.repeats import Repeat, find_repeats
@@ -127,29 +124,29 @@ class _Teller:
             head = self.network.readers[node.index][0]
             formula = self.network.nodes[head].layer.formula  # type: ignore[attr-defined]
             return f"Its {after} channels = {formula} are what the head L{head} decodes: a projection, not a reduction."
-        if isinstance(node.layer, Route) and len(node.inputs) > 1:
+        if node.layer.part == "cat" and len(node.inputs) > 1:
             return f"It puts {what} side by side: {wording.channels_text(self.network, node)[2:]}; nothing is computed."
-        if isinstance(node.layer, Gate):
+        if node.layer.part == "gate":
             return (
                 f"It multiplies the map of L{node.inputs[1]} by L{node.inputs[0]} and keeps its {after} channels: a "
                 "gate, no reduction."
             )
-        if isinstance(node.layer, Convolutional) and node.layer.is_depthwise:
+        if node.layer.mixing == "alone":
             return (
                 f"Every one of the {after} channels is convolved by itself: no channel is reduced, and they are not "
                 "mixed."
             )
         if is_pointwise(node) and change.direction == "kept":
-            keeps_size = max(node.layer.strides) == 1  # type: ignore[attr-defined]
-            does = "reduces nothing, it mixes channels only" if keeps_size else "keeps their number and mixes them"
+            is_plain = node.layer.mixing == "channels"
+            does = "reduces nothing, it mixes channels only" if is_plain else "keeps their number and mixes them"
             return f"{before} channels come in and {after} go out: this 1×1 convolution {does}."
         if change.direction == "kept":
             return f"The {what} stay {after:,}."
-        if isinstance(node.layer, Reorg) and node.layer.extra:
-            return f"{before:,} values come in and {after:,} go out, with {wording.zeros(node.layer.extra)} appended."
-        this = (
-            f"this {node.layer.size}×{node.layer.size} convolution" if isinstance(node.layer, Convolutional) else "it"
-        )
+        if node.layer.appended:
+            zeros = wording.zeros(node.layer.appended)
+            return f"{before:,} values come in and {after:,} go out, with {zeros} appended."
+        kernel = node.layer.kernel
+        this = f"this {kernel}×{kernel} convolution" if kernel else "it"
         verb = "reduces" if change.direction == "reduced" else "expands"
         tail = "; values only move, none is lost" if change.keeps_values else ""
         return f"{before:,} {what} come in and {after:,} go out: {this} {verb} them ({factor(change)}){tail}."

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from darkparse.layers.convolutional import Convolutional
 from darkparse.network import Network, Node, Reductions
 from darkparse.views.numbers import factor, flops
 from darkparse.views.wording import kept_by, label
@@ -71,7 +70,7 @@ def describe(node: Node, reductions: Reductions) -> str:
     changes = ", ".join(_changes(reductions))
     if changes:
         return changes
-    if isinstance(node.layer, Convolutional) and reductions.channels is not None:
+    if node.layer.mixing and reductions.channels is not None:
         return kept_by(node.layer).replace("no reduction", "none")
     return ""
 

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from itertools import groupby
 
-from darkparse.layers import Shape
-from darkparse.layers.convolutional import Convolutional
-from darkparse.layers.heads import Head
-from darkparse.layers.joining import Gate, Route, Shortcut
-from darkparse.layers.resampling import Reorg
+from darkparse.layers import Head, Layer, Shape
 from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.summary import Descent, Facts, Pointwise, Savings
 from darkparse.views.numbers import factor, flops, percent, short, some
@@ -25,9 +21,9 @@ def label(node: Node, *, block_input: int | None = None) -> str:
     if node.inputs in ((node.index - 1,), ()):
         return node.summary
     names = ["block input" if i == block_input else "input" if i < 0 else f"L{i}" for i in node.inputs]
-    if node.kind == "route":
+    if node.layer.part == "cat":
         return f"{node.summary}{' from' if len(names) == 1 else ''} {' + '.join(names)}"
-    if isinstance(node.layer, Gate):
+    if node.layer.part == "gate":
         return f"{node.summary}: {names[1]} × {names[0]}"
     return f"{node.summary} {' '.join(f'+ {name}' for name in names[1:])}"
 
@@ -74,21 +70,21 @@ def _channels(network: Network, node: Node, change: Reduction) -> str:
         head = network.nodes[network.readers[node.index][0]].layer
         assert isinstance(head, Head)
         return f"{change.after[0]} = {head.formula}"
-    if len(node.inputs) > 1 and isinstance(node.layer, Route):
+    if len(node.inputs) > 1 and node.layer.part == "cat":
         return _joined(node)
     before, after = _counts(network, node, change)
     if isinstance(node.layer, Head):
         return f"{after}: {node.layer.formula}"
-    if isinstance(node.layer, Reorg) and node.layer.extra:
-        return f"{before}→{after} ({zeros(node.layer.extra)} appended)"
+    if node.layer.appended:
+        return f"{before}→{after} ({zeros(node.layer.appended)} appended)"
     if change.direction != "kept":
-        part = f", part {node.layer.group_id + 1} of {node.layer.groups}" if isinstance(node.layer, Route) else ""
+        part = f", part {node.layer.chunk[0] + 1} of {node.layer.chunk[1]}" if node.layer.chunk else ""
         return f"{before}→{after} ({factor(change)}{part})"
-    if isinstance(node.layer, Convolutional):
+    if node.layer.mixing:
         return f"{before}→{after}: {kept_by(node.layer)}"
-    if isinstance(node.layer, Shortcut):
+    if node.layer.part == "add":
         return after + _added_part(node)
-    if isinstance(node.layer, Gate):
+    if node.layer.part == "gate":
         return f"{after} (gated)"
     return f"{before}→{after}: no reduction" if node.weights and node.out_shape.size > 1 else after
 
@@ -111,11 +107,10 @@ def _values(node: Node) -> int:
     return max(node.out_shape.size, *(shape.size for shape in node.in_shapes), 0)
 
 
-def kept_by(layer: Convolutional) -> str:
+def kept_by(layer: Layer) -> str:
     """What a convolution does that keeps the number of channels."""
-    if layer.is_depthwise:
-        return "no reduction, each channel alone"
-    return "no reduction, mixes channels only" if layer.size == 1 and max(layer.strides) == 1 else "no reduction"
+    does = {"alone": ", each channel alone", "channels": ", mixes channels only"}
+    return f"no reduction{does.get(layer.mixing, '')}"
 
 
 def _joined(node: Node) -> str:
@@ -125,7 +120,7 @@ def _joined(node: Node) -> str:
     collapses = len(counts) > 3
     terms = [f"{n} × {c}" if collapses and n > 1 else " + ".join([str(c)] * n) for c, n in runs]
     total = " + ".join(terms)
-    groups = getattr(node.layer, "groups", 1)
+    _, groups = node.layer.chunk or (0, 1)
     after = node.out_shape.c
     return f"{total} = {after} (joined)" if groups == 1 else f"({total}) ÷ {groups} = {after} (joined parts)"
 

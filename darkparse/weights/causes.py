@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from darkparse.layers import DIALECTS
-from darkparse.layers.heads import Head
+from darkparse.layers.head import Head
 from darkparse.network import Network, compile
 from darkparse.network.writing.editing import edit
 from darkparse.syntax import DarkparseError, shipped_cfgs
@@ -134,19 +135,19 @@ def _header_width(case: Case) -> Cause | None:
 
 
 def _dialect(case: Case) -> Cause | None:
-    other = _other(case)
-    return _dialect_cause(case.network, other.network) if other is not None and other.file.fits(other.need) else None
+    fitting = (other for other in _others(case) if other.file.fits(other.need))
+    return next((_dialect_cause(case.network, other.network) for other in fitting), None)
 
 
-def _other(case: Case) -> Case | None:
-    """The same cfg and file as the other dialect reads them, if the cfg compiles there."""
+def _others(case: Case) -> Iterator[Case]:
+    """The same cfg and file as other dialects read them, where the cfg compiles there."""
     network = case.network
-    name = next(name for name in DIALECTS if name != network.dialect.name)
     size = (network.net.height, network.net.width) if network.net.has_image else None
-    try:
-        return Case.of(compile(network.config, dialect=name, size=size), case.file.blob, case.upto, case.header_size)
-    except (DarkparseError, ValueError):
-        return None
+    for name in DIALECTS:
+        with suppress(DarkparseError, ValueError):
+            if name != network.dialect.name:
+                other = compile(network.config, dialect=name, size=size)
+                yield Case.of(other, case.file.blob, case.upto, case.header_size)
 
 
 def _dialect_cause(network: Network, other: Network) -> Cause:
@@ -163,14 +164,11 @@ def _dialect_cause(network: Network, other: Network) -> Cause:
 
 
 def other_layout(case: Case) -> tuple[Cause, ...]:
-    """The other dialect, where a file has the right size for both and only there all variances make sense."""
-    other = _other(case)
-    if (
-        other is not None
-        and other.file.fits(other.need, longer=case.upto is not None)
-        and is_plausible(other.file.floats, other.entries)
-    ):
-        return (_dialect_cause(case.network, other.network),)
+    """Another dialect, where a file has the right size for both and only there all variances make sense."""
+    for other in _others(case):
+        fits = other.file.fits(other.need, longer=case.upto is not None)
+        if fits and is_plausible(other.file.floats, other.entries):
+            return (_dialect_cause(case.network, other.network),)
     return ()
 
 

@@ -144,10 +144,10 @@ def _summary(network: Network, items: Sequence[Item], templates: Sequence[Templa
     """One line for the whole network."""
     heads = len(network.heads)
     tail = f" and {heads} detection head{'s' if heads > 1 else ''}" if heads else ""
-    plain = (
-        "A backbone" if heads else "A classifier" if network.nodes[network.outputs[0]].kind == "softmax" else "Features"
-    )
-    convs = sum(node.kind == "convolutional" for node in network.nodes)
+    plain = "A backbone" if heads else "Features"
+    if network.nodes[network.outputs[0]].layer.gives_classes:
+        plain = "A classifier"
+    convs = sum(node.layer.part == "conv" for node in network.nodes)
     return f"{_backbone(items, templates) or plain}{tail}: {convs} convolutions, input {network.input_shape}."
 
 

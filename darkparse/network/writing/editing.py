@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from darkparse.layers import Dialect, Layer
-from darkparse.layers.dense import Softmax
-from darkparse.layers.heads import Head
+from darkparse.layers import Dialect, Head, Layer
 from darkparse.layers.net import Net
 from darkparse.network.compiler import Size, compile, resized
 from darkparse.network.network import Network
@@ -111,7 +109,7 @@ def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> Non
         draft[index] = _with(draft[index], classes=classes, map=None)
     if heads:
         return
-    softmax = next((index for index in reversed(draft) if isinstance(draft[index], Softmax)), None)
+    softmax = next((index for index in reversed(draft) if draft[index].gives_classes), None)
     if softmax is None:
         raise DarkparseError("this network has neither a detection head nor a softmax, so nothing in it has classes")
     _fit_channels(network, draft, softmax - 1, classes)

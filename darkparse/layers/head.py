@@ -1,0 +1,98 @@
+"""What all heads have in common."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable
+from typing import ClassVar
+
+from darkparse.layers.activations import Activation
+from darkparse.layers.base import Layer, LayerError
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.shape import Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site
+
+
+class Head(Layer):
+    """A detection head: so many predictors a cell, each with so many numbers."""
+
+    is_head = True
+    part = "head"
+    anchor_options: ClassVar[str] = ""
+    """The options that say how many anchors there are."""
+
+    classes: int
+    nms_kind: str = "default"
+    """How its boxes suppress each other; Darknet asks the last head."""
+    beta_nms: float = 0.6
+
+    @property
+    def expects(self) -> Activation | None:
+        """The activation that the layer before should have; None where the head takes any."""
+        return None
+
+    @property
+    @abstractmethod
+    def predictors(self) -> int:
+        """Boxes that each cell predicts."""
+
+    @property
+    @abstractmethod
+    def entries(self) -> int:
+        """Numbers that each box has."""
+
+    def with_anchors(self, count: int) -> Head | None:
+        """The head with so many anchors; None if it has none."""
+        return None
+
+    @property
+    def need(self) -> int:
+        """Channels that the layer before must have; before a v1 head, which takes a vector, values."""
+        return self.predictors * self.entries
+
+    @property
+    def per_class(self) -> int:
+        """What one class more adds to that: a number for each box, or for each cell of a v1 head."""
+        return self.predictors
+
+    @property
+    def formula(self) -> str:
+        """How that number comes about: `3 × (80 classes + 5)`."""
+        return f"{self.predictors} × ({counted(self.classes)} + {self.entries - self.classes})"
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        given = inputs[0].c
+        if given != self.need:
+            gives = f"the layer before gives {given}: filters={self.need} belongs there"
+            message = f"this head needs {self.need} channels = {self.formula}, {gives}{self.otherwise(given)}"
+            raise LayerError(message, input=0, code="head")
+        return inputs[0]
+
+    def otherwise(self, given: int) -> str:
+        """What else may be meant where the layer before has so many channels: other classes, other anchors."""
+        more, rest = divmod(given - self.need, self.per_class)
+        classes = self.classes + more
+        told = f", or classes={classes} here" if classes > 0 and not rest else ""
+        count, rest = divmod(given, self.entries)
+        if self.anchor_options and count and not rest:
+            return f"{told}, or {self.anchor_options} for {count} anchor{'' if count == 1 else 's'}"
+        named = f"classes=, {self.anchor_options.replace(' and ', ' or ')}" if self.anchor_options else "classes="
+        return told or f", or else {named} here is wrong"
+
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec | None:
+        """The module that makes boxes of the output (see `darkparse.detect.decode`); None where there are none.
+
+        Args:
+            dialect: the fork that decodes.
+            hierarchy: how probable a class of a word tree must be.
+            mapped: score the classes of `map=` instead of the whole word tree.
+        """
+        return None
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield Mistake("the head left out: its input", (), (0,))
+
+
+def counted(classes: int) -> str:
+    """`1 class`, `80 classes`."""
+    return f"{classes} class{'' if classes == 1 else 'es'}"
