@@ -28,7 +28,7 @@ def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterato
         OSError: the file cannot be written; it names the target.
     """
     try:
-        target = Path(path).resolve()
+        target = Path(os.path.realpath(path))  # Path.resolve() takes a link to itself for a fault of the program
         if target.is_dir():
             raise IsADirectoryError(EISDIR, "this is a folder")
         if not target.parent.is_dir():

@@ -83,6 +83,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         f"{YOLO}[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1\nanchors=1,2\n",
         *("pjreddie", "15:9: warning: this head has 1 classes, the one in layer 1 has 2"),
     ),
+    "limit": (f"{CONV}[upsample]\nstride=100000\n", "pjreddie", "7:1: error: values in the output: 4,480,000,000,000"),
     "training": (
         CONV.replace("[conv", "policy=sig\n[conv"),
         "pjreddie",
@@ -167,7 +168,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_check_takes_files_and_folders(folder: Path) -> None:
-    told = _check(folder, code=1)
+    told = _check(folder, code=2)
     assert "odd.cfg:8:1: warning: [convolutional] has no option 'sise'" in told
     assert told.endswith("3 cfgs: 1 do not compile, 1 have warnings only, 1 are clean\n")
     assert "clean.cfg:" not in told
@@ -177,11 +178,11 @@ def test_check_takes_files_and_folders(folder: Path) -> None:
 
 
 def test_check_tells_programs(folder: Path) -> None:
-    clean, odd, wrong = json.loads(_check(folder, "--format", "json", code=1))
+    clean, odd, wrong = json.loads(_check(folder, "--format", "json", code=2))
     assert (clean["compiles"], clean["dialect"], clean["findings"]) == (True, "pjreddie", [])
     assert [(f["code"], f["line"], f["column"], f["lines"]) for f in odd["findings"]] == [("unknown-option", 8, 1, [8])]
     assert (wrong["compiles"], wrong["findings"][0]["severity"]) == (False, "error")
-    warning, error = _check(folder, "--format", "github", code=1).splitlines()
+    warning, error = _check(folder, "--format", "github", code=2).splitlines()
     assert warning.startswith(f"::warning file={folder}/in/odd.cfg,line=8,col=1,title=darkparse unknown-option::[conv")
     assert error.startswith(
         f"::error file={folder}/in/wrong%2C1%25.cfg,line=8,col=1,title=darkparse unknown-kind::unknown"

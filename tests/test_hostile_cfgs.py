@@ -35,7 +35,7 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
         ("[shortcut]\nfrom\n", r"\[shortcut\] needs from="),
         ("[route]\nlayers\n", r"\[route\] needs layers="),
         (f"[convolutional]\nfilters={'9' * 5000}\n", "does not fit Darknet's int"),
-        ("[yolo]\nnum=2000000000\n", "this head"),
+        ("[yolo]\nnum=2000000000\n", "num: 2,000,000,000, and the limit is 1,000"),
         (
             "[softmax]\n[connected]\noutput=3\n[shortcut]\nfrom=0\n",
             "a vector without channels is added to one of its length only",

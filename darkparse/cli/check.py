@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.syntax import Config, Diagnostic
 
-FOUND, UNREADABLE = 1, 2
-"""Exit statuses, as linters have them."""
+FOUND, REFUSED = 1, 2
+"""Exit statuses, as linters have them: something was found; a file is none that can be looked at to its end."""
 
 
 @click.command(name="check")
@@ -36,7 +36,7 @@ FOUND, UNREADABLE = 1, 2
 def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, **options: Any) -> None:
     """Check cfgs, and all in a folder: print every error and warning with its place, and what Darknet makes of it.
 
-    Exit status 0 if all compile, 1 if one does not, or if there are warnings with --strict, 2 if one cannot be read.
+    Exit status 0 if all compile, 1 if there are warnings with --strict, 2 if one does not compile or cannot be read.
     """
     checked = [_check(cfg, **options) for given in cfgs for cfg in _files(given)]
     if form == "json":
@@ -46,8 +46,9 @@ def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, **options: 
             click.echo("".join(f"{_annotation(one.name, finding)}\n" for finding in one.found), nl=False)
     else:
         _print(checked)
-    has_errors = any(d.severity == "error" or strict for one in checked for d in one.found)
-    sys.exit(UNREADABLE if any(one.is_unreadable for one in checked) else FOUND if has_errors else 0)
+    if any(one.network is None for one in checked):
+        sys.exit(REFUSED)
+    sys.exit(FOUND if strict and any(one.found for one in checked) else 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +60,12 @@ class Checked:
     network: Network | None
 
     @property
-    def is_unreadable(self) -> bool:
-        return any(d.code == "unreadable" for d in self.found)
-
-    @property
     def summary(self) -> str:
         """One line: how many findings, and whether it compiles."""
         errors = sum(d.severity == "error" for d in self.found)
         count = f"{self.name}: {counted(errors, 'error')}, {counted(len(self.found) - errors, 'warning')}"
+        if any(d.code == "unreadable" for d in self.found):
+            return f"{self.name}: cannot be read"
         if self.network is None:
             return f"{count}; does not compile; what depends on this was not looked at yet"
         dialect = f"dialect {self.network.dialect.name} ({self.network.dialect_reason})"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darkparse.cli.terminal import safe_console
 from darkparse.layers.dialect import DIALECTS
 
 if TYPE_CHECKING:
@@ -34,10 +35,13 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Config:
         if value != "-":
             return value  # type: ignore[no-any-return]
-        from darkparse.syntax import parse
+        from darkparse.syntax import DarkparseError, parse
         from darkparse.syntax.reader import source_of
+        from darkparse.syntax.reading import CFG_BYTES, bounded
 
-        return parse(source_of(sys.stdin.buffer.read(), "<stdin>"))
+        if sys.stdin is None:  # closed by who started the program
+            raise DarkparseError("<stdin>: standard input is closed")
+        return parse(source_of(bounded(sys.stdin.buffer, "<stdin>", CFG_BYTES), "<stdin>"))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
@@ -56,7 +60,7 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, int]:
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
-        match = re.fullmatch(r"(\d+)(?:[x×X](\d+))?", value)
+        match = re.fullmatch(r"(\d{1,9})(?:[x×X](\d{1,9}))?", value)
         if not match or int(match[1]) < 1 or (match[2] and int(match[2]) < 1):
             self.fail(f"{value!r} is no size; write 416, or height by width as 320x640", param, ctx)
         return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
@@ -143,10 +147,8 @@ def write_text(text: str, output: Path | None) -> None:
 
 def stdout() -> Console:
     """The console of a command's output: colours on a terminal only, and no line cut short where there is none."""
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False)
-    return console if console.is_terminal else Console(width=1000, markup=False, highlight=False)
+    console = safe_console()(markup=False, highlight=False)
+    return console if console.is_terminal else safe_console()(width=1000, markup=False, highlight=False)
 
 
 def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[str]) -> None:
@@ -156,10 +158,8 @@ def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[s
         make: gives the table without the columns named.
         expendable: columns that may go, the first first.
     """
-    from rich.console import Console
-
     console, out = stdout(), set[str]()
-    wide = Console(width=1000).options
+    wide = safe_console()(width=1000).options
     for name in (*expendable, None):
         table = make(out)
         width = table.__rich_measure__(console, wide).maximum
@@ -189,6 +189,4 @@ def counted(count: int, word: str) -> str:
 
 def stderr() -> Console:
     """The console of messages."""
-    from rich.console import Console
-
-    return Console(stderr=True, markup=False, highlight=False)
+    return safe_console()(stderr=True, markup=False, highlight=False)

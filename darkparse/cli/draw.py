@@ -26,7 +26,7 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
         if isinstance(value, range):
             return value
-        match = re.fullmatch(r"L?(\d+)(?:[-–:]L?(\d+))?", str(value))
+        match = re.fullmatch(r"L?(\d{1,9})(?:[-–:]L?(\d{1,9}))?", str(value))
         if not match or int(match[2] or match[1]) < int(match[1]):
             self.fail(f"{value!r} is no range of layers; write 62-84", param, ctx)
         return range(int(match[1]), int(match[2] or match[1]) + 1)

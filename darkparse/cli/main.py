@@ -9,6 +9,7 @@ from io import TextIOWrapper
 
 import click
 
+from darkparse.cli.terminal import safe_streams
 from darkparse.syntax.diagnostics import DarkparseError
 
 # Command, its module, and its one line of help: stated here so that `darkparse --help` need not import them all.
@@ -85,6 +86,11 @@ def main(args: list[str] | None = None) -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal knows no ×
     warnings.formatwarning = lambda message, *_: f"darkparse: warning: {message}\n"
+    with safe_streams():
+        _run(args)
+
+
+def _run(args: list[str] | None) -> None:
     try:
         darkparse.main(args, prog_name="darkparse", standalone_mode=False)
     except click.exceptions.Exit as stop:

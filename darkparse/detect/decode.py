@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import PurePath
 from typing import NamedTuple
 
 import torch
@@ -150,17 +150,15 @@ class RegionDecoder(AnchorDecoder):
         coords: int,
         background: bool,
         interleaved: bool,
-        tree: Path | None,
-        map: Path | None,
+        tree: PurePath | None,
+        map: PurePath | None,
         hierarchy: float,
     ) -> None:
         super().__init__(anchors)
         self.interleaved, self.coords, self.background = interleaved, coords, background
         self.needs_objectness = not interleaved or (tree is not None and map is None)
         self.tree = Hierarchy(read_tree(tree), hierarchy) if tree is not None else None
-        chosen = torch.tensor(read_map(map)) if map is not None else None
-        if chosen is not None and int(chosen.max()) >= classes:
-            raise DarkparseError(f"{map}: class {int(chosen.max())} of a head that has {classes}")
+        chosen = torch.tensor(read_map(map, classes)) if map is not None else None
         self.register_buffer("map", chosen, persistent=False)
 
     def forward(self, output: Tensor, size: Size) -> Boxes:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 
@@ -31,11 +33,14 @@ class Hierarchy(nn.Module):
         for node, parent in enumerate(tree.parents):
             if parent >= 0:
                 children[parent] = groups[node]
-        first = [groups.index(group) for group in range(len(tree.group_sizes))]
+        first = [end - size for end, size in zip(accumulate(tree.group_sizes), tree.group_sizes, strict=True)]
         depths: list[int] = []
         for parent in tree.parents:
             depths.append(depths[parent] + 1 if parent >= 0 else 0)
-        self.levels = [[i for i, d in enumerate(depths) if d == depth] for depth in range(1, max(depths) + 1)]
+        self.levels: list[list[int]] = [[] for _ in range(max(depths))]
+        for node, depth in enumerate(depths):
+            if depth:
+                self.levels[depth - 1].append(node)
         self.parents = tree.parents
         self.register_buffer("group", torch.tensor(groups), persistent=False)
         self.register_buffer("child", torch.tensor(children), persistent=False)

@@ -36,7 +36,8 @@ def class_count(network: Network, mapped: bool) -> int:
     path = getattr(last.layer, "map", None)
     if mapped and path is None:
         raise DarkparseError(f"{network.name}: its head has no map=")
-    return len(read_map(path)) if mapped and path is not None else last.layer.classes  # type: ignore[attr-defined]
+    classes: int = last.layer.classes  # type: ignore[attr-defined]
+    return len(read_map(path, classes)) if mapped and path is not None else classes
 
 
 def default_resize(network: Network, classifies: bool) -> Resize:

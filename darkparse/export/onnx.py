@@ -80,7 +80,7 @@ def to_onnx(
 
             append_suppression(proto, model.network, threshold=threshold, overlap=nms)
         _describe(proto, model.network, heads, threshold=threshold, nms=nms)
-        with _saved(proto, partial, Path(path).resolve()):
+        with _saved(proto, partial, Path(os.path.realpath(path))):
             if not verify:
                 return None
             return check_onnx(model, partial, heads=heads, free=free, half=half, threshold=threshold, image=image)

@@ -12,6 +12,7 @@ from typing import Annotated
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.names import told_activation
 from darkparse.layers.values import Value
+from darkparse.syntax.source import shortened
 
 Activation = Annotated[str, "activation"]
 """The type of an option that names an activation."""
@@ -84,7 +85,7 @@ def read_activation(text: str, dialect: Dialect) -> Value:
     row = ACTIVATIONS.get(text)
     if row is None:
         hint = told_activation(text, ACTIVATIONS)
-        return Value("relu", f"unknown activation {text!r}: Darknet goes on with relu{hint}")
+        return Value("relu", f"unknown activation {shortened(text)!r}: Darknet goes on with relu{hint}")
     if not dialect.knows(row.only, text):
         hint = f" (dialect {row.only} knows it)" if row.only else ""
         return Value("relu", f"{dialect.title} does not know {text!r} and goes on with relu{hint}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from darkparse.layers.activations import Activation, read_activation
@@ -103,7 +103,7 @@ def option(
         only: the one dialect that knows the option, with those made from it; the others ignore it.
         factory: computes the default from the options above it.
         fact: the field of Dialect that says the default in a dialect.
-        is_file: the value names a file, which is looked for beside the cfg too.
+        is_file: the value names a file: a Path where it may be read, a PurePath where it is missing or lies elsewhere.
         least: the smallest value that makes sense.
     """
     value = Derived(factory) if factory else default
@@ -269,7 +269,7 @@ _READERS: dict[Any, Reader] = {
     Activation: read_activation,
     tuple[int, ...]: read_list(read_int),
     tuple[float, ...]: read_list(read_float),
-    Path: read_text,
+    PurePath: read_text,
 }
 
 

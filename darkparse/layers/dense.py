@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePath
 
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
@@ -57,7 +57,7 @@ class Softmax(Layer):
 
     groups: int = option(default=1)
     temperature: float = option(default=1.0)
-    tree: Path | None = option(default=None, is_file=True)
+    tree: PurePath | None = option(default=None, is_file=True)
     spatial: bool = option(default=False)
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:

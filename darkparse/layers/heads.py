@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 from darkparse.layers.activations import Activation
@@ -112,7 +112,7 @@ class Yolo(MaskedHead):
         default="default", only="alexeyab", read=read_word("default", "greedynms", "diounms", fallback="default")
     )
     beta_nms: float = option(default=0.6, only="alexeyab")
-    map: Path | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     @property
     def expects(self) -> Activation:
@@ -156,7 +156,7 @@ class GaussianYolo(MaskedHead):
     )
     beta_nms: float = option(default=0.6)
     yolo_point: str = option(default="center", read=read_word("center", "left_top", "right_bottom", fallback="center"))
-    map: Path | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     @property
     def entries(self) -> int:
@@ -190,8 +190,8 @@ class Region(Head):
     softmax: bool = option(default=False)
     background: bool = option(default=False, only="pjreddie")
     anchors: tuple[float, ...] = option(default=())
-    tree: Path | None = option(default=None, is_file=True)
-    map: Path | None = option(default=None, is_file=True)
+    tree: PurePath | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     def with_anchors(self, count: int) -> Head:
         return replace(self, num=count)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-LONGEST = 60
-"""Letters of a word that are compared; no name of Darknet's has as many."""
+from darkparse.syntax.source import LONGEST_CONTENT
+
 YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
 YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"
 
@@ -84,7 +84,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     Case and what stands around the letters (`linear;`, `leaky # x`) count for nothing; at most a third of the letters
     may be wrong. Among equals the one that begins alike longest wins, then the first.
     """
-    typed = word[:LONGEST].lower().partition("#")[0].strip(";:,.'\"()<>")
+    if len(word) > LONGEST_CONTENT:
+        return None
+    typed = word.lower().partition("#")[0].strip(";:,.'\"()<>")
     allowed = max(1, len(typed) // 3)
     best, found = (allowed + 1, 0, 0), None
     for name in known:

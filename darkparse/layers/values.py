@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.names import did_you_mean
+from darkparse.syntax.source import shortened
 
 INT_MAX = 2**31 - 1
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
@@ -82,7 +83,9 @@ def read_list(item: Reader) -> Reader:
     def read(text: str, dialect: Dialect) -> Value:
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
-        complaint = f"Darknet takes {text!r} whole as the value; only {body!r} is read" if mark else None
+        complaint = (
+            f"Darknet takes {shortened(text)!r} whole as the value; only {shortened(body)!r} is read" if mark else None
+        )
         values = []
         for part in parts:
             number, trouble = item(part, dialect)
@@ -117,8 +120,8 @@ def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] 
             return Value(known[text])
         if fallback is None:
             raise ValueTextError(f"one of {', '.join(known)} is needed here{did_you_mean(text, known)}")
-        told = f"{text!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}{did_you_mean(text, known)}"
-        return Value(fallback, told)
+        told = f"{shortened(text)!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}"
+        return Value(fallback, told + did_you_mean(text, known))
 
     setattr(read, "words", tuple(known))  # noqa: B010  an editor offers them
     return read
@@ -129,4 +132,4 @@ def _dropped(text: str, number: str, shown: object) -> str | None:
     if not rest:
         return None
     comma = " (is a comma missing?)" if re.match(r"[+-]?[0-9]", rest) else ""
-    return f"Darknet reads {shown} here and drops {rest!r}{comma}"
+    return f"Darknet reads {shortened(str(shown))} here and drops {shortened(rest)!r}{comma}"

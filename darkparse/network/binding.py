@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, TypeVar
 
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
@@ -12,9 +12,11 @@ from darkparse.layers.base import BoundField, bound_fields, known_keys
 from darkparse.layers.names import did_you_mean, told_kind
 from darkparse.layers.net import Net
 from darkparse.layers.values import ValueTextError
+from darkparse.network.limits import Limits
+from darkparse.network.side_files import find_side_file
 from darkparse.syntax import Diagnostic, Note, Option, Section
 from darkparse.syntax.reader import NET_NAMES
-from darkparse.syntax.source import Source, Span
+from darkparse.syntax.source import Source, Span, shortened
 
 HINTED = 200
 """So many findings are told the nearest name; a file of more is another thing than a cfg with slips."""
@@ -27,9 +29,10 @@ T = TypeVar("T", bound=Layer | Net)
 class Binder:
     """Binds the sections of one file in one dialect, and keeps what it finds on the way."""
 
-    def __init__(self, source: Source, dialect: Dialect) -> None:
+    def __init__(self, source: Source, dialect: Dialect, limits: Limits | None = None) -> None:
         self.source = source
         self.dialect = dialect
+        self.limits = limits
         self.diagnostics: list[Diagnostic] = []
 
     def layer(self, section: Section) -> Layer | None:
@@ -69,13 +72,15 @@ class Binder:
         for option in section.options:
             key = option.key
             if option.text == "":
-                self._warn("empty-value", f"{key}= has no value; Darknet skips the line", option)
+                self._warn("empty-value", f"{shortened(key)}= has no value; Darknet skips the line", option)
             elif key in chosen:
                 first = chosen[key]
-                told = f"{key} again: Darknet takes the first, {first.span.text!r} in line {first.span.line}"
+                line = f"{shortened(first.span.text)!r} in line {first.span.line}"
+                told = f"{shortened(key)} again: Darknet takes the first, {line}"
                 self._warn("duplicate", told, option, Note("the first is here", first.span), cause=key)
             elif key not in known:
-                told = f"[{section.kind}] has no option {key!r}, Darknet ignores it{self._instead(option, known)}"
+                instead = self._instead(option, known)
+                told = f"[{section.kind}] has no option {shortened(key)!r}, Darknet ignores it{instead}"
                 self._warn("unknown-option", told, option)
             else:
                 chosen[key] = option
@@ -95,10 +100,13 @@ class Binder:
         try:
             value, complaint = item.read(option.text, self.dialect)
         except ValueTextError as problem:
-            self._error("value", f"{option.key}={option.text}: {problem}", option)
+            self._error("value", f"{option.key}={shortened(option.text)}: {problem}", option)
             return
         if item.spec.least is not None and value < item.spec.least:
             self._error("value", f"{option.key} must be at least {item.spec.least}, this is {value}", option)
+            return
+        if self.limits is not None and (said := self.limits.exceeded_by_option(option.key, value)) is not None:
+            self._error("limit", said, option)
             return
         self._tell(item, option, value, complaint)
         if item.spec.is_file:
@@ -108,7 +116,7 @@ class Binder:
     def _tell(self, item: BoundField, option: Option, value: Any, complaint: str | None) -> None:
         """What Darknet makes of a value that is not as it looks."""
         key, text = option.key, option.value_span.text
-        is_word = isinstance(value, (str, Path))
+        is_word = isinstance(value, (str, PurePath))
         if complaint and "#" in text:
             told = f"{key}: {complaint}; hank-ai/darknet alone cuts the comment off"
             self._warn("inline-comment", told, option, cause="" if is_word else key)
@@ -118,10 +126,10 @@ class Binder:
         digits = None if is_word else _JOINED.search(text.partition("#")[0])
         if digits is not None:
             read = "".join(digits[0].split())
-            told = f"{key}: Darknet deletes the space in {digits[0]!r} and reads {read} (is a comma missing?)"
+            told = f"{key}: Darknet deletes the space in {shortened(digits[0])!r} and reads {shortened(read)}"
             start = option.value_span.start
             span = Span(option.source, start + digits.start(), start + digits.end())
-            self.diagnostics.append(Diagnostic("warning", "joined-digits", told, span))
+            self.diagnostics.append(Diagnostic("warning", "joined-digits", f"{told} (is a comma missing?)", span))
 
     def _instead(self, option: Option, known: Mapping[str, Any]) -> str:
         """What was meant by an option that is unknown."""
@@ -129,25 +137,19 @@ class Binder:
             return ""
         match = re.fullmatch(r"([A-Za-z_]+)[:;]?([-0-9.,]+)", option.key) if option.text is None else None
         if match and match[1] in known:
-            return f"; did you mean {match[1]}={match[2]}?"
+            return f"; did you mean {match[1]}={shortened(match[2])}?"
         return did_you_mean(option.key, known)
 
-    def _file(self, name: str, option: Option) -> Path:
-        """Darknet opens side files from the working directory, which is the folder above `cfg/` by custom."""
-        path = Path(name)
-        beside = self.source.path.parent if self.source.path else Path()
-        places = (path, beside / path, beside.parent / path)
-        try:
-            found = next((place for place in places if place.is_file()), None)
-        except OSError:  # a name longer than the system's longest
-            found = None
+    def _file(self, name: str, option: Option) -> PurePath:
+        """The side file's path, which can be read; its bare name where it is missing or lies elsewhere."""
+        found = find_side_file(name, self.source)
         if found is None:
-            self._warn(
-                "no-file",
-                f"{name}: no such file in the working directory, beside the cfg, or in the folder above it",
-                option,
+            message = (
+                "no such file in the working directory, beside the cfg, or in the folder above it, and no other place "
+                "is looked at"
             )
-        return found.resolve() if found else path
+            self._warn("no-file", f"{shortened(name)}: {message}", option)
+        return found or PurePath(name)
 
     def _unknown_kind(self, section: Section) -> None:
         if section.kind in NET_NAMES:
@@ -155,7 +157,7 @@ class Binder:
             self._error("second-net", told, section)
             return
         told = told_kind(section.kind, REGISTRY) if len(self.diagnostics) < HINTED else ""
-        self._error("unknown-kind", f"unknown layer kind [{section.kind}]{told}", section)
+        self._error("unknown-kind", f"unknown layer kind [{shortened(section.kind)}]{told}", section)
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:
         span = at.value_span if isinstance(at, Option) else at.span

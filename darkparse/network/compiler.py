@@ -12,6 +12,7 @@ from darkparse.network.analysis.receptive import fields_of
 from darkparse.network.binding import Binder
 from darkparse.network.dialect_choice import DialectChoice, choose_dialect
 from darkparse.network.heads import remarks_on_heads
+from darkparse.network.limits import LIMITS, Limits, beyond
 from darkparse.network.network import Network
 from darkparse.network.node import Node
 from darkparse.network.verify import verify
@@ -30,6 +31,7 @@ def compile(
     strict: bool = False,
     version: tuple[int, int, int] | None = None,
     reorg: str | None = None,
+    limits: Limits | None = LIMITS,
 ) -> Network:
     """Compile a cfg to the intermediate representation, in which every shape is known.
 
@@ -41,6 +43,7 @@ def compile(
         strict: turn warnings into errors.
         version: the version in the header of the weights, evidence for the dialect where the cfg holds none.
         reorg: `"reorg3d"` to read `[reorg]` as that: AlexeyAB's fork did so in early 2018 (AlexeyAB/darknet#489).
+        limits: how large a network may be; None for any size.
 
     Returns:
         The network; warnings are in its `diagnostics`.
@@ -60,7 +63,7 @@ def compile(
         choice = choose_dialect(config, dialect, version=version)
     except ValueError as problem:
         raise DarkparseError(str(problem)) from None
-    bound = _bind(config, choice)
+    bound = _bind(config, choice, limits)
     if reorg is not None:
         bound = _with_reorg(bound, reorg)
     try:
@@ -86,10 +89,13 @@ class _Draft:
     net: Net
     layers: tuple[Layer, ...]
     diagnostics: tuple[Diagnostic, ...]
+    limits: Limits | None
 
 
-def _bind(config: Config, choice: DialectChoice) -> _Draft:
-    binder = Binder(config.source, choice.dialect)
+def _bind(config: Config, choice: DialectChoice, limits: Limits | None) -> _Draft:
+    if limits is not None and len(config.sections) > limits.layers:
+        raise error("limit", beyond("layers", len(config.sections), limits.layers), config.sections[limits.layers].span)
+    binder = Binder(config.source, choice.dialect, limits)
     net = binder.bind(config.net, Net)
     layers = [binder.layer(section) for section in config.sections]
     found = tuple(binder.diagnostics)
@@ -98,7 +104,8 @@ def _bind(config: Config, choice: DialectChoice) -> _Draft:
         found = (Diagnostic("warning", "encoding", told, config.net.span), *found)
     if any(d.severity == "error" for d in found) or net is None:
         raise CfgError(found)
-    return _Draft(config, choice.dialect, net, tuple(layer for layer in layers if layer is not None), found)
+    bound = tuple(layer for layer in layers if layer is not None)
+    return _Draft(config, choice.dialect, net, bound, found, limits)
 
 
 def _with_reorg(draft: _Draft, name: str) -> _Draft:
@@ -151,7 +158,9 @@ def _pair(size: Size) -> tuple[int, int]:
 def _infer(draft: _Draft) -> tuple[tuple[Node, ...], CfgError | None]:
     """Wire every layer to its inputs and find its output's shape, in order; the first fault ends it."""
     nodes: list[Node] = []
-    fault = None
+    fault = _beyond_limits(draft)
+    if fault is not None:
+        return (), fault
     for index, (layer, section) in enumerate(zip(draft.layers, draft.config.sections, strict=True)):
         try:
             nodes.append(_node(draft, nodes, index, layer, section))
@@ -160,6 +169,21 @@ def _infer(draft: _Draft) -> tuple[tuple[Node, ...], CfgError | None]:
             break
     whole = {source for node in nodes for source in node.layer.reads_whole(node.index)}
     return tuple(replace(node, read_whole=True) if node.index in whole else node for node in nodes), fault
+
+
+def _beyond_limits(draft: _Draft) -> CfgError | None:
+    limits, net, section = draft.limits, draft.net, draft.config.net
+    if limits is None:
+        return None
+    for what, count, most in (
+        ("pixels of height", net.height, limits.side),
+        ("pixels of width", net.width, limits.side),
+        ("values in the input", net.input_shape.size, limits.map),
+    ):
+        if count > most:
+            option = section.find(what.rpartition(" ")[2])
+            return error("limit", beyond(what, count, most), option.value_span if option else section.span)
+    return None
 
 
 def _told_a_size(fault: CfgError, draft: _Draft, asked: Net, nodes: tuple[Node, ...]) -> CfgError:
@@ -220,6 +244,8 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
             read = f", from an input of {shapes[0]}" if shapes else ""
             raise LayerError(f"nothing is left: the output would be {out.h}×{out.w}×{out.c}{read}", input=0)
         node = Node(index, layer, sources, shapes, out, section, draft.dialect, shares)
+        if draft.limits is not None and (said := draft.limits.exceeded(node)) is not None:
+            raise LayerError(said)
         if shares is not None:
             _check_shared(node, nodes[shares])
     except LayerError as problem:

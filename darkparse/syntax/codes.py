@@ -28,8 +28,11 @@ CODES: dict[str, str] = {
     "unknown-activation": "Darknet goes on with ReLU where it does not know an activation.",
     "inline-comment": "A `#` later in a line is part of the value: a number drops it, a name becomes another name.",
     "joined-digits": "Darknet deletes spaces inside a value, so `layers=-1 8` is layer -18. Often a comma is missing.",
-    "no-file": "A `tree=` or `map=` file is in none of the places where it may be: the working directory, beside the "
-    "cfg, in the folder above it.",
+    "no-file": "A `tree=` or `map=` file is in none of the places where it may be, or below them: the working "
+    "directory (not the home or `/`), beside the cfg, the folder above it; `darkparse.read(cfg, folders=[…])` names "
+    "others.",
+    "limit": "The network would be larger than ten times the largest that is known; `darkparse.compile(cfg, "
+    "limits=None)` takes it.",
     # Layers together.
     "input-size": "`[net]` gives no usable input size.",
     "no-layer": "A reference to a layer that is not before this one.",

@@ -16,8 +16,8 @@ def plain(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """Text as a quoted identifier of DOT."""
-    escaped = shown(text).replace("\\", "\\\\").replace('"', '\\"')
+    """Text as a quoted identifier of DOT, in which Graphviz reads HTML's entities."""
+    escaped = shown(text).replace("&", "&amp;").replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 

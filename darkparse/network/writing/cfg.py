@@ -15,6 +15,8 @@ from darkparse.layers.base import BoundField, Derived, bound_fields
 from darkparse.layers.net import Net
 from darkparse.network.binding import Binder, home_of
 from darkparse.syntax import DarkparseError, Option, Section
+from darkparse.syntax.config import squeeze
+from darkparse.syntax.source import content
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network
@@ -68,17 +70,15 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     text = str(value)
-    if text != "".join(text.split()):
-        raise DarkparseError(f"{text!r} has spaces in it, and Darknet deletes every space of a cfg")
+    if text != squeeze(text):
+        raise DarkparseError(f"{content(text)} has spaces in it, and Darknet deletes every space of a cfg")
     return text
 
 
 def _is_moved_file(item: BoundField, value: Any) -> bool:
     """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put;
     if it can."""
-    return (
-        item.spec.is_file and isinstance(value, Path) and value.is_absolute() and not any(map(str.isspace, str(value)))
-    )
+    return item.spec.is_file and isinstance(value, Path) and value.is_absolute() and str(value) == squeeze(str(value))
 
 
 def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:

@@ -75,7 +75,7 @@ def assemble(
     """Compile layers that come with or without the section that they were read from."""
     sections = [section_text(*net, dialect), *(section_text(layer, section, dialect) for layer, section in layers)]
     text = "".join(sections).lstrip("\n")
-    source = Source(f"{name} (changed)", text, origin.path if origin else None)
+    source = Source(f"{name} (changed)", text, origin.path if origin else None, origin.folders if origin else None)
     return compile(parse(source), dialect=dialect.name)
 
 
