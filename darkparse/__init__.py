@@ -68,6 +68,8 @@ __getattr__ = lazy(
         "weights": ("WeightsError", "diff_weights", "inspect_weights"),
         "detect": ("Detection", "Detector"),
         "export": ("to_compiled", "to_onnx", "to_program", "to_source", "to_torchscript"),
+        "losses": (),
+        "train": (),
         "model": ("Darknet", "build", "fuse", "load", "load_weights", "save", "save_weights"),
     },
 )

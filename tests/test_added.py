@@ -25,7 +25,7 @@ from darkparse.layers.dialect import fork
 from darkparse.network import Network
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.network.dialect_choice import choose_dialect
-from darkparse.views.table import table
+from darkparse.views.text.table import table
 from darkparse.weights import Header
 from tests.export.test_source import class_of, load_source
 from tests.test_kinds import seen_by_outputs

@@ -16,7 +16,7 @@ import darkparse
 from darkparse.syntax import Config, read
 from darkparse.syntax.config import squeeze
 from darkparse.syntax.tidy import tidy
-from darkparse.views.network_diff import diff_networks
+from darkparse.views.text.network_diff import diff_networks
 from tests.conftest import ROOT, original_cfgs, shipped_cfgs
 
 NET = "[net]\nwidth=64\nheight=64\nchannels=3\n\n"

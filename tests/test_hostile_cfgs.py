@@ -84,7 +84,7 @@ def test_a_network_of_a_head_alone_is_explained() -> None:
 
 
 def test_depthwise_and_strided_1x1_convolutions_are_told_as_they_are() -> None:
-    from darkparse.views.table import table
+    from darkparse.views.text.table import table
 
     text = "[convolutional]\nfilters=8\n[convolutional]\nfilters=8\ngroups=8\n[convolutional]\nfilters=8\nstride=2\n"
     network = darkparse.compile(NET + text)

@@ -23,6 +23,8 @@ ALLOWED = {
     "views": {"syntax", "layers", "network"},
     "weights": {"syntax", "layers", "network"},
     "model": {"syntax", "layers", "network", "weights"},
+    "losses": {"syntax", "layers", "network", "weights", "model"},
+    "train": {"syntax", "layers", "network", "weights", "model", "losses"},
     "export": {"syntax", "layers", "network", "weights", "model", "detect"},
     "detect": {"syntax", "layers", "network", "weights", "model"},
     "compare": {"syntax", "layers", "network", "weights", "model"},

@@ -55,7 +55,7 @@ def _diagram(console: Console, folder: Path) -> list[Path]:
     from darkparse.cli.show import as_table
     from darkparse.network import compile
     from darkparse.views import draw, explain
-    from darkparse.views.table import table, totals
+    from darkparse.views.text.table import table, totals
 
     _step(console, "1. yolov1 compiled: darkparse show yolov1")
     network = compile("yolov1")

@@ -74,7 +74,7 @@ def command(
 
 
 def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
-    from darkparse.views.network_diff import diff_networks
+    from darkparse.views.text.network_diff import diff_networks
 
     found = diff_networks(first, second)
     if form == "json":

@@ -13,7 +13,7 @@ from darkparse.cli.common import CfgType, compile_cfg, network_options, stderr
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
-    from darkparse.views.diagram import Diagram
+    from darkparse.views.diagram.diagram import Diagram
 
 EXIT_NO_RENDERER = 3
 
@@ -86,7 +86,7 @@ def command(
     Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
     Exit status 3 if there is no renderer for the format.
     """
-    from darkparse.views.diagram import draw
+    from darkparse.views.diagram.diagram import draw
 
     if len(cfgs) > 2:
         raise click.UsageError(f"one network, or two to compare, not {len(cfgs)}")
@@ -112,7 +112,7 @@ def command(
 def write(diagram: Diagram, target: Path, form: str) -> None:
     """Write a diagram; with no renderer write its DOT, where there is no such file, and say how to go on,
     exit status 3."""
-    from darkparse.views.rendering import RendererError, next_step
+    from darkparse.views.diagram.rendering import RendererError, next_step
 
     try:
         diagram.render(target, form)

@@ -108,8 +108,8 @@ class Document:
     def facts(self, line: int) -> str:
         """Markdown about the layer whose section a line stands in, as far as the cfg compiles."""
         from darkparse.network.analysis.receptive import receptive_fields
-        from darkparse.views.numbers import flops, short
-        from darkparse.views.table import table, totals
+        from darkparse.views.phrases.numbers import flops, short
+        from darkparse.views.text.table import table, totals
 
         at, network = self._section(line), self.network
         if at is None or network is None or at[0] >= len(network.nodes):

@@ -81,7 +81,11 @@ def darkparse() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; exit status 2 with one message for bad input."""
+    """Run the command line; exit status 2 with one message for bad input.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal knows no ×
@@ -98,14 +102,14 @@ def _run(args: list[str] | None) -> None:
     except click.ClickException as problem:
         problem.show()
         sys.exit(problem.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
+    except click.Abort:
+        raise KeyboardInterrupt from None  # which darkparse.__main__ answers
     except DarkparseError as problem:
         report_error(problem)
         sys.exit(2)
     except OSError as problem:
-        reason = f"{problem.filename}: {problem.strerror}" if problem.filename and problem.strerror else problem
+        reason = problem.strerror or problem
+        reason = f"{problem.filename}: {reason}" if problem.filename else reason
         click.echo(f"darkparse: error: {reason}", err=True)
         sys.exit(2)
     except MemoryError as problem:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from darkparse.syntax import Config
-    from darkparse.views.table import Row
+    from darkparse.views.text.table import Row
 
 FORMATS = ("table", "csv", "json", "yaml")
 LEAST = {"layer": 21, "input": 12, "reduces": 14}
@@ -36,7 +36,7 @@ def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str,
     Shapes are height × width × channels. The BFLOPs are those that AlexeyAB's Darknet prints. The last column
     says what the layer reduces (÷), expands (×) or leaves alone.
     """
-    from darkparse.views.table import table, totals
+    from darkparse.views.text.table import table, totals
 
     network = compile_cfg(cfg, size, dialect, strict)
     if form == "yaml":
@@ -63,7 +63,7 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int
     from rich.table import Table
     from rich.text import Text
 
-    from darkparse.views.table import narrowed, wrapped
+    from darkparse.views.text.table import narrowed, wrapped
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     columns: dict[str, list[str]] = {
@@ -98,7 +98,7 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int
 def _style(row: Row) -> str:
     if row.reduces:
         return "yellow"
-    return "dim" if row.reduction.startswith("none") else "blue"
+    return "dim" if row.input == row.output else "blue"
 
 
 def as_csv(rows: tuple[Row, ...]) -> str:

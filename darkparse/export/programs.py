@@ -14,7 +14,7 @@ from torch import Tensor
 
 from darkparse.export.tracing import Exported, Free, Heads, example, prepare, trace
 from darkparse.export.verification import Check, Runner, compare
-from darkparse.files import unfinished
+from darkparse.files import error_at_end, unfinished
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
@@ -42,7 +42,9 @@ def to_program(
     exported = _prepared(model, heads, free, half)
 
     def write(target: Path) -> None:
-        torch.export.save(trace(exported, model.network, free), target)
+        program = trace(exported, model.network, free)
+        with target.open("wb") as opened, error_at_end(opened) as file:
+            torch.export.save(program, file)
 
     def load(target: Path) -> Runner:
         return _runner(torch.export.load(target).module())
@@ -70,7 +72,9 @@ def to_torchscript(
         with torch.no_grad(), warnings.catch_warnings():
             # torch prefers torch.export, and warns that a shape becomes a constant where it is meant to.
             warnings.simplefilter("ignore")
-            torch.jit.save(torch.jit.trace(exported, example(model.network), check_trace=False), target)
+            script = torch.jit.trace(exported, example(model.network), check_trace=False)
+            with target.open("wb") as opened, error_at_end(opened) as file:
+                torch.jit.save(script, file)
 
     def load(target: Path) -> Runner:
         with warnings.catch_warnings():
@@ -104,7 +108,8 @@ def to_compiled(
         program = trace(exported, model.network, free)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch._inductor.aoti_compile_and_package(program, package_path=str(target))
+            with target.open("wb") as opened, error_at_end(opened) as file:
+                torch._inductor.aoti_compile_and_package(program, package_path=file)
 
     def load(target: Path) -> Runner:
         return _runner(torch._inductor.aoti_load_package(str(target)))
@@ -143,12 +148,7 @@ def _written(
 ) -> Check | None:
     """Write to a file beside the target, check that, and give it the target's name."""
     with unfinished(path) as partial:
-        try:
-            write(partial)
-        except RuntimeError as problem:
-            if "PytorchStreamWriter" in str(problem):  # a full disk
-                raise DarkparseError(f"{path}: the file cannot be written: {str(problem).splitlines()[0]}") from None
-            raise
+        write(partial)
         if not verify:
             return None
         expected = _runner(Exported(model, exported.heads).eval())

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, dataclass_tra
 from darkparse.layers.activations import Activation, read_activation
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import Mistake, ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import LossSpec, Mistake, ModuleSpec, Site, TensorSpec
 from darkparse.layers.values import Reader, read_flag, read_float, read_int, read_list, read_text
 from darkparse.layers.window import Window
 
@@ -149,6 +149,12 @@ class Layer:
     gives_classes: ClassVar[bool] = False
     """The values that come in are a classifier's classes."""
     mechanism: ClassVar[Mechanism] = ""
+    loss_options: ClassVar[type[Any] | None] = None
+    """The class of `layers.training` that its loss reads; None for a kind without a loss."""
+    is_identity_backward: ClassVar[bool] = False
+    """Darknet hands what a loss behind it sends back on as it is (softmax_layer.c backward_softmax_layer)."""
+    limits_gradient: ClassVar[bool] = False
+    """The gradient at its output is cut to ±1 before the activation's slope (connected_layer.c, GPU)."""
     main_input: ClassVar[int] = 0
     """Position of the input whose map the layer carries on; a gate's is its second."""
     kernel: ClassVar[int | None] = None
@@ -208,6 +214,13 @@ class Layer:
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         """The modules to run one after the other; the first takes all inputs. None: the input passes through."""
         return ()
+
+    def loss(self, at: Site, options: Any, net: Shape) -> LossSpec:
+        """The loss of the layer in a network with an input of that shape, where the kind has `loss_options`.
+
+        Raises LayerError if it cannot train.
+        """
+        raise NotImplementedError(f"[{self.kind}] has no loss")
 
     def macs(self, at: Site) -> int:
         """Multiply-adds for one image; a multiplication without an addition counts as one."""
@@ -310,7 +323,8 @@ def known_keys(cls: type) -> Keys:
     """Every key that a section of this class may hold, and the only dialect that knows it."""
     found = _KEYS.get(cls)
     if found is None:
-        options = {key: item.spec.only for item in bound_fields(cls) for key in item.keys}
+        classes = [c for c in (getattr(cls, "loss_options", None), cls) if c is not None]
+        options = {key: item.spec.only for c in classes for item in bound_fields(c) for key in item.keys}
         found = _KEYS[cls] = {**cls.common_training, **cls.training, **options}  # type: ignore[attr-defined]
     return found
 

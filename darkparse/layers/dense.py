@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Layer, LayerError, keys, layer, option
+from darkparse.layers.base import Layer, LayerError, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, check_tree
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import LossSpec, ModuleSpec, Site, TensorSpec
+from darkparse.layers.training import SoftmaxTraining
 from darkparse.layers.tree import read_tree
 
 
@@ -20,6 +21,7 @@ class Connected(Layer):
     mechanism = "full connection"
     part = "dense"
     is_size_bound = True
+    limits_gradient = True
 
     output: int = option(default=1, least=1)
     activation: Activation = option(default="logistic")
@@ -53,7 +55,8 @@ class Softmax(Layer):
 
     part = "dense"
     gives_classes = True
-    training = keys("noloss")
+    loss_options = SoftmaxTraining
+    is_identity_backward = True
 
     groups: int = option(default=1)
     temperature: float = option(default=1.0)
@@ -86,6 +89,9 @@ class Softmax(Layer):
             return (*flatten, ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}))
         kwargs = {"groups": self.groups, "temperature": self.temperature}
         return (*flatten, ModuleSpec("softmax", f"{MODULES}.GroupedSoftmax", kwargs))
+
+    def loss(self, at: Site, options: SoftmaxTraining, net: Shape) -> LossSpec:
+        return LossSpec("darkparse.losses.vectors.SoftmaxLoss", {"noloss": options.noloss})
 
     def macs(self, at: Site) -> int:
         return at.output.size

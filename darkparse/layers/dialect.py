@@ -21,8 +21,6 @@ class Dialect:
     batchnorm_epsilon: float
     """Added to the variance, or to its root (`epsilon_on_root`); blas.c normalize_cpu."""
     epsilon_on_root: bool
-    batchnorm_momentum: float
-    """Weight of the newest batch in the running statistics; batchnorm_layer.c."""
     batchnorm_stores_biases: bool
     """Whether the file holds the biases of a `[batchnorm]` section; parser.c load_batchnorm_weights."""
     lstm_order: tuple[str, ...]
@@ -57,6 +55,20 @@ class Dialect:
     """Whether `detector test` folds batch norm into the weights first; detector.c test_detector."""
     ranks_leaves_only: bool
     """A classifier with a word tree names its leaves alone; classifier.c predict_classifier."""
+    deltas_add_up: bool
+    """Whether the truths of one predictor add up their boxes' deltas, or the last one counts; yolo_layer.c."""
+    max_boxes: int
+    """Truths of a picture that a `[yolo]` counts at most, unless `max` says so; parser.c parse_yolo."""
+    max_region_boxes: int
+    """Those of a `[region]`; region_layer.c, parser.c parse_region."""
+    policies: tuple[str, ...]
+    """Of the learning rate; network.c get_policy."""
+    adam_epsilon: float
+    """parser.c parse_net_options."""
+    counts_iterations: bool
+    """Whether `seen` is saved as a multiple of the batch, and adam counts batches from there; parser.c, network.c."""
+    freezes_whole_layers: bool
+    """Whether the layers before `stopbackward=1` rest altogether, or decay and move their statistics; parser.c:1686."""
 
     @property
     def lineage(self) -> tuple[Dialect, ...]:
@@ -77,12 +89,13 @@ class Dialect:
         return only == self.name or self.parent.knows(only, *words)
 
 
+POLICIES = ("constant", "step", "steps", "exp", "poly", "sigmoid", "random")
+
 PJREDDIE = Dialect(
     name="pjreddie",
     title="pjreddie/darknet",
     batchnorm_epsilon=1e-6,
     epsilon_on_root=True,
-    batchnorm_momentum=0.01,
     batchnorm_stores_biases=False,
     lstm_order=("wi", "wf", "wo", "wg", "ui", "uf", "uo", "ug"),
     gru_order=("wz", "wr", "wh", "uz", "ur", "uh"),
@@ -100,6 +113,13 @@ PJREDDIE = Dialect(
     crnn_padding=1,
     folds_batchnorm=False,
     ranks_leaves_only=True,
+    deltas_add_up=False,
+    max_boxes=90,
+    max_region_boxes=30,
+    policies=POLICIES,
+    adam_epsilon=1e-7,
+    counts_iterations=False,
+    freezes_whole_layers=False,
 )
 
 ALEXEYAB = Dialect(
@@ -107,7 +127,6 @@ ALEXEYAB = Dialect(
     title="AlexeyAB/darknet",
     batchnorm_epsilon=1e-5,
     epsilon_on_root=False,
-    batchnorm_momentum=0.1,
     batchnorm_stores_biases=True,
     lstm_order=("wf", "wi", "wg", "wo", "uf", "ui", "ug", "uo"),
     gru_order=("uz", "ur", "uh", "wz", "wr", "wh"),
@@ -125,6 +144,13 @@ ALEXEYAB = Dialect(
     crnn_padding=0,
     folds_batchnorm=True,
     ranks_leaves_only=False,
+    deltas_add_up=True,
+    max_boxes=200,
+    max_region_boxes=200,
+    policies=(*POLICIES, "sgdr"),
+    adam_epsilon=1e-6,
+    counts_iterations=True,
+    freezes_whole_layers=True,
 )
 
 DIALECTS: dict[str, Dialect] = {}

@@ -14,13 +14,14 @@ from darkparse.layers.dialect import Dialect
 from darkparse.layers.head import Head, counted
 from darkparse.layers.parts import check_tree
 from darkparse.layers.shape import Layout, Shape
-from darkparse.layers.specs import Mistake, ModuleSpec, Site
+from darkparse.layers.specs import LossSpec, Mistake, ModuleSpec, Site
+from darkparse.layers.training import DetectionTraining, RegionTraining, Training, YoloTraining
 from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
 
 HEADS = "darkparse.model.heads"
 DECODERS = "darkparse.detect.decode"
-BOX_TRAINING = "jitter random rescore thresh coord_scale object_scale noobject_scale class_scale"
+LOSSES = "darkparse.losses"
 
 
 def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
@@ -39,6 +40,7 @@ class MaskedHead(Head):
     mask: tuple[int, ...] | None
     anchors: tuple[float, ...]
     scale_x_y: float
+    map: PurePath | None
 
     def with_anchors(self, count: int) -> Head:
         changes: dict[str, Any] = {"mask": tuple(range(count)), "num": max(count, self.num)}
@@ -52,6 +54,15 @@ class MaskedHead(Head):
     def indices(self) -> tuple[int, ...]:
         """The anchors in use; without `mask` all of them (yolo_layer.c make_yolo_layer)."""
         return self.mask if self.mask is not None else tuple(range(self.num))
+
+    def loss_arguments(self, at: Site, options: YoloTraining, net: Shape) -> dict[str, Any]:
+        """Keyword arguments that the losses of these heads share."""
+        return self.options("classes", "map") | {
+            "options": options,
+            "anchors": anchor_pairs(self.anchors, tuple(range(max(self.num, *(i + 1 for i in self.indices))))),
+            "mask": self.indices,
+            "strides": (net.w / at.output.w, net.h / at.output.h),
+        }
 
     @property
     def boxes(self) -> tuple[tuple[float, float], ...]:
@@ -86,13 +97,10 @@ class MaskedHead(Head):
         return (*odd, LayerError(message, option="mask", code="mask"))
 
 
-ANCHOR_TRAINING = "jitter ignore_thresh truth_thresh random max"
-YOLO_TRAINING = (
-    "show_details max_delta counters_per_class label_smooth_eps objectness_smooth iou_normalizer obj_normalizer "
-    "cls_normalizer "
-    "delta_normalizer iou_loss iou_thresh_kind resize focal_loss iou_thresh track_history_size sim_thresh "
-    "dets_for_track dets_for_show "
-    "track_ciou_norm embedding_layer uc_normalizer"
+ANCHOR_TRAINING = keys("jitter random")
+YOLO_TRAINING = keys(
+    "resize track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer",
+    only="alexeyab",
 )
 
 
@@ -100,7 +108,8 @@ YOLO_TRAINING = (
 class Yolo(MaskedHead):
     """The head of YOLOv3 and v4 (yolo_layer.c): x, y, objectness and classes logistic unless `new_coords`."""
 
-    training = keys(ANCHOR_TRAINING) | keys(YOLO_TRAINING, only="alexeyab")
+    training = ANCHOR_TRAINING | YOLO_TRAINING
+    loss_options = YoloTraining
 
     classes: int = option(default=20, least=0)
     num: int = option(default=1, least=1)
@@ -136,6 +145,12 @@ class Yolo(MaskedHead):
             words = "a logistic function in a head with new_coords"
         yield Mistake(words, tuple(spec.given(logistic=has) for spec in self.modules(at)))
 
+    def loss(self, at: Site, options: YoloTraining, net: Shape) -> LossSpec:
+        arguments = self.loss_arguments(at, options, net)
+        if not at.dialect.deltas_add_up:
+            return LossSpec(f"{LOSSES}.yolo.YoloLoss", arguments)
+        return LossSpec(f"{LOSSES}.yolo.AlexeyYoloLoss", arguments | {"new_coords": self.new_coords})
+
     def summary(self, at: Site) -> str:
         return "YOLO head"
 
@@ -144,7 +159,8 @@ class Yolo(MaskedHead):
 class GaussianYolo(MaskedHead):
     """A YOLO head that predicts a mean and a deviation for each number of a box (gaussian_yolo_layer.c)."""
 
-    training = keys(f"{ANCHOR_TRAINING} {YOLO_TRAINING}")
+    training = ANCHOR_TRAINING | YOLO_TRAINING
+    loss_options = YoloTraining
 
     classes: int = option(default=20, least=0)
     num: int = option(default=1, least=1)
@@ -169,6 +185,10 @@ class GaussianYolo(MaskedHead):
         kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
         return (ModuleSpec("head", f"{HEADS}.GaussianYoloHead", kwargs),)
 
+    def loss(self, at: Site, options: YoloTraining, net: Shape) -> LossSpec:
+        arguments = self.loss_arguments(at, options, net) | {"point": self.yolo_point}
+        return LossSpec(f"{LOSSES}.gaussian.GaussianYoloLoss", arguments)
+
     def summary(self, at: Site) -> str:
         return "Gaussian YOLO head"
 
@@ -180,9 +200,8 @@ class Region(Head):
 
     needs_map = True
     anchor_options = "num= and anchors="
-    training = keys(f"{BOX_TRAINING} log sqrt max classfix absolute mask_scale bias_match") | keys(
-        "resize focal_loss", only="alexeyab"
-    )
+    training = keys("jitter random log sqrt absolute mask_scale") | keys("resize", only="alexeyab")
+    loss_options = RegionTraining
 
     classes: int = option(default=20, least=0)
     coords: int = option(default=4, least=4)
@@ -239,6 +258,14 @@ class Region(Head):
         }
         return ModuleSpec("boxes", f"{DECODERS}.RegionDecoder", kwargs)
 
+    def loss(self, at: Site, options: RegionTraining, net: Shape) -> LossSpec:
+        if self.coords > 4:
+            raise LayerError("coords above 4 are masks, whose training is left out", option="coords")
+        kwargs = self.options("classes", "softmax", "tree", "map") | {"options": options, "anchors": self.boxes}
+        if at.dialect.region_interleaved:
+            return LossSpec(f"{LOSSES}.region.AlexeyRegionLoss", kwargs)
+        return LossSpec(f"{LOSSES}.region.RegionLoss", kwargs | {"background": self.background})
+
     def summary(self, at: Site) -> str:
         return "region head (v2)"
 
@@ -248,7 +275,8 @@ class Detection(Head):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
     is_size_bound = True
-    training = keys(f"{BOX_TRAINING} max forced reorg") | keys("resize", only="alexeyab")
+    training = keys("jitter max reorg") | keys("resize", only="alexeyab")
+    loss_options = DetectionTraining
 
     classes: int = option(default=1, least=0)
     coords: int = option(default=1, least=0)
@@ -291,6 +319,12 @@ class Detection(Head):
         kwargs = self.options("side", "num", "classes", "coords", "sqrt")
         return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
 
+    def loss(self, at: Site, options: DetectionTraining, net: Shape) -> LossSpec:
+        if self.coords != 4:
+            raise LayerError("a box has 4 coords in training", option="coords")
+        kwargs = self.options("classes", "num", "side", "sqrt") | {"options": options}
+        return LossSpec(f"{LOSSES}.detection.DetectionLoss", kwargs)
+
     def summary(self, at: Site) -> str:
         return "detection head (v1)"
 
@@ -300,6 +334,7 @@ class Iseg(Head):
     """Instance segmentation: class maps, logistic, and an embedding for each pixel (iseg_layer.c)."""
 
     needs_map = True
+    loss_options = Training
 
     classes: int = option(default=20, least=0)
     ids: int = option(default=32, least=0)
@@ -314,6 +349,9 @@ class Iseg(Head):
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("head", f"{HEADS}.IsegHead", {"classes": self.classes}),)
+
+    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+        raise LayerError("[iseg] is not trained here: its loss needs a mask for every object, and no cfg ships with it")
 
     def summary(self, at: Site) -> str:
         return "segmentation head"

@@ -89,7 +89,7 @@ class Weights:
 def batchnorm_module(dialect: Dialect, features: int, name: str = "norm") -> ModuleSpec:
     """Batch norm with the dialect's place and size of epsilon (blas.c normalize_cpu)."""
     target = f"{MODULES}.{'RootEpsilonBatchNorm' if dialect.epsilon_on_root else 'BatchNorm'}"
-    kwargs = {"num_features": features, "eps": dialect.batchnorm_epsilon, "momentum": dialect.batchnorm_momentum}
+    kwargs = {"num_features": features, "eps": dialect.batchnorm_epsilon, "momentum": 0.01}
     return ModuleSpec(name, target, kwargs)
 
 

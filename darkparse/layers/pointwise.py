@@ -7,7 +7,8 @@ from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, activation_modules, batchnorm_module
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import ONE, ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import ONE, LossSpec, ModuleSpec, Site, TensorSpec
+from darkparse.layers.training import CostTraining, Training
 
 
 @layer("activation")
@@ -34,8 +35,14 @@ class ActivationLayer(Layer):
 class Logistic(Layer):
     """The logistic function, with a cross-entropy loss in training (logistic_layer.c)."""
 
+    loss_options = Training
+    is_identity_backward = True
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return activation_modules("logistic")
+
+    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+        return LossSpec("darkparse.losses.vectors.LogisticLoss", {})
 
 
 @layer("batchnorm")
@@ -129,7 +136,11 @@ class Cost(Layer):
     """A loss; at inference the input passes through (cost_layer.c)."""
 
     is_sink = True
-    training = keys("type scale ratio") | keys("noobj thresh", only="pjreddie")
+    training = keys("ratio") | keys("noobj thresh", only="pjreddie")
+    loss_options = CostTraining
+
+    def loss(self, at: Site, options: CostTraining, net: Shape) -> LossSpec:
+        return LossSpec("darkparse.losses.vectors.CostLoss", {"kind": options.type, "scale": options.scale})
 
 
 @layer("contrastive", only="alexeyab")
@@ -138,3 +149,7 @@ class Contrastive(Layer):
 
     is_sink = True
     training = keys("classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max")
+    loss_options = Training
+
+    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+        raise LayerError("[contrastive] is not trained here: its loss needs objects followed from picture to picture")

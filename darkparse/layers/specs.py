@@ -79,6 +79,14 @@ class Mistake(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class LossSpec:
+    """A loss to build: dotted target and keyword arguments, as a module's."""
+
+    target: str
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Site:
     """Where a layer stands: what it needs to know of its surroundings."""
 

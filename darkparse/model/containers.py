@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from darkparse.files import error_at_end
 from darkparse.layers import REGISTRY
 from darkparse.network import Network
 from darkparse.syntax import Config, parse
@@ -243,7 +244,8 @@ def _write_pt(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]
     state = OrderedDict(tensors)
     # Where modules keep their versions: load_state_dict() passes it over, and weights_only=True keeps it.
     state._metadata = OrderedDict({PREFIX + "origin": metadata})  # type: ignore[attr-defined]
-    torch.save(state, file)
+    with error_at_end(file) as patient:
+        torch.save(state, patient)
 
 
 def _read_npz(blob: Blob) -> Read:

@@ -58,7 +58,7 @@ def build(
     if not initialize:
         return model.eval()
     _assign(model, _initial(model, model.state_dict(), device, dtype))
-    return model
+    return model.train()
 
 
 def load(

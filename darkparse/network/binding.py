@@ -11,6 +11,7 @@ from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
 from darkparse.layers.names import did_you_mean, told_kind
 from darkparse.layers.net import Net
+from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
 from darkparse.network.limits import Limits
 from darkparse.network.side_files import find_side_file
@@ -23,7 +24,7 @@ HINTED = 200
 _JOINED = re.compile(r"[+-]?[0-9.]+(?:[ \t]+[0-9.]+)+")
 """Numbers with nothing but spaces between, which Darknet reads as one."""
 
-T = TypeVar("T", bound=Layer | Net)
+T = TypeVar("T", bound=Layer | Net | Training)
 
 
 class Binder:

@@ -245,7 +245,7 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
             raise LayerError(f"nothing is left: the output would be {out.h}×{out.w}×{out.c}{read}", input=0)
         node = Node(index, layer, sources, shapes, out, section, draft.dialect, shares)
         if draft.limits is not None and (said := draft.limits.exceeded(node)) is not None:
-            raise LayerError(said)
+            raise LayerError(said, code="limit")
         if shares is not None:
             _check_shared(node, nodes[shares])
     except LayerError as problem:

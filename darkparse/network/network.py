@@ -10,6 +10,7 @@ from darkparse.layers.net import Net
 from darkparse.network.analysis.bottleneck import Bottleneck, find_bottlenecks
 from darkparse.network.analysis.receptive import Field, Stride, fields_of
 from darkparse.network.analysis.reduction import Reductions, reductions_of
+from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.node import Cost, Node
 from darkparse.syntax import Config, Diagnostic
 
@@ -89,6 +90,11 @@ class Network:
     def bottlenecks(self) -> tuple[Bottleneck, ...]:
         """Every 1×1 convolution that a k×k convolution follows, and what the two save over a direct one."""
         return find_bottlenecks(self.nodes, self.readers)
+
+    @cached_property
+    def repeats(self) -> tuple[Repeat, ...]:
+        """Every block that repeats, in order."""
+        return find_repeats(self)
 
     def projected_head(self, index: int) -> int | None:
         """The head that a layer with weights projects to: its only reader, if that is a detection head."""

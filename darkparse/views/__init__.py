@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from darkparse.lazy import lazy
 
 if TYPE_CHECKING:
-    from darkparse.views.diagram import Diagram, draw
-    from darkparse.views.explanation import explain
+    from darkparse.views.diagram.diagram import Diagram, draw
+    from darkparse.views.text.explanation import explain
 
 __all__ = ["Diagram", "draw", "explain"]
 
-__getattr__ = lazy(__name__, {"diagram": ("Diagram", "draw"), "explanation": ("explain",)})
+__getattr__ = lazy(__name__, {"diagram.diagram": ("Diagram", "draw"), "text.explanation": ("explain",)})

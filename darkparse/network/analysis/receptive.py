@@ -56,13 +56,15 @@ def fields_of(nodes: Sequence[Node], image: Shape) -> tuple[Field, ...]:
 
 def receptive_fields(network: Network) -> tuple[tuple[int, int] | None, ...]:
     """For every layer height and width of its receptive field, at most the input's; None where it sees no map."""
-    if not network.input_shape.is_map:
-        return (None,) * len(network.nodes)
-    whole = (network.net.height, network.net.width)
-    return tuple(
-        (round(min(y.field, whole[0])), round(min(x.field, whole[1]))) if y.field and x.field else None
-        for y, x in network.fields
-    )
+    return tuple(receptive_field(network, node.index) for node in network.nodes)
+
+
+def receptive_field(network: Network, index: int) -> tuple[int, int] | None:
+    """That of one layer."""
+    y, x = network.fields[index]
+    if not (network.input_shape.is_map and y.field and x.field):
+        return None
+    return round(min(y.field, network.net.height)), round(min(x.field, network.net.width))
 
 
 def _union(fields: list[Field], main_input: int) -> Field:
