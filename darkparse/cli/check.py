@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import CfgType, counted, network_options, stdout
+from darkparse.errors import CfgError, DarkparseError
+from darkparse.network.training_advice import training_advice
+from darkparse.syntax.diagnostics import SHOWN, Diagnostic, in_order
 
 if TYPE_CHECKING:
     from darkparse.network import Network
-    from darkparse.syntax import Config, Diagnostic
+    from darkparse.syntax import Config
 
 FOUND, REFUSED = 1, 2
 """Exit statuses, as linters have them: something was found; a file is none that can be looked at to its end."""
@@ -87,9 +90,6 @@ def _files(cfg: str | Config) -> Iterator[str | Config]:
 
 def _check(cfg: str | Config, *, training: bool, **options: Any) -> Checked:
     from darkparse.network import compile
-    from darkparse.network.training_advice import training_advice
-    from darkparse.syntax import CfgError, DarkparseError, Diagnostic
-    from darkparse.syntax.diagnostics import in_order
 
     name = cfg if isinstance(cfg, str) else cfg.source.name
     try:
@@ -105,8 +105,6 @@ def _check(cfg: str | Config, *, training: bool, **options: Any) -> Checked:
 def _print(checked: list[Checked]) -> None:
     """The findings file by file; of many files those without any are only counted."""
     from rich.text import Text
-
-    from darkparse.syntax.diagnostics import SHOWN
 
     console = stdout()
     for one in checked:

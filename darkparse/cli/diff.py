@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
+from darkparse.views.text.network_diff import diff_networks
+from darkparse.weights import layout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -74,8 +76,6 @@ def command(
 
 
 def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
-    from darkparse.views.text.network_diff import diff_networks
-
     found = diff_networks(first, second)
     if form == "json":
         click.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=1))
@@ -103,8 +103,6 @@ def as_table(found: tuple[Difference, ...]) -> Table:
 
 
 def _verdict(found: tuple[Difference, ...], network: Network) -> str:
-    from darkparse.weights import layout
-
     total = len(layout(network))
     if not found:
         return f"the same values in all {total} tensors"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stderr
+from darkparse.errors import RendererError
+from darkparse.views.diagram.rendering import next_step
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
@@ -112,8 +114,6 @@ def command(
 def write(diagram: Diagram, target: Path, form: str) -> None:
     """Write a diagram; with no renderer write its DOT, where there is no such file, and say how to go on,
     exit status 3."""
-    from darkparse.views.diagram.rendering import RendererError, next_step
-
     try:
         diagram.render(target, form)
     except RendererError as problem:

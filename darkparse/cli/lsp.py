@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darkparse._version import __version__
+from darkparse.layers import REGISTRY
+from darkparse.layers.activations import ACTIVATIONS
+from darkparse.layers.base import absolute, bound_fields, known_keys
+from darkparse.layers.net import Net
+from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, Source, Span
+from darkparse.syntax.config import NET_NAMES
+from darkparse.views.phrases.numbers import flops, short
+from darkparse.views.text.table import table, totals
 
 if TYPE_CHECKING:
     from lsprotocol import types
@@ -35,8 +44,6 @@ def server() -> LanguageServer:
         from pygls.lsp.server import LanguageServer
     except ModuleNotFoundError:
         raise DarkparseError("serving an editor needs pygls: pip install 'darkparse[lsp]'") from None
-
-    from darkparse import __version__
 
     made = LanguageServer("darkparse", __version__)
     documents: dict[str, Document] = {}
@@ -107,10 +114,6 @@ class Document:
 
     def facts(self, line: int) -> str:
         """Markdown about the layer whose section a line stands in, as far as the cfg compiles."""
-        from darkparse.network.analysis.receptive import receptive_fields
-        from darkparse.views.phrases.numbers import flops, short
-        from darkparse.views.text.table import table, totals
-
         at, network = self._section(line), self.network
         if at is None or network is None or at[0] >= len(network.nodes):
             return ""
@@ -129,8 +132,6 @@ class Document:
 
     def referred(self, line: int, character: int) -> Section | None:
         """The section of the layer that a number names, in `layers=`, `from=` or `share_index=`."""
-        from darkparse.layers.base import absolute
-
         at = self._section(line)
         if at is None or self.config is None:
             return None
@@ -151,11 +152,6 @@ REFERENCES = ("layers", "from", "share_index")
 
 def completions(lines: list[str]) -> Iterator[tuple[str, str]]:
     """Names that may stand where a text ends, each with what it is: kinds, options of the section, values."""
-    from darkparse.layers import REGISTRY
-    from darkparse.layers.activations import ACTIVATIONS
-    from darkparse.layers.base import bound_fields, known_keys
-    from darkparse.layers.net import Net
-
     line = lines[-1].strip()
     if line.startswith("["):
         yield "net", "the network's input and training"
@@ -163,7 +159,7 @@ def completions(lines: list[str]) -> Iterator[tuple[str, str]]:
         return
     headers = (re.match(r"\s*\[\s*(\w+)\s*\]", text) for text in reversed(lines))
     kind = next((match[1] for match in headers if match), None)
-    cls: Any = Net if kind in ("net", "network") else REGISTRY.get(kind or "")
+    cls: Any = Net if kind in NET_NAMES else REGISTRY.get(kind or "")
     if cls is None:
         return
     key, equals, _ = line.partition("=")

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from darkparse.cli.common import stderr
+from darkparse.cli.common import stderr, write_text
+from darkparse.syntax.tidy import tidy
 
 
 @click.command(name="format")
@@ -18,9 +19,7 @@ def command(cfgs: tuple[Path, ...], check: bool) -> None:
 
     `key=value` without spaces, one blank line before each section, LF line ends, UTF-8.
     """
-    from darkparse.cli.common import write_text
     from darkparse.syntax import read
-    from darkparse.syntax.tidy import tidy
 
     untidy = []
     for path in cfgs:

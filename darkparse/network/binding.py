@@ -16,7 +16,7 @@ from darkparse.layers.values import ValueTextError
 from darkparse.network.limits import Limits
 from darkparse.network.side_files import find_side_file
 from darkparse.syntax import Diagnostic, Note, Option, Section
-from darkparse.syntax.reader import NET_NAMES
+from darkparse.syntax.config import NET_NAMES
 from darkparse.syntax.source import Source, Span, shortened
 
 HINTED = 200

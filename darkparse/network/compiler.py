@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from math import lcm
 
+from darkparse.errors import error
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
 from darkparse.network.analysis.receptive import fields_of
@@ -17,7 +18,7 @@ from darkparse.network.network import Network
 from darkparse.network.node import Node
 from darkparse.network.verify import verify
 from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, read
-from darkparse.syntax.diagnostics import error, in_order, listed
+from darkparse.syntax.diagnostics import in_order, listed
 from darkparse.syntax.source import Span
 
 Size = int | tuple[int, int]
@@ -51,6 +52,10 @@ def compile(
     Raises:
         CfgError: the cfg is wrong; the message shows every place.
         DarkparseError: the file cannot be read, or an argument is wrong.
+
+    >>> network = darkparse.compile("yolov3-tiny", size=(320, 640))
+    >>> network.nodes[16].out_shape
+    Shape(c=255, h=10, w=20)
     """
     if isinstance(cfg, Network):
         if size is not None or reorg is not None or dialect not in (None, "auto", cfg.dialect.name):

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from darkparse.syntax.source import Source, Span
 
+NET_NAMES = ("net", "network")
+"""What the first section may be called; parser.c is_network."""
 _SPACE = str.maketrans("", "", " \t\r\n")
 
 
@@ -63,7 +65,18 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole cfg. `tokens` are the lines of the text, so that `str(config)` is the text that was read."""
+    """A whole cfg; `str(config)` is the text that was read, character for character.
+
+    Attributes:
+        source: the text, with its name and path.
+        tokens: its lines.
+        net: the section `[net]`.
+        sections: the others, a layer each, in order.
+
+    >>> config = darkparse.read("yolov3-tiny")
+    >>> len(config.sections), config.sections[0].kind
+    (24, 'convolutional')
+    """
 
     source: Source
     tokens: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What darkparse has to say about a file, and the errors that carry it."""
+"""What darkparse has to say about a file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,23 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding about a cfg: `code` is a stable word for programs, `message` a sentence for people."""
+    """One finding about a cfg.
+
+    Attributes:
+        severity: `"error"` or `"warning"`.
+        code: a stable word for programs; docs/cfg.md lists them.
+        message: a sentence for people.
+        span: the place in the text.
+        notes: other places that belong to it.
+        cause: what findings of one code and one cause have in common, where that is not the message.
+        more: where else the same cause was found.
+
+    >>> network = darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsise=1")
+    >>> print(network.diagnostics[0])
+    <text>:6:1: warning: [convolutional] has no option 'sise', Darknet ignores it; did you mean size?
+        6 | sise=1
+          | ^^^^^^
+    """
 
     severity: Severity
     code: str
@@ -40,9 +56,7 @@ class Diagnostic:
     span: Span | None = None
     notes: tuple[Note, ...] = ()
     cause: str = ""
-    """What findings of one code and one cause have in common, where that is not the message."""
     more: tuple[Span, ...] = ()
-    """Where else the same cause was found."""
 
     def __post_init__(self) -> None:
         if self.code not in CODES:
@@ -85,29 +99,3 @@ def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
 def listed(parts: list[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
-
-
-class DarkparseError(Exception):
-    """Every error that darkparse raises on purpose; its text is meant for people."""
-
-
-class CfgError(DarkparseError):
-    """A cfg that cannot be used; its text shows the errors, then the warnings, one of which often is the cause.
-
-    Attributes:
-        diagnostics: all that was found, errors and warnings, in the order of the file.
-    """
-
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        self.diagnostics = in_order(diagnostics)
-        shown = sorted(self.diagnostics, key=lambda d: d.severity)[:SHOWN]
-        cut = [f"… and {len(self.diagnostics) - SHOWN:,} more"] if len(self.diagnostics) > SHOWN else []
-        super().__init__("\n".join([*map(str, shown), *cut]))
-
-    def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
-        return type(self), (self.diagnostics,)
-
-
-def error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:
-    """The exception for one error."""
-    return CfgError((Diagnostic("error", code, message, span, notes),))

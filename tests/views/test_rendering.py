@@ -13,8 +13,9 @@ import pytest
 import darkparse
 from darkparse import DarkparseError, Diagram
 from darkparse.cli import main
+from darkparse.errors import RendererError
 from darkparse.views.diagram import rendering
-from darkparse.views.diagram.rendering import RendererError, render, renderers
+from darkparse.views.diagram.rendering import render, renderers
 
 needs_renderer = pytest.mark.skipif(not list(renderers("svg")), reason="needs a renderer: pip install graphviz-pure")
 

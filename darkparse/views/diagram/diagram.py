@@ -9,20 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from darkparse.errors import RendererError
 from darkparse.files import unfinished
 from darkparse.network import Network, compile
 from darkparse.syntax import Config, DarkparseError
 from darkparse.views.diagram import rendering
 from darkparse.views.diagram.dot import dot_text
+from darkparse.views.diagram.html import html_page
 from darkparse.views.diagram.model import Picture
 from darkparse.views.diagram.page import Direction
 from darkparse.views.diagram.picture import picture_of
-from darkparse.views.diagram.theme import THEMES
+from darkparse.views.diagram.theme import FONTS, THEMES
 from darkparse.views.phrases.words import WIDE
 from darkparse.views.text.comparison import compare
 
 ThemeName = Literal["light", "dark", "print"]
-FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, sans-serif"
 SUFFIXES = ("svg", "png", "pdf", "html", "dot")
 MAX_PNG = 30_000
 """Pixels; cairo draws nothing beyond 32,767."""
@@ -30,17 +31,27 @@ MAX_PNG = 30_000
 
 @dataclass(frozen=True)
 class Diagram:
-    """A picture of a network. `dot` is its text; a notebook shows it."""
+    """A picture of a network, which `draw` makes. `dot` is its text; a notebook shows it.
+
+    Attributes:
+        networks: one network, or the two of a comparison.
+        pictures: what is drawn of each.
+        theme: `"light"`, `"dark"` or `"print"`.
+        direction: `"TB"` or `"LR"`.
+        dpi: dots an inch of a PNG.
+        executable: Graphviz's `dot`, instead of the first renderer found.
+
+    >>> diagram = darkparse.draw("yolov3-tiny")
+    >>> diagram.name, diagram.dot[:7]
+    ('yolov3-tiny', 'digraph')
+    """
 
     networks: tuple[Network, ...]
-    """One network, or the two of a comparison."""
     pictures: tuple[Picture, ...]
     theme: ThemeName = "light"
     direction: Direction = "TB"
     dpi: float = 96
-    """Of a PNG."""
     executable: str | None = field(default=None, repr=False)
-    """Graphviz's `dot`, instead of the first renderer found."""
 
     @property
     def name(self) -> str:
@@ -82,8 +93,6 @@ class Diagram:
         if form == "svg":
             return self.svg().encode("utf-8", "replace")
         if form == "html":
-            from darkparse.views.diagram.html import html_page
-
             return html_page(self).encode("utf-8", "replace")
         if form not in SUFFIXES:
             raise DarkparseError(
@@ -120,7 +129,7 @@ class Diagram:
         """For notebooks: the picture, or its DOT where nothing can render it."""
         try:
             return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
-        except rendering.RendererError as problem:
+        except RendererError as problem:
             return {"text/plain": f"{problem}\n{self.dot}"}
 
     def __repr__(self) -> str:
@@ -152,9 +161,16 @@ def draw(
         dpi: dots an inch of a PNG.
         executable: Graphviz's `dot`, instead of the first renderer found.
 
+    Returns:
+        The diagram, which renders itself.
+
     Raises:
         DarkparseError: the layers or an option's value are not there.
         CfgError: a cfg is wrong.
+
+    >>> diagram = darkparse.draw("yolov3-tiny", theme="dark")
+    >>> diagram.render("tiny.dot")
+    PosixPath('tiny.dot')
     """
     if theme not in THEMES:
         raise DarkparseError(f"there is no theme {theme!r}; choose one of {', '.join(THEMES)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from darkparse.views.diagram.theme import THEMES
+from darkparse.views.diagram.theme import FONTS, THEMES
 from darkparse.views.facts import layer_facts
 from darkparse.views.text.layer_report import layer_report
 
@@ -31,8 +31,6 @@ def html_page(diagram: Diagram) -> str:
     Raises:
         RendererError: there is no renderer for the SVG, or it failed.
     """
-    from darkparse.views.diagram.diagram import FONTS
-
     svg = diagram.svg()
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

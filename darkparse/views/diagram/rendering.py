@@ -16,14 +16,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from darkparse.syntax import DarkparseError
+from darkparse.errors import RendererError
 
 LIBRARY = "pygraphviz"
 FORMATS = ("svg", "png", "pdf")
-
-
-class RendererError(DarkparseError):
-    """No renderer was found, or the one found failed."""
 
 
 def renderers(form: str, asked: str | None = None) -> Iterator[str]:

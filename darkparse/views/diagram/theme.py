@@ -1,4 +1,7 @@
-"""Colours of the diagram. What a colour says is also written as a sign, so a picture without colours can be read."""
+"""Fonts and colours of the diagram.
+
+What a colour says is also written as a sign, so a picture without colours can be read.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from darkparse.views.diagram.model import Tone
+
+FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, sans-serif"
 
 
 @dataclass(frozen=True, slots=True)

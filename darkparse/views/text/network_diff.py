@@ -122,9 +122,10 @@ def _layers(first: Network, second: Network) -> Iterator[LayerDifference]:
         for gone in range(done, i):
             yield LayerDifference("-", gone, None, rows[0][gone].layer)
         done = i + 1
-        inputs = [back.get(k, f"the new {k}") for k in second.nodes[j].inputs], list(first.nodes[i].inputs)
-        before = _properties(first, i, inputs[1], rows[0][i].reduction)
-        after = _properties(second, j, inputs[0], row.reduction)
+        was = [_source(k) for k in first.nodes[i].inputs]
+        now = [_source(back[k]) if k in back else f"the new {k}" for k in second.nodes[j].inputs]
+        before = _properties(first, i, was, rows[0][i].reduction)
+        after = _properties(second, j, now, row.reduction)
         sides = zip(before, after, strict=True)
         if changes := tuple(_differing(sides)):
             yield LayerDifference("≠", i, j, row.layer, changes)
@@ -132,8 +133,13 @@ def _layers(first: Network, second: Network) -> Iterator[LayerDifference]:
         yield LayerDifference("-", gone, None, rows[0][gone].layer)
 
 
+def _source(index: int) -> str:
+    """What a layer reads, in a word."""
+    return "the input" if index < 0 else f"L{index}"
+
+
 def _properties(
-    network: Network, index: int, inputs: list[Any], reduction: str
+    network: Network, index: int, inputs: list[str], reduction: str
 ) -> Iterator[tuple[str, str | int | None]]:
     """What a layer is, whatever the network's input size; inputs by the indices of the first network."""
     node = network.nodes[index]
@@ -144,7 +150,7 @@ def _properties(
         if item.name not in REFERENCES and item.keys:
             yield item.keys[0], "as by default" if value is None or follows else value_text(value)
     if any(hasattr(node.layer, name) for name in REFERENCES):
-        yield "reads", ", ".join("the input" if i == -1 else f"L{i}" if isinstance(i, int) else f"{i}" for i in inputs)
+        yield "reads", ", ".join(inputs)
     yield "channels out", node.out_shape.c
     image = network.input_shape
     yield (
