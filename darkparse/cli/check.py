@@ -69,6 +69,8 @@ class Checked:
         count = f"{self.name}: {counted(errors, 'error')}, {counted(len(self.found) - errors, 'warning')}"
         if any(d.code == "unreadable" for d in self.found):
             return f"{self.name}: cannot be read"
+        if errors and all(d.code == "refused" for d in self.found if d.severity == "error"):
+            return f"{count}; compiles elsewhere, and this Darknet's reader refuses it"
         if self.network is None:
             return f"{count}; does not compile; what depends on this was not looked at yet"
         dialect = f"dialect {self.network.dialect.name} ({self.network.dialect_reason})"

@@ -167,7 +167,7 @@ class Layer:
     training: ClassVar[Keys] = {}
     """Options of this kind that matter to training only."""
     common_training: ClassVar[Keys] = {
-        **keys("onlyforward stopbackward learning_rate"),
+        **keys("onlyforward stopbackward learning_rate dontloadscales"),
         **keys("truth dontsave smooth", only="pjreddie"),
         **keys("clip dont_update burnin_update train_only_bn", only="alexeyab"),
     }

@@ -78,9 +78,15 @@ def read_text(text: str, _: Dialect) -> Value:
 
 
 def read_list(item: Reader) -> Reader:
-    """Numbers with commas between; a comment behind them ends the list (AlexeyAB parser.c:405, 540)."""
+    """Numbers with commas between; a comment behind them ends the list (AlexeyAB parser.c:405, 540).
+
+    A reader that refuses slips takes anything between them (hank-ai darknet_cfg.cpp find_int_array).
+    """
+    run = re.compile(r"-?[0-9]+" if item is read_int else r"-?[0-9]*\.?[0-9]+")
 
     def read(text: str, dialect: Dialect) -> Value:
+        if dialect.refuses_slips:
+            return Value(tuple(item(part, dialect).value for part in run.findall(text)))
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
         complaint = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from darkparse.layers.net import Net
 from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
 from darkparse.network.limits import Limits
+from darkparse.network.refusals import fault_of, is_passed_over, refusal, value_text
 from darkparse.network.side_files import find_side_file
 from darkparse.syntax import Diagnostic, Note, Option, Section
 from darkparse.syntax.config import NET_NAMES
@@ -45,7 +47,9 @@ class Binder:
         home = home_of(cls, self.dialect)
         if home is not self.dialect:
             message = f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {home.title}"
-            self._warn("foreign-kind", message, section)
+            self._warn("foreign-kind", message, section, refused=f"it does not know [{section.kind}]")
+            if self.dialect.refuses_slips:
+                return Binder(self.source, home, self.limits).bind(section, cls)
         return self.bind(section, cls)
 
     def bind(self, section: Section, cls: type[T]) -> T | None:
@@ -62,7 +66,7 @@ class Binder:
                 values[item.name] = getattr(self.dialect, item.spec.fact)
             if item.spec.required and (option is None or option.text is None):
                 self._error("missing", f"[{section.kind}] needs {item.keys[0]}=", section)
-        if any(d.severity == "error" for d in self.diagnostics[before:]):
+        if any(d.severity == "error" and d.code != "refused" for d in self.diagnostics[before:]):
             return None
         return cls(**values)
 
@@ -72,25 +76,30 @@ class Binder:
         chosen: dict[str, Option] = {}
         for option in section.options:
             key = option.key
-            if option.text == "":
+            if self.dialect.refuses_slips and is_passed_over(option):
+                told = f"{self.dialect.title} passes over this line, which is no key=value"
+                self._warn("no-value", told + self._instead(option, known), option)
+            elif option.text == "":
                 self._warn("empty-value", f"{shortened(key)}= has no value; Darknet skips the line", option)
             elif key in chosen:
                 first = chosen[key]
                 line = f"{shortened(first.span.text)!r} in line {first.span.line}"
                 told = f"{shortened(key)} again: Darknet takes the first, {line}"
-                self._warn("duplicate", told, option, Note("the first is here", first.span), cause=key)
+                note, refused = Note("the first is here", first.span), f"{shortened(key)} again, which may stand once"
+                self._warn("duplicate", told, option, note, cause=key, refused=refused)
             elif key not in known:
                 instead = self._instead(option, known)
                 told = f"[{section.kind}] has no option {shortened(key)!r}, Darknet ignores it{instead}"
-                self._warn("unknown-option", told, option)
+                refused = f"[{section.kind}] has no option {shortened(key)!r}{instead}"
+                self._warn("unknown-option", told, option, refused=refused)
             else:
                 chosen[key] = option
                 if not home.knows(known[key], kind, key):
-                    self._warn(
-                        "foreign-option",
-                        f"{self.dialect.title} does not know {key!r} in [{section.kind}] and ignores it",
-                        option,
-                    )
+                    unknown = f"does not know {key!r} in [{section.kind}]"
+                    told = f"{self.dialect.title} {unknown} and ignores it"
+                    self._warn("foreign-option", told, option, refused=f"it {unknown}")
+                elif self.dialect.refuses_slips and (fault := fault_of(section, option, self.dialect)):
+                    self._warn("odd-value", fault, option, refused=fault)
                 elif option.text is None:
                     self._warn("no-value", f"a line without '=': Darknet uses the default of {key!r}", option)
         return chosen
@@ -99,7 +108,8 @@ class Binder:
         if option.text is None:
             return
         try:
-            value, complaint = item.read(option.text, self.dialect)
+            text = value_text(option) if self.dialect.refuses_slips else option.text
+            value, complaint = item.read(text, self.dialect)
         except ValueTextError as problem:
             self._error("value", f"{option.key}={shortened(option.text)}: {problem}", option)
             return
@@ -117,10 +127,15 @@ class Binder:
     def _tell(self, item: BoundField, option: Option, value: Any, complaint: str | None) -> None:
         """What Darknet makes of a value that is not as it looks."""
         key, text = option.key, option.value_span.text
+        cut = f"hank-ai/darknet cuts the comment off and reads {shortened(value_text(option))!r}"
         is_word = isinstance(value, (str, PurePath))
+        if self.dialect.refuses_slips:
+            if is_word and "#" in text:
+                told = f"{key}: {cut}; in the Darknets before it the comment belongs to the value"
+                self._warn("inline-comment", told, option)
+            return
         if complaint and "#" in text:
-            told = f"{key}: {complaint}; hank-ai/darknet alone cuts the comment off"
-            self._warn("inline-comment", told, option, cause="" if is_word else key)
+            self._warn("inline-comment", f"{key}: {complaint}; {cut}", option, cause="" if is_word else key)
         elif complaint:
             code = "unknown-activation" if item.name.endswith("activation") else "odd-value"
             self._warn(code, f"{key}: {complaint}", option)
@@ -164,10 +179,16 @@ class Binder:
         span = at.value_span if isinstance(at, Option) else at.span
         self.diagnostics.append(Diagnostic("error", code, message, span))
 
-    def _warn(self, code: str, message: str, at: Section | Option, *notes: Note, cause: str = "") -> None:
+    def _warn(
+        self, code: str, message: str, at: Section | Option, *notes: Note, cause: str = "", refused: str = ""
+    ) -> None:
+        """Warn, or say what is `refused` where the dialect's reader ends the program at such a thing."""
         about_value = code in ("odd-value", "inline-comment", "unknown-activation")
         span: Span = at.value_span if about_value and isinstance(at, Option) else at.span
-        self.diagnostics.append(Diagnostic("warning", code, message, span, notes, cause))
+        if refused and self.dialect.refuses_slips:
+            self.diagnostics.append(replace(refusal(self.dialect, refused, span), notes=notes))
+        else:
+            self.diagnostics.append(Diagnostic("warning", code, message, span, notes, cause))
 
 
 def home_of(cls: type[Any], dialect: Dialect) -> Dialect:

@@ -16,6 +16,7 @@ from darkparse.network.heads import remarks_on_heads
 from darkparse.network.limits import LIMITS, Limits, beyond
 from darkparse.network.network import Network
 from darkparse.network.node import Node
+from darkparse.network.refusals import off_step, refusals
 from darkparse.network.verify import verify
 from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, read
 from darkparse.syntax.diagnostics import in_order, listed
@@ -80,6 +81,9 @@ def compile(
     found = in_order((*draft.diagnostics, *(d for node in sound for d in _remarks(node)), *remarks_on_heads(sound)))
     if fault is not None:
         raise CfgError((*found, *_told_a_size(fault, bound, draft.net, nodes).diagnostics))
+    found = in_order((*found, *off_step(draft.net, config, nodes[-1].kind, choice.dialect)))
+    if any(d.severity == "error" for d in found):
+        raise CfgError(found)
     if strict and found:
         raise CfgError(tuple(replace(d, severity="error") for d in found))
     network = Network(config, choice.dialect, choice.reason, draft.net, nodes, found)
@@ -103,13 +107,14 @@ def _bind(config: Config, choice: DialectChoice, limits: Limits | None) -> _Draf
     binder = Binder(config.source, choice.dialect, limits)
     net = binder.bind(config.net, Net)
     layers = [binder.layer(section) for section in config.sections]
-    found = tuple(binder.diagnostics)
+    refused = refusals(config, choice.dialect) if choice.dialect.refuses_slips else ()
+    found = (*binder.diagnostics, *refused)
     if config.source.encoding != "utf-8":
         told = f"the text is {config.source.encoding.upper()}, which no Darknet reads: save it as UTF-8"
         found = (Diagnostic("warning", "encoding", told, config.net.span), *found)
-    if any(d.severity == "error" for d in found) or net is None:
-        raise CfgError(found)
     bound = tuple(layer for layer in layers if layer is not None)
+    if net is None or len(bound) != len(layers):
+        raise CfgError(found)
     return _Draft(config, choice.dialect, net, bound, found, limits)
 
 
