@@ -19,13 +19,13 @@ README = ROOT / "README.md"
 
 
 def kinds() -> str:
-    """A table of every kind: section names, which fork has it, and what it is."""
+    """A table of every kind: section names, which forks have it, and what it is."""
     rows = ["| section | Darknet | what it is |", "|---|---|---|"]
     for cls in sorted(set(REGISTRY.values()), key=lambda cls: cls.kind.lower()):
         names = ", ".join(f"`[{name}]`" for name in (cls.kind, *cls.aliases))
         what = (cls.__doc__ or "").split("\n")[0].split(" (")[0].rstrip(".")
-        fork = DIALECTS[cls.only].title.partition("/")[0] if cls.only else "both"
-        rows.append(f"| {names} | {fork} | {what} |")
+        forks = [fork.title.partition("/")[0] for fork in DIALECTS.values() if fork.knows(cls.only, f"[{cls.kind}]")]
+        rows.append(f"| {names} | {', '.join(forks) if len(forks) < len(DIALECTS) else 'all'} | {what} |")
     activations = ", ".join(f"`{name}`" for name in ACTIVATIONS)
     return "\n".join([*rows, "", f"Activations: {activations}."])
 

@@ -69,7 +69,7 @@ def test_a_public_mistake_is_told(name: str, severity: str, code: str, place: st
 def test_a_shortcut_of_two_sizes_stops_alexeyabs_darknet() -> None:
     path = CASES / "shortcut-sizes.cfg"
     assert not findings(path)
-    facts = ["stops here", "parser.c:979", "64×64×8", "32×32×16", "pjreddie/darknet adds them"]
+    facts = ["stops here", "parser.c:979", "64×64×8", "32×32×16", "pjreddie/darknet adds what overlaps"]
     assert_told(findings(path, "alexeyab"), "warning", "sizes", "23:6", *facts)
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 import darkparse
+from darkparse.layers import DIALECTS
 from darkparse.network.training_advice import training_advice
 from darkparse.syntax import CfgError, DarkparseError
 from darkparse.syntax.codes import CODES
 from darkparse.syntax.diagnostics import SHOWN, Diagnostic
 from darkparse.syntax.reader import load_source, parse
 from tests.conftest import ROOT, original_cfgs
+from tests.test_cases import findings
 
 NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
 CONV = NET + "[convolutional]\nfilters=7\n"
@@ -89,6 +91,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "pjreddie",
         "5:1: warning: policy=sig: no policy has this",
     ),
+    "refused": (f"{CONV}filters=7\n", "hank-ai", "7:1: error: hank-ai/darknet stops here: filters again"),
     "remark": (
         f"{LINEAR}[shortcut]\nfrom=-1\nweights_type=per_feature\n",
         *("alexeyab", "10:14: warning: AlexeyAB's Darknet refuses weights without"),
@@ -150,7 +153,8 @@ def test_very_many_findings_are_cut_with_their_count() -> None:
 # The command.
 
 
-def _check(*arguments: str | Path, code: int = 0) -> str:
+def run_check(*arguments: str | Path, code: int = 0) -> str:
+    """What `darkparse check` prints, where it ends with that status."""
     command = [sys.executable, "-m", "darkparse", "check", *map(str, arguments)]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     assert run.returncode == code, run.stdout + run.stderr
@@ -168,21 +172,21 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_check_takes_files_and_folders(folder: Path) -> None:
-    told = _check(folder, code=2)
+    told = run_check(folder, code=2)
     assert "odd.cfg:8:1: warning: [convolutional] has no option 'sise'" in told
     assert told.endswith("3 cfgs: 1 do not compile, 1 have warnings only, 1 are clean\n")
     assert "clean.cfg:" not in told
-    _check(folder / "clean.cfg", folder / "in" / "odd.cfg")
-    _check(folder / "in" / "odd.cfg", "--strict", code=1)
-    assert "No such file" in _check(folder / "clean.cfg", "nothing.cfgs", code=2)
+    run_check(folder / "clean.cfg", folder / "in" / "odd.cfg")
+    run_check(folder / "in" / "odd.cfg", "--strict", code=1)
+    assert "No such file" in run_check(folder / "clean.cfg", "nothing.cfgs", code=2)
 
 
 def test_check_tells_programs(folder: Path) -> None:
-    clean, odd, wrong = json.loads(_check(folder, "--format", "json", code=2))
+    clean, odd, wrong = json.loads(run_check(folder, "--format", "json", code=2))
     assert (clean["compiles"], clean["dialect"], clean["findings"]) == (True, "pjreddie", [])
     assert [(f["code"], f["line"], f["column"], f["lines"]) for f in odd["findings"]] == [("unknown-option", 8, 1, [8])]
     assert (wrong["compiles"], wrong["findings"][0]["severity"]) == (False, "error")
-    warning, error = _check(folder, "--format", "github", code=2).splitlines()
+    warning, error = run_check(folder, "--format", "github", code=2).splitlines()
     assert warning.startswith(f"::warning file={folder}/in/odd.cfg,line=8,col=1,title=darkparse unknown-option::[conv")
     assert error.startswith(
         f"::error file={folder}/in/wrong%2C1%25.cfg,line=8,col=1,title=darkparse unknown-kind::unknown"
@@ -193,8 +197,8 @@ def test_training_options_are_told_on_demand_and_once(tmp_path: Path) -> None:
     path = tmp_path / "a.cfg"
     heads = "".join(YOLO.replace(NET, "") + "objectness_smooth=1\ncls_normalizer=.5\n" for _ in range(3))
     path.write_text(NET + "policy=stepz\n" + heads)
-    assert " 0 warnings" in _check(path)
-    told = _check(path, "--training")
+    assert " 0 warnings" in run_check(path)
+    told = run_check(path, "--training")
     assert "policy=stepz: no policy has this name: the rate stays constant; did you mean steps?" in told
     assert "cls_normalizer=.5: this has no effect without counters_per_class=; 3 times, first in line 13" in told
     assert re.search(r"objectness_smooth=1: .*mAP 0.*; 3 times, first in line 12", told)
@@ -224,8 +228,8 @@ def test_what_is_said_of_the_original_cfgs(golden: object) -> None:
     """Read it line by line when it changes: a false alarm here is one in thousands of cfgs."""
     lines = []
     for path in original_cfgs():
-        for dialect in ("auto", "pjreddie", "alexeyab"):
-            for found in darkparse.compile(path, dialect=dialect).diagnostics:
+        for dialect in DIALECTS:
+            for found in findings(path, dialect):
                 place = found.headline.partition(f"{path.name}:")[2]
                 lines.append(f"{path.parent.name}/{path.name} {dialect} {found.code} {place}")
     golden("findings.txt", "".join(f"{line}\n" for line in lines))  # type: ignore[operator]
@@ -234,4 +238,4 @@ def test_what_is_said_of_the_original_cfgs(golden: object) -> None:
 def test_a_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
     with pytest.raises(DarkparseError):
         darkparse.compile(tmp_path / "nothing.cfg")
-    assert '"unreadable"' in _check(tmp_path / "nothing.cfg", "--format", "json", code=2)
+    assert '"unreadable"' in run_check(tmp_path / "nothing.cfg", "--format", "json", code=2)

@@ -18,10 +18,8 @@ def remarks_on_anchors(
     elif count % 2:
         told, option = f"anchors= has {count} numbers, which make no pairs of width and height", "anchors"
     elif 2 * num < count:
-        told = (
-            f"anchors= has {count} numbers, num={num} has room for {2 * num} of them: pjreddie's Darknet writes past "
-        )
-        told += "its list, AlexeyAB's drops the rest"
+        told = f"anchors= has {count} numbers, num={num} has room for {2 * num} of them: pjreddie's Darknet writes "
+        told += "past its list (hank-ai's too), AlexeyAB's drops the rest"
         option = "anchors"
     elif count <= 2 * max(indices):
         first, last = min(indices), max(indices)

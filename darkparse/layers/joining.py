@@ -151,8 +151,9 @@ class Shortcut(Layer):
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
         odd = next((x for x in at.inputs if (x.h, x.w) != (at.output.h, at.output.w)), None)
         if odd is not None and at.dialect.adds_one_size:
-            told = f"{at.dialect.title} stops here: it adds maps of one size (parser.c:979), not {odd} to {at.output}"
-            return (LayerError(f"{told}; pjreddie/darknet adds them", option="from", code="sizes"),)
+            told = f"{at.dialect.title} adds maps of one size, not {odd} to {at.output}, and stops here (parser.c:979)"
+            less = "built without assertions it adds values of other places; pjreddie/darknet adds what overlaps"
+            return (LayerError(f"{told}; {less}", option="from", code="sizes"),)
         if self.is_weighted and self.weights_normalization == "none":
             message = (
                 "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes "

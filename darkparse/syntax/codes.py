@@ -23,11 +23,13 @@ CODES: dict[str, str] = {
     "foreign-kind": "Only another fork knows the section; it runs here as it runs there.",
     "duplicate": "Of two options of one name Darknet takes the first.",
     "empty-value": "Darknet skips a line `key=` with nothing behind it.",
-    "no-value": "A line without `=` counts as the option without a value: Darknet uses the default.",
+    "no-value": "A line without `=` counts as the option without a value: Darknet uses the default. hank-ai's passes "
+    "over it, and over a key with spaces.",
     "refused": "The reader of this Darknet (hank-ai's) ends the program here, where others go on.",
     "odd-value": "Darknet reads the value in a way that surprises.",
     "unknown-activation": "Darknet goes on with ReLU where it does not know an activation.",
-    "inline-comment": "A `#` later in a line is part of the value: a number drops it, a name becomes another name.",
+    "inline-comment": "A `#` later in a line is part of the value: a number drops it, a name becomes another name. "
+    "hank-ai's Darknet cuts it off.",
     "joined-digits": "Darknet deletes spaces inside a value, so `layers=-1 8` is layer -18. Often a comma is missing.",
     "no-file": "A `tree=` or `map=` file is in none of the places where it may be, or below them: the working "
     "directory (not the home or `/`), beside the cfg, the folder above it; `darkparse.read(cfg, folders=[…])` names "
