@@ -23,7 +23,7 @@ CHROMIUM = next(
     None,
 )
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.long,
     pytest.mark.skipif(CHROMIUM is None, reason="needs the system's Chromium"),
     pytest.mark.skipif(not list(renderers("svg")), reason="needs a renderer: pip install graphviz-pure"),
 ]
