@@ -86,7 +86,7 @@ def load(
         weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out,
             the parameters are initialized as Darknet does before training.
         options: how the weights are read, and where the parameters go.
-        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence in the cfg, then in the header of the
+        dialect: a Darknet's name, as `"pjreddie"`, or None to choose by evidence in the cfg, then in the header of the
             weights.
         size: input size instead of the cfg's, n or (height, width).
         reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
