@@ -126,20 +126,20 @@ class Binder:
 
     def _tell(self, item: BoundField, option: Option, value: Any, complaint: str | None) -> None:
         """What Darknet makes of a value that is not as it looks."""
-        key, text = option.key, option.value_span.text
-        cut = f"hank-ai/darknet cuts the comment off and reads {shortened(value_text(option))!r}"
-        is_word = isinstance(value, (str, PurePath))
+        key, text, is_word = option.key, value_text(option), isinstance(value, (str, PurePath))
+        has_comment = "#" in (option.text or "")
+        cut = f"hank-ai/darknet cuts the comment off and reads {shortened(text)!r}" if has_comment else ""
         if self.dialect.refuses_slips:
-            if is_word and "#" in text:
+            if is_word and cut:
                 told = f"{key}: {cut}; in the Darknets before it the comment belongs to the value"
                 self._warn("inline-comment", told, option)
             return
-        if complaint and "#" in text:
+        if complaint and cut:
             self._warn("inline-comment", f"{key}: {complaint}; {cut}", option, cause="" if is_word else key)
         elif complaint:
             code = "unknown-activation" if item.name.endswith("activation") else "odd-value"
             self._warn(code, f"{key}: {complaint}", option)
-        digits = None if is_word else _JOINED.search(text.partition("#")[0])
+        digits = None if is_word else _JOINED.search(text)
         if digits is not None:
             read = "".join(digits[0].split())
             told = f"{key}: Darknet deletes the space in {shortened(digits[0])!r} and reads {shortened(read)}"

@@ -66,7 +66,10 @@ RULES: tuple[Rule, ...] = (
 
 def value_text(option: Option) -> str:
     """What the reader takes for the value: inner spaces stay, a comment is cut off."""
-    return option.value_span.text.partition("#")[0].strip(" \t\r") if option.text else ""
+    text = option.text or ""
+    if "#" not in text and len(text) == option.end - option.equals - 1:
+        return text  # nothing was deleted from it
+    return option.value_span.text.partition("#")[0].strip(" \t\r") if text else ""
 
 
 def is_passed_over(option: Option) -> bool:
@@ -87,8 +90,10 @@ def fault_of(section: Section, option: Option, dialect: Dialect) -> str | None:
     words = dialect.policies if key == "policy" else WORDS.get(key)
     if words is None:
         return None if _NUMBER.fullmatch(value) else f"{key}={shortened(value)} is no number of digits and a point"
+    if value in words:
+        return None
     hint = told_activation(value, words) if key == "activation" else did_you_mean(value, words)
-    return None if value in words else f"{shortened(value)!r} is no {key}{hint}"
+    return f"{shortened(value)!r} is no {key}{hint}"
 
 
 def refusals(config: Config, dialect: Dialect) -> Iterator[Diagnostic]:
