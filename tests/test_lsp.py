@@ -112,7 +112,7 @@ def test_a_hover_over_yolov4_takes_no_time() -> None:
             start = time.perf_counter()
             assert "receptive" in await editor.hover(line) or "sees" in await editor.hover(line)
             taken.append(time.perf_counter() - start)
-        assert min(taken) < 0.1
+        assert sorted(taken)[1] < 0.1
 
     _with_editor(session)
 
