@@ -59,7 +59,7 @@ class RowLayout:
     label: tuple[str, ...]
     channels: tuple[str, ...]
     notes: tuple[tuple[str, bool], ...]
-    """Lines of the notes, each with whether the bottleneck saves; one that costs is bold, which greys show too."""
+    """Lines of the notes, each with whether the bottleneck saves."""
 
     @property
     def height(self) -> float:
@@ -123,7 +123,7 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
 
     def layer(*, bold: bool) -> float:
-        return widest((row.label for row in rows if bool(row.weights) == bold), LAYER_FONT, bold=bold)
+        return widest((row.label for row in rows if bool(row.facts.node.weights) == bold), LAYER_FONT, bold=bold)
 
     repeat = max((max(map(text_width, repeat_lines(block), REPEAT_FONTS)) + PADDING for block in repeats), default=0)
     fixed = Columns(
@@ -132,7 +132,7 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         layer=min(LAYER_LIMIT, max(LEAST_LAYER, layer(bold=True), layer(bold=False))),
         spatial=widest((row.spatial.text for row in rows), CELL_FONT, least=86),
         channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
-        weights=widest((row.weights for row in rows), SMALL_FONT, least=46),
+        weights=widest((row.price for row in rows), SMALL_FONT, least=60),
     )
     headers = (f"{card.title()}{card.span}{WIDE.join(card.cost)}" for card in cards)
     header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
@@ -164,9 +164,9 @@ def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes
-        for number, line in enumerate(wrap(note.text, note_width - 12, SMALL_FONT, bold=not note.saves))
+        for number, line in enumerate(wrap(note.text, note_width - 12, SMALL_FONT))
     ]
-    label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.weights))
+    label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.facts.node.weights))
     return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))
 
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
-from html import escape
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from darkparse.views.diagram.theme import THEMES
+from darkparse.views.diagram.svg import shown, svg_text
+from darkparse.views.diagram.theme import FONTS, THEMES, variables
 from darkparse.views.facts import layer_facts
 from darkparse.views.text.layer_report import layer_report
 
@@ -26,59 +25,30 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def html_page(diagram: Diagram) -> str:
-    """The page. Its script is named by its hash in the content security policy, so no other runs.
-
-    Raises:
-        RendererError: there is no renderer for the SVG, or it failed.
-    """
-    from darkparse.views.diagram.diagram import FONTS
-
-    svg = diagram.svg()
+    """The page. Its script is named by its hash in the content security policy, so no other runs."""
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    style = Template(_asset("page.css")).substitute(fonts=FONTS, paper=_paper(svg))
+    sheet = diagram.sheet
+    paper = "A3 landscape" if sheet.width > sheet.height else "A3 portrait"
     return Template(_asset("page.html")).substitute(
         theme=diagram.theme,
-        title=escape(diagram.name),
+        title=shown(diagram.name),
         script_hash=f"sha256-{digest}",
         colours=_colours(),
-        style=style,
-        svg=themed(svg, diagram),
+        style=Template(_asset("page.css")).substitute(fonts=FONTS, paper=paper),
+        svg=svg_text(sheet, ""),
         data=_json(_data(diagram)),
         script=script,
     )
 
 
-def themed(svg: str, diagram: Diagram) -> str:
-    """The SVG element alone, with the theme's colours as CSS variables and ids that no layer's name can clash with."""
-    element = svg[svg.index("<svg") :]
-    roles = {color.lower(): role for role, color in THEMES[diagram.theme].roles().items()}
-    roles["white"] = "page"
-
-    def variable(match: re.Match[str]) -> str:
-        role = roles.get(match[2].lower())
-        return f'{match[1]}="var(--{role})"' if role else match[0]
-
-    element = re.sub(r'\b(fill|stroke)="(#[0-9a-fA-F]{6}|white)"', variable, element)
-    return re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg role="group" aria-label="Layers"', element, count=1)
-
-
 def _colours() -> str:
     """Every theme as CSS variables; on paper the dark theme turns light."""
-
-    def variables(name: str) -> str:
-        return " ".join(f"--{role}: {color};" for role, color in THEMES[name].roles().items())
-
     rules = [
         f':root[data-theme="{name}"] {{ color-scheme: {"dark" if name == "dark" else "light"}; {variables(name)} }}'
         for name in THEMES
     ]
     return "\n".join([*rules, f'@media print {{ :root[data-theme="dark"] {{ {variables("light")} }} }}'])
-
-
-def _paper(svg: str) -> str:
-    size = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+) ([\d.]+)"', svg)
-    return "A3 landscape" if size and float(size[1]) > float(size[2]) else "A3 portrait"
 
 
 def _data(diagram: Diagram) -> dict[str, Any]:

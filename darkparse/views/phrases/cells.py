@@ -133,9 +133,10 @@ def growing_cell(first: LayerFacts, last: LayerFacts, step: int) -> Change:
     return Change(start.sign, f"{start.figures} … {end.figures}", f", +{step} each")
 
 
-def weights_text(first: int, last: int) -> str:
-    """`65.5k`, or `32.8k … 225k` from a growing repeat's first copy to its last; nothing where there are none."""
-    return " … ".join(dict.fromkeys(map(short, filter(None, (first, last)))))
+def price_text(first: int, last: int, by: str) -> str:
+    """`65.5k`, or `32.8k … 225k` from a growing repeat's first copy to its last; nothing for 0."""
+    each = 2 if by == "flops" else 1
+    return " … ".join(dict.fromkeys(short(each * count) for count in (first, last) if count))
 
 
 def reduction_text(facts: LayerFacts) -> str:

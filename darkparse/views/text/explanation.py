@@ -78,7 +78,7 @@ class Explanation:
             yield (("", ""),)
             yield from (((line, "heading"),) for line in wrapped(heading(card), width))
             for row, cells in card_rows(card):
-                meanings = ("", "weighted" if row.weights else "", row.spatial.tone, row.channels.tone, "")
+                meanings = ("", "weighted" if row.facts.node.weights else "", row.spatial.tone, row.channels.tone, "")
                 columns = [wrapped(cell, wide - GAP) for cell, wide in zip(cells, widths, strict=True)]
                 for texts in zip_longest(*columns, fillvalue=""):
                     yield tuple(
@@ -174,13 +174,12 @@ def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
                 if block.count == 1 or position
                 else f"{row.label}  [{len(block.rows)} layers × {block.count}, to L{block.last}]"
             )
-            yield row, (row.name, label, row.spatial.text, row.channels.text, row.weights)
+            yield row, (row.name, label, row.spatial.text, row.channels.text, row.price)
 
 
 def _paragraphs(network: Network, picture: Picture) -> Iterator[Paragraph]:
     yield Paragraph((f"{network.name}: {', '.join(picture.totals)}.",))
-    nothing = "No 1×1 convolution, no bottleneck, and no way down to smaller maps."
-    yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((nothing,))
+    yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((f"{picture.answer}.",))
     if sentences := tuple(prose(network, facts_of(network))):
         yield Paragraph(sentences)
 
