@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
+from darkparse.renamed import RENAMED
 
-def lazy(package: str, homes: Mapping[str, tuple[str, ...]]) -> Callable[[str], Any]:
-    """A package's `__getattr__` (PEP 562).
+EXPORT = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
+"""A line of a stub: `from darkparse.model.loading import load as load`."""
 
-    Args:
-        package: its name.
-        homes: the names that each of its modules has.
-    """
-    home_of = {name: home for home, names in homes.items() for name in names}
+
+def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """A package's `__getattr__`, `__dir__` (PEP 562) and `__all__`, from its stub, which type checkers read too."""
+    module = sys.modules[package]
+    stub = Path(str(module.__file__)).with_suffix(".pyi").read_text("utf-8")
+    home_of = {name: home for home, name in EXPORT.findall(stub)}
 
     def get(name: str) -> Any:
-        if name in homes:
-            return import_module(f"{package}.{name}")
         if name not in home_of:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
-        setattr(sys.modules[package], name, value)
+            now = RENAMED.get(f"{package}.{name}")
+            hint = f": it is {now} now" if now else ""
+            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+        home = home_of[name]
+        value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
+        setattr(module, name, value)
         return value
 
-    return get
+    return get, lambda: sorted({*vars(module), *home_of}), sorted(home_of)

@@ -8,7 +8,7 @@ import torch
 
 import darkparse
 
-model = darkparse.load(*sys.argv[1:3])
+model = darkparse.load(sys.argv[1], sys.argv[2])
 shape = model.network.input_shape
 with torch.inference_mode():
     outputs = model.layer_outputs(torch.rand(1, *shape.tensor))

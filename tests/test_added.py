@@ -17,7 +17,7 @@ import torch
 
 import darkparse
 from darkparse.compare import Dump, compare
-from darkparse.detect.decode import decode
+from darkparse.detect.decoding import decode
 from darkparse.export.tracing import Free, Heads, prepare, step_of
 from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.layers.activations import ACTIVATIONS

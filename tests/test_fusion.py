@@ -50,7 +50,7 @@ def test_nothing_is_left_of_batch_norm_and_the_original_keeps_its_own() -> None:
 
 
 def test_a_model_without_weights_is_not_fused() -> None:
-    with pytest.raises(ValueError, match="no weights yet"):
+    with pytest.raises(darkparse.NoWeightsError, match="no weights yet"):
         darkparse.fuse(darkparse.build(darkparse.compile("yolov3-tiny")))
 
 

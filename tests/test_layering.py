@@ -1,4 +1,4 @@
-"""A folder imports only from the left, and a table needs neither torch nor numpy."""
+"""A folder imports only from the left, nothing imports in a circle, and a table needs neither torch nor numpy."""
 
 from __future__ import annotations
 
@@ -6,59 +6,199 @@ import ast
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from darkparse.layers import DIALECTS, REGISTRY
+from darkparse.lazy import EXPORT
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "darkparse"
+FILES = sorted(PACKAGE.rglob("*.py"))
 
-# For every folder the folders that it may import from.
+BASE = {"errors", "syntax"}
+NETWORK = {*BASE, "layers", "network", "network.analysis", "network.writing"}
+# For every folder those that it may import from, besides itself. A folder that is not named is part of its parent.
 ALLOWED = {
-    "syntax": set[str](),
-    "layers": {"syntax"},
-    "network": {"syntax", "layers"},
-    "views": {"syntax", "layers", "network"},
-    "weights": {"syntax", "layers", "network"},
-    "model": {"syntax", "layers", "network", "weights"},
-    "losses": {"syntax", "layers", "network", "weights", "model"},
-    "train": {"syntax", "layers", "network", "weights", "model", "losses"},
-    "export": {"syntax", "layers", "network", "weights", "model", "detect"},
-    "detect": {"syntax", "layers", "network", "weights", "model"},
-    "compare": {"syntax", "layers", "network", "weights", "model"},
+    "syntax": {"errors"},
+    "layers": BASE,
+    "network": NETWORK,
+    "network.analysis": {*BASE, "layers", "network"},
+    "network.writing": NETWORK,
+    "views": NETWORK,
+    "weights": NETWORK,
+    "model": {*NETWORK, "weights", "model.modules"},
+    "model.modules": {"errors", "layers"},
+    "losses": {*NETWORK, "weights", "model"},
+    "train": {*NETWORK, "weights", "model", "losses"},
+    "detect": {*NETWORK, "weights", "model", "detect.names"},
+    "detect.names": NETWORK,
+    "detect.jobs": {*NETWORK, "model", "detect", "detect.names"},
+    "detect.accuracy": {*NETWORK, "detect", "detect.names", "detect.jobs"},
+    "export": {*NETWORK, "weights", "model", "detect", "export.source"},
+    "export.source": {*NETWORK, "weights", "model", "model.modules"},
+    "compare": {*NETWORK, "weights", "model", "model.modules"},
+}
+TOOLS = {"_version", "files", "lazy", "renamed"}
+
+# What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
+HEAVY = {
+    *("PIL", "av", "filelock", "fsspec", "google", "lark", "numpy", "onnx", "onnxruntime", "onnxscript"),
+    *("pyarrow",),
+    *("pycocotools", "ray", "rich", "safetensors", "torch", "yaml"),
+    *("click.shell_completion", "importlib.metadata"),
 }
 
 
-def _imported(tree: ast.AST) -> set[str]:
-    names = set()
-    for node in ast.walk(tree):
-        modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        names |= {module.split(".")[1] for module in modules if module.startswith("darkparse.")}
-    return names
+class Import(NamedTuple):
+    """One name that a file imports."""
+
+    module: str
+    """The module that has it: of a name that a package passes on, its home."""
+    line: int
+    place: str
+    """`top`, `function`, or `typing` for what only a type checker imports."""
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: str(p.relative_to(PACKAGE)))
-def test_a_folder_imports_only_from_the_left(path: Path) -> None:
-    folder = path.relative_to(PACKAGE).parts[0]
-    if folder in ALLOWED:
-        others = _imported(ast.parse(path.read_text("utf-8"))) - {folder, "_version", "files", "lazy"}
-        assert others <= ALLOWED[folder], f"{path.relative_to(ROOT)} imports {sorted(others - ALLOWED[folder])}"
-    else:
-        assert folder == "cli" or len(path.relative_to(PACKAGE).parts) == 1
+def _name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+MODULES = {_name_of(path): path for path in FILES}
+
+
+@cache
+def _homes(package: str) -> dict[str, str]:
+    """Where the names come from that a package's `__init__` passes on."""
+    path = MODULES[package]
+    if path.name != "__init__.py":
+        return {}
+    if path.with_suffix(".pyi").exists():
+        return {name: home for home, name in EXPORT.findall(path.with_suffix(".pyi").read_text("utf-8"))}
+    nodes = [node for node in ast.parse(path.read_text("utf-8")).body if isinstance(node, ast.ImportFrom)]
+    return {alias.name: node.module or "" for node in nodes for alias in node.names}
+
+
+def _home(module: str, name: str) -> str:
+    if f"{module}.{name}" in MODULES or module not in MODULES:
+        return f"{module}.{name}"
+    return _homes(module).get(name, module)
+
+
+def _imports(path: Path) -> Iterator[Import]:
+    def visit(node: ast.AST, place: str) -> Iterator[Import]:
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}:{node.lineno}: imports say the whole name"
+            for alias in node.names:
+                yield Import(_home(node.module or "", alias.name), node.lineno, place)
+        elif isinstance(node, ast.Import):
+            yield from (Import(alias.name, node.lineno, place) for alias in node.names)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            place = "function"
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            place = "typing"
+        for child in ast.iter_child_nodes(node):
+            yield from visit(child, place)
+
+    return visit(ast.parse(path.read_text("utf-8")), "top")
+
+
+IMPORTS = {name: tuple(_imports(path)) for name, path in MODULES.items()}
+
+
+def _folder(module: str) -> str:
+    """`network.analysis` for a module in it; the folder above where that is not told apart."""
+    parts = module.split(".")[1:]
+    return next((".".join(parts[:n]) for n in (2, 1) if ".".join(parts[:n]) in ALLOWED), parts[0] if parts else "")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_folder_imports_only_from_the_left(module: str) -> None:
+    folder = _folder(module)
+    if folder not in ALLOWED:
+        assert folder == "cli" or module.count(".") <= 1
+        return
+    own = [one for one in IMPORTS[module] if one.module.startswith("darkparse")]
+    wrong = {one for one in own if _folder(one.module) not in {folder, *ALLOWED[folder], *TOOLS}}
+    assert not wrong, f"{module} imports {sorted(wrong)}"
+
+
+def test_every_folder_has_its_place() -> None:
+    assert {name for name in ALLOWED if not (PACKAGE / name.replace(".", "/")).is_dir()} == set()
+
+
+@cache
+def _loads(module: str) -> frozenset[str]:
+    """What heavy libraries importing a module imports: it, its packages, and what they import at their tops."""
+    seen, waiting = set[str](), [module]
+    while waiting:
+        one = waiting.pop()
+        seen.add(one)
+        packages = [one[:at] for at, sign in enumerate(one) if sign == "."]
+        waiting += {*packages, *(found.module for found in IMPORTS.get(one, ()) if found.place == "top")} - seen
+    return frozenset(name for name in HEAVY if any(f"{one}.".startswith(f"{name}.") for one in seen))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_what_is_heavy_is_imported_inside_a_function(module: str) -> None:
+    """And only where the file does not import it anyway."""
+    if module == "darkparse.__main__":  # it listens for Ctrl-C before it imports anything
+        return
+    inside = [one for one in IMPORTS[module] if one.place == "function"]
+    needless = [one for one in inside if not _loads(one.module) - _loads(module)]
+    assert not needless, f"{module}: these belong to the top of the file: {needless}"
+
+
+def test_nothing_imports_in_a_circle() -> None:
+    """Neither at the top of files nor inside functions; what only a type checker imports may."""
+    graph = {
+        module: {one.module for one in found if one.place != "typing" and one.module in MODULES} - {module}
+        for module, found in IMPORTS.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as problem:
+        pytest.fail(f"these import each other: {' ← '.join(problem.args[1])}")
+
+
+@pytest.mark.parametrize("package", [name for name, path in MODULES.items() if path.with_suffix(".pyi").exists()])
+def test_a_lazy_name_is_no_module_of_its_package(package: str) -> None:
+    """Importing the module would hide the name; but `errors` is meant as the module."""
+    exports = _homes(package)
+    assert exports
+    assert {name for name, home in exports.items() if f"{package}.{name}" in MODULES and home != package} == set()
+    stub = MODULES[package].with_suffix(".pyi").read_text("utf-8").splitlines()
+    assert all(EXPORT.fullmatch(line) for line in stub), "a line of the stub is not read"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.parts[-2] not in ("views", "layers")], ids=_name_of)
+def test_no_conditional_expression_stands_in_another(path: Path) -> None:
+    outer = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.IfExp)]
+    inner = {node.lineno for one in outer for node in ast.walk(one) if isinstance(node, ast.IfExp) and node is not one}
+    assert not inner, f"{path.relative_to(ROOT)}, lines {sorted(inner)}"
+
+
+def test_no_file_is_long() -> None:
+    assert {path.name for path in FILES if len(path.read_text("utf-8").splitlines()) > 400} == set()
 
 
 LIGHT = (
     "import darkparse",
     "import darkparse; darkparse.compile('yolov4').to_yaml()",
+    "from darkparse.detect import DetectionSettings; DetectionSettings(threshold=0.5)",
+    "from darkparse.detect.names import read_names, shipped; assert len(shipped(80)) == 80",
     "main(['show', 'yolov3-tiny'])",
     "main(['explain', 'yolov3-tiny'])",
     "main(['check', 'yolov3-tiny'])",
     "main(['draw', 'yolov3-tiny', '-o', 'x.dot'])",
     "main(['draw', 'yolov3-tiny', '-o', 'x.svg'])",
     "main(['weights', 'yolov3-tiny'])",
+    "main(['detect', '--help'])",
     "main(['--help'])",
     "main(['--version'])",
 )

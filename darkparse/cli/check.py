@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import cfg_argument, counted, network_options, stdout
+from darkparse.syntax import CfgError
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
@@ -24,7 +25,6 @@ def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str,
     from rich.text import Text
 
     from darkparse.network import compile
-    from darkparse.syntax import CfgError
 
     console = stdout()
     try:

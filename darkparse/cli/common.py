@@ -11,7 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from darkparse.cli.terminal import safe_console
+from darkparse.detect.settings import DetectionSettings
+from darkparse.errors import DarkparseError
+from darkparse.files import unfinished
 from darkparse.layers.dialect import DIALECTS
+from darkparse.syntax.reading import CFG_BYTES, bounded
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 WARNINGS_SHOWN = 3
+FRACTION = click.FloatRange(0, 1)
 
 
 class CfgType(click.ParamType):  # type: ignore[type-arg]
@@ -35,9 +40,8 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str | Config:
         if value != "-":
             return value  # type: ignore[no-any-return]
-        from darkparse.syntax import DarkparseError, parse
+        from darkparse.syntax import parse
         from darkparse.syntax.reader import source_of
-        from darkparse.syntax.reading import CFG_BYTES, bounded
 
         if sys.stdin is None:  # closed by who started the program
             raise DarkparseError("<stdin>: standard input is closed")
@@ -95,6 +99,12 @@ def reorg_option(function: F) -> F:
     )
 
 
+def setting_option(*names: str, default: float | None = None, type: Any = FRACTION, help: str) -> Callable[[F], F]:
+    """The option for a field of `DetectionSettings`, with its default unless there is another."""
+    default = getattr(DetectionSettings, names[0].removeprefix("--")) if default is None else default
+    return click.option(*names, type=type, default=default, show_default=True, help=help)
+
+
 def text_output_option(function: F) -> F:
     """Where a command's text goes, for `write_text`."""
     place = click.Path(path_type=Path, dir_okay=False)
@@ -133,8 +143,6 @@ def warn(network: Network) -> None:
 
 def write_text(text: str, output: Path | None) -> None:
     """To a file, whole or not at all, or to standard output where there is none or it is `-`; in UTF-8."""
-    from darkparse.files import unfinished
-
     data = text.encode("utf-8", "surrogateescape")
     if output is not None and str(output) != "-":
         with unfinished(output) as part:

@@ -13,6 +13,8 @@ import click
 
 from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn
 from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export, export_options
+from darkparse.syntax import DarkparseError
+from darkparse.weights import layout
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
@@ -74,8 +76,6 @@ def to_export(model: Darknet, out: Path, options: Options) -> str:
 def read_back(model: Darknet, out: Path, options: Options) -> str:
     """Load the new file into a second module and compare every tensor that it should hold."""
     from darkparse.model import build, load_weights
-    from darkparse.syntax import DarkparseError
-    from darkparse.weights import layout
 
     if not options.verify:
         return ""
@@ -170,7 +170,6 @@ def command(
     if len(source) > 2:
         raise click.UsageError("give a cfg and its weights, or one file that knows its cfg")
     from darkparse.model import load
-    from darkparse.syntax import DarkparseError
 
     start = time.perf_counter()
     cfg, weights = source[0], source[1] if len(source) == 2 else None

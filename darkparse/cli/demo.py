@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+import darkparse
 from darkparse.cli.common import stdout
-from darkparse.syntax.diagnostics import DarkparseError
+from darkparse.cli.show import as_table
+from darkparse.errors import DarkparseError
+from darkparse.views.text.table import table, totals
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -52,10 +55,8 @@ def _step(console: Console, title: str) -> None:
 
 def _diagram(console: Console, folder: Path) -> list[Path]:
     """yolov1 as a table, an explanation and a diagram."""
-    from darkparse.cli.show import as_table
     from darkparse.network import compile
     from darkparse.views import draw, explain
-    from darkparse.views.text.table import table, totals
 
     _step(console, "1. yolov1 compiled: darkparse show yolov1")
     network = compile("yolov1")
@@ -75,8 +76,6 @@ def _diagram(console: Console, folder: Path) -> list[Path]:
 def _weights(console: Console, folder: Path) -> list[Path]:
     """yolov3-tiny built, written, loaded, run and written again."""
     import torch
-
-    import darkparse
 
     _step(console, "4. yolov3-tiny as a torch module, with weights")
     first, again = folder / "yolov3-tiny.weights", folder / "yolov3-tiny-again.weights"

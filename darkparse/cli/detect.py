@@ -5,19 +5,26 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
+from dataclasses import asdict, fields
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, SizeType, dialect_option, reorg_option, stderr
+from darkparse.cli.common import CfgType, SizeType, dialect_option, reorg_option, setting_option, stderr, warn
+from darkparse.detect.jobs.folder import claimed
+from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
+from darkparse.detect.settings import DetectionSettings
+from darkparse.errors import ImageError
+from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
     from darkparse.detect.detector import Detector
     from darkparse.detect.jobs.batch import Finished
     from darkparse.detect.jobs.results import Formatter, Record
     from darkparse.detect.jobs.sources import Source
-    from darkparse.detect.settings import Settings
+    from darkparse.detect.settings import DetectionSettings
 
 
 def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,7 +71,6 @@ def load_detector(making: dict[str, Any]) -> Detector:
     """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
     import torch
 
-    from darkparse.cli.common import warn
     from darkparse.detect import Detector
 
     device = making["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
@@ -76,27 +82,10 @@ def load_detector(making: dict[str, Any]) -> Detector:
 @click.command(name="detect")
 @detector_options
 @click.argument("inputs", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB|LIST|VIDEO...")
-@click.option(
-    "--threshold", "--thresh", type=click.FloatRange(0, 1), default=0.25, show_default=True, help="Least score."
-)
-@click.option(
-    "--nms",
-    type=click.FloatRange(0, 1),
-    default=0.45,
-    show_default=True,
-    help="Largest overlap within a class; 0 keeps all.",
-)
-@click.option(
-    "--hierarchy",
-    "--hier",
-    type=click.FloatRange(0, 1),
-    default=0.5,
-    show_default=True,
-    help="Word trees: least probability.",
-)
-@click.option(
-    "--top", type=click.IntRange(1), default=5, show_default=True, help="How many classes a classifier names."
-)
+@setting_option("--threshold", "--thresh", help="Least score.")
+@setting_option("--nms", help="Largest overlap within a class; 0 keeps all.")
+@setting_option("--hierarchy", "--hier", help="Word trees: least probability.")
+@setting_option("--top", type=click.IntRange(1), help="How many classes a classifier names.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -166,11 +155,9 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     read is reported and skipped, and the exit status is then 1.
     """
     from darkparse.detect.jobs.sources import find_sources
-    from darkparse.detect.settings import Settings
-    from darkparse.syntax import DarkparseError
 
     making = detector_arguments(given)
-    settings = Settings(*(given.pop(name) for name in ("threshold", "nms", "hierarchy", "top")))
+    settings = DetectionSettings(**{field.name: given.pop(field.name) for field in fields(DetectionSettings)})
     if given["out"] is None and (given["resume"] or given["overwrite"] or given["save"]):
         raise click.UsageError("--resume, --overwrite and --save need --out")
     if given.pop("as_json"):
@@ -188,13 +175,11 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
         sys.exit(1)
 
 
-def _here(making: dict[str, Any], sources: list[Source], settings: Settings, given: dict[str, Any]) -> int:
+def _here(making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]) -> int:
     """Run on this machine; the number of pictures that could not be read."""
     from darkparse.detect.images import pillow
     from darkparse.detect.jobs.batch import process
-    from darkparse.detect.jobs.folder import claimed
     from darkparse.detect.jobs.journal import Journal
-    from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
 
     pillow()
     if "coco" in (given["form"], *given["save"]) and (remark := coco_remark(source.name for source in sources)):
@@ -232,10 +217,11 @@ def _here(making: dict[str, Any], sources: list[Source], settings: Settings, giv
     return len(failed)
 
 
-def _on_cluster(making: dict[str, Any], sources: list[Source], settings: Settings, given: dict[str, Any]) -> int:
+def _on_cluster(
+    making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]
+) -> int:
     """Run over Ray; the number of pictures that could not be read."""
     from darkparse.detect.jobs.cluster import WORKERS, Cluster, detect_on_cluster
-    from darkparse.syntax import DarkparseError
 
     if given["out"] is None:
         raise click.UsageError("--engine ray needs --out: the workers write their results there")
@@ -262,11 +248,8 @@ def _on_cluster(making: dict[str, Any], sources: list[Source], settings: Setting
     )
 
 
-def run_facts(making: dict[str, Any], detector: Detector, settings: Settings, sources: list[Source]) -> Record:
+def run_facts(making: dict[str, Any], detector: Detector, settings: DetectionSettings, sources: list[Source]) -> Record:
     """What results depend on: another run's results are not gone on with."""
-    from dataclasses import asdict
-    from hashlib import sha256
-
     texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
     facts = {"cfg": detector.network.config.source.name, "weights": making["weights"]}
@@ -318,8 +301,6 @@ class Report:
 
     def add(self, one: Finished) -> bool:
         """Report a picture; whether it could not be read."""
-        from darkparse.detect.images import ImageError
-
         if one.source.name != self._last:
             rate = f"{task.speed:.1f}/s" if (task := self._progress.tasks[0]).speed else ""
             self._progress.update(self._task, advance=1, rate=rate)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
+from darkparse.weights import layout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -82,8 +83,6 @@ def as_table(found: tuple[Difference, ...]) -> Table:
 
 
 def _verdict(found: tuple[Difference, ...], network: Network) -> str:
-    from darkparse.weights import layout
-
     total = len(layout(network))
     if not found:
         return f"the same values in all {total} tensors"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stderr
+from darkparse.errors import RendererError
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
@@ -90,7 +91,6 @@ def command(
     Exit status 3 if there is no typst for PNG and PDF.
     """
     from darkparse.views.diagram.diagram import draw
-    from darkparse.views.diagram.raster import RendererError
 
     if len(cfgs) > 2:
         raise click.UsageError(f"one network, or two to compare, not {len(cfgs)}")

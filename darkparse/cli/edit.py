@@ -17,6 +17,7 @@ from darkparse.cli.common import (
     text_output_option,
     write_text,
 )
+from darkparse.network import to_cfg
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
@@ -54,7 +55,7 @@ def command(
 
     Comments and training options stay as they are; filters= before each head is set to what the head needs.
     """
-    from darkparse.network import edit, to_cfg
+    from darkparse.network import edit
 
     network = compile_cfg(cfg, None, dialect, strict)
     changed = edit(network, classes=classes, size=size, upto=upto, anchors=anchors)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stderr, text_output_option, write_text
+from darkparse.export import to_source
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
@@ -26,8 +27,6 @@ def command(
     Its class computes what darkparse's module does, to the last bit; its state_dict has the same keys; and it reads the
     original weights by a load_darknet_weights of its own.
     """
-    from darkparse.export import to_source
-
     text = to_source(compile_cfg(cfg, size, dialect, strict), flat=flat)
     write_text(text, output)
     if output is not None:

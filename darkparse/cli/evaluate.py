@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import stderr, stdout
+from darkparse.cli.common import setting_option, stderr, stdout
 from darkparse.cli.detect import detector_arguments, detector_options, load_detector
+from darkparse.detect.settings import DetectionSettings
+from darkparse.errors import ImageError
+from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,7 +23,11 @@ if TYPE_CHECKING:
     from darkparse.detect.accuracy.evaluation import DarknetResult
     from darkparse.detect.detection import Detections
     from darkparse.detect.detector import Detector
-    from darkparse.detect.settings import Settings
+    from darkparse.detect.settings import DetectionSettings
+
+
+LEAST_SCORE = 0.005
+"""detector.c validate_detector_map: the whole curve counts, so almost every box does."""
 
 
 @click.command(name="evaluate")
@@ -42,27 +49,9 @@ if TYPE_CHECKING:
 @click.option(
     "--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least overlap, by Darknet's rules."
 )
-@click.option(
-    "--at",
-    type=click.FloatRange(0, 1),
-    default=0.25,
-    show_default=True,
-    help="Score from which precision and recall count.",
-)
-@click.option(
-    "--threshold",
-    type=click.FloatRange(0, 1),
-    default=0.005,
-    show_default=True,
-    help="Least score of what is evaluated.",
-)
-@click.option(
-    "--nms",
-    type=click.FloatRange(0, 1),
-    default=0.45,
-    show_default=True,
-    help="Largest overlap within a class; 0 keeps all.",
-)
+@setting_option("--at", default=DetectionSettings.threshold, help="Score from which precision and recall count.")
+@setting_option("--threshold", default=LEAST_SCORE, help="Least score of what is evaluated.")
+@setting_option("--nms", help="Largest overlap within a class; 0 keeps all.")
 @click.option(
     "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
 )
@@ -76,8 +65,6 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     """
     from darkparse.detect.accuracy.annotations import read_annotations
     from darkparse.detect.accuracy.evaluation import coco_map, darknet_map
-    from darkparse.detect.settings import Settings
-    from darkparse.syntax import DarkparseError
 
     detector = load_detector(detector_arguments(given))
     if detector.classifies:
@@ -85,7 +72,7 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
     truth = read_annotations(annotations, images, detector.names)
     for remark in truth.remarks:
         stderr().print(remark, style="yellow", soft_wrap=True)
-    settings = Settings(given["threshold"], given["nms"], hierarchy=0.0)  # detector.c validate_detector_map
+    settings = DetectionSettings(given["threshold"], given["nms"], hierarchy=0.0)  # detector.c validate_detector_map
     pairs = list(_detected(detector, truth, settings, given["batch"] or detector.batch))
     if not pairs:
         raise DarkparseError(f"none of the {len(truth.truths)} pictures of {annotations} can be read from {images}")
@@ -112,12 +99,11 @@ def command(images: Path, annotations: Path, **given: Any) -> None:
 
 
 def _detected(
-    detector: Detector, annotations: Annotations, settings: Settings, batch: int
+    detector: Detector, annotations: Annotations, settings: DetectionSettings, batch: int
 ) -> Iterator[tuple[Truth, Detections]]:
     """Each picture's truth with what is found in it, behind a progress bar."""
     from rich.progress import track
 
-    from darkparse.detect.images import ImageError
     from darkparse.detect.streaming import stream
 
     console = stderr()

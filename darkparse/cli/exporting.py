@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from darkparse.cli.common import stderr
+from darkparse import export as exporters
+from darkparse.cli.common import setting_option, stderr
+from darkparse.detect.settings import DetectionSettings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +31,8 @@ class ExportOptions:
     fixed_batch: bool = False
     opset: int | None = None
     half: bool = False
-    threshold: float | None = None
-    nms: float | None = None
+    threshold: float = DetectionSettings.threshold
+    nms: float = DetectionSettings.nms
     image: Path | None = None
 
     def given(self) -> set[str]:
@@ -58,16 +60,8 @@ def export_options(function: F) -> F:
             click.option(
                 "--half", is_flag=True, help="Weights and arithmetic in float16; inputs and outputs stay float32."
             ),
-            click.option(
-                "--threshold",
-                type=click.FloatRange(0, 1),
-                help="Score that a detection must exceed (--heads nms); 0.25 by default.",
-            ),
-            click.option(
-                "--nms",
-                type=click.FloatRange(0, 1),
-                help="Overlap above which the lesser box goes (--heads nms); 0.45 by default.",
-            ),
+            setting_option("--threshold", help="Score that a detection must exceed (--heads nms)."),
+            setting_option("--nms", help="Overlap above which the lesser box goes (--heads nms)."),
             click.option(
                 "--image",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -81,8 +75,6 @@ def export_options(function: F) -> F:
 
 def export(model: Darknet, out: Path, options: ExportOptions, *, verify: bool) -> str:
     """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
-    from darkparse import export as exporters
-
     ending = ending_of(out)
     name, takes = EXPORTERS[ending]
     unused = options.given() - takes
@@ -94,7 +86,9 @@ def export(model: Darknet, out: Path, options: ExportOptions, *, verify: bool) -
         known["dynamic_size"] = options.dynamic_size
     if "fixed_batch" in takes:
         known["dynamic_batch"] = not options.fixed_batch
-    known |= {key: value for key in ("opset", "threshold", "nms") if (value := getattr(options, key)) is not None}
+    known |= {name: getattr(options, name) for name in ("threshold", "nms") if name in takes}
+    if options.opset is not None:
+        known["opset"] = options.opset
     if options.image is not None:
         known["image"] = _picture(model, options.image)
     with stderr().status(f"Exporting {model.network.name} to {ending}{' and checking it' if verify else ''} …"):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 from importlib import import_module
 from io import TextIOWrapper
 
 import click
 
+from darkparse.cli.common import stderr
 from darkparse.cli.terminal import safe_streams
-from darkparse.syntax.diagnostics import DarkparseError
+from darkparse.errors import DarkparseError
 
 # Command, its module, and its one line of help: stated here so that `darkparse --help` need not import them all.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -47,8 +49,6 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            import difflib
-
             near = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean {near[0]}?" if near else ""
             raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx) from None
@@ -115,8 +115,6 @@ def _run(args: list[str] | None) -> None:
 
 def report_error(problem: DarkparseError) -> None:
     """Print an error: as it is where it shows its own place, else behind the program's name."""
-    from darkparse.cli.common import stderr
-
     text = str(problem)
     if ": error: " in text.partition("\n")[0]:
         stderr().print(text, soft_wrap=True)

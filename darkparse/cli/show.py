@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from collections.abc import Collection
 from dataclasses import asdict
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
+from darkparse.views.text.table import narrowed, table, totals, wrapped
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,8 +39,6 @@ def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str,
     Shapes are height × width × channels. The BFLOPs are those that AlexeyAB's Darknet prints. The last column
     says what the layer reduces (÷), expands (×) or leaves alone.
     """
-    from darkparse.views.text.table import table, totals
-
     network = compile_cfg(cfg, size, dialect, strict)
     if form == "yaml":
         click.echo(network.to_yaml(), nl=False)
@@ -62,8 +63,6 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int
     from rich import box
     from rich.table import Table
     from rich.text import Text
-
-    from darkparse.views.text.table import narrowed, wrapped
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     columns: dict[str, list[str]] = {
@@ -103,9 +102,6 @@ def _style(row: Row) -> str:
 
 def as_csv(rows: tuple[Row, ...]) -> str:
     """The rows as comma-separated values with a header."""
-    import csv
-    import io
-
     out = io.StringIO()
     writer = csv.DictWriter(out, list(asdict(rows[0])), lineterminator="\n")
     writer.writeheader()

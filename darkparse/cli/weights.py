@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
+from darkparse.errors import WeightsError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -54,7 +55,7 @@ def command(
 
     Exit status 0 if they fit and no value is odd (not finite, all zeros), else 2.
     """
-    from darkparse.weights import WeightsError, inspect_weights
+    from darkparse.weights import inspect_weights
 
     network = compile_cfg(cfg, size, dialect, strict, weights)
     report = inspect_weights(network, weights, upto=upto, header_size=int(header_size) if header_size else None)

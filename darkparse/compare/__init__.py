@@ -1,6 +1,5 @@
 """A network's layers beside another implementation's: the first that differs, and why."""
 
-from darkparse.compare.comparison import Comparison, Difference, compare
-from darkparse.compare.reference import Dump, Reference, open_reference
+from darkparse.lazy import lazy
 
-__all__ = ["Comparison", "Difference", "Dump", "Reference", "compare", "open_reference"]
+__getattr__, __dir__, __all__ = lazy(__name__)

@@ -100,7 +100,8 @@ def difference(node: Node, ours: Floats, theirs: Floats) -> Difference:
     finite = theirs[np.isfinite(theirs)].astype(np.float64)
     scale = float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
     worst = float(gap[at])
-    relative = worst / scale if scale else (0.0 if worst == 0 else np.inf)
+    over_nothing = 0.0 if worst == 0 else np.inf
+    relative = worst / scale if scale else over_nothing
     return Difference(node, worst, relative, tuple(int(i) for i in at[1:]), float(ours[at]), float(theirs[at]))
 
 

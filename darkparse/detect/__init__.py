@@ -1,9 +1,5 @@
-"""Pictures to boxes, with Darknet's arithmetic."""
+"""Images to boxes, with Darknet's arithmetic."""
 
-from darkparse.detect.decode import Boxes, Decoder, decode
-from darkparse.detect.detection import Detection, Detections
-from darkparse.detect.detector import Detector
-from darkparse.detect.images import ImageError
-from darkparse.detect.settings import Settings
+from darkparse.lazy import lazy
 
-__all__ = ["Boxes", "Decoder", "Detection", "Detections", "Detector", "ImageError", "Settings", "decode"]
+__getattr__, __dir__, __all__ = lazy(__name__)

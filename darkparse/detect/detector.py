@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any, overload
 
@@ -13,19 +13,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darkparse.detect.decode import Decoder
+from darkparse.detect.decoding import Decoder
 from darkparse.detect.detection import WHOLE, Detection, Detections
 from darkparse.detect.hierarchy import Hierarchy
-from darkparse.detect.images import ImageError, Pixels, as_pixels
+from darkparse.detect.images import Pixels, as_pixels
 from darkparse.detect.names import Names, find_names
 from darkparse.detect.nms import suppress, suppression_of
 from darkparse.detect.preprocess import RESIZES, Floats, Placement, Resize, Size, fit
-from darkparse.detect.settings import Settings
+from darkparse.detect.settings import DetectionSettings
+from darkparse.detect.streaming import stream
 from darkparse.detect.task import class_count, default_resize, is_classifier
+from darkparse.errors import DarkparseError, ImageError, NoWeightsError
 from darkparse.layers.tree import read_tree
 from darkparse.model import Darknet, fuse, load
 from darkparse.model.packing import can_pack, pack
-from darkparse.syntax import Config, DarkparseError
+from darkparse.syntax import Config
+from darkparse.weights import ReadOptions, WeightsSource
 
 _REMEMBERING = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
@@ -89,7 +92,15 @@ class Detector:
             less exact.
 
     Raises:
+        NoWeightsError: the module has no weights.
         DarkparseError: the network takes no picture, or neither detects nor classifies; the names do not fit.
+
+    >>> import numpy as np
+    >>> detector = darkparse.Detector(darkparse.load("yolov3-tiny", size=64))
+    >>> detector
+    Detector(yolov3-tiny, 80 classes in boxes, letterbox to 64×64, pjreddie)
+    >>> detector.detect(np.zeros((60, 80, 3), np.uint8), threshold=0.9)
+    []
     """
 
     def __init__(
@@ -125,17 +136,17 @@ class Detector:
     def load(
         cls,
         cfg: str | os.PathLike[str] | Config,
-        weights: str | os.PathLike[str] | None = None,
+        weights: WeightsSource | None = None,
+        options: ReadOptions | None = None,
         *,
         names: Names | None = None,
         dialect: str | None = None,
         resize: str | None = None,
         size: int | Size | None = None,
         reorg: str | None = None,
-        device: str | torch.device | int | None = None,
-        dtype: torch.dtype | None = None,
         mapped: bool = False,
         fold: bool | None = None,
+        **words: Any,
     ) -> Detector:
         """Compile a cfg, load its weights and find its names.
 
@@ -143,24 +154,28 @@ class Detector:
             cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; or a
                 `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
             weights: what `darkparse.load` takes; left out only where the first argument is such a file.
+            options: how the weights are read, and where the network runs: on the CPU by default, in float32.
             names: see `Detector`.
             dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
             resize: see `Detector`.
             size: input size instead of the cfg's, n or (height, width).
             reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
-            device: where to run, the CPU by default.
-            dtype: of the parameters, float32 by default.
             mapped: see `Detector`.
             fold: see `Detector`.
+            words: fields of `options`, by name: `device="cuda"`.
+
+        Returns:
+            The detector.
 
         Raises:
             CfgError: the cfg is wrong.
+            NoWeightsError: there are no weights.
             WeightsError: the weights do not fit.
-            DarkparseError: there are no weights, the network is no detector, or the names do not fit.
+            DarkparseError: the network is no detector, or the names do not fit.
         """
-        model = load(cfg, weights, dialect=dialect, size=size, reorg=reorg, device=device, dtype=dtype)
+        model = load(cfg, weights, options, dialect=dialect, size=size, reorg=reorg, **words)
         if model.loaded is None:
-            raise DarkparseError(
+            raise NoWeightsError(
                 f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
             )
         return cls(model, names=names, resize=resize, mapped=mapped, fold=fold)
@@ -185,22 +200,14 @@ class Detector:
 
     @overload
     def detect(
-        self,
-        image: list[Any] | tuple[Any, ...],
-        *,
-        threshold: float = ...,
-        nms: float = ...,
-        hierarchy: float = ...,
-        top: int = ...,
+        self, image: list[Any] | tuple[Any, ...], settings: DetectionSettings | None = ..., **words: Any
     ) -> list[Detections]: ...
 
     @overload
-    def detect(
-        self, image: Picture, *, threshold: float = ..., nms: float = ..., hierarchy: float = ..., top: int = ...
-    ) -> Detections: ...
+    def detect(self, image: Picture, settings: DetectionSettings | None = ..., **words: Any) -> Detections: ...
 
     def detect(
-        self, image: Picture, *, threshold: float = 0.25, nms: float = 0.45, hierarchy: float = 0.5, top: int = 5
+        self, image: Picture, settings: DetectionSettings | None = None, **words: Any
     ) -> Detections | list[Detections]:
         """Find what is in a picture, or in each of a list of pictures.
 
@@ -208,48 +215,51 @@ class Detector:
             image: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 (RGB;
                 OpenCV's are BGR: `frame[..., ::-1]`), a tensor (C, H, W), or a list or tuple of them, which run in
                 batches.
-            threshold: least score.
-            nms: boxes of one class that overlap a better one by more than this go; 0 keeps all.
-            hierarchy: least probability of a class of a word tree.
-            top: how many classes a classifier names, whatever their score.
+            settings: what counts as a detection.
+            words: fields of `settings`, by name: `threshold=0.5`.
 
         Returns:
             The detections, the best first: a list of `Detection`; a list of such lists for several pictures.
 
         Raises:
             ImageError: a picture cannot be read.
-            DarkparseError: a threshold is none.
+            DarkparseError: a setting is out of its range.
         """
-        settings = Settings(threshold, nms, hierarchy, top)
+        settings = replace(settings or DetectionSettings(), **words)
         if not isinstance(image, list | tuple):
             return self.run([self.prepare(image)], settings)[0]
-        return list(self.stream(image, settings=settings))
+        return list(self.stream(image, settings))
 
     def stream(
         self,
         images: Iterable[Picture],
+        settings: DetectionSettings | None = None,
         *,
-        settings: Settings | None = None,
         batch: int | None = None,
         workers: int | None = None,
         on_error: Callable[[Picture, ImageError], None] | None = None,
+        **words: Any,
     ) -> Generator[Detections, None, None]:
         """Detect in any number of pictures in constant memory, in their order, with several threads.
 
         Args:
             images: what `detect` takes; paths are read a few batches ahead.
-            settings: thresholds.
+            settings: what counts as a detection.
             batch: how many pictures run at once; by default one on the CPU, 16 on a GPU.
             workers: threads that read and run them, by default one for each core, at most 8.
             on_error: called for a picture that cannot be read, which is then left out; without it the error is raised.
-        """
-        from darkparse.detect.streaming import stream
+            words: fields of `settings`, by name: `threshold=0.5`.
 
+        Raises:
+            ImageError: a picture cannot be read, and there is no `on_error`.
+            DarkparseError: a setting is out of its range.
+        """
+        settings = replace(settings or DetectionSettings(), **words)
         if isinstance(images, str | bytes | os.PathLike):
             raise DarkparseError("stream takes several pictures; detect takes one")
         if batch is not None and batch < 1:
             raise DarkparseError(f"batch is how many pictures run at once, not {batch}")
-        for outcome in stream(self, images, settings or Settings(), batch=batch or self.batch, workers=workers):
+        for outcome in stream(self, images, settings, batch=batch or self.batch, workers=workers):
             if not isinstance(outcome.result, ImageError):
                 yield outcome.result
             elif on_error is None:
@@ -265,7 +275,9 @@ class Detector:
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         return Prepared(values, placement, pixels.shape[:2], path, pixels if keep_pixels else None)
 
-    def run(self, prepared: Sequence[Prepared], settings: Settings, *, goes_on: bool = False) -> list[Detections]:
+    def run(
+        self, prepared: Sequence[Prepared], settings: DetectionSettings, *, goes_on: bool = False
+    ) -> list[Detections]:
         """Detect in pictures that are ready, as one batch.
 
         Args:
@@ -309,7 +321,7 @@ class Detector:
             model.reset_state()
 
     @torch.inference_mode()
-    def _candidates(self, outputs: tuple[Tensor, ...], settings: Settings) -> Candidates:
+    def _candidates(self, outputs: tuple[Tensor, ...], settings: DetectionSettings) -> Candidates:
         decoder = self.decoder(settings.hierarchy).to(outputs[0].device)
         parts = []
         for head, output in zip(decoder.heads, outputs, strict=True):
@@ -322,13 +334,15 @@ class Detector:
             parts.append((image, boxes[image, box], chosen[row, classes], classes, objectness[image, box]))
         return Candidates(*(torch.cat(same).cpu().numpy() for same in zip(*parts, strict=True)))
 
-    def decoder(self, hierarchy: float = 0.5) -> Decoder:
-        """The module that turns the heads' outputs into boxes; see `darkparse.detect.decode`."""
+    def decoder(self, hierarchy: float = DetectionSettings.hierarchy) -> Decoder:
+        """The module that turns the heads' outputs into boxes; see `darkparse.detect.decoding`."""
         if hierarchy not in self._decoders:
             self._decoders[hierarchy] = Decoder(self.network, hierarchy=hierarchy, mapped=self.mapped)
         return self._decoders[hierarchy]
 
-    def _suppressed(self, candidates: Candidates, index: int, prepared: Prepared, settings: Settings) -> Detections:
+    def _suppressed(
+        self, candidates: Candidates, index: int, prepared: Prepared, settings: DetectionSettings
+    ) -> Detections:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
         mine = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
         boxes, scores, classes = candidates.boxes[mine], candidates.scores[mine], candidates.classes[mine]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkparse.detect.detection import WHOLE, Detection, Detections
 from darkparse.detect.images import as_pixels, pillow
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
@@ -15,6 +15,8 @@ from darkparse.syntax import DarkparseError
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.ImageFont import FreeTypeFont, ImageFont
+
+    from darkparse.detect.detection import Detection, Detections
 
 Colour = tuple[int, int, int]
 
@@ -30,7 +32,7 @@ def draw(image: Any, found: Detections) -> PillowImage:
     from PIL import ImageDraw
 
     pixels = as_pixels(image)
-    if isinstance(found, Detections) and pixels.shape[:2] != (found.height, found.width):
+    if pixels.shape[:2] != (found.height, found.width):
         size = " × ".join(map(str, pixels.shape[1::-1]))
         raise DarkparseError(
             f"this picture has {size} pixels; the detections come from one of {found.width} × {found.height}"
@@ -41,7 +43,7 @@ def draw(image: Any, found: Detections) -> PillowImage:
     canvas = ImageDraw.Draw(picture)
     short = min(picture.size)
     width, font = max(round(short * 0.005), 2), _font(max(round(short * 0.03), 11))
-    if found and found[0].box == WHOLE:
+    if found and found[0].is_whole:
         _list(canvas, found, font)
         return picture
     for one in reversed(found):
@@ -114,8 +116,6 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
 
 def save(picture: PillowImage, path: str | os.PathLike[str]) -> None:
     """Write a picture, whole or not at all."""
-    from pathlib import Path
-
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(target) as part:

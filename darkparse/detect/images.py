@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError, ImageError
 from darkparse.syntax.reading import reason
 
 if TYPE_CHECKING:
@@ -38,10 +38,6 @@ BROKEN = (
     *(RuntimeError, MemoryError, struct.error, zlib.error),
 )
 """What Pillow's decoders raise for broken files, besides OSError."""
-
-
-class ImageError(DarkparseError):
-    """A picture that cannot be used."""
 
 
 def pillow() -> Any:

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Any
 
-import numpy as np
-
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Thresholds, with Darknet's defaults."""
+@dataclass(frozen=True)
+class DetectionSettings:
+    """What counts as a detection, with Darknet's defaults.
+
+    Functions that detect take its fields as words too, which is the short form: `detector.detect(image, nms=0)`.
+
+    Attributes:
+        threshold: least score, and least objectness, 0…1; `-thresh` (detector.c: .25 in AlexeyAB's, .5 in pjreddie's).
+        nms: boxes of one class that overlap a better one by more than this go; 0 keeps all.
+        hierarchy: least probability of a class of a word tree; `-hier`.
+        top: how many classes a classifier names, whatever their score.
+
+    Raises:
+        DarkparseError: a value is out of its range.
+
+    >>> darkparse.DetectionSettings(threshold=0.5)
+    DetectionSettings(threshold=0.5, nms=0.45, hierarchy=0.5, top=5)
+    """
 
     threshold: float = 0.25
-    """Least score, and least objectness; `-thresh` (examples/detector.c, .5 in pjreddie's, .25 in AlexeyAB's)."""
     nms: float = 0.45
-    """Boxes of one class that overlap a better one by more than this go; 0 keeps all."""
     hierarchy: float = 0.5
-    """Least probability of a class of a word tree; `-hier`."""
     top: int = 5
-    """How many classes a classifier names."""
 
     def __post_init__(self) -> None:
+        given: dict[str, Any] = vars(self)
         for name in ("threshold", "nms", "hierarchy"):
-            value: Any = getattr(self, name)
-            if not isinstance(value, int | float | np.number) or not 0 <= value <= 1:
-                raise DarkparseError(f"{name} is a number from 0 to 1, not {value!r}")
-        if self.top < 1:
-            raise DarkparseError(f"top is how many classes a classifier names, not {self.top}")
+            if not isinstance(given[name], Real) or not 0 <= given[name] <= 1:
+                raise DarkparseError(f"{name} is a number from 0 to 1, not {given[name]!r}")
+        if not isinstance(given["top"], Integral) or given["top"] < 1:
+            raise DarkparseError(f"top is how many classes a classifier names, not {self.top!r}")

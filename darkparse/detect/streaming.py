@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from darkparse.detect.detection import Detections
-from darkparse.detect.images import ImageError, Pixels
+from darkparse.detect.images import Pixels
+from darkparse.errors import ImageError
 
 if TYPE_CHECKING:
     from darkparse.detect.detector import Detector, Prepared
-    from darkparse.detect.settings import Settings
+    from darkparse.detect.settings import DetectionSettings
 
 MOST_WORKERS = 8
 """More would each need memory for a network's maps; they take more threads each instead."""
@@ -37,7 +38,7 @@ class Outcome:
 def stream(
     detector: Detector,
     images: Iterable[Any],
-    settings: Settings,
+    settings: DetectionSettings,
     *,
     batch: int,
     workers: int | None = None,
@@ -82,7 +83,7 @@ def stream(
 
 
 def _run(
-    detector: Detector, images: list[Any], settings: Settings, *, keep_pixels: bool, goes_on: bool
+    detector: Detector, images: list[Any], settings: DetectionSettings, *, keep_pixels: bool, goes_on: bool
 ) -> list[Outcome]:
     prepared = [_prepared(detector, image, keep_pixels) for image in images]
     found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, goes_on=goes_on))

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from darkparse.detect.images import ImageError, Pixels
+from darkparse.detect.images import Pixels
+from darkparse.errors import ImageError
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 

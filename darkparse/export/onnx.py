@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 
 from darkparse._version import __version__
+from darkparse.detect.settings import DetectionSettings
+from darkparse.export.suppression import append_suppression
 from darkparse.export.tracing import Exported, Free, Heads, prepare, trace
 from darkparse.export.verification import Check, compare
 from darkparse.files import unfinished
@@ -42,8 +44,8 @@ def to_onnx(
     dynamic_size: bool = False,
     opset: int = OPSET,
     half: bool = False,
-    threshold: float = 0.25,
-    nms: float = 0.45,
+    threshold: float = DetectionSettings.threshold,
+    nms: float = DetectionSettings.nms,
     verify: bool = True,
     image: Tensor | None = None,
 ) -> Check | None:
@@ -68,7 +70,12 @@ def to_onnx(
         What the check found; None without one, or where ONNX Runtime is not installed.
 
     Raises:
+        NoWeightsError: the module has no weights yet.
         DarkparseError: the network cannot be exported so, a library is missing, or the file computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_onnx(model, "tiny.onnx", heads="decoded").difference < 1e-3
+    True
     """
     _check_libraries(opset)
     free = Free(dynamic_batch, dynamic_size)
@@ -76,8 +83,6 @@ def to_onnx(
     with unfinished(path) as partial:
         proto = _exported(exported, model.network, free, opset)
         if heads == "nms":
-            from darkparse.export.suppression import append_suppression
-
             append_suppression(proto, model.network, threshold=threshold, overlap=nms)
         _describe(proto, model.network, heads, threshold=threshold, nms=nms)
         with _saved(proto, partial, Path(os.path.realpath(path))):
@@ -241,7 +246,7 @@ def check_onnx(
     heads: Heads = "raw",
     free: Free | None = None,
     half: bool = False,
-    threshold: float = 0.25,
+    threshold: float = DetectionSettings.threshold,
     image: Tensor | None = None,
 ) -> Check | None:
     """Compare a file with the module in ONNX Runtime; None where that is not installed. See `verification.compare`.

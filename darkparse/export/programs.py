@@ -36,7 +36,26 @@ def to_program(
 ) -> Check | None:
     """Write a module as a torch.export program (`.pt2`), which `torch.export.load(path).module()` runs.
 
-    Args and errors are those of `to_onnx`; `heads` is `raw` or `decoded`.
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        dynamic_batch: leave the number of pictures free.
+        dynamic_size: leave height and width free, in steps of the network's stride.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, or the file computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_program(model, "tiny.pt2").difference < 1e-3
+    True
     """
     free = Free(dynamic_batch, dynamic_size)
     exported = _prepared(model, heads, free, half)
@@ -63,7 +82,24 @@ def to_torchscript(
 ) -> Check | None:
     """Write a module as TorchScript by tracing (`.ts`), which `torch.jit.load(path)` runs, for any batch.
 
-    Args and errors are those of `to_onnx`; `heads` is `raw` or `decoded`.
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, or the file computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_torchscript(model, "tiny.ts").difference < 1e-3
+    True
     """
     free = Free(batch=True, size=False)
     exported = _prepared(model, heads, free, half)
@@ -96,8 +132,28 @@ def to_compiled(
 ) -> Check | None:
     """Compile a module ahead of time by AOTInductor (`.aoti.pt2`), for this machine's kind of processor.
 
-    `torch._inductor.aoti_load_package(path)` runs it, in Python or C++. Args and errors are those of `to_onnx`; a C++
-    compiler is needed.
+    `torch._inductor.aoti_load_package(path)` runs it, in Python or C++.
+
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        dynamic_batch: leave the number of pictures free.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, there is no C++ compiler, or the file computes something
+            else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_compiled(model, "tiny.aoti.pt2").difference < 1e-3
+    True
     """
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
         raise DarkparseError(f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH")

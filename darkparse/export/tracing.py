@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from darkparse.detect.decoding import Decoder
+from darkparse.detect.settings import DetectionSettings
 from darkparse.model import Darknet, fuse
+from darkparse.model.darknet import weighted
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
@@ -36,13 +39,18 @@ class Exported(nn.Module):
         half: compute in float16; inputs and outputs stay float32.
     """
 
-    def __init__(self, model: Darknet, heads: Heads = "raw", *, threshold: float = 0.25, half: bool = False) -> None:
+    def __init__(
+        self,
+        model: Darknet,
+        heads: Heads = "raw",
+        *,
+        threshold: float = DetectionSettings.threshold,
+        half: bool = False,
+    ) -> None:
         super().__init__()
         self.model, self.threshold, self.half_precision = model, threshold, half
         self.decoders: nn.ModuleList | None = None
         if heads != "raw":
-            from darkparse.detect import Decoder
-
             self.decoders = Decoder(model.network).heads
         self.heads = heads
 
@@ -73,10 +81,13 @@ class Free:
     size: bool = False
 
 
-def prepare(model: Darknet, heads: Heads, *, free: Free, half: bool = False, threshold: float = 0.25) -> Exported:
+def prepare(
+    model: Darknet, heads: Heads, *, free: Free, half: bool = False, threshold: float = DetectionSettings.threshold
+) -> Exported:
     """The module to export, after making sure that it can be.
 
     Raises:
+        NoWeightsError: the module has no weights yet.
         DarkparseError: the network remembers its input, has no heads to decode, or no free size.
     """
     network = model.network
@@ -91,8 +102,7 @@ def prepare(model: Darknet, heads: Heads, *, free: Free, half: bool = False, thr
         raise DarkparseError(
             f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
         )
-    if any(value.is_meta for value in model.state_dict().values()):
-        raise DarkparseError("the model has no weights yet: load or initialize it before exporting")
+    weighted(model, "exporting")
     if free.size:
         _check_free_size(network)
     if model.training:

@@ -55,7 +55,7 @@ class Head(Layer):
         return inputs[0]
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec | None:
-        """The module that makes boxes of the output (see `darkparse.detect.decode`); None where there are none.
+        """The module that makes boxes of the output (see `darkparse.detect.decoding`); None where there are none.
 
         Args:
             dialect: the fork that decodes.

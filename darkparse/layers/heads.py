@@ -18,7 +18,7 @@ from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
 
 HEADS = "darkparse.model.heads"
-DECODERS = "darkparse.detect.decode"
+DECODERS = "darkparse.detect.decoding"
 LOSSES = "darkparse.losses"
 
 

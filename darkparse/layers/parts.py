@@ -6,13 +6,13 @@ import math
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from darkparse.errors import DarkparseError
 from darkparse.layers.activations import ACTIVATIONS, ActivationRow
 from darkparse.layers.base import LayerError
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.specs import ONE, Initial, ModuleSpec, TensorSpec
 from darkparse.layers.tree import read_tree
 from darkparse.layers.window import Window, square
-from darkparse.syntax.diagnostics import DarkparseError
 
 MODULES = "darkparse.model.modules"
 

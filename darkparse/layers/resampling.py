@@ -169,7 +169,7 @@ class Reorg3d(Rearranging):
             return super().windows(at)
         # Called with the output's sizes, the way back leaves the rows of a block in turns: 0, 1, 0, 1, 2, 3, 2, 3.
         step = Fraction(1, self.stride)
-        return (Window((self.stride, 1), (step, step)),)
+        return (Window((1, 1), (step, step), (self.stride - 1, 0)),)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("reorg", f"{MODULES}.Reorg3d", {"stride": self.stride, "reverse": self.reverse}),)

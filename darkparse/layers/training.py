@@ -16,7 +16,11 @@ from darkparse.layers.values import Value, read_word
 OVERLAPS = ("iou", "giou", "diou", "ciou")
 
 
-@dataclass(frozen=True, kw_only=True)
+# Nothing compares or prints them, and a table's start need not pay for that.
+_options = dataclass(kw_only=True, eq=False, repr=False)
+
+
+@_options
 class Training:
     """Typed options of one section."""
 
@@ -26,7 +30,7 @@ class Training:
     training: ClassVar[Keys] = {}
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class YoloTraining(Training):
     """Of `[yolo]` and `[Gaussian_yolo]` (parser.c parse_yolo, parse_gaussian_yolo)."""
 
@@ -50,7 +54,7 @@ class YoloTraining(Training):
     show_details: bool = option(default=True, only="alexeyab")
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class RegionTraining(Training):
     """Of `[region]` (parser.c parse_region)."""
 
@@ -66,7 +70,7 @@ class RegionTraining(Training):
     focal_loss: bool = option(default=False, only="alexeyab")
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class DetectionTraining(Training):
     """Of `[detection]` (parser.c parse_detection)."""
 
@@ -79,14 +83,14 @@ class DetectionTraining(Training):
     random: bool = option(default=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class SoftmaxTraining(Training):
     """Of `[softmax]` (parser.c parse_softmax)."""
 
     noloss: bool = option(default=False)
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class CostTraining(Training):
     """Of `[cost]` (parser.c parse_cost, cost_layer.c get_cost_type)."""
 
@@ -94,7 +98,7 @@ class CostTraining(Training):
     scale: float = option(default=1.0)
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class LayerTraining(Training):
     """Of any layer (parser.c parse_network_cfg)."""
 
@@ -111,7 +115,7 @@ def _read_policy(text: str, dialect: Dialect) -> Value:
     return read_word(*dialect.policies, fallback="constant")(text, dialect)
 
 
-@dataclass(frozen=True, kw_only=True)
+@_options
 class NetTraining(Training):
     """Of `[net]` (parser.c parse_net_options)."""
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePath
 
+from darkparse.errors import DarkparseError
 from darkparse.layers.values import INT_MAX
-from darkparse.syntax.diagnostics import DarkparseError
 from darkparse.syntax.reading import read_text
 from darkparse.syntax.source import LONGEST_CONTENT, content
 

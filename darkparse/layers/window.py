@@ -17,6 +17,8 @@ class Window:
     """Infinite for all there is."""
     step: tuple[Step, Step]
     """From one value's window to the next; below 1 where several values share one."""
+    stagger: tuple[int, int] = (0, 0)
+    """By how many positions values stand in turns before and behind their places."""
 
 
 def square(size: float, step: Step = 1, step_x: Step | None = None) -> Window:

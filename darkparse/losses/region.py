@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -35,13 +35,13 @@ class RegionLoss:
         classes: int,
         anchors: tuple[tuple[float, float], ...],
         softmax: bool,
-        tree: Path | None,
-        map: Path | None,
+        tree: PurePath | None,
+        map: PurePath | None,
         background: bool = False,
     ) -> None:
         self.options, self.classes, self.anchors, self.softmax = options, classes, anchors, softmax
         self.tree = read_tree(tree) if tree is not None else None
-        self.map = read_map(map) if map is not None else None
+        self.map = read_map(map, classes) if map is not None else None
         self.background = background
 
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:

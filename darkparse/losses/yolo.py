@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any
 
 import torch
@@ -36,10 +36,10 @@ class YoloLoss:
         anchors: Pairs,
         mask: tuple[int, ...],
         strides: tuple[float, float],
-        map: Path | None,
+        map: PurePath | None,
     ) -> None:
         self.options, self.classes, self.anchors, self.mask = options, classes, anchors, mask
-        self.strides, self.map = strides, read_map(map) if map is not None else None
+        self.strides, self.map = strides, read_map(map, classes) if map is not None else None
 
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
         rows = Rows.of(output.unflatten(1, (len(self.mask), -1)).permute(0, 1, 3, 4, 2))

@@ -1,9 +1,5 @@
 """Network to torch module."""
 
-from darkparse.model.darknet import Darknet
-from darkparse.model.fusion import fuse
-from darkparse.model.loading import build, load, load_weights
-from darkparse.model.saving import save, save_weights
-from darkparse.model.state import Loaded
+from darkparse.lazy import lazy
 
-__all__ = ["Darknet", "Loaded", "build", "fuse", "load", "load_weights", "save", "save_weights"]
+__getattr__, __dir__, __all__ = lazy(__name__)

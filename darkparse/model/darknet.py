@@ -9,6 +9,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
+from darkparse.errors import NoWeightsError
 from darkparse.layers import ModuleSpec
 from darkparse.model.recurrent import Memory
 from darkparse.model.state import Loaded
@@ -36,6 +37,14 @@ class Darknet(nn.Module):
         loaded: what the last loading brought, None before.
         iteration: batches that it was trained with; some layers stand still until so many.
         layers: one Stage for each Darknet layer; `layers[12].conv.weight` is `layers.12.conv.weight` in the state_dict.
+
+    Args:
+        network: what `compile` made. `build` and `load` do more than this class alone.
+
+    >>> import torch
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> [tuple(head.shape) for head in model(torch.rand(1, 3, 64, 64))]
+    [(1, 255, 2, 2), (1, 255, 4, 4)]
     """
 
     def __init__(self, network: Network) -> None:
@@ -138,6 +147,19 @@ def _uninitialized(kind: type[nn.Module]) -> type[nn.Module]:
         if hasattr(kind, "reset_parameters")
         else kind
     )
+
+
+def weighted(model: nn.Module, purpose: str) -> Darknet:
+    """A Darknet module with weights, out of its wrappers.
+
+    Raises:
+        NoWeightsError: it has none yet; the message says what they are needed for.
+    """
+    model = unwrapped(model)
+    if any(tensor.is_meta for tensor in model.state_dict().values()):
+        name = model.network.name
+        raise NoWeightsError(f"{name} has no weights yet: load or initialize the module before {purpose} it")
+    return model
 
 
 def unwrapped(model: nn.Module) -> Darknet:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from darkparse.network import Network
 from darkparse.weights import WeightsError
-from darkparse.weights.layout import state_key
+from darkparse.weights.entries import state_key
 
 ROLES = ("weight", "bias", "running_mean", "running_var")
 BARE = ("w", "implicit")

@@ -8,7 +8,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from darkparse.model.darknet import Darknet, Stage, unwrapped
+from darkparse.model.darknet import Darknet, Stage, weighted
 from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm, XnorConv2d
 
 Linear = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
@@ -23,13 +23,21 @@ def fuse(model: nn.Module) -> Darknet:
     Args:
         model: a Darknet module, or one compiled or wrapped for parallel use, which the copy is not.
 
+    Returns:
+        The copy, in eval mode.
+
     Raises:
-        ValueError: the model has no weights yet.
+        NoWeightsError: the module has no weights yet.
+        WeightsError: this is no module of darkparse.
+
+    >>> fused = darkparse.fuse(darkparse.load("yolov3-tiny", size=64))
+    >>> fused.layers[0]
+    Stage(
+      (conv): Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+      (activation): LeakyReLU(negative_slope=0.1)
+    )
     """
-    model = unwrapped(model)
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
-        raise ValueError("this model has no weights yet: load or initialize it before fusing")
-    fused = copy.deepcopy(model).eval()
+    fused = copy.deepcopy(weighted(model, "folding")).eval()
     for stage in fused.layers:
         if isinstance(stage, Stage):
             _fuse_stage(stage)

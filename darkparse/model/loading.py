@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,8 +19,8 @@ from darkparse.model.state import Loaded, Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, DarkparseError
-from darkparse.weights import Blob, WeightsError, WeightsSource, compile_for, open_source, read_weights
-from darkparse.weights.layout import state_key
+from darkparse.weights import Blob, ReadOptions, WeightsError, WeightsSource, compile_for, open_source, read_weights
+from darkparse.weights.entries import state_key
 from darkparse.weights.signature import signature
 
 Device = str | torch.device | int | None
@@ -44,8 +46,13 @@ def build(
         The module, in training mode if initialized, else in eval mode.
 
     Raises:
+        CfgError: the cfg is wrong.
         DarkparseError: a tensor is larger than torch can address, or to be initialized and larger than the memory; or
             the dtype is none of floating point.
+
+    >>> model = darkparse.build("yolov3-tiny")
+    >>> model.layers[0].conv.weight.device
+    device(type='meta')
     """
     network = compile(network)
     _check_dtype(dtype)
@@ -61,17 +68,12 @@ def build(
 def load(
     cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | None = None,
+    options: ReadOptions | None = None,
     *,
     dialect: str | None = None,
     size: Size | None = None,
-    device: Device = None,
-    dtype: torch.dtype | None = None,
-    strict: bool = True,
-    upto: int | None = None,
-    allow_partial: bool = False,
-    mmap: bool = True,
-    header_size: int | None = None,
     reorg: str | None = None,
+    **words: Any,
 ) -> Darknet:
     """Compile a cfg, build its module and load its weights.
 
@@ -80,18 +82,12 @@ def load(
             of a `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
         weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out,
             the parameters are initialized as Darknet does before training.
+        options: how the weights are read, and where the parameters go.
         dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence in the cfg, then in the header of the
             weights.
         size: input size instead of the cfg's, n or (height, width).
-        device: where to put the parameters.
-        dtype: their dtype, by default the file's: float32 in a `.weights` file.
-        strict: the file must hold exactly the floats that the network needs; otherwise a longer file is accepted.
-        upto: load only the layers before this one, as `darknet partial` counts; the file may go on behind them.
-        allow_partial: accept a file that ends exactly after a layer; `model.loaded` says which layers it did not hold.
-        mmap: map a file given by its path, so that parameters on the CPU are its pages, copied only where they are
-            written; False reads it into memory once.
-        header_size: 16 or 20, for a `.weights` file whose header is not as wide as its version says.
         reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
+        words: fields of `options`, by name: `device="cuda"`, `upto=74`.
 
     Returns:
         The module in eval mode; `model.loaded` says what was loaded.
@@ -99,14 +95,20 @@ def load(
     Raises:
         CfgError: the cfg is wrong.
         WeightsError: the weights cannot be read or do not fit; its `report` says why.
+        DarkparseError: this machine has no such device.
+
+    >>> model = darkparse.load("yolov3-tiny", "tiny.weights", upto=10)
+    >>> print(model.loaded)
+    tiny.weights: loaded layers 0, 2, 4, 6, 8; as they were: layers 10, 12–15, 18, 21–22
     """
-    _check_device(device)
+    options = replace(options or ReadOptions(), **words)
+    _check_device(options.device)
     path = _container_path(cfg) if weights is None and not isinstance(cfg, Config | Network) else None
     source = path if weights is None else weights
     if source is None:
         network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
-        return build(network, initialize=True, device=device, dtype=dtype).eval()
-    blob = open_source(source, mmap=mmap)
+        return build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
+    blob = open_source(source, mmap=options.mmap)
     state = _container(blob)
     origin = state.origin if state else None
     if origin is not None and dialect in (None, "auto"):
@@ -121,60 +123,39 @@ def load(
     else:
         given, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
     network = compile_for(given, blob, dialect=dialect, size=size, reorg=reorg)
-    values = _values(
-        blob, state, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size
-    )
+    values = _values(blob, state, network, options)
     model = build(network)
-    _take(model, values, device, dtype)
+    _take(model, values, options)
     return model
 
 
-def load_weights(
-    model: nn.Module,
-    path: WeightsSource,
-    *,
-    strict: bool = True,
-    upto: int | None = None,
-    allow_partial: bool = False,
-    mmap: bool = True,
-    header_size: int | None = None,
-    device: Device = None,
-    dtype: torch.dtype | None = None,
-) -> Loaded:
+def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> Loaded:
     """Load weights into a module; on an error the module is left as it was.
 
     Parameters that have memory keep it, with its device and dtype, and get the values. Those on the meta device become
-    the pages of the file, mapped, which are copied only where they are written.
+    the pages of the file, mapped, which are copied only where they are written; those that the file does not hold are
+    initialized.
 
     Args:
         model: built by `build` or `load`, also compiled or wrapped for parallel use.
         path: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes.
-        strict: refuse a file that holds more floats than the network needs.
-        upto: load only the layers before this one; the file may go on behind them.
-        allow_partial: accept a file that ends exactly after a layer.
-        mmap: map a file given by its path; False reads it into memory once.
-        header_size: 16 or 20, for a `.weights` file whose header is not as wide as its version says.
-        device: where to put parameters that have no memory yet; those that the file does not hold are initialized.
-        dtype: their dtype, by default the file's.
+        options: how it is read, and where parameters that have no memory yet go.
+        words: fields of `options`, by name: `upto=74`, `strict=False`.
 
     Returns:
         Which layers were loaded and which stay as they were.
 
     Raises:
         WeightsError: the file cannot be read or does not fit; its `report` says why.
+
+    >>> model = darkparse.build("yolov3-tiny")
+    >>> print(darkparse.load_weights(model, "tiny.weights"))
+    tiny.weights: loaded layers 0, 2, 4, 6, 8, 10, 12–15, 18, 21–22
     """
+    options = replace(options or ReadOptions(), **words)
     model = unwrapped(model)
-    blob = open_source(path, mmap=mmap)
-    values = _values(
-        blob,
-        _container(blob),
-        model.network,
-        strict=strict,
-        upto=upto,
-        allow_partial=allow_partial,
-        header_size=header_size,
-    )
-    return _take(model, values, device, dtype)
+    blob = open_source(path, mmap=options.mmap)
+    return _take(model, _values(blob, _container(blob), model.network, options), options)
 
 
 def _check_device(device: Device) -> None:
@@ -206,25 +187,15 @@ def _container(blob: Blob) -> State | None:
     return read_container(blob, kind.container) if kind is not None and kind.container is not None else None
 
 
-def _values(
-    blob: Blob,
-    state: State | None,
-    network: Network,
-    *,
-    strict: bool,
-    upto: int | None,
-    allow_partial: bool,
-    header_size: int | None,
-) -> Values:
+def _values(blob: Blob, state: State | None, network: Network, options: ReadOptions) -> Values:
     if state is not None:
-        return from_container(state, network, strict=strict, upto=upto, allow_partial=allow_partial)
-    return from_weights(
-        read_weights(blob, network, strict=strict, upto=upto, allow_partial=allow_partial, header_size=header_size)
-    )
+        return from_container(state, network, options)
+    return from_weights(read_weights(blob, network, options))
 
 
-def _take(model: Darknet, values: Values, device: Device, dtype: torch.dtype | None) -> Loaded:
+def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
     """Move values into a module, all of them or none."""
+    device, dtype = options.device, options.dtype
     _check_dtype(dtype)
     state = model.state_dict()
     _check_places(state, values)

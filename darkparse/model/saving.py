@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from darkparse.errors import NoWeightsError
 from darkparse.layers import TensorSpec
 from darkparse.model.containers import Origin, container_of, write_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.network import Node
 from darkparse.weights import Entry, Floats, Header, WeightsError, layout, write_weights
+from darkparse.weights.entries import state_key
 from darkparse.weights.header import Version, parse_version
-from darkparse.weights.layout import state_key
 
 
 def save_weights(
@@ -50,8 +51,13 @@ def save_weights(
         The number of bytes written.
 
     Raises:
-        WeightsError: the module has no values yet, is in another dtype or folded and `widen` is not set, or the file
-            cannot be written.
+        NoWeightsError: the module has no values yet.
+        WeightsError: it is in another dtype or folded and `widen` is not set; a value is wrong; or the file cannot
+            be written.
+
+    >>> model = darkparse.load("yolov3-tiny", "tiny.weights")
+    >>> darkparse.save_weights(model, "again.weights")
+    35434956
     """
     model = unwrapped(model)
     target = Path(path)
@@ -81,7 +87,12 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
         The number of bytes written.
 
     Raises:
-        WeightsError: the module has no values yet or was changed after it was built, or the file cannot be written.
+        NoWeightsError: the module has no values yet.
+        WeightsError: it was changed after it was built, or the file cannot be written.
+
+    >>> model = darkparse.load("yolov3-tiny", "tiny.weights")
+    >>> darkparse.save(model, "tiny.npz") // 1_000_000
+    35
     """
     kind = container_of(path)
     if kind is None:
@@ -142,7 +153,7 @@ def _held(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) -> Tensor
         )
         raise WeightsError(f"{name} is not in this module: batch norm was folded (fused) into the layer; {message}")
     if tensor.is_meta:
-        raise WeightsError(f"{name} has no values yet: load or initialize the model before saving it")
+        raise NoWeightsError(f"{name} has no values yet: load or initialize the module before saving it")
     if tensor.shape != wanted.shape:
         raise WeightsError(f"{name} has the shape {tuple(tensor.shape)}, the cfg says {wanted.shape}")
     return tensor

@@ -11,8 +11,8 @@ from torch import Tensor
 from darkparse.model.containers import State
 from darkparse.model.foreign import is_own, renamed
 from darkparse.network import Network
-from darkparse.weights import Fitted, Header, WeightsError
-from darkparse.weights.layout import layout, state_key
+from darkparse.weights import Fitted, Header, ReadOptions, WeightsError
+from darkparse.weights.entries import layout, state_key
 
 SHOWN = 3
 """Names in a message."""
@@ -80,12 +80,13 @@ def from_weights(fitted: Fitted) -> Values:
     return Values(fitted.file.blob.name, tensors, fitted.file.header)
 
 
-def from_container(state: State, network: Network, *, strict: bool, upto: int | None, allow_partial: bool) -> Values:
+def from_container(state: State, network: Network, options: ReadOptions) -> Values:
     """The tensors of a container, by name, or by position and shape if another program wrote it.
 
     Raises:
         WeightsError: a tensor is missing, too much, of another shape, or has no values that can be copied.
     """
+    upto = options.upto
     layout(network, upto)  # upto is a number of layers
     odd = next(
         (key for key, value in state.tensors.items() if value.is_meta or value.layout is not torch.strided), None
@@ -97,9 +98,9 @@ def from_container(state: State, network: Network, *, strict: bool, upto: int | 
     wanted = {state_key(n, t): (n.index, t.shape) for n in network.nodes for t in n.tensors}
     unknown = [key for key in tensors if key not in wanted]
     missing = [key for key, (index, _) in wanted.items() if key not in tensors and (upto is None or index < upto)]
-    if unknown and strict:
+    if unknown and options.strict:
         raise WeightsError(f"{state.name} does not fit {network.name}: {_listed(unknown)} in the file, not in the cfg")
-    if missing and not allow_partial:
+    if missing and not options.allow_partial:
         raise WeightsError(f"{state.name} does not fit {network.name}: {_listed(missing)} missing from the file")
     kept = {key: value for key, value in tensors.items() if key in wanted and (upto is None or wanted[key][0] < upto)}
     for key, value in kept.items():

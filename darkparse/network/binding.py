@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any, TypeVar
@@ -148,8 +149,6 @@ def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
 
 
 def _nearest(word: str, known: Mapping[str, Any], form: str = "{}") -> str:
-    import difflib
-
     if len(word) > LONGEST_CONTENT:
         return ""
     folded = {name.lower(): name for name in known}

@@ -50,6 +50,10 @@ def compile(
     Raises:
         CfgError: the cfg is wrong; the message shows every place.
         DarkparseError: the file cannot be read, or an argument is wrong.
+
+    >>> network = darkparse.compile("yolov3-tiny", size=(320, 640))
+    >>> network.nodes[16].out_shape
+    Shape(c=255, h=10, w=20)
     """
     if isinstance(cfg, Network):
         if size is not None or reorg is not None or dialect not in (None, "auto", cfg.dialect.name):

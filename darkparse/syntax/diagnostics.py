@@ -1,10 +1,11 @@
-"""What darkparse has to say about a file, and the errors that carry it."""
+"""What darkparse has to say about a file."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
+from darkparse.errors import CfgError
 from darkparse.syntax.source import Span
 
 Severity = Literal["error", "warning"]
@@ -27,7 +28,21 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding about a cfg: `code` is a stable word for programs, `message` a sentence for people."""
+    """One finding about a cfg.
+
+    Attributes:
+        severity: `"error"` or `"warning"`.
+        code: a stable word for programs; docs/cfg.md lists them.
+        message: a sentence for people.
+        span: the place in the text.
+        notes: other places that belong to it.
+
+    >>> network = darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsise=1")
+    >>> print(network.diagnostics[0])
+    <text>:6:1: warning: [convolutional] has no option 'sise', Darknet ignores it; did you mean size?
+        6 | sise=1
+          | ^^^^^^
+    """
 
     severity: Severity
     code: str
@@ -47,25 +62,6 @@ class Diagnostic:
             parts.append(self.span.excerpt())
         parts += [str(note) for note in self.notes]
         return "\n".join(parts)
-
-
-class DarkparseError(Exception):
-    """Every error that darkparse raises on purpose; its text is meant for people."""
-
-
-class CfgError(DarkparseError):
-    """A cfg that cannot be used.
-
-    Attributes:
-        diagnostics: all that was found, errors and warnings, in the order of the file.
-    """
-
-    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        self.diagnostics = diagnostics
-        super().__init__("\n".join(str(d) for d in diagnostics if d.severity == "error"))
-
-    def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
-        return type(self), (self.diagnostics,)
 
 
 def error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:

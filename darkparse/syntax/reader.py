@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import replace
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import Any, cast
 from lark import Lark, Transformer, UnexpectedInput
 from lark.lexer import Token
 
+from darkparse.errors import DarkparseError
 from darkparse.syntax.config import Config, Option, Section, squeeze
-from darkparse.syntax.diagnostics import DarkparseError, error
+from darkparse.syntax.diagnostics import error
 from darkparse.syntax.reading import CFG_BYTES, is_file, read_bytes
 from darkparse.syntax.source import LONGEST_CONTENT, Source, Span, shortened
 
@@ -36,6 +38,10 @@ def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.Pat
     Raises:
         CfgError: the text is no cfg: an option before the first section, no `[net]` first, no layer.
         DarkparseError: the file cannot be read.
+
+    >>> config = darkparse.read("yolov3-tiny")
+    >>> config.net.find("width").text
+    '416'
     """
     if isinstance(cfg, Config):
         return cfg if folders is None else parse(_allowed(cfg.source, folders))
@@ -59,7 +65,6 @@ def locate(cfg: str | os.PathLike[str]) -> Path:
         return shipped[name]
     if path.suffix not in ("", ".cfg") or path.parent != Path():
         return path
-    from difflib import get_close_matches
 
     near = get_close_matches(name.lower()[:LONGEST_CONTENT], shipped, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(shipped)}"

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from darkparse.syntax.diagnostics import DarkparseError
+from darkparse.errors import DarkparseError
 
 CFG_BYTES = 1 << 20
 """The most that is read as a cfg or as YAML; the longest known cfg has 30,733."""

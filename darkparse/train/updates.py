@@ -12,7 +12,7 @@ from darkparse.layers.training import LayerTraining, NetTraining
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.network.training import layer_options, net_options
 from darkparse.train.rates import Schedule, pictures_of_batch
-from darkparse.weights.layout import state_key
+from darkparse.weights.entries import state_key
 
 Group = dict[str, Any]
 

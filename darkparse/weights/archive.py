@@ -12,8 +12,8 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse.errors import WeightsError
 from darkparse.syntax.reading import reason
-from darkparse.weights.errors import WeightsError
 from darkparse.weights.source import Blob
 
 DAMAGED = (

@@ -13,8 +13,9 @@ from darkparse.layers import DIALECTS
 from darkparse.network import Network, compile
 from darkparse.network.writing.editing import edit
 from darkparse.syntax import DarkparseError, shipped_cfgs
+from darkparse.weights.entries import Entry, layer_ends, layout, stored_floats
 from darkparse.weights.header import SIZES, VERSION
-from darkparse.weights.layout import Entry, layer_ends, layout, stored_floats
+from darkparse.weights.options import ReadOptions
 from darkparse.weights.reader import WeightsFile, as_weights
 from darkparse.weights.report import Cause
 from darkparse.weights.source import Blob
@@ -33,13 +34,13 @@ class Case:
     network: Network
     file: WeightsFile
     entries: tuple[Entry, ...]
-    upto: int | None = None
-    header_size: int | None = None
+    options: ReadOptions
 
     @classmethod
-    def of(cls, network: Network, blob: Blob, upto: int | None, header_size: int | None) -> Case:
+    def of(cls, network: Network, blob: Blob, options: ReadOptions) -> Case:
         """A file as it is read for a network. Raises ValueError if it is too short for a header."""
-        return cls(network, as_weights(blob, network.dialect, header_size), layout(network, upto), upto, header_size)
+        file = as_weights(blob, network.dialect, options.header_size)
+        return cls(network, file, layout(network, options.upto), options)
 
     @property
     def need(self) -> int:
@@ -112,7 +113,7 @@ def _header_width(case: Case) -> Cause | None:
     if rest in SIZES:
         read = (
             f"version {version} has one of {header.size}"
-            if case.header_size is None
+            if case.options.header_size is None
             else f"header_size={header.size} was given"
         )
         message = f"the floats fit exactly behind a header of {rest} bytes, where {read}"
@@ -142,7 +143,7 @@ def _others(case: Case) -> Iterator[Case]:
         with suppress(DarkparseError, ValueError):
             if name != network.dialect.name:
                 other = compile(network.config, dialect=name, size=size)
-                yield Case.of(other, case.file.blob, case.upto, case.header_size)
+                yield Case.of(other, case.file.blob, case.options)
 
 
 def _dialect_cause(network: Network, other: Network) -> Cause:
@@ -161,7 +162,7 @@ def _dialect_cause(network: Network, other: Network) -> Cause:
 def other_layout(case: Case) -> tuple[Cause, ...]:
     """Another dialect, where a file has the right size for both and only there all variances make sense."""
     for other in _others(case):
-        fits = other.file.fits(other.need, longer=case.upto is not None)
+        fits = other.file.fits(other.need, longer=case.options.upto is not None)
         if fits and is_plausible(other.file.floats, other.entries):
             return (_dialect_cause(case.network, other.network),)
     return ()

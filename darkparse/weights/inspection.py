@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import CfgError, Config, read
+from darkparse.weights.entries import Entry, layout, stored_floats
 from darkparse.weights.header import Header, Version, read_version
-from darkparse.weights.layout import Entry, layout, stored_floats
+from darkparse.weights.options import ReadOptions
 from darkparse.weights.report import Cause, Report, Row
 
 if TYPE_CHECKING:
@@ -21,21 +22,21 @@ if TYPE_CHECKING:
 def inspect_weights(
     cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | Blob | None = None,
+    options: ReadOptions | None = None,
     *,
     dialect: str | None = None,
     size: Size | None = None,
-    upto: int | None = None,
-    header_size: int | None = None,
+    **words: Any,
 ) -> Report:
     """Lay a weights file beside a cfg: every array with its place and values, and whether they fit, or why not.
 
     Args:
         cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a Network.
         weights: a path, an open binary file, or bytes; left out, the report holds the layout alone.
+        options: how to read the file: `upto` and `header_size` matter here.
         dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
         size: input size instead of the cfg's, n or (height, width).
-        upto: only the layers before this one; the file may go on behind them.
-        header_size: 16 or 20, for a file whose header is not as wide as its version says.
+        words: fields of `options`, by name.
 
     Returns:
         The report. `fits` says whether the sizes agree, `causes` what explains it if they do not, `findings` what is
@@ -44,14 +45,19 @@ def inspect_weights(
     Raises:
         CfgError: the cfg is wrong; where a `filters=` before a head is, a note says what the file speaks for.
         WeightsError: the file cannot be read.
+
+    >>> report = darkparse.inspect_weights("yolov3-tiny", "tiny.weights")
+    >>> report.fits, report.floats, report.rows[0].tensor
+    (True, 8858734, 'norm.bias')
     """
+    options = replace(options or ReadOptions(), **words)
     if weights is None:
-        return report_on(compile(cfg, size=size, dialect=dialect), upto=upto)
+        return report_on(compile(cfg, size=size, dialect=dialect), None, options)
     from darkparse.weights.source import open_source
 
-    blob = open_source(weights)
+    blob = open_source(weights, mmap=options.mmap)
     network = compile_for(cfg, blob, dialect=dialect, size=size)
-    return report_on(network, blob, upto=upto, header_size=header_size)
+    return report_on(network, blob, options)
 
 
 def compile_for(
@@ -85,11 +91,9 @@ def weights_version(blob: Blob) -> Version | None:
     return None if signature(blob) else read_version(blob.head(20))
 
 
-def report_on(
-    network: Network, blob: Blob | None = None, *, upto: int | None = None, header_size: int | None = None
-) -> Report:
-    """The report on a network and a file's bytes; without bytes, the layout alone."""
-    entries = layout(network, upto)
+def report_on(network: Network, blob: Blob | None, options: ReadOptions) -> Report:
+    """The report on a network and a file's bytes; without these, the layout alone."""
+    entries = layout(network, options.upto)
     header = Header.of_version(network.dialect.version, network.dialect)
     report = Report(
         name=network.name,
@@ -100,7 +104,7 @@ def report_on(
         header_bytes=header.size,
         floats=stored_floats(entries),
     )
-    return report if blob is None else _with_file(report, network, blob, upto, header_size)
+    return report if blob is None else _with_file(report, network, blob, options)
 
 
 def _rows(entries: tuple[Entry, ...], header: int) -> tuple[Row, ...]:
@@ -111,7 +115,7 @@ def _rows(entries: tuple[Entry, ...], header: int) -> tuple[Row, ...]:
     )
 
 
-def _with_file(report: Report, network: Network, blob: Blob, upto: int | None, header_size: int | None) -> Report:
+def _with_file(report: Report, network: Network, blob: Blob, options: ReadOptions) -> Report:
     from darkparse.weights.causes import Case, causes_of, other_layout
     from darkparse.weights.signature import signature
     from darkparse.weights.statistics import measured, oddities
@@ -121,7 +125,7 @@ def _with_file(report: Report, network: Network, blob: Blob, upto: int | None, h
     if kind is not None:
         return replace(report, causes=(_as_cause(kind, blob),))
     try:
-        case = Case.of(network, blob, upto, header_size)
+        case = Case.of(network, blob, options)
     except ValueError as problem:
         cause = Cause("header", str(problem), "download or copy it again", {"bytes": blob.size})
         return replace(report, causes=(cause,))
@@ -129,7 +133,7 @@ def _with_file(report: Report, network: Network, blob: Blob, upto: int | None, h
     for entry, row in zip(case.entries, _rows(case.entries, file.header.size), strict=True):
         row = replace(row, held=min(max(case.have - entry.start, 0), entry.size))
         rows.append(measured(row, file.floats[entry.start : entry.end]) if row.held == row.floats else row)
-    fits = file.fits(case.need, longer=upto is not None)
+    fits = file.fits(case.need, longer=options.upto is not None)
     found = oddities(tuple(rows)) if fits else ()
     if any(finding.code == "negative-variance" for finding in found):
         found = (*other_layout(case), *found)

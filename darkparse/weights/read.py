@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
+from darkparse.errors import WeightsError
 from darkparse.network import Network
-from darkparse.weights.errors import WeightsError
+from darkparse.weights.entries import Entry, layer_ends, layout, stored_floats
 from darkparse.weights.inspection import report_on
-from darkparse.weights.layout import Entry, layer_ends, layout, stored_floats
+from darkparse.weights.options import ReadOptions
 from darkparse.weights.reader import Floats, WeightsFile, as_weights
 from darkparse.weights.signature import signature
 from darkparse.weights.source import Blob, WeightsSource, open_source
@@ -29,45 +31,39 @@ class Fitted:
 def read_weights(
     source: WeightsSource | Blob,
     network: Network,
-    *,
-    strict: bool = True,
-    upto: int | None = None,
-    allow_partial: bool = False,
-    mmap: bool = True,
-    header_size: int | None = None,
+    options: ReadOptions | None = None,
+    **words: Any,
 ) -> Fitted:
     """Read a `.weights` file for a network.
 
     Args:
         source: a path, an open binary file, or bytes.
         network: what `compile` made.
-        strict: refuse floats behind those that the network needs.
-        upto: read only the layers before this one; the file may go on behind them.
-        allow_partial: accept a file that ends exactly after a layer.
-        mmap: map a file given by its path.
-        header_size: 16 or 20, for a file whose header is not as wide as its version says.
+        options: how to read it.
+        words: fields of `options`, by name.
 
     Raises:
         WeightsError: the file cannot be read, is something else, or does not fit; its report says why.
     """
-    blob = open_source(source, mmap=mmap)
-    entries = layout(network, upto)
+    options = replace(options or ReadOptions(), **words)
+    blob = open_source(source, mmap=options.mmap)
+    entries = layout(network, options.upto)
     if signature(blob) is not None:
-        raise _misfit(network, blob, header_size, upto)
+        raise _misfit(network, blob, options)
     try:
-        file = as_weights(blob, network.dialect, header_size)
+        file = as_weights(blob, network.dialect, options.header_size)
     except ValueError as problem:
-        if header_size is not None and header_size not in (16, 20):
+        if options.header_size not in (None, 16, 20):
             raise WeightsError(str(problem)) from None
-        raise _misfit(network, blob, header_size, upto) from None
-    if file.fits(stored_floats(entries), longer=upto is not None or not strict):
+        raise _misfit(network, blob, options) from None
+    if file.fits(stored_floats(entries), longer=options.upto is not None or not options.strict):
         return Fitted(file, entries)
-    if allow_partial and (whole := [index for index, end in layer_ends(entries).items() if file.fits(end)]):
+    if options.allow_partial and (whole := [index for index, end in layer_ends(entries).items() if file.fits(end)]):
         last = max(whole)
         return Fitted(file, tuple(entry for entry in entries if entry.node.index <= last))
-    raise _misfit(network, blob, header_size, upto)
+    raise _misfit(network, blob, options)
 
 
-def _misfit(network: Network, blob: Blob, header_size: int | None, upto: int | None) -> WeightsError:
-    report = report_on(network, blob, header_size=header_size, upto=upto)
+def _misfit(network: Network, blob: Blob, options: ReadOptions) -> WeightsError:
+    report = report_on(network, blob, options)
     return WeightsError(report.problem, report)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.layers import Dialect, TensorSpec
+from darkparse.weights.entries import Entry
 from darkparse.weights.header import Header, read_header
-from darkparse.weights.layout import Entry
 from darkparse.weights.source import Blob
 
 Floats = NDArray[np.float32]

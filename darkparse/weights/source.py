@@ -14,8 +14,8 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse.errors import WeightsError
 from darkparse.syntax.reading import reason
-from darkparse.weights.errors import WeightsError
 
 HEADER = 20
 """Bytes of a usual header."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from darkparse.weights.layout import Entry
+from darkparse.weights.entries import Entry
 from darkparse.weights.reader import Floats
 from darkparse.weights.report import Cause, Row
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from darkparse.detect.decode import Boxes, HeadDecoder, Size
+from darkparse.detect.decoding import Boxes, HeadDecoder, Size
 from darkparse.layers import Dialect, Head, ModuleSpec, Site, layer, option
 
 

@@ -193,7 +193,7 @@ def test_what_cannot_be_exported_says_why(text: str, arguments: dict[str, Any], 
 
 
 def test_a_model_without_weights_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(darkparse.DarkparseError, match="no weights yet"):
+    with pytest.raises(darkparse.NoWeightsError, match="no weights yet"):
         darkparse.to_onnx(darkparse.build(darkparse.compile(SMALL)), tmp_path / "x.onnx")
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import darkparse
-from darkparse.weights.layout import layout
+from darkparse.weights.entries import layout
 from tests.reference.parameters import network_input, sampled, write_weights
 
 HERE = Path(__file__).parent

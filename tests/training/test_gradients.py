@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -58,7 +58,7 @@ def _slopes(function: Callable[[Tensor], Tensor], x: Tensor, step: float = 1e-6)
     return slopes
 
 
-def _delta(model: darkparse.Darknet, x: Tensor, truth: object) -> tuple[Tensor, Tensor]:
+def _delta(model: darkparse.Darknet, x: Tensor, truth: Sequence[Tensor] | Tensor) -> tuple[Tensor, Tensor]:
     """The gradient that the last layer hands to the one before, and that layer's output."""
     outputs = model.layer_outputs(x)
     index = len(outputs) - 2

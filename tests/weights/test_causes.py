@@ -312,7 +312,7 @@ def test_a_trained_file_with_a_denormal_below_zero_is_sound() -> None:
 
 def test_cut_at_every_layer_boundary(tmp_path: Path) -> None:
     """At it, one byte before and one after: an error that names the layer, and an untouched model."""
-    from darkparse.weights.layout import layer_ends
+    from darkparse.weights.entries import layer_ends
 
     path = tmp_path / "cut.weights"
     model = darkparse.load(SMALL, DATA)

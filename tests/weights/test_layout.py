@@ -12,7 +12,7 @@ import pytest
 
 import darkparse
 from darkparse.weights import layout
-from darkparse.weights.layout import layer_ends, stored_floats
+from darkparse.weights.entries import layer_ends, stored_floats
 from tests.conftest import SHARED, needs_shared
 from tests.weights.making import network
 

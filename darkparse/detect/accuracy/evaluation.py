@@ -16,6 +16,7 @@ from darkparse.detect.accuracy.annotations import Annotations, Truth
 from darkparse.detect.detection import Detections
 from darkparse.detect.jobs.results import coco_rows
 from darkparse.detect.nms import overlap
+from darkparse.detect.settings import DetectionSettings
 from darkparse.syntax import DarkparseError
 
 THRESHOLD = 0.005
@@ -103,7 +104,11 @@ class _Tally:
 
 
 def darknet_map(
-    pairs: Iterable[tuple[Truth, Detections]], classes: int, *, iou: float = 0.5, at: float = 0.25
+    pairs: Iterable[tuple[Truth, Detections]],
+    classes: int,
+    *,
+    iou: float = 0.5,
+    at: float = DetectionSettings.threshold,
 ) -> DarknetResult:
     """Average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
 

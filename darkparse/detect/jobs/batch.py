@@ -16,13 +16,13 @@ import numpy as np
 from darkparse.detect.detection import Detections
 from darkparse.detect.detector import Detector
 from darkparse.detect.drawing import draw, save
-from darkparse.detect.images import ImageError
 from darkparse.detect.jobs.journal import Journal
 from darkparse.detect.jobs.results import Record, json_line
 from darkparse.detect.jobs.sources import Source, targets
-from darkparse.detect.settings import Settings
+from darkparse.detect.settings import DetectionSettings
 from darkparse.detect.streaming import Outcome, stream
 from darkparse.detect.video import Film, film_writer
+from darkparse.errors import ImageError
 
 WRITERS = 2
 
@@ -51,7 +51,7 @@ class Finished:
 def process(
     detector: Detector,
     sources: list[Source],
-    settings: Settings,
+    settings: DetectionSettings,
     *,
     batch: int,
     workers: int | None = None,
@@ -76,7 +76,7 @@ def process(
 def _pictures(
     detector: Detector,
     sources: Iterator[Source],
-    settings: Settings,
+    settings: DetectionSettings,
     batch: int,
     workers: int | None,
     journal: Journal | None,
@@ -119,7 +119,12 @@ def _noted(finished: Finished, written: Future[None], journal: Journal | None) -
 
 
 def _film(
-    detector: Detector, source: Source, settings: Settings, batch: int, journal: Journal | None, drawing: str | None
+    detector: Detector,
+    source: Source,
+    settings: DetectionSettings,
+    batch: int,
+    journal: Journal | None,
+    drawing: str | None,
 ) -> Iterator[Finished]:
     """The frames of a film; its lines come into the journal together, when its drawing is in place."""
     try:

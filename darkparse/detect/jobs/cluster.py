@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkparse.detect.detector import Detector, Prepared
-from darkparse.detect.images import ImageError, read_image
+from darkparse.detect.images import read_image
 from darkparse.detect.jobs.folder import claimed, go_on, write_run
 from darkparse.detect.jobs.results import Record, json_line
 from darkparse.detect.jobs.sources import is_url, place_of, remote_errors
-from darkparse.detect.settings import Settings
+from darkparse.detect.settings import DetectionSettings
+from darkparse.errors import ImageError
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 from darkparse.syntax.reading import reason
@@ -67,13 +68,13 @@ class Worker:
 
     Args:
         making: arguments of `Detector.load`.
-        settings: thresholds, as `Settings` takes them.
+        settings: thresholds, as `DetectionSettings` takes them.
         batch: how many pictures run at once; by default what suits the device.
     """
 
     def __init__(self, making: dict[str, Any], settings: dict[str, Any], batch: int | None = None) -> None:
         self._detector = Detector.load(**making)
-        self._settings = Settings(**settings)
+        self._settings = DetectionSettings(**settings)
         self._batch = batch or self._detector.batch
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
@@ -142,7 +143,7 @@ def read_bytes(row: dict[str, str]) -> dict[str, Any]:
 def detect_on_cluster(
     making: dict[str, Any],
     images: list[str],
-    settings: Settings,
+    settings: DetectionSettings,
     out: Path,
     *,
     run: Record,
@@ -235,7 +236,7 @@ def _run(
     ray: Any,
     making: dict[str, Any],
     images: list[str],
-    settings: Settings,
+    settings: DetectionSettings,
     folder: Path,
     cluster: Cluster,
     batch: int | None,

@@ -106,8 +106,10 @@ def coco_rows(
 
 def _image_id(image: str, frame: int | None = None) -> int | str:
     stem = PurePath(image).stem
+    if frame is not None:
+        return f"{stem}-{frame}"
     digits = re.search(r"(\d+)$", stem)
-    return f"{stem}-{frame}" if frame is not None else int(digits[1]) if digits else stem
+    return int(digits[1]) if digits else stem
 
 
 def coco_remark(images: Iterable[str]) -> str | None:
@@ -117,7 +119,8 @@ def coco_remark(images: Iterable[str]) -> str | None:
     shared = [str(name) for name, count in counts.items() if count > 1]
     named = [name for name in counts if isinstance(name, str)]
     parts = [f"several pictures share the id {shared[0]}"] if shared else []
-    parts += [f"{named[0]!r}{f' and {len(named) - 1} more' if named[1:] else ''} has none"] if named else []
+    more = f" and {len(named) - 1} more" if named[1:] else ""
+    parts += [f"{named[0]!r}{more} has none"] if named else []
     return f"COCO's tools tell pictures by the number at the end of their names: {'; '.join(parts)}" if parts else None
 
 

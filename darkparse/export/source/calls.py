@@ -67,15 +67,18 @@ def literal(value: object) -> str:
     return f'"{value}"' if isinstance(value, str) and value.isidentifier() else repr(value)
 
 
+def _text(value: Slot | Call | str, texts: Iterator[str]) -> Text:
+    if isinstance(value, Slot):
+        return next(texts)
+    return expressions(value, texts) if isinstance(value, Call) else value
+
+
 def expressions(call: Call, texts: Iterator[str]) -> Text:
     """A call as text, with the slots' texts in their order."""
     parts: list[Text] = []
     skipped = False
     for arg in call.args:
-        value = arg.value
-        text: Text = (
-            next(texts) if isinstance(value, Slot) else expressions(value, texts) if isinstance(value, Call) else value
-        )
+        text = _text(arg.value, texts)
         if text == arg.default:
             skipped = True
             continue

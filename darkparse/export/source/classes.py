@@ -143,7 +143,8 @@ DESCRIPTIONS = {
 def _summary(network: Network, items: Sequence[Item], templates: Sequence[Template]) -> str:
     """One line for the whole network."""
     heads = len(network.heads)
-    tail = f" and {heads} detection head{'s' if heads > 1 else ''}" if heads else ""
+    plural = "s" if heads > 1 else ""
+    tail = f" and {heads} detection head{plural}" if heads else ""
     plain = "A backbone" if heads else "Features"
     if network.nodes[network.outputs[0]].layer.gives_classes:
         plain = "A classifier"

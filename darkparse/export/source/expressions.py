@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
 
-from darkparse.export.source.calls import Arg, Call, Slot, literal
+from darkparse.export.source.calls import Arg, Call, Slot, expressions, literal
 from darkparse.layers import ModuleSpec, Shape
 from darkparse.layers.parts import activation_of
 from darkparse.network import Network, Node
@@ -311,8 +311,6 @@ def _upsample(name: str, kwargs: Mapping[str, Any]) -> Call:
 
 
 def _text(call: Call) -> object:
-    from darkparse.export.source.calls import expressions
-
     return expressions(call, (literal(slot.value) for slot in call.slots()))
 
 

@@ -279,7 +279,8 @@ def block_name(window: Sequence[Item]) -> str:
     if marks <= {"pool", "cat"}:
         return "SpatialPyramidPooling"
     if "add" in last.marks:
-        kind = "InvertedResidual" if "SqueezeExcite" in names else "Bottleneck" if len(kernels) == 3 else "Residual"
+        plain = "Bottleneck" if len(kernels) == 3 else "Residual"
+        kind = "InvertedResidual" if "SqueezeExcite" in names else plain
         return f"Widening{kind}" if "PartialAdd" in names else kind
     if "cat" in marks and "repeat" in calls:
         return "CrossStage"

@@ -26,6 +26,16 @@ def to_source(network: Network, *, flat: bool = False) -> str:
     Args:
         network: what `compile` made.
         flat: one line a layer, instead of blocks and stages. A network in which layers share weights is flat always.
+
+    Returns:
+        The text of the file.
+
+    Raises:
+        DarkparseError: a layer cannot be said in source.
+
+    >>> source = darkparse.to_source(darkparse.compile("yolov3-tiny"))
+    >>> [line for line in source.splitlines() if line.startswith("class YOLO")]
+    ['class YOLOv3Tiny(nn.Module):']
     """
     leaves = Leaves(network)
     name = class_name(network.name)

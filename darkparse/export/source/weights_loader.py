@@ -95,7 +95,9 @@ def _header(network: Network) -> str:
 def _turning(tensor: TensorSpec) -> str:
     """Which files hold the matrix transposed."""
     # parser.c load_weights_upto: connected layers are stored (inputs, outputs) from version 1000 on.
-    return "all" if tensor.transposed else "new" if tensor.transposable else "-"
+    if tensor.transposed:
+        return "all"
+    return "new" if tensor.transposable else "-"
 
 
 def _copy(network: Network, is_listed: bool) -> dict[str, str]:

@@ -9,7 +9,7 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from darkparse.layers import Shape
-from darkparse.layers.window import Step
+from darkparse.layers.window import Window
 from darkparse.network.node import Node
 
 if TYPE_CHECKING:
@@ -27,12 +27,17 @@ class Axis:
     """Pixels that one value depends on, padding included: infinite for all there are, 0 for a constant."""
     jump: Fraction | None
     """Distance between the fields of neighbouring values; None where values have no place in the input."""
+    stagger: float = 0
+    """How far values stand from their places in turns, which whoever sees several of them sees too."""
 
-    def through(self, size: float, step: Step) -> Axis:
-        """Behind a window that slides over this axis."""
+    def through(self, window: Window, axis: int) -> Axis:
+        """Behind a window that slides over this axis, 0 or 1."""
         if self.jump is None:
             return self
-        return Axis(self.field + (size - 1) * self.jump, self.jump * step)
+        size, step, stagger = window.size[axis], window.step[axis], window.stagger[axis]
+        if size > 1:
+            return Axis(self.field + self.stagger + (size - 1) * self.jump, self.jump * step)
+        return Axis(self.field, self.jump * step, self.stagger + stagger * self.jump)
 
 
 Field = tuple[Axis, Axis]
@@ -79,5 +84,5 @@ def _behind(node: Node, field: Field) -> Field:
         return WHOLE
     y, x = field
     for window in windows:
-        y, x = y.through(window.size[0], window.step[0]), x.through(window.size[1], window.step[1])
+        y, x = y.through(window, 0), x.through(window, 1)
     return y, x

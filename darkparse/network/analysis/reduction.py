@@ -89,7 +89,9 @@ def reductions_of(node: Node, *, projects: bool) -> Reductions:
 
 
 def _direction(before: int, after: int) -> Direction:
-    return "reduced" if after < before else "expanded" if after > before else "kept"
+    if after == before:
+        return "kept"
+    return "reduced" if after < before else "expanded"
 
 
 def _mechanism(node: Node, changes: bool) -> str:

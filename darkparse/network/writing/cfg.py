@@ -28,8 +28,20 @@ def to_cfg(network: Network) -> str:
     Layers keep the text of the section that they were read from, with its comments and training options; what was
     changed since is written over it. Paths of side files (`tree=`, `map=`) are absolute where the file was found.
 
+    Args:
+        network: what `compile` or `edit` made.
+
+    Returns:
+        The text.
+
     Raises:
         DarkparseError: an option has a value that the network's dialect cannot say.
+
+    >>> text = darkparse.to_cfg(darkparse.compile("yolov3-tiny"))
+    >>> print(text[text.index("[maxpool]"):][:26])
+    [maxpool]
+    size=2
+    stride=2
     """
     parts = [section_text(network.net, network.config.net, network.dialect)]
     parts += [section_text(node.layer, node.section, network.dialect) for node in network.nodes]

@@ -44,6 +44,10 @@ def edit(
     Raises:
         DarkparseError: an argument is out of range, or nothing here has classes or anchors.
         CfgError: the changed layers do not fit together; the message shows the new cfg's lines.
+
+    >>> mine = darkparse.edit(darkparse.compile("yolov3-tiny"), classes=3)
+    >>> mine.nodes[15].out_shape
+    Shape(c=24, h=13, w=13)
     """
     count = len(network.nodes)
     if upto is not None and not 1 <= upto <= count:

@@ -1,6 +1,6 @@
 """Where everything stands on the page: columns of cards, rows in cards, links in the gaps between them.
 
-All lengths are points, with y growing downwards; only the DOT writer turns it round. Cards of one scale stand side by
+All lengths are points, with y growing downwards. Cards of one scale stand side by
 side, and a new column begins where the direction of the scale turns, so that a U-shaped network looks like a U.
 """
 
@@ -14,7 +14,6 @@ from darkparse.views.diagram.model import Block, Card, HeadCard, Row
 from darkparse.views.phrases.words import WIDE
 
 LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
-"""Whole points, as all fonts here: graphviz-pure cuts fractions off."""
 HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
 HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, EXTRA_LINE = 25.0, 16.0, 19.0, 15.0, 14.0
 SPACING = 1.0
@@ -22,7 +21,7 @@ MARGIN = 12.0
 """Around the page."""
 PADDING = 8.0
 """Room in a cell beside its text, both sides together."""
-LEAST_LAYER, LAYER_LIMIT, CHANNELS_LIMIT = 110.0, 138.0, 250.0
+LEAST_LAYER, LAYER_LIMIT, CHANNELS_LIMIT = 115.0, 149.0, 262.0
 """Texts of these columns wrap beyond the limits."""
 NUMBER_WIDTH = 32.0
 REPEAT_FONTS = 13.0, 8.0
@@ -164,7 +163,7 @@ def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes
-        for number, line in enumerate(wrap(note.text, note_width - 12, SMALL_FONT))
+        for number, line in enumerate(wrap(note.text, note_width, SMALL_FONT))
     ]
     label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.facts.node.weights))
     return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))

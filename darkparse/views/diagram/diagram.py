@@ -30,15 +30,25 @@ MAX_PNG = 30_000
 
 @dataclass(frozen=True)
 class Diagram:
-    """A picture of a network; a notebook shows it."""
+    """A picture of a network, which `draw` makes; a notebook shows it.
+
+    Attributes:
+        networks: one network, or the two of a comparison.
+        pictures: what is drawn of each.
+        theme: `"light"`, `"dark"` or `"print"`.
+        direction: `"TB"` or `"LR"`.
+        dpi: dots an inch of a PNG.
+
+    >>> diagram = darkparse.draw("yolov3-tiny")
+    >>> diagram.name, diagram.svg()[:4]
+    ('yolov3-tiny', '<svg')
+    """
 
     networks: tuple[Network, ...]
-    """One network, or the two of a comparison."""
     pictures: tuple[Picture, ...]
     theme: ThemeName = "light"
     direction: Direction = "TB"
     dpi: float = 96
-    """Of a PNG."""
 
     @property
     def name(self) -> str:
@@ -126,9 +136,16 @@ def draw(
         dpi: dots an inch of a PNG.
         by: what the bars are a share of, `"weights"` or `"flops"`.
 
+    Returns:
+        The diagram, which renders itself.
+
     Raises:
         DarkparseError: the layers or an option's value are not there.
         CfgError: a cfg is wrong.
+
+    >>> diagram = darkparse.draw("yolov3-tiny", theme="dark")
+    >>> diagram.render("tiny.dot")
+    PosixPath('tiny.dot')
     """
     given = (("theme", theme, THEMES), ("direction", direction, ("TB", "LR")), ("measure", by, MEASURES))
     for what, value, choices in given:

@@ -11,6 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
+from darkparse.syntax.source import printable
 from darkparse.views.diagram.svg import shown, svg_text
 from darkparse.views.diagram.theme import FONTS, THEMES, variables
 from darkparse.views.facts import layer_facts
@@ -70,7 +71,7 @@ def _layers(network: Network, picture: Picture, offset: int, *, several: bool) -
     }
     source = Path(network.config.source.name).name
     for facts in layer_facts(network):
-        yield asdict(layer_report(facts)) | {
+        yield _printable(asdict(layer_report(facts))) | {
             "name": f"L{facts.index}{f' of {picture.name}' if several else ''}",
             "index": offset + facts.index,
             "row": offset + rows.get(facts.index, facts.index),
@@ -78,6 +79,15 @@ def _layers(network: Network, picture: Picture, offset: int, *, several: bool) -
             "readers": [offset + i for i in facts.readers],
             "source": source,
         }
+
+
+def _printable(value: Any) -> Any:
+    """A report's texts as the page shows them."""
+    if isinstance(value, dict):
+        return {key: _printable(one) for key, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_printable(one) for one in value]
+    return printable(value.expandtabs(4)) if isinstance(value, str) else value
 
 
 def _json(value: Any) -> str:

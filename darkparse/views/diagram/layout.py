@@ -45,7 +45,8 @@ def _best(grid: Grid, direction: Direction) -> Page:
 
     pages = (arranged(broken, direction) for broken in broken_grids(grid, height))
     best = max(pages, key=worth, default=page)
-    return best if worth(best) > page.scale * (GAIN if grid.columns > 1 else 1) else page
+    gain = GAIN if grid.columns > 1 else 1
+    return best if worth(best) > page.scale * gain else page
 
 
 def arranged(grid: Grid, direction: Direction = "TB") -> Page:

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from darkparse.syntax import DarkparseError
-
-
-class RendererError(DarkparseError):
-    """PNG and PDF were asked for where `typst` is not installed, or it failed."""
+from darkparse.errors import RendererError
 
 
 def rasterized(svg: str, form: str, *, dpi: float = 96) -> bytes:
@@ -22,7 +18,7 @@ def rasterized(svg: str, form: str, *, dpi: float = 96) -> bytes:
         typst = import_module("typst")
         made = typst.compile(page.encode(), sys_inputs={"svg": svg}, format=form, ppi=dpi)
     except ImportError:
-        raise RendererError(f"{form.upper()} needs typst: pip install typst") from None
+        raise RendererError(f"{form.upper()} needs typst: pip install 'darkparse[pdf]'") from None
     except RuntimeError as problem:
         raise RendererError(f"typst failed: {problem}") from None
     data: bytes = made

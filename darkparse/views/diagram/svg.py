@@ -46,8 +46,9 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False) -> str:
     place = f'x="{-MARGIN:g}" y="{-MARGIN:g}" width="{width:g}" height="{height:g}"'
     box = f'viewBox="{-MARGIN:g} {-MARGIN:g} {width:g} {height:g}" width="{width:g}pt" height="{height:g}pt"'
     colours = f".darkparse{{{variables(theme)}}}" if theme and not plain else ""
+    said = f'class="darkparse" role="group" aria-label="Layers" font-family="{FONTS}"'
     parts = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="darkparse" {box} role="group" aria-label="Layers" font-family="{FONTS}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" {box} {said}>',
         f"<style>{colours}{style(theme if plain else None)}</style>",
         f'<rect class="page" {place}/>',
         *(line for placed in sheet.pages for line in _page(placed)),
@@ -119,7 +120,7 @@ def _entry(entry: Entry, x: float, y: float, height: float) -> str:
 
 
 def _head(placed: Placed, box: HeadBox) -> Iterator[str]:
-    fill = rect(box.x, box.y, box.width, box.height)
+    fill = rect(box.x, box.y, box.width, box.height, "row")
     yield f'{_anchor(placed, box.head.index, box.head.lines[0])}<g class="head">{fill}'
     y = box.y + (boxes.HEAD_PADDING + boxes.HEAD_LINE) / 2
     for number, line in enumerate(box.head.lines):
@@ -194,11 +195,11 @@ class _Card:
 
     def _row(self, layout: RowLayout) -> Iterator[str]:
         row, middle, height = layout.row, self.box.row_y(layout.row.index), layout.height
-        width = self.widths[5] * row.share
-        bar = rect(self.lefts[5] + self.widths[5] - width, middle - height / 2, width, height, "price")
+        top, width = middle - height / 2, self.widths[5] * row.share
+        bar = rect(self.lefts[5] + self.widths[5] - width, top, width, height, "price")
         parts = (
             _anchor(self.placed, row.index, row.hint),
-            rect(self.lefts[1], top, self.inner[1] - self.lefts[1], height, "changed" if row.mark else "plain"),
+            rect(self.lefts[1], top, self.inner[1] - self.lefts[1], height, "row changed" if row.mark else "row plain"),
             self._side(f"{row.mark} {row.name}".strip(), 1, middle, boxes.SMALL_FONT, "faint"),
             self._stack(layout.label, 2, middle, boxes.LAYER_FONT, bold=bool(row.facts.node.weights)),
             self._cell(row.spatial, (row.spatial.text,), 3, middle, height),

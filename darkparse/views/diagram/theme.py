@@ -9,8 +9,7 @@ import re
 from typing import Literal
 
 ThemeName = Literal["light", "dark", "print"]
-FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, sans-serif"
-
+FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 # Each role's colour in the light, the dark and the print theme.
 _ROLES = {
     "page": "#FFFFFF #16191D #FFFFFF",
@@ -41,7 +40,7 @@ _ROLES = {
     # Behind what differs from the other network.
     "changed": "#FFF3BF #4A4312 #F2F2F2",
     # The share of what the whole network costs.
-    "price": "#D9CFFB #4B3F86 #CCCCCC",
+    "price": "#D9CFFB #41367A #CCCCCC",
     "price_text": "#3B2A8C #E4DCFF #000000",
 }
 _NAMES: tuple[ThemeName, ...] = ("light", "dark", "print")

@@ -18,7 +18,7 @@ LEGEND_FONT, ANSWER_FONT = 10.0, 16.0
 LEGEND_HEIGHT, LEGEND_GAP, FILL_PADDING = 19.0, 6.0, 6.0
 LEAST_ROOM = 480.0
 """The texts have so many points beside each other even on a narrower page."""
-LEADING = 1.5
+LEADING = 1.4
 """Height of a line of text, in font sizes."""
 
 
@@ -54,7 +54,7 @@ def title_box(picture: Picture, room: float) -> TextBox:
 def _title_lines(picture: Picture, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
     yield _line(_cut(picture.name, room), TITLE_FONT, is_bold=True)
     yield from (_line(text, ANSWER_FONT, is_bold=True) for text in wrap(picture.answer, room, ANSWER_FONT, bold=True))
-    yield from (_line(text, FACT_FONT, "faint") for text in wrap(WIDE.join(picture.totals), room, FACT_FONT))
+    yield _line(WIDE.join(picture.totals), FACT_FONT, "faint")
 
 
 def notes_box(picture: Picture, room: float) -> TextBox:
@@ -69,8 +69,8 @@ def _fact(fact: str, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
     """A fact in lines, those after the first under its first word."""
     sign = text_width("• ", FACT_FONT)
     for number, text in enumerate(wrap(fact, room - sign, FACT_FONT)):
-        entry = Entry(text, sign, FACT_FONT)
-        yield FACT_FONT * LEADING, (entry,) if number else (Entry("•", 0, FACT_FONT), entry)
+        entry = Entry(text, sign, FACT_FONT) if number else Entry(f"• {text}", 0, FACT_FONT)
+        yield FACT_FONT * LEADING, (entry,)
 
 
 def _box(name: str, lines: Iterable[tuple[float, tuple[Entry, ...]]]) -> TextBox:

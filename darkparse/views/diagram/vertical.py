@@ -11,7 +11,7 @@ from darkparse.views.diagram.page import Page, Port, port_in, port_out
 from darkparse.views.diagram.routing import LANE, Key, Route, Span, lanes_of
 from darkparse.views.diagram.title import notes_box, title_box
 
-GAP = 34.0
+GAP = 30.0
 """Height of a corridor without lanes, which holds a link's label."""
 STUB, ENTRY = 64.0, 28.0
 """Room in a gutter before its lanes, for the shape of what leaves, and behind them,

@@ -118,4 +118,6 @@ def share_text(facts: LayerFacts) -> str:
 def field_text(facts: LayerFacts) -> str:
     """`37×37`; nothing where no map is seen."""
     field = facts.receptive_field
-    return f"{sides_text(field)}{', the whole input' if facts.sees_all else ''}" if field else ""
+    if not field:
+        return ""
+    return f"{sides_text(field)}{', the whole input' if facts.sees_all else ''}"

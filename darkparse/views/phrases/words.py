@@ -40,7 +40,9 @@ def listed(names: Sequence[str]) -> str:
 
 def layer_span(first: int, last: int, *, pair: str = "–") -> str:
     """`L3`, `L3–L7`; of two layers with a sign of its own between."""
-    return f"L{first}" if first == last else f"L{first}{pair if last - first == 1 else '–'}L{last}"
+    if first == last:
+        return f"L{first}"
+    return f"L{first}{pair if last - first == 1 else '–'}L{last}"
 
 
 def in_brackets(words: Iterable[str]) -> str:

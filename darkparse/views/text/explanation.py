@@ -145,9 +145,15 @@ def explain(network: str | os.PathLike[str] | Config | Network, layer: int | Non
         network: what `compile` made, or takes.
         layer: by its number.
 
+    Returns:
+        The explanation; as a string it is the text.
+
     Raises:
         DarkparseError: there is no such layer.
         CfgError: the cfg is wrong.
+
+    >>> print(str(darkparse.explain("yolov3-tiny", layer=13)).splitlines()[0])
+    L13 of yolov3-tiny: conv 1×1, 256
     """
     network = compile(network)
     picture = picture_of(network)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from darkparse.errors import WeightsError
 from darkparse.layers import TensorSpec
 from darkparse.network import Network, Node
-from darkparse.weights.errors import WeightsError
 
 
 def state_key(node: Node, tensor: TensorSpec) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from darkparse.detect.hierarchy import Hierarchy
+from darkparse.detect.settings import DetectionSettings
 from darkparse.layers import Head
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.model.darknet import instantiate
@@ -46,7 +47,9 @@ class Decoder(nn.Module):
         DarkparseError: the network has no detection head.
     """
 
-    def __init__(self, network: Network, *, hierarchy: float = 0.5, mapped: bool = False) -> None:
+    def __init__(
+        self, network: Network, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False
+    ) -> None:
         super().__init__()
         self.size = (network.net.height, network.net.width)
         self.heads = nn.ModuleList(
@@ -66,12 +69,18 @@ class Decoder(nn.Module):
         return Boxes(*(torch.cat(same, 1) for same in zip(*parts, strict=True)))
 
 
-def decode(network: Network, outputs: Sequence[Tensor], size: Size | None = None, *, hierarchy: float = 0.5) -> Boxes:
+def decode(
+    network: Network,
+    outputs: Sequence[Tensor],
+    size: Size | None = None,
+    *,
+    hierarchy: float = DetectionSettings.hierarchy,
+) -> Boxes:
     """The boxes of all heads; see `Decoder`."""
     return Decoder(network, hierarchy=hierarchy)(outputs, size)  # type: ignore[no-any-return]
 
 
-def head_decoder(node: Node, *, hierarchy: float = 0.5, mapped: bool = False) -> nn.Module:
+def head_decoder(node: Node, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False) -> nn.Module:
     """The module that decodes one head: `(output, (height, width)) -> Boxes`."""
     layer = node.layer
     spec = layer.decoder(node.dialect, hierarchy=hierarchy, mapped=mapped) if isinstance(layer, Head) else None

@@ -1,0 +1,112 @@
+"""Every error that darkparse raises on purpose, and what each is about.
+
+DarkparseError          any of them; its text is meant for people
+├── CfgError            a cfg that cannot be used, with every place
+├── WeightsError        weights that cannot be read, used or written
+│   └── NoWeightsError  a module without weights, where they are needed
+├── ImageError          an image or video that cannot be read
+└── RendererError       there is nothing that writes PNG and PDF, or it failed
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from darkparse.syntax.diagnostics import Diagnostic
+    from darkparse.weights.report import Cause, Report
+
+
+class DarkparseError(Exception):
+    """Every error that darkparse raises on purpose; its text is meant for people.
+
+    >>> try:
+    ...     darkparse.compile("yolov9")
+    ... except darkparse.DarkparseError as problem:
+    ...     print(problem)
+    yolov9: no such file, and no cfg of that name ships with darkparse (did you mean yolov4?)
+    """
+
+
+class CfgError(DarkparseError):
+    """A cfg that cannot be used.
+
+    Attributes:
+        diagnostics: all that was found, errors and warnings, in the order of the file.
+
+    >>> try:
+    ...     darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsize=-1")
+    ... except darkparse.CfgError as problem:
+    ...     print(problem.diagnostics[0].headline)
+    <text>:6:6: error: size must be at least 1, this is -1
+    """
+
+    def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
+        self.diagnostics = diagnostics
+        super().__init__("\n".join(str(d) for d in diagnostics if d.severity == "error"))
+
+    def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
+        return type(self), (self.diagnostics,)
+
+
+class WeightsError(DarkparseError):
+    """Weights that cannot be read, used or written.
+
+    Attributes:
+        report: the layout, the byte counts and the causes where a file does not fit a cfg; None for any other error.
+
+    >>> try:
+    ...     darkparse.load("yolov3-tiny", b"no weights at all")
+    ... except darkparse.WeightsError as problem:
+    ...     print(problem.causes[0].code)
+    text
+    """
+
+    def __init__(self, message: str, report: Report | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """What explains the misfit, the likeliest first."""
+        return self.report.causes if self.report else ()
+
+    @property
+    def layer(self) -> int | None:
+        """Index of the layer where file and cfg part."""
+        return self.report.parting.layer if self.report and self.report.parting else None
+
+    def __reduce__(self) -> tuple[type[WeightsError], tuple[str, Report | None]]:
+        return type(self), (str(self), self.report)
+
+
+class NoWeightsError(WeightsError):
+    """A module without weights, where they are needed: to fold, export, save or detect.
+
+    >>> try:
+    ...     darkparse.fuse(darkparse.build("yolov3-tiny"))
+    ... except darkparse.NoWeightsError as problem:
+    ...     print(problem)
+    yolov3-tiny has no weights yet: load or initialize the module before folding it
+    """
+
+
+class ImageError(DarkparseError):
+    """An image or video that cannot be read.
+
+    >>> try:
+    ...     darkparse.Detector(darkparse.build("yolov3-tiny", initialize=True)).detect("no-such.png")
+    ... except darkparse.ImageError as problem:
+    ...     print(problem)
+    no-such.png: No such file or directory
+    """
+
+
+class RendererError(DarkparseError):
+    """A diagram as PNG or PDF was asked for where typst is not installed, or it failed.
+
+    >>> try:
+    ...     png = darkparse.draw("yolov3-tiny").data("png")
+    ... except darkparse.RendererError as problem:
+    ...     print(problem)
+    """
