@@ -208,7 +208,7 @@ class _Card:
             self._side(row.price, 5, middle, boxes.SMALL_FONT, "faint"),
             "</a>",
         )
-        yield "".join(parts)
+        yield " ".join(parts)
         y = middle + height / 2 + boxes.SPACING + boxes.NOTE_HEIGHT / 2
         for words, saves in layout.notes:
             yield self._side(words, 2, y, boxes.SMALL_FONT, "saves" if saves else "faint")

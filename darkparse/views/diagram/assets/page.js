@@ -14,10 +14,10 @@ const number = (link) => Number(link.getAttribute("href").slice(2));
 const links = new Map([...svg.querySelectorAll("a")].map((link) => [number(link), link]));
 const rows = [...links.keys()].sort((a, b) => a - b);
 for (const [index, link] of links) {
-  const story = data.layers[index];
+  const words = [...link.querySelectorAll("text")].map((text) => text.textContent);
   link.setAttribute("tabindex", "0");
   link.setAttribute("role", "button");
-  link.setAttribute("aria-label", `${story.name} ${story.label}. Height × width ${story.spatial}. Channels ${story.channels}`);
+  link.setAttribute("aria-label", words.join(" ") + data.layers[index].name.replace(/^L\d+/, ""));
 }
 const edges = [...svg.querySelectorAll("g.edge")].map((element) => {
   const ends = element.id.split("-").map((name) => (name === "input" ? -1 : Number(name.slice(1))));
