@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, compile_cfg, network_options, stderr
+from darkparse.cli.common import CfgType, compile_cfg, network_options, patience, stderr, wrote
 from darkparse.errors import RendererError
 
 if TYPE_CHECKING:
@@ -111,8 +111,9 @@ def command(
         )
     diagram = draw(*networks, **options)
     try:
-        diagram.render(target, form)
+        with patience(f"drawing {target}"):
+            diagram.render(target, form)
     except RendererError as problem:
         stderr().print(f"darkparse: {problem}", soft_wrap=True)
         sys.exit(EXIT_NO_RENDERER)
-    stderr().print(f"wrote {target}", soft_wrap=True, highlight=False, markup=False)
+    wrote(target)

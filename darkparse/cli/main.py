@@ -85,7 +85,7 @@ def main(args: list[str] | None = None) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # where the terminal knows no ×
+            stream.reconfigure(errors="spelled")  # where the terminal knows no ×
     with safe_streams():
         _run(args)
 
