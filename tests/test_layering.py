@@ -44,7 +44,7 @@ ALLOWED = {
     "export.source": {*NETWORK, "weights", "model", "model.modules"},
     "compare": {*NETWORK, "weights", "model", "model.modules"},
 }
-TOOLS = {"_version", "files", "lazy", "renamed"}
+TOOLS = {"_version", "files", "lazy", "notebook", "renamed"}
 
 # What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
 HEAVY = {

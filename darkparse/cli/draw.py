@@ -41,12 +41,12 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     "--output",
     "output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; its suffix says how: .svg, .png, .pdf, .html, .dot. Default: the network's name with .svg.",
+    help="File to write; its suffix says how: .svg, .png, .pdf, .html, .dot, .mmd, .md. Default: the name with .svg.",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["svg", "png", "pdf", "html", "dot"]),
+    type=click.Choice(["svg", "png", "pdf", "html", "dot", "mmd", "md"]),
     help="Write in this format, whatever the name.",
 )
 @click.option(
@@ -85,7 +85,7 @@ def command(
     dpi: float,
     by: str,
 ) -> None:
-    """Draw a network as SVG, PNG, PDF, HTML or DOT: a card a scale, a row a layer, and what every layer reduces.
+    """Draw a network as SVG, PNG, PDF, HTML, DOT or Mermaid: a card a scale, a row a layer, and what each reduces.
 
     Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
     Exit status 3 if there is no typst for PNG and PDF.
@@ -107,7 +107,7 @@ def command(
     target = output or Path(f"{'-'.join(network.name for network in networks)}.{form or 'svg'}")
     if form is None and not target.suffix:
         raise click.UsageError(
-            f"{target}: the ending says how to write it: .svg, .png, .pdf, .html or .dot; or choose --format"
+            f"{target}: the ending says how to write it: .svg, .png, .pdf, .html, .dot, .mmd or .md; or choose --format"
         )
     diagram = draw(*networks, **options)
     try:

@@ -55,13 +55,37 @@ def test_a_failure_is_told(diagram: Diagram) -> None:
         rasterized("<svg", "png")
 
 
-def test_a_notebook_gets_the_picture(diagram: Diagram) -> None:
-    assert 'style="max-width:100%;height:auto"' in diagram._repr_mimebundle_()["image/svg+xml"]
+def test_a_notebook_gets_the_picture_fitted_to_its_cell(diagram: Diagram) -> None:
+    network = diagram.networks[0]
+    for shown in (diagram._repr_mimebundle_(), network._repr_mimebundle_()):
+        root = ElementTree.fromstring(shown["image/svg+xml"])
+        assert root.get("style") == "max-width:100%;height:auto"
+    assert network._repr_mimebundle_()["text/plain"] == repr(network)
+
+
+def test_a_notebook_gets_tables_and_prose() -> None:
+    network = darkparse.compile("yolov1")
+    layer = network.nodes[6]._repr_mimebundle_()["text/html"]
+    assert re.findall("<td>(.*?)</td>", layer) == [
+        *("L6", "conv 1×1, 256", "56×56×256", "56×56×256", "66,048", "411 MFLOPs (206M multiply-adds)")
+    ]
+    module = darkparse.build(darkparse.compile("yolov3-tiny"))._repr_mimebundle_()
+    assert module["text/html"].count("<tr>") == 25
+    assert module["text/plain"].startswith("Darknet(")
+    assert darkparse.explain(network)._repr_markdown_().startswith("# yolov1")
 
 
 @pytest.mark.parametrize(
     ("form", "start"),
-    [("svg", b"<svg"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("html", b"<!doctype html>"), ("dot", b"digraph")],
+    [
+        ("svg", b"<svg"),
+        ("png", b"\x89PNG"),
+        ("pdf", b"%PDF"),
+        ("html", b"<!doctype html>"),
+        ("dot", b"digraph"),
+        ("mmd", b"%%{init"),
+        ("md", b"# yolov3-tiny"),
+    ],
 )
 def test_formats(diagram: Diagram, tmp_path: Path, form: str, start: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     if form in ("png", "pdf"):

@@ -13,6 +13,7 @@ from darkparse.network import Network, compile
 from darkparse.syntax import Config, DarkparseError
 from darkparse.views.diagram.dot import dot_text
 from darkparse.views.diagram.html import html_page
+from darkparse.views.diagram.mermaid import markdown_page, mermaid_text
 from darkparse.views.diagram.model import MEASURES, Measure, Picture
 from darkparse.views.diagram.page import Direction
 from darkparse.views.diagram.picture import picture_of
@@ -23,7 +24,7 @@ from darkparse.views.diagram.theme import THEMES, ThemeName
 from darkparse.views.phrases.words import WIDE
 from darkparse.views.text.comparison import compare
 
-SUFFIXES = ("svg", "png", "pdf", "html", "dot")
+SUFFIXES = ("svg", "png", "pdf", "html", "dot", "mmd", "md")
 MAX_PNG = 30_000
 """Pixels of a side; what shows pictures shows no larger ones."""
 
@@ -70,7 +71,8 @@ class Diagram:
         return svg_text(self.sheet, self.theme)
 
     def render(self, path: str | os.PathLike[str], form: str | None = None) -> Path:
-        """Write the diagram; the suffix says how, or `form`: svg, png, pdf, html or dot.
+        """Write the diagram; the suffix says how, or `form`: svg, png, pdf, html,
+        dot, mmd or md (Mermaid, alone or in Markdown).
 
         Raises:
             RendererError: PNG or PDF without typst.
@@ -91,9 +93,12 @@ class Diagram:
         if form in ("png", "pdf"):
             self._check_pixels(form)
             return rasterized(svg_text(self.sheet, self.theme, plain=True), form, dpi=self.dpi)
-        if form == "html":
-            return html_page(self).encode("utf-8", "replace")
-        return (self.dot if form == "dot" else self.svg()).encode("utf-8", "replace")
+        graph = {"dot": dot_text, "mmd": mermaid_text, "md": markdown_page}.get(form)
+        if graph is not None:
+            text = graph(self.pictures, self.theme, direction=self.direction)
+        else:
+            text = html_page(self) if form == "html" else self.svg()
+        return text.encode("utf-8", "replace")
 
     def _check_pixels(self, form: str) -> None:
         width, height = (round(points * self.dpi / 72) for points in (self.sheet.width, self.sheet.height))

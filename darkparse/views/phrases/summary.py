@@ -8,7 +8,7 @@ from darkparse.network import Bottleneck, Network
 from darkparse.network.analysis.summary import Descent, Facts, Pointwise, Savings
 from darkparse.network.node import Cost
 from darkparse.views.phrases.bottlenecks import block_span, direct_text
-from darkparse.views.phrases.numbers import flops, percent, short, sides_text, size_text
+from darkparse.views.phrases.numbers import flops, operations, percent, short, sides_text, size_text
 from darkparse.views.phrases.words import NAMED, counted, listed, mixing, some, verb
 
 NOTHING = "No 1×1 convolution, no bottleneck, and no way down to smaller maps"
@@ -28,8 +28,7 @@ def totals(network: Network, layers: range) -> tuple[str, ...]:
     cost = sum((nodes[i].cost for i in layers), Cost())
     of_all = f" of {len(nodes)}" if len(layers) < len(nodes) else ""
     at = f" at {sides_text((shape.h, shape.w))}" if shape.is_map else ""
-    operations = f"{flops(cost.macs)} ({short(cost.macs)} multiply-adds){at}"
-    return f"{counted(len(layers), 'layer')}{of_all}", f"{short(cost.params)} parameters", operations
+    return f"{counted(len(layers), 'layer')}{of_all}", f"{short(cost.params)} parameters", operations(cost.macs) + at
 
 
 def answer(facts: Facts) -> str:
@@ -86,11 +85,11 @@ def _pointwise(facts: Pointwise) -> str:
 def _savings(savings: Savings) -> str:
     """`Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing`."""
     saving, costing = len(savings.saving), len(savings.costing)
-    operations, all_operations = (
+    saved_flops, direct_flops = (
         (f" and {flops(savings.macs)}", f", {flops(savings.direct_macs)}") if savings.macs > 0 else ("", "")
     )
-    direct = f"direct k×k ({short(savings.direct_weights)} weights{all_operations})"
-    saved = f"{saving} {verb(saving, 'saves')} {short(savings.weights)} weights{operations} over {direct}"
+    direct = f"direct k×k ({short(savings.direct_weights)} weights{direct_flops})"
+    saved = f"{saving} {verb(saving, 'saves')} {short(savings.weights)} weights{saved_flops} over {direct}"
     parts = ([saved] if saving else []) + ([f"{costing} {verb(costing, 'saves')} nothing"] if costing else [])
     return f"{FORM_TITLES[savings.form]}: {'; '.join(parts)}"
 

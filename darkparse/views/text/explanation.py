@@ -19,6 +19,7 @@ from darkparse.views.facts import LayerFacts, layer_facts
 from darkparse.views.phrases.cells import label
 from darkparse.views.phrases.sentences import reasons
 from darkparse.views.phrases.summary import prose
+from darkparse.views.phrases.words import escaped_markdown
 from darkparse.views.text.layer_report import layer_report, report_lines
 from darkparse.views.text.table import LEAST_WIDTH, narrowed, wrapped
 
@@ -42,7 +43,7 @@ class Paragraph:
 
     def markdown(self) -> str:
         sign, end = ("- ", "\n") if self.is_list else ("", "  \n")
-        return end.join(f"{sign}{_markdown(line)}" for line in self.lines)
+        return end.join(f"{sign}{escaped_markdown(line)}" for line in self.lines)
 
 
 @dataclass(frozen=True, repr=False)
@@ -93,9 +94,9 @@ class Explanation:
 
     def markdown(self) -> str:
         """The same as Markdown."""
-        lines = [f"# {_markdown(self.picture.name)}", "", *_spaced(part.markdown() for part in self.prose)]
+        lines = [f"# {escaped_markdown(self.picture.name)}", "", *_spaced(part.markdown() for part in self.prose)]
         if self.layer is not None:
-            lines += ["", *(f"- {_markdown(line)}" for line in report_lines(self.layer, section=False))]
+            lines += ["", *(f"- {escaped_markdown(line)}" for line in report_lines(self.layer, section=False))]
             section = [text for _, text in layer_report(self.layer).section]
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(section))), default=0))
             lines += ["", f"{fence}ini", *section, fence]
@@ -103,15 +104,18 @@ class Explanation:
         for card in self.picture.cards:
             lines += [
                 "",
-                f"## {_markdown(heading(card))}",
+                f"## {escaped_markdown(heading(card))}",
                 "",
                 f"| {' | '.join(COLUMNS)} |",
                 "|---" * len(COLUMNS) + "|",
             ]
             for row, cells in card_rows(card):
-                lines.append(f"| {' | '.join(map(_markdown, cells))} |")
-                lines += [f"| | *{_markdown(note.text)}* | | | |" for note in row.notes]
+                lines.append(f"| {' | '.join(map(escaped_markdown, cells))} |")
+                lines += [f"| | *{escaped_markdown(note.text)}* | | | |" for note in row.notes]
         return "\n".join(lines) + "\n"
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values; numbers are exact."""
@@ -196,8 +200,3 @@ def _spaced(paragraphs: Iterable[str]) -> Iterator[str]:
         if number:
             yield ""
         yield text
-
-
-def _markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)

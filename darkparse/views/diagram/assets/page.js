@@ -72,7 +72,7 @@ function tell(index) {
   fact(list, "channels", story.channels);
   fact(list, "weights", story.weights.toLocaleString("en"));
   fact(list, "parameters", story.parameters.toLocaleString("en"));
-  fact(list, "multiply-adds", `${story.macs.toLocaleString("en")} (${story.share})`);
+  fact(list, "FLOPs", `${(2 * story.macs).toLocaleString("en")} (${story.macs.toLocaleString("en")} multiply-adds), ${story.share}`);
   if (!story.macs && story.bflops) fact(list, "as Darknet counts", `${story.bflops.toFixed(3)} BFLOPs`);
   if (story.receptive_field) fact(list, "receptive field", story.receptive_field);
   panel.append(list, element("h3", `${story.source}, line ${story.section[0][0]}`));
