@@ -5,7 +5,7 @@ DarkparseError          any of them; its text is meant for people
 ├── WeightsError        weights that cannot be read, used or written
 │   └── NoWeightsError  a module without weights, where they are needed
 ├── ImageError          an image or video that cannot be read
-└── RendererError       there is nothing that draws a diagram, or it failed
+└── RendererError       there is nothing that writes PNG and PDF, or it failed
 """
 
 from __future__ import annotations
@@ -112,11 +112,10 @@ class ImageError(DarkparseError):
 
 
 class RendererError(DarkparseError):
-    """There is nothing on this machine that draws the diagram, or it failed.
+    """A diagram as PNG or PDF was asked for where typst is not installed, or it failed.
 
     >>> try:
-    ...     darkparse.draw("yolov3-tiny", executable="no-such-dot").svg()
+    ...     png = darkparse.draw("yolov3-tiny").data("png")
     ... except darkparse.RendererError as problem:
     ...     print(problem)
-    'no-such-dot' is no executable; --dot and DARKPARSE_DOT name Graphviz's `dot`
     """

@@ -88,7 +88,7 @@ def main(args: list[str] | None = None) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # where the terminal knows no ×
+            stream.reconfigure(errors="spelled")  # where the terminal knows no ×
     warnings.formatwarning = lambda message, *_: f"darkparse: warning: {message}\n"
     with safe_streams():
         _run(args)
