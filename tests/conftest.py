@@ -72,6 +72,6 @@ def shipped_cfgs() -> list[Path]:
 @pytest.fixture(autouse=True)
 def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     """Output without colours and of one width, wherever the tests run."""
-    for name in ("FORCE_COLOR", "CLICOLOR_FORCE", "DARKPARSE_DOT"):
+    for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "120")

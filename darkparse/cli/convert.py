@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn
+from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn, wrote
 from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export, export_options
 from darkparse.syntax import DarkparseError
 from darkparse.weights import layout
@@ -202,7 +202,7 @@ def command(
     if model.loaded is not None and (partial or upto is not None):
         console.print(str(model.loaded), soft_wrap=True)
     seconds = time.perf_counter() - start
-    console.print(f"wrote {out}: {model.network.name}, {done}, in {seconds:.1f} s", soft_wrap=True)
+    wrote(out, f"{model.network.name}, {done}, in {seconds:.1f} s")
 
 
 def target_of(out: Path) -> Target:

@@ -17,6 +17,7 @@ from darkparse.model.recurrent import Memory
 from darkparse.model.state import Loaded
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
+from darkparse.notebook import Shown
 from darkparse.weights import Header, WeightsError
 
 
@@ -30,7 +31,7 @@ class Stage(nn.Sequential):
         return x  # type: ignore[return-value]
 
 
-class Darknet(nn.Module):
+class Darknet(Shown, nn.Module):
     """A compiled network that runs.
 
     Attributes:

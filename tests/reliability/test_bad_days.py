@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -166,8 +165,8 @@ def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, made: tuple[Path,
 @pytest.mark.slow
 def test_two_that_write_one_file_leave_one_whole_file(tmp_path: Path, made: tuple[Path, Path]) -> None:
     target = tmp_path / "x.safetensors"
-    start = partial(subprocess.Popen, writing(target, *made), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    both = [start(), start()]
+    command = writing(target, *made)
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
     assert [(run.communicate()[1], run.returncode) for run in both] == [(b"", 0), (b"", 0)]
     alone = tmp_path / "alone.safetensors"
     subprocess.run(writing(alone, *made), check=True, capture_output=True)

@@ -1,0 +1,34 @@
+"""`darkparse detect --live`: what is in the newest frame of a camera or a stream, a line of JSON each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from darkparse.cli.common import Remarks, stderr
+from darkparse.detect.jobs.results import json_line
+from darkparse.detect.settings import DetectionSettings
+
+if TYPE_CHECKING:
+    from darkparse.detect.detector import Detector
+
+
+def watch(detector: Detector, source: str, settings: DetectionSettings) -> None:
+    """Detect in what comes until it ends, or the program is stopped; lines go to standard output as they are made.
+
+    Raises:
+        ImageError: a film cannot be read, or there is no such source.
+    """
+    from darkparse.detect.live import Live
+
+    console = stderr()
+    live = Live(source, lambda sentence: console.print(sentence, style="yellow", soft_wrap=True))
+    remarks = Remarks(console)
+    detector.warm_up()
+    for frame in live:
+        (found,) = detector.run([detector.prepare(frame.pixels)], settings, goes_on=True)
+        remarks.add(live.name, found.remarks)
+        head = {"image": live.name, "frame": frame.number, "time": round(frame.time, 3)}
+        click.echo(json_line(found.to_dict() | head), nl=False)
+    remarks.end()
