@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 from hashlib import sha256
@@ -23,12 +23,13 @@ from darkparse.cli.common import (
     stderr,
     warn,
 )
+from darkparse.cli.live import watch
+from darkparse.cli.report import Report
 from darkparse.detect.jobs.folder import claimed
 from darkparse.detect.jobs.labels import LABELS
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
 from darkparse.detect.names import data_options
 from darkparse.detect.settings import EXIF, ORDERS, DetectionSettings
-from darkparse.errors import ImageError
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ NETWORK = ("names", "dialect", "resize", "size", "reorg", "mapped")
 RUNNING = ("device", "half", "batch", "workers", "engine")
 GROUPS = {
     "What counts": ("threshold", "nms", "hierarchy", "top"),
-    "Pictures": ("exif", "channels"),
+    "Pictures": ("exif", "channels", "live"),
     "Results": ("form", "as_json", "out", "no_pictures", "save", "resume", "overwrite", "show"),
     "Network": NETWORK,
     "How it runs": RUNNING,
@@ -124,6 +125,7 @@ GROUPS = {
 @setting_option("--hierarchy", "--hier", help="Word trees: least probability.")
 @setting_option("--top", type=click.IntRange(1), help="How many classes a classifier names.")
 @image_options
+@click.option("--live", is_flag=True, help="The newest frame of a camera or a stream, a line of JSON each.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
@@ -197,12 +199,17 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     darkparse detect my.cfg my.weights obj.data --out found --save yolo
     darkparse detect yolov3 yolov3.weights 'shots/**/*.jpg' --json > found.json
     darkparse detect yolov3 yolov3.weights film.mp4 --out found     # needs darkparse[video]
+    darkparse detect yolov3 yolov3.weights rtsp://camera/1          # or --live /dev/video0, likewise
     """
     from darkparse.detect.jobs.sources import find_sources
+    from darkparse.detect.live import is_live
 
     given["names"] = given["names"] or names_of(inputs)
     making = detector_arguments(given)
     settings = DetectionSettings(**{field.name: given.pop(field.name) for field in fields(DetectionSettings)})
+    if given.pop("live") or any(map(is_live, inputs)):
+        _live(making, inputs, settings, given)
+        return
     if given["out"] is None and (given["resume"] or given["overwrite"] or given["save"]):
         raise click.UsageError("--resume, --overwrite and --save need --out")
     if given.pop("as_json"):
@@ -218,6 +225,15 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     if failed:
         stderr().print(f"{failed} of {len(sources)} could not be read", style="red")
         sys.exit(1)
+
+
+def _live(making: dict[str, Any], inputs: tuple[str, ...], settings: DetectionSettings, given: dict[str, Any]) -> None:
+    unheard = [name for name in ("out", "save", "show", "resume", "overwrite", "as_json") if given[name]]
+    if unheard or given["form"] not in ("text", "jsonl"):
+        raise click.UsageError("live pictures come out as JSON Lines, on standard output alone")
+    if len(inputs) > 1:
+        raise click.UsageError(f"one camera or stream at a time, not {len(inputs)}")
+    watch(load_detector(making), inputs[0], settings)
 
 
 def _here(making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]) -> int:
@@ -314,79 +330,6 @@ def run_facts(making: dict[str, Any], detector: Detector, settings: DetectionSet
     size = "x".join(map(str, detector.input_size))
     how = {"dialect": detector.network.dialect.name, "resize": detector.resize, "size": size, "half": "dtype" in making}
     return facts | how | asdict(settings)
-
-
-class Report:
-    """Prints each picture's lines as it is finished, beside a progress bar on a terminal."""
-
-    def __init__(self, total: int, formatter: Formatter | None, *, already: int = 0) -> None:
-        self.total, self.already = total, already
-        self._last: str | None = None
-        self._formatter = formatter
-
-    def __enter__(self) -> Report:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self._console = stderr()
-        self._remarks = Remarks(self._console)
-        columns = (
-            TextColumn("detecting"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        quiet = not self._console.is_terminal or self.total < 2
-        self._progress = Progress(*columns, console=self._console, transient=True, disable=quiet)
-        self._progress.start()
-        self._task = self._progress.add_task("", total=self.total, completed=self.already, rate="")
-        if self.already:
-            self._console.print(f"{self.already} of {self.total} are done already", style="dim")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._progress.stop()
-        self._remarks.end()
-        if self._formatter is not None and kind is None:
-            click.echo(self._formatter.end(), nl=False)
-
-    def add(self, one: Finished) -> bool:
-        """Report a picture; whether it could not be read."""
-        if one.source.name != self._last:
-            rate = f"{task.speed:.1f}/s" if (task := self._progress.tasks[0]).speed else ""
-            self._progress.update(self._task, advance=1, rate=rate)
-            self._last = one.source.name
-        if isinstance(one.result, ImageError):
-            self._console.print(f"{one.result}", style="red", soft_wrap=True)
-            return True
-        self._remarks.add(one.source.name, one.result.remarks if not one.frame else ())
-        if self._formatter is not None:
-            self._print(self._formatter.add(one.record))
-        else:
-            self._print(
-                "".join(f"{line}\n" for line in text_lines(one, heading=self.total > 1 or one.frame is not None))
-            )
-        return False
-
-    def _print(self, text: str) -> None:
-        """To standard output; above the bar where both are the same terminal."""
-        if not self._progress.disable and sys.stdout.isatty():
-            self._progress.console.out(text, end="")
-        else:
-            click.echo(text, nl=False)
-
-
-def text_lines(one: Finished, *, heading: bool) -> Iterator[str]:
-    """Darknet's lines of a picture, `dog: 93%`; under its name if there are several."""
-    found: Iterable[Any] = one.result  # type: ignore[assignment]
-    indent = "  " if heading else ""
-    if heading:
-        frame = "" if one.frame is None else f" frame {one.frame}"
-        yield f"{one.source.name}{frame}:"
-    for detection in found:
-        yield f"{indent}{detection.line}"
-    if not found:
-        yield f"{indent}nothing found"
 
 
 def _shown(detector: Detector) -> Callable[[Finished], None]:

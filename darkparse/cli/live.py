@@ -30,5 +30,5 @@ def watch(detector: Detector, source: str, settings: DetectionSettings) -> None:
         (found,) = detector.run([detector.prepare(frame.pixels)], settings, goes_on=True)
         remarks.add(live.name, found.remarks)
         head = {"image": live.name, "frame": frame.number, "time": round(frame.time, 3)}
-        click.echo(json_line(found.to_dict() | head), nl=False)
+        click.echo(json_line(head | found.to_dict() | {"image": live.name}), nl=False)
     remarks.end()

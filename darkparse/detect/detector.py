@@ -250,6 +250,7 @@ class Detector:
         """Run a blank picture, so that the first real one is as fast as any; returns the detector."""
         blank = np.zeros((*self.input_size, self.network.net.channels), np.uint8)
         self.run([self.prepare(blank)], DetectionSettings())
+        self.reset_state()
         return self
 
     def prepare(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Event, Thread
+from typing import Any
 
 from darkparse.detect.images import Pixels
 from darkparse.detect.video import pyav
@@ -17,6 +17,9 @@ from darkparse.errors import ImageError
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 """Of URLs that are live whatever is said."""
+
+CAMERA = "/dev/video"
+"""What a camera's device begins with, on Linux."""
 
 SILENCE = 10.0
 """Seconds without a frame after which a stream is lost."""
@@ -40,8 +43,7 @@ class Frame:
 
 def is_live(source: str) -> bool:
     """Whether an input is a stream's URL or a camera's device."""
-    path = Path(source)
-    return source.partition("://")[0] in SCHEMES or (path.exists() and stat.S_ISCHR(path.stat().st_mode))
+    return source.partition("://")[0] in SCHEMES or source.startswith(CAMERA)
 
 
 class Live:
@@ -55,7 +57,7 @@ class Live:
         on_loss: called with a sentence when a stream is lost, from another thread.
 
     Raises:
-        ImageError: while frames are taken: a film cannot be read, or a URL is none that PyAV knows.
+        ImageError: while frames are taken: a film cannot be read, or a source is none that PyAV knows.
     """
 
     def __init__(self, source: str, on_loss: Callable[[str], None]) -> None:
@@ -65,7 +67,7 @@ class Live:
         self._is_film = Path(source).is_file()
         self._stop = Event()
         self._changed = Condition()
-        self._newest: Frame | None = None
+        self._newest: tuple[int, float, Any] | None = None
         self._ended = False
         self._problem: ImageError | None = None
         self._count = 0
@@ -78,16 +80,26 @@ class Live:
             while (frame := self._taken()) is not None:
                 yield frame
         finally:
-            self._stop.set()
+            self.stop()
         reader.join()
         if self._problem is not None:
             raise self._problem
 
+    def stop(self) -> None:
+        """No more frames; may be called from any thread."""
+        self._stop.set()
+        with self._changed:
+            self._ended = True
+            self._changed.notify()
+
     def _taken(self) -> Frame | None:
         with self._changed:
             self._changed.wait_for(lambda: self._newest is not None or self._ended)
-            frame, self._newest = self._newest, None
-            return frame
+            newest, self._newest = self._newest, None
+        if newest is None:
+            return None
+        number, came, frame = newest
+        return Frame(number, came, frame.to_ndarray(format="rgb24"))
 
     def _read(self) -> None:
         wait = FIRST_WAIT
@@ -102,32 +114,33 @@ class Live:
                 self._on_loss(f"{self.name}: {problem}; trying again in {wait:g} s")
                 self._stop.wait(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
-        with self._changed:
-            self._ended = True
-            self._changed.notify()
+        self.stop()
 
     def _play(self) -> tuple[str, bool]:
         """Take frames until none come. Returns what went wrong, if anything, and whether that is the end."""
         av = pyav()
         try:
-            form = "v4l2" if self.source.startswith("/dev/video") else None
+            form = "v4l2" if self.source.startswith(CAMERA) else None
             with closing(av.open(self.source, format=form, options=OPTIONS, timeout=SILENCE)) as container:
                 if not container.streams.video:
                     return "no picture track in it", True
                 self._take(container)
         except (av.FFmpegError, OSError) as problem:
-            is_final = self._is_film or isinstance(problem, av.error.ProtocolNotFoundError | FileNotFoundError)
+            is_none = isinstance(
+                problem, (av.error.ProtocolNotFoundError, av.error.InvalidDataError, FileNotFoundError)
+            )
+            is_final = self._is_film or (is_none and not self._count)
             return getattr(problem, "strerror", None) or str(problem), is_final
         return "" if self._is_film else "the stream ended", self._is_film
 
-    def _take(self, container: object) -> None:
+    def _take(self, container: Any) -> None:
         start = time.monotonic()
-        for frame in container.decode(video=0):  # type: ignore[attr-defined]
+        for frame in container.decode(video=0):
             if self._is_film and frame.time is not None:
                 self._stop.wait(start + frame.time - time.monotonic())
             if self._stop.is_set():
                 return
             with self._changed:
-                self._newest = Frame(self._count, time.time(), frame.to_ndarray(format="rgb24"))
+                self._newest = (self._count, time.time(), frame)
                 self._changed.notify()
             self._count += 1

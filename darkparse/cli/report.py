@@ -1,0 +1,89 @@
+"""What `darkparse detect` prints while it runs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkparse.cli.common import Remarks, stderr
+from darkparse.errors import ImageError
+
+if TYPE_CHECKING:
+    from darkparse.detect.jobs.batch import Finished
+    from darkparse.detect.jobs.results import Formatter
+
+
+class Report:
+    """Prints each picture's lines as it is finished, beside a progress bar on a terminal."""
+
+    def __init__(self, total: int, formatter: Formatter | None, *, already: int = 0) -> None:
+        self.total, self.already = total, already
+        self._last: str | None = None
+        self._formatter = formatter
+
+    def __enter__(self) -> Report:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._console = stderr()
+        self._remarks = Remarks(self._console)
+        columns = (
+            TextColumn("detecting"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        quiet = not self._console.is_terminal or self.total < 2
+        self._progress = Progress(*columns, console=self._console, transient=True, disable=quiet)
+        self._progress.start()
+        self._task = self._progress.add_task("", total=self.total, completed=self.already, rate="")
+        if self.already:
+            self._console.print(f"{self.already} of {self.total} are done already", style="dim")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._progress.stop()
+        self._remarks.end()
+        if self._formatter is not None and kind is None:
+            click.echo(self._formatter.end(), nl=False)
+
+    def add(self, one: Finished) -> bool:
+        """Report a picture; whether it could not be read."""
+        if one.source.name != self._last:
+            rate = f"{task.speed:.1f}/s" if (task := self._progress.tasks[0]).speed else ""
+            self._progress.update(self._task, advance=1, rate=rate)
+            self._last = one.source.name
+        if isinstance(one.result, ImageError):
+            self._console.print(f"{one.result}", style="red", soft_wrap=True)
+            return True
+        self._remarks.add(one.source.name, one.result.remarks if not one.frame else ())
+        if self._formatter is not None:
+            self._print(self._formatter.add(one.record))
+        else:
+            self._print(
+                "".join(f"{line}\n" for line in text_lines(one, heading=self.total > 1 or one.frame is not None))
+            )
+        return False
+
+    def _print(self, text: str) -> None:
+        """To standard output; above the bar where both are the same terminal."""
+        if not self._progress.disable and sys.stdout.isatty():
+            self._progress.console.out(text, end="")
+        else:
+            click.echo(text, nl=False)
+
+
+def text_lines(one: Finished, *, heading: bool) -> Iterator[str]:
+    """Darknet's lines of a picture, `dog: 93%`; under its name if there are several."""
+    found: Iterable[Any] = one.result  # type: ignore[assignment]
+    indent = "  " if heading else ""
+    if heading:
+        frame = "" if one.frame is None else f" frame {one.frame}"
+        yield f"{one.source.name}{frame}:"
+    for detection in found:
+        yield f"{indent}{detection.line}"
+    if not found:
+        yield f"{indent}nothing found"

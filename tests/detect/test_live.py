@@ -1,0 +1,166 @@
+"""Live pictures, from a stream that the test serves."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import socketserver
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from darkparse.detect import live as live_module
+from darkparse.detect.live import Frame, Live, is_live
+from darkparse.errors import ImageError
+from tests.detect.reference import tiny_weights
+from tests.detect.test_command import run
+
+av = pytest.importorskip("av", reason="needs PyAV")
+
+FRAMES, RATE = 50, 25
+
+
+def film(form: str) -> bytes:
+    """Frames that become lighter one by one."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as container:
+        stream = container.add_stream("mpeg2video", rate=Fraction(RATE))
+        stream.width, stream.height, stream.pix_fmt, stream.gop_size = 64, 48, "yuv420p", 5
+        for number in range(FRAMES):
+            shade = np.full((48, 64, 3), 20 + 4 * number, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(shade, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[str]:
+    """A stream of two seconds for each client, at its own pace; then the connection is closed."""
+    data = film("mpegts")
+
+    class Camera(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            step = len(data) // FRAMES + 1
+            try:
+                for start in range(0, len(data), step):
+                    self.request.sendall(data[start : start + step])
+                    time.sleep(1 / RATE)
+            except OSError:  # the client has gone
+                return
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Camera) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"tcp://user:secret@127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+def shades(frames: list[Frame]) -> list[float]:
+    return [float(frame.pixels.mean()) for frame in frames]
+
+
+def test_the_newest_frame_comes_first(served: str) -> None:
+    seen: list[Frame] = []
+    for frame in Live(served, lambda _: None):
+        seen.append(frame)
+        if len(seen) == 6:
+            break
+        time.sleep(0.2)  # five frames come meanwhile
+    numbers = [frame.number for frame in seen]
+    assert np.diff(numbers).max() >= 3
+    assert shades(seen) == sorted(shades(seen))
+    assert [frame.time for frame in seen] == sorted(frame.time for frame in seen)
+    assert seen[-1].pixels.shape == (48, 64, 3)
+
+
+def test_a_lost_stream_is_said_and_tried_again(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "FIRST_WAIT", 0.05)
+    told: list[str] = []
+    seen: list[Frame] = []
+    after = 0
+    for frame in Live(served, told.append):
+        seen.append(frame)
+        after += len(told) == 2
+        if after == 3:
+            break
+    assert told == [f"tcp://{served.partition('@')[2]}: the stream ended; trying again in 0.05 s"] * 2
+    assert (np.diff(shades(seen)) < -40).sum() == 2  # it began anew, twice
+    assert np.diff([frame.number for frame in seen]).min() > 0
+
+
+def test_a_stream_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "FIRST_WAIT", 0.01)
+    told: list[str] = []
+    with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
+        port = server.server_address[1]
+    waited = threading.Event()
+
+    def lost(sentence: str) -> None:
+        told.append(sentence)
+        if len(told) == 3:
+            waited.set()
+
+    source = Live(f"tcp://127.0.0.1:{port}", lost)
+    threading.Thread(target=lambda: next(iter(source), None), daemon=True).start()
+    assert waited.wait(30)
+    source.stop()
+    assert [sentence.rpartition(" in ")[2] for sentence in told[:3]] == ["0.01 s", "0.02 s", "0.04 s"]
+    assert all("refused" in sentence for sentence in told)
+
+
+def test_a_film_plays_at_its_pace_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.mpg").write_bytes(film("mpeg"))
+    start = time.monotonic()
+    seen = list(Live(str(tmp_path / "a.mpg"), lambda _: None))
+    assert 0.8 * FRAMES / RATE < time.monotonic() - start < 30
+    assert seen[-1].number == FRAMES - 1
+    (tmp_path / "b.mpg").write_bytes(b"no film")
+    for wrong in (tmp_path / "b.mpg", tmp_path / "none.mpg", "gopher2://x"):
+        with pytest.raises(ImageError, match=f"^{wrong}: "):
+            list(Live(str(wrong), lambda _: None))
+
+
+def test_what_is_live() -> None:
+    assert all(map(is_live, ("rtsp://camera/1", "/dev/video0", "tcp://localhost:5")))
+    assert not any(map(is_live, ("film.mp4", "s3://bucket/a.jpg", "/dev/zero", "https://host/a.jpg")))
+
+
+def test_the_command_prints_lines_until_it_is_stopped(served: str, tmp_path: Path) -> None:
+    model = tiny_weights(tmp_path)
+    command = [sys.executable, "-m", "darkparse", "detect", *map(str, model), served, "--threshold", "0.1"]
+    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert running.stdout is not None
+    assert running.stderr is not None
+    records = [json.loads(running.stdout.readline()) for _ in range(20)]
+    told = running.stderr.readline()
+    records.append(json.loads(running.stdout.readline()))
+    running.send_signal(signal.SIGINT)
+    _, rest = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert told == f"tcp://{served.partition('@')[2]}: the stream ended; trying again in 1 s\n"
+    assert "Traceback" not in rest
+    assert list(records[0])[:3] == ["image", "frame", "time"]
+    assert {record["image"] for record in records} == {f"tcp://{served.partition('@')[2]}"}
+    assert (np.diff([record["frame"] for record in records]) > 0).all()
+    assert any(record["detections"] for record in records)
+
+
+def test_the_command_says_what_live_pictures_do_not_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = tiny_weights(tmp_path)
+    for wrong in (["--out", tmp_path], ["--format", "csv"], ["rtsp://another"]):
+        assert run("detect", *model, "rtsp://camera", *wrong) == 2
+    told = capsys.readouterr().err
+    assert told.count("JSON Lines, on standard output alone") == 2
+    assert "one camera or stream at a time, not 2" in told
+    assert run("detect", *model, tmp_path / "none.mp4", "--live") == 2
+    assert f"{tmp_path / 'none.mp4'}: No such file" in capsys.readouterr().err.replace("\n", "")
