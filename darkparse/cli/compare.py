@@ -52,7 +52,8 @@ def command(image: Path, against: Path, tolerance: float, every: bool, as_json: 
     for remark in prepared.remarks:
         stderr().print(f"{image}: {remark}", style="yellow", soft_wrap=True)
     values = prepared.values[None]
-    found = compare(detector.model, torch.from_numpy(values), open_reference(against, values), tolerance=tolerance)
+    with stderr().status(f"Comparing {detector.network.name} with {against} …"):
+        found = compare(detector.model, torch.from_numpy(values), open_reference(against, values), tolerance=tolerance)
     if as_json:
         click.echo(json.dumps(as_dict(found), indent=1, ensure_ascii=False))
     else:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darkparse.cli.common import cfg_argument, compile_cfg, network_options, text_output_option, write_text, wrote
+from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stderr, text_output_option, write_text, wrote
 from darkparse.export import to_source
 
 if TYPE_CHECKING:
@@ -27,7 +27,9 @@ def command(
     Its class computes what darkparse's module does, to the last bit; its state_dict has the same keys; and it reads the
     original weights by a load_darknet_weights of its own.
     """
-    text = to_source(compile_cfg(cfg, size, dialect, strict), flat=flat)
+    network = compile_cfg(cfg, size, dialect, strict)
+    with stderr().status(f"Writing {network.name} as source …"):
+        text = to_source(network, flat=flat)
     write_text(text, output)
     if output is not None:
         wrote(output, f"{text.count(chr(10))} lines")
