@@ -41,26 +41,15 @@ _NUMBER = re.compile(r"-?\.?[0-9][-.0-9]*")
 _SET_IN_COMMENT = re.compile(r"[ \t]*(;[^#= \t]*[ \t]*=[ \t]*[^#\r\n]+)")
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "policy",
-        lambda s, _: _policy(s) == "steps" and not (s.find("steps") and s.find("scales")),
-        "steps= and scales= are needed with it",
-    ),
-    Rule(
-        "contrastive",
-        lambda s, _: number(s, "contrastive") != 0 and number(s, "batch", 1) < 2 * number(s, "subdivisions", 1),
-        "batch= must be at least twice subdivisions=",
-    ),
-    Rule(
-        "counters_per_class",
-        lambda s, _: count(s, "counters_per_class") != number(s, "classes", 20),
-        "as many numbers as classes= are needed",
-    ),
-    Rule(
-        "activation",
-        lambda s, _: s.kind in ("sam", "scale_channels") and text(s, "activation") in ("swish", "mish"),
-        "a gate takes neither swish nor mish",
-    ),
+    Rule("policy", lambda s, _: _policy(s) == "steps" and not (s.find("steps") and s.find("scales")),
+         "steps= and scales= are needed with it"),
+    Rule("contrastive",
+         lambda s, _: number(s, "contrastive") != 0 and number(s, "batch", 1) < 2 * number(s, "subdivisions", 1),
+         "batch= must be at least twice subdivisions="),
+    Rule("counters_per_class", lambda s, _: count(s, "counters_per_class") != number(s, "classes", 20),
+         "as many numbers as classes= are needed"),
+    Rule("activation", lambda s, _: s.kind in ("sam", "scale_channels") and text(s, "activation") in ("swish", "mish"),
+         "a gate takes neither swish nor mish"),
 )  # fmt: skip
 
 
