@@ -13,12 +13,15 @@ import click
 
 from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn
 from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export, export_options
-from darkparse.syntax import DarkparseError
-from darkparse.weights import layout
+from darkparse.errors import DarkparseError
+from darkparse.network import compile
+from darkparse.weights import ReadOptions, compile_for, layout
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
+    from darkparse.network import Network
     from darkparse.syntax import Config
+    from darkparse.weights import Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +68,22 @@ def to_container(model: Darknet, out: Path, options: Options) -> str:
 
 def to_export(model: Darknet, out: Path, options: Options) -> str:
     """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
+    _refuse_upto(options)
+    return export(model, out, options.export, verify=options.verify)
+
+
+def to_graph(network: Network, weights: Fitted, out: Path, options: Options) -> str:
+    """An `.onnx` file straight from a `.weights` file."""
+    _refuse_upto(options)
+    return export(network, out, options.export, verify=False, weights=weights)
+
+
+def _refuse_upto(options: Options) -> None:
     if options.upto is not None:
         raise click.UsageError(
             f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {options.upto} -o "
             "NEW.cfg"
         )
-    return export(model, out, options.export, verify=options.verify)
 
 
 def read_back(model: Darknet, out: Path, options: Options) -> str:
@@ -126,7 +139,11 @@ TARGETS: dict[str, Target] = {
 @click.option("--file-version", metavar="0.2.5", help="Version to be written in the header.")
 @click.option("--widen", is_flag=True, help="Convert half precision to float32 where the target needs that.")
 @export_options
-@click.option("--no-verify", is_flag=True, help="Do not read or run the new file and compare.")
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Read or run the new file and compare; by default all but ONNX, whose structure is checked.",
+)
 def command(
     source: tuple[str | Config, ...],
     out: Path,
@@ -140,7 +157,7 @@ def command(
     seen: int | None,
     file_version: str | None,
     widen: bool,
-    no_verify: bool,
+    verify: bool | None,
     **exporting: Any,
 ) -> None:
     """Convert the weights of a cfg to another kind of file, which the ending of OUT chooses.
@@ -154,7 +171,8 @@ def command(
     darkparse convert yolov3 last.pt -o last.weights
     darkparse convert yolov3 yolov3.weights --upto 74 -o darknet53.conv.74
 
-    .onnx, .pt2 (torch.export), .ts (TorchScript) and .aoti.pt2 (AOTInductor) run elsewhere:
+    .onnx, .pt2 (torch.export), .ts (TorchScript) and .aoti.pt2 (AOTInductor) run elsewhere; ONNX is written without
+    torch:
 
     \b
     darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms --dynamic-size
@@ -169,7 +187,8 @@ def command(
         raise click.UsageError(f"{flags} does not apply to {out.suffix} files")
     if len(source) > 2:
         raise click.UsageError("give a cfg and its weights, or one file that knows its cfg")
-    from darkparse.model import load
+    from darkparse.weights import open_source, read_weights
+    from darkparse.weights.signature import signature
 
     start = time.perf_counter()
     cfg, weights = source[0], source[1] if len(source) == 2 else None
@@ -182,27 +201,29 @@ def command(
         else:
             hint = f"does not know its cfg: darkparse convert CFG {name}"
         raise DarkparseError(f"{name} {hint} -o {out}")
-    model = load(
-        cfg,
-        weights,
-        dialect=dialect,
-        size=size,
-        upto=upto,
-        allow_partial=partial,
-        header_size=int(header_size) if header_size else None,
-        reorg=reorg,
-    )
-    if strict and model.network.diagnostics:
-        from darkparse.network import compile
+    how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
+    reading = ReadOptions(upto=upto, allow_partial=partial, header_size=int(header_size) if header_size else None)
+    is_onnx = ending_of(out) == ".onnx"
+    options = Options(upto, seen, file_version, widen, (not is_onnx or wanted.image is not None) if verify is None else verify, wanted)
+    blob = open_source(weights) if weights is not None else None
+    if is_onnx and not options.verify and blob is not None and signature(blob) is None:
+        network = compile_for(cfg, blob, **how, strict=strict)
+        warn(network)
+        done, loaded = to_graph(network, read_weights(blob, network, reading), out, options), None
+    else:
+        from darkparse.model import load
 
-        compile(model.network.config, dialect=model.network.dialect.name, strict=True)
-    warn(model.network)
-    done = target(model, out, Options(upto, seen, file_version, widen, not no_verify, wanted))
+        model = load(cfg, weights, reading, **how)
+        network, loaded = model.network, model.loaded
+        if strict and network.diagnostics:
+            compile(network.config, dialect=network.dialect.name, strict=True)
+        warn(network)
+        done = target(model, out, options)
     console = stdout()
-    if model.loaded is not None and (partial or upto is not None):
-        console.print(str(model.loaded), soft_wrap=True)
+    if loaded is not None and (partial or upto is not None):
+        console.print(str(loaded), soft_wrap=True)
     seconds = time.perf_counter() - start
-    console.print(f"wrote {out}: {model.network.name}, {done}, in {seconds:.1f} s", soft_wrap=True)
+    console.print(f"wrote {out}: {network.name}, {done}, in {seconds:.1f} s", soft_wrap=True)
 
 
 def target_of(out: Path) -> Target:

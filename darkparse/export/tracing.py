@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from darkparse.detect.decoding import Decoder
 from darkparse.detect.settings import DetectionSettings
+from darkparse.export.form import Free, Heads, check_form, step_of
 from darkparse.model import Darknet, fuse
 from darkparse.model.darknet import weighted
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
     from darkparse.network import Network
-
-Heads = Literal["raw", "decoded", "nms"]
-HEADS: tuple[Heads, ...] = get_args(Heads)
-"""What an exported file gives: what the module gives, boxes with their scores, or detections."""
 
 LARGEST_BATCH = 4096
 LARGEST_SIDE = 512
@@ -73,14 +68,6 @@ class Exported(nn.Module):
         return torch.cat((torch.cat(boxes, 1), torch.cat(scores, 1)), 2)
 
 
-@dataclass(frozen=True, slots=True)
-class Free:
-    """Which axes of the input may differ from run to run."""
-
-    batch: bool = True
-    size: bool = False
-
-
 def prepare(
     model: Darknet, heads: Heads, *, free: Free, half: bool = False, threshold: float = DetectionSettings.threshold
 ) -> Exported:
@@ -91,43 +78,18 @@ def prepare(
         DarkparseError: the network remembers its input, has no heads to decode, or no free size.
     """
     network = model.network
-    if heads not in HEADS:
-        raise DarkparseError(f"heads must be one of {', '.join(HEADS)}, not {heads!r}")
+    check_form(network, heads, free)
     memory = next((node for node in network.nodes if node.layer.has_state), None)
     if memory is not None:
         raise DarkparseError(
             f"layer {memory.index} [{memory.kind}] remembers what came before, and an exported graph has no memory"
         )
-    if heads != "raw" and not network.heads:
-        raise DarkparseError(
-            f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
-        )
     weighted(model, "exporting")
-    if free.size:
-        _check_free_size(network)
     if model.training:
         raise DarkparseError("the model is in training mode: export model.eval()")
     # A copy with batch norm folded in double precision: half the steps to trace, and the caller's model stays as it is.
     fused = fuse(model)
     return Exported(fused.half() if half else fused, heads, half=half, threshold=threshold).eval()
-
-
-def _check_free_size(network: Network) -> None:
-    if not network.net.has_image:
-        raise DarkparseError(f"{network.name} takes a vector, so no height and width can be left free")
-    for node in network.nodes:
-        before = node.in_shapes[0] if node.in_shapes else None
-        fixed = node.kind in ("connected", "local", "crop", "detection") and before is not None and before.area > 1
-        if fixed:
-            raise DarkparseError(
-                f"layer {node.index} [{node.kind}] needs maps of one size, so height and width cannot be left free"
-            )
-
-
-def step_of(network: Network) -> int:
-    """By how much height and width go up in one step: what all strides that divide the cfg's size divide."""
-    strides = {s.numerator for pair in network.strides if pair for s in pair}
-    return math.lcm(*(s for s in strides if network.net.height % s == 0 and network.net.width % s == 0))
 
 
 def example(network: Network, batch: int = 2, size: tuple[int, int] | None = None, *, seed: int = 0) -> Tensor:

@@ -1,0 +1,116 @@
+"""`to_onnx`: a network with its weights as an ONNX file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from darkparse.detect.settings import DetectionSettings
+from darkparse.errors import DarkparseError
+from darkparse.export.form import Free, Heads, check_form
+from darkparse.export.onnx.model import NetworkGraph
+from darkparse.export.onnx.parameters import Arrays, from_file, from_module
+from darkparse.export.onnx.serialization import Model, facts_of, written
+from darkparse.export.onnx.structure import check_structure
+from darkparse.network import Network, compile
+from darkparse.syntax import Config
+from darkparse.weights import Fitted, WeightsSource, read_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from darkparse.export.verification import Check
+    from darkparse.model import Darknet
+
+OPSETS = range(18, 24)
+"""Versions of the operators that can be asked for; what is written is the same in all of them."""
+
+
+def to_onnx(
+    model: Darknet | Network | Config | str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    weights: WeightsSource | Fitted | None = None,
+    heads: Heads = "raw",
+    dynamic_batch: bool = True,
+    dynamic_size: bool = False,
+    opset: int = OPSETS[0],
+    half: bool = False,
+    fold: bool = True,
+    threshold: float = DetectionSettings.threshold,
+    nms: float = DetectionSettings.nms,
+    verify: bool = False,
+    image: Tensor | None = None,
+) -> Check | None:
+    """Write a network as an ONNX file; torch is not needed but for `verify`.
+
+    A layer with a memory takes its state as a further input, `layers.3.cell.state`, and gives it back as an output of
+    that name with `.next` behind it; the first call gets zeros.
+
+    Args:
+        model: a module in eval mode, with weights; or what `compile` made or takes, together with `weights`.
+        path: the file; weights of more than 2 GB go to `<path>.data` beside it.
+        weights: the `.weights` file of a network, or what `read_weights` made of it.
+        heads: `raw`: an output for each head, as `model(x)` gives them. `decoded`: one output `boxes`
+            (N, B, 4 + classes), centre x, y, width and height as fractions of the input, then a score for each class.
+            `nms`: one output `detections` (K, 7), a row for each: image, class, score, centre x, y, width, height.
+        dynamic_batch: leave the number of pictures free.
+        dynamic_size: leave height and width free, in steps of the network's stride.
+        opset: version of the operators, one of `OPSETS`.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        fold: batch norm becomes part of the weights, in double precision; otherwise it stays an operator.
+        threshold: scores up to it are no detections (`nms`).
+        nms: overlap above which the lesser of two boxes of a class goes (`nms`).
+        verify: run the file in ONNX Runtime and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the comparison found; None without one.
+
+    Raises:
+        DarkparseError: the network cannot be exported so, its weights are missing or do not fit, a library is missing,
+            or the file computes something else.
+    """
+    if opset not in OPSETS:
+        raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
+    network, arrays = _source(model, weights)
+    free = Free(dynamic_batch, dynamic_size)
+    check_form(network, heads, free)
+    made = NetworkGraph(network, arrays, free=free, half=half, fold=fold)
+    made.give(heads, threshold=threshold, overlap=nms)
+    facts = facts_of(network, heads, threshold=threshold, nms=nms)
+    with written(Model(made.graph, opset, facts), path) as file:
+        check_structure(file.path, file.data)
+        if not verify:
+            return None
+        from darkparse.export.onnx.checking import check_onnx
+
+        module = _module(model, network, weights)
+        return check_onnx(module, file, heads=heads, free=free, half=half, threshold=threshold, image=image)
+
+
+def _source(
+    model: Darknet | Network | Config | str | os.PathLike[str], weights: WeightsSource | Fitted | None
+) -> tuple[Network, Arrays]:
+    if isinstance(model, Network | Config | str | os.PathLike):
+        network = compile(model)
+        if weights is None:
+            raise DarkparseError(f"{network.name}: a network is exported with its weights, and there are none")
+        fitted = weights if isinstance(weights, Fitted) else read_weights(weights, network)
+        return network, from_file(fitted, network)
+    from darkparse.model.darknet import weighted
+
+    module = weighted(model, "exporting")
+    if module.training:
+        raise DarkparseError("the model is in training mode: export model.eval()")
+    return module.network, from_module(module)
+
+
+def _module(model: object, network: Network, weights: WeightsSource | Fitted | None) -> Darknet:
+    from darkparse.model import load
+    from darkparse.model.darknet import unwrapped
+
+    if weights is None:
+        return unwrapped(model)  # type: ignore[arg-type]
+    blob = weights.file.blob if isinstance(weights, Fitted) else weights
+    return load(network, blob)  # type: ignore[arg-type]  # a blob is taken as it is
