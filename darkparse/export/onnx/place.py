@@ -12,17 +12,17 @@ from darkparse.export.onnx.parameters import Parameters
 from darkparse.layers import Shape
 from darkparse.network import Node
 
-Emitter = Callable[..., Value]
-"""`(place, *inputs, **arguments of the spec)`: adds a module's operators to the graph and gives its output."""
+MODULES = "darkparse.model.modules"
 
-EMITTERS: dict[str, Emitter] = {}
-"""By the target of a module spec."""
+EMITTERS: dict[str, Callable[..., Any]] = {}
+"""By target of a module spec: `(place, *inputs, **arguments)` adds the operators of a module to the graph and
+gives its output."""
 
 
-def emits(*targets: str) -> Callable[[Emitter], Emitter]:
+def emits(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Register what writes the modules of these targets."""
 
-    def register(emitter: Emitter) -> Emitter:
+    def register(emitter: Callable[..., Any]) -> Callable[..., Any]:
         EMITTERS.update(dict.fromkeys(targets, emitter))
         return emitter
 
@@ -47,12 +47,6 @@ class Place:
         """An operator with one output."""
         return self.graph.op(kind, *inputs, **attributes)
 
-    def split(self, x: Value, sizes: tuple[int, ...], axis: int = 1) -> tuple[Value, ...]:
-        """Parts of those sizes along an axis."""
-        if len(sizes) == 1:
-            return (x,)
-        return self.graph.ops("Split", len(sizes), x, self.graph.ints(*sizes), axis=axis)
-
     def parameter(self, name: str, **change: Any) -> Value:
         """A tensor of the module."""
         return self.graph.add(self.parameters.get(f"{self.path}.{name}", **change))
@@ -65,14 +59,19 @@ class Place:
         return self.norm(x, f"{path.rpartition('.')[0]}.norm") if is_kept else x
 
     def norm(self, x: Value, path: str) -> Value:
-        """A batch norm on its own."""
+        """A batch norm as an operator of its own."""
         arrays, eps = self.parameters.norm(path)
         return self.op("BatchNormalization", x, *(self.graph.add(array) for array in arrays), epsilon=eps)
 
+    def times(self, x: Value, factor: float) -> Value:
+        """Multiplied by a number."""
+        return x if factor == 1 else x * float(factor)
+
     def reshape(self, x: Value, *dims: int | Value) -> Value:
         """In Reshape's terms: 0 keeps an axis as it is, -1 takes what is left."""
-        if all(isinstance(dim, int) for dim in dims):
-            return self.op("Reshape", x, self.graph.ints(*dims))  # type: ignore[arg-type]
+        known = [dim for dim in dims if isinstance(dim, int)]
+        if len(known) == len(dims):
+            return self.op("Reshape", x, self.graph.ints(*known))
         parts = (self.graph.ints(dim) if isinstance(dim, int) else dim for dim in dims)
         return self.op("Reshape", x, self.op("Concat", *parts, axis=0))
 
@@ -82,8 +81,11 @@ class Place:
 
     def slice(self, x: Value, start: int, end: int, axis: int = 1, step: int = 1) -> Value:
         """Part of an axis."""
-        ints = self.graph.ints
-        return self.op("Slice", x, ints(start), ints(end), ints(axis), ints(step))
+        return self.op("Slice", x, *(self.graph.ints(value) for value in (start, end, axis, step)))
+
+    def split(self, x: Value, sizes: tuple[int, ...], axis: int = 1) -> tuple[Value, ...]:
+        """Parts of those sizes along an axis."""
+        return (x,) if len(sizes) == 1 else self.graph.ops("Split", len(sizes), x, self.graph.ints(*sizes), axis=axis)
 
     def concat(self, *parts: Value, axis: int = 1) -> Value:
         """Side by side along an axis."""
@@ -91,6 +93,8 @@ class Place:
 
     def pad(self, x: Value, before: tuple[int, ...], after: tuple[int, ...], value: float = 0.0) -> Value:
         """So many values more before and behind each axis (N, C, …), less where negative."""
+        if not any((*before, *after)):
+            return x
         return self.op("Pad", x, self.graph.ints(*before, *after), self.graph.constant(value))
 
     def as_map(self, x: Value, shape: Shape) -> Value:
@@ -99,12 +103,14 @@ class Place:
 
     def remembered(self, name: str, *shape: int) -> Value:
         """A state from the call before, an input of the graph (N, *shape)."""
-        batch: Dim = "batch" if self.free.batch else 1
-        value = self.graph.input(f"{self.path}.{name}", (batch, *shape))
+        value = self.graph.input(f"{self.path}.{name}", self.batched(*shape))
         return self.op("Cast", value, to=10) if self.graph.floats.itemsize == 2 else value
 
     def remember(self, name: str, value: Value, *shape: int) -> None:
         """A state for the next call, an output of the graph."""
-        batch: Dim = "batch" if self.free.batch else 1
         value = self.op("Cast", value, to=1) if self.graph.floats.itemsize == 2 else self.op("Identity", value)
-        self.graph.output(f"{self.path}.{name}.next", value, (batch, *shape))
+        self.graph.output(f"{self.path}.{name}.next", value, self.batched(*shape))
+
+    def batched(self, *shape: Dim) -> tuple[Dim, ...]:
+        """With the batch in front."""
+        return ("batch" if self.free.batch else 1, *shape)

@@ -1,25 +1,5 @@
-"""One small function a target of the module specs, in the families of `darkparse.model.modules`."""
+"""One small function a target of the module specs; importing the files registers them."""
 
-from darkparse.export.onnx.emitters import (
-    activations,
-    convolutional,
-    dense,
-    heads,
-    joining,
-    normalization,
-    pooling,
-    recurrent,
-    resampling,
-)
+from darkparse.export.onnx.emitters import activations, convolutional, heads, joining, maps, recurrent
 
-__all__ = [
-    "activations",
-    "convolutional",
-    "dense",
-    "heads",
-    "joining",
-    "normalization",
-    "pooling",
-    "recurrent",
-    "resampling",
-]
+__all__ = ["activations", "convolutional", "heads", "joining", "maps", "recurrent"]

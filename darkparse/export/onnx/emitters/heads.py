@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from darkparse.export.onnx.emitters.dense import within_groups
+from darkparse.export.onnx.emitters.joining import within_groups
 from darkparse.export.onnx.graph import Value
 from darkparse.export.onnx.place import Place, emits
 
 HEADS = "darkparse.model.heads"
+Groups = tuple[int, ...] | None
 
 
 def _logistic(at: Place, x: Value, is_logistic: Sequence[bool], anchors: int) -> Value:
@@ -24,20 +25,20 @@ def _scaled(at: Place, x: Value, is_centre: Sequence[bool], anchors: int, scale:
     if scale == 1:
         return x
     centre = np.reshape(list(is_centre) * anchors, (1, -1, 1, 1))
-    factors = at.graph.constant(np.where(centre, scale, 1.0))
-    return x * factors - at.graph.constant(np.where(centre, 0.5 * (scale - 1), 0.0))
+    x = x * at.graph.constant(np.where(centre, scale, 1.0))
+    return x - at.graph.constant(np.where(centre, 0.5 * (scale - 1), 0.0))
 
 
 @emits(f"{HEADS}.YoloHead")
-def yolo(at: Place, x: Value, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> Value:
+def _yolo(at: Place, x: Value, *, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> Value:
     """yolo_layer.c forward_yolo_layer."""
-    is_size = [False, False, True, True] + [False] * (1 + classes)
-    x = _logistic(at, x, [not size for size in is_size], anchors) if logistic else x
-    return _scaled(at, x, [i < 2 for i in range(len(is_size))], anchors, scale_x_y)
+    entries = range(5 + classes)
+    x = _logistic(at, x, [i not in (2, 3) for i in entries], anchors) if logistic else x
+    return _scaled(at, x, [i < 2 for i in entries], anchors, scale_x_y)
 
 
 @emits(f"{HEADS}.GaussianYoloHead")
-def gaussian(at: Place, x: Value, anchors: int, classes: int, scale_x_y: float) -> Value:
+def _gaussian(at: Place, x: Value, *, anchors: int, classes: int, scale_x_y: float) -> Value:
     """gaussian_yolo_layer.c:412."""
     entries = range(9 + classes)
     x = _logistic(at, x, [i not in (4, 6) for i in entries], anchors)
@@ -45,29 +46,29 @@ def gaussian(at: Place, x: Value, anchors: int, classes: int, scale_x_y: float) 
 
 
 @emits(f"{HEADS}.RegionHead")
-def region(
+def _region(
     at: Place,
     x: Value,
+    *,
     anchors: int,
     classes: int,
     coords: int,
     softmax: bool,
-    group_sizes: tuple[int, ...] | None,
+    group_sizes: Groups,
     background: bool,
 ) -> Value:
-    """pjreddie region_layer.c:158."""
+    """pjreddie region_layer.c:158. With `background` the objectness takes part in the softmax."""
     grouped = softmax or group_sizes is not None
     is_logistic = [i < 2 for i in range(coords)] + [not background] + [not grouped] * classes
     x = _logistic(at, x, is_logistic, anchors)
-    if not grouped:
-        return x
     joins = background and group_sizes is None
-    return _over_classes(at, x, anchors, (coords + (not joins), classes + joins, 0), group_sizes)
+    sizes = (coords + (not joins), classes + joins, 0)
+    return _over_classes(at, x, anchors, sizes, group_sizes) if grouped else x
 
 
 @emits(f"{HEADS}.InterleavedRegionHead")
-def interleaved_region(
-    at: Place, x: Value, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: tuple[int, ...] | None
+def _interleaved(
+    at: Place, x: Value, *, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: Groups
 ) -> Value:
     """AlexeyAB region_layer.c:187: cell by cell, (N, H, W, predictors·entries)."""
     x = _logistic(at, x, [i == 4 for i in range(coords + 1 + classes)], anchors)
@@ -76,32 +77,28 @@ def interleaved_region(
     return at.op("Transpose", x, perm=(0, 2, 3, 1))
 
 
-def _over_classes(
-    at: Place, x: Value, anchors: int, sizes: tuple[int, int, int], group_sizes: tuple[int, ...] | None
-) -> Value:
+def _over_classes(at: Place, x: Value, anchors: int, sizes: tuple[int, int, int], groups: Groups) -> Value:
     """Softmax over each predictor's classes, which stand between other planes."""
     places = tuple(size for size in sizes if size)
     parts = list(at.split(x, places * anchors))
-    for i in range(sizes[0] > 0, len(parts), len(places)):
-        parts[i] = (
-            at.op("Softmax", parts[i], axis=1) if group_sizes is None else within_groups(at, parts[i], group_sizes)
-        )
+    for i in range(1, len(parts), len(places)):
+        is_whole = groups is None
+        parts[i] = at.op("Softmax", parts[i], axis=1) if is_whole else within_groups(at, parts[i], group_sizes=groups)
     return at.concat(*parts)
 
 
 @emits(f"{HEADS}.DetectionHead")
-def detection(at: Place, x: Value, cells: int, classes: int, softmax: bool) -> Value:
+def _detection(at: Place, x: Value, *, cells: int, classes: int, softmax: bool) -> Value:
     """detection_layer.c:49."""
     x = at.op("Flatten", x)
     if not (softmax and classes):
         return x
-    total = at.node.out_shape.size
-    scores, *rest = at.split(x, tuple(size for size in (cells * classes, total - cells * classes) if size))
-    scores = at.op("Flatten", at.op("Softmax", at.reshape(scores, 0, cells, classes), axis=2))
-    return at.concat(scores, *rest)
+    scores, rest = at.split(x, (cells * classes, at.node.out_shape.size - cells * classes))
+    scores = at.op("Softmax", at.reshape(scores, 0, cells, classes), axis=2)
+    return at.concat(at.op("Flatten", scores), rest)
 
 
 @emits(f"{HEADS}.IsegHead")
-def iseg(at: Place, x: Value, classes: int) -> Value:
+def _iseg(at: Place, x: Value, *, classes: int) -> Value:
     """iseg_layer.c:78."""
     return _logistic(at, x, [i < classes for i in range(at.node.out_shape.c)], 1)
