@@ -204,7 +204,8 @@ def command(
     how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
     reading = ReadOptions(upto=upto, allow_partial=partial, header_size=int(header_size) if header_size else None)
     is_onnx = ending_of(out) == ".onnx"
-    options = Options(upto, seen, file_version, widen, (not is_onnx or wanted.image is not None) if verify is None else verify, wanted)
+    runs_by_default = not is_onnx or wanted.image is not None
+    options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, wanted)
     blob = open_source(weights) if weights is not None else None
     if is_onnx and not options.verify and blob is not None and signature(blob) is None:
         network = compile_for(cfg, blob, **how, strict=strict)
