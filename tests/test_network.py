@@ -254,7 +254,7 @@ def test_strides_of_every_layer() -> None:
 
 
 def test_exports_tell_true_strides() -> None:
-    from darkparse.export.form import step_of
+    from darkparse.export.onnx.form import step_of
     from darkparse.export.onnx.serialization import facts_of
 
     head = "[conv]\nfilters=18\nsize=1\nactivation=linear\n[yolo]\nclasses=1\nnum=3\nanchors=1,2,3,4,5,6\n"

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from darkparse.detect.preprocess import Resize
-from darkparse.layers.heads import Detection, Region
 from darkparse.layers.tree import read_map
-from darkparse.network import Network, Node
+from darkparse.network import Network
 from darkparse.syntax import DarkparseError
 
 
@@ -44,14 +43,3 @@ def default_resize(network: Network, classifies: bool) -> Resize:
     if classifies:
         return "letterbox" if network.dialect.resize == "letterbox" else "crop"
     return "letterbox" if network.net.letter_box else network.dialect.resize
-
-
-def asks_objectness(node: Node, mapped: bool = False) -> bool:
-    """Whether a head's box counts only where its objectness is over the threshold, and not wherever it is not 0.
-
-    detection_layer.c asks for none; AlexeyAB's region_layer.c get_region_boxes for boxes with a word tree alone.
-    """
-    layer = node.layer
-    if not isinstance(layer, Region):
-        return not isinstance(layer, Detection)
-    return not node.dialect.region_interleaved or (layer.tree is not None and not (mapped and layer.map is not None))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from darkparse.export.form import Free, Heads
+from darkparse.export.onnx.form import Free, Heads
 from darkparse.export.tracing import Exported, example, prepare, trace
 from darkparse.export.verification import Check, Runner, compare
 from darkparse.files import unfinished

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from darkparse.detect.decoding import Decoder
 from darkparse.detect.settings import DetectionSettings
-from darkparse.export.form import Free, Heads, check_form, step_of
+from darkparse.export.onnx.form import Free, Heads, check_form, step_of
 from darkparse.model import Darknet, fuse
 from darkparse.model.darknet import weighted
 from darkparse.syntax import DarkparseError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from darkparse.export.form import Free, step_of
+from darkparse.export.onnx.form import Free, step_of
 from darkparse.export.tracing import example, picture
 from darkparse.syntax import DarkparseError
 

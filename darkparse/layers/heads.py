@@ -308,3 +308,13 @@ class Iseg(Head):
 
     def summary(self, at: Site) -> str:
         return "segmentation head"
+
+
+def asks_objectness(layer: Layer, dialect: Dialect, mapped: bool = False) -> bool:
+    """Whether a head's box counts only where its objectness is over the threshold, and not wherever it is not 0.
+
+    detection_layer.c asks for none; AlexeyAB's region_layer.c get_region_boxes for boxes with a word tree alone.
+    """
+    if not isinstance(layer, Region):
+        return not isinstance(layer, Detection)
+    return not dialect.region_interleaved or (layer.tree is not None and not (mapped and layer.map is not None))

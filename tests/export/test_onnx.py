@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 import darkparse
 from darkparse.detect import Decoder
 from darkparse.detect.nms import suppress, suppression_of
-from darkparse.export.form import Heads
+from darkparse.export.onnx.form import Heads
 from darkparse.export.onnx.serialization import LEAST_OUTSIDE
 from darkparse.export.onnx.structure import check_structure
-from darkparse.export.onnx.writing import OPSETS
+from darkparse.export.onnx_files import OPSETS
 from tests.conftest import ROOT, SHARED, exhaustive, needs_shared
 from tests.export.onnx_runtime import Runner
 from tests.export.test_agreement import BLOCKS, grown

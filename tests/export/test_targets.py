@@ -11,7 +11,7 @@ import torch
 
 import darkparse
 from darkparse.cli.exporting import ending_of
-from darkparse.export.form import Free, step_of
+from darkparse.export.onnx.form import Free, step_of
 from darkparse.export.verification import compare
 from tests.export.test_source import initialized, outputs
 

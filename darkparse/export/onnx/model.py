@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from darkparse.errors import DarkparseError
-from darkparse.export.form import Free, Heads
 from darkparse.export.onnx import emitters  # noqa: F401 - they register themselves
 from darkparse.export.onnx.emitters.decoders import Boxes, decode
+from darkparse.export.onnx.form import Free
 from darkparse.export.onnx.graph import Dim, Graph, Value
 from darkparse.export.onnx.parameters import Arrays, Parameters
-from darkparse.export.onnx.place import EMITTERS, Place
+from darkparse.export.onnx.place import EMITTERS, Place, batched
 from darkparse.export.onnx.suppression import suppress
+from darkparse.layers.heads import asks_objectness
 from darkparse.network import Network, Node
 
 NORMALIZED = ("torch.nn.Conv2d", "torch.nn.ConvTranspose2d", "torch.nn.Linear")
@@ -19,7 +20,7 @@ NORMALIZED = ("torch.nn.Conv2d", "torch.nn.ConvTranspose2d", "torch.nn.Linear")
 
 
 class NetworkGraph:
-    """A network's layers as a graph whose outputs are to be chosen: `raw`, `decoded` or `nms`.
+    """A network's layers as a graph whose outputs are chosen by one call of `raw`, `decoded`, `nms` or `candidates`.
 
     Args:
         network: what `compile` made.
@@ -38,7 +39,7 @@ class NetworkGraph:
         self.graph = Graph(network.name, np.dtype("f2" if half else "f4"))
         self.parameters = Parameters(arrays, network.dialect, fold=fold, floats=self.graph.floats)
         rest: tuple[Dim, ...] = network.input_shape.tensor
-        self.image = self.graph.input("image", self._dims(*((rest[0], "height", "width") if free.size else rest)))
+        self.image = self.graph.input("image", batched(free, *((rest[0], "height", "width") if free.size else rest)))
         self.values = self._layers()
 
     def _layers(self) -> list[Value]:
@@ -68,46 +69,49 @@ class NetworkGraph:
     def _place(self, node: Node, path: str) -> Place:
         return Place(self.graph, node, path, self.parameters, self.free, self.image, self.network.input_shape)
 
-    def _dims(self, *rest: Dim) -> tuple[Dim, ...]:
-        return ("batch" if self.free.batch else 1, *rest)
-
-    def give(self, heads: Heads, *, threshold: float, overlap: float) -> None:
-        """Choose the outputs; see `to_onnx`. Raises DarkparseError if the heads cannot be decoded or suppressed so."""
-        if heads == "raw":
-            self._raw()
-            return
-        places, boxes = self.boxes()
-        scores = [head.scores for head in boxes]
-        if heads == "nms":
-            scores = [head.opened(at, threshold) for at, head in zip(places, boxes, strict=True)]
-        self.graph.scope = "heads" if heads == "decoded" else heads
-        all_boxes, all_scores = self._joined([head.boxes for head in boxes]), self._joined(scores)
-        if heads == "decoded":
-            classes = max(head.classes for head in boxes)
-            joined = self.graph.op("Concat", all_boxes, all_scores, axis=2)
-            self.graph.output("boxes", joined, self._dims("boxes", 4 + classes))
-            return
-        found = suppress(self.graph, self.network, all_boxes, all_scores, threshold=threshold, overlap=overlap)
-        self.graph.output("detections", found, ("found", 7))
-        all_boxes.name, all_scores.name = "boxes", "scores"
-
-    def _raw(self) -> None:
+    def raw(self) -> None:
         """An output for each head, or for the last layer: `yolo_82` for layer 82."""
         for index, value in zip(self.network.outputs, self.values, strict=True):
             node = self.network.nodes[index]
-            name = f"{node.kind.lower()}_{index}"
-            known = node.out_shape.tensor
+            name, known = f"{node.kind.lower()}_{index}", node.out_shape.tensor
             free: tuple[Dim, ...] = tuple(f"{name}_{axis}" for axis in range(1, len(known) + 1))
-            self.graph.output(name, value, self._dims(*(free if self.free.size else known)))
+            self.graph.output(name, value, batched(self.free, *(free if self.free.size else known)))
 
-    def boxes(self, hierarchy: float = 0.5, mapped: bool = False) -> tuple[list[Place], list[Boxes]]:
-        """Each head's place, and what it is decoded to."""
-        places, found = [], []
-        for index, value in zip(self.network.outputs, self.values, strict=True):
+    def candidates(self, hierarchy: float, mapped: bool) -> None:
+        """Three outputs for each head: `boxes_82` (N, B, 4), `scores_82` (N, B, classes), `objectness_82` (N, B, 1)."""
+        for index, head in zip(self.network.heads, self._boxes(hierarchy, mapped), strict=True):
+            for name in ("boxes", "scores", "objectness"):
+                self.graph.output(f"{name}_{index}", getattr(head, name), None)
+
+    def decoded(self) -> None:
+        """One output `boxes` (N, B, 4 + classes)."""
+        heads = self._boxes()
+        joined = self._joined([self.graph.op("Concat", head.boxes, head.scores, axis=2) for head in heads])
+        self.graph.output("boxes", joined, batched(self.free, "boxes", 4 + heads[0].classes))
+
+    def nms(self, threshold: float, overlap: float, exponent: float | None) -> None:
+        """One output `detections` (K, 7); `boxes` and `scores` are the names of what is in front of the suppression."""
+        heads = self._boxes()
+        self.graph.scope = "nms"
+        # Scores count where Darknet asks for them: they are 0 where the objectness is too low.
+        opened = []
+        for node, head in zip((self.network.nodes[i] for i in self.network.heads), heads, strict=True):
+            asks = asks_objectness(node.layer, node.dialect)
+            kept = head.objectness > threshold if asks else self.graph.op("Abs", head.objectness) > 0.0
+            opened.append(self.graph.op("Where", kept, head.scores, 0.0))
+        boxes, scores = self._joined([head.boxes for head in heads]), self._joined(opened)
+        found = suppress(self.graph, boxes, scores, threshold=threshold, overlap=overlap, exponent=exponent)
+        self.graph.output("detections", found, ("found", 7))
+        boxes.name, scores.name = "boxes", "scores"
+
+    def _boxes(self, hierarchy: float = 0.5, mapped: bool = False) -> list[Boxes]:
+        """What each head is decoded to. Raises DarkparseError if one predicts no boxes."""
+        found = []
+        for index, value in zip(self.network.heads, self.values, strict=True):
             self.graph.scope = f"decode_{index}"
-            places.append(self._place(self.network.nodes[index], f"layers.{index}"))
-            found.append(decode(places[-1], value, hierarchy, mapped))
-        return places, found
+            found.append(decode(self._place(self.network.nodes[index], ""), value, hierarchy, mapped))
+        self.graph.scope = "heads"
+        return found
 
     def _joined(self, parts: list[Value]) -> Value:
         return self.graph.op("Concat", *parts, axis=1) if len(parts) > 1 else parts[0]

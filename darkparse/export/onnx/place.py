@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from darkparse.export.form import Free
+from darkparse.export.onnx.form import Free
 from darkparse.export.onnx.graph import Dim, Graph, Operand, Value
 from darkparse.export.onnx.parameters import Parameters
 from darkparse.layers import Shape
@@ -103,14 +103,15 @@ class Place:
 
     def remembered(self, name: str, *shape: int) -> Value:
         """A state from the call before, an input of the graph (N, *shape)."""
-        value = self.graph.input(f"{self.path}.{name}", self.batched(*shape))
+        value = self.graph.input(f"{self.path}.{name}", batched(self.free, *shape))
         return self.op("Cast", value, to=10) if self.graph.floats.itemsize == 2 else value
 
     def remember(self, name: str, value: Value, *shape: int) -> None:
         """A state for the next call, an output of the graph."""
         value = self.op("Cast", value, to=1) if self.graph.floats.itemsize == 2 else self.op("Identity", value)
-        self.graph.output(f"{self.path}.{name}.next", value, self.batched(*shape))
+        self.graph.output(f"{self.path}.{name}.next", value, batched(self.free, *shape))
 
-    def batched(self, *shape: Dim) -> tuple[Dim, ...]:
-        """With the batch in front."""
-        return ("batch" if self.free.batch else 1, *shape)
+
+def batched(free: Free, *shape: Dim) -> tuple[Dim, ...]:
+    """Axes with the batch in front."""
+    return ("batch" if free.batch else 1, *shape)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from darkparse._version import __version__
-from darkparse.export.form import Heads
+from darkparse.export.onnx.form import Heads
 from darkparse.export.onnx.graph import Graph, Initializer
 from darkparse.export.onnx.protobuf import block, integer, opening, text
 from darkparse.files import unfinished

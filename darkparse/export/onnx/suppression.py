@@ -4,37 +4,30 @@ from __future__ import annotations
 
 import numpy as np
 
-from darkparse.detect.nms import suppression_of
-from darkparse.errors import DarkparseError
 from darkparse.export.onnx.graph import Graph, Value
-from darkparse.network import Network
 
 
-def suppress(graph: Graph, network: Network, boxes: Value, scores: Value, *, threshold: float, overlap: float) -> Value:
+def suppress(
+    graph: Graph, boxes: Value, scores: Value, *, threshold: float, overlap: float, exponent: float | None
+) -> Value:
     """One row for each detection: image, class, score, centre x, y, width, height; the best score first.
 
     Args:
         graph: to which the operators are added.
-        network: its last head says which overlap is compared.
         boxes: (N, B, 4), centre x, y, width, height.
         scores: (N, B, classes).
         threshold: scores up to it are dropped.
         overlap: a box goes where its overlap with a better one of its class is larger.
-
-    Raises:
-        DarkparseError: the network asks for cornersnms.
+        exponent: power of the centres' distance that is taken off the IoU; None for the plain IoU.
     """
-    how = suppression_of(network)
-    if how.kind == "cornersnms":
-        raise DarkparseError("nms_kind=cornersnms has no graph here: export the decoded boxes instead (heads decoded)")
     by_class = graph.op("Transpose", scores, perm=(0, 2, 1))
-    if how.exponent is None:
+    if exponent is None:
         found = _by_iou(graph, boxes, by_class, threshold, overlap)
         return _rows(graph, boxes, by_class, _best_first(graph, by_class, found))
     above = graph.op("Transpose", graph.op("NonZero", by_class > threshold), perm=(1, 0))
     candidates = _best_first(graph, by_class, above)
     rows = _rows(graph, boxes, by_class, candidates)
-    return graph.op("Compress", rows, _by_distance(graph, boxes, candidates, overlap, how.exponent), axis=0)
+    return graph.op("Compress", rows, _by_distance(graph, boxes, candidates, overlap, exponent), axis=0)
 
 
 def _best_first(graph: Graph, by_class: Value, found: Value) -> Value:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from darkparse.detect.task import asks_objectness
 from darkparse.errors import DarkparseError
 from darkparse.export.onnx.emitters.hierarchy import absolute, deepest, top
 from darkparse.export.onnx.graph import Value
@@ -27,12 +26,6 @@ class Boxes:
     objectness: Value
     """(N, B, 1)."""
     classes: int
-
-    def opened(self, at: Place, threshold: float) -> Value:
-        """The scores where Darknet asks for them; 0 where the objectness is too low."""
-        limit = threshold if asks_objectness(at.node) else 0.0
-        kept = (self.objectness if limit else at.op("Abs", self.objectness)) > limit
-        return at.op("Where", kept, self.scores, 0.0)
 
 
 def decode(at: Place, x: Value, hierarchy: float = 0.5, mapped: bool = False) -> Boxes:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from darkparse.errors import DarkparseError
-from darkparse.export.form import Free, Heads
+from darkparse.export.onnx.form import Free, Heads
 from darkparse.export.onnx.graph import Graph, Value
 from darkparse.export.onnx.protobuf import block
 from darkparse.export.tracing import Exported

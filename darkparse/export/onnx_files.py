@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from darkparse.detect.nms import suppression_of
 from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import DarkparseError
-from darkparse.export.form import Free, Heads, check_form
+from darkparse.export.onnx.form import Free, Heads, check_form
 from darkparse.export.onnx.model import NetworkGraph
 from darkparse.export.onnx.parameters import Arrays, from_file, from_module
 from darkparse.export.onnx.serialization import Model, facts_of, written
@@ -77,13 +78,19 @@ def to_onnx(
     free = Free(dynamic_batch, dynamic_size)
     check_form(network, heads, free)
     made = NetworkGraph(network, arrays, free=free, half=half, fold=fold)
-    made.give(heads, threshold=threshold, overlap=nms)
+    if heads == "nms":
+        how = suppression_of(network)
+        if how.kind == "cornersnms":
+            raise DarkparseError("nms_kind=cornersnms has no graph: export the decoded boxes instead (heads decoded)")
+        made.nms(threshold, nms, how.exponent)
+    else:
+        made.decoded() if heads == "decoded" else made.raw()
     facts = facts_of(network, heads, threshold=threshold, nms=nms)
     with written(Model(made.graph, opset, facts), path) as file:
         check_structure(file.path, file.data)
         if not verify:
             return None
-        from darkparse.export.onnx.checking import check_onnx
+        from darkparse.export.onnx_check import check_onnx
 
         module = _module(model, network, weights)
         return check_onnx(module, file, heads=heads, free=free, half=half, threshold=threshold, image=image)
