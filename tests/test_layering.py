@@ -45,7 +45,7 @@ TOOLS = {"_version", "files", "lazy", "renamed"}
 
 # What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
 HEAVY = {
-    *("PIL", "av", "filelock", "fsspec", "graphviz", "lark", "numpy", "onnx", "onnxruntime", "pyarrow"),
+    *("PIL", "av", "filelock", "fsspec", "graphviz", "lark", "numpy", "onnx", "onnxruntime", "openvino", "pyarrow"),
     *("pycocotools", "ray", "rich", "safetensors", "torch", "yaml"),
     *("click.shell_completion", "importlib.metadata"),
 }

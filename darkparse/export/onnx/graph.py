@@ -138,6 +138,11 @@ class Port:
     dtype: np.dtype[Any]
     dims: Sequence[Dim] | None
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The axes that are known."""
+        return tuple(dim for dim in self.dims or () if isinstance(dim, int))
+
     def encoded(self) -> bytes:
         """ValueInfoProto."""
         shape = b""

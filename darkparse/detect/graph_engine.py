@@ -1,0 +1,153 @@
+"""A network as an ONNX graph in memory, run by ONNX Runtime or OpenVINO on the CPU in float32; torch is not needed."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from darkparse.detect.engine import Engine, Floats, Selected
+from darkparse.detect.settings import DetectionSettings
+from darkparse.errors import DarkparseError, NoWeightsError
+from darkparse.export.onnx.form import Free
+from darkparse.export.onnx.model import NetworkGraph
+from darkparse.export.onnx.parameters import Arrays, from_file, from_module
+from darkparse.export.onnx.serialization import LARGEST_FILE, Model
+from darkparse.network import Network
+from darkparse.syntax import Config
+from darkparse.weights import ReadOptions, WeightsSource, compile_for, open_source, read_weights
+from darkparse.weights.signature import signature
+
+Run = Callable[[Mapping[str, Floats]], Mapping[str, Floats]]
+"""Inputs by name to outputs by name; several threads may call it."""
+
+
+def _onnxruntime(content: bytes) -> Run:
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    return lambda feeds: dict(zip(names, session.run(names, dict(feeds)), strict=True))
+
+
+def _openvino(content: bytes) -> Run:
+    import openvino
+
+    core = openvino.Core()
+    # Some processors would be given bfloat16.
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = core.compile_model(core.read_model(io.BytesIO(content)), "CPU", settings)
+    names = [value.any_name for value in compiled.outputs]
+    own = threading.local()
+
+    def run(feeds: Mapping[str, Floats]) -> Mapping[str, Floats]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        found = own.request.infer(dict(feeds))
+        return {name: found[name] for name in names}
+
+    return run
+
+
+RUNTIMES: dict[str, Callable[[bytes], Run]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+
+
+class GraphEngine(Engine):
+    """Runs one image after the other through a graph whose shapes are all known.
+
+    Args:
+        name: of the runtime.
+        network: what `compile` made.
+        arrays: its parameters.
+        fold: batch norm becomes part of the weights.
+        mapped: see `Detector`.
+    """
+
+    batch = 1
+
+    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool, mapped: bool) -> None:
+        self.name, self.network, self.mapped = name, network, mapped
+        self._arrays, self._fold = arrays, fold
+        self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
+        self._running: dict[float, Run] = {}
+        self._making = threading.Lock()
+        self._memory: dict[str, Floats] = {}
+        self._runner(DetectionSettings.hierarchy)
+
+    def _runner(self, hierarchy: float) -> Run:
+        """The graph; a word tree's threshold is part of it."""
+        key = hierarchy if self._has_tree else 0.0
+        with self._making:
+            if key not in self._running:
+                self._running[key] = self._made(hierarchy)
+            return self._running[key]
+
+    def _made(self, hierarchy: float) -> Run:
+        made = NetworkGraph(self.network, self._arrays, free=Free(batch=False), fold=self._fold)
+        if self.network.heads:
+            made.candidates(hierarchy, self.mapped)
+        else:
+            made.raw()
+        states = made.graph.inputs[1:]
+        self._memory = {port.value.name: np.zeros(port.shape, np.float32) for port in states}
+        model = Model(made.graph, 18, {})
+        if model.nbytes >= LARGEST_FILE:
+            raise DarkparseError(f"{self.network.name} is too large for a graph in memory: use engine torch")
+        return RUNTIMES[self.name](b"".join(model.pieces()))
+
+    def _run(self, image: Floats, hierarchy: float) -> Mapping[str, Floats]:
+        run = self._runner(hierarchy)
+        found = run({"image": image, **self._memory})
+        self._memory = {name: found[f"{name}.next"] for name in self._memory}
+        return found
+
+    def class_scores(self, images: Floats) -> Floats:
+        index = self.network.outputs[0]
+        name = f"{self.network.nodes[index].kind.lower()}_{index}"
+        return np.concatenate([self._run(image[None], DetectionSettings.hierarchy)[name] for image in images])
+
+    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:
+        found = [self._run(image[None], hierarchy) for image in images]
+        names = ("boxes", "scores", "objectness")
+        heads = [
+            [np.concatenate([one[f"{name}_{index}"] for one in found]) for name in names]
+            for index in self.network.heads
+        ]
+        return self.selected([(boxes, scores, it[..., 0]) for boxes, scores, it in heads], threshold, np)
+
+    def reset_state(self) -> None:
+        self._memory = {name: np.zeros_like(value) for name, value in self._memory.items()}
+
+
+def load_graph(
+    name: str,
+    cfg: str | os.PathLike[str] | Config | Network,
+    weights: WeightsSource | None,
+    options: ReadOptions,
+    *,
+    fold: bool | None,
+    mapped: bool,
+    **how: Any,
+) -> GraphEngine:
+    """Compile a cfg and read its weights for an engine; only what is no `.weights` file needs torch.
+
+    Raises:
+        NoWeightsError: there are no weights.
+    """
+    blob = None if weights is None else open_source(weights, mmap=options.mmap)
+    if blob is not None and signature(blob) is None:
+        network = compile_for(cfg, blob, **how)
+        arrays = from_file(read_weights(blob, network, options), network)
+    else:
+        from darkparse.model import load
+
+        model = load(cfg, weights, options, **how)
+        if model.loaded is None:
+            raise NoWeightsError(f"{model.network.name}: a detector needs weights")
+        network, arrays = model.network, from_module(model)
+    fold = network.dialect.name == "alexeyab" if fold is None else fold
+    return GraphEngine(name, network, arrays, fold=fold, mapped=mapped)
