@@ -8,16 +8,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from darkparse.errors import DarkparseError
 from darkparse.layers.heads import asks_objectness
 from darkparse.network import Network
 
-Floats = NDArray[np.float32]
+if TYPE_CHECKING:
+    from darkparse.detect.preprocess import Floats
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from darkparse.detect.engine import Engine, Floats, Selected
+from darkparse.detect.engine import Engine, Selected
+from darkparse.detect.preprocess import Floats
 from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.export.onnx.form import Free

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from darkparse.detect.decoding import Decoder
-from darkparse.detect.engine import Engine, Floats, Selected
+from darkparse.detect.engine import Engine, Selected
+from darkparse.detect.preprocess import Floats
 from darkparse.model import Darknet, fuse
 from darkparse.model.packing import can_pack, pack
 
