@@ -1,4 +1,6 @@
 from darkparse import errors as errors
+from darkparse import losses as losses
+from darkparse import train as train
 from darkparse._version import __version__ as __version__
 from darkparse.detect.detection import Detection as Detection
 from darkparse.detect.detection import Detections as Detections
@@ -32,9 +34,9 @@ from darkparse.network.writing.yaml import to_yaml as to_yaml
 from darkparse.syntax.config import Config as Config
 from darkparse.syntax.diagnostics import Diagnostic as Diagnostic
 from darkparse.syntax.reader import read as read
-from darkparse.views.diagram import Diagram as Diagram
-from darkparse.views.diagram import draw as draw
-from darkparse.views.explanation import explain as explain
+from darkparse.views.diagram.diagram import Diagram as Diagram
+from darkparse.views.diagram.diagram import draw as draw
+from darkparse.views.text.explanation import explain as explain
 from darkparse.weights.diff import diff_weights as diff_weights
 from darkparse.weights.inspection import inspect_weights as inspect_weights
 from darkparse.weights.options import ReadOptions as ReadOptions

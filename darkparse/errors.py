@@ -24,7 +24,7 @@ class DarkparseError(Exception):
     ...     darkparse.compile("yolov9")
     ... except darkparse.DarkparseError as problem:
     ...     print(problem)
-    yolov9: there is no such file, and no such cfg ships with darkparse; did you mean yolov3, yolov4 or yolov2?
+    yolov9: no such file, and no cfg of that name ships with darkparse (did you mean yolov4?)
     """
 
 
@@ -35,9 +35,10 @@ class CfgError(DarkparseError):
         diagnostics: all that was found, errors and warnings, in the order of the file.
 
     >>> try:
-    ...     darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsize=-1\\n")
+    ...     darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsize=-1")
     ... except darkparse.CfgError as problem:
     ...     print(problem.diagnostics[0].headline)
+    <text>:6:6: error: size must be at least 1, this is -1
     """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
@@ -58,6 +59,7 @@ class WeightsError(DarkparseError):
     ...     darkparse.load("yolov3-tiny", b"no weights at all")
     ... except darkparse.WeightsError as problem:
     ...     print(problem.causes[0].code)
+    text
     """
 
     def __init__(self, message: str, report: Report | None = None) -> None:
@@ -96,6 +98,7 @@ class ImageError(DarkparseError):
     ...     darkparse.Detector(darkparse.build("yolov3-tiny", initialize=True)).detect("no-such.png")
     ... except darkparse.ImageError as problem:
     ...     print(problem)
+    no-such.png: No such file or directory
     """
 
 
@@ -106,4 +109,5 @@ class RendererError(DarkparseError):
     ...     darkparse.draw("yolov3-tiny", executable="no-such-dot").svg()
     ... except darkparse.RendererError as problem:
     ...     print(problem)
+    'no-such-dot' is no executable; --dot and DARKPARSE_DOT name Graphviz's `dot`
     """

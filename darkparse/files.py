@@ -6,10 +6,19 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from errno import EACCES, EISDIR, ENOENT
+from io import RawIOBase
 from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+if sys.platform != "win32":
+    import fcntl
+
+PART = re.compile(r"\.part-[0-9a-f]{8}-(.+)", re.DOTALL)
+"""The name of a file that is not finished, with the name that it will have."""
 
 
 @contextmanager
@@ -17,7 +26,8 @@ def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterato
     """A name beside the target to write to, with its ending; what is there becomes the target at the end.
 
     After an error the target is as it was and the other file gone; a process that is killed leaves the target as it
-    was, and `.part-…-NAME` beside it. A link keeps pointing to the file that is replaced, permissions stay; pipes and
+    was, and `.part-…-NAME` beside it, which the next one that writes NAME removes. Of several processes that write one
+    file the last one's is there, whole. A link keeps pointing to the file that is replaced, permissions stay; pipes and
     devices are written to themselves.
 
     Args:
@@ -28,7 +38,7 @@ def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterato
         OSError: the file cannot be written; it names the target.
     """
     try:
-        target = Path(path).resolve()
+        target = Path(os.path.realpath(path))  # Path.resolve() takes a link to itself for a fault of the program
         if target.is_dir():
             raise IsADirectoryError(EISDIR, "this is a folder")
         if not target.parent.is_dir():
@@ -38,35 +48,110 @@ def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterato
         if target.exists() and not target.is_file():
             yield target
             return
+        remove_unfinished(target.parent, target.name)
         part = target.with_name(f".part-{secrets.token_hex(4)}-{target.name}")
-        part.touch()  # a folder that takes no file says so before the work
+        # A folder that takes no file says so before the work. Whoever lives holds his file open and locked.
+        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
+            _lock(handle)
             yield part
             if target.exists():
                 part.chmod(stat.S_IMODE(target.stat().st_mode))
             if synced:
-                _sync(part, os.O_RDWR)
+                os.fsync(handle)
+            if sys.platform == "win32":  # which renames no open file
+                os.close(handle)
+                handle = -1
             part.replace(target)
         finally:
+            if handle >= 0:
+                os.close(handle)
             part.unlink(missing_ok=True)
         if synced:
             with suppress(OSError):  # Windows cannot open a folder
-                _sync(target.parent, os.O_RDONLY)
+                _sync(target.parent)
     except OSError as problem:
         if problem.strerror is None:
             raise
         raise OSError(problem.errno, problem.strerror, os.fspath(path)) from None
 
 
-def remove_unfinished(folder: Path) -> None:
-    """Remove what killed processes left in a folder and below it under the names that `unfinished` gives."""
-    for path in folder.rglob(".part-*"):
-        if re.match(r"\.part-[0-9a-f]{8}-", path.name):
-            path.unlink(missing_ok=True)
+def remove_unfinished(folder: Path, name: str | None = None) -> None:
+    """Remove what killed processes left in a folder under the names that `unfinished` gives: what should have become
+    `name`, or all of it, then also in the folders below. What a living process writes stays."""
+    for path in folder.rglob(".part-*") if name is None else folder.glob(".part-*"):
+        match = PART.fullmatch(path.name)
+        if match is not None and name in (None, match[1]):
+            with suppress(OSError):  # another user's, or (Windows) open
+                _remove_if_left(path)
 
 
-def _sync(path: Path, flags: int) -> None:
-    handle = os.open(path, flags)
+def _remove_if_left(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR)
+    try:
+        if not _lock(handle):
+            return
+        if sys.platform != "win32":
+            path.unlink()
+    finally:
+        os.close(handle)
+    if sys.platform == "win32":
+        path.unlink()
+
+
+def _lock(handle: int) -> bool:
+    """Lock an open file until it is closed; whether nobody else holds it. Windows removes no open file anyway."""
+    if sys.platform != "win32":
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+class _Patient(RawIOBase):
+    """A file that takes all bytes, also after an error, and keeps that error."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.problem: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return offset if self.problem else self._file.seek(offset, whence)
+
+    def write(self, data: Any, /) -> int:
+        if self.problem is None:
+            try:
+                self._file.write(data)
+            except OSError as problem:
+                self.problem = problem
+        return memoryview(data).nbytes
+
+
+@contextmanager
+def error_at_end(file: BinaryIO) -> Iterator[BinaryIO]:
+    """An open file for writers that an error in the middle confuses: torch's end in another message, or abort the
+    process. They write to the end, then the error is raised.
+
+    Raises:
+        OSError: the file could not be written.
+    """
+    patient = _Patient(file)
+    try:
+        yield cast("BinaryIO", patient)
+    finally:
+        if patient.problem is not None:
+            raise patient.problem
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

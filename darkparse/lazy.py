@@ -26,7 +26,8 @@ def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], l
             now = RENAMED.get(f"{package}.{name}")
             hint = f": it is {now} now" if now else ""
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
-        value = getattr(import_module(home_of[name]), name)
+        home = home_of[name]
+        value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
         setattr(module, name, value)
         return value
 

@@ -9,11 +9,10 @@ import re
 import sys
 from pathlib import Path
 
-from darkparse.layers import REGISTRY
+from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
 
 README = Path(__file__).parent.parent / "README.md"
-FORKS = {None: "both", "pjreddie": "pjreddie", "alexeyab": "AlexeyAB"}
 
 
 def kinds() -> str:
@@ -22,7 +21,8 @@ def kinds() -> str:
     for cls in sorted(set(REGISTRY.values()), key=lambda cls: cls.kind.lower()):
         names = ", ".join(f"`[{name}]`" for name in (cls.kind, *cls.aliases))
         what = (cls.__doc__ or "").split("\n")[0].split(" (")[0].rstrip(".")
-        rows.append(f"| {names} | {FORKS[cls.only]} | {what} |")
+        fork = DIALECTS[cls.only].title.partition("/")[0] if cls.only else "both"
+        rows.append(f"| {names} | {fork} | {what} |")
     activations = ", ".join(f"`{name}`" for name in ACTIVATIONS)
     return "\n".join([*rows, "", f"Activations: {activations}."])
 

@@ -17,7 +17,7 @@ import pytest
 
 import darkparse
 from darkparse.cli import main
-from darkparse.views.table import table
+from darkparse.views.text.table import table
 
 
 def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -202,7 +202,7 @@ def test_anchors_must_serve_the_masks(capsys: pytest.CaptureFixture[str], tmp_pa
 def test_nothing_is_written_over_that_was_not_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from darkparse.views import rendering
+    from darkparse.views.diagram import rendering
 
     monkeypatch.setattr(rendering, "renderers", lambda *_: iter(()))
     (tmp_path / "x.dot").write_text("mine")

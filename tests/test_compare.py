@@ -61,9 +61,11 @@ def network(dialect: str = "pjreddie") -> darkparse.Darknet:
     return model
 
 
-def against(model: darkparse.Darknet, layer: int, wrong: Any, tmp_path: Path) -> Comparison:
+def against(
+    model: darkparse.Darknet, layer: int, wrong: Any, tmp_path: Path, image: torch.Tensor | None = None
+) -> Comparison:
     """Compare with a dump of the model in which one layer is another function of its inputs."""
-    image = torch.rand(1, 3, 16, 16)
+    image = torch.rand(1, 3, 16, 16) if image is None else image
     with torch.inference_mode():
         outputs = model.layer_outputs(image)
         inputs = [outputs[i] if i >= 0 else image for i in model.network.nodes[layer].inputs]
@@ -71,7 +73,7 @@ def against(model: darkparse.Darknet, layer: int, wrong: Any, tmp_path: Path) ->
     path = tmp_path / "dump.npz"
     layers: dict[str, Any] = {f"layers.{i}": o.numpy() for i, o in enumerate(outputs)}
     np.savez(path, input=image.numpy(), **layers)
-    return compare(model, torch.zeros(1, 3, 16, 16), Dump(path))
+    return compare(model, torch.zeros_like(image), Dump(path))
 
 
 def test_agrees_with_itself(tmp_path: Path) -> None:
@@ -134,6 +136,71 @@ def test_names_the_mistake(layer: int, wrong: Any, cause: str | None, tmp_path: 
         assert found.cause is None
     else:
         assert cause in (found.cause or "")
+
+
+POOLS = {
+    "size 2": "size=2\nstride=1\n",
+    "size 2, by halves": "size=2\nstride=2\n",
+    "size 3": "size=3\nstride=1\n",
+    "size 3, by halves": "size=3\nstride=2\n",
+    "size 5": "size=5\nstride=1\n",
+    "size 13": "size=13\nstride=1\n",
+    "padding 0": "size=2\nstride=2\npadding=0\n",
+    "padding 3": "size=3\nstride=2\npadding=3\n",
+    "two strides": "size=3\nstride_x=2\nstride_y=1\n",
+    "blurred": "size=2\nstride=2\nantialiasing=1\n",
+    "blurred by two taps": "size=3\nstride=2\nantialiasing=2\n",
+    "over channels": "maxpool_depth=1\nout_channels=1\n",
+    "over every fourth channel": "maxpool_depth=1\nout_channels=4\n",
+}
+
+
+def _wrong_pools(node: darkparse.Node, stage: Any, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """A pooling as others compute it, written with torch's functions alone."""
+    layer: Any = node.layer
+    if layer.maxpool_depth:
+        blocks = x.unflatten(1, (layer.out_channels, -1))
+        return {"neighbouring channels": blocks.amax(2), "mean over the channels": blocks.mean(2)}
+    size, strides = layer.size, (layer.stride_y, layer.stride_x)
+    own = (1, 1) if layer.antialiasing else strides
+    blur = stage.blur if layer.antialiasing else lambda y: y
+    before = layer.padding // 2
+    behind = layer.padding - before
+
+    def padded(first: int, last: int, value: float) -> torch.Tensor:
+        out: torch.Tensor = blur(F.max_pool2d(F.pad(x, (first, last) * 2, value=value), size, own))
+        return out
+
+    return {
+        "padded with zeros": padded(before, behind, 0.0),
+        "more before the map": padded(behind, before, -9e9),
+        "without padding": padded(0, 0, 0.0),
+        "on both sides, size // 2": padded(size // 2, size // 2, -9e9),
+        "mean instead of the maximum": blur(F.avg_pool2d(F.pad(x, (before, behind) * 2), size, own)),
+        "without the blur": F.max_pool2d(F.pad(x, (before, behind) * 2, value=-9e9), size, strides),
+    }
+
+
+@pytest.mark.parametrize("options", POOLS.values(), ids=POOLS)
+def test_names_the_mistake_of_every_form_of_max_pooling(options: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    cfg = CFG.partition("[maxpool]")[0].replace("leaky", "linear") + f"[maxpool]\n{options}"
+    for side in (16, 17):
+        model = darkparse.build(darkparse.compile(cfg, dialect="alexeyab", size=side), initialize=True).eval()
+        image, named = torch.rand(1, 3, side, side), 0
+        with torch.inference_mode():
+            x, right = model.layer_outputs(image)
+            pools = _wrong_pools(model.network.nodes[1], model.layers[1], x)
+            for wrong in pools.values():
+                if wrong.shape != right.shape or torch.allclose(wrong, right):
+                    continue
+                found = against(model, 1, lambda *_, wrong=wrong: wrong, tmp_path, image)
+                assert found.first is not None
+                assert found.first.node.index == 1
+                alike = [words for words, other in pools.items() if torch.equal(other, wrong)]
+                assert any(words in (found.cause or "") for words in alike), f"{alike[0]} is called {found.cause}"
+                named += 1
+        assert named > 0
 
 
 def test_a_value_that_is_no_number_differs(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import torch
 
 import darkparse
 from darkparse.layers import REGISTRY
-from darkparse.views.table import table
+from darkparse.views.text.table import table
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")

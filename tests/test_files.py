@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from errno import ENOSPC
+from io import BytesIO
 from pathlib import Path
 
 import pytest
 
-from darkparse.files import unfinished
+from darkparse.files import error_at_end, remove_unfinished, unfinished
 
 
 def test_after_an_error_the_target_is_as_it_was(tmp_path: Path) -> None:
@@ -32,3 +34,35 @@ def test_an_error_names_the_target(tmp_path: Path) -> None:
     for target in (tmp_path, tmp_path / "no" / "x.png"):
         with pytest.raises(OSError, match=str(target)), unfinished(target) as part:
             part.write_text("new")
+
+
+def test_what_a_killed_process_left_goes_and_what_lives_stays(tmp_path: Path) -> None:
+    left, other = tmp_path / ".part-0123abcd-x.png", tmp_path / ".part-0123abcd-y.png"
+    left.write_text("half")
+    other.write_text("half")
+    with unfinished(tmp_path / "x.png") as first:
+        assert not left.exists()
+        assert other.exists()
+        first.write_text("first")
+        with unfinished(tmp_path / "x.png") as second:
+            assert first.exists()
+            second.write_text("second")
+    assert (tmp_path / "x.png").read_text() == "first"
+    remove_unfinished(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
+def test_a_writer_goes_on_after_an_error_that_is_raised_at_its_end(tmp_path: Path) -> None:
+    written: list[int] = []
+
+    class Full(BytesIO):
+        def write(self, data: object, /) -> int:
+            raise OSError(ENOSPC, "No space left on device")
+
+    def write() -> None:
+        with error_at_end(Full()) as file:
+            written.extend(file.write(part) for part in (b"a", b"bc"))
+
+    with pytest.raises(OSError, match="No space left"):
+        write()
+    assert written == [1, 2]

@@ -34,7 +34,7 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
         ("[shortcut]\nfrom\n", r"\[shortcut\] needs from="),
         ("[route]\nlayers\n", r"\[route\] needs layers="),
         (f"[convolutional]\nfilters={'9' * 5000}\n", "does not fit Darknet's int"),
-        ("[yolo]\nnum=2000000000\n", "this head"),
+        ("[yolo]\nnum=2000000000\n", "num: 2,000,000,000, and the limit is 1,000"),
         (
             "[softmax]\n[connected]\noutput=3\n[shortcut]\nfrom=0\n",
             "a vector without channels is added to one of its length only",
@@ -83,7 +83,7 @@ def test_a_network_of_a_head_alone_is_explained() -> None:
 
 
 def test_depthwise_and_strided_1x1_convolutions_are_told_as_they_are() -> None:
-    from darkparse.views.table import table
+    from darkparse.views.text.table import table
 
     text = "[convolutional]\nfilters=8\n[convolutional]\nfilters=8\ngroups=8\n[convolutional]\nfilters=8\nstride=2\n"
     network = darkparse.compile(NET + text)

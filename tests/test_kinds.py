@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import darkparse
-from darkparse.layers import REGISTRY, Layer, Shape, Site
+from darkparse.layers import REGISTRY, Layer, Layout, Shape, Site
 from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.pooling import Maxpool
+from darkparse.network.analysis.receptive import receptive_fields
 from tests.conftest import original_cfgs, shipped_cfgs
 
 HERE = Path(__file__).parent
@@ -135,6 +136,30 @@ def test_costs_add_up_and_nothing_that_multiplies_is_free(path: Path) -> None:
         assert node.weights <= node.params
         if node.weights and node.kind != "implicit":
             assert node.macs > 0, f"layer {node.index} [{node.kind}] has weights and multiplies nothing"
+
+
+def seen_by_outputs(network: darkparse.Network) -> tuple[int, ...] | None:
+    """Height and width of what the last layer's middle values see, by oracle: a row or column that is not a number
+    spoils them. At most what the layers state is allowed; None where no map comes in and out."""
+    shape, (stated, *_) = network.input_shape, reversed(receptive_fields(network))
+    if stated is None or any(x.layout is not Layout.MAP for x in (shape, network.nodes[-1].out_shape)):
+        return None
+    model, seen = darkparse.build(network, initialize=True, dtype=torch.double).eval(), []
+    for axis, length in ((2, shape.h), (3, shape.w)):
+        pictures = torch.ones(length, *shape.tensor, dtype=torch.double)
+        pictures.transpose(2, axis)[range(length), :, range(length)] = torch.nan
+        with torch.no_grad():
+            spoiled = model.layer_outputs(pictures)[-1].transpose(2, axis).isnan().any(3).any(1)
+        quarter = spoiled.shape[1] // 4
+        places = [spoiled[:, i].nonzero() for i in range(quarter, spoiled.shape[1] - quarter)]
+        seen.append(max((int(p.max() - p.min()) + 1 for p in places if len(p)), default=0))
+    assert all(mine <= its for mine, its in zip(seen, stated, strict=True)), f"{network.nodes[-1]} sees {seen}"
+    return tuple(seen)
+
+
+@over_all
+def test_no_value_sees_more_than_its_kind_states(path: Path) -> None:
+    seen_by_outputs(_network(path, _dialect_of(path)))
 
 
 MULTIPLYING = {"scale_channels", "sam", "batchnorm", "normalization", "l2norm", "crop"}

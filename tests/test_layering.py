@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
+from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.lazy import EXPORT
 from tests.conftest import ROOT
 
@@ -32,6 +34,8 @@ ALLOWED = {
     "weights": NETWORK,
     "model": {*NETWORK, "weights", "model.modules"},
     "model.modules": {"errors", "layers"},
+    "losses": {*NETWORK, "weights", "model"},
+    "train": {*NETWORK, "weights", "model", "losses"},
     "detect": {*NETWORK, "weights", "model", "detect.names", "export.onnx"},
     "detect.names": NETWORK,
     "detect.jobs": {*NETWORK, "model", "detect", "detect.names"},
@@ -45,7 +49,8 @@ TOOLS = {"_version", "files", "lazy", "renamed"}
 
 # What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
 HEAVY = {
-    *("PIL", "av", "filelock", "fsspec", "graphviz", "lark", "numpy", "onnx", "onnxruntime", "openvino", "pyarrow"),
+    *("PIL", "av", "filelock", "fsspec", "google", "graphviz", "lark", "numpy", "onnx", "onnxruntime", "openvino"),
+    *("pyarrow",),
     *("pycocotools", "ray", "rich", "safetensors", "torch", "yaml"),
     *("click.shell_completion", "importlib.metadata"),
 }
@@ -143,6 +148,8 @@ def _loads(module: str) -> frozenset[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_only_what_is_heavy_is_imported_inside_a_function(module: str) -> None:
     """And only where the file does not import it anyway."""
+    if module == "darkparse.__main__":  # it listens for Ctrl-C before it imports anything
+        return
     inside = [one for one in IMPORTS[module] if one.place == "function"]
     needless = [one for one in inside if not _loads(one.module) - _loads(module)]
     assert not needless, f"{module}: these belong to the top of the file: {needless}"
@@ -212,3 +219,52 @@ for code in {LIGHT!r}:
 """
     run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+CONVOLUTIONS = {"network/analysis/bottleneck.py"}
+"""Files whose very subject is convolutions."""
+FAMILIES = {cls.__module__ for cls in REGISTRY.values() if cls.__module__.startswith("darkparse.layers.")}
+FORKS = re.compile("|".join((*DIALECTS, *(name.upper() for name in DIALECTS))), re.IGNORECASE)
+OUTSIDE = [path for path in sorted(PACKAGE.rglob("*.py")) if path.relative_to(PACKAGE).parts[0] != "layers"]
+
+
+def _relative(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+@pytest.mark.parametrize("path", OUTSIDE, ids=_relative)
+def test_no_phase_imports_a_kind(path: Path) -> None:
+    imports = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
+    modules = {node.module or "" for node in imports} | {f"{n.module}.{a.name}" for n in imports for a in n.names}
+    if _relative(path) not in CONVOLUTIONS:
+        assert not modules & FAMILIES, f"{path.relative_to(ROOT)} imports {sorted(modules & FAMILIES)}"
+
+
+def _names_of_forks(tree: ast.Module) -> list[str]:
+    """Every place of a fork's name but in `only=` and in texts for people, which have more than one word."""
+    allowed = [keyword.value for node in ast.walk(tree) for keyword in _keywords(node) if keyword.arg == "only"]
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in allowed:
+            word = node.value
+        else:
+            word = str(getattr(node, "id", getattr(node, "attr", getattr(node, "arg", ""))))
+        if FORKS.fullmatch(word):
+            found.append(f"line {getattr(node, 'lineno', 0)}: {word}")
+    return found
+
+
+def _keywords(node: ast.AST) -> list[ast.keyword]:
+    return node.keywords if isinstance(node, ast.Call) else []
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=_relative)
+def test_a_fork_is_named_where_it_is_described_alone(path: Path) -> None:
+    if _relative(path) in ("layers/dialect.py", "layers/__init__.py"):
+        return
+    tree = ast.parse(path.read_text("utf-8"))
+    assert not _names_of_forks(tree), f"{path.relative_to(ROOT)}: {', '.join(_names_of_forks(tree))}"
+    names = [ast.unparse(node) for node in ast.walk(tree) if isinstance(node, ast.Compare)]
+    # `compile` and `causes` ask whether two dialects are one and the same, whichever they are.
+    compared = [text for text in names if re.search(r"dialect\.name (==|!=|in|not in) ['\"(\[{]", text)]
+    assert not compared, f"{path.relative_to(ROOT)}: {compared}"

@@ -183,6 +183,8 @@ WINDOWS = {
     "reorg back": "[reorg]\nstride=2\nreverse=1\n[conv]\nsize=3\npad=1\n",
     "reorg3d": "[reorg3d]\nstride=2\n[conv]\nsize=3\npad=1\n",
     "reorg3d back": "[reorg3d]\nstride=2\nreverse=1\n",
+    "reorg3d back, and a window over it": "[reorg3d]\nstride=2\nreverse=1\n[conv]\nsize=3\npad=1\n",
+    "reorg3d back, and two": "[reorg3d]\nstride=2\nreverse=1\n[conv]\nsize=1\n[conv]\nsize=5\npad=1\n",
     "crop": "[crop]\ncrop_width=30\ncrop_height=30\n[conv]\nsize=5\npad=1\n",
     "join": "[conv]\nsize=5\nfilters=4\npad=1\n[conv]\nsize=3\npad=1\n[route]\nlayers=-1,-2\n",
     "sum": (

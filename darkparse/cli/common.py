@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darkparse.cli.terminal import safe_console
 from darkparse.detect.settings import DetectionSettings
+from darkparse.errors import DarkparseError
 from darkparse.files import unfinished
+from darkparse.layers.dialect import DIALECTS
+from darkparse.syntax.reading import CFG_BYTES, bounded
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -39,7 +43,9 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
         from darkparse.syntax import parse
         from darkparse.syntax.reader import source_of
 
-        return parse(source_of(sys.stdin.buffer.read(), "<stdin>"))
+        if sys.stdin is None:  # closed by who started the program
+            raise DarkparseError("<stdin>: standard input is closed")
+        return parse(source_of(bounded(sys.stdin.buffer, "<stdin>", CFG_BYTES), "<stdin>"))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
@@ -58,10 +64,19 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, int]:
         if not isinstance(value, str):
             return value  # type: ignore[no-any-return]
-        match = re.fullmatch(r"(\d+)(?:[x×X](\d+))?", value)
+        match = re.fullmatch(r"(\d{1,9})(?:[x×X](\d{1,9}))?", value)
         if not match or int(match[1]) < 1 or (match[2] and int(match[2]) < 1):
             self.fail(f"{value!r} is no size; write 416, or height by width as 320x640", param, ctx)
         return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
+
+
+dialect_option = click.option(
+    "--dialect",
+    type=click.Choice(["auto", *DIALECTS]),
+    default="auto",
+    show_default=True,
+    help="Which Darknet the cfg is written for; auto decides by evidence.",
+)
 
 
 def cfg_argument(function: F) -> F:
@@ -71,13 +86,7 @@ def cfg_argument(function: F) -> F:
 
 def network_options(function: F) -> F:
     """The options that choose how a cfg is read."""
-    function = click.option(
-        "--dialect",
-        type=click.Choice(["auto", "pjreddie", "alexeyab"]),
-        default="auto",
-        show_default=True,
-        help="Which Darknet the cfg is written for; auto decides by evidence.",
-    )(function)
+    function = dialect_option(function)
     function = click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first.")(function)
     return click.option("--strict", is_flag=True, help="Treat warnings as errors.")(function)
 
@@ -146,10 +155,8 @@ def write_text(text: str, output: Path | None) -> None:
 
 def stdout() -> Console:
     """The console of a command's output: colours on a terminal only, and no line cut short where there is none."""
-    from rich.console import Console
-
-    console = Console(markup=False, highlight=False)
-    return console if console.is_terminal else Console(width=1000, markup=False, highlight=False)
+    console = safe_console()(markup=False, highlight=False)
+    return console if console.is_terminal else safe_console()(width=1000, markup=False, highlight=False)
 
 
 def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[str]) -> None:
@@ -159,10 +166,8 @@ def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[s
         make: gives the table without the columns named.
         expendable: columns that may go, the first first.
     """
-    from rich.console import Console
-
     console, out = stdout(), set[str]()
-    wide = Console(width=1000).options
+    wide = safe_console()(width=1000).options
     for name in (*expendable, None):
         table = make(out)
         width = table.__rich_measure__(console, wide).maximum
@@ -192,6 +197,4 @@ def counted(count: int, word: str) -> str:
 
 def stderr() -> Console:
     """The console of messages."""
-    from rich.console import Console
-
-    return Console(stderr=True, markup=False, highlight=False)
+    return safe_console()(stderr=True, markup=False, highlight=False)

@@ -12,7 +12,7 @@ import darkparse
 from darkparse.cli.common import stdout
 from darkparse.cli.show import as_table
 from darkparse.errors import DarkparseError
-from darkparse.views.table import table, totals
+from darkparse.views.text.table import table, totals
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, SizeType, reorg_option, setting_option, stderr, warn
+from darkparse.cli.common import CfgType, SizeType, dialect_option, reorg_option, setting_option, stderr, warn
 from darkparse.detect.engine import ENGINES, has_gpu
 from darkparse.detect.jobs.folder import claimed
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
@@ -47,9 +47,7 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Path(),
             help="A .names or .data file; else the .names beside the cfg, or COCO's or VOC's.",
         ),
-        click.option(
-            "--dialect", type=click.Choice(["auto", "pjreddie", "alexeyab"]), default="auto", show_default=True
-        ),
+        dialect_option,
         click.option(
             "--resize",
             type=click.Choice(["letterbox", "stretch", "crop"]),

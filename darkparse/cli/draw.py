@@ -11,11 +11,11 @@ import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stderr
 from darkparse.errors import RendererError
-from darkparse.views.rendering import next_step
+from darkparse.views.diagram.rendering import next_step
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
-    from darkparse.views.diagram import Diagram
+    from darkparse.views.diagram.diagram import Diagram
 
 EXIT_NO_RENDERER = 3
 
@@ -28,7 +28,7 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> range:
         if isinstance(value, range):
             return value
-        match = re.fullmatch(r"L?(\d+)(?:[-–:]L?(\d+))?", str(value))
+        match = re.fullmatch(r"L?(\d{1,9})(?:[-–:]L?(\d{1,9}))?", str(value))
         if not match or int(match[2] or match[1]) < int(match[1]):
             self.fail(f"{value!r} is no range of layers; write 62-84", param, ctx)
         return range(int(match[1]), int(match[2] or match[1]) + 1)
@@ -88,7 +88,7 @@ def command(
     Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
     Exit status 3 if there is no renderer for the format.
     """
-    from darkparse.views.diagram import draw
+    from darkparse.views.diagram.diagram import draw
 
     if len(cfgs) > 2:
         raise click.UsageError(f"one network, or two to compare, not {len(cfgs)}")

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darkparse.cli.common import SizeType, cfg_argument, compile_cfg, counted, stderr, text_output_option, write_text
+from darkparse.cli.common import (
+    SizeType,
+    cfg_argument,
+    compile_cfg,
+    counted,
+    dialect_option,
+    stderr,
+    text_output_option,
+    write_text,
+)
 from darkparse.network import to_cfg
 
 if TYPE_CHECKING:
@@ -30,13 +39,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--size", type=SizeType(), help="Input size, height first.")
 @click.option("--upto", type=click.IntRange(min=1), metavar="N", help="Keep the first N layers, 0 to N-1.")
 @click.option("--anchors", callback=_numbers, metavar="W,H,…", help="Anchors of every head that has some.")
-@click.option(
-    "--dialect",
-    type=click.Choice(["auto", "pjreddie", "alexeyab"]),
-    default="auto",
-    show_default=True,
-    help="Which Darknet the cfg is written for; auto decides by evidence.",
-)
+@dialect_option
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def command(
     cfg: str | Config,

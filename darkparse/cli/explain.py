@@ -60,7 +60,7 @@ def command(
     """
     from rich.text import Text
 
-    from darkparse.views.explanation import explain
+    from darkparse.views.text.explanation import explain
 
     explanation = explain(compile_cfg(cfg, size, dialect, strict), layer)
     console = stdout()

@@ -10,6 +10,7 @@ from io import TextIOWrapper
 import click
 
 from darkparse.cli.common import stderr
+from darkparse.cli.terminal import safe_streams
 from darkparse.errors import DarkparseError
 
 # Command, its module, and its one line of help: stated here so that `darkparse --help` need not import them all.
@@ -77,10 +78,19 @@ def darkparse() -> None:
 
 
 def main(args: list[str] | None = None) -> None:
-    """Run the command line; exit status 2 with one message for bad input."""
+    """Run the command line; exit status 2 with one message for bad input.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # where the terminal knows no ×
+    with safe_streams():
+        _run(args)
+
+
+def _run(args: list[str] | None) -> None:
     try:
         darkparse.main(args, prog_name="darkparse", standalone_mode=False)
     except click.exceptions.Exit as stop:
@@ -88,14 +98,14 @@ def main(args: list[str] | None = None) -> None:
     except click.ClickException as problem:
         problem.show()
         sys.exit(problem.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
+    except click.Abort:
+        raise KeyboardInterrupt from None  # which darkparse.__main__ answers
     except DarkparseError as problem:
         report_error(problem)
         sys.exit(2)
     except OSError as problem:
-        reason = f"{problem.filename}: {problem.strerror}" if problem.filename and problem.strerror else problem
+        reason = problem.strerror or problem
+        reason = f"{problem.filename}: {reason}" if problem.filename else reason
         click.echo(f"darkparse: error: {reason}", err=True)
         sys.exit(2)
     except MemoryError as problem:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
-from darkparse.views.table import narrowed, table, totals, wrapped
+from darkparse.views.text.table import narrowed, table, totals, wrapped
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from darkparse.syntax import Config
-    from darkparse.views.table import Row
+    from darkparse.views.text.table import Row
 
 FORMATS = ("table", "csv", "json", "yaml")
 LEAST = {"layer": 21, "input": 12, "reduces": 14}
@@ -97,7 +97,7 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int
 def _style(row: Row) -> str:
     if row.reduces:
         return "yellow"
-    return "dim" if row.reduction.startswith("none") else "blue"
+    return "dim" if row.input == row.output else "blue"
 
 
 def as_csv(rows: tuple[Row, ...]) -> str:

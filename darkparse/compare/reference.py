@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.network import Node
 from darkparse.syntax import DarkparseError
+from darkparse.syntax.reading import reason
+from darkparse.syntax.source import content
+from darkparse.weights import open_source
+from darkparse.weights.archive import read_npz
 
 Floats = NDArray[np.float32]
 
@@ -51,18 +53,17 @@ class Dump(Reference):
 
     def __init__(self, path: Path) -> None:
         try:
-            with np.load(path) as file:
-                arrays = {key: np.asarray(file[key], np.float32) for key in file.files}
-        except (OSError, ValueError, TypeError, UnpicklingError, BadZipFile, AttributeError):
+            arrays = {key: np.asarray(array, np.float32) for key, array in read_npz(open_source(path)).items()}
+        except (ValueError, TypeError, OverflowError, MemoryError):
             raise DarkparseError(f"{path}: not an .npz of number arrays") from None
         self.path = path
         self.input = arrays.pop("input", None)
         self._layers: dict[int, Floats] = {}
         for key, array in arrays.items():
-            numbers = re.findall(r"\d+", key)
+            numbers = re.findall(r"\d{1,9}", key)
             if not numbers:
                 raise DarkparseError(
-                    f"{path}: the array {key!r} names no layer; keys are `input`, `0`, `1`, … or `layer_0`, …"
+                    f"{path}: the array {content(key)} names no layer; keys are `input`, `0`, `1`, … or `layer_0`, …"
                 )
             self._layers[int(numbers[-1])] = array
         if not self._layers:
@@ -121,8 +122,27 @@ def _run(path: Path, image: Floats) -> list[NDArray[Any]]:
         options.log_severity_level = 3
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         values: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: image})
-    except Exception as problem:  # what onnx and onnxruntime raise has no common class
-        raise DarkparseError(
-            f"{path}: the model does not run on an input {image.shape}: {str(problem).splitlines()[0]}"
-        ) from None
+    except _onnx_errors() as problem:
+        raise DarkparseError(f"{path}: the model does not run on an input {image.shape}: {reason(problem)}") from None
     return [value for value in values if isinstance(value, np.ndarray)]
+
+
+def _onnx_errors() -> tuple[type[Exception], ...]:
+    """What protobuf, onnx and onnxruntime raise for a model that is damaged or does not fit; they share no class."""
+    from google.protobuf.message import Error
+    from onnx.checker import ValidationError
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    known = tuple(one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception))
+    return (
+        *known,
+        ValidationError,
+        Error,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OSError,
+        MemoryError,
+    )

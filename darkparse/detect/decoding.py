@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import NamedTuple
 
 import torch
@@ -10,13 +11,17 @@ from torch import Tensor, nn
 
 from darkparse.detect.hierarchy import Hierarchy
 from darkparse.detect.settings import DetectionSettings
-from darkparse.layers.heads import Detection, GaussianYolo, Region, Yolo
+from darkparse.layers import Head
 from darkparse.layers.tree import read_map, read_tree
+from darkparse.model.darknet import instantiate
 from darkparse.network import Network, Node
 from darkparse.syntax import DarkparseError
 
 Size = tuple[int, int]
 """Height and width in pixels."""
+
+Anchors = tuple[tuple[float, float], ...]
+"""Width and height of each anchor."""
 
 
 class Boxes(NamedTuple):
@@ -78,27 +83,28 @@ def decode(
 def head_decoder(node: Node, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False) -> nn.Module:
     """The module that decodes one head: `(output, (height, width)) -> Boxes`."""
     layer = node.layer
-    if isinstance(layer, Yolo):
-        return YoloDecoder(layer)
-    if isinstance(layer, GaussianYolo):
-        return GaussianDecoder(layer)
-    if isinstance(layer, Region):
-        return RegionDecoder(layer, interleaved=node.dialect.region_interleaved, hierarchy=hierarchy, mapped=mapped)
-    if isinstance(layer, Detection):
-        return GridDecoder(layer)
-    raise DarkparseError(f"{node.section.span}: layer {node.index} [{node.kind}] does not predict boxes")
+    spec = layer.decoder(node.dialect, hierarchy=hierarchy, mapped=mapped) if isinstance(layer, Head) else None
+    if spec is None:
+        raise DarkparseError(f"{node.section.span}: layer {node.index} [{node.kind}] does not predict boxes")
+    return instantiate(spec)
 
 
-class YoloDecoder(nn.Module):
-    """Boxes of a `[yolo]` head (yolo_layer.c get_yolo_box, get_yolo_detections)."""
+class AnchorDecoder(nn.Module):
+    """A decoder that stretches anchors."""
 
-    needs_objectness = True
     anchors: Tensor
 
-    def __init__(self, layer: Yolo) -> None:
+    def __init__(self, anchors: Anchors) -> None:
         super().__init__()
-        self.new_coords = layer.new_coords
-        self.register_buffer("anchors", torch.tensor(layer.boxes), persistent=False)
+        self.register_buffer("anchors", torch.tensor(anchors), persistent=False)
+
+
+class YoloDecoder(AnchorDecoder):
+    """Boxes of a `[yolo]` head (yolo_layer.c get_yolo_box, get_yolo_detections)."""
+
+    def __init__(self, anchors: Anchors, new_coords: bool) -> None:
+        super().__init__(anchors)
+        self.new_coords = new_coords
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
         cells = _cells(output, len(self.anchors))
@@ -109,18 +115,14 @@ class YoloDecoder(nn.Module):
         return _flat((x, y, width, height), cells[..., 5:] * objectness.unsqueeze(-1), objectness)
 
 
-class GaussianDecoder(nn.Module):
+class GaussianDecoder(AnchorDecoder):
     """Boxes of a `[Gaussian_yolo]` head: the mean deviation lowers the score
     (gaussian_yolo_layer.c get_gaussian_yolo_box)."""
 
-    needs_objectness = True
-    anchors: Tensor
-
-    def __init__(self, layer: GaussianYolo) -> None:
-        super().__init__()
+    def __init__(self, anchors: Anchors, point: str) -> None:
+        super().__init__(anchors)
         # yolo_point: which point of the box the cell predicts.
-        self.shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[layer.yolo_point]
-        self.register_buffer("anchors", torch.tensor(layer.boxes), persistent=False)
+        self.shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[point]
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
         cells = _cells(output, len(self.anchors))
@@ -131,25 +133,31 @@ class GaussianDecoder(nn.Module):
         return _flat((x + self.shift * width, y + self.shift * height, width, height), scores, objectness)
 
 
-class RegionDecoder(nn.Module):
+class RegionDecoder(AnchorDecoder):
     """Boxes of a `[region]` head: anchors in cells, and perhaps a word tree (region_layer.c get_region_detections).
 
     AlexeyAB's fork keeps the output cell by cell, takes the logistic of x and y here (get_region_box), and does not ask
     for the objectness but of boxes with a tree (get_region_boxes).
     """
 
-    anchors: Tensor
     map: Tensor | None
 
-    def __init__(self, layer: Region, *, interleaved: bool, hierarchy: float, mapped: bool) -> None:
-        super().__init__()
-        self.interleaved, self.coords, self.background = interleaved, layer.coords, layer.background
-        self.needs_objectness = not interleaved or (layer.tree is not None and not (mapped and layer.map is not None))
-        self.tree = Hierarchy(read_tree(layer.tree), hierarchy) if layer.tree is not None else None
-        self.register_buffer("anchors", torch.tensor(layer.boxes), persistent=False)
-        chosen = torch.tensor(read_map(layer.map)) if mapped and layer.map is not None else None
-        if chosen is not None and int(chosen.max()) >= layer.classes:
-            raise DarkparseError(f"{layer.map}: class {int(chosen.max())} of a head that has {layer.classes}")
+    def __init__(
+        self,
+        anchors: Anchors,
+        *,
+        classes: int,
+        coords: int,
+        background: bool,
+        interleaved: bool,
+        tree: PurePath | None,
+        map: PurePath | None,
+        hierarchy: float,
+    ) -> None:
+        super().__init__(anchors)
+        self.interleaved, self.coords, self.background = interleaved, coords, background
+        self.tree = Hierarchy(read_tree(tree), hierarchy) if tree is not None else None
+        chosen = torch.tensor(read_map(map, classes)) if map is not None else None
         self.register_buffer("map", chosen, persistent=False)
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
@@ -184,13 +192,11 @@ class RegionDecoder(nn.Module):
 class GridDecoder(nn.Module):
     """Boxes of a `[detection]` head: a vector of classes, then objectness, then boxes (detection_layer.c:225)."""
 
-    needs_objectness = False
-
-    def __init__(self, layer: Detection) -> None:
+    def __init__(self, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> None:
         super().__init__()
-        if layer.coords != 4:
-            raise DarkparseError(f"a [detection] head with coords={layer.coords} has no boxes; coords=4 is needed")
-        self.side, self.num, self.classes, self.sqrt = layer.side, layer.num, layer.classes, layer.sqrt
+        if coords != 4:
+            raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
+        self.side, self.num, self.classes, self.sqrt = side, num, classes, sqrt
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
         side, num = self.side, self.num

@@ -21,18 +21,27 @@ WHOLE = (0.5, 0.5, 1.0, 1.0)
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One object in a picture, or one class of a whole picture."""
+    """One object in a picture, or one class of a whole picture.
+
+    Attributes:
+        class_id: number of the class.
+        name: its name.
+        score: objectness × class probability, 0…1: what Darknet prints in per cent.
+        objectness: how sure the network is that the box holds anything at all; 1 from a classifier.
+        box: centre x, centre y, width, height as fractions of the picture, unclipped, as Darknet computes them.
+        image_size: height and width of the picture in pixels.
+
+    >>> dog = darkparse.Detection(16, "dog", 0.93, 0.99, (0.5, 0.5, 0.2, 0.4), image_size=(100, 200))
+    >>> dog.line, dog.xyxy
+    ('dog: 93%', (80.0, 30.0, 120.0, 70.0))
+    """
 
     class_id: int
     name: str
     score: float
-    """Objectness × class probability, 0…1: what Darknet prints in per cent."""
     objectness: float
-    """How sure the network is that the box holds anything at all; 1 from a classifier."""
     box: tuple[float, float, float, float]
-    """Centre x, centre y, width, height as fractions of the picture, unclipped, as Darknet computes them."""
     image_size: tuple[int, int]
-    """Height and width of the picture in pixels."""
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:
@@ -69,9 +78,15 @@ class Detection:
 class Detections(list[Detection]):
     """All that is found in one picture, the best first: a list, with the picture's size and ways out.
 
-    Attributes:
-        width, height: of the picture in pixels.
+    Args:
+        found: the detections.
+        width: of the picture in pixels.
+        height: of the picture in pixels.
         path: the file, if it came from one.
+
+    >>> found = darkparse.Detections([], width=200, height=100, path="dog.jpg")
+    >>> found.numpy().shape
+    (0, 6)
     """
 
     def __init__(

@@ -87,7 +87,15 @@ class Detector:
             less exact.
 
     Raises:
+        NoWeightsError: the module has no weights.
         DarkparseError: the network takes no picture, or neither detects nor classifies; the names do not fit.
+
+    >>> import numpy as np
+    >>> detector = darkparse.Detector(darkparse.load("yolov3-tiny", size=64))
+    >>> detector
+    Detector(yolov3-tiny, 80 classes in boxes, letterbox to 64×64, pjreddie)
+    >>> detector.detect(np.zeros((60, 80, 3), np.uint8), threshold=0.9)
+    []
     """
 
     def __init__(
@@ -102,7 +110,6 @@ class Detector:
         if not isinstance(model, Engine):
             from darkparse.detect.torch_engine import TorchEngine
 
-            fold = model.network.dialect.name == "alexeyab" if fold is None else fold
             model = TorchEngine(model, fold=fold, mapped=mapped)
         self.engine = model
         self.network = network = model.network
@@ -324,7 +331,8 @@ class Detector:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
         mine = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
         boxes, scores, classes = candidates.boxes[mine], candidates.scores[mine], candidates.classes[mine]
-        if len(mine) and self.network.nodes[self.network.heads[0]].kind != "detection":
+        head = self.network.nodes[self.network.heads[0]].layer
+        if len(mine) and not head.stays_in_letterbox:  # type: ignore[attr-defined]
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)
         assert self._suppression is not None
@@ -352,7 +360,7 @@ class Detector:
         for node, parent in enumerate(parents):  # tree.c hierarchy_predictions
             if parent >= 0:
                 scores[:, node] *= scores[:, parent]
-        if self.network.dialect.name == "pjreddie":  # classifier.c predict_classifier: only_leaves
+        if self.network.dialect.ranks_leaves_only:
             scores[:, [parent for parent in parents if parent >= 0]] = 0
         return scores
 

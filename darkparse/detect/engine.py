@@ -11,7 +11,6 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from darkparse.errors import DarkparseError
-from darkparse.layers.heads import asks_objectness
 from darkparse.network import Network
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ class Engine(ABC):
         parts = []
         for index, (boxes, scores, objectness) in zip(self.network.heads, heads, strict=True):
             node = self.network.nodes[index]
-            asks = asks_objectness(node.layer, node.dialect, self.mapped)
+            asks = node.layer.asks_objectness(node.dialect, mapped=self.mapped)  # type: ignore[attr-defined]
             image, box = arrays.where(objectness > threshold if asks else objectness != 0)
             chosen = scores[image, box]
             row, classes = arrays.where(chosen > threshold)

@@ -64,15 +64,15 @@ class GraphEngine(Engine):
         name: of the runtime.
         network: what `compile` made.
         arrays: its parameters.
-        fold: batch norm becomes part of the weights.
+        fold: see `Detector`.
         mapped: see `Detector`.
     """
 
     batch = 1
 
-    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool, mapped: bool) -> None:
+    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool | None, mapped: bool) -> None:
         self.name, self.network, self.mapped = name, network, mapped
-        self._arrays, self._fold = arrays, fold
+        self._arrays, self._fold = arrays, network.dialect.folds_batchnorm if fold is None else fold
         self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
         self._running: dict[float, Run] = {}
         self._making = threading.Lock()
@@ -150,5 +150,4 @@ def load_graph(
         if model.loaded is None:
             raise NoWeightsError(f"{model.network.name}: a detector needs weights")
         network, arrays = model.network, from_module(model)
-    fold = network.dialect.name == "alexeyab" if fold is None else fold
     return GraphEngine(name, network, arrays, fold=fold, mapped=mapped)

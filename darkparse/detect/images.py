@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import stat
+import struct
+import zlib
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.errors import DarkparseError, ImageError
+from darkparse.syntax.reading import reason
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -23,6 +27,17 @@ BEYOND = 0.5
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"))
 """Files that a folder is searched for."""
+
+PLENTY = 96 << 20
+"""Values that any picture may have: 33 million pixels of RGB."""
+RATIO = 200
+"""So many times the size of its file a larger one may; photographs unpack to ten or twenty times."""
+
+BROKEN = (
+    *(ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
+    *(RuntimeError, MemoryError, struct.error, zlib.error),
+)
+"""What Pillow's decoders raise for broken files, besides OSError."""
 
 
 def pillow() -> Any:
@@ -50,16 +65,35 @@ def read_image(path: str | os.PathLike[str] | IO[bytes], channels: int = 3, *, n
     """
     image, name = pillow(), name or str(path)
     try:
+        size = _bytes_of(path)
         with image.open(path) as file:
+            unpacked = file.width * file.height * len(file.getbands())
+            if unpacked > max(PLENTY, RATIO * size):
+                raise ImageError(f"{name}: {size:,} bytes that unpack to {unpacked:,}, more than {RATIO} times as many")
             return from_pillow(file, channels)
     except image.UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture, or of a kind that Pillow cannot read") from None
     except image.DecompressionBombError as problem:
-        raise ImageError(f"{name}: {problem}") from None
+        raise ImageError(f"{name}: {reason(problem)}") from None
     except OSError as problem:
-        raise ImageError(f"{name}: {problem.strerror or problem}") from None
-    except (ValueError, SyntaxError, EOFError, IndexError) as problem:  # what Pillow's decoders raise for broken files
-        raise ImageError(f"{name}: a broken picture: {problem}") from None
+        raise ImageError(f"{name}: {reason(problem)}") from None
+    except BROKEN as problem:
+        raise ImageError(f"{name}: a broken picture: {reason(problem)}") from None
+
+
+def _bytes_of(file: str | os.PathLike[str] | IO[bytes]) -> int:
+    """Size of a file, 0 of a pipe. Raises ImageError for a device."""
+    if isinstance(file, str | os.PathLike):
+        status = os.stat(file)  # noqa: PTH116 - Path.stat says no more
+        if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+            raise ImageError(f"{file}: a device, not a picture")
+        return status.st_size
+    try:
+        start, end = file.tell(), file.seek(0, os.SEEK_END)
+        file.seek(start)
+    except (AttributeError, OSError):
+        return 0
+    return end - start
 
 
 def from_pillow(image: PillowImage, channels: int = 3) -> Pixels:
@@ -93,8 +127,8 @@ def as_pixels(image: Any, channels: int = 3) -> Pixels:
     if hasattr(image, "convert") and hasattr(image, "mode"):
         try:
             return from_pillow(image, channels)
-        except (OSError, ValueError, SyntaxError, EOFError, IndexError) as problem:
-            raise ImageError(f"a broken picture: {problem}") from None
+        except (OSError, *BROKEN) as problem:
+            raise ImageError(f"a broken picture: {reason(problem)}") from None
     if hasattr(image, "detach"):
         image = image.detach().cpu()
         image = image.float() if image.is_floating_point() else image

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.layers.heads import GaussianYolo, Yolo
+from darkparse.layers import Head
 from darkparse.network import Network
 
 Floats = NDArray[np.float32]
@@ -35,7 +35,8 @@ class Suppression:
 def suppression_of(network: Network) -> Suppression:
     """What the last head says; Darknet asks only that (detector.c test_detector)."""
     last = network.nodes[network.heads[-1]].layer
-    return Suppression(last.nms_kind, last.beta_nms) if isinstance(last, Yolo | GaussianYolo) else Suppression()  # type: ignore[arg-type]
+    assert isinstance(last, Head)
+    return Suppression(last.nms_kind, last.beta_nms)  # type: ignore[arg-type]
 
 
 def suppress(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from darkparse.detect.preprocess import Resize
+from darkparse.layers import Head
 from darkparse.layers.tree import read_map
 from darkparse.network import Network
 from darkparse.syntax import DarkparseError
@@ -14,8 +15,8 @@ def is_classifier(network: Network) -> bool:
     if not network.net.has_image:
         raise DarkparseError(f"{network.name} takes a vector, not a picture")
     last = network.nodes[network.outputs[-1]]
-    if last.kind == "iseg":
-        raise DarkparseError(f"{network.name} ends in [iseg]: it segments, and has no boxes to decode")
+    if isinstance(last.layer, Head) and last.layer.decoder(network.dialect, hierarchy=0, mapped=False) is None:
+        raise DarkparseError(f"{network.name} ends in [{last.kind}], a head that has no boxes to decode")
     if network.heads:
         if len({network.nodes[i].layer.classes for i in network.heads}) > 1:  # type: ignore[attr-defined]
             raise DarkparseError(f"{network.name}: the heads have different numbers of classes")
@@ -35,7 +36,8 @@ def class_count(network: Network, mapped: bool) -> int:
     path = getattr(last.layer, "map", None)
     if mapped and path is None:
         raise DarkparseError(f"{network.name}: its head has no map=")
-    return len(read_map(path)) if mapped and path is not None else last.layer.classes  # type: ignore[attr-defined]
+    classes: int = last.layer.classes  # type: ignore[attr-defined]
+    return len(read_map(path, classes)) if mapped and path is not None else classes
 
 
 def default_resize(network: Network, classifies: bool) -> Resize:

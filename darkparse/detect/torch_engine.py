@@ -23,14 +23,15 @@ class TorchEngine(Engine):
 
     Args:
         model: a network with its weights; see `Detector`.
-        fold: run a copy in which batch norm is part of the weights.
+        fold: see `Detector`.
         mapped: see `Detector`.
     """
 
     name = "torch"
 
-    def __init__(self, model: Darknet, *, fold: bool, mapped: bool) -> None:
+    def __init__(self, model: Darknet, *, fold: bool | None, mapped: bool) -> None:
         self.network, self.mapped = model.network, mapped
+        fold = model.network.dialect.folds_batchnorm if fold is None else fold
         self.model = fuse(model) if fold else model.eval()
         self._packed = pack(self.model) if can_pack(self.model) else None
         if self._packed is None:

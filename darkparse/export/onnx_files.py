@@ -82,9 +82,9 @@ def to_onnx(
         how = suppression_of(network)
         if how.kind == "cornersnms":
             raise DarkparseError("nms_kind=cornersnms has no graph: export the decoded boxes instead (heads decoded)")
-        made.nms(threshold, nms, how.exponent)
+        made.nms(DetectionSettings.hierarchy, threshold, nms, how.exponent)
     else:
-        made.decoded() if heads == "decoded" else made.raw()
+        made.decoded(DetectionSettings.hierarchy) if heads == "decoded" else made.raw()
     facts = facts_of(network, heads, threshold=threshold, nms=nms)
     with written(Model(made.graph, opset, facts), path) as file:
         check_structure(file.path, file.data)

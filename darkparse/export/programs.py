@@ -15,7 +15,7 @@ from torch import Tensor
 from darkparse.export.onnx.form import Free, Heads
 from darkparse.export.tracing import Exported, example, prepare, trace
 from darkparse.export.verification import Check, Runner, compare
-from darkparse.files import unfinished
+from darkparse.files import error_at_end, unfinished
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
@@ -37,13 +37,34 @@ def to_program(
 ) -> Check | None:
     """Write a module as a torch.export program (`.pt2`), which `torch.export.load(path).module()` runs.
 
-    Args and errors are those of `to_onnx`; `heads` is `raw` or `decoded`.
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        dynamic_batch: leave the number of pictures free.
+        dynamic_size: leave height and width free, in steps of the network's stride.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, or the file computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_program(model, "tiny.pt2").difference < 1e-3
+    True
     """
     free = Free(dynamic_batch, dynamic_size)
     exported = _prepared(model, heads, free, half)
 
     def write(target: Path) -> None:
-        torch.export.save(trace(exported, model.network, free), target)
+        program = trace(exported, model.network, free)
+        with target.open("wb") as opened, error_at_end(opened) as file:
+            torch.export.save(program, file)
 
     def load(target: Path) -> Runner:
         return _runner(torch.export.load(target).module())
@@ -62,7 +83,24 @@ def to_torchscript(
 ) -> Check | None:
     """Write a module as TorchScript by tracing (`.ts`), which `torch.jit.load(path)` runs, for any batch.
 
-    Args and errors are those of `to_onnx`; `heads` is `raw` or `decoded`.
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, or the file computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_torchscript(model, "tiny.ts").difference < 1e-3
+    True
     """
     free = Free(batch=True, size=False)
     exported = _prepared(model, heads, free, half)
@@ -71,7 +109,9 @@ def to_torchscript(
         with torch.no_grad(), warnings.catch_warnings():
             # torch prefers torch.export, and warns that a shape becomes a constant where it is meant to.
             warnings.simplefilter("ignore")
-            torch.jit.save(torch.jit.trace(exported, example(model.network), check_trace=False), target)
+            script = torch.jit.trace(exported, example(model.network), check_trace=False)
+            with target.open("wb") as opened, error_at_end(opened) as file:
+                torch.jit.save(script, file)
 
     def load(target: Path) -> Runner:
         with warnings.catch_warnings():
@@ -93,8 +133,28 @@ def to_compiled(
 ) -> Check | None:
     """Compile a module ahead of time by AOTInductor (`.aoti.pt2`), for this machine's kind of processor.
 
-    `torch._inductor.aoti_load_package(path)` runs it, in Python or C++. Args and errors are those of `to_onnx`; a C++
-    compiler is needed.
+    `torch._inductor.aoti_load_package(path)` runs it, in Python or C++.
+
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        dynamic_batch: leave the number of pictures free.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, there is no C++ compiler, or the file computes something
+            else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_compiled(model, "tiny.aoti.pt2").difference < 1e-3
+    True
     """
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
         raise DarkparseError(f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH")
@@ -105,7 +165,8 @@ def to_compiled(
         program = trace(exported, model.network, free)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            torch._inductor.aoti_compile_and_package(program, package_path=str(target))
+            with target.open("wb") as opened, error_at_end(opened) as file:
+                torch._inductor.aoti_compile_and_package(program, package_path=file)
 
     def load(target: Path) -> Runner:
         return _runner(torch._inductor.aoti_load_package(str(target)))
@@ -144,12 +205,7 @@ def _written(
 ) -> Check | None:
     """Write to a file beside the target, check that, and give it the target's name."""
     with unfinished(path) as partial:
-        try:
-            write(partial)
-        except RuntimeError as problem:
-            if "PytorchStreamWriter" in str(problem):  # a full disk
-                raise DarkparseError(f"{path}: the file cannot be written: {str(problem).splitlines()[0]}") from None
-            raise
+        write(partial)
         if not verify:
             return None
         expected = _runner(Exported(model, exported.heads).eval())

@@ -47,6 +47,8 @@ class Exported(nn.Module):
         self.decoders: nn.ModuleList | None = None
         if heads != "raw":
             self.decoders = Decoder(model.network).heads
+        nodes = (model.network.nodes[i] for i in model.network.heads)
+        self.asks = [node.layer.asks_objectness(node.dialect, mapped=False) for node in nodes]  # type: ignore[attr-defined]
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -56,10 +58,10 @@ class Exported(nn.Module):
             return outputs if len(outputs) > 1 else outputs[0]
         size = (x.shape[2], x.shape[3])
         boxes, scores = [], []
-        for head, output in zip(self.decoders, outputs, strict=True):
+        for head, asks, output in zip(self.decoders, self.asks, outputs, strict=True):
             its_boxes, its_scores, objectness = head(output, size)
             if self.heads == "nms":
-                kept = objectness > self.threshold if head.needs_objectness else objectness != 0
+                kept = objectness > self.threshold if asks else objectness != 0
                 its_scores = torch.where(kept.unsqueeze(-1), its_scores, torch.zeros_like(its_scores))
             boxes.append(its_boxes)
             scores.append(its_scores)

@@ -1,9 +1,11 @@
 """The vocabulary: one class for each layer kind of Darknet, one file for each family."""
 
 from darkparse.layers import convolutional, dense, heads, joining, pointwise, pooling, recurrent, resampling  # noqa: F401  (they register)
-from darkparse.layers.base import REGISTRY, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
-from darkparse.layers.dialect import ALEXEYAB, DIALECTS, PJREDDIE, Dialect, DialectName
+from darkparse.layers.base import REGISTRY, Layer, LayerError, layer, option
+from darkparse.layers.dialect import ALEXEYAB, DIALECTS, PJREDDIE, Dialect
+from darkparse.layers.head import Head
 from darkparse.layers.shape import Layout, Shape
+from darkparse.layers.specs import ModuleSpec, Site, TensorSpec
 
 __all__ = [
     "ALEXEYAB",
@@ -11,7 +13,7 @@ __all__ = [
     "PJREDDIE",
     "REGISTRY",
     "Dialect",
-    "DialectName",
+    "Head",
     "Layer",
     "LayerError",
     "Layout",

@@ -1,61 +1,90 @@
-"""The names of Darknet's activations; `model/activations.py` holds the arithmetic."""
+"""Darknet's activations, a row each, in plain words: all that is known of one stands here (activations.h, .c).
+
+`model/activations.py` holds the functions that torch does not have.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated
 
-from darkparse.layers.dialect import Dialect, DialectName
+from darkparse.layers.dialect import Dialect
 from darkparse.layers.values import Value
+from darkparse.syntax.source import shortened
 
-Activation = Literal[
-    "logistic",
-    "relu",
-    "relu6",
-    "relie",
-    "linear",
-    "ramp",
-    "tanh",
-    "plse",
-    "revleaky",
-    "leaky",
-    "elu",
-    "loggy",
-    "stair",
-    "hardtan",
-    "lhtan",
-    "selu",
-    "gelu",
-    "swish",
-    "mish",
-    "hard_mish",
-    "normalize_channels",
-    "normalize_channels_softmax",
-    "normalize_channels_softmax_maxval",
-]
+Activation = Annotated[str, "activation"]
+"""The type of an option that names an activation."""
 
-ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
-# activations.c get_activation of pjreddie has no case for these.
-ALEXEYAB_ONLY: frozenset[str] = frozenset(
-    {"relu6", "revleaky", "gelu", "swish", "mish", "hard_mish"}
-    | {name for name in ACTIVATIONS if name.startswith("normalize")}
+@dataclass(frozen=True, slots=True)
+class ActivationRow:
+    """One activation."""
+
+    name: str
+    function: str = ""
+    """As Python writes it: torch's, or without a dot one of `model/activations.py`; none for linear."""
+    module: str = ""
+    """The class of torch.nn that computes the same."""
+    settings: Mapping[str, float] = field(default_factory=dict)
+    """What function and module take beside the values."""
+    only: str | None = None
+    """The one dialect that knows it, with those made from it (activations.c get_activation)."""
+    packed: str = ""
+    """oneDNN's name for it behind a convolution."""
+    mistaken: str = ""
+    """How `compare` says that another implementation took it for the one that is meant."""
+    over_channels: bool = False
+    """A value depends on all channels at its position, so that a map is needed."""
+
+    @property
+    def expression(self) -> str:
+        """Python source, `{}` for the values: `F.leaky_relu({}, 0.1)`."""
+        settings = "".join(f", {value}" for value in self.settings.values())
+        return f"{self.function}({{}}{settings})" if self.function else "{}"
+
+
+def _leaky(name: str, slope: float, only: str | None = None, mistaken: str = "") -> ActivationRow:
+    settings = {"negative_slope": slope}
+    return ActivationRow(name, "F.leaky_relu", "LeakyReLU", settings, only, packed="leaky_relu", mistaken=mistaken)
+
+
+def _over_channels(name: str) -> ActivationRow:
+    return ActivationRow(name, name, only="alexeyab", over_channels=True)
+
+
+_ROWS = (
+    ActivationRow("linear", mistaken="no activation"),
+    ActivationRow(
+        "logistic", "torch.sigmoid", "Sigmoid", packed="sigmoid", mistaken="the logistic function as activation"
+    ),
+    ActivationRow("relu", "F.relu", "ReLU", packed="relu", mistaken="ReLU as activation"),
+    ActivationRow("relu6", "F.relu6", "ReLU6", only="alexeyab"),
+    _leaky("leaky", 0.1, mistaken="leaky ReLU with slope 0.1"),
+    _leaky("revleaky", 0.1, only="alexeyab"),
+    _leaky("relie", 0.01, mistaken="leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1"),
+    ActivationRow("elu", "F.elu", "ELU"),
+    ActivationRow("hardtan", "F.hardtanh", "Hardtanh"),
+    ActivationRow("tanh", "torch.tanh", "Tanh", packed="tanh"),
+    ActivationRow("swish", "F.silu", "SiLU", only="alexeyab", packed="swish", mistaken="swish as activation"),
+    ActivationRow("mish", "F.mish", "Mish", only="alexeyab"),
+    *(ActivationRow(name, name) for name in ("ramp", "loggy", "plse", "stair", "lhtan", "selu")),
+    *(ActivationRow(name, name, only="alexeyab") for name in ("gelu", "hard_mish")),
+    _over_channels("normalize_channels"),
+    _over_channels("normalize_channels_softmax"),
+    _over_channels("normalize_channels_softmax_maxval"),
 )
 
-# Their values at one position depend on all channels there, so they need a map.
-OVER_CHANNELS: frozenset[str] = frozenset(name for name in ACTIVATIONS if name.startswith("normalize"))
+ACTIVATIONS = {row.name: row for row in _ROWS}
+"""Every activation by its name in a cfg."""
 
 
 def read_activation(text: str, dialect: Dialect) -> Value:
     """An activation's name; Darknet takes ReLU for a name that it does not know (activations.c get_activation)."""
-    if text not in ACTIVATIONS:
-        return Value("relu", f"unknown activation {text!r}: Darknet goes on with relu")
-    if dialect.name == "pjreddie" and text in ALEXEYAB_ONLY:
-        return Value(
-            "relu", f"{dialect.title} does not know {text!r} and goes on with relu (dialect alexeyab knows it)"
-        )
+    row = ACTIVATIONS.get(text)
+    if row is None:
+        return Value("relu", f"unknown activation {shortened(text)!r}: Darknet goes on with relu")
+    if not dialect.knows(row.only, text):
+        hint = f" (dialect {row.only} knows it)" if row.only else ""
+        return Value("relu", f"{dialect.title} does not know {text!r} and goes on with relu{hint}")
     return Value(text)
-
-
-def activation_dialect(text: str) -> DialectName | None:
-    """The only dialect that knows an activation, if it is one alone."""
-    return "alexeyab" if text in ALEXEYAB_ONLY else None

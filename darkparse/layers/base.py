@@ -7,23 +7,30 @@ building, views) interpret these facts; no kind has code of its own in any of th
 
 from __future__ import annotations
 
-import math
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from darkparse.layers.activations import Activation, read_activation
-from darkparse.layers.dialect import DIALECTS, Dialect, DialectName
+from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import LossSpec, Mistake, ModuleSpec, Site, TensorSpec
 from darkparse.layers.values import Reader, read_flag, read_float, read_int, read_list, read_text
+from darkparse.layers.window import Window
 
 if TYPE_CHECKING:
     from darkparse.layers.net import Net
 
 Mechanism = str
 """The word for what makes a layer's output differ in size from its input: `stride`, `pool`, `projection`, …"""
+
+Part = Literal["", "conv", "dense", "pool", "global", "upsample", "reorg", "cat", "add", "gate", "head"]
+"""What a layer is to the whole: it computes, resizes, or joins its inputs side by side, as a sum, as a product."""
+
+Mixing = Literal["", "both", "channels", "alone"]
+"""What a convolution mixes: neighbours and channels, channels only, or neighbours with each channel alone."""
 
 
 class LayerError(Exception):
@@ -40,20 +47,13 @@ class LayerError(Exception):
         self.input = input
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """Options without effect on inference, known by name:
-    both forks' and each fork's own, words with spaces between."""
+Keys = Mapping[str, str | None]
+"""Options by name, each with the only dialect that knows it."""
 
-    both: str = ""
-    pjreddie: str = ""
-    alexeyab: str = ""
 
-    def dialects(self) -> Iterator[tuple[str, DialectName | None]]:
-        """Each key, and the only dialect that knows it."""
-        yield from ((key, None) for key in self.both.split())
-        yield from ((key, "pjreddie") for key in self.pjreddie.split())
-        yield from ((key, "alexeyab") for key in self.alexeyab.split())
+def keys(words: str, only: str | None = None) -> dict[str, str | None]:
+    """Options without effect on inference, known by name: words with spaces between."""
+    return dict.fromkeys(words.split(), only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,9 @@ class OptionSpec:
     keys: tuple[str, ...] | None
     """None where the option has the field's name."""
     read: Reader | None
-    only: DialectName | None
-    defaults: Mapping[DialectName, Any]
+    only: str | None
+    fact: str | None
+    """The field of Dialect that is the default in a dialect."""
     required: bool
     is_file: bool
     least: int | None
@@ -83,129 +84,54 @@ def option(
     default: Any = MISSING,
     keys: str | None = None,
     read: Reader | None = None,
-    only: DialectName | None = None,
+    only: str | None = None,
     factory: Callable[[Any], Any] | None = None,
+    fact: str | None = None,
     is_file: bool = False,
     least: int | None = None,
-    **defaults: Any,
 ) -> Any:
     """A field that is a cfg option.
 
     Args:
         default: Darknet's default; left out, the option is required.
-        keys: the option's names in the cfg where they differ from the field's.
+        keys: the option's names in the cfg where they differ from the field's; none at all for a fact of the dialect.
         read: text to value; by default chosen by the field's type.
-        only: the one dialect that knows the option; the other ignores it.
+        only: the one dialect that knows the option, with those made from it; the others ignore it.
         factory: computes the default from the options above it.
-        is_file: the value names a file, which is looked for beside the cfg too.
+        fact: the field of Dialect that says the default in a dialect.
+        is_file: the value names a file: a Path where it may be read, a PurePath where it is missing or lies elsewhere.
         least: the smallest value that makes sense.
-        **defaults: a dialect's own default, as `alexeyab=.2`.
     """
     value = Derived(factory) if factory else default
     names = None if keys is None else tuple(keys.split())
-    spec = OptionSpec(
-        names, read, only, typing.cast("Mapping[DialectName, Any]", defaults), value is MISSING, is_file, least
-    )
+    spec = OptionSpec(names, read, only, fact, value is MISSING, is_file, least)
     return field(default=value, metadata={"option": spec})
-
-
-def fact(name: str, *, default: Any) -> Any:
-    """A field that no option sets: what the dialect that the section is bound in says under that name.
-
-    Args:
-        name: of the field of Dialect.
-        default: what a layer has that no section is bound to.
-    """
-    said = {dialect.name: getattr(dialect, name) for dialect in DIALECTS.values()}
-    return option(default=default, keys="", **said)
 
 
 def resolve_derived(section: Layer | Net) -> None:
     """Compute the defaults that follow from other options, in the order of the fields."""
-    for item in fields(section):
-        value = getattr(section, item.name)
+    names = _DERIVED.get(type(section))
+    if names is None:
+        names = [item.name for item in fields(section) if isinstance(item.default, Derived)]
+        _DERIVED[type(section)] = names
+    for name in names:
+        value = getattr(section, name)
         if isinstance(value, Derived):
-            object.__setattr__(section, item.name, value.rule(section))
+            object.__setattr__(section, name, value.rule(section))
 
 
-Initial = tuple[Literal["constant", "uniform", "normal"], float, float]
-"""Distribution, centre and spread (half width or standard deviation) of a tensor before any weights are loaded."""
-
-ZERO: Initial = ("constant", 0.0, 0.0)
-ONE: Initial = ("constant", 1.0, 0.0)
+_DERIVED: dict[type, list[str]] = {}
 
 
-Role = Literal["weight", "bias", "scale", "mean", "variance", "factor", "constant"]
-"""What an array does: a multiplying weight; a summand; a batch norm's scale, running mean and variance; the factors of
-an addition's inputs; an output that is learned as it is."""
-
-
-@dataclass(frozen=True, slots=True)
-class TensorSpec:
-    """One array of a layer: its place in the module and in the `.weights` file (float32, file order)."""
-
-    path: str
-    shape: tuple[int, ...]
-    initial: Initial = ZERO
-    role: Role = "weight"
-    stored: bool = True
-    """False where the file does not hold it."""
-    rows: int | None = None
-    """How many rows of the first axis the file holds, if not all (`numload`)."""
-    transposed: bool = False
-    """The file holds the matrix (first axis, rest) transposed (`flipped`)."""
-    transposable: bool = False
-    """The file holds the matrix transposed when the header's version is above 1000 (connected layers)."""
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-    @property
-    def learnable(self) -> bool:
-        """False for running statistics."""
-        return self.role not in ("mean", "variance")
-
-    @property
-    def stored_size(self) -> int:
-        """Number of floats in the file."""
-        if not self.stored:
-            return 0
-        return self.size if self.rows is None else self.size // self.shape[0] * self.rows
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleSpec:
-    """A module to build: attribute name, dotted target, keyword arguments (plain values only)."""
-
-    name: str
-    target: str
-    kwargs: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Site:
-    """Where a layer stands: what it needs to know of its surroundings."""
-
-    inputs: tuple[Shape, ...]
-    output: Shape
-    dialect: Dialect
-    read_whole: bool = False
-    """Another layer needs its values, not their signs alone (see `Layer.reads_whole`)."""
-
-    @property
-    def input(self) -> Shape:
-        return self.inputs[0]
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layer:
     """A layer kind's options; a pure value that knows neither its index nor its shapes."""
 
     kind: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]]
-    only: ClassVar[DialectName | None]
-    """The one dialect that has this kind."""
+    only: ClassVar[str | None]
+    """The one dialect that has this kind, with those made from it."""
+    part: ClassVar[Part] = ""
     needs_map: ClassVar[bool] = False
     """The first input must be a map (Darknet: "layer before … must output image")."""
     is_head: ClassVar[bool] = False
@@ -214,16 +140,33 @@ class Layer:
     """A loss: the network's output is that of the layer before (network.c get_network_output_layer)."""
     has_state: ClassVar[bool] = False
     """Keeps memory from call to call."""
+    is_size_bound: ClassVar[bool] = False
+    """Weights or options hold for one height and width of the input."""
+    gives_classes: ClassVar[bool] = False
+    """The values that come in are a classifier's classes."""
     mechanism: ClassVar[Mechanism] = ""
+    loss_options: ClassVar[type[Any] | None] = None
+    """The class of `layers.training` that its loss reads; None for a kind without a loss."""
+    is_identity_backward: ClassVar[bool] = False
+    """Darknet hands what a loss behind it sends back on as it is (softmax_layer.c backward_softmax_layer)."""
+    limits_gradient: ClassVar[bool] = False
+    """The gradient at its output is cut to ±1 before the activation's slope (connected_layer.c, GPU)."""
     main_input: ClassVar[int] = 0
     """Position of the input whose map the layer carries on; a gate's is its second."""
-    training: ClassVar[Keys] = Keys()
+    kernel: ClassVar[int | None] = None
+    """Side of a convolution's window."""
+    mixing: ClassVar[Mixing] = ""
+    chunk: ClassVar[tuple[int, int] | None] = None
+    """Number of the part that it takes of each input's channels, from 0, and how many there are."""
+    appended: ClassVar[int] = 0
+    """How many zeros it sets behind its values."""
+    training: ClassVar[Keys] = {}
     """Options of this kind that matter to training only."""
-    common_training: ClassVar[Keys] = Keys(
-        both="onlyforward stopbackward learning_rate",
-        pjreddie="truth dontsave smooth",
-        alexeyab="clip dont_update burnin_update train_only_bn",
-    )
+    common_training: ClassVar[Keys] = {
+        **keys("onlyforward stopbackward learning_rate"),
+        **keys("truth dontsave smooth", only="pjreddie"),
+        **keys("clip dont_update burnin_update train_only_bn", only="alexeyab"),
+    }
 
     dontload: bool = option(default=False)
     """The file holds nothing for this layer (parser.c load_weights_upto)."""
@@ -247,6 +190,19 @@ class Layer:
         """The output's shape. Raises LayerError if the inputs do not fit."""
         return inputs[0]
 
+    def windows(self, at: Site) -> tuple[Window, ...] | None:
+        """The windows that slide over the main input, one behind the other; None where each value sees all of it.
+
+        Asked only where a map comes out. Raises NotImplementedError for a kind that gives a map of another size and
+        does not say through which windows.
+        """
+        before, after = at.inputs[self.main_input], at.output
+        if (before.h, before.w) == (after.h, after.w):
+            return ()
+        raise NotImplementedError(
+            f"[{self.kind}] makes {after} of {before}: {type(self).__name__} must state windows()"
+        )
+
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         """Every array of the layer, in the order of the `.weights` file."""
         return ()
@@ -254,6 +210,13 @@ class Layer:
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         """The modules to run one after the other; the first takes all inputs. None: the input passes through."""
         return ()
+
+    def loss(self, at: Site, options: Any, net: Shape) -> LossSpec:
+        """The loss of the layer in a network with an input of that shape, where the kind has `loss_options`.
+
+        Raises LayerError if it cannot train.
+        """
+        raise NotImplementedError(f"[{self.kind}] has no loss")
 
     def macs(self, at: Site) -> int:
         """Multiply-adds for one image; a multiplication without an addition counts as one."""
@@ -267,6 +230,18 @@ class Layer:
         """What a reader of the cfg should know though it is no error: warnings, with their place."""
         return ()
 
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        """What other implementations are known to do instead, beside another batch norm or activation."""
+        return ()
+
+    def read_as(self, kind: str) -> Layer:
+        """The layer of another kind that an early version of a fork made of such a section."""
+        return self
+
+    def options(self, *names: str) -> dict[str, Any]:
+        """Some of the options with their values, for modules that take them under the same names."""
+        return {name: getattr(self, name) for name in names}
+
     def summary(self, at: Site) -> str:
         """A few words for a table row: what the layer does, without its shapes."""
         return self.kind
@@ -278,12 +253,12 @@ REGISTRY: dict[str, type[Layer]] = {}
 """Every section name, aliases included, and its layer class."""
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option, fact))
-def layer(kind: str, *aliases: str, only: DialectName | None = None) -> Callable[[type[L]], type[L]]:
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
+def layer(kind: str, *aliases: str, only: str | None = None) -> Callable[[type[L]], type[L]]:
     """Register a layer class under its section names, and make it a frozen dataclass."""
 
     def register(cls: type[L]) -> type[L]:
-        built = dataclass(frozen=True, slots=True, kw_only=True)(cls)
+        built = dataclass(frozen=True, kw_only=True)(cls)
         built.kind, built.aliases, built.only = kind, aliases, only
         names = (kind, *aliases)
         for name in names:
@@ -303,7 +278,7 @@ _READERS: dict[Any, Reader] = {
     Activation: read_activation,
     tuple[int, ...]: read_list(read_int),
     tuple[float, ...]: read_list(read_float),
-    Path: read_text,
+    PurePath: read_text,
 }
 
 
@@ -321,7 +296,7 @@ def bound_fields(cls: type) -> tuple[BoundField, ...]:
     """The options of a layer class in the order of its fields."""
     found = _FIELDS.get(cls)
     if found is None:
-        hints = typing.get_type_hints(cls)
+        hints = typing.get_type_hints(cls, include_extras=True)
         found = _FIELDS[cls] = tuple(_bound(item, hints[item.name]) for item in fields(cls))
     return found
 
@@ -331,27 +306,26 @@ _FIELDS: dict[type, tuple[BoundField, ...]] = {}
 
 def _bound(item: Field[Any], annotation: Any) -> BoundField:
     spec: OptionSpec = item.metadata["option"]
-    plain = (
-        [a for a in typing.get_args(annotation) if a is not type(None)]
-        if type(None) in typing.get_args(annotation)
-        else [annotation]
-    )
     keys = (item.name,) if spec.keys is None else spec.keys
-    return BoundField(item.name, spec, keys, spec.read or _READERS[plain[0]])
+    return BoundField(item.name, spec, keys, spec.read or _reader(annotation))
 
 
-def known_keys(cls: type) -> Mapping[str, DialectName | None]:
+def _reader(annotation: Any) -> Reader:
+    """By the type of a field; of an optional one by the type that it has if it is there."""
+    return _READERS[annotation if annotation in _READERS else typing.get_args(annotation)[0]]
+
+
+def known_keys(cls: type) -> Keys:
     """Every key that a section of this class may hold, and the only dialect that knows it."""
     found = _KEYS.get(cls)
     if found is None:
-        training = (getattr(cls, "common_training", Keys()), cls.training)  # type: ignore[attr-defined]
-        found = {key: only for keys in training for key, only in keys.dialects()}
-        found |= {key: item.spec.only for item in bound_fields(cls) for key in item.keys}
-        _KEYS[cls] = found
+        classes = [c for c in (getattr(cls, "loss_options", None), cls) if c is not None]
+        options = {key: item.spec.only for c in classes for item in bound_fields(c) for key in item.keys}
+        found = _KEYS[cls] = {**cls.common_training, **cls.training, **options}  # type: ignore[attr-defined]
     return found
 
 
-_KEYS: dict[type, dict[str, DialectName | None]] = {}
+_KEYS: dict[type, Keys] = {}
 
 
 def absolute(position: int, index: int) -> int:

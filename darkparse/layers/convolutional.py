@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
-from math import prod
+from fractions import Fraction
+from math import ceil, prod
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, absolute, fact, layer, option
+from darkparse.layers.base import Layer, LayerError, Mixing, absolute, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import (
     MODULES,
@@ -16,9 +18,12 @@ from darkparse.layers.parts import (
     blur_macs,
     blur_module,
     blurred,
+    blurred_windows,
     uniform_by_fan_in,
 )
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site, TensorSpec
+from darkparse.layers.window import Window, square
 
 
 def convolved(length: int, size: int, stride: int, padding: int, dilation: int = 1) -> int:
@@ -31,10 +36,10 @@ class Convolutional(Layer):
     """A convolution with optional batch norm and activation (parser.c parse_convolutional)."""
 
     needs_map = True
-    training = Keys(
-        both="binary dot",
-        alexeyab="assisted_excitation sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream "
-        "wait_stream",
+    part = "conv"
+    training = keys("binary dot") | keys(
+        "assisted_excitation sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream",
+        only="alexeyab",
     )
 
     filters: int = option(default=1, least=1)
@@ -56,7 +61,7 @@ class Convolutional(Layer):
     share_index: int | None = option(default=None, only="alexeyab")
     dontloadscales: bool = option(default=False)
     numload: int = option(default=0, only="pjreddie")
-    xnor_joins_groups: bool = fact("xnor_joins_groups", default=False)
+    xnor_joins_groups: bool = option(default=False, keys="", fact="xnor_joins_groups")
 
     @property
     def effective_padding(self) -> int:
@@ -90,6 +95,16 @@ class Convolutional(Layer):
     def mechanism(self) -> str:  # type: ignore[override]
         return "stride" if max(self.strides) > 1 else "projection" if self.size == 1 else "convolution"
 
+    @property
+    def kernel(self) -> int:  # type: ignore[override]
+        return self.size
+
+    @property
+    def mixing(self) -> Mixing:  # type: ignore[override]
+        if self.is_depthwise:
+            return "alone"
+        return "channels" if self.size == 1 and max(self.strides) == 1 else "both"
+
     def shares(self, index: int) -> int | None:
         return None if self.share_index is None else absolute(self.share_index, index)
 
@@ -119,6 +134,9 @@ class Convolutional(Layer):
             for n, s in ((x.h, sy), (x.w, sx))
         )
         return Shape(self.filters, h, w)
+
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return blurred_windows((self.size - 1) * self.effective_dilation + 1, self.strides, self.antialiasing)
 
     def weight_shape(self, x: Shape) -> tuple[int, int, int, int]:
         """(filters, input channels of a group, size, size)."""
@@ -168,13 +186,26 @@ class Convolutional(Layer):
         return ModuleSpec("conv", f"{MODULES}.XnorConv2d", kwargs | {"pad_value": -1.0 if bits else 0.0})
 
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
-        if at.dialect.name == "pjreddie" and self.size == 1 and max(self.strides) > 1:
+        if at.dialect.pointwise_loses_stride and self.size == 1 and max(self.strides) > 1:
             message = (
                 "pjreddie's CPU code forgets the stride of a 1×1 convolution (convolutional_layer.c:468), its GPU code "
                 "and darkparse do not"
             )
             return (LayerError(message, option="stride"),)
         return ()
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        convolution, *rest = self.modules(at)
+        given = convolution.kwargs
+        for padding in sorted({0, self.size // 2} - {given["padding"]}) if self.share_index is None else ():
+            words = f"padding {padding} instead of {given['padding']}"
+            yield Mistake(words, (convolution.given(padding=padding), *rest))
+        if self.size > 1 and self.share_index is None:
+            behind = self.size - (1 if self.antialiasing else max(self.strides))
+            sides = (behind // 2, behind - behind // 2) * 2
+            pad = ModuleSpec("pad", "torch.nn.ZeroPad2d", {"padding": sides})
+            words = "padding as in TensorFlow's SAME, more behind the map than before it"
+            yield Mistake(words, (pad, convolution.given(padding=0), *rest))
 
     def macs(self, at: Site) -> int:
         blur = blur_macs(at.output.size, self.antialiasing)
@@ -231,6 +262,9 @@ class Deconvolutional(Layer):
         h, w = ((n - 1) * self.stride + self.size - 2 * self.effective_padding for n in (inputs[0].h, inputs[0].w))
         return Shape(self.filters, h, w)
 
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return (square(ceil(self.size / self.stride), Fraction(1, self.stride)),)
+
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         # deconvolutional_layer.c reads its weights as (input channels, filters, size, size), torch's own order.
         shape = (at.input.c, self.filters, self.size, self.size)
@@ -269,6 +303,7 @@ class Local(Layer):
 
     needs_map = True
     mechanism = "local convolution"
+    is_size_bound = True
 
     filters: int = option(default=1, least=1)
     size: int = option(default=1, least=1)
@@ -286,6 +321,9 @@ class Local(Layer):
                 option="size",
             )
         return Shape(self.filters, h, w)
+
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return (square(self.size, self.stride),)
 
     def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
         shape = (at.output.area, self.filters, at.input.c * self.size**2)

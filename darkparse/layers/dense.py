@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePath
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.base import Layer, LayerError, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, check_tree
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import LossSpec, ModuleSpec, Site, TensorSpec
+from darkparse.layers.training import SoftmaxTraining
 from darkparse.layers.tree import read_tree
 
 
@@ -17,6 +19,9 @@ class Connected(Layer):
     """A fully connected layer over all values of its input (connected_layer.c)."""
 
     mechanism = "full connection"
+    part = "dense"
+    is_size_bound = True
+    limits_gradient = True
 
     output: int = option(default=1, least=1)
     activation: Activation = option(default="logistic")
@@ -48,11 +53,14 @@ class Connected(Layer):
 class Softmax(Layer):
     """Softmax over the vector, over equal parts of it, or over the groups of a word tree (softmax_layer.c)."""
 
-    training = Keys(both="noloss")
+    part = "dense"
+    gives_classes = True
+    loss_options = SoftmaxTraining
+    is_identity_backward = True
 
     groups: int = option(default=1)
     temperature: float = option(default=1.0)
-    tree: Path | None = option(default=None, is_file=True)
+    tree: PurePath | None = option(default=None, is_file=True)
     spatial: bool = option(default=False)
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
@@ -81,6 +89,9 @@ class Softmax(Layer):
             return (*flatten, ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}))
         kwargs = {"groups": self.groups, "temperature": self.temperature}
         return (*flatten, ModuleSpec("softmax", f"{MODULES}.GroupedSoftmax", kwargs))
+
+    def loss(self, at: Site, options: SoftmaxTraining, net: Shape) -> LossSpec:
+        return LossSpec("darkparse.losses.vectors.SoftmaxLoss", {"noloss": options.noloss})
 
     def macs(self, at: Site) -> int:
         return at.output.size

@@ -1,24 +1,26 @@
-"""What differs between the two Darknets, as values that the phases ask for."""
+"""What differs between the Darknets, as values that the phases ask for: no phase knows a fork by its name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
-DialectName = Literal["pjreddie", "alexeyab"]
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
     """One fork of Darknet. The fields name the place in its C where they come from."""
 
-    name: DialectName
+    name: str
     title: str
+    parent: Dialect | None = None
+    """The fork that it was made from, all of which it knows but what it `lacks`."""
+    lacks: frozenset[str] = frozenset()
+    """What it dropped of that: kinds as `[rnn]`, options as `[net] adam`, activations by their name."""
+    is_evident: bool = True
+    """Whether what a cfg holds can speak for it; else it is chosen by name alone."""
     batchnorm_epsilon: float
     """Added to the variance, or to its root (`epsilon_on_root`); blas.c normalize_cpu."""
     epsilon_on_root: bool
-    batchnorm_momentum: float
-    """Weight of the newest batch in the running statistics; batchnorm_layer.c."""
     batchnorm_stores_biases: bool
     """Whether the file holds the biases of a `[batchnorm]` section; parser.c load_batchnorm_weights."""
     lstm_order: tuple[str, ...]
@@ -41,14 +43,57 @@ class Dialect:
     """How `detector test` fits a picture to the network's input; examples/detector.c, src/detector.c."""
     version: tuple[int, int, int]
     """The header's version in the files that it writes; parser.c save_weights_upto."""
+    pointwise_loses_stride: bool
+    """The CPU code of a 1×1 convolution reads the map as it lies; convolutional_layer.c forward_convolutional_layer."""
+    dropout_probability: float
+    """Of a `[dropout]` that says none; parser.c parse_dropout."""
+    crnn_padding: int
+    """Of a `[crnn]`: pjreddie's has no option for it; crnn_layer.c make_crnn_layer."""
+    folds_batchnorm: bool
+    """Whether `detector test` folds batch norm into the weights first; detector.c test_detector."""
+    ranks_leaves_only: bool
+    """A classifier with a word tree names its leaves alone; classifier.c predict_classifier."""
+    deltas_add_up: bool
+    """Whether the truths of one predictor add up their boxes' deltas, or the last one counts; yolo_layer.c."""
+    max_boxes: int
+    """Truths of a picture that a `[yolo]` counts at most, unless `max` says so; parser.c parse_yolo."""
+    max_region_boxes: int
+    """Those of a `[region]`; region_layer.c, parser.c parse_region."""
+    policies: tuple[str, ...]
+    """Of the learning rate; network.c get_policy."""
+    adam_epsilon: float
+    """parser.c parse_net_options."""
+    counts_iterations: bool
+    """Whether `seen` is saved as a multiple of the batch, and adam counts batches from there; parser.c, network.c."""
+    freezes_whole_layers: bool
+    """Whether the layers before `stopbackward=1` rest altogether, or decay and move their statistics; parser.c:1686."""
 
+    @property
+    def lineage(self) -> tuple[Dialect, ...]:
+        """It and those that it comes from, the newest first."""
+        return (self, *(self.parent.lineage if self.parent else ()))
+
+    def knows(self, only: str | None, *words: str) -> bool:
+        """Whether it knows what one dialect alone has, and with it those that were made from that one.
+
+        Args:
+            only: that dialect's name; None for what all have.
+            words: the thing itself, as `lacks` writes it with spaces between.
+        """
+        if self.lacks and " ".join(words) in self.lacks:
+            return False
+        if self.parent is None:
+            return only is None or only == self.name
+        return only == self.name or self.parent.knows(only, *words)
+
+
+POLICIES = ("constant", "step", "steps", "exp", "poly", "sigmoid", "random")
 
 PJREDDIE = Dialect(
     name="pjreddie",
     title="pjreddie/darknet",
     batchnorm_epsilon=1e-6,
     epsilon_on_root=True,
-    batchnorm_momentum=0.01,
     batchnorm_stores_biases=False,
     lstm_order=("wi", "wf", "wo", "wg", "ui", "uf", "uo", "ug"),
     gru_order=("wz", "wr", "wh", "uz", "ur", "uh"),
@@ -60,6 +105,18 @@ PJREDDIE = Dialect(
     xnor_pads_with_minus_one=False,
     resize="letterbox",
     version=(0, 2, 0),
+    pointwise_loses_stride=True,
+    dropout_probability=0.5,
+    crnn_padding=1,
+    folds_batchnorm=False,
+    ranks_leaves_only=True,
+    deltas_add_up=False,
+    max_boxes=90,
+    max_region_boxes=30,
+    policies=POLICIES,
+    adam_epsilon=1e-7,
+    counts_iterations=False,
+    freezes_whole_layers=False,
 )
 
 ALEXEYAB = Dialect(
@@ -67,7 +124,6 @@ ALEXEYAB = Dialect(
     title="AlexeyAB/darknet",
     batchnorm_epsilon=1e-5,
     epsilon_on_root=False,
-    batchnorm_momentum=0.1,
     batchnorm_stores_biases=True,
     lstm_order=("wf", "wi", "wg", "wo", "uf", "ui", "ug", "uo"),
     gru_order=("uz", "ur", "uh", "wz", "wr", "wh"),
@@ -79,6 +135,36 @@ ALEXEYAB = Dialect(
     xnor_pads_with_minus_one=True,
     resize="stretch",
     version=(0, 2, 5),
+    pointwise_loses_stride=False,
+    dropout_probability=0.2,
+    crnn_padding=0,
+    folds_batchnorm=True,
+    ranks_leaves_only=False,
+    deltas_add_up=True,
+    max_boxes=200,
+    max_region_boxes=200,
+    policies=(*POLICIES, "sgdr"),
+    adam_epsilon=1e-6,
+    counts_iterations=True,
+    freezes_whole_layers=True,
 )
 
-DIALECTS: dict[DialectName, Dialect] = {"pjreddie": PJREDDIE, "alexeyab": ALEXEYAB}
+DIALECTS: dict[str, Dialect] = {}
+"""Every dialect by its name; the original comes first, and a fork behind the one that it was made from."""
+
+
+def register(dialect: Dialect) -> Dialect:
+    """Make a dialect one of those that can be chosen. Raises ValueError if its name is taken."""
+    if dialect.name in DIALECTS:
+        raise ValueError(f"there is a dialect {dialect.name!r} already: {DIALECTS[dialect.name].title}")
+    DIALECTS[dialect.name] = dialect
+    return dialect
+
+
+def fork(parent: Dialect, name: str, title: str, **differences: Any) -> Dialect:
+    """A registered dialect that was made from another, with what it does differently."""
+    return register(replace(parent, name=name, title=title, parent=parent, **{"lacks": frozenset(), **differences}))
+
+
+for root in (PJREDDIE, ALEXEYAB):
+    register(root)

@@ -2,61 +2,24 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
+from pathlib import PurePath
+from typing import Any
 
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
+from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.head import Head, counted
 from darkparse.layers.parts import check_tree
 from darkparse.layers.shape import Layout, Shape
+from darkparse.layers.specs import LossSpec, Mistake, ModuleSpec, Site
+from darkparse.layers.training import DetectionTraining, RegionTraining, Training, YoloTraining
 from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
 
 HEADS = "darkparse.model.heads"
-BOX_TRAINING = "jitter random rescore thresh coord_scale object_scale noobject_scale class_scale"
-
-
-class Head(Layer):
-    """A detection head: so many predictors a cell, each with so many numbers."""
-
-    __slots__ = ()
-
-    is_head = True
-
-    classes: int
-
-    @property
-    @abstractmethod
-    def predictors(self) -> int:
-        """Boxes that each cell predicts."""
-
-    @property
-    @abstractmethod
-    def entries(self) -> int:
-        """Numbers that each box has."""
-
-    @property
-    def need(self) -> int:
-        """Channels that the layer before must have; before a v1 head, which takes a vector, values."""
-        return self.predictors * self.entries
-
-    @property
-    def per_class(self) -> int:
-        """What one class more adds to that: a number for each box, or for each cell of a v1 head."""
-        return self.predictors
-
-    @property
-    def formula(self) -> str:
-        """How that number comes about: `3 × (80 classes + 5)`."""
-        return f"{self.predictors} × ({_counted(self.classes)} + {self.entries - self.classes})"
-
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if inputs[0].c != self.need:
-            gives = f"the layer before gives {inputs[0].c}: filters={self.need} belongs there"
-            message = f"this head needs {self.need} channels = {self.formula}, {gives}"
-            raise LayerError(message, input=0)
-        return inputs[0]
+DECODERS = "darkparse.detect.decoding"
+LOSSES = "darkparse.losses"
 
 
 def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
@@ -65,20 +28,16 @@ def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[
     return tuple((anchors[w] if w < len(anchors) else 0.5, anchors[h] if h < len(anchors) else 0.5) for w, h in sides)
 
 
-def _counted(classes: int) -> str:
-    return f"{classes} class{'' if classes == 1 else 'es'}"
-
-
 class MaskedHead(Head):
     """A head that uses some of a list of anchors."""
-
-    __slots__ = ()
 
     needs_map = True
 
     num: int
     mask: tuple[int, ...] | None
     anchors: tuple[float, ...]
+    scale_x_y: float
+    map: PurePath | None
 
     @property
     def predictors(self) -> int:
@@ -89,6 +48,15 @@ class MaskedHead(Head):
         """The anchors in use; without `mask` all of them (yolo_layer.c make_yolo_layer)."""
         return self.mask if self.mask is not None else tuple(range(self.num))
 
+    def loss_arguments(self, at: Site, options: YoloTraining, net: Shape) -> dict[str, Any]:
+        """Keyword arguments that the losses of these heads share."""
+        return self.options("classes", "map") | {
+            "options": options,
+            "anchors": anchor_pairs(self.anchors, tuple(range(max(self.num, *(i + 1 for i in self.indices))))),
+            "mask": self.indices,
+            "strides": (net.w / at.output.w, net.h / at.output.h),
+        }
+
     @property
     def boxes(self) -> tuple[tuple[float, float], ...]:
         """Width and height of each anchor in use, in pixels of the network's input; .5 where the cfg has none."""
@@ -98,6 +66,11 @@ class MaskedHead(Head):
         if self.mask is not None and min(self.mask, default=-1) < 0:
             raise LayerError("mask must name anchors by their position, counted from 0", option="mask")
         return super().infer(inputs, dialect)
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield from super().mistakes(at)
+        if self.scale_x_y != 1:
+            yield Mistake("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(at)))
 
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
         highest = max(self.mask or (0,))
@@ -110,12 +83,10 @@ class MaskedHead(Head):
         return (LayerError(message, option="mask"),)
 
 
-YOLO_TRAINING = (
-    "show_details max_delta counters_per_class label_smooth_eps objectness_smooth iou_normalizer obj_normalizer "
-    "cls_normalizer "
-    "delta_normalizer iou_loss iou_thresh_kind resize focal_loss iou_thresh track_history_size sim_thresh "
-    "dets_for_track dets_for_show "
-    "track_ciou_norm embedding_layer uc_normalizer"
+ANCHOR_TRAINING = keys("jitter random")
+YOLO_TRAINING = keys(
+    "resize track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer",
+    only="alexeyab",
 )
 
 
@@ -123,7 +94,8 @@ YOLO_TRAINING = (
 class Yolo(MaskedHead):
     """The head of YOLOv3 and v4 (yolo_layer.c): x, y, objectness and classes logistic unless `new_coords`."""
 
-    training = Keys(both="jitter ignore_thresh truth_thresh random max", alexeyab=YOLO_TRAINING)
+    training = ANCHOR_TRAINING | YOLO_TRAINING
+    loss_options = YoloTraining
 
     classes: int = option(default=20, least=0)
     num: int = option(default=1, least=1)
@@ -135,20 +107,31 @@ class Yolo(MaskedHead):
         default="default", only="alexeyab", read=read_word("default", "greedynms", "diounms", fallback="default")
     )
     beta_nms: float = option(default=0.6, only="alexeyab")
-    map: Path | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     @property
     def entries(self) -> int:
         return 5 + self.classes
 
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        return ModuleSpec("boxes", f"{DECODERS}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords})
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "anchors": self.predictors,
-            "classes": self.classes,
-            "scale_x_y": self.scale_x_y,
-            "logistic": not self.new_coords,
-        }
+        kwargs = {"anchors": self.predictors, **self.options("classes", "scale_x_y"), "logistic": not self.new_coords}
         return (ModuleSpec("head", f"{HEADS}.YoloHead", kwargs),)
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield from super().mistakes(at)
+        has, words = self.new_coords, "no logistic function in the head"
+        if has:
+            words = "a logistic function in a head with new_coords"
+        yield Mistake(words, tuple(spec.given(logistic=has) for spec in self.modules(at)))
+
+    def loss(self, at: Site, options: YoloTraining, net: Shape) -> LossSpec:
+        arguments = self.loss_arguments(at, options, net)
+        if not at.dialect.deltas_add_up:
+            return LossSpec(f"{LOSSES}.yolo.YoloLoss", arguments)
+        return LossSpec(f"{LOSSES}.yolo.AlexeyYoloLoss", arguments | {"new_coords": self.new_coords})
 
     def summary(self, at: Site) -> str:
         return "YOLO head"
@@ -158,7 +141,8 @@ class Yolo(MaskedHead):
 class GaussianYolo(MaskedHead):
     """A YOLO head that predicts a mean and a deviation for each number of a box (gaussian_yolo_layer.c)."""
 
-    training = Keys(both=f"jitter ignore_thresh truth_thresh random max {YOLO_TRAINING}")
+    training = ANCHOR_TRAINING | YOLO_TRAINING
+    loss_options = YoloTraining
 
     classes: int = option(default=20, least=0)
     num: int = option(default=1, least=1)
@@ -170,15 +154,22 @@ class GaussianYolo(MaskedHead):
     )
     beta_nms: float = option(default=0.6)
     yolo_point: str = option(default="center", read=read_word("center", "left_top", "right_bottom", fallback="center"))
-    map: Path | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     @property
     def entries(self) -> int:
         return 9 + self.classes
 
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        return ModuleSpec("boxes", f"{DECODERS}.GaussianDecoder", {"anchors": self.boxes, "point": self.yolo_point})
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
         return (ModuleSpec("head", f"{HEADS}.GaussianYoloHead", kwargs),)
+
+    def loss(self, at: Site, options: YoloTraining, net: Shape) -> LossSpec:
+        arguments = self.loss_arguments(at, options, net) | {"point": self.yolo_point}
+        return LossSpec(f"{LOSSES}.gaussian.GaussianYoloLoss", arguments)
 
     def summary(self, at: Site) -> str:
         return "Gaussian YOLO head"
@@ -190,10 +181,8 @@ class Region(Head):
     cell by cell in AlexeyAB's."""
 
     needs_map = True
-    training = Keys(
-        both=f"{BOX_TRAINING} log sqrt max classfix absolute mask_scale bias_match",
-        alexeyab="resize focal_loss",
-    )
+    training = keys("jitter random log sqrt absolute mask_scale") | keys("resize", only="alexeyab")
+    loss_options = RegionTraining
 
     classes: int = option(default=20, least=0)
     coords: int = option(default=4, least=4)
@@ -201,8 +190,8 @@ class Region(Head):
     softmax: bool = option(default=False)
     background: bool = option(default=False, only="pjreddie")
     anchors: tuple[float, ...] = option(default=())
-    tree: Path | None = option(default=None, is_file=True)
-    map: Path | None = option(default=None, is_file=True)
+    tree: PurePath | None = option(default=None, is_file=True)
+    map: PurePath | None = option(default=None, is_file=True)
 
     @property
     def predictors(self) -> int:
@@ -220,20 +209,36 @@ class Region(Head):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.tree is not None:
             check_tree(self.tree, self.classes, "classes of this head")
-        out = Head.infer(self, inputs, dialect)
+        out = super().infer(inputs, dialect)
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "anchors": self.num,
-            "classes": self.classes,
-            "coords": self.coords,
-            "softmax": self.softmax,
-            "group_sizes": read_tree(self.tree).group_sizes if self.tree is not None else None,
-        }
+        sizes = read_tree(self.tree).group_sizes if self.tree is not None else None
+        kwargs = {"anchors": self.num, **self.options("classes", "coords", "softmax"), "group_sizes": sizes}
         if at.dialect.region_interleaved:
             return (ModuleSpec("head", f"{HEADS}.InterleavedRegionHead", kwargs),)
         return (ModuleSpec("head", f"{HEADS}.RegionHead", kwargs | {"background": self.background}),)
+
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        kwargs = self.options("classes", "coords", "background", "tree") | {
+            "anchors": self.boxes,
+            "interleaved": dialect.region_interleaved,
+            "map": self.map if mapped else None,
+            "hierarchy": hierarchy,
+        }
+        return ModuleSpec("boxes", f"{DECODERS}.RegionDecoder", kwargs)
+
+    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+        """AlexeyAB's fork asks of boxes with a word tree alone (region_layer.c get_region_boxes)."""
+        return not dialect.region_interleaved or (self.tree is not None and not (mapped and self.map is not None))
+
+    def loss(self, at: Site, options: RegionTraining, net: Shape) -> LossSpec:
+        if self.coords > 4:
+            raise LayerError("coords above 4 are masks, whose training is left out", option="coords")
+        kwargs = self.options("classes", "softmax", "tree", "map") | {"options": options, "anchors": self.boxes}
+        if at.dialect.region_interleaved:
+            return LossSpec(f"{LOSSES}.region.AlexeyRegionLoss", kwargs)
+        return LossSpec(f"{LOSSES}.region.RegionLoss", kwargs | {"background": self.background})
 
     def summary(self, at: Site) -> str:
         return "region head (v2)"
@@ -243,7 +248,10 @@ class Region(Head):
 class Detection(Head):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
-    training = Keys(both=f"{BOX_TRAINING} max forced reorg", alexeyab="resize")
+    is_size_bound = True
+    stays_in_letterbox = True
+    training = keys("jitter max reorg") | keys("resize", only="alexeyab")
+    loss_options = DetectionTraining
 
     classes: int = option(default=1, least=0)
     coords: int = option(default=1, least=0)
@@ -270,7 +278,7 @@ class Detection(Head):
 
     @property
     def formula(self) -> str:
-        return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {_counted(self.classes)})"
+        return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {counted(self.classes)})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.need:
@@ -282,6 +290,19 @@ class Detection(Head):
         kwargs = {"cells": self.side**2, "classes": self.classes, "softmax": self.softmax}
         return (ModuleSpec("head", f"{HEADS}.DetectionHead", kwargs),)
 
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        kwargs = self.options("side", "num", "classes", "coords", "sqrt")
+        return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
+
+    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+        return False
+
+    def loss(self, at: Site, options: DetectionTraining, net: Shape) -> LossSpec:
+        if self.coords != 4:
+            raise LayerError("a box has 4 coords in training", option="coords")
+        kwargs = self.options("classes", "num", "side", "sqrt") | {"options": options}
+        return LossSpec(f"{LOSSES}.detection.DetectionLoss", kwargs)
+
     def summary(self, at: Site) -> str:
         return "detection head (v1)"
 
@@ -291,6 +312,7 @@ class Iseg(Head):
     """Instance segmentation: class maps, logistic, and an embedding for each pixel (iseg_layer.c)."""
 
     needs_map = True
+    loss_options = Training
 
     classes: int = option(default=20, least=0)
     ids: int = option(default=32, least=0)
@@ -306,15 +328,8 @@ class Iseg(Head):
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("head", f"{HEADS}.IsegHead", {"classes": self.classes}),)
 
+    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+        raise LayerError("[iseg] is not trained here: its loss needs a mask for every object, and no cfg ships with it")
+
     def summary(self, at: Site) -> str:
         return "segmentation head"
-
-
-def asks_objectness(layer: Layer, dialect: Dialect, mapped: bool = False) -> bool:
-    """Whether a head's box counts only where its objectness is over the threshold, and not wherever it is not 0.
-
-    detection_layer.c asks for none; AlexeyAB's region_layer.c get_region_boxes for boxes with a word tree alone.
-    """
-    if not isinstance(layer, Region):
-        return not isinstance(layer, Detection)
-    return not dialect.region_interleaved or (layer.tree is not None and not (mapped and layer.map is not None))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import ONE, Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, absolute, layer, option
+from darkparse.layers.base import Layer, LayerError, absolute, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, activation_modules
 from darkparse.layers.shape import Layout, Shape
+from darkparse.layers.specs import ONE, Mistake, ModuleSpec, Site, TensorSpec
 from darkparse.layers.values import read_first, read_int, read_word
 
 
@@ -15,11 +18,16 @@ class Route(Layer):
     """Channels of several layers side by side, or a slice of each (parser.c parse_route)."""
 
     mechanism = "concatenation"
-    training = Keys(alexeyab="stream wait_stream")
+    part = "cat"
+    training = keys("stream wait_stream", only="alexeyab")
 
     layers: tuple[int, ...] = option()
     groups: int = option(default=1, only="alexeyab")
     group_id: int = option(default=0, only="alexeyab")
+
+    @property
+    def chunk(self) -> tuple[int, int] | None:  # type: ignore[override]
+        return (self.group_id, self.groups) if self.groups > 1 else None
 
     def sources(self, index: int) -> tuple[int, ...]:
         return tuple(absolute(position, index) for position in self.layers)
@@ -49,6 +57,17 @@ class Route(Layer):
         fits = all(x.layout == at.output.layout for x in at.inputs)
         return (ModuleSpec("join", f"{MODULES}.{'Route' if fits else 'FlatRoute'}", kwargs),)
 
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        own = self.modules(at)
+        if len(at.inputs) > 1:
+            yield Mistake("the joined maps in reversed order", own, tuple(range(len(at.inputs)))[::-1])
+        if self.groups == 1:
+            return
+        for group in set(range(self.groups)) - {self.group_id}:
+            yield Mistake(f"group {group} of the channels", tuple(spec.given(group_id=group) for spec in own))
+        whole = ModuleSpec("whole", f"{MODULES}.Route", {"groups": 1, "group_id": 0})
+        yield Mistake("the maps joined first and the group taken then", (whole, *own))
+
     def summary(self, at: Site) -> str:
         part = f" part {self.group_id + 1} of {self.groups}" if self.groups > 1 else ""
         return f"{'concat' if len(self.layers) > 1 else 'branch'}{part}"
@@ -59,6 +78,7 @@ class Shortcut(Layer):
     """The sum of the layer before and others, plain or weighted (parser.c parse_shortcut)."""
 
     mechanism = "addition"
+    part = "add"
 
     from_: tuple[int, ...] = option(keys="from", read=read_first(read_int, only="pjreddie"))
     activation: Activation = option(default="linear")
@@ -120,6 +140,9 @@ class Shortcut(Layer):
             add = ModuleSpec("add", f"{MODULES}.PartialAdd", {"alpha": self.alpha, "beta": self.beta})
         return (add, *activation_modules(self.activation))
 
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield Mistake("the shortcut left out", (), (0,))
+
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
         if self.is_weighted and self.weights_normalization == "none":
             message = (
@@ -143,10 +166,15 @@ class Shortcut(Layer):
 class Gate(Layer):
     """A map, or a vector as one of 1×1, multiplied by the layer before."""
 
-    __slots__ = ()
-
+    needs_map = True
     main_input = 1
+    part = "gate"
+
+    from_: int
     activation: Activation
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        return (index - 1, absolute(self.from_, index))
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
         return self.sources(index)
@@ -154,6 +182,9 @@ class Gate(Layer):
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         gate = "Gate" if at.inputs[1].is_map else "VectorGate"
         return (ModuleSpec("gate", f"{MODULES}.{gate}", {}), *activation_modules(self.activation))
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        yield Mistake("the gate left out", (), (1,))
 
     def macs(self, at: Site) -> int:
         return at.output.size
@@ -163,15 +194,11 @@ class Gate(Layer):
 class ScaleChannels(Gate):
     """An earlier map times one value a channel, or one a position with `scale_wh` (scale_channels_layer.c)."""
 
-    needs_map = True
     mechanism = "channel gate"
 
     from_: int = option(keys="from")
     scale_wh: bool = option(default=False)
     activation: Activation = option(default="linear")
-
-    def sources(self, index: int) -> tuple[int, ...]:
-        return (index - 1, absolute(self.from_, index))
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs
@@ -190,14 +217,10 @@ class ScaleChannels(Gate):
 class Sam(Gate):
     """An earlier map times the layer before, value by value: spatial attention (sam_layer.c)."""
 
-    needs_map = True
     mechanism = "gate"
 
     from_: int = option(keys="from")
     activation: Activation = option(default="linear")
-
-    def sources(self, index: int) -> tuple[int, ...]:
-        return (index - 1, absolute(self.from_, index))
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePath
 
 from darkparse.errors import DarkparseError
-from darkparse.layers.activations import Activation
-from darkparse.layers.base import ONE, Initial, LayerError, ModuleSpec, TensorSpec
+from darkparse.layers.activations import ACTIVATIONS, ActivationRow
+from darkparse.layers.base import LayerError
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.specs import ONE, Initial, ModuleSpec, TensorSpec
 from darkparse.layers.tree import read_tree
+from darkparse.layers.window import Window, square
 
 MODULES = "darkparse.model.modules"
 
@@ -22,13 +22,13 @@ def uniform_by_fan_in(fan_in: int) -> Initial:
     return ("uniform", 0.0, math.sqrt(2 / max(fan_in, 1)))
 
 
-def check_tree(path: Path, count: int, what: str) -> None:
+def check_tree(path: PurePath, count: int, what: str) -> None:
     """Make sure that a word tree has a node for each class; a missing file is no error before the module is built.
 
     Raises:
         LayerError: it has not, or the file is broken.
     """
-    if not path.is_file():
+    if not isinstance(path, Path):
         return
     try:
         nodes = len(read_tree(path).names)
@@ -89,33 +89,23 @@ class Weights:
 def batchnorm_module(dialect: Dialect, features: int, name: str = "norm") -> ModuleSpec:
     """Batch norm with the dialect's place and size of epsilon (blas.c normalize_cpu)."""
     target = f"{MODULES}.{'RootEpsilonBatchNorm' if dialect.epsilon_on_root else 'BatchNorm'}"
-    kwargs = {"num_features": features, "eps": dialect.batchnorm_epsilon, "momentum": dialect.batchnorm_momentum}
+    kwargs = {"num_features": features, "eps": dialect.batchnorm_epsilon, "momentum": 0.01}
     return ModuleSpec(name, target, kwargs)
 
 
-_TORCH_ACTIVATIONS: Mapping[str, tuple[str, Mapping[str, Any]]] = {
-    "logistic": ("torch.nn.Sigmoid", {}),
-    "relu": ("torch.nn.ReLU", {}),
-    "relu6": ("torch.nn.ReLU6", {}),
-    "leaky": ("torch.nn.LeakyReLU", {"negative_slope": 0.1}),
-    "revleaky": ("torch.nn.LeakyReLU", {"negative_slope": 0.1}),
-    "relie": ("torch.nn.LeakyReLU", {"negative_slope": 0.01}),
-    "elu": ("torch.nn.ELU", {}),
-    "hardtan": ("torch.nn.Hardtanh", {}),
-    "tanh": ("torch.nn.Tanh", {}),
-    "swish": ("torch.nn.SiLU", {}),
-    "mish": ("torch.nn.Mish", {}),
-}
-
-
-def activation_modules(activation: Activation, name: str = "activation") -> tuple[ModuleSpec, ...]:
+def activation_modules(activation: str, name: str = "activation") -> tuple[ModuleSpec, ...]:
     """The module of an activation: torch's own where it computes the same; none for linear."""
-    if activation == "linear":
+    row = ACTIVATIONS[activation]
+    if not row.function:
         return ()
-    if activation in _TORCH_ACTIVATIONS:
-        target, kwargs = _TORCH_ACTIVATIONS[activation]
-        return (ModuleSpec(name, target, kwargs),)
+    if row.module:
+        return (ModuleSpec(name, f"torch.nn.{row.module}", row.settings),)
     return (ModuleSpec(name, "darkparse.model.activations.DarknetActivation", {"name": activation}),)
+
+
+def activation_of(spec: ModuleSpec) -> ActivationRow | None:
+    """The activation that a module is, if it is one."""
+    return next((row for row in ACTIVATIONS.values() if activation_modules(row.name, spec.name) == (spec,)), None)
 
 
 def blur_module(channels: int, antialiasing: int, stride: tuple[int, int]) -> ModuleSpec:
@@ -135,6 +125,13 @@ def blurred(length: int, antialiasing: int, stride: int) -> int:
     size = blur_size(antialiasing)
     padding = 1 if size == 3 else 0
     return (length + 2 * padding - size) // stride + 1
+
+
+def blurred_windows(size: int, strides: tuple[int, int], antialiasing: int) -> tuple[Window, ...]:
+    """A window that slides, with the blur that takes over its strides where there is one."""
+    if antialiasing:
+        return square(size), square(blur_size(antialiasing), *strides)
+    return (square(size, *strides),)
 
 
 def blur_macs(outputs: int, antialiasing: int) -> int:

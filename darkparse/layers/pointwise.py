@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from darkparse.layers.activations import OVER_CHANNELS, Activation
-from darkparse.layers.base import ONE, Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.activations import ACTIVATIONS, Activation
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, activation_modules, batchnorm_module
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import ONE, LossSpec, ModuleSpec, Site, TensorSpec
+from darkparse.layers.training import CostTraining, Training
 
 
 @layer("activation")
@@ -16,7 +18,7 @@ class ActivationLayer(Layer):
     activation: Activation = option(default="linear")
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if self.activation in OVER_CHANNELS and not inputs[0].is_map:
+        if ACTIVATIONS[self.activation].over_channels and not inputs[0].is_map:
             raise LayerError(
                 f"{self.activation} works over the channels of a map, a vector comes in", option="activation", input=0
             )
@@ -26,15 +28,21 @@ class ActivationLayer(Layer):
         return activation_modules(self.activation)
 
     def summary(self, at: Site) -> str:
-        return str(self.activation)
+        return self.activation
 
 
 @layer("logistic", only="pjreddie")
 class Logistic(Layer):
     """The logistic function, with a cross-entropy loss in training (logistic_layer.c)."""
 
+    loss_options = Training
+    is_identity_backward = True
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return activation_modules("logistic")
+
+    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+        return LossSpec("darkparse.losses.vectors.LogisticLoss", {})
 
 
 @layer("batchnorm")
@@ -74,7 +82,7 @@ class Normalization(Layer):
     size: int = option(default=5, least=1)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {"size": self.size, "alpha": self.alpha, "beta": self.beta, "kappa": self.kappa}
+        kwargs = self.options("size", "alpha", "beta", "kappa")
         return (ModuleSpec("norm", f"{MODULES}.LocalResponseNorm", kwargs),)
 
     def macs(self, at: Site) -> int:
@@ -105,9 +113,9 @@ class L2norm(Layer):
 class Dropout(Layer):
     """Nothing at inference; in training a share of the values set to 0 (dropout_layer.c)."""
 
-    training = Keys(alexeyab="dropblock dropblock_size_rel dropblock_size_abs")
+    training = keys("dropblock dropblock_size_rel dropblock_size_abs", only="alexeyab")
 
-    probability: float = option(default=0.5, alexeyab=0.2)
+    probability: float = option(default=0.5, fact="dropout_probability")
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if not 0 <= self.probability <= 1:
@@ -128,7 +136,11 @@ class Cost(Layer):
     """A loss; at inference the input passes through (cost_layer.c)."""
 
     is_sink = True
-    training = Keys(both="type scale ratio", pjreddie="noobj thresh")
+    training = keys("ratio") | keys("noobj thresh", only="pjreddie")
+    loss_options = CostTraining
+
+    def loss(self, at: Site, options: CostTraining, net: Shape) -> LossSpec:
+        return LossSpec("darkparse.losses.vectors.CostLoss", {"kind": options.type, "scale": options.scale})
 
 
 @layer("contrastive", only="alexeyab")
@@ -136,4 +148,8 @@ class Contrastive(Layer):
     """A loss over embeddings; at inference the input passes through (softmax_layer.c make_contrastive_layer)."""
 
     is_sink = True
-    training = Keys(both="classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max")
+    training = keys("classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max")
+    loss_options = Training
+
+    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+        raise LayerError("[contrastive] is not trained here: its loss needs objects followed from picture to picture")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
+from collections.abc import Iterable
+from dataclasses import replace
+from math import inf
+
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES, blur_macs, blur_module, blurred
+from darkparse.layers.parts import MODULES, blur_macs, blur_module, blurred, blurred_windows
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site
+from darkparse.layers.window import Window, square
 
 
 @layer("maxpool", "max")
@@ -14,7 +20,8 @@ class Maxpool(Layer):
 
     needs_map = True
     mechanism = "pool"
-    training = Keys(alexeyab="maxpool_zero_nonmax")
+    part = "pool"
+    training = keys("maxpool_zero_nonmax", only="alexeyab")
 
     stride: int = option(default=1)
     stride_x: int = option(only="alexeyab", factory=lambda p: p.stride)
@@ -51,6 +58,11 @@ class Maxpool(Layer):
         """Of the pooling itself: an antialiased one leaves its stride to the blur."""
         return (1, 1) if self.antialiasing else (self.stride_y, self.stride_x)
 
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        if self.maxpool_depth:
+            return ()
+        return blurred_windows(self.size, (self.stride_y, self.stride_x), self.antialiasing)
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if self.maxpool_depth:
             return (ModuleSpec("pool", f"{MODULES}.ChannelMaxPool", {"out_channels": self.out_channels}),)
@@ -66,6 +78,27 @@ class Maxpool(Layer):
         if self.antialiasing:
             chain.append(blur_module(at.input.c, self.antialiasing, (self.stride_y, self.stride_x)))
         return tuple(chain)
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        if self.maxpool_depth:
+            yield from _channel_mistakes(at.input.c, self.out_channels)
+            return
+        _, *blur = self.modules(at)
+        before = int(self.padding / 2)
+        behind = self.padding - before
+        plain = ModuleSpec("pool", "torch.nn.MaxPool2d", {"kernel_size": self.size, "stride": self._strides})
+        zeros = ModuleSpec("pad", "torch.nn.ConstantPad2d", {"padding": (before, behind) * 2, "value": 0.0})
+        turned = zeros.given(padding=(behind, before) * 2, value=-inf)
+        both = plain.given(padding=self.size // 2)
+        mean = replace(plain, target="torch.nn.AvgPool2d")
+        yield Mistake("max-pool padded with zeros", (zeros, plain, *blur))
+        yield Mistake("max-pool padded with more before the map than behind it", (turned, plain, *blur))
+        yield Mistake("max-pool without padding", (plain, *blur))
+        yield Mistake("max-pool padded on both sides, size // 2", (both, *blur))
+        yield Mistake("the mean instead of the maximum", (zeros, mean, *blur))
+        if blur:
+            strided = pool_module("MaxPool2d", self.size, (self.stride_y, self.stride_x), self.padding)
+            yield Mistake("max-pool with its stride, without the blur of antialiasing", (strided,))
 
     def macs(self, at: Site) -> int:
         return blur_macs(at.output.size, self.antialiasing)
@@ -88,6 +121,7 @@ class LocalAvgpool(Layer):
 
     needs_map = True
     mechanism = "pool"
+    part = "pool"
 
     stride: int = option(default=1)
     stride_x: int = option(factory=lambda p: p.stride)
@@ -97,6 +131,9 @@ class LocalAvgpool(Layer):
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return pooled(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)
+
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return (square(self.size, self.stride_y, self.stride_x),)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (
@@ -119,9 +156,13 @@ class Avgpool(Layer):
 
     needs_map = True
     mechanism = "global pool"
+    part = "global"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape(inputs[0].c, 1, 1)
+
+    def windows(self, at: Site) -> None:
+        return None
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("pool", "torch.nn.AdaptiveAvgPool2d", {"output_size": 1}),)
@@ -131,6 +172,16 @@ class Avgpool(Layer):
 
     def summary(self, at: Site) -> str:
         return "global avgpool"
+
+
+def _channel_mistakes(channels: int, groups: int) -> Iterable[Mistake]:
+    """What may be done instead of the maximum over every `groups`-th channel."""
+    window = {"kernel_size": (-(-channels // groups), 1, 1), "ceil_mode": True}
+    for words, name in (
+        ("the maximum over neighbouring channels", "MaxPool3d"),
+        ("the mean over the channels", "AvgPool3d"),
+    ):
+        yield Mistake(f"{words}", (ModuleSpec("pool", f"torch.nn.{name}", window),))
 
 
 def pooled(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape:

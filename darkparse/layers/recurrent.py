@@ -10,11 +10,13 @@ from math import prod
 from typing import Any
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, TensorSpec, layer, option
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.convolutional import convolved
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import Weights
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import ModuleSpec, Site, TensorSpec
+from darkparse.layers.window import EVERYTHING, Window
 
 RECURRENT = "darkparse.model.recurrent"
 
@@ -26,8 +28,6 @@ def _norm(dialect: Dialect) -> dict[str, Any]:
 
 class VectorMemory(Layer):
     """What rnn, gru and lstm share: a vector comes out."""
-
-    __slots__ = ()
 
     has_state = True
     mechanism = "recurrence"
@@ -70,15 +70,8 @@ class Rnn(VectorMemory):
         )
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "inputs": at.input.size,
-            "hidden": self._state(at),
-            "outputs": self.output,
-            "activation": self.activation,
-            "self_activation": self.self_activation,
-            "shortcut": self.shortcut,
-            "batch_normalize": self.batch_normalize,
-        }
+        kwargs = {"inputs": at.input.size, "hidden": self._state(at), "outputs": self.output}
+        kwargs |= self.options("activation", "self_activation", "shortcut", "batch_normalize")
         return (ModuleSpec("cell", f"{RECURRENT}.Rnn", kwargs | _norm(at.dialect)),)
 
     def macs(self, at: Site) -> int:
@@ -90,8 +83,6 @@ class Rnn(VectorMemory):
 
 class Gated(VectorMemory):
     """What gru and lstm share: for each gate a matrix over the state (`w…`) and one over the input (`u…`)."""
-
-    __slots__ = ()
 
     batch_normalize: bool
 
@@ -154,8 +145,6 @@ class Lstm(Gated):
 class ConvolutionalMemory(Layer):
     """What crnn and conv_lstm share: convolutions of one geometry over input and state."""
 
-    __slots__ = ()
-
     needs_map = True
     has_state = True
     mechanism = "recurrence"
@@ -194,6 +183,9 @@ class ConvolutionalMemory(Layer):
             )
         return Shape(filters, h, w)
 
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return (EVERYTHING,)
+
     @abstractmethod
     def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
         """The weights of each convolution, in file order."""
@@ -225,7 +217,7 @@ class Crnn(ConvolutionalMemory):
     stride: int = option(default=1, only="alexeyab", least=1)
     dilation: int = option(default=1, only="alexeyab", least=1)
     pad: bool = option(default=False, only="alexeyab")
-    padding: int = option(default=0, only="alexeyab", pjreddie=1, least=0)
+    padding: int = option(default=0, only="alexeyab", fact="crnn_padding", least=0)
     groups: int = option(default=1, only="alexeyab", least=1)
     xnor: bool = option(default=False, only="alexeyab")
 
@@ -241,14 +233,8 @@ class Crnn(ConvolutionalMemory):
         return self.convolve(self.convolve(inputs[0], self.hidden), self.output)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "inputs": at.input.c,
-            "hidden": self.hidden,
-            "outputs": self.output,
-            "activation": self.activation,
-            "shortcut": self.shortcut,
-            "batch_normalize": self.batch_normalize,
-        }
+        kwargs = {"inputs": at.input.c, "hidden": self.hidden, "outputs": self.output}
+        kwargs |= self.options("activation", "shortcut", "batch_normalize")
         return (ModuleSpec("cell", f"{RECURRENT}.Crnn", kwargs | self.geometry() | _norm(at.dialect)),)
 
     def macs(self, at: Site) -> int:
@@ -269,7 +255,7 @@ class ConvLstm(ConvolutionalMemory):
     its GPU code does both, and darkparse follows it there.
     """
 
-    training = Keys(both="time_normalizer xnor")
+    training = keys("time_normalizer xnor")
 
     output: int = option(default=1, least=1)
     size: int = option(default=3, least=1)
@@ -303,17 +289,9 @@ class ConvLstm(ConvolutionalMemory):
         return self.convolve(inputs[0], self.output)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
-        kwargs = {
-            "inputs": at.input.c,
-            "outputs": self.output,
-            "activation": self.activation,
-            "lstm_activation": self.lstm_activation,
-            "peephole": self.peephole,
-            "bottleneck": self.bottleneck,
-            "shortcut": self.shortcut,
-            "constrain": self.state_constrain,
-            "batch_normalize": self.batch_normalize,
-        }
+        kwargs = {"inputs": at.input.c, "outputs": self.output}
+        kwargs |= self.options("activation", "lstm_activation", "peephole", "bottleneck", "shortcut")
+        kwargs |= {"constrain": self.state_constrain, "batch_normalize": self.batch_normalize}
         return (ModuleSpec("cell", f"{RECURRENT}.ConvLstm", kwargs | self.geometry() | _norm(at.dialect)),)
 
     def macs(self, at: Site) -> int:

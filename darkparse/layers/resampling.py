@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from darkparse.layers.base import Keys, Layer, LayerError, ModuleSpec, Site, layer, option
+from collections.abc import Iterable
+from fractions import Fraction
+from math import gcd, inf
+
+from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES
 from darkparse.layers.shape import Shape
+from darkparse.layers.specs import Mistake, ModuleSpec, Site
+from darkparse.layers.window import Window, square
 
 
 @layer("upsample")
@@ -14,6 +20,7 @@ class Upsample(Layer):
 
     needs_map = True
     mechanism = "upsampling"
+    part = "upsample"
 
     stride: int = option(default=2)
     scale: float = option(default=1.0)
@@ -32,6 +39,9 @@ class Upsample(Layer):
             )
         return Shape(c, h // -self.stride, w // -self.stride)
 
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return (square(-self.stride, -self.stride) if self.stride < 0 else square(1, Fraction(1, self.stride)),)
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if self.stride > 0 and self.scale == 1:
             return (ModuleSpec("upsample", "torch.nn.Upsample", {"scale_factor": self.stride, "mode": "nearest"}),)
@@ -40,6 +50,12 @@ class Upsample(Layer):
     def macs(self, at: Site) -> int:
         return at.input.size if self.stride < 0 else at.output.size if self.scale != 1 else 0
 
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        for corners in (False, True) if self.stride > 0 else ():
+            words = f"bilinear upsampling{', corners aligned' if corners else ''}"
+            kwargs = {"scale_factor": self.stride, "mode": "bilinear", "align_corners": corners}
+            yield Mistake(words, (ModuleSpec("upsample", "torch.nn.Upsample", kwargs),))
+
     def summary(self, at: Site) -> str:
         return f"upsample ×{self.stride}" if self.stride > 0 else f"block sum /{-self.stride}"
 
@@ -47,10 +63,15 @@ class Upsample(Layer):
 class Rearranging(Layer):
     """Positions moved to channels, or back with `reverse`; no value is lost."""
 
-    __slots__ = ()
-
     needs_map = True
     mechanism = "rearrangement"
+    part = "reorg"
+
+    stride: int
+    reverse: bool
+
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return (square(1, Fraction(1, self.stride)) if self.reverse else square(self.stride, self.stride),)
 
     def _rearranged(self, x: Shape, stride: int, reverse: bool) -> Shape:
         if stride < 1:
@@ -91,6 +112,21 @@ class Reorg(Rearranging):
             )
         return out
 
+    @property
+    def appended(self) -> int:  # type: ignore[override]
+        return self.extra
+
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        """Darknet's own order takes the columns of a block, and rows from further apart than the block's: more so where
+        the height does not divide by the stride's square. What wraps round at the border is left out."""
+        if self.flatten:
+            return (square(inf, Fraction(1, self.stride) if self.reverse else self.stride),)
+        if self.reverse:
+            return super().windows(at)
+        s = self.stride
+        rows = s * (s - 1) + 1 + (s - 1) * (s - gcd(at.input.h // s, s))
+        return (Window((rows, s), (s, s)),)
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if self.extra:
             return (ModuleSpec("reorg", f"{MODULES}.AppendZeros", {"count": self.extra}),)
@@ -98,6 +134,17 @@ class Reorg(Rearranging):
             kwargs = {"stride": self.stride, "reverse": self.reverse}
             return (ModuleSpec("reorg", f"{MODULES}.FlattenReorg", kwargs),)
         return (ModuleSpec("reorg", f"{MODULES}.Reorg", {"stride": self.stride, "reverse": self.reverse}),)
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        words = "[reorg] in the order of AlexeyAB's [reorg3d] (marvis, PyTorch-YOLOv4)"
+        yield Mistake(words, self.read_as("reorg3d").modules(at))
+        shuffle = ModuleSpec("reorg", "torch.nn.PixelUnshuffle", {"downscale_factor": self.stride})
+        yield Mistake("[reorg] as pixel_unshuffle", (shuffle,))
+
+    def read_as(self, kind: str) -> Layer:
+        if kind != Reorg3d.kind:
+            return self
+        return Reorg3d(stride=self.stride, reverse=self.reverse, dontload=self.dontload)
 
     def summary(self, at: Site) -> str:
         return f"reorg {'×' if self.reverse else '/'}{self.stride}"
@@ -117,6 +164,13 @@ class Reorg3d(Rearranging):
             )
         return self._rearranged(inputs[0], self.stride, self.reverse)
 
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        if not self.reverse:
+            return super().windows(at)
+        # Called with the output's sizes, the way back leaves the rows of a block in turns: 0, 1, 0, 1, 2, 3, 2, 3.
+        step = Fraction(1, self.stride)
+        return (Window((1, 1), (step, step), (self.stride - 1, 0)),)
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("reorg", f"{MODULES}.Reorg3d", {"stride": self.stride, "reverse": self.reverse}),)
 
@@ -130,7 +184,8 @@ class Crop(Layer):
 
     needs_map = True
     mechanism = "crop"
-    training = Keys(both="flip angle saturation exposure shift")
+    is_size_bound = True
+    training = keys("flip angle saturation exposure shift")
 
     crop_height: int = option(default=1)
     crop_width: int = option(default=1)
@@ -142,6 +197,9 @@ class Crop(Layer):
             if not 1 <= value <= limit:
                 raise LayerError(f"{key} must be 1 to {limit}, the size that comes in", option=key)
         return Shape(c, self.crop_height, self.crop_width)
+
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return ()
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {"height": self.crop_height, "width": self.crop_width, "adjust": not self.noadjust}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
+from functools import cached_property, lru_cache
+from itertools import accumulate
+from pathlib import Path, PurePath
 
 from darkparse.errors import DarkparseError
+from darkparse.layers.values import INT_MAX
+from darkparse.syntax.reading import read_text
+from darkparse.syntax.source import LONGEST_CONTENT, content
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tree:
     """A word tree (tree.c read_tree): one entry a node, in the order of the file; siblings stand together."""
 
@@ -19,9 +23,32 @@ class Tree:
     group_sizes: tuple[int, ...]
     """How many siblings each group has; softmax runs within a group."""
 
+    @cached_property
+    def group_starts(self) -> tuple[int, ...]:
+        """The first node of each group."""
+        return tuple(accumulate(self.group_sizes[:-1], initial=0))
 
-@lru_cache(maxsize=8)
-def read_tree(path: Path) -> Tree:
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """How many nodes each node is below its root."""
+        depths: list[int] = []
+        for parent in self.parents:
+            depths.append(depths[parent] + 1 if parent >= 0 else 0)
+        return tuple(depths)
+
+    @cached_property
+    def children(self) -> tuple[int, ...]:
+        """The group of each node's children, -1 for a leaf."""
+        found = [-1] * len(self.names)
+        for group, start in enumerate(self.group_starts):
+            if self.parents[start] >= 0:
+                found[self.parents[start]] = group
+        return tuple(found)
+
+
+# Typed: a path that may be read is equal to the bare name of one that may not.
+@lru_cache(maxsize=8, typed=True)
+def read_tree(path: PurePath) -> Tree:
     """Read a tree file, lines of `name parent`. Raises DarkparseError for a missing or broken file."""
     names: list[str] = []
     parents: list[int] = []
@@ -29,33 +56,40 @@ def read_tree(path: Path) -> Tree:
     for number, line in enumerate(_lines(path), start=1):
         name, _, parent = line.partition(" ")
         try:
-            parents.append(int(parent))
+            parents.append(int(parent[:LONGEST_CONTENT]))
         except ValueError:
-            raise DarkparseError(
-                f"{path}:{number}: a tree's line is a name and its parent's index, this is {line!r}"
-            ) from None
+            message = f"a tree's line is a name and its parent's index, this is {content(line)}"
+            raise DarkparseError(f"{path}:{number}: {message}") from None
         if not -1 <= parents[-1] < number - 1:
             raise DarkparseError(f"{path}:{number}: the parent {parents[-1]} is no earlier line")
         if not sizes or parents[-1] != parents[-2]:
             sizes.append(0)
         sizes[-1] += 1
         names.append(name)
+    if not names:
+        raise DarkparseError(f"{path}: a tree needs a node, and no line is in this file")
     return Tree(tuple(names), tuple(parents), tuple(sizes))
 
 
-@lru_cache(maxsize=8)
-def read_map(path: Path) -> tuple[int, ...]:
-    """Read a map file, one class index a line. Raises DarkparseError for a missing or broken file."""
-    try:
-        return tuple(int(line) for line in _lines(path))
-    except ValueError:
-        raise DarkparseError(f"{path}: a map holds one number a line") from None
+@lru_cache(maxsize=8, typed=True)
+def read_map(path: PurePath, classes: int) -> tuple[int, ...]:
+    """Read a map file, one index of a class a line, below `classes`.
+
+    Raises:
+        DarkparseError: the file is missing or broken.
+    """
+    found = []
+    for number, line in enumerate(_lines(path), start=1):
+        if not line.isdecimal() or len(line) > len(str(INT_MAX)) or int(line) >= classes:
+            message = f"a map holds the index of one of {classes} classes a line, this is {content(line)}"
+            raise DarkparseError(f"{path}:{number}: {message}")
+        found.append(int(line))
+    if not found:
+        raise DarkparseError(f"{path}: a map without a line")
+    return tuple(found)
 
 
-def _lines(path: Path) -> list[str]:
-    try:
-        return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
-    except OSError as problem:
-        raise DarkparseError(f"{path}: {problem.strerror or problem}") from None
-    except UnicodeDecodeError:
-        raise DarkparseError(f"{path}: not a text file") from None
+def _lines(path: PurePath) -> list[str]:
+    if not isinstance(path, Path):
+        raise DarkparseError(f"{path}: no such file where a cfg's files may lie")
+    return [line.strip() for line in read_text(path).splitlines() if line.strip()]

@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from darkparse.layers.dialect import Dialect
+from darkparse.syntax.source import shortened
 
 INT_MAX = 2**31 - 1
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
@@ -81,7 +82,9 @@ def read_list(item: Reader) -> Reader:
     def read(text: str, dialect: Dialect) -> Value:
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
-        complaint = f"Darknet takes {text!r} whole as the value; only {body!r} is read" if mark else None
+        complaint = (
+            f"Darknet takes {shortened(text)!r} whole as the value; only {shortened(body)!r} is read" if mark else None
+        )
         values = []
         for part in parts:
             number, trouble = item(part, dialect)
@@ -100,7 +103,7 @@ def read_first(item: Reader, *, only: str) -> Reader:
 
     def read(text: str, dialect: Dialect) -> Value:
         values, complaint = whole(text, dialect)
-        if dialect.name == only and len(values) > 1:
+        if dialect.knows(only) and len(values) > 1:
             return Value(values[:1], f"{dialect.title} reads the first number only, {values[0]}")
         return Value(values, complaint)
 
@@ -116,11 +119,11 @@ def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] 
             return Value(known[text])
         if fallback is None:
             raise ValueTextError(f"one of {', '.join(known)} is needed here")
-        return Value(fallback, f"{text!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}")
+        return Value(fallback, f"{shortened(text)!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}")
 
     return read
 
 
 def _dropped(text: str, number: str, shown: object) -> str | None:
     rest = text[len(number) :]
-    return f"Darknet reads {shown} here and drops {rest!r}" if rest else None
+    return f"Darknet reads {shortened(str(shown))} here and drops {shortened(rest)!r}" if rest else None

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from darkparse.layers.activations import ACTIVATIONS, ActivationRow
 
 
 def ramp(x: Tensor) -> Tensor:
@@ -69,31 +73,16 @@ def normalize_channels_softmax_maxval(x: Tensor) -> Tensor:
     return normalize_channels_softmax(x - x.amax(1, keepdim=True))
 
 
-FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
-    "linear": lambda x: x,
-    "logistic": torch.sigmoid,
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "leaky": lambda x: F.leaky_relu(x, 0.1),
-    "revleaky": lambda x: F.leaky_relu(x, 0.1),
-    "relie": lambda x: F.leaky_relu(x, 0.01),
-    "elu": F.elu,
-    "hardtan": F.hardtanh,
-    "tanh": torch.tanh,
-    "swish": F.silu,
-    "mish": F.mish,
-    "ramp": ramp,
-    "loggy": loggy,
-    "plse": plse,
-    "stair": stair,
-    "lhtan": lhtan,
-    "selu": selu,
-    "gelu": gelu,
-    "hard_mish": hard_mish,
-    "normalize_channels": normalize_channels,
-    "normalize_channels_softmax": normalize_channels_softmax,
-    "normalize_channels_softmax_maxval": normalize_channels_softmax_maxval,
-}
+def function_of(row: ActivationRow) -> Callable[[Tensor], Tensor]:
+    """The function of an activation: torch's, or one from here."""
+    if not row.function:
+        return lambda x: x
+    home, _, name = row.function.rpartition(".")
+    function: Callable[..., Tensor] = getattr({"F": F, "torch": torch}.get(home, sys.modules[__name__]), name)
+    return partial(function, **row.settings) if row.settings else function
+
+
+FUNCTIONS: Mapping[str, Callable[[Tensor], Tensor]] = {row.name: function_of(row) for row in ACTIVATIONS.values()}
 
 
 class DarknetActivation(nn.Module):

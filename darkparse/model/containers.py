@@ -15,15 +15,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import ZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from darkparse.files import error_at_end
+from darkparse.layers import REGISTRY
 from darkparse.network import Network
 from darkparse.syntax import Config, parse
-from darkparse.syntax.source import Source
+from darkparse.syntax.reading import reason
+from darkparse.syntax.source import Source, content
 from darkparse.weights import Blob, Header, WeightsError, replacing
+from darkparse.weights.archive import DAMAGED, check_unpacked, read_npz
 from darkparse.weights.signature import Container
 
 SUFFIXES: dict[str, Container] = {".safetensors": "safetensors", ".pt": "pt", ".pth": "pt", ".npz": "npz"}
@@ -59,9 +64,9 @@ class Origin:
         """What is to be known of a network."""
         net = network.net
         height, width = (net.height, net.width) if net.has_image else (0, 0)
-        is_3d = any(node.kind == "reorg3d" and node.section.kind == "reorg" for node in network.nodes)
+        read_as = (node.kind for node in network.nodes if REGISTRY[node.section.kind].kind != node.kind)
         text = network.config.source.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return cls(network.name, text, network.dialect.name, height, width, "reorg3d" if is_3d else None, header)
+        return cls(network.name, text, network.dialect.name, height, width, next(read_as, None), header)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -69,8 +74,9 @@ class Origin:
         return (self.height, self.width) if self.height else None
 
     def config(self, container: Path) -> Config:
-        """The cfg, under its old name; files that it names are looked for beside the container."""
-        return parse(Source(f"{container} (cfg)", self.cfg, container.with_name(f"{self.name}.cfg")))
+        """The cfg, under its old name; files that it names lie in the container's folder."""
+        path = container.with_name(f"{self.name}.cfg")
+        return parse(Source(f"{container} (cfg)", self.cfg, path, folders=(container.parent,)))
 
     def to_metadata(self) -> dict[str, str]:
         """As text by key."""
@@ -87,6 +93,8 @@ class Origin:
         if PREFIX + "cfg" not in metadata:
             return None
         try:
+            if not all(isinstance(value, str) for value in metadata.values()):
+                raise ValueError("a value in it is no text")
             name, header = metadata[PREFIX + "name"], metadata.get(PREFIX + "header")
             if Path(name).name != name:
                 raise ValueError(f"{name!r} is no name of a cfg")
@@ -99,8 +107,8 @@ class Origin:
                 reorg=metadata.get(PREFIX + "reorg"),
                 header=Header(**json.loads(header)) if header else None,
             )
-        except (KeyError, TypeError, ValueError) as problem:
-            raise ValueError(f"its metadata is damaged: {problem}") from None
+        except (KeyError, TypeError, ValueError, RecursionError) as problem:
+            raise ValueError(f"its metadata is damaged: {content(reason(problem))}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +134,18 @@ def read_container(blob: Blob, kind: Container) -> State:
         raise _not_installed(kind) from None
     except WeightsError:
         raise
-    except Exception as problem:
-        # Three libraries, each with its own errors for a damaged file.
-        raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {str(problem).splitlines()[0]}") from None
+    except _damaged() as problem:
+        raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {reason(problem)}") from None
+
+
+def _damaged() -> tuple[type[Exception], ...]:
+    """What the three libraries raise for a damaged file; weights_only keeps torch from raising anything of the file."""
+    known = (*DAMAGED, UnpicklingError, AssertionError)
+    try:
+        from safetensors import SafetensorError
+    except ImportError:
+        return known
+    return (*known, SafetensorError)
 
 
 def write_container(path: str | Path, kind: Container, tensors: Mapping[str, Tensor], origin: Origin) -> int:
@@ -160,9 +177,9 @@ def _read_safetensors(blob: Blob) -> Read:
         with safe_open(blob.path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     data = blob.data.tobytes()
-    size = int.from_bytes(data[:8], "little")
-    metadata: dict[str, str] = json.loads(data[8 : 8 + size]).get("__metadata__", {})
-    return load(data), metadata
+    tensors = load(data)  # it checks the header too
+    metadata: dict[str, str] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__", {})
+    return tensors, metadata
 
 
 def _write_safetensors(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -172,6 +189,9 @@ def _write_safetensors(file: Any, tensors: Mapping[str, Tensor], metadata: dict[
 
 
 def _read_pt(blob: Blob) -> Read:
+    if blob.head(2) == b"PK":
+        with ZipFile(blob.stream()) as archive:
+            check_unpacked(archive, blob)
     mapped = blob.path if blob.is_mapped and blob.head(2) == b"PK" else None
     try:
         with warnings.catch_warnings():
@@ -201,7 +221,8 @@ STATE_KEYS = ("state_dict", "model_state_dict", "model", "ema", "net", "weights"
 def _metadata_of(state: object) -> Mapping[str, str]:
     """What `_write_pt` put beside the tensors, empty in the file of another program."""
     metadata = getattr(state, "_metadata", {})
-    return metadata.get(PREFIX + "origin", {}) if isinstance(metadata, Mapping) else {}
+    found = metadata.get(PREFIX + "origin", {}) if isinstance(metadata, Mapping) else {}
+    return found if isinstance(found, Mapping) else {}
 
 
 def _state_dict_in(found: object) -> Mapping[str, Any] | None:
@@ -223,12 +244,12 @@ def _write_pt(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]
     state = OrderedDict(tensors)
     # Where modules keep their versions: load_state_dict() passes it over, and weights_only=True keeps it.
     state._metadata = OrderedDict({PREFIX + "origin": metadata})  # type: ignore[attr-defined]
-    torch.save(state, file)
+    with error_at_end(file) as patient:
+        torch.save(state, patient)
 
 
 def _read_npz(blob: Blob) -> Read:
-    with np.load(blob.stream(), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+    arrays = read_npz(blob)
     metadata = arrays.pop(PREFIX + "origin", None)
     tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return tensors, json.loads(str(metadata)) if metadata is not None else {}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from darkparse.errors import NoWeightsError
 from darkparse.layers import ModuleSpec
 from darkparse.model.recurrent import Memory
 from darkparse.model.state import Loaded
+from darkparse.model.training import TrainingRules
 from darkparse.network import Network
 from darkparse.weights import Header, WeightsError
 
@@ -33,7 +35,16 @@ class Darknet(nn.Module):
         network: the representation that it was built from.
         header: header of the weights that were loaded; saving keeps it.
         loaded: what the last loading brought, None before.
+        iteration: batches that it was trained with; some layers stand still until so many.
         layers: one Stage for each Darknet layer; `layers[12].conv.weight` is `layers.12.conv.weight` in the state_dict.
+
+    Args:
+        network: what `compile` made. `build` and `load` do more than this class alone.
+
+    >>> import torch
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> [tuple(head.shape) for head in model(torch.rand(1, 3, 64, 64))]
+    [(1, 255, 2, 2), (1, 255, 4, 4)]
     """
 
     def __init__(self, network: Network) -> None:
@@ -44,6 +55,7 @@ class Darknet(nn.Module):
         )
         self.header: Header | None = None
         self.loaded: Loaded | None = None
+        self.iteration = 0
         self._dead = _dead_after(network)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -72,6 +84,18 @@ class Darknet(nn.Module):
             if isinstance(module, Memory):
                 module.reset_state()
 
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but for layers that `stopbackward` puts to rest (AlexeyAB parser.c:1686)."""
+        super().train(mode)
+        for index in self.training_rules.resting if mode else ():
+            self.layers[index].eval()
+        return self
+
+    @cached_property
+    def training_rules(self) -> TrainingRules:
+        """What the cfg says of the layers in training."""
+        return TrainingRules(self.network)
+
     def _run(self, x: Tensor, *, keep: bool) -> list[Tensor]:
         x = self._checked(x)
         values: list[Tensor | None] = [None] * len(self.layers)
@@ -79,7 +103,10 @@ class Darknet(nn.Module):
             inputs: list[object] = [values[i] if i >= 0 else x for i in node.inputs] or [x]
             if node.shares is not None:
                 inputs.append(self.layers[node.shares])
-            values[node.index] = layer(*inputs)
+            if self.training:
+                values[node.index] = self.training_rules.run(node, layer, inputs, self.iteration)
+            else:
+                values[node.index] = layer(*inputs)
             if not keep:
                 for i in dead:
                     values[i] = None

@@ -23,8 +23,19 @@ def fuse(model: nn.Module) -> Darknet:
     Args:
         model: a Darknet module, or one compiled or wrapped for parallel use, which the copy is not.
 
+    Returns:
+        The copy, in eval mode.
+
     Raises:
         NoWeightsError: the module has no weights yet.
+        WeightsError: this is no module of darkparse.
+
+    >>> fused = darkparse.fuse(darkparse.load("yolov3-tiny", size=64))
+    >>> fused.layers[0]
+    Stage(
+      (conv): Conv2d(3, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
+      (activation): LeakyReLU(negative_slope=0.1)
+    )
     """
     fused = copy.deepcopy(weighted(model, "folding")).eval()
     for stage in fused.layers:

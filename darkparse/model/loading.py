@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darkparse.layers.base import Initial
+from darkparse.layers.specs import Initial
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.model.state import Loaded, Values, from_container, from_weights
@@ -46,8 +46,13 @@ def build(
         The module, in training mode if initialized, else in eval mode.
 
     Raises:
+        CfgError: the cfg is wrong.
         DarkparseError: a tensor is larger than torch can address, or to be initialized and larger than the memory; or
             the dtype is none of floating point.
+
+    >>> model = darkparse.build("yolov3-tiny")
+    >>> model.layers[0].conv.weight.device
+    device(type='meta')
     """
     network = compile(network)
     _check_dtype(dtype)
@@ -57,7 +62,7 @@ def build(
     if not initialize:
         return model.eval()
     _assign(model, _initial(model, model.state_dict(), device, dtype))
-    return model
+    return model.train()
 
 
 def load(
@@ -94,7 +99,7 @@ def load(
 
     >>> model = darkparse.load("yolov3-tiny", "tiny.weights", upto=10)
     >>> print(model.loaded)
-    tiny.weights: loaded layers 0, 2, 4, 6, 8; as they were: layers 10, 12–13, 15, 18, 21–22
+    tiny.weights: loaded layers 0, 2, 4, 6, 8; as they were: layers 10, 12–15, 18, 21–22
     """
     options = replace(options or ReadOptions(), **words)
     _check_device(options.device)
@@ -145,7 +150,7 @@ def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | N
 
     >>> model = darkparse.build("yolov3-tiny")
     >>> print(darkparse.load_weights(model, "tiny.weights"))
-    tiny.weights: loaded layers 0, 2, 4, 6, 8, 10, 12–13, 15, 18, 21–22
+    tiny.weights: loaded layers 0, 2, 4, 6, 8, 10, 12–15, 18, 21–22
     """
     options = replace(options or ReadOptions(), **words)
     model = unwrapped(model)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darkparse.layers.activations import ACTIVATIONS
 from darkparse.model.darknet import Darknet, Stage
 
 
@@ -41,21 +42,12 @@ def pack(model: Darknet) -> Darknet:
 def _merged(stage: Stage) -> tuple[str, list[float]]:
     """oneDNN's name and numbers for the activation right behind the convolution, which is taken out of the stage."""
     name, activation = ([*stage.named_children(), ("", None)])[1]
-    match activation:
-        case nn.ReLU():
-            merged: tuple[str, list[float]] = "relu", []
-        case nn.LeakyReLU():
-            merged = "leaky_relu", [activation.negative_slope]
-        case nn.SiLU():
-            merged = "swish", []
-        case nn.Sigmoid():
-            merged = "sigmoid", []
-        case nn.Tanh():
-            merged = "tanh", []
-        case _:
-            return "none", []
+    rows = (row for row in ACTIVATIONS.values() if type(activation) is getattr(nn, row.module, None))
+    row = next(rows, None)
+    if row is None or not row.packed:
+        return "none", []
     delattr(stage, name)
-    return merged
+    return row.packed, [getattr(activation, key) for key in row.settings]
 
 
 class PackedConvolution(nn.Module):

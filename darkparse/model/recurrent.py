@@ -39,14 +39,12 @@ class Memory(nn.Module):
         return state
 
     def keep(self, name: str, value: Tensor) -> None:
-        """Remember a value without its history of gradients."""
-        setattr(self, name, value.detach())
+        """Remember a value: in training with its history of gradients, which goes through time."""
+        setattr(self, name, value if self.training else value.detach())
 
 
 def _norm(features: int, epsilon: float, epsilon_on_root: bool) -> BatchNorm:
-    return (RootEpsilonBatchNorm if epsilon_on_root else BatchNorm)(
-        features, epsilon, 0.05
-    )  # AlexeyAB connected_layer.c
+    return (RootEpsilonBatchNorm if epsilon_on_root else BatchNorm)(features, epsilon, 0.01)
 
 
 class Dense(nn.Module):

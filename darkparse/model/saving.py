@@ -51,8 +51,13 @@ def save_weights(
         The number of bytes written.
 
     Raises:
-        WeightsError: the module has no values yet, is in another dtype or folded and `widen` is not set, or the file
-            cannot be written.
+        NoWeightsError: the module has no values yet.
+        WeightsError: it is in another dtype or folded and `widen` is not set; a value is wrong; or the file cannot
+            be written.
+
+    >>> model = darkparse.load("yolov3-tiny", "tiny.weights")
+    >>> darkparse.save_weights(model, "again.weights")
+    35434956
     """
     model = unwrapped(model)
     target = Path(path)
@@ -82,7 +87,12 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
         The number of bytes written.
 
     Raises:
-        WeightsError: the module has no values yet or was changed after it was built, or the file cannot be written.
+        NoWeightsError: the module has no values yet.
+        WeightsError: it was changed after it was built, or the file cannot be written.
+
+    >>> model = darkparse.load("yolov3-tiny", "tiny.weights")
+    >>> darkparse.save(model, "tiny.npz") // 1_000_000
+    35
     """
     kind = container_of(path)
     if kind is None:

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import PurePath
 from typing import Any, TypeVar
 
-from darkparse.layers import REGISTRY, Layer
+from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
-from darkparse.layers.dialect import DIALECTS, Dialect
 from darkparse.layers.net import Net
+from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
+from darkparse.network.limits import Limits
+from darkparse.network.side_files import find_side_file
 from darkparse.syntax import Diagnostic, Note, Option, Section
-from darkparse.syntax.source import Source
+from darkparse.syntax.source import LONGEST_CONTENT, Source, shortened
 
-T = TypeVar("T", bound=Layer | Net)
+T = TypeVar("T", bound=Layer | Net | Training)
 
 
 class Binder:
     """Binds the sections of one file in one dialect, and keeps what it finds on the way."""
 
-    def __init__(self, source: Source, dialect: Dialect) -> None:
+    def __init__(self, source: Source, dialect: Dialect, limits: Limits | None = None) -> None:
         self.source = source
         self.dialect = dialect
+        self.limits = limits
         self.diagnostics: list[Diagnostic] = []
 
     def layer(self, section: Section) -> Layer | None:
@@ -32,56 +35,54 @@ class Binder:
         if cls is None:
             self._unknown_kind(section)
             return None
-        if cls.only and cls.only != self.dialect.name:
-            self._warn(
-                "foreign-kind",
-                f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {DIALECTS[cls.only].title}",
-                section,
-            )
+        home = home_of(cls, self.dialect)
+        if home is not self.dialect:
+            message = f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {home.title}"
+            self._warn("foreign-kind", message, section)
         return self.bind(section, cls)
 
     def bind(self, section: Section, cls: type[T]) -> T | None:
         """An instance of a layer class, or of Net, from a section's options."""
-        known = known_keys(cls)
-        chosen = self._chosen(section, known)
-        before = len(self.diagnostics)
+        home = home_of(cls, self.dialect)
+        chosen = self._chosen(section, cls, home)
+        before, kind = len(self.diagnostics), f"[{cls.kind}]"
         values: dict[str, Any] = {}
         for item in bound_fields(cls):
             option = next((chosen[key] for key in item.keys if key in chosen), None)
-            foreign = item.spec.only not in (None, self.dialect.name) and getattr(cls, "only", None) is None
-            if option is not None and not foreign:
+            if option is not None and home.knows(item.spec.only, kind, option.key):
                 values.update(self._value(item, option))
-            elif self.dialect.name in item.spec.defaults:
-                values[item.name] = item.spec.defaults[self.dialect.name]
+            elif item.spec.fact is not None:
+                values[item.name] = getattr(self.dialect, item.spec.fact)
             if item.spec.required and (option is None or option.text is None):
                 self._error("missing", f"[{section.kind}] needs {item.keys[0]}=", section)
         if any(d.severity == "error" for d in self.diagnostics[before:]):
             return None
         return cls(**values)
 
-    def _chosen(self, section: Section, known: Mapping[str, Any]) -> dict[str, Option]:
+    def _chosen(self, section: Section, cls: type[Any], home: Dialect) -> dict[str, Option]:
         """The option that counts for each key: the first of that name (option_list.c option_find)."""
+        known, kind = known_keys(cls), f"[{cls.kind}]"
         chosen: dict[str, Option] = {}
         for option in section.options:
             key = option.key
             if option.text == "":
-                self._warn("empty-value", f"{key}= has no value; Darknet skips the line", option)
+                self._warn("empty-value", f"{shortened(key)}= has no value; Darknet skips the line", option)
             elif key in chosen:
                 self._warn(
                     "duplicate",
-                    f"{key} again: Darknet takes the first",
+                    f"{shortened(key)} again: Darknet takes the first",
                     option,
                     Note("the first is here", chosen[key].span),
                 )
             elif key not in known:
                 self._warn(
                     "unknown-option",
-                    f"[{section.kind}] has no option {key!r}, Darknet ignores it{_nearest(key, known)}",
+                    f"[{section.kind}] has no option {shortened(key)!r}, Darknet ignores it{_nearest(key, known)}",
                     option,
                 )
             else:
                 chosen[key] = option
-                if known[key] not in (None, self.dialect.name):
+                if not home.knows(known[key], kind, key):
                     self._warn(
                         "foreign-option",
                         f"{self.dialect.title} does not know {key!r} in [{section.kind}] and ignores it",
@@ -97,10 +98,13 @@ class Binder:
         try:
             value, complaint = item.read(option.text, self.dialect)
         except ValueTextError as problem:
-            self._error("value", f"{option.key}={option.text}: {problem}", option)
+            self._error("value", f"{option.key}={shortened(option.text)}: {problem}", option)
             return
         if item.spec.least is not None and value < item.spec.least:
             self._error("value", f"{option.key} must be at least {item.spec.least}, this is {value}", option)
+            return
+        if self.limits is not None and (said := self.limits.exceeded_by_option(option.key, value)) is not None:
+            self._error("limit", said, option)
             return
         if complaint:
             self._warn("odd-value", f"{option.key}: {complaint}", option)
@@ -108,27 +112,23 @@ class Binder:
             value = self._file(value, option)
         yield item.name, value
 
-    def _file(self, name: str, option: Option) -> Path:
-        """Darknet opens side files from the working directory, which is the folder above `cfg/` by custom."""
-        path = Path(name)
-        beside = self.source.path.parent if self.source.path else Path()
-        places = (path, beside / path, beside.parent / path)
-        try:
-            found = next((place for place in places if place.is_file()), None)
-        except OSError:  # a name longer than the system's longest
-            found = None
+    def _file(self, name: str, option: Option) -> PurePath:
+        """The side file's path, which can be read; its bare name where it is missing or lies elsewhere."""
+        found = find_side_file(name, self.source)
         if found is None:
-            self._warn(
-                "no-file",
-                f"{name}: no such file in the working directory, beside the cfg, or in the folder above it",
-                option,
+            message = (
+                "no such file in the working directory, beside the cfg, or in the folder above it, and no other place "
+                "is looked at"
             )
-        return found.resolve() if found else path
+            self._warn("no-file", f"{shortened(name)}: {message}", option)
+        return found or PurePath(name)
 
     def _unknown_kind(self, section: Section) -> None:
         kinds = dict.fromkeys(REGISTRY, None)
         self._error(
-            "unknown-kind", f"unknown layer kind [{section.kind}]{_nearest(section.kind, kinds, '[{}]')}", section
+            "unknown-kind",
+            f"unknown layer kind [{shortened(section.kind)}]{_nearest(section.kind, kinds, '[{}]')}",
+            section,
         )
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:
@@ -140,7 +140,17 @@ class Binder:
         self.diagnostics.append(Diagnostic("warning", code, message, span, notes))
 
 
+def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
+    """The dialect as in which sections of a class run: the one asked for, or the nearest that knows them."""
+    kind = f"[{cls.kind}]"
+    if dialect.knows(cls.only, kind):
+        return dialect
+    return next(other for other in (*dialect.lineage, *DIALECTS.values()) if other.knows(cls.only, kind))
+
+
 def _nearest(word: str, known: Mapping[str, Any], form: str = "{}") -> str:
+    if len(word) > LONGEST_CONTENT:
+        return ""
     folded = {name.lower(): name for name in known}
     match = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
     return f"; did you mean {form.format(folded[match[0]])}?" if match else ""

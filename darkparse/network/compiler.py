@@ -8,10 +8,10 @@ from math import lcm
 
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
-from darkparse.layers.resampling import Reorg, Reorg3d
 from darkparse.network.analysis.receptive import fields_of
 from darkparse.network.binding import Binder
 from darkparse.network.dialect_choice import DialectChoice, choose_dialect
+from darkparse.network.limits import LIMITS, Limits, beyond
 from darkparse.network.network import Network
 from darkparse.network.node import Node
 from darkparse.network.verify import verify
@@ -30,6 +30,7 @@ def compile(
     strict: bool = False,
     version: tuple[int, int, int] | None = None,
     reorg: str | None = None,
+    limits: Limits | None = LIMITS,
 ) -> Network:
     """Compile a cfg to the intermediate representation, in which every shape is known.
 
@@ -37,10 +38,11 @@ def compile(
         cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; a Network is
             returned as it is.
         size: input size instead of the cfg's: n for n×n, or (height, width), in pixels.
-        dialect: `"pjreddie"`, `"alexeyab"`, or None (or `"auto"`) to choose by evidence.
+        dialect: a Darknet's name, as `"pjreddie"`, or None (or `"auto"`) to choose by evidence.
         strict: turn warnings into errors.
         version: the version in the header of the weights, evidence for the dialect where the cfg holds none.
         reorg: `"reorg3d"` to read `[reorg]` as that: AlexeyAB's fork did so in early 2018 (AlexeyAB/darknet#489).
+        limits: how large a network may be; None for any size.
 
     Returns:
         The network; warnings are in its `diagnostics`.
@@ -48,6 +50,10 @@ def compile(
     Raises:
         CfgError: the cfg is wrong; the message shows every place.
         DarkparseError: the file cannot be read, or an argument is wrong.
+
+    >>> network = darkparse.compile("yolov3-tiny", size=(320, 640))
+    >>> network.nodes[16].out_shape
+    Shape(c=255, h=10, w=20)
     """
     if isinstance(cfg, Network):
         if size is not None or reorg is not None or dialect not in (None, "auto", cfg.dialect.name):
@@ -60,7 +66,7 @@ def compile(
         choice = choose_dialect(config, dialect, version=version)
     except ValueError as problem:
         raise DarkparseError(str(problem)) from None
-    bound = _bind(config, choice)
+    bound = _bind(config, choice, limits)
     if reorg is not None:
         bound = _with_reorg(bound, reorg)
     draft = _sized(bound, size)
@@ -85,16 +91,20 @@ class _Draft:
     net: Net
     layers: tuple[Layer, ...]
     diagnostics: tuple[Diagnostic, ...]
+    limits: Limits | None
 
 
-def _bind(config: Config, choice: DialectChoice) -> _Draft:
-    binder = Binder(config.source, choice.dialect)
+def _bind(config: Config, choice: DialectChoice, limits: Limits | None) -> _Draft:
+    if limits is not None and len(config.sections) > limits.layers:
+        raise error("limit", beyond("layers", len(config.sections), limits.layers), config.sections[limits.layers].span)
+    binder = Binder(config.source, choice.dialect, limits)
     net = binder.bind(config.net, Net)
     layers = [binder.layer(section) for section in config.sections]
     found = tuple(binder.diagnostics)
     if any(d.severity == "error" for d in found) or net is None:
         raise CfgError(found)
-    return _Draft(config, choice.dialect, net, tuple(layer for layer in layers if layer is not None), found)
+    bound = tuple(layer for layer in layers if layer is not None)
+    return _Draft(config, choice.dialect, net, bound, found, limits)
 
 
 def _with_reorg(draft: _Draft, name: str) -> _Draft:
@@ -103,13 +113,7 @@ def _with_reorg(draft: _Draft, name: str) -> _Draft:
         raise DarkparseError(f"reorg must be 'reorg' or 'reorg3d', not {name!r}")
     if name == "reorg":
         return draft
-    layers = tuple(
-        Reorg3d(stride=layer.stride, reverse=layer.reverse, dontload=layer.dontload)
-        if isinstance(layer, Reorg)
-        else layer
-        for layer in draft.layers
-    )
-    return replace(draft, layers=layers)
+    return replace(draft, layers=tuple(layer.read_as(name) for layer in draft.layers))
 
 
 def _sized(draft: _Draft, size: Size | None) -> _Draft:
@@ -154,11 +158,26 @@ def _pair(size: Size) -> tuple[int, int]:
 
 def _infer(draft: _Draft) -> tuple[Node, ...]:
     """Wire every layer to its inputs and find its output's shape, in order; the first fault ends it."""
+    _check_input(draft)
     nodes: list[Node] = []
     for index, (layer, section) in enumerate(zip(draft.layers, draft.config.sections, strict=True)):
         nodes.append(_node(draft, nodes, index, layer, section))
     whole = {source for node in nodes for source in node.layer.reads_whole(node.index)}
     return tuple(replace(node, read_whole=True) if node.index in whole else node for node in nodes)
+
+
+def _check_input(draft: _Draft) -> None:
+    limits, net, section = draft.limits, draft.net, draft.config.net
+    if limits is None:
+        return
+    for what, count, most in (
+        ("pixels of height", net.height, limits.side),
+        ("pixels of width", net.width, limits.side),
+        ("values in the input", net.input_shape.size, limits.map),
+    ):
+        if count > most:
+            option = section.find(what.rpartition(" ")[2])
+            raise error("limit", beyond(what, count, most), option.value_span if option else section.span)
 
 
 def _told_a_size(problem: CfgError, draft: _Draft, asked: Net) -> CfgError:
@@ -202,6 +221,8 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
             read = f", from an input of {shapes[0]}" if shapes else ""
             raise LayerError(f"nothing is left: the output would be {out.h}×{out.w}×{out.c}{read}", input=0)
         node = Node(index, layer, sources, shapes, out, section, draft.dialect, shares)
+        if draft.limits is not None and (said := draft.limits.exceeded(node)) is not None:
+            raise LayerError(said)
         if shares is not None:
             _check_shared(node, nodes[shares])
     except LayerError as problem:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 
-from darkparse.layers import ALEXEYAB, DIALECTS, PJREDDIE, REGISTRY, Dialect, DialectName
-from darkparse.layers.activations import activation_dialect
+from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
+from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.base import known_keys
 from darkparse.layers.net import Net
 from darkparse.syntax import Config, Section
@@ -26,47 +26,50 @@ def choose_dialect(
 ) -> DialectChoice:
     """The dialect asked for by name, or else the one that the evidence favours.
 
-    Evidence is what only one of the two knows: a section, an option, an activation. Where the cfg holds none, the
-    version in the header of its weights decides, and without weights the original, pjreddie's.
+    Evidence is what only one knows, and those made from it: a section, an option, an activation. Where the cfg holds
+    none, the version in the header of its weights decides, and without weights the original, pjreddie's.
 
     Raises:
         ValueError: no dialect has this name.
     """
     if name not in (None, "auto"):
-        for dialect in DIALECTS.values():
-            if name == dialect.name:
-                return DialectChoice(dialect, "asked for", True)
-        raise ValueError(f"there is no dialect {name!r}; choose one of auto, {', '.join(DIALECTS)}")
-    votes: dict[DialectName, Counter[str]] = {"pjreddie": Counter(), "alexeyab": Counter()}
+        if name not in DIALECTS:
+            raise ValueError(f"there is no dialect {name!r}; choose one of auto, {', '.join(DIALECTS)}")
+        return DialectChoice(DIALECTS[name], "asked for", True)
+    votes: dict[str, Counter[str]] = {name: Counter() for name in DIALECTS}
     for section in (config.net, *config.sections):
         for only, word in _evidence(section, is_net=section is config.net):
             votes[only][word] += 1
-    weight = {dialect: sum(words.values()) for dialect, words in votes.items()}
-    if weight["pjreddie"] != weight["alexeyab"]:
-        winner = max(DIALECTS.values(), key=lambda d: weight[d.name])
-        words = [word for word, _ in votes[winner.name].most_common(3)]
+    candidates = [dialect for dialect in DIALECTS.values() if dialect.is_evident]
+    weights = [sum(sum(votes[known.name].values()) for known in dialect.lineage) for dialect in candidates]
+    best = [dialect for dialect, weight in zip(candidates, weights, strict=True) if weight == max(weights)]
+    # Of a fork and the one that it was made from, a cfg that holds nothing of the fork's own is the latter's.
+    best = [dialect for dialect in best if dialect.parent not in best]
+    if len(best) == 1:
+        (winner,) = best
+        counts = sum((votes[known.name] for known in winner.lineage if known.name in votes), Counter[str]())
+        words = [word for word, _ in counts.most_common(3)]
         return DialectChoice(winner, f"only {winner.title} knows {', '.join(words)}", True)
     if version is not None:
-        dialect = ALEXEYAB if version == ALEXEYAB.version else PJREDDIE
+        dialect = next((dialect for dialect in candidates if dialect.version == version), candidates[0])
         return DialectChoice(dialect, f"the header of the weights says {'.'.join(map(str, version))}", True)
-    return DialectChoice(PJREDDIE, "nothing in the cfg tells, so the original", False)
+    return DialectChoice(candidates[0], "nothing in the cfg tells, so the original", False)
 
 
-def _evidence(section: Section, *, is_net: bool) -> list[tuple[DialectName, str]]:
-    cls = Net if is_net else REGISTRY.get(section.kind)
+def _evidence(section: Section, *, is_net: bool) -> list[tuple[str, str]]:
+    cls: type[Layer | Net] | None = Net if is_net else REGISTRY.get(section.kind)
     if cls is None:
         return []
-    found: list[tuple[DialectName, str]] = []
-    only = None if cls is Net else cls.only  # type: ignore[union-attr]
-    if only is not None:
-        found.append((only, f"[{section.kind}]"))
+    found: list[tuple[str, str]] = []
+    if cls.only is not None:
+        found.append((cls.only, f"[{section.kind}]"))
     known = known_keys(cls)
     for option in section.options:
         dialect = known.get(option.key)
         if dialect is not None:
             found.append((dialect, option.key))
-        elif option.key == "activation" and option.text:
-            word = activation_dialect(option.text)
-            if word is not None:
-                found.append((word, f"activation={option.text}"))
+        elif option.key == "activation" and option.text in ACTIVATIONS:
+            only = ACTIVATIONS[option.text].only
+            if only is not None:
+                found.append((only, f"activation={option.text}"))
     return found

@@ -10,6 +10,7 @@ from darkparse.layers.net import Net
 from darkparse.network.analysis.bottleneck import Bottleneck, find_bottlenecks
 from darkparse.network.analysis.receptive import Field, Stride, fields_of
 from darkparse.network.analysis.reduction import Reductions, reductions_of
+from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.node import Cost, Node
 from darkparse.network.writing.cfg import to_cfg
 from darkparse.syntax import Config, Diagnostic
@@ -17,16 +18,29 @@ from darkparse.syntax import Config, Diagnostic
 
 @dataclass(frozen=True, repr=False)
 class Network:
-    """The intermediate representation: frozen, complete and verified. `compile` makes it."""
+    """The intermediate representation: frozen, complete and verified. `compile` makes it.
+
+    Attributes:
+        config: the cfg that it was compiled from.
+        dialect: whose Darknet it is written for.
+        dialect_reason: why that one.
+        net: the options of `[net]`; width and height are the size compiled for.
+        nodes: the layers in order, each with its place, shapes and cost.
+        diagnostics: warnings about the cfg, in the order of the file.
+
+    >>> network = darkparse.compile("yolov3-tiny", size=64)
+    >>> network
+    Network(yolov3-tiny, 24 layers, input 64×64×3, pjreddie)
+    >>> network.heads, network.cost.params
+    ((16, 23), 8852366)
+    """
 
     config: Config
     dialect: Dialect
     dialect_reason: str
     net: Net
-    """Options of `[net]`; width and height are the size compiled for."""
     nodes: tuple[Node, ...]
     diagnostics: tuple[Diagnostic, ...] = field(default=(), compare=False)
-    """Warnings about the cfg, in the order of the file."""
 
     @property
     def name(self) -> str:
@@ -90,6 +104,11 @@ class Network:
     def bottlenecks(self) -> tuple[Bottleneck, ...]:
         """Every 1×1 convolution that a k×k convolution follows, and what the two save over a direct one."""
         return find_bottlenecks(self.nodes, self.readers)
+
+    @cached_property
+    def repeats(self) -> tuple[Repeat, ...]:
+        """Every block that repeats, in order."""
+        return find_repeats(self)
 
     def projected_head(self, index: int) -> int | None:
         """The head that a layer with weights projects to: its only reader, if that is a detection head."""

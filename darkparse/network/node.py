@@ -30,20 +30,32 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Node:
-    """One layer of a network, with everything known: where it reads, what comes in and what goes out."""
+    """One layer of a network, with everything known: where it reads, what comes in and what goes out.
+
+    Attributes:
+        index: its number, as Darknet counts.
+        layer: its kind and options.
+        inputs: absolute indices of the layers that it reads, in order; -1 is the network's input.
+        in_shapes: the shape of each.
+        out_shape: the shape of its output.
+        section: where it stands in the cfg.
+        dialect: whose Darknet the network is written for.
+        shares: absolute index of the layer whose tensors it uses (`share_index`).
+        read_whole: another layer needs its values, not their signs alone (`bin_output`).
+
+    >>> darkparse.compile("yolov3-tiny").nodes[1]
+    Node(L1 maxpool 2×2 /2: 416×416×16 to 208×208×16)
+    """
 
     index: int
     layer: Layer
     inputs: tuple[int, ...]
-    """Absolute indices of the layers that it reads, in order; -1 is the network's input."""
     in_shapes: tuple[Shape, ...]
     out_shape: Shape
     section: Section
     dialect: Dialect
     shares: int | None = None
-    """Absolute index of the layer whose tensors it uses (`share_index`)."""
     read_whole: bool = False
-    """Another layer needs its values, not their signs alone (`bin_output`)."""
 
     def __repr__(self) -> str:
         return (

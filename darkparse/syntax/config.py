@@ -63,7 +63,18 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole cfg. `tokens` are the lines of the text, so that `str(config)` is the text that was read."""
+    """A whole cfg; `str(config)` is the text that was read, character for character.
+
+    Attributes:
+        source: the text, with its name and path.
+        tokens: its lines.
+        net: the section `[net]`.
+        sections: the others, a layer each, in order.
+
+    >>> config = darkparse.read("yolov3-tiny")
+    >>> len(config.sections), config.sections[0].kind
+    (24, 'convolutional')
+    """
 
     source: Source
     tokens: tuple[str, ...]

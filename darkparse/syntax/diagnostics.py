@@ -28,7 +28,21 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding about a cfg: `code` is a stable word for programs, `message` a sentence for people."""
+    """One finding about a cfg.
+
+    Attributes:
+        severity: `"error"` or `"warning"`.
+        code: a stable word for programs; docs/cfg.md lists them.
+        message: a sentence for people.
+        span: the place in the text.
+        notes: other places that belong to it.
+
+    >>> network = darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsise=1")
+    >>> print(network.diagnostics[0])
+    <text>:6:1: warning: [convolutional] has no option 'sise', Darknet ignores it; did you mean size?
+        6 | sise=1
+          | ^^^^^^
+    """
 
     severity: Severity
     code: str

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
 from importlib import resources
@@ -15,17 +17,20 @@ from lark.lexer import Token
 from darkparse.errors import DarkparseError
 from darkparse.syntax.config import Config, Option, Section, squeeze
 from darkparse.syntax.diagnostics import error
-from darkparse.syntax.source import Source, Span
+from darkparse.syntax.reading import CFG_BYTES, is_file, read_bytes
+from darkparse.syntax.source import LONGEST_CONTENT, Source, Span, shortened
 
 NET_NAMES = ("net", "network")
 
 
-def read(cfg: str | os.PathLike[str] | Config) -> Config:
+def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.PathLike[str]] | None = None) -> Config:
     """Parse a cfg.
 
     Args:
         cfg: a path, the name of a cfg that ships with darkparse (`"yolov3"`), or the text itself
             (anything with a line end in it, or that starts with `[`).
+        folders: where the files that it names (`tree=`, `map=`) may lie, or below; left out, its own folder, the one
+            above it and the working directory, but for a file system's root and the home.
 
     Returns:
         The parsed file; `str()` of it equals the text read, character for character.
@@ -33,18 +38,26 @@ def read(cfg: str | os.PathLike[str] | Config) -> Config:
     Raises:
         CfgError: the text is no cfg: an option before the first section, no `[net]` first, no layer.
         DarkparseError: the file cannot be read.
+
+    >>> config = darkparse.read("yolov3-tiny")
+    >>> config.net.find("width").text
+    '416'
     """
     if isinstance(cfg, Config):
-        return cfg
-    if isinstance(cfg, str) and ("\n" in cfg or cfg.lstrip("\ufeff \t\r").startswith("[")):
-        return parse(Source("<text>", cfg))
-    return parse(load_source(locate(cfg)))
+        return cfg if folders is None else parse(_allowed(cfg.source, folders))
+    is_text = isinstance(cfg, str) and ("\n" in cfg or cfg.lstrip("\ufeff \t\r").startswith("["))
+    source = Source("<text>", str(cfg)) if is_text else load_source(locate(cfg))
+    return parse(source if folders is None else _allowed(source, folders))
+
+
+def _allowed(source: Source, folders: Iterable[str | os.PathLike[str]]) -> Source:
+    return replace(source, folders=tuple(map(Path, folders)))
 
 
 def locate(cfg: str | os.PathLike[str]) -> Path:
     """The file that a CFG argument means: a path, or else the name of a cfg that ships with darkparse."""
     path = Path(cfg)
-    if path.is_file() or (path.suffix == ".cfg" and path.parent != Path()):
+    if is_file(path) or (path.suffix == ".cfg" and path.parent != Path()):
         return path
     shipped = shipped_cfgs()
     name = path.name.removesuffix(".cfg")
@@ -53,9 +66,9 @@ def locate(cfg: str | os.PathLike[str]) -> Path:
     if path.suffix not in ("", ".cfg") or path.parent != Path():
         return path
 
-    near = get_close_matches(name.lower(), shipped, n=1)
+    near = get_close_matches(name.lower()[:LONGEST_CONTENT], shipped, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(shipped)}"
-    raise DarkparseError(f"{path}: no such file, and no cfg of that name ships with darkparse ({hint})")
+    raise DarkparseError(f"{shortened(str(path))}: no such file, and no cfg of that name ships with darkparse ({hint})")
 
 
 @cache
@@ -68,11 +81,7 @@ def shipped_cfgs() -> dict[str, Path]:
 
 def load_source(path: Path) -> Source:
     """A file's text: line ends, byte order mark and undecodable bytes are kept."""
-    try:
-        data = path.read_bytes()
-    except OSError as problem:
-        raise DarkparseError(f"{path}: {problem.strerror or problem}") from None
-    return source_of(data, str(path), path)
+    return source_of(read_bytes(path, CFG_BYTES), str(path), path)
 
 
 def source_of(data: bytes, name: str, path: Path | None = None) -> Source:
@@ -93,7 +102,9 @@ def parse(source: Source) -> Config:
         raise error("empty", "no section in this file; a cfg starts with [net]", Span(source, 0, 0))
     net, *layers = sections
     if net.kind not in NET_NAMES:
-        raise error("no-net", f"the first section must be [net] or [network], this is [{net.kind}]", net.span)
+        raise error(
+            "no-net", f"the first section must be [net] or [network], this is [{shortened(net.kind)}]", net.span
+        )
     if not layers:
         raise error("no-layers", "no layer follows [net]", net.span)
     return Config(source, tuple(tokens), net, tuple(layers))
@@ -127,8 +138,8 @@ def _section(source: Source, lines: list[Token]) -> Section:
         raise error("header", "a section header needs a closing bracket, as in [convolutional]", span)
     if tail:
         message = (
-            f"text behind the bracket: Darknet takes the whole line as the name and knows no {squeezed!r}; put it on a "
-            "line of its own"
+            "text behind the bracket: Darknet takes the whole line as the name and knows no "
+            f"{shortened(squeezed)!r}; put it on a line of its own"
         )
         raise error("header", message, span)
     return Section(name, tuple(_option(source, line) for line in rest if line.type == "OPTION"), span)

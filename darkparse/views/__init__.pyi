@@ -1,3 +1,3 @@
-from darkparse.views.diagram import Diagram as Diagram
-from darkparse.views.diagram import draw as draw
-from darkparse.views.explanation import explain as explain
+from darkparse.views.diagram.diagram import Diagram as Diagram
+from darkparse.views.diagram.diagram import draw as draw
+from darkparse.views.text.explanation import explain as explain

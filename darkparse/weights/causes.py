@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -130,19 +131,19 @@ def _header_width(case: Case) -> Cause | None:
 
 
 def _dialect(case: Case) -> Cause | None:
-    other = _other(case)
-    return _dialect_cause(case.network, other.network) if other is not None and other.file.fits(other.need) else None
+    fitting = (other for other in _others(case) if other.file.fits(other.need))
+    return next((_dialect_cause(case.network, other.network) for other in fitting), None)
 
 
-def _other(case: Case) -> Case | None:
-    """The same cfg and file as the other dialect reads them, if the cfg compiles there."""
+def _others(case: Case) -> Iterator[Case]:
+    """The same cfg and file as other dialects read them, where the cfg compiles there."""
     network = case.network
-    name = next(name for name in DIALECTS if name != network.dialect.name)
     size = (network.net.height, network.net.width) if network.net.has_image else None
-    try:
-        return Case.of(compile(network.config, dialect=name, size=size), case.file.blob, case.options)
-    except (DarkparseError, ValueError):
-        return None
+    for name in DIALECTS:
+        with suppress(DarkparseError, ValueError):
+            if name != network.dialect.name:
+                other = compile(network.config, dialect=name, size=size)
+                yield Case.of(other, case.file.blob, case.options)
 
 
 def _dialect_cause(network: Network, other: Network) -> Cause:
@@ -159,14 +160,11 @@ def _dialect_cause(network: Network, other: Network) -> Cause:
 
 
 def other_layout(case: Case) -> tuple[Cause, ...]:
-    """The other dialect, where a file has the right size for both and only there all variances make sense."""
-    other = _other(case)
-    if (
-        other is not None
-        and other.file.fits(other.need, longer=case.options.upto is not None)
-        and is_plausible(other.file.floats, other.entries)
-    ):
-        return (_dialect_cause(case.network, other.network),)
+    """Another dialect, where a file has the right size for both and only there all variances make sense."""
+    for other in _others(case):
+        fits = other.file.fits(other.need, longer=case.options.upto is not None)
+        if fits and is_plausible(other.file.floats, other.entries):
+            return (_dialect_cause(case.network, other.network),)
     return ()
 
 

@@ -82,9 +82,15 @@ def diff_weights(
         dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
         size: input size instead of the cfg's.
 
+    Returns:
+        A `Difference` for each array that is not the same bit for bit.
+
     Raises:
         CfgError: the cfg is wrong.
         WeightsError: a file cannot be read or does not fit.
+
+    >>> darkparse.diff_weights("tiny.weights", "tiny.weights", "yolov3-tiny")
+    ()
     """
     network = compile(cfg, dialect=dialect, size=size)
     first, second = read_weights(a, network), read_weights(b, network)

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from darkparse.layers import DIALECTS
-from darkparse.layers.heads import Head
+from darkparse.layers import DIALECTS, Head
 from darkparse.network import Network, compile
 from darkparse.network.binding import Binder
 from darkparse.network.dialect_choice import choose_dialect
@@ -54,7 +53,7 @@ def explained(problem: CfgError, config: Config, blob: Blob, dialect: str | None
 
 
 def _misfits(config: Config, dialect: str) -> Iterator[Misfit]:
-    binder = Binder(config.source, DIALECTS[dialect])  # type: ignore[index]
+    binder = Binder(config.source, DIALECTS[dialect])
     for index, section in enumerate(config.sections):
         head = binder.layer(section)
         if not isinstance(head, Head):

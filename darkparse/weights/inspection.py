@@ -45,6 +45,10 @@ def inspect_weights(
     Raises:
         CfgError: the cfg is wrong; where a `filters=` before a head is, a note says what the file speaks for.
         WeightsError: the file cannot be read.
+
+    >>> report = darkparse.inspect_weights("yolov3-tiny", "tiny.weights")
+    >>> report.fits, report.floats, report.rows[0].tensor
+    (True, 8858734, 'norm.bias')
     """
     options = replace(options or ReadOptions(), **words)
     if weights is None:

@@ -27,7 +27,7 @@ class ReadOptions:
 
     >>> backbone = darkparse.ReadOptions(upto=10, mmap=False)
     >>> darkparse.load("yolov3-tiny", "tiny.weights", backbone).loaded.untouched
-    (10, 12, 13, 15, 18, 21, 22)
+    (10, 12, 13, 14, 15, 18, 21, 22)
     """
 
     strict: bool = True

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
+from zipfile import ZipFile
 
+from darkparse.weights.archive import DAMAGED
 from darkparse.weights.source import Blob
 
 Container = Literal["safetensors", "pt", "npz"]
@@ -102,10 +103,10 @@ def _zip(blob: Blob, head: bytes) -> Signature | None:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
     try:
-        with zipfile.ZipFile(blob.stream()) as archive:
+        with ZipFile(blob.stream()) as archive:
             names = archive.namelist()
-    except (zipfile.BadZipFile, OSError):
-        return Signature("zip", "a zip archive that is cut short", "download it again, and unpack it")
+    except DAMAGED:
+        return Signature("zip", "a zip archive that is cut short or damaged", "download it again, and unpack it")
     if any(name.endswith(("/data.pkl", "/data.json")) or name == "data.pkl" for name in names):
         return Signature("pickle", "a PyTorch checkpoint (.pt)", CONVERT, container="pt")
     if names and all(name.endswith(".npy") for name in names):

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
+from darkparse.syntax.reading import reason
 
 HEADER = 20
 """Bytes of a usual header."""
@@ -74,6 +75,8 @@ def _from_path(path: Path, mmap: bool) -> Blob:
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
+            if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
+                raise WeightsError(f"{path}: a device, whose end is not known; weights come from a file or a pipe")
             if not stat.S_ISREG(status.st_mode) or not status.st_size:
                 return Blob(str(path), _copied(file.read()), path)
             if mmap:
@@ -82,7 +85,7 @@ def _from_path(path: Path, mmap: bool) -> Blob:
                 return Blob(str(path), np.frombuffer(pages, np.uint8), path, is_mapped=True)
             return Blob(str(path), _filled(file, status.st_size), path)
     except (OSError, ValueError) as problem:
-        raise WeightsError(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
+        raise WeightsError(f"{path}: {reason(problem)}") from None
 
 
 def _from_file(file: BinaryIO) -> Blob:
@@ -92,7 +95,7 @@ def _from_file(file: BinaryIO) -> Blob:
     except (TypeError, UnicodeDecodeError):
         raise WeightsError(f"{name}: the file is open in text mode; open it with 'rb'") from None
     except (OSError, ValueError, EOFError, zlib.error) as problem:
-        raise WeightsError(f"{name}: {getattr(problem, 'strerror', None) or problem}") from None
+        raise WeightsError(f"{name}: {reason(problem)}") from None
 
 
 def _rest_of(file: BinaryIO) -> NDArray[np.uint8]:

@@ -108,6 +108,14 @@ def test_a_head_swapped_in_python_gets_its_channels() -> None:
     assert "[Gaussian_yolo]" in darkparse.to_cfg(edited)
 
 
+def test_a_convolution_made_in_python_takes_the_dialects_arithmetic() -> None:
+    network = darkparse.compile("yolov3-tiny", dialect="alexeyab")
+    edited = darkparse.edit(network, layers={0: Convolutional(filters=16, size=3, pad=True, xnor=True)})
+    layer = edited.nodes[0].layer
+    assert isinstance(layer, Convolutional)
+    assert (layer.xnor, layer.xnor_joins_groups) == (True, True)
+
+
 def test_anchors_replace_the_old_ones() -> None:
     network = darkparse.compile("yolov4-tiny")
     edited = darkparse.edit(network, anchors=range(1, 13))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import darkparse
-from darkparse.views.comparison import Mark, compare
+from darkparse.views.text.comparison import Mark, compare
 
 TEXT = """[net]
 width=32

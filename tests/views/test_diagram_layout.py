@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 import darkparse
-from darkparse.views.grid import grid_places
-from darkparse.views.layout import Direction
-from darkparse.views.metrics import text_width, wrap
-from darkparse.views.page import Page, arrange
-from darkparse.views.picture import picture_of
-from darkparse.views.routing import Point
-from darkparse.views.theme import LIGHT
-from darkparse.views.title import TitleBlock
+from darkparse.views.diagram.grid import grid_places
+from darkparse.views.diagram.layout import arrange
+from darkparse.views.diagram.metrics import text_width, wrap
+from darkparse.views.diagram.page import Direction, Page
+from darkparse.views.diagram.picture import picture_of
+from darkparse.views.diagram.routing import Point
+from darkparse.views.diagram.theme import LIGHT
+from darkparse.views.diagram.title import TitleBlock
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.views.networks import CFGS
 

@@ -16,7 +16,7 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
-from darkparse.views.rendering import renderers
+from darkparse.views.diagram.rendering import renderers
 from tests.conftest import SHARED
 from tests.views.networks import CFGS
 from tests.views.svg import rows, texts

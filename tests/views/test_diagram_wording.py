@@ -6,10 +6,11 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
-from darkparse.views.cards import Picture, Row
-from darkparse.views.numbers import flops, percent, short, some
-from darkparse.views.picture import picture_of
-from darkparse.views.table import table
+from darkparse.views.diagram.model import Picture, Row
+from darkparse.views.diagram.picture import picture_of
+from darkparse.views.phrases.numbers import flops, percent, short
+from darkparse.views.phrases.words import some
+from darkparse.views.text.table import table
 from tests.conftest import needs_shared, original_cfgs
 
 
@@ -100,7 +101,7 @@ def test_scales_of_height_and_width() -> None:
     network = darkparse.compile(
         "[net]\nwidth=64\nheight=32\nchannels=3\n[conv]\nfilters=2\nstride_x=2\nstride_y=1\n[upsample]\nstride=2\n"
     )
-    assert [card.title for card in picture_of(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
+    assert [card.title() for card in picture_of(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
 
 
 def test_one_side_that_changes_is_named_in_every_view() -> None:
@@ -118,7 +119,7 @@ def test_a_title_tells_the_stride_and_no_ratio_of_sizes() -> None:
         f"[net]\nwidth=15\nheight=15\nchannels=3\n{halving * 3}[avgpool]\n[upsample]\nstride=5\n[conv]\nsize=1\n"
     )
     titles = ["8×8   (1/2)", "4×4   (1/4)", "2×2   (1/8)", "vector", "5×5"]
-    assert [card.title for card in picture_of(network).cards] == titles
+    assert [card.title() for card in picture_of(network).cards] == titles
 
 
 def test_gates_and_odd_kinds() -> None:
@@ -137,7 +138,7 @@ def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
     assert labels[79] == "conv 1×1, 512 (from L78, 19×19×1024)"
     assert labels[80] == "conv 3×3, 1024"
     assert labels[86] == "concat L85 + L61 (from L61, 38×38×512)"
-    assert picture.totals == "20 layers of 107   9.81M parameters   16.1 GFLOPs at 608×608"
+    assert picture.totals == ("20 layers of 107", "9.81M parameters", "16.1 GFLOPs at 608×608")
     assert picture.facts[0].startswith("1×1 convolutions: 6 of 6 reduce channels")
     assert picture_of(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
 

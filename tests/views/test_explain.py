@@ -11,7 +11,8 @@ import pytest
 import darkparse
 from darkparse import DarkparseError
 from darkparse.cli import main
-from darkparse.views.story import stories
+from darkparse.views.facts import layer_facts
+from darkparse.views.text.layer_report import layer_report
 from tests.views.networks import CFGS
 
 
@@ -25,8 +26,8 @@ def test_the_answer() -> None:
 def test_lines_of_the_cfg_are_counted_as_everywhere() -> None:
     """A form feed, or another character that some take for a line's end, ends no line of a cfg."""
     text = "[net]\r\nwidth=8\r\nheight=8\r\nchannels=3\r\n[conv]\r\n# a\x0cb\u2028c\r\nfilters=2\r\n"
-    story = stories(darkparse.compile(text))[0]
-    assert story.section == ((5, "[conv]"), (6, "# a\x0cb\u2028c"), (7, "filters=2"))
+    report = layer_report(layer_facts(darkparse.compile(text))[0])
+    assert report.section == ((5, "[conv]"), (6, "# a\x0cb\u2028c"), (7, "filters=2"))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_the_rows_are_those_of_the_diagram() -> None:
             assert all(f"└ {note.text}" in "\n".join(lines) for note in row.notes)
 
 
-def test_the_story_of_a_layer() -> None:
+def test_the_report_on_a_layer() -> None:
     text = str(darkparse.explain(darkparse.compile("yolov1"), 6))
     assert "256 channels come in and 256 go out: this 1×1 convolution reduces nothing, it mixes channels only." in text
     assert "one direct 3×3 256→512: 1.18M, costs 6% more." in text
@@ -104,19 +105,17 @@ def test_the_cost_of_a_layer(layer: int, cost: str) -> None:
 
 def test_a_layer_with_memory() -> None:
     text = "[net]\ninputs=4\n[gru]\noutput=4\n[connected]\noutput=4\n"
-    told = [
-        "keeps a state from call to call" in " ".join(story.reasoning) for story in stories(darkparse.compile(text))
-    ]
+    facts = layer_facts(darkparse.compile(text))
+    told = ["keeps a state from call to call" in " ".join(layer_report(one).reasoning) for one in facts]
     assert told == [True, False]
 
 
-def test_a_story_shows_the_lines_of_its_section() -> None:
+def test_a_report_shows_the_lines_of_its_section() -> None:
     network = darkparse.compile("yolov1")
-    story = darkparse.explain(network, 6).story
-    assert story is not None
+    section = layer_report(layer_facts(network)[6]).section
     lines = network.config.source.text.splitlines()
-    assert len(story.section) > 3
-    assert all(lines[number - 1] == text for number, text in story.section)
+    assert len(section) > 3
+    assert all(lines[number - 1] == text for number, text in section)
 
 
 def test_no_such_layer() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import darkparse
-from darkparse.views.rendering import renderers
+from darkparse.views.diagram.rendering import renderers
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page

@@ -14,8 +14,8 @@ import darkparse
 from darkparse import DarkparseError, Diagram
 from darkparse.cli import main
 from darkparse.errors import RendererError
-from darkparse.views import rendering
-from darkparse.views.rendering import render, renderers
+from darkparse.views.diagram import rendering
+from darkparse.views.diagram.rendering import render, renderers
 
 needs_renderer = pytest.mark.skipif(not list(renderers("svg")), reason="needs a renderer: pip install graphviz-pure")
 
@@ -220,7 +220,7 @@ def test_a_head_of_a_repeated_block() -> None:
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
 def test_text_can_be_read_on_its_cell(theme: str) -> None:
     """WCAG's contrast of 4.5 for every pair of text and fill."""
-    from darkparse.views.theme import THEMES
+    from darkparse.views.diagram.theme import THEMES
 
     colours = THEMES[theme]
     pairs = [
@@ -238,7 +238,7 @@ def test_text_can_be_read_on_its_cell(theme: str) -> None:
 
 
 def test_greys_can_be_told_apart() -> None:
-    from darkparse.views.theme import PRINT
+    from darkparse.views.diagram.theme import PRINT
 
     for a, b in pairwise((PRINT.kept, PRINT.expanded, PRINT.reduced, PRINT.projected)):
         assert _contrast(a, b) >= 1.2, (a, b)

@@ -22,8 +22,11 @@ NEED = 20 + 4 * (4 * 2_000_000_000 + 27 * 2_000_000_000)
 
 def test_a_tiny_file_fails_with_the_size_that_is_needed() -> None:
     with pytest.raises(darkparse.WeightsError, match=f"needs {NEED:,} bytes .*, the file has 120"):
-        darkparse.load(HUGE, PJREDDIE.pack() + bytes(100))
-    assert darkparse.build(darkparse.compile(HUGE)).state_dict()["layers.0.conv.weight"].shape[0] == 2_000_000_000
+        darkparse.load(darkparse.compile(HUGE, limits=None), PJREDDIE.pack() + bytes(100))
+    assert (
+        darkparse.build(darkparse.compile(HUGE, limits=None)).state_dict()["layers.0.conv.weight"].shape[0]
+        == 2_000_000_000
+    )
 
 
 @pytest.mark.slow
@@ -35,14 +38,15 @@ import resource, sys, time
 import darkparse, torch
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
 resource.setrlimit(resource.RLIMIT_AS, (int(8e9), int(8e9)))
+huge = darkparse.compile('huge.cfg', limits=None)
 for weights in ('huge.weights', open('huge.weights', 'rb').read()):
     try:
-        darkparse.load('huge.cfg', weights)
+        darkparse.load(huge, weights)
     except darkparse.WeightsError as problem:
         print(str(problem).splitlines()[2].strip())
-darkparse.build(darkparse.compile('huge.cfg'))
+darkparse.build(huge)
 try:
-    darkparse.load('huge.cfg')
+    darkparse.load(huge)
 except darkparse.DarkparseError as problem:
     print(problem)
 assert time.perf_counter() - start < 5
@@ -59,12 +63,19 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40e3 * (102
     assert "this machine has" in third
 
 
+def test_beyond_the_limits_unless_there_are_none() -> None:
+    with pytest.raises(
+        darkparse.CfgError, match=r"<text>:5:1: .*output: 128,000,000,000, and the limit is 2,147,483,648"
+    ):
+        darkparse.load(HUGE)
+
+
 def test_more_than_torch_can_address() -> None:
     start = time.perf_counter()
     with pytest.raises(darkparse.WeightsError, match=r"needs 144,000,\d\d\d,\d\d\d,\d\d\d,\d\d\d,\d\d\d bytes"):
-        darkparse.load(BEYOND, PJREDDIE.pack() + bytes(99))
+        darkparse.load(darkparse.compile(BEYOND, limits=None), PJREDDIE.pack() + bytes(99))
     with pytest.raises(
         darkparse.DarkparseError, match=r"layer 1 \[convolutional\] \(<text>:11:1\): more than torch can address"
     ):
-        darkparse.build(darkparse.compile(BEYOND))
+        darkparse.build(darkparse.compile(BEYOND, limits=None))
     assert time.perf_counter() - start < 5

@@ -7,6 +7,7 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,10 +15,11 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.images import find_images, pillow
-from darkparse.detect.names import read_text
+from darkparse.detect.images import BROKEN, find_images, pillow
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.syntax import DarkparseError
+from darkparse.syntax.reading import read_bytes, read_text, reason
+from darkparse.syntax.source import LONGEST_CONTENT, content, shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +76,7 @@ def read_annotations(path: Path, images: Path, names: Sequence[str]) -> Annotati
     if not path.is_dir():
         raise DarkparseError(f"{path}: no such file or folder")
     for suffix, read in ((".xml", _voc), (".txt", _labels)):
-        files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES)
+        files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES and file.is_file())
         if files:
             pictures = find_images(images)
             paired = _paired(files, pictures, images)
@@ -93,10 +95,21 @@ def read_annotations(path: Path, images: Path, names: Sequence[str]) -> Annotati
 SLACK = 1e-3
 """By so much a label may lie outside the picture: programs round."""
 
+FAR = 10.0
+"""By so many times its size a box may lie outside a picture, or be larger: beyond that it is no box of anything."""
+
+LONGEST_SIDE = 10**6
+"""Pixels of a picture's height or width."""
+
+LARGEST = 1 << 30
+"""Bytes of a COCO file; that of its 118,000 training pictures has 470 million."""
+
 CLASSES = "classes.txt"
 """The list of names that programs for labelling leave among the labels."""
 
-Row = tuple[int, Any, bool]
+Box = tuple[float, float, float, float]
+
+Row = tuple[int, Box, bool]
 """An object: its class, its box as fractions of the picture, and whether it need not be found."""
 
 
@@ -109,7 +122,7 @@ def _truth(image: Path, number: int, size: Size, rows: list[Row]) -> Truth:
 def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
     data: Any = {}
     try:
-        data = json.loads(read_text(path))
+        data = json.loads(read_text(path, LARGEST))
         categories = sorted(data["categories"], key=lambda c: c["id"])
         pictures, objects = data["images"], data["annotations"]
         classes = _matched([c["name"] for c in categories], names, path)
@@ -120,24 +133,64 @@ def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
             for c in categories
             if c["id"] == one["category_id"] and class_of[c["id"]] is None
         )
-        rows: dict[int, list[Row]] = {picture["id"]: [] for picture in pictures}
-        sizes = {picture["id"]: (picture["height"], picture["width"]) for picture in pictures}
+        rows: dict[int, list[Row]] = {_number(picture["id"]): [] for picture in pictures}
+        sizes = {p["id"]: _pixels(p["height"], p["width"], f"image {p['id']}") for p in pictures}
         for one in objects:
-            x, y, w, h = one["bbox"]
-            height, width = sizes[one["image_id"]]
-            box = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
             label = class_of[one["category_id"]]
+            box = _coco_box(one["bbox"], sizes[one["image_id"]], f"annotation {content(str(one.get('id')))}")
             if label is not None:
                 rows[one["image_id"]].append((label, box, bool(one.get("iscrowd"))))
-        truths = [_truth(images / p["file_name"], p["id"], sizes[p["id"]], rows[p["id"]]) for p in pictures]
-    except (ValueError, TypeError, AttributeError, ZeroDivisionError) as problem:
-        reason = problem if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
-        raise DarkparseError(f"{path}: not a COCO file: {reason}") from None
+        truths = [_truth(_inside(images, p["file_name"]), p["id"], sizes[p["id"]], rows[p["id"]]) for p in pictures]
     except KeyError as problem:
-        raise DarkparseError(f"{path}: not a COCO file: {problem} is missing, or named and never defined") from None
+        missing = content(str(problem.args[0]))
+        raise DarkparseError(f"{path}: not a COCO file: {missing} is missing, or named and never defined") from None
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
+        why = reason(problem) if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
+        raise DarkparseError(f"{path}: not a COCO file: {shortened(why)}") from None
     category_of = {k: c["id"] for c, k in zip(categories, classes, strict=True)}
     known = tuple(category_of.get(k, -1 - k) for k in range(len(names)))
     return Annotations(tuple(truths), known, path, remarks=tuple(_left_out(strange)))
+
+
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise ValueError(f"an id is a whole number, this is {content(str(value))}")
+    return value
+
+
+def _pixels(height: object, width: object, what: str) -> Size:
+    """A picture's size. Raises ValueError if it is none."""
+    if not (
+        type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= LONGEST_SIDE
+    ):
+        raise ValueError(f"{what} is {content(str(height))} pixels high and {content(str(width))} wide")
+    return height, width
+
+
+def _coco_box(box: Any, size: Size, what: str) -> Box:
+    """Left, top, width and height in pixels as fractions of the picture."""
+    x, y, w, h = box if isinstance(box, list) and len(box) == 4 else (nan,) * 4
+    if not all(type(number) in (int, float) for number in (x, y, w, h)):
+        raise ValueError(f"{what} has the box {content(str(box))}, not four numbers")
+    height, width = size
+    return _sound(((x + w / 2) / width, (y + h / 2) / height, w / width, h / height), f"{what} has the box", str(box))
+
+
+def _sound(box: Box, what: str, text: str) -> Box:
+    """A box as fractions of the picture, if it is one. Raises ValueError with what it was read from."""
+    if not (all(-FAR <= number <= FAR for number in box) and all(number >= 0 for number in box[2:])):
+        raise ValueError(
+            f"{what} {content(text)}, which is not finite, of negative size, or far outside of the picture"
+        )
+    return box
+
+
+def _inside(images: Path, name: str) -> Path:
+    """A picture's path below the folder of pictures. Raises ValueError for one elsewhere."""
+    path = Path(os.path.normpath(images / name))
+    if not path.is_relative_to(os.path.normpath(images)) or "\0" in name:
+        raise ValueError(f"file_name {content(name)} lies outside of the folder of pictures")
+    return path
 
 
 def _left_out(strange: Counter[str]) -> list[str]:
@@ -193,12 +246,12 @@ def _voc(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], r
     strange: Counter[str] = Counter()
     for picture, file in paired.items():
         try:
-            root = ElementTree.fromstring(file.read_bytes())
-            size = (int(_text(root, "size/height")), int(_text(root, "size/width")))
+            root = ElementTree.fromstring(read_bytes(file))
+            size = _pixels(int(_text(root, "size/height")), int(_text(root, "size/width")), "the picture")
             strange.update(name for one in root.iter("object") if (name := _text(one, "name")) not in index)
             rows = [_voc_object(one, size, index) for one in root.iter("object") if _text(one, "name") in index]
-        except (ElementTree.ParseError, ValueError, ZeroDivisionError) as problem:
-            raise DarkparseError(f"{file}: not an annotation of VOC's: {problem}") from None
+        except (ElementTree.ParseError, ValueError, LookupError, OverflowError) as problem:
+            raise DarkparseError(f"{file}: not an annotation of VOC's: {shortened(reason(problem))}") from None
         truths.append(_truth(picture, len(truths) + 1, size, rows))
     if len(paired) < len(pictures):
         remarks.append(f"{len(pictures) - len(paired)} of {len(pictures)} pictures have no .xml file: left out")
@@ -217,7 +270,12 @@ def _voc_object(one: ElementTree.Element, size: Size, index: dict[str, int]) -> 
         (right - left) / width,
         (bottom - top) / height,
     )
-    return index[_text(one, "name")], box, one.findtext("difficult", "0").strip() == "1"
+    sides = f"{left:g}, {top:g}, {right:g}, {bottom:g}"
+    return (
+        index[_text(one, "name")],
+        _sound(box, "there is the box", sides),
+        one.findtext("difficult", "0").strip() == "1",
+    )
 
 
 def _text(element: ElementTree.Element, path: str) -> str:
@@ -250,16 +308,16 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
             label, (x, y, w, h) = int(parts[0]), map(float, parts[1:])
         except ValueError:
             raise DarkparseError(
-                f"{file}:{number}: a label's line is a class and four numbers, this is {line!r}"
+                f"{file}:{number}: a label's line is a class and four numbers, this is {content(line)}"
             ) from None
         if not 0 <= label < len(names):
             raise DarkparseError(
-                f"{file}:{number}: there is no class {label}; the network has classes 0 to {len(names) - 1}"
+                f"{file}:{number}: there is no class {shortened(parts[0], LONGEST_CONTENT)}; "
+                f"the network has classes 0 to {len(names) - 1}"
             )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
-            raise DarkparseError(
-                f"{file}:{number}: a box is its centre, width and height as fractions of the picture, this is {line!r}"
-            )
+            message = f"a box is its centre, width and height as fractions of the picture, this is {content(line)}"
+            raise DarkparseError(f"{file}:{number}: {message}")
         yield label, (x, y, w, h), False
 
 
@@ -268,6 +326,6 @@ def _size(picture: Path) -> Size:
     try:
         with pillow().open(picture) as opened:
             width, height = opened.size
-    except (OSError, ValueError, SyntaxError):
+    except (OSError, pillow().DecompressionBombError, *BROKEN):
         return 1, 1
     return height, width

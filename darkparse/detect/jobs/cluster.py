@@ -18,11 +18,12 @@ from darkparse.detect.detector import Detector, Prepared
 from darkparse.detect.images import read_image
 from darkparse.detect.jobs.folder import claimed, go_on, write_run
 from darkparse.detect.jobs.results import Record, json_line
-from darkparse.detect.jobs.sources import is_url, place_of
+from darkparse.detect.jobs.sources import is_url, place_of, remote_errors
 from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import ImageError
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
+from darkparse.syntax.reading import reason
 
 if TYPE_CHECKING:
     import pyarrow
@@ -135,9 +136,8 @@ def read_bytes(row: dict[str, str]) -> dict[str, Any]:
     try:
         with fsspec.open(row["place"], "rb") as file:
             return {"image": row["image"], "bytes": file.read(), "problem": ""}
-    except Exception as problem:  # each system's library has errors of its own
-        reason = getattr(problem, "strerror", None) or problem
-        return {"image": row["image"], "bytes": b"", "problem": f"{row['image']}: {reason}"}
+    except remote_errors() as problem:
+        return {"image": row["image"], "bytes": b"", "problem": f"{row['image']}: {reason(problem)}"}
 
 
 def detect_on_cluster(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from darkparse.detect.images import SUFFIXES, find_images
-from darkparse.detect.names import read_text
 from darkparse.detect.video import FILMS
 from darkparse.syntax import DarkparseError
+from darkparse.syntax.reading import read_text, reason
 
 LISTS = frozenset((".txt", ".list"))
 
@@ -66,7 +67,7 @@ def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[
         DarkparseError: something does not exist, or nothing is found.
     """
     found: dict[str, Source] = {}
-    skipped = None if without is None else without.resolve()
+    skipped = None if without is None else Path(os.path.realpath(without))
     for text in inputs:
         for source in _expand(text):
             if source.url or skipped is None or skipped not in source.path.resolve().parents:
@@ -105,12 +106,26 @@ def _urls(text: str) -> list[str]:
 
         system, path = fsspec.core.url_to_fs(text)
         names = system.glob(path) if glob.has_magic(path) else system.find(path)
-    except Exception as problem:  # each system's library has errors of its own
-        raise DarkparseError(f"{text}: {getattr(problem, 'strerror', None) or problem}") from None
+    except remote_errors() as problem:
+        raise DarkparseError(f"{text}: {reason(problem)}") from None
     found = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
     if not found:
         raise DarkparseError(f"{text}: no pictures there")
     return found
+
+
+def remote_errors() -> tuple[type[Exception], ...]:
+    """What fsspec raises, and the libraries of the systems that it has loaded: each has errors of its own."""
+    own = (
+        ("aiohttp", "ClientError"),
+        ("azure.core.exceptions", "AzureError"),
+        ("botocore.exceptions", "BotoCoreError"),
+        ("botocore.exceptions", "ClientError"),
+        ("gcsfs.retry", "HttpError"),
+        ("google.auth.exceptions", "GoogleAuthError"),
+    )
+    loaded = tuple(getattr(sys.modules[library], name) for library, name in own if library in sys.modules)
+    return (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, *loaded)
 
 
 def _listed(path: Path) -> list[str]:

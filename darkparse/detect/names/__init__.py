@@ -11,6 +11,8 @@ from pathlib import Path
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.syntax import DarkparseError
+from darkparse.syntax.reading import is_file, read_text
+from darkparse.syntax.source import content
 
 SHIPPED = {80: "coco.names", 20: "voc.names"}
 """The lists that ship, by the number of classes: COCO and Pascal VOC, in the order that Darknet's weights use."""
@@ -64,10 +66,10 @@ def data_file(path: Path, key: str) -> Path:
     if value is None:
         raise DarkparseError(f"{path}: there is no line '{key} = …' in it")
     places = (Path(value), path.parent / value, path.parent.parent / value)
-    found = next((place for place in places if place.is_file()), None)
+    found = next((place for place in places if is_file(place)), None)
     if found is None:
         raise DarkparseError(
-            f"{path}: {key} = {value}: no such file here, beside {path.name} or in the folder above it"
+            f"{path}: {key} = {content(value)}: no such file here, beside {path.name} or in the folder above it"
         )
     return found
 
@@ -80,16 +82,6 @@ def data_options(path: Path) -> dict[str, str]:
         if equals and not line.lstrip().startswith(("#", ";")):
             options.setdefault(key.strip(), value.strip())
     return options
-
-
-def read_text(path: Path) -> str:
-    """A text file. Raises DarkparseError with its name if that fails."""
-    try:
-        return path.read_text("utf-8-sig")
-    except OSError as problem:
-        raise DarkparseError(f"{path}: {problem.strerror or problem}") from None
-    except UnicodeDecodeError:
-        raise DarkparseError(f"{path}: not a text file") from None
 
 
 @cache
@@ -105,14 +97,15 @@ def _beside(cfg: Path | None, classes: int) -> tuple[str, ...] | None:
     if cfg is None:
         return None
     own = cfg.with_suffix(".names")
-    if own.is_file():
+    if is_file(own):
         found = read_names(own)
         if len(found) != classes:
             raise DarkparseError(
                 f"{own}: {len(found)} names, and the network has {classes} classes; --names chooses another file"
             )
         return found
-    fitting = [names for path in sorted(cfg.parent.glob("*.names")) if len(names := _names_or_none(path)) == classes]
+    others = filter(is_file, sorted(cfg.parent.glob("*.names")))
+    fitting = [names for path in others if len(names := _names_or_none(path)) == classes]
     return fitting[0] if len(fitting) == 1 else None
 
 

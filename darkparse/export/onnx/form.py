@@ -36,7 +36,7 @@ def check_form(network: Network, heads: Heads, free: Free) -> None:
         raise DarkparseError(f"{network.name} takes a vector, so no height and width can be left free")
     for node in network.nodes:
         before = node.in_shapes[0] if node.in_shapes else None
-        fixed = node.kind in ("connected", "local", "crop", "detection") or node.layer.has_state
+        fixed = node.layer.is_size_bound or node.layer.has_state
         if fixed and before is not None and before.area > 1:
             raise DarkparseError(
                 f"layer {node.index} [{node.kind}] needs maps of one size, so height and width cannot be left free"

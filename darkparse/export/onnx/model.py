@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from darkparse.errors import DarkparseError
 from darkparse.export.onnx import emitters  # noqa: F401 - they register themselves
-from darkparse.export.onnx.emitters.decoders import Boxes, decode
+from darkparse.export.onnx.emitters.decoders import Boxes
 from darkparse.export.onnx.form import Free
 from darkparse.export.onnx.graph import Dim, Graph, Value
 from darkparse.export.onnx.parameters import Arrays, Parameters
 from darkparse.export.onnx.place import EMITTERS, Place, batched
 from darkparse.export.onnx.suppression import suppress
-from darkparse.layers.heads import asks_objectness
+from darkparse.layers import ModuleSpec
 from darkparse.network import Network, Node
 
 NORMALIZED = ("torch.nn.Conv2d", "torch.nn.ConvTranspose2d", "torch.nn.Linear")
@@ -58,16 +60,17 @@ class NetworkGraph:
         before = ""
         for spec in node.modules:
             if not (spec.name == "norm" and before in NORMALIZED):
-                if spec.target not in EMITTERS:
-                    where = f"{node.section.span}: layer {node.index} [{node.kind}]"
-                    raise DarkparseError(f"{where} has no ONNX form: nothing writes {spec.target}")
-                at = self._place(node, f"layers.{node.index}.{spec.name}")
-                inputs = [EMITTERS[spec.target](at, *inputs, **spec.kwargs)]
+                inputs = [self._emitted(node, spec, inputs)]
             before = spec.target
         return inputs[0]
 
-    def _place(self, node: Node, path: str) -> Place:
-        return Place(self.graph, node, path, self.parameters, self.free, self.image, self.network.input_shape)
+    def _emitted(self, node: Node, spec: ModuleSpec, inputs: list[Value]) -> Any:
+        if spec.target not in EMITTERS:
+            where = f"{node.section.span}: layer {node.index} [{node.kind}]"
+            raise DarkparseError(f"{where} has no ONNX form: nothing writes {spec.target}")
+        path = f"layers.{node.index}.{spec.name}"
+        at = Place(self.graph, node, path, self.parameters, self.free, self.image, self.network.input_shape)
+        return EMITTERS[spec.target](at, *inputs, **spec.kwargs)
 
     def raw(self) -> None:
         """An output for each head, or for the last layer: `yolo_82` for layer 82."""
@@ -83,20 +86,20 @@ class NetworkGraph:
             for name in ("boxes", "scores", "objectness"):
                 self.graph.output(f"{name}_{index}", getattr(head, name), None)
 
-    def decoded(self) -> None:
+    def decoded(self, hierarchy: float) -> None:
         """One output `boxes` (N, B, 4 + classes)."""
-        heads = self._boxes()
+        heads = self._boxes(hierarchy)
         joined = self._joined([self.graph.op("Concat", head.boxes, head.scores, axis=2) for head in heads])
         self.graph.output("boxes", joined, batched(self.free, "boxes", 4 + heads[0].classes))
 
-    def nms(self, threshold: float, overlap: float, exponent: float | None) -> None:
+    def nms(self, hierarchy: float, threshold: float, overlap: float, exponent: float | None) -> None:
         """One output `detections` (K, 7); `boxes` and `scores` are the names of what is in front of the suppression."""
-        heads = self._boxes()
+        heads = self._boxes(hierarchy)
         self.graph.scope = "nms"
         # Scores count where Darknet asks for them: they are 0 where the objectness is too low.
         opened = []
         for node, head in zip((self.network.nodes[i] for i in self.network.heads), heads, strict=True):
-            asks = asks_objectness(node.layer, node.dialect)
+            asks = node.layer.asks_objectness(node.dialect, mapped=False)  # type: ignore[attr-defined]
             kept = head.objectness > threshold if asks else self.graph.op("Abs", head.objectness) > 0.0
             opened.append(self.graph.op("Where", kept, head.scores, 0.0))
         boxes, scores = self._joined([head.boxes for head in heads]), self._joined(opened)
@@ -104,12 +107,16 @@ class NetworkGraph:
         self.graph.output("detections", found, ("found", 7))
         boxes.name, scores.name = "boxes", "scores"
 
-    def _boxes(self, hierarchy: float = 0.5, mapped: bool = False) -> list[Boxes]:
+    def _boxes(self, hierarchy: float, mapped: bool = False) -> list[Boxes]:
         """What each head is decoded to. Raises DarkparseError if one predicts no boxes."""
         found = []
         for index, value in zip(self.network.heads, self.values, strict=True):
             self.graph.scope = f"decode_{index}"
-            found.append(decode(self._place(self.network.nodes[index], ""), value, hierarchy, mapped))
+            node = self.network.nodes[index]
+            spec = node.layer.decoder(node.dialect, hierarchy=hierarchy, mapped=mapped)  # type: ignore[attr-defined]
+            if spec is None:
+                raise DarkparseError(f"{node.section.span}: layer {index} [{node.kind}] does not predict boxes")
+            found.append(self._emitted(node, spec, [value]))
         self.graph.scope = "heads"
         return found
 

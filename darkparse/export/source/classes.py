@@ -145,9 +145,10 @@ def _summary(network: Network, items: Sequence[Item], templates: Sequence[Templa
     heads = len(network.heads)
     plural = "s" if heads > 1 else ""
     tail = f" and {heads} detection head{plural}" if heads else ""
-    headless = "A classifier" if network.nodes[network.outputs[0]].kind == "softmax" else "Features"
-    plain = "A backbone" if heads else headless
-    convs = sum(node.kind == "convolutional" for node in network.nodes)
+    plain = "A backbone" if heads else "Features"
+    if network.nodes[network.outputs[0]].layer.gives_classes:
+        plain = "A classifier"
+    convs = sum(node.layer.part == "conv" for node in network.nodes)
     return f"{_backbone(items, templates) or plain}{tail}: {convs} convolutions, input {network.input_shape}."
 
 

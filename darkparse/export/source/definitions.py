@@ -1,5 +1,4 @@
-"""Source text of the modules that torch does not have, taken from darkparse's own:
-stated once, printed where needed."""
+"""Source text of the modules that torch lacks, from where they stand: stated once, printed where needed."""
 
 from __future__ import annotations
 
@@ -7,10 +6,12 @@ import ast
 import inspect
 import re
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from types import ModuleType
+
+from darkparse.layers.activations import ACTIVATIONS
 
 FAMILIES = ("normalization", "convolutional", "pooling", "joining", "resampling", "dense")
 HOMES = (
@@ -23,13 +24,23 @@ TABLE = "FUNCTIONS"
 """The dictionary of activations by name, of which a file gets the entries that it uses."""
 
 
-def definitions(text: str, activations: Iterable[str]) -> str:
-    """Every class and function of darkparse that a text uses, those first that others use."""
-    known = _known()
-    wanted: list[str] = []
+Known = Mapping[str, tuple[ModuleType, ast.stmt]]
+"""Classes, functions and constants by name, with where each stands."""
+
+
+def definitions(text: str, targets: Iterable[str], activations: tuple[str, ...]) -> str:
+    """Every class and function that a text uses and torch does not have, those first that others use.
+
+    Args:
+        text: Python source.
+        targets: whole names of the modules in it; what stands beside them may be used too.
+        activations: Darknet's names of those that modules look up when they run.
+    """
+    known = _known(tuple(dict.fromkeys((*HOMES, *(target.rpartition(".")[0] for target in targets)))))
+    wanted: dict[str, str] = {}
     for name in _used(text, known):
-        _collect(name, known, wanted, tuple(activations))
-    return "\n\n\n".join(_source(name, tuple(activations)) for name in wanted)
+        _collect(name, known, wanted, activations)
+    return "\n\n\n".join(wanted.values())
 
 
 def is_defined(name: str) -> bool:
@@ -37,19 +48,17 @@ def is_defined(name: str) -> bool:
     return name in _known()
 
 
-def _collect(
-    name: str, known: dict[str, tuple[ModuleType, ast.stmt]], wanted: list[str], activations: tuple[str, ...]
-) -> None:
+def _collect(name: str, known: Known, wanted: dict[str, str], activations: tuple[str, ...]) -> None:
     if name in wanted:
         return
-    for other in _used(_source(name, activations), known):
+    text = _source(*known[name], activations)
+    for other in _used(text, known):
         if other != name:
             _collect(other, known, wanted, activations)
-    if name not in wanted:
-        wanted.append(name)
+    wanted.setdefault(name, text)
 
 
-def _used(text: str, known: dict[str, tuple[ModuleType, ast.stmt]]) -> list[str]:
+def _used(text: str, known: Known) -> list[str]:
     """Names of definitions that a text mentions as names, not as attributes or parts of strings."""
     tree = ast.parse(text)
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
@@ -57,9 +66,9 @@ def _used(text: str, known: dict[str, tuple[ModuleType, ast.stmt]]) -> list[str]
 
 
 @cache
-def _known() -> dict[str, tuple[ModuleType, ast.stmt]]:
+def _known(homes: tuple[str, ...] = HOMES) -> Known:
     found: dict[str, tuple[ModuleType, ast.stmt]] = {}
-    for home in HOMES:
+    for home in homes:
         module = import_module(home)
         for statement in ast.parse(inspect.getsource(module)).body:
             if isinstance(statement, ast.ClassDef | ast.FunctionDef):
@@ -70,11 +79,10 @@ def _known() -> dict[str, tuple[ModuleType, ast.stmt]]:
 
 
 @cache
-def _source(name: str, activations: tuple[str, ...]) -> str:
-    module, statement = _known()[name]
+def _source(module: ModuleType, statement: ast.stmt, activations: tuple[str, ...]) -> str:
+    if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == TABLE:
+        return _table(statement, activations)
     lines = inspect.getsource(module).splitlines()
-    if name == TABLE:
-        return _table(statement, lines, activations)
     start = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
     dropped: set[int] = set()
     for item in getattr(statement, "body", []):
@@ -85,13 +93,14 @@ def _source(name: str, activations: tuple[str, ...]) -> str:
     return textwrap.dedent(text).rstrip()
 
 
-def _table(statement: ast.stmt, lines: list[str], activations: tuple[str, ...]) -> str:
-    assert isinstance(statement, ast.AnnAssign)
-    assert isinstance(statement.value, ast.Dict)
-    first, *_ = lines[statement.lineno - 1 : statement.lineno]
+def _table(statement: ast.AnnAssign, activations: tuple[str, ...]) -> str:
     entries = [
-        "\n".join(lines[key.lineno - 1 : value.end_lineno])
-        for key, value in zip(statement.value.keys, statement.value.values, strict=True)
-        if isinstance(key, ast.Constant) and key.value in activations
+        f'    "{row.name}": {_entry(row.expression)},' for row in ACTIVATIONS.values() if row.name in activations
     ]
-    return "\n".join([first, *entries, "}"])
+    return "\n".join([f"{TABLE}: {ast.unparse(statement.annotation)} = {{", *entries, "}"])
+
+
+def _entry(expression: str) -> str:
+    """A function that computes an expression: by its name where it does nothing else."""
+    name = expression.removesuffix("({})")
+    return name if name != expression else f"lambda x: {expression.format('x')}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from darkparse.export.source.calls import Arg, Call, Slot, expressions, literal
 from darkparse.layers import ModuleSpec, Shape
+from darkparse.layers.parts import activation_of
 from darkparse.network import Network, Node
 
 
@@ -69,31 +70,7 @@ class ConvClass:
     strided: bool
 
 
-FUNCTIONAL = {
-    "torch.nn.Sigmoid": "torch.sigmoid({})",
-    "torch.nn.Tanh": "torch.tanh({})",
-    "torch.nn.ReLU": "F.relu({})",
-    "torch.nn.ReLU6": "F.relu6({})",
-    "torch.nn.LeakyReLU": "F.leaky_relu({}, %(negative_slope)s)",
-    "torch.nn.SiLU": "F.silu({})",
-    "torch.nn.Mish": "F.mish({})",
-}
 WORDS = {"LeakyReLU": "Leaky", "SiLU": "Swish", "": "Linear"}
-MARKS = {
-    "route": "cat",
-    "shortcut": "add",
-    "scale_channels": "gate",
-    "sam": "gate",
-    "upsample": "upsample",
-    "reorg": "reorg",
-    "reorg3d": "reorg",
-    "maxpool": "pool",
-    "local_avgpool": "pool",
-    "avgpool": "global",
-    "connected": "dense",
-    "softmax": "dense",
-    "convolutional": "conv",
-}
 
 
 class Leaves:
@@ -111,10 +88,8 @@ class Leaves:
     def item(self, node: Node) -> Item:
         reads = tuple(self.sources.get(i, i) for i in node.inputs) or (-1,)
         call, inline, wrap = self._call(node)
-        mark = "head" if node.layer.is_head else MARKS.get(node.kind)
-        marks = {mark} if mark else set()
-        if self.network.projected_head(node.index) is not None:
-            marks.add("projection")
+        projects = self.network.projected_head(node.index) is not None
+        marks = {node.layer.part, "projection" if projects else ""} - {""}
         return Item(
             node.index, node.index, reads, call, inline, wrap, _shape_in(node), node.out_shape, frozenset(marks)
         )
@@ -124,7 +99,7 @@ class Leaves:
         conv = self.conv(node)
         if conv is not None:
             return conv, None, "{0}"
-        join = _join(chain[0], node) if len(node.inputs) > 1 or node.kind == "route" else None
+        join = _join(chain[0], node)
         if join is not None:
             rest = chain[1:]
             if not rest:
@@ -186,7 +161,7 @@ def _sources(network: Network) -> dict[int, int]:
 def _conv_key(node: Node) -> Key | None:
     """Batch norm and activation of a plain convolution: same strides, padded to keep its size, nothing else behind."""
     chain = node.modules
-    if node.kind != "convolutional" or not chain or chain[0].target != "torch.nn.Conv2d" or len(chain) > 3:
+    if node.layer.part != "conv" or not chain or chain[0].target != "torch.nn.Conv2d" or len(chain) > 3:
         return None
     kwargs = chain[0].kwargs
     stride = kwargs["stride"]
@@ -244,10 +219,8 @@ def _norm_text(spec: ModuleSpec) -> str:
 
 
 def _functional(spec: ModuleSpec) -> str | None:
-    if spec.target.endswith(".DarknetActivation"):
-        return f"{spec.kwargs['name']}({{}})"
-    form = FUNCTIONAL.get(spec.target)
-    return form % spec.kwargs if form else None
+    row = activation_of(spec)
+    return row.expression if row else None
 
 
 def _join(spec: ModuleSpec, node: Node) -> str | None:

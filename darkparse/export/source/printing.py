@@ -14,7 +14,6 @@ from darkparse.export.source.definitions import definitions, is_defined
 from darkparse.export.source.expressions import Leaves, takes_several
 from darkparse.export.source.flat import flat_class
 from darkparse.export.source.weights_loader import loader
-from darkparse.layers.recurrent import History
 from darkparse.network import Network
 
 
@@ -27,6 +26,16 @@ def to_source(network: Network, *, flat: bool = False) -> str:
     Args:
         network: what `compile` made.
         flat: one line a layer, instead of blocks and stages. A network in which layers share weights is flat always.
+
+    Returns:
+        The text of the file.
+
+    Raises:
+        DarkparseError: a layer cannot be said in source.
+
+    >>> source = darkparse.to_source(darkparse.compile("yolov3-tiny"))
+    >>> [line for line in source.splitlines() if line.startswith("class YOLO")]
+    ['class YOLOv3Tiny(nn.Module):']
     """
     leaves = Leaves(network)
     name = class_name(network.name)
@@ -38,7 +47,8 @@ def to_source(network: Network, *, flat: bool = False) -> str:
     )
     convs = [conv_class(conv) for conv in leaves.convs.values() if f"{conv.name}(" in text]
     own = "\n\n\n".join([base, *convs, text])
-    copied = definitions(own, _activations(network))
+    targets = (s.target for n in network.nodes for s in n.modules if not s.target.startswith("torch."))
+    copied = definitions(own, targets, _activations(network))
     if copied:
         copied = f"# fmt: off\n{copied}\n# fmt: on"
     code = "\n\n\n".join(part for part in (copied, own, loader(network, is_flat=is_flat)) if part)
@@ -121,7 +131,8 @@ def _heads(network: Network) -> Iterator[str]:
         anchors = ", ".join(f"{w:g}×{h:g}" for w, h in boxes[:6])
         more = f"; anchors {anchors}" if anchors else ""
         label = f"y{k}" if len(network.heads) > 1 else "y"
-        yield f"{label}: {node.out_shape} = {node.layer.formula}{more}."  # type: ignore[attr-defined]
+        line = f"{label}: {node.out_shape} = {node.layer.formula}{more}."  # type: ignore[attr-defined]
+        yield from textwrap.wrap(line, 120)
 
 
 def _imports(code: str) -> str:
@@ -153,6 +164,6 @@ def _activations(network: Network) -> tuple[str, ...]:
         for spec in node.modules:
             words = [value for key, value in spec.kwargs.items() if key == "name" or key.endswith("activation")]
             found |= dict.fromkeys(words)
-            if spec.target.startswith("darkparse.model.recurrent") and not isinstance(node.layer, History):
+            if spec.name == "cell":  # The matrices of a cell are linear.
                 found["linear"] = None
     return tuple(found)

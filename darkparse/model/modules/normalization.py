@@ -31,14 +31,14 @@ class BatchNorm(nn.Module):
 
 
 class RootEpsilonBatchNorm(BatchNorm):
-    """(x - mean) / (√variance + ε) · weight + bias (pjreddie blas.c:154)."""
+    """(x - mean) / (√variance + ε) · weight + bias (pjreddie blas.c:154); in training as cuDNN computes it."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training:
-            return super().forward(x)
-        # A dead channel's variance can be a denormal below 0; Darknet, built with fast math, takes denormals for 0.
-        variance = (self.running_var.clamp(min=0).sqrt() + self.eps).square()
-        return F.batch_norm(x, self.running_mean, variance, self.weight, self.bias, False, self.momentum, 0.0)
+        if not self.training:
+            # A dead channel's variance can be a denormal below 0; Darknet, built with fast math, takes that for 0.
+            variance = (self.running_var.clamp(min=0).sqrt() + self.eps).square()
+            return F.batch_norm(x, self.running_mean, variance, self.weight, self.bias, False, self.momentum, 0.0)
+        return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, 1e-5)
 
 
 class LocalResponseNorm(nn.Module):

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from math import ceil, gcd, inf
+from math import inf
 from typing import TYPE_CHECKING
 
 from darkparse.layers import Shape
-from darkparse.layers.convolutional import Convolutional, Deconvolutional, Local
-from darkparse.layers.parts import blur_size
-from darkparse.layers.pooling import LocalAvgpool, Maxpool
-from darkparse.layers.recurrent import ConvolutionalMemory
-from darkparse.layers.resampling import Crop, Reorg, Reorg3d, Upsample
+from darkparse.layers.window import Window
 from darkparse.network.node import Node
 
 if TYPE_CHECKING:
@@ -31,12 +27,17 @@ class Axis:
     """Pixels that one value depends on, padding included: infinite for all there are, 0 for a constant."""
     jump: Fraction | None
     """Distance between the fields of neighbouring values; None where values have no place in the input."""
+    stagger: float = 0
+    """How far values stand from their places in turns, which whoever sees several of them sees too."""
 
-    def through(self, size: int, stride: Fraction | int) -> Axis:
-        """Behind a window that slides over this axis, by less than 1 where it gives several values for each."""
+    def through(self, window: Window, axis: int) -> Axis:
+        """Behind a window that slides over this axis, 0 or 1."""
         if self.jump is None:
             return self
-        return Axis(self.field + (size - 1) * self.jump, self.jump * stride)
+        size, step, stagger = window.size[axis], window.step[axis], window.stagger[axis]
+        if size > 1:
+            return Axis(self.field + self.stagger + (size - 1) * self.jump, self.jump * step)
+        return Axis(self.field, self.jump * step, self.stagger + stagger * self.jump)
 
 
 Field = tuple[Axis, Axis]
@@ -60,13 +61,15 @@ def fields_of(nodes: Sequence[Node], image: Shape) -> tuple[Field, ...]:
 
 def receptive_fields(network: Network) -> tuple[tuple[int, int] | None, ...]:
     """For every layer height and width of its receptive field, at most the input's; None where it sees no map."""
-    if not network.input_shape.is_map:
-        return (None,) * len(network.nodes)
-    whole = (network.net.height, network.net.width)
-    return tuple(
-        (round(min(y.field, whole[0])), round(min(x.field, whole[1]))) if y.field and x.field else None
-        for y, x in network.fields
-    )
+    return tuple(receptive_field(network, node.index) for node in network.nodes)
+
+
+def receptive_field(network: Network, index: int) -> tuple[int, int] | None:
+    """That of one layer."""
+    y, x = network.fields[index]
+    if not (network.input_shape.is_map and y.field and x.field):
+        return None
+    return round(min(y.field, network.net.height)), round(min(x.field, network.net.width))
 
 
 def _union(fields: list[Field], main_input: int) -> Field:
@@ -76,56 +79,10 @@ def _union(fields: list[Field], main_input: int) -> Field:
 
 
 def _behind(node: Node, field: Field) -> Field:
-    layer = node.layer
-    if not node.out_shape.is_map:
+    windows = node.layer.windows(node.site) if node.out_shape.is_map else None
+    if windows is None:
         return WHOLE
-    match layer:
-        case Maxpool(maxpool_depth=True) | Crop():
-            return field
-        case Convolutional(size=size, strides=strides, antialiasing=antialiasing):
-            return _through(field, (size - 1) * layer.effective_dilation + 1, strides, antialiasing)
-        case Maxpool(size=size, antialiasing=antialiasing):
-            return _through(field, size, (layer.stride_y, layer.stride_x), antialiasing)
-        case LocalAvgpool(size=size):
-            return _through(field, size, (layer.stride_y, layer.stride_x))
-        case Local(size=size, stride=stride):
-            return _through(field, size, (stride, stride))
-        case Reorg3d(stride=stride, reverse=False):
-            return _through(field, stride, (stride, stride))
-        case Deconvolutional(size=size, stride=stride):
-            return _through(field, ceil(size / stride), (Fraction(1, stride),) * 2)
-        case Upsample(stride=stride) if stride < 0:
-            return _through(field, -stride, (-stride, -stride))
-        case Upsample(stride=stride) | Reorg(stride=stride, reverse=True, flatten=False) | Reorg3d(stride=stride):
-            return _through(field, 1, (Fraction(1, stride),) * 2)
-        case Reorg(stride=stride):
-            return _reorganized(layer, field, node.in_shapes[0].h)
-        case ConvolutionalMemory():
-            return _everywhere(field)
-        case _:
-            return field if node.in_shape is not None and node.in_shape.area == node.out_shape.area else WHOLE
-
-
-def _through(field: Field, size: int, strides: tuple[Fraction | int, Fraction | int], antialiasing: int = 0) -> Field:
-    """Behind a square window; an antialiased one leaves its strides to the blur."""
-    if antialiasing:
-        return _through(_through(field, size, (1, 1)), blur_size(antialiasing), strides)
     y, x = field
-    return y.through(size, strides[0]), x.through(size, strides[1])
-
-
-def _everywhere(field: Field) -> Field:
-    """All of the input, from where the values stand."""
-    y, x = field
-    return replace(y, field=inf), replace(x, field=inf)
-
-
-def _reorganized(layer: Reorg, field: Field, height: int) -> Field:
-    """Darknet's own order takes the columns of a block, and rows from further apart than the block's: more so where the
-    height does not divide by the stride's square. What wraps round at the border is left out."""
-    s = layer.stride
-    if layer.flatten:
-        return _everywhere(_through(field, 1, (Fraction(1, s),) * 2 if layer.reverse else (s, s)))
-    rows = s * (s - 1) + 1 + (s - 1) * (s - gcd(height // s, s))
-    y, x = field
-    return y.through(rows, s), x.through(s, s)
+    for window in windows:
+        y, x = y.through(window, 0), x.through(window, 1)
+    return y, x

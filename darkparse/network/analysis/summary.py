@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from darkparse.layers.convolutional import Convolutional
 from darkparse.network.analysis.bottleneck import FORMS, Bottleneck, Form
 from darkparse.network.analysis.scales import find_runs
 from darkparse.network.node import Node
@@ -112,7 +111,7 @@ def _pointwise(network: Network, span: range) -> Pointwise:
 
 def is_pointwise(node: Node) -> bool:
     """Whether the layer is a 1×1 convolution."""
-    return isinstance(node.layer, Convolutional) and node.layer.size == 1
+    return node.layer.kernel == 1
 
 
 def _savings(bottlenecks: tuple[Bottleneck, ...]) -> tuple[Savings, ...]:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 from darkparse.layers import Dialect, Layer
 from darkparse.layers.base import BoundField, Derived, bound_fields
 from darkparse.layers.net import Net
-from darkparse.network.binding import Binder
+from darkparse.network.binding import Binder, home_of
 from darkparse.syntax import DarkparseError, Option, Section
+from darkparse.syntax.config import squeeze
+from darkparse.syntax.source import content
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network
@@ -26,8 +28,20 @@ def to_cfg(network: Network) -> str:
     Layers keep the text of the section that they were read from, with its comments and training options; what was
     changed since is written over it. Paths of side files (`tree=`, `map=`) are absolute where the file was found.
 
+    Args:
+        network: what `compile` or `edit` made.
+
+    Returns:
+        The text.
+
     Raises:
         DarkparseError: an option has a value that the network's dialect cannot say.
+
+    >>> text = darkparse.to_cfg(darkparse.compile("yolov3-tiny"))
+    >>> print(text[text.index("[maxpool]"):][:26])
+    [maxpool]
+    size=2
+    stride=2
     """
     parts = [section_text(network.net, network.config.net, network.dialect)]
     parts += [section_text(node.layer, node.section, network.dialect) for node in network.nodes]
@@ -38,21 +52,21 @@ def section_text(layer: Layer | Net, section: Section | None, dialect: Dialect) 
     """One section with the comment lines before it, from the section's own text if there is one of this kind."""
     if section is not None:
         read = Binder(section.span.source, dialect).bind(section, type(layer))
-        is_same_kind = isinstance(layer, Net) or section.kind in (layer.kind, *layer.aliases)
-        if read is not None and is_same_kind:
+        if read is not None and section.kind in (layer.kind, *layer.aliases):
             return _patched(layer, read, section, dialect)
-    kind = "net" if isinstance(layer, Net) else layer.kind
     lines = [f"{item.keys[0]}={value_text(getattr(layer, item.name))}" for item in changes(layer, None, dialect)]
-    return "\n".join(["", f"[{kind}]", *lines, ""])
+    return "\n".join(["", f"[{layer.kind}]", *lines, ""])
 
 
 def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> Iterator[BoundField]:
     """The options in which a layer differs from what was read, or from the dialect's defaults."""
+    home = home_of(type(layer), dialect)
     for item, default in zip(bound_fields(type(layer)), _defaults(layer, dialect), strict=True):
         value = getattr(layer, item.name)
-        if value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value):
+        is_same = value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value)
+        if is_same or not item.keys:
             continue
-        if item.spec.only not in (None, dialect.name) and getattr(layer, "only", None) is None:
+        if not home.knows(item.spec.only, f"[{layer.kind}]", item.keys[0]):
             raise DarkparseError(
                 f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg"
             )
@@ -68,25 +82,23 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     text = str(value)
-    if text != "".join(text.split()):
-        raise DarkparseError(f"{text!r} has spaces in it, and Darknet deletes every space of a cfg")
+    if text != squeeze(text):
+        raise DarkparseError(f"{content(text)} has spaces in it, and Darknet deletes every space of a cfg")
     return text
 
 
 def _is_moved_file(item: BoundField, value: Any) -> bool:
     """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put;
     if it can."""
-    return (
-        item.spec.is_file and isinstance(value, Path) and value.is_absolute() and not any(map(str.isspace, str(value)))
-    )
+    return item.spec.is_file and isinstance(value, Path) and value.is_absolute() and str(value) == squeeze(str(value))
 
 
 def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
     """Every option's default where the others are as they are."""
     for item in bound_fields(type(layer)):
         field = type(layer).__dataclass_fields__[item.name]
-        if dialect.name in item.spec.defaults:
-            yield item.spec.defaults[dialect.name]
+        if item.spec.fact is not None:
+            yield getattr(dialect, item.spec.fact)
         else:
             yield field.default.rule(layer) if isinstance(field.default, Derived) else field.default
 

@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from darkparse.layers import Dialect, Layer
-from darkparse.layers.dense import Softmax
-from darkparse.layers.heads import Head
+from darkparse.layers import Dialect, Head, Layer
 from darkparse.layers.net import Net
 from darkparse.network.compiler import Size, compile, resized
 from darkparse.network.network import Network
@@ -46,6 +44,10 @@ def edit(
     Raises:
         DarkparseError: an argument is out of range, or nothing here has classes or anchors.
         CfgError: the changed layers do not fit together; the message shows the new cfg's lines.
+
+    >>> mine = darkparse.edit(darkparse.compile("yolov3-tiny"), classes=3)
+    >>> mine.nodes[15].out_shape
+    Shape(c=24, h=13, w=13)
     """
     count = len(network.nodes)
     if upto is not None and not 1 <= upto <= count:
@@ -77,7 +79,7 @@ def assemble(
     """Compile layers that come with or without the section that they were read from."""
     sections = [section_text(*net, dialect), *(section_text(layer, section, dialect) for layer, section in layers)]
     text = "".join(sections).lstrip("\n")
-    source = Source(f"{name} (changed)", text, origin.path if origin else None)
+    source = Source(f"{name} (changed)", text, origin.path if origin else None, origin.folders if origin else None)
     return compile(parse(source), dialect=dialect.name)
 
 
@@ -111,7 +113,7 @@ def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> Non
         draft[index] = _with(draft[index], classes=classes, map=None)
     if heads:
         return
-    softmax = next((index for index in reversed(draft) if isinstance(draft[index], Softmax)), None)
+    softmax = next((index for index in reversed(draft) if draft[index].gives_classes), None)
     if softmax is None:
         raise DarkparseError("this network has neither a detection head nor a softmax, so nothing in it has classes")
     _fit_channels(network, draft, softmax - 1, classes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -24,6 +24,21 @@ def to_yaml(network: Network) -> str:
 
     Shapes are [channels, height, width]; `macs` are multiply-adds for one image; `training` holds the options that
     matter to training only, as the cfg words them.
+
+    Args:
+        network: what `compile` or `edit` made.
+
+    Returns:
+        The text, which `from_yaml` reads.
+
+    Raises:
+        DarkparseError: an option has a value that the network's dialect cannot say.
+
+    >>> print(darkparse.to_yaml(darkparse.compile("yolov3-tiny"))[:73])
+    name: yolov3-tiny
+    dialect: pjreddie
+    input: [3, 416, 416]
+    outputs: [16, 23
     """
     document = {
         "name": network.name,
@@ -65,7 +80,7 @@ def _options(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str
 def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
-    return str(value) if isinstance(value, Path) else value
+    return str(value) if isinstance(value, PurePath) else value
 
 
 class _Dumper(yaml.SafeDumper):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from darkparse.export.onnx.graph import Graph, Value
 from darkparse.export.onnx.place import EMITTERS, Place, emits
+from darkparse.layers.activations import ACTIVATIONS
 
 Function = Callable[[Graph, Value], Value]
 
@@ -34,7 +35,7 @@ def _over_channels(g: Graph, x: Value) -> Value:
     return x / (g.op("ReduceSum", x, g.ints(1)) + 1e-4)
 
 
-FUNCTIONS: Mapping[str, Function] = {
+FUNCTIONS: dict[str, Function] = {
     "linear": lambda g, x: x,
     "logistic": lambda g, x: g.op("Sigmoid", x),
     "relu": lambda g, x: g.op("Relu", x),
@@ -61,8 +62,7 @@ FUNCTIONS: Mapping[str, Function] = {
         g, g.op("Exp", x - g.op("ReduceMax", x, g.ints(1)))
     ),
 }
-MODULES = "Sigmoid=logistic ReLU=relu ReLU6=relu6 ELU=elu Hardtanh=hardtan Tanh=tanh SiLU=swish Mish=mish"
-"""torch's modules without arguments, and what Darknet calls them."""
+"""By Darknet's name."""
 
 EMITTERS["darkparse.model.activations.DarknetActivation"] = lambda at, x, name: FUNCTIONS[name](at.graph, x)
 EMITTERS["torch.nn.LeakyReLU"] = lambda at, x, negative_slope: at.op("LeakyRelu", x, alpha=negative_slope)
@@ -72,6 +72,6 @@ def _named(function: Function) -> Callable[[Place, Value], Value]:
     return lambda at, x: function(at.graph, x)
 
 
-for pair in MODULES.split():
-    module, _, name = pair.partition("=")
-    emits(f"torch.nn.{module}")(_named(FUNCTIONS[name]))
+for row in ACTIVATIONS.values():
+    if row.module and not row.settings:
+        emits(f"torch.nn.{row.module}")(_named(FUNCTIONS[row.name]))

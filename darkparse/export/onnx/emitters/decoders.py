@@ -1,18 +1,23 @@
-"""What a head leaves, to boxes, scores and objectness, as `darkparse.detect.decode` computes them, in float32."""
+"""What a head leaves, to boxes, scores and objectness, as the modules of `darkparse.detect.decoding`, in float32."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 
 from darkparse.errors import DarkparseError
 from darkparse.export.onnx.emitters.hierarchy import absolute, deepest, top
 from darkparse.export.onnx.graph import Value
-from darkparse.export.onnx.place import Place
+from darkparse.export.onnx.place import Place, emits
 from darkparse.layers import Shape
-from darkparse.layers.heads import Detection, GaussianYolo, Region, Yolo
 from darkparse.layers.tree import read_map, read_tree
+
+DECODERS = "darkparse.detect.decoding"
+
+Anchors = tuple[tuple[float, float], ...]
+"""Width and height of each anchor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,95 +33,86 @@ class Boxes:
     classes: int
 
 
-def decode(at: Place, x: Value, hierarchy: float = 0.5, mapped: bool = False) -> Boxes:
-    """The boxes of the head at a place. Raises DarkparseError if it predicts none."""
-    layer = at.node.layer
-    if isinstance(layer, Yolo):
-        return _yolo(at, x, layer)
-    if isinstance(layer, GaussianYolo):
-        return _gaussian(at, x, layer)
-    if isinstance(layer, Region):
-        return _region(at, x, layer, hierarchy, mapped)
-    if isinstance(layer, Detection):
-        return _grid(at, x, layer)
-    raise DarkparseError(f"{at.node.section.span}: layer {at.node.index} [{at.node.kind}] does not predict boxes")
-
-
-def _yolo(at: Place, x: Value, layer: Yolo) -> Boxes:
+@emits(f"{DECODERS}.YoloDecoder")
+def _yolo(at: Place, x: Value, *, anchors: Anchors, new_coords: bool) -> Boxes:
     """yolo_layer.c get_yolo_box, get_yolo_detections."""
-    cells = _cells(at, x, layer.predictors, layer.entries)
-    centre, size, objectness, classes = at.split(cells, (2, 2, 1, layer.classes), 3)
-    size = size * size * 4.0 if layer.new_coords else at.op("Exp", size)
-    return _flat(
-        at,
-        _centres(at, x, centre),
-        _lengths(at, size, layer.boxes, _size_of(at, at.image, at.image_shape)),
-        classes * objectness,
-        objectness,
-        layer.classes,
-    )
+    cells, entries = _cells(at, x, anchors)
+    centre, size, objectness, classes = at.split(cells, (2, 2, 1, entries - 5), 3)
+    size = size * size * 4.0 if new_coords else at.op("Exp", size)
+    size = _lengths(at, size, anchors, _size_of(at, at.image, at.image_shape))
+    return _flat(at, _centres(at, x, centre), size, classes * objectness, objectness, entries - 5)
 
 
-def _gaussian(at: Place, x: Value, layer: GaussianYolo) -> Boxes:
+@emits(f"{DECODERS}.GaussianDecoder")
+def _gaussian(at: Place, x: Value, *, anchors: Anchors, point: str) -> Boxes:
     """gaussian_yolo_layer.c get_gaussian_yolo_box."""
-    cells = _cells(at, x, layer.predictors, layer.entries)
+    cells, entries = _cells(at, x, anchors)
     means, deviations = (at.slice(cells, start, 8, 3, 2) for start in (0, 1))
     centre, size = at.split(means, (2, 2), 3)
-    objectness, classes = at.slice(cells, 8, 9, 3), at.slice(cells, 9, layer.entries, 3)
-    size = _lengths(at, at.op("Exp", size), layer.boxes, _size_of(at, at.image, at.image_shape))
-    shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[layer.yolo_point]
+    objectness, classes = at.slice(cells, 8, 9, 3), at.slice(cells, 9, entries, 3)
+    size = _lengths(at, at.op("Exp", size), anchors, _size_of(at, at.image, at.image_shape))
+    shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[point]
     certainty = 1.0 - at.op("ReduceMean", deviations, at.graph.ints(3))
     centre = _centres(at, x, centre) + shift * size
-    return _flat(at, centre, size, classes * (objectness * certainty), objectness, layer.classes)
+    return _flat(at, centre, size, classes * (objectness * certainty), objectness, entries - 9)
 
 
-def _region(at: Place, x: Value, layer: Region, hierarchy: float, mapped: bool) -> Boxes:
+@emits(f"{DECODERS}.RegionDecoder")
+def _region(
+    at: Place,
+    x: Value,
+    *,
+    anchors: Anchors,
+    classes: int,
+    coords: int,
+    background: bool,
+    interleaved: bool,
+    tree: PurePath | None,
+    map: PurePath | None,
+    hierarchy: float,
+) -> Boxes:
     """region_layer.c get_region_detections."""
-    interleaved, coords = at.node.dialect.region_interleaved, layer.coords
     x = at.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
-    cells = _cells(at, x, layer.predictors, layer.entries)
+    cells, entries = _cells(at, x, anchors)
     centre, size = at.slice(cells, 0, 2, 3), at.slice(cells, 2, 4, 3)
-    objectness, classes = at.slice(cells, coords, coords + 1, 3), at.slice(cells, coords + 1, layer.entries, 3)
+    objectness, scores = at.slice(cells, coords, coords + 1, 3), at.slice(cells, coords + 1, entries, 3)
     centre = at.op("Sigmoid", centre) if interleaved else centre
-    size = _lengths(at, at.op("Exp", size), layer.boxes, _size_of(at, x, at.node.site.input))
-    if layer.background:
+    size = _lengths(at, at.op("Exp", size), anchors, _size_of(at, x, at.node.site.input))
+    if background:
         objectness = at.op("Where", objectness > 0.0, 1.0, 1.0)
-    scores = _region_scores(at, layer, classes, objectness, hierarchy, mapped)
-    count = len(read_map(layer.map)) if mapped and layer.map is not None else layer.classes
-    return _flat(at, _centres(at, x, centre), size, scores, objectness, count)
+    words = read_tree(tree) if tree is not None else None
+    scores = absolute(at, scores, words) if words is not None else scores
+    if map is not None:
+        listed = read_map(map, classes)
+        classes = len(listed)
+        scores = objectness * at.op("Gather", scores, at.graph.ints(*listed), axis=3)
+    elif words is None:
+        scores = objectness * scores
+    elif interleaved:
+        scores = deepest(at, scores, classes, hierarchy) * scores
+    else:
+        scores = top(at, scores, words, hierarchy) * objectness
+    return _flat(at, _centres(at, x, centre), size, scores, objectness, classes)
 
 
-def _region_scores(
-    at: Place, layer: Region, classes: Value, objectness: Value, hierarchy: float, mapped: bool
-) -> Value:
-    tree = read_tree(layer.tree) if layer.tree is not None else None
-    if tree is not None:
-        classes = absolute(at, classes, tree)
-    if mapped and layer.map is not None:
-        return objectness * at.op("Gather", classes, at.graph.ints(*read_map(layer.map)), axis=3)
-    if tree is None:
-        return objectness * classes
-    if at.node.dialect.region_interleaved:
-        return deepest(at, classes, hierarchy) * classes
-    return top(at, classes, tree, hierarchy) * objectness
-
-
-def _grid(at: Place, x: Value, layer: Detection) -> Boxes:
+@emits(f"{DECODERS}.GridDecoder")
+def _grid(at: Place, x: Value, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> Boxes:
     """detection_layer.c:225."""
-    if layer.coords != 4:
-        raise DarkparseError(f"a [detection] head with coords={layer.coords} has no boxes; coords=4 is needed")
-    area, num = layer.side**2, layer.num
-    classes, objectness, boxes = at.split(x, (area * layer.classes, area * num, area * num * 4))
+    if coords != 4:
+        raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
+    area = side**2
+    chances, objectness, boxes = at.split(x, (area * classes, area * num, area * num * 4))
     boxes, objectness = at.reshape(boxes, 0, area, num, 4), at.reshape(objectness, 0, area, num, 1)
     centre, size = at.split(boxes, (2, 2), 3)
-    centre = (centre + at.graph.constant(_places(layer.side, layer.side))) / float(layer.side)
-    scores = objectness * at.reshape(classes, 0, area, 1, layer.classes)
-    return _flat(at, centre, size * size if layer.sqrt else size, scores, objectness, layer.classes)
+    centre = (centre + at.graph.constant(_places(side, side))) / float(side)
+    scores = objectness * at.reshape(chances, 0, area, 1, classes)
+    return _flat(at, centre, size * size if sqrt else size, scores, objectness, classes)
 
 
-def _cells(at: Place, x: Value, anchors: int, entries: int) -> Value:
-    """Planes (N, anchors·entries, H, W) to cells (N, H·W, anchors, entries)."""
-    return at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, anchors, entries)
+def _cells(at: Place, x: Value, anchors: Anchors) -> tuple[Value, int]:
+    """Planes (N, anchors·entries, H, W) to cells (N, H·W, anchors, entries), and how many entries those are."""
+    entries = at.node.site.input.c // len(anchors)
+    return at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, len(anchors), entries), entries
 
 
 def _places(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -147,7 +143,7 @@ def _centres(at: Place, x: Value, centre: Value) -> Value:
     return (centre + at.op("Cast", places, to=1)) / size
 
 
-def _lengths(at: Place, factors: Value, anchors: tuple[tuple[float, float], ...], size: Value) -> Value:
+def _lengths(at: Place, factors: Value, anchors: Anchors, size: Value) -> Value:
     """Widths and heights as fractions: anchors stretched, divided by the size that they are measured in."""
     return factors * at.graph.constant(anchors) / size
 

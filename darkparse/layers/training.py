@@ -1,0 +1,144 @@
+"""Options that matter to training only, read from their sections when a network is trained.
+
+A kind names its class of them as `loss_options`; what every layer may hold, and what `[net]` holds, stand at the end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import ClassVar
+
+from darkparse.layers.base import Keys, option
+from darkparse.layers.dialect import Dialect
+from darkparse.layers.values import Value, read_word
+
+OVERLAPS = ("iou", "giou", "diou", "ciou")
+
+
+# Nothing compares or prints them, and a table's start need not pay for that.
+_options = dataclass(kw_only=True, eq=False, repr=False)
+
+
+@_options
+class Training:
+    """Typed options of one section."""
+
+    kind: ClassVar[str] = ""
+    only: ClassVar[str | None] = None
+    common_training: ClassVar[Keys] = {}
+    training: ClassVar[Keys] = {}
+
+
+@_options
+class YoloTraining(Training):
+    """Of `[yolo]` and `[Gaussian_yolo]` (parser.c parse_yolo, parse_gaussian_yolo)."""
+
+    ignore_thresh: float = option(default=0.5)
+    truth_thresh: float = option(default=1.0)
+    max: int = option(default=200, fact="max_boxes")
+    """Boxes of a picture that count."""
+    iou_loss: str = option(default="mse", only="alexeyab", read=read_word("mse", *OVERLAPS, fallback="iou"))
+    iou_normalizer: float = option(default=0.75, only="alexeyab")
+    obj_normalizer: float = option(default=1.0, only="alexeyab")
+    cls_normalizer: float = option(default=1.0, only="alexeyab")
+    uc_normalizer: float = option(default=1.0, only="alexeyab")
+    delta_normalizer: float = option(default=1.0, only="alexeyab")
+    iou_thresh: float = option(default=1.0, only="alexeyab")
+    iou_thresh_kind: str = option(default="iou", only="alexeyab", read=read_word(*OVERLAPS, fallback="iou"))
+    objectness_smooth: bool = option(default=False, only="alexeyab")
+    label_smooth_eps: float = option(default=0.0, only="alexeyab")
+    focal_loss: bool = option(default=False, only="alexeyab")
+    counters_per_class: tuple[int, ...] = option(default=(), only="alexeyab")
+    max_delta: float = option(default=inf, only="alexeyab")
+    show_details: bool = option(default=True, only="alexeyab")
+
+
+@_options
+class RegionTraining(Training):
+    """Of `[region]` (parser.c parse_region)."""
+
+    thresh: float = option(default=0.5)
+    max: int = option(default=200, fact="max_region_boxes", only="alexeyab")
+    coord_scale: float = option(default=1.0)
+    object_scale: float = option(default=1.0)
+    noobject_scale: float = option(default=1.0)
+    class_scale: float = option(default=1.0)
+    rescore: bool = option(default=False)
+    bias_match: bool = option(default=False)
+    classfix: int = option(default=0, only="alexeyab")
+    focal_loss: bool = option(default=False, only="alexeyab")
+
+
+@_options
+class DetectionTraining(Training):
+    """Of `[detection]` (parser.c parse_detection)."""
+
+    coord_scale: float = option(default=1.0)
+    object_scale: float = option(default=1.0)
+    noobject_scale: float = option(default=1.0)
+    class_scale: float = option(default=1.0)
+    rescore: bool = option(default=False)
+    forced: bool = option(default=False)
+    random: bool = option(default=False)
+
+
+@_options
+class SoftmaxTraining(Training):
+    """Of `[softmax]` (parser.c parse_softmax)."""
+
+    noloss: bool = option(default=False)
+
+
+@_options
+class CostTraining(Training):
+    """Of `[cost]` (parser.c parse_cost, cost_layer.c get_cost_type)."""
+
+    type: str = option(default="sse", read=read_word("sse", "masked", "smooth", "L1", fallback="sse"))
+    scale: float = option(default=1.0)
+
+
+@_options
+class LayerTraining(Training):
+    """Of any layer (parser.c parse_network_cfg)."""
+
+    learning_rate: float = option(default=1.0)
+    """Factor on the network's."""
+    stopbackward: int = option(default=0)
+    onlyforward: bool = option(default=False)
+    clip: float = option(default=0.0, only="alexeyab")
+    dont_update: int = option(default=0, only="alexeyab")
+
+
+def _read_policy(text: str, dialect: Dialect) -> Value:
+    """network.c get_policy."""
+    return read_word(*dialect.policies, fallback="constant")(text, dialect)
+
+
+@_options
+class NetTraining(Training):
+    """Of `[net]` (parser.c parse_net_options)."""
+
+    kind = "net"
+    learning_rate: float = option(default=0.001)
+    momentum: float = option(default=0.9)
+    decay: float = option(default=0.0001)
+    adam: bool = option(default=False)
+    B1: float = option(default=0.9)
+    B2: float = option(default=0.999)
+    eps: float = option(default=1e-6, fact="adam_epsilon")
+    policy: str = option(default="constant", read=_read_policy)
+    burn_in: int = option(default=0)
+    power: float = option(default=4.0)
+    step: int = option(default=1, least=1)
+    scale: float = option(default=1.0)
+    steps: tuple[int, ...] = option(default=())
+    scales: tuple[float, ...] = option(default=())
+    gamma: float = option(default=1.0)
+    max_batches: int = option(default=0)
+    learning_rate_min: float = option(default=1e-5, only="alexeyab")
+    sgdr_cycle: int | None = option(default=None, only="alexeyab")
+    """None for all batches."""
+    sgdr_mult: int = option(default=2, only="alexeyab")
+    ema_alpha: float = option(default=0.0, only="alexeyab")
+    clip: float = option(default=0.0, only="pjreddie")

@@ -1,0 +1,122 @@
+"""Boxes (…, 4): x and y of the centre, width, height; how much two overlap, and what Darknet makes of
+its derivative."""
+
+from __future__ import annotations
+
+from math import pi
+
+import torch
+from torch import Tensor
+
+
+def _hull(a: Tensor, b: Tensor) -> Tensor:
+    """Width and height of the smallest box around both (box.c box_c)."""
+    high = torch.maximum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
+    return high - torch.minimum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
+
+
+def _shared(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Areas of the intersection and of the union (box.c box_intersection, box_union)."""
+    ax, ay, aw, ah = a.unbind(-1)
+    bx, by, bw, bh = b.unbind(-1)
+    width = torch.minimum(ax + aw / 2, bx + bw / 2) - torch.maximum(ax - aw / 2, bx - bw / 2)
+    height = torch.minimum(ay + ah / 2, by + bh / 2) - torch.maximum(ay - ah / 2, by - bh / 2)
+    both = width.clamp(min=0) * height.clamp(min=0)
+    return both, aw * ah + bw * bh - both
+
+
+def iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union, 0 without an intersection (box.c box_iou)."""
+    both, union = _shared(a, b)
+    return torch.where(both == 0, 0.0, both / union)
+
+
+def giou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU - (hull - union) / hull (box.c box_giou)."""
+    hull = _hull(a, b).prod(-1)
+    return iou(a, b) - torch.where(hull == 0, 0.0, (hull - _shared(a, b)[1]) / hull)
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    """Squared distance of the centres over the hull's squared diagonal."""
+    diagonal = _hull(a, b).square().sum(-1)
+    return torch.where(diagonal == 0, 0.0, (a[..., :2] - b[..., :2]).square().sum(-1) / diagonal)
+
+
+def diou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU - distance^.6 (box.c box_diou)."""
+    return iou(a, b) - _distance(a, b) ** 0.6
+
+
+def ciou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU - distance - α · difference of the aspects (box.c box_ciou)."""
+    overlap = iou(a, b)
+    aspect = 4 / pi**2 * _turn(a, b).square()
+    return overlap - _distance(a, b) - aspect / (1 - overlap + aspect + 1e-6) * aspect
+
+
+def _turn(a: Tensor, b: Tensor) -> Tensor:
+    return torch.atan(b[..., 2] / b[..., 3]) - torch.atan(a[..., 2] / a[..., 3])
+
+
+KINDS = {"iou": iou, "giou": giou, "diou": diou, "ciou": ciou}
+
+
+def overlap_delta(box: Tensor, truth: Tensor, kind: str) -> Tensor:
+    """Darknet's delta (k, 4) of a box's x, y, w and h under an IoU loss (AlexeyAB box.c dx_box_iou).
+
+    It is the derivative of the IoU by x and y, and twice that by w and h; the intersection of boxes that lie apart is
+    the product of two lengths that may both be negative; the terms of the distance have signs that no derivative has.
+    """
+    low, high = box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2
+    truth_low, truth_high = truth[:, :2] - truth[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2
+    common = torch.minimum(high, truth_high) - torch.maximum(low, truth_low)
+    hull = torch.maximum(high, truth_high) - torch.minimum(low, truth_low)
+    size = high - low
+    both = common.prod(1, keepdim=True)
+    union = size.prod(1, keepdim=True) + (truth_high - truth_low).prod(1, keepdim=True) - both
+
+    # By the low and the high edge of each axis: an area changes by the length along the other axis.
+    edges = []
+    for sign, inner, outer in ((-1, low > truth_low, low < truth_low), (1, high < truth_high, high > truth_high)):
+        d_both = torch.where(inner, sign * common.flip(1), 0.0)
+        d_union = sign * size.flip(1) - d_both
+        edge = torch.where(union > 0, (union * d_both - both * d_union) / (union * union), 0.0)
+        if kind == "giou":
+            area = hull.prod(1, keepdim=True)
+            d_area = torch.where(outer, sign * hull.flip(1), 0.0)
+            term = (area * d_union - union * d_area) / (area * area)
+            edge = torch.where((common <= 0).any(1, keepdim=True), term, torch.where(area > 0, edge + term, edge))
+        edges.append(edge)
+    centre, extent = edges[0] + edges[1], edges[1] - edges[0]
+    if kind in ("diou", "ciou"):
+        centre, extent = _with_distance(centre, extent, box, truth, common, hull, kind, both / union)
+    return torch.cat((centre, extent), 1)
+
+
+def _with_distance(
+    centre: Tensor,
+    extent: Tensor,
+    box: Tensor,
+    truth: Tensor,
+    common: Tensor,
+    hull: Tensor,
+    kind: str,
+    ratio: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What DIoU and CIoU add to the deltas of centre and extent, or put in their place where the boxes lie apart."""
+    low_out = box[:, :2] - box[:, 2:] / 2 < truth[:, :2] - truth[:, 2:] / 2
+    high_out = box[:, :2] + box[:, 2:] / 2 > truth[:, :2] + truth[:, 2:] / 2
+    away = truth[:, :2] - box[:, :2]
+    distance, diagonal = away.square().sum(1, keepdim=True), hull.square().sum(1, keepdim=True)
+    d_centre = 2 * hull * (high_out.to(hull.dtype) - low_out.to(hull.dtype))
+    d_extent = hull * (high_out.to(hull.dtype) + low_out.to(hull.dtype))
+    of_centre = (2 * away * diagonal - d_centre * distance) / (diagonal * diagonal)
+    of_extent = d_extent * distance / (diagonal * diagonal)
+    if kind == "ciou":
+        turn = _turn(box, truth)[:, None]
+        aspect = 4 / pi**2 * turn.square()
+        alpha = aspect / (1 - ratio + aspect + 1e-6)
+        of_extent = of_extent + alpha * 8 / pi**2 * turn * torch.cat((box[:, 3:], -box[:, 2:3]), 1)
+    apart = (common <= 0).any(1, keepdim=True)
+    return torch.where(apart, of_centre, centre + of_centre), torch.where(apart, of_extent, extent + of_extent)

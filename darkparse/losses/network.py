@@ -1,0 +1,134 @@
+"""All losses of a network, handed out as one number whose gradient is Darknet's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.errors import DarkparseError
+from darkparse.layers import LayerError
+from darkparse.model.darknet import unwrapped
+from darkparse.network import Network, Node
+from darkparse.network.training import training_options
+from darkparse.syntax.diagnostics import error
+
+Truth = Sequence[Tensor] | Tensor
+"""For box heads one tensor (K, 5) a picture: x, y, w, h of the box, centre and size as shares of the network's input,
+and class. For the others one tensor (N, n)."""
+
+
+class Delta(Protocol):
+    """What one head computes."""
+
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
+        """The delta of what comes into the head, in its shape and memory order, and the cost.
+
+        Args:
+            output: the head's output.
+            truth: see Truth.
+            seen: pictures seen in training, this batch's among them.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """The loss of one batch.
+
+    Attributes:
+        total: a scalar. Its gradient at what comes into each head is minus Darknet's delta, summed over the batch,
+            which for many heads is the gradient of no function; its value is the sum of the costs.
+        costs: of each head, by its layer's index, as Darknet has it in `*l.cost`.
+    """
+
+    total: Tensor
+    costs: Mapping[int, Tensor]
+
+    @property
+    def cost(self) -> Tensor:
+        """The mean over the heads; Darknet prints it divided by the number of pictures (network.c get_network_cost)."""
+        return torch.stack(tuple(self.costs.values())).mean()
+
+
+class Losses:
+    """The losses of a network's heads, built from the cfg.
+
+    Raises:
+        DarkparseError: the network has no loss.
+        CfgError: an option of a head is wrong, or the head is of a kind that is not trained.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        network = unwrapped(model).network
+        self.heads = {node.index: loss for node in network.nodes if (loss := _build(network, node)) is not None}
+        if not self.heads:
+            raise DarkparseError(f"{network.name} has no layer with a loss: end it in a head, [softmax] or [cost]")
+        self._entries = {index: _entry(network, network.nodes[index]) for index in self.heads}
+
+    def __call__(self, outputs: Sequence[Tensor], truth: Truth, *, seen: int) -> Loss:
+        """The loss of one mini-batch.
+
+        Args:
+            outputs: of every layer, from `model.layer_outputs(x)` in training mode.
+            truth: for box heads one tensor (K, 5) a picture: x, y, w, h, class; else one tensor (N, n).
+            seen: pictures seen in training, this batch's among them.
+
+        Raises:
+            ValueError: the truth is not of that form.
+        """
+        costs, parts = {}, []
+        for index, head in self.heads.items():
+            with torch.no_grad():
+                delta, cost = head(_precise(outputs[index].detach()), truth, seen)
+            costs[index] = cost
+            entry = outputs[self._entries[index]]
+            delta = delta.reshape(entry.shape).to(entry.dtype)
+            parts.append(_HandedOut.apply(entry, delta, cost))  # type: ignore[no-untyped-call]
+        return Loss(torch.stack(parts).sum(), costs)
+
+
+def _precise(x: Tensor) -> Tensor:
+    """In float32 at least."""
+    return x if x.dtype == torch.float64 else x.float()
+
+
+class _HandedOut(torch.autograd.Function):
+    """The cost, whose gradient is minus the delta."""
+
+    @staticmethod
+    def forward(ctx: Any, entry: Tensor, delta: Tensor, cost: Tensor) -> Tensor:
+        ctx.save_for_backward(delta)
+        return cost.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (delta,) = ctx.saved_tensors
+        return delta * -gradient, None, None
+
+
+def _build(network: Network, node: Node) -> Delta | None:
+    if node.layer.loss_options is None:
+        return None
+    options = training_options(network, node.section, node.layer.loss_options)
+    try:
+        spec = node.layer.loss(node.site, options, network.input_shape)
+    except LayerError as problem:
+        at = node.section.find(problem.option) if problem.option else None
+        raise error("untrained", str(problem), at.span if at else node.section.span) from None
+    module, _, name = spec.target.rpartition(".")
+    loss: Delta = getattr(import_module(module), name)(**spec.kwargs)
+    return loss
+
+
+def _entry(network: Network, node: Node) -> int:
+    """The layer whose output gets the delta: what comes in, or what came into a softmax before it."""
+    index = node.inputs[0]
+    while index >= 0 and network.nodes[index].layer.is_identity_backward:
+        index = network.nodes[index].inputs[0]
+    if index < 0:
+        raise error("untrained", "nothing is trained by a loss on the network's input", node.section.span)
+    return index

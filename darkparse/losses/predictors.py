@@ -1,0 +1,85 @@
+"""What the heads of boxes share: every predictor of a batch as a row, and the truths that fall to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(eq=False)
+class Rows:
+    """The predictors of a batch, one a row, in the order picture, anchor, row and column of the grid.
+
+    Attributes:
+        values: (rows, entries) of the head's output.
+        delta: the same of what comes into the head.
+        shape: N, anchors, height, width.
+        column, row, anchor: (rows,), where each stands.
+    """
+
+    values: Tensor
+    delta: Tensor
+    shape: tuple[int, int, int, int]
+    column: Tensor
+    row: Tensor
+    anchor: Tensor
+
+    @classmethod
+    def of(cls, planes: Tensor) -> Rows:
+        """From a head's output (N, anchors, H, W, entries)."""
+        n, a, h, w, _ = planes.shape
+        values = planes.flatten(0, 3)
+        every = torch.arange(len(values), device=values.device)
+        return cls(values, torch.zeros_like(values), (n, a, h, w), every % w, every // w % h, every // (h * w) % a)
+
+    @property
+    def size(self) -> Tensor:
+        """Width and height of the grid, (2,)."""
+        return self.values.new_tensor((self.shape[3], self.shape[2]))
+
+    @property
+    def place(self) -> Tensor:
+        """Column and row of each cell, (rows, 2)."""
+        return torch.stack((self.column, self.row), 1)
+
+    def by_picture(self, x: Tensor) -> Tensor:
+        """(rows, …) as (N, rows of one picture, …)."""
+        return x.reshape(self.shape[0], -1, *x.shape[1:])
+
+    def index(self, picture: Tensor, anchor: Tensor, row: Tensor, column: Tensor) -> Tensor:
+        """The row of a predictor."""
+        _, a, h, w = self.shape
+        return ((picture * a + anchor) * h + row) * w + column
+
+    def cell(self, centre: Tensor) -> tuple[Tensor, Tensor]:
+        """Row and column of the cell that a point (…, 2) lies in. Darknet takes what stands next in memory for the
+        border at 1; darkparse the last cell."""
+        column, row = (centre * self.size).long().unbind(-1)
+        return row.clamp(0, self.shape[2] - 1), column.clamp(0, self.shape[3] - 1)
+
+    def planes(self) -> Tensor:
+        """The delta as (N, anchors · entries, H, W), as what comes into the head lies."""
+        return self.delta.reshape(*self.shape, -1).permute(0, 1, 4, 2, 3).flatten(1, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Claims:
+    """Predictors that truths fall to, in Darknet's order.
+
+    Attributes:
+        rows: (k,) of the predictors.
+        boxes: (k, 4) of the truths.
+        classes: (k,).
+    """
+
+    rows: Tensor
+    boxes: Tensor
+    classes: Tensor
+
+    def __getitem__(self, which: Tensor) -> Claims:
+        return Claims(self.rows[which], self.boxes[which], self.classes[which])
+
+    def __len__(self) -> int:
+        return len(self.rows)

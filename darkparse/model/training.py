@@ -1,0 +1,77 @@
+"""How a module runs while it is trained: which layers take part, and recurrent layers through time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.model.recurrent import Memory
+from darkparse.network import Network, Node
+from darkparse.network.training import layer_options
+
+
+class TrainingRules:
+    """What the cfg says of a network's layers in training.
+
+    Attributes:
+        resting: layers that run as at inference and are not updated.
+    """
+
+    def __init__(self, network: Network) -> None:
+        options = [layer_options(network, node) for node in network.nodes]
+        self._whole = network.dialect.freezes_whole_layers
+        self._stops = {index: o.stopbackward for index, o in enumerate(options) if o.stopbackward}
+        self._forward = frozenset(index for index, o in enumerate(options) if o.onlyforward)
+        lasting = max((index for index, until in self._stops.items() if until == 1), default=0)
+        self.resting = range(lasting if self._whole else 0)
+        self._steps = network.net.time_steps
+
+    def run(self, node: Node, layer: nn.Module, inputs: list[Any], iteration: int) -> Tensor:
+        """A layer's output, with a gradient that comes back as Darknet's does."""
+        cut = node.index in self._forward or node.index <= self._stop(iteration)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not cut):
+            if node.layer.has_state:
+                return through_time(layer, inputs[0], self._steps)
+            out: Tensor = layer(*inputs)
+            return limited(out) if node.layer.limits_gradient else out
+
+    def _stop(self, iteration: int) -> int:
+        """The layer at which the gradient ends: of `stopbackward=N` AlexeyAB's Darknet takes N above 1 for the
+        iteration up to which it holds (network_kernels.cu:172)."""
+        active = (i for i, until in self._stops.items() if not self._whole or until == 1 or until > iteration)
+        return max(active, default=-1)
+
+
+def through_time(layer: nn.Module, x: Tensor, steps: int) -> Tensor:
+    """A recurrent layer over rows that are `steps` times a mini-batch, step behind step, from a state of zeros.
+
+    Raises:
+        ValueError: the rows cannot be divided into that many steps.
+    """
+    if len(x) % steps:
+        raise ValueError(f"{len(x)} rows cannot be divided into time_steps={steps}")
+    memories = [module for module in layer.modules() if isinstance(module, Memory)]
+    for memory in memories:
+        memory.reset_state()
+    out = torch.cat([layer(part) for part in x.chunk(steps)])
+    for memory in memories:
+        memory.reset_state()
+    return out
+
+
+class _Limited(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient.clamp(-1, 1)
+
+
+def limited(x: Tensor) -> Tensor:
+    """The same, whose gradient is cut to ±1 on its way back."""
+    out: Tensor = _Limited.apply(x)  # type: ignore[no-untyped-call]
+    return out

@@ -1,0 +1,40 @@
+"""Options that only training reads: bound when a network is trained, so that they cost nothing before."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TypeVar
+
+from darkparse.layers.training import LayerTraining, NetTraining, Training
+from darkparse.network.binding import Binder
+from darkparse.network.network import Network
+from darkparse.network.node import Node
+from darkparse.syntax import CfgError, Section
+
+T = TypeVar("T", bound=Training)
+
+
+def training_options(network: Network, section: Section, cls: type[T]) -> T:
+    """A section's options of one class, with a warning for a value that Darknet takes for another.
+
+    Raises:
+        CfgError: a value is none of its kind.
+    """
+    binder = Binder(network.config.source, network.dialect)
+    options = binder.bind(section, cls)
+    if options is None:
+        raise CfgError(tuple(d for d in binder.diagnostics if d.severity == "error"))
+    for finding in binder.diagnostics:
+        if finding.code == "odd-value":
+            warnings.warn(finding.headline, stacklevel=2)
+    return options
+
+
+def layer_options(network: Network, node: Node) -> LayerTraining:
+    """What any layer may hold."""
+    return training_options(network, node.section, LayerTraining)
+
+
+def net_options(network: Network) -> NetTraining:
+    """What `[net]` holds."""
+    return training_options(network, network.config.net, NetTraining)

@@ -1,0 +1,136 @@
+"""What is known of one layer: the value that cells, sentences, JSON and pages are functions of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from darkparse.layers import Head, Shape
+from darkparse.network import Bottleneck, Network, Node, Reduction
+from darkparse.network.analysis.receptive import receptive_field
+from darkparse.network.analysis.repeats import Repeat
+
+
+class Remark(Enum):
+    """What there is to say of a layer's channels beside their numbers."""
+
+    NONE = auto()
+    PROJECTED = auto()
+    """They are what a head decodes."""
+    DECODED = auto()
+    JOINED = auto()
+    """Those of several maps side by side."""
+    APPENDED = auto()
+    """Zeros are set behind the values."""
+    PART = auto()
+    """A part of those that come in."""
+    ADDED_PART = auto()
+    """A map of another shape is added, as much of it as fits."""
+    GATED = auto()
+    UNREDUCED = auto()
+    """As many go out of a layer with weights as come in."""
+    MIXED = auto()
+    """The same, and nothing but the channels is mixed."""
+    ALONE = auto()
+    """The same, and each channel is convolved by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerFacts:
+    """One layer in its network; what takes a pass over all layers is computed once, when it is first asked for."""
+
+    network: Network
+    node: Node
+    remark: Remark
+    formula: str
+    """How the number of channels comes about, of a head or of a projection to one."""
+    largest_vector: int
+    """The largest count beside which its own stand: that of all vectors for a vector, 0 for a map."""
+
+    @property
+    def index(self) -> int:
+        return self.node.index
+
+    @property
+    def spatial(self) -> Reduction | None:
+        """The change of height × width; None where nothing comes in."""
+        return self.network.reductions[self.index].spatial
+
+    @property
+    def channels(self) -> Reduction | None:
+        """The change of channels, or of a vector's values."""
+        return self.network.reductions[self.index].channels
+
+    @property
+    def reads(self) -> tuple[tuple[int, Shape], ...]:
+        """The layers that it reads, -1 for the input, each with the shape that comes from it."""
+        return tuple(zip(self.node.inputs, self.node.in_shapes, strict=True))
+
+    @property
+    def readers(self) -> tuple[int, ...]:
+        return self.network.readers[self.index]
+
+    @property
+    def blocks(self) -> tuple[Bottleneck, ...]:
+        """The bottlenecks that it is a part of."""
+        return tuple(block for block in self.network.bottlenecks if self.index in block.layers)
+
+    @property
+    def repeats(self) -> tuple[Repeat, ...]:
+        """The repeated blocks that it is a part of."""
+        return tuple(repeat for repeat in self.network.repeats if self.index in repeat.layers)
+
+    @property
+    def receptive_field(self) -> tuple[int, int] | None:
+        """Height and width of what one value sees of the input; None where it sees no map."""
+        return receptive_field(self.network, self.index)
+
+    @property
+    def sees_all(self) -> bool:
+        return self.receptive_field == (self.network.net.height, self.network.net.width)
+
+
+def layer_facts(network: Network) -> tuple[LayerFacts, ...]:
+    """The facts of every layer."""
+    vectors = (node for node in network.nodes if not node.out_shape.is_map)
+    largest = max((shape.size for node in vectors for shape in (node.out_shape, *node.in_shapes)), default=0)
+    beside = (0 if node.out_shape.is_map else largest for node in network.nodes)
+    return tuple(
+        LayerFacts(network, node, _remark(network, node), _formula(network, node), vector)
+        for node, vector in zip(network.nodes, beside, strict=True)
+    )
+
+
+def _formula(network: Network, node: Node) -> str:
+    head = network.projected_head(node.index)
+    layer = node.layer if head is None else network.nodes[head].layer
+    return layer.formula if isinstance(layer, Head) else ""
+
+
+def _remark(network: Network, node: Node) -> Remark:
+    layer, change = node.layer, network.reductions[node.index].channels
+    if change is None:
+        return Remark.NONE
+    if change.direction == "projected":
+        return Remark.PROJECTED
+    if layer.part == "cat" and len(node.inputs) > 1:
+        return Remark.JOINED
+    if isinstance(layer, Head):
+        return Remark.DECODED
+    if layer.appended:
+        return Remark.APPENDED
+    if change.direction != "kept":
+        return Remark.PART if layer.chunk else Remark.NONE
+    return _kept(node)
+
+
+def _kept(node: Node) -> Remark:
+    """What there is to say where as many channels go out as come in."""
+    layer = node.layer
+    if layer.mixing:
+        return {"alone": Remark.ALONE, "channels": Remark.MIXED}.get(layer.mixing, Remark.UNREDUCED)
+    if layer.part == "gate":
+        return Remark.GATED
+    if layer.part == "add":
+        return Remark.NONE if all(x == node.out_shape for x in node.in_shapes) else Remark.ADDED_PART
+    return Remark.UNREDUCED if node.weights and node.out_shape.size > 1 else Remark.NONE

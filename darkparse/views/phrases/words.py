@@ -1,0 +1,51 @@
+"""Plurals, lists and names of layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+NAMED = 6
+"""So many layers or blocks of a kind are named in prose."""
+WIDE = "   "
+"""Between figures that stand in a line of their own."""
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 layer`, `2 layers`."""
+    return f"{count:,} {noun if count == 1 else f'{noun}s'}"
+
+
+def verb(count: int, one: str, many: str = "") -> str:
+    """The verb that goes with a count: `reduces`, `reduce`."""
+    return one if count == 1 else many or one.removesuffix("s")
+
+
+def mixing(count: int = 1) -> str:
+    """What a 1×1 convolution does that reduces nothing."""
+    return f"{verb(count, 'mixes', 'mix')} channels only"
+
+
+def some(indices: Sequence[int], limit: int = 8) -> str:
+    """`L6, L17`, at most so many names; one more stands rather than a sign that leaves it out."""
+    shown = indices if len(indices) <= limit + 1 else indices[:limit]
+    return ", ".join(f"L{i}" for i in shown) + (" …" if len(shown) < len(indices) else "")
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`, `a, b and 5 more`."""
+    if len(names) > NAMED:
+        names = [*names[:NAMED], f"{len(names) - NAMED} more"]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def layer_span(first: int, last: int, *, pair: str = "–") -> str:
+    """`L3`, `L3–L7`; of two layers with a sign of its own between."""
+    if first == last:
+        return f"L{first}"
+    return f"L{first}{pair if last - first == 1 else '–'}L{last}"
+
+
+def in_brackets(words: Iterable[str]) -> str:
+    """` (a, b)`, nothing for no words."""
+    inside = ", ".join(words)
+    return f" ({inside})" if inside else ""

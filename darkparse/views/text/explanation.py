@@ -1,0 +1,204 @@
+"""The diagram's facts in words: for a whole network prose and a table, for one layer its report."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from itertools import zip_longest
+from typing import Any
+
+from darkparse.network import Network, compile
+from darkparse.network.analysis.summary import facts_of
+from darkparse.syntax import Config, DarkparseError
+from darkparse.views.diagram.model import Card, Picture, Row
+from darkparse.views.diagram.picture import picture_of
+from darkparse.views.facts import LayerFacts, layer_facts
+from darkparse.views.phrases.cells import label
+from darkparse.views.phrases.sentences import reasons
+from darkparse.views.phrases.summary import prose
+from darkparse.views.text.layer_report import layer_report, report_lines
+from darkparse.views.text.table import LEAST_WIDTH, narrowed, wrapped
+
+COLUMNS = ("", "layer", "height×width", "channels", "weights")
+Part = tuple[str, str]
+"""Text, and what it means: a cell's tone, `heading`, `weighted`, `saves`, `costs`, or nothing."""
+
+GAP = 2
+"""Characters between two columns."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Lines that belong together."""
+
+    lines: tuple[str, ...]
+    is_list: bool = False
+
+    def __str__(self) -> str:
+        return "\n".join(f"• {line}" if self.is_list else line for line in self.lines)
+
+    def markdown(self) -> str:
+        sign, end = ("- ", "\n") if self.is_list else ("", "  \n")
+        return end.join(f"{sign}{_markdown(line)}" for line in self.lines)
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """What a network, or one layer of it, reduces. `str()` is plain text."""
+
+    network: Network
+    picture: Picture
+    prose: tuple[Paragraph, ...]
+    layer: LayerFacts | None = None
+    """The layer asked for."""
+
+    def __repr__(self) -> str:
+        return f"Explanation({self.network!r})"
+
+    def __str__(self) -> str:
+        return "\n".join("".join(text for text, _ in line).rstrip() for line in self.lines())
+
+    def lines(self, width: int | None = None) -> Iterator[tuple[Part, ...]]:
+        """The text line by line, each in parts with what they mean, for colours.
+
+        Args:
+            width: characters that a line may have; without it no line is broken.
+        """
+        yield from (((line, ""),) for text in _spaced(map(str, self.prose)) for line in wrapped(text, width))
+        if self.layer is not None:
+            yield from (((line, ""),) for text in ("", *report_lines(self.layer)) for line in wrapped(text, width))
+            return
+        widths = [max((len(cells[i]) for _, cells in self._rows()), default=0) + GAP for i in range(len(COLUMNS))]
+        if width is not None:
+            widths = narrowed(widths, width + GAP, [LEAST_WIDTH] * len(widths))
+        for card in self.picture.cards:
+            yield (("", ""),)
+            yield from (((line, "heading"),) for line in wrapped(heading(card), width))
+            for row, cells in card_rows(card):
+                meanings = ("", "weighted" if row.weights else "", row.spatial.tone, row.channels.tone, "")
+                columns = [wrapped(cell, wide - GAP) for cell, wide in zip(cells, widths, strict=True)]
+                for texts in zip_longest(*columns, fillvalue=""):
+                    yield tuple(
+                        (text.ljust(wide), meaning) for text, wide, meaning in zip(texts, widths, meanings, strict=True)
+                    )
+                for note in row.notes:
+                    for line in wrapped(f"{'':{widths[0]}}└ {note.text}", width):
+                        yield ((line, "saves" if note.saves else "costs"),)
+
+    def _rows(self) -> Iterator[tuple[Row, tuple[str, ...]]]:
+        return (row for card in self.picture.cards for row in card_rows(card))
+
+    def markdown(self) -> str:
+        """The same as Markdown."""
+        lines = [f"# {_markdown(self.picture.name)}", "", *_spaced(part.markdown() for part in self.prose)]
+        if self.layer is not None:
+            lines += ["", *(f"- {_markdown(line)}" for line in report_lines(self.layer, section=False))]
+            section = [text for _, text in layer_report(self.layer).section]
+            fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(section))), default=0))
+            lines += ["", f"{fence}ini", *section, fence]
+            return "\n".join(lines) + "\n"
+        for card in self.picture.cards:
+            lines += [
+                "",
+                f"## {_markdown(heading(card))}",
+                "",
+                f"| {' | '.join(COLUMNS)} |",
+                "|---" * len(COLUMNS) + "|",
+            ]
+            for row, cells in card_rows(card):
+                lines.append(f"| {' | '.join(map(_markdown, cells))} |")
+                lines += [f"| | *{_markdown(note.text)}* | | | |" for note in row.notes]
+        return "\n".join(lines) + "\n"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same as plain values; numbers are exact."""
+        if self.layer is not None:
+            return asdict(layer_report(self.layer))
+        facts = facts_of(self.network)
+        return {
+            "name": self.network.name,
+            "layers": len(self.network.nodes),
+            "parameters": self.network.cost.params,
+            "macs": self.network.cost.macs,
+            "prose": [str(part) for part in self.prose],
+            "descent": asdict(facts.descent) if facts.descent else None,
+            "pointwise": asdict(facts.pointwise) | {"total": facts.pointwise.total},
+            "bottlenecks": [
+                asdict(b) | {"saved_weights": b.saved_weights, "saved_macs": b.saved_macs, "saves": b.saves}
+                for b in self.network.bottlenecks
+            ],
+            "rows": [asdict(layer_report(facts)) for facts in layer_facts(self.network)],
+        }
+
+    def json(self) -> str:
+        """`as_dict` as JSON."""
+        return json.dumps(self.as_dict(), ensure_ascii=False, indent=1)
+
+
+def explain(network: str | os.PathLike[str] | Config | Network, layer: int | None = None) -> Explanation:
+    """Say which layers reduce what, and what each bottleneck saves; or tell one layer's whole story.
+
+    Args:
+        network: what `compile` made, or takes.
+        layer: by its number.
+
+    Returns:
+        The explanation; as a string it is the text.
+
+    Raises:
+        DarkparseError: there is no such layer.
+        CfgError: the cfg is wrong.
+
+    >>> print(str(darkparse.explain("yolov3-tiny", layer=13)).splitlines()[0])
+    L13 of yolov3-tiny: conv 1×1, 256
+    """
+    network = compile(network)
+    picture = picture_of(network)
+    if layer is None:
+        return Explanation(network, picture, tuple(_paragraphs(network, picture)))
+    if not 0 <= layer < len(network.nodes):
+        raise DarkparseError(f"there is no layer {layer}; {network.name} has layers 0 to {len(network.nodes) - 1}")
+    facts = layer_facts(network)[layer]
+    told = Paragraph((f"L{layer} of {network.name}: {label(facts.node)}",)), Paragraph((" ".join(reasons(facts)),))
+    return Explanation(network, picture, told, facts)
+
+
+def heading(card: Card) -> str:
+    """`56×56 (1/8): L3–L7, 1.56M weights, 9.81 GFLOPs`."""
+    return f"{card.title(' ')}: {', '.join([card.span, *card.cost])}"
+
+
+def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
+    """A card's rows with the texts of their columns; the first row of a repeated block says how often it comes."""
+    for block in card.blocks:
+        for position, row in enumerate(block.rows):
+            label = (
+                row.label
+                if block.count == 1 or position
+                else f"{row.label}  [{len(block.rows)} layers × {block.count}, to L{block.last}]"
+            )
+            yield row, (row.name, label, row.spatial.text, row.channels.text, row.weights)
+
+
+def _paragraphs(network: Network, picture: Picture) -> Iterator[Paragraph]:
+    yield Paragraph((f"{network.name}: {', '.join(picture.totals)}.",))
+    nothing = "No 1×1 convolution, no bottleneck, and no way down to smaller maps."
+    yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((nothing,))
+    if sentences := tuple(prose(network, facts_of(network))):
+        yield Paragraph(sentences)
+
+
+def _spaced(paragraphs: Iterable[str]) -> Iterator[str]:
+    """Paragraphs with an empty line between."""
+    for number, text in enumerate(paragraphs):
+        if number:
+            yield ""
+        yield text
+
+
+def _markdown(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)

@@ -1,0 +1,86 @@
+"""A network as a table, a row a layer: what Darknet prints when it loads a cfg, and what each layer reduces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from textwrap import wrap
+
+from darkparse.network import Network
+from darkparse.views.facts import LayerFacts, layer_facts
+from darkparse.views.phrases.cells import label, reduction_text
+from darkparse.views.phrases.numbers import flops, sides_text
+from darkparse.views.phrases.words import counted
+
+LEAST_WIDTH = 12
+"""Of a column that gives way to a narrow terminal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One layer; shapes are height × width × channels."""
+
+    index: int
+    layer: str
+    input: str
+    output: str
+    params: int
+    bflops: float
+    """As AlexeyAB's Darknet prints it."""
+    reduction: str
+    reduces: bool
+
+
+def table(network: Network) -> tuple[Row, ...]:
+    """The rows of a network's table."""
+    return tuple(map(_row, layer_facts(network)))
+
+
+def totals(network: Network) -> str:
+    """One line below the table: layers, parameters, size of the weights file, operations."""
+    megabytes = 4 * network.stored_floats / 1e6
+    stored = f"{network.stored_floats:,} floats, {megabytes:,.1f} MB of weights"
+    operations = f"{network.bflops:.3f} BFLOPs"
+    if abs(network.bflops - network.cost.flops / 1e9) > 0.005 * network.bflops:
+        operations += f" as Darknet counts ({flops(network.cost.macs)} in all)"
+    params = f"{counted(len(network.nodes), 'layer')}, {counted(network.cost.params, 'parameter')} ({stored})"
+    shape = network.input_shape
+    size = sides_text((shape.h, shape.w)) if shape.is_map else counted(shape.size, "input")
+    return f"{params}, {operations} at {size}"
+
+
+def _row(facts: LayerFacts) -> Row:
+    node = facts.node
+    return Row(
+        index=node.index,
+        layer=label(node),
+        input=" + ".join(dict.fromkeys(map(str, node.in_shapes))) or "none",
+        output=str(node.out_shape),
+        params=node.params,
+        bflops=node.bflops,
+        reduction=reduction_text(facts),
+        reduces=facts.network.reductions[node.index].reduces,
+    )
+
+
+def narrowed(widths: Sequence[int], limit: int, least: Sequence[int]) -> list[int]:
+    """Widths of columns that make up at most a limit, if that is possible:
+    the widest give way, none to less than its least."""
+    found = list(widths)
+    while sum(found) > limit:
+        wide = [i for i, width in enumerate(found) if width > least[i]]
+        if not wide:
+            break
+        found[max(wide, key=found.__getitem__)] -= 1
+    return found
+
+
+def wrapped(text: str, width: int | None) -> list[str]:
+    """Lines of at most so many characters, if that is possible; those after the first stand under its first word."""
+    if width is None or len(text) <= width:
+        return text.split("\n")
+    lines = []
+    for line in text.split("\n"):
+        indent = " " * (len(line) - len(line.lstrip(" └•")))
+        lines += wrap(line, max(width, LEAST_WIDTH), subsequent_indent=indent, break_on_hyphens=False) or [""]
+    return lines

@@ -1,0 +1,96 @@
+"""Which of the files that a cfg names are read, and from where."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import darkparse
+
+TEXT = "[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\ntree={}\n"
+TREE = "a -1\nb -1\nc 0\n"
+
+
+def _is_read(cfg: Path | darkparse.Config) -> bool:
+    network = darkparse.compile(cfg)
+    if not network.diagnostics:
+        assert network.nodes[1].modules[0].kwargs["group_sizes"] == (2, 1)
+        return True
+    assert [d.code for d in network.diagnostics] == ["no-file"]
+    with pytest.raises(darkparse.DarkparseError, match="no such file where a cfg's files may lie"):
+        network.nodes[1].modules  # noqa: B018
+    return False
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with a cfg's folder, a home, and a tree in each of its folders."""
+    for folder in ("project/cfg/data", "project/other", "home/inside", "secret"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x.tree").write_text(TREE)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir("/")
+    return tmp_path
+
+
+def _cfg(place: Path, tree: str | Path) -> Path:
+    path = place / "project" / "cfg" / "x.cfg"
+    path.write_text(TEXT.format(tree))
+    return path
+
+
+@pytest.mark.parametrize("tree", ["data/x.tree", "other/x.tree", "../other/x.tree"])
+def test_below_its_folder_and_the_one_above(place: Path, tree: str) -> None:
+    assert _is_read(_cfg(place, tree))
+
+
+def test_by_its_whole_path(place: Path) -> None:
+    assert _is_read(_cfg(place, place / "project" / "other" / "x.tree"))
+
+
+@pytest.mark.parametrize("tree", ["../../secret/x.tree", "{0}/secret/x.tree", "link.tree", "folder/x.tree"])
+def test_never_elsewhere(place: Path, tree: str) -> None:
+    (place / "project" / "cfg" / "link.tree").symlink_to(place / "secret" / "x.tree")
+    (place / "project" / "cfg" / "folder").symlink_to(place / "secret")
+    (place / "project" / "cfg" / "self.tree").symlink_to("self.tree")
+    assert not _is_read(_cfg(place, tree.format(place)))
+    assert not _is_read(_cfg(place, "self.tree"))
+
+
+def test_the_working_directory_counts_unless_it_is_the_home_or_a_root(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, inside = (_cfg(place, "x.tree").parent / "../.." / folder for folder in ("secret", "home/inside"))
+    for folder, is_read in ((secret, True), (inside, True), (inside.parent, False), (Path("/"), False)):
+        monkeypatch.chdir(folder)
+        tree = (folder / "x.tree").resolve() if is_read else inside / "x.tree"
+        assert _is_read(_cfg(place, tree)) is is_read
+        assert _is_read(darkparse.read(TEXT.format(tree.resolve()))) is is_read
+
+
+@pytest.mark.parametrize("tree", ["/proc/self/status", "/dev/zero", "/sys/kernel/notes"])
+def test_never_the_systems_own(place: Path, tree: str) -> None:
+    config = darkparse.read(_cfg(place, tree), folders=["/", "/proc", "/dev"])
+    assert [d.code for d in darkparse.compile(config).diagnostics] == ["no-file"]
+
+
+def test_elsewhere_if_the_caller_says_so(place: Path) -> None:
+    path = _cfg(place, "x.tree")
+    assert not _is_read(path)
+    assert _is_read(darkparse.read(path, folders=[place / "secret"]))
+    assert _is_read(darkparse.read(darkparse.read(path), folders=[place / "secret"]))
+    assert not _is_read(darkparse.read(_cfg(place, "other/x.tree"), folders=[place / "secret"]))
+
+
+def test_a_container_names_none_outside_of_its_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place / "project")
+    model = darkparse.load(_cfg(place, "other/x.tree"))
+    for folder, is_read in (("project", True), ("project/cfg", False)):
+        path = place / folder / "x.npz"
+        darkparse.save(model, path)
+        if is_read:
+            assert not darkparse.load(path).network.diagnostics
+        else:
+            with pytest.raises(darkparse.DarkparseError, match="no such file where"):
+                darkparse.load(path)

@@ -1,0 +1,40 @@
+"""Commands that write a file, as processes of their own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import darkparse
+
+COMMAND = (sys.executable, "-m", "darkparse")
+
+TINY = (
+    "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=512\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
+    "[convolutional]\nfilters=128\nsize=3\npad=1\nactivation=leaky\n"
+)
+"""2.4 MB of weights, so that every container is far larger than the limits of the tests."""
+
+
+def network(folder: Path) -> tuple[Path, Path]:
+    """A cfg and its weights."""
+    cfg, weights = folder / "tiny.cfg", folder / "tiny.weights"
+    cfg.write_text(TINY)
+    darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
+    return cfg, weights
+
+
+def writing(target: Path, cfg: Path, weights: Path) -> list[str]:
+    """The command that writes a target, by its suffix."""
+    if target.suffix in (".svg", ".dot", ".html", ".png", ".pdf"):
+        return [*COMMAND, "draw", "yolov3", "-o", str(target)]
+    if target.suffix == ".py":
+        return [*COMMAND, "emit", "yolov3", "-o", str(target)]
+    if target.suffix == ".cfg":
+        return [*COMMAND, "edit", "yolov3", "--classes", "3", "-o", str(target)]
+    return [*COMMAND, "convert", str(cfg), str(weights), "-o", str(target), "--no-verify"]
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)

@@ -1,0 +1,156 @@
+"""Full disks, kills, interruption: the old file or the new one, whole; one line that says why; nothing left behind."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.reliability.commands import COMMAND, network, writing
+
+if sys.platform == "win32":
+    pytest.skip("signals and limits are POSIX's", allow_module_level=True)
+
+LIGHT = ("svg", "dot", "html", "png", "py", "cfg")
+HEAVY = ("safetensors", "pt", "npz", "ts", "pt2")
+LIMIT = 4096
+"""Bytes that a process may write to a file."""
+OLD = b"what stood here before"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    return network(tmp_path_factory.mktemp("network"))
+
+
+def _limited() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+
+
+def _fails(target: Path, made: tuple[Path, Path], limited: bool) -> str:
+    target.write_bytes(OLD)
+    run = subprocess.run(
+        writing(target, *made), capture_output=True, text=True, check=False, preexec_fn=_limited if limited else None
+    )
+    assert run.returncode == 2, run.stderr
+    assert target.read_bytes() == OLD
+    assert [path.name for path in target.parent.iterdir()] == [target.name]
+    line = run.stderr.strip().splitlines()[-1]
+    assert line.startswith(f"darkparse: error: {target}: ")
+    assert "Traceback" not in run.stderr
+    return line
+
+
+@pytest.mark.parametrize("suffix", [*LIGHT, *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in HEAVY)])
+def test_a_file_that_may_not_grow_leaves_the_old_one(tmp_path: Path, made: tuple[Path, Path], suffix: str) -> None:
+    target = tmp_path / f"x.{suffix}"
+    assert _fails(target, made, limited=True).endswith("File too large")
+
+
+@pytest.fixture(scope="module")
+def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A file system of 100 kB; takes root."""
+    folder = tmp_path_factory.mktemp("disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(folder)]
+    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("may not mount a file system")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["svg", *HEAVY])
+def test_a_full_disk_leaves_the_old_one(small_disk: Path, made: tuple[Path, Path], suffix: str) -> None:
+    target = small_disk / f"x.{suffix}"
+    try:
+        assert _fails(target, made, limited=False).endswith("No space left on device")
+    finally:
+        target.unlink()
+
+
+def test_a_device_that_is_full_is_named() -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    with open("/dev/full", "w") as full:
+        run = subprocess.run([*COMMAND, "show", "yolov4"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (run.returncode, run.stderr) == (2, "darkparse: error: No space left on device\n")
+
+
+def test_a_broken_pipe_is_quiet() -> None:
+    run = subprocess.Popen([*COMMAND, "show", "yolov4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert run.stdout is not None
+    assert run.stderr is not None
+    run.stdout.close()
+    assert run.stderr.read() == b""
+    assert run.wait() in (0, 1)  # written before it broke, or not
+    run.stderr.close()
+
+
+def _stopped(command: list[str], after: float, number: signal.Signals) -> tuple[int, bytes]:
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    time.sleep(after)
+    run.send_signal(number)
+    _, err = run.communicate(timeout=120)
+    return run.returncode, err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["show", "draw", "convert"])
+def test_ctrl_c_ends_in_one_word(tmp_path: Path, made: tuple[Path, Path], command: str) -> None:
+    commands = {
+        "show": [*COMMAND, "show", "yolov4"],
+        "draw": writing(tmp_path / "x.svg", *made),
+        "convert": writing(tmp_path / "x.pt", *made),
+    }
+    times = random.Random(command)
+    stopped = 0
+    for _ in range(14):
+        status, err = _stopped(commands[command], times.uniform(0.1, 2), signal.SIGINT)
+        assert (status, err) == (130, b"Stopped.\n") or status == 0, err.decode()
+        assert not list(tmp_path.glob(".part-*"))
+        stopped += status == 130
+    assert stopped
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["weights", "safetensors", "pt", "npz", "svg", "py"])
+def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, made: tuple[Path, Path], suffix: str) -> None:
+    target = tmp_path / f"x.{suffix}"
+    command = writing(target, *made)
+    if suffix == "weights":
+        command = [*COMMAND, "convert", str(made[0]), str(made[1]), "-o", str(target), "--upto", "1"]
+    begin = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    length = time.monotonic() - begin
+    new = target.read_bytes()
+    times = random.Random(suffix)
+    for _ in range(8):
+        target.write_bytes(OLD)
+        status, _ = _stopped(command, times.uniform(0.5, 1.05) * length, signal.SIGKILL)
+        assert status in (0, -signal.SIGKILL)
+        assert target.read_bytes() in (OLD, new)
+    status, err = _stopped(command, 0.9 * length, signal.SIGTERM)
+    assert status in (0, -signal.SIGTERM, 128 + signal.SIGTERM), err.decode()
+    subprocess.run(command, check=True, capture_output=True)
+    assert [path.name for path in tmp_path.iterdir()] == [target.name]
+    assert target.read_bytes() == new
+
+
+@pytest.mark.slow
+def test_two_that_write_one_file_leave_one_whole_file(tmp_path: Path, made: tuple[Path, Path]) -> None:
+    target = tmp_path / "x.safetensors"
+    start = partial(subprocess.Popen, writing(target, *made), stderr=subprocess.PIPE)
+    both = [start(), start()]
+    assert [run.communicate()[1] and run.returncode for run in both] == [0, 0]
+    alone = tmp_path / "alone.safetensors"
+    subprocess.run(writing(alone, *made), check=True, capture_output=True)
+    assert target.read_bytes() == alone.read_bytes()

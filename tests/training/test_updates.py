@@ -1,0 +1,234 @@
+"""What the optimizer and the schedule do beside Darknet's numbers: freezing, counting, saving."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import darkparse
+from darkparse.weights.header import Header
+from tests.conftest import ROOT
+
+NET = """[net]
+batch={batch}
+width=16
+height=16
+channels=3
+{net}
+learning_rate=.01
+momentum=.5
+decay=.1
+"""
+LAYERS = """[convolutional]
+batch_normalize=1
+filters=4
+{first}
+[convolutional]
+filters=4
+{second}
+[shortcut]
+from=-2
+{shortcut}
+[convolutional]
+filters=2
+[cost]
+"""
+
+
+def _network(batch: int = 2, net: str = "", first: str = "", second: str = "", shortcut: str = "") -> str:
+    return NET.format(batch=batch, net=net) + LAYERS.format(first=first, second=second, shortcut=shortcut)
+
+
+def _built(text: str, dialect: str = "alexeyab") -> darkparse.Darknet:
+    torch.manual_seed(5)
+    return darkparse.build(darkparse.compile(text, dialect=dialect), initialize=True)
+
+
+def _train(model: darkparse.Darknet, batches: int, seen: int | None = None) -> darkparse.train.Schedule:
+    losses = darkparse.losses.Losses(model)
+    optimizer, schedule = darkparse.train.optimizer(model, seen=seen)
+    for _ in range(batches):
+        outputs = model.layer_outputs(torch.rand(model.network.net.batch, 3, 16, 16))
+        truth = torch.rand(len(outputs[-1]), outputs[-1][0].numel())
+        losses(outputs, truth, seen=schedule.seen + len(truth)).total.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+    return schedule
+
+
+def _copy(model: darkparse.Darknet) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in model.state_dict().items()}
+
+
+def _moved(model: darkparse.Darknet, before: dict[str, Tensor]) -> set[str]:
+    return {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
+
+
+@pytest.mark.parametrize(("dialect", "seen", "saved"), [("pjreddie", 10, 10 + 3 * 4), ("alexeyab", 10, 8 + 3 * 4)])
+def test_seen_goes_on_after_another_batch(dialect: str, seen: int, saved: int, tmp_path: Path) -> None:
+    """pjreddie's counts pictures, AlexeyAB's whole batches of the size of today (parser.c:1999)."""
+    model = _built(_network(batch=4), dialect)
+    model.header = Header.of_version((0, 2, 0), model.network.dialect, seen)
+    schedule = _train(model, 3)
+    assert schedule.batch == seen // 4 + 3 + 1
+    darkparse.save_weights(model, tmp_path / "next.weights")
+    header = darkparse.load(model.network, tmp_path / "next.weights").header
+    assert header is not None
+    assert header.seen == saved
+
+
+def test_nothing_is_counted_before_the_first_step(tmp_path: Path) -> None:
+    model = _built(_network(batch=4))
+    model.header = Header.of_version((0, 2, 0), model.network.dialect, 7)
+    darkparse.train.optimizer(model)
+    assert (model.header or Header()).seen == 7
+
+
+@pytest.mark.parametrize("upto", range(1, 6))
+def test_a_partial_file_is_trained_and_saved(upto: int, tmp_path: Path) -> None:
+    """As `darknet partial` makes it, with seen 0."""
+    text = _network()
+    darkparse.save_weights(_built(text), tmp_path / "part.weights", upto=upto, seen=0)
+    model = darkparse.load(text, tmp_path / "part.weights", dialect="alexeyab", allow_partial=True).train()
+    before = _copy(model)
+    _train(model, 1)
+    assert len(_moved(model, before)) == len(before)
+    darkparse.save_weights(model, tmp_path / "next.weights")
+    again = darkparse.load(text, tmp_path / "next.weights", dialect="alexeyab")
+    assert again.header is not None
+    assert (again.header.version, again.header.seen) == ((0, 2, 5), 2)
+    assert _moved(again, _copy(model)) == set()
+
+
+def test_stopbackward_of_alexeyab_puts_layers_to_rest() -> None:
+    model = _built(_network(second="stopbackward=1"))
+    before = _copy(model)
+    _train(model, 2)
+    moved = {"layers.1.conv.weight", "layers.3.conv.weight", "layers.3.conv.bias"}
+    assert _moved(model, before) == moved, "the layer itself decays, those before it rest"
+    assert not model.layers[0].training
+    model.eval().train()
+    assert not model.layers[0].training
+
+
+def test_stopbackward_of_pjreddie_lets_layers_decay() -> None:
+    model = _built(_network(second="stopbackward=1"), "pjreddie")
+    before = _copy(model)
+    _train(model, 2)
+    decayed = {"layers.0.conv.weight", "layers.1.conv.weight"}
+    statistics = {"layers.0.norm.running_mean", "layers.0.norm.running_var"}
+    assert _moved(model, before) == decayed | statistics | {"layers.3.conv.weight", "layers.3.conv.bias"}
+
+
+def test_stopbackward_for_some_batches() -> None:
+    model = _built(_network(first="stopbackward=2"))
+    bias = model.get_parameter("layers.0.norm.bias").detach().clone()
+    _train(model, 2)
+    assert torch.equal(bias, model.get_parameter("layers.0.norm.bias"))
+    _train(model, 1, seen=4)
+    assert not torch.equal(bias, model.get_parameter("layers.0.norm.bias"))
+
+
+def test_dont_update() -> None:
+    model = _built(_network(second="dont_update=2"))
+    before = _copy(model)
+    _train(model, 2)
+    assert not {name for name in _moved(model, before) if name.startswith("layers.1")}
+    _train(model, 1, seen=4)
+    assert {"layers.1.conv.weight", "layers.1.conv.bias"} <= _moved(model, before)
+
+
+def test_an_additions_weights_move_by_one_at_most() -> None:
+    model = _built(_network(shortcut="weights_type=per_feature\nweights_normalization=relu"))
+    optimizer, schedule = darkparse.train.optimizer(model, seen=0)
+    weight = model.get_parameter("layers.2.add.weight")
+    for _ in range(3):
+        before = weight.detach().clone()
+        weight.grad = torch.tensor([-400.0, 3.0])
+        optimizer.step()
+        schedule.step()
+        step = (weight - before) / (schedule.rate(1) / 2)
+        assert torch.allclose(step, torch.tensor([1.0, -1.0]), atol=1e-3)
+
+
+def test_averages_take_the_weights_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("darkparse.train.updates.EMA_END", 2)
+    model = _built(_network(net="max_batches=6\nema_alpha=.5"))
+    _, schedule = darkparse.train.optimizer(model, seen=0)
+    weight, values = model.get_parameter("layers.1.conv.weight"), []
+    for batch in range(1, 5):
+        weight.data.fill_(float(batch))
+        schedule.step()
+        values.append(float(weight.detach().flatten()[0]))
+    assert values == [1, 2, 3, 3], "the average starts at batch 3 and is taken at 4"
+
+
+def test_adam_goes_on_counting_in_alexeyabs() -> None:
+    for dialect, step in (("alexeyab", 5), ("pjreddie", 0)):
+        optimizer, _ = darkparse.train.optimizer(_built(_network(net="adam=1"), dialect), seen=10)
+        assert {int(state["step"]) for state in optimizer.state.values()} == ({step} if step else set())
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (_network(net="policy=steps\nsteps=3,4\nscales=.1"), "a number of scales"),
+        (_network(net="policy=poly"), "max_batches"),
+        (_network(net="momentum=x"), "a number is needed"),
+        (_network().replace("[cost]", "[contrastive]"), "is not trained here"),
+        (_network().replace("[cost]", ""), "no layer with a loss"),
+    ],
+)
+def test_what_cannot_be_trained(text: str, message: str) -> None:
+    with pytest.raises(darkparse.DarkparseError, match=message):
+        _train(_built(text), 1)
+
+
+def test_iseg_is_not_trained() -> None:
+    text = (ROOT / "tests" / "kinds" / "iseg.cfg").read_text()
+    with pytest.raises(darkparse.CfgError, match="mask for every object"):
+        darkparse.losses.Losses(_built(text, "pjreddie"))
+
+
+def test_an_unknown_policy_is_constant_with_a_note() -> None:
+    network = darkparse.compile(_network(net="policy=sig"), dialect="alexeyab")
+    with pytest.warns(UserWarning, match="'sig' is none of"):
+        assert darkparse.train.Schedule(network).rate(5000) == pytest.approx(0.01)
+
+
+def test_truth_of_the_wrong_form() -> None:
+    model = _built((ROOT / "cfgs" / "yolov3-tiny.cfg").read_text().replace("416", "64"))
+    losses = darkparse.losses.Losses(model)
+    outputs = model.layer_outputs(torch.rand(2, 3, 64, 64))
+    with pytest.raises(ValueError, match=r"list of 2 tensors \(K, 5\)"):
+        losses(outputs, torch.zeros(2, 5), seen=0)
+
+
+def test_the_loop_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example in docs/training.md, as it stands there, on a network of its own."""
+    page = (ROOT / "docs" / "training.md").read_text("utf-8")
+    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    assert code is not None
+    assert len(code[1].strip().splitlines()) <= 15
+    cfg = (ROOT / "cfgs" / "yolov3-tiny.cfg").read_text()
+    for option, value in {"width": 64, "height": 64, "batch": 4, "subdivisions": 2}.items():
+        cfg = re.sub(rf"^{option}=.*$", f"{option}={value}", cfg, count=1, flags=re.MULTILINE)
+    (tmp_path / "mine.cfg").write_text(cfg)
+    monkeypatch.chdir(tmp_path)
+    model = _built(cfg, "pjreddie")
+    darkparse.save_weights(model, tmp_path / "backbone.weights", upto=5, seen=0)
+
+    def batches() -> list[tuple[Tensor, list[Tensor]]]:
+        return [(torch.rand(2, 3, 64, 64), [torch.tensor([[0.5, 0.5, 0.3, 0.4, 7.0]]), torch.zeros(0, 5)])] * 4
+
+    with warnings.catch_warnings():
+        exec(code[1], {"batches": batches})
+    trained = darkparse.load(tmp_path / "mine.cfg", tmp_path / "next.weights")
+    assert trained.header is not None
+    assert trained.header.seen == 8

@@ -1,0 +1,166 @@
+"""Each pass of the layout by itself: what it adds to the page, on networks of one column, of several, and sideways."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import combinations, pairwise
+
+import pytest
+
+import darkparse
+from darkparse.views.diagram import layout
+from darkparse.views.diagram.boxes import Box, columns_for
+from darkparse.views.diagram.grid import grid_of
+from darkparse.views.diagram.page import Direction, Page
+from darkparse.views.diagram.picture import picture_of
+from darkparse.views.diagram.vertical import GAP
+
+PAGES: list[tuple[str, Direction]] = [("yolov1", "TB"), ("yolov3", "TB"), ("yolov4", "TB"), ("yolov4", "LR")]
+pages = pytest.mark.parametrize(("name", "direction"), PAGES)
+
+
+@cache
+def _after(step: str, name: str, direction: Direction) -> Page:
+    """The page behind a pass and all before it."""
+    grid = grid_of(picture_of(darkparse.compile(name)))
+    page = Page(grid, columns_for(grid.picture.cards), direction, lambda room: (400.0, 100.0))
+    for one in layout.PASSES:
+        page = one(page)
+        if one.__name__ == step:
+            return page
+    raise AssertionError(f"there is no pass {step}")
+
+
+def _without(page: Page, *fields: str) -> dict[str, object]:
+    return {key: value for key, value in vars(page).items() if key not in fields}
+
+
+@pytest.mark.parametrize("number", range(1, len(layout.PASSES)))
+def test_a_pass_changes_its_own_fields_alone(number: int) -> None:
+    """It gives another page, and the one that it took is as it was."""
+    before = _after(layout.PASSES[number - 1].__name__, "yolov3", "TB")
+    kept = dict(_without(before))
+    after = layout.PASSES[number](before)
+    assert after is not before
+    assert _without(before, "placed", "box", "names") == {
+        key: value for key, value in kept.items() if key not in ("placed", "box", "names")
+    }
+
+
+@pages
+def test_boxes(name: str, direction: Direction) -> None:
+    """A card, a head or the input at each place, and no place with two cards."""
+    page = _after("boxes", name, direction)
+    assert len(page.cards) == len(page.picture.cards)
+    assert len(page.heads) == len(page.picture.heads)
+    assert len({(card.column, card.level) for card in page.cards}) == len(page.cards)
+    assert all(box.width > 0 < box.height and box.x == box.y == 0 for box in page.boxes)
+
+
+@pages
+def test_ways(name: str, direction: Direction) -> None:
+    """Every link has its way; between neighbours of one column it is straight."""
+    page = _after("ways", name, direction)
+    assert len(page.routes) == len(page.picture.links) + len(page.picture.heads)
+    assert any(route.is_straight for route in page.routes)
+    for route in page.routes:
+        if route.is_straight and direction == "TB":
+            assert page.box[route.source].column == page.box[route.target].column
+
+
+@pages
+def test_corridors(name: str, direction: Direction) -> None:
+    """Whoever takes a corridor has a lane there."""
+    page = _after("corridors", name, direction)
+    for route in page.routes:
+        if route.via == "corridor":
+            assert route.key in page.corridors[route.corridor].lane_of
+    assert all(0 < lanes.count <= len(lanes.lane_of) for lanes in page.corridors.values())
+
+
+@pages
+def test_title(name: str, direction: Direction) -> None:
+    page = _after("title", name, direction)
+    box = page.box["title"]
+    assert (box.width, box.height) == (400, 100)
+    assert page.title_room > 400 or not page.is_title_beside
+
+
+@pages
+def test_levels(name: str, direction: Direction) -> None:
+    """Bands one below the other with room between, and every box on its own."""
+    page = _after("levels", name, direction)
+    bands = [page.bands[level] for level in sorted(page.bands)]
+    assert all(lower[0] - upper[1] >= GAP for upper, lower in pairwise(bands))
+    for box in page.cards:
+        assert page.bands[box.level][0] == box.y
+        assert box.bottom <= page.bands[box.level][1]
+
+
+@pages
+def test_ports(name: str, direction: Direction) -> None:
+    """The links of one row's end begin at different heights, near its middle."""
+    page = _after("ports", name, direction)
+    assert all(-6 <= offset <= 6 for offset in page.ports.values())
+    for a, b in combinations(page.ports, 2):
+        assert a[:2] != b[:2] or page.ports[a] != page.ports[b]
+
+
+@pages
+def test_heads(name: str, direction: Direction) -> None:
+    """Beside a card they touch no other head and no link that passes."""
+    page = _after("heads", name, direction)
+    for a, b in combinations(page.beside, 2):
+        assert a.column != b.column or a.bottom < b.y or b.bottom < a.y
+    for head in page.beside:
+        (route,) = (route for route in page.routes if route.target == head.name)
+        assert abs(head.y + head.height / 2 - page.start_y(route)) <= 480
+
+
+@pages
+def test_gutters(name: str, direction: Direction) -> None:
+    """Two that share a lane are not beside each other."""
+    page = _after("gutters", name, direction)
+    routed = [route for route in page.routes if route.is_routed]
+    assert all(any(route.key in lanes.lane_of for lanes in page.gutters.values()) for route in routed)
+
+
+@pages
+def test_columns(name: str, direction: Direction) -> None:
+    """Columns from left to right, lanes and heads in the gutter right of their column."""
+    page = _after("columns", name, direction)
+    columns: dict[int, list[Box]] = {}
+    for box in page.placed:
+        columns.setdefault(box.column, []).append(box)
+    for left, right in zip(sorted(columns), sorted(columns)[1:], strict=False):
+        end = max(box.right for box in columns[left])
+        assert end < page.lanes_x[left] < min(box.x for box in columns[right])
+    for head in page.beside:
+        assert max(box.right for box in columns[head.column]) < head.x
+
+
+@pages
+def test_routes(name: str, direction: Direction) -> None:
+    """Level and upright stretches from the side of one box to that of another."""
+    page = _after("routes", name, direction)
+    for route in page.routes:
+        assert all(x0 == x1 or y0 == y1 for (x0, y0), (x1, y1) in zip(route.points, route.points[1:], strict=False))
+        for (x, y), box in ((route.points[0], page.box[route.source]), (route.points[-1], page.box[route.target])):
+            assert box.x <= x <= box.right
+            assert box.y <= y <= box.bottom
+            assert x in (box.x, box.right) or y in (box.y, box.bottom)
+
+
+@pages
+def test_closing(name: str, direction: Direction) -> None:
+    page = _after("closing", name, direction)
+    assert page.width == max([box.right for box in page.boxes] + [x for r in page.routes for x, _ in r.points])
+    assert page.height == max([box.bottom for box in page.boxes] + [y for r in page.routes for _, y in r.points])
+
+
+@pages
+def test_labels(name: str, direction: Direction) -> None:
+    """The last step, on the page that was chosen."""
+    page = layout.labels(_after("closing", name, direction))
+    assert page.labels
+    assert all(route in page.routes for _, route in page.labels)
