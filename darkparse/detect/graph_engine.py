@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,16 +23,15 @@ from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource, compile_for, open_source, read_weights
 from darkparse.weights.signature import signature
 
-Run = Callable[[Mapping[str, Floats]], Mapping[str, Floats]]
-"""Inputs by name to outputs by name; several threads may call it."""
+Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
+"""Inputs by name to outputs in the graph's order; several threads may call it."""
 
 
 def _onnxruntime(content: bytes) -> Run:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    names = [value.name for value in session.get_outputs()]
-    return lambda feeds: dict(zip(names, session.run(names, dict(feeds)), strict=True))
+    return lambda feeds: session.run(None, dict(feeds))
 
 
 def _openvino(content: bytes) -> Run:
@@ -42,14 +41,12 @@ def _openvino(content: bytes) -> Run:
     # Some processors would be given bfloat16.
     settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(io.BytesIO(content)), "CPU", settings)
-    names = [value.any_name for value in compiled.outputs]
     own = threading.local()
 
-    def run(feeds: Mapping[str, Floats]) -> Mapping[str, Floats]:
+    def run(feeds: Mapping[str, Floats]) -> Sequence[Floats]:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        found = own.request.infer(dict(feeds))
-        return {name: found[name] for name in names}
+        return list(own.request.infer(dict(feeds)).values())
 
     return run
 
@@ -75,6 +72,7 @@ class GraphEngine(Engine):
         self._arrays, self._fold = arrays, network.dialect.folds_batchnorm if fold is None else fold
         self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
         self._running: dict[float, Run] = {}
+        self._outputs: list[str] = []
         self._making = threading.Lock()
         self._memory: dict[str, Floats] = {}
         self._runner(DetectionSettings.hierarchy)
@@ -94,6 +92,7 @@ class GraphEngine(Engine):
         else:
             made.raw()
         states = made.graph.inputs[1:]
+        self._outputs = [port.value.name for port in made.graph.outputs]
         self._memory = {port.value.name: np.zeros(port.shape, np.float32) for port in states}
         model = Model(made.graph, 18, {})
         if model.nbytes >= LARGEST_FILE:
@@ -102,7 +101,7 @@ class GraphEngine(Engine):
 
     def _run(self, image: Floats, hierarchy: float) -> Mapping[str, Floats]:
         run = self._runner(hierarchy)
-        found = run({"image": image, **self._memory})
+        found = dict(zip(self._outputs, run({"image": image, **self._memory}), strict=True))
         self._memory = {name: found[f"{name}.next"] for name in self._memory}
         return found
 

@@ -36,7 +36,7 @@ def check_onnx(
     try:
         import onnxruntime
     except ImportError:
-        raise DarkparseError("onnxruntime is not installed: pip install 'darkparse[onnx]'") from None
+        raise DarkparseError("onnxruntime is not installed: pip install 'darkparse[onnxruntime]'") from None
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.path.parent))
     content = file.content() + (_observing() if heads == "nms" else b"")
