@@ -15,13 +15,15 @@ from darkparse.cli.common import CfgType, network_options, reorg_option, stdout,
 from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export, export_options
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
-from darkparse.weights import ReadOptions, compile_for, layout
+from darkparse.weights import ReadOptions, layout, open_source
+from darkparse.weights.containers import container_of
+from darkparse.weights.held import Held, open_held
+from darkparse.weights.signature import signature
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
     from darkparse.network import Network
     from darkparse.syntax import Config
-    from darkparse.weights import Fitted
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,72 +38,76 @@ class Options:
     export: ExportOptions
 
 
-Target = Callable[["Darknet", Path, Options], str]
-"""Writes a module to a file and returns a sentence that says what was written."""
+Target = Callable[[Any, Path, Options], str]
+"""Writes a module, or a network's arrays, to a file and returns a sentence that says what was written."""
 
 
-def to_weights(model: Darknet, out: Path, options: Options) -> str:
+def to_weights(source: Darknet | Held, out: Path, options: Options) -> str:
     """A `.weights` file."""
-    from darkparse.model import save_weights
+    how: dict[str, Any] = {"upto": options.upto, "seen": options.seen, "version": options.file_version}
+    if isinstance(source, Held):
+        size = source.save(out, **how)
+    else:
+        from darkparse.model import save_weights
 
-    size = save_weights(
-        model,
-        out,
-        upto=options.upto,
-        seen=options.seen,
-        version=options.file_version,
-        header=model.header,
-        widen=options.widen,
-    )
-    return f"{size:,} bytes{read_back(model, out, options)}"
+        size = save_weights(source, out, header=source.header, widen=options.widen, **how)
+    return f"{size:,} bytes{read_back(source, out, options)}"
 
 
-def to_container(model: Darknet, out: Path, options: Options) -> str:
+def to_container(source: Darknet | Held, out: Path, options: Options) -> str:
     """A `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
-    from darkparse.model import save
-
     if options.seen is not None or options.file_version is not None:
         raise click.UsageError("--seen and --file-version belong to .weights files")
-    size = save(model, out, upto=options.upto)
-    return f"{size:,} bytes{read_back(model, out, options)}"
+    if isinstance(source, Held):
+        size = source.save(out, upto=options.upto)
+    else:
+        from darkparse.model import save
+
+        size = save(source, out, upto=options.upto)
+    return f"{size:,} bytes{read_back(source, out, options)}"
 
 
-def to_export(model: Darknet, out: Path, options: Options) -> str:
+def to_export(source: Darknet | Held, out: Path, options: Options) -> str:
     """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
-    _refuse_upto(options)
-    return export(model, out, options.export, verify=options.verify)
-
-
-def to_graph(network: Network, weights: Fitted, out: Path, options: Options) -> str:
-    """An `.onnx` file straight from a `.weights` file."""
-    _refuse_upto(options)
-    return export(network, out, options.export, verify=False, weights=weights)
-
-
-def _refuse_upto(options: Options) -> None:
     if options.upto is not None:
         raise click.UsageError(
             f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {options.upto} -o "
             "NEW.cfg"
         )
+    return export(source, out, options.export, verify=options.verify)
 
 
-def read_back(model: Darknet, out: Path, options: Options) -> str:
-    """Load the new file into a second module and compare every tensor that it should hold."""
-    from darkparse.model import build, load_weights
-
+def read_back(source: Darknet | Held, out: Path, options: Options) -> str:
+    """Read the new file and compare every tensor that it should hold."""
     if not options.verify:
         return ""
-    entries = layout(model.network, options.upto)
+    entries = layout(source.network, options.upto)
     floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
-    copy = build(model.network)
-    load_weights(copy, out, upto=options.upto, header_size=floats if floats in (16, 20) else None)
-    mine, theirs = model.state_dict(), copy.state_dict()
+    reading = ReadOptions(upto=options.upto, header_size=floats if floats in (16, 20) else None)
+    again = open_held(source.network, out, reading) if isinstance(source, Held) else None
+    mine, theirs = (_arrays(one) for one in (source, again or _loaded(source.network, out, reading)))
     for entry in entries:
-        a, b = mine.get(entry.name), theirs[entry.name][: entry.tensor.rows]
-        if a is not None and a[: entry.tensor.rows].to(b.dtype).numpy().tobytes() != b.numpy().tobytes():
+        a, b = mine(entry.name), theirs(entry.name)
+        rows = slice(entry.tensor.rows)
+        if a is not None and a[rows].tobytes() != b[rows].tobytes():
             raise DarkparseError(f"{out} was written, and reads back otherwise at {entry.name}: is the disk sound?")
     return ", read back and the same"
+
+
+def _loaded(network: Network, out: Path, reading: ReadOptions) -> Darknet:
+    from darkparse.model import build, load_weights
+
+    module = build(network)
+    load_weights(module, out, reading)
+    return module
+
+
+def _arrays(source: Darknet | Held) -> Callable[[str], Any]:
+    """Reads arrays by their names."""
+    if isinstance(source, Held):
+        return lambda name: source.arrays[name].read()
+    state = source.state_dict()
+    return lambda name: state[name].float().numpy() if name in state else None
 
 
 # One line a kind of file: the ending of OUT, and what writes it. A target that needs a heavy library imports it inside.
@@ -187,9 +193,6 @@ def command(
         raise click.UsageError(f"{flags} does not apply to {out.suffix} files")
     if len(source) > 2:
         raise click.UsageError("give a cfg and its weights, or one file that knows its cfg")
-    from darkparse.weights import open_source, read_weights
-    from darkparse.weights.signature import signature
-
     start = time.perf_counter()
     cfg, weights = source[0], source[1] if len(source) == 2 else None
     if not isinstance(weights, str | None):
@@ -206,23 +209,20 @@ def command(
     is_onnx = ending_of(out) == ".onnx"
     runs_by_default = not is_onnx or wanted.image is not None
     options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, wanted)
-    blob = open_source(weights) if weights is not None else None
-    if is_onnx and not options.verify and blob is not None and signature(blob) is None:
-        network = compile_for(cfg, blob, **how, strict=strict)
-        warn(network)
-        done, loaded = to_graph(network, read_weights(blob, network, reading), out, options), None
-    else:
+    needs_torch = options.verify if is_onnx else target is to_export or container_of(out) == "pt"
+    made: Darknet | Held | None = None if needs_torch else open_held(cfg, weights, reading, **how)
+    if made is None:
         from darkparse.model import load
 
-        model = load(cfg, weights, reading, **how)
-        network, loaded = model.network, model.loaded
-        if strict and network.diagnostics:
-            compile(network.config, dialect=network.dialect.name, strict=True)
-        warn(network)
-        done = target(model, out, options)
+        made = load(cfg, weights, reading, **how)
+    network = made.network
+    if strict and network.diagnostics:
+        compile(network.config, dialect=network.dialect.name, strict=True)
+    warn(network)
+    done = target(made, out, options)
     console = stdout()
-    if loaded is not None and (partial or upto is not None):
-        console.print(str(loaded), soft_wrap=True)
+    if partial or upto is not None:
+        console.print(str(made.loaded), soft_wrap=True)
     seconds = time.perf_counter() - start
     console.print(f"wrote {out}: {network.name}, {done}, in {seconds:.1f} s", soft_wrap=True)
 
@@ -241,9 +241,6 @@ def target_of(out: Path) -> Target:
 
 def _signature_code(given: str | Config) -> str | None:
     """What a lone argument is: `cfg`, the code of another kind of file, or None for what may be a `.weights` file."""
-    from darkparse.weights import open_source
-    from darkparse.weights.signature import signature
-
     if not isinstance(given, str) or not Path(given).is_file() or given.endswith(".cfg"):
         return "cfg"
     found = signature(open_source(given))

@@ -11,15 +11,17 @@ import click
 
 from darkparse import export as exporters
 from darkparse.cli.common import setting_option, stderr
+from darkparse.detect.images import read_image
+from darkparse.detect.preprocess import fit
 from darkparse.detect.settings import DetectionSettings
 from darkparse.network import Network
+from darkparse.weights.held import Held
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from darkparse.export import Check
     from darkparse.model import Darknet
-    from darkparse.weights import Fitted
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -77,21 +79,15 @@ def export_options(function: F) -> F:
     return function
 
 
-def export(
-    model: Darknet | Network, out: Path, options: ExportOptions, *, verify: bool, weights: Fitted | None = None
-) -> str:
-    """Write the kind of file that the ending of OUT names, and say how much it differs from the module.
-
-    Args:
-        model: the module; for ONNX a network too, with its `weights`.
-    """
+def export(source: Darknet | Held, out: Path, options: ExportOptions, *, verify: bool) -> str:
+    """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
     ending = ending_of(out)
     name, takes = EXPORTERS[ending]
     unused = options.given() - takes
     if unused:
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))
         raise click.UsageError(f"{flags} does not apply to {ending} files")
-    network = model if isinstance(model, Network) else model.network
+    network = source.network
     known: dict[str, Any] = {"heads": options.heads, "half": options.half, "verify": verify}
     if "dynamic_size" in takes:
         known["dynamic_size"] = options.dynamic_size
@@ -102,8 +98,9 @@ def export(
         known["opset"] = options.opset
     if "no_fold" in takes:
         known["fold"] = not options.no_fold
-    if weights is not None:
-        known["weights"] = weights
+    model: Any = source
+    if isinstance(source, Held):
+        model, known["weights"] = network, source
     if options.image is not None:
         known["image"] = _picture(network, options.image)
     with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):
@@ -117,9 +114,6 @@ def export(
 def _picture(network: Network, path: Path) -> Tensor:
     """A picture as the network takes it (1, C, H, W)."""
     import torch
-
-    from darkparse.detect.images import read_image
-    from darkparse.detect.preprocess import fit
 
     net = network.net
     values, _ = fit(read_image(path, net.channels), (net.height, net.width), network.dialect.resize)

@@ -16,12 +16,12 @@ from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.export.onnx.form import Free
 from darkparse.export.onnx.model import NetworkGraph
-from darkparse.export.onnx.parameters import Arrays, from_file, from_module
+from darkparse.export.onnx.parameters import from_module
 from darkparse.export.onnx.serialization import LARGEST_FILE, Model
 from darkparse.network import Network
 from darkparse.syntax import Config
-from darkparse.weights import ReadOptions, WeightsSource, compile_for, open_source, read_weights
-from darkparse.weights.signature import signature
+from darkparse.weights import ReadOptions, WeightsSource
+from darkparse.weights.held import Arrays, open_held
 
 Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
 """Inputs by name to outputs in the graph's order; several threads may call it."""
@@ -133,15 +133,14 @@ def load_graph(
     mapped: bool,
     **how: Any,
 ) -> GraphEngine:
-    """Compile a cfg and read its weights for an engine; only what is no `.weights` file needs torch.
+    """Compile a cfg and read its weights for an engine; torch is needed where `open_held` says so.
 
     Raises:
         NoWeightsError: there are no weights.
     """
-    blob = None if weights is None else open_source(weights, mmap=options.mmap)
-    if blob is not None and signature(blob) is None:
-        network = compile_for(cfg, blob, **how)
-        arrays = from_file(read_weights(blob, network, options), network)
+    held = open_held(cfg, weights, options, **how)
+    if held is not None:
+        network, arrays = held.network, held.arrays
     else:
         from darkparse.model import load
 

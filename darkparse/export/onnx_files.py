@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from darkparse.detect.nms import suppression_of
 from darkparse.detect.settings import DetectionSettings
-from darkparse.errors import DarkparseError
+from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.export.onnx.form import Free, Heads, check_form
 from darkparse.export.onnx.model import NetworkGraph
-from darkparse.export.onnx.parameters import Arrays, from_file, from_module
+from darkparse.export.onnx.parameters import from_module
 from darkparse.export.onnx.serialization import Model, facts_of, written
 from darkparse.export.onnx.structure import check_structure
 from darkparse.network import Network, compile
 from darkparse.syntax import Config
-from darkparse.weights import Fitted, WeightsSource, read_weights
+from darkparse.weights import WeightsSource
+from darkparse.weights.held import Arrays, Held, open_held
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ def to_onnx(
     model: Darknet | Network | Config | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
-    weights: WeightsSource | Fitted | None = None,
+    weights: WeightsSource | Held | None = None,
     heads: Heads = "raw",
     dynamic_batch: bool = True,
     dynamic_size: bool = False,
@@ -51,7 +52,7 @@ def to_onnx(
     Args:
         model: a module in eval mode, with weights; or what `compile` made or takes, together with `weights`.
         path: the file; weights of more than 2 GB go to `<path>.data` beside it.
-        weights: the `.weights` file of a network, or what `read_weights` made of it.
+        weights: the weights of a network, a file, or what `open_held` made of it.
         heads: `raw`: an output for each head, as `model(x)` gives them. `decoded`: one output `boxes`
             (N, B, 4 + classes), centre x, y, width and height as fractions of the input, then a score for each class.
             `nms`: one output `detections` (K, 7), a row for each: image, class, score, centre x, y, width, height.
@@ -69,8 +70,9 @@ def to_onnx(
         What the comparison found; None without one.
 
     Raises:
-        DarkparseError: the network cannot be exported so, its weights are missing or do not fit, a library is missing,
-            or the file computes something else.
+        NoWeightsError: the weights are missing.
+        DarkparseError: the network cannot be exported so, its weights do not fit, a library is missing, or the file
+            computes something else.
     """
     if opset not in OPSETS:
         raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
@@ -97,14 +99,15 @@ def to_onnx(
 
 
 def _source(
-    model: Darknet | Network | Config | str | os.PathLike[str], weights: WeightsSource | Fitted | None
+    model: Darknet | Network | Config | str | os.PathLike[str], weights: WeightsSource | Held | None
 ) -> tuple[Network, Arrays]:
     if isinstance(model, Network | Config | str | os.PathLike):
-        network = compile(model)
         if weights is None:
-            raise DarkparseError(f"{network.name}: a network is exported with its weights, and there are none")
-        fitted = weights if isinstance(weights, Fitted) else read_weights(weights, network)
-        return network, from_file(fitted, network)
+            raise NoWeightsError(f"{compile(model).name}: a network is exported with its weights, and there are none")
+        held = weights if isinstance(weights, Held) else open_held(model, weights)
+        if held is not None:
+            return held.network, held.arrays
+        model = _module(None, compile(model), weights)
     from darkparse.model.darknet import weighted
 
     module = weighted(model, "exporting")
@@ -113,11 +116,17 @@ def _source(
     return module.network, from_module(module)
 
 
-def _module(model: object, network: Network, weights: WeightsSource | Fitted | None) -> Darknet:
-    from darkparse.model import load
+def _module(model: object, network: Network, weights: WeightsSource | Held | None) -> Darknet:
+    from darkparse.model import build, load
     from darkparse.model.darknet import unwrapped
 
     if weights is None:
         return unwrapped(model)  # type: ignore[arg-type]
-    blob = weights.file.blob if isinstance(weights, Fitted) else weights
-    return load(network, blob)  # type: ignore[arg-type]  # a blob is taken as it is
+    if not isinstance(weights, Held):
+        return load(network, weights)
+    import torch
+
+    module = build(network)
+    state = {name: torch.from_numpy(stored.read()) for name, stored in weights.arrays.items()}
+    module.load_state_dict(state, assign=True)
+    return module

@@ -11,11 +11,12 @@ from darkparse.export.onnx import emitters  # noqa: F401 - they register themsel
 from darkparse.export.onnx.emitters.decoders import Boxes
 from darkparse.export.onnx.form import Free
 from darkparse.export.onnx.graph import Dim, Graph, Value
-from darkparse.export.onnx.parameters import Arrays, Parameters
+from darkparse.export.onnx.parameters import Parameters
 from darkparse.export.onnx.place import EMITTERS, Place, batched
 from darkparse.export.onnx.suppression import suppress
 from darkparse.layers import ModuleSpec
 from darkparse.network import Network, Node
+from darkparse.weights.held import Arrays
 
 NORMALIZED = ("torch.nn.Conv2d", "torch.nn.ConvTranspose2d", "torch.nn.Linear")
 """Targets whose emitters write the batch norm behind them too."""

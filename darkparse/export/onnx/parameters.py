@@ -2,49 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darkparse.export.onnx.graph import Array, Initializer
-from darkparse.layers import Dialect, TensorSpec
-from darkparse.network import Network
-from darkparse.weights import Fitted
-from darkparse.weights.entries import state_key
+from darkparse.layers import Dialect
+from darkparse.weights.held import Arrays, Stored
 
 if TYPE_CHECKING:
     from torch import nn
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An array that is read when it is needed."""
-
-    shape: tuple[int, ...]
-    read: Callable[[], Array]
-
-
-Arrays = Mapping[str, Stored]
-"""A network's arrays by their names in the state_dict."""
-
-
-def from_file(fitted: Fitted, network: Network) -> Arrays:
-    """The arrays of a `.weights` file; what it does not hold is as Darknet starts it."""
-    entries = {entry.name: entry for entry in fitted.entries}
-
-    def read(key: str, tensor: TensorSpec) -> Array:
-        held = fitted.file.array(entries[key]) if key in entries else np.empty((0, *tensor.shape[1:]), np.float32)
-        if held.shape == tensor.shape:
-            return held
-        values = _initial(tensor)
-        values[: len(held)] = held
-        return values
-
-    specs = {state_key(node, tensor): tensor for node in network.nodes for tensor in node.tensors}
-    return {key: Stored(tensor.shape, partial(read, key, tensor)) for key, tensor in specs.items()}
 
 
 def from_module(module: nn.Module) -> Arrays:
@@ -55,16 +24,6 @@ def from_module(module: nn.Module) -> Arrays:
         return array
 
     return {key: Stored(tuple(value.shape), partial(read, value)) for key, value in module.state_dict().items()}
-
-
-def _initial(tensor: TensorSpec) -> Array:
-    distribution, centre, spread = tensor.initial
-    if distribution == "constant":
-        return np.full(tensor.shape, centre, np.float32)
-    random = np.random.default_rng(0)
-    draw = random.uniform(-spread, spread, tensor.shape) if distribution == "uniform" else None
-    values = random.normal(0, spread, tensor.shape) if draw is None else draw
-    return (centre + values).astype(np.float32)
 
 
 class Parameters:
