@@ -9,6 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from darkparse.errors import DarkparseError
 from darkparse.renamed import RENAMED
 
 EXPORT = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
@@ -27,7 +28,12 @@ def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], l
             hint = f": it is {now} now" if now else ""
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         home = home_of[name]
-        value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
+        try:
+            value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
+        except ModuleNotFoundError as problem:
+            if problem.name != "torch":
+                raise
+            raise DarkparseError(f"{package}.{name} needs torch, which is not installed: pip install torch") from None
         setattr(module, name, value)
         return value
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn
-from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export, export_options
+from darkparse.cli.exporting import EXPORTERS, ExportOptions, check_export, ending_of, export, export_options
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.weights import ReadOptions, layout, open_source
 from darkparse.weights.containers import container_of
-from darkparse.weights.held import Held, open_held
+from darkparse.weights.held import Held, network_fitting, open_held
 from darkparse.weights.signature import signature
 
 if TYPE_CHECKING:
@@ -69,11 +69,6 @@ def to_container(source: Darknet | Held, out: Path, options: Options) -> str:
 
 def to_export(source: Darknet | Held, out: Path, options: Options) -> str:
     """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
-    if options.upto is not None:
-        raise click.UsageError(
-            f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {options.upto} -o "
-            "NEW.cfg"
-        )
     return export(source, out, options.export, verify=options.verify)
 
 
@@ -191,6 +186,12 @@ def command(
     if target is not to_export and wanted.given():
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(wanted.given()))
         raise click.UsageError(f"{flags} does not apply to {out.suffix} files")
+    if target is to_export:
+        check_export(out, wanted)
+    if target is to_export and upto is not None:
+        raise click.UsageError(
+            f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {upto} -o NEW.cfg"
+        )
     if len(source) > 2:
         raise click.UsageError("give a cfg and its weights, or one file that knows its cfg")
     start = time.perf_counter()
@@ -212,9 +213,10 @@ def command(
     needs_torch = options.verify if is_onnx else target is to_export or container_of(out) == "pt"
     made: Darknet | Held | None = None if needs_torch else open_held(cfg, weights, reading, **how)
     if made is None:
+        known = network_fitting(cfg, weights, reading, **how)
         from darkparse.model import load
 
-        made = load(cfg, weights, reading, **how)
+        made = load(cfg, weights, reading, **how) if known is None else load(known, weights, reading)
     network = made.network
     if strict and network.diagnostics:
         compile(network.config, dialect=network.dialect.name, strict=True)

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkparse.cli.common import CfgType, SizeType, dialect_option, reorg_option, setting_option, stderr, warn
-from darkparse.detect.engine import ENGINES, has_gpu
+from darkparse.detect.engine import ENGINES, choose, has_gpu
 from darkparse.detect.jobs.folder import claimed
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
 from darkparse.detect.settings import DetectionSettings
@@ -78,6 +79,7 @@ def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
     names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "mapped", "device", "engine")
     making = {name: given.pop(name) for name in names}
     if given.pop("half"):
+        choose(making["engine"], wants_torch=True)
         import torch
 
         making["dtype"] = torch.float16
@@ -87,15 +89,22 @@ def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
 def load_detector(making: dict[str, Any]) -> Detector:
     """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
     from darkparse.detect import Detector
+    from darkparse.detect.task import checked
 
-    device, engine = making["device"], making["engine"]
-    if engine == "auto" and device is None and has_gpu():
-        engine = "torch"
-    if engine == "torch" and device is None:
+    making, device = dict(making), making["device"]
+    if making["engine"] == "auto" and device is None and find_spec("torch") and has_gpu():
+        making["engine"] = "torch"
+    wants_torch = device not in (None, "cpu") or making.get("dtype") is not None
+    making["engine"] = choose(making["engine"], wants_torch=wants_torch)
+    if making["engine"] == "torch" and device is None:
+        how = {name: making[name] for name in ("dialect", "size", "reorg")}
+        known = checked(making["cfg"], making["weights"], None, making["names"], mapped=making["mapped"], **how)
+        if known is not None:
+            making |= dict(zip(("cfg", "names"), known, strict=True)) | dict.fromkeys(how)
         import torch
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    detector = Detector.load(**(making | {"device": device, "engine": engine}))
+        making["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    detector = Detector.load(**making)
     warn(detector.network)
     return detector
 

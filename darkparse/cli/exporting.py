@@ -79,14 +79,19 @@ def export_options(function: F) -> F:
     return function
 
 
+def check_export(out: Path, options: ExportOptions) -> None:
+    """Refuse options that the kind of file does not take."""
+    ending = ending_of(out)
+    unused = options.given() - EXPORTERS[ending][1]
+    if unused:
+        flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))
+        raise click.UsageError(f"{flags} does not apply to {ending} files")
+
+
 def export(source: Darknet | Held, out: Path, options: ExportOptions, *, verify: bool) -> str:
     """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
     ending = ending_of(out)
     name, takes = EXPORTERS[ending]
-    unused = options.given() - takes
-    if unused:
-        flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))
-        raise click.UsageError(f"{flags} does not apply to {ending} files")
     network = source.network
     known: dict[str, Any] = {"heads": options.heads, "half": options.half, "verify": verify}
     if "dynamic_size" in takes:

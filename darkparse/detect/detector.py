@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 
 from darkparse.detect.detection import WHOLE, Detection, Detections
 from darkparse.detect.engine import Engine, choose
+from darkparse.detect.graph_engine import load_graph
 from darkparse.detect.images import Pixels, as_pixels
 from darkparse.detect.names import Names, find_names
 from darkparse.detect.nms import suppress, suppression_of
 from darkparse.detect.preprocess import RESIZES, Floats, Placement, Resize, Size, fit
 from darkparse.detect.settings import DetectionSettings
 from darkparse.detect.streaming import stream
-from darkparse.detect.task import class_count, default_resize, is_classifier
+from darkparse.detect.task import checked, class_count, default_resize, is_classifier
 from darkparse.errors import DarkparseError, ImageError, NoWeightsError
 from darkparse.layers.tree import read_tree
+from darkparse.network import Network
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 
@@ -127,7 +129,7 @@ class Detector:
     @classmethod
     def load(
         cls,
-        cfg: str | os.PathLike[str] | Config,
+        cfg: str | os.PathLike[str] | Config | Network,
         weights: WeightsSource | None = None,
         options: ReadOptions | None = None,
         *,
@@ -144,8 +146,8 @@ class Detector:
         """Compile a cfg, load its weights and find its names.
 
         Args:
-            cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; or a
-                `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
+            cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config or a
+                Network; or a `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
             weights: what `darkparse.load` takes; left out only where the first argument is such a file.
             options: how the weights are read, and where the network runs: on the CPU by default, in float32.
             names: see `Detector`.
@@ -174,10 +176,11 @@ class Detector:
         how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
         model: Darknet | Engine
         if name != "torch":
-            from darkparse.detect.graph_engine import load_graph
-
             model = load_graph(name, cfg, weights, options, fold=fold, mapped=mapped, **how)
         else:
+            known = checked(cfg, weights, options, names, mapped=mapped, **how)
+            if known is not None:
+                (cfg, names), how = known, {}
             from darkparse.model import load
 
             model = load(cfg, weights, options, **how)

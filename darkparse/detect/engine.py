@@ -8,6 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkparse.errors import DarkparseError
@@ -76,15 +77,15 @@ def choose(engine: str, *, wants_torch: bool) -> str:
     """The engine to use.
 
     Args:
-        engine: one of ENGINES, or `auto`: torch for what only torch does, else the first of FASTEST_FIRST that is
-            installed.
+        engine: one of ENGINES, or `auto`: torch, if it is there, for what only torch does, else the first of
+            FASTEST_FIRST that is installed.
         wants_torch: a GPU or another dtype is asked for.
 
     Raises:
         DarkparseError: there is no such engine, it is not installed, or it does not do what is wanted.
     """
     if engine == "auto":
-        return "torch" if wants_torch else next(name for name in FASTEST_FIRST if name == "torch" or find_spec(name))
+        engine = next(filter(find_spec, ("torch",) if wants_torch else FASTEST_FIRST), "torch")
     if engine not in ENGINES:
         raise DarkparseError(f"there is no engine {engine!r}; choose one of {', '.join(ENGINES)}, auto")
     if wants_torch and engine != "torch":
@@ -96,7 +97,9 @@ def choose(engine: str, *, wants_torch: bool) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether NVIDIA's driver is there, found out without torch."""
+    """Whether NVIDIA's or AMD's driver is there, found out without torch."""
+    if Path("/dev/kfd").exists():
+        return True
     try:
         ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
     except OSError:

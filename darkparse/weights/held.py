@@ -23,7 +23,7 @@ from darkparse.weights.loaded import Loaded, fitting
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.read import Fitted, read_weights
 from darkparse.weights.signature import signature
-from darkparse.weights.source import WeightsSource, open_source
+from darkparse.weights.source import Blob, WeightsSource, open_source
 from darkparse.weights.writer import write_weights
 
 Array = NDArray[Any]
@@ -97,6 +97,32 @@ class Held:
         return write_weights(path, header, entries, lambda entry: self.arrays[entry.name].read())
 
 
+def network_fitting(
+    cfg: str | os.PathLike[str] | Config | Network,
+    weights: WeightsSource | None,
+    options: ReadOptions | None = None,
+    **how: Any,
+) -> Network | None:
+    """The network of a `.weights` file, so that what is wrong is said before torch is imported; None for other files.
+
+    Raises:
+        CfgError: the cfg is wrong.
+        WeightsError: the weights cannot be read or do not fit.
+    """
+    options = options or ReadOptions()
+    blob = None if weights is None else open_source(weights, mmap=options.mmap)
+    if blob is None or signature(blob) is not None:
+        return None
+    return _fitted(cfg, blob, options, **how)[0]
+
+
+def _fitted(
+    cfg: str | os.PathLike[str] | Config | Network, blob: Blob, options: ReadOptions, **how: Any
+) -> tuple[Network, Fitted]:
+    network = network_of(cfg, None, blob, None, **how)
+    return network, read_weights(blob, network, options)
+
+
 def open_held(
     cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | None = None,
@@ -124,8 +150,7 @@ def open_held(
     blob = open_source(source, mmap=options.mmap)
     kind = signature(blob)
     if kind is None or kind.container is None:
-        network = network_of(cfg, path, blob, None, **how)
-        fitted = read_weights(blob, network, options)
+        network, fitted = _fitted(cfg, blob, options, **how)
         tensors = {entry.name: entry.tensor for entry in fitted.entries}
         shapes = {
             name: (tensor.shape[0] if tensor.rows is None else tensor.rows, *tensor.shape[1:])

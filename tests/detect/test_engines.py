@@ -185,13 +185,13 @@ def test_the_fastest_that_is_installed_is_chosen(monkeypatch: pytest.MonkeyPatch
     assert set(FASTEST_FIRST) == set(ENGINES)
     there: set[str] = set(ENGINES)
     monkeypatch.setattr("darkparse.detect.engine.find_spec", lambda name: name if name in there else None)
+    assert choose("auto", wants_torch=True) == "torch"
     for name in FASTEST_FIRST:
         assert choose("auto", wants_torch=False) == name
         there.discard(name)
-        if name != "torch":
-            with pytest.raises(darkparse.DarkparseError, match=rf"not installed: pip install 'darkparse\[{name}\]'"):
-                choose(name, wants_torch=False)
-    assert choose("auto", wants_torch=True) == "torch"
+        extra = "torch" if name == "torch" else rf"'darkparse\[{name}\]'"
+        with pytest.raises(darkparse.DarkparseError, match=f"{name} is not installed: pip install {extra}"):
+            choose(name, wants_torch=False)
 
 
 def test_what_an_engine_does_not_do_is_said(tmp_path: Path) -> None:

@@ -82,8 +82,10 @@ def render(dot: str, form: str, *, dpi: float | None = None, executable: str | N
 
 def _command(renderer: str, dot: str, form: str) -> bytes:
     """Run an executable through the graphviz package, whose constant names it; what it says on stderr is no failure."""
-    from graphviz.backend import dot_command, execute
-
+    try:
+        from graphviz.backend import dot_command, execute
+    except ImportError:
+        raise RendererError("running Graphviz needs its Python package: pip install graphviz") from None
     command: list[Any] = list(dot_command.command("dot", form))
     command[0] = renderer
     try:
