@@ -1,4 +1,4 @@
-"""A module as torch.export and the ONNX exporter want it: what it returns, which axes are free, example inputs."""
+"""A module as torch.export wants it: what it returns, which axes are free, example inputs."""
 
 from __future__ import annotations
 
