@@ -5,15 +5,17 @@ DarkparseError          any of them; its text is meant for people
 ├── WeightsError        weights that cannot be read, used or written
 │   └── NoWeightsError  a module without weights, where they are needed
 ├── ImageError          an image or video that cannot be read
-└── RendererError       there is nothing that draws a diagram, or it failed
+└── RendererError       there is nothing that writes PNG and PDF, or it failed
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from darkparse.syntax.diagnostics import SHOWN, Diagnostic, Note, in_order
+from darkparse.syntax.source import Span
+
 if TYPE_CHECKING:
-    from darkparse.syntax.diagnostics import Diagnostic
     from darkparse.weights.report import Cause, Report
 
 
@@ -29,7 +31,7 @@ class DarkparseError(Exception):
 
 
 class CfgError(DarkparseError):
-    """A cfg that cannot be used.
+    """A cfg that cannot be used; its text shows the errors, then the warnings, one of which often is the cause.
 
     Attributes:
         diagnostics: all that was found, errors and warnings, in the order of the file.
@@ -42,11 +44,18 @@ class CfgError(DarkparseError):
     """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        self.diagnostics = diagnostics
-        super().__init__("\n".join(str(d) for d in diagnostics if d.severity == "error"))
+        self.diagnostics = in_order(diagnostics)
+        shown = sorted(self.diagnostics, key=lambda d: d.severity)[:SHOWN]
+        cut = [f"… and {len(self.diagnostics) - SHOWN:,} more"] if len(self.diagnostics) > SHOWN else []
+        super().__init__("\n".join([*map(str, shown), *cut]))
 
     def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
         return type(self), (self.diagnostics,)
+
+
+def error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:
+    """The exception for one error."""
+    return CfgError((Diagnostic("error", code, message, span, notes),))
 
 
 class WeightsError(DarkparseError):
@@ -103,11 +112,10 @@ class ImageError(DarkparseError):
 
 
 class RendererError(DarkparseError):
-    """There is nothing on this machine that draws the diagram, or it failed.
+    """A diagram as PNG or PDF was asked for where typst is not installed, or it failed.
 
     >>> try:
-    ...     darkparse.draw("yolov3-tiny", executable="no-such-dot").svg()
+    ...     png = darkparse.draw("yolov3-tiny").data("png")
     ... except darkparse.RendererError as problem:
     ...     print(problem)
-    'no-such-dot' is no executable; --dot and DARKPARSE_DOT name Graphviz's `dot`
     """

@@ -9,7 +9,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from darkparse.errors import DarkparseError
 from darkparse.renamed import RENAMED
 
 EXPORT = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
@@ -33,7 +32,8 @@ def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], l
         except ModuleNotFoundError as problem:
             if problem.name != "torch":
                 raise
-            raise DarkparseError(f"{package}.{name} needs torch, which is not installed: pip install torch") from None
+            message = f"{package}.{name} needs torch, which is not installed: pip install torch"
+            raise ModuleNotFoundError(message, name="torch") from None
         setattr(module, name, value)
         return value
 

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -100,9 +101,7 @@ def test_the_dialect_and_its_reason_are_told(capsys: pytest.CaptureFixture[str])
 
 def test_warnings_go_to_standard_error_and_the_first_few_only(tmp_path: Path) -> None:
     path = tmp_path / "odd.cfg"
-    path.write_text(
-        "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n" + "".join(f"filters={n} # x\n" for n in range(2, 9))
-    )
+    path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n" + "".join(f"option{n}={n}\n" for n in range(2, 9)))
     run = _run("show", path)
     assert run.returncode == 0
     assert len(run.stderr.splitlines()) == 4
@@ -110,7 +109,7 @@ def test_warnings_go_to_standard_error_and_the_first_few_only(tmp_path: Path) ->
     check = _run("check", path)
     assert (check.returncode, check.stdout.count("warning: ")) == (0, 7)
     assert check.stdout.splitlines()[-1].startswith(f"{path}: 0 errors, 7 warnings; compiles, 1 layer")
-    assert _run("check", path, "--strict").returncode == 2
+    assert _run("check", path, "--strict").returncode == 1
 
 
 def test_no_colours_where_there_is_no_terminal() -> None:
@@ -202,18 +201,11 @@ def test_anchors_must_serve_the_masks(capsys: pytest.CaptureFixture[str], tmp_pa
 def test_nothing_is_written_over_that_was_not_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from darkparse.views.diagram import rendering
-
-    monkeypatch.setattr(rendering, "renderers", lambda *_: iter(()))
-    (tmp_path / "x.dot").write_text("mine")
-    for expected in ("mine", None):
-        with pytest.raises(SystemExit) as ended:
-            main(["draw", "yolov3-tiny", "-o", str(tmp_path / "x.pdf")])
-        assert ended.value.code == 3
-        if expected:
-            assert (tmp_path / "x.dot").read_text() == expected
-            (tmp_path / "x.dot").unlink()
-    assert (tmp_path / "x.dot").read_text().startswith("digraph")
+    monkeypatch.setitem(sys.modules, "typst", None)
+    with pytest.raises(SystemExit) as ended:
+        main(["draw", "yolov3-tiny", "-o", str(tmp_path / "x.pdf")])
+    assert ended.value.code == 3
+    assert not list(tmp_path.iterdir())
     assert "ending says how" in _error(capsys, "draw", "yolov3-tiny", "-o", tmp_path / "noext")
 
 
@@ -282,7 +274,38 @@ def test_output_that_knows_no_triangles(encoding: str) -> None:
         line = [sys.executable, "-m", "darkparse", command, "yolov3-tiny"]
         run = subprocess.run(line, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": encoding})
         assert (run.returncode, run.stderr) == (0, b"")
-        assert b"416" in run.stdout
+        said = run.stdout.decode(encoding)
+        assert ("conv 3×3" if encoding == "cp1252" else "conv 3x3") in said
+        if command == "explain":
+            assert ("v 416>208 (÷2)" if encoding == "cp1252" else "v 416>208 (/2)") in said
+
+
+def test_a_file_that_was_written_is_told_beside_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    darkparse.save(darkparse.build(darkparse.compile(STDIN_CFG), initialize=True), tmp_path / "x.weights")
+    (tmp_path / "x.cfg").write_text(STDIN_CFG)
+    for line in (
+        ("draw", tmp_path / "x.cfg", "-o", tmp_path / "x.svg"),
+        ("emit", tmp_path / "x.cfg", "-o", tmp_path / "x.py"),
+        ("edit", tmp_path / "x.cfg", "--size", "64", "-o", tmp_path / "y.cfg"),
+        ("convert", tmp_path / "x.cfg", tmp_path / "x.weights", "-o", tmp_path / "x.pt"),
+    ):
+        main([str(word) for word in line])
+        said = capsys.readouterr()
+        assert f"wrote {line[-1]}" in said.err
+        assert "wrote" not in said.out
+
+
+def test_a_drawing_that_takes_long_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from darkparse.cli import common
+    from darkparse.views.diagram.diagram import Diagram
+
+    target = tmp_path / "x.svg"
+    monkeypatch.setattr(common, "PATIENCE", 0.01)
+    monkeypatch.setattr(Diagram, "render", lambda self, path, form: time.sleep(0.2))
+    main(["draw", "yolov3-tiny", "-o", str(target)])
+    assert capsys.readouterr().err == f"drawing {target} …\nwrote {target}\n"
 
 
 def test_a_reader_that_goes_away_ends_every_command_alike() -> None:

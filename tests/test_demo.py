@@ -21,4 +21,4 @@ def test_the_demo_writes_what_it_names(tmp_path: Path) -> None:
         assert (tmp_path / name).stat().st_size == int(size.replace(",", ""))
     assert "the same, byte for byte" in run.stdout
     assert "7 of 9 reduce channels" in run.stdout
-    assert {p.suffix for p in (tmp_path / "darkparse-demo").iterdir()} == {".svg", ".png", ".weights"}
+    assert {p.suffix for p in (tmp_path / "darkparse-demo").iterdir()} == {".svg", ".html", ".weights"}

@@ -45,12 +45,12 @@ ALLOWED = {
     "export.source": {*NETWORK, "weights", "model", "model.modules"},
     "compare": {*NETWORK, "weights", "model", "model.modules"},
 }
-TOOLS = {"_version", "files", "lazy", "renamed"}
+TOOLS = {"_version", "files", "lazy", "notebook", "renamed"}
 
 # What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
 HEAVY = {
-    *("PIL", "av", "filelock", "fsspec", "google", "graphviz", "lark", "numpy", "onnx", "onnxruntime", "openvino"),
-    *("pyarrow",),
+    *("PIL", "av", "filelock", "fsspec", "google", "lark", "lsprotocol", "numpy", "onnx", "onnxruntime", "openvino"),
+    *("pyarrow", "pygls"),
     *("pycocotools", "ray", "rich", "safetensors", "torch", "yaml"),
     *("click.shell_completion", "importlib.metadata"),
 }

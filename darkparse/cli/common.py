@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 WARNINGS_SHOWN = 3
+PATIENCE = 2.0
+"""Seconds."""
 FRACTION = click.FloatRange(0, 1)
 
 
@@ -151,6 +155,23 @@ def write_text(text: str, output: Path | None) -> None:
         click.echo(text, nl=False)
     else:
         click.echo(data, nl=False)
+
+
+def wrote(path: str | Path, said: str = "") -> None:
+    """Say which file was written, and what there is to say about it, on standard error."""
+    stderr().print(f"wrote {path}{said and f': {said}'}", soft_wrap=True)
+
+
+@contextmanager
+def patience(what: str) -> Iterator[None]:
+    """Say what is being done where it takes more than two seconds."""
+    timer = Timer(PATIENCE, lambda: stderr().print(f"{what} …", soft_wrap=True))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def stdout() -> Console:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import darkparse
-from darkparse.cli.common import stdout
+from darkparse.cli.common import stdout, wrote
 from darkparse.cli.show import as_table
 from darkparse.errors import DarkparseError
 from darkparse.views.text.table import table, totals
@@ -66,10 +66,10 @@ def _diagram(console: Console, folder: Path) -> list[Path]:
     console.print(str(explain(network)), soft_wrap=True)
     _step(console, "3. Its diagram: darkparse draw yolov1 -o yolov1.svg")
     diagram = draw(network)
-    paths = [folder / "yolov1.svg", folder / "yolov1.png"]
+    paths = [folder / "yolov1.svg", folder / "yolov1.html"]
     for path in paths:
         diagram.render(path)
-        console.print(f"wrote {path}")
+        wrote(path)
     return paths
 
 
@@ -81,7 +81,7 @@ def _weights(console: Console, folder: Path) -> list[Path]:
     first, again = folder / "yolov3-tiny.weights", folder / "yolov3-tiny-again.weights"
     torch.manual_seed(SEED)
     size = darkparse.save_weights(darkparse.load("yolov3-tiny"), first)
-    console.print(f"wrote {first}: {size:,} bytes, started as Darknet starts before training (seed {SEED})")
+    wrote(first, f"{size:,} bytes, started as Darknet starts before training (seed {SEED})")
     model = darkparse.load("yolov3-tiny", first)
     console.print(f"loaded it: {sum(p.numel() for p in model.parameters()):,} parameters")
 
@@ -100,7 +100,7 @@ def _weights(console: Console, folder: Path) -> list[Path]:
 
     darkparse.save_weights(model, again)
     same = first.read_bytes() == again.read_bytes()
-    console.print(f"wrote {again}: {'the same, byte for byte' if same else 'NOT the same'}")
+    wrote(again, "the same, byte for byte" if same else "NOT the same")
     if not same:
         raise click.ClickException("saving what was loaded gave another file: please report this")
     return [first, again]

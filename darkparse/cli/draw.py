@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, compile_cfg, network_options, stderr
+from darkparse.cli.common import CfgType, compile_cfg, network_options, patience, stderr, wrote
 from darkparse.errors import RendererError
-from darkparse.views.diagram.rendering import next_step
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
-    from darkparse.views.diagram.diagram import Diagram
 
 EXIT_NO_RENDERER = 3
 
@@ -43,12 +41,12 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     "--output",
     "output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; its suffix says how: .svg, .png, .pdf, .html, .dot. Default: the network's name with .svg.",
+    help="File to write; its suffix says how: .svg, .png, .pdf, .html, .dot, .mmd, .md. Default: the name with .svg.",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["svg", "png", "pdf", "html", "dot"]),
+    type=click.Choice(["svg", "png", "pdf", "html", "dot", "mmd", "md"]),
     help="Write in this format, whatever the name.",
 )
 @click.option(
@@ -66,7 +64,11 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--no-notes", is_flag=True, help="Leave out what each bottleneck saves.")
 @click.option("--dpi", type=click.FloatRange(10, 1200), default=96, show_default=True, help="Dots an inch of a PNG.")
 @click.option(
-    "--dot", "executable", metavar="PATH", help="Graphviz's dot, instead of the first renderer found (DARKPARSE_DOT)."
+    "--by",
+    type=click.Choice(["weights", "flops"]),
+    default="weights",
+    show_default=True,
+    help="What the bars are a share of.",
 )
 def command(
     cfgs: tuple[str | Config, ...],
@@ -81,12 +83,12 @@ def command(
     no_fold: bool,
     no_notes: bool,
     dpi: float,
-    executable: str | None,
+    by: str,
 ) -> None:
-    """Draw a network as SVG, PNG, PDF, HTML or DOT: a card a scale, a row a layer, and what every layer reduces.
+    """Draw a network as SVG, PNG, PDF, HTML, DOT or Mermaid: a card a scale, a row a layer, and what each reduces.
 
     Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
-    Exit status 3 if there is no renderer for the format.
+    Exit status 3 if there is no typst for PNG and PDF.
     """
     from darkparse.views.diagram.diagram import draw
 
@@ -100,32 +102,18 @@ def command(
         "direction": direction,
         "theme": theme,
         "dpi": dpi,
-        "executable": executable,
+        "by": by,
     }
     target = output or Path(f"{'-'.join(network.name for network in networks)}.{form or 'svg'}")
     if form is None and not target.suffix:
         raise click.UsageError(
-            f"{target}: the ending says how to write it: .svg, .png, .pdf, .html or .dot; or choose --format"
+            f"{target}: the ending says how to write it: .svg, .png, .pdf, .html, .dot, .mmd or .md; or choose --format"
         )
     diagram = draw(*networks, **options)
-    write(diagram, target, form or target.suffix.removeprefix(".").lower())
-
-
-def write(diagram: Diagram, target: Path, form: str) -> None:
-    """Write a diagram; with no renderer write its DOT, where there is no such file, and say how to go on,
-    exit status 3."""
     try:
-        diagram.render(target, form)
+        with patience(f"drawing {target}"):
+            diagram.render(target, form)
     except RendererError as problem:
-        if diagram.executable is not None:
-            raise
-        rest = target.with_suffix(".dot")
         stderr().print(f"darkparse: {problem}", soft_wrap=True)
-        if rest.exists():
-            hint = f"Its DOT was not written instead: {rest} exists"
-        else:
-            diagram.render(rest, "dot")
-            hint = f"wrote {rest} instead; then: {next_step(form, rest, target)}"
-        stderr().print(hint, soft_wrap=True)
         sys.exit(EXIT_NO_RENDERER)
-    click.echo(f"wrote {target}")
+    wrote(target)

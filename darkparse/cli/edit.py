@@ -16,6 +16,7 @@ from darkparse.cli.common import (
     stderr,
     text_output_option,
     write_text,
+    wrote,
 )
 from darkparse.network import to_cfg
 
@@ -66,7 +67,7 @@ def command(
         text = text.replace("\n", "\r\n")
     write_text("\ufeff" * before.startswith("\ufeff") + text, output)
     if output is not None:
-        said = f"wrote {output}: {counted(len(changed.nodes), 'layer')}, input {changed.input_shape}"
+        said = f"{counted(len(changed.nodes), 'layer')}, input {changed.input_shape}"
         if classes is not None and "#" in text:
             said += "; comments are as they were, and may speak of the old classes"
-        stderr().print(said, soft_wrap=True)
+        wrote(output, said)

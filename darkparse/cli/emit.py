@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stderr, text_output_option, write_text
+from darkparse.cli.common import cfg_argument, compile_cfg, network_options, text_output_option, write_text, wrote
 from darkparse.export import to_source
 
 if TYPE_CHECKING:
@@ -30,4 +30,4 @@ def command(
     text = to_source(compile_cfg(cfg, size, dialect, strict), flat=flat)
     write_text(text, output)
     if output is not None:
-        stderr().print(f"wrote {output}: {text.count(chr(10))} lines", soft_wrap=True)
+        wrote(output, f"{text.count(chr(10))} lines")

@@ -36,8 +36,8 @@ GAP = 3
 def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
     """Print a network as a table, a row a layer.
 
-    Shapes are height × width × channels. The BFLOPs are those that AlexeyAB's Darknet prints. The last column
-    says what the layer reduces (÷), expands (×) or leaves alone.
+    Shapes are height × width × channels. FLOPs count a multiply-add as two; the BFLOPs are those that AlexeyAB's
+    Darknet prints. The last column says what the layer reduces (÷), expands (×) or leaves alone.
     """
     network = compile_cfg(cfg, size, dialect, strict)
     if form == "yaml":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,19 @@ if TYPE_CHECKING:
 
 OBEYED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
 """C0 but tab and line end, C1, and what turns the direction of writing."""
+SPELLED = dict(zip("×÷▼▲→−–─━│└├•·≠…“”", 'x/v^>----|`|*.!.""', strict=True))
+"""Signs of ours in ASCII, a character each, which keeps columns in line."""
+
+
+def spell(problem: UnicodeError) -> tuple[str, int]:
+    """What an encoding writes for signs that it has not, and a question mark for all else."""
+    if not isinstance(problem, UnicodeEncodeError):
+        raise problem
+    unknown = problem.object[problem.start : problem.end]
+    return "".join(SPELLED.get(character, "?") for character in unknown), problem.end
+
+
+codecs.register_error("spelled", spell)
 
 
 def fit(text: str) -> str:

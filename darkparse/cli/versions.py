@@ -12,14 +12,13 @@ PARTS = (
     "lark",
     "numpy",
     "pyyaml",
-    "graphviz",
-    "graphviz-pure",
     "click",
     "rich",
     "pillow",
     "onnx",
     "onnxruntime",
     "safetensors",
+    "typst",
 )
 
 

@@ -10,12 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from darkparse.errors import DarkparseError
+from darkparse.errors import DarkparseError, error
 from darkparse.layers import LayerError
 from darkparse.model.darknet import unwrapped
 from darkparse.network import Network, Node
 from darkparse.network.training import training_options
-from darkparse.syntax.diagnostics import error
 
 Truth = Sequence[Tensor] | Tensor
 """For box heads one tensor (K, 5) a picture: x, y, w, h of the box, centre and size as shares of the network's input,

@@ -14,6 +14,7 @@ from darkparse.layers import ModuleSpec
 from darkparse.model.recurrent import Memory
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
+from darkparse.notebook import Shown
 from darkparse.weights import Header, WeightsError
 from darkparse.weights.loaded import Loaded
 
@@ -28,7 +29,7 @@ class Stage(nn.Sequential):
         return x  # type: ignore[return-value]
 
 
-class Darknet(nn.Module):
+class Darknet(Shown, nn.Module):
     """A compiled network that runs.
 
     Attributes:

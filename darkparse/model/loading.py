@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from math import isfinite
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -84,7 +87,7 @@ def load(
         weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out,
             the parameters are initialized as Darknet does before training.
         options: how the weights are read, and where the parameters go.
-        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence in the cfg, then in the header of the
+        dialect: a Darknet's name, as `"pjreddie"`, or None to choose by evidence in the cfg, then in the header of the
             weights.
         size: input size instead of the cfg's, n or (height, width).
         reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
@@ -176,6 +179,7 @@ def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
     """Move values into a module, all of them or none."""
     device, dtype = options.device, options.dtype
     _check_dtype(dtype)
+    _warn_of_values(values)
     state = model.state_dict()
     _check_places(state, values)
     kept = next((value.dtype for value in values.tensors.values()), torch.float32)
@@ -196,6 +200,22 @@ def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
         model.header = values.header
     model.loaded = values.loaded(model.network)
     return model.loaded
+
+
+def _warn_of_values(values: Values) -> None:
+    """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
+    odd = [key for key, value in values.tensors.items() if not isfinite(_sum(value))]
+    counts = {key: int((~torch.isfinite(values.tensors[key])).sum()) for key in odd}  # a sum may just be too large
+    if total := sum(counts.values()):
+        first = next(key for key, count in counts.items() if count)
+        told = f"{values.name}: {total:,} values are not finite (infinite or no number), the first in {first}"
+        warnings.warn(f"{told}; `darkparse weights` says more", stacklevel=4)
+
+
+def _sum(value: Tensor) -> float:
+    """On one core, where threads would wait for the file's pages."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(value.numpy().sum() if value.dtype == torch.float32 else value.sum())
 
 
 def _check_places(state: Mapping[str, Tensor], values: Values) -> None:

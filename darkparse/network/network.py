@@ -13,11 +13,12 @@ from darkparse.network.analysis.reduction import Reductions, reductions_of
 from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.node import Cost, Node
 from darkparse.network.writing.cfg import to_cfg
+from darkparse.notebook import Shown
 from darkparse.syntax import Config, Diagnostic
 
 
 @dataclass(frozen=True, repr=False)
-class Network:
+class Network(Shown):
     """The intermediate representation: frozen, complete and verified. `compile` makes it.
 
     Attributes:

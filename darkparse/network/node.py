@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from darkparse.layers import Dialect, Layer, Layout, ModuleSpec, Shape, Site, TensorSpec
+from darkparse.notebook import Shown
 from darkparse.syntax import Section
 
 
@@ -29,7 +30,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Node:
+class Node(Shown):
     """One layer of a network, with everything known: where it reads, what comes in and what goes out.
 
     Attributes:

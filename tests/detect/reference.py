@@ -78,7 +78,7 @@ def runs() -> list[Run]:
             model, dialect, resize = file.stem.rsplit(".", 2)
             cfg, images, facts, synthetic = MODELS / f"{model}.cfg", data, (dialect, resize, 0.2), None
         for name, answer in images.items():
-            rows = tuple(tuple(d[key] for key in ("class", "prob", *"xywh")) for d in answer["detections"])
+            rows = tuple((d["class"], d["prob"], d["x"], d["y"], d["w"], d["h"]) for d in answer["detections"])
             found.append(Run(f"{file.stem} {name}", cfg, *facts, name, rows, synthetic))
     return found
 

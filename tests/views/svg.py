@@ -6,10 +6,7 @@ import re
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
-from darkparse.views.diagram.metrics import text_width
-
 SVG = "{http://www.w3.org/2000/svg}"
-HREF = "{http://www.w3.org/1999/xlink}href"
 
 
 @dataclass(frozen=True)
@@ -37,27 +34,27 @@ def texts(svg: str) -> list[Text]:
 def _walk(
     element: ElementTree.Element, layer: int | None, cell: tuple[float, float, float, float] | None, found: list[Text]
 ) -> None:
-    href = element.get(HREF)
+    href = element.get("href")
     if href:
         layer, cell = int(href.removeprefix("#L")), None
     for child in element:
-        if child.tag == f"{SVG}polygon" and href:
+        if child.tag == f"{SVG}rect" and layer is not None and child.get("class") not in ("price", "frame"):
             cell = _bounds(child)
         if child.tag == f"{SVG}text":
             found.append(_text(child, layer, cell))
         _walk(child, layer, cell, found)
 
 
-def _bounds(polygon: ElementTree.Element) -> tuple[float, float, float, float]:
-    points = [tuple(map(float, point.split(","))) for point in polygon.attrib["points"].split()]
-    xs, ys = [p[0] for p in points], [p[1] for p in points]
-    return min(xs), min(ys), max(xs), max(ys)
+def _bounds(rect: ElementTree.Element) -> tuple[float, float, float, float]:
+    x, y, width, height = (float(rect.attrib[name]) for name in ("x", "y", "width", "height"))
+    return x, y, x + width, y + height
 
 
 def _text(element: ElementTree.Element, layer: int | None, cell: tuple[float, float, float, float] | None) -> Text:
+    """A text takes the room that it is pressed into."""
     words = "".join(element.itertext()).replace("\xa0", " ")
-    size = float(element.attrib["font-size"])
-    width = text_width(words, size, bold=element.get("font-weight") == "bold")
+    size, width = float(element.attrib["font-size"]), float(element.attrib["textLength"])
+    assert element.get("lengthAdjust") == "spacingAndGlyphs"
     x, y = float(element.attrib["x"]), float(element.attrib["y"])
     left = x - {"start": 0, "middle": width / 2, "end": width}[element.get("text-anchor", "start")]
     return Text(words, left, left + width, y - 0.75 * size, y + 0.22 * size, layer, cell)

@@ -45,12 +45,13 @@ def test_the_picture_marks_them(tmp_path: Path) -> None:
     first = darkparse.compile(TEXT)
     second = darkparse.compile(TEXT.replace("[maxpool]", "[dropout]\n[maxpool]"))
     diagram = darkparse.draw(first, second)
-    assert ">+ L2<" in diagram.dot
-    assert "+ only here" in diagram.dot
-    assert "≠" not in diagram.dot
-    assert diagram.dot.count(">L0<") == 2
-    assert "no layer differs, 1 layer only there; +0 parameters, +0 FLOPs" in diagram.dot
-    assert "no layer differs, 1 layer only here; +0 parameters, +0 FLOPs" in diagram.dot
+    svg = diagram.svg()
+    assert ">+ L2<" in svg
+    assert "+ only here" in svg
+    assert "≠" not in svg
+    assert svg.count(">L0<") == 2
+    for words in ("no layer differs, 1 layer only there", "no layer differs, 1 layer only here"):
+        assert f"{words}; +0 parameters, +0 FLOPs" in diagram.dot
 
 
 def test_a_label_says_what_it_hides_otherwise() -> None:
@@ -85,6 +86,6 @@ def test_the_difference_in_a_line() -> None:
 def test_links_of_the_second_network_go_on_counting() -> None:
     """The HTML page tells the layers of both by these numbers."""
     first, second = darkparse.compile("yolov3-tiny"), darkparse.compile("yolov4-tiny")
-    dot = darkparse.draw(first, second).dot
-    assert f'HREF="#L{len(first.nodes) + len(second.nodes) - 1}"' in dot
-    assert f'id="L{len(first.nodes) + 0}-L{len(first.nodes) + 1}"' in dot
+    svg = darkparse.draw(first, second).svg()
+    assert f'href="#L{len(first.nodes) + len(second.nodes) - 1}"' in svg
+    assert f'id="L{len(first.nodes) + 0}-L{len(first.nodes) + 1}"' in svg

@@ -16,19 +16,14 @@ from darkparse.views.diagram.metrics import text_width, wrap
 from darkparse.views.diagram.page import Direction, Page
 from darkparse.views.diagram.picture import picture_of
 from darkparse.views.diagram.routing import Point
-from darkparse.views.diagram.theme import LIGHT
-from darkparse.views.diagram.title import TitleBlock
+from darkparse.views.diagram.title import LEGEND_FONT, TextBox, notes_box, title_box
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.views.networks import CFGS
 
 
-def _title(room: float) -> tuple[float, float]:
-    return 500, 140
-
-
 @cache
 def _page(path: Path, direction: Direction) -> Page:
-    return arrange(picture_of(darkparse.compile(path)), direction=direction, title=_title)
+    return arrange(picture_of(darkparse.compile(path)), direction=direction)
 
 
 @pytest.mark.parametrize("direction", ["TB", "LR"])
@@ -155,7 +150,7 @@ def test_text_can_be_read_on_a_sheet(name: str, points: float) -> None:
 def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
     layers = "".join(f"[convolutional]\nfilters={8 + number % 37}\nsize=3\npad=1\n" for number in range(200))
     picture = picture_of(darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=3\n{layers}"))
-    page = arrange(picture, title=_title)
+    page = arrange(picture)
     heights = [box.height for box in page.cards]
     assert len(heights) == len({box.column for box in page.cards}) > 2
     assert max(heights) < 1.2 * min(heights)
@@ -164,7 +159,7 @@ def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
 
 @pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov3", 2), ("yolov4", 3)])
 def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns: int) -> None:
-    page = arrange(picture_of(darkparse.compile(name)), title=_title)
+    page = arrange(picture_of(darkparse.compile(name)))
     assert len({box.column for box in page.cards}) == columns
 
 
@@ -202,17 +197,32 @@ def test_cards_of_one_scale_stand_side_by_side() -> None:
 def test_the_title_is_as_wide_as_the_page_lets_it() -> None:
     """The legend is one line where there is room; a name that is wider is cut."""
     picture = picture_of(darkparse.compile("yolov4"))
-    lines = [len(TitleBlock(picture, LIGHT, room).legend) for room in (300, 1200)]
-    assert lines == [2, 1]
-    block = TitleBlock(replace(picture, name="name" * 100), LIGHT, 1200)
-    assert 1100 < block.size[0] <= 1200
-    assert block.name.startswith("namename")
-    assert block.name.endswith("…")
+    legends = [
+        [line for _, line in notes_box(picture, room).lines if line[0].size == LEGEND_FONT] for room in (300, 1200)
+    ]
+    assert [len(lines) for lines in legends] == [2, 1]
+    block = title_box(replace(picture, name="name" * 100), 1200)
+    assert 1100 < block.width <= 1200
+    name = block.lines[0][1][0].text
+    assert name.startswith("namename")
+    assert name.endswith("…")
 
 
-def test_text_widths_are_those_of_helvetica() -> None:
+@pytest.mark.parametrize("path", CFGS)
+def test_the_answer_stands_under_the_title_where_the_eye_starts(path: Path) -> None:
+    page = _page(path, "TB")
+    title = page.box["title"]
+    assert (title.x, title.y) == (0, 0)
+    assert isinstance(title, TextBox)
+    name, answer = (line[0].text for _, line in title.lines[:2])
+    assert name.startswith(page.picture.name[:20])
+    assert page.picture.answer.startswith(answer)
+    assert all(box is title or box.y >= title.bottom for box in page.boxes)
+
+
+def test_text_widths_are_those_of_helvetica_and_a_twentieth() -> None:
     # Adobe's Helvetica: H 722, e 556, l 222, o 556.
-    assert text_width("Hello", 10) == pytest.approx(22.78)
+    assert text_width("Hello", 10) == pytest.approx(1.05 * 22.78)
     assert text_width("Hello", 10, bold=True) > text_width("Hello", 10)
 
 

@@ -4,8 +4,6 @@ DOT as golden files."""
 from __future__ import annotations
 
 import re
-import shutil
-import sys
 import time
 from collections.abc import Callable
 from functools import cache
@@ -16,13 +14,9 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
-from darkparse.views.diagram.rendering import renderers
 from tests.conftest import SHARED
 from tests.views.networks import CFGS
 from tests.views.svg import rows, texts
-
-needs_renderer = pytest.mark.skipif(not list(renderers("svg")), reason="needs a renderer: pip install graphviz-pure")
-pytestmark = needs_renderer
 
 
 @cache
@@ -67,13 +61,6 @@ def test_the_texts_of_a_row_stand_on_one_line(name: str) -> None:
     found = texts(darkparse.draw(darkparse.compile(name)).svg())
     pairs = [(number, label) for number, label in pairwise(found) if number.words == f"L{number.layer}"]
     assert len({round(label.top - number.top, 1) for number, label in pairs}) == 1
-
-
-def test_fonts_have_whole_points() -> None:
-    """graphviz-pure cuts fractions off, and texts would be narrower than they were measured."""
-    sizes = re.findall(r'(?:POINT-SIZE=|fontsize=)"?([\d.]+)', darkparse.draw(darkparse.compile("yolov3")).dot)
-    assert sizes
-    assert all(size.isdigit() for size in sizes)
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov2"])
@@ -132,18 +119,25 @@ def _count_at_the_end(cell: str) -> int:
         ("yolov1", "Height×width: 448→7 (÷64) in 6 halving steps: L0, L1, L3, L8, L19, L25"),
         (
             "yolov1",
-            "Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing",
+            "Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs "
+            "over direct k×k (28.8M weights, 25 GFLOPs); 2 save nothing",
         ),
-        ("yolov3", "Bottleneck pairs (1×1 then k×k): 32 save 45.3M weights and 103 GFLOPs over direct k×k"),
+        (
+            "yolov3",
+            "Bottleneck pairs (1×1 then k×k): 32 save 45.3M weights and 103 GFLOPs "
+            "over direct k×k (100M weights, 225 GFLOPs)",
+        ),
         (
             "yolov4",
-            "Bottleneck pairs (1×1 then k×k): 15 save 36M weights and 50.7 GFLOPs over direct k×k; 25 save nothing",
+            "Bottleneck pairs (1×1 then k×k): 15 save 36M weights and 50.7 GFLOPs "
+            "over direct k×k (70.4M weights, 109 GFLOPs); 25 save nothing",
         ),
     ],
 )
 def test_the_answers_stand_in_the_picture(name: str, sentence: str) -> None:
     svg = darkparse.draw(darkparse.compile(name)).svg()
-    assert any(text.words.startswith(f"• {sentence}") for text in texts(svg))
+    lines = " ".join(text.words.strip() for text in texts(svg))
+    assert f"• {sentence}" in lines
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3", "yolov4"])
@@ -184,17 +178,6 @@ def _first_layer(note: str) -> int:
 @pytest.mark.parametrize("name", ["yolov1", "yolov2", "yolov3", "yolov4", "yolov4-tiny", "darknet53"])
 def test_dot_is_as_it_was(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"views/{name}.dot", darkparse.draw(darkparse.compile(name)).dot)
-
-
-@pytest.mark.skipif(not shutil.which("dot"), reason="needs Graphviz's dot")
-@pytest.mark.skipif(
-    not shutil.which("graphviz-pure", path=str(Path(sys.executable).parent)), reason="needs graphviz-pure"
-)
-def test_renderers_agree_on_the_words() -> None:
-    network = darkparse.compile("yolov3")
-    pure = shutil.which("graphviz-pure", path=str(Path(sys.executable).parent))
-    svgs = [darkparse.draw(network, executable=executable).svg() for executable in (shutil.which("dot"), pure)]
-    assert sorted(t.words for t in texts(svgs[0])) == sorted(t.words for t in texts(svgs[1]))
 
 
 @pytest.mark.slow

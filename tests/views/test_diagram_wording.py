@@ -38,7 +38,7 @@ def _cells(network: Network, index: int) -> tuple[str, str, str]:
         ("yolov3", 4, ("add + L1", "= 304", "= 64")),
         ("yolov2", 27, ("reorg /2", "▼ 38→19 (÷2)", "▲ 64→256 (×4)")),
         ("yolov4-tiny", 3, ("branch part 2 of 2", "= 104", "▼ 64→32 (÷2, part 2 of 2)")),
-        ("yolov4", 113, ("concat L112 + L110 + L108 + L107", "= 19", "▲ 4 × 512 = 2048 (joined)")),
+        ("yolov4", 113, ("concat L112, 110, 108, 107", "= 19", "▲ 4 × 512 = 2048 (joined)")),
     ],
 )
 def test_cells(name: str, index: int, cells: tuple[str, str, str]) -> None:
@@ -127,7 +127,7 @@ def test_gates_and_odd_kinds() -> None:
     assert _cells(network, 0)[2] == "▲ 8→16 (×2)"
     assert _cells(network, 1)[1] == "▼ 16×16→1×1"
     assert _cells(network, 2)[1:] == ("= 1×1 (gate path)", "= 16→16: no reduction, mixes channels only")
-    assert _cells(network, 3) == ("channel gate: L0 × L2", "= 16", "= 16 (gated)")
+    assert _cells(network, 3) == ("channel gate L0 × L2", "= 16", "= 16 (gated)")
     assert _cells(network, 4)[1] == "▼ 16×16→8×16 (height ÷2)"
     assert _cells(network, 5)[1:] == ("• no input", "• 16 learned")
 
@@ -138,7 +138,7 @@ def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
     assert labels[79] == "conv 1×1, 512 (from L78, 19×19×1024)"
     assert labels[80] == "conv 3×3, 1024"
     assert labels[86] == "concat L85 + L61 (from L61, 38×38×512)"
-    assert picture.totals == ("20 layers of 107", "9.81M parameters", "16.1 GFLOPs at 608×608")
+    assert picture.totals == ("20 layers of 107", "9.81M parameters", "16.1 GFLOPs (8.04G multiply-adds) at 608×608")
     assert picture.facts[0].startswith("1×1 convolutions: 6 of 6 reduce channels")
     assert picture_of(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
 
@@ -255,7 +255,7 @@ def test_a_growing_repeat() -> None:
     network = darkparse.compile(next(p for p in original_cfgs() if p.stem == "densenet201"))
     rows = _rows(picture_of(network))
     assert rows[60].channels.text == "▼ 256→128 … 1760→128, +32 each"
-    assert rows[60].weights == "32.8k … 225k"
+    assert rows[60].price == "32.8k … 225k"
     assert len(rows) < 60
 
 

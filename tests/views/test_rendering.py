@@ -1,12 +1,15 @@
-"""Finding and running a renderer, and what is said where there is none."""
+"""The formats of a diagram, what is said where PNG and PDF cannot be written, and text that no format can hold."""
 
 from __future__ import annotations
 
 import os
-import stat
+import re
 import sys
+from dataclasses import replace
+from html import unescape
 from itertools import pairwise
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -14,31 +17,7 @@ import darkparse
 from darkparse import DarkparseError, Diagram
 from darkparse.cli import main
 from darkparse.errors import RendererError
-from darkparse.views.diagram import rendering
-from darkparse.views.diagram.rendering import render, renderers
-
-needs_renderer = pytest.mark.skipif(not list(renderers("svg")), reason="needs a renderer: pip install graphviz-pure")
-
-
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A machine without any renderer; the folder is the only one on PATH, and stands for that of Python too."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(sys, "executable", str(folder / "python"))
-    monkeypatch.setattr(rendering, "find_spec", lambda name: None)
-    return folder
-
-
-def _script(folder: Path, name: str, body: str) -> str:
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{body}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return str(path)
-
-
-SVG = "/bin/cat > /dev/null; echo '<svg>height×width</svg>'"
+from tests.views.svg import texts
 
 
 @pytest.fixture
@@ -46,102 +25,79 @@ def diagram() -> Diagram:
     return darkparse.draw(darkparse.compile("yolov3-tiny"))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
-class TestSearch:
-    def test_the_first_hit_wins(self, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        pure = _script(bare, "graphviz-pure", SVG)
-        assert list(renderers("svg")) == [pure]
-        dot = _script(bare, "dot", SVG)
-        assert list(renderers("svg")) == [dot, pure]
-        monkeypatch.setattr(rendering, "find_spec", lambda name: object())
-        assert list(renderers("svg")) == [dot, pure, "pygraphviz"]
-        assert list(renderers("pdf")) == [dot, "pygraphviz"]
-
-    def test_what_is_asked_for_stands_alone(self, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        _script(bare, "dot", SVG)
-        mine, other = _script(bare, "mine", SVG), _script(bare, "other", SVG)
-        monkeypatch.setenv("DARKPARSE_DOT", other)
-        assert list(renderers("svg")) == [other]
-        assert list(renderers("svg", mine)) == [mine]
-
-    def test_what_is_asked_for_must_be_there(self, bare: Path) -> None:
-        with pytest.raises(RendererError, match="is no executable"):
-            list(renderers("svg", str(bare / "none")))
-
-    def test_messages_of_a_renderer_are_no_failure(self, bare: Path, diagram: Diagram) -> None:
-        _script(bare, "dot", f"echo 'Warning: no width' >&2; {SVG}")
-        assert "height×width" in diagram.svg()
-
-    def test_lost_labels_are_noticed(self, bare: Path, diagram: Diagram) -> None:
-        _script(bare, "dot", "/bin/cat > /dev/null; echo '<svg></svg>'")
-        with pytest.raises(RendererError, match="left out the labels"):
-            diagram.svg()
-
-    def test_a_failure_is_told(self, bare: Path, diagram: Diagram) -> None:
-        _script(bare, "dot", "/bin/cat > /dev/null; echo 'out of paper' >&2; exit 1")
-        with pytest.raises(RendererError, match="out of paper"):
-            diagram.svg()
-
-    def test_no_global_is_left_changed(self, bare: Path, diagram: Diagram) -> None:
-        from graphviz.backend import dot_command
-
-        before = dot_command.DOT_BINARY
-        _script(bare, "graphviz-pure", SVG)
-        diagram.svg()
-        assert before == dot_command.DOT_BINARY
-
-
-@pytest.mark.parametrize("form", ["svg", "png", "pdf", "html"])
-def test_without_a_renderer_the_dot_is_written(
-    bare: Path, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("form", ["png", "pdf"])
+def test_without_typst_nothing_is_written(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    target = tmp_path / f"net.{form}"
+    monkeypatch.setitem(sys.modules, "typst", None)
     with pytest.raises(SystemExit) as stop:
-        main(["draw", "yolov3-tiny", "-o", str(target)])
-    said = " ".join(capsys.readouterr().err.split())
+        main(["draw", "yolov3-tiny", "-o", str(tmp_path / f"net.{form}")])
     assert stop.value.code == 3
-    assert not target.exists()
-    assert (tmp_path / "net.dot").read_text("utf-8").startswith("digraph")
-    assert "pip install 'darkparse[pdf]'" in said
-    assert ("pip install graphviz-pure" in said) == (form != "pdf")
-    assert (
-        "run the same command again" if form == "html" else f"dot -T{form} {tmp_path / 'net.dot'} -o {target}"
-    ) in said
+    assert f"{form.upper()} needs typst: pip install 'darkparse[pdf]'" in " ".join(capsys.readouterr().err.split())
+    assert not list(tmp_path.iterdir())
 
 
-def test_dot_needs_no_renderer(bare: Path, tmp_path: Path) -> None:
-    main(["draw", "yolov3-tiny", "-o", str(tmp_path / "net.dot")])
-    assert (tmp_path / "net.dot").read_text("utf-8").startswith("digraph")
+@pytest.mark.parametrize("form", ["svg", "html", "dot"])
+def test_no_other_process_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setitem(sys.modules, "subprocess", None)
+    monkeypatch.setattr(os, "posix_spawn", None, raising=False)
+    monkeypatch.setattr(os, "fork", None, raising=False)
+    main(["draw", "yolov3-tiny", "-o", str(tmp_path / f"net.{form}")])
+    assert (tmp_path / f"net.{form}").stat().st_size > 5000
 
 
-def test_a_notebook_without_a_renderer_gets_the_text(bare: Path, diagram: Diagram) -> None:
-    bundle = diagram._repr_mimebundle_()
-    assert set(bundle) == {"text/plain"}
-    assert "no renderer" in bundle["text/plain"]
+def test_a_failure_is_told(diagram: Diagram) -> None:
+    from darkparse.views.diagram.raster import rasterized
+
+    pytest.importorskip("typst", reason="needs typst: pip install 'darkparse[pdf]'")
+    with pytest.raises(RendererError, match="typst failed: failed to parse SVG"):
+        rasterized("<svg", "png")
 
 
-@needs_renderer
-def test_a_notebook_gets_the_picture(diagram: Diagram) -> None:
-    assert diagram._repr_mimebundle_()["image/svg+xml"].lstrip().startswith("<?xml")
+def test_a_notebook_gets_the_picture_fitted_to_its_cell(diagram: Diagram) -> None:
+    network = diagram.networks[0]
+    for shown in (diagram._repr_mimebundle_(), network._repr_mimebundle_()):
+        root = ElementTree.fromstring(shown["image/svg+xml"])
+        assert root.get("style") == "max-width:100%;height:auto"
+    assert network._repr_mimebundle_()["text/plain"] == repr(network)
 
 
-@needs_renderer
+def test_a_notebook_gets_tables_and_prose() -> None:
+    network = darkparse.compile("yolov1")
+    layer = network.nodes[6]._repr_mimebundle_()["text/html"]
+    assert re.findall("<td>(.*?)</td>", layer) == [
+        *("L6", "conv 1×1, 256", "56×56×256", "56×56×256", "66,048", "411 MFLOPs (206M multiply-adds)")
+    ]
+    module = darkparse.build(darkparse.compile("yolov3-tiny"))._repr_mimebundle_()
+    assert module["text/html"].count("<tr>") == 25
+    assert module["text/plain"].startswith("Darknet(")
+    assert darkparse.explain(network)._repr_markdown_().startswith("# yolov1")
+
+
 @pytest.mark.parametrize(
-    ("form", "start"), [("svg", b"<?xml"), ("png", b"\x89PNG"), ("html", b"<!doctype html>"), ("dot", b"digraph")]
+    ("form", "start"),
+    [
+        ("svg", b"<svg"),
+        ("png", b"\x89PNG"),
+        ("pdf", b"%PDF"),
+        ("html", b"<!doctype html>"),
+        ("dot", b"digraph"),
+        ("mmd", b"%%{init"),
+        ("md", b"# yolov3-tiny"),
+    ],
 )
-def test_formats(diagram: Diagram, tmp_path: Path, form: str, start: bytes) -> None:
+def test_formats(diagram: Diagram, tmp_path: Path, form: str, start: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    if form in ("png", "pdf"):
+        pytest.importorskip("typst", reason="needs typst: pip install 'darkparse[pdf]'")
     path = diagram.render(tmp_path / f"net.{form}")
     assert path.read_bytes().startswith(start)
     assert [p.name for p in tmp_path.iterdir()] == [f"net.{form}"]
+    assert capfd.readouterr() == ("", "")
 
 
-@pytest.mark.skipif(not list(renderers("pdf")), reason="needs a renderer for pdf")
-def test_pdf(diagram: Diagram, tmp_path: Path) -> None:
-    assert diagram.render(tmp_path / "net.pdf").read_bytes().startswith(b"%PDF")
-
-
-@needs_renderer
 def test_dpi_is_the_size_of_a_png() -> None:
+    pytest.importorskip("typst", reason="needs typst: pip install 'darkparse[pdf]'")
     network = darkparse.compile("yolov3-tiny")
 
     def width(dpi: float) -> int:
@@ -163,11 +119,44 @@ def test_an_unknown_suffix_is_refused(diagram: Diagram, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_render_names_the_package_to_install(bare: Path) -> None:
-    with pytest.raises(
-        RendererError, match="no renderer for pdf was found; install `pip install 'darkparse\\[pdf\\]'`"
-    ):
-        render("digraph {}", "pdf")
+NAMES = [
+    "a & b",
+    "&copy; &#9660;",
+    "\"quoted\" 'name'",
+    "<b>bold</b>",
+    "</style></svg>",
+    "back\\slash\\n",
+    "]]>",
+    "é ▼ 網",
+]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="such names are no files' names there")
+@pytest.mark.parametrize("name", NAMES)
+def test_any_name_is_told_as_it_is(name: str, tmp_path: Path) -> None:
+    """In SVG by a reader of XML, in HTML by one of HTML, in DOT by undoing its quotes."""
+    network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\nsize=1\n")
+    named = replace(
+        network, config=replace(network.config, source=replace(network.config.source, path=Path(f"{name}.cfg")))
+    )
+    shown = named.name
+    diagram = darkparse.draw(named)
+    assert shown in [text.words for text in texts(diagram.svg())]
+    title = re.search(r"<title>(.*?)</title>", diagram.data("html").decode())
+    assert title is not None
+    assert unescape(title[1]) == shown
+    quoted = re.match(r'digraph "((?:[^"\\]|\\.)*)" {', diagram.dot)
+    assert quoted is not None
+    assert unescape(re.sub(r"\\(.)", r"\1", quoted[1])) == shown
+
+
+def test_control_characters_never_reach_a_file() -> None:
+    text = "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\nsize=1\nactivation=re\x1b[31mlu\x07\u202e\n"
+    diagram = darkparse.draw(darkparse.compile(text))
+    for form in ("svg", "html", "dot"):
+        said = diagram.data(form).decode()
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e]", said), form
+    ElementTree.fromstring(diagram.svg())
 
 
 @pytest.mark.parametrize(
@@ -187,7 +176,7 @@ def test_bad_arguments(arguments: list[str], message: str, tmp_path: Path, capsy
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("options", [{"theme": "pink"}, {"direction": "BT"}])
+@pytest.mark.parametrize("options", [{"theme": "pink"}, {"direction": "BT"}, {"by": "bytes"}])
 def test_bad_options(options: dict[str, str]) -> None:
     with pytest.raises(DarkparseError, match="choose"):
         darkparse.draw(darkparse.compile("yolov1"), **options)  # type: ignore[arg-type]
@@ -196,7 +185,6 @@ def test_bad_options(options: dict[str, str]) -> None:
 def test_some_layers_only() -> None:
     dot = darkparse.draw(darkparse.compile("yolov3"), layers=range(62, 85)).dot
     assert "layers 62–84" in dot
-    assert "<TD " in dot
     assert ">L84<" in dot
     assert ">L61<" not in dot
     assert "input 608" not in dot
@@ -214,7 +202,7 @@ def test_a_head_of_a_repeated_block() -> None:
     picture = darkparse.draw(network).pictures[0]
     assert len(picture.cards[0].rows) == 2
     assert [(head.index, head.source) for head in picture.heads] == [(6, 1)]
-    assert "cardL0 -> L6" in darkparse.draw(network).dot
+    assert "cardL0:L1 -> L6" in darkparse.draw(network).dot
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
@@ -226,21 +214,17 @@ def test_text_can_be_read_on_its_cell(theme: str) -> None:
     pairs = [
         (f"{role}_text", role) for role in ("header", "repeat", "reduced", "kept", "expanded", "projected", "head")
     ]
-    pairs += [
-        ("header_faint", "header"),
-        *((role, "card") for role in ("text", "faint", "saves", "costs")),
-        ("text", "changed"),
-    ]
+    pairs += [*((role, "card") for role in ("text", "faint", "saves")), ("text", "changed")]
+    pairs += [("price_text", "price"), ("faint", "price")]
     pairs += [("text", "page"), ("faint", "page"), ("reused", "page"), ("head_line", "page")]
     for text, fill in pairs:
-        assert _contrast(getattr(colours, text), getattr(colours, fill)) >= 4.5, (text, fill)
-    assert len(set(colours.roles().values())) == len(colours.roles())
+        assert _contrast(colours[text], colours[fill]) >= 4.5, (text, fill)
 
 
 def test_greys_can_be_told_apart() -> None:
-    from darkparse.views.diagram.theme import PRINT
+    from darkparse.views.diagram.theme import THEMES
 
-    for a, b in pairwise((PRINT.kept, PRINT.expanded, PRINT.reduced, PRINT.projected)):
+    for a, b in pairwise(THEMES["print"][role] for role in ("kept", "expanded", "reduced", "projected")):
         assert _contrast(a, b) >= 1.2, (a, b)
 
 

@@ -64,6 +64,15 @@ class Savings:
         """Multiply-adds for one image saved by those that save."""
         return sum(b.saved_macs for b in self.saving)
 
+    @property
+    def direct_weights(self) -> int:
+        """What the direct convolutions of those that save would have."""
+        return sum(b.direct_weights for b in self.saving)
+
+    @property
+    def direct_macs(self) -> int:
+        return sum(b.direct_macs for b in self.saving)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

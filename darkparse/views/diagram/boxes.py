@@ -1,6 +1,6 @@
 """Where everything stands on the page: columns of cards, rows in cards, links in the gaps between them.
 
-All lengths are points, with y growing downwards; only the DOT writer turns it round. Cards of one scale stand side by
+All lengths are points, with y growing downwards. Cards of one scale stand side by
 side, and a new column begins where the direction of the scale turns, so that a U-shaped network looks like a U.
 """
 
@@ -14,7 +14,6 @@ from darkparse.views.diagram.model import Block, Card, HeadCard, Row
 from darkparse.views.phrases.words import WIDE
 
 LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
-"""Whole points, as all fonts here: graphviz-pure cuts fractions off."""
 HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
 HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, EXTRA_LINE = 25.0, 16.0, 19.0, 15.0, 14.0
 SPACING = 1.0
@@ -22,7 +21,7 @@ MARGIN = 12.0
 """Around the page."""
 PADDING = 8.0
 """Room in a cell beside its text, both sides together."""
-LEAST_LAYER, LAYER_LIMIT, CHANNELS_LIMIT = 110.0, 138.0, 250.0
+LEAST_LAYER, LAYER_LIMIT, CHANNELS_LIMIT = 115.0, 149.0, 262.0
 """Texts of these columns wrap beyond the limits."""
 NUMBER_WIDTH = 32.0
 REPEAT_FONTS = 13.0, 8.0
@@ -59,7 +58,7 @@ class RowLayout:
     label: tuple[str, ...]
     channels: tuple[str, ...]
     notes: tuple[tuple[str, bool], ...]
-    """Lines of the notes, each with whether the bottleneck saves; one that costs is bold, which greys show too."""
+    """Lines of the notes, each with whether the bottleneck saves."""
 
     @property
     def height(self) -> float:
@@ -123,7 +122,7 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
 
     def layer(*, bold: bool) -> float:
-        return widest((row.label for row in rows if bool(row.weights) == bold), LAYER_FONT, bold=bold)
+        return widest((row.label for row in rows if bool(row.facts.node.weights) == bold), LAYER_FONT, bold=bold)
 
     repeat = max((max(map(text_width, repeat_lines(block), REPEAT_FONTS)) + PADDING for block in repeats), default=0)
     fixed = Columns(
@@ -132,7 +131,7 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         layer=min(LAYER_LIMIT, max(LEAST_LAYER, layer(bold=True), layer(bold=False))),
         spatial=widest((row.spatial.text for row in rows), CELL_FONT, least=86),
         channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
-        weights=widest((row.weights for row in rows), SMALL_FONT, least=46),
+        weights=widest((row.price for row in rows), SMALL_FONT, least=60),
     )
     headers = (f"{card.title()}{card.span}{WIDE.join(card.cost)}" for card in cards)
     header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
@@ -164,9 +163,9 @@ def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes
-        for number, line in enumerate(wrap(note.text, note_width - 12, SMALL_FONT, bold=not note.saves))
+        for number, line in enumerate(wrap(note.text, note_width, SMALL_FONT))
     ]
-    label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.weights))
+    label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.facts.node.weights))
     return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))
 
 

@@ -1,37 +1,37 @@
-"""A diagram of a network: DOT text that renders itself."""
+"""A diagram of a network: what is shown, laid out once, and written in any format."""
 
 from __future__ import annotations
 
 import os
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from darkparse.errors import RendererError
 from darkparse.files import unfinished
 from darkparse.network import Network, compile
 from darkparse.syntax import Config, DarkparseError
-from darkparse.views.diagram import rendering
 from darkparse.views.diagram.dot import dot_text
 from darkparse.views.diagram.html import html_page
-from darkparse.views.diagram.model import Picture
+from darkparse.views.diagram.mermaid import markdown_page, mermaid_text
+from darkparse.views.diagram.model import MEASURES, Measure, Picture
 from darkparse.views.diagram.page import Direction
 from darkparse.views.diagram.picture import picture_of
-from darkparse.views.diagram.theme import FONTS, THEMES
+from darkparse.views.diagram.raster import rasterized
+from darkparse.views.diagram.sheet import Sheet, sheet_of
+from darkparse.views.diagram.svg import svg_text
+from darkparse.views.diagram.theme import THEMES, ThemeName
 from darkparse.views.phrases.words import WIDE
 from darkparse.views.text.comparison import compare
 
-ThemeName = Literal["light", "dark", "print"]
-SUFFIXES = ("svg", "png", "pdf", "html", "dot")
+SUFFIXES = ("svg", "png", "pdf", "html", "dot", "mmd", "md")
 MAX_PNG = 30_000
-"""Pixels; cairo draws nothing beyond 32,767."""
+"""Pixels of a side; what shows pictures shows no larger ones."""
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """A picture of a network, which `draw` makes. `dot` is its text; a notebook shows it.
+    """A picture of a network, which `draw` makes; a notebook shows it.
 
     Attributes:
         networks: one network, or the two of a comparison.
@@ -39,11 +39,10 @@ class Diagram:
         theme: `"light"`, `"dark"` or `"print"`.
         direction: `"TB"` or `"LR"`.
         dpi: dots an inch of a PNG.
-        executable: Graphviz's `dot`, instead of the first renderer found.
 
     >>> diagram = darkparse.draw("yolov3-tiny")
-    >>> diagram.name, diagram.dot[:7]
-    ('yolov3-tiny', 'digraph')
+    >>> diagram.name, diagram.svg()[:4]
+    ('yolov3-tiny', '<svg')
     """
 
     networks: tuple[Network, ...]
@@ -51,7 +50,6 @@ class Diagram:
     theme: ThemeName = "light"
     direction: Direction = "TB"
     dpi: float = 96
-    executable: str | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:
@@ -59,24 +57,25 @@ class Diagram:
         return " and ".join(picture.name for picture in self.pictures)
 
     @cached_property
+    def sheet(self) -> Sheet:
+        """Everything in its place."""
+        return sheet_of(self.pictures, self.direction)
+
+    @cached_property
     def dot(self) -> str:
-        """The diagram in Graphviz's language."""
-        return dot_text(self.pictures, THEMES[self.theme], direction=self.direction)
+        """The same boxes and links in Graphviz's language, without places."""
+        return dot_text(self.pictures, self.theme, direction=self.direction)
 
     def svg(self) -> str:
-        """The diagram as SVG.
-
-        Raises:
-            RendererError: there is no renderer, or it failed.
-        """
-        data = rendering.render(self._placed("svg"), "svg", executable=self.executable, label="height×width")
-        return re.sub(r'font-family="(Arial|Helvetica,sans-Serif)"', f'font-family="{FONTS}"', data.decode("utf-8"))
+        """The diagram as SVG."""
+        return svg_text(self.sheet, self.theme)
 
     def render(self, path: str | os.PathLike[str], form: str | None = None) -> Path:
-        """Write the diagram; the suffix says how, or `form`: svg, png, pdf, html or dot.
+        """Write the diagram; the suffix says how, or `form`: svg, png, pdf, html,
+        dot, mmd or md (Mermaid, alone or in Markdown).
 
         Raises:
-            RendererError: there is no renderer for this format, or it failed.
+            RendererError: PNG or PDF without typst.
             DarkparseError: the suffix is none of these, or a PNG would be too large.
             OSError: the file cannot be written.
         """
@@ -88,49 +87,30 @@ class Diagram:
 
     def data(self, form: str) -> bytes:
         """The bytes of a file of this format."""
-        if form == "dot":
-            return self.dot.encode("utf-8", "replace")
-        if form == "svg":
-            return self.svg().encode("utf-8", "replace")
-        if form == "html":
-            return html_page(self).encode("utf-8", "replace")
         if form not in SUFFIXES:
-            raise DarkparseError(
-                f"a diagram cannot be written as {form!r}; end the name with {', '.join('.' + s for s in SUFFIXES)}"
-            )
-        if form == "png":
-            self._check_pixels()
-        return rendering.render(self._placed(form), form, dpi=self.dpi, executable=self.executable)
+            endings = ", ".join(f".{suffix}" for suffix in SUFFIXES)
+            raise DarkparseError(f"a diagram cannot be written as {form!r}; end the name with {endings}")
+        if form in ("png", "pdf"):
+            self._check_pixels(form)
+            return rasterized(svg_text(self.sheet, self.theme, plain=True), form, dpi=self.dpi)
+        graph = {"dot": dot_text, "mmd": mermaid_text, "md": markdown_page}.get(form)
+        if graph is not None:
+            text = graph(self.pictures, self.theme, direction=self.direction)
+        else:
+            text = html_page(self) if form == "html" else self.svg()
+        return text.encode("utf-8", "replace")
 
-    def _placed(self, form: str) -> str:
-        """The DOT with a face for bold text: Graphviz puts `<B>` one or two points above the rest of its row.
-
-        An SVG and graphviz-pure want the face's PostScript name, which other renderers' PNG and PDF do not find.
-        graphviz-pure knows no widths of it, so text in the middle of a cell, which stands alone, stays as it is.
-        """
-        renderer = next(rendering.renderers(form, self.executable), "")
-        face = "Helvetica-Bold" if form == "svg" or "graphviz-pure" in Path(renderer).name else "Arial Bold"
-
-        def with_face(cell: re.Match[str]) -> str:
-            return cell[0].replace("<B>", f'<FONT FACE="{face}">').replace("</B>", "</FONT>")
-
-        return re.sub(r'<TD[^>]*ALIGN="LEFT".*?</TD>', with_face, self.dot)
-
-    def _check_pixels(self) -> None:
-        box = re.search(r'bb="0,0,([\d.]+),([\d.]+)"', self.dot)
-        assert box is not None
-        width, height = (round(float(points) * self.dpi / 72) for points in box.groups())
-        if max(width, height) > MAX_PNG:
+    def _check_pixels(self, form: str) -> None:
+        width, height = (round(points * self.dpi / 72) for points in (self.sheet.width, self.sheet.height))
+        if form == "png" and max(width, height) > MAX_PNG:
             raise DarkparseError(
                 f"a PNG would have {width}×{height} pixels; lower --dpi, or write .svg, which has no such limit"
             )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """For notebooks: the picture, or its DOT where nothing can render it."""
-        try:
-            return {"image/svg+xml": self.svg(), "text/plain": repr(self)}
-        except RendererError as problem:
-            return {"text/plain": f"{problem}\n{self.dot}"}
+        """For notebooks: the picture, no wider than its cell."""
+        fitted = self.svg().replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
+        return {"image/svg+xml": fitted, "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         return f"Diagram({self.name}: {WIDE.join(self.pictures[0].totals)})"
@@ -146,7 +126,7 @@ def draw(
     direction: Direction = "TB",
     theme: ThemeName = "light",
     dpi: float = 96,
-    executable: str | None = None,
+    by: Measure = "weights",
 ) -> Diagram:
     """Draw a network: a card a scale, a row a layer, and what every layer reduces.
 
@@ -159,7 +139,7 @@ def draw(
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
         theme: `"light"`, `"dark"` or `"print"` (greys).
         dpi: dots an inch of a PNG.
-        executable: Graphviz's `dot`, instead of the first renderer found.
+        by: what the bars are a share of, `"weights"` or `"flops"`.
 
     Returns:
         The diagram, which renders itself.
@@ -172,15 +152,15 @@ def draw(
     >>> diagram.render("tiny.dot")
     PosixPath('tiny.dot')
     """
-    if theme not in THEMES:
-        raise DarkparseError(f"there is no theme {theme!r}; choose one of {', '.join(THEMES)}")
-    if direction not in ("TB", "LR"):
-        raise DarkparseError(f"there is no direction {direction!r}; choose TB or LR")
+    given = (("theme", theme, THEMES), ("direction", direction, ("TB", "LR")), ("measure", by, MEASURES))
+    for what, value, choices in given:
+        if value not in choices:
+            raise DarkparseError(f"there is no {what} {value!r}; choose one of {', '.join(choices)}")
     networks = tuple(compile(one) for one in (network, other) if one is not None)
     for one in networks if layers is not None else ():
         if not layers or layers[0] < 0 or layers[-1] >= len(one.nodes) or layers.step != 1:
             raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span(layers)}")
-    options: dict[str, Any] = {"fold": fold, "notes": notes, "layers": layers}
+    options: dict[str, Any] = {"fold": fold, "notes": notes, "layers": layers, "by": by}
     if len(networks) == 1:
         pictures: tuple[Picture, ...] = (picture_of(networks[0], **options),)
     else:
@@ -190,7 +170,7 @@ def draw(
             picture_of(one, **options, marks=marks, facts=facts)
             for one, marks, facts in zip(networks, comparison.marks, lines, strict=True)
         )
-    return Diagram(networks, pictures, theme, direction, dpi, executable)
+    return Diagram(networks, pictures, theme, direction, dpi)
 
 
 def _span(layers: range | None) -> str:

@@ -1,152 +1,106 @@
-"""Pages as DOT text for Graphviz.
+"""The picture in Graphviz's language, for whoever lays out or edits a graph himself.
 
-Every box and link has its place already (`layout=nop2`), so any version of Graphviz gives the same page.
+A card is a table with a port for each layer, cards of one scale have one rank; Graphviz finds the places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 
-from darkparse.views.diagram import boxes as layout
-from darkparse.views.diagram.boxes import HeadBox
-from darkparse.views.diagram.card_table import CardTable
-from darkparse.views.diagram.labels import LABEL_FONT, Label
-from darkparse.views.diagram.layout import arrange
-from darkparse.views.diagram.markup import font, link_to, quoted, table, td, tr
-from darkparse.views.diagram.model import Picture
-from darkparse.views.diagram.page import Direction, Page
-from darkparse.views.diagram.routing import Point, Route
-from darkparse.views.diagram.theme import Theme
-from darkparse.views.diagram.title import TitleBlock
-
-CORNER = 6.0
-"""Radius of a link's bends in points."""
-ARROW = 8.0
-BETWEEN = 70.0
-"""Room between two networks on one page."""
+from darkparse.syntax.source import printable
+from darkparse.views.diagram.grid import grid_places
+from darkparse.views.diagram.labels import source_names
+from darkparse.views.diagram.model import Card, Picture, Row
+from darkparse.views.diagram.theme import THEMES
+from darkparse.views.phrases.words import WIDE
 
 
-def dot_text(pictures: Sequence[Picture], theme: Theme, *, direction: Direction = "TB") -> str:
-    """One picture, or several side by side, as DOT."""
-    writers: list[_Writer] = []
-    x, offset = 0.0, 0
-    for number, picture in enumerate(pictures):
-        page = arrange(picture, direction=direction, title=partial(_title_size, picture, theme))
-        block = TitleBlock(picture, theme, page.title_room)
-        writers.append(_Writer(page, theme, block, x, offset, "" if number == 0 else f"n{number + 1}_"))
-        x += page.width + BETWEEN
-        offset += picture.layers
-    width, height = x - BETWEEN, max(writer.page.height for writer in writers)
-    pad, name = f"{layout.MARGIN / 72:.3f}", " and ".join(picture.name for picture in pictures)
-    edges = f'labelfontsize={LABEL_FONT:g} penwidth=1.4 arrowsize=0.8 color="{theme.line}" {_font_color(theme.text)}'
+def dot_text(pictures: Sequence[Picture], theme: str = "light", *, direction: str = "TB") -> str:
+    """One picture, or several in one graph."""
+    colours = THEMES[theme]
+    name = quoted(" and ".join(picture.name for picture in pictures))
+    title = "\\l".join(quoted(line)[1:-1] for picture in pictures for line in _title(picture))
+    font = f'fontname="Arial" fontcolor="{colours["text"]}"'
+    graph = f"rankdir={direction} newrank=true nodesep=0.7 ranksep=0.4 labelloc=t labeljust=l"
     lines = [
-        f"digraph {quoted(name)} {{",
-        f'  graph [layout=nop2 fontname="Arial" bgcolor="{theme.page}" pad="{pad}" bb="0,0,{width:g},{height:g}"]',
-        '  node [shape=plain fontname="Arial" fontsize=11]',
-        f'  edge [fontname="Arial" labelfontname="Arial" {edges}]',
-        *(line for writer in writers for line in writer.lines(height)),
+        f"digraph {name} {{",
+        f'  graph [{graph} bgcolor="{colours["page"]}" {font} fontsize=14 label="{title}\\l"]',
+        f"  node [shape=plain {font} fontsize=11]",
+        f'  edge [{font} fontsize=10 penwidth=1.4 arrowsize=0.8 color="{colours["line"]}"]',
+        *(f"  {line}" for number, one in enumerate(pictures, 1) for line in _Writer(one, colours, number).lines()),
         "}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _title_size(picture: Picture, theme: Theme, room: float) -> tuple[float, float]:
-    return TitleBlock(picture, theme, room).size
+def quoted(text: str) -> str:
+    """Text as a quoted identifier of DOT, in which Graphviz reads HTML's entities."""
+    escaped = escape(printable(text), quote=False).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _title(picture: Picture) -> Iterator[str]:
+    yield from (picture.name, picture.answer, WIDE.join(picture.totals))
+    yield from (f"• {fact}" for fact in picture.facts)
 
 
 class _Writer:
-    """Writes one page, moved to the right by `x`; `offset` and `prefix` keep the layers of several networks apart."""
+    """Writes one picture; a prefix keeps the names of several apart."""
 
-    def __init__(self, page: Page, theme: Theme, block: TitleBlock, x: float, offset: int, prefix: str) -> None:
-        self.page = page
-        self.theme = theme
-        self.block = block
-        self.x = x
-        self.offset = offset
-        self.prefix = prefix
-        self.top = page.height
+    def __init__(self, picture: Picture, colours: Mapping[str, str], number: int) -> None:
+        self.picture = picture
+        self.colours = colours
+        self.prefix = f"n{number}_" if number > 1 else ""
+        self.names = source_names(picture)
+        self.place = {row.index: f"{self.prefix}{card.name}" for card in picture.cards for row in card.rows}
 
-    def lines(self, top: float) -> Iterable[str]:
-        """The statements; `top` is the height of the whole drawing, from which y is counted down."""
-        self.top = top
-        yield from self._boxes()
-        yield from (self._edge(route) for route in self.page.routes)
+    def lines(self) -> Iterator[str]:
+        picture = self.picture
+        columns = [column for column, _ in grid_places(picture.cards)]
+        for card, column in zip(picture.cards, columns, strict=True):
+            yield f"{self.prefix}{card.name} [group=c{column} label=<{self._table(card)}>]"
+        for size in dict.fromkeys(card.size for card in picture.cards):
+            same = [f"{self.prefix}{card.name}" for card in picture.cards if card.size == size]
+            yield f"{{rank=same; {'; '.join(same)}}}"
+        filled = f'fillcolor="{self.colours["head"]}" fontcolor="{self.colours["head_text"]}"'
+        for head in picture.heads:
+            words = "\\n".join(quoted(line)[1:-1] for line in head.lines)
+            yield f'{self.prefix}{head.name} [shape=box style=filled penwidth=0 {filled} label="{words}"]'
+            yield f'{self._port(head.source)} -> {self.prefix}{head.name} [color="{self.colours["head_line"]}"]'
+        if any(link.source < 0 for link in picture.links):
+            yield f"{self.prefix}input [shape=box label={quoted(picture.input_text)}]"
+        for link in picture.links:
+            reused = f' style=dashed color="{self.colours["reused"]}"' if link.kind == "reused" else ""
+            source = self._port(link.source) if link.source >= 0 else f"{self.prefix}input"
+            yield f"{source} -> {self._port(link.target)} [label={quoted(link.label)}{reused}]"
 
-    def _boxes(self) -> Iterable[str]:
-        page, theme = self.page, self.theme
-        if "title" in page.box:
-            yield self._node(page.box["title"], self.block.html())
-        if "input" in page.box:
-            box = page.box["input"]
-            text = font(page.picture.input_text, layout.FACT_FONT, theme.header_text, bold=True)
-            cell = tr(td(text, WIDTH=box.width, HEIGHT=box.height))
-            yield self._node(box, table(cell, padding=2, border=1, COLOR=theme.line, BGCOLOR=theme.header))
-        for card in page.cards:
-            yield self._node(card, CardTable(card, page.columns, theme, self.offset).html())
-        for head in page.heads:
-            yield self._node(head, self._head(head))
+    def _port(self, index: int) -> str:
+        return f"{self.place[index]}:L{index}"
 
-    def _node(self, box: layout.Box, html: str) -> str:
-        identifier = self.prefix + box.name
-        return (
-            f'  {identifier} [id="{identifier}" pos="{self._place((box.x + box.width / 2, box.y + box.height / 2))}" '
-            f"label=<{html}>]"
+    def _table(self, card: Card) -> str:
+        header = f'<TR><TD COLSPAN="5" ALIGN="LEFT" BGCOLOR="{self.colours["header"]}">'
+        words = WIDE.join((card.title(), card.span, *card.cost))
+        rows = [f'{header}<FONT COLOR="{self.colours["header_text"]}">{_words(words)}</FONT></TD></TR>']
+        for block in card.blocks:
+            for number, row in enumerate(block.rows):
+                times = f" (× {block.count}, to L{block.last})" if block.count > 1 and number == 0 else ""
+                rows.append(self._row(row, times))
+                notes = (f"└ {_words(note.text)}" for note in row.notes)
+                rows += (f'<TR><TD></TD><TD COLSPAN="4" ALIGN="LEFT">{note}</TD></TR>' for note in notes)
+        attributes = f'BORDER="1" CELLBORDER="0" CELLSPACING="1" BGCOLOR="{self.colours["card"]}"'
+        return f"<TABLE {attributes}>{''.join(rows)}</TABLE>"
+
+    def _row(self, row: Row, times: str) -> str:
+        label = f"{row.mark} {row.label}{times}".strip()
+        cells = "".join(
+            f'<TD ALIGN="LEFT" BGCOLOR="{self.colours[cell.tone]}">'
+            f'<FONT COLOR="{self.colours[f"{cell.tone}_text"]}">{_words(cell.text)}</FONT></TD>'
+            for cell in (row.spatial, row.channels)
         )
-
-    def _place(self, point: Point) -> str:
-        return f"{point[0] + self.x:.1f},{self.top - point[1]:.1f}"
-
-    def _head(self, box: HeadBox) -> str:
-        color, link = self.theme.head_text, link_to(box.head.index + self.offset, box.head.lines[0])
-        first, *rest = box.head.lines
-        texts = [font(first, layout.LAYER_FONT, color, bold=True), *(font(line, 10, color) for line in rest)]
-        rows = "".join(tr(td(text, WIDTH=box.width, HEIGHT=layout.HEAD_LINE, **link)) for text in texts)
-        edge = tr(td("", HEIGHT=layout.HEAD_PADDING / 2))
-        return table(edge + rows + edge, BGCOLOR=self.theme.head)
-
-    def _edge(self, route: Route) -> str:
-        attributes = [f'pos="{self._spline(route.points)}"']
-        if route.link.kind == "reused":
-            attributes.append(f'color="{self.theme.reused}" {_font_color(self.theme.reused)} style=dashed penwidth=1.8')
-        if route.link.kind == "head":
-            attributes.append(f'color="{self.theme.head_line}"')
-        attributes += [self._label(label) for label, owner in self.page.labels if owner is route]
-        source = f"L{route.link.source + self.offset}" if route.link.source >= 0 else "input"
-        attributes.append(f'id="{source}-L{route.link.target + self.offset}"')
-        return f"  {self.prefix}{route.source} -> {self.prefix}{route.target} [{' '.join(attributes)}]"
-
-    def _label(self, label: Label) -> str:
-        if label.is_at_head:
-            return f'headlabel="{label.text}" head_lp="{self._place((label.x, label.y))}"'
-        return f'label="{label.text}" lp="{self._place((label.x, label.y))}" fontsize={label.size:g}'
-
-    def _spline(self, points: Sequence[Point]) -> str:
-        """The link as Bézier curves with round bends; the arrow's head takes the last few points."""
-        (x0, y0), (x1, y1) = points[-2], points[-1]
-        length = max(abs(x1 - x0) + abs(y1 - y0), 0.01)
-        base = (x1 - (x1 - x0) * ARROW / length, y1 - (y1 - y0) * ARROW / length)
-        return f"e,{self._place(points[-1])} {' '.join(map(self._place, _rounded([*points[:-1], base])))}"
+        name = f'<TD PORT="{row.name}" ALIGN="RIGHT">{row.name}</TD><TD ALIGN="LEFT">{_words(label)}</TD>'
+        return f'<TR>{name}{cells}<TD ALIGN="RIGHT">{row.price}</TD></TR>'
 
 
-def _font_color(color: str) -> str:
-    """For the label beside a link and that at its head."""
-    return f'fontcolor="{color}" labelfontcolor="{color}"'
-
-
-def _rounded(points: Sequence[Point]) -> list[Point]:
-    """Control points of cubic curves through straight stretches and round bends."""
-    path = [points[0]]
-    at = points[0]
-    for previous, bend, following in zip(points, points[1:], points[2:], strict=False):
-        before, after = _towards(bend, previous), _towards(bend, following)
-        path += [at, before, before, bend, bend, after]
-        at = after
-    return [*path, at, points[-1], points[-1]]
-
-
-def _towards(start: Point, end: Point) -> Point:
-    """The point a corner's radius away from `start`, at most half way to `end`."""
-    length = max(abs(end[0] - start[0]) + abs(end[1] - start[1]), 0.01)
-    share = min(CORNER / length, 0.5)
-    return (start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share)
+def _words(text: str) -> str:
+    return escape(printable(text))

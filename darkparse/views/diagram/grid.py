@@ -65,7 +65,7 @@ def broken_grids(grid: Grid, height: Height) -> Iterator[Grid]:
     for count in range(2, MOST_COLUMNS + 1):
         limit = sum(map(height, grid.picture.cards)) / count
         cut = _cut(grid.picture, limit, height)
-        for picture in dict.fromkeys((grid.picture, cut)):
+        for picture in (grid.picture, cut)[len(cut.cards) == len(grid.picture.cards) :]:
             stacked = _stacked(picture, _balanced([height(card) for card in picture.cards], count))
             if _reach(stacked) <= 1:
                 yield stacked

@@ -49,8 +49,8 @@ def columns(page: Page) -> Page:
         width = max((box.width for box in inside), default=0)
         lefts |= {box.name: x + (width - box.width) / 2 for box in inside}
         x = _gutter(page, column, x + width, lefts, lanes_x)
-    if page.is_title_beside:
-        lefts["title"] = next((lefts[box.name] for box in page.placed if box.column == 1), 0.0)
+    if page.are_notes_beside:
+        lefts["notes"] = next((lefts[box.name] for box in page.placed if box.column == 1), 0.0)
     boxes = tuple(replace(box, x=lefts.get(box.name, 0.0)) for box in page.boxes)
     return replace(page, boxes=boxes, lanes_x=lanes_x)
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
-from html import escape
 from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from darkparse.views.diagram.theme import FONTS, THEMES
+from darkparse.syntax.source import printable
+from darkparse.views.diagram.svg import shown, svg_text
+from darkparse.views.diagram.theme import FONTS, THEMES, variables
 from darkparse.views.facts import layer_facts
 from darkparse.views.text.layer_report import layer_report
 
@@ -26,57 +26,30 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def html_page(diagram: Diagram) -> str:
-    """The page. Its script is named by its hash in the content security policy, so no other runs.
-
-    Raises:
-        RendererError: there is no renderer for the SVG, or it failed.
-    """
-    svg = diagram.svg()
+    """The page. Its script is named by its hash in the content security policy, so no other runs."""
     script = _asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    style = Template(_asset("page.css")).substitute(fonts=FONTS, paper=_paper(svg))
+    sheet = diagram.sheet
+    paper = "A3 landscape" if sheet.width > sheet.height else "A3 portrait"
     return Template(_asset("page.html")).substitute(
         theme=diagram.theme,
-        title=escape(diagram.name),
+        title=shown(diagram.name),
         script_hash=f"sha256-{digest}",
         colours=_colours(),
-        style=style,
-        svg=themed(svg, diagram),
+        style=Template(_asset("page.css")).substitute(fonts=FONTS, paper=paper),
+        svg=svg_text(sheet, ""),
         data=_json(_data(diagram)),
         script=script,
     )
 
 
-def themed(svg: str, diagram: Diagram) -> str:
-    """The SVG element alone, with the theme's colours as CSS variables and ids that no layer's name can clash with."""
-    element = svg[svg.index("<svg") :]
-    roles = {color.lower(): role for role, color in THEMES[diagram.theme].roles().items()}
-    roles["white"] = "page"
-
-    def variable(match: re.Match[str]) -> str:
-        role = roles.get(match[2].lower())
-        return f'{match[1]}="var(--{role})"' if role else match[0]
-
-    element = re.sub(r'\b(fill|stroke)="(#[0-9a-fA-F]{6}|white)"', variable, element)
-    return re.sub(r'<svg width="[^"]*" height="[^"]*"', '<svg role="group" aria-label="Layers"', element, count=1)
-
-
 def _colours() -> str:
     """Every theme as CSS variables; on paper the dark theme turns light."""
-
-    def variables(name: str) -> str:
-        return " ".join(f"--{role}: {color};" for role, color in THEMES[name].roles().items())
-
     rules = [
         f':root[data-theme="{name}"] {{ color-scheme: {"dark" if name == "dark" else "light"}; {variables(name)} }}'
         for name in THEMES
     ]
     return "\n".join([*rules, f'@media print {{ :root[data-theme="dark"] {{ {variables("light")} }} }}'])
-
-
-def _paper(svg: str) -> str:
-    size = re.search(r'viewBox="[\d.-]+ [\d.-]+ ([\d.]+) ([\d.]+)"', svg)
-    return "A3 landscape" if size and float(size[1]) > float(size[2]) else "A3 portrait"
 
 
 def _data(diagram: Diagram) -> dict[str, Any]:
@@ -98,7 +71,7 @@ def _layers(network: Network, picture: Picture, offset: int, *, several: bool) -
     }
     source = Path(network.config.source.name).name
     for facts in layer_facts(network):
-        yield asdict(layer_report(facts)) | {
+        yield _printable(asdict(layer_report(facts))) | {
             "name": f"L{facts.index}{f' of {picture.name}' if several else ''}",
             "index": offset + facts.index,
             "row": offset + rows.get(facts.index, facts.index),
@@ -106,6 +79,15 @@ def _layers(network: Network, picture: Picture, offset: int, *, several: bool) -
             "readers": [offset + i for i in facts.readers],
             "source": source,
         }
+
+
+def _printable(value: Any) -> Any:
+    """A report's texts as the page shows them."""
+    if isinstance(value, dict):
+        return {key: _printable(one) for key, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_printable(one) for one in value]
+    return printable(value.expandtabs(4)) if isinstance(value, str) else value
 
 
 def _json(value: Any) -> str:

@@ -15,7 +15,7 @@ from darkparse.views.diagram.horizontal import columns, gutters, routes
 from darkparse.views.diagram.labels import label_links
 from darkparse.views.diagram.metrics import text_width
 from darkparse.views.diagram.model import Card, HeadCard, Link, Picture
-from darkparse.views.diagram.page import Direction, Page, TitleSize
+from darkparse.views.diagram.page import Direction, Page
 from darkparse.views.diagram.routing import plan
 from darkparse.views.diagram.vertical import GAP, corridors, heads, levels, ports, title
 
@@ -26,14 +26,14 @@ GAIN = 1.1
 and for a card to be cut."""
 
 
-def arrange(picture: Picture, *, direction: Direction = "TB", title: TitleSize | None = None) -> Page:
-    """Lay out a picture; `title` says for the width that there is how large the block above it becomes."""
-    return labels(_best(grid_of(picture), direction, title))
+def arrange(picture: Picture, *, direction: Direction = "TB") -> Page:
+    """Lay out a picture."""
+    return labels(_best(grid_of(picture), direction))
 
 
-def _best(grid: Grid, direction: Direction, title: TitleSize | None) -> Page:
+def _best(grid: Grid, direction: Direction) -> Page:
     """The page that shows the largest text on a sheet, of the grid's own columns and others."""
-    page = arranged(grid, direction, title)
+    page = arranged(grid, direction)
     if direction == "LR" or page.scale >= ENOUGH:
         return page
 
@@ -43,15 +43,15 @@ def _best(grid: Grid, direction: Direction, title: TitleSize | None) -> Page:
     def worth(broken: Page) -> float:
         return broken.scale / (GAIN if len(broken.cards) > len(page.cards) else 1)
 
-    pages = (arranged(broken, direction, title) for broken in broken_grids(grid, height))
+    pages = (arranged(broken, direction) for broken in broken_grids(grid, height))
     best = max(pages, key=worth, default=page)
     gain = GAIN if grid.columns > 1 else 1
     return best if worth(best) > page.scale * gain else page
 
 
-def arranged(grid: Grid, direction: Direction = "TB", title: TitleSize | None = None) -> Page:
+def arranged(grid: Grid, direction: Direction = "TB") -> Page:
     """The page of a grid, after every pass."""
-    page = Page(grid, columns_for(grid.picture.cards), direction, title)
+    page = Page(grid, columns_for(grid.picture.cards), direction)
     for step in PASSES:
         page = step(page)
     return page

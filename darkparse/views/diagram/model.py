@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from darkparse.views.facts import LayerFacts
 from darkparse.views.phrases.numbers import sides_text
 from darkparse.views.phrases.words import WIDE
 
@@ -13,6 +14,9 @@ Tone = Literal["reduced", "kept", "expanded", "projected"]
 
 MARKS = {"≠": "differs from the other", "+": "only here"}
 """Signs of a layer that the other network has not, or has otherwise."""
+
+Measure = Literal["weights", "flops"]
+MEASURES: tuple[Measure, ...] = ("weights", "flops")
 
 LinkKind = Literal["chain", "reused", "head"]
 
@@ -43,8 +47,12 @@ class Row:
     label: str
     spatial: Cell
     channels: Cell
-    weights: str
+    price: str
+    """Its weights or FLOPs."""
+    share: float
+    """Of the network's, with all copies."""
     hint: str
+    facts: LayerFacts
     notes: tuple[Note, ...] = ()
     mark: str = ""
     """How it differs from the other network of a comparison."""
@@ -76,6 +84,8 @@ class Card:
     """`L3–L7`."""
     cost: tuple[str, ...]
     """`1.56M weights`, `9.81 GFLOPs`, every copy included."""
+    share: float
+    """Of the network's weights or FLOPs."""
     blocks: tuple[Block, ...]
     is_continued: bool = False
     """It goes on from the column before."""
@@ -123,6 +133,8 @@ class Picture:
     """Everything on the page."""
 
     name: str
+    answer: str
+    """In one sentence."""
     totals: tuple[str, ...]
     facts: tuple[str, ...]
     input_text: str
@@ -132,3 +144,13 @@ class Picture:
     has_repeats: bool
     layers: int
     """Layers of the whole network."""
+    by: Measure
+    """What the bars measure."""
+
+    @property
+    def price_name(self) -> str:
+        return "FLOPs" if self.by == "flops" else "weights"
+
+    @property
+    def price_legend(self) -> str:
+        return f"share of the network's {self.price_name}"

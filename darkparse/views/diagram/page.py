@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -21,9 +21,6 @@ SHEET = (1191.0, 842.0)
 Port = tuple[int, bool, int, LinkKind, Literal["in", "out"]]
 """Where links of one key meet a row: the row, whether at its right end, the key, and the direction."""
 
-TitleSize = Callable[[float], tuple[float, float]]
-"""For the width that there is, how large the block of the title becomes."""
-
 
 @dataclass(frozen=True)
 class Page:
@@ -32,16 +29,12 @@ class Page:
     grid: Grid
     columns: Columns
     direction: Direction = "TB"
-    title_size: TitleSize | None = None
-    """None for a page without title."""
     boxes: tuple[Box, ...] = ()
     routes: tuple[Route, ...] = ()
     corridors: Mapping[int, Lanes] = field(default_factory=dict)
     """The lanes above each level, and below the last."""
-    title_room: float = 0.0
-    """The width that the title was laid out for."""
-    is_title_beside: bool = False
-    """It stands right of the first column, not above it."""
+    are_notes_beside: bool = False
+    """Facts and legend stand right of the first column's upper cards, not above them."""
     bands: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     """Top and bottom of each level."""
     bottom: float = 0.0
@@ -76,11 +69,11 @@ class Page:
     @cached_property
     def placed(self) -> tuple[Box, ...]:
         """The boxes that have a place of the grid to themselves."""
-        return tuple(box for box in self.boxes if box.name != "title" and box not in self.beside)
+        return tuple(box for box in self.boxes if box.name not in ("title", "notes") and box not in self.beside)
 
     @cached_property
     def box(self) -> Mapping[str, Box]:
-        """Boxes by name: `input`, `title`, `cardL3` and `L31`."""
+        """Boxes by name: `input`, `title`, `notes`, `cardL3` and `L31`."""
         return {box.name: box for box in self.boxes}
 
     @cached_property

@@ -10,12 +10,12 @@ from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.analysis.scales import Run, find_runs
 from darkparse.network.analysis.summary import facts_of
-from darkparse.views.diagram.model import Block, Card, Cell, HeadCard, Link, LinkKind, Note, Picture, Row, Tone
+from darkparse.views.diagram.model import Block, Card, Cell, HeadCard, Link, LinkKind, Measure, Note, Picture, Row, Tone
 from darkparse.views.facts import layer_facts
 from darkparse.views.phrases.bottlenecks import bottleneck_text
-from darkparse.views.phrases.cells import channels_cell, growing_cell, label, spatial_cell, weights_text
+from darkparse.views.phrases.cells import channels_cell, growing_cell, label, price_text, spatial_cell
 from darkparse.views.phrases.numbers import flops, short
-from darkparse.views.phrases.summary import fact_lines, totals
+from darkparse.views.phrases.summary import answer, fact_lines, totals
 from darkparse.views.phrases.words import layer_span
 from darkparse.views.text.comparison import Mark
 
@@ -28,6 +28,7 @@ def picture_of(
     layers: range | None = None,
     marks: Mapping[int, Mark] | None = None,
     facts: tuple[str, ...] = (),
+    by: Measure = "weights",
 ) -> Picture:
     """The picture of a network, or of some of its layers.
 
@@ -38,12 +39,14 @@ def picture_of(
         layers: draw these only.
         marks: for the layers that another network has not, or has otherwise.
         facts: lines to add to the facts.
+        by: whose share the bars show.
     """
     span = layers if layers is not None else range(len(network.nodes))
-    builder = _Builder(network, span, find_repeats(network, span) if fold else (), notes, marks or {})
+    builder = _Builder(network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by)
     cards = tuple(card for run in find_runs(network) if (card := builder.card(run)) is not None)
     return Picture(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
+        answer=answer(facts_of(network, span)),
         totals=totals(network, span),
         facts=(
             *fact_lines(facts_of(network, span)),
@@ -57,17 +60,26 @@ def picture_of(
         links=builder.links(cards),
         has_repeats=any(block.count > 1 for card in cards for block in card.blocks),
         layers=len(network.nodes),
+        by=by,
     )
 
 
 class _Builder:
     def __init__(
-        self, network: Network, span: range, repeats: Iterable[Repeat], notes: bool, marks: Mapping[int, Mark]
+        self,
+        network: Network,
+        span: range,
+        repeats: Iterable[Repeat],
+        notes: bool,
+        marks: Mapping[int, Mark],
+        by: Measure,
     ) -> None:
         self.network = network
         self.facts = layer_facts(network)
         self.span = span
         self.marks = marks
+        self.by = by
+        self.whole = max(1, sum(map(self._price, network.nodes)))
         self.repeats = {repeat.first: repeat for repeat in repeats}
         self.stands_for = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
         """For a layer in a repeat the layer of the first copy whose row shows it."""
@@ -91,7 +103,14 @@ class _Builder:
         weights, macs = sum(node.weights for node in nodes), sum(node.macs for node in nodes)
         cost = ([f"{short(weights)} weights"] if weights else []) + ([flops(macs)] if macs else [])
         layers, blocks = layer_span(indices[0], indices[-1]), tuple(self._blocks(indices, run.size))
-        return Card(run.size, self._scale(run), layers, tuple(cost), blocks)
+        return Card(run.size, self._scale(run), layers, tuple(cost), self._share(indices), blocks)
+
+    def _price(self, node: Node) -> int:
+        return node.weights if self.by == "weights" else node.macs
+
+    def _share(self, indices: Iterable[int]) -> float:
+        """Of the whole network's price."""
+        return sum(self._price(self.network.nodes[i]) for i in indices) / self.whole
 
     def _scale(self, run: Run) -> str:
         stride = self.network.strides[run.layers.start]
@@ -128,8 +147,10 @@ class _Builder:
             label=self._label(node, repeat, remarks),
             spatial=Cell(str(spatial_cell(facts, size)), _tone(facts.spatial), hint),
             channels=Cell(str(channels), _tone(facts.channels), moved),
-            weights=weights_text(node.weights, last.node.weights),
+            price=price_text(self._price(node), self._price(last.node), self.by),
+            share=self._share(repeat.copies(index) if repeat else (index,)),
             hint=hint,
+            facts=facts,
             notes=tuple(self._notes(index, repeat)),
             mark=mark.sign if mark else "",
         )

@@ -5,140 +5,74 @@ What a colour says is also written as a sign, so a picture without colours can b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING
+import re
+from typing import Literal
 
-if TYPE_CHECKING:
-    from darkparse.views.diagram.model import Tone
+ThemeName = Literal["light", "dark", "print"]
+FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
+# Each role's colour in the light, the dark and the print theme.
+_ROLES = {
+    "page": "#FFFFFF #16191D #FFFFFF",
+    "card": "#FFFFFF #1F2328 #FFFFFF",
+    # Borders, and the links of the chain.
+    "line": "#343A40 #9AA4AE #000000",
+    "text": "#212529 #E9ECEF #000000",
+    # Layer numbers, column heads and weights.
+    "faint": "#4A5158 #ADB5BD #333333",
+    "header": "#343A40 #3D444D #FFFFFF",
+    "header_text": "#FFFFFF #FFFFFF #000000",
+    "repeat": "#495057 #5C6670 #DDDDDD",
+    "repeat_text": "#FFFFFF #FFFFFF #000000",
+    "reduced": "#FFD9AD #5C3206 #C4C4C4",
+    "reduced_text": "#6B2E00 #FFD8A8 #000000",
+    "kept": "#F1F3F5 #2B3036 #FFFFFF",
+    "kept_text": "#495057 #CED4DA #333333",
+    "expanded": "#CFE4F7 #0F3A5F #E8E8E8",
+    "expanded_text": "#0A3A66 #C5E1FA #000000",
+    "projected": "#FBDFDC #5E1915 #A0A0A0",
+    "projected_text": "#7A120C #FFD5D2 #000000",
+    "head": "#C92A2A #C22929 #444444",
+    "head_text": "#FFFFFF #FFFFFF #FFFFFF",
+    # Links to heads.
+    "head_line": "#C92A2A #FF8787 #444444",
+    "saves": "#1B5E20 #8CE99A #222222",
+    "reused": "#5F3DC4 #B9A5FF #555555",
+    # Behind what differs from the other network.
+    "changed": "#FFF3BF #4A4312 #F2F2F2",
+    # The share of what the whole network costs.
+    "price": "#D9CFFB #41367A #CCCCCC",
+    "price_text": "#3B2A8C #E4DCFF #000000",
+}
+_NAMES: tuple[ThemeName, ...] = ("light", "dark", "print")
+THEMES: dict[str, dict[str, str]] = {
+    name: {role: colours.split()[number] for role, colours in _ROLES.items()} for number, name in enumerate(_NAMES)
+}
 
-FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, sans-serif"
+_FILLED = ("reduced", "kept", "expanded", "projected", "header", "repeat", "head", "price")
+_CELL = ".darkparse .{0} rect{{fill:var(--{0})}}.darkparse .{0} text{{fill:var(--{0}_text)}}"
+_STYLE = f"""{"".join(map(_CELL.format, _FILLED))}
+.darkparse text{{fill:var(--text)}}
+.darkparse .page{{fill:var(--page)}}
+.darkparse .frame{{fill:var(--card);stroke:var(--line)}}
+.darkparse rect.price{{fill:var(--price)}}
+.darkparse .plain{{fill:var(--card)}}
+.darkparse .changed{{fill:var(--changed)}}
+.darkparse .faint{{fill:var(--faint)}}
+.darkparse .saves{{fill:var(--saves)}}
+.darkparse .edge path{{fill:none;stroke:var(--line);stroke-width:1.4}}
+.darkparse .edge .tip{{fill:var(--line);stroke:none}}
+.darkparse .reused path{{stroke:var(--reused);stroke-width:1.8;stroke-dasharray:5 3}}
+.darkparse .reused .tip,.darkparse .reused text,.darkparse text.reused{{fill:var(--reused)}}
+.darkparse .to_head path{{stroke:var(--head_line)}}
+.darkparse .to_head .tip{{fill:var(--head_line)}}
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Theme:
-    """One colour for each role. Within a theme every role has a colour of its own, which the HTML page relies on."""
-
-    page: str
-    card: str
-    line: str
-    """Borders, and the links of the chain."""
-    text: str
-    faint: str
-    """Layer numbers, column heads and weights."""
-    header: str
-    header_text: str
-    header_faint: str
-    repeat: str
-    repeat_text: str
-    reduced: str
-    reduced_text: str
-    kept: str
-    kept_text: str
-    expanded: str
-    expanded_text: str
-    projected: str
-    projected_text: str
-    head: str
-    head_text: str
-    head_line: str
-    """Links to heads."""
-    saves: str
-    costs: str
-    reused: str
-    changed: str
-    """Behind what differs from the other network."""
-
-    def cell(self, tone: Tone) -> tuple[str, str]:
-        """Fill and text of a cell."""
-        return getattr(self, tone), getattr(self, f"{tone}_text")
-
-    def roles(self) -> dict[str, str]:
-        """Role to colour."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+def variables(theme: str) -> str:
+    """A theme's colours as CSS variables."""
+    return "".join(f"--{role}:{colour};" for role, colour in THEMES[theme].items())
 
 
-LIGHT = Theme(
-    page="#FFFFFF",
-    card="#FFFFFE",
-    line="#343A40",
-    text="#212529",
-    faint="#4A5158",
-    header="#343A41",
-    header_text="#FFFFFD",
-    header_faint="#F1F3F6",
-    repeat="#495056",
-    repeat_text="#FEFFFF",
-    reduced="#FFD9AD",
-    reduced_text="#6B2E00",
-    kept="#F1F3F5",
-    kept_text="#495057",
-    expanded="#CFE4F7",
-    expanded_text="#0A3A66",
-    projected="#FBDFDC",
-    projected_text="#7A120C",
-    head="#C92A2A",
-    head_text="#FEFEFF",
-    head_line="#C92A2B",
-    saves="#1B5E20",
-    costs="#9B1C1C",
-    reused="#5F3DC4",
-    changed="#FFF3BF",
-)
-
-DARK = Theme(
-    page="#16191D",
-    card="#1F2328",
-    line="#9AA4AE",
-    text="#E9ECEF",
-    faint="#ADB5BD",
-    header="#3D444D",
-    header_text="#FFFFFF",
-    header_faint="#DEE2E6",
-    repeat="#5C6670",
-    repeat_text="#FFFFFE",
-    reduced="#5C3206",
-    reduced_text="#FFD8A8",
-    kept="#2B3036",
-    kept_text="#CED4DA",
-    expanded="#0F3A5F",
-    expanded_text="#C5E1FA",
-    projected="#5E1915",
-    projected_text="#FFD5D2",
-    head="#C22929",
-    head_text="#FFFFFD",
-    head_line="#FF8787",
-    saves="#8CE99A",
-    costs="#FFA8A8",
-    reused="#B9A5FF",
-    changed="#4A4312",
-)
-
-PRINT = Theme(
-    page="#FFFFFF",
-    card="#FFFFFE",
-    line="#000000",
-    text="#000001",
-    faint="#333333",
-    header="#FFFFFC",
-    header_text="#000002",
-    header_faint="#222222",
-    repeat="#DDDDDD",
-    repeat_text="#000003",
-    reduced="#C4C4C4",
-    reduced_text="#000004",
-    kept="#FFFFFD",
-    kept_text="#333334",
-    expanded="#E8E8E8",
-    expanded_text="#000005",
-    projected="#A0A0A0",
-    projected_text="#000006",
-    head="#444444",
-    head_text="#FEFEFE",
-    head_line="#444445",
-    saves="#222223",
-    costs="#111111",
-    reused="#555555",
-    changed="#F2F2F2",
-)
-
-THEMES = {"light": LIGHT, "dark": DARK, "print": PRINT}
+def style(theme: str | None = None) -> str:
+    """The style sheet of an SVG; with a theme its colours stand in it, for renderers that know no variables."""
+    return _STYLE if theme is None else re.sub(r"var\(--(\w+)\)", lambda match: THEMES[theme][match[1]], _STYLE)

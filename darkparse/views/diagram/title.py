@@ -1,113 +1,120 @@
-"""The block above the diagram: name, totals, legend and the three answers."""
+"""The texts above the diagram: name and answer where the eye starts, facts and legend of lower weight."""
 
 from __future__ import annotations
 
-from darkparse.views.diagram import boxes as layout
-from darkparse.views.diagram.markup import font, table, td, tr
-from darkparse.views.diagram.metrics import text_width
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from darkparse.views.diagram.boxes import FACT_FONT, TITLE_FONT, Box
+from darkparse.views.diagram.metrics import text_width, wrap
 from darkparse.views.diagram.model import MARKS, Picture
-from darkparse.views.diagram.theme import Theme
 from darkparse.views.phrases.words import WIDE
 
 LEGEND = (("reduced", "▼ reduced, ÷ factor"), ("kept", "= kept, no reduction"), ("expanded", "▲ expanded, × factor"))
 HEAD_LEGEND = "→ projected to a head"
 REPEAT_LEGEND = "× n  block repeated n times"
 REUSED_LEGEND = "- - -  feature map reused later"
-LEGEND_FONT = 10.0
+LEGEND_FONT, ANSWER_FONT = 10.0, 16.0
+LEGEND_HEIGHT, LEGEND_GAP, FILL_PADDING = 19.0, 6.0, 6.0
 LEAST_ROOM = 480.0
-"""The legend has so many points beside each other even on a narrower page."""
-NAME_HEIGHT, TOTALS_HEIGHT, LEGEND_HEIGHT, FACT_HEIGHT = 34.0, 22.0, 24.0, 19.0
-SIDES = 16.0
-"""Room beside the texts."""
-
-Entry = tuple[str, str, str | None]
-"""Text, its colour, and the fill."""
+"""The texts have so many points beside each other even on a narrower page."""
+LEADING = 1.4
+"""Height of a line of text, in font sizes."""
 
 
-class TitleBlock:
-    """The block's HTML and size in points."""
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A text in a line, with its left end; `role` is a class of the style sheet, behind it in a filled cell."""
 
-    def __init__(self, picture: Picture, theme: Theme, room: float) -> None:
-        """The legend wraps and the name is cut where they are wider than `room` and the facts."""
-        self.picture = picture
-        self.theme = theme
-        texts = [text_width(text, layout.FACT_FONT) for text in (WIDE.join(picture.totals), *map(_fact, picture.facts))]
-        room = max(LEAST_ROOM, room - SIDES, *texts)
-        self.name = _cut(picture.name, room)
-        self.legend = _lines(self._legend(), room)
-        name = text_width(self.name, layout.TITLE_FONT, bold=True)
-        heights = NAME_HEIGHT + TOTALS_HEIGHT + LEGEND_HEIGHT * len(self.legend) + FACT_HEIGHT * len(picture.facts)
-        self.size = (max(name, *texts, *(sum(map(_width, line)) for line in self.legend)) + SIDES, heights + 6)
+    text: str
+    x: float
+    size: float
+    role: str = ""
+    is_bold: bool = False
+    is_filled: bool = False
 
-    def _legend(self) -> list[Entry]:
-        """The entries that the picture needs."""
-        theme, tones = (
-            self.theme,
-            {cell.tone for card in self.picture.cards for row in card.rows for cell in (row.spatial, row.channels)},
-        )
-        entries: list[Entry] = [(text, getattr(theme, f"{tone}_text"), getattr(theme, tone)) for tone, text in LEGEND]
-        if "projected" in tones:
-            entries.append((HEAD_LEGEND, theme.projected_text, theme.projected))
-        if self.picture.has_repeats:
-            entries.append((REPEAT_LEGEND, theme.repeat_text, theme.repeat))
-        if any(link.kind == "reused" for link in self.picture.links):
-            entries.append((REUSED_LEGEND, theme.reused, None))
-        marks = {row.mark for card in self.picture.cards for row in card.rows}
-        entries += [
-            (f"{sign} {meaning}", theme.text, theme.changed) for sign, meaning in MARKS.items() if sign in marks
-        ]
-        return entries
-
-    def html(self) -> str:
-        """The block as one table."""
-        theme, picture, width = self.theme, self.picture, self.size[0] - 4
-        rows = [
-            td(
-                font(self.name, layout.TITLE_FONT, theme.text, bold=True), HEIGHT=NAME_HEIGHT, WIDTH=width, ALIGN="LEFT"
-            ),
-            td(font(WIDE.join(picture.totals), layout.FACT_FONT, theme.faint), HEIGHT=TOTALS_HEIGHT, ALIGN="LEFT"),
-            *(td(_legend_line(line, width), ALIGN="LEFT", HEIGHT=LEGEND_HEIGHT) for line in self.legend),
-            *(
-                td(font(_fact(line), layout.FACT_FONT, theme.text), ALIGN="LEFT", HEIGHT=FACT_HEIGHT)
-                for line in picture.facts
-            ),
-        ]
-        return table("".join(map(tr, rows)))
+    @property
+    def width(self) -> float:
+        return text_width(self.text, self.size, bold=self.is_bold) + (2 * FILL_PADDING if self.is_filled else 0)
 
 
-def _fact(line: str) -> str:
-    return f"• {line}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextBox(Box):
+    """Lines of text in their place; each line has its height and its entries."""
+
+    lines: tuple[tuple[float, tuple[Entry, ...]], ...]
+
+
+def title_box(picture: Picture, room: float) -> TextBox:
+    """Name, answer and totals, as wide as there is room; a name that is wider is cut."""
+    room = max(LEAST_ROOM, room)
+    return _box("title", _title_lines(picture, room))
+
+
+def _title_lines(picture: Picture, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
+    yield _line(_cut(picture.name, room), TITLE_FONT, is_bold=True)
+    yield from (_line(text, ANSWER_FONT, is_bold=True) for text in wrap(picture.answer, room, ANSWER_FONT, bold=True))
+    yield _line(WIDE.join(picture.totals), FACT_FONT, "faint")
+
+
+def notes_box(picture: Picture, room: float) -> TextBox:
+    """Facts and legend, the legend in lines as wide as there is room."""
+    room = max(LEAST_ROOM, room)
+    facts = [line for fact in picture.facts for line in _fact(fact, room)]
+    legend = _legend_lines([*_legend(picture)], room)
+    return _box("notes", [*facts, *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend)])
+
+
+def _fact(fact: str, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
+    """A fact in lines, those after the first under its first word."""
+    sign = text_width("• ", FACT_FONT)
+    for number, text in enumerate(wrap(fact, room - sign, FACT_FONT)):
+        entry = Entry(text, sign, FACT_FONT) if number else Entry(f"• {text}", 0, FACT_FONT)
+        yield FACT_FONT * LEADING, (entry,)
+
+
+def _box(name: str, lines: Iterable[tuple[float, tuple[Entry, ...]]]) -> TextBox:
+    lines = tuple(lines)
+    width = max(entry.x + entry.width for _, line in lines for entry in line)
+    return TextBox(name, width, sum(height for height, _ in lines), lines=lines)
+
+
+def _line(text: str, size: float, role: str = "", *, is_bold: bool = False) -> tuple[float, tuple[Entry, ...]]:
+    return size * LEADING, (Entry(text, 0, size, role, is_bold),)
+
+
+def _legend(picture: Picture) -> Iterator[Entry]:
+    """The entries that the picture needs."""
+    rows = [row for card in picture.cards for row in card.rows]
+    marks = {row.mark for row in rows}
+    for role, text in LEGEND:
+        yield Entry(text, 0, LEGEND_FONT, role, is_filled=True)
+    if any(row.channels.tone == "projected" for row in rows):
+        yield Entry(HEAD_LEGEND, 0, LEGEND_FONT, "projected", is_filled=True)
+    if picture.has_repeats:
+        yield Entry(REPEAT_LEGEND, 0, LEGEND_FONT, "repeat", is_filled=True)
+    if any(link.kind == "reused" for link in picture.links):
+        yield Entry(REUSED_LEGEND, 0, LEGEND_FONT, "reused")
+    for sign, meaning in MARKS.items():
+        if sign in marks:
+            yield Entry(f"{sign} {meaning}", 0, LEGEND_FONT, "changed", is_filled=True)
+    yield Entry(picture.price_legend, 0, LEGEND_FONT, "price", is_filled=True)
+
+
+def _legend_lines(entries: Sequence[Entry], room: float) -> list[tuple[Entry, ...]]:
+    """Entries beside each other, in lines of at most a width."""
+    lines: list[list[Entry]] = [[]]
+    x = 0.0
+    for entry in entries:
+        if lines[-1] and x + entry.width > room:
+            lines.append([])
+            x = 0.0
+        lines[-1].append(Entry(entry.text, x, entry.size, entry.role, entry.is_bold, entry.is_filled))
+        x += entry.width + LEGEND_GAP
+    return [tuple(line) for line in lines]
 
 
 def _cut(name: str, width: float) -> str:
     """A name, or as much of it as a width holds, with dots."""
-    if text_width(name, layout.TITLE_FONT, bold=True) <= width:
-        return name
-    lengths = range(len(name), 0, -1)
-    return next(
-        (short for n in lengths if text_width(short := f"{name[:n]}…", layout.TITLE_FONT, bold=True) <= width), "…"
-    )
-
-
-def _lines(entries: list[Entry], width: float) -> list[list[Entry]]:
-    """Entries in lines of at most a width."""
-    lines: list[list[Entry]] = [[]]
-    for entry in entries:
-        if lines[-1] and sum(map(_width, [*lines[-1], entry])) > width:
-            lines.append([])
-        lines[-1].append(entry)
-    return lines
-
-
-def _width(entry: Entry) -> float:
-    return text_width(entry[0], LEGEND_FONT) + 12
-
-
-def _legend_line(entries: list[Entry], width: float) -> str:
-    """One line; an empty cell takes the rest of the width, which Graphviz would spread over the others."""
-    cells = "".join(
-        td(font(text, LEGEND_FONT, color), BGCOLOR=fill, WIDTH=_width((text, color, fill)) - 2, HEIGHT=19.0)
-        for text, color, fill in entries
-    )
-    rest = width - sum(map(_width, entries)) - 6
-    return table(tr(cells + (td("", WIDTH=rest) if rest > 0 else "")), spacing=2, padding=2)
+    names = (name, *(f"{name[:n]}…" for n in range(len(name) - 1, 0, -1)))
+    return next((text for text in names if text_width(text, TITLE_FONT, bold=True) <= width), "…")

@@ -9,8 +9,9 @@ from dataclasses import replace
 from darkparse.views.diagram.boxes import Box, HeadBox
 from darkparse.views.diagram.page import Page, Port, port_in, port_out
 from darkparse.views.diagram.routing import LANE, Key, Route, Span, lanes_of
+from darkparse.views.diagram.title import notes_box, title_box
 
-GAP = 34.0
+GAP = 30.0
 """Height of a corridor without lanes, which holds a link's label."""
 STUB, ENTRY = 64.0, 28.0
 """Room in a gutter before its lanes, for the shape of what leaves, and behind them,
@@ -21,7 +22,7 @@ HEADER_MIDDLE = 14.0
 """Height at which cards of one level are joined, from their top."""
 PORT, PORTS = 6.0, 12.0
 """Distance of the links at one end of a row, and the most that all of them take up."""
-BELOW_TITLE = 14.0
+ABOVE_NOTES, BELOW_TITLE = 4.0, 14.0
 
 
 def corridors(page: Page) -> Page:
@@ -34,13 +35,12 @@ def corridors(page: Page) -> Page:
 
 
 def title(page: Page) -> Page:
-    """The title's size and whether it stands beside the first column or above all."""
-    beside = _room(page, page.last_column)
-    size = page.title_size
-    is_beside = size is not None and _fits_beside(page, size(beside), beside)
-    room = beside if is_beside else _room(page, page.last_column + 1)
-    page = replace(page, title_room=room, is_title_beside=is_beside)
-    return replace(page, boxes=(*page.boxes, Box("title", *size(room)))) if size else page
+    """The title, and its notes beside the first column where they fit, else below it."""
+    beside, room = (_room(page, page.last_column + all) for all in (0, 1))
+    notes = notes_box(page.picture, beside)
+    are_beside = _fits_beside(page, notes, beside)
+    boxes = (title_box(page.picture, room), notes if are_beside else notes_box(page.picture, room))
+    return replace(page, are_notes_beside=are_beside, boxes=(*page.boxes, *boxes))
 
 
 def _room(page: Page, columns: int) -> float:
@@ -49,28 +49,29 @@ def _room(page: Page, columns: int) -> float:
     return columns * (page.columns.total + STUB + ENTRY) - STUB - ENTRY + heads
 
 
-def _fits_beside(page: Page, size: tuple[float, float], room: float) -> bool:
-    """Whether the title fits above the columns right of the first, which begin further down."""
+def _fits_beside(page: Page, notes: Box, room: float) -> bool:
+    """Whether the notes fit above the columns right of the first, which begin further down."""
     others = [box.level for box in page.placed if box.column > 0]
     if not others or page.direction == "LR":
         return False
     first = min(others)
     lowest_use = min((r.corridor for r in page.routes if r.via == "corridor"), default=first)
     above = [max(box.height for box in page.placed if box.level == level) + GAP for level in range(first)]
-    return lowest_use >= first and sum(above) > size[1] + 10 and room > size[0]
+    return lowest_use >= first and sum(above) > notes.height + 10 and room > notes.width
 
 
 def levels(page: Page) -> Page:
     """Every level's band, and the boxes on it; a stacked column goes its own way."""
-    above = page.box["title"].height + BELOW_TITLE if "title" in page.box and not page.is_title_beside else 0.0
+    top = page.box["title"].height
+    notes = top + BELOW_TITLE if page.are_notes_beside else top + ABOVE_NOTES
+    y = top + BELOW_TITLE if page.are_notes_beside else notes + page.box["notes"].height + BELOW_TITLE
     bands: dict[int, tuple[float, float]] = {}
-    y = above
     for level in range(page.last_level + 1):
         y += _corridor_height(page, level)
         inside = (box for box in page.placed if box.level == level and box.column not in page.grid.stacked)
         bands[level] = (y, y + max((box.height for box in inside), default=0))
         y = bands[level][1]
-    tops = {box.name: bands[box.level][0] for box in page.placed}
+    tops = {"notes": notes} | {box.name: bands[box.level][0] for box in page.placed}
     for column in page.grid.stacked:
         tops |= _stacked([box for box in page.placed if box.column == column], bands[0][0])
     if "input" in tops and page.direction == "LR":

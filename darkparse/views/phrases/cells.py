@@ -15,6 +15,8 @@ from darkparse.views.phrases.words import counted, mixing
 SIGNS = {"reduced": "▼", "kept": "=", "expanded": "▲", "projected": "→"}
 LONG = 10_000
 """A count that nobody reads without its thousands set off."""
+MANY = 3
+"""So many joined maps are told by their numbers alone: `concat L114, 112, 110, 109`."""
 UNREDUCED = {Remark.UNREDUCED: "", Remark.MIXED: f", {mixing()}", Remark.ALONE: ", each channel alone"}
 """What follows `no reduction`."""
 
@@ -38,9 +40,10 @@ def label(node: Node, *, block_input: int | None = None) -> str:
         return node.summary
     names = ["block input" if i == block_input else input_name(i) for i in node.inputs]
     if node.layer.part == "cat":
-        return f"{node.summary}{' from' if len(names) == 1 else ''} {' + '.join(names)}"
+        joined = " + ".join(names) if len(names) < MANY else ", ".join((names[0], *(n.lstrip("L") for n in names[1:])))
+        return f"{node.summary}{' from' if len(names) == 1 else ''} {joined}"
     if node.layer.part == "gate":
-        return f"{node.summary}: {names[1]} × {names[0]}"
+        return f"{node.summary} {names[1]} × {names[0]}"
     return f"{node.summary} {' '.join(f'+ {name}' for name in names[1:])}"
 
 
@@ -133,9 +136,10 @@ def growing_cell(first: LayerFacts, last: LayerFacts, step: int) -> Change:
     return Change(start.sign, f"{start.figures} … {end.figures}", f", +{step} each")
 
 
-def weights_text(first: int, last: int) -> str:
-    """`65.5k`, or `32.8k … 225k` from a growing repeat's first copy to its last; nothing where there are none."""
-    return " … ".join(dict.fromkeys(map(short, filter(None, (first, last)))))
+def price_text(first: int, last: int, by: str) -> str:
+    """`65.5k`, or `32.8k … 225k` from a growing repeat's first copy to its last; nothing for 0."""
+    each = 2 if by == "flops" else 1
+    return " … ".join(dict.fromkeys(short(each * count) for count in (first, last) if count))
 
 
 def reduction_text(facts: LayerFacts) -> str:

@@ -28,6 +28,11 @@ def flops(macs: int) -> str:
     return f"{value} {unit}FLOPs"
 
 
+def operations(macs: int) -> str:
+    """Operations beside the multiply-adds that they are two of: `40.4 GFLOPs (20.2G multiply-adds)`."""
+    return f"{flops(macs)} ({short(macs)} multiply-adds)"
+
+
 def significant(number: float) -> str:
     """Three significant digits without trailing zeros; whole numbers from 1000 on."""
     return f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}"

@@ -9,7 +9,7 @@ from darkparse.network.analysis.repeats import Repeat
 from darkparse.views.facts import LayerFacts, Remark
 from darkparse.views.phrases.bottlenecks import bottleneck_text
 from darkparse.views.phrases.cells import channels_cell, zeros
-from darkparse.views.phrases.numbers import factor, flops, percent, short, sides_text
+from darkparse.views.phrases.numbers import factor, operations, percent, short, sides_text
 from darkparse.views.phrases.words import counted, layer_span, mixing
 
 MECHANISMS = {
@@ -96,13 +96,13 @@ def _repeat(repeat: Repeat, index: int) -> str:
 
 
 def cost_text(facts: LayerFacts) -> str:
-    """`65.5k weights, 66,048 parameters, 411 MFLOPs (1% of the network's FLOPs)`,
+    """`65.5k weights, 66,048 parameters, 411 MFLOPs (206M multiply-adds), 1% of the network's`,
     and Darknet's figure where it counts otherwise."""
     node = facts.node
     parts = [f"{short(node.weights)} weights"] if node.weights else []
     parts.append(counted(node.params, "parameter") if node.params else "no parameters")
-    share = f"({share_text(facts)} of the network's FLOPs)"
-    parts.append(f"{flops(node.macs)} {share}" if node.macs else "no multiply-adds")
+    share = f"{share_text(facts)} of the network's"
+    parts.append(f"{operations(node.macs)}, {share}" if node.macs else "no FLOPs")
     printed = f"{node.bflops:.3f}"
     if node.bflops and printed != f"{node.cost.flops / 1e9:.3f}":
         parts.append(f"{printed} BFLOPs as Darknet counts")

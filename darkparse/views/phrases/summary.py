@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from darkparse.network import Bottleneck, Network
 from darkparse.network.analysis.summary import Descent, Facts, Pointwise, Savings
 from darkparse.network.node import Cost
 from darkparse.views.phrases.bottlenecks import block_span, direct_text
-from darkparse.views.phrases.numbers import flops, percent, short, sides_text, size_text
+from darkparse.views.phrases.numbers import flops, operations, percent, short, sides_text, size_text
 from darkparse.views.phrases.words import NAMED, counted, listed, mixing, some, verb
 
+NOTHING = "No 1×1 convolution, no bottleneck, and no way down to smaller maps"
+FEW = 4
+"""So many layers are named in the answer."""
 FORM_TITLES = {
     "pair": "Bottleneck pairs (1×1 then k×k)",
     "triple": "Bottlenecks (1×1, k×k, 1×1)",
@@ -25,7 +28,24 @@ def totals(network: Network, layers: range) -> tuple[str, ...]:
     cost = sum((nodes[i].cost for i in layers), Cost())
     of_all = f" of {len(nodes)}" if len(layers) < len(nodes) else ""
     at = f" at {sides_text((shape.h, shape.w))}" if shape.is_map else ""
-    return f"{counted(len(layers), 'layer')}{of_all}", f"{short(cost.params)} parameters", f"{flops(cost.macs)}{at}"
+    return f"{counted(len(layers), 'layer')}{of_all}", f"{short(cost.params)} parameters", operations(cost.macs) + at
+
+
+def answer(facts: Facts) -> str:
+    """The answer in one sentence: `7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only`."""
+    points = facts.pointwise
+    if not points.total:
+        return f"No 1×1 convolution; height×width {_change(facts.descent)}" if facts.descent else NOTHING
+    reducing = len(points.reducing)
+    if reducing == points.total:
+        return f"All {reducing} 1×1 convolutions reduce" if reducing > 1 else "The one 1×1 convolution reduces"
+    rest = [f"{_few(points.keeping)} {mixing(len(points.keeping))}"] if points.keeping else []
+    rest += [f"{_few(points.expanding)} {verb(len(points.expanding), 'expands')}"] if points.expanding else []
+    return f"{reducing} of {points.total} 1×1 convolutions {verb(reducing, 'reduces')}; {', '.join(rest)}"
+
+
+def _few(indices: Sequence[int]) -> str:
+    return listed([f"L{i}" for i in indices]) if len(indices) <= FEW else str(len(indices))
 
 
 def fact_lines(facts: Facts) -> tuple[str, ...]:
@@ -37,11 +57,14 @@ def fact_lines(facts: Facts) -> tuple[str, ...]:
 
 def _descent(descent: Descent) -> str:
     steps = counted(len(descent.layers), "halving step" if descent.halves else "step")
+    return f"Height×width: {_change(descent)} in {steps}: {some(descent.layers, 12)}"
+
+
+def _change(descent: Descent) -> str:
     ratios = zip(descent.before, descent.after, strict=True)
     height, width = (short(round(before / after, 3)) for before, after in ratios)
     by = f"÷{height}" if height == width else f"height ÷{height}, width ÷{width}"
-    change = f"{size_text(descent.before)}→{size_text(descent.after)} ({by})"
-    return f"Height×width: {change} in {steps}: {some(descent.layers, 12)}"
+    return f"{size_text(descent.before)}→{size_text(descent.after)} ({by})"
 
 
 def _pointwise(facts: Pointwise) -> str:
@@ -62,8 +85,11 @@ def _pointwise(facts: Pointwise) -> str:
 def _savings(savings: Savings) -> str:
     """`Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing`."""
     saving, costing = len(savings.saving), len(savings.costing)
-    operations = f" and {flops(savings.macs)}" if savings.macs > 0 else ""
-    saved = f"{saving} {verb(saving, 'saves')} {short(savings.weights)} weights{operations} over direct k×k"
+    saved_flops, direct_flops = (
+        (f" and {flops(savings.macs)}", f", {flops(savings.direct_macs)}") if savings.macs > 0 else ("", "")
+    )
+    direct = f"direct k×k ({short(savings.direct_weights)} weights{direct_flops})"
+    saved = f"{saving} {verb(saving, 'saves')} {short(savings.weights)} weights{saved_flops} over {direct}"
     parts = ([saved] if saving else []) + ([f"{costing} {verb(costing, 'saves')} nothing"] if costing else [])
     return f"{FORM_TITLES[savings.form]}: {'; '.join(parts)}"
 

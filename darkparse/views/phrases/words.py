@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 NAMED = 6
@@ -49,3 +50,8 @@ def in_brackets(words: Iterable[str]) -> str:
     """` (a, b)`, nothing for no words."""
     inside = ", ".join(words)
     return f" ({inside})" if inside else ""
+
+
+def escaped_markdown(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)

@@ -19,6 +19,7 @@ from darkparse.views.facts import LayerFacts, layer_facts
 from darkparse.views.phrases.cells import label
 from darkparse.views.phrases.sentences import reasons
 from darkparse.views.phrases.summary import prose
+from darkparse.views.phrases.words import escaped_markdown
 from darkparse.views.text.layer_report import layer_report, report_lines
 from darkparse.views.text.table import LEAST_WIDTH, narrowed, wrapped
 
@@ -42,7 +43,7 @@ class Paragraph:
 
     def markdown(self) -> str:
         sign, end = ("- ", "\n") if self.is_list else ("", "  \n")
-        return end.join(f"{sign}{_markdown(line)}" for line in self.lines)
+        return end.join(f"{sign}{escaped_markdown(line)}" for line in self.lines)
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,7 +79,7 @@ class Explanation:
             yield (("", ""),)
             yield from (((line, "heading"),) for line in wrapped(heading(card), width))
             for row, cells in card_rows(card):
-                meanings = ("", "weighted" if row.weights else "", row.spatial.tone, row.channels.tone, "")
+                meanings = ("", "weighted" if row.facts.node.weights else "", row.spatial.tone, row.channels.tone, "")
                 columns = [wrapped(cell, wide - GAP) for cell, wide in zip(cells, widths, strict=True)]
                 for texts in zip_longest(*columns, fillvalue=""):
                     yield tuple(
@@ -93,9 +94,9 @@ class Explanation:
 
     def markdown(self) -> str:
         """The same as Markdown."""
-        lines = [f"# {_markdown(self.picture.name)}", "", *_spaced(part.markdown() for part in self.prose)]
+        lines = [f"# {escaped_markdown(self.picture.name)}", "", *_spaced(part.markdown() for part in self.prose)]
         if self.layer is not None:
-            lines += ["", *(f"- {_markdown(line)}" for line in report_lines(self.layer, section=False))]
+            lines += ["", *(f"- {escaped_markdown(line)}" for line in report_lines(self.layer, section=False))]
             section = [text for _, text in layer_report(self.layer).section]
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(section))), default=0))
             lines += ["", f"{fence}ini", *section, fence]
@@ -103,15 +104,18 @@ class Explanation:
         for card in self.picture.cards:
             lines += [
                 "",
-                f"## {_markdown(heading(card))}",
+                f"## {escaped_markdown(heading(card))}",
                 "",
                 f"| {' | '.join(COLUMNS)} |",
                 "|---" * len(COLUMNS) + "|",
             ]
             for row, cells in card_rows(card):
-                lines.append(f"| {' | '.join(map(_markdown, cells))} |")
-                lines += [f"| | *{_markdown(note.text)}* | | | |" for note in row.notes]
+                lines.append(f"| {' | '.join(map(escaped_markdown, cells))} |")
+                lines += [f"| | *{escaped_markdown(note.text)}* | | | |" for note in row.notes]
         return "\n".join(lines) + "\n"
+
+    def _repr_markdown_(self) -> str:
+        return self.markdown()
 
     def as_dict(self) -> dict[str, Any]:
         """The same as plain values; numbers are exact."""
@@ -180,13 +184,12 @@ def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
                 if block.count == 1 or position
                 else f"{row.label}  [{len(block.rows)} layers × {block.count}, to L{block.last}]"
             )
-            yield row, (row.name, label, row.spatial.text, row.channels.text, row.weights)
+            yield row, (row.name, label, row.spatial.text, row.channels.text, row.price)
 
 
 def _paragraphs(network: Network, picture: Picture) -> Iterator[Paragraph]:
     yield Paragraph((f"{network.name}: {', '.join(picture.totals)}.",))
-    nothing = "No 1×1 convolution, no bottleneck, and no way down to smaller maps."
-    yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((nothing,))
+    yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((f"{picture.answer}.",))
     if sentences := tuple(prose(network, facts_of(network))):
         yield Paragraph(sentences)
 
@@ -197,8 +200,3 @@ def _spaced(paragraphs: Iterable[str]) -> Iterator[str]:
         if number:
             yield ""
         yield text
-
-
-def _markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)

@@ -9,7 +9,7 @@ from textwrap import wrap
 from darkparse.network import Network
 from darkparse.views.facts import LayerFacts, layer_facts
 from darkparse.views.phrases.cells import label, reduction_text
-from darkparse.views.phrases.numbers import flops, sides_text
+from darkparse.views.phrases.numbers import operations, sides_text
 from darkparse.views.phrases.words import counted
 
 LEAST_WIDTH = 12
@@ -40,13 +40,10 @@ def totals(network: Network) -> str:
     """One line below the table: layers, parameters, size of the weights file, operations."""
     megabytes = 4 * network.stored_floats / 1e6
     stored = f"{network.stored_floats:,} floats, {megabytes:,.1f} MB of weights"
-    operations = f"{network.bflops:.3f} BFLOPs"
-    if abs(network.bflops - network.cost.flops / 1e9) > 0.005 * network.bflops:
-        operations += f" as Darknet counts ({flops(network.cost.macs)} in all)"
     params = f"{counted(len(network.nodes), 'layer')}, {counted(network.cost.params, 'parameter')} ({stored})"
     shape = network.input_shape
     size = sides_text((shape.h, shape.w)) if shape.is_map else counted(shape.size, "input")
-    return f"{params}, {operations} at {size}"
+    return f"{params}, {operations(network.cost.macs)} at {size}, {network.bflops:.3f} BFLOPs as Darknet counts"
 
 
 def _row(facts: LayerFacts) -> Row:

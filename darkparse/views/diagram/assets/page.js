@@ -9,20 +9,15 @@ const size = { width: svg.viewBox.baseVal.width * 4 / 3, height: svg.viewBox.bas
 let zoom = 1;
 let chosen = null;
 
-// Rows: every cell of a layer is a link "#L6"; the first stands for the row, the others only take clicks.
-const cells = new Map();
-for (const link of svg.querySelectorAll("a")) {
-  const index = Number(link.getAttributeNS("http://www.w3.org/1999/xlink", "href").slice(2));
-  if (!cells.has(index)) cells.set(index, []);
-  cells.get(index).push(link);
-}
-const rows = [...cells.keys()].sort((a, b) => a - b);
-for (const [index, links] of cells) {
-  links.forEach((link, number) => link.setAttribute("tabindex", number ? "-1" : "0"));
-  links.slice(1).forEach((link) => link.setAttribute("aria-hidden", "true"));
-  const story = data.layers[index];
-  links[0].setAttribute("role", "button");
-  links[0].setAttribute("aria-label", `${story.name} ${story.label}. Height × width ${story.spatial}. Channels ${story.channels}`);
+// The row or box of a layer is a link "#L6".
+const number = (link) => Number(link.getAttribute("href").slice(2));
+const links = new Map([...svg.querySelectorAll("a")].map((link) => [number(link), link]));
+const rows = [...links.keys()].sort((a, b) => a - b);
+for (const [index, link] of links) {
+  const words = [...link.querySelectorAll("text")].map((text) => text.textContent);
+  link.setAttribute("tabindex", "0");
+  link.setAttribute("role", "button");
+  link.setAttribute("aria-label", words.join(" ") + data.layers[index].name.replace(/^L\d+/, ""));
 }
 const edges = [...svg.querySelectorAll("g.edge")].map((element) => {
   const ends = element.id.split("-").map((name) => (name === "input" ? -1 : Number(name.slice(1))));
@@ -77,7 +72,7 @@ function tell(index) {
   fact(list, "channels", story.channels);
   fact(list, "weights", story.weights.toLocaleString("en"));
   fact(list, "parameters", story.parameters.toLocaleString("en"));
-  fact(list, "multiply-adds", `${story.macs.toLocaleString("en")} (${story.share})`);
+  fact(list, "FLOPs", `${(2 * story.macs).toLocaleString("en")} (${story.macs.toLocaleString("en")} multiply-adds), ${story.share}`);
   if (!story.macs && story.bflops) fact(list, "as Darknet counts", `${story.bflops.toFixed(3)} BFLOPs`);
   if (story.receptive_field) fact(list, "receptive field", story.receptive_field);
   panel.append(list, element("h3", `${story.source}, line ${story.section[0][0]}`));
@@ -102,7 +97,7 @@ function dismiss() {
 
 function mark(row) {
   svg.querySelectorAll("a").forEach((link) => link.classList.remove("chosen", "linked"));
-  const paint = (index, name) => (cells.get(index) || []).forEach((link) => link.classList.add(name));
+  const paint = (index, name) => links.get(index)?.classList.add(name);
   const story = chosen === null || row === null ? null : data.layers[chosen];
   if (story) for (const index of [...story.sources, ...story.readers]) if (index >= 0) paint(data.layers[index].row, "linked");
   paint(row, "chosen");
@@ -115,10 +110,10 @@ function choose(index, focus = true) {
   const row = data.layers[index].row;
   tell(index);
   mark(row);
-  const links = cells.get(row);
-  if (!links) return;
-  if (focus) links[0].focus({ preventScroll: true });
-  links[Math.min(2, links.length - 1)].scrollIntoView({ block: "center", inline: "center" });
+  const link = links.get(row);
+  if (!link) return;
+  if (focus) link.focus({ preventScroll: true });
+  link.scrollIntoView({ block: "center", inline: "center" });
   history.replaceState(null, "", `#L${index}`);
 }
 
@@ -133,8 +128,8 @@ let hits = [], hit = -1, asked = "";
 const plain = (text) => text.toLowerCase().replaceAll("×", "x");
 function search(text) {
   const words = plain(text.trim());
-  const number = /^l?(\d+)(?:\s|$)/.exec(words);
-  if (number && Number(number[1]) < data.layers.length) return [Number(number[1])];
+  const layer = /^l?(\d+)(?:\s|$)/.exec(words);
+  if (layer && Number(layer[1]) < data.layers.length) return [Number(layer[1])];
   const holds = (story) => [story.label, story.kind, story.spatial, story.channels, ...story.reasoning, ...story.section.map((line) => line[1])];
   return words ? data.layers.filter((story) => holds(story).some((part) => plain(part).includes(words))).map((story) => story.index) : [];
 }
@@ -156,7 +151,7 @@ svg.addEventListener("click", (event) => {
   const edge = edges.find((one) => one.element.contains(event.target));
   if (link) {
     event.preventDefault();
-    choose(Number(link.getAttributeNS("http://www.w3.org/1999/xlink", "href").slice(2)));
+    choose(number(link));
   } else if (edge) {
     const back = chosen !== null && data.layers[chosen].row === edge.target && edge.source >= 0;
     choose(back ? edge.source : edge.target);

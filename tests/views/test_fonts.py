@@ -1,0 +1,66 @@
+"""Texts in Chromium, in every font that is there of those that stand in for Arial: none leaves its cell or the page,
+and none is crushed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import darkparse
+from tests.conftest import original_cfgs, shipped_cfgs
+from tests.views.browser import needs_chromium
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.slow, needs_chromium]
+
+FONTS = ("DejaVu Sans", "Verdana", "Liberation Sans", "Arimo", "Open Sans", "Noto Sans", "Roboto", "Roboto Condensed")
+TEN = (
+    *("yolov1", "yolov2", "yolov3", "yolov4", "yolov4-tiny", "darknet53", "yolov7", "densenet201", "efficientnet_b0"),
+    "rnn",
+)
+PATHS = {path.stem: path for path in (*original_cfgs(), *shipped_cfgs())}
+
+MEASURE = """font => {
+  const svg = document.querySelector("svg");
+  svg.setAttribute("font-family", font);
+  const beside = (a, b) => a.left >= b.left - 1 && a.right <= b.right + 1;
+  const inside = (a, b) => beside(a, b) && a.top >= b.top - 1 && a.bottom <= b.bottom + 1;
+  const page = svg.getBoundingClientRect();
+  return [...svg.querySelectorAll("text")].map(text => {
+    const own = text.getBoundingClientRect(), cell = text.parentNode.querySelector(":scope > rect:not(.frame, .price)");
+    const room = Number(text.getAttribute("textLength")), free = text.cloneNode(true);
+    free.removeAttribute("textLength");
+    text.parentNode.append(free);
+    const natural = free.getComputedTextLength();
+    free.remove();
+    return { words: text.textContent, natural: natural / room, pressed: text.getComputedTextLength() / room,
+             onPage: inside(own, page), inCell: !cell || beside(own, cell.getBoundingClientRect()) };
+  });
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    opened = browser.new_page()
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("name", [name for name in TEN if name in PATHS])
+def test_every_font_stands_in_its_room(page: Page, tmp_path: Path, name: str) -> None:
+    page.goto(darkparse.draw(PATHS[name]).render(tmp_path / "net.svg").as_uri())
+    here = [font for font in FONTS if page.evaluate(f"document.fonts.check('12px \"{font}\"')")]
+    assert here
+    for font in here:
+        texts: list[dict[str, Any]] = page.evaluate(MEASURE, font)
+        assert len(texts) > 20
+        for text in texts:
+            assert text["pressed"] == pytest.approx(1, abs=0.01), (font, text)
+            assert text["onPage"], (font, text)
+            assert text["inCell"], (font, text)
+            assert 0.75 <= text["natural"] <= 1.2, (font, text)
