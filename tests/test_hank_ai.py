@@ -48,6 +48,7 @@ def refused(text: str) -> list[Diagnostic]:
         (GOOD + "iou_loss=ciuo\n", "15:10", "'ciuo' is no iou_loss; did you mean ciou?"),
         (NET + "policy=sig\n" + CONV, "5:8", "'sig' is no policy"),
         (GOOD + CONV + "[shortcut]\nfrom=-1\nweights_type=per_layer\n", "22:14", "'per_layer' is no weights_type"),
+        (NET + "policy=st eps\n" + CONV, "5:8", "'st eps' is no policy; did you mean step"),
         (NET + "steps=1,2\n" + CONV, "5:7", "steps= is read with policy=steps or sgdr alone"),
         (NET + "policy=steps\nsteps=1,2\n" + CONV, "5:1", "steps= and scales= are needed"),
         (NET + "B1=.9\n" + CONV, "5:4", "B1= is read with adam=1 alone"),
@@ -83,7 +84,7 @@ def test_its_reader_goes_on(text: str) -> None:
     assert not refused(text)
 
 
-@pytest.mark.parametrize("line", ["filters: 8", "fil ters=8", "filters#=8", "stride"])
+@pytest.mark.parametrize("line", ["filters: 8", "fil ters=8", "filters#=8", "stride", "filters=#8", "=8"])
 def test_its_reader_passes_over_a_line_that_is_no_option(line: str) -> None:
     found = findings(NET + CONV + "[conv]\n" + line + "\n", "hank-ai")
     assert_told(found, "warning", "no-value", "11:1", "hank-ai/darknet passes over this line")
@@ -108,6 +109,11 @@ def test_numbers_of_a_list_may_have_anything_between_them() -> None:
     head, route = darkparse.compile(text, dialect="hank-ai", strict=True).nodes[1:]
     assert head.layer.options("mask", "anchors") == {"mask": (0, 1, 2), "anchors": (10, 14, 23, 27, 37, 58)}
     assert route.inputs == (1, 0)
+
+
+def test_a_list_without_a_number_is_an_error() -> None:
+    found = findings(GOOD + "[route]\nlayers=none\n", "hank-ai")
+    assert_told(found, "error", "value", "16:8", "layers=none: a whole number is needed here")
 
 
 def test_all_that_is_refused_is_told_beside_an_error_of_shapes() -> None:

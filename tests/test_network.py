@@ -256,15 +256,12 @@ def test_strides_of_every_layer() -> None:
 
 
 def test_exports_tell_true_strides() -> None:
-    onnx = pytest.importorskip("onnx")
-    from darkparse.export.onnx import _describe
-    from darkparse.export.tracing import step_of
+    from darkparse.export.onnx.form import step_of
+    from darkparse.export.onnx.serialization import facts_of
 
     head = "[conv]\nfilters=18\nsize=1\nactivation=linear\n[yolo]\nclasses=1\nnum=3\nanchors=1,2,3,4,5,6\n"
     network = darkparse.compile(EIGHT_HALVINGS + head)
-    file = onnx.ModelProto()
-    _describe(file, network, "raw", threshold=0.25, nms=0.45)
-    assert {entry.key: entry.value for entry in file.metadata_props}["darkparse.strides"] == "[256]"
+    assert facts_of(network, "raw", threshold=0.25, nms=0.45)["strides"] == "[256]"
     assert step_of(network) == 4, "no other stride divides the size"
 
 

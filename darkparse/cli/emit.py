@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stderr, text_output_option, write_text, wrote
+from darkparse.cli.common import (
+    cfg_argument,
+    compile_cfg,
+    network_options,
+    stderr,
+    text_output_option,
+    write_text,
+    wrote,
+)
 from darkparse.export import to_source
 
 if TYPE_CHECKING:

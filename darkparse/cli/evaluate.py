@@ -51,13 +51,13 @@ GROUPS = {
 @detector_options
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
     required=True,
     help="Folder of the pictures, a list of them, or a .data file (valid=, names=).",
 )
 @click.option(
     "--annotations",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
     help="COCO's .json, a folder of VOC's .xml files, or a folder of Darknet's .txt labels; by default the .txt beside "
     "each picture, or in `labels` instead of `images`.",
 )

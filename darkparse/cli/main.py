@@ -107,6 +107,11 @@ def _run(args: list[str] | None) -> None:
     except DarkparseError as problem:
         report_error(problem)
         sys.exit(2)
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        click.echo("darkparse: error: torch is not installed: pip install torch", err=True)
+        sys.exit(2)
     except OSError as problem:
         reason = problem.strerror or problem
         reason = f"{problem.filename}: {reason}" if problem.filename else reason

@@ -25,6 +25,8 @@ class Head(Layer):
     nms_kind: str = "default"
     """How its boxes suppress each other; Darknet asks the last head."""
     beta_nms: float = 0.6
+    stays_in_letterbox = False
+    """Its boxes are left where they lie in the padded picture."""
 
     @property
     def expects(self) -> Activation | None:
@@ -88,6 +90,10 @@ class Head(Layer):
             mapped: score the classes of `map=` instead of the whole word tree.
         """
         return None
+
+    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+        """Whether a box counts where its objectness is above the threshold, not where it is above 0."""
+        return True
 
     def mistakes(self, at: Site) -> Iterable[Mistake]:
         yield Mistake("the head left out: its input", (), (0,))

@@ -258,6 +258,10 @@ class Region(Head):
         }
         return ModuleSpec("boxes", f"{DECODERS}.RegionDecoder", kwargs)
 
+    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+        """AlexeyAB's fork asks of boxes with a word tree alone (region_layer.c get_region_boxes)."""
+        return not dialect.region_interleaved or (self.tree is not None and not (mapped and self.map is not None))
+
     def loss(self, at: Site, options: RegionTraining, net: Shape) -> LossSpec:
         if self.coords > 4:
             raise LayerError("coords above 4 are masks, whose training is left out", option="coords")
@@ -275,6 +279,7 @@ class Detection(Head):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
     is_size_bound = True
+    stays_in_letterbox = True
     training = keys("jitter max reorg") | keys("resize", only="alexeyab")
     loss_options = DetectionTraining
 
@@ -318,6 +323,9 @@ class Detection(Head):
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
         kwargs = self.options("side", "num", "classes", "coords", "sqrt")
         return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
+
+    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+        return False
 
     def loss(self, at: Site, options: DetectionTraining, net: Shape) -> LossSpec:
         if self.coords != 4:

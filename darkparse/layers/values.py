@@ -86,7 +86,7 @@ def read_list(item: Reader) -> Reader:
 
     def read(text: str, dialect: Dialect) -> Value:
         if dialect.refuses_slips:
-            return Value(tuple(item(part, dialect).value for part in run.findall(text)))
+            return Value(tuple(item(part, dialect).value for part in run.findall(text) or [""]))
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
         complaint = (

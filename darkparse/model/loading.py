@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from math import isfinite
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,13 @@ from torch import Tensor, nn
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.model.initial import assign, initial_values
-from darkparse.model.state import Loaded, Values, from_container, from_weights
+from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, DarkparseError
-from darkparse.weights import Blob, ReadOptions, WeightsError, WeightsSource, compile_for, open_source, read_weights
+from darkparse.weights import Blob, ReadOptions, WeightsError, WeightsSource, open_source, read_weights
+from darkparse.weights.containers import container_path, network_of
+from darkparse.weights.loaded import Loaded
 from darkparse.weights.signature import signature
 
 Device = str | torch.device | int | None
@@ -105,7 +106,7 @@ def load(
     """
     options = replace(options or ReadOptions(), **words)
     _check_device(options.device)
-    path = _container_path(cfg) if weights is None and not isinstance(cfg, Config | Network) else None
+    path = container_path(cfg) if weights is None else None
     source = path if weights is None else weights
     if source is None:
         network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
@@ -113,18 +114,7 @@ def load(
     blob = open_source(source, mmap=options.mmap)
     state = _container(blob)
     origin = state.origin if state else None
-    if origin is not None and dialect in (None, "auto"):
-        dialect = origin.dialect
-    if path is None:
-        given = cfg
-    elif origin is None:
-        raise WeightsError(
-            f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, "
-            f"{str(path)!r})"
-        )
-    else:
-        given, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
-    network = compile_for(given, blob, dialect=dialect, size=size, reorg=reorg)
+    network = network_of(cfg, path, blob, origin, dialect=dialect, size=size, reorg=reorg)
     values = _values(blob, state, network, options)
     model = build(network)
     _take(model, values, options)
@@ -170,17 +160,6 @@ def _check_device(device: Device) -> None:
             "there is no such device; it is cpu, cuda, cuda:1, …" if reason.startswith("Expected one of") else reason
         )
         raise DarkparseError(f"device {device}: {reason}") from None
-
-
-def _container_path(cfg: str | os.PathLike[str]) -> Path | None:
-    """The container that a CFG argument names, if it names one rather than a cfg."""
-    if isinstance(cfg, str) and "\n" in cfg:
-        return None
-    path = Path(cfg)
-    if path.suffix == ".cfg" or not path.is_file():
-        return None
-    kind = signature(open_source(path))
-    return path if kind is not None and kind.container is not None else None
 
 
 def _container(blob: Blob) -> State | None:

@@ -41,26 +41,15 @@ _NUMBER = re.compile(r"-?\.?[0-9][-.0-9]*")
 _SET_IN_COMMENT = re.compile(r"[ \t]*(;[^#= \t]*[ \t]*=[ \t]*[^#\r\n]+)")
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "policy",
-        lambda s, _: text(s, "policy") == "steps" and not (s.find("steps") and s.find("scales")),
-        "steps= and scales= are needed with it",
-    ),
-    Rule(
-        "contrastive",
-        lambda s, _: number(s, "contrastive") != 0 and number(s, "batch", 1) < 2 * number(s, "subdivisions", 1),
-        "batch= must be at least twice subdivisions=",
-    ),
-    Rule(
-        "counters_per_class",
-        lambda s, _: count(s, "counters_per_class") != number(s, "classes", 20),
-        "as many numbers as classes= are needed",
-    ),
-    Rule(
-        "activation",
-        lambda s, _: s.kind in ("sam", "scale_channels") and text(s, "activation") in ("swish", "mish"),
-        "a gate takes neither swish nor mish",
-    ),
+    Rule("policy", lambda s, _: _policy(s) == "steps" and not (s.find("steps") and s.find("scales")),
+         "steps= and scales= are needed with it"),
+    Rule("contrastive",
+         lambda s, _: number(s, "contrastive") != 0 and number(s, "batch", 1) < 2 * number(s, "subdivisions", 1),
+         "batch= must be at least twice subdivisions="),
+    Rule("counters_per_class", lambda s, _: count(s, "counters_per_class") != number(s, "classes", 20),
+         "as many numbers as classes= are needed"),
+    Rule("activation", lambda s, _: s.kind in ("sam", "scale_channels") and text(s, "activation") in ("swish", "mish"),
+         "a gate takes neither swish nor mish"),
 )  # fmt: skip
 
 
@@ -74,13 +63,19 @@ def value_text(option: Option) -> str:
 
 def is_passed_over(option: Option) -> bool:
     """Whether the line is no `key=value` to the reader, which then says nothing."""
-    return option.text is None or "#" in option.key or option.key_span.text != option.key
+    if option.text is None or option.source.text.startswith("#", option.equals + 1):
+        return True
+    return "#" in option.key or not option.key or option.key_span.text != option.key
+
+
+def _policy(section: Section) -> str:
+    option = section.find("policy")
+    return value_text(option) if option else "constant"
 
 
 def fault_of(section: Section, option: Option, dialect: Dialect) -> str | None:
     """Why the program ends at an option that is known; None where it goes on."""
-    key, value = option.key, value_text(option)
-    policy = text(section, "policy") or "constant"
+    key, value, policy = option.key, value_text(option), _policy(section)
     if section.kind in NET_NAMES and policy not in POLICIES.get(key, (policy,)):
         return f"{key}= is read with policy={' or '.join(POLICIES[key])} alone, and no line may be unused"
     if section.kind in NET_NAMES and key in ADAM and not number(section, "adam"):

@@ -58,73 +58,34 @@ def _never_used(key: str) -> Rule:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule(
-        "policy",
-        lambda s, d: text(s, "policy") not in ("", *d.policies),
-        lambda s, d: f"no policy has this name: the rate stays constant{did_you_mean(text(s, 'policy'), d.policies)}",
-    ),
-    Rule(
-        "scales",
-        lambda s, _: text(s, "policy") == "steps" and count(s, "steps") != count(s, "scales"),
-        "steps= and scales= differ in length: Darknet reads as many of both as steps= has",
-    ),
-    Rule(
-        "subdivisions",
-        lambda s, _: _unused_images(s) > 0,
-        lambda s, _: (
-            f"subdivisions= does not divide batch=: {_unused_images(s):g} images of each batch are never loaded"
-        ),
-    ),
-    Rule(
-        "burn_in",
-        lambda s, _: 0 < number(s, "max_batches") <= number(s, "burn_in"),
-        "training ends before burn_in= is over: the rate never reaches learning_rate=",
-    ),
-    Rule(
-        "cutmix",
-        lambda s, _: number(s, "cutmix") == 1 == number(s, "mosaic"),
-        "with mosaic=1 this means mosaic; cutmix is for classifiers",
-    ),
-    Rule(
-        "adam",
-        lambda s, _: number(s, "adam") == 1,
-        "only [convolutional] and [implicit] are trained with Adam, the rest without",
-        only="alexeyab",
-    ),
-    Rule(
-        "objectness_smooth",
-        lambda s, _: number(s, "objectness_smooth") == 1,
-        "where an object is badly predicted this pushes its objectness down (yolo_layer.c:570); mAP 0 was reported "
-        "with it, and 0 cured it",
-    ),
-    Rule(
-        "cls_normalizer",
-        lambda s, _: number(s, "cls_normalizer", 1) != 1 and not s.find("counters_per_class"),
-        "this has no effect without counters_per_class=",
-    ),
-    Rule(
-        "iou_loss",
-        lambda s, _: text(s, "iou_loss") not in ("", *IOU_LOSSES),
-        lambda s, _: f"no loss has this name: Darknet goes on with iou{did_you_mean(text(s, 'iou_loss'), IOU_LOSSES)}",
-    ),
-    Rule(
-        "max_delta",
-        lambda s, _: s.find("max_delta") is not None and text(s, "iou_loss") in ("", "mse") and s.kind == "yolo",
-        "this clips the box deltas of an IoU loss only, and the loss here is mse",
-    ),
+    Rule("policy", lambda s, d: text(s, "policy") not in ("", *d.policies),
+         lambda s, d: f"no policy has this name: the rate stays constant{did_you_mean(text(s, 'policy'), d.policies)}"),
+    Rule("scales", lambda s, _: text(s, "policy") == "steps" and count(s, "steps") != count(s, "scales"),
+         "steps= and scales= differ in length: Darknet reads as many of both as steps= has"),
+    Rule("subdivisions", lambda s, _: _unused_images(s) > 0, lambda s, _:
+         f"subdivisions= does not divide batch=: {_unused_images(s):g} images of each batch are never loaded"),
+    Rule("burn_in", lambda s, _: 0 < number(s, "max_batches") <= number(s, "burn_in"),
+         "training ends before burn_in= is over: the rate never reaches learning_rate="),
+    Rule("cutmix", lambda s, _: number(s, "cutmix") == 1 == number(s, "mosaic"),
+         "with mosaic=1 this means mosaic; cutmix is for classifiers"),
+    Rule("adam", lambda s, _: number(s, "adam") == 1,
+         "only [convolutional] and [implicit] are trained with Adam, the rest without", only="alexeyab"),
+    Rule("objectness_smooth", lambda s, _: number(s, "objectness_smooth") == 1,
+         "where an object is badly predicted this pushes its objectness down (yolo_layer.c:570); mAP 0 was reported "
+         "with it, and 0 cured it"),
+    Rule("cls_normalizer", lambda s, _: number(s, "cls_normalizer", 1) != 1 and not s.find("counters_per_class"),
+         "this has no effect without counters_per_class="),
+    Rule("iou_loss", lambda s, _: text(s, "iou_loss") not in ("", *IOU_LOSSES), lambda s, _:
+         f"no loss has this name: Darknet goes on with iou{did_you_mean(text(s, 'iou_loss'), IOU_LOSSES)}"),
+    Rule("max_delta",
+         lambda s, _: s.kind == "yolo" and s.find("max_delta") is not None and text(s, "iou_loss") in ("", "mse"),
+         "this clips the box deltas of an IoU loss only, and the loss here is mse"),
     *(_never_used(key) for key in ("absolute", "log", "sqrt")),
-    Rule(
-        "activation",
-        lambda s, _: s.kind == "activation" and text(s, "activation") in ZERO_SLOPE,
-        "the slope of this activation is 0 in a section of its own: nothing before it is trained",
-    ),
-    Rule(
-        "",
-        lambda s, _: s.kind in NEVER_TRAINED,
-        "AlexeyAB's Darknet never updates a layer of this kind (network_kernels.cu:287)",
-        only="alexeyab",
-    ),
-)
+    Rule("activation", lambda s, _: s.kind == "activation" and text(s, "activation") in ZERO_SLOPE,
+         "the slope of this activation is 0 in a section of its own: nothing before it is trained"),
+    Rule("", lambda s, _: s.kind in NEVER_TRAINED,
+         "AlexeyAB's Darknet never updates a layer of this kind (network_kernels.cu:287)", only="alexeyab"),
+)  # fmt: skip
 
 
 def training_advice(network: Network) -> Iterator[Diagnostic]:

@@ -120,7 +120,7 @@ def test_lists_and_data_files_are_evaluated_and_detected_in(
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines if not line.startswith(" ")] == ["set/images/a/0.png:", "set/images/b/2.png:"]
     assert {line.split(":")[0].strip() for line in lines if line.startswith(" ")} <= {"cow", "hen"}
-    for wrong, message in (("set/none.txt", "no such folder, list or .data file"), ("out/detections.jsonl", "label")):
+    for wrong, message in (("set/none.txt", "does not exist"), ("out/detections.jsonl", "label")):
         assert run("evaluate", *model, "--images", wrong) == 2
         assert message in capsys.readouterr().err
     assert run("evaluate", *model, "--images", "set/valid.txt", "--annotations", "set/obj.data") == 2
