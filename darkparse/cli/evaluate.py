@@ -147,8 +147,11 @@ def _detected(
         if isinstance(outcome.result, ImageError):
             console.print(str(outcome.result), style="red", soft_wrap=True)
             continue
-        remarks.add(str(truth.image), outcome.result.remarks)
-        yield replace(truth, size=(outcome.result.height, outcome.result.width)), outcome.result
+        size = (outcome.result.height, outcome.result.width)
+        turned = annotations.knows_sizes and truth.size == size[::-1] != size
+        said = ("annotated with height and width exchanged: --exif on or off reads it so",) * turned
+        remarks.add(str(truth.image), outcome.result.remarks + said)
+        yield replace(truth, size=size), outcome.result
     remarks.end()
 
 

@@ -57,6 +57,8 @@ class Annotations:
     """The file, if it is COCO's."""
     remarks: tuple[str, ...] = ()
     """What of the annotations or of the pictures was left out."""
+    knows_sizes: bool = True
+    """Whether the pictures' sizes are those of the annotations, and not of the files as they are stored."""
 
 
 def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> Annotations:
@@ -94,7 +96,7 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
                     f"{len(files) - len(paired)} of {len(files)} {suffix} files have no picture in {images}: left out"
                 )
             truths = read(paired, pictures, names, remarks)
-            return Annotations(tuple(truths), tuple(range(1, len(names) + 1)), remarks=tuple(remarks))
+            return _annotations(truths, names, remarks, knows_sizes=read is _voc)
     raise DarkparseError(f"{path}: neither VOC's .xml files nor Darknet's .txt labels in this folder")
 
 
@@ -247,8 +249,12 @@ def _darknets(images: Path, names: Sequence[str]) -> Annotations:
     paired = {picture: label for picture in pictures if (label := label_of(picture)) is not None}
     if not paired:
         raise DarkparseError(f"{images}: no picture has a .txt label beside it or in a folder `labels`")
-    truths = _labels(paired, pictures, names, remarks)
-    return Annotations(tuple(truths), tuple(range(1, len(names) + 1)), remarks=tuple(remarks))
+    return _annotations(_labels(paired, pictures, names, remarks), names, remarks, knows_sizes=False)
+
+
+def _annotations(truths: list[Truth], names: Sequence[str], remarks: list[str], *, knows_sizes: bool) -> Annotations:
+    categories = tuple(range(1, len(names) + 1))
+    return Annotations(tuple(truths), categories, remarks=tuple(remarks), knows_sizes=knows_sizes)
 
 
 def _paired(files: list[Path], pictures: list[Path], images: Path) -> dict[Path, Path]:
