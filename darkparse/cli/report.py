@@ -36,7 +36,7 @@ class Report:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        quiet = not self._console.is_terminal or self.total < 2
+        quiet = not self._console.is_terminal
         self._progress = Progress(*columns, console=self._console, transient=True, disable=quiet)
         self._progress.start()
         self._task = self._progress.add_task("", total=self.total, completed=self.already, rate="")
