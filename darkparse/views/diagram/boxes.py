@@ -163,7 +163,7 @@ def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes
-        for number, line in enumerate(wrap(note.text, note_width, SMALL_FONT))
+        for number, line in enumerate(wrap(note.text, note_width - text_width("└ ", SMALL_FONT), SMALL_FONT))
     ]
     label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.facts.node.weights))
     return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))

@@ -151,7 +151,7 @@ class _Card:
 
     def lines(self) -> Iterator[str]:
         box = self.box
-        frame = f'x="{box.x:.6g}" y="{box.y:.6g}" width="{box.width:.5g}" height="{box.height:.5g}" rx="2"'
+        frame = f'x="{box.x:.6g}" y="{box.y:.6g}" width="{box.width:.5g}" height="{box.height:.5g}"'
         yield f'<g id="{self.placed.prefix}{box.name}"><rect class="frame" {frame}/>'
         yield from self._header()
         rows = {row.row.index: row for row in box.rows}
@@ -165,15 +165,15 @@ class _Card:
 
     def _header(self) -> Iterator[str]:
         box, (left, right) = self.box, self.inner
-        y = box.y + 1 + boxes.SPACING
-        middle = y + boxes.HEADER_HEIGHT / 2
+        height = 1 + boxes.SPACING + boxes.HEADER_HEIGHT
+        y, middle = box.y + height, box.y + height / 2
         title = text(box.card.title(), left + INDENT, middle, boxes.HEADER_FONT, bold=True)
         cost = text(WIDE.join((box.card.span, *box.card.cost)), right - INDENT, middle, boxes.COST_FONT, anchor="end")
-        bar = rect(left, y + boxes.HEADER_HEIGHT - BAR, (right - left) * box.card.share, BAR, "price")
-        yield f'<g class="header">{rect(left, y, right - left, boxes.HEADER_HEIGHT)}{title}{cost}</g>{bar}'
+        bar = rect(box.x, y - BAR, box.width * box.card.share, BAR, "price")
+        yield f'<g class="header">{rect(box.x, box.y, box.width, height)}{title}{cost}</g>{bar}'
         if not box.has_column_heads:
             return
-        y += boxes.HEADER_HEIGHT + boxes.SPACING + boxes.COLUMN_HEAD_HEIGHT / 2
+        y += boxes.SPACING + boxes.COLUMN_HEAD_HEIGHT / 2
         names = ("layer", "height×width", "channels", self.placed.page.picture.price_name)
         yield "".join(self._side(name, number, y, boxes.SMALL_FONT, "faint") for number, name in enumerate(names, 2))
 

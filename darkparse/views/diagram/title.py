@@ -62,7 +62,7 @@ def notes_box(picture: Picture, room: float) -> TextBox:
     room = max(LEAST_ROOM, room)
     facts = [line for fact in picture.facts for line in _fact(fact, room)]
     legend = _legend_lines([*_legend(picture)], room)
-    return _box("notes", [*facts, *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend)])
+    return _box("notes", [*facts, (LEGEND_GAP, ()), *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend)])
 
 
 def _fact(fact: str, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
