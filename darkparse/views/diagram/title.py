@@ -99,6 +99,9 @@ def _legend(picture: Picture) -> Iterator[Entry]:
         if sign in marks:
             yield Entry(f"{sign} {meaning}", 0, LEGEND_FONT, "changed", is_filled=True)
     yield Entry(picture.price_legend, 0, LEGEND_FONT, "price", is_filled=True)
+    if picture.overlay:
+        name = f"{picture.overlay.name}: share of {picture.overlay.share_of}"
+        yield Entry(name, 0, LEGEND_FONT, "overlay", is_filled=True)
 
 
 def _legend_lines(entries: Sequence[Entry], room: float) -> list[tuple[Entry, ...]]:
