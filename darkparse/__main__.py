@@ -7,23 +7,28 @@ import sys
 from types import FrameType, TracebackType
 from typing import NoReturn
 
-STOPPED = 130
+STATUS = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells say it."""
 
 
+class Stopped(BaseException):
+    """Ctrl-C. No KeyboardInterrupt, which others answer in their own ways: click prints an empty line, and CPython ends
+    by the signal where one came within the text that a dataclass executes (pythonrun.c run_eval_code_obj)."""
+
+
 class _Stop:
-    """Ctrl-C as KeyboardInterrupt, and a note of it: what is being imported may make another error of it, or none."""
+    """Ctrl-C as `Stopped`, and a note of it: what is being imported may make another error of it, or none."""
 
     def __init__(self) -> None:
         self.came = False
 
     def __call__(self, number: int, frame: FrameType | None) -> NoReturn:
         self.came = True
-        raise KeyboardInterrupt
+        raise Stopped
 
     def unraisable(self, problem: "sys.UnraisableHookArgs") -> None:
         """Ctrl-C within a destructor or a callback of C, where Python cannot raise it: once more, a little later."""
-        if not issubclass(problem.exc_type, KeyboardInterrupt):
+        if not issubclass(problem.exc_type, Stopped):
             sys.__unraisablehook__(problem)
         elif sys.platform != "win32":
             signal.setitimer(signal.ITIMER_REAL, 0.01)
@@ -40,17 +45,17 @@ class _Stop:
 
     def unhandled(self, kind: type[BaseException], problem: BaseException, trace: TracebackType | None) -> None:
         """Ctrl-C after this import and before `main`, in what the installer wrote to call it."""
-        if not issubclass(kind, KeyboardInterrupt):
+        if not issubclass(kind, Stopped):
             sys.__excepthook__(kind, problem, trace)
             return
         sys.stderr.write("Stopped.\n")
         sys.stderr.flush()
-        os._exit(STOPPED)  # an interpreter that ends with KeyboardInterrupt takes another exit status
+        os._exit(STATUS)  # an interpreter that ends with an exception takes another exit status
 
     def end(self) -> NoReturn:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         sys.stderr.write("Stopped.\n")
-        sys.exit(STOPPED)
+        sys.exit(STATUS)
 
 
 def _terminated(number: int, frame: FrameType | None) -> NoReturn:

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from darkparse.syntax.diagnostics import SHOWN, Diagnostic, Note, in_order
+from darkparse.syntax.source import Span
+
 if TYPE_CHECKING:
-    from darkparse.syntax.diagnostics import Diagnostic
     from darkparse.weights.report import Cause, Report
 
 
@@ -29,7 +31,7 @@ class DarkparseError(Exception):
 
 
 class CfgError(DarkparseError):
-    """A cfg that cannot be used.
+    """A cfg that cannot be used; its text shows the errors, then the warnings, one of which often is the cause.
 
     Attributes:
         diagnostics: all that was found, errors and warnings, in the order of the file.
@@ -42,11 +44,18 @@ class CfgError(DarkparseError):
     """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        self.diagnostics = diagnostics
-        super().__init__("\n".join(str(d) for d in diagnostics if d.severity == "error"))
+        self.diagnostics = in_order(diagnostics)
+        shown = sorted(self.diagnostics, key=lambda d: d.severity)[:SHOWN]
+        cut = [f"… and {len(self.diagnostics) - SHOWN:,} more"] if len(self.diagnostics) > SHOWN else []
+        super().__init__("\n".join([*map(str, shown), *cut]))
 
     def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
         return type(self), (self.diagnostics,)
+
+
+def error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:
+    """The exception for one error."""
+    return CfgError((Diagnostic("error", code, message, span, notes),))
 
 
 class WeightsError(DarkparseError):

@@ -27,7 +27,13 @@ def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], l
             hint = f": it is {now} now" if now else ""
             raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
         home = home_of[name]
-        value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
+        try:
+            value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
+        except ModuleNotFoundError as problem:
+            if problem.name != "torch":
+                raise
+            message = f"{package}.{name} needs torch, which is not installed: pip install torch"
+            raise ModuleNotFoundError(message, name="torch") from None
         setattr(module, name, value)
         return value
 

@@ -1,6 +1,7 @@
-"""Rewrite the list of layer kinds in README.md from the register: python docs/kinds.py
+"""Rewrite the lists that are made from the source, of layer kinds in README.md and of findings in docs/cfg.md:
+python docs/kinds.py
 
-With --check it changes nothing and exits with 1 if the list is out of date.
+With --check it changes nothing and exits with 1 if a list is out of date.
 """
 
 from __future__ import annotations
@@ -11,37 +12,49 @@ from pathlib import Path
 
 from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
+from darkparse.syntax.codes import CODES
 
-README = Path(__file__).parent.parent / "README.md"
+ROOT = Path(__file__).parent.parent
+README = ROOT / "README.md"
 
 
 def kinds() -> str:
-    """A table of every kind: section names, which fork has it, and what it is."""
+    """A table of every kind: section names, which forks have it, and what it is."""
     rows = ["| section | Darknet | what it is |", "|---|---|---|"]
     for cls in sorted(set(REGISTRY.values()), key=lambda cls: cls.kind.lower()):
         names = ", ".join(f"`[{name}]`" for name in (cls.kind, *cls.aliases))
         what = (cls.__doc__ or "").split("\n")[0].split(" (")[0].rstrip(".")
-        fork = DIALECTS[cls.only].title.partition("/")[0] if cls.only else "both"
-        rows.append(f"| {names} | {fork} | {what} |")
+        forks = [fork.title.partition("/")[0] for fork in DIALECTS.values() if fork.knows(cls.only, f"[{cls.kind}]")]
+        rows.append(f"| {names} | {', '.join(forks) if len(forks) < len(DIALECTS) else 'all'} | {what} |")
     activations = ", ".join(f"`{name}`" for name in ACTIVATIONS)
     return "\n".join([*rows, "", f"Activations: {activations}."])
 
 
-def with_kinds(text: str) -> str:
-    """The page with its list made anew."""
-    return re.sub(
-        r"(<!-- kinds -->\n).*?(<!-- /kinds -->)", lambda m: f"{m[1]}{kinds()}\n{m[2]}", text, flags=re.DOTALL
-    )
+def findings() -> str:
+    """A table of every finding's code."""
+    return "\n".join(["| code | what it means |", "|---|---|", *(f"| `{c}` | {told} |" for c, told in CODES.items())])
+
+
+PAGES = {README: ("kinds", kinds), ROOT / "docs" / "cfg.md": ("findings", findings)}
+"""The pages, the name of the list in each, and what makes it."""
+
+
+def with_list(text: str, name: str, made: str) -> str:
+    """A page with its list made anew."""
+    pattern = rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)"
+    return re.sub(pattern, lambda m: f"{m[1]}{made}\n{m[2]}", text, flags=re.DOTALL)
 
 
 def main() -> int:
-    """Rewrite or check the page."""
-    text = README.read_text("utf-8")
-    fresh = with_kinds(text)
-    if "--check" in sys.argv:
-        return int(text != fresh)
-    README.write_text(fresh, "utf-8")
-    return 0
+    """Rewrite or check the pages."""
+    stale = 0
+    for page, (name, make) in PAGES.items():
+        text = page.read_text("utf-8")
+        fresh = with_list(text, name, make())
+        stale += text != fresh
+        if "--check" not in sys.argv:
+            page.write_text(fresh, "utf-8")
+    return int(stale > 0 and "--check" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The detector on a Ray cluster that you already have: `python examples/detect_with_ray.py CFG WEIGHTS PICTURES OUT`.
 
-A picture that cannot be read comes out with its problem. `darkparse detect … --engine ray` does this and more: it
+A picture that cannot be read comes out with its problem. `darkparse detect … --ray` does this and more: it
 checks that the workers fit, and resumes.
 """
 

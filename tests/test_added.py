@@ -18,7 +18,8 @@ import torch
 import darkparse
 from darkparse.compare import Dump, compare
 from darkparse.detect.decoding import decode
-from darkparse.export.tracing import Free, Heads, prepare, step_of
+from darkparse.export.onnx.form import Free, Heads, step_of
+from darkparse.export.tracing import prepare
 from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.dialect import fork
@@ -94,7 +95,7 @@ def test_a_pooling_has_its_receptive_field_and_stride() -> None:
 
 def test_a_gate_is_told_as_one() -> None:
     network = darkparse.compile(GATE)
-    assert [row.layer for row in table(network)][-1] == "soft gate: L0 × L1"
+    assert [row.layer for row in table(network)][-1] == "soft gate L0 × L1"
     assert "8 (gated)" in darkparse.draw(network).dot
     assert receptive_fields(network)[-1] == (3, 3)
 
@@ -132,13 +133,14 @@ def test_the_size_is_free(cfg: str) -> None:
     assert step_of(network) == (4 if cfg is HEAD else 2 if cfg is POOLING else 1)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("cfg", ALL.values(), ids=ALL)
+@each
 def test_it_is_converted_to_onnx(cfg: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     model = model_of(darkparse.compile(cfg))
     heads: Heads = "decoded" if model.network.heads else "raw"
-    check = darkparse.to_onnx(model, tmp_path / "a.onnx", heads=heads, dynamic_size=True)
+    check = darkparse.to_onnx(
+        model, tmp_path / "a.onnx", heads=heads, dynamic_size=not model.network.heads, verify=True
+    )
     assert check is not None
 
 

@@ -232,7 +232,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(capsys.readouterr().out)["first"] == 1
     for wrong, message in (
         (other, "names no layer"),
-        (tmp_path / "none.npz", "no such file"),
+        (tmp_path / "none.npz", "does not exist"),
         (cfg, "a dump is an .npz"),
     ):
         assert run([*arguments, str(wrong)]) == 2

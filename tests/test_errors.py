@@ -26,7 +26,7 @@ def test_every_error_is_told_with_its_place(path: Path) -> None:
 def test_a_clash_names_both_places() -> None:
     with pytest.raises(CfgError) as raised:
         darkparse.compile(CASES[0].parent / "head_filters.cfg")
-    assert "head_filters.cfg:7:1: note: layer 0 [convolutional] gives 32×32×250 here" in str(raised.value)
+    assert "head_filters.cfg:8:9: note: layer 0 [convolutional] gives 32×32×250 here" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["unknown_kind", "no_digit", "route_forward", "maps_that_do_not_fit", "no_input"])

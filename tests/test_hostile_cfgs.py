@@ -7,6 +7,7 @@ import pytest
 import darkparse
 from darkparse.layers.heads import anchor_pairs
 
+YOLO = "[yolo]\nclasses=1\nnum=3\nmax=90\nanchors=1,2,3,4,5,6\n"
 NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
 
 
@@ -53,7 +54,7 @@ def test_nonsense_is_one_error_with_its_place(text: str, message: str) -> None:
 
 def test_max_in_a_yolo_head_tells_no_dialect() -> None:
     """pjreddie's parser.c parse_yolo reads it too."""
-    network = darkparse.compile(NET + "[convolutional]\nfilters=18\n[yolo]\nclasses=1\nnum=3\nmax=90\n")
+    network = darkparse.compile(NET + "[convolutional]\nfilters=18\nactivation=linear\n" + YOLO)
     assert network.dialect.name == "pjreddie"
     assert not network.diagnostics
 

@@ -36,11 +36,12 @@ ALLOWED = {
     "model.modules": {"errors", "layers"},
     "losses": {*NETWORK, "weights", "model"},
     "train": {*NETWORK, "weights", "model", "losses"},
-    "detect": {*NETWORK, "weights", "model", "detect.names"},
+    "detect": {*NETWORK, "weights", "model", "detect.names", "export.onnx"},
     "detect.names": NETWORK,
     "detect.jobs": {*NETWORK, "model", "detect", "detect.names"},
     "detect.accuracy": {*NETWORK, "detect", "detect.names", "detect.jobs"},
-    "export": {*NETWORK, "weights", "model", "detect", "export.source"},
+    "export": {*NETWORK, "weights", "model", "detect", "export.onnx", "export.source"},
+    "export.onnx": {*NETWORK, "weights"},
     "export.source": {*NETWORK, "weights", "model", "model.modules"},
     "compare": {*NETWORK, "weights", "model", "model.modules"},
 }
@@ -48,8 +49,8 @@ TOOLS = {"_version", "files", "lazy", "notebook", "renamed"}
 
 # What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
 HEAVY = {
-    *("PIL", "av", "filelock", "fsspec", "google", "lark", "numpy", "onnx", "onnxruntime", "onnxscript"),
-    *("pyarrow",),
+    *("PIL", "av", "filelock", "fsspec", "google", "lark", "lsprotocol", "numpy", "onnx", "onnxruntime", "openvino"),
+    *("pyarrow", "pygls"),
     *("pycocotools", "ray", "rich", "safetensors", "torch", "yaml"),
     *("click.shell_completion", "importlib.metadata"),
 }

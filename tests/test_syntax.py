@@ -105,7 +105,7 @@ def test_files_that_are_no_cfg(tmp_path: Path) -> None:
     with pytest.raises(DarkparseError, match=r"nothing\.cfg: No such file or directory"):
         read(tmp_path / "nothing.cfg")
     (tmp_path / "x.weights").write_bytes(bytes(100))
-    with pytest.raises(DarkparseError, match="a binary file, not a cfg"):
+    with pytest.raises(DarkparseError, match=r"this is a \.weights file; the cfg comes first"):
         read(tmp_path / "x.weights")
     with pytest.raises(DarkparseError, match=r"no cfg of that name ships with darkparse .*yolov3"):
         read("yolov33")
@@ -155,7 +155,7 @@ def test_an_empty_value_is_skipped_and_a_later_one_counts() -> None:
 def test_a_comment_later_in_the_line_is_part_of_the_value() -> None:
     node = _first("filters=4 # four\nactivation=leaky # x\n")
     assert (node.out_shape.c, node.layer.activation) == (4, "relu")
-    assert _codes("filters=4 # four\nactivation=leaky # x\n") == ["odd-value", "odd-value"]
+    assert _codes("filters=4 # four\nactivation=leaky # x\n") == ["inline-comment", "inline-comment"]
 
 
 def test_darknets_defaults() -> None:

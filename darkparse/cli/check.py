@@ -1,45 +1,137 @@
-"""`darkparse check`: everything that is odd about a cfg."""
+"""`darkparse check`: everything that is odd about cfgs."""
 
 from __future__ import annotations
 
+import json
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import cfg_argument, counted, network_options, stdout
-from darkparse.syntax import CfgError
+from darkparse.cli.common import CfgType, counted, network_options, stdout
+from darkparse.errors import CfgError, DarkparseError
+from darkparse.network.training_advice import training_advice
+from darkparse.syntax.diagnostics import SHOWN, Diagnostic, in_order
 
 if TYPE_CHECKING:
+    from darkparse.network import Network
     from darkparse.syntax import Config
+
+FOUND, REFUSED = 1, 2
+"""Exit statuses, as linters have them: something was found; a file is none that can be looked at to its end."""
 
 
 @click.command(name="check")
-@cfg_argument
+@click.argument("cfgs", nargs=-1, required=True, type=CfgType(), metavar="CFG|DIR...")
 @network_options
-def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool) -> None:
-    """Check a cfg: print every error and warning with its place, and what Darknet makes of it.
+@click.option("--training", is_flag=True, help="Tell training options too that do not do what they say.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    show_default=True,
+    help="How to print it; github makes notes on the lines of a pull request.",
+)
+def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, **options: Any) -> None:
+    """Check cfgs, and all in a folder: print every error and warning with its place, and what Darknet makes of it.
 
-    Exit status 0 if the cfg compiles, 2 if it does not, or if there are warnings with --strict.
+    Exit status 0 if all compile, 1 if there are warnings with --strict, 2 if one does not compile or cannot be read.
     """
-    from rich.text import Text
+    checked = [_check(cfg, **options) for given in cfgs for cfg in _files(given)]
+    if form == "json":
+        click.echo(json.dumps([one.to_dict() for one in checked], ensure_ascii=False, indent=1))
+    elif form == "github":
+        for one in checked:
+            click.echo("".join(f"{_annotation(one.name, finding)}\n" for finding in one.found), nl=False)
+    else:
+        _print(checked)
+    if any(one.network is None for one in checked):
+        sys.exit(REFUSED)
+    sys.exit(FOUND if strict and any(one.found for one in checked) else 0)
 
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A cfg and what was found."""
+
+    name: str
+    found: tuple[Diagnostic, ...]
+    network: Network | None
+
+    @property
+    def summary(self) -> str:
+        """One line: how many findings, and whether it compiles."""
+        errors = sum(d.severity == "error" for d in self.found)
+        count = f"{self.name}: {counted(errors, 'error')}, {counted(len(self.found) - errors, 'warning')}"
+        if any(d.code == "unreadable" for d in self.found):
+            return f"{self.name}: cannot be read"
+        if errors and all(d.code == "refused" for d in self.found if d.severity == "error"):
+            return f"{count}; compiles elsewhere, and this Darknet's reader refuses it"
+        if self.network is None:
+            return f"{count}; does not compile; what depends on this was not looked at yet"
+        dialect = f"dialect {self.network.dialect.name} ({self.network.dialect_reason})"
+        return f"{count}; compiles, {counted(len(self.network.nodes), 'layer')}, {dialect}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        dialect = self.network.dialect.name if self.network else None
+        findings = [d.to_dict() for d in self.found]
+        return {"file": self.name, "compiles": self.network is not None, "dialect": dialect, "findings": findings}
+
+
+def _files(cfg: str | Config) -> Iterator[str | Config]:
+    if isinstance(cfg, str) and Path(cfg).is_dir():
+        yield from map(str, sorted(Path(cfg).rglob("*.cfg")))
+    else:
+        yield cfg
+
+
+def _check(cfg: str | Config, *, training: bool, **options: Any) -> Checked:
     from darkparse.network import compile
 
-    console = stdout()
-    try:
-        network = compile(cfg, size=size, dialect=dialect)
-        found, verdict = (
-            network.diagnostics,
-            f"compiles, {counted(len(network.nodes), 'layer')}, dialect {network.dialect.name} "
-            f"({network.dialect_reason})",
-        )
-    except CfgError as problem:
-        found, verdict = problem.diagnostics, "does not compile; what depends on this was not looked at yet"
-    for diagnostic in found:
-        console.print(Text(str(diagnostic), style="red" if diagnostic.severity == "error" else ""), soft_wrap=True)
-    errors = sum(d.severity == "error" for d in found)
-    count = f"{counted(errors, 'error')}, {counted(len(found) - errors, 'warning')}"
     name = cfg if isinstance(cfg, str) else cfg.source.name
-    console.print(f"{name}: {count}; {verdict}", soft_wrap=True)
-    sys.exit(2 if errors or (strict and found) else 0)
+    try:
+        network = compile(cfg, **options)
+    except CfgError as problem:
+        return Checked(name, problem.diagnostics, None)
+    except DarkparseError as problem:
+        return Checked(name, (Diagnostic("error", "unreadable", str(problem)),), None)
+    advice = training_advice(network) if training else ()
+    return Checked(name, in_order((*network.diagnostics, *advice)), network)
+
+
+def _print(checked: list[Checked]) -> None:
+    """The findings file by file; of many files those without any are only counted."""
+    from rich.text import Text
+
+    console = stdout()
+    for one in checked:
+        text = Text()
+        for finding in one.found[:SHOWN]:
+            text.append(f"{finding}\n", "red" if finding.severity == "error" else "")
+        if len(one.found) > SHOWN:
+            text.append(f"… and {len(one.found) - SHOWN:,} more; --format json lists them all\n")
+        if one.found or len(checked) == 1:
+            console.print(text.append(one.summary), soft_wrap=True)
+    if len(checked) != 1:
+        odd = sum(bool(one.found) for one in checked)
+        broken = sum(one.network is None for one in checked)
+        told = f"{counted(len(checked), 'cfg')}: {broken:,} do not compile, {odd - broken:,} have warnings only"
+        console.print(f"{told}, {len(checked) - odd:,} are clean", soft_wrap=True)
+
+
+def _annotation(name: str, finding: Diagnostic) -> str:
+    """A workflow command of GitHub's, which shows a finding at its line."""
+    places = f",line={finding.span.line},col={finding.span.column}" if finding.span else ""
+    file = _escaped(name).replace(":", "%3A").replace(",", "%2C")
+    notes = "".join(f"\n{note.message}" for note in finding.notes)
+    message = _escaped(finding.headline.partition(f"{finding.severity}: ")[2] + notes)
+    return f"::{finding.severity} file={file}{places},title=darkparse {finding.code}::{message}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @click.command(name="compare")
 @detector_options
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--against",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
     required=True,
     help="The other's layers as .npz (keys 0, 1, … and perhaps input), or its model as .onnx.",
 )

@@ -12,12 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn, wrote
-from darkparse.cli.exporting import EXPORTERS, ExportOptions, ending_of, export, export_options
-from darkparse.syntax import DarkparseError
-from darkparse.weights import layout
+from darkparse.cli.exporting import EXPORTERS, ExportOptions, check_export, ending_of, export, export_options
+from darkparse.errors import DarkparseError
+from darkparse.network import compile
+from darkparse.weights import ReadOptions, layout, open_source
+from darkparse.weights.containers import container_of
+from darkparse.weights.held import Held, network_fitting, open_held
+from darkparse.weights.signature import signature
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
+    from darkparse.network import Network
     from darkparse.syntax import Config
 
 
@@ -33,62 +38,71 @@ class Options:
     export: ExportOptions
 
 
-Target = Callable[["Darknet", Path, Options], str]
-"""Writes a module to a file and returns a sentence that says what was written."""
+Target = Callable[[Any, Path, Options], str]
+"""Writes a module, or a network's arrays, to a file and returns a sentence that says what was written."""
 
 
-def to_weights(model: Darknet, out: Path, options: Options) -> str:
+def to_weights(source: Darknet | Held, out: Path, options: Options) -> str:
     """A `.weights` file."""
-    from darkparse.model import save_weights
+    how: dict[str, Any] = {"upto": options.upto, "seen": options.seen, "version": options.file_version}
+    if isinstance(source, Held):
+        size = source.save(out, **how)
+    else:
+        from darkparse.model import save_weights
 
-    size = save_weights(
-        model,
-        out,
-        upto=options.upto,
-        seen=options.seen,
-        version=options.file_version,
-        header=model.header,
-        widen=options.widen,
-    )
-    return f"{size:,} bytes{read_back(model, out, options)}"
+        size = save_weights(source, out, header=source.header, widen=options.widen, **how)
+    return f"{size:,} bytes{read_back(source, out, options)}"
 
 
-def to_container(model: Darknet, out: Path, options: Options) -> str:
+def to_container(source: Darknet | Held, out: Path, options: Options) -> str:
     """A `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
-    from darkparse.model import save
-
     if options.seen is not None or options.file_version is not None:
         raise click.UsageError("--seen and --file-version belong to .weights files")
-    size = save(model, out, upto=options.upto)
-    return f"{size:,} bytes{read_back(model, out, options)}"
+    if isinstance(source, Held):
+        size = source.save(out, upto=options.upto)
+    else:
+        from darkparse.model import save
+
+        size = save(source, out, upto=options.upto)
+    return f"{size:,} bytes{read_back(source, out, options)}"
 
 
-def to_export(model: Darknet, out: Path, options: Options) -> str:
+def to_export(source: Darknet | Held, out: Path, options: Options) -> str:
     """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
-    if options.upto is not None:
-        raise click.UsageError(
-            f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {options.upto} -o "
-            "NEW.cfg"
-        )
-    return export(model, out, options.export, verify=options.verify)
+    return export(source, out, options.export, verify=options.verify)
 
 
-def read_back(model: Darknet, out: Path, options: Options) -> str:
-    """Load the new file into a second module and compare every tensor that it should hold."""
-    from darkparse.model import build, load_weights
-
+def read_back(source: Darknet | Held, out: Path, options: Options) -> str:
+    """Read the new file and compare every tensor that it should hold."""
     if not options.verify:
         return ""
-    entries = layout(model.network, options.upto)
+    entries = layout(source.network, options.upto)
     floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
-    copy = build(model.network)
-    load_weights(copy, out, upto=options.upto, header_size=floats if floats in (16, 20) else None)
-    mine, theirs = model.state_dict(), copy.state_dict()
+    reading = ReadOptions(upto=options.upto, header_size=floats if floats in (16, 20) else None)
+    again = open_held(source.network, out, reading) if isinstance(source, Held) else None
+    mine, theirs = (_arrays(one) for one in (source, again or _loaded(source.network, out, reading)))
     for entry in entries:
-        a, b = mine.get(entry.name), theirs[entry.name][: entry.tensor.rows]
-        if a is not None and a[: entry.tensor.rows].to(b.dtype).numpy().tobytes() != b.numpy().tobytes():
+        a, b = mine(entry.name), theirs(entry.name)
+        rows = slice(entry.tensor.rows)
+        if a is not None and a[rows].tobytes() != b[rows].tobytes():
             raise DarkparseError(f"{out} was written, and reads back otherwise at {entry.name}: is the disk sound?")
     return ", read back and the same"
+
+
+def _loaded(network: Network, out: Path, reading: ReadOptions) -> Darknet:
+    from darkparse.model import build, load_weights
+
+    module = build(network)
+    load_weights(module, out, reading)
+    return module
+
+
+def _arrays(source: Darknet | Held) -> Callable[[str], Any]:
+    """Reads arrays by their names."""
+    if isinstance(source, Held):
+        return lambda name: source.arrays[name].read()
+    state = source.state_dict()
+    return lambda name: state[name].float().numpy() if name in state else None
 
 
 # One line a kind of file: the ending of OUT, and what writes it. A target that needs a heavy library imports it inside.
@@ -126,7 +140,11 @@ TARGETS: dict[str, Target] = {
 @click.option("--file-version", metavar="0.2.5", help="Version to be written in the header.")
 @click.option("--widen", is_flag=True, help="Convert half precision to float32 where the target needs that.")
 @export_options
-@click.option("--no-verify", is_flag=True, help="Do not read or run the new file and compare.")
+@click.option(
+    "--verify/--no-verify",
+    default=None,
+    help="Read or run the new file and compare; by default all but ONNX, whose structure is checked.",
+)
 def command(
     source: tuple[str | Config, ...],
     out: Path,
@@ -140,7 +158,7 @@ def command(
     seen: int | None,
     file_version: str | None,
     widen: bool,
-    no_verify: bool,
+    verify: bool | None,
     **exporting: Any,
 ) -> None:
     """Convert the weights of a cfg to another kind of file, which the ending of OUT chooses.
@@ -154,7 +172,8 @@ def command(
     darkparse convert yolov3 last.pt -o last.weights
     darkparse convert yolov3 yolov3.weights --upto 74 -o darknet53.conv.74
 
-    .onnx, .pt2 (torch.export), .ts (TorchScript) and .aoti.pt2 (AOTInductor) run elsewhere:
+    .onnx, .pt2 (torch.export), .ts (TorchScript) and .aoti.pt2 (AOTInductor) run elsewhere; ONNX is written without
+    torch:
 
     \b
     darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms --dynamic-size
@@ -167,10 +186,14 @@ def command(
     if target is not to_export and wanted.given():
         flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(wanted.given()))
         raise click.UsageError(f"{flags} does not apply to {out.suffix} files")
+    if target is to_export:
+        check_export(out, wanted)
+    if target is to_export and upto is not None:
+        raise click.UsageError(
+            f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {upto} -o NEW.cfg"
+        )
     if len(source) > 2:
         raise click.UsageError("give a cfg and its weights, or one file that knows its cfg")
-    from darkparse.model import load
-
     start = time.perf_counter()
     cfg, weights = source[0], source[1] if len(source) == 2 else None
     if not isinstance(weights, str | None):
@@ -182,27 +205,28 @@ def command(
         else:
             hint = f"does not know its cfg: darkparse convert CFG {name}"
         raise DarkparseError(f"{name} {hint} -o {out}")
-    model = load(
-        cfg,
-        weights,
-        dialect=dialect,
-        size=size,
-        upto=upto,
-        allow_partial=partial,
-        header_size=int(header_size) if header_size else None,
-        reorg=reorg,
-    )
-    if strict and model.network.diagnostics:
-        from darkparse.network import compile
+    how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
+    reading = ReadOptions(upto=upto, allow_partial=partial, header_size=int(header_size) if header_size else None)
+    is_onnx = ending_of(out) == ".onnx"
+    runs_by_default = not is_onnx or wanted.image is not None
+    options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, wanted)
+    needs_torch = options.verify if is_onnx else target is to_export or container_of(out) == "pt"
+    made: Darknet | Held | None = None if needs_torch else open_held(cfg, weights, reading, **how)
+    if made is None:
+        known = network_fitting(cfg, weights, reading, **how)
+        from darkparse.model import load
 
-        compile(model.network.config, dialect=model.network.dialect.name, strict=True)
-    warn(model.network)
-    done = target(model, out, Options(upto, seen, file_version, widen, not no_verify, wanted))
+        made = load(cfg, weights, reading, **how) if known is None else load(known, weights, reading)
+    network = made.network
+    if strict and network.diagnostics:
+        compile(network.config, dialect=network.dialect.name, strict=True)
+    warn(network)
+    done = target(made, out, options)
     console = stdout()
-    if model.loaded is not None and (partial or upto is not None):
-        console.print(str(model.loaded), soft_wrap=True)
+    if partial or upto is not None:
+        console.print(str(made.loaded), soft_wrap=True)
     seconds = time.perf_counter() - start
-    wrote(out, f"{model.network.name}, {done}, in {seconds:.1f} s")
+    wrote(out, f"{network.name}, {done}, in {seconds:.1f} s")
 
 
 def target_of(out: Path) -> Target:
@@ -219,9 +243,6 @@ def target_of(out: Path) -> Target:
 
 def _signature_code(given: str | Config) -> str | None:
     """What a lone argument is: `cfg`, the code of another kind of file, or None for what may be a `.weights` file."""
-    from darkparse.weights import open_source
-    from darkparse.weights.signature import signature
-
     if not isinstance(given, str) or not Path(given).is_file() or given.endswith(".cfg"):
         return "cfg"
     found = signature(open_source(given))

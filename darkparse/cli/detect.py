@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkparse.cli.common import CfgType, SizeType, dialect_option, reorg_option, setting_option, stderr, warn
+from darkparse.detect.engine import ENGINES, choose, has_gpu
 from darkparse.detect.jobs.folder import claimed
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
 from darkparse.detect.settings import DetectionSettings
@@ -25,6 +27,15 @@ if TYPE_CHECKING:
     from darkparse.detect.jobs.results import Formatter, Record
     from darkparse.detect.jobs.sources import Source
     from darkparse.detect.settings import DetectionSettings
+
+
+class EngineType(click.Choice):  # type: ignore[type-arg]
+    """What runs a network."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value in ("ray", "local"):
+            self.fail("--engine says what runs the network now; --ray is for a Ray cluster", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,6 +61,13 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
         click.option("--half", is_flag=True, help="Run in half precision."),
+        click.option(
+            "--engine",
+            type=EngineType([*ENGINES, "auto"]),
+            default="torch",
+            show_default=True,
+            help="What runs the network; onnxruntime and openvino load without torch, auto takes the fastest.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -58,9 +76,10 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """Take what `detector_options` made out of a command's arguments: the arguments of `Detector.load`."""
-    names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "mapped", "device")
+    names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "mapped", "device", "engine")
     making = {name: given.pop(name) for name in names}
     if given.pop("half"):
+        choose(making["engine"], wants_torch=True)
         import torch
 
         making["dtype"] = torch.float16
@@ -69,12 +88,23 @@ def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 def load_detector(making: dict[str, Any]) -> Detector:
     """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
-    import torch
-
     from darkparse.detect import Detector
+    from darkparse.detect.task import checked
 
-    device = making["device"] or ("cuda" if torch.cuda.is_available() else "cpu")
-    detector = Detector.load(**(making | {"device": device}))
+    making, device = dict(making), making["device"]
+    if making["engine"] == "auto" and device is None and find_spec("torch") and has_gpu():
+        making["engine"] = "torch"
+    wants_torch = device not in (None, "cpu") or making.get("dtype") is not None
+    making["engine"] = choose(making["engine"], wants_torch=wants_torch)
+    if making["engine"] == "torch" and device is None:
+        how = {name: making[name] for name in ("dialect", "size", "reorg")}
+        known = checked(making["cfg"], making["weights"], None, making["names"], mapped=making["mapped"], **how)
+        if known is not None:
+            making |= dict(zip(("cfg", "names"), known, strict=True)) | dict.fromkeys(how)
+        import torch
+
+        making["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    detector = Detector.load(**making)
     warn(detector.network)
     return detector
 
@@ -112,20 +142,12 @@ def load_detector(making: dict[str, Any]) -> Detector:
 @click.option(
     "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
 )
-@click.option(
-    "--engine",
-    type=click.Choice(["local", "ray"]),
-    default="local",
-    show_default=True,
-    help="Here, or on a Ray cluster.",
-)
-@click.option(
-    "--address", help="With --engine ray: the cluster's address; without one a cluster starts on this machine."
-)
+@click.option("--ray", is_flag=True, help="Run on a Ray cluster.")
+@click.option("--address", help="With --ray: the cluster's address; without one a cluster starts on this machine.")
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Threads, by default one a core, at most 8; with --engine ray models, else 2.",
+    help="Threads, by default one a core, at most 8; with --ray models, else 2.",
 )
 @click.option(
     "--worker-cpus",
@@ -145,7 +167,7 @@ def load_detector(making: dict[str, Any]) -> Detector:
     type=click.Choice(["parquet", "jsonl"]),
     default="parquet",
     show_default=True,
-    help="With --engine ray.",
+    help="With --ray.",
 )
 def command(inputs: tuple[str, ...], **given: Any) -> None:
     """Find what is in pictures and films, with Darknet's arithmetic: the same boxes, the same per cent.
@@ -163,12 +185,12 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     if given.pop("as_json"):
         given["form"] = "json"
     sources = find_sources(inputs, without=given["out"])
-    if given["engine"] == "ray":
+    if given["ray"]:
         failed = _on_cluster(making, sources, settings, given)
     else:
         urls = [source.url for source in sources if source.url]
         if urls:
-            raise DarkparseError(f"{urls[0]}: --engine ray reads URLs; --engine local takes files")
+            raise DarkparseError(f"{urls[0]}: URLs are read with --ray")
         failed = _here(making, sources, settings, given)
     if failed:
         stderr().print(f"{failed} of {len(sources)} could not be read", style="red")
@@ -224,13 +246,13 @@ def _on_cluster(
     from darkparse.detect.jobs.cluster import WORKERS, Cluster, detect_on_cluster
 
     if given["out"] is None:
-        raise click.UsageError("--engine ray needs --out: the workers write their results there")
+        raise click.UsageError("--ray needs --out: the workers write their results there")
     unheard = [f"--{name}" for name in ("save", "show") if given[name]] + ["--format"] * (given["form"] != "text")
     if unheard:
-        raise click.UsageError(f"{', '.join(unheard)} is for --engine local; --engine ray writes --results in --out")
+        raise click.UsageError(f"{', '.join(unheard)} is not for --ray, which writes --results in --out")
     films = [source.name for source in sources if source.is_film]
     if films:
-        raise DarkparseError(f"{films[0]}: --engine ray takes pictures; films run with --engine local")
+        raise DarkparseError(f"{films[0]}: --ray takes pictures, no films")
     detector = load_detector(making | {"device": "cpu"})
     cluster = Cluster(given["address"], given["workers"] or WORKERS, given["worker_cpus"], given["worker_gpus"])
     return detect_on_cluster(
@@ -264,6 +286,7 @@ def run_facts(making: dict[str, Any], detector: Detector, settings: DetectionSet
     }
     size = "x".join(map(str, detector.input_size))
     how = {"dialect": detector.network.dialect.name, "resize": detector.resize, "size": size, "half": "dtype" in making}
+    how["engine"] = detector.engine.name
     return facts | how | asdict(settings)
 
 

@@ -1,15 +1,16 @@
-"""`darkparse diff`: which tensors of two weights files differ."""
+"""`darkparse diff`: what changed between two networks, or which tensors of two weights files differ."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
+from darkparse.views.text.network_diff import diff_networks
 from darkparse.weights import layout
 
 if TYPE_CHECKING:
@@ -21,28 +22,36 @@ if TYPE_CHECKING:
 
 
 @click.command(name="diff")
-@click.argument("a", type=click.Path(), metavar="A.weights")
-@click.argument("b", type=click.Path(), metavar="B.weights")
-@click.option("--cfg", type=CfgType(), required=True, help="The cfg of both files.")
+@click.argument("a", type=click.Path())
+@click.argument("b", type=click.Path())
+@click.option("--cfg", type=CfgType(), help="The cfg of two weights files.")
 @network_options
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["table", "json"]),
+    type=click.Choice(["table", "markdown", "json"]),
     default="table",
     show_default=True,
     help="How to print it.",
 )
 def command(
-    a: str, b: str, cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str
+    a: str, b: str, cfg: str | Config | None, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str
 ) -> None:
-    """Compare two weights files of one cfg: a row for each tensor that differs, and by how much.
+    """Compare two cfgs, or with --cfg two weights files of one.
 
-    Values are compared bit by bit. "rms" is the root mean square of the differences, "relative" the same over that of
-    A's values. Files of other kinds are compared after `darkparse convert`.
+    Of cfgs it says what changed in the network: layers, matched by what they are, with their options, inputs, scales,
+    parameters and reductions; comments and order of options count for nothing.
 
-    Exit status 0 if all values are the same, 1 if any differ, 2 if a file does not fit.
+    Of weights it prints a row for each tensor that differs, and by how much. Values are compared bit by bit. "rms" is
+    the root mean square of the differences, "relative" the same over that of A's values. Files of other kinds are
+    compared after `darkparse convert`.
+
+    Exit status 0 if all is the same, 1 if something differs, 2 if a file cannot be read or does not fit.
     """
+    if cfg is None:
+        if a.endswith(".weights"):
+            raise click.UsageError("two weights files are compared by their cfg; give it as --cfg")
+        _diff_networks(compile_cfg(a, size, dialect, strict), compile_cfg(b, size, dialect, strict), form)
     from darkparse.weights import diff_weights, open_source, read_weights
 
     network = compile_cfg(cfg, size, dialect, strict, a)
@@ -63,6 +72,17 @@ def command(
     if headers[0] != headers[1]:
         console.print(f"headers differ: {headers[0]}; {headers[1]}", soft_wrap=True)
     console.print(_verdict(found, network), soft_wrap=True)
+    sys.exit(1 if found else 0)
+
+
+def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
+    found = diff_networks(first, second)
+    if form == "json":
+        click.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=1))
+    elif form == "markdown":
+        click.echo(found.to_markdown(), nl=False)
+    else:
+        stdout().print(str(found), soft_wrap=True)
     sys.exit(1 if found else 0)
 
 

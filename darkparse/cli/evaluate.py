@@ -32,10 +32,10 @@ LEAST_SCORE = 0.005
 
 @click.command(name="evaluate")
 @detector_options
-@click.option("--images", type=click.Path(path_type=Path), required=True, help="Folder of the pictures.")
+@click.option("--images", type=click.Path(exists=True, path_type=Path), required=True, help="Folder of the pictures.")
 @click.option(
     "--annotations",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, path_type=Path),
     required=True,
     help="COCO's .json, a folder of VOC's .xml files, or a folder of Darknet's .txt labels.",
 )

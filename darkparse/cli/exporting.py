@@ -11,7 +11,11 @@ import click
 
 from darkparse import export as exporters
 from darkparse.cli.common import setting_option, stderr
+from darkparse.detect.images import read_image
+from darkparse.detect.preprocess import fit
 from darkparse.detect.settings import DetectionSettings
+from darkparse.network import Network
+from darkparse.weights.held import Held
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +38,7 @@ class ExportOptions:
     threshold: float = DetectionSettings.threshold
     nms: float = DetectionSettings.nms
     image: Path | None = None
+    no_fold: bool = False
 
     def given(self) -> set[str]:
         """Names of the options that were used."""
@@ -62,6 +67,7 @@ def export_options(function: F) -> F:
             ),
             setting_option("--threshold", help="Score that a detection must exceed (--heads nms)."),
             setting_option("--nms", help="Overlap above which the lesser box goes (--heads nms)."),
+            click.option("--no-fold", is_flag=True, help="Keep batch norm as an operator of its own (ONNX)."),
             click.option(
                 "--image",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -73,14 +79,20 @@ def export_options(function: F) -> F:
     return function
 
 
-def export(model: Darknet, out: Path, options: ExportOptions, *, verify: bool) -> str:
-    """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
+def check_export(out: Path, options: ExportOptions) -> None:
+    """Refuse options that the kind of file does not take."""
     ending = ending_of(out)
-    name, takes = EXPORTERS[ending]
-    unused = options.given() - takes
+    unused = options.given() - EXPORTERS[ending][1]
     if unused:
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))
         raise click.UsageError(f"{flags} does not apply to {ending} files")
+
+
+def export(source: Darknet | Held, out: Path, options: ExportOptions, *, verify: bool) -> str:
+    """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
+    ending = ending_of(out)
+    name, takes = EXPORTERS[ending]
+    network = source.network
     known: dict[str, Any] = {"heads": options.heads, "half": options.half, "verify": verify}
     if "dynamic_size" in takes:
         known["dynamic_size"] = options.dynamic_size
@@ -89,31 +101,33 @@ def export(model: Darknet, out: Path, options: ExportOptions, *, verify: bool) -
     known |= {name: getattr(options, name) for name in ("threshold", "nms") if name in takes}
     if options.opset is not None:
         known["opset"] = options.opset
+    if "no_fold" in takes:
+        known["fold"] = not options.no_fold
+    model: Any = source
+    if isinstance(source, Held):
+        model, known["weights"] = network, source
     if options.image is not None:
-        known["image"] = _picture(model, options.image)
-    with stderr().status(f"Exporting {model.network.name} to {ending}{' and checking it' if verify else ''} …"):
+        known["image"] = _picture(network, options.image)
+    with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):
         checked: Check | None = getattr(exporters, name)(model, out, **known)
     size = f"{out.stat().st_size:,} bytes"
     if checked is not None:
         return f"{size}, {checked}"
-    return f"{size}, not checked" + (": onnxruntime is not installed" if verify else "")
+    return f"{size}, not run"
 
 
-def _picture(model: Darknet, path: Path) -> Tensor:
+def _picture(network: Network, path: Path) -> Tensor:
     """A picture as the network takes it (1, C, H, W)."""
     import torch
 
-    from darkparse.detect.images import read_image
-    from darkparse.detect.preprocess import fit
-
-    net = model.network.net
-    values, _ = fit(read_image(path, net.channels), (net.height, net.width), model.network.dialect.resize)
+    net = network.net
+    values, _ = fit(read_image(path, net.channels), (net.height, net.width), network.dialect.resize)
     return torch.from_numpy(values)[None]
 
 
 _EVERY = {"heads", "half", "image"}
 EXPORTERS: dict[str, tuple[str, set[str]]] = {
-    ".onnx": ("to_onnx", {*_EVERY, "dynamic_size", "fixed_batch", "opset", "threshold", "nms"}),
+    ".onnx": ("to_onnx", {*_EVERY, "dynamic_size", "fixed_batch", "opset", "threshold", "nms", "no_fold"}),
     ".aoti.pt2": ("to_compiled", {*_EVERY, "fixed_batch"}),
     ".pt2": ("to_program", {*_EVERY, "dynamic_size", "fixed_batch"}),
     ".ts": ("to_torchscript", _EVERY),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
+import warnings
 from importlib import import_module
 from io import TextIOWrapper
 
@@ -19,14 +20,16 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Say which layers reduce what, and what each bottleneck saves."),
     "draw": ("draw", "Draw a network as SVG, PNG, PDF, HTML or DOT."),
     "check": ("check", "Check a cfg and print everything that is odd about it."),
+    "format": ("tidy", "Write cfgs anew in one tidy style, comments kept."),
     "emit": ("emit", "Write a network as PyTorch source that a person can read."),
     "edit": ("edit", "Change a cfg: classes, input size, anchors, or a cut after N layers."),
     "weights": ("weights", "Say what a weights file holds, and whether it fits a cfg, or why not."),
     "convert": ("convert", "Convert weights: .weights, .safetensors, .pt, .npz, and what others save."),
-    "diff": ("diff", "Say which tensors of two weights files differ, and by how much."),
+    "diff": ("diff", "Say what changed between two cfgs, or between two weights files of one."),
     "detect": ("detect", "Find what is in pictures and films, as Darknet does."),
     "evaluate": ("evaluate", "Measure mean average precision on annotated pictures."),
     "compare": ("compare", "Find the first layer whose output differs from another's."),
+    "lsp": ("lsp", "Serve an editor: findings, facts, references and completion in cfgs."),
     "demo": ("demo", "Show what darkparse does, on networks that it ships with."),
 }
 
@@ -86,6 +89,7 @@ def main(args: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="spelled")  # where the terminal knows no ×
+    warnings.formatwarning = lambda message, *_: f"darkparse: warning: {message}\n"
     with safe_streams():
         _run(args)
 
@@ -102,6 +106,11 @@ def _run(args: list[str] | None) -> None:
         raise KeyboardInterrupt from None  # which darkparse.__main__ answers
     except DarkparseError as problem:
         report_error(problem)
+        sys.exit(2)
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        click.echo("darkparse: error: torch is not installed: pip install torch", err=True)
         sys.exit(2)
     except OSError as problem:
         reason = problem.strerror or problem

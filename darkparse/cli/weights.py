@@ -65,9 +65,11 @@ def command(
         sys.exit(0 if is_sound else 2)
     if report.rows and (weights is None or report.header is not None):
         _print_layout(report)
-    if not is_sound:
+    if not report.fits:
         raise WeightsError(str(report), report)
-    stdout().print(str(report), style="green" if weights else "", soft_wrap=True)
+    style = "yellow" if report.findings else "green"
+    stdout().print(str(report), style=style if weights else "", soft_wrap=True)
+    sys.exit(0 if is_sound else 2)
 
 
 def _print_layout(report: Report) -> None:

@@ -89,16 +89,7 @@ def head_decoder(node: Node, *, hierarchy: float = DetectionSettings.hierarchy, 
     return instantiate(spec)
 
 
-class HeadDecoder(nn.Module):
-    """What the detector asks of a head's decoder."""
-
-    needs_objectness = True
-    """A box counts where its objectness is above the threshold, not where it is above 0."""
-    stays_in_letterbox = False
-    """Its boxes are left where they lie in the padded picture."""
-
-
-class AnchorDecoder(HeadDecoder):
+class AnchorDecoder(nn.Module):
     """A decoder that stretches anchors."""
 
     anchors: Tensor
@@ -165,7 +156,6 @@ class RegionDecoder(AnchorDecoder):
     ) -> None:
         super().__init__(anchors)
         self.interleaved, self.coords, self.background = interleaved, coords, background
-        self.needs_objectness = not interleaved or (tree is not None and map is None)
         self.tree = Hierarchy(read_tree(tree), hierarchy) if tree is not None else None
         chosen = torch.tensor(read_map(map, classes)) if map is not None else None
         self.register_buffer("map", chosen, persistent=False)
@@ -199,11 +189,8 @@ class RegionDecoder(AnchorDecoder):
         return top * objectness
 
 
-class GridDecoder(HeadDecoder):
+class GridDecoder(nn.Module):
     """Boxes of a `[detection]` head: a vector of classes, then objectness, then boxes (detection_layer.c:225)."""
-
-    needs_objectness = False
-    stays_in_letterbox = True
 
     def __init__(self, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> None:
         super().__init__()

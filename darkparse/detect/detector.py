@@ -6,29 +6,29 @@ import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from threading import Lock
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from darkparse.detect.decoding import Decoder
 from darkparse.detect.detection import WHOLE, Detection, Detections
-from darkparse.detect.hierarchy import Hierarchy
+from darkparse.detect.engine import Engine, choose
+from darkparse.detect.graph_engine import load_graph
 from darkparse.detect.images import Pixels, as_pixels
 from darkparse.detect.names import Names, find_names
 from darkparse.detect.nms import suppress, suppression_of
 from darkparse.detect.preprocess import RESIZES, Floats, Placement, Resize, Size, fit
 from darkparse.detect.settings import DetectionSettings
 from darkparse.detect.streaming import stream
-from darkparse.detect.task import class_count, default_resize, is_classifier
+from darkparse.detect.task import checked, class_count, default_resize, is_classifier
 from darkparse.errors import DarkparseError, ImageError, NoWeightsError
 from darkparse.layers.tree import read_tree
-from darkparse.model import Darknet, fuse, load
-from darkparse.model.packing import can_pack, pack
+from darkparse.network import Network
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
+
+if TYPE_CHECKING:
+    from darkparse.model import Darknet
 
 _REMEMBERING = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
@@ -36,9 +36,6 @@ _REMEMBERING = Lock()
 Picture = Any
 """A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor (C, H,
 W)."""
-
-GPU_BATCH = 16
-"""Pictures that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +71,8 @@ class Detector:
     picture.
 
     Attributes:
-        model: the module; detection runs on its device and in its dtype, on the CPU a copy of it that is laid out for
-            that (see `darkparse.model.packing`).
+        engine: what runs the network: torch on the module's device and in its dtype, on the CPU a copy that is laid out
+            for that (see `darkparse.model.packing`); or a runtime for its graph.
         names: the name of each class.
         resize: how a picture is fitted to the network's input: "letterbox", "stretch" or "crop".
 
@@ -105,21 +102,19 @@ class Detector:
 
     def __init__(
         self,
-        model: Darknet,
+        model: Darknet | Engine,
         *,
         names: Names | None = None,
         resize: str | None = None,
         mapped: bool = False,
         fold: bool | None = None,
     ) -> None:
-        network = model.network
-        fold = network.dialect.folds_batchnorm if fold is None else fold
-        self.model = fuse(model) if fold else model.eval()
-        self._packed = pack(self.model) if can_pack(self.model) else None
-        if self._packed is None:
-            # Convolutions run faster over maps whose channels lie side by side.
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network = network
+        if not isinstance(model, Engine):
+            from darkparse.detect.torch_engine import TorchEngine
+
+            model = TorchEngine(model, fold=fold, mapped=mapped)
+        self.engine = model
+        self.network = network = model.network
         self.mapped = mapped
         self.classifies = is_classifier(network)
         self.names = find_names(network, class_count(network, mapped), names)
@@ -129,13 +124,12 @@ class Detector:
             raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
         self.resize: Resize = resize or default_resize(network, self.classifies)
         self._suppression = None if self.classifies else suppression_of(network)
-        self._decoders: dict[float, Decoder] = {}
         self.remembers = any(node.layer.has_state for node in network.nodes)
 
     @classmethod
     def load(
         cls,
-        cfg: str | os.PathLike[str] | Config,
+        cfg: str | os.PathLike[str] | Config | Network,
         weights: WeightsSource | None = None,
         options: ReadOptions | None = None,
         *,
@@ -146,13 +140,14 @@ class Detector:
         reorg: str | None = None,
         mapped: bool = False,
         fold: bool | None = None,
+        engine: str = "torch",
         **words: Any,
     ) -> Detector:
         """Compile a cfg, load its weights and find its names.
 
         Args:
-            cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; or a
-                `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
+            cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config or a
+                Network; or a `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
             weights: what `darkparse.load` takes; left out only where the first argument is such a file.
             options: how the weights are read, and where the network runs: on the CPU by default, in float32.
             names: see `Detector`.
@@ -162,6 +157,8 @@ class Detector:
             reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
             mapped: see `Detector`.
             fold: see `Detector`.
+            engine: what runs the network: `"torch"`, or on the CPU `"onnxruntime"` or `"openvino"`, which load without
+                torch; `"auto"` takes the fastest that is installed (see `darkparse.detect.engine`).
             words: fields of `options`, by name: `device="cuda"`.
 
         Returns:
@@ -173,11 +170,24 @@ class Detector:
             WeightsError: the weights do not fit.
             DarkparseError: the network is no detector, or the names do not fit.
         """
-        model = load(cfg, weights, options, dialect=dialect, size=size, reorg=reorg, **words)
-        if model.loaded is None:
-            raise NoWeightsError(
-                f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
-            )
+        options = replace(options or ReadOptions(), **words)
+        wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
+        name = choose(engine, wants_torch=wants_torch)
+        how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
+        model: Darknet | Engine
+        if name != "torch":
+            model = load_graph(name, cfg, weights, options, fold=fold, mapped=mapped, **how)
+        else:
+            known = checked(cfg, weights, options, names, mapped=mapped, **how)
+            if known is not None:
+                (cfg, names), how = known, {}
+            from darkparse.model import load
+
+            model = load(cfg, weights, options, **how)
+            if model.loaded is None:
+                raise NoWeightsError(
+                    f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
+                )
         return cls(model, names=names, resize=resize, mapped=mapped, fold=fold)
 
     def __repr__(self) -> str:
@@ -194,9 +204,17 @@ class Detector:
         return self.network.net.height, self.network.net.width
 
     @property
+    def model(self) -> Darknet:
+        """The module. Raises DarkparseError where another engine than torch runs the network."""
+        found: Darknet | None = getattr(self.engine, "model", None)
+        if found is None:
+            raise DarkparseError(f"engine {self.engine.name} runs the network: there is no module")
+        return found
+
+    @property
     def batch(self) -> int:
-        """How many pictures should run at once where the model is."""
-        return 1 if next(self.model.parameters()).device.type == "cpu" else GPU_BATCH
+        """How many pictures should run at once where the network is."""
+        return self.engine.batch
 
     @overload
     def detect(
@@ -287,58 +305,28 @@ class Detector:
         """
         if not prepared:
             return []
-        outputs = self.forward(torch.from_numpy(np.stack([p.values for p in prepared])), goes_on=goes_on)
-        if self.classifies:
-            return [
-                self._ranked(scores, p, settings.top)
-                for scores, p in zip(self._class_scores(outputs[0]), prepared, strict=True)
-            ]
-        candidates = self._candidates(outputs, settings)
-        return [self._suppressed(candidates, i, p, settings) for i, p in enumerate(prepared)]
-
-    @torch.inference_mode()
-    def forward(self, images: Tensor, *, goes_on: bool = False) -> tuple[Tensor, ...]:
-        """What the network gives for a batch (N, C, H, W) of inputs in 0…1: the output of each head."""
         if not self.remembers:
-            return self._outputs(images)
-        each = []
+            return self._found(prepared, settings)
+        found = []
         with _REMEMBERING:
-            for image in images.split(1):
+            for one in prepared:
                 if not goes_on:
                     self.reset_state()
-                each.append(self._outputs(image))
-        return tuple(torch.cat(same) for same in zip(*each, strict=True))
+                found += self._found([one], settings)
+        return found
 
-    def _outputs(self, images: Tensor) -> tuple[Tensor, ...]:
-        like = next(self.model.parameters())
-        running = self._packed if self._packed is not None and can_pack(self.model) else self.model
-        outputs = running(images.to(like.device, like.dtype, memory_format=torch.channels_last))
-        return outputs if isinstance(outputs, tuple) else (outputs,)
+    def _found(self, prepared: Sequence[Prepared], settings: DetectionSettings) -> list[Detections]:
+        images = np.stack([one.values for one in prepared])
+        if self.classifies:
+            scores = self._class_scores(images)
+            return [self._ranked(own, one, settings.top) for own, one in zip(scores, prepared, strict=True)]
+        parts = self.engine.candidates(images, settings.threshold, settings.hierarchy)
+        candidates = Candidates(*(np.concatenate(same) for same in zip(*parts, strict=True)))
+        return [self._suppressed(candidates, i, one, settings) for i, one in enumerate(prepared)]
 
     def reset_state(self) -> None:
         """Make recurrent layers forget the pictures before."""
-        for model in filter(None, (self.model, self._packed)):
-            model.reset_state()
-
-    @torch.inference_mode()
-    def _candidates(self, outputs: tuple[Tensor, ...], settings: DetectionSettings) -> Candidates:
-        decoder = self.decoder(settings.hierarchy).to(outputs[0].device)
-        parts = []
-        for head, output in zip(decoder.heads, outputs, strict=True):
-            boxes, scores, objectness = head(output, self.input_size)
-            kept = objectness > settings.threshold if head.needs_objectness else objectness != 0
-            image, box = kept.nonzero(as_tuple=True)
-            chosen = scores[image, box]
-            row, classes = (chosen > settings.threshold).nonzero(as_tuple=True)
-            image, box = image[row], box[row]
-            parts.append((image, boxes[image, box], chosen[row, classes], classes, objectness[image, box]))
-        return Candidates(*(torch.cat(same).cpu().numpy() for same in zip(*parts, strict=True)))
-
-    def decoder(self, hierarchy: float = DetectionSettings.hierarchy) -> Decoder:
-        """The module that turns the heads' outputs into boxes; see `darkparse.detect.decoding`."""
-        if hierarchy not in self._decoders:
-            self._decoders[hierarchy] = Decoder(self.network, hierarchy=hierarchy, mapped=self.mapped)
-        return self._decoders[hierarchy]
+        self.engine.reset_state()
 
     def _suppressed(
         self, candidates: Candidates, index: int, prepared: Prepared, settings: DetectionSettings
@@ -346,7 +334,8 @@ class Detector:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
         mine = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
         boxes, scores, classes = candidates.boxes[mine], candidates.scores[mine], candidates.classes[mine]
-        if len(mine) and not self.decoder(settings.hierarchy).heads[0].stays_in_letterbox:
+        head = self.network.nodes[self.network.heads[0]].layer
+        if len(mine) and not head.stays_in_letterbox:  # type: ignore[attr-defined]
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)
         assert self._suppression is not None
@@ -364,17 +353,19 @@ class Detector:
         )
         return Detections(found, width=prepared.size[1], height=prepared.size[0], path=prepared.path)
 
-    @torch.inference_mode()
-    def _class_scores(self, output: Tensor) -> Floats:
+    def _class_scores(self, images: Floats) -> Floats:
         """(N, classes)."""
-        scores = output.flatten(1).float()
-        tree = getattr(self.network.nodes[self.network.outputs[0]].layer, "tree", None)
-        if tree is not None:
-            hierarchy = Hierarchy(read_tree(tree)).to(scores.device)
-            scores = hierarchy.absolute(scores)
-            if self.network.dialect.ranks_leaves_only:
-                scores = hierarchy.leaves(scores)
-        return scores.cpu().numpy()
+        scores = self.engine.class_scores(images).reshape(len(images), -1)
+        path = getattr(self.network.nodes[self.network.outputs[0]].layer, "tree", None)
+        if path is None:
+            return scores
+        scores, parents = scores.copy(), read_tree(path).parents
+        for node, parent in enumerate(parents):  # tree.c hierarchy_predictions
+            if parent >= 0:
+                scores[:, node] *= scores[:, parent]
+        if self.network.dialect.ranks_leaves_only:
+            scores[:, [parent for parent in parents if parent >= 0]] = 0
+        return scores
 
     def _ranked(self, scores: Floats, prepared: Prepared, top: int) -> Detections:
         best = np.argsort(-scores, kind="stable")[:top]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import accumulate
-
 import torch
 from torch import Tensor, nn
 
@@ -29,22 +27,15 @@ class Hierarchy(nn.Module):
         super().__init__()
         self.threshold = threshold
         groups = [group for group, size in enumerate(tree.group_sizes) for _ in range(size)]
-        children = [-1] * len(tree.names)
-        for node, parent in enumerate(tree.parents):
-            if parent >= 0:
-                children[parent] = groups[node]
-        first = [end - size for end, size in zip(accumulate(tree.group_sizes), tree.group_sizes, strict=True)]
-        depths: list[int] = []
-        for parent in tree.parents:
-            depths.append(depths[parent] + 1 if parent >= 0 else 0)
-        self.levels: list[list[int]] = [[] for _ in range(max(depths))]
-        for node, depth in enumerate(depths):
+        self.levels: list[list[int]] = [[] for _ in range(max(tree.depths))]
+        for node, depth in enumerate(tree.depths):
             if depth:
                 self.levels[depth - 1].append(node)
         self.parents = tree.parents
         self.register_buffer("group", torch.tensor(groups), persistent=False)
-        self.register_buffer("child", torch.tensor(children), persistent=False)
-        self.register_buffer("group_parent", torch.tensor([tree.parents[i] for i in first]), persistent=False)
+        self.register_buffer("child", torch.tensor(tree.children), persistent=False)
+        parents = torch.tensor([tree.parents[start] for start in tree.group_starts])
+        self.register_buffer("group_parent", parents, persistent=False)
 
     def absolute(self, classes: Tensor) -> Tensor:
         """Each node's probability times that of its parents (tree.c hierarchy_predictions)."""
@@ -54,10 +45,6 @@ class Hierarchy(nn.Module):
             product = classes.index_select(-1, nodes) * classes.index_select(-1, parents)
             classes = classes.index_copy(-1, nodes, product)
         return classes
-
-    def leaves(self, classes: Tensor) -> Tensor:
-        """The probabilities of nodes without children; 0 for the others."""
-        return torch.where(self.child < 0, classes, 0)
 
     def deepest(self, classes: Tensor) -> Tensor:
         """1 at the last node of the file that is probable enough,

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from darkparse.detect.detection import Detections
 from darkparse.detect.images import Pixels
 from darkparse.errors import ImageError
@@ -68,18 +66,16 @@ def stream(
 
     batches = iter(lambda: list(islice(source, batch)), [])
     first = list(islice(batches, workers + 1))
-    threads = torch.get_num_threads()
-    each = max(1, threads // min(workers, max(1, len(first))))
-    pool = ThreadPoolExecutor(workers, "darkparse-detect", initializer=torch.set_num_threads, initargs=(each,))
-    try:
-        waiting: deque[Future[list[Outcome]]] = deque(pool.submit(work, taken) for taken in first)
-        while waiting:
-            outcomes = waiting.popleft().result()
-            waiting.extend(pool.submit(work, taken) for taken in islice(batches, 1))
-            yield from outcomes
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(threads)  # for threads to come: the last number set is what a new one starts with
+    with detector.engine.shared(min(workers, max(1, len(first)))) as start:
+        pool = ThreadPoolExecutor(workers, "darkparse-detect", initializer=start)
+        try:
+            waiting: deque[Future[list[Outcome]]] = deque(pool.submit(work, taken) for taken in first)
+            while waiting:
+                outcomes = waiting.popleft().result()
+                waiting.extend(pool.submit(work, taken) for taken in islice(batches, 1))
+                yield from outcomes
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _run(

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
+from darkparse.detect.names import Names, find_names
 from darkparse.detect.preprocess import Resize
 from darkparse.layers import Head
 from darkparse.layers.tree import read_map
 from darkparse.network import Network
-from darkparse.syntax import DarkparseError
+from darkparse.syntax import Config, DarkparseError
+from darkparse.weights import ReadOptions, WeightsSource
+from darkparse.weights.held import network_fitting
 
 
 def is_classifier(network: Network) -> bool:
@@ -45,3 +51,25 @@ def default_resize(network: Network, classifies: bool) -> Resize:
     if classifies:
         return "letterbox" if network.dialect.resize == "letterbox" else "crop"
     return "letterbox" if network.net.letter_box else network.dialect.resize
+
+
+def checked(
+    cfg: str | os.PathLike[str] | Config | Network,
+    weights: WeightsSource | None,
+    options: ReadOptions | None,
+    names: Names | None,
+    *,
+    mapped: bool,
+    **how: Any,
+) -> tuple[Network, tuple[str, ...]] | None:
+    """The network of a `.weights` file and its classes' names, so that what is wrong is said before torch is imported;
+    None for other files.
+
+    Raises:
+        DarkparseError: what `Detector.load` raises.
+    """
+    network = network_fitting(cfg, weights, options, **how)
+    if network is None:
+        return None
+    is_classifier(network)
+    return network, find_names(network, class_count(network, mapped), names)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from darkparse.export.tracing import Exported, Free, Heads, example, prepare, trace
+from darkparse.export.onnx.form import Free, Heads
+from darkparse.export.tracing import Exported, example, prepare, trace
 from darkparse.export.verification import Check, Runner, compare
 from darkparse.files import error_at_end, unfinished
 from darkparse.syntax import DarkparseError

@@ -1,26 +1,21 @@
-"""A module as torch.export and the ONNX exporter want it: what it returns, which axes are free, example inputs."""
+"""A module as torch.export wants it: what it returns, which axes are free, example inputs."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from darkparse.detect.decoding import Decoder
 from darkparse.detect.settings import DetectionSettings
+from darkparse.export.onnx.form import Free, Heads, check_form, step_of
 from darkparse.model import Darknet, fuse
 from darkparse.model.darknet import weighted
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
     from darkparse.network import Network
-
-Heads = Literal["raw", "decoded", "nms"]
-HEADS: tuple[Heads, ...] = get_args(Heads)
-"""What an exported file gives: what the module gives, boxes with their scores, or detections."""
 
 LARGEST_BATCH = 4096
 LARGEST_SIDE = 512
@@ -52,6 +47,8 @@ class Exported(nn.Module):
         self.decoders: nn.ModuleList | None = None
         if heads != "raw":
             self.decoders = Decoder(model.network).heads
+        nodes = (model.network.nodes[i] for i in model.network.heads)
+        self.asks = [node.layer.asks_objectness(node.dialect, mapped=False) for node in nodes]  # type: ignore[attr-defined]
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -61,24 +58,16 @@ class Exported(nn.Module):
             return outputs if len(outputs) > 1 else outputs[0]
         size = (x.shape[2], x.shape[3])
         boxes, scores = [], []
-        for head, output in zip(self.decoders, outputs, strict=True):
+        for head, asks, output in zip(self.decoders, self.asks, outputs, strict=True):
             its_boxes, its_scores, objectness = head(output, size)
             if self.heads == "nms":
-                kept = objectness > self.threshold if head.needs_objectness else objectness != 0
+                kept = objectness > self.threshold if asks else objectness != 0
                 its_scores = torch.where(kept.unsqueeze(-1), its_scores, torch.zeros_like(its_scores))
             boxes.append(its_boxes)
             scores.append(its_scores)
         if self.heads == "nms":
             return torch.cat(boxes, 1), torch.cat(scores, 1)
         return torch.cat((torch.cat(boxes, 1), torch.cat(scores, 1)), 2)
-
-
-@dataclass(frozen=True, slots=True)
-class Free:
-    """Which axes of the input may differ from run to run."""
-
-    batch: bool = True
-    size: bool = False
 
 
 def prepare(
@@ -91,43 +80,18 @@ def prepare(
         DarkparseError: the network remembers its input, has no heads to decode, or no free size.
     """
     network = model.network
-    if heads not in HEADS:
-        raise DarkparseError(f"heads must be one of {', '.join(HEADS)}, not {heads!r}")
+    check_form(network, heads, free)
     memory = next((node for node in network.nodes if node.layer.has_state), None)
     if memory is not None:
         raise DarkparseError(
             f"layer {memory.index} [{memory.kind}] remembers what came before, and an exported graph has no memory"
         )
-    if heads != "raw" and not network.heads:
-        raise DarkparseError(
-            f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
-        )
     weighted(model, "exporting")
-    if free.size:
-        _check_free_size(network)
     if model.training:
         raise DarkparseError("the model is in training mode: export model.eval()")
     # A copy with batch norm folded in double precision: half the steps to trace, and the caller's model stays as it is.
     fused = fuse(model)
     return Exported(fused.half() if half else fused, heads, half=half, threshold=threshold).eval()
-
-
-def _check_free_size(network: Network) -> None:
-    if not network.net.has_image:
-        raise DarkparseError(f"{network.name} takes a vector, so no height and width can be left free")
-    for node in network.nodes:
-        before = node.in_shapes[0] if node.in_shapes else None
-        fixed = node.layer.is_size_bound and before is not None and before.area > 1
-        if fixed:
-            raise DarkparseError(
-                f"layer {node.index} [{node.kind}] needs maps of one size, so height and width cannot be left free"
-            )
-
-
-def step_of(network: Network) -> int:
-    """By how much height and width go up in one step: what all strides that divide the cfg's size divide."""
-    strides = {s.numerator for pair in network.strides if pair for s in pair}
-    return math.lcm(*(s for s in strides if network.net.height % s == 0 and network.net.width % s == 0))
 
 
 def example(network: Network, batch: int = 2, size: tuple[int, int] | None = None, *, seed: int = 0) -> Tensor:

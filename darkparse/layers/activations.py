@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.names import told_activation
 from darkparse.layers.values import Value
 from darkparse.syntax.source import shortened
 
@@ -83,7 +84,8 @@ def read_activation(text: str, dialect: Dialect) -> Value:
     """An activation's name; Darknet takes ReLU for a name that it does not know (activations.c get_activation)."""
     row = ACTIVATIONS.get(text)
     if row is None:
-        return Value("relu", f"unknown activation {shortened(text)!r}: Darknet goes on with relu")
+        hint = told_activation(text, ACTIVATIONS)
+        return Value("relu", f"unknown activation {shortened(text)!r}: Darknet goes on with relu{hint}")
     if not dialect.knows(row.only, text):
         hint = f" (dialect {row.only} knows it)" if row.only else ""
         return Value("relu", f"{dialect.title} does not know {text!r} and goes on with relu{hint}")

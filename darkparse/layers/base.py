@@ -39,12 +39,16 @@ class LayerError(Exception):
     Attributes:
         option: key of the option at fault, or None for the section as a whole.
         input: position of the input at fault, whose layer is shown as a second place.
+        code: of the finding, one of `syntax.codes.CODES`; of `sizes`, the layers of all inputs are shown.
     """
 
-    def __init__(self, message: str, *, option: str | None = None, input: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, option: str | None = None, input: int | None = None, code: str | None = None
+    ) -> None:
         super().__init__(message)
         self.option = option
         self.input = input
+        self.code = code
 
 
 Keys = Mapping[str, str | None]
@@ -163,7 +167,7 @@ class Layer:
     training: ClassVar[Keys] = {}
     """Options of this kind that matter to training only."""
     common_training: ClassVar[Keys] = {
-        **keys("onlyforward stopbackward learning_rate"),
+        **keys("onlyforward stopbackward learning_rate dontloadscales"),
         **keys("truth dontsave smooth", only="pjreddie"),
         **keys("clip dont_update burnin_update train_only_bn", only="alexeyab"),
     }

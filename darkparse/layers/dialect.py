@@ -39,6 +39,13 @@ class Dialect:
     """An XNOR convolution has one group whatever `groups` says; convolutional_layer.c make_convolutional_layer."""
     xnor_pads_with_minus_one: bool
     """The bit path of XNOR convolutions pads with 0 bits, which stand for -1; convolutional_layer.c."""
+    refuses_slips: bool = False
+    """Whether its reader cuts comments off and ends the program at what others pass over (network/refusals.py)."""
+    stepped_heads: frozenset[str] = frozenset()
+    """Kinds of a last layer with which the input's sides must be multiples of `head_step`; darknet_cfg.cpp."""
+    head_step: int = 32
+    adds_one_size: bool
+    """A shortcut of maps of two sizes ends the program; parser.c parse_shortcut."""
     resize: Literal["letterbox", "stretch"]
     """How `detector test` fits a picture to the network's input; examples/detector.c, src/detector.c."""
     version: tuple[int, int, int]
@@ -103,6 +110,7 @@ PJREDDIE = Dialect(
     region_interleaved=False,
     xnor_joins_groups=False,
     xnor_pads_with_minus_one=False,
+    adds_one_size=False,
     resize="letterbox",
     version=(0, 2, 0),
     pointwise_loses_stride=True,
@@ -133,6 +141,7 @@ ALEXEYAB = Dialect(
     region_interleaved=True,
     xnor_joins_groups=True,
     xnor_pads_with_minus_one=True,
+    adds_one_size=True,
     resize="stretch",
     version=(0, 2, 5),
     pointwise_loses_stride=False,
@@ -168,3 +177,24 @@ def fork(parent: Dialect, name: str, title: str, **differences: Any) -> Dialect:
 
 for root in (PJREDDIE, ALEXEYAB):
     register(root)
+
+HANK_AI = fork(
+    ALEXEYAB,
+    "hank-ai",
+    "hank-ai/darknet",
+    is_evident=False,
+    refuses_slips=True,
+    stepped_heads=frozenset({"yolo", "region"}),
+    lacks=frozenset(
+        (
+            *("[activation]", "[batchnorm]", "[conv_lstm]", "[crop]", "[deconvolutional]", "[detection]", "[empty]"),
+            *("[gru]", "[history]", "[implicit]", "[iseg]", "[l2norm]", "[local]", "[logistic]", "[normalization]"),
+            *("[reorg]", "[net] max_crop", "[net] min_crop", "[net] unsupervised"),
+            *("[yolo] show_details", "[yolo] uc_normalizer", "[crnn] hidden_filters", "[crnn] output_filters"),
+            *("[Gaussian_yolo] dets_for_show", "[Gaussian_yolo] dets_for_track", "[Gaussian_yolo] embedding_layer"),
+            *("[Gaussian_yolo] focal_loss", "[Gaussian_yolo] show_details", "[Gaussian_yolo] sim_thresh"),
+            *("[Gaussian_yolo] track_ciou_norm", "[Gaussian_yolo] track_history_size"),
+        )
+    ),
+)
+"""The maintained fork in C++; what it lacks is what no function of its darknet_cfg.cpp reads."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable
+from typing import ClassVar
 
+from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
@@ -16,11 +18,20 @@ class Head(Layer):
 
     is_head = True
     part = "head"
+    anchor_options: ClassVar[str] = ""
+    """The options that say how many anchors there are."""
 
     classes: int
     nms_kind: str = "default"
     """How its boxes suppress each other; Darknet asks the last head."""
     beta_nms: float = 0.6
+    stays_in_letterbox = False
+    """Its boxes are left where they lie in the padded picture."""
+
+    @property
+    def expects(self) -> Activation | None:
+        """The activation that the layer before should have; None where the head takes any."""
+        return None
 
     @property
     @abstractmethod
@@ -31,6 +42,10 @@ class Head(Layer):
     @abstractmethod
     def entries(self) -> int:
         """Numbers that each box has."""
+
+    def with_anchors(self, count: int) -> Head | None:
+        """The head with so many anchors; None if it has none."""
+        return None
 
     @property
     def need(self) -> int:
@@ -48,11 +63,23 @@ class Head(Layer):
         return f"{self.predictors} × ({counted(self.classes)} + {self.entries - self.classes})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if inputs[0].c != self.need:
-            gives = f"the layer before gives {inputs[0].c}: filters={self.need} belongs there"
-            message = f"this head needs {self.need} channels = {self.formula}, {gives}"
-            raise LayerError(message, input=0)
+        given = inputs[0].c
+        if given != self.need:
+            gives = f"the layer before gives {given}: filters={self.need} belongs there"
+            message = f"this head needs {self.need} channels = {self.formula}, {gives}{self.otherwise(given)}"
+            raise LayerError(message, input=0, code="head")
         return inputs[0]
+
+    def otherwise(self, given: int) -> str:
+        """What else may be meant where the layer before has so many channels: other classes, other anchors."""
+        more, rest = divmod(given - self.need, self.per_class)
+        classes = self.classes + more
+        told = f", or classes={classes} here" if classes > 0 and not rest else ""
+        count, rest = divmod(given, self.entries)
+        if self.anchor_options and count and not rest:
+            return f"{told}, or {self.anchor_options} for {count} anchor{'' if count == 1 else 's'}"
+        named = f"classes=, {self.anchor_options.replace(' and ', ' or ')}" if self.anchor_options else "classes="
+        return told or f", or else {named} here is wrong"
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec | None:
         """The module that makes boxes of the output (see `darkparse.detect.decoding`); None where there are none.
@@ -63,6 +90,10 @@ class Head(Layer):
             mapped: score the classes of `map=` instead of the whole word tree.
         """
         return None
+
+    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+        """Whether a box counts where its objectness is above the threshold, not where it is above 0."""
+        return True
 
     def mistakes(self, at: Site) -> Iterable[Mistake]:
         yield Mistake("the head left out: its input", (), (0,))

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from darkparse.layers.activations import Activation
+from darkparse.layers.anchors import LARGEST_IN_CELLS, remarks_on_anchors
 from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.head import Head, counted
@@ -32,12 +34,17 @@ class MaskedHead(Head):
     """A head that uses some of a list of anchors."""
 
     needs_map = True
+    anchor_options = "mask= and anchors="
 
     num: int
     mask: tuple[int, ...] | None
     anchors: tuple[float, ...]
     scale_x_y: float
     map: PurePath | None
+
+    def with_anchors(self, count: int) -> Head:
+        changes: dict[str, Any] = {"mask": tuple(range(count)), "num": max(count, self.num)}
+        return replace(self, **changes)
 
     @property
     def predictors(self) -> int:
@@ -73,14 +80,21 @@ class MaskedHead(Head):
             yield Mistake("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(at)))
 
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
+        odd = remarks_on_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
+        used = [side for box in self.boxes for side in box]
+        fractions = any(side % 1 for side in self.anchors)
+        if not odd and (min(used) < 1 or (fractions and max(self.anchors) < LARGEST_IN_CELLS)):
+            least, most = min(self.anchors), max(self.anchors)
+            told = f"anchors of {least:g} to {most:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
+            odd = (LayerError(told, option="anchors", code="anchors"),)
         highest = max(self.mask or (0,))
         if highest < self.num:
-            return ()
+            return odd
         message = (
             f"mask names anchor {highest} of num={self.num}; Darknet reads past its list, darkparse takes the anchors "
             "as written"
         )
-        return (LayerError(message, option="mask"),)
+        return (*odd, LayerError(message, option="mask", code="mask"))
 
 
 ANCHOR_TRAINING = keys("jitter random")
@@ -108,6 +122,10 @@ class Yolo(MaskedHead):
     )
     beta_nms: float = option(default=0.6, only="alexeyab")
     map: PurePath | None = option(default=None, is_file=True)
+
+    @property
+    def expects(self) -> Activation:
+        return "logistic" if self.new_coords else "linear"
 
     @property
     def entries(self) -> int:
@@ -181,6 +199,7 @@ class Region(Head):
     cell by cell in AlexeyAB's."""
 
     needs_map = True
+    anchor_options = "num= and anchors="
     training = keys("jitter random log sqrt absolute mask_scale") | keys("resize", only="alexeyab")
     loss_options = RegionTraining
 
@@ -192,6 +211,9 @@ class Region(Head):
     anchors: tuple[float, ...] = option(default=())
     tree: PurePath | None = option(default=None, is_file=True)
     map: PurePath | None = option(default=None, is_file=True)
+
+    def with_anchors(self, count: int) -> Head:
+        return replace(self, num=count)
 
     @property
     def predictors(self) -> int:
@@ -212,6 +234,14 @@ class Region(Head):
         out = super().infer(inputs, dialect)
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
+    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+        odd = remarks_on_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
+        largest = max(self.anchors, default=0)
+        if odd or largest <= 2 * max(at.input.h, at.input.w):
+            return odd
+        told = f"an anchor of {largest:g} on a grid of {at.input.h}×{at.input.w}: [region] wants cells, [yolo] pixels"
+        return (LayerError(told, option="anchors", code="anchors"),)
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         sizes = read_tree(self.tree).group_sizes if self.tree is not None else None
         kwargs = {"anchors": self.num, **self.options("classes", "coords", "softmax"), "group_sizes": sizes}
@@ -227,6 +257,10 @@ class Region(Head):
             "hierarchy": hierarchy,
         }
         return ModuleSpec("boxes", f"{DECODERS}.RegionDecoder", kwargs)
+
+    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+        """AlexeyAB's fork asks of boxes with a word tree alone (region_layer.c get_region_boxes)."""
+        return not dialect.region_interleaved or (self.tree is not None and not (mapped and self.map is not None))
 
     def loss(self, at: Site, options: RegionTraining, net: Shape) -> LossSpec:
         if self.coords > 4:
@@ -245,6 +279,7 @@ class Detection(Head):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
     is_size_bound = True
+    stays_in_letterbox = True
     training = keys("jitter max reorg") | keys("resize", only="alexeyab")
     loss_options = DetectionTraining
 
@@ -278,7 +313,7 @@ class Detection(Head):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.need:
             gives = f"the layer before gives {inputs[0].size}: output={self.need} belongs there"
-            raise LayerError(f"this head needs {self.need} values = {self.formula}, {gives}", input=0)
+            raise LayerError(f"this head needs {self.need} values = {self.formula}, {gives}", input=0, code="head")
         return Shape.flat(self.need)
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
@@ -288,6 +323,9 @@ class Detection(Head):
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
         kwargs = self.options("side", "num", "classes", "coords", "sqrt")
         return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
+
+    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+        return False
 
     def loss(self, at: Site, options: DetectionTraining, net: Shape) -> LossSpec:
         if self.coords != 4:

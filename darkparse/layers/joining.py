@@ -50,6 +50,13 @@ class Route(Layer):
             return Shape.flat(sum(x.size for x in inputs) // self.groups)
         return Shape(channels, first.h, first.w, first.layout) if len(layouts) == 1 else Shape.vector(channels)
 
+    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+        sizes = {f"{x.h}×{x.w}" for x in at.inputs if x.is_map}
+        if len(sizes) < 2:
+            return ()
+        told = f"maps of {' and '.join(sorted(sizes))} are joined: only a vector of {at.output.size} values is left"
+        return (LayerError(told, option="layers", code="sizes"),)
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         if len(at.inputs) == 1 and self.groups == 1:
             return ()
@@ -115,12 +122,10 @@ class Shortcut(Layer):
             # blas.c shortcut_cpu: a larger map is read with a stride, a smaller one is spread over the positions.
             fits = out.w // x.w == out.h // x.h and x.w // out.w == x.h // out.h
             if not fits:
-                message = f"a map of {x} cannot be added to one of {out}: height and width differ by different factors"
-                raise LayerError(message, option="from", input=position)
+                message = "maps whose height and width differ by different factors cannot be added"
+                raise LayerError(message, option="from", code="sizes")
             if self.is_weighted and (x.h, x.w) != (out.h, out.w):
-                raise LayerError(
-                    f"a weighted shortcut needs maps of one size, not {x} and {out}", option="from", input=position
-                )
+                raise LayerError("a weighted shortcut needs maps of one size", option="from", code="sizes")
         return out
 
     def _weights(self, at: Site) -> tuple[int, ...]:
@@ -144,6 +149,11 @@ class Shortcut(Layer):
         yield Mistake("the shortcut left out", (), (0,))
 
     def remarks(self, at: Site) -> tuple[LayerError, ...]:
+        odd = next((x for x in at.inputs if (x.h, x.w) != (at.output.h, at.output.w)), None)
+        if odd is not None and at.dialect.adds_one_size:
+            told = f"{at.dialect.title} adds maps of one size, not {odd} to {at.output}, and stops here (parser.c:979)"
+            less = "built without assertions it adds values of other places; pjreddie/darknet adds what overlaps"
+            return (LayerError(f"{told}; {less}", option="from", code="sizes"),)
         if self.is_weighted and self.weights_normalization == "none":
             message = (
                 "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes "
@@ -204,9 +214,7 @@ class ScaleChannels(Gate):
         gate, x = inputs
         want = (1, x.h, x.w) if self.scale_wh else (x.c, 1, 1)
         if tuple(gate) != want:
-            raise LayerError(
-                f"a gate of {Shape(*want)} is needed for a map of {x}, the layer before gives {gate}", input=0
-            )
+            raise LayerError(f"a gate of {Shape(*want)} is needed for a map of {x}", code="sizes")
         return x
 
     def summary(self, at: Site) -> str:
@@ -225,7 +233,7 @@ class Sam(Gate):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs
         if gate != x:
-            raise LayerError(f"gate and map must have one shape, these are {gate} and {x}", input=0)
+            raise LayerError("gate and map must have one shape", code="sizes")
         return x
 
     def summary(self, at: Site) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path, PurePath
 
 from darkparse.errors import DarkparseError
@@ -12,7 +13,7 @@ from darkparse.syntax.reading import read_text
 from darkparse.syntax.source import LONGEST_CONTENT, content
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tree:
     """A word tree (tree.c read_tree): one entry a node, in the order of the file; siblings stand together."""
 
@@ -21,6 +22,28 @@ class Tree:
     """Index of each node's parent, -1 at the root."""
     group_sizes: tuple[int, ...]
     """How many siblings each group has; softmax runs within a group."""
+
+    @cached_property
+    def group_starts(self) -> tuple[int, ...]:
+        """The first node of each group."""
+        return tuple(accumulate(self.group_sizes[:-1], initial=0))
+
+    @cached_property
+    def depths(self) -> tuple[int, ...]:
+        """How many nodes each node is below its root."""
+        depths: list[int] = []
+        for parent in self.parents:
+            depths.append(depths[parent] + 1 if parent >= 0 else 0)
+        return tuple(depths)
+
+    @cached_property
+    def children(self) -> tuple[int, ...]:
+        """The group of each node's children, -1 for a leaf."""
+        found = [-1] * len(self.names)
+        for group, start in enumerate(self.group_starts):
+            if self.parents[start] >= 0:
+                found[self.parents[start]] = group
+        return tuple(found)
 
 
 # Typed: a path that may be read is equal to the bare name of one that may not.

@@ -13,6 +13,7 @@ from math import inf
 from typing import Any, NamedTuple
 
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.names import did_you_mean
 from darkparse.syntax.source import shortened
 
 INT_MAX = 2**31 - 1
@@ -77,9 +78,15 @@ def read_text(text: str, _: Dialect) -> Value:
 
 
 def read_list(item: Reader) -> Reader:
-    """Numbers with commas between; a comment behind them ends the list (AlexeyAB parser.c:405, 540)."""
+    """Numbers with commas between; a comment behind them ends the list (AlexeyAB parser.c:405, 540).
+
+    A reader that refuses slips takes anything between them (hank-ai darknet_cfg.cpp find_int_array).
+    """
+    run = re.compile(r"-?[0-9]+" if item is read_int else r"-?[0-9]*\.?[0-9]+")
 
     def read(text: str, dialect: Dialect) -> Value:
+        if dialect.refuses_slips:
+            return Value(tuple(item(part, dialect).value for part in run.findall(text) or [""]))
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
         complaint = (
@@ -118,12 +125,17 @@ def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] 
         if text in known:
             return Value(known[text])
         if fallback is None:
-            raise ValueTextError(f"one of {', '.join(known)} is needed here")
-        return Value(fallback, f"{shortened(text)!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}")
+            raise ValueTextError(f"one of {', '.join(known)} is needed here{did_you_mean(text, known)}")
+        told = f"{shortened(text)!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}"
+        return Value(fallback, told + did_you_mean(text, known))
 
+    setattr(read, "words", tuple(known))  # noqa: B010  an editor offers them
     return read
 
 
 def _dropped(text: str, number: str, shown: object) -> str | None:
     rest = text[len(number) :]
-    return f"Darknet reads {shortened(str(shown))} here and drops {shortened(rest)!r}" if rest else None
+    if not rest:
+        return None
+    comma = " (is a comma missing?)" if re.match(r"[+-]?[0-9]", rest) else ""
+    return f"Darknet reads {shortened(str(shown))} here and drops {shortened(rest)!r}{comma}"

@@ -10,12 +10,11 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from darkparse.errors import DarkparseError
+from darkparse.errors import DarkparseError, error
 from darkparse.layers import LayerError
 from darkparse.model.darknet import unwrapped
 from darkparse.network import Network, Node
 from darkparse.network.training import training_options
-from darkparse.syntax.diagnostics import error
 
 Truth = Sequence[Tensor] | Tensor
 """For box heads one tensor (K, 5) a picture: x, y, w, h of the box, centre and size as shares of the network's input,
@@ -118,7 +117,7 @@ def _build(network: Network, node: Node) -> Delta | None:
         spec = node.layer.loss(node.site, options, network.input_shape)
     except LayerError as problem:
         at = node.section.find(problem.option) if problem.option else None
-        raise error("untrained", str(problem), at.span if at else node.section.span) from None
+        raise error("training", str(problem), at.span if at else node.section.span) from None
     module, _, name = spec.target.rpartition(".")
     loss: Delta = getattr(import_module(module), name)(**spec.kwargs)
     return loss
@@ -130,5 +129,5 @@ def _entry(network: Network, node: Node) -> int:
     while index >= 0 and network.nodes[index].layer.is_identity_backward:
         index = network.nodes[index].inputs[0]
     if index < 0:
-        raise error("untrained", "nothing is trained by a loss on the network's input", node.section.span)
+        raise error("training", "nothing is trained by a loss on the network's input", node.section.span)
     return index

@@ -5,4 +5,4 @@ from darkparse.model.loading import load as load
 from darkparse.model.loading import load_weights as load_weights
 from darkparse.model.saving import save as save
 from darkparse.model.saving import save_weights as save_weights
-from darkparse.model.state import Loaded as Loaded
+from darkparse.weights.loaded import Loaded as Loaded

@@ -1,114 +1,26 @@
-"""Tensors in other containers: safetensors, PyTorch checkpoints, NumPy archives.
-
-All three hold a module's state_dict, and with it the cfg, the dialect and the header, so that one file rebuilds the
-module: in safetensors' metadata, in the metadata of a state_dict, and in an array of text.
-"""
+"""Tensors in safetensors files, PyTorch checkpoints and NumPy archives; see `darkparse.weights.containers`."""
 
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 from zipfile import ZipFile
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from darkparse.files import error_at_end
-from darkparse.layers import REGISTRY
-from darkparse.network import Network
-from darkparse.syntax import Config, parse
 from darkparse.syntax.reading import reason
-from darkparse.syntax.source import Source, content
-from darkparse.weights import Blob, Header, WeightsError, replacing
-from darkparse.weights.archive import DAMAGED, check_unpacked, read_npz
+from darkparse.weights import Blob, WeightsError, replacing
+from darkparse.weights.archive import DAMAGED, check_unpacked
+from darkparse.weights.containers import PREFIX, Origin, not_installed, read_npz_arrays, write_npz
 from darkparse.weights.signature import Container
-
-SUFFIXES: dict[str, Container] = {".safetensors": "safetensors", ".pt": "pt", ".pth": "pt", ".npz": "npz"}
-"""File name endings and what they are written as. Files are read by what they hold."""
-
-
-def container_of(path: str | os.PathLike[str]) -> Container | None:
-    """The container that a file name's ending stands for, None for a `.weights` file."""
-    return SUFFIXES.get(Path(path).suffix.lower())
-
-
-PREFIX = "darkparse."
-"""Of our keys in a container's metadata."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a container knows of the network whose tensors it holds."""
-
-    name: str
-    cfg: str
-    """Text of the cfg."""
-    dialect: str
-    height: int
-    """Of the input in pixels; 0 for a network without an image."""
-    width: int
-    reorg: str | None
-    header: Header | None
-    """Of the `.weights` file that the tensors came from."""
-
-    @classmethod
-    def of(cls, network: Network, header: Header | None) -> Origin:
-        """What is to be known of a network."""
-        net = network.net
-        height, width = (net.height, net.width) if net.has_image else (0, 0)
-        read_as = (node.kind for node in network.nodes if REGISTRY[node.section.kind].kind != node.kind)
-        text = network.config.source.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-        return cls(network.name, text, network.dialect.name, height, width, next(read_as, None), header)
-
-    @property
-    def size(self) -> tuple[int, int] | None:
-        """Height and width of the input."""
-        return (self.height, self.width) if self.height else None
-
-    def config(self, container: Path) -> Config:
-        """The cfg, under its old name; files that it names lie in the container's folder."""
-        path = container.with_name(f"{self.name}.cfg")
-        return parse(Source(f"{container} (cfg)", self.cfg, path, folders=(container.parent,)))
-
-    def to_metadata(self) -> dict[str, str]:
-        """As text by key."""
-        values = asdict(self)
-        return {
-            PREFIX + key: value if isinstance(value, str) else json.dumps(value)
-            for key, value in values.items()
-            if value is not None
-        }
-
-    @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> Origin | None:
-        """From text by key; None if another program wrote it. Raises ValueError if it is damaged."""
-        if PREFIX + "cfg" not in metadata:
-            return None
-        try:
-            if not all(isinstance(value, str) for value in metadata.values()):
-                raise ValueError("a value in it is no text")
-            name, header = metadata[PREFIX + "name"], metadata.get(PREFIX + "header")
-            if Path(name).name != name:
-                raise ValueError(f"{name!r} is no name of a cfg")
-            return cls(
-                name=name,
-                cfg=metadata[PREFIX + "cfg"],
-                dialect=metadata[PREFIX + "dialect"],
-                height=int(metadata[PREFIX + "height"]),
-                width=int(metadata[PREFIX + "width"]),
-                reorg=metadata.get(PREFIX + "reorg"),
-                header=Header(**json.loads(header)) if header else None,
-            )
-        except (KeyError, TypeError, ValueError, RecursionError) as problem:
-            raise ValueError(f"its metadata is damaged: {content(reason(problem))}") from None
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +43,7 @@ def read_container(blob: Blob, kind: Container) -> State:
         tensors, metadata = _READERS[kind](blob)
         return State(blob.name, tensors, Origin.from_metadata(metadata))
     except ImportError:
-        raise _not_installed(kind) from None
+        raise not_installed(kind) from None
     except WeightsError:
         raise
     except _damaged() as problem:
@@ -159,11 +71,7 @@ def write_container(path: str | Path, kind: Container, tensors: Mapping[str, Ten
             _WRITERS[kind](file, tensors, origin.to_metadata())
             return file.tell()
     except ImportError:
-        raise _not_installed(kind) from None
-
-
-def _not_installed(kind: Container) -> WeightsError:
-    return WeightsError(f"{kind} files need a library: pip install 'darkparse[{kind}]'")
+        raise not_installed(kind) from None
 
 
 Read = tuple[Mapping[str, Tensor], Mapping[str, str]]
@@ -249,10 +157,8 @@ def _write_pt(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]
 
 
 def _read_npz(blob: Blob) -> Read:
-    arrays = read_npz(blob)
-    metadata = arrays.pop(PREFIX + "origin", None)
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return tensors, json.loads(str(metadata)) if metadata is not None else {}
+    arrays, metadata = read_npz_arrays(blob)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata
 
 
 def _write_npz(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -261,8 +167,7 @@ def _write_npz(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str
         raise WeightsError(
             f"{odd} is in bfloat16, which NumPy does not know: save model.float(), or a .safetensors file"
         )
-    arrays = {name: tensor.numpy() for name, tensor in tensors.items()}
-    np.savez(file, **arrays, **{PREFIX + "origin": np.array(json.dumps(metadata))})  # type: ignore[arg-type]
+    write_npz(file, {name: tensor.numpy() for name, tensor in tensors.items()}, metadata)
 
 
 _READERS = {"safetensors": _read_safetensors, "pt": _read_pt, "npz": _read_npz}

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from darkparse.errors import NoWeightsError
 from darkparse.layers import ModuleSpec
 from darkparse.model.recurrent import Memory
-from darkparse.model.state import Loaded
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
 from darkparse.notebook import Shown
 from darkparse.weights import Header, WeightsError
+from darkparse.weights.loaded import Loaded
 
 
 class Stage(nn.Sequential):

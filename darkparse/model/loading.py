@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from math import isfinite
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from darkparse.layers.specs import Initial
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
-from darkparse.model.state import Loaded, Values, from_container, from_weights
+from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, DarkparseError
-from darkparse.weights import Blob, ReadOptions, WeightsError, WeightsSource, compile_for, open_source, read_weights
+from darkparse.weights import Blob, ReadOptions, WeightsError, WeightsSource, open_source, read_weights
+from darkparse.weights.containers import container_path, network_of
 from darkparse.weights.entries import state_key
+from darkparse.weights.loaded import Loaded
 from darkparse.weights.signature import signature
 
 Device = str | torch.device | int | None
@@ -83,7 +87,7 @@ def load(
         weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out,
             the parameters are initialized as Darknet does before training.
         options: how the weights are read, and where the parameters go.
-        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence in the cfg, then in the header of the
+        dialect: a Darknet's name, as `"pjreddie"`, or None to choose by evidence in the cfg, then in the header of the
             weights.
         size: input size instead of the cfg's, n or (height, width).
         reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
@@ -103,7 +107,7 @@ def load(
     """
     options = replace(options or ReadOptions(), **words)
     _check_device(options.device)
-    path = _container_path(cfg) if weights is None and not isinstance(cfg, Config | Network) else None
+    path = container_path(cfg) if weights is None else None
     source = path if weights is None else weights
     if source is None:
         network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
@@ -111,18 +115,7 @@ def load(
     blob = open_source(source, mmap=options.mmap)
     state = _container(blob)
     origin = state.origin if state else None
-    if origin is not None and dialect in (None, "auto"):
-        dialect = origin.dialect
-    if path is None:
-        given = cfg
-    elif origin is None:
-        raise WeightsError(
-            f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, "
-            f"{str(path)!r})"
-        )
-    else:
-        given, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
-    network = compile_for(given, blob, dialect=dialect, size=size, reorg=reorg)
+    network = network_of(cfg, path, blob, origin, dialect=dialect, size=size, reorg=reorg)
     values = _values(blob, state, network, options)
     model = build(network)
     _take(model, values, options)
@@ -170,17 +163,6 @@ def _check_device(device: Device) -> None:
         raise DarkparseError(f"device {device}: {reason}") from None
 
 
-def _container_path(cfg: str | os.PathLike[str]) -> Path | None:
-    """The container that a CFG argument names, if it names one rather than a cfg."""
-    if isinstance(cfg, str) and "\n" in cfg:
-        return None
-    path = Path(cfg)
-    if path.suffix == ".cfg" or not path.is_file():
-        return None
-    kind = signature(open_source(path))
-    return path if kind is not None and kind.container is not None else None
-
-
 def _container(blob: Blob) -> State | None:
     """The tensors of a container, known by its first bytes; None for a file that may be a `.weights` file."""
     kind = signature(blob)
@@ -197,6 +179,7 @@ def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
     """Move values into a module, all of them or none."""
     device, dtype = options.device, options.dtype
     _check_dtype(dtype)
+    _warn_of_values(values)
     state = model.state_dict()
     _check_places(state, values)
     kept = next((value.dtype for value in values.tensors.values()), torch.float32)
@@ -217,6 +200,22 @@ def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
         model.header = values.header
     model.loaded = values.loaded(model.network)
     return model.loaded
+
+
+def _warn_of_values(values: Values) -> None:
+    """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
+    odd = [key for key, value in values.tensors.items() if not isfinite(_sum(value))]
+    counts = {key: int((~torch.isfinite(values.tensors[key])).sum()) for key in odd}  # a sum may just be too large
+    if total := sum(counts.values()):
+        first = next(key for key, count in counts.items() if count)
+        told = f"{values.name}: {total:,} values are not finite (infinite or no number), the first in {first}"
+        warnings.warn(f"{told}; `darkparse weights` says more", stacklevel=4)
+
+
+def _sum(value: Tensor) -> float:
+    """On one core, where threads would wait for the file's pages."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return float(value.numpy().sum() if value.dtype == torch.float32 else value.sum())
 
 
 def _check_places(state: Mapping[str, Tensor], values: Values) -> None:

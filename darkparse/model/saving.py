@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -15,12 +14,13 @@ from torch import Tensor, nn
 
 from darkparse.errors import NoWeightsError
 from darkparse.layers import TensorSpec
-from darkparse.model.containers import Origin, container_of, write_container
+from darkparse.model.containers import write_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.network import Node
 from darkparse.weights import Entry, Floats, Header, WeightsError, layout, write_weights
+from darkparse.weights.containers import Origin, container_of
 from darkparse.weights.entries import state_key
-from darkparse.weights.header import Version, parse_version
+from darkparse.weights.header import Version
 
 
 def save_weights(
@@ -113,9 +113,7 @@ def _header(model: Darknet, seen: int | None, version: Version | str | None, hea
     dialect = model.network.dialect
     chosen = header or model.header or Header.of_version(dialect.version, dialect)
     try:
-        if version is not None:
-            chosen = Header.of_version(parse_version(version), dialect, chosen.seen)
-        return chosen if seen is None else replace(chosen, seen=seen)
+        return chosen.changed(dialect, seen, version)
     except ValueError as problem:
         raise WeightsError(str(problem)) from None
 

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import PurePath
 from typing import Any, TypeVar
 
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
+from darkparse.layers.names import did_you_mean, told_kind
 from darkparse.layers.net import Net
 from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
 from darkparse.network.limits import Limits
+from darkparse.network.refusals import fault_of, is_passed_over, refusal, value_text
 from darkparse.network.side_files import find_side_file
 from darkparse.syntax import Diagnostic, Note, Option, Section
-from darkparse.syntax.source import LONGEST_CONTENT, Source, shortened
+from darkparse.syntax.config import NET_NAMES
+from darkparse.syntax.source import Source, Span, shortened
+
+HINTED = 200
+"""So many findings are told the nearest name; a file of more is another thing than a cfg with slips."""
+_JOINED = re.compile(r"[+-]?[0-9.]+(?:[ \t]+[0-9.]+)+")
+"""Numbers with nothing but spaces between, which Darknet reads as one."""
 
 T = TypeVar("T", bound=Layer | Net | Training)
 
@@ -38,7 +47,9 @@ class Binder:
         home = home_of(cls, self.dialect)
         if home is not self.dialect:
             message = f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {home.title}"
-            self._warn("foreign-kind", message, section)
+            self._warn("foreign-kind", message, section, refused=f"it does not know [{section.kind}]")
+            if self.dialect.refuses_slips:
+                return Binder(self.source, home, self.limits).bind(section, cls)
         return self.bind(section, cls)
 
     def bind(self, section: Section, cls: type[T]) -> T | None:
@@ -55,7 +66,7 @@ class Binder:
                 values[item.name] = getattr(self.dialect, item.spec.fact)
             if item.spec.required and (option is None or option.text is None):
                 self._error("missing", f"[{section.kind}] needs {item.keys[0]}=", section)
-        if any(d.severity == "error" for d in self.diagnostics[before:]):
+        if any(d.severity == "error" and d.code != "refused" for d in self.diagnostics[before:]):
             return None
         return cls(**values)
 
@@ -65,29 +76,30 @@ class Binder:
         chosen: dict[str, Option] = {}
         for option in section.options:
             key = option.key
-            if option.text == "":
+            if self.dialect.refuses_slips and is_passed_over(option):
+                told = f"{self.dialect.title} passes over this line, which is no key=value"
+                self._warn("no-value", told + self._instead(option, known), option)
+            elif option.text == "":
                 self._warn("empty-value", f"{shortened(key)}= has no value; Darknet skips the line", option)
             elif key in chosen:
-                self._warn(
-                    "duplicate",
-                    f"{shortened(key)} again: Darknet takes the first",
-                    option,
-                    Note("the first is here", chosen[key].span),
-                )
+                first = chosen[key]
+                line = f"{shortened(first.span.text)!r} in line {first.span.line}"
+                told = f"{shortened(key)} again: Darknet takes the first, {line}"
+                note, refused = Note("the first is here", first.span), f"{shortened(key)} again, which may stand once"
+                self._warn("duplicate", told, option, note, cause=key, refused=refused)
             elif key not in known:
-                self._warn(
-                    "unknown-option",
-                    f"[{section.kind}] has no option {shortened(key)!r}, Darknet ignores it{_nearest(key, known)}",
-                    option,
-                )
+                instead = self._instead(option, known)
+                told = f"[{section.kind}] has no option {shortened(key)!r}, Darknet ignores it{instead}"
+                refused = f"[{section.kind}] has no option {shortened(key)!r}{instead}"
+                self._warn("unknown-option", told, option, refused=refused)
             else:
                 chosen[key] = option
                 if not home.knows(known[key], kind, key):
-                    self._warn(
-                        "foreign-option",
-                        f"{self.dialect.title} does not know {key!r} in [{section.kind}] and ignores it",
-                        option,
-                    )
+                    unknown = f"does not know {key!r} in [{section.kind}]"
+                    told = f"{self.dialect.title} {unknown} and ignores it"
+                    self._warn("foreign-option", told, option, refused=f"it {unknown}")
+                elif self.dialect.refuses_slips and (fault := fault_of(section, option, self.dialect)):
+                    self._warn("odd-value", fault, option, refused=fault)
                 elif option.text is None:
                     self._warn("no-value", f"a line without '=': Darknet uses the default of {key!r}", option)
         return chosen
@@ -96,7 +108,8 @@ class Binder:
         if option.text is None:
             return
         try:
-            value, complaint = item.read(option.text, self.dialect)
+            text = value_text(option) if self.dialect.refuses_slips else option.text
+            value, complaint = item.read(text, self.dialect)
         except ValueTextError as problem:
             self._error("value", f"{option.key}={shortened(option.text)}: {problem}", option)
             return
@@ -106,11 +119,42 @@ class Binder:
         if self.limits is not None and (said := self.limits.exceeded_by_option(option.key, value)) is not None:
             self._error("limit", said, option)
             return
-        if complaint:
-            self._warn("odd-value", f"{option.key}: {complaint}", option)
+        self._tell(item, option, value, complaint)
         if item.spec.is_file:
             value = self._file(value, option)
         yield item.name, value
+
+    def _tell(self, item: BoundField, option: Option, value: Any, complaint: str | None) -> None:
+        """What Darknet makes of a value that is not as it looks."""
+        key, text, is_word = option.key, value_text(option), isinstance(value, (str, PurePath))
+        has_comment = "#" in (option.text or "")
+        cut = f"hank-ai/darknet cuts the comment off and reads {shortened(text)!r}" if has_comment else ""
+        if self.dialect.refuses_slips:
+            if is_word and cut:
+                told = f"{key}: {cut}; in the Darknets before it the comment belongs to the value"
+                self._warn("inline-comment", told, option)
+            return
+        if complaint and cut:
+            self._warn("inline-comment", f"{key}: {complaint}; {cut}", option, cause="" if is_word else key)
+        elif complaint:
+            code = "unknown-activation" if item.name.endswith("activation") else "odd-value"
+            self._warn(code, f"{key}: {complaint}", option)
+        digits = None if is_word else _JOINED.search(text)
+        if digits is not None:
+            read = "".join(digits[0].split())
+            told = f"{key}: Darknet deletes the space in {shortened(digits[0])!r} and reads {shortened(read)}"
+            start = option.value_span.start
+            span = Span(option.source, start + digits.start(), start + digits.end())
+            self.diagnostics.append(Diagnostic("warning", "joined-digits", f"{told} (is a comma missing?)", span))
+
+    def _instead(self, option: Option, known: Mapping[str, Any]) -> str:
+        """What was meant by an option that is unknown."""
+        if len(self.diagnostics) > HINTED:
+            return ""
+        match = re.fullmatch(r"([A-Za-z_]+)[:;]?([-0-9.,]+)", option.key) if option.text is None else None
+        if match and match[1] in known:
+            return f"; did you mean {match[1]}={shortened(match[2])}?"
+        return did_you_mean(option.key, known)
 
     def _file(self, name: str, option: Option) -> PurePath:
         """The side file's path, which can be read; its bare name where it is missing or lies elsewhere."""
@@ -124,20 +168,27 @@ class Binder:
         return found or PurePath(name)
 
     def _unknown_kind(self, section: Section) -> None:
-        kinds = dict.fromkeys(REGISTRY, None)
-        self._error(
-            "unknown-kind",
-            f"unknown layer kind [{shortened(section.kind)}]{_nearest(section.kind, kinds, '[{}]')}",
-            section,
-        )
+        if section.kind in NET_NAMES:
+            told = f"a second [{section.kind}]: a cfg has one, and its layers follow (two cfgs in one file?)"
+            self._error("second-net", told, section)
+            return
+        told = told_kind(section.kind, REGISTRY) if len(self.diagnostics) < HINTED else ""
+        self._error("unknown-kind", f"unknown layer kind [{shortened(section.kind)}]{told}", section)
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:
         span = at.value_span if isinstance(at, Option) else at.span
         self.diagnostics.append(Diagnostic("error", code, message, span))
 
-    def _warn(self, code: str, message: str, at: Section | Option, *notes: Note) -> None:
-        span = at.value_span if code == "odd-value" and isinstance(at, Option) else at.span
-        self.diagnostics.append(Diagnostic("warning", code, message, span, notes))
+    def _warn(
+        self, code: str, message: str, at: Section | Option, *notes: Note, cause: str = "", refused: str = ""
+    ) -> None:
+        """Warn, or say what is `refused` where the dialect's reader ends the program at such a thing."""
+        about_value = code in ("odd-value", "inline-comment", "unknown-activation")
+        span: Span = at.value_span if about_value and isinstance(at, Option) else at.span
+        if refused and self.dialect.refuses_slips:
+            self.diagnostics.append(replace(refusal(self.dialect, refused, span), notes=notes))
+        else:
+            self.diagnostics.append(Diagnostic("warning", code, message, span, notes, cause))
 
 
 def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
@@ -146,11 +197,3 @@ def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
     if dialect.knows(cls.only, kind):
         return dialect
     return next(other for other in (*dialect.lineage, *DIALECTS.values()) if other.knows(cls.only, kind))
-
-
-def _nearest(word: str, known: Mapping[str, Any], form: str = "{}") -> str:
-    if len(word) > LONGEST_CONTENT:
-        return ""
-    folded = {name.lower(): name for name in known}
-    match = difflib.get_close_matches(word.lower(), folded, n=1, cutoff=0.6)
-    return f"; did you mean {form.format(folded[match[0]])}?" if match else ""

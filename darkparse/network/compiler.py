@@ -6,17 +6,20 @@ import os
 from dataclasses import dataclass, replace
 from math import lcm
 
+from darkparse.errors import error
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
 from darkparse.network.analysis.receptive import fields_of
 from darkparse.network.binding import Binder
 from darkparse.network.dialect_choice import DialectChoice, choose_dialect
+from darkparse.network.heads import remarks_on_heads
 from darkparse.network.limits import LIMITS, Limits, beyond
 from darkparse.network.network import Network
 from darkparse.network.node import Node
+from darkparse.network.refusals import off_step, refusals
 from darkparse.network.verify import verify
 from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, read
-from darkparse.syntax.diagnostics import error
+from darkparse.syntax.diagnostics import in_order, listed
 from darkparse.syntax.source import Span
 
 Size = int | tuple[int, int]
@@ -69,14 +72,18 @@ def compile(
     bound = _bind(config, choice, limits)
     if reorg is not None:
         bound = _with_reorg(bound, reorg)
-    draft = _sized(bound, size)
     try:
-        nodes = _infer(draft)
+        draft = _sized(bound, size)
     except CfgError as problem:
-        if size is None:
-            raise
-        raise _told_a_size(problem, bound, draft.net) from None
-    found = (*draft.diagnostics, *(d for node in nodes for d in _remarks(node)))
+        raise CfgError((*bound.diagnostics, *problem.diagnostics)) from None
+    nodes, fault = _infer(draft)
+    sound = [node for node in nodes if fault is None or node.section.span != fault.diagnostics[0].span]
+    found = in_order((*draft.diagnostics, *(d for node in sound for d in _remarks(node)), *remarks_on_heads(sound)))
+    if fault is not None:
+        raise CfgError((*found, *_told_a_size(fault, bound, draft.net, nodes).diagnostics))
+    found = in_order((*found, *off_step(draft.net, config, nodes[-1].kind, choice.dialect)))
+    if any(d.severity == "error" for d in found):
+        raise CfgError(found)
     if strict and found:
         raise CfgError(tuple(replace(d, severity="error") for d in found))
     network = Network(config, choice.dialect, choice.reason, draft.net, nodes, found)
@@ -100,10 +107,14 @@ def _bind(config: Config, choice: DialectChoice, limits: Limits | None) -> _Draf
     binder = Binder(config.source, choice.dialect, limits)
     net = binder.bind(config.net, Net)
     layers = [binder.layer(section) for section in config.sections]
-    found = tuple(binder.diagnostics)
-    if any(d.severity == "error" for d in found) or net is None:
-        raise CfgError(found)
+    refused = refusals(config, choice.dialect) if choice.dialect.refuses_slips else ()
+    found = (*binder.diagnostics, *refused)
+    if config.source.encoding != "utf-8":
+        told = f"the text is {config.source.encoding.upper()}, which no Darknet reads: save it as UTF-8"
+        found = (Diagnostic("warning", "encoding", told, config.net.span), *found)
     bound = tuple(layer for layer in layers if layer is not None)
+    if net is None or len(bound) != len(layers):
+        raise CfgError(found)
     return _Draft(config, choice.dialect, net, bound, found, limits)
 
 
@@ -133,11 +144,9 @@ def resized(net: Net, size: Size | None, section: Section) -> Net:
             raise error("input-size", f"{key} must not be negative", option.value_span if option else section.span)
     if size is None:
         if not net.inputs:
-            raise error(
-                "input-size",
-                "[net] gives no input size: width=, height= and channels= are needed, or inputs=",
-                section.span,
-            )
+            lacking = [f"{key}=" for key in ("width", "height", "channels") if not getattr(net, key)]
+            missing = f"{listed(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
+            raise error("input-size", f"[net] gives no input size: {missing} (or inputs=, for a vector)", section.span)
         return net
     if not net.has_image:
         raise DarkparseError("this network takes a vector, not an image: it has no input size to change")
@@ -156,20 +165,26 @@ def _pair(size: Size) -> tuple[int, int]:
     raise DarkparseError(f"a size is n or (height, width), in pixels, not {size!r}")
 
 
-def _infer(draft: _Draft) -> tuple[Node, ...]:
+def _infer(draft: _Draft) -> tuple[tuple[Node, ...], CfgError | None]:
     """Wire every layer to its inputs and find its output's shape, in order; the first fault ends it."""
-    _check_input(draft)
     nodes: list[Node] = []
+    fault = _beyond_limits(draft)
+    if fault is not None:
+        return (), fault
     for index, (layer, section) in enumerate(zip(draft.layers, draft.config.sections, strict=True)):
-        nodes.append(_node(draft, nodes, index, layer, section))
+        try:
+            nodes.append(_node(draft, nodes, index, layer, section))
+        except CfgError as problem:
+            fault = problem
+            break
     whole = {source for node in nodes for source in node.layer.reads_whole(node.index)}
-    return tuple(replace(node, read_whole=True) if node.index in whole else node for node in nodes)
+    return tuple(replace(node, read_whole=True) if node.index in whole else node for node in nodes), fault
 
 
-def _check_input(draft: _Draft) -> None:
+def _beyond_limits(draft: _Draft) -> CfgError | None:
     limits, net, section = draft.limits, draft.net, draft.config.net
     if limits is None:
-        return
+        return None
     for what, count, most in (
         ("pixels of height", net.height, limits.side),
         ("pixels of width", net.width, limits.side),
@@ -177,34 +192,51 @@ def _check_input(draft: _Draft) -> None:
     ):
         if count > most:
             option = section.find(what.rpartition(" ")[2])
-            raise error("limit", beyond(what, count, most), option.value_span if option else section.span)
+            return error("limit", beyond(what, count, most), option.value_span if option else section.span)
+    return None
 
 
-def _told_a_size(problem: CfgError, draft: _Draft, asked: Net) -> CfgError:
-    """The error about an input size that was asked for, with one that fits;
-    as it is where the cfg's own does not fit either."""
-    own = _fitting(draft, None)
-    if own is None:
-        return problem
-    axes = [axis for field in fields_of(own, draft.net.input_shape) for axis in field]
-    step = lcm(*(axis.jump.numerator for axis in axes if axis.jump))
-    below = (max(1, asked.height // step) * step, max(1, asked.width // step) * step)
-    above = (-(-asked.height // step) * step, -(-asked.width // step) * step)
-    near = next((size for size in (below, above) if _fitting(draft, size) is not None), None)
-    hint = f"the cfg's own {draft.net.height}×{draft.net.width} does"
-    if near is not None:
-        hint = f"multiples of {step} do, such as {near[0]}×{near[1]}"
-    said = f"an input of {asked.height}×{asked.width} does not fit; {hint}"
-    first, *rest = problem.diagnostics
-    return CfgError((replace(first, notes=(Note(said), *first.notes)), *rest))
+def _told_a_size(fault: CfgError, draft: _Draft, asked: Net, nodes: tuple[Node, ...]) -> CfgError:
+    """An error about the layers' shapes with the input sizes that cure it, if there are any."""
+    first, *rest = fault.diagnostics
+    if first.code not in ("shape", "sizes") or not asked.has_image:
+        return fault
+    is_own = asked == draft.net
+    own_nodes, own_fault = (nodes, fault) if is_own else _infer(draft)
+    refused = f"an input of {asked.height}×{asked.width} does not fit"
+    step, fitting = _fitting_sizes(draft, asked, nodes if own_fault else own_nodes)
+    if is_own and fitting:
+        sizes = " or ".join(f"{width}×{height}" for height, width in fitting)
+        hint = f"multiples of {step} fit as input size: {sizes} (width×height)"
+    elif fitting:
+        height, width = fitting[0]
+        hint = f"{refused}; multiples of {step} do, such as {height}×{width}"
+    elif own_fault is None:
+        hint = f"{refused}; the cfg's own {draft.net.height}×{draft.net.width} does"
+    else:
+        return fault
+    return CfgError((replace(first, notes=(Note(hint), *first.notes)), *rest))
 
 
-def _fitting(draft: _Draft, size: Size | None) -> tuple[Node, ...] | None:
-    """The layers for an input size; None where they do not fit together."""
-    try:
-        return _infer(_sized(draft, size))
-    except CfgError:
-        return None
+def _fitting_sizes(draft: _Draft, asked: Net, nodes: tuple[Node, ...]) -> tuple[int, list[tuple[int, int]]]:
+    """A step whose multiples fit as input size, with the nearest below and above; of layers that go furthest."""
+    step = 0
+    while (longer := _step(nodes, draft.net.input_shape)) > step:
+        step = longer
+        below = (max(1, asked.height // step) * step, max(1, asked.width // step) * step)
+        above = (-(-asked.height // step) * step, -(-asked.width // step) * step)
+        tried = {size: _infer(_sized(draft, size)) for size in (below, above)}
+        fitting = [size for size, (_, fault) in tried.items() if fault is None]
+        if fitting:
+            return step, fitting
+        nodes = max((nodes for nodes, _ in tried.values()), key=len)
+    return step, []
+
+
+def _step(nodes: tuple[Node, ...], image: Shape) -> int:
+    """Pixels of the input that every layer's stride divides."""
+    axes = [axis for field in fields_of(nodes, image) for axis in field]
+    return lcm(*(axis.jump.numerator for axis in axes if axis.jump))
 
 
 def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: Section) -> Node:
@@ -215,6 +247,7 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
     if shares is not None and not 0 <= shares < index:
         raise _no_layer(section, index, shares)
     shapes = tuple(nodes[i].out_shape if i >= 0 else draft.net.input_shape for i in sources)
+    _check_joined(nodes, index, layer, section, sources)
     try:
         out = layer.infer(_taken(layer, section, shapes), draft.dialect)
         if min(out) < 1:
@@ -222,12 +255,24 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
             raise LayerError(f"nothing is left: the output would be {out.h}×{out.w}×{out.c}{read}", input=0)
         node = Node(index, layer, sources, shapes, out, section, draft.dialect, shares)
         if draft.limits is not None and (said := draft.limits.exceeded(node)) is not None:
-            raise LayerError(said)
+            raise LayerError(said, code="limit")
         if shares is not None:
             _check_shared(node, nodes[shares])
     except LayerError as problem:
         raise _located(problem, section, nodes, sources, shapes) from None
     return node
+
+
+def _check_joined(nodes: list[Node], index: int, layer: Layer, section: Section, sources: tuple[int, ...]) -> None:
+    """A layer of maps behind a join of maps of two sizes, of which Darknet keeps the length: the join is at fault."""
+    at = sources[layer.main_input] if layer.needs_map and sources else -1
+    while at >= 0 and nodes[at].out_shape.layout is Layout.FLAT:
+        node = nodes[at]
+        if len({(shape.h, shape.w) for shape in node.in_shapes if shape.is_map}) > 1:
+            told = f"maps of two sizes are joined, of which no map is left for layer {index} [{section.kind}]"
+            problem = LayerError(told, code="sizes")
+            raise _located(problem, node.section, nodes, node.inputs, node.in_shapes)
+        at = node.inputs[0] if node.inputs else -1
 
 
 def _taken(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
@@ -246,7 +291,9 @@ def _remarks(node: Node) -> list[Diagnostic]:
     found = []
     for remark in node.layer.remarks(node.site):
         option = node.section.find(remark.option) if remark.option else None
-        found.append(Diagnostic("warning", "remark", str(remark), option.value_span if option else node.section.span))
+        span = option.value_span if option else node.section.span
+        cause = f"{node.kind} {remark.code}" if remark.code else ""
+        found.append(Diagnostic("warning", remark.code or "remark", str(remark), span, cause=cause))
     return found
 
 
@@ -289,13 +336,20 @@ def _located(
 ) -> CfgError:
     option = section.find(problem.option) if problem.option else None
     span: Span = option.value_span if option else section.span
-    notes = []
-    if problem.input is not None and sources:
-        source, shape = sources[problem.input], shapes[problem.input]
-        if source < 0:
-            notes.append(Note(f"the network's input is {shape}"))
-        else:
-            notes.append(
-                Note(f"layer {source} [{nodes[source].section.kind}] gives {shape} here", nodes[source].section.span)
-            )
-    return error("shape", str(problem), span, *notes)
+    code, message = problem.code or "shape", str(problem)
+    at_fault = [problem.input] if problem.input is not None else []
+    if code == "sizes":
+        at_fault = list(range(len(sources)))
+        message += f": {listed([f'layer {i} gives {x}' for i, x in zip(sources, shapes, strict=True)])}"
+    notes = [_giving(nodes, sources[i], shapes[i], code) for i in at_fault if i < len(sources)]
+    return error(code, message, span, *notes)
+
+
+def _giving(nodes: list[Node], source: int, shape: Shape, code: str) -> Note:
+    """The place that a shape comes from; the line of its channels where a head asks for others."""
+    if source < 0:
+        return Note(f"the network's input is {shape}")
+    section = nodes[source].section
+    option = (section.find("filters") or section.find("output")) if code == "head" else None
+    told = f"layer {source} [{section.kind}] gives {shape} here"
+    return Note(told, option.value_span if option else section.span)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from darkparse.syntax.source import Source, Span
 
+NET_NAMES = ("net", "network")
+"""What the first section may be called; parser.c is_network."""
 _SPACE = str.maketrans("", "", " \t\r\n")
 
 

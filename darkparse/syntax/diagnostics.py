@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from darkparse.errors import CfgError
+from darkparse.syntax.codes import CODES
 from darkparse.syntax.source import Span
 
 Severity = Literal["error", "warning"]
+
+SHOWN = 100
+"""Findings that a text shows; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,8 @@ class Diagnostic:
         message: a sentence for people.
         span: the place in the text.
         notes: other places that belong to it.
+        cause: what findings of one code and one cause have in common, where that is not the message.
+        more: where else the same cause was found.
 
     >>> network = darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsise=1")
     >>> print(network.diagnostics[0])
@@ -49,12 +55,19 @@ class Diagnostic:
     message: str
     span: Span | None = None
     notes: tuple[Note, ...] = ()
+    cause: str = ""
+    more: tuple[Span, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise ValueError(f"no finding has the code {self.code!r}")
 
     @property
     def headline(self) -> str:
         """`file:line:column: error: message`, one line."""
         where = "" if self.span is None else f"{self.span}: "
-        return f"{where}{self.severity}: {self.message}"
+        times = f"; {len(self.more) + 1:,} times, first in line {self.span.line}" if self.more and self.span else ""
+        return f"{where}{self.severity}: {self.message}{times}"
 
     def __str__(self) -> str:
         parts = [self.headline]
@@ -63,7 +76,26 @@ class Diagnostic:
         parts += [str(note) for note in self.notes]
         return "\n".join(parts)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON; `lines` are all places of the cause."""
+        spans = [span for span in (self.span, *self.more) if span is not None]
+        start = {"file": spans[0].source.name, "line": spans[0].line, "column": spans[0].column} if spans else {}
+        notes = [{"message": n.message, "line": n.span.line if n.span else None} for n in self.notes]
+        finding = {"severity": self.severity, "code": self.code, "message": self.message, "notes": notes}
+        return start | finding | {"lines": [span.line for span in spans]}
 
-def error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:
-    """The exception for one error."""
-    return CfgError((Diagnostic("error", code, message, span, notes),))
+
+def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Findings in the order of the file, each cause once, at the first of its places."""
+    first: dict[tuple[str, str, str], Diagnostic] = {}
+    more: dict[tuple[str, str, str], list[Span]] = {}
+    for one in sorted(found, key=lambda d: d.span.start if d.span else 0):
+        key = (one.severity, one.code, one.cause or one.message)
+        if first.setdefault(key, one) is not one and one.span is not None:
+            more.setdefault(key, []).extend((one.span, *one.more))
+    return tuple(replace(d, more=(*d.more, *more[key])) if key in more else d for key, d in first.items())
+
+
+def listed(parts: list[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

@@ -14,13 +14,11 @@ from typing import Any, cast
 from lark import Lark, Transformer, UnexpectedInput
 from lark.lexer import Token
 
-from darkparse.errors import DarkparseError
-from darkparse.syntax.config import Config, Option, Section, squeeze
-from darkparse.syntax.diagnostics import error
+from darkparse.errors import DarkparseError, error
+from darkparse.syntax.config import NET_NAMES, Config, Option, Section, squeeze
 from darkparse.syntax.reading import CFG_BYTES, is_file, read_bytes
+from darkparse.syntax.recognition import SEEN, encoding_of, told_bytes, told_text
 from darkparse.syntax.source import LONGEST_CONTENT, Source, Span, shortened
-
-NET_NAMES = ("net", "network")
 
 
 def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.PathLike[str]] | None = None) -> Config:
@@ -86,13 +84,24 @@ def load_source(path: Path) -> Source:
 
 def source_of(data: bytes, name: str, path: Path | None = None) -> Source:
     """Bytes as the text of a cfg. Raises DarkparseError if they are none."""
-    if b"\0" in data[:4096]:
-        raise DarkparseError(f"{name}: a binary file, not a cfg (are cfg and weights swapped?)")
+    encoding = encoding_of(data)
+    if encoding != "utf-8":
+        return Source(name, data.decode(encoding, errors="surrogatepass"), path, encoding=encoding)
+    if b"\0" in data[:SEEN]:
+        raise DarkparseError(f"{name}: this is {told_bytes(data)}, not a cfg")
     return Source(name, data.decode("utf-8", errors="surrogateescape"), path)
 
 
 def parse(source: Source) -> Config:
     """Parse a source whose text is at hand."""
+    foreign = told_text(source.text)
+    if foreign is not None:
+        start = len(source.text) - len(source.text.lstrip("\ufeff \t\r\n"))
+        first = source.text[start:].partition("\n")[0].rstrip()
+        raise error("not-a-cfg", f"this is {foreign}", Span(source, start, start + len(first)))
+    if source.text.count("\r") > 1 and "\n" not in source.text:
+        told = "lines end in CR alone, which Darknet reads as one line: save the file with LF line ends"
+        raise error("line-ends", told, Span(source, 0, source.text.index("\r")))
     try:
         tokens, raw = cast("tuple[list[str], list[list[Token]]]", _parser().parse(source.text))
     except UnexpectedInput as problem:

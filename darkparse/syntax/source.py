@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 
@@ -15,18 +18,27 @@ class Source:
     path: Path | None = None
     folders: tuple[Path, ...] | None = None
     """Where the files that it names may lie, or below; None for its own surroundings (network/side_files.py)."""
+    encoding: str = "utf-8"
+    """Of the file; Darknet reads UTF-8 alone."""
 
     def position(self, offset: int) -> tuple[int, int]:
         """Line and column of a character offset, both counted from 1; a byte order mark has no column."""
-        start = self.text.rfind("\n", 0, offset) + 1
-        column = offset - start + 1 - self.text.startswith("\ufeff", start, offset)
-        return self.text.count("\n", 0, offset) + 1, column
+        starts = _line_starts(self.text)
+        line = bisect_right(starts, offset)
+        start = starts[line - 1]
+        return line, offset - start + 1 - self.text.startswith("\ufeff", start, offset)
 
     def line_at(self, offset: int) -> str:
         """The whole line that holds a character offset, without its line end."""
         start = self.text.rfind("\n", 0, offset) + 1
         end = self.text.find("\n", offset)
         return self.text[start : end if end >= 0 else None].rstrip("\r").removeprefix("\ufeff")
+
+
+@lru_cache(maxsize=4)
+def _line_starts(text: str) -> list[int]:
+    """The offset of each line's first character; kept, since a file of many findings asks for each of them."""
+    return list(accumulate((len(line) + 1 for line in text.split("\n")[:-1]), initial=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,10 @@ import random
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from darkparse.errors import error
 from darkparse.layers.training import NetTraining
 from darkparse.network import Network
 from darkparse.network.training import net_options
-from darkparse.syntax.diagnostics import error
 from darkparse.weights import Header
 
 if TYPE_CHECKING:
@@ -113,4 +113,4 @@ def _check(network: Network, net: NetTraining) -> None:
     if not has:
         section = network.config.net
         at = section.find("policy")
-        raise error("policy", f"policy={net.policy} needs {what}", at.span if at else section.span)
+        raise error("training", f"policy={net.policy} needs {what}", at.span if at else section.span)

@@ -10,11 +10,14 @@ from functools import cache
 import numpy as np
 
 from darkparse.layers import DIALECTS
+from darkparse.layers.head import Head
 from darkparse.network import Network, compile
 from darkparse.network.writing.editing import edit
 from darkparse.syntax import DarkparseError, shipped_cfgs
+from darkparse.weights.damage import half_precision, text_mode
 from darkparse.weights.entries import Entry, layer_ends, layout, stored_floats
 from darkparse.weights.header import SIZES, VERSION
+from darkparse.weights.headfilters import with_values
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.reader import WeightsFile, as_weights
 from darkparse.weights.report import Cause
@@ -23,6 +26,8 @@ from darkparse.weights.statistics import is_plausible
 
 PLAUSIBLE_VERSION = 100_000
 """Darknet's own versions are 0.1 to 0.2.5; other tools wrote some above 1000."""
+MOST_CHANNELS, MOST_ANCHORS = 64, 100
+"""Numbers above these would be chance."""
 DECISIVE = ("header-missing", "no-floats", "not-weights")
 """Causes behind which nothing that follows means anything."""
 
@@ -190,25 +195,67 @@ def _backbone(case: Case) -> Cause | None:
     return Cause("backbone", message, remedy, {"layer": last, "upto": upto})
 
 
-def _classes(case: Case) -> Cause | None:
-    """The floats are linear in the number of classes, so two networks tell for which number they would fit."""
+def _solved(case: Case, change: Callable[[int], Network]) -> tuple[int, Network] | None:
+    """The number with which a cfg fits, and the cfg, where its floats are linear in it: two networks tell."""
     if case.file.spare or len(case.entries) != len(layout(case.network)):
         return None
     try:
-        one, two = (edit(case.network, classes=count).stored_floats for count in (1, 2))
-        classes, rest = divmod(case.have - one, two - one)
-        if rest or classes < 0:
-            return None
-        edited = edit(case.network, classes=classes + 1)
+        one, two = (change(count).stored_floats for count in (1, 2))
+        more, rest = divmod(case.have - one, two - one)
+        return None if rest or more < 0 else (more + 1, change(more + 1))
     except (DarkparseError, ZeroDivisionError):
         return None
+
+
+def _classes(case: Case) -> Cause | None:
+    solved = _solved(case, lambda count: edit(case.network, classes=count))
+    if solved is None:
+        return None
+    classes, edited = solved
     changes = ", ".join(f"{text} in line {line}" for line, text in _changed(case.network, edited))
-    message = f"the file fits exactly with classes={classes + 1}: {changes}"
+    message = f"the file fits exactly with classes={classes}: {changes}"
     remedy = (
-        f"set that in the cfg (`darkparse edit CFG --classes {classes + 1} -o NEW.cfg`), or take the weights of your "
+        f"set that in the cfg (`darkparse edit CFG --classes {classes} -o NEW.cfg`), or take the weights of your "
         "classes"
     )
-    return Cause("classes", message, remedy, {"classes": classes + 1})
+    return Cause("classes", message, remedy, {"classes": classes})
+
+
+def _anchors(case: Case) -> Cause | None:
+    network = case.network
+    heads = {i: layer for i in network.heads if isinstance(layer := network.nodes[i].layer, Head)}
+
+    def change(count: int) -> Network:
+        return edit(network, layers={i: head.with_anchors(count) or head for i, head in heads.items()})
+
+    solved = _solved(case, change)
+    if solved is None or solved[0] > MOST_ANCHORS:
+        return None
+    count, edited = solved
+    changes = ", ".join(f"{text} in line {line}" for line, text in _changed(network, edited))
+    message = f"the file fits exactly with {count} anchor{'' if count == 1 else 's'} a head: {changes}"
+    remedy = "set filters=, mask= (or num=) and anchors= as in the cfg that it was trained with"
+    return Cause("anchors", message, remedy, {"anchors": count})
+
+
+def _channels(case: Case) -> Cause | None:
+    config = case.network.config
+    option = config.net.find("channels")
+    if option is None:
+        return None
+    solved = _solved(
+        case, lambda count: compile(with_values(config, {option: str(count)}), dialect=case.network.dialect.name)
+    )
+    if solved is None or solved[0] > MOST_CHANNELS:
+        return None
+    count, line = solved[0], option.span.line
+    message = (
+        f"the file fits exactly with channels={count} in line {line}: it was trained on pictures of other channels"
+    )
+    remedy = (
+        f"set channels={count} in [net], or take weights that were trained with channels={case.network.net.channels}"
+    )
+    return Cause("channels", message, remedy, {"channels": count, "line": line})
 
 
 def _changed(network: Network, edited: Network) -> Iterator[tuple[int, str]]:
@@ -297,4 +344,8 @@ TESTS: tuple[Callable[[Case], Cause | None], ...] = (
     _extra_head,
     _shipped_cfg,
     _classes,
+    _channels,
+    _anchors,
+    half_precision,
+    text_mode,
 )

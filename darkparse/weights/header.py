@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from darkparse.layers import Dialect
 
@@ -52,6 +52,11 @@ class Header:
     def of_version(cls, version: Version, dialect: Dialect, seen: int = 0) -> Header:
         """The header of a version, with `seen` as wide as the dialect reads it there."""
         return cls(*version, seen, seen_bytes(version, dialect))
+
+    def changed(self, dialect: Dialect, seen: int | None, version: Version | str | None) -> Header:
+        """With other numbers where they are given. Raises ValueError if the version is none."""
+        new = self if version is None else Header.of_version(parse_version(version), dialect, self.seen)
+        return new if seen is None else replace(new, seen=seen)
 
     def pack(self) -> bytes:
         """The header's bytes. Raises ValueError if a number is too large for its field."""

@@ -37,14 +37,14 @@ def explained(problem: CfgError, config: Config, blob: Blob, dialect: str | None
     """An error about a cfg with a note for each wrong `filters=`: its line, its value, and whether the file agrees."""
     faults = [d for d in problem.diagnostics if d.severity == "error"]
     name = choose_dialect(config, dialect).dialect.name
-    misfits = list(_misfits(config, name)) if faults[0].code == "shape" else []
+    misfits = list(_misfits(config, name)) if faults[0].code == "head" else []
     if not misfits:
         return problem
     by_filters = {m.channels: str(m.head.need) for m in misfits}
     by_classes = {m.classes: str(m.classes_meant) for m in misfits if m.classes and m.classes_meant}
-    if _fits(_changed(config, by_filters), name, blob):
+    if _fits(with_values(config, by_filters), name, blob):
         edits, why = by_filters, f"{blob.name} fits exactly with that"
-    elif len(by_classes) == len(misfits) and _fits(_changed(config, by_classes), name, blob):
+    elif len(by_classes) == len(misfits) and _fits(with_values(config, by_classes), name, blob):
         edits, why = by_classes, f"{blob.name} fits the filters as they are"
     else:
         edits, why = by_filters, f"{blob.name} does not decide it: it fits neither this nor other classes"
@@ -66,7 +66,7 @@ def _misfits(config: Config, dialect: str) -> Iterator[Misfit]:
                 yield misfit
 
 
-def _changed(config: Config, values: dict[Option, str]) -> Config:
+def with_values(config: Config, values: dict[Option, str]) -> Config:
     """A cfg with other values of some options; every line stays where it is."""
     text = config.source.text
     for option, value in sorted(values.items(), key=lambda item: -item[0].start):

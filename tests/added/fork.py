@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from darkparse.export.onnx.emitters.activations import FUNCTIONS
+from darkparse.export.onnx.place import emits
 from darkparse.layers.activations import ACTIVATIONS, ActivationRow
 from darkparse.layers.dialect import ALEXEYAB, fork
 
@@ -12,3 +14,5 @@ THIRD = fork(
 )  # fmt: skip
 
 ACTIVATIONS["softplus"] = ActivationRow("softplus", "F.softplus", "Softplus", only="third")
+FUNCTIONS["softplus"] = lambda graph, x: graph.op("Softplus", x)
+emits("torch.nn.Softplus")(lambda at, x: FUNCTIONS["softplus"](at.graph, x))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from darkparse.export.onnx.graph import Value
+from darkparse.export.onnx.place import Place, emits
 from darkparse.layers import Layer, ModuleSpec, Site, layer, option
 from darkparse.layers.base import absolute
 
@@ -36,3 +38,8 @@ class LogisticGate(nn.Module):
 
     def forward(self, gate: Tensor, x: Tensor) -> Tensor:
         return x * gate.sigmoid()
+
+
+@emits(f"{__name__}.LogisticGate")
+def _written(at: Place, gate: Value, x: Value) -> Value:
+    return x * at.op("Sigmoid", gate)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from darkparse.detect.decoding import Boxes, HeadDecoder, Size
+from darkparse.detect.decoding import Boxes, Size
+from darkparse.export.onnx.emitters import decoders
+from darkparse.export.onnx.graph import Value
+from darkparse.export.onnx.place import Place, emits
 from darkparse.layers import Dialect, Head, ModuleSpec, Site, layer, option
 
 
@@ -35,7 +39,7 @@ class Centre(Head):
         return "centre head"
 
 
-class CentreDecoder(HeadDecoder):
+class CentreDecoder(nn.Module):
     """Distances as fractions of the input; the best class is what the box holds."""
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
@@ -44,3 +48,14 @@ class CentreDecoder(HeadDecoder):
         y, x = ((torch.arange(height) + 0.5) / height)[:, None], (torch.arange(width) + 0.5) / width
         box = (x + (right - left) / 2, y + (bottom - top) / 2, left + right, top + bottom)
         return Boxes(torch.stack(box, -1).flatten(1, 2), scores, scores.amax(-1))
+
+
+@emits(f"{__name__}.CentreDecoder")
+def _written(at: Place, x: Value) -> decoders.Boxes:
+    _, height, width = at.node.out_shape
+    cells = at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, 6)
+    near, far, scores = at.split(cells, (2, 2, 2), 2)
+    y, x_ = np.divmod(np.arange(height * width), width)
+    middle = at.graph.constant(np.stack(((x_ + 0.5) / width, (y + 0.5) / height), -1)[None])
+    boxes = at.concat(middle + (far - near) / 2.0, near + far, axis=2)
+    return decoders.Boxes(boxes, scores, at.op("ReduceMax", scores, at.graph.ints(2)), 2)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from darkparse.export.onnx.graph import Value
+from darkparse.export.onnx.place import Place, emits
 from darkparse.layers import Dialect, Layer, ModuleSpec, Shape, Site, layer, option
 from darkparse.layers.specs import Mistake
 from darkparse.layers.window import Window, square
@@ -40,3 +42,8 @@ class Powerpool(Layer):
 
     def summary(self, at: Site) -> str:
         return f"powerpool {self.size}×{self.size} /{self.stride}"
+
+
+@emits("torch.nn.LPPool2d")
+def _written(at: Place, x: Value, *, norm_type: float, kernel_size: int, stride: int) -> Value:
+    return at.op("LpPool", x, p=int(norm_type), kernel_shape=(kernel_size,) * 2, strides=(stride,) * 2)

@@ -78,15 +78,9 @@ def runs() -> list[Run]:
             model, dialect, resize = file.stem.rsplit(".", 2)
             cfg, images, facts, synthetic = MODELS / f"{model}.cfg", data, (dialect, resize, 0.2), None
         for name, answer in images.items():
-            rows = tuple((d["class"], d["prob"], *_fractions(d, answer, data.get("cfg"))) for d in answer["detections"])
+            rows = tuple((d["class"], d["prob"], d["x"], d["y"], d["w"], d["h"]) for d in answer["detections"])
             found.append(Run(f"{file.stem} {name}", cfg, *facts, name, rows, synthetic))
     return found
-
-
-def _fractions(row: dict[str, float], answer: dict[str, int], cfg: str | None) -> Row:
-    """A box as fractions. Darknet's `[detection]` decoder ignores that it is asked for them and gives pixels."""
-    width, height = (answer["width"], answer["height"]) if cfg and cfg.startswith("yolov1") else (1, 1)
-    return row["x"] / width, row["y"] / height, row["w"] / width, row["h"] / height
 
 
 def weights_of(run: Run, folder: Path) -> Path:

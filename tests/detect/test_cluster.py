@@ -88,7 +88,7 @@ def test_gives_what_the_local_engine_gives(shots: Path, tmp_path: Path, form: st
     local.communicate(timeout=300)
     assert local.returncode == 1
     out = tmp_path / "ray"
-    arguments = (*model, shots, "--out", out, "--engine", "ray", "--workers", 2, "--results", form)
+    arguments = (*model, shots, "--out", out, "--ray", "--workers", 2, "--results", form)
     ray = command(*arguments)
     _, error = ray.communicate(timeout=500)
     assert ray.returncode == 1, error
@@ -119,7 +119,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(shots: Path, tmp_path: Path) 
         pytest.skip("finds the workers in /proc")
     model = tiny_weights(tmp_path)
     before = workers()
-    process = command(*model, shots, "--out", tmp_path / "out", "--engine", "ray", "--workers", 2, "--batch", 1)
+    process = command(*model, shots, "--out", tmp_path / "out", "--ray", "--workers", 2, "--batch", 1)
     killed: list[int] = []
 
     def kill_one() -> None:
@@ -142,7 +142,7 @@ def test_a_killed_worker_loses_and_doubles_nothing(shots: Path, tmp_path: Path) 
 
 
 def test_more_workers_than_fit_is_an_error(shots: Path, tmp_path: Path) -> None:
-    process = command(*tiny_weights(tmp_path), shots, "--out", tmp_path / "out", "--engine", "ray", "--workers", 1000)
+    process = command(*tiny_weights(tmp_path), shots, "--out", tmp_path / "out", "--ray", "--workers", 1000)
     _, error = process.communicate(timeout=300)
     assert process.returncode == 2
     assert "1000 workers of 0.5 CPUs do not fit" in error

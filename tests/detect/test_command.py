@@ -249,7 +249,7 @@ def test_inputs(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.Ca
         assert run("detect", *model, bad) == 2
         assert message in capsys.readouterr().err
     assert run("detect", *model, (shots / "a" / "00.png").as_uri()) == 2
-    assert "a/00.png: --engine ray reads URLs; --engine local takes files" in capsys.readouterr().err.replace("\n", "")
+    assert "a/00.png: URLs are read with --ray" in capsys.readouterr().err.replace("\n", "")
     (tmp_path / "empty").mkdir()
     assert run("detect", *model, tmp_path / "empty") == 2
     assert "no pictures in" in capsys.readouterr().err
@@ -285,7 +285,7 @@ def test_errors_have_no_traceback(
         [tmp_path / "none.cfg", model[1], shots],
         [*model, shots, "--names", names],
         [*model, shots, "--device", "cuda:99"],
-        [*model, shots, "--engine", "ray"],
+        [*model, shots, "--ray"],
     ):
         assert run("detect", *arguments) == 2
         error = capsys.readouterr().err

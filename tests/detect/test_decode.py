@@ -76,10 +76,6 @@ def test_tree_is_darknets(threshold: float) -> None:
         assert chosen == [float(i == max(over, default=-1)) for i in range(9)]
 
 
-def test_leaves_alone() -> None:
-    assert Hierarchy(TREE).leaves(torch.ones(9)).tolist() == [0, 0, 0, 1, 1, 1, 1, 1, 1]
-
-
 REGION = """
 [net]
 width=64

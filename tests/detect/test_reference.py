@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import darkparse
+from darkparse.detect.engine import ENGINES
 from tests.detect.reference import IMAGES, Run, disagreements, needs_detections, runs, weights_of
 
 QUICK = ("yolo-fastest-1.1.alexeyab.stretch person.png", "MobileNetV2-YOLO-Fastest-voc.pjreddie.letterbox horses.png")
@@ -18,8 +19,11 @@ def _marked(run: Run) -> object:
 
 @needs_detections
 @pytest.mark.parametrize("run", [_marked(run) for run in runs()])
-def test_finds_what_darknet_finds(run: Run, tmp_path: Path) -> None:
-    detector = darkparse.Detector.load(run.cfg, weights_of(run, tmp_path), dialect=run.dialect, resize=run.resize)
+@pytest.mark.parametrize("engine", ENGINES)
+def test_finds_what_darknet_finds(run: Run, engine: str, tmp_path: Path) -> None:
+    pytest.importorskip(engine)
+    weights = weights_of(run, tmp_path)
+    detector = darkparse.Detector.load(run.cfg, weights, dialect=run.dialect, resize=run.resize, engine=engine)
     found = detector.detect(IMAGES / run.image, threshold=run.threshold, nms=0.45, hierarchy=0.5)
     assert disagreements(run.rows, [(d.class_id, d.score, *d.box) for d in found], run.threshold) == []
 

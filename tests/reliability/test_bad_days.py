@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import resource
@@ -10,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -95,6 +95,22 @@ def test_a_broken_pipe_is_quiet() -> None:
     run.stderr.close()
 
 
+def _seconds(command: list[str]) -> float:
+    """How long a command takes."""
+    begin = time.monotonic()
+    subprocess.run(command, check=True, capture_output=True)
+    return time.monotonic() - begin
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds; the entries of a .safetensors header come in any order."""
+    data = path.read_bytes()
+    if path.suffix != ".safetensors" or data == OLD:
+        return data
+    end = 8 + int.from_bytes(data[:8], "little")
+    return json.dumps(json.loads(data[8:end]), sort_keys=True).encode() + data[end:]
+
+
 def _stopped(command: list[str], after: float, number: signal.Signals) -> tuple[int, bytes]:
     run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     time.sleep(after)
@@ -103,7 +119,7 @@ def _stopped(command: list[str], after: float, number: signal.Signals) -> tuple[
     return run.returncode, err
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["show", "draw", "convert"])
 def test_ctrl_c_ends_in_one_word(tmp_path: Path, made: tuple[Path, Path], command: str) -> None:
     commands = {
@@ -111,46 +127,47 @@ def test_ctrl_c_ends_in_one_word(tmp_path: Path, made: tuple[Path, Path], comman
         "draw": writing(tmp_path / "x.svg", *made),
         "convert": writing(tmp_path / "x.pt", *made),
     }
+    length = _seconds(commands[command])
     times = random.Random(command)
     stopped = 0
     for _ in range(14):
-        status, err = _stopped(commands[command], times.uniform(0.1, 2), signal.SIGINT)
+        status, err = _stopped(commands[command], times.uniform(0.1, max(length, 0.2)), signal.SIGINT)
+        if status == 1 and b"darkparse" not in err:
+            continue  # the interpreter was not up yet
         assert (status, err) == (130, b"Stopped.\n") or status == 0, err.decode()
         assert not list(tmp_path.glob(".part-*"))
         stopped += status == 130
     assert stopped
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("suffix", ["weights", "safetensors", "pt", "npz", "svg", "py"])
 def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, made: tuple[Path, Path], suffix: str) -> None:
     target = tmp_path / f"x.{suffix}"
     command = writing(target, *made)
     if suffix == "weights":
         command = [*COMMAND, "convert", str(made[0]), str(made[1]), "-o", str(target), "--upto", "1"]
-    begin = time.monotonic()
-    subprocess.run(command, check=True, capture_output=True)
-    length = time.monotonic() - begin
-    new = target.read_bytes()
+    length = _seconds(command)
+    new = _content(target)
     times = random.Random(suffix)
     for _ in range(8):
         target.write_bytes(OLD)
         status, _ = _stopped(command, times.uniform(0.5, 1.05) * length, signal.SIGKILL)
         assert status in (0, -signal.SIGKILL)
-        assert target.read_bytes() in (OLD, new)
+        assert _content(target) in (OLD, new)
     status, err = _stopped(command, 0.9 * length, signal.SIGTERM)
     assert status in (0, -signal.SIGTERM, 128 + signal.SIGTERM), err.decode()
     subprocess.run(command, check=True, capture_output=True)
     assert [path.name for path in tmp_path.iterdir()] == [target.name]
-    assert target.read_bytes() == new
+    assert _content(target) == new
 
 
 @pytest.mark.slow
 def test_two_that_write_one_file_leave_one_whole_file(tmp_path: Path, made: tuple[Path, Path]) -> None:
     target = tmp_path / "x.safetensors"
-    start = partial(subprocess.Popen, writing(target, *made), stderr=subprocess.PIPE)
-    both = [start(), start()]
-    assert [run.communicate()[1] and run.returncode for run in both] == [0, 0]
+    command = writing(target, *made)
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    assert [(run.communicate()[1], run.returncode) for run in both] == [(b"", 0), (b"", 0)]
     alone = tmp_path / "alone.safetensors"
     subprocess.run(writing(alone, *made), check=True, capture_output=True)
-    assert target.read_bytes() == alone.read_bytes()
+    assert _content(target) == _content(alone)

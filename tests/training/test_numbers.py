@@ -47,7 +47,7 @@ def test_the_rate_equals_darknet(case: dict[str, Any]) -> None:
     assert rates == pytest.approx(case["rates"], rel=1e-5, abs=1e-11)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not CHECK.is_file(), reason="needs ../shared beside the checkout")
 def test_every_network_of_the_reference(tmp_path: Path) -> None:
     """All that are there but the quirks, where Darknet's gradient is not the derivative."""

@@ -15,7 +15,7 @@ from tests.views.browser import needs_chromium, script
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-pytestmark = [pytest.mark.slow, needs_chromium]
+pytestmark = [pytest.mark.long, needs_chromium]
 
 
 @pytest.fixture(scope="module")

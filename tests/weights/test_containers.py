@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import darkparse
-from darkparse.model.containers import SUFFIXES, Origin
+from darkparse.weights.containers import SUFFIXES, Origin
 from tests.weights.making import ALEXEYAB, SMALL, network, transposed_header, weights
 
 pytest.importorskip("safetensors")

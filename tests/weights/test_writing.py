@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import darkparse
-from darkparse.model.containers import SUFFIXES
 from darkparse.weights import Header
+from darkparse.weights.containers import SUFFIXES
 from tests.weights.making import ALEXEYAB, SMALL, network, weights
 
 NET = network()

@@ -59,7 +59,7 @@ def ray_data() -> Any:
         import ray
         import ray.data
     except ImportError:
-        raise DarkparseError("--engine ray needs Ray Data: pip install 'darkparse[ray]'") from None
+        raise DarkparseError("--ray needs Ray Data: pip install 'darkparse[ray]'") from None
     return ray
 
 

@@ -24,8 +24,10 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         DarkparseError: another run holds it, or it cannot be written to.
     """
-    from filelock import FileLock, Timeout
-
+    try:
+        from filelock import FileLock, Timeout
+    except ImportError:
+        raise DarkparseError("a folder of results needs filelock: pip install 'darkparse[detect]'") from None
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:

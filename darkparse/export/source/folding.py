@@ -2,7 +2,13 @@
 
 A block is a run of items that takes one value and gives one. Two blocks are copies if their items and what these read
 within the block agree; channels, and how often an inner block is repeated, may differ and become arguments of the
-class.
+class. From the inside out, a stretch of yolov3 (s: a convolution of stride 2, +: a shortcut):
+
+    items                  s  1 3 +  1 3 +  s  1 3 +  1 3 +  1 3 +
+                              └──┴┘  └──┴┘     └──┴┘  └──┴┘  └──┴┘   paths part and join: Residual(channels)
+    blocks for copies      s  R      R      s  R      R      R
+    one behind the other   s  R × 2         s  R × 3                 repeat
+    a chain with copies    └─ Stage(…, 2)   └─ Stage(…, 3)           Stage(channels, count)
 """
 
 from __future__ import annotations

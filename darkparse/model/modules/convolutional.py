@@ -55,8 +55,10 @@ class XnorConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         signs = F.pad(_signs(x), (self.margin,) * 4, value=self.pad_value)
-        magnitude = self.weight.abs().mean((1, 2, 3), keepdim=True)
-        return F.conv2d(signs, _signs(self.weight) * magnitude, self.bias, self.stride, 0, self.dilation, self.groups)
+        # Sums of signs are whole numbers, so that a sum of 0 is exactly 0 in whatever order it is made.
+        sums = F.conv2d(signs, _signs(self.weight), None, self.stride, 0, self.dilation, self.groups)
+        out = sums * self.weight.abs().mean((1, 2, 3)).view(-1, 1, 1)
+        return out if self.bias is None else out + self.bias.view(-1, 1, 1)
 
 
 def _signs(x: Tensor) -> Tensor:

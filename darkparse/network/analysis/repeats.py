@@ -1,4 +1,15 @@
-"""Runs of layers that repeat: the same block again and again, or a block whose input grows by a fixed step."""
+"""Runs of layers that repeat: the same block again and again, or a block whose input grows by a fixed step.
+
+    layer      5    6    7    8    9   10   11        c: 1×1, C: 3×3, +: adds what came into its copy
+               C    c    C    +    c    C    +        shape numbers: a layer of the same form has the same one
+               1    2    3    4    2    3    4
+                    └── first ──┘  └─ + period        layers 6–8 and 9–11 agree number by number: count 2, period 3
+                              │    ▲
+                              └────┘                  a copy's last layer alone is read by the next copy
+
+Were layer 7 read by a layer behind 11 too, it would leak out of its copy, and nothing repeats. In a growing run
+(densely connected blocks) the numbers leave channels out, and the channels rise by the same step from copy to copy.
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,206 @@
+"""`darkparse lsp`: what an editor asks about a cfg, answered over standard input and output."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkparse._version import __version__
+from darkparse.layers import REGISTRY
+from darkparse.layers.activations import ACTIVATIONS
+from darkparse.layers.base import absolute, bound_fields, known_keys
+from darkparse.layers.net import Net
+from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, Source, Span
+from darkparse.syntax.config import NET_NAMES
+from darkparse.views.phrases.numbers import flops, short
+from darkparse.views.text.table import table, totals
+
+if TYPE_CHECKING:
+    from lsprotocol import types
+    from pygls.lsp.server import LanguageServer
+
+    from darkparse.network import Network
+
+
+@click.command(name="lsp")
+def command() -> None:
+    """Serve an editor: findings while typing, a layer's facts, where a reference leads, names to complete.
+
+    It speaks the Language Server Protocol over standard input and output; docs/cfg.md has settings for editors.
+    """
+    server().start_io()
+
+
+def server() -> LanguageServer:
+    """The server with its five answers. Raises DarkparseError where pygls is missing."""
+    try:
+        from lsprotocol import types
+        from pygls.lsp.server import LanguageServer
+    except ModuleNotFoundError:
+        raise DarkparseError("serving an editor needs pygls: pip install 'darkparse[lsp]'") from None
+
+    made = LanguageServer("darkparse", __version__)
+    documents: dict[str, Document] = {}
+
+    @made.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    @made.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    def changed(params: types.DidOpenTextDocumentParams | types.DidChangeTextDocumentParams) -> None:
+        uri = params.text_document.uri
+        text = made.workspace.get_text_document(uri).source
+        documents[uri] = Document.of(_path(uri), text, documents.get(uri))
+        found = [_diagnostic(uri, one) for one in documents[uri].found]
+        made.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri=uri, diagnostics=found))
+
+    @made.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    def closed(params: types.DidCloseTextDocumentParams) -> None:
+        documents.pop(params.text_document.uri, None)
+
+    @made.feature(types.TEXT_DOCUMENT_HOVER)
+    def hover(params: types.HoverParams) -> types.Hover | None:
+        told = documents[params.text_document.uri].facts(params.position.line + 1)
+        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, told)) if told else None
+
+    @made.feature(types.TEXT_DOCUMENT_DEFINITION)
+    def definition(params: types.DefinitionParams) -> types.Location | None:
+        at = params.position
+        section = documents[params.text_document.uri].referred(at.line + 1, at.character)
+        return types.Location(params.text_document.uri, _range(section.span)) if section else None
+
+    @made.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=["[", "="]))
+    def completion(params: types.CompletionParams) -> list[types.CompletionItem]:
+        lines = made.workspace.get_text_document(params.text_document.uri).source.split("\n")
+        before = [*lines[: params.position.line], lines[params.position.line][: params.position.character]]
+        return [types.CompletionItem(label=name, detail=detail) for name, detail in completions(before)]
+
+    return made
+
+
+@dataclass(frozen=True)
+class Document:
+    """A cfg as it is typed: what is found in it, and the last that could be read and compiled."""
+
+    found: tuple[Diagnostic, ...]
+    config: Config | None
+    network: Network | None
+
+    @classmethod
+    def of(cls, path: Path, text: str, before: Document | None) -> Document:
+        """Compile a text; what does not hold any more stays as it was before."""
+        from darkparse.network import compile
+        from darkparse.syntax import parse
+
+        config, network = (before.config, before.network) if before else (None, None)
+        try:
+            config = parse(Source(path.name, text.replace("\r\n", "\n"), path))
+            network = compile(config)
+        except CfgError as problem:
+            return cls(problem.diagnostics, config, network)
+        except DarkparseError as problem:
+            return cls((Diagnostic("error", "unreadable", str(problem)),), config, network)
+        return cls(network.diagnostics, config, network)
+
+    def _section(self, line: int) -> tuple[int, Section] | None:
+        """The section that a line stands in, and its layer's index; -1 of [net]."""
+        if self.config is None:
+            return None
+        sections = enumerate((self.config.net, *self.config.sections), start=-1)
+        return max(((i, s) for i, s in sections if s.span.line <= line), key=lambda pair: pair[0], default=None)
+
+    def facts(self, line: int) -> str:
+        """Markdown about the layer whose section a line stands in, as far as the cfg compiles."""
+        at, network = self._section(line), self.network
+        if at is None or network is None or at[0] >= len(network.nodes):
+            return ""
+        if at[0] < 0:
+            return totals(network)
+        node, row = network.nodes[at[0]], table(network)[at[0]]
+        field = receptive_fields(network)[node.index]
+        sees = f"{field[0]}×{field[1]} pixels of the input" if field else "all of the input"
+        facts = [
+            f"**L{node.index} {row.layer}**",
+            f"{row.input} → {row.output}",
+            f"reduction: {row.reduction or 'none'}",
+        ]
+        cost = f"{short(node.params)} parameters, {flops(node.macs)}"
+        return "  \n".join([*facts, cost, f"a value sees {sees}"])
+
+    def referred(self, line: int, character: int) -> Section | None:
+        """The section of the layer that a number names, in `layers=`, `from=` or `share_index=`."""
+        at = self._section(line)
+        if at is None or self.config is None:
+            return None
+        index, section = at
+        option = next((o for o in section.options if o.span.line == line and o.key in REFERENCES), None)
+        if option is None:
+            return None
+        for number in re.finditer(r"-?\d+", option.value_span.text.partition("#")[0]):
+            start = option.value_span.column - 1 + number.start()
+            target = absolute(int(number[0]), index)
+            if start <= character <= start + len(number[0]) and 0 <= target < len(self.config.sections):
+                return self.config.sections[target]
+        return None
+
+
+REFERENCES = ("layers", "from", "share_index")
+
+
+def completions(lines: list[str]) -> Iterator[tuple[str, str]]:
+    """Names that may stand where a text ends, each with what it is: kinds, options of the section, values."""
+    line = lines[-1].strip()
+    if line.startswith("["):
+        yield "net", "the network's input and training"
+        yield from ((name, (cls.__doc__ or "").split("\n")[0]) for name, cls in REGISTRY.items())
+        return
+    headers = (re.match(r"\s*\[\s*(\w+)\s*\]", text) for text in reversed(lines))
+    kind = next((match[1] for match in headers if match), None)
+    cls: Any = Net if kind in NET_NAMES else REGISTRY.get(kind or "")
+    if cls is None:
+        return
+    key, equals, _ = line.partition("=")
+    if not equals:
+        yield from ((name, f"option of [{kind}]") for name in known_keys(cls))
+        return
+    item = next((item for item in bound_fields(cls) if key.strip() in item.keys), None)
+    if item is not None:
+        words = ACTIVATIONS if item.name.endswith("activation") else getattr(item.read, "words", ())
+        yield from ((word, f"value of {key.strip()}") for word in words)
+
+
+def _path(uri: str) -> Path:
+    from pygls import uris
+
+    return Path(uris.to_fs_path(uri) or uri)
+
+
+def _diagnostic(uri: str, one: Diagnostic) -> types.Diagnostic:
+    from lsprotocol import types
+
+    severity = types.DiagnosticSeverity.Error if one.severity == "error" else types.DiagnosticSeverity.Warning
+    related = [
+        types.DiagnosticRelatedInformation(types.Location(uri, _range(note.span)), note.message)
+        for note in (*one.notes, *(Note("here too", span) for span in one.more))
+        if note.span is not None
+    ]
+    message = "\n".join([one.message, *(note.message for note in one.notes if note.span is None)])
+    return types.Diagnostic(
+        _range(one.span), message, severity, one.code, source="darkparse", related_information=related
+    )
+
+
+def _range(span: Span | None) -> types.Range:
+    """A span as the protocol counts: lines and UTF-16 units from 0."""
+    from lsprotocol import types
+
+    if span is None:
+        return types.Range(types.Position(0, 0), types.Position(0, 0))
+    line, column = span.source.position(span.start)
+    before = span.source.line_at(span.start)[: column - 1]
+    start = len(before.encode("utf-16-le", "surrogatepass")) // 2
+    width = len(span.text.partition("\n")[0].encode("utf-16-le", "surrogatepass")) // 2
+    return types.Range(types.Position(line - 1, start), types.Position(line - 1, start + width))

@@ -1,0 +1,1 @@
+"""A network as an ONNX file, written from its representation: neither torch nor onnx is needed."""

@@ -1,0 +1,49 @@
+"""What an exported file is to be: which axes are free, what it gives, and whether a network has that form."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from darkparse.errors import DarkparseError
+from darkparse.network import Network
+
+Heads = Literal["raw", "decoded", "nms"]
+HEADS: tuple[Heads, ...] = get_args(Heads)
+"""What an exported file gives: what the module gives, boxes with their scores, or detections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Which axes of the input may differ from run to run."""
+
+    batch: bool = True
+    size: bool = False
+
+
+def check_form(network: Network, heads: Heads, free: Free) -> None:
+    """Make sure that a network has that form. Raises DarkparseError if it has no heads to decode, or no free size."""
+    if heads not in HEADS:
+        raise DarkparseError(f"heads must be one of {', '.join(HEADS)}, not {heads!r}")
+    if heads != "raw" and not network.heads:
+        raise DarkparseError(
+            f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
+        )
+    if not free.size:
+        return
+    if not network.net.has_image:
+        raise DarkparseError(f"{network.name} takes a vector, so no height and width can be left free")
+    for node in network.nodes:
+        before = node.in_shapes[0] if node.in_shapes else None
+        fixed = node.layer.is_size_bound or node.layer.has_state
+        if fixed and before is not None and before.area > 1:
+            raise DarkparseError(
+                f"layer {node.index} [{node.kind}] needs maps of one size, so height and width cannot be left free"
+            )
+
+
+def step_of(network: Network) -> int:
+    """By how much height and width go up in one step: what all strides that divide the cfg's size divide."""
+    strides = {s.numerator for pair in network.strides if pair for s in pair}
+    return math.lcm(*(s for s in strides if network.net.height % s == 0 and network.net.width % s == 0))

@@ -1,0 +1,116 @@
+"""Names that are almost right, and names that people bring along from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from darkparse.syntax.source import LONGEST_CONTENT
+
+YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
+YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"
+
+FOREIGN_KINDS: dict[str, str] = {
+    "depthwise": "[convolutional] with groups= and filters= the input's channels is that",
+    "pointwise": "[convolutional] with size=1 is that",
+    "routelhalf": "[route] with groups=2 group_id=0 takes the first half of the channels",
+    "routerhalf": "[route] with groups=2 group_id=1 takes the second half of the channels",
+    "route2": "[route] is that",
+    "route3": "[route] is that",
+    "concat": "[route] with layers= all that is joined is that",
+    "add": "[shortcut] with from= is that",
+    "select": "it picks some of the channels; [route] with groups= and group_id= takes an equal part of them",
+    "se": "squeeze and excitation is [avgpool], two 1×1 [convolutional], and [scale_channels] with from= the map",
+    "implicitadd": f"{YOLOR}; its learned constant alone is [implicit]",
+    "implicitmul": f"{YOLOR}; its learned constant alone is [implicit]",
+    "implicitcat": f"{YOLOR}; its learned constant alone is [implicit]",
+    "shiftchannels": f"{YOLOR}: it adds the constant of an [implicit_add]",
+    "controlchannels": f"{YOLOR}: it multiplies by an [implicit_mul]; [scale_channels] with from= the map is that",
+    "alternatechannels": f"{YOLOR}: it takes channels of two maps in turn; [route] only joins them",
+    "selectchannels": f"{YOLOR}: it picks channels; [route] with groups= and group_id= takes an equal part",
+    "focus": f"{YOLOV5}; [reorg3d] with stride=2 moves the same values to channels, in another order",
+    "depthtospace": "[reorg3d] with reverse=1 comes near",
+    "spacetodepth": "[reorg3d] is that",
+    "globalavgpool": "[avgpool] is that",
+    "linear": "[connected] is that",
+    "dense": "[connected] is that",
+    "fc": "[connected] is that",
+    "relu": "[activation] with activation=relu is that",
+    "bn": "[batchnorm] is that",
+    "conv": "[convolutional] is that",
+} | dict.fromkeys(("c3", "c2f", "bottleneck", "bottleneckcsp", "csp", "spp", "sppf", "detect", "bifpn"), YOLOV5)
+"""What a section of another program is in Darknet, by its name in lower case without underscores."""
+
+FOREIGN_ACTIVATIONS: dict[str, str] = {
+    "silu": "Darknet's name for it is swish",
+    "sigmoid": "Darknet's name for it is logistic",
+    "none": "Darknet's name for it is linear",
+    "identity": "Darknet's name for it is linear",
+    "leakyrelu": "Darknet's name for it is leaky",
+    "lrelu": "Darknet's name for it is leaky",
+    "prelu": "Darknet has no learned slope; leaky has one of 0.1",
+    "hardswish": "Darknet has none; hard_mish is another function",
+    "hardsigmoid": "Darknet has none; logistic is the smooth one",
+    "softplus": "Darknet has none",
+    "softmax": "Darknet has [softmax] as a layer of its own",
+}
+
+
+def told_kind(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a section that is unknown: what it is in Darknet, or the nearest name."""
+    word = name.lower().replace("_", "").removesuffix("2d")
+    word = "depthwise" if word.startswith(("depthwise", "dwconv")) else word
+    if word in FOREIGN_KINDS:
+        return f": {FOREIGN_KINDS[word]}"
+    near = nearest(name, known)
+    return f"; did you mean [{near}]?" if near else ""
+
+
+def told_activation(name: str, known: Iterable[str]) -> str:
+    """The same of an activation."""
+    word = name.partition("#")[0].partition(";")[0]
+    foreign = FOREIGN_ACTIVATIONS.get(word.lower().replace("_", ""))
+    return f"; {foreign}" if foreign else did_you_mean(name, known)
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a word that is unknown; empty where no known one is near."""
+    near = nearest(word, known)
+    return f"; did you mean {near}?" if near else ""
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that the fewest slips lead to: a letter wrong, missing, too many, or two exchanged.
+
+    Case and what stands around the letters (`linear;`, `leaky # x`) count for nothing; at most a third of the letters
+    may be wrong. Among equals the one that begins alike longest wins, then the first.
+    """
+    if len(word) > LONGEST_CONTENT:
+        return None
+    typed = word.lower().partition("#")[0].strip(";:,.'\"()<>")
+    allowed = max(1, len(typed) // 3)
+    best, found = (allowed + 1, 0, 0), None
+    for name in known:
+        if abs(len(name) - len(typed)) > best[0]:
+            continue
+        slips = _slips(typed, name.lower())
+        rank = (slips, -_common_start(typed, name.lower()), abs(len(name) - len(typed)))
+        if slips <= allowed and slips < max(len(typed), len(name)) and rank < best:
+            best, found = rank, name
+    return found
+
+
+def _common_start(a: str, b: str) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _slips(a: str, b: str) -> int:
+    """Letters to change, insert, leave out or exchange with the next: the restricted Damerau-Levenshtein distance."""
+    before: list[int] = []
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        last, before, row = before, row, [i]
+        for j, y in enumerate(b, 1):
+            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y)))
+            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
+                row[j] = min(row[j], last[j - 2] + 1)
+    return row[-1]

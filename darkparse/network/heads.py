@@ -1,0 +1,41 @@
+"""What is odd about heads beside the layers around them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from darkparse.layers.head import Head
+from darkparse.network.node import Node
+from darkparse.syntax import Diagnostic, Note, Span
+
+
+def remarks_on_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
+    """Heads of different classes, and heads behind an activation that they do not expect."""
+    first: tuple[int, Node] | None = None
+    for node in nodes:
+        head = node.layer
+        if not isinstance(head, Head):
+            continue
+        first = first or (head.classes, node)
+        if head.classes != first[0]:  # the detections of all heads go into one list
+            told = f"this head has {head.classes} classes, the one in layer {first[1].index} has {first[0]}"
+            note = Note("that one is here", _place(first[1], "classes"))
+            yield Diagnostic("warning", "classes", told, _place(node, "classes"), (note,), "classes")
+        if head.expects is not None and node.inputs[0] >= 0:
+            yield from _activation(node, nodes[node.inputs[0]], head)
+
+
+def _activation(node: Node, before: Node, head: Head) -> Iterator[Diagnostic]:
+    given = getattr(before.layer, "activation", None)
+    if given is None or given == head.expects:
+        return
+    span = _place(node, "new_coords")
+    form = "new_coords=1" if head.expects == "logistic" else f"[{node.kind}] without new_coords=1"
+    told = f"{form} takes the layer before as {head.expects}, and it is {given}, which makes nonsense of the boxes"
+    note = Note(f"layer {before.index} [{before.kind}] is {given} here", _place(before, "activation"))
+    yield Diagnostic("warning", "new-coords", told, span, (note,))
+
+
+def _place(node: Node, key: str) -> Span:
+    option = node.section.find(key)
+    return option.value_span if option else node.section.span

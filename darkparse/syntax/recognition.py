@@ -1,0 +1,58 @@
+"""What a file is that is no cfg, told by its first bytes or lines."""
+
+from __future__ import annotations
+
+import re
+
+SEEN = 4096
+"""Bytes or characters that are looked at."""
+
+# Patterns of the text behind comments and blank lines, with what it is and what to do; the first that fits counts.
+_TEXTS: tuple[tuple[str, str], ...] = (
+    (r"version https://git-lfs", "a Git LFS pointer; fetch the file itself with `git lfs pull`"),
+    (r"(?i)<(!doctype html|html|head|body)", "an HTML page; download the raw file, not the page that shows it"),
+    (r"<", "XML or HTML; download the raw file, not the page that shows it"),
+    (r"\{|\[\s*[\[{\"'0-9-]", "JSON"),
+    (r"name: .*\n+dialect: ", "darkparse's own YAML; darkparse.from_yaml reads it"),
+    (r"(import|from) [\w.]+", "Python code"),
+    (r"\w+\s*:\s*\"|layer\s*\{", "Caffe's prototxt"),
+    (r"---|%YAML|\w[\w. -]*:(\s|$)", "YAML, which YOLOv5 and its successors describe models and data in"),
+    (r"(classes|train|valid|names|backup|eval)\s*=", "a .data file, which names a data set; give the cfg in its place"),
+    (r"([^=\[\]{}:]*\n)*[^=\[\]{}:]*\Z", "plain text that looks like a .names list; give the cfg in its place"),
+)
+_BYTES: tuple[tuple[bytes, str], ...] = (
+    (rb"PK\x03\x04", "a zip archive, such as a PyTorch checkpoint"),
+    (rb"\x80[\x02-\x05]", "a pickle, such as an old PyTorch checkpoint"),
+    (rb"\x89HDF", "an HDF5 file, such as a Keras checkpoint"),
+    (rb"\x89PNG|\xff\xd8\xff", "a picture"),
+    (rb"[^\0].{7}\{\"", "a safetensors file"),
+    (rb"\x08[\x01-\x20][\x12\x1a\x22\x28\x32\x3a\x42\x72]", "an ONNX model"),
+    (rb"\x1f\x8b|BZh|\xfd7zXZ|7z\xbc|Rar!", "an archive; unpack it first"),
+    (rb"[\x00-\x09]\0\0\0[\x00-\x0f]\0\0\0", "a .weights file; the cfg comes first, then the weights"),
+)
+_PREFACE = re.compile(r"\ufeff?(?:\s*(?:[#;][^\n]*)?\n)*[ \t]*")
+"""Blank lines and comments."""
+
+
+def encoding_of(data: bytes) -> str:
+    """`utf-16-le` or `utf-16-be` by the mark at its start, or by every second byte being 0; else `utf-8`."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16-le" if data[0] == 0xFF else "utf-16-be"
+    odd, even = data[1:200:2], data[0:200:2]
+    if len(odd) > 2 and not any(odd) and all(even):
+        return "utf-16-le"
+    return "utf-16-be" if len(odd) > 2 and not any(even) and all(odd) else "utf-8"
+
+
+def told_bytes(data: bytes) -> str:
+    """What bytes are that are no text."""
+    return next((told for magic, told in _BYTES if re.match(magic, data, re.DOTALL)), "a binary file")
+
+
+def told_text(text: str) -> str | None:
+    """What a text is that does not begin with a section; None where it may be a cfg after all."""
+    start = text[:SEEN]
+    start = start[_PREFACE.match(start).end() :]  # type: ignore[union-attr]
+    if not start or re.match(r"\[\s*[A-Za-z_]", start):
+        return None
+    return next((told for pattern, told in _TEXTS if re.match(pattern, start)), None)

@@ -1,0 +1,167 @@
+"""What changed from one network to another: not in the text of the cfg, in the network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+from darkparse.layers.base import Derived, bound_fields
+from darkparse.network import Network
+from darkparse.network.analysis.repeats import REFERENCES
+from darkparse.network.writing.cfg import value_text
+from darkparse.views.text.comparison import compare
+from darkparse.views.text.table import table
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A property before and after; None before where only the second network has it."""
+
+    name: str
+    before: str | int | None
+    after: str | int | None
+
+    def __str__(self) -> str:
+        sides = [f"{side:,}" if isinstance(side, int) else side for side in (self.before, self.after)]
+        return f"{self.name} {' → '.join(side for side in sides if side is not None)}"
+
+
+@dataclass(frozen=True, slots=True)
+class LayerDifference:
+    """A layer that is in one network alone, or that differs from its counterpart."""
+
+    sign: Literal["+", "-", "≠"]
+    before: int | None
+    """Index in the first network, None where it is in the second alone."""
+    after: int | None
+    layer: str
+    """What it does, as in the table."""
+    changes: tuple[Difference, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """`L4`, or `L4 → L5` where the counterpart has another index."""
+        return " → ".join(dict.fromkeys(f"L{i}" for i in (self.before, self.after) if i is not None))
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkDifference:
+    """All that differs between two networks, matched layer by layer."""
+
+    names: tuple[str, str]
+    totals: tuple[Difference, ...]
+    layers: tuple[LayerDifference, ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.totals or self.layers)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON."""
+        return {"same": not self, **asdict(self)}
+
+    def __str__(self) -> str:
+        head = f"{self.names[0]} → {self.names[1]}"
+        if not self:
+            return f"{head}: the same network"
+        rows = [(f"{one.sign} {one.place}", one.layer, ", ".join(map(str, one.changes))) for one in self.layers]
+        wide = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
+        lines = [f"  {place:<{wide[0]}}  {layer:<{wide[1]}}  {changes}".rstrip() for place, layer, changes in rows]
+        return "\n".join([head, *(f"  {total}" for total in self.totals), *lines])
+
+    def to_markdown(self) -> str:
+        """The totals and the layers as tables."""
+        if not self:
+            return f"`{self.names[0]}`: the same network\n"
+        parts = [f"**`{self.names[0]}` → `{self.names[1]}`**"]
+        if self.totals:
+            rows = [str(total).removeprefix(total.name).strip().split(" → ") for total in self.totals]
+            cells = [f"| {t.name} | {before} | {after} |" for t, (before, after) in zip(self.totals, rows, strict=True)]
+            parts.append("\n".join(["| | before | after |", "|---|---|---|", *cells]))
+        if self.layers:
+            cells = [
+                f"| {one.sign} | {one.place} | {one.layer} | {'<br>'.join(map(str, one.changes))} |"
+                for one in self.layers
+            ]
+            parts.append("\n".join(["| | layer | | what changed |", "|---|---|---|---|", *cells]))
+        return "\n\n".join(parts) + "\n"
+
+
+def diff_networks(first: Network, second: Network) -> NetworkDifference:
+    """Match the layers of two networks and say what changed: options, inputs, channels, scales, parameters, reductions.
+
+    Shapes (H, W, C) that follow from another input size alone are no difference of a layer.
+    """
+    return NetworkDifference(
+        (first.config.source.name, second.config.source.name),
+        tuple(_differing(zip(_totals(first), _totals(second), strict=True))),
+        tuple(_layers(first, second)),
+    )
+
+
+def _totals(network: Network) -> Iterator[tuple[str, str | int | None]]:
+    yield "input", str(network.input_shape)
+    yield "dialect", network.dialect.name
+    yield "layers", len(network.nodes)
+    yield "parameters", network.cost.params
+    yield "floats in the weights file", network.stored_floats
+    yield "FLOPs", network.cost.flops
+
+
+def _layers(first: Network, second: Network) -> Iterator[LayerDifference]:
+    pairs = compare(first, second).pairs
+    back = {j: i for i, j in pairs.items()} | {-1: -1}
+    rows = table(first), table(second)
+    done = 0
+    for j, row in enumerate(rows[1]):
+        i = back.get(j)
+        if i is None:
+            yield LayerDifference("+", None, j, row.layer, (Difference("output", None, row.output),))
+            continue
+        for gone in range(done, i):
+            yield LayerDifference("-", gone, None, rows[0][gone].layer)
+        done = i + 1
+        was = [_source(k) for k in first.nodes[i].inputs]
+        now = [_source(back[k]) if k in back else f"the new {k}" for k in second.nodes[j].inputs]
+        before = _properties(first, i, was, rows[0][i].reduction)
+        after = _properties(second, j, now, row.reduction)
+        sides = zip(before, after, strict=True)
+        if changes := tuple(_differing(sides)):
+            yield LayerDifference("≠", i, j, row.layer, changes)
+    for gone in range(done, len(rows[0])):
+        yield LayerDifference("-", gone, None, rows[0][gone].layer)
+
+
+def _source(index: int) -> str:
+    """What a layer reads, in a word."""
+    return "the input" if index < 0 else f"L{index}"
+
+
+def _properties(
+    network: Network, index: int, inputs: list[str], reduction: str
+) -> Iterator[tuple[str, str | int | None]]:
+    """What a layer is, whatever the network's input size; inputs by the indices of the first network."""
+    node = network.nodes[index]
+    for item in bound_fields(type(node.layer)):
+        default = type(node.layer).__dataclass_fields__[item.name].default
+        value = getattr(node.layer, item.name)
+        follows = isinstance(default, Derived) and default.rule(node.layer) == value
+        if item.name not in REFERENCES and item.keys:
+            yield item.keys[0], "as by default" if value is None or follows else value_text(value)
+    if any(hasattr(node.layer, name) for name in REFERENCES):
+        yield "reads", ", ".join(inputs)
+    yield "channels out", node.out_shape.c
+    image = network.input_shape
+    yield (
+        "scale",
+        f"{Fraction(node.out_shape.h, image.h)}×{Fraction(node.out_shape.w, image.w)}" if image.is_map else "",
+    )
+    yield "parameters", node.params
+    yield "reduction", reduction or "none"
+
+
+def _differing(
+    sides: Iterator[tuple[tuple[str, str | int | None], tuple[str, str | int | None]]],
+) -> Iterator[Difference]:
+    return (Difference(name, before, after) for (name, before), (_, after) in sides if before != after)

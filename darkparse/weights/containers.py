@@ -1,0 +1,231 @@
+"""Safetensors files, PyTorch checkpoints, NumPy archives: what they know of their network, and what needs no torch.
+
+All three hold a module's state_dict, and with it the cfg, the dialect and the header, so that one file rebuilds the
+module: in safetensors' metadata, in the metadata of a state_dict, and in an array of text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkparse.errors import WeightsError
+from darkparse.layers import REGISTRY
+from darkparse.network import Network
+from darkparse.network.compiler import Size
+from darkparse.syntax import Config, parse
+from darkparse.syntax.reading import reason
+from darkparse.syntax.source import Source, content
+from darkparse.weights.archive import DAMAGED, read_npz
+from darkparse.weights.header import Header
+from darkparse.weights.inspection import compile_for
+from darkparse.weights.signature import Container, signature
+from darkparse.weights.source import Blob, open_source
+from darkparse.weights.writer import replacing
+
+SUFFIXES: dict[str, Container] = {".safetensors": "safetensors", ".pt": "pt", ".pth": "pt", ".npz": "npz"}
+"""File name endings and what they are written as. Files are read by what they hold."""
+
+PREFIX = "darkparse."
+"""Of our keys in a container's metadata."""
+
+Metadata = Mapping[str, str]
+
+
+def container_of(path: str | os.PathLike[str]) -> Container | None:
+    """The container that a file name's ending stands for, None for a `.weights` file."""
+    return SUFFIXES.get(Path(path).suffix.lower())
+
+
+def container_path(cfg: object) -> Path | None:
+    """The container that a CFG argument names, if it names one rather than a cfg."""
+    if not isinstance(cfg, str | os.PathLike) or (isinstance(cfg, str) and "\n" in cfg):
+        return None
+    path = Path(cfg)
+    if path.suffix == ".cfg" or not path.is_file():
+        return None
+    kind = signature(open_source(path))
+    return path if kind is not None and kind.container is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a container knows of the network whose tensors it holds."""
+
+    name: str
+    cfg: str
+    """Text of the cfg."""
+    dialect: str
+    height: int
+    """Of the input in pixels; 0 for a network without an image."""
+    width: int
+    reorg: str | None
+    header: Header | None
+    """Of the `.weights` file that the tensors came from."""
+
+    @classmethod
+    def of(cls, network: Network, header: Header | None) -> Origin:
+        """What is to be known of a network."""
+        net = network.net
+        height, width = (net.height, net.width) if net.has_image else (0, 0)
+        read_as = (node.kind for node in network.nodes if REGISTRY[node.section.kind].kind != node.kind)
+        text = network.config.source.text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return cls(network.name, text, network.dialect.name, height, width, next(read_as, None), header)
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Height and width of the input."""
+        return (self.height, self.width) if self.height else None
+
+    def config(self, container: Path) -> Config:
+        """The cfg, under its old name; files that it names lie in the container's folder."""
+        path = container.with_name(f"{self.name}.cfg")
+        return parse(Source(f"{container} (cfg)", self.cfg, path, folders=(container.parent,)))
+
+    def to_metadata(self) -> dict[str, str]:
+        """As text by key."""
+        values = asdict(self)
+        return {
+            PREFIX + key: value if isinstance(value, str) else json.dumps(value)
+            for key, value in values.items()
+            if value is not None
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Origin | None:
+        """From text by key; None if another program wrote it. Raises ValueError if it is damaged."""
+        if PREFIX + "cfg" not in metadata:
+            return None
+        try:
+            if not all(isinstance(value, str) for value in metadata.values()):
+                raise ValueError("a value in it is no text")
+            name, header = metadata[PREFIX + "name"], metadata.get(PREFIX + "header")
+            if Path(name).name != name:
+                raise ValueError(f"{name!r} is no name of a cfg")
+            return cls(
+                name=name,
+                cfg=metadata[PREFIX + "cfg"],
+                dialect=metadata[PREFIX + "dialect"],
+                height=int(metadata[PREFIX + "height"]),
+                width=int(metadata[PREFIX + "width"]),
+                reorg=metadata.get(PREFIX + "reorg"),
+                header=Header(**json.loads(header)) if header else None,
+            )
+        except (KeyError, TypeError, ValueError, RecursionError) as problem:
+            raise ValueError(f"its metadata is damaged: {content(reason(problem))}") from None
+
+
+def network_of(
+    cfg: str | os.PathLike[str] | Config | Network,
+    path: Path | None,
+    blob: Blob,
+    origin: Origin | None,
+    *,
+    dialect: str | None = None,
+    size: Size | None = None,
+    reorg: str | None = None,
+) -> Network:
+    """The network that weights are for.
+
+    Args:
+        cfg: what `compile` takes.
+        path: the container that was named in its place, if one was.
+        blob: the weights.
+        origin: what they know of the network.
+        dialect, size, reorg: see `compile`.
+
+    Raises:
+        CfgError: the cfg is wrong.
+        WeightsError: the container is to say what its cfg is, and does not know.
+    """
+    if origin is not None and dialect in (None, "auto"):
+        dialect = origin.dialect
+    if path is None:
+        return compile_for(cfg, blob, dialect=dialect, size=size, reorg=reorg)
+    if origin is None:
+        raise WeightsError(
+            f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, "
+            f"{str(path)!r})"
+        )
+    given, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
+    return compile_for(given, blob, dialect=dialect, size=size, reorg=reorg)
+
+
+def not_installed(kind: Container) -> WeightsError:
+    """The error for a container whose library is missing."""
+    return WeightsError(f"{kind} files need a library: pip install 'darkparse[{kind}]'")
+
+
+def read_arrays(blob: Blob, kind: Container) -> tuple[Mapping[str, NDArray[Any]], Origin | None] | None:
+    """The arrays of a container by name, and where they come from; None if only torch reads it.
+
+    Raises:
+        WeightsError: it is damaged, or its reader is not installed.
+    """
+    try:
+        found = _READERS[kind](blob)
+        return None if found is None else (found[0], Origin.from_metadata(found[1]))
+    except ImportError:
+        raise not_installed(kind) from None
+    except WeightsError:
+        raise
+    except DAMAGED as problem:
+        raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {reason(problem)}") from None
+
+
+def read_npz_arrays(blob: Blob) -> tuple[dict[str, NDArray[Any]], Metadata]:
+    """The arrays of a NumPy archive, and what it knows of them."""
+    arrays = read_npz(blob)
+    metadata = arrays.pop(PREFIX + "origin", None)
+    return arrays, json.loads(str(metadata)) if metadata is not None else {}
+
+
+def _safetensors_arrays(blob: Blob) -> tuple[dict[str, NDArray[Any]], Metadata] | None:
+    """None for a file in memory, for a damaged one, which torch's reader has more to say of, and for bfloat16."""
+    from safetensors import SafetensorError, safe_open
+
+    if blob.path is None:
+        return None
+    try:
+        with safe_open(blob.path, "np") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+    except (SafetensorError, TypeError):
+        return None
+
+
+def write_arrays(path: str | Path, kind: Container, arrays: Mapping[str, NDArray[Any]], origin: Origin) -> int:
+    """Write arrays to a `.npz` or `.safetensors` file, whole or not at all; returns its size in bytes.
+
+    Raises:
+        WeightsError: the file cannot be written, or its writer is not installed.
+    """
+    try:
+        with replacing(path) as file:
+            if kind == "npz":
+                write_npz(file, arrays, origin.to_metadata())
+            else:
+                from safetensors.numpy import save
+
+                file.write(save(dict(arrays), {"format": "pt", **origin.to_metadata()}))
+            return file.tell()
+    except ImportError:
+        raise not_installed(kind) from None
+
+
+def write_npz(file: Any, arrays: Mapping[str, NDArray[Any]], metadata: Metadata) -> None:
+    """A NumPy archive."""
+    np.savez(file, **arrays, **{PREFIX + "origin": np.array(json.dumps(metadata))})  # type: ignore[arg-type]
+
+
+_READERS: Mapping[Container, Callable[[Blob], tuple[dict[str, NDArray[Any]], Metadata] | None]] = {
+    "npz": read_npz_arrays,
+    "safetensors": _safetensors_arrays,
+    "pt": lambda blob: None,
+}

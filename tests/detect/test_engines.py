@@ -1,0 +1,209 @@
+"""One detector on several engines: the same boxes, and no torch where torch does not run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import darkparse
+from darkparse import Detector
+from darkparse.detect.engine import ENGINES, FASTEST_FIRST, choose
+from tests.conftest import ROOT
+from tests.detect.reference import picture, tiny_weights
+
+OTHERS = [
+    pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"needs {name}"))
+    for name in ENGINES
+    if name != "torch"
+]
+each = pytest.mark.parametrize("engine", OTHERS)
+
+
+def stored(cfg: Path, dialect: str | None = None) -> Path:
+    """Weights for a cfg: small numbers, and positive ones where a variance may be."""
+    network = darkparse.compile(cfg, dialect=dialect)
+    values = np.abs(np.random.RandomState(1).normal(0, 0.3, network.stored_floats)).astype("<f4")
+    values[::3] *= -1 if "batch_normalize" not in cfg.read_text("utf-8") else 1
+    path = cfg.with_suffix(".weights")
+    path.write_bytes(np.array([0, 2, 5, 0, 0], "<i4").tobytes() + values.tobytes())
+    return path
+
+
+def rows(found: Any) -> Any:
+    """Class, score, objectness and box of each."""
+    return np.array([(d.class_id, d.score, d.objectness, *d.box) for d in found]).reshape(-1, 7)
+
+
+def assert_same(cfg: Path, weights: Path, engine: str, *, batches: bool = True, **how: Any) -> None:
+    """What an engine finds is what torch finds, one by one and as a stream."""
+    ask: dict[str, Any] = how.pop("ask", {})
+    want, got = (Detector.load(cfg, weights, engine=name, **how) for name in ("torch", engine))
+    assert got.engine.name == engine
+    pictures = [picture(n, 40 + 9 * n, 56) for n in range(4)]
+    mine = [want.detect(one, **ask) for one in pictures]
+    assert sum(map(len, mine)) > 3
+    runs: list[Callable[[], Any]] = [lambda: [got.detect(one, **ask) for one in pictures]]
+    if batches:
+        runs.append(lambda: list(got.stream(pictures, batch=3, workers=2, **ask)))
+    for run in runs:
+        for a, b in zip(mine, run(), strict=True):
+            assert_equal_but_for_ties(rows(a), rows(b))
+
+
+def assert_equal_but_for_ties(mine: Any, theirs: Any) -> None:
+    """The rows of equal scores may stand in any order."""
+    assert len(mine) == len(theirs)
+    apart = (np.abs(mine[:, None] - theirs) / np.maximum(np.abs(theirs), 1)).max(-1, initial=0)
+    assert max(apart.min(0, initial=1).max(initial=0), apart.min(1, initial=1).max(initial=0)) < 2e-5
+
+
+@each
+@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+def test_the_boxes_are_the_same(engine: str, dialect: str, tmp_path: Path) -> None:
+    assert_same(*tiny_weights(tmp_path), engine, dialect=dialect, ask={"threshold": 0.1})
+
+
+@each
+@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+@pytest.mark.parametrize("hierarchy", [0.2, 0.5])
+def test_a_word_trees_threshold_is_asked(engine: str, dialect: str, hierarchy: float, tmp_path: Path) -> None:
+    """It is part of the graph, which is made anew for another one."""
+    text = (ROOT / "tests" / "kinds" / "region_tree.cfg").read_text("utf-8")
+    (tmp_path / "x.cfg").write_text(text, "utf-8")
+    for side in (ROOT / "tests" / "kinds").glob("*.tree"):
+        (tmp_path / side.name).write_bytes(side.read_bytes())
+    network = darkparse.compile(tmp_path / "x.cfg", dialect=dialect)
+    names = [str(i) for i in range(network.nodes[-1].layer.classes)]  # type: ignore[attr-defined]
+    weights = stored(tmp_path / "x.cfg", dialect)
+    ask = {"threshold": 0.02, "hierarchy": hierarchy}
+    assert_same(tmp_path / "x.cfg", weights, engine, dialect=dialect, names=names, ask=ask)
+
+
+CLASSIFIER = """
+[net]
+width=16
+height=16
+channels=3
+[convolutional]
+filters=4
+size=3
+activation=leaky
+[avgpool]
+[softmax]
+tree=x.tree
+"""
+
+
+@pytest.mark.parametrize("engine", ["torch", *OTHERS])
+@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+def test_a_classifiers_words_are_as_probable_as_the_way_to_them(engine: str, dialect: str, tmp_path: Path) -> None:
+    """pjreddie's fork ranks the leaves alone (classifier.c predict_classifier)."""
+    (tmp_path / "x.tree").write_text("animal -1\nthing -1\ndog 0\ncat 0\n", "utf-8")
+    (tmp_path / "x.cfg").write_text(CLASSIFIER, "utf-8")
+    weights = stored(tmp_path / "x.cfg", dialect)
+    detector = Detector.load(tmp_path / "x.cfg", weights, dialect=dialect, engine=engine, names=list("atdc"))
+    scores = {d.name: d.score for d in detector.detect(picture(0), top=4)}
+    animal = scores["d"] + scores["c"]
+    if dialect == "pjreddie":
+        assert scores["a"] == 0
+    else:
+        assert scores["a"] == pytest.approx(animal)
+    assert 0 < animal < 1
+    assert animal + scores["t"] == pytest.approx(1)
+
+
+REMEMBERING = """
+[net]
+width=32
+height=32
+channels=3
+[crnn]
+pad=1
+hidden=4
+output=21
+activation=tanh
+[maxpool]
+size=8
+stride=8
+[yolo]
+mask=0,1,2
+anchors=6,6, 12,12, 24,20
+classes=2
+num=3
+"""
+
+
+@each
+def test_a_memory_goes_on_where_torchs_does(engine: str, tmp_path: Path) -> None:
+    cfg = tmp_path / "x.cfg"
+    cfg.write_text(REMEMBERING, "utf-8")
+    assert_same(cfg, stored(cfg), engine, batches=False, ask={"threshold": 0.1})
+    found = []
+    for name in ("torch", engine):
+        detector = Detector.load(cfg, cfg.with_suffix(".weights"), engine=name)
+        pictures = [detector.prepare(picture(n)) for n in range(3)]
+        settings = darkparse.DetectionSettings(threshold=0.1)
+        detector.reset_state()
+        found.append([rows(detector.run([one], settings, goes_on=True)[0]) for one in pictures])
+        forgotten = rows(detector.run([pictures[-1]], settings)[0])
+        assert forgotten.shape != found[-1][-1].shape or not np.allclose(forgotten, found[-1][-1], atol=1e-4)
+    for a, b in zip(*found, strict=True):
+        assert_equal_but_for_ties(a, b)
+
+
+@each
+def test_torch_is_not_imported(engine: str, tmp_path: Path) -> None:
+    cfg, weights = tiny_weights(tmp_path)
+    script = f"""
+import sys
+import numpy as np
+import darkparse
+detector = darkparse.Detector.load({str(cfg)!r}, {str(weights)!r}, engine={engine!r})
+assert detector.detect(np.zeros((32, 32, 3), np.uint8), threshold=0.01)
+assert list(detector.stream([np.zeros((32, 32, 3), np.uint8)] * 2))
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@each
+def test_a_file_that_knows_its_cfg_runs_too(engine: str, tmp_path: Path) -> None:
+    cfg, weights = tiny_weights(tmp_path)
+    darkparse.save(darkparse.load(cfg, weights), tmp_path / "x.npz")
+    want, got = (Detector.load(given, engine=engine) for given in (tmp_path / "x.npz", tmp_path / "x.npz"))
+    assert rows(want.detect(picture(0))).tolist() == rows(got.detect(picture(0))).tolist()
+
+
+def test_the_fastest_that_is_installed_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(FASTEST_FIRST) == set(ENGINES)
+    there: set[str] = set(ENGINES)
+    monkeypatch.setattr("darkparse.detect.engine.find_spec", lambda name: name if name in there else None)
+    assert choose("auto", wants_torch=True) == "torch"
+    for name in FASTEST_FIRST:
+        assert choose("auto", wants_torch=False) == name
+        there.discard(name)
+        extra = "torch" if name == "torch" else rf"'darkparse\[{name}\]'"
+        with pytest.raises(darkparse.DarkparseError, match=f"{name} is not installed: pip install {extra}"):
+            choose(name, wants_torch=False)
+
+
+def test_what_an_engine_does_not_do_is_said(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    cfg, weights = tiny_weights(tmp_path)
+    with pytest.raises(
+        darkparse.DarkparseError, match="there is no engine 'tensorrt'; choose one of torch, onnxruntime"
+    ):
+        Detector.load(cfg, weights, engine="tensorrt")
+    with pytest.raises(darkparse.DarkparseError, match="a device or dtype is for engine torch"):
+        Detector.load(cfg, weights, engine="onnxruntime", device="cuda")
+    with pytest.raises(darkparse.NoWeightsError, match="needs weights"):
+        Detector.load(cfg, engine="onnxruntime")
+    with pytest.raises(darkparse.DarkparseError, match="engine onnxruntime runs the network: there is no module"):
+        _ = Detector.load(cfg, weights, engine="onnxruntime").model

@@ -1,0 +1,37 @@
+"""ONNX files in ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+onnxruntime = pytest.importorskip("onnxruntime")
+
+Floats = NDArray[np.float32]
+
+
+def session_of(path: Path) -> Any:
+    """A file on the CPU."""
+    return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+
+class Runner:
+    """A file that keeps its states from call to call."""
+
+    def __init__(self, path: Path) -> None:
+        self.session = session_of(path)
+        self.memory: dict[str, Floats] = {}
+
+    def __call__(self, image: Floats) -> dict[str, Floats]:
+        """The outputs by name, without the states."""
+        for value in self.session.get_inputs():
+            if value.name != "image" and value.name not in self.memory:
+                self.memory[value.name] = np.zeros((len(image), *value.shape[1:]), np.float32)
+        names = [value.name for value in self.session.get_outputs()]
+        found = dict(zip(names, self.session.run(None, {"image": image, **self.memory}), strict=True))
+        self.memory = {name: found.pop(f"{name}.next") for name in self.memory}
+        return found

@@ -1,0 +1,141 @@
+"""An editor at the other end of standard input and output: findings, facts, references, completion."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pygls")
+
+from lsprotocol import types
+from pygls.lsp.client import LanguageClient
+
+from darkparse.cli.lsp import completions
+from tests.conftest import ROOT
+
+NET = "[net]\nwidth=64\nheight=64\nchannels=3\n\n"
+CONV = "[convolutional]\nfilters=8\nsize=3\nstride=2\npad=1\nactivation=leaky\n\n"
+ROUTED = NET + CONV + "[convolutional]\nfilters=8\n\n[route]\nlayers = -1,0\n"
+URI = "file:///cfgs/a.cfg"
+
+Session = Callable[["Editor"], Awaitable[None]]
+
+
+class Editor:
+    """A client with one open file, and the findings that came for it last."""
+
+    def __init__(self, client: LanguageClient) -> None:
+        self.client = client
+        self.found: asyncio.Queue[types.PublishDiagnosticsParams] = asyncio.Queue()
+        self.version = 0
+
+        @client.feature(types.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS)  # type: ignore[untyped-decorator]
+        def published(params: types.PublishDiagnosticsParams) -> None:
+            self.found.put_nowait(params)
+
+    async def open(self, text: str) -> list[types.Diagnostic]:
+        item = types.TextDocumentItem(URI, "darknet", 0, text)
+        self.client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+        return list((await self.found.get()).diagnostics)
+
+    async def change(self, text: str) -> list[types.Diagnostic]:
+        self.version += 1
+        where = types.VersionedTextDocumentIdentifier(self.version, URI)
+        whole = types.TextDocumentContentChangeWholeDocument(text)
+        self.client.text_document_did_change(types.DidChangeTextDocumentParams(where, [whole]))
+        return list((await self.found.get()).diagnostics)
+
+    async def hover(self, line: int) -> str:
+        at = types.HoverParams(types.TextDocumentIdentifier(URI), types.Position(line - 1, 0))
+        hover: Any = await self.client.text_document_hover_async(at)
+        return hover.contents.value if hover else ""
+
+    async def definition(self, line: int, column: int) -> int | None:
+        at = types.DefinitionParams(types.TextDocumentIdentifier(URI), types.Position(line - 1, column - 1))
+        place: Any = await self.client.text_document_definition_async(at)
+        return place.range.start.line + 1 if place else None
+
+    async def complete(self, line: int, column: int) -> list[str]:
+        at = types.CompletionParams(types.TextDocumentIdentifier(URI), types.Position(line - 1, column - 1))
+        items: Any = await self.client.text_document_completion_async(at)
+        return [item.label for item in items]
+
+
+def _with_editor(session: Session) -> None:
+    async def run() -> None:
+        client = LanguageClient("editor", "1")
+        editor = Editor(client)
+        await client.start_io(sys.executable, "-m", "darkparse", "lsp")
+        await client.initialize_async(types.InitializeParams(types.ClientCapabilities()))
+        client.initialized(types.InitializedParams())
+        await session(editor)
+        await client.shutdown_async(None)
+        client.exit(None)
+        await client.stop()  # type: ignore[no-untyped-call]
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_a_session() -> None:
+    async def session(editor: Editor) -> None:
+        assert await editor.open(ROUTED) == []
+        told = await editor.hover(7)
+        for fact in ("**L0 conv 3×3 /2, 8**", "64×64×3 → 32×32×8", "H×W ÷2, C ×2.67", "parameters", "3×3 pixels"):
+            assert fact in told
+        assert "3 layers" in await editor.hover(2)
+        assert [await editor.definition(17, column) for column in (10, 11, 13, 1)] == [13, 13, 6, None]
+        (warning,) = await editor.change(ROUTED.replace("activation=leaky", "activation=é leeky"))
+        assert (warning.code, warning.severity) == ("unknown-activation", types.DiagnosticSeverity.Warning)
+        assert warning.range == types.Range(types.Position(10, 11), types.Position(10, 18))
+        (error,) = await editor.change(ROUTED.replace("[route]", "[rout]"))
+        assert "did you mean [route]?" in error.message
+        assert "**L1" in await editor.hover(13)  # of the cfg as it was
+        assert "route" in await editor.complete(16, 6)
+        (error,) = await editor.change(ROUTED.replace("[route]", "[rou"))
+        assert error.code == "header"
+        assert {"activation", "filters"} <= set(await editor.complete(15, 1))
+
+    _with_editor(session)
+
+
+def test_a_hover_over_yolov4_takes_no_time() -> None:
+    async def session(editor: Editor) -> None:
+        assert await editor.open((ROOT / "cfgs" / "yolov4.cfg").read_text("utf-8")) == []
+        taken = []
+        for line in (40, 400, 900):
+            start = time.perf_counter()
+            assert "receptive" in await editor.hover(line) or "sees" in await editor.hover(line)
+            taken.append(time.perf_counter() - start)
+        assert sorted(taken)[1] < 0.1
+
+    _with_editor(session)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("[net]\n[conv", {"convolutional", "yolo", "net"}),
+        ("[net]\nw", {"width", "learning_rate"}),
+        ("[net]\n[conv]\nfilters=2\nact", {"activation", "batch_normalize"}),
+        ("[net]\n[conv]\nactivation=", {"leaky", "mish"}),
+        ("[net]\n[yolo]\nnms_kind=gr", {"greedynms", "default"}),
+        ("[net]\n[shortcut]\nweights_type=", {"per_feature", "per_channel"}),
+    ],
+)
+def test_what_may_stand_here(text: str, names: set[str]) -> None:
+    assert names <= {name for name, _ in completions(text.split("\n"))}
+
+
+@pytest.mark.parametrize("text", ["x", "[net]\n[nothing]\nx", "[net]\n[conv]\nfilters="])
+def test_nothing_is_offered_where_nothing_is_known(text: str) -> None:
+    assert not list(completions(text.split("\n")))
+
+
+def test_the_file_is_small() -> None:
+    assert len((Path(ROOT) / "darkparse" / "cli" / "lsp.py").read_text("utf-8").splitlines()) <= 250
