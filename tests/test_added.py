@@ -95,7 +95,7 @@ def test_a_pooling_has_its_receptive_field_and_stride() -> None:
 
 def test_a_gate_is_told_as_one() -> None:
     network = darkparse.compile(GATE)
-    assert [row.layer for row in table(network)][-1] == "soft gate: L0 × L1"
+    assert [row.layer for row in table(network)][-1] == "soft gate L0 × L1"
     assert "8 (gated)" in darkparse.draw(network).dot
     assert receptive_fields(network)[-1] == (3, 3)
 

@@ -117,7 +117,7 @@ def _build(network: Network, node: Node) -> Delta | None:
         spec = node.layer.loss(node.site, options, network.input_shape)
     except LayerError as problem:
         at = node.section.find(problem.option) if problem.option else None
-        raise error("untrained", str(problem), at.span if at else node.section.span) from None
+        raise error("training", str(problem), at.span if at else node.section.span) from None
     module, _, name = spec.target.rpartition(".")
     loss: Delta = getattr(import_module(module), name)(**spec.kwargs)
     return loss
@@ -129,5 +129,5 @@ def _entry(network: Network, node: Node) -> int:
     while index >= 0 and network.nodes[index].layer.is_identity_backward:
         index = network.nodes[index].inputs[0]
     if index < 0:
-        raise error("untrained", "nothing is trained by a loss on the network's input", node.section.span)
+        raise error("training", "nothing is trained by a loss on the network's input", node.section.span)
     return index

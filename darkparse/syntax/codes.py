@@ -47,7 +47,8 @@ CODES: dict[str, str] = {
     "mask": "`mask=` names an anchor beyond `num=`.",
     "new-coords": "`new_coords=1` takes the layer before as logistic, an ordinary head takes it as linear.",
     "classes": "The heads of one network have different numbers of classes.",
-    "training": "`check --training` alone: an option that does not do in training what it says.",
+    "training": "An option that does not do in training what it says (`check --training` alone), or something that "
+    "`darkparse.losses` and `darkparse.train` do not train.",
     "remark": "Legal, but one of the forks computes something else than the cfg says.",
 }
 """Of every finding; a finding of another code cannot be made."""

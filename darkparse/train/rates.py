@@ -113,4 +113,4 @@ def _check(network: Network, net: NetTraining) -> None:
     if not has:
         section = network.config.net
         at = section.find("policy")
-        raise error("policy", f"policy={net.policy} needs {what}", at.span if at else section.span)
+        raise error("training", f"policy={net.policy} needs {what}", at.span if at else section.span)

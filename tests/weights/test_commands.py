@@ -78,8 +78,8 @@ def test_convert_there_and_back(capsys: pytest.CaptureFixture[str]) -> None:
     before = Path("small.weights").read_bytes()
     chain = ["x.safetensors", "x.npz", "x.pt", "x.weights"]
     status, out, err = run(capsys, "convert", "small.cfg", "small.weights", "-o", chain[0])
-    assert (status, err) == (0, "")
-    assert f"x.safetensors: small, {Path(chain[0]).stat().st_size:,} bytes, read back and the same" in out
+    assert (status, out) == (0, "")
+    assert f"x.safetensors: small, {Path(chain[0]).stat().st_size:,} bytes, read back and the same" in err
     for source, target in pairwise(chain):
         assert run(capsys, "convert", source, "-o", target)[0] == 0
     assert Path("x.weights").read_bytes() == before
@@ -152,5 +152,5 @@ def test_reorg_of_early_2018(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     cfg.write_text("[net]\nheight=4\nwidth=4\nchannels=4\n[reorg]\nstride=2\n[connected]\noutput=3\n", "utf-8")
     darkparse.save_weights(darkparse.load(cfg), weights)
     main(["convert", str(cfg), str(weights), "-o", str(out), "--reorg", "reorg3d"])
-    assert "read back and the same" in capsys.readouterr().out
+    assert "read back and the same" in capsys.readouterr().err
     assert darkparse.load(out).network.nodes[0].kind == "reorg3d"
