@@ -115,6 +115,14 @@ TARGETS: dict[str, Target] = {
     **dict.fromkeys(EXPORTERS, to_export),
 }
 
+ELSEWHERE = {
+    ".engine": "write .onnx, of which TensorRT makes .engine files: trtexec --onnx=X.onnx --saveEngine=X.engine",
+    ".tflite": "write .onnx, of which onnx2tf makes .tflite: onnx2tf -i X.onnx",
+    ".mlpackage": "write .pt2, of which Core ML makes packages: coremltools.convert(torch.export.load('X.pt2'))",
+    ".xml": "write .onnx, of which OpenVINO makes .xml files: ovc X.onnx",
+}
+"""What makes the files of runtimes that have a tool of their own."""
+
 
 @click.command(name="convert")
 @click.argument("source", nargs=-1, required=True, type=CfgType(), metavar="CFG WEIGHTS | FILE")
@@ -234,6 +242,8 @@ def target_of(out: Path) -> Target:
     if re.fullmatch(r"\.\d+", out.suffix):
         return TARGETS[".weights"]
     ending = ending_of(out) or out.suffix.lower()
+    if ending in ELSEWHERE:
+        raise click.UsageError(f"{out}: {ELSEWHERE[ending]}")
     if ending not in TARGETS:
         raise click.UsageError(
             f"{out}: {ending or 'a name without an ending'} is no target; choose one of {', '.join(TARGETS)}"

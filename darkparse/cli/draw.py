@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, patience, stderr, wrote
 from darkparse.errors import RendererError
+from darkparse.views.overlay import Overlay, time_overlay
 
 if TYPE_CHECKING:
+    from darkparse.network import Network
     from darkparse.syntax import Config
 
 EXIT_NO_RENDERER = 3
@@ -33,7 +36,7 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
 
 
 @click.command(name="draw")
-@click.argument("cfgs", metavar="CFG [CFG]", nargs=-1, required=True, type=CfgType())
+@click.argument("cfgs", metavar="CFG [CFG|WEIGHTS]", nargs=-1, required=True, type=CfgType())
 @network_options
 @click.option(
     "-o",
@@ -70,6 +73,11 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     show_default=True,
     help="What the bars are a share of.",
 )
+@click.option(
+    "--overlay",
+    type=click.Choice(["memory", "time", "receptive"]),
+    help="One more column: bytes of each output, measured milliseconds, or what a layer sees of the input.",
+)
 def command(
     cfgs: tuple[str | Config, ...],
     size: int | tuple[int, int] | None,
@@ -84,17 +92,20 @@ def command(
     no_notes: bool,
     dpi: float,
     by: str,
+    overlay: str | None,
 ) -> None:
     """Draw a network as SVG, PNG, PDF, HTML, DOT or Mermaid: a card a scale, a row a layer, and what each reduces.
 
     Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
+    WEIGHTS decide the dialect, and are run for `--overlay time`, which runs others without.
     Exit status 3 if there is no typst for PNG and PDF.
     """
     from darkparse.views.diagram.diagram import draw
 
     if len(cfgs) > 2:
         raise click.UsageError(f"one network, or two to compare, not {len(cfgs)}")
-    networks = [compile_cfg(cfg, size, dialect, strict) for cfg in cfgs]
+    cfgs, weights = (cfgs[:1], cfgs[1]) if len(cfgs) > 1 and _is_weights(cfgs[1]) else (cfgs, None)
+    networks = [compile_cfg(cfg, size, dialect, strict, weights) for cfg in cfgs]
     options: dict[str, Any] = {
         "fold": not no_fold,
         "notes": not no_notes,
@@ -103,12 +114,15 @@ def command(
         "theme": theme,
         "dpi": dpi,
         "by": by,
+        "overlay": overlay,
     }
     target = output or Path(f"{'-'.join(network.name for network in networks)}.{form or 'svg'}")
     if form is None and not target.suffix:
         raise click.UsageError(
             f"{target}: the ending says how to write it: .svg, .png, .pdf, .html, .dot, .mmd or .md; or choose --format"
         )
+    if overlay == "time":
+        options["overlay"] = _timed(networks, weights)
     diagram = draw(*networks, **options)
     try:
         with patience(f"drawing {target}"):
@@ -117,3 +131,22 @@ def command(
         stderr().print(f"darkparse: {problem}", soft_wrap=True)
         sys.exit(EXIT_NO_RENDERER)
     wrote(target)
+
+
+def _is_weights(argument: str | Config) -> TypeGuard[str]:
+    return isinstance(argument, str) and Path(argument).suffix not in ("", ".cfg")
+
+
+def _timed(networks: Sequence[Network], weights: str | None) -> Overlay:
+    """The layers of one network, run on random values."""
+    import torch
+
+    from darkparse.model.loading import load
+    from darkparse.model.timing import layer_seconds
+
+    if len(networks) > 1:
+        raise click.UsageError("--overlay time takes one network")
+    shape = networks[0].input_shape
+    with patience(f"running {networks[0].name}"):
+        x = torch.rand(1, *shape) if shape.is_map else torch.rand(1, shape.size)
+        return time_overlay(layer_seconds(load(networks[0], weights).eval(), x))

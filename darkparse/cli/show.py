@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
+from darkparse.views.overlay import OVERLAYS
 from darkparse.views.text.table import narrowed, table, totals, wrapped
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from darkparse.network import Network
     from darkparse.syntax import Config
     from darkparse.views.text.table import Row
 
@@ -33,7 +35,15 @@ GAP = 3
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
 )
-def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str) -> None:
+@click.option(
+    "--columns",
+    metavar="NAME,…",
+    default="",
+    help="More columns: memory, the bytes of each output, and receptive, what a layer sees of the input.",
+)
+def command(
+    cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str, columns: str
+) -> None:
     """Print a network as a table, a row a layer.
 
     Shapes are height × width × channels. FLOPs count a multiply-add as two; the BFLOPs are those that AlexeyAB's
@@ -43,19 +53,36 @@ def command(cfg: str | Config, size: int | tuple[int, int] | None, dialect: str,
     if form == "yaml":
         click.echo(network.to_yaml(), nl=False)
         return
-    rows = table(network)
+    rows, more = table(network), _more(network, columns)
+    plain = [asdict(row) | {name: texts[row.index] for name, texts in more.items()} for row in rows]
     if form == "json":
-        click.echo(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=1))
+        click.echo(json.dumps(plain, ensure_ascii=False, indent=1))
     elif form == "csv":
-        click.echo(as_csv(rows), nl=False)
+        click.echo(as_csv(plain), nl=False)
     else:
         console = stdout()
-        print_table(lambda out: as_table(rows, without=out, width=console.width), ("BFLOPs", "parameters", "input"))
+        print_table(
+            lambda out: as_table(rows, more, without=out, width=console.width), ("BFLOPs", "parameters", "input")
+        )
         console.print(f"{network.name}: {totals(network)}", soft_wrap=True)
         console.print(f"dialect {network.dialect.name}: {network.dialect_reason}", style="dim", soft_wrap=True)
 
 
-def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int | None = None) -> Table:
+def _more(network: Network, names: str) -> dict[str, tuple[str, ...]]:
+    """The columns asked for, by name."""
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in asked if name not in OVERLAYS]:
+        raise click.UsageError(f"there is no column {unknown[0]!r}; choose of {', '.join(OVERLAYS)}")
+    return {name: OVERLAYS[name](network).texts for name in asked}
+
+
+def as_table(
+    rows: tuple[Row, ...],
+    more: Mapping[str, Sequence[str]] | None = None,
+    *,
+    without: Collection[str] = (),
+    width: int | None = None,
+) -> Table:
     """The rows as a rich table, without some columns; texts are wrapped to a width where that is enough.
 
     A column is one cell of many lines: rich lays out every cell by itself, which takes four times as long.
@@ -65,7 +92,7 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int
     from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    columns: dict[str, list[str]] = {
+    columns: dict[str, Sequence[str]] = {
         "": [f"L{row.index}" for row in rows],
         "layer": [row.layer for row in rows],
         "input": [row.input for row in rows],
@@ -73,6 +100,7 @@ def as_table(rows: tuple[Row, ...], *, without: Collection[str] = (), width: int
         "parameters": [f"{row.params:,}" if row.params else "" for row in rows],
         "BFLOPs": [f"{row.bflops:.3f}" if row.bflops else "" for row in rows],
         "reduces": [row.reduction for row in rows],
+        **(more or {}),
     }
     columns = {name: cells for name, cells in columns.items() if name not in without}
     widths = [max(map(len, (name, *cells))) for name, cells in columns.items()]
@@ -100,10 +128,10 @@ def _style(row: Row) -> str:
     return "dim" if row.input == row.output else "blue"
 
 
-def as_csv(rows: tuple[Row, ...]) -> str:
+def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
     """The rows as comma-separated values with a header."""
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(asdict(rows[0])), lineterminator="\n")
+    writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(row) for row in rows)
+    writer.writerows(rows)
     return out.getvalue()

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
-from math import isfinite
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,7 +20,7 @@ from darkparse.network.compiler import Size
 from darkparse.syntax import Config, DarkparseError
 from darkparse.weights import Blob, ReadOptions, WeightsError, WeightsSource, open_source, read_weights
 from darkparse.weights.containers import container_path, network_of
-from darkparse.weights.loaded import Loaded
+from darkparse.weights.loaded import Loaded, warn_of_values
 from darkparse.weights.signature import signature
 
 Device = str | torch.device | int | None
@@ -178,7 +175,8 @@ def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
     """Move values into a module, all of them or none."""
     device, dtype = options.device, options.dtype
     _check_dtype(dtype)
-    _warn_of_values(values)
+    plain = {key: value if value.dtype == torch.float32 else value.float() for key, value in values.tensors.items()}
+    warn_of_values(values.name, {key: value.numpy() for key, value in plain.items()}, stacklevel=4)
     state = model.state_dict()
     _check_places(state, values)
     kept = next((value.dtype for value in values.tensors.values()), torch.float32)
@@ -199,22 +197,6 @@ def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
         model.header = values.header
     model.loaded = values.loaded(model.network)
     return model.loaded
-
-
-def _warn_of_values(values: Values) -> None:
-    """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
-    odd = [key for key, value in values.tensors.items() if not isfinite(_sum(value))]
-    counts = {key: int((~torch.isfinite(values.tensors[key])).sum()) for key in odd}  # a sum may just be too large
-    if total := sum(counts.values()):
-        first = next(key for key, count in counts.items() if count)
-        told = f"{values.name}: {total:,} values are not finite (infinite or no number), the first in {first}"
-        warnings.warn(f"{told}; `darkparse weights` says more", stacklevel=4)
-
-
-def _sum(value: Tensor) -> float:
-    """On one core, where threads would wait for the file's pages."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return float(value.numpy().sum() if value.dtype == torch.float32 else value.sum())
 
 
 def _check_places(state: Mapping[str, Tensor], values: Values) -> None:

@@ -19,7 +19,7 @@ from darkparse.syntax import Config
 from darkparse.weights.containers import Origin, container_of, container_path, network_of, read_arrays, write_arrays
 from darkparse.weights.entries import layout, state_key
 from darkparse.weights.header import Header
-from darkparse.weights.loaded import Loaded, fitting
+from darkparse.weights.loaded import Loaded, fitting, warn_of_values
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.read import Fitted, read_weights
 from darkparse.weights.signature import signature
@@ -157,6 +157,7 @@ def open_held(
             for name, tensor in tensors.items()
         }
         header = fitted.file.header
+        warn_of_values(blob.name, {entry.name: array for entry, array in fitted}, stacklevel=3)
         return Held(network, of_file(fitted, network), header, Loaded.of(blob.name, header, network, shapes))
     found = read_arrays(blob, kind.container)
     if found is None:
@@ -170,6 +171,7 @@ def open_held(
     shapes = fitting(blob.name, arrays, network, options)
     if any(arrays[key].shape != shape for key, shape in shapes.items()):
         return None
+    warn_of_values(blob.name, arrays, stacklevel=3)
     stored = {
         key: Stored(spec.shape, partial(arrays.__getitem__, key) if key in shapes else partial(_initial, spec))
         for key, spec in specs.items()

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
 from darkparse.network import Network
@@ -77,6 +83,17 @@ def fitting(name: str, keys: Collection[str], network: Network, options: ReadOpt
         raise WeightsError(f"{name} does not fit {network.name}: {_listed(missing)} missing from the file")
     taken = (key for key in keys if key in wanted)
     return {key: wanted[key][1] for key in taken if upto is None or wanted[key][0] < upto}
+
+
+def warn_of_values(name: str, arrays: Mapping[str, NDArray[Any]], *, stacklevel: int) -> None:
+    """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
+    with np.errstate(invalid="ignore", over="ignore"):  # on one core, where threads would wait for the file's pages
+        odd = [key for key, array in arrays.items() if not isfinite(array.sum())]
+    counts = {key: int((~np.isfinite(arrays[key])).sum()) for key in odd}  # a sum may just be too large
+    if total := sum(counts.values()):
+        first = next(key for key, count in counts.items() if count)
+        told = f"{name}: {total:,} values are not finite (infinite or no number), the first in {first}"
+        warnings.warn(f"{told}; `darkparse weights` says more", stacklevel=stacklevel)
 
 
 def _listed(keys: list[str]) -> str:

@@ -101,7 +101,8 @@ ALL = (
     Case("tree-in-weights.safetensors", LOADED.format("file"), "does not fit x", torch=True),
     Case(
         "tree-empty.tree",
-        "from darkparse.layers.tree import read_tree; darkparse.detect.hierarchy.Hierarchy(read_tree(file))",
+        "from darkparse.detect.hierarchy import Hierarchy; from darkparse.layers.tree import read_tree; "
+        "Hierarchy(read_tree(file))",
         "a tree needs a node",
         torch=True,
     ),

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from itertools import combinations, pairwise, product
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -20,15 +21,19 @@ from darkparse.views.diagram.title import LEGEND_FONT, TextBox, notes_box, title
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.views.networks import CFGS
 
+Layout = Direction | Literal["narrow"]
+LAYOUTS: tuple[Layout, ...] = ("TB", "LR", "narrow")
+
 
 @cache
-def _page(path: Path, direction: Direction) -> Page:
-    return arrange(picture_of(darkparse.compile(path)), direction=direction)
+def _page(path: Path, layout: Layout) -> Page:
+    direction: Direction = "TB" if layout == "narrow" else layout
+    return arrange(picture_of(darkparse.compile(path)), direction=direction, narrow=layout == "narrow")
 
 
-@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("direction", LAYOUTS)
 @pytest.mark.parametrize("path", CFGS)
-def test_boxes_do_not_overlap(path: Path, direction: Direction) -> None:
+def test_boxes_do_not_overlap(path: Path, direction: Layout) -> None:
     boxes = _page(path, direction).boxes
     for number, a in enumerate(boxes):
         for b in boxes[:number]:
@@ -36,9 +41,9 @@ def test_boxes_do_not_overlap(path: Path, direction: Direction) -> None:
             assert apart, f"{a.name} {b.name}"
 
 
-@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("direction", LAYOUTS)
 @pytest.mark.parametrize("path", CFGS)
-def test_links_go_round_the_boxes(path: Path, direction: Direction) -> None:
+def test_links_go_round_the_boxes(path: Path, direction: Layout) -> None:
     page = _page(path, direction)
     for route in page.routes:
         for (x0, y0), (x1, y1) in zip(route.points, route.points[1:], strict=False):
@@ -79,9 +84,9 @@ def test_the_head_of_a_single_column_stands_below(name: str) -> None:
     assert head.x + head.width / 2 == last.x + last.width / 2
 
 
-@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("direction", LAYOUTS)
 @pytest.mark.parametrize("path", CFGS)
-def test_one_line_has_one_meaning(path: Path, direction: Direction) -> None:
+def test_one_line_has_one_meaning(path: Path, direction: Layout) -> None:
     """Links of two kinds, as of one map that goes on and is reused, run beside each other."""
     for a, b in combinations(_page(path, direction).routes, 2):
         if a.link.kind != b.link.kind:
@@ -98,9 +103,9 @@ def _run_together(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
     return min(shared) >= 0 and max(shared) > 1 and (ax[0] == ax[1]) == (bx[0] == bx[1])
 
 
-@pytest.mark.parametrize("direction", ["TB", "LR"])
+@pytest.mark.parametrize("direction", LAYOUTS)
 @pytest.mark.parametrize("path", CFGS)
-def test_labels_stand_on_nothing(path: Path, direction: Direction) -> None:
+def test_labels_stand_on_nothing(path: Path, direction: Layout) -> None:
     page = _page(path, direction)
     for number, (label, route) in enumerate(page.labels):
         assert not any(label.overlaps(other) for other, _ in page.labels[:number]), label
@@ -126,6 +131,13 @@ def test_every_link_is_drawn_from_row_to_row(path: Path) -> None:
     assert {(route.link.source, route.link.target) for route in page.routes} == expected
     for route in page.routes:
         assert len(route.points) >= 2
+
+
+@pytest.mark.parametrize("path", CFGS)
+def test_beside_another_it_is_one_column(path: Path) -> None:
+    page = _page(path, "narrow")
+    assert {box.column for box in page.cards} == {0}
+    assert [box.name for box in sorted(page.cards, key=lambda box: box.y)] == [card.name for card in page.picture.cards]
 
 
 @pytest.mark.parametrize("path", CFGS)
@@ -198,7 +210,8 @@ def test_the_title_is_as_wide_as_the_page_lets_it() -> None:
     """The legend is one line where there is room; a name that is wider is cut."""
     picture = picture_of(darkparse.compile("yolov4"))
     legends = [
-        [line for _, line in notes_box(picture, room).lines if line[0].size == LEGEND_FONT] for room in (300, 1200)
+        [line for _, line in notes_box(picture, room).lines if line and line[0].size == LEGEND_FONT]
+        for room in (300, 1200)
     ]
     assert [len(lines) for lines in legends] == [2, 1]
     block = title_box(replace(picture, name="name" * 100), 1200)

@@ -32,7 +32,8 @@ MEASURE = """font => {
   const inside = (a, b) => beside(a, b) && a.top >= b.top - 1 && a.bottom <= b.bottom + 1;
   const page = svg.getBoundingClientRect();
   return [...svg.querySelectorAll("text")].map(text => {
-    const own = text.getBoundingClientRect(), cell = text.parentNode.querySelector(":scope > rect:not(.frame, .price)");
+    const own = text.getBoundingClientRect();
+    const cell = text.parentNode.querySelector(":scope > rect:not(.frame, [class^=price])");
     const room = Number(text.getAttribute("textLength")), free = text.cloneNode(true);
     free.removeAttribute("textLength");
     text.parentNode.append(free);

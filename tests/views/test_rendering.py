@@ -215,7 +215,7 @@ def test_text_can_be_read_on_its_cell(theme: str) -> None:
         (f"{role}_text", role) for role in ("header", "repeat", "reduced", "kept", "expanded", "projected", "head")
     ]
     pairs += [*((role, "card") for role in ("text", "faint", "saves")), ("text", "changed")]
-    pairs += [("price_text", "price"), ("faint", "price")]
+    pairs += [("price_text", "price"), ("faint", "price"), ("overlay_text", "overlay"), ("faint", "overlay")]
     pairs += [("text", "page"), ("faint", "page"), ("reused", "page"), ("head_line", "page")]
     for text, fill in pairs:
         assert _contrast(colours[text], colours[fill]) >= 4.5, (text, fill)

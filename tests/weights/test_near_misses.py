@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import darkparse
+from darkparse.weights.held import open_held
 from tests.weights.making import SMALL, network, weights
 
 CASES = Path(__file__).parent.parent / "cases"
@@ -89,6 +90,8 @@ def test_load_warns_of_values_that_are_not_finite(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match=re.escape(f"{path}: 2 values are not finite")) as caught:
         darkparse.load(SMALL, path)
     assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match=re.escape(f"{path}: 2 values are not finite")):
+        open_held(SMALL, path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         darkparse.load(SMALL, weights(network(SMALL)))

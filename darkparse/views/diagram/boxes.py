@@ -38,10 +38,11 @@ class Columns:
     spatial: float
     channels: float
     weights: float
+    overlay: float = 0
 
     @property
     def all(self) -> tuple[float, ...]:
-        return (self.repeat, self.number, self.layer, self.spatial, self.channels, self.weights)
+        return (self.repeat, self.number, self.layer, self.spatial, self.channels, self.weights, self.overlay)
 
     @property
     def total(self) -> float:
@@ -132,6 +133,7 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         spatial=widest((row.spatial.text for row in rows), CELL_FONT, least=86),
         channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
         weights=widest((row.price for row in rows), SMALL_FONT, least=60),
+        overlay=widest((row.overlay for row in rows), SMALL_FONT, least=60) if any(row.overlay for row in rows) else 0,
     )
     headers = (f"{card.title()}{card.span}{WIDE.join(card.cost)}" for card in cards)
     header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
@@ -145,7 +147,7 @@ def repeat_lines(block: Block) -> tuple[str, str]:
 
 def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox:
     """A card's rows with their wrapped texts and heights."""
-    note_width = columns.layer + columns.spatial + columns.channels + columns.weights - PADDING
+    note_width = columns.layer + columns.spatial + columns.channels + columns.weights + columns.overlay - PADDING
     rows = tuple(_row_layout(row, columns, note_width) for row in card.rows)
     y = 1 + SPACING + HEADER_HEIGHT + SPACING
     if has_column_heads:
@@ -163,7 +165,7 @@ def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes
-        for number, line in enumerate(wrap(note.text, note_width, SMALL_FONT))
+        for number, line in enumerate(wrap(note.text, note_width - text_width("└ ", SMALL_FONT), SMALL_FONT))
     ]
     label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.facts.node.weights))
     return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))

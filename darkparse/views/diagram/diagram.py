@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from darkparse.files import unfinished
 from darkparse.network import Network, compile
@@ -21,6 +21,7 @@ from darkparse.views.diagram.raster import rasterized
 from darkparse.views.diagram.sheet import Sheet, sheet_of
 from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import THEMES, ThemeName
+from darkparse.views.overlay import OVERLAYS, Overlay
 from darkparse.views.phrases.words import WIDE
 from darkparse.views.text.comparison import compare
 
@@ -127,6 +128,7 @@ def draw(
     theme: ThemeName = "light",
     dpi: float = 96,
     by: Measure = "weights",
+    overlay: Overlay | Literal["memory", "receptive"] | None = None,
 ) -> Diagram:
     """Draw a network: a card a scale, a row a layer, and what every layer reduces.
 
@@ -140,6 +142,8 @@ def draw(
         theme: `"light"`, `"dark"` or `"print"` (greys).
         dpi: dots an inch of a PNG.
         by: what the bars are a share of, `"weights"` or `"flops"`.
+        overlay: one more column: `"memory"`, the bytes of each output, `"receptive"`, what a layer sees of the input,
+            or what `time_overlay` makes of measured seconds.
 
     Returns:
         The diagram, which renders itself.
@@ -156,19 +160,22 @@ def draw(
     for what, value, choices in given:
         if value not in choices:
             raise DarkparseError(f"there is no {what} {value!r}; choose one of {', '.join(choices)}")
+    if isinstance(overlay, str) and overlay not in OVERLAYS:
+        raise DarkparseError(f"there is no overlay {overlay!r}; choose one of {', '.join(OVERLAYS)}")
     networks = tuple(compile(one) for one in (network, other) if one is not None)
     for one in networks if layers is not None else ():
         if not layers or layers[0] < 0 or layers[-1] >= len(one.nodes) or layers.step != 1:
             raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span(layers)}")
     options: dict[str, Any] = {"fold": fold, "notes": notes, "layers": layers, "by": by}
+    laid = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
     if len(networks) == 1:
-        pictures: tuple[Picture, ...] = (picture_of(networks[0], **options),)
+        pictures: tuple[Picture, ...] = (picture_of(networks[0], **options, overlay=laid[0]),)
     else:
         comparison = compare(*networks)
         lines = comparison.lines((networks[0], networks[1]))
         pictures = tuple(
-            picture_of(one, **options, marks=marks, facts=facts)
-            for one, marks, facts in zip(networks, comparison.marks, lines, strict=True)
+            picture_of(one, **options, marks=marks, facts=facts, overlay=over)
+            for one, marks, facts, over in zip(networks, comparison.marks, lines, laid, strict=True)
         )
     return Diagram(networks, pictures, theme, direction, dpi)
 

@@ -38,6 +38,12 @@ def grid_of(picture: Picture) -> Grid:
     return Grid(picture, tuple((column, level + first) for column, level in grid_places(picture.cards)))
 
 
+def in_one_column(picture: Picture) -> Grid:
+    """One card below the other, which leaves room for another network beside it."""
+    first = int(_has_input(picture))
+    return Grid(picture, tuple((0, first + number) for number in range(len(picture.cards))))
+
+
 def grid_places(cards: Sequence[Card]) -> list[Place]:
     """Column and level of every card, in order.
 

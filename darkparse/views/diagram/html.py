@@ -57,7 +57,8 @@ def _data(diagram: Diagram) -> dict[str, Any]:
     layers: list[dict[str, Any]] = []
     for network, picture in zip(diagram.networks, diagram.pictures, strict=True):
         layers += _layers(network, picture, len(layers), several=len(diagram.networks) > 1)
-    return {"layers": layers}
+    overlay = diagram.pictures[0].overlay
+    return {"layers": layers, "overlay": overlay.name if overlay else ""}
 
 
 def _layers(network: Network, picture: Picture, offset: int, *, several: bool) -> Iterator[dict[str, Any]]:
@@ -78,6 +79,7 @@ def _layers(network: Network, picture: Picture, offset: int, *, several: bool) -
             "sources": [offset + i if i >= 0 else -1 for i in facts.node.inputs],
             "readers": [offset + i for i in facts.readers],
             "source": source,
+            "overlay": picture.overlay.text((facts.index,)) if picture.overlay else "",
         }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from darkparse.views.diagram.boxes import Box, CardBox, HeadBox, card_box, columns_for, head_box
-from darkparse.views.diagram.grid import Grid, broken_grids, grid_of
+from darkparse.views.diagram.grid import Grid, broken_grids, grid_of, in_one_column
 from darkparse.views.diagram.horizontal import columns, gutters, routes
 from darkparse.views.diagram.labels import label_links
 from darkparse.views.diagram.metrics import text_width
@@ -26,8 +26,10 @@ GAIN = 1.1
 and for a card to be cut."""
 
 
-def arrange(picture: Picture, *, direction: Direction = "TB") -> Page:
-    """Lay out a picture."""
+def arrange(picture: Picture, *, direction: Direction = "TB", narrow: bool = False) -> Page:
+    """Lay out a picture; a narrow one has a single column."""
+    if narrow and direction == "TB":
+        return labels(arranged(in_one_column(picture)))
     return labels(_best(grid_of(picture), direction))
 
 

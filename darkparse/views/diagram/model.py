@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from darkparse.views.facts import LayerFacts
+from darkparse.views.overlay import Overlay
 from darkparse.views.phrases.numbers import sides_text
 from darkparse.views.phrases.words import WIDE
 
@@ -56,6 +57,9 @@ class Row:
     notes: tuple[Note, ...] = ()
     mark: str = ""
     """How it differs from the other network of a comparison."""
+    overlay: str = ""
+    """What is laid over the graph, and how long its bar is."""
+    overlay_share: float = 0
 
     @property
     def name(self) -> str:
@@ -146,6 +150,7 @@ class Picture:
     """Layers of the whole network."""
     by: Measure
     """What the bars measure."""
+    overlay: Overlay | None = None
 
     @property
     def price_name(self) -> str:

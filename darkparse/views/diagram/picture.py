@@ -12,6 +12,7 @@ from darkparse.network.analysis.scales import Run, find_runs
 from darkparse.network.analysis.summary import facts_of
 from darkparse.views.diagram.model import Block, Card, Cell, HeadCard, Link, LinkKind, Measure, Note, Picture, Row, Tone
 from darkparse.views.facts import layer_facts
+from darkparse.views.overlay import Overlay
 from darkparse.views.phrases.bottlenecks import bottleneck_text
 from darkparse.views.phrases.cells import channels_cell, growing_cell, label, price_text, spatial_cell
 from darkparse.views.phrases.numbers import flops, short
@@ -29,6 +30,7 @@ def picture_of(
     marks: Mapping[int, Mark] | None = None,
     facts: tuple[str, ...] = (),
     by: Measure = "weights",
+    overlay: Overlay | None = None,
 ) -> Picture:
     """The picture of a network, or of some of its layers.
 
@@ -40,9 +42,10 @@ def picture_of(
         marks: for the layers that another network has not, or has otherwise.
         facts: lines to add to the facts.
         by: whose share the bars show.
+        overlay: one more column.
     """
     span = layers if layers is not None else range(len(network.nodes))
-    builder = _Builder(network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by)
+    builder = _Builder(network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by, overlay)
     cards = tuple(card for run in find_runs(network) if (card := builder.card(run)) is not None)
     return Picture(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
@@ -50,6 +53,7 @@ def picture_of(
         totals=totals(network, span),
         facts=(
             *fact_lines(facts_of(network, span)),
+            *([overlay.fact] if overlay else ()),
             *(facts if layers is None else (f"Of the whole network: {f}" for f in facts)),
         ),
         input_text=f"input {network.input_shape}"
@@ -61,6 +65,7 @@ def picture_of(
         has_repeats=any(block.count > 1 for card in cards for block in card.blocks),
         layers=len(network.nodes),
         by=by,
+        overlay=overlay,
     )
 
 
@@ -73,12 +78,14 @@ class _Builder:
         notes: bool,
         marks: Mapping[int, Mark],
         by: Measure,
+        overlay: Overlay | None,
     ) -> None:
         self.network = network
         self.facts = layer_facts(network)
         self.span = span
         self.marks = marks
         self.by = by
+        self.overlay = overlay
         self.whole = max(1, sum(map(self._price, network.nodes)))
         self.repeats = {repeat.first: repeat for repeat in repeats}
         self.stands_for = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
@@ -140,7 +147,8 @@ class _Builder:
             following = self.network.nodes[index + repeat.period]
             step = max(b.c - a.c for a, b in zip(node.in_shapes, following.in_shapes, strict=True))
             channels = growing_cell(facts, last, step)
-        mark = next((self.marks[i] for i in (repeat.copies(index) if repeat else (index,)) if i in self.marks), None)
+        copies = repeat.copies(index) if repeat else (index,)
+        mark = next((self.marks[i] for i in copies if i in self.marks), None)
         remarks = [mark.difference] if mark and mark.difference else []
         return Row(
             index=index,
@@ -148,11 +156,13 @@ class _Builder:
             spatial=Cell(str(spatial_cell(facts, size)), _tone(facts.spatial), hint),
             channels=Cell(str(channels), _tone(facts.channels), moved),
             price=price_text(self._price(node), self._price(last.node), self.by),
-            share=self._share(repeat.copies(index) if repeat else (index,)),
+            share=self._share(copies),
             hint=hint,
             facts=facts,
             notes=tuple(self._notes(index, repeat)),
             mark=mark.sign if mark else "",
+            overlay=self.overlay.text(copies) if self.overlay else "",
+            overlay_share=self.overlay.share(copies) if self.overlay else 0,
         )
 
     def _label(self, node: Node, repeat: Repeat | None, remarks: list[str]) -> str:

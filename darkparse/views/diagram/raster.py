@@ -10,6 +10,8 @@ from darkparse.errors import RendererError
 def rasterized(svg: str, form: str, *, dpi: float = 96) -> bytes:
     """An SVG without variables as `png` or `pdf`; `dpi` is the dots an inch of a PNG.
 
+    A machine without any font gets typst's own, with serifs.
+
     Raises:
         RendererError: there is no typst, or it failed.
     """

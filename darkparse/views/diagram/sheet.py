@@ -35,11 +35,11 @@ class Sheet:
 
 
 def sheet_of(pictures: Sequence[Picture], direction: Direction = "TB") -> Sheet:
-    """Every picture laid out in its place."""
+    """Every picture laid out in its place; several have a column each, to be read beside each other."""
     pages: list[Placed] = []
     x, offset = 0.0, 0
     for number, picture in enumerate(pictures):
-        page = arrange(picture, direction=direction)
+        page = arrange(picture, direction=direction, narrow=len(pictures) > 1)
         pages.append(Placed(page, x, offset, f"n{number + 1}_" if number else ""))
         x += page.width + BETWEEN
         offset += picture.layers

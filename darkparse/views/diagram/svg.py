@@ -151,7 +151,7 @@ class _Card:
 
     def lines(self) -> Iterator[str]:
         box = self.box
-        frame = f'x="{box.x:.6g}" y="{box.y:.6g}" width="{box.width:.5g}" height="{box.height:.5g}" rx="2"'
+        frame = f'x="{box.x:.6g}" y="{box.y:.6g}" width="{box.width:.5g}" height="{box.height:.5g}"'
         yield f'<g id="{self.placed.prefix}{box.name}"><rect class="frame" {frame}/>'
         yield from self._header()
         rows = {row.row.index: row for row in box.rows}
@@ -165,22 +165,29 @@ class _Card:
 
     def _header(self) -> Iterator[str]:
         box, (left, right) = self.box, self.inner
-        y = box.y + 1 + boxes.SPACING
-        middle = y + boxes.HEADER_HEIGHT / 2
+        height = 1 + boxes.SPACING + boxes.HEADER_HEIGHT
+        y, middle = box.y + height, box.y + height / 2
         title = text(box.card.title(), left + INDENT, middle, boxes.HEADER_FONT, bold=True)
         cost = text(WIDE.join((box.card.span, *box.card.cost)), right - INDENT, middle, boxes.COST_FONT, anchor="end")
-        bar = rect(left, y + boxes.HEADER_HEIGHT - BAR, (right - left) * box.card.share, BAR, "price")
-        yield f'<g class="header">{rect(left, y, right - left, boxes.HEADER_HEIGHT)}{title}{cost}</g>{bar}'
+        bar = rect(box.x, y - BAR, box.width * box.card.share, BAR, "price_line")
+        yield f'<g class="header">{rect(box.x, box.y, box.width, height)}{title}{cost}</g>{bar}'
         if not box.has_column_heads:
             return
-        y += boxes.HEADER_HEIGHT + boxes.SPACING + boxes.COLUMN_HEAD_HEIGHT / 2
-        names = ("layer", "height×width", "channels", self.placed.page.picture.price_name)
+        y += boxes.SPACING + boxes.COLUMN_HEAD_HEIGHT / 2
+        picture = self.placed.page.picture
+        names = (
+            "layer",
+            "height×width",
+            "channels",
+            picture.price_name,
+            picture.overlay.name if picture.overlay else "",
+        )
         yield "".join(self._side(name, number, y, boxes.SMALL_FONT, "faint") for number, name in enumerate(names, 2))
 
     def _side(self, words: str, column: int, y: float, size: float, role: str = "", *, bold: bool = False) -> str:
         """Text at the left of its column; numbers of layers and prices at the right."""
         left, right = self.lefts[column] + INDENT, self.lefts[column] + self.widths[column] - INDENT
-        x, anchor = (right, "end") if column in (1, 5) else (left, "start")
+        x, anchor = (right, "end") if column in (1, 5, 6) else (left, "start")
         return text(words, x, y, size, role, bold=bold, anchor=anchor)
 
     def _repeat(self, block: Block, rows: Sequence[RowLayout]) -> str:
@@ -195,8 +202,7 @@ class _Card:
 
     def _row(self, layout: RowLayout) -> Iterator[str]:
         row, middle, height = layout.row, self.box.row_y(layout.row.index), layout.height
-        top, width = middle - height / 2, self.widths[5] * row.share
-        bar = rect(self.lefts[5] + self.widths[5] - width, top, width, height, "price")
+        top = middle - height / 2
         parts = (
             _anchor(self.placed, row.index, row.hint),
             rect(self.lefts[1], top, self.inner[1] - self.lefts[1], height, "row changed" if row.mark else "row plain"),
@@ -204,8 +210,10 @@ class _Card:
             self._stack(layout.label, 2, middle, boxes.LAYER_FONT, bold=bool(row.facts.node.weights)),
             self._cell(row.spatial, (row.spatial.text,), 3, middle, height),
             self._cell(row.channels, layout.channels, 4, middle, height),
-            bar if width >= LEAST_BAR else "",
+            self._bar(row.share, 5, top, height, "price"),
             self._side(row.price, 5, middle, boxes.SMALL_FONT, "faint"),
+            self._bar(row.overlay_share, 6, top, height, "overlay"),
+            self._side(row.overlay, 6, middle, boxes.SMALL_FONT, "faint"),
             "</a>",
         )
         yield " ".join(parts)
@@ -213,6 +221,15 @@ class _Card:
         for words, saves in layout.notes:
             yield self._side(words, 2, y, boxes.SMALL_FONT, "saves" if saves else "faint")
             y += boxes.NOTE_HEIGHT + boxes.SPACING
+
+    def _bar(self, share: float, column: int, top: float, height: float, role: str) -> str:
+        """From the column's right end, as long as a share of it."""
+        width = self.widths[column] * min(share, 1)
+        return (
+            rect(self.lefts[column] + self.widths[column] - width, top, width, height, role)
+            if width >= LEAST_BAR
+            else ""
+        )
 
     def _stack(self, lines: Sequence[str], column: int, middle: float, size: float, *, bold: bool = False) -> str:
         """Lines of one cell, around its middle."""

@@ -42,19 +42,25 @@ _ROLES = {
     # The share of what the whole network costs.
     "price": "#D9CFFB #41367A #CCCCCC",
     "price_text": "#3B2A8C #E4DCFF #000000",
+    # The same under a card's header.
+    "price_line": "#B8A6F5 #B9A5FF #999999",
+    "overlay": "#BFE8D4 #17503A #CCCCCC",
+    "overlay_text": "#0B4A31 #C9F2DF #000000",
 }
 _NAMES: tuple[ThemeName, ...] = ("light", "dark", "print")
 THEMES: dict[str, dict[str, str]] = {
     name: {role: colours.split()[number] for role, colours in _ROLES.items()} for number, name in enumerate(_NAMES)
 }
 
-_FILLED = ("reduced", "kept", "expanded", "projected", "header", "repeat", "head", "price")
+_FILLED = ("reduced", "kept", "expanded", "projected", "header", "repeat", "head", "price", "overlay")
 _CELL = ".darkparse .{0} rect{{fill:var(--{0})}}.darkparse .{0} text{{fill:var(--{0}_text)}}"
 _STYLE = f"""{"".join(map(_CELL.format, _FILLED))}
 .darkparse text{{fill:var(--text)}}
 .darkparse .page{{fill:var(--page)}}
 .darkparse .frame{{fill:var(--card);stroke:var(--line)}}
 .darkparse rect.price{{fill:var(--price)}}
+.darkparse rect.overlay{{fill:var(--overlay)}}
+.darkparse .price_line{{fill:var(--price_line)}}
 .darkparse .plain{{fill:var(--card)}}
 .darkparse .changed{{fill:var(--changed)}}
 .darkparse .faint{{fill:var(--faint)}}

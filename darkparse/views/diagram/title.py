@@ -62,7 +62,7 @@ def notes_box(picture: Picture, room: float) -> TextBox:
     room = max(LEAST_ROOM, room)
     facts = [line for fact in picture.facts for line in _fact(fact, room)]
     legend = _legend_lines([*_legend(picture)], room)
-    return _box("notes", [*facts, *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend)])
+    return _box("notes", [*facts, (LEGEND_GAP, ()), *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend)])
 
 
 def _fact(fact: str, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
@@ -99,6 +99,9 @@ def _legend(picture: Picture) -> Iterator[Entry]:
         if sign in marks:
             yield Entry(f"{sign} {meaning}", 0, LEGEND_FONT, "changed", is_filled=True)
     yield Entry(picture.price_legend, 0, LEGEND_FONT, "price", is_filled=True)
+    if picture.overlay:
+        name = f"{picture.overlay.name}: share of {picture.overlay.share_of}"
+        yield Entry(name, 0, LEGEND_FONT, "overlay", is_filled=True)
 
 
 def _legend_lines(entries: Sequence[Entry], room: float) -> list[tuple[Entry, ...]]:

@@ -38,7 +38,8 @@ def answer(facts: Facts) -> str:
         return f"No 1×1 convolution; height×width {_change(facts.descent)}" if facts.descent else NOTHING
     reducing = len(points.reducing)
     if reducing == points.total:
-        return f"All {reducing} 1×1 convolutions reduce" if reducing > 1 else "The one 1×1 convolution reduces"
+        all_of_them = {1: "The one", 2: "Both"}.get(reducing, f"All {reducing}")
+        return f"{all_of_them} 1×1 {verb(reducing, 'convolution reduces', 'convolutions reduce')}"
     rest = [f"{_few(points.keeping)} {mixing(len(points.keeping))}"] if points.keeping else []
     rest += [f"{_few(points.expanding)} {verb(len(points.expanding), 'expands')}"] if points.expanding else []
     return f"{reducing} of {points.total} 1×1 convolutions {verb(reducing, 'reduces')}; {', '.join(rest)}"

@@ -75,6 +75,7 @@ function tell(index) {
   fact(list, "FLOPs", `${(2 * story.macs).toLocaleString("en")} (${story.macs.toLocaleString("en")} multiply-adds), ${story.share}`);
   if (!story.macs && story.bflops) fact(list, "as Darknet counts", `${story.bflops.toFixed(3)} BFLOPs`);
   if (story.receptive_field) fact(list, "receptive field", story.receptive_field);
+  if (story.overlay) fact(list, data.overlay, story.overlay);
   panel.append(list, element("h3", `${story.source}, line ${story.section[0][0]}`));
   const text = element("pre");
   for (const [number, line] of story.section) text.append(element("span", number, { class: "number" }), `${line}\n`);

@@ -1,0 +1,88 @@
+"""What is laid over the graph as one more column: the bytes of each output, milliseconds, or what a layer sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from darkparse.network import Network
+from darkparse.network.analysis.memory import memory_of
+from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.views.phrases.numbers import percent, scaled, sides_text, significant
+from darkparse.views.phrases.words import listed
+
+
+@dataclass(frozen=True, slots=True)
+class Overlay:
+    """A value for each layer.
+
+    Attributes:
+        name: the column's.
+        values: for each layer, what its bar is as long as.
+        whole: what they are a share of.
+        share_of: what that is called.
+        fact: a line below the title.
+        texts: for each layer what stands in the column; without them milliseconds, which copies of a block add up to.
+    """
+
+    name: str
+    values: tuple[float, ...]
+    whole: float
+    share_of: str
+    fact: str
+    texts: tuple[str, ...] = ()
+
+    def text(self, copies: Sequence[int]) -> str:
+        """What stands in the row of a layer and its copies."""
+        if not self.texts:
+            return _milliseconds(sum(self.values[i] for i in copies))
+        return " … ".join(dict.fromkeys(text for i in (copies[0], copies[-1]) if (text := self.texts[i])))
+
+    def share(self, copies: Sequence[int]) -> float:
+        """How long the bar is, of 1."""
+        values = [self.values[i] for i in copies]
+        return (max(values) if self.texts else sum(values)) / (self.whole or 1)
+
+
+def memory_overlay(network: Network) -> Overlay:
+    """The bytes of each output, and the most that are held at once."""
+    memory = memory_of(network)
+    peak = memory.held[memory.peak]
+    ends = memory.let_go[memory.peak]
+    then = f"; then {listed([f'L{i}' for i in ends])} can go" if ends else ""
+    fact = f"Memory: at most {bytes_text(peak)} at once, while L{memory.peak} runs{then}"
+    texts = tuple(bytes_text(size) for size in memory.outputs)
+    return Overlay("memory", memory.outputs, peak, "the most at once", fact, texts)
+
+
+def receptive_overlay(network: Network) -> Overlay:
+    """What one value of each layer sees of the input, height × width."""
+    fields, net = receptive_fields(network), network.net
+    areas = tuple(field[0] * field[1] if field else 0 for field in fields)
+    first = next((i for i, field in enumerate(fields) if field == (net.height, net.width)), None)
+    sees = "no layer sees the whole input" if first is None else f"L{first} is the first that sees the whole input"
+    texts = tuple(sides_text(field) if field else "" for field in fields)
+    return Overlay("field", areas, net.height * net.width, "the input", f"Receptive field: {sees}", texts)
+
+
+def time_overlay(seconds: Sequence[float]) -> Overlay:
+    """How long each layer ran."""
+    whole = sum(seconds)
+    slowest = max(range(len(seconds)), key=seconds.__getitem__)
+    share = percent(seconds[slowest], whole)
+    fact = f"Time: {_milliseconds(whole)} on this machine's CPU, {share} of it in L{slowest}"
+    return Overlay("time", tuple(seconds), whole, "the forward pass", fact)
+
+
+def bytes_text(size: int) -> str:
+    """`47.3 MB`; nothing for 0."""
+    value, unit = scaled(size)
+    return f"{value} {unit}B" if size else ""
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{significant(1e3 * seconds)} ms"
+
+
+OVERLAYS: Mapping[str, Callable[[Network], Overlay]] = {"memory": memory_overlay, "receptive": receptive_overlay}
+"""Those that need no module, by name."""
