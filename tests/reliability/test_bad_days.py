@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -112,7 +113,9 @@ def _content(path: Path) -> bytes:
 
 
 def _stopped(command: list[str], after: float, number: signal.Signals) -> tuple[int, bytes]:
-    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    # Where the tests run behind a shell, Ctrl-C may be ignored in all that they start.
+    heed = partial(signal.signal, signal.SIGINT, signal.default_int_handler)
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=heed)
     time.sleep(after)
     run.send_signal(number)
     _, err = run.communicate(timeout=120)

@@ -106,8 +106,8 @@ def test_convert_writes_backbones_and_headers(capsys: pytest.CaptureFixture[str]
     ("args", "message"),
     [
         (
-            ["small.cfg", "small.weights", "-o", "x.tflite"],
-            "x.tflite: .tflite is no target; choose one of .weights, .safetensors",
+            ["small.cfg", "small.weights", "-o", "x.gguf"],
+            "x.gguf: .gguf is no target; choose one of .weights, .safetensors",
         ),
         (["small.cfg", "small.weights", "-o", "x"], "a name without an ending is no target"),
         (["small.cfg", "-o", "x.pt"], "small.cfg is a cfg: which weights are to be converted?"),
