@@ -85,12 +85,12 @@ def _weights(console: Console, folder: Path) -> list[Path]:
     model = darkparse.load("yolov3-tiny", first)
     console.print(f"loaded it: {sum(p.numel() for p in model.parameters()):,} parameters")
 
-    picture = _picture()
+    image = _image()
     shape = model.network.input_shape
-    x = torch.nn.functional.interpolate(picture, (shape.h, shape.w), mode="bilinear", align_corners=True)
+    x = torch.nn.functional.interpolate(image, (shape.h, shape.w), mode="bilinear", align_corners=True)
     with torch.inference_mode():
         heads = model(x)
-    height, width = picture.shape[2:]
+    height, width = image.shape[2:]
     console.print(
         f"ran it on a picture of {width}×{height} that darkparse ships, resized to {shape.w}×{shape.h}; it gave"
     )
@@ -106,7 +106,7 @@ def _weights(console: Console, folder: Path) -> list[Path]:
     return [first, again]
 
 
-def _picture() -> Tensor:
+def _image() -> Tensor:
     """The scene beside this file as (1, 3, H, W), values in 0…1: a binary PPM, three lines of header and RGB bytes."""
     import torch
 

@@ -1,4 +1,4 @@
-"""`darkparse detect`: what is in pictures and films."""
+"""`darkparse detect`: what is in pictures and videos."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ GROUPS = {
     help="With --ray.",
 )
 def command(inputs: tuple[str, ...], **given: Any) -> None:
-    """Find what is in pictures and films, with Darknet's arithmetic: the same boxes, the same per cent.
+    """Find what is in pictures and videos, with Darknet's arithmetic: the same boxes, the same per cent.
 
     Prints `dog: 93%` for each object. With --out the pictures are written there with their boxes, and
     detections.jsonl has a line for each finished one; a broken run goes on with --resume. A picture that cannot be
@@ -220,7 +220,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     darkparse detect yolov3 yolov3.weights dog.jpg
     darkparse detect my.cfg my.weights obj.data --out found --save yolo
     darkparse detect yolov3 yolov3.weights 'shots/**/*.jpg' --json > found.json
-    darkparse detect yolov3 yolov3.weights film.mp4 --out found     # needs darkparse[video]
+    darkparse detect yolov3 yolov3.weights video.mp4 --out found     # needs darkparse[video]
     darkparse detect yolov3 yolov3.weights rtsp://camera/1          # or --live /dev/video0, likewise
     """
     from darkparse.detect.jobs.sources import find_sources
@@ -311,9 +311,9 @@ def _on_cluster(
     unheard = [f"--{name}" for name in ("save", "show") if given[name]] + ["--format"] * (given["form"] != "text")
     if unheard:
         raise click.UsageError(f"{', '.join(unheard)} is not for --ray, which writes --results in --out")
-    films = [source.name for source in sources if source.is_film]
-    if films:
-        raise DarkparseError(f"{films[0]}: --ray takes pictures, no films")
+    videos = [source.name for source in sources if source.is_video]
+    if videos:
+        raise DarkparseError(f"{videos[0]}: --ray takes pictures, no videos")
     detector = load_detector(making | {"device": "cpu"})
     cluster = Cluster(given["address"], given["workers"] or WORKERS, given["worker_cpus"], given["worker_gpus"])
     remarks = Remarks(stderr())

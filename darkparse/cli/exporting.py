@@ -11,7 +11,7 @@ import click
 
 from darkparse import export as exporters
 from darkparse.cli.common import setting_option, stderr
-from darkparse.detect.images import read_image
+from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import fit
 from darkparse.detect.settings import DetectionSettings
 from darkparse.network import Network
@@ -107,7 +107,7 @@ def export(source: Darknet | Held, out: Path, options: ExportOptions, *, verify:
     if isinstance(source, Held):
         model, known["weights"] = network, source
     if options.image is not None:
-        known["image"] = _picture(network, options.image)
+        known["image"] = _image(network, options.image)
     with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):
         checked: Check | None = getattr(exporters, name)(model, out, **known)
     size = f"{out.stat().st_size:,} bytes"
@@ -116,12 +116,13 @@ def export(source: Darknet | Held, out: Path, options: ExportOptions, *, verify:
     return f"{size}, not run"
 
 
-def _picture(network: Network, path: Path) -> Tensor:
+def _image(network: Network, path: Path) -> Tensor:
     """A picture as the network takes it (1, C, H, W)."""
     import torch
 
     net = network.net
-    values, _ = fit(read_image(path, net.channels), (net.height, net.width), network.dialect.resize)
+    image = open_image(path, net.channels, turn=network.dialect.follows_exif)
+    values, _ = fit(image.pixels, (net.height, net.width), network.dialect.resize)
     return torch.from_numpy(values)[None]
 
 

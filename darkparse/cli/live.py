@@ -18,7 +18,7 @@ def watch(detector: Detector, source: str, settings: DetectionSettings) -> None:
     """Detect in what comes until it ends, or the program is stopped; lines go to standard output as they are made.
 
     Raises:
-        ImageError: a film cannot be read, or there is no such source.
+        ImageError: a video cannot be read, or there is no such source.
     """
     from darkparse.detect.live import Live
 

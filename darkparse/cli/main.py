@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "weights": ("weights", "Say what a weights file holds, and whether it fits a cfg, or why not."),
     "convert": ("convert", "Convert weights: .weights, .safetensors, .pt, .npz, and what others save."),
     "diff": ("diff", "Say what changed between two cfgs, or between two weights files of one."),
-    "detect": ("detect", "Find what is in pictures and films, as Darknet does."),
+    "detect": ("detect", "Find what is in pictures and videos, as Darknet does."),
     "evaluate": ("evaluate", "Measure mean average precision on annotated pictures."),
     "compare": ("compare", "Find the first layer whose output differs from another's."),
     "lsp": ("lsp", "Serve an editor: findings, facts, references and completion in cfgs."),

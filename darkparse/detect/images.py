@@ -63,11 +63,6 @@ class Image:
     """The EXIF orientation that was followed, 1 to 8; 1: the pixels stand as they are stored."""
 
 
-def read_image(path: str | os.PathLike[str] | IO[bytes], channels: int = 3, *, name: str | None = None) -> Pixels:
-    """The pixels of a file as they are stored, without turning them by the camera's EXIF note; see `open_image`."""
-    return open_image(path, channels, turn=False, name=name).pixels
-
-
 def open_image(
     path: str | os.PathLike[str] | IO[bytes],
     channels: int | None = 3,

@@ -47,24 +47,24 @@ def is_live(source: str) -> bool:
 
 
 class Live:
-    """The newest frames of a camera, a stream or a film: one that comes while another is in work takes the place of
+    """The newest frames of a camera, a stream or a video: one that comes while another is in work takes the place of
     those that wait.
 
-    A stream that is lost, or not there yet, is tried again and again; a film ends, and plays at its own pace.
+    A stream that is lost, or not there yet, is tried again and again; a video ends, and plays at its own pace.
 
     Args:
         source: what PyAV opens: a URL, a camera's device, a file.
         on_loss: called with a sentence when a stream is lost, from another thread.
 
     Raises:
-        ImageError: while frames are taken: a film cannot be read, or a source is none that PyAV knows.
+        ImageError: while frames are taken: a video cannot be read, or a source is none that PyAV knows.
     """
 
     def __init__(self, source: str, on_loss: Callable[[str], None]) -> None:
         self.source, self._on_loss = source, on_loss
         self.name = re.sub(r"://[^/@]*@", "://", source)
         """The source, without the password that a URL may hold."""
-        self._is_film = Path(source).is_file()
+        self._is_video = Path(source).is_file()
         self._stop = Event()
         self._changed = Condition()
         self._newest: tuple[int, float, Any] | None = None
@@ -129,14 +129,14 @@ class Live:
             is_none = isinstance(
                 problem, (av.error.ProtocolNotFoundError, av.error.InvalidDataError, FileNotFoundError)
             )
-            is_final = self._is_film or (is_none and not self._count)
+            is_final = self._is_video or (is_none and not self._count)
             return getattr(problem, "strerror", None) or str(problem), is_final
-        return "" if self._is_film else "the stream ended", self._is_film
+        return "" if self._is_video else "the stream ended", self._is_video
 
     def _take(self, container: Any) -> None:
         start = time.monotonic()
         for frame in container.decode(video=0):
-            if self._is_film and frame.time is not None:
+            if self._is_video and frame.time is not None:
                 self._stop.wait(start + frame.time - time.monotonic())
             if self._stop.is_set():
                 return

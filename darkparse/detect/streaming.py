@@ -57,7 +57,7 @@ def stream(
         batch: how many pictures run at once.
         workers: threads, by default one for each core, at most 8. A recurrent network has one.
         keep_pixels: give the pictures' pixels back, for drawing.
-        goes_on: the pictures are the frames of a film.
+        goes_on: the pictures are the frames of a video.
     """
     source = iter(images)
     workers = 1 if detector.remembers else workers or min(os.cpu_count() or 1, MOST_WORKERS)

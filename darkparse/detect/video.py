@@ -1,4 +1,4 @@
-"""Films: frames in, and films with boxes out. PyAV is needed, which brings FFmpeg with it."""
+"""Videos: frames in, and videos with boxes out. PyAV is needed, which brings FFmpeg with it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from darkparse.errors import ImageError
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 
-FILMS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"))
+VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"))
 
 
 def pyav() -> Any:
@@ -23,19 +23,19 @@ def pyav() -> Any:
     try:
         import av
     except ImportError:
-        raise DarkparseError("films need PyAV: pip install 'darkparse[video]'") from None
+        raise DarkparseError("videos need PyAV: pip install 'darkparse[video]'") from None
     return av
 
 
-class Film:
-    """A film to read.
+class Video:
+    """A video to read.
 
     Attributes:
         frames: how many frames the container says it has, 0 if it does not say.
         rate: frames a second.
 
     Raises:
-        ImageError: the file is no film, or has no picture track.
+        ImageError: the file is no video, or has no picture track.
     """
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +54,7 @@ class Film:
         self.rate = Fraction(stream.average_rate or 25)
 
     def __iter__(self) -> Iterator[Pixels]:
-        """Every frame, (H, W, 3), uint8. Raises ImageError where the film is broken."""
+        """Every frame, (H, W, 3), uint8. Raises ImageError where the video is broken."""
         try:
             for frame in self._container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
@@ -66,8 +66,8 @@ class Film:
 
 
 @contextmanager
-def film_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None]]:
-    """A film to write, H.264 where FFmpeg has it; it takes its name when it is finished, after an error nothing is
+def video_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None]]:
+    """A video to write, H.264 where FFmpeg has it; it takes its name when it is finished, after an error nothing is
     left.
 
     Yields a function that adds a frame, (H, W, 3), uint8; an odd row or column is doubled, since H.264 wants even

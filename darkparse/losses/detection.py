@@ -28,24 +28,22 @@ class DetectionLoss:
         score_delta, objectness_delta, box_delta = self._parts(delta)
         objectness_delta[:] = -options.noobject_scale * objectness
         truths = gather(truth, output, most=cells * 90, classes=self.classes, map=None, maps_first=False)
-        picture, number = truths.valid.nonzero(as_tuple=True)
-        chosen, labels = truths.boxes[picture, number], truths.classes[picture, number]
+        image, number = truths.valid.nonzero(as_tuple=True)
+        chosen, labels = truths.boxes[image, number], truths.classes[image, number]
         column, row = (chosen[:, :2] * self.side).long().clamp(0, self.side - 1).unbind(1)
         cell = row * self.side + column
-        first = _first(picture * cells + cell)
-        picture, cell, chosen, labels = picture[first], cell[first], chosen[first], labels[first]
+        first = _first(image * cells + cell)
+        image, cell, chosen, labels = image[first], cell[first], chosen[first], labels[first]
 
         y = torch.nn.functional.one_hot(labels, self.classes)
-        score_delta[picture, cell] = options.class_scale * (y - scores[picture, cell])
+        score_delta[image, cell] = options.class_scale * (y - scores[image, cell])
         corner = torch.stack((cell % self.side, cell // self.side), 1)
         target = torch.cat((chosen[:, :2] * self.side - corner, chosen[:, 2:]), 1)
-        predictor, overlap = self._nearest(boxes[picture, cell], target, seen)
+        predictor, overlap = self._nearest(boxes[image, cell], target, seen)
         wanted = overlap if options.rescore else torch.ones_like(overlap)
-        objectness_delta[picture, cell, predictor] = options.object_scale * (
-            wanted - objectness[picture, cell, predictor]
-        )
+        objectness_delta[image, cell, predictor] = options.object_scale * (wanted - objectness[image, cell, predictor])
         wanted = torch.cat((target[:, :2], target[:, 2:].sqrt() if self.sqrt else target[:, 2:]), 1)
-        box_delta[picture, cell, predictor] = options.coord_scale * (wanted - boxes[picture, cell, predictor])
+        box_delta[image, cell, predictor] = options.coord_scale * (wanted - boxes[image, cell, predictor])
         return delta, delta.square().sum()
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

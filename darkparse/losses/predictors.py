@@ -44,14 +44,14 @@ class Rows:
         """Column and row of each cell, (rows, 2)."""
         return torch.stack((self.column, self.row), 1)
 
-    def by_picture(self, x: Tensor) -> Tensor:
+    def by_image(self, x: Tensor) -> Tensor:
         """(rows, …) as (N, rows of one picture, …)."""
         return x.reshape(self.shape[0], -1, *x.shape[1:])
 
-    def index(self, picture: Tensor, anchor: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    def index(self, image: Tensor, anchor: Tensor, row: Tensor, column: Tensor) -> Tensor:
         """The row of a predictor."""
         _, a, h, w = self.shape
-        return ((picture * a + anchor) * h + row) * w + column
+        return ((image * a + anchor) * h + row) * w + column
 
     def cell(self, centre: Tensor) -> tuple[Tensor, Tensor]:
         """Row and column of the cell that a point (…, 2) lies in. Darknet takes what stands next in memory for the

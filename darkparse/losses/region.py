@@ -52,7 +52,7 @@ class RegionLoss:
         shapes = output.new_tensor(self.anchors)[rows.anchor] / rows.size
         centre = rows.place + self.centre(rows.values)
         boxes = torch.cat((centre / rows.size, rows.values[:, 2:4].exp() * shapes), 1)
-        overlap = iou(rows.by_picture(boxes)[:, None], truths.boxes[:, :, None])
+        overlap = iou(rows.by_image(boxes)[:, None], truths.boxes[:, :, None])
         best, which = (x.flatten() for x in overlap.where(truths.valid[:, :, None], 0.0).max(1))
         self.ignore(rows, truths, best, which)
         if seen < PRIOR_SEEN:
@@ -104,16 +104,16 @@ class RegionLoss:
 
     def _assigned(self, rows: Rows, truths: Truths, boxes: Tensor, shapes: Tensor, placed: Tensor) -> Claims:
         """The predictor of each truth's cell whose shape is nearest to its own."""
-        picture, number = (truths.valid & placed[:, None]).nonzero(as_tuple=True)
-        chosen = truths.boxes[picture, number]
+        image, number = (truths.valid & placed[:, None]).nonzero(as_tuple=True)
+        chosen = truths.boxes[image, number]
         row, column = rows.cell(chosen[:, :2])
         every = torch.arange(len(self.anchors), device=boxes.device)
-        place = rows.index(picture[:, None], every, row[:, None], column[:, None])
+        place = rows.index(image[:, None], every, row[:, None], column[:, None])
         sizes = shapes[place] if self.options.bias_match else boxes[place][..., 2:]
         nowhere = torch.zeros_like(sizes)
         shape = torch.cat((torch.zeros_like(chosen[:, :2]), chosen[:, 2:]), 1)
         best = iou(torch.cat((nowhere, sizes), -1), shape[:, None]).argmax(1, keepdim=True)
-        return Claims(place.gather(1, best)[:, 0], chosen, truths.classes[picture, number])
+        return Claims(place.gather(1, best)[:, 0], chosen, truths.classes[image, number])
 
     def claim(self, rows: Rows, claims: Claims, boxes: Tensor, shapes: Tensor) -> None:
         """All deltas of predictors that a truth falls to, at most one each."""
@@ -175,14 +175,14 @@ class RegionLoss:
     def _set_class_only(self, rows: Rows, truths: Truths, nowhere: Tensor) -> None:
         """The class, at the predictor of the picture that holds it likeliest."""
         each = len(rows.values) // rows.shape[0]
-        for picture in nowhere.nonzero()[:, 0].tolist():
-            here = slice(picture * each, (picture + 1) * each)
-            number = (truths.boxes[picture, :, :2] > CLASS_ONLY).all(-1).int().argmax()
-            label = truths.classes[picture, number]
+        for image in nowhere.nonzero()[:, 0].tolist():
+            here = slice(image * each, (image + 1) * each)
+            number = (truths.boxes[image, :, :2] > CLASS_ONLY).all(-1).int().argmax()
+            label = truths.classes[image, number]
             p = rows.values[here, 4] * rows.values[here, 5:][:, self._path(int(label))].prod(1)
-            likeliest = p.argmax() + picture * each
+            likeliest = p.argmax() + image * each
             rows.delta[here] = 0
-            claim = Claims(likeliest[None], truths.boxes[picture, number][None], label[None])
+            claim = Claims(likeliest[None], truths.boxes[image, number][None], label[None])
             self.set_class(rows, claim, self.options.class_scale)
             self.class_only_objectness(rows, here, likeliest)
 
@@ -221,8 +221,8 @@ class AlexeyRegionLoss(RegionLoss):
         rows.delta[:, 4] = delta.where(~near, 0.0)
         if options.classfix > 0:
             chosen = near.nonzero()[:, 0]
-            picture = chosen // (len(best) // rows.shape[0])
-            claims = Claims(chosen, truths.boxes[picture, which[chosen]], truths.classes[picture, which[chosen]])
+            image = chosen // (len(best) // rows.shape[0])
+            claims = Claims(chosen, truths.boxes[image, which[chosen]], truths.classes[image, which[chosen]])
             sure = objectness[chosen][:, None] if options.classfix == 2 else 1.0
             self.set_class(rows, claims, options.class_scale * sure)
 

@@ -70,14 +70,14 @@ class YoloLoss:
 
     def _best(self, rows: Rows, truths: Truths, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """The best IoU of each predictor with a truth of its picture, and which that is."""
-        overlap = iou(rows.by_picture(boxes)[:, None], truths.boxes[:, :, None])
+        overlap = iou(rows.by_image(boxes)[:, None], truths.boxes[:, :, None])
         best, which = overlap.where(truths.valid[:, :, None], 0.0).max(1)
         return best.flatten(), which.flatten()
 
     def _claims(self, rows: Rows, truths: Truths, which: Tensor, chosen: Tensor) -> Claims:
         """Some predictors with one truth each of their picture."""
-        picture = chosen // (len(rows.values) // rows.shape[0])
-        return Claims(chosen, truths.boxes[picture, which[chosen]], truths.classes[picture, which[chosen]])
+        image = chosen // (len(rows.values) // rows.shape[0])
+        return Claims(chosen, truths.boxes[image, which[chosen]], truths.classes[image, which[chosen]])
 
     def _assigned(self, rows: Rows, truths: Truths, anchors: Tensor) -> Claims:
         """What the truths fall to, in their order: the best anchor of each, then those above `iou_thresh`."""
@@ -93,11 +93,11 @@ class YoloLoss:
             others = KINDS[self.options.iou_thresh_kind](shapes, shape) > self.options.iou_thresh
         anchor = torch.cat((best[..., None], every.expand(others.shape)), -1)
         taken = torch.cat((torch.ones_like(others[..., :1]), others & (every != best[..., None])), -1)
-        picture, number, slot = (taken & truths.valid[..., None] & (position[anchor] >= 0)).nonzero(as_tuple=True)
-        chosen = truths.boxes[picture, number]
+        image, number, slot = (taken & truths.valid[..., None] & (position[anchor] >= 0)).nonzero(as_tuple=True)
+        chosen = truths.boxes[image, number]
         row, column = rows.cell(self.corner(chosen))
-        place = rows.index(picture, position[anchor[picture, number, slot]], row, column)
-        return Claims(place, chosen, truths.classes[picture, number])
+        place = rows.index(image, position[anchor[image, number, slot]], row, column)
+        return Claims(place, chosen, truths.classes[image, number])
 
     def corner(self, boxes: Tensor) -> Tensor:
         """The point (k, 2) of a true box whose cell predicts it: its centre."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from darkparse.train.updates import Update
 
 
-def pictures_of_batch(network: Network) -> int:
+def images_of_batch(network: Network) -> int:
     """Rows between two updates: whole mini-batches times their number (parser.c parse_net_options)."""
     net = network.net
     return max(net.batch // max(net.subdivisions, 1), 1) * net.time_steps * max(net.subdivisions, 1)
@@ -43,17 +43,17 @@ class Schedule:
         self.options = net_options(network)
         _check(network, self.options)
         self._dialect = network.dialect
-        self._pictures, self._update = pictures_of_batch(network), update
-        self.seen = seen // self._pictures * self._pictures if network.dialect.counts_iterations else seen
+        self._images, self._update = images_of_batch(network), update
+        self.seen = seen // self._images * self._images if network.dialect.counts_iterations else seen
         self._hand_out()
 
     @property
     def batch(self) -> int:
-        return self.seen // self._pictures + 1
+        return self.seen // self._images + 1
 
     def step(self) -> None:
         """Count one batch: pictures seen, iteration, the rate of the next."""
-        self.seen += self._pictures
+        self.seen += self._images
         if self._update is not None:
             model = self._update.model
             self._update.average(self.batch - 1)

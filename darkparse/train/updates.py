@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from darkparse.layers.training import LayerTraining, NetTraining
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.network.training import layer_options, net_options
-from darkparse.train.rates import Schedule, pictures_of_batch
+from darkparse.train.rates import Schedule, images_of_batch
 from darkparse.weights.entries import state_key
 
 Group = dict[str, Any]
@@ -107,7 +107,7 @@ class Sgd(Update, torch.optim.SGD):
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
-        batch = pictures_of_batch(model.network)
+        batch = images_of_batch(model.network)
         groups = _groups(model, net, 1 / batch, net.decay * batch, DECAYING)
         super().__init__(groups, lr=net.learning_rate, momentum=net.momentum)
 
@@ -128,7 +128,7 @@ class Adam(Update, torch.optim.Adam):
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
-        batch, dialect = pictures_of_batch(model.network), model.network.dialect
+        batch, dialect = images_of_batch(model.network), model.network.dialect
         groups = _groups(model, net, 1.0, net.decay * batch, (*DECAYING, "bias", "scale"))
         super().__init__(groups, lr=net.learning_rate, betas=(net.B1, net.B2), eps=net.eps)
         before = seen // batch if dialect.counts_iterations else 0

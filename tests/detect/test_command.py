@@ -293,32 +293,32 @@ def test_errors_have_no_traceback(
         assert error.strip()
 
 
-def test_films(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_videos(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("av", reason="needs PyAV")
     from fractions import Fraction
 
-    from darkparse.detect.video import Film, film_writer
+    from darkparse.detect.video import Video, video_writer
 
-    film, out = tmp_path / "film.mp4", tmp_path / "out"
-    with film_writer(film, Fraction(10)) as add:
+    video, out = tmp_path / "video.mp4", tmp_path / "out"
+    with video_writer(video, Fraction(10)) as add:
         for number in range(7):
             add(picture(number, 65, 81))
-    assert run("detect", *model, film, "--out", out) == 0
-    assert "film.mp4 frame 6:" in capsys.readouterr().out
+    assert run("detect", *model, video, "--out", out) == 0
+    assert "video.mp4 frame 6:" in capsys.readouterr().out
     records = [json.loads(line) for line in (out / "detections.jsonl").read_text("utf-8").splitlines()]
     assert [record["frame"] for record in records] == list(range(7))
-    assert {record["drawing"] for record in records} == {"film.mp4"}
-    assert coco_rows(records[3])[0]["image_id"] == "film-3"
-    drawn = Film(out / "film.mp4")
+    assert {record["drawing"] for record in records} == {"video.mp4"}
+    assert coco_rows(records[3])[0]["image_id"] == "video-3"
+    drawn = Video(out / "video.mp4")
     assert [frame.shape for frame in drawn] == [(66, 82, 3)] * 7
     drawn.close()
-    assert run("detect", *model, film, "--out", out, "--resume") == 0
+    assert run("detect", *model, video, "--out", out, "--resume") == 0
     assert len((out / "detections.jsonl").read_text("utf-8").splitlines()) == 7
     broken = tmp_path / "broken.mp4"
-    broken.write_bytes(b"no film")
+    broken.write_bytes(b"no video")
     assert run("detect", *model, broken, "--out", tmp_path / "other") == 1
     assert "broken.mp4" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="array shape"), film_writer(tmp_path / "half.mp4", Fraction(10)) as add:
+    with pytest.raises(ValueError, match="array shape"), video_writer(tmp_path / "half.mp4", Fraction(10)) as add:
         add(np.zeros((64, 64, 2), np.uint8))
     assert not list(tmp_path.glob("*half*"))
 

@@ -28,7 +28,7 @@ av = pytest.importorskip("av", reason="needs PyAV")
 FRAMES, RATE = 50, 25
 
 
-def film(form: str) -> bytes:
+def video(form: str) -> bytes:
     """Frames that become lighter one by one."""
     file = io.BytesIO()
     with av.open(file, "w", format=form) as container:
@@ -44,7 +44,7 @@ def film(form: str) -> bytes:
 @pytest.fixture(scope="module")
 def served() -> Iterator[str]:
     """A stream of two seconds for each client, at its own pace; then the connection is closed."""
-    data = film("mpegts")
+    data = video("mpegts")
 
     class Camera(socketserver.BaseRequestHandler):
         def handle(self) -> None:
@@ -118,13 +118,13 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.Monkey
     assert all("refused" in sentence for sentence in told)
 
 
-def test_a_film_plays_at_its_pace_and_ends(tmp_path: Path) -> None:
-    (tmp_path / "a.mpg").write_bytes(film("mpeg"))
+def test_a_video_plays_at_its_pace_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "a.mpg").write_bytes(video("mpeg"))
     start = time.monotonic()
     seen = list(Live(str(tmp_path / "a.mpg"), lambda _: None))
     assert 0.8 * FRAMES / RATE < time.monotonic() - start < 30
     assert seen[-1].number == FRAMES - 1
-    (tmp_path / "b.mpg").write_bytes(b"no film")
+    (tmp_path / "b.mpg").write_bytes(b"no video")
     for wrong in (tmp_path / "b.mpg", tmp_path / "none.mpg", "gopher2://x"):
         with pytest.raises(ImageError, match=f"^{wrong}: "):
             list(Live(str(wrong), lambda _: None))
@@ -132,7 +132,7 @@ def test_a_film_plays_at_its_pace_and_ends(tmp_path: Path) -> None:
 
 def test_what_is_live() -> None:
     assert all(map(is_live, ("rtsp://camera/1", "/dev/video0", "tcp://localhost:5")))
-    assert not any(map(is_live, ("film.mp4", "s3://bucket/a.jpg", "/dev/zero", "https://host/a.jpg")))
+    assert not any(map(is_live, ("video.mp4", "s3://bucket/a.jpg", "/dev/zero", "https://host/a.jpg")))
 
 
 def test_the_command_prints_lines_until_it_is_stopped(served: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from PIL import Image
 
 import darkparse
 from darkparse.detect import Detector
-from darkparse.detect.images import ORIENTATIONS, Pixels, as_image, open_image, read_image
+from darkparse.detect.images import ORIENTATIONS, Pixels, as_image, open_image
 from darkparse.errors import DarkparseError, DarkparseWarning, ImageError
 from tests.conftest import SHARED
 from tests.detect.reference import TINY, picture, tiny_weights
@@ -75,7 +75,7 @@ def test_the_note_is_followed_or_said(model: tuple[str, str], dialect: str, exif
         found = detector.detect(path, exif=exif)
     assert [str(one.message) for one in told] == ([] if turns else [f"{path}: {NOT_FOLLOWED}"])
     assert all(issubclass(one.category, DarkparseWarning) and one.filename == __file__ for one in told)
-    upright = np.rot90(read_image(path), -1) if turns else read_image(path)
+    upright = np.rot90(open_image(path, turn=False).pixels, -1) if turns else open_image(path, turn=False).pixels
     assert (found.height, found.width) == upright.shape[:2]
     assert list(found) == list(detector.detect(np.ascontiguousarray(upright)))
     assert found.draw().size == (found.width, found.height)
@@ -186,14 +186,14 @@ def test_every_mode_is_read(mode: str, model: tuple[str, str], tmp_path: Path) -
         image = image.convert(mode)
         pixels = np.asarray(image.convert("RGB"))
     image.save(path)
-    assert np.array_equal(read_image(path), pixels)
+    assert np.array_equal(open_image(path, turn=False).pixels, pixels)
     assert not open_image(path, turn=True).remarks
 
 
 def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
     image = Image.fromarray(picture(0)).convert("P")
     image.save(tmp_path / "a.png", transparency=bytes([0, 128, 255]))
-    assert np.array_equal(read_image(tmp_path / "a.png"), np.asarray(image.convert("RGB")))
+    assert np.array_equal(open_image(tmp_path / "a.png", turn=False).pixels, np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("channels", range(1, 7))

@@ -21,7 +21,7 @@ from PIL import Image
 import darkparse
 from darkparse.compare import open_reference
 from darkparse.detect.accuracy.annotations import read_annotations
-from darkparse.detect.images import read_image
+from darkparse.detect.images import open_image
 from darkparse.detect.names import data_options, read_names
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.weights import Header
@@ -102,7 +102,7 @@ READERS: dict[str, tuple[str, Callable[[Path], bytes], Callable[[Path, Path], An
     "coco": ("x.json", lambda _: json.dumps(COCO).encode(), lambda path, at: read_annotations(path, at, ("a", "b"))),
     "voc": ("voc/a.xml", lambda _: VOC.encode(), lambda path, at: read_annotations(path.parent, at, ("a", "b"))),
     "labels": ("labels/a.txt", lambda _: b"0 .5 .5 1 1\n", lambda path, at: read_annotations(path.parent, at, ("a",))),
-    "picture": ("x.png", lambda _: _pictured(), lambda path, _: read_image(path)),
+    "picture": ("x.png", lambda _: _pictured(), lambda path, _: open_image(path, turn=False).pixels),
 }
 """By format: a file's name, a good one, and what reads it."""
 
@@ -239,7 +239,7 @@ def test_archives_and_pictures_that_unpack_to_too_much(tmp_path: Path) -> None:
             read()
     Image.new("RGB", (6_000, 6_000)).save(tmp_path / "x.png")
     with pytest.raises(darkparse.DarkparseError, match="more than 200 times as many"):
-        read_image(tmp_path / "x.png")
+        open_image(tmp_path / "x.png", turn=False)
 
 
 def test_tensors_of_odd_kinds(tmp_path: Path) -> None:

@@ -230,7 +230,7 @@ def _pictures(images: Path) -> list[Path]:
     """Those of a folder, a list or a `.data` file."""
     if images.is_dir():
         return find_images(images)
-    return [source.path for source in find_sources([str(images)]) if not source.url and not source.is_film]
+    return [source.path for source in find_sources([str(images)]) if not source.url and not source.is_video]
 
 
 def label_of(picture: Path) -> Path | None:

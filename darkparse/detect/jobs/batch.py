@@ -1,4 +1,4 @@
-"""Many pictures and films: read, detected, drawn and written down side by side."""
+"""Many pictures and videos: read, detected, drawn and written down side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from darkparse.detect.jobs.results import Record, json_line
 from darkparse.detect.jobs.sources import Source, targets
 from darkparse.detect.settings import DetectionSettings
 from darkparse.detect.streaming import Outcome, stream
-from darkparse.detect.video import Film, film_writer
+from darkparse.detect.video import Video, video_writer
 from darkparse.errors import ImageError
 
 WRITERS = 2
@@ -29,7 +29,7 @@ WRITERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A picture, or a frame of a film, that is done."""
+    """A picture, or a frame of a video, that is done."""
 
     source: Source
     result: Detections | ImageError
@@ -58,17 +58,17 @@ def process(
     journal: Journal | None = None,
     pictures: bool = True,
 ) -> Iterator[Finished]:
-    """Detect in pictures and films; with a journal also draw and write down.
+    """Detect in pictures and videos; with a journal also draw and write down.
 
     Yields each picture when it is finished: when its drawing is in place and its line is in the journal. Pictures that
     the journal has already are left out; what cannot be read comes with its error, and the rest goes on.
     """
     left = [source for source in sources if not (journal and journal.has(source.name))]
     places = targets(left, journal.folder, journal.drawings) if journal and pictures else {}
-    for is_film, group in groupby(left, key=lambda source: source.is_film):
-        if is_film:
+    for is_video, group in groupby(left, key=lambda source: source.is_video):
+        if is_video:
             for source in group:
-                yield from _film(detector, source, settings, batch, journal, places.get(source.path))
+                yield from _video(detector, source, settings, batch, journal, places.get(source.path))
             continue
         yield from _pictures(detector, group, settings, batch, workers, journal, places)
 
@@ -118,7 +118,7 @@ def _noted(finished: Finished, written: Future[None], journal: Journal | None) -
     return finished
 
 
-def _film(
+def _video(
     detector: Detector,
     source: Source,
     settings: DetectionSettings,
@@ -126,20 +126,20 @@ def _film(
     journal: Journal | None,
     drawing: str | None,
 ) -> Iterator[Finished]:
-    """The frames of a film; its lines come into the journal together, when its drawing is in place."""
+    """The frames of a video; its lines come into the journal together, when its drawing is in place."""
     try:
-        film = Film(source.path)
+        video = Video(source.path)
     except ImageError as problem:
         yield Finished(source, problem)
         return
     target = journal.folder / drawing if journal and drawing else None
-    # A long film has many lines: they wait in a file, not in memory.
+    # A long video has many lines: they wait in a file, not in memory.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as lines:
         try:
-            with closing(film), film_writer(target, film.rate) if target else nullcontext() as add_frame:
+            with closing(video), video_writer(target, video.rate) if target else nullcontext() as add_frame:
                 detector.reset_state()
                 outcomes = stream(
-                    detector, film, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True
+                    detector, video, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True
                 )
                 for number, outcome in enumerate(outcomes):
                     finished = Finished(source, outcome.result, number, drawing)
@@ -153,4 +153,4 @@ def _film(
             return
         if journal is not None:
             lines.seek(0)
-            journal.add_film(lines)
+            journal.add_video(lines)

@@ -32,7 +32,7 @@ class Journal:
 
     def __init__(self, folder: Path, run: Record, *, resume: bool = False, overwrite: bool = False) -> None:
         self.folder, self.path = folder, folder / NAME
-        self._mark = folder / ".film"
+        self._mark = folder / ".video"
         self._done: set[str] = set()
         self.drawings: set[str] = set()
         """What finished pictures were drawn to, under the folder."""
@@ -49,7 +49,7 @@ class Journal:
         )
 
     def has(self, image: str) -> bool:
-        """Whether a picture or film is finished, by whatever path it is named."""
+        """Whether a picture or video is finished, by whatever path it is named."""
         return place_of(image, self._run["relative_to"]) in self._done
 
     def add(self, record: Record) -> None:
@@ -57,8 +57,8 @@ class Journal:
         self._file.write(json_line(record))
         self._file.flush()
 
-    def add_film(self, lines: Iterable[str]) -> None:
-        """Write all frames of a film down; a kill in the middle leaves none of them."""
+    def add_video(self, lines: Iterable[str]) -> None:
+        """Write all frames of a video down; a kill in the middle leaves none of them."""
         with unfinished(self._mark) as part:
             part.write_text(str(self._file.tell()), "utf-8")
         self._file.writelines(lines)
@@ -90,7 +90,7 @@ class Journal:
         self.close()
 
     def _recover(self) -> None:
-        """Read what is finished, and cut a half-written line or film off."""
+        """Read what is finished, and cut a half-written line or video off."""
         if self._mark.exists():
             os.truncate(self.path, int(self._mark.read_text("utf-8")))
             self._mark.unlink()

@@ -22,7 +22,7 @@ def save_labels(records: Callable[[], Iterator[Record]], form: str, folder: Path
     """Write a file for each picture beside its drawing; without drawings where they would be.
 
     Args:
-        records: gives the pictures; of a film each frame has a file.
+        records: gives the pictures; of a video each frame has a file.
         form: one of LABELS.
         folder: that of the results.
     """

@@ -17,7 +17,7 @@ FORMATS = ("json", "jsonl", "csv", "coco")
 COLUMNS = ("image", "frame", "class_id", "name", "score", "objectness", "left", "top", "right", "bottom")
 
 Record = dict[str, Any]
-"""One picture: `Detections.to_dict()`, for a film with the number of the `frame`."""
+"""One picture: `Detections.to_dict()`, for a video with the number of the `frame`."""
 
 _COCO_GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 COCO_IDS = tuple(i for i in range(1, 91) if i not in _COCO_GAPS)
@@ -90,7 +90,7 @@ def coco_rows(
     Args:
         record: the picture.
         image_id: by default the number at the end of the file's name, as Darknet takes it (detector.c
-            get_coco_image_id), or the name where it has none; for a frame of a film the film's name and its number.
+            get_coco_image_id), or the name where it has none; for a frame of a video the video's name and its number.
         categories: the id of each class; by default its own number.
     """
     if image_id is None:

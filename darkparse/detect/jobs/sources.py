@@ -1,4 +1,4 @@
-"""What the command line names, as pictures and films."""
+"""What the command line names, as pictures and videos."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from darkparse.detect.images import SUFFIXES, find_images
 from darkparse.detect.names import data_file
-from darkparse.detect.video import FILMS
+from darkparse.detect.video import VIDEOS
 from darkparse.syntax import DarkparseError
 from darkparse.syntax.reading import read_text, reason
 
@@ -20,7 +20,7 @@ LISTS = frozenset((".txt", ".list"))
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A picture or a film, and the folder that it was named under."""
+    """A picture or a video, and the folder that it was named under."""
 
     path: Path
     root: Path
@@ -28,8 +28,8 @@ class Source:
     """Where it is if not in a folder: `path` is then its last part."""
 
     @property
-    def is_film(self) -> bool:
-        return self.path.suffix.lower() in FILMS
+    def is_video(self) -> bool:
+        return self.path.suffix.lower() in VIDEOS
 
     @property
     def name(self) -> str:
@@ -57,10 +57,10 @@ def place_of(name: str, folder: str | None = None) -> str:
 
 
 def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[Source]:
-    """The pictures and films that are meant by files, folders, patterns and lists, each once, in the order given.
+    """The pictures and videos that are meant by files, folders, patterns and lists, each once, in the order given.
 
     Args:
-        inputs: a picture, a film, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, a `.txt`
+        inputs: a picture, a video, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, a `.txt`
             file with a path a line, as Darknet takes them, or a `.data` file, whose `valid` is such a list; or URLs of
             the same.
         without: a folder to leave out: the one that results go to.
@@ -84,8 +84,8 @@ def _expand(text: str) -> list[Source]:
         return [Source(Path(PurePosixPath(url).name), Path(), url) for url in _urls(text)]
     path = Path(text)
     if path.is_dir():
-        films = sorted(p for p in path.rglob("*") if p.suffix.lower() in FILMS and p.is_file())
-        return [Source(p, path) for p in (*find_images(path), *films)]
+        videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
+        return [Source(p, path) for p in (*find_images(path), *videos)]
     if path.is_file() and path.suffix.lower() == ".data":
         path = data_file(path, "valid")
     if path.is_file() and path.suffix.lower() in LISTS:
@@ -174,4 +174,4 @@ def targets(sources: Iterable[Source], folder: Path, taken: Iterable[str] = ()) 
 
 
 def _can_be_written(source: Source) -> bool:
-    return source.is_film or source.path.suffix.lower() in SUFFIXES - {".gif"}
+    return source.is_video or source.path.suffix.lower() in SUFFIXES - {".gif"}
