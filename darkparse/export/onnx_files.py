@@ -73,6 +73,10 @@ def to_onnx(
         NoWeightsError: the weights are missing.
         DarkparseError: the network cannot be exported so, its weights do not fit, a library is missing, or the file
             computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_onnx(model, "tiny.onnx", verify=True).difference < 1e-3
+    True
     """
     if opset not in OPSETS:
         raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")

@@ -22,6 +22,7 @@ from darkparse.detect.live import Frame, Live, is_live
 from darkparse.errors import ImageError
 from tests.detect.reference import tiny_weights
 from tests.detect.test_command import run
+from tests.reliability.commands import heed_ctrl_c
 
 av = pytest.importorskip("av", reason="needs PyAV")
 
@@ -138,7 +139,9 @@ def test_what_is_live() -> None:
 def test_the_command_prints_lines_until_it_is_stopped(served: str, tmp_path: Path) -> None:
     model = tiny_weights(tmp_path)
     command = [sys.executable, "-m", "darkparse", "detect", *map(str, model), served, "--threshold", "0.1"]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    running = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c
+    )
     assert running.stdout is not None
     assert running.stderr is not None
     records = [json.loads(running.stdout.readline()) for _ in range(20)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,11 @@ def writing(target: Path, cfg: Path, weights: Path) -> list[str]:
     if target.suffix == ".cfg":
         return [*COMMAND, "edit", "yolov3", "--classes", "3", "-o", str(target)]
     return [*COMMAND, "convert", str(cfg), str(weights), "-o", str(target), "--no-verify"]
+
+
+def heed_ctrl_c() -> None:
+    """For a process that starts: where the tests run behind a shell, Ctrl-C may be ignored in all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
