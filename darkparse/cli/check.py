@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, counted, network_options, stdout
+from darkparse.cli.common import CfgType, network_options, stdout
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.network.training_advice import training_advice
 from darkparse.syntax.diagnostics import SHOWN, Diagnostic, in_order
+from darkparse.syntax.words import counted
 
 if TYPE_CHECKING:
     from darkparse.network import Network

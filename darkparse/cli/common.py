@@ -248,11 +248,6 @@ def _print_trimmed(console: Console, table: Table) -> None:
     console.print(Segments(shown), end="")
 
 
-def counted(count: int, word: str) -> str:
-    """`1 layer`, `2 layers`."""
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def stderr() -> Console:
     """The console of messages."""
     return safe_console()(stderr=True, markup=False, highlight=False)

@@ -11,7 +11,6 @@ from darkparse.cli.common import (
     SizeType,
     cfg_argument,
     compile_cfg,
-    counted,
     dialect_option,
     stderr,
     text_output_option,
@@ -19,6 +18,7 @@ from darkparse.cli.common import (
     wrote,
 )
 from darkparse.network import to_cfg
+from darkparse.syntax.words import counted
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config

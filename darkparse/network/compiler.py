@@ -19,8 +19,9 @@ from darkparse.network.node import Node
 from darkparse.network.refusals import off_step, refusals
 from darkparse.network.verify import verify
 from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, read
-from darkparse.syntax.diagnostics import in_order, listed
+from darkparse.syntax.diagnostics import in_order
 from darkparse.syntax.source import Span
+from darkparse.syntax.words import listed
 
 Size = int | tuple[int, int]
 

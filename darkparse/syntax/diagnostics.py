@@ -94,8 +94,3 @@ def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
         if first.setdefault(key, one) is not one and one.span is not None:
             more.setdefault(key, []).extend((one.span, *one.more))
     return tuple(replace(d, more=(*d.more, *more[key])) if key in more else d for key, d in first.items())
-
-
-def listed(parts: list[str]) -> str:
-    """`a`, `a and b`, `a, b and c`."""
-    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))

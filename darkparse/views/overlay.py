@@ -9,7 +9,7 @@ from darkparse.network import Network
 from darkparse.network.analysis.memory import memory_of
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.views.phrases.numbers import percent, scaled, sides_text, significant
-from darkparse.views.phrases.words import listed
+from darkparse.views.phrases.words import listed_some
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def memory_overlay(network: Network) -> Overlay:
     memory = memory_of(network)
     peak = memory.held[memory.peak]
     ends = memory.let_go[memory.peak]
-    then = f"; then {listed([f'L{i}' for i in ends])} can go" if ends else ""
+    then = f"; then {listed_some([f'L{i}' for i in ends])} can go" if ends else ""
     fact = f"Memory: at most {bytes_text(peak)} at once, while L{memory.peak} runs{then}"
     texts = tuple(bytes_text(size) for size in memory.outputs)
     return Overlay("memory", memory.outputs, peak, "the most at once", fact, texts)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from darkparse.syntax.words import counted
 from darkparse.weights.header import Header
 
 
@@ -113,7 +114,7 @@ class Report:
         if self.header is None:
             return f"{self.file} is not a .weights file: {self.causes[0].message}"
         gap = abs(self.missing_bytes)
-        off = f"too {'short' if self.missing_bytes > 0 else 'long'} by {gap:,} byte{'' if gap == 1 else 's'}"
+        off = f"too {'short' if self.missing_bytes > 0 else 'long'} by {counted(gap, 'byte')}"
         return f"{self.file} does not fit {self.name}: it is {off}"
 
     @property

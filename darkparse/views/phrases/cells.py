@@ -8,9 +8,10 @@ from typing import NamedTuple
 
 from darkparse.layers import Shape
 from darkparse.network import Node, Reduction
+from darkparse.syntax.words import counted
 from darkparse.views.facts import LayerFacts, Remark
 from darkparse.views.phrases.numbers import factor, short, sides_text, size_text
-from darkparse.views.phrases.words import counted, mixing
+from darkparse.views.phrases.words import mixing
 
 SIGNS = {"reduced": "▼", "kept": "=", "expanded": "▲", "projected": "→"}
 LONG = 10_000

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 
 from darkparse.network import Reduction
 from darkparse.network.analysis.repeats import Repeat
+from darkparse.syntax.words import counted
 from darkparse.views.facts import LayerFacts, Remark
 from darkparse.views.phrases.bottlenecks import bottleneck_text
 from darkparse.views.phrases.cells import channels_cell, zeros
 from darkparse.views.phrases.numbers import factor, operations, percent, short, sides_text
-from darkparse.views.phrases.words import counted, layer_span, mixing
+from darkparse.views.phrases.words import layer_span, mixing
 
 MECHANISMS = {
     "stride": "by its stride",

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from darkparse.network import Bottleneck, Network
 from darkparse.network.analysis.summary import Descent, Facts, Pointwise, Savings
 from darkparse.network.node import Cost
+from darkparse.syntax.words import counted
 from darkparse.views.phrases.bottlenecks import block_span, direct_text
 from darkparse.views.phrases.numbers import flops, operations, percent, short, sides_text, size_text
-from darkparse.views.phrases.words import NAMED, counted, listed, mixing, some, verb
+from darkparse.views.phrases.words import NAMED, listed_some, mixing, some, verb
 
 NOTHING = "No 1×1 convolution, no bottleneck, and no way down to smaller maps"
 FEW = 4
@@ -46,7 +47,7 @@ def answer(facts: Facts) -> str:
 
 
 def _few(indices: Sequence[int]) -> str:
-    return listed([f"L{i}" for i in indices]) if len(indices) <= FEW else str(len(indices))
+    return listed_some([f"L{i}" for i in indices]) if len(indices) <= FEW else str(len(indices))
 
 
 def fact_lines(facts: Facts) -> tuple[str, ...]:
@@ -107,7 +108,7 @@ def prose(network: Network, facts: Facts) -> Iterator[str]:
         yield f"{_with_channels(network, points.expanding)} {verb(len(points.expanding), 'expands')} the channels."
     if points.projecting:
         does = verb(len(points.projecting), "projects to its head", "project to their heads")
-        yield f"{listed([f'L{i}' for i in points.projecting])} {does}: that is no reduction."
+        yield f"{listed_some([f'L{i}' for i in points.projecting])} {does}: that is no reduction."
     yield from _prices(network.bottlenecks)
 
 
@@ -119,7 +120,7 @@ def _reducing(count: int, total: int) -> str:
 
 def _with_channels(network: Network, indices: Iterable[int]) -> str:
     nodes = [network.nodes[i] for i in indices]
-    return listed([f"L{node.index} (1×1, {node.in_shapes[0].c}→{node.out_shape.c})" for node in nodes])
+    return listed_some([f"L{node.index} (1×1, {node.in_shapes[0].c}→{node.out_shape.c})" for node in nodes])
 
 
 def _prices(blocks: Iterable[Bottleneck]) -> Iterator[str]:
@@ -132,6 +133,7 @@ def _prices(blocks: Iterable[Bottleneck]) -> Iterator[str]:
         block, each = same[0], "" if len(same) == 1 else " each"
         direct = f"{short(block.direct_weights)} for {direct_text(block)}"
         more = percent(-block.saved_weights, block.direct_weights)
-        yield f"{listed([*map(block_span, same)])}: {short(block.weights)} weights{each} against {direct}: {more} more."
+        spans = listed_some([*map(block_span, same)])
+        yield f"{spans}: {short(block.weights)} weights{each} against {direct}: {more} more."
     if len(alike) > NAMED:
         yield f"… and {sum(map(len, list(alike.values())[NAMED:]))} more such blocks."

@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from darkparse.syntax.words import listed
+
 NAMED = 6
 """So many layers or blocks of a kind are named in prose."""
 WIDE = "   "
 """Between figures that stand in a line of their own."""
-
-
-def counted(count: int, noun: str) -> str:
-    """`1 layer`, `2 layers`."""
-    return f"{count:,} {noun if count == 1 else f'{noun}s'}"
 
 
 def verb(count: int, one: str, many: str = "") -> str:
@@ -32,11 +29,9 @@ def some(indices: Sequence[int], limit: int = 8) -> str:
     return ", ".join(f"L{i}" for i in shown) + (" …" if len(shown) < len(indices) else "")
 
 
-def listed(names: Sequence[str]) -> str:
-    """`a`, `a and b`, `a, b and c`, `a, b and 5 more`."""
-    if len(names) > NAMED:
-        names = [*names[:NAMED], f"{len(names) - NAMED} more"]
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+def listed_some(names: Sequence[str]) -> str:
+    """`a and b`, `a, b and 5 more`."""
+    return listed(names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"])
 
 
 def layer_span(first: int, last: int, *, pair: str = "–") -> str:

@@ -8,8 +8,9 @@ from typing import Any
 
 from darkparse.network import Network, Node
 from darkparse.network.analysis.repeats import REFERENCES
+from darkparse.syntax.words import counted
 from darkparse.views.phrases.numbers import flops, short, signed
-from darkparse.views.phrases.words import counted, verb
+from darkparse.views.phrases.words import verb
 
 MOST_OPTIONS = 2
 """So many options that differ are named on a row."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from textwrap import wrap
 
 from darkparse.network import Network
+from darkparse.syntax.words import counted
 from darkparse.views.facts import LayerFacts, layer_facts
 from darkparse.views.phrases.cells import label, reduction_text
 from darkparse.views.phrases.numbers import operations, sides_text
-from darkparse.views.phrases.words import counted
 
 LEAST_WIDTH = 12
 """Of a column that gives way to a narrow terminal."""
