@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from darkparse.detect.hierarchy import Hierarchy
 from darkparse.detect.settings import DetectionSettings
-from darkparse.layers import Head
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.model.darknet import instantiate
 from darkparse.network import Network, Node
+from darkparse.network.heads import decoder_of
 from darkparse.syntax import DarkparseError
 
 Size = tuple[int, int]
@@ -82,11 +82,7 @@ def decode(
 
 def head_decoder(node: Node, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False) -> nn.Module:
     """The module that decodes one head: `(output, (height, width)) -> Boxes`."""
-    layer = node.layer
-    spec = layer.decoder(node.dialect, hierarchy=hierarchy, mapped=mapped) if isinstance(layer, Head) else None
-    if spec is None:
-        raise DarkparseError(f"{node.section.span}: layer {node.index} [{node.kind}] does not predict boxes")
-    return instantiate(spec)
+    return instantiate(decoder_of(node, hierarchy=hierarchy, mapped=mapped))
 
 
 class AnchorDecoder(nn.Module):
@@ -119,10 +115,9 @@ class GaussianDecoder(AnchorDecoder):
     """Boxes of a `[Gaussian_yolo]` head: the mean deviation lowers the score
     (gaussian_yolo_layer.c get_gaussian_yolo_box)."""
 
-    def __init__(self, anchors: Anchors, point: str) -> None:
+    def __init__(self, anchors: Anchors, shift: float) -> None:
         super().__init__(anchors)
-        # yolo_point: which point of the box the cell predicts.
-        self.shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[point]
+        self.shift = shift
 
     def forward(self, output: Tensor, size: Size) -> Boxes:
         cells = _cells(output, len(self.anchors))

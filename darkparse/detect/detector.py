@@ -24,6 +24,7 @@ from darkparse.detect.task import checked, class_count, default_resize, is_class
 from darkparse.errors import DarkparseError, ImageError, NoWeightsError
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
+from darkparse.network.heads import head_of
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 
@@ -340,8 +341,8 @@ class Detector:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
         own = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
         boxes = candidates.boxes[own]
-        head = self.network.nodes[self.network.heads[0]].layer
-        if len(own) and not head.stays_in_letterbox:  # type: ignore[attr-defined]
+        head = head_of(self.network.nodes[self.network.heads[0]])
+        if len(own) and not head.stays_in_letterbox:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)
         mine = np.flatnonzero(np.isin(candidates.box, own))

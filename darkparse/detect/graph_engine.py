@@ -15,7 +15,7 @@ from darkparse.detect.preprocess import Floats
 from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.export.onnx.form import Free
-from darkparse.export.onnx.model import NetworkGraph
+from darkparse.export.onnx.model import NetworkGraph, output_name
 from darkparse.export.onnx.parameters import from_module
 from darkparse.export.onnx.serialization import LARGEST_FILE, Model
 from darkparse.network import Network
@@ -106,8 +106,7 @@ class GraphEngine(Engine):
         return found
 
     def class_scores(self, images: Floats) -> Floats:
-        index = self.network.outputs[0]
-        name = f"{self.network.nodes[index].kind.lower()}_{index}"
+        name = output_name(self.network.nodes[self.network.outputs[0]])
         return np.concatenate([self._run(image[None], DetectionSettings.hierarchy)[name] for image in images])
 
     def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:

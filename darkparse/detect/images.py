@@ -103,9 +103,7 @@ def open_image(
         raise ImageError(f"{name}: {problem}") from None
     except image.UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture, or of a kind that Pillow cannot read") from None
-    except image.DecompressionBombError as problem:
-        raise ImageError(f"{name}: {reason(problem)}") from None
-    except OSError as problem:
+    except (image.DecompressionBombError, OSError) as problem:
         raise ImageError(f"{name}: {reason(problem)}") from None
     except BROKEN as problem:
         raise ImageError(f"{name}: a broken picture: {reason(problem)}") from None

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.layers import Head
 from darkparse.network import Network
+from darkparse.network.heads import head_of
 
 Floats = NDArray[np.float32]
 Kind = Literal["default", "greedynms", "diounms", "cornersnms"]
@@ -34,8 +34,7 @@ class Suppression:
 
 def suppression_of(network: Network) -> Suppression:
     """What the last head says; Darknet asks only that (detector.c test_detector)."""
-    last = network.nodes[network.heads[-1]].layer
-    assert isinstance(last, Head)
+    last = head_of(network.nodes[network.heads[-1]])
     return Suppression(last.nms_kind, last.beta_nms)  # type: ignore[arg-type]
 
 

@@ -12,6 +12,7 @@ from darkparse.detect.settings import DetectionSettings
 from darkparse.export.onnx.form import Free, Heads, check_form, step_of
 from darkparse.model import Darknet, fuse
 from darkparse.model.darknet import weighted
+from darkparse.network.heads import asks_objectness
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Exported(nn.Module):
         if heads != "raw":
             self.decoders = Decoder(model.network).heads
         nodes = (model.network.nodes[i] for i in model.network.heads)
-        self.asks = [node.layer.asks_objectness(node.dialect, mapped=False) for node in nodes]  # type: ignore[attr-defined]
+        self.asks = [asks_objectness(node, mapped=False) for node in nodes]
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:

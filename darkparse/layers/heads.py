@@ -178,15 +178,20 @@ class GaussianYolo(MaskedHead):
     def entries(self) -> int:
         return 9 + self.classes
 
+    @property
+    def shift(self) -> float:
+        """From the point that is predicted to the centre, in shares of the box."""
+        return {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[self.yolo_point]
+
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
-        return ModuleSpec("boxes", f"{DECODERS}.GaussianDecoder", {"anchors": self.boxes, "point": self.yolo_point})
+        return ModuleSpec("boxes", f"{DECODERS}.GaussianDecoder", {"anchors": self.boxes, "shift": self.shift})
 
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
         return (ModuleSpec("head", f"{HEADS}.GaussianYoloHead", kwargs),)
 
     def loss(self, at: Site, options: YoloTraining, net: Shape) -> LossSpec:
-        arguments = self.loss_arguments(at, options, net) | {"point": self.yolo_point}
+        arguments = self.loss_arguments(at, options, net) | {"shift": self.shift}
         return LossSpec(f"{LOSSES}.gaussian.GaussianYoloLoss", arguments)
 
     def summary(self, at: Site) -> str:

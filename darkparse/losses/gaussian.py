@@ -12,8 +12,6 @@ from darkparse.losses.predictors import Claims, Rows
 from darkparse.losses.truths import Truths
 from darkparse.losses.yolo import AlexeyYoloLoss
 
-POINTS = {"center": 0.0, "left_top": -0.5, "right_bottom": 0.5}
-"""Where the point that is predicted stands from the centre, in shares of the box."""
 SIGMA = 0.3
 """Added to each deviation under a density."""
 
@@ -23,17 +21,17 @@ class GaussianYoloLoss(AlexeyYoloLoss):
 
     box_entries = 8
 
-    def __init__(self, point: str, **rest: Any) -> None:
+    def __init__(self, shift: float, **rest: Any) -> None:
         super().__init__(**rest)
-        self.point = POINTS[point]
+        self.shift = shift
 
     def decode(self, rows: Rows, anchors: Tensor) -> Tensor:
         extent = rows.values[:, 4:8:2].exp() * anchors
         point = (rows.place + rows.values[:, 0:4:2]) / rows.size
-        return torch.cat((point - self.point * extent, extent), 1)
+        return torch.cat((point + self.shift * extent, extent), 1)
 
     def corner(self, boxes: Tensor) -> Tensor:
-        return boxes[:, :2] + self.point * boxes[:, 2:]
+        return boxes[:, :2] - self.shift * boxes[:, 2:]
 
     def raw_extent(self, rows: Rows) -> Tensor:
         return rows.values[:, 4:8:2]
@@ -75,7 +73,7 @@ class GaussianYoloLoss(AlexeyYoloLoss):
         """The same, with what width and height bring to the point that is predicted."""
         delta = super().overlap(rows, claims, boxes)
         extent = delta[:, 2:] / self.raw_extent(rows)[claims.rows].exp()
-        return torch.cat((delta[:, :2] + self.point * extent, delta[:, 2:]), 1)
+        return torch.cat((delta[:, :2] - self.shift * extent, delta[:, 2:]), 1)
 
     def finish(self, rows: Rows) -> None:
         self.average(rows, torch.ones_like(rows.column, dtype=torch.bool))

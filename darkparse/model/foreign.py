@@ -13,7 +13,7 @@ from torch import Tensor
 
 from darkparse.network import Network
 from darkparse.weights import WeightsError
-from darkparse.weights.entries import state_key
+from darkparse.weights.entries import tensors_of
 
 ROLES = ("weight", "bias", "running_mean", "running_var")
 BARE = ("w", "implicit")
@@ -49,7 +49,7 @@ class Part:
 
 def is_own(keys: Iterable[str], network: Network) -> bool:
     """Whether tensors carry this project's names: as many of them as not."""
-    own = {state_key(node, tensor) for node in network.nodes for tensor in node.tensors}
+    own = tensors_of(network)
     found = [key in own for key in keys]
     return bool(found) and sum(found) * 2 >= len(found)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from darkparse.layers.specs import Initial
 from darkparse.network import Network
-from darkparse.weights.entries import state_key
+from darkparse.weights.entries import tensors_of
 
 
 def initial_values(
@@ -19,12 +19,12 @@ def initial_values(
     dtype: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
     """Memory for some tensors of a network's state_dict, by default on the CPU in float32, as Darknet fills it."""
-    initial = {state_key(n, t): t.initial for n in network.nodes for t in n.tensors} if tensors else {}
+    known = tensors_of(network) if tensors else {}
     make = {
         key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32)
         for key, old in tensors.items()
     }
-    return {key: _drawn(value, initial[key]) for key, value in make.items()}
+    return {key: _drawn(value, known[key][1].initial) for key, value in make.items()}
 
 
 def _drawn(value: Tensor, initial: Initial) -> Tensor:

@@ -19,7 +19,7 @@ from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.network import Node
 from darkparse.weights import Entry, Floats, Header, WeightsError, layout, write_weights
 from darkparse.weights.containers import Origin, container_of
-from darkparse.weights.entries import state_key
+from darkparse.weights.entries import state_key, tensors_of
 from darkparse.weights.header import Version
 
 
@@ -100,11 +100,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     model = unwrapped(model)
     layout(model.network, upto)  # upto is a number of layers
     state = model.state_dict()
-    held = {
-        state_key(node, tensor): _held(state, node, tensor)
-        for node in model.network.nodes[:upto]
-        for tensor in node.tensors
-    }
+    held = {key: _held(state, *owner) for key, owner in tensors_of(model.network, upto).items()}
     tensors = _apart({key: held[key] for key in state if key in held})
     return write_container(Path(path), kind, tensors, Origin.of(model.network, model.header))
 

@@ -1,12 +1,38 @@
-"""What is odd about heads beside the layers around them."""
+"""Heads of a network: what decodes one, and what is odd about them beside the layers around them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from darkparse.errors import DarkparseError
+from darkparse.layers import ModuleSpec
 from darkparse.layers.head import Head
 from darkparse.network.node import Node
 from darkparse.syntax import Diagnostic, Note, Span
+
+
+def head_of(node: Node) -> Head:
+    """The layer of a node that is a head, as one of `network.heads` is. Raises DarkparseError for another."""
+    if not isinstance(node.layer, Head):
+        raise _boxless(node)
+    return node.layer
+
+
+def decoder_of(node: Node, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+    """The module that decodes a head, as data. Raises DarkparseError if the layer predicts no boxes."""
+    spec = head_of(node).decoder(node.dialect, hierarchy=hierarchy, mapped=mapped)
+    if spec is None:
+        raise _boxless(node)
+    return spec
+
+
+def asks_objectness(node: Node, *, mapped: bool) -> bool:
+    """Whether a box of this head counts where its objectness is above the threshold, not where it is above 0."""
+    return head_of(node).asks_objectness(node.dialect, mapped=mapped)
+
+
+def _boxless(node: Node) -> DarkparseError:
+    return DarkparseError(f"{node.section.span}: layer {node.index} [{node.kind}] does not predict boxes")
 
 
 def remarks_on_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:

@@ -14,6 +14,11 @@ def state_key(node: Node, tensor: TensorSpec) -> str:
     return f"layers.{node.index}.{tensor.path}"
 
 
+def tensors_of(network: Network, upto: int | None = None) -> dict[str, tuple[Node, TensorSpec]]:
+    """Every tensor of a network, or of the layers before `upto`, by its key in the state_dict, with its layer."""
+    return {state_key(node, tensor): (node, tensor) for node in network.nodes[:upto] for tensor in node.tensors}
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One stored array: its layer, its tensor, and its place in floats behind the header."""

@@ -17,7 +17,7 @@ from darkparse.layers import TensorSpec
 from darkparse.network import Network
 from darkparse.syntax import Config
 from darkparse.weights.containers import Origin, container_of, container_path, network_of, read_arrays, write_arrays
-from darkparse.weights.entries import layout, state_key
+from darkparse.weights.entries import layout, tensors_of
 from darkparse.weights.header import Header
 from darkparse.weights.loaded import Loaded, fitting, warn_of_values
 from darkparse.weights.options import ReadOptions
@@ -53,8 +53,8 @@ def of_file(fitted: Fitted, network: Network) -> Arrays:
         values[: len(held)] = held
         return values
 
-    specs = {state_key(node, tensor): tensor for node in network.nodes for tensor in node.tensors}
-    return {key: Stored(tensor.shape, partial(read, key, tensor)) for key, tensor in specs.items()}
+    specs = tensors_of(network)
+    return {key: Stored(tensor.shape, partial(read, key, tensor)) for key, (_, tensor) in specs.items()}
 
 
 def _initial(tensor: TensorSpec) -> Array:
@@ -86,8 +86,7 @@ class Held:
         """
         kind, network, entries = container_of(path), self.network, layout(self.network, upto)
         if kind is not None:
-            names = [state_key(node, tensor) for node in network.nodes[:upto] for tensor in node.tensors]
-            arrays = {name: np.ascontiguousarray(self.arrays[name].read()) for name in names}
+            arrays = {name: np.ascontiguousarray(self.arrays[name].read()) for name in tensors_of(network, upto)}
             return write_arrays(path, kind, arrays, Origin.of(network, self.header))
         header = self.header or Header.of_version(network.dialect.version, network.dialect)
         try:
@@ -164,7 +163,7 @@ def open_held(
         return None
     arrays, origin = found
     network = network_of(cfg, path, blob, origin, **how)
-    specs = {state_key(node, tensor): tensor for node in network.nodes for tensor in node.tensors}
+    specs = tensors_of(network)
     if not all(key in specs and held.dtype == np.float32 for key, held in arrays.items()):
         return None
     layout(network, options.upto)  # upto is a number of layers
@@ -174,7 +173,7 @@ def open_held(
     warn_of_values(blob.name, arrays, stacklevel=3)
     stored = {
         key: Stored(spec.shape, partial(arrays.__getitem__, key) if key in shapes else partial(_initial, spec))
-        for key, spec in specs.items()
+        for key, (_, spec) in specs.items()
     }
     known = origin.header if origin else None
     return Held(network, stored, known, Loaded.of(blob.name, known, network, shapes))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
 from darkparse.network import Network
-from darkparse.weights.entries import state_key
+from darkparse.weights.entries import state_key, tensors_of
 from darkparse.weights.header import Header
 from darkparse.weights.options import ReadOptions
 
@@ -74,7 +74,7 @@ def fitting(name: str, keys: Collection[str], network: Network, options: ReadOpt
         WeightsError: one is missing, or too much.
     """
     upto = options.upto
-    wanted = {state_key(n, t): (n.index, t.shape) for n in network.nodes for t in n.tensors}
+    wanted = {key: (node.index, tensor.shape) for key, (node, tensor) in tensors_of(network).items()}
     unknown = [key for key in keys if key not in wanted]
     missing = [key for key, (index, _) in wanted.items() if key not in keys and (upto is None or index < upto)]
     if unknown and options.strict:

@@ -16,10 +16,16 @@ from darkparse.export.onnx.place import EMITTERS, Place, batched
 from darkparse.export.onnx.suppression import suppress
 from darkparse.layers import ModuleSpec
 from darkparse.network import Network, Node
+from darkparse.network.heads import asks_objectness, decoder_of
 from darkparse.weights.held import Arrays
 
 NORMALIZED = ("torch.nn.Conv2d", "torch.nn.ConvTranspose2d", "torch.nn.Linear")
 """Targets whose emitters write the batch norm behind them too."""
+
+
+def output_name(node: Node) -> str:
+    """What `raw` calls a layer's output: `yolo_82`."""
+    return f"{node.kind.lower()}_{node.index}"
 
 
 class NetworkGraph:
@@ -77,7 +83,7 @@ class NetworkGraph:
         """An output for each head, or for the last layer: `yolo_82` for layer 82."""
         for index, value in zip(self.network.outputs, self.values, strict=True):
             node = self.network.nodes[index]
-            name, known = f"{node.kind.lower()}_{index}", node.out_shape.tensor
+            name, known = output_name(node), node.out_shape.tensor
             free: tuple[Dim, ...] = tuple(f"{name}_{axis}" for axis in range(1, len(known) + 1))
             self.graph.output(name, value, batched(self.free, *(free if self.free.size else known)))
 
@@ -100,7 +106,7 @@ class NetworkGraph:
         # Scores count where Darknet asks for them: they are 0 where the objectness is too low.
         opened = []
         for node, head in zip((self.network.nodes[i] for i in self.network.heads), heads, strict=True):
-            asks = node.layer.asks_objectness(node.dialect, mapped=False)  # type: ignore[attr-defined]
+            asks = asks_objectness(node, mapped=False)
             kept = head.objectness > threshold if asks else self.graph.op("Abs", head.objectness) > 0.0
             opened.append(self.graph.op("Where", kept, head.scores, 0.0))
         boxes, scores = self._joined([head.boxes for head in heads]), self._joined(opened)
@@ -114,10 +120,7 @@ class NetworkGraph:
         for index, value in zip(self.network.heads, self.values, strict=True):
             self.graph.scope = f"decode_{index}"
             node = self.network.nodes[index]
-            spec = node.layer.decoder(node.dialect, hierarchy=hierarchy, mapped=mapped)  # type: ignore[attr-defined]
-            if spec is None:
-                raise DarkparseError(f"{node.section.span}: layer {index} [{node.kind}] does not predict boxes")
-            found.append(self._emitted(node, spec, [value]))
+            found.append(self._emitted(node, decoder_of(node, hierarchy=hierarchy, mapped=mapped), [value]))
         self.graph.scope = "heads"
         return found
 

@@ -46,10 +46,6 @@ class Item:
             object.__setattr__(self, name, intern(repr((shape, self.inline, self.wrap))))
 
     @property
-    def is_join(self) -> bool:
-        return self.call is None
-
-    @property
     def slots(self) -> tuple[Slot, ...]:
         return tuple(self.call.slots()) if self.call else ()
 

@@ -44,14 +44,13 @@ def _yolo(at: Place, x: Value, *, anchors: Anchors, new_coords: bool) -> Boxes:
 
 
 @emits(f"{DECODERS}.GaussianDecoder")
-def _gaussian(at: Place, x: Value, *, anchors: Anchors, point: str) -> Boxes:
+def _gaussian(at: Place, x: Value, *, anchors: Anchors, shift: float) -> Boxes:
     """gaussian_yolo_layer.c get_gaussian_yolo_box."""
     cells, entries = _cells(at, x, anchors)
     means, deviations = (at.slice(cells, start, 8, 3, 2) for start in (0, 1))
     centre, size = at.split(means, (2, 2), 3)
     objectness, classes = at.slice(cells, 8, 9, 3), at.slice(cells, 9, entries, 3)
     size = _lengths(at, at.op("Exp", size), anchors, _size_of(at, at.image, at.image_shape))
-    shift = {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[point]
     certainty = 1.0 - at.op("ReduceMean", deviations, at.graph.ints(3))
     centre = _centres(at, x, centre) + shift * size
     return _flat(at, centre, size, classes * (objectness * certainty), objectness, entries - 9)
