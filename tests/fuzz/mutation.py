@@ -58,7 +58,7 @@ def _place(lines: list[str], rng: random.Random) -> int:
 
 def _truncate(lines: list[str], rng: random.Random, _: object) -> list[str]:
     place = _place(lines, rng)
-    return [*lines[:place], *(line[: rng.randrange(len(line))] for line in lines[place : place + 1])]
+    return [*lines[:place], *(line[: rng.randrange(len(line) + 1)] for line in lines[place : place + 1])]
 
 
 def _splice(lines: list[str], rng: random.Random, known: list[list[str]]) -> list[str]:
@@ -76,9 +76,9 @@ def _flip(lines: list[str], rng: random.Random, _: object) -> list[str]:
     if rng.random() < 0.5:
         changed[a], changed[b] = changed[b], changed[a]
         return changed
-    at = rng.randrange(len(changed[a]))
-    letter = chr(ord(changed[a][at]) ^ 1 << rng.randrange(7))
-    changed[a] = changed[a][:at] + letter + changed[a][at + 1 :]
+    at = rng.randrange(len(changed[a]) or 1)
+    flipped = "".join(chr(ord(letter) ^ 1 << rng.randrange(7)) for letter in changed[a][at : at + 1])
+    changed[a] = changed[a][:at] + flipped + changed[a][at + 1 :]
     return changed
 
 
