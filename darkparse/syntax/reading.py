@@ -43,6 +43,12 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
         raise DarkparseError(f"{path}: not a text file") from None
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file without the space around them; they end with `\\n`, as Darknet reads them (utils.c
+    fgetl), and with nothing else that Python takes for a line's end. Raises DarkparseError with its name."""
+    return [line.strip() for line in read_text(path).removesuffix("\n").split("\n")]
+
+
 def is_file(path: str | os.PathLike[str]) -> bool:
     """Whether there is a regular file of this name; no name is too long or too odd to be asked for."""
     try:

@@ -19,7 +19,7 @@ from darkparse.detect.images import BROKEN, find_images, pillow
 from darkparse.detect.jobs.sources import find_sources
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.syntax import DarkparseError
-from darkparse.syntax.reading import read_bytes, read_text, reason
+from darkparse.syntax.reading import read_bytes, read_lines, read_text, reason
 from darkparse.syntax.source import LONGEST_CONTENT, content, shortened
 
 
@@ -340,7 +340,7 @@ def _labels(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str]
 
 def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
     """`class x y width height` a line, fractions of the picture."""
-    for number, line in enumerate(read_text(file).splitlines(), start=1):
+    for number, line in enumerate(read_lines(file), start=1):
         parts = line.split()
         if not parts:
             continue

@@ -13,7 +13,7 @@ from darkparse.detect.images import SUFFIXES, find_images
 from darkparse.detect.names import data_file
 from darkparse.detect.video import VIDEOS
 from darkparse.syntax import DarkparseError
-from darkparse.syntax.reading import read_text, reason
+from darkparse.syntax.reading import read_lines, reason
 
 LISTS = frozenset((".txt", ".list"))
 
@@ -133,7 +133,7 @@ def remote_errors() -> tuple[type[Exception], ...]:
 
 
 def _listed(path: Path) -> list[str]:
-    lines = [line.strip() for line in read_text(path).splitlines()]
+    lines = read_lines(path)
     return [line for line in lines if line]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.syntax import DarkparseError
-from darkparse.syntax.reading import is_file, read_text
+from darkparse.syntax.reading import is_file, read_lines
 from darkparse.syntax.source import content
 
 SHIPPED = {80: "coco.names", 20: "voc.names"}
@@ -53,7 +53,7 @@ def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     path = Path(path)
     if path.suffix == ".data":
         path = data_file(path, "names" if "names" in data_options(path) else "labels")  # a classifier's, classifier.c
-    lines = [line.strip() for line in read_text(path).splitlines()]
+    lines = read_lines(path)
     while lines and not lines[-1]:
         lines.pop()
     return tuple(lines)
@@ -77,9 +77,9 @@ def data_file(path: Path, key: str) -> Path:
 def data_options(path: Path) -> dict[str, str]:
     """The options of a `.data` file, the first of each name (option_list.c read_data_cfg)."""
     options: dict[str, str] = {}
-    for line in read_text(path).splitlines():
+    for line in read_lines(path):
         key, equals, value = line.partition("=")
-        if equals and not line.lstrip().startswith(("#", ";")):
+        if equals and not line.startswith(("#", ";")):
             options.setdefault(key.strip(), value.strip())
     return options
 
