@@ -114,10 +114,18 @@ def resize_image(pixels: Pixels, size: Size) -> Floats:
     Returns:
         (C, height, width), float32 in 0…1.
     """
-    rows, columns = (
-        _taps(pixels.shape[0], size[0], last_is_exact=False),
-        _taps(pixels.shape[1], size[1], last_is_exact=True),
-    )
+    rows = axis_taps(pixels.shape[0], size[0], last_is_exact=False)
+    return resample(pixels, rows, axis_taps(pixels.shape[1], size[1], last_is_exact=True))
+
+
+def resample(pixels: Pixels, rows: Taps, columns: Taps) -> Floats:
+    """The weighted sums of two neighbours along both axes: (C, rows, columns), float32 in 0…1.
+
+    Args:
+        pixels: (H, W, C), uint8, or float32 in 0…1.
+        rows: where each row comes from.
+        columns: where each column does.
+    """
     needed, place_of = np.unique((rows.first, rows.second), return_inverse=True)
     first, second = place_of.reshape(2, -1)
     channels = pixels.shape[2]
@@ -128,7 +136,7 @@ def resize_image(pixels: Pixels, size: Size) -> Floats:
     )
     part = _mix(lines, left, right, np.tile(columns.weights, channels), axis=1)
     out = _mix(part, first, second, rows.weights[:, :, None], axis=0)
-    return np.ascontiguousarray(out.reshape(size[0], channels, size[1]).swapaxes(0, 1))
+    return np.ascontiguousarray(out.reshape(len(first), channels, -1).swapaxes(0, 1))
 
 
 def _mix(values: Pixels, first: NDArray[np.intp], second: NDArray[np.intp], weights: Floats, axis: int) -> Floats:
@@ -145,7 +153,7 @@ def _scaled(values: Pixels) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class _Taps:
+class Taps:
     """The two neighbours of each new position and their weights (2, n)."""
 
     first: NDArray[np.intp]
@@ -154,7 +162,7 @@ class _Taps:
 
 
 @lru_cache(maxsize=256)
-def _taps(before: int, after: int, *, last_is_exact: bool) -> _Taps:
+def axis_taps(before: int, after: int, *, last_is_exact: bool) -> Taps:
     """Where the values of an axis come from.
 
     Along the width the last column is the picture's last. Along the height Darknet computes the last row's place like
@@ -173,4 +181,4 @@ def _taps(before: int, after: int, *, last_is_exact: bool) -> _Taps:
     else:
         weights[1, -1] = 0
     first = first.clip(0, before - 1)
-    return _Taps(first, (first + 1).clip(0, before - 1), weights)
+    return Taps(first, (first + 1).clip(0, before - 1), weights)
