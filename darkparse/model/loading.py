@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.model.initial import assign, check_dtype, initial_values
+from darkparse.model.memory import free_memory
 from darkparse.model.optimizing import optimized
 from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile
@@ -48,8 +49,8 @@ def build(
 
     Raises:
         CfgError: the cfg is wrong.
-        DarkparseError: a tensor is larger than torch can address, or to be initialized and larger than the memory; or
-            the dtype is none of floating point.
+        DarkparseError: a tensor is larger than torch can address, or is to be initialized and larger than the free
+            memory; or the dtype is none of floating point.
 
     >>> model = darkparse.build("yolov3-tiny")
     >>> model.layers[0].conv.weight.device
@@ -246,13 +247,5 @@ def _check_size(network: Network, *, in_memory: bool) -> None:
     )
     if largest >= 2**63:
         raise DarkparseError(f"{where} ({node.section.span}): more than torch can address")
-    if in_memory and total > (memory := _physical_memory()):
-        raise DarkparseError(f"{where} ({node.section.span}): this machine has {memory:,}")
-
-
-def _physical_memory() -> int:
-    """Bytes of memory, or the largest number where the system does not tell (Windows)."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 2**63
+    if in_memory and total > (free := free_memory()):
+        raise DarkparseError(f"{where} ({node.section.span}): {free:,} are free")
