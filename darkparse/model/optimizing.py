@@ -62,7 +62,7 @@ def optimized(
     folds: bool = True,
     after_each: Callable[[], None] = lambda: None,
 ) -> Darknet:
-    """The same, where a Darknet does not fold with batch norm as it stands.
+    """The same; without `folds`, which `compare` needs, batch norm stays as it stands.
 
     It goes layer by layer, so that beside the model and the copy there is never more than one layer's weights;
     `after_each` layer the model's are not used again.
@@ -96,3 +96,8 @@ def _pack(node: Node, layer: nn.Module, tiles: bool) -> bool:
     packed = PackedConvolution(conv, activation, tiles=tiles)
     layer.conv = packed
     return packed.lay_out((1, *node.in_shapes[0]))
+
+
+def is_optimized(model: nn.Module) -> bool:
+    """Whether there is nothing left to optimize."""
+    return any(isinstance(module, PackedConvolution) for module in model.modules())
