@@ -13,7 +13,7 @@ from darkparse.data.files.labels import Box, label_lines, label_places
 from darkparse.data.files.listing import DataFile, Picture
 from darkparse.detect.images import head_size
 from darkparse.errors import DarkparseError
-from darkparse.layers.dialect import DIALECTS, Dialect
+from darkparse.layers.dialect import Dialect
 from darkparse.syntax.codes import DATA_CODES
 from darkparse.syntax.diagnostics import Diagnostic, Note, Severity
 from darkparse.syntax.reading import is_file, read_text
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 PLACES = 3
 """Places of a fault that are shown; the rest are counted."""
-EVIDENCE = 100
-"""Pictures whose labels say which Darknet they lie for."""
 SLACK = 0.01
 """By so much of the picture a box may reach beyond it: programs round."""
 OF_OBJECTS = frozenset({"label-class", "box-outside", "box-size", "box-tiny"})
@@ -99,7 +97,7 @@ def check_data(
         network: what is to be trained, for its classes and its input's size.
         progress: goes through the pictures, and may say how far it is.
     """
-    checked = DataCheck(files, dialect or (network.dialect if network else _dialect(files)))
+    checked = DataCheck(files, dialect or (network.dialect if network else files.likely_dialect()))
     lists: dict[str, list[Picture]] = {}
     for key in ("train", *({"valid"} & files.options.keys())):
         try:
@@ -115,18 +113,6 @@ def _named(files: DataFile, key: str, problem: DarkparseError) -> Diagnostic:
     """A line of a `.data` file that is missing or names no file."""
     span = files.options.get(key)
     return Diagnostic("error", "data-file", str(problem).removeprefix(f"{span or files.path}: "), span)
-
-
-def _dialect(files: DataFile) -> Dialect:
-    """The one by whose rule most pictures have a label."""
-
-    def count(dialect: Dialect) -> int:
-        try:
-            return sum(is_file(picture.label) for picture in files.pictures("train", dialect)[:EVIDENCE])
-        except DarkparseError:
-            return 0
-
-    return max(DIALECTS.values(), key=count)
 
 
 def _classes(checked: DataCheck, network: Network | None) -> tuple[str, ...] | int | None:
