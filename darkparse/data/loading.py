@@ -65,8 +65,8 @@ def batches(
         workers: processes that load; 0 for this one.
         start: batches that are done already.
         fixed_size: the cfg's size always, whatever `random=` says.
-        rank: which of several trainings that share a batch this is.
-        world: how many they are; each takes every `world`th mini-batch.
+        rank: which of several processes that share a batch this is.
+        world: how many they are; each takes every `world`th mini-batch of a batch.
 
     Raises:
         DarkparseError: a file is missing or broken, or the classes do not fit.
@@ -75,7 +75,7 @@ def batches(
     from torch.utils.data import DataLoader
 
     data = files if isinstance(files, DataFile) else DataFile.read(files)
-    loader = Loader(network, data, seed, network.net.subdivisions * world, fixed_size)
+    loader = Loader(network, data, seed, fixed_size)
     first = start * loader.subdivisions + rank
     loaded: Iterable[Any] = map(loader.__getitem__, count(first, world))
     if workers:
@@ -97,8 +97,8 @@ def _as_it_is(one: Any) -> Any:
 class Loader:
     """Makes any mini-batch, by its number; in whatever process."""
 
-    def __init__(self, network: Network, files: DataFile, seed: int, subdivisions: int, fixed_size: bool) -> None:
-        self.seed, self.subdivisions, self.dialect = seed, subdivisions, network.dialect
+    def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool) -> None:
+        self.seed, self.subdivisions, self.dialect = seed, network.net.subdivisions, network.dialect
         self.size, self.channels = (network.net.height, network.net.width), network.net.channels
         self.rows = max(1, network.net.batch // network.net.subdivisions)
         self.net, self.training = training_options(network, network.config.net, Augmentation), net_options(network)
