@@ -118,6 +118,10 @@ def resize_image(pixels: Pixels, size: Size) -> Floats:
     return resample(pixels, rows, axis_taps(pixels.shape[1], size[1], last_is_exact=True))
 
 
+STRIP = 32
+"""Rows that are computed at once: what lies between stays in the processor's cache."""
+
+
 def resample(pixels: Pixels, rows: Taps, columns: Taps) -> Floats:
     """The weighted sums of two neighbours along both axes: (C, rows, columns), float32 in 0…1.
 
@@ -126,17 +130,21 @@ def resample(pixels: Pixels, rows: Taps, columns: Taps) -> Floats:
         rows: where each row comes from.
         columns: where each column does.
     """
-    needed, place_of = np.unique((rows.first, rows.second), return_inverse=True)
-    first, second = place_of.reshape(2, -1)
     channels = pixels.shape[2]
-    lines = pixels[needed].reshape(len(needed), -1)
     # Single values are gathered faster than pixels of three, and so come out plane by plane.
     left, right = (
         (place * channels + np.arange(channels)[:, None]).ravel() for place in (columns.first, columns.second)
     )
-    part = _mix(lines, left, right, np.tile(columns.weights, channels), axis=1)
-    out = _mix(part, first, second, rows.weights[:, :, None], axis=0)
-    return np.ascontiguousarray(out.reshape(len(first), channels, -1).swapaxes(0, 1))
+    weights = np.tile(columns.weights, channels)
+    out = np.empty((channels, len(rows.first), len(columns.first)), np.float32)
+    for start in range(0, len(rows.first), STRIP):
+        strip = slice(start, start + STRIP)
+        needed, place_of = np.unique((rows.first[strip], rows.second[strip]), return_inverse=True)
+        first, second = place_of.reshape(2, -1)
+        part = _mix(pixels[needed].reshape(len(needed), -1), left, right, weights, axis=1)
+        lines = _mix(part, first, second, rows.weights[:, strip, None], axis=0)
+        out[:, strip] = lines.reshape(len(first), channels, -1).swapaxes(0, 1)
+    return out
 
 
 def _mix(values: Pixels, first: NDArray[np.intp], second: NDArray[np.intp], weights: Floats, axis: int) -> Floats:
