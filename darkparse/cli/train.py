@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from darkparse.syntax import Config
     from darkparse.train import Step, Trainer
 
+MOST_WORKERS = 8
 GROUPS = {
     "Run": ("batches", "resume", "clear", "measures", "seed"),
     "What it tells": ("dry_run", "log", "tensorboard"),
@@ -51,7 +52,11 @@ GROUPS = {
 @click.option("--tensorboard", type=click.Path(file_okay=False), metavar="DIR", help="Write TensorBoard's events.")
 @click.option("--device", help="cpu, cuda, cuda:1, mps; by default a GPU if there is one.")
 @click.option("--amp", is_flag=True, help="Run the network in bfloat16 where that is exact enough.")
-@click.option("--workers", type=click.IntRange(0), help="Processes that load pictures.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that load pictures; by default one a core, at most 8, and none where the CPU trains.",
+)
 @network_options
 def command(
     data: Path, cfg: str | Config, weights: str | None, size: int | tuple[int, int] | None, **given: Any
@@ -105,6 +110,8 @@ def _trainer(network: Network, data: Path, weights: str | None, device: Any, giv
 
     torch.manual_seed(given["seed"])
     model, said = begin(network, weights, device=device)
+    if given["workers"] is None:
+        given["workers"] = 0 if device.type == "cpu" else min(os.cpu_count() or 1, MOST_WORKERS)
     how = {key: given[key] for key in ("seed", "workers", "batches", "resume", "clear", "measures", "amp")}
     trainer = Trainer(model, DataFile.read(data), **how)
     if trainer.is_first:
@@ -120,7 +127,7 @@ def _preview(trainer: Trainer, folder: Path) -> None:
     batches = trainer.batches()
     for _ in range(trainer.model.network.net.subdivisions):
         batch = next(batches)
-        written += write_preview(batch, trainer.files.names, folder, len(written))
+        written += write_preview(batch, trainer.names, folder, len(written))
     height, width = batch.images.shape[2:]
     said = f"{len(written)} pictures of {width}×{height} with {sum(n for _, n in written)} objects"
     wrote(folder, f"{said}: batch {trainer.schedule.batch:,} as the network would see it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -80,7 +81,8 @@ def batches(
     loaded: Iterable[Any] = map(loader.__getitem__, count(first, world))
     if workers:
         numbers: Any = count(first, world)
-        loaded = DataLoader(loader, None, sampler=numbers, num_workers=workers, collate_fn=_as_it_is)  # type: ignore[arg-type]
+        how: Any = {"collate_fn": _as_it_is, "worker_init_fn": _ignore_ctrl_c}
+        loaded = DataLoader(loader, None, sampler=numbers, num_workers=workers, **how)  # type: ignore[arg-type]
     for one in loaded:
         if isinstance(one, DarkparseError):
             raise one
@@ -88,6 +90,11 @@ def batches(
         size = images.shape[2], images.shape[3]
         truths = [torch.from_numpy(rows) for rows in truth]
         yield Batch(number, images, truths if loader.detects else torch.stack(truths), paths, size)
+
+
+def _ignore_ctrl_c(worker: int) -> None:
+    """The process that trains answers it, and ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _as_it_is(one: Any) -> Any:
@@ -114,14 +121,18 @@ class Loader:
         self.random = 0.0 if fixed_size else head.random
         self.source = Detecting(network, pictures, self.net, head)
 
+    def size_of(self, batch: int) -> Size:
+        """Height and width of a batch, counted from 0."""
+        if not self.random:
+            return self.size
+        step = self.net.resize_step
+        return draw_size(self.seed, batch, self.size, self.dialect, self.training, step, self.random)
+
     def __getitem__(self, number: int) -> Any:
         """Number, images (N, C, H, W) as a tensor, the truth of each as an array, paths; or the error that came up."""
         import torch
 
-        size, batch = self.size, number // self.subdivisions
-        if self.random:
-            step = self.net.resize_step
-            size = draw_size(self.seed, batch, size, self.dialect, self.training, step, self.random)
+        size = self.size_of(number // self.subdivisions)
         images = torch.empty((self.rows, self.channels, *size))
         into, truth, paths = images.numpy(), [], []
         try:

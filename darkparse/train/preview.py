@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from darkparse.data import Batch
@@ -13,7 +13,9 @@ SHORT_SIDE = 400
 """Smaller pictures are enlarged about to this, so that lines and letters hide little of them."""
 
 
-def write_preview(batch: Batch, names: tuple[str, ...], folder: Path, first: int = 0) -> Iterator[tuple[Path, int]]:
+def write_preview(
+    batch: Batch, names: Sequence[str] | None, folder: Path, first: int = 0
+) -> Iterator[tuple[Path, int]]:
     """Write each picture of a mini-batch as a PNG with its boxes and classes.
 
     Args:
@@ -34,7 +36,11 @@ def write_preview(batch: Batch, names: tuple[str, ...], folder: Path, first: int
             objects = [(int(c), (x, y, w, h)) for x, y, w, h, c in truth.tolist()]
         else:
             objects = [(c, WHOLE) for c in truth.nonzero()[:, 0].tolist()]
-        found = [Detection(c, names[c], 1.0, 1.0, box, (height, width)) for c, box in objects if c < len(names)]
+        found = [Detection(c, _name(c, names), 1.0, 1.0, box, (height, width)) for c, box in objects]
         target = folder / f"{first + number:03}-{Path(path).stem}.png"
         save(draw(image, Detections(found, height=height, width=width)), target)
         yield target, len(objects)
+
+
+def _name(number: int, names: Sequence[str] | None) -> str:
+    return names[number] if names is not None and number < len(names) else f"class {number}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from darkparse import data
+from darkparse.detect.names import read_names
 from darkparse.errors import DarkparseError
 from darkparse.losses import Losses
 from darkparse.losses.network import Loss
@@ -20,7 +22,7 @@ from darkparse.model.darknet import Darknet
 from darkparse.network.training import net_options
 from darkparse.train.checkpoints import Checkpoints, State
 from darkparse.train.faults import check_gradients, check_loss
-from darkparse.train.measuring import measure
+from darkparse.train.measuring import Measure
 from darkparse.train.parallel import Parallel
 from darkparse.train.updates import optimizer
 
@@ -80,6 +82,7 @@ class Trainer:
         model: what is trained, on its device.
         end: the last batch.
         best: the best mean average precision so far.
+        names: of the classes, as the `.data` file says them.
 
     Args:
         model: a module with values, in training mode; see `begin`.
@@ -113,7 +116,7 @@ class Trainer:
     ) -> None:
         network = model.network
         self.model, self.files, self.seed, self.workers = model, files, seed, workers
-        self.net, self._measures, self._amp = net_options(network), measures, amp
+        self.net, self._amp = net_options(network), amp
         every = {key: number for key in INTERVALS if (number := files.number(key))}
         self.checkpoints = Checkpoints(network, files.backup or Path("backup"), self.net.max_batches, **every)
         state = self.checkpoints.read() if resume else None
@@ -129,6 +132,10 @@ class Trainer:
         self.losses = Losses(model)
         self._parallel = Parallel(model, {*self.losses.heads, *self.losses.entries.values()})
         self._device = next(model.parameters()).device
+        named = {"names", "labels"} & files.options.keys()
+        self.names = read_names(files.path) if named else None
+        self._measure = Measure(network, files.path, self.names) if measures and self.is_first else None
+        self._measures = measures
 
     _average: float | None
 
@@ -167,6 +174,8 @@ class Trainer:
             OSError: a file cannot be written, as where the disk is full; those of before are whole.
         """
         batches = self.batches()
+        if self._device.type == "cuda":
+            self.reserve()
         while self.schedule.batch <= self.end:
             step = self._trained(batches)
             is_over = self._parallel.any(self._stopping) or step.batch == self.end
@@ -192,6 +201,27 @@ class Trainer:
             rank=self._parallel.rank,
             world=size,
         )
+
+    def reserve(self) -> None:
+        """Take memory for the largest input first, so that none is wanting in the middle of a run with `random=1`.
+
+        Raises:
+            DarkparseError: there is not enough.
+        """
+        network, buffers = self.model.network, [buffer.clone() for buffer in self.model.buffers()]
+        loader = data.Loader(network, self.files, self.seed, fixed_size=False)
+        size = max((loader.size_of(batch) for batch in (0, max(self.net.max_batches - 1, 0))), key=math.prod)
+        rows = loader.rows // self._parallel.size * network.net.time_steps
+        try:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+                outputs = self.model.layer_outputs(torch.zeros(rows, loader.channels, *size, device=self._device))
+            torch.stack([outputs[entry].float().sum() for entry in self.losses.entries.values()]).sum().backward()
+        except torch.OutOfMemoryError:
+            told = f"{rows} pictures of {size[1]}×{size[0]} do not fit into the memory of {self._device}"
+            raise DarkparseError(f"{told}: more subdivisions= make it fewer") from None
+        self.optimizer.zero_grad()
+        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
 
     def _trained(self, batches: Iterator[data.Batch]) -> Step:
         """Gradients of one batch, and the update."""
@@ -248,7 +278,7 @@ class Trainer:
         if step.batch == self.net.max_batches:
             words["final"] = None
         if self._measures and (is_over or (burnt_in and step.batch % self._between == 0)):
-            mean_ap = self._measure()
+            mean_ap = self._measured()
             if mean_ap >= self.best:
                 self.best = mean_ap
                 words["best"] = None
@@ -257,11 +287,11 @@ class Trainer:
             wrote = tuple(self.checkpoints.write(self.model, word, self._state(word)) for word in words)
         return replace(step, mean_ap=mean_ap, wrote=wrote)
 
-    def _measure(self) -> float:
+    def _measured(self) -> float:
         """The first process measures, the others wait."""
         value = torch.zeros((), device=self._device)
-        if self.is_first:
-            value += measure(self.model, self.files.path, self.files.names).mean("area")
+        if self._measure is not None:
+            value += self._measure(self.model).mean("area")
         return self._parallel.summed(value).item()
 
     def _state(self, word: str | int) -> State | None:

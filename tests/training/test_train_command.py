@@ -15,6 +15,7 @@ import torch
 
 import darkparse
 from darkparse.cli import main
+from darkparse.train.measuring import Measure
 from tests.conftest import SHARED
 from tests.reliability.commands import heed_ctrl_c
 from tests.training.runs import cfg, command, draw, environment, trainer
@@ -208,10 +209,8 @@ def test_eight_pictures_are_learned_by_heart(tmp_path: Path) -> None:
     begun = time.process_time()
     main(["train", str(data), str(path), str(tmp_path / "backbone.weights")])
     assert time.process_time() - begun < 600
-    from darkparse.train.measuring import measure
-
     model = darkparse.load(path, tmp_path / "shapes" / "backup" / "fast_final.weights")
-    assert measure(model, data).mean("area", occurring=True) > 0.9
+    assert Measure(model.network, data, data)(model).mean("area", occurring=True) > 0.9
 
 
 def _options(text: str, **options: object) -> str:

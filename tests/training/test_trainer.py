@@ -169,6 +169,24 @@ def test_bfloat16_goes_the_same_way(own: Path, tmp_path: Path) -> None:
     assert [step.loss for step in rough] == pytest.approx([step.loss for step in exact], rel=0.05)
 
 
+def test_memory_for_the_largest_input_is_taken_without_a_trace(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, sizes = trainer(own, cfg(tmp_path, yolo="iou_loss=ciou\nrandom=1")), list[tuple[int, ...]]()
+    run = darkparse.Darknet.layer_outputs
+
+    def noted(self: darkparse.Darknet, x: torch.Tensor) -> list[torch.Tensor]:
+        sizes.append(tuple(x.shape))
+        return run(self, x)
+
+    monkeypatch.setattr(darkparse.Darknet, "layer_outputs", noted)
+    before = {name: value.clone() for name, value in one.model.state_dict().items()}
+    one.reserve()
+    assert sizes == [(2, 3, 128, 128)]
+    assert all(torch.equal(before[name], value) for name, value in one.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in one.model.parameters())
+
+
 def test_a_batch_that_cannot_be_shared_out_is_an_error(own: Path, tmp_path: Path) -> None:
     one = trainer(own, cfg(tmp_path))
     one._parallel.size = 3
