@@ -323,7 +323,7 @@ class Detector:
         return found
 
     def _found(self, prepared: Sequence[Prepared], settings: DetectionSettings) -> list[Detections]:
-        images = np.stack([one.values for one in prepared])
+        images = np.stack([one.values for one in prepared]) if len(prepared) > 1 else prepared[0].values[None]
         if self.classifies:
             scores = self._class_scores(images)
             return [self._ranked(own, one, settings.top) for own, one in zip(scores, prepared, strict=True)]
