@@ -20,7 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("show", "Print a network as a table: shapes, parameters, BFLOPs, reductions."),
     "explain": ("explain", "Say which layers reduce what, and what each bottleneck saves."),
     "draw": ("draw", "Draw a network as SVG, PNG, PDF, HTML or DOT."),
-    "check": ("check", "Check a cfg and print everything that is odd about it."),
+    "check": ("check", "Check a cfg or a data set and print everything that is odd about it."),
     "format": ("tidy", "Write cfgs anew in one tidy style, comments kept."),
     "emit": ("emit", "Write a network as PyTorch source that a person can read."),
     "edit": ("edit", "Change a cfg: classes, input size, anchors, or a cut after N layers."),

@@ -173,8 +173,8 @@ class Tile:
             first, last = _edges(centre, extent, sides)
         inside = (first >= 0) & (last <= sides) & (centre > 0) & (centre < 1)
         kept = (inside & (extent > 1 / sides) & (extent < 1)).all(1)
-        placed: Floats = np.concatenate((centre, extent, boxes[:, 4:]), 1, dtype=np.float32)
-        return placed[np.flatnonzero(kept)]
+        placed: Floats = np.concatenate((centre, extent, boxes[:, 4:]), 1, dtype=np.float32)[kept]
+        return placed
 
 
 def tile(number: int, size: Size, cut: tuple[int, int], crop: Crop, shape: Size, *, flip: bool) -> Tile:
@@ -231,13 +231,17 @@ def rotate_crop(
     rows = sin * x + cos * y[:, None] + np.float32(height / 2)
     left, top = np.floor(columns).astype(np.intp), np.floor(rows).astype(np.intp)
     right, down = columns - left, rows - top
-    out: Floats = np.zeros((side, side, pixels.shape[2]), np.float32)
-    for i, vertical in enumerate((1 - down, down)):
-        for j, horizontal in enumerate((1 - right, right)):
-            row, column = top + i, left + j
-            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            part = pixels[row.clip(0, height - 1), column.clip(0, width - 1)]
-            out += part * (vertical * horizontal * inside)[..., None].astype(np.float32)
+    out = np.zeros((side, side, pixels.shape[2]), np.float32)
+    for i, j, weight in (
+        (0, 0, (1 - down) * (1 - right)),
+        (1, 0, down * (1 - right)),
+        (0, 1, (1 - down) * right),
+        (1, 1, down * right),
+    ):
+        row, column = top + i, left + j
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        part = pixels[row.clip(0, height - 1), column.clip(0, width - 1)]
+        out += part * (weight * inside)[..., None].astype(np.float32)
     out /= np.float32(255 if pixels.dtype == np.uint8 else 1)
     return out.transpose(2, 0, 1)
 
