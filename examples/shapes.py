@@ -1,4 +1,4 @@
-"""Pictures of coloured shapes in Darknet's layout, to train and try a detector on: python examples/shapes.py shapes
+"""Pictures of coloured shapes in Darknet's layout, to train and try a detector on: python examples/shapes.py pictures
 
 Writes FOLDER/train and FOLDER/valid with a label file beside each picture, the lists, the names, and shapes.data.
 """

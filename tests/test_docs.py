@@ -74,9 +74,9 @@ def test_the_page_on_fine_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         arguments = [part.replace("_final.", "_last.") for part in arguments]
         few = ["--batches", "2", "--workers", "0"] if arguments[0] == "train" else []
         run([*arguments, *few])
-    final, back = tmp_path / "shapes" / "backup" / "shapes_last.weights", tmp_path / "shapes.weights"
+    final, back = tmp_path / "pictures" / "backup" / "shapes_last.weights", tmp_path / "shapes.weights"
     assert back.read_bytes() == final.read_bytes()
     assert len(list((tmp_path / "look").iterdir())) == 32
-    assert (tmp_path / "shapes" / "log.jsonl").read_text().count("\n") == 4
+    assert (tmp_path / "pictures" / "log.jsonl").read_text().count("\n") == 4
     (block,) = blocks(page)
     exec(block, {})
