@@ -25,6 +25,7 @@ from darkparse.train.faults import check_gradients, check_loss
 from darkparse.train.measuring import Measure
 from darkparse.train.parallel import Parallel
 from darkparse.train.updates import optimizer
+from darkparse.weights import Header
 
 LEAST_BETWEEN, EPOCHS_BETWEEN = 100, 4
 """Batches, and times all pictures, between two measures of the average precision (AlexeyAB detector.c)."""
@@ -120,12 +121,9 @@ class Trainer:
         every = {key: number for key in INTERVALS if (number := files.number(key))}
         self.checkpoints = Checkpoints(network, files.backup or Path("backup"), self.net.max_batches, **every)
         state = self.checkpoints.read() if resume else None
-        seen = 0 if clear else None
-        if state is not None:
-            seen = state["seen"]
-            model.load_state_dict(state["model"])
-        self.optimizer, self.schedule = optimizer(model, seen)
-        self.best, self._average, self._stopping = 0.0, None, False
+        self.optimizer, self.schedule = optimizer(model, 0 if clear else None)
+        self.best, self._stopping = 0.0, False
+        self._average: float | None = None
         if state is not None:
             self._take(state)
         self.end = self._last_batch(batches)
@@ -136,8 +134,6 @@ class Trainer:
         self.names = read_names(files.path) if named else None
         self._measure = Measure(network, files.path, self.names) if measures and self.is_first else None
         self._measures = measures
-
-    _average: float | None
 
     def _last_batch(self, batches: int | None) -> int:
         before, most = self.schedule.batch - 1, self.net.max_batches
@@ -277,7 +273,7 @@ class Trainer:
             words["last"] = None
         if step.batch == self.net.max_batches:
             words["final"] = None
-        if self._measures and (is_over or (burnt_in and step.batch % self._between == 0)):
+        if self._measures and (step.batch == self.end or (burnt_in and step.batch % self._between == 0)):
             mean_ap = self._measured()
             if mean_ap >= self.best:
                 self.best = mean_ap
@@ -302,6 +298,7 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict()["state"],
             "averages": {names[parameter]: mean for parameter, mean in self.optimizer.averages.items()},
+            "header": asdict(self.model.header or Header()),
             "seen": self.schedule.seen,
             "seed": self.seed,
             "loss": self._average,
@@ -309,12 +306,19 @@ class Trainer:
         }
 
     def _take(self, state: State) -> None:
-        """What the last run left; settings come from the cfg as it is now."""
-        groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
-        of = self.model.get_parameter
-        self.optimizer.averages = {of(name): mean.to(of(name)) for name, mean in state["averages"].items()}
-        self.seed, self._average, self.best = state["seed"], state["loss"], state["best"]
+        """What the last run left; settings are those of the cfg. Raises DarkparseError if it was of another."""
+        model = self.model
+        try:
+            model.load_state_dict(state["model"])
+            model.header = Header(**state["header"])
+            self.optimizer, self.schedule = optimizer(model, state["seen"])
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+            means = {model.get_parameter(name): mean for name, mean in state["averages"].items()}
+            self.optimizer.averages = {parameter: mean.to(parameter) for parameter, mean in means.items()}
+            self.seed, self._average, self.best = state["seed"], state["loss"], state["best"]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+            raise DarkparseError(f"{self.checkpoints.state}: this is of a training of another cfg") from None
 
 
 def _named(loss: Loss) -> Iterator[tuple[tuple[int, str], Tensor]]:

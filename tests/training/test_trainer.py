@@ -103,6 +103,9 @@ def test_the_end_is_the_final_weights_and_clear_begins_anew(own: Path, tmp_path:
     assert darkparse.load(path, cleared.checkpoints.last).header.seen == 8  # type: ignore[union-attr]
     with pytest.raises(darkparse.DarkparseError, match="no such file to resume from"):
         trainer(own, cfg(tmp_path, name="other"), resume=True)
+    (tmp_path / "backup" / "small_last.state").rename(tmp_path / "backup" / "more_last.state")
+    with pytest.raises(darkparse.DarkparseError, match=r"more_last.state: this is of a training of another cfg"):
+        trainer(own, cfg(tmp_path, classes=5, name="more"), resume=True)
 
 
 def test_weights_of_other_classes_give_what_fits(tmp_path: Path) -> None:
