@@ -89,7 +89,7 @@ class GroupedCommand(click.Command):
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         rows = {one.name: row for one in self.get_params(ctx) if (row := one.get_help_record(ctx)) is not None}
         grouped = {name for names in self.groups.values() for name in names}
-        for heading, names in (self.groups | {"Other": tuple(rows.keys() - grouped)}).items():
+        for heading, names in (self.groups | {"Other": tuple(name for name in rows if name not in grouped)}).items():
             with formatter.section(heading):
                 formatter.write_dl([rows[name] for name in names if name in rows])
 

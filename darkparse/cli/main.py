@@ -10,7 +10,7 @@ from io import TextIOWrapper
 
 import click
 
-from darkparse.cli.common import stderr
+from darkparse.cli.common import CfgType, stderr
 from darkparse.cli.terminal import safe_streams
 from darkparse.errors import DarkparseError
 
@@ -34,6 +34,20 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 
 
+def _no_limits(ctx: click.Context, _: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        from darkparse.network.limits import limits_in_force
+
+        before = limits_in_force.set(None)
+        ctx.call_on_close(lambda: limits_in_force.reset(before))
+
+
+NO_LIMITS = click.Option(
+    ["--no-limits"], is_flag=True, expose_value=False, callback=_no_limits, help="Take a network of any size."
+)
+"""Of every command that takes a cfg."""
+
+
 class Commands(click.Group):
     """A group that imports a command's module when the command is used."""
 
@@ -44,6 +58,8 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"darkparse.cli.{COMMANDS[cmd_name][0]}").command
+        if any(isinstance(one.type, CfgType) for one in command.params) and NO_LIMITS not in command.params:
+            command.params.append(NO_LIMITS)
         return command
 
     def resolve_command(

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
-from darkparse.model.initial import assign, initial_values
+from darkparse.model.initial import assign, check_dtype, initial_values
+from darkparse.model.memory import free_memory
+from darkparse.model.optimizing import optimized
 from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
@@ -47,15 +49,15 @@ def build(
 
     Raises:
         CfgError: the cfg is wrong.
-        DarkparseError: a tensor is larger than torch can address, or to be initialized and larger than the memory; or
-            the dtype is none of floating point.
+        DarkparseError: a tensor is larger than torch can address, or is to be initialized and larger than the free
+            memory; or the dtype is none of floating point.
 
     >>> model = darkparse.build("yolov3-tiny")
     >>> model.layers[0].conv.weight.device
     device(type='meta')
     """
     network = compile(network)
-    _check_dtype(dtype)
+    check_dtype(dtype)
     _check_size(network, in_memory=initialize and torch.device(device or "cpu").type == "cpu")
     with torch.device("meta"):
         model = Darknet(network)
@@ -73,6 +75,7 @@ def load(
     dialect: str | None = None,
     size: Size | None = None,
     reorg: str | None = None,
+    optimize: bool = False,
     **words: Any,
 ) -> Darknet:
     """Compile a cfg, build its module and load its weights.
@@ -87,6 +90,7 @@ def load(
             weights.
         size: input size instead of the cfg's, n or (height, width).
         reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
+        optimize: make it fast for inference (see `darkparse.optimize`), layer by layer from the mapped file.
         words: fields of `options`, by name: `device="cuda"`, `upto=74`.
 
     Returns:
@@ -107,7 +111,8 @@ def load(
     source = path if weights is None else weights
     if source is None:
         network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
-        return build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
+        model = build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
+        return optimized(model) if optimize else model
     blob = open_source(source, mmap=options.mmap)
     state = _container(blob)
     origin = state.origin if state else None
@@ -115,7 +120,7 @@ def load(
     values = _values(blob, state, network, options)
     model = build(network)
     _take(model, values, options)
-    return model
+    return optimized(model) if optimize else model
 
 
 def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> Loaded:
@@ -174,9 +179,8 @@ def _values(blob: Blob, state: State | None, network: Network, options: ReadOpti
 def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
     """Move values into a module, all of them or none."""
     device, dtype = options.device, options.dtype
-    _check_dtype(dtype)
-    plain = {key: value if value.dtype == torch.float32 else value.float() for key, value in values.tensors.items()}
-    warn_of_values(values.name, {key: value.numpy() for key, value in plain.items()}, stacklevel=4)
+    check_dtype(dtype)
+    warn_of_values(values.name, ((key, value.float().numpy()) for key, value in values.tensors.items()), stacklevel=4)
     state = model.state_dict()
     _check_places(state, values)
     kept = next((value.dtype for value in values.tensors.values()), torch.float32)
@@ -232,13 +236,6 @@ def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
         raise
 
 
-def _check_dtype(dtype: torch.dtype | None) -> None:
-    if dtype is not None and not dtype.is_floating_point:
-        raise DarkparseError(
-            f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}"
-        )
-
-
 def _check_size(network: Network, *, in_memory: bool) -> None:
     """Refuse what torch cannot address, or what memory cannot hold: the system would end the process, not raise."""
     bytes_of = [(node, 4 * sum(tensor.size for tensor in node.tensors)) for node in network.nodes]
@@ -250,13 +247,5 @@ def _check_size(network: Network, *, in_memory: bool) -> None:
     )
     if largest >= 2**63:
         raise DarkparseError(f"{where} ({node.section.span}): more than torch can address")
-    if in_memory and total > (memory := _physical_memory()):
-        raise DarkparseError(f"{where} ({node.section.span}): this machine has {memory:,}")
-
-
-def _physical_memory() -> int:
-    """Bytes of memory, or the largest number where the system does not tell (Windows)."""
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return 2**63
+    if in_memory and total > (free := free_memory()):
+        raise DarkparseError(f"{where} ({node.section.span}): {free:,} are free")

@@ -13,7 +13,7 @@ from darkparse.network.analysis.receptive import fields_of
 from darkparse.network.binding import Binder
 from darkparse.network.dialect_choice import DialectChoice, choose_dialect
 from darkparse.network.heads import remarks_on_heads
-from darkparse.network.limits import LIMITS, Limits, beyond
+from darkparse.network.limits import LIMITS, Limits, beyond, limits_in_force
 from darkparse.network.network import Network
 from darkparse.network.node import Node
 from darkparse.network.refusals import off_step, refusals
@@ -66,6 +66,7 @@ def compile(
             )
         return cfg
     config = read(cfg)
+    limits = limits_in_force.get() if limits is LIMITS else limits
     try:
         choice = choose_dialect(config, dialect, version=version)
     except ValueError as problem:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,10 +54,13 @@ class Limits:
 
 def beyond(what: str, count: int, most: int) -> str:
     """`num: 200,000,000, and the limit is 1,000`, and how to go on."""
-    return f"{what}: {count:,}, and the limit is {most:,} (darkparse.compile(…, limits=None) has none)"
+    return f"{what}: {count:,}, and the limit is {most:,} (none with --no-limits, or darkparse.compile(…, limits=None))"
 
 
 OTHERS = 64
 """Biases, scales, means and variances for each output, of all gates of a recurrent layer together."""
 
 LIMITS = Limits()
+
+limits_in_force: ContextVar[Limits | None] = ContextVar("limits_in_force", default=LIMITS)
+"""What every `compile` goes by that is not told otherwise; the command line's `--no-limits` makes it None."""

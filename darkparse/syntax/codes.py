@@ -34,8 +34,8 @@ CODES: dict[str, str] = {
     "no-file": "A `tree=` or `map=` file is in none of the places where it may be, or below them: the working "
     "directory (not the home or `/`), beside the cfg, the folder above it; `darkparse.read(cfg, folders=[…])` names "
     "others.",
-    "limit": "The network would be larger than ten times the largest that is known; `darkparse.compile(cfg, "
-    "limits=None)` takes it.",
+    "limit": "The network would be larger than ten times the largest that is known; `--no-limits`, or "
+    "`darkparse.compile(cfg, limits=None)`, takes it.",
     # Layers together.
     "input-size": "`[net]` gives no usable input size.",
     "no-layer": "A reference to a layer that is not before this one.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -47,14 +48,15 @@ class Segment:
         return tail.wrap.format(value)
 
 
-Splits = Callable[[Sequence[Item], Item], bool]
-"""Whether a new segment begins at an item that could continue a run."""
+Splits = Callable[[frozenset[str], Item, Item], bool]
+"""Whether a new segment begins at an item that could continue a run: the run's marks, its last item, and this one."""
 
 
 def segments(items: Sequence[Item], outputs: frozenset[int], splits: Splits) -> list[Segment]:
     """Items in runs, each as long as it can be."""
-    readers = {i: sum(i in item.reads for item in items) for item in items for i in (*item.reads, item.last)}
+    readers = Counter(i for item in items for i in {*item.reads})
     runs: list[list[Item]] = []
+    marks = frozenset[str]()
     for item in items:
         before = runs[-1][-1] if runs else None
         follows = (
@@ -62,10 +64,12 @@ def segments(items: Sequence[Item], outputs: frozenset[int], splits: Splits) -> 
         )
         alone = before is not None and readers[before.last] == 1 and before.last not in outputs
         is_next = before is not None and follows and alone and item.call is not None and item.inline is None
-        if is_next and not _takes_several(runs[-1][0]) and not splits(runs[-1], item):
+        if is_next and not _takes_several(runs[-1][0]) and not splits(marks, runs[-1][-1], item):
             runs[-1].append(item)
+            marks |= item.marks
         else:
             runs.append([item])
+            marks = item.marks
     return [Segment(tuple(run)) for run in runs]
 
 

@@ -46,7 +46,7 @@ def _block_class(template: Template) -> str:
             [f"class {template.name}(nn.Sequential):", f'    """{_describe(template)}"""', "", head, *lines(call, 8)]
         )
     outputs = frozenset({template.items[-1].last})
-    parts = naming.name_paths(bodies.segments(template.items, outputs, lambda run, item: False))
+    parts = naming.name_paths(bodies.segments(template.items, outputs, lambda marks, before, item: False))
     style = bodies.Style(naming.block_variables)
     body = bodies.body(parts, template.entry, list(outputs), of, style)
     text = [

@@ -13,10 +13,10 @@ class. From the inside out, a stretch of yolov3 (s: a convolution of stride 2, +
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from darkparse.export.source.calls import Arg, Call, Slot
 from darkparse.export.source.expressions import Item
@@ -24,10 +24,28 @@ from darkparse.export.source.parameters import Parameters
 
 LONGEST = 24
 SMALLEST_CHAIN = 3
+MOST = 32
+"""Classes that a network is folded into: each takes a look at all of it. Those known have 7 at most."""
+
+POOLS = {"pool", "cat"}
 
 Numbers = dict[tuple[int, str, tuple[int, ...]], int]
 """A number for every run of items: for that of the run without its last,
 with the last and what this reads within the run."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """Items from one on into which one value comes: the values among them, the last item that reads one,
+    and whether only the last value is read outside."""
+
+    start: int
+    entry: int | None = None
+    places: dict[int, int] = field(default_factory=dict)
+    last_read: int = -1
+    key: int = -1
+    is_block: bool = False
+    only_pools: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +81,14 @@ class Folder:
 
     def fold(self) -> tuple[list[Item], list[Template]]:
         """Items with blocks in place of their copies, and the blocks' classes, inner ones first."""
-        while self._fold_joined():
-            self._repeat()
-        while self._fold_chain():
-            self._repeat()
+        for fold in (self._fold_joined, self._fold_chain):
+            while len(self.templates) < MOST and fold():
+                self._repeat()
         return self.items, self.templates
 
     def _fold_joined(self) -> bool:
         """The shortest blocks in which paths part and join again."""
-        for length, groups in self._groups(strict=False).items():
+        for length, groups in self._groups(strict=False):
             found = [
                 starts
                 for starts in groups.values()
@@ -93,7 +110,7 @@ class Folder:
     def _is_worth(self, starts: list[int], length: int) -> bool:
         if len(starts) > 1:
             return True
-        only_pools = all(item.marks <= {"pool", "cat"} for item in self.items[starts[0] : starts[0] + length])
+        only_pools = all(item.marks <= POOLS for item in self.items[starts[0] : starts[0] + length])
         return only_pools and length > 2
 
     def _widened(self, starts: list[int], length: int) -> tuple[list[int], int]:
@@ -119,16 +136,19 @@ class Folder:
 
     def _are_copies(self, starts: list[int], length: int) -> bool:
         """Whether blocks of this length begin there, without overlap and with the same in common."""
-        numbers: Numbers = {}
-        keys = {dict(self._blocks(start, length, numbers, strict=False)).get(length) for start in starts}
-        return len(keys) == 1 and None not in keys and all(b - a >= length for a, b in pairwise(starts))
+        runs = [_Run(start) for start in starts]
+        for size in range(1, length + 1):
+            numbers: Numbers = {}
+            if not all(self._grows(run, size, numbers, strict=False) for run in runs) or len(numbers) > 1:
+                return False
+        return all(run.is_block for run in runs) and all(b - a >= length for a, b in pairwise(starts))
 
     def _fold_chain(self) -> bool:
         """Runs of single items: heads first, then stages, then the set of convolutions that saves most lines."""
         best: tuple[tuple[int, int, int], list[int]] | None = None
-        strictly, loosely = self._groups(strict=True), self._groups(strict=False)
-        for length, strict in product(strictly, (True, False)):
-            for starts in (strictly if strict else loosely)[length].values():
+        found = ((strict, *of_length) for strict in (True, False) for of_length in self._groups(strict=strict))
+        for strict, length, groups in found:
+            for starts in groups.values():
                 window = self.items[starts[0] : starts[0] + length]
                 if (
                     len(starts) < 2
@@ -183,36 +203,42 @@ class Folder:
     def _kernels(window: Sequence[Item]) -> list[float]:
         return [slot.value for item in window for slot in item.slots if slot.kind == "size"]
 
-    def _groups(self, *, strict: bool) -> dict[int, dict[int, list[int]]]:
+    def _groups(self, *, strict: bool) -> Iterator[tuple[int, dict[int, list[int]]]]:
         """For every length of two items and more, starts of its blocks without overlap,
-        by what copies have in common."""
-        groups: dict[int, dict[int, list[int]]] = {length: defaultdict(list) for length in range(2, LONGEST)}
-        numbers: Numbers = {}
-        for start in range(len(self.items)):
-            for length, key in self._blocks(start, LONGEST - 1, numbers, strict=strict):
-                starts = groups[length][key]
-                if not starts or start - starts[-1] >= length:
-                    starts.append(start)
-        return groups
+        by what copies have in common: a run that nothing is a copy of is not followed further."""
+        runs = [_Run(start) for start in range(len(self.items))]
+        for length in range(1, LONGEST):
+            numbers: Numbers = {}
+            runs = [run for run in runs if self._grows(run, length, numbers, strict=strict)]
+            copies = Counter(run.key for run in runs)
+            runs = [run for run in runs if copies[run.key] > 1 or run.only_pools]
+            groups: dict[int, list[int]] = defaultdict(list)
+            for run in runs:
+                if run.is_block:
+                    starts = groups[run.key]
+                    if not starts or run.start - starts[-1] >= length:
+                        starts.append(run.start)
+            if length > 1:
+                yield length, groups
 
-    def _blocks(self, start: int, longest: int, numbers: Numbers, *, strict: bool) -> Iterator[tuple[int, int]]:
-        """Lengths of the blocks that begin at an item, each with the number of what its copies have in common.
-
-        One value comes into a block, and only the last item's value is read outside.
-        """
-        places: dict[int, int] = {}
-        outside: set[int] = set()
-        key, last_read = -1, -1
-        for length, item in enumerate(self.items[start : start + longest], start=1):
-            outside.update(i for i in item.reads if i not in places)
-            if len(outside) > 1:
-                return
-            common = (key, item.strict if strict else item.loose, tuple(places.get(i, -1) for i in item.reads))
-            key = numbers.setdefault(common, len(numbers))
-            if length > 1 and last_read < start + length:
-                yield length, key
-            places[item.last] = length
-            last_read = max(last_read, self.last_reads.get(item.last, -1))
+    def _grows(self, run: _Run, length: int, numbers: Numbers, *, strict: bool) -> bool:
+        """Take the next item into a run, to this length; False where a second value would come in, or all is taken."""
+        if run.start + length > len(self.items):
+            return False
+        item = self.items[run.start + length - 1]
+        for i in item.reads:
+            if i in run.places:
+                continue
+            if run.entry is not None and run.entry != i:
+                return False
+            run.entry = i
+        common = (run.key, item.strict if strict else item.loose, tuple(run.places.get(i, -1) for i in item.reads))
+        run.key = numbers.setdefault(common, len(numbers))
+        run.is_block = run.last_read < run.start + length
+        run.places[item.last] = length
+        run.last_read = max(run.last_read, self.last_reads.get(item.last, -1))
+        run.only_pools = run.only_pools and item.marks <= POOLS
+        return True
 
     def _replace(self, starts: list[int], length: int) -> None:
         windows = [self.items[start : start + length] for start in starts]
@@ -282,7 +308,7 @@ def block_name(window: Sequence[Item]) -> str:
         return "Head"
     if "gate" in last.marks:
         return "SqueezeExcite" if "global" in marks else "SpatialGate"
-    if marks <= {"pool", "cat"}:
+    if marks <= POOLS:
         return "SpatialPyramidPooling"
     if "add" in last.marks:
         plain = "Bottleneck" if len(kernels) == 3 else "Residual"

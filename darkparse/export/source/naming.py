@@ -11,11 +11,10 @@ from darkparse.export.source.expressions import Item
 from darkparse.network import Network
 
 
-def splits_stage(run: Sequence[Item], item: Item) -> bool:
+def splits_stage(marks: frozenset[str], before: Item, item: Item) -> bool:
     """Whether a new part of the network begins:
     another scale, a head, the end of an upsampling path, the classifier."""
-    before = run[-1]
-    if any(other.marks & {"global", "dense"} for other in run):
+    if marks & {"global", "dense"}:
         return _leads_to_head(item) and not _leads_to_head(before)
     if _is_stack(before) and not _is_stack(item):
         return True
