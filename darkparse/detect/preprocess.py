@@ -115,16 +115,28 @@ def resize_image(pixels: Pixels, size: Size, out: Floats | None = None) -> Float
     Returns:
         (C, height, width), float32 in 0…1.
     """
-    (height, width), (before, _, channels) = size, pixels.shape
-    out = np.empty((channels, height, width), np.float32) if out is None else out
-    across = _taps(pixels.shape[1], width, last_is_exact=True)
+    rows = axis_taps(pixels.shape[0], size[0], last_is_exact=False)
+    return resample(pixels, rows, axis_taps(pixels.shape[1], size[1], last_is_exact=True), out)
+
+
+def resample(pixels: Pixels, rows: Taps, columns: Taps, out: Floats | None = None) -> Floats:
+    """The weighted sums of two neighbours along both axes: (C, rows, columns), float32 in 0…1.
+
+    Args:
+        pixels: (H, W, C), uint8, or float32 in 0…1.
+        rows: where each row comes from.
+        columns: where each column does.
+        out: where to put it.
+    """
+    channels, width = pixels.shape[2], columns.weights.shape[1]
+    out = np.empty((channels, rows.weights.shape[1], width), np.float32) if out is None else out
     # Single values are gathered faster than pixels of three, and so come out plane by plane: first neighbours, second.
-    index = (across.places[:, None] * channels + np.arange(channels)[:, None]).ravel()
-    weights = np.repeat(across.weights[:, None], channels, 1).ravel()
-    source, bands, n = pixels.reshape(before, -1), _bands(before, height), channels * width
-    most = max(len(band.lines) for band in bands)
+    index = (columns.places[:, None] * channels + np.arange(channels)[:, None]).ravel()
+    weights = np.repeat(columns.weights[:, None], channels, 1).ravel()
+    source, bands, n = pixels.reshape(len(pixels), -1), _bands(rows), channels * width
+    most = max((len(band.lines) for band in bands), default=0)
     room = np.empty((most, 2 * n), pixels.dtype), np.empty((most, 2 * n), np.float32), np.empty((most, n), np.float32)
-    rows = np.empty((2, ROWS, n), np.float32)
+    both = np.empty((2, ROWS, n), np.float32)
     for band in bands:
         taken, mixed, lines = (array[: len(band.lines)] for array in room)
         source[band.lines].take(index, 1, taken, "clip")
@@ -133,7 +145,7 @@ def resize_image(pixels: Pixels, size: Size, out: Floats | None = None) -> Float
             mixed /= np.float32(255)
         mixed *= weights
         np.add(mixed[:, :n], mixed[:, n:], lines)
-        pairs = rows[:, : band.places.shape[1]]
+        pairs = both[:, : band.places.shape[1]]
         for own, places in zip(pairs, band.places, strict=True):
             lines.take(places, 0, own, "clip")
         pairs *= band.weights
@@ -160,17 +172,17 @@ class _Band:
 
 
 @lru_cache(maxsize=64)
-def _bands(before: int, after: int) -> list[_Band]:
-    down, bands = _taps(before, after, last_is_exact=False), []
-    for top in range(0, after, ROWS):
+def _bands(down: Taps) -> list[_Band]:
+    bands = []
+    for top in range(0, down.weights.shape[1], ROWS):
         rows = slice(top, top + ROWS)
         lines, places = np.unique(down.places[:, rows], return_inverse=True)
         bands.append(_Band(rows, lines, places.reshape(2, -1), down.weights[:, rows, None]))
     return bands
 
 
-@dataclass(frozen=True, slots=True)
-class _Taps:
+@dataclass(frozen=True, slots=True, eq=False)
+class Taps:
     """The two neighbours of each new position, and their weights: (2, n)."""
 
     places: NDArray[np.intp]
@@ -178,7 +190,7 @@ class _Taps:
 
 
 @lru_cache(maxsize=256)
-def _taps(before: int, after: int, *, last_is_exact: bool) -> _Taps:
+def axis_taps(before: int, after: int, *, last_is_exact: bool) -> Taps:
     """Where the values of an axis come from.
 
     Along the width the last column is the picture's last. Along the height Darknet computes the last row's place like
@@ -196,4 +208,4 @@ def _taps(before: int, after: int, *, last_is_exact: bool) -> _Taps:
         first[-1], weights[:, -1] = (before - 1 if last_is_exact else 0), (1, 0)
     else:
         weights[1, -1] = 0
-    return _Taps(np.stack((first, first + 1)).clip(0, before - 1), weights)
+    return Taps(np.stack((first, first + 1)).clip(0, before - 1), weights)

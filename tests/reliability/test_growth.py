@@ -78,7 +78,7 @@ def checked(text: str) -> None:
         network = darkparse.compile(text)
     except darkparse.CfgError as problem:
         _print([Checked("x", problem.diagnostics, None)])
-        assert str(problem)
+        str(problem)
         return
     found = (*network.diagnostics, *training_advice(network))
     _print([Checked("x", found, network)])

@@ -1,0 +1,71 @@
+"""Darknet's labels: where they lie, and what stands in them."""
+
+from __future__ import annotations
+
+from math import isfinite
+from pathlib import Path
+from typing import NamedTuple
+
+from darkparse.errors import DarkparseError
+from darkparse.layers.dialect import DIALECTS, Dialect
+from darkparse.syntax.reading import read_text
+from darkparse.syntax.source import content
+
+Box = tuple[float, float, float, float]
+"""Centre x, y, width, height as fractions of the picture."""
+
+
+class Label(NamedTuple):
+    """An object of a picture."""
+
+    line: int
+    number: int
+    """Its class."""
+    box: Box
+
+
+def read_labels(path: Path) -> list[Label]:
+    """`class x y width height` a line (data.c read_boxes, which ends where a line is none, and says nothing).
+
+    Raises:
+        DarkparseError: the file cannot be read, or a line is none.
+    """
+    labels = []
+    for line, text in enumerate(read_text(path).splitlines(), start=1):
+        parts = text.split()
+        if not parts:
+            continue
+        try:
+            number, (x, y, w, h) = int(parts[0]), map(float, parts[1:])
+        except ValueError:
+            x = y = w = h = float("nan")
+        if not isfinite(x + y + w + h):
+            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {content(text)}")
+        labels.append(Label(line, number, (x, y, w, h)))
+    return labels
+
+
+def label_path(picture: str, dialect: Dialect) -> str:
+    """Where a dialect looks for the label of a picture, by the text of its path: pjreddie data.c fill_truth_detection,
+    AlexeyAB utils.c replace_image_to_label."""
+    for old, new in dialect.label_folders:
+        picture = picture.replace(old, new, 1)
+    if not dialect.label_by_ending:
+        for ending in dialect.picture_endings:
+            picture = picture.replace(ending, ".txt", 1)
+        return picture
+    picture = picture.strip(" \t")
+    ending = next(filter(picture.endswith, dialect.picture_endings), "")
+    return picture.removesuffix(ending) + ".txt" if ending else picture
+
+
+def label_places(picture: Path) -> list[Path]:
+    """Where any program looks: beside the picture, where `labels` stands for the last `images` or `JPEGImages` of its
+    path, and where the dialects do."""
+    beside = picture.with_suffix(".txt")
+    parts = list(beside.parts)
+    place = max((i for i, part in enumerate(parts) if part in ("images", "JPEGImages")), default=None)
+    if place is not None:
+        parts[place] = "labels"
+    named = (Path(label_path(str(picture), dialect)) for dialect in DIALECTS.values())
+    return list(dict.fromkeys(path for path in (beside, Path(*parts), *named) if path.suffix == ".txt"))
