@@ -1,3 +1,4 @@
+from darkparse import data as data
 from darkparse import errors as errors
 from darkparse import losses as losses
 from darkparse import train as train
@@ -23,6 +24,7 @@ from darkparse.model.fusion import fuse as fuse
 from darkparse.model.loading import build as build
 from darkparse.model.loading import load as load
 from darkparse.model.loading import load_weights as load_weights
+from darkparse.model.optimizing import optimize as optimize
 from darkparse.model.saving import save as save
 from darkparse.model.saving import save_weights as save_weights
 from darkparse.network.compiler import compile as compile

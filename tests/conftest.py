@@ -13,6 +13,9 @@ import pytest
 hypothesis.settings.register_profile("steady", derandomize=not os.environ.get("DARKPARSE_EXHAUSTIVE"))
 hypothesis.settings.load_profile("steady")
 
+# Processes that tests start keep what Python compiled, as they do where a package is installed.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Each of the processes that share the cores takes its part of them; torch reads this when it is imported.
 os.environ.setdefault(
     "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))

@@ -35,11 +35,16 @@ ALLOWED = {
     "model": {*NETWORK, "weights", "model.modules"},
     "model.modules": {"errors", "layers"},
     "losses": {*NETWORK, "weights", "model"},
-    "train": {*NETWORK, "weights", "model", "losses"},
+    "train": {
+        *(*NETWORK, "weights", "model", "losses", "data", "data.files"),
+        *("detect", "detect.names", "detect.accuracy"),
+    },
+    "data": {*NETWORK, "data.files", "detect"},
+    "data.files": {*BASE, "layers"},
     "detect": {*NETWORK, "weights", "model", "detect.names", "export.onnx"},
-    "detect.names": NETWORK,
-    "detect.jobs": {*NETWORK, "model", "detect", "detect.names"},
-    "detect.accuracy": {*NETWORK, "detect", "detect.names", "detect.jobs"},
+    "detect.names": {*NETWORK, "data.files"},
+    "detect.jobs": {*NETWORK, "data.files", "model", "detect", "detect.names"},
+    "detect.accuracy": {*NETWORK, "data.files", "detect", "detect.names", "detect.jobs"},
     "export": {*NETWORK, "weights", "model", "detect", "export.onnx", "export.source"},
     "export.onnx": {*NETWORK, "weights"},
     "export.source": {*NETWORK, "weights", "model", "model.modules"},
@@ -109,7 +114,11 @@ def _imports(path: Path) -> Iterator[Import]:
     return visit(ast.parse(path.read_text("utf-8")), "top")
 
 
-IMPORTS = {name: tuple(_imports(path)) for name, path in MODULES.items()}
+@cache
+def _imports_of(module: str) -> tuple[Import, ...]:
+    """Nothing for a module that is not one of the package."""
+    path = MODULES.get(module)
+    return () if path is None else tuple(_imports(path))
 
 
 def _folder(module: str) -> str:
@@ -124,7 +133,7 @@ def test_a_folder_imports_only_from_the_left(module: str) -> None:
     if folder not in ALLOWED:
         assert folder == "cli" or module.count(".") <= 1
         return
-    own = [one for one in IMPORTS[module] if one.module.startswith("darkparse")]
+    own = [one for one in _imports_of(module) if one.module.startswith("darkparse")]
     wrong = {one for one in own if _folder(one.module) not in {folder, *ALLOWED[folder], *TOOLS}}
     assert not wrong, f"{module} imports {sorted(wrong)}"
 
@@ -141,7 +150,7 @@ def _loads(module: str) -> frozenset[str]:
         one = waiting.pop()
         seen.add(one)
         packages = [one[:at] for at, sign in enumerate(one) if sign == "."]
-        waiting += {*packages, *(found.module for found in IMPORTS.get(one, ()) if found.place == "top")} - seen
+        waiting += {*packages, *(found.module for found in _imports_of(one) if found.place == "top")} - seen
     return frozenset(name for name in HEAVY if any(f"{one}.".startswith(f"{name}.") for one in seen))
 
 
@@ -150,7 +159,7 @@ def test_only_what_is_heavy_is_imported_inside_a_function(module: str) -> None:
     """And only where the file does not import it anyway."""
     if module == "darkparse.__main__":  # it listens for Ctrl-C before it imports anything
         return
-    inside = [one for one in IMPORTS[module] if one.place == "function"]
+    inside = [one for one in _imports_of(module) if one.place == "function"]
     needless = [one for one in inside if not _loads(one.module) - _loads(module)]
     assert not needless, f"{module}: these belong to the top of the file: {needless}"
 
@@ -158,8 +167,9 @@ def test_only_what_is_heavy_is_imported_inside_a_function(module: str) -> None:
 def test_nothing_imports_in_a_circle() -> None:
     """Neither at the top of files nor inside functions; what only a type checker imports may."""
     graph = {
-        module: {one.module for one in found if one.place != "typing" and one.module in MODULES} - {module}
-        for module, found in IMPORTS.items()
+        module: {one.module for one in _imports_of(module) if one.place != "typing" and one.module in MODULES}
+        - {module}
+        for module in MODULES
     }
     try:
         TopologicalSorter(graph).prepare()

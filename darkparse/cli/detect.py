@@ -26,11 +26,11 @@ from darkparse.cli.common import (
 )
 from darkparse.cli.live import watch
 from darkparse.cli.report import Report
+from darkparse.data.files.listing import DataFile
 from darkparse.detect.engine import ENGINES, choose, has_gpu
 from darkparse.detect.jobs.folder import claimed
 from darkparse.detect.jobs.labels import LABELS
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
-from darkparse.detect.names import data_options
 from darkparse.detect.settings import EXIF, ORDERS, DetectionSettings
 from darkparse.syntax import DarkparseError
 
@@ -109,7 +109,7 @@ def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
 def names_of(inputs: Iterable[str]) -> str | None:
     """The `.data` file among some inputs that says names, if there is one."""
     data = (Path(text) for text in inputs if text.lower().endswith(".data") and Path(text).is_file())
-    return next((str(path) for path in data if {"names", "labels"} & set(data_options(path))), None)
+    return next((str(path) for path in data if {"names", "labels"} & set(DataFile.read(path).options)), None)
 
 
 def load_detector(making: dict[str, Any]) -> Detector:

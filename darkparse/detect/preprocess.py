@@ -90,71 +90,107 @@ def fit(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = False) 
     placement = place(pixels.shape[:2], net, resize, crop_first=crop_first)
     if 0 in placement.scaled:
         return np.full((pixels.shape[2], *net), 0.5, np.float32), placement
-    scaled = resize_image(pixels, placement.scaled)
     if placement.scaled == net:
-        return scaled, placement
+        return resize_image(pixels, net), placement
     top, left = placement.offset
     if resize == "crop":
+        scaled = resize_image(pixels, placement.scaled)
         # Beyond the edge the last row or column goes on (image.c crop_image).
         rows, columns = (np.arange(n) - at for n, at in zip(net, (top, left), strict=True))
         rows, columns = rows.clip(0, placement.scaled[0] - 1), columns.clip(0, placement.scaled[1] - 1)
         return scaled[:, rows[:, None], columns], placement
-    boxed = np.full((scaled.shape[0], *net), 0.5, np.float32)
-    boxed[:, top : top + placement.scaled[0], left : left + placement.scaled[1]] = scaled
+    boxed = np.full((pixels.shape[2], *net), 0.5, np.float32)
+    resize_image(pixels, placement.scaled, boxed[:, top : top + placement.scaled[0], left : left + placement.scaled[1]])
     return boxed, placement
 
 
-def resize_image(pixels: Pixels, size: Size) -> Floats:
+def resize_image(pixels: Pixels, size: Size, out: Floats | None = None) -> Floats:
     """Separable bilinear scaling with the corners aligned, as Darknet's (image.c resize_image).
 
     Args:
         pixels: (H, W, C), uint8, or float32 in 0…1.
         size: height and width to scale to.
+        out: where to put it.
 
     Returns:
         (C, height, width), float32 in 0…1.
     """
-    rows, columns = (
-        _taps(pixels.shape[0], size[0], last_is_exact=False),
-        _taps(pixels.shape[1], size[1], last_is_exact=True),
-    )
-    needed, place_of = np.unique((rows.first, rows.second), return_inverse=True)
-    first, second = place_of.reshape(2, -1)
-    channels = pixels.shape[2]
-    lines = pixels[needed].reshape(len(needed), -1)
-    # Single values are gathered faster than pixels of three, and so come out plane by plane.
-    left, right = (
-        (place * channels + np.arange(channels)[:, None]).ravel() for place in (columns.first, columns.second)
-    )
-    part = _mix(lines, left, right, np.tile(columns.weights, channels), axis=1)
-    out = _mix(part, first, second, rows.weights[:, :, None], axis=0)
-    return np.ascontiguousarray(out.reshape(size[0], channels, size[1]).swapaxes(0, 1))
+    rows = axis_taps(pixels.shape[0], size[0], last_is_exact=False)
+    return resample(pixels, rows, axis_taps(pixels.shape[1], size[1], last_is_exact=True), out)
 
 
-def _mix(values: Pixels, first: NDArray[np.intp], second: NDArray[np.intp], weights: Floats, axis: int) -> Floats:
-    """The weighted sum of two neighbours along an axis, in float32."""
-    out, other = (_scaled(values.take(index, axis)) for index in (first, second))
-    out *= weights[0]
-    other *= weights[1]
-    out += other
+def resample(pixels: Pixels, rows: Taps, columns: Taps, out: Floats | None = None) -> Floats:
+    """The weighted sums of two neighbours along both axes: (C, rows, columns), float32 in 0…1.
+
+    Args:
+        pixels: (H, W, C), uint8, or float32 in 0…1.
+        rows: where each row comes from.
+        columns: where each column does.
+        out: where to put it.
+    """
+    channels, width = pixels.shape[2], columns.weights.shape[1]
+    out = np.empty((channels, rows.weights.shape[1], width), np.float32) if out is None else out
+    # Single values are gathered faster than pixels of three, and so come out plane by plane: first neighbours, second.
+    index = (columns.places[:, None] * channels + np.arange(channels)[:, None]).ravel()
+    weights = np.repeat(columns.weights[:, None], channels, 1).ravel()
+    source, bands, n = pixels.reshape(len(pixels), -1), _bands(rows), channels * width
+    most = max((len(band.lines) for band in bands), default=0)
+    room = np.empty((most, 2 * n), pixels.dtype), np.empty((most, 2 * n), np.float32), np.empty((most, n), np.float32)
+    both = np.empty((2, ROWS, n), np.float32)
+    for band in bands:
+        taken, mixed, lines = (array[: len(band.lines)] for array in room)
+        source[band.lines].take(index, 1, taken, "clip")
+        np.copyto(mixed, taken)
+        if pixels.dtype == np.uint8:
+            mixed /= np.float32(255)
+        mixed *= weights
+        np.add(mixed[:, :n], mixed[:, n:], lines)
+        pairs = both[:, : band.places.shape[1]]
+        for own, places in zip(pairs, band.places, strict=True):
+            lines.take(places, 0, own, "clip")
+        pairs *= band.weights
+        first, second = pairs.reshape(2, -1, channels, width).swapaxes(1, 2)
+        np.add(first, second, out[:, band.rows])
     return out
 
 
-def _scaled(values: Pixels) -> Floats:
-    return np.divide(values, np.float32(255), dtype=np.float32) if values.dtype == np.uint8 else values
+ROWS = 32
+"""Rows of the result that are made at once: what they need stays in the caches, and in memory that is there."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Taps:
-    """The two neighbours of each new position and their weights (2, n)."""
+class _Band:
+    """Some rows of the result, and what they come from."""
 
-    first: NDArray[np.intp]
-    second: NDArray[np.intp]
+    rows: slice
+    lines: NDArray[np.intp]
+    """The rows that are needed, each once."""
+    places: NDArray[np.intp]
+    """(2, n): which of the lines are a row's two neighbours."""
+    weights: Floats
+    """(2, n, 1): theirs."""
+
+
+@lru_cache(maxsize=64)
+def _bands(down: Taps) -> list[_Band]:
+    bands = []
+    for top in range(0, down.weights.shape[1], ROWS):
+        rows = slice(top, top + ROWS)
+        lines, places = np.unique(down.places[:, rows], return_inverse=True)
+        bands.append(_Band(rows, lines, places.reshape(2, -1), down.weights[:, rows, None]))
+    return bands
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taps:
+    """The two neighbours of each new position, and their weights: (2, n)."""
+
+    places: NDArray[np.intp]
     weights: Floats
 
 
 @lru_cache(maxsize=256)
-def _taps(before: int, after: int, *, last_is_exact: bool) -> _Taps:
+def axis_taps(before: int, after: int, *, last_is_exact: bool) -> Taps:
     """Where the values of an axis come from.
 
     Along the width the last column is the picture's last. Along the height Darknet computes the last row's place like
@@ -172,5 +208,4 @@ def _taps(before: int, after: int, *, last_is_exact: bool) -> _Taps:
         first[-1], weights[:, -1] = (before - 1 if last_is_exact else 0), (1, 0)
     else:
         weights[1, -1] = 0
-    first = first.clip(0, before - 1)
-    return _Taps(first, (first + 1).clip(0, before - 1), weights)
+    return Taps(np.stack((first, first + 1)).clip(0, before - 1), weights)

@@ -11,15 +11,16 @@ from torch import Tensor
 from darkparse.detect.decoding import Decoder
 from darkparse.detect.engine import Engine, Selected
 from darkparse.detect.preprocess import Floats
-from darkparse.model import Darknet, fuse
-from darkparse.model.packing import can_pack, pack
+from darkparse.model import Darknet
+from darkparse.model.darknet import weighted
+from darkparse.model.optimizing import is_optimized, optimized
 
 GPU_BATCH = 16
 """Images that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
 
 
 class TorchEngine(Engine):
-    """Runs a module on its device and in its dtype, on the CPU a copy that is laid out for that.
+    """Runs an optimized copy of a module, on its device and in its dtype.
 
     Args:
         model: a network with its weights; see `Detector`.
@@ -29,14 +30,10 @@ class TorchEngine(Engine):
 
     name = "torch"
 
-    def __init__(self, model: Darknet, *, fold: bool | None, mapped: bool) -> None:
+    def __init__(self, model: Darknet, *, fold: bool, mapped: bool) -> None:
         self.network, self.mapped = model.network, mapped
-        fold = model.network.dialect.folds_batchnorm if fold is None else fold
-        self.model = fuse(model) if fold else model.eval()
-        self._packed = pack(self.model) if can_pack(self.model) else None
-        if self._packed is None:
-            # Convolutions run faster over maps whose channels lie side by side.
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # `load` may have optimized it already.
+        self.model = model if is_optimized(model) else optimized(weighted(model, "detecting with"), folds=fold)
         self._decoders: dict[float, Decoder] = {}
 
     @property
@@ -47,8 +44,7 @@ class TorchEngine(Engine):
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the network gives for a batch (N, C, H, W) of inputs in 0…1: the output of each head."""
         like = next(self.model.parameters())
-        running = self._packed if self._packed is not None and can_pack(self.model) else self.model
-        outputs = running(images.to(like.device, like.dtype, memory_format=torch.channels_last))
+        outputs = self.model(images.to(like.device, like.dtype, memory_format=torch.channels_last))
         return outputs if isinstance(outputs, tuple) else (outputs,)
 
     def class_scores(self, images: Floats) -> Floats:
@@ -66,8 +62,7 @@ class TorchEngine(Engine):
         return [tuple(values.cpu().numpy() for values in part) for part in found]
 
     def reset_state(self) -> None:
-        for model in filter(None, (self.model, self._packed)):
-            model.reset_state()
+        self.model.reset_state()
 
     @contextmanager
     def shared(self, workers: int) -> Iterator[Callable[[], None]]:

@@ -58,8 +58,6 @@ class Dialect:
     """Of a `[dropout]` that says none; parser.c parse_dropout."""
     crnn_padding: int
     """Of a `[crnn]`: pjreddie's has no option for it; crnn_layer.c make_crnn_layer."""
-    folds_batchnorm: bool
-    """Whether `detector test` folds batch norm into the weights first; detector.c test_detector."""
     ranks_leaves_only: bool
     """A classifier with a word tree names its leaves alone; classifier.c predict_classifier."""
     deltas_add_up: bool
@@ -76,6 +74,21 @@ class Dialect:
     """Whether `seen` is saved as a multiple of the batch, and adam counts batches from there; parser.c, network.c."""
     freezes_whole_layers: bool
     """Whether the layers before `stopbackward=1` rest altogether, or decay and move their statistics; parser.c:1686."""
+    label_folders: tuple[tuple[str, str], ...]
+    """What of a picture's path is replaced in its label's, the first of each; utils.c replace_image_to_label."""
+    picture_endings: tuple[str, ...]
+    """What becomes `.txt` there."""
+    label_by_ending: bool
+    """Whether that is the path's end, or the first place where it stands."""
+    needs_labels: bool
+    """Whether training ends where a picture has no label, or takes it for one without objects; data.c read_boxes."""
+    crops_pictures: bool
+    """Whether a picture is cropped and stretched, with the truth held to be sound, or laid whole on grey with all of it
+    kept; data.c load_data_detection, fill_truth_detection."""
+    square_sizes: tuple[int, ...]
+    """What `random=1` chooses from; empty where it scales the cfg's own size; detector.c train_detector."""
+    last_batches: int
+    """So many have the largest size."""
 
     @property
     def lineage(self) -> tuple[Dialect, ...]:
@@ -119,7 +132,6 @@ PJREDDIE = Dialect(
     pointwise_loses_stride=True,
     dropout_probability=0.5,
     crnn_padding=1,
-    folds_batchnorm=False,
     ranks_leaves_only=True,
     deltas_add_up=False,
     max_boxes=90,
@@ -128,7 +140,16 @@ PJREDDIE = Dialect(
     adam_epsilon=1e-7,
     counts_iterations=False,
     freezes_whole_layers=False,
+    label_folders=(("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels")),
+    picture_endings=(".jpg", ".png", ".JPG", ".JPEG"),
+    label_by_ending=False,
+    needs_labels=True,
+    crops_pictures=False,
+    square_sizes=tuple(range(320, 609, 32)),
+    last_batches=200,
 )
+
+COCO_PARTS = ("train2017", "val2017", "train2014", "val2014")
 
 ALEXEYAB = Dialect(
     name="alexeyab",
@@ -151,7 +172,6 @@ ALEXEYAB = Dialect(
     pointwise_loses_stride=False,
     dropout_probability=0.2,
     crnn_padding=0,
-    folds_batchnorm=True,
     ranks_leaves_only=False,
     deltas_add_up=True,
     max_boxes=200,
@@ -160,6 +180,19 @@ ALEXEYAB = Dialect(
     adam_epsilon=1e-6,
     counts_iterations=True,
     freezes_whole_layers=True,
+    label_folders=tuple(
+        (place.replace("/", bar), place.replace("images", "labels").replace("JPEGImages", "labels").replace("/", bar))
+        for bar in ("/", "\\")
+        for place in (*(f"/images/{part}/" for part in COCO_PARTS), "/JPEGImages/")
+    ),
+    picture_endings=tuple(
+        ending for name in ("jpg", "jpeg", "png", "bmp", "ppm", "tiff") for ending in (f".{name}", f".{name.upper()}")
+    ),
+    label_by_ending=True,
+    needs_labels=False,
+    crops_pictures=True,
+    square_sizes=(),
+    last_batches=100,
 )
 
 DIALECTS: dict[str, Dialect] = {}

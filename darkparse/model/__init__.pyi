@@ -3,6 +3,7 @@ from darkparse.model.fusion import fuse as fuse
 from darkparse.model.loading import build as build
 from darkparse.model.loading import load as load
 from darkparse.model.loading import load_weights as load_weights
+from darkparse.model.optimizing import optimize as optimize
 from darkparse.model.saving import save as save
 from darkparse.model.saving import save_weights as save_weights
 from darkparse.weights.loaded import Loaded as Loaded

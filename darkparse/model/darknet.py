@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from functools import cache, cached_property
 from importlib import import_module
+from itertools import chain
 from typing import Any, Self
 
 from torch import Tensor, nn
@@ -188,7 +189,7 @@ def weighted(model: nn.Module, purpose: str) -> Darknet:
         NoWeightsError: it has none yet; the message says what they are needed for.
     """
     model = unwrapped(model)
-    if any(tensor.is_meta for tensor in model.state_dict().values()):
+    if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
         name = model.network.name
         raise NoWeightsError(f"{name} has no weights yet: load or initialize the module before {purpose} it")
     return model

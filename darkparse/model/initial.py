@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from darkparse.errors import DarkparseError
 from darkparse.layers.specs import Initial
 from darkparse.network import Network
 from darkparse.weights.entries import tensors_of
@@ -45,3 +46,11 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             owner._parameters[name] = nn.Parameter(value, requires_grad=owner.get_parameter(name).requires_grad)
         else:
             owner._buffers[name] = value
+
+
+def check_dtype(dtype: torch.dtype | None) -> None:
+    """Raises DarkparseError for a dtype that parameters cannot have."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise DarkparseError(
+            f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}"
+        )

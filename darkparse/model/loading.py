@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
-from darkparse.model.initial import assign, initial_values
+from darkparse.model.initial import assign, check_dtype, initial_values
 from darkparse.model.memory import free_memory
+from darkparse.model.optimizing import optimized
 from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
@@ -56,7 +57,7 @@ def build(
     device(type='meta')
     """
     network = compile(network)
-    _check_dtype(dtype)
+    check_dtype(dtype)
     _check_size(network, in_memory=initialize and torch.device(device or "cpu").type == "cpu")
     with torch.device("meta"):
         model = Darknet(network)
@@ -74,6 +75,7 @@ def load(
     dialect: str | None = None,
     size: Size | None = None,
     reorg: str | None = None,
+    optimize: bool = False,
     **words: Any,
 ) -> Darknet:
     """Compile a cfg, build its module and load its weights.
@@ -88,6 +90,7 @@ def load(
             weights.
         size: input size instead of the cfg's, n or (height, width).
         reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
+        optimize: make it fast for inference (see `darkparse.optimize`), layer by layer from the mapped file.
         words: fields of `options`, by name: `device="cuda"`, `upto=74`.
 
     Returns:
@@ -108,7 +111,8 @@ def load(
     source = path if weights is None else weights
     if source is None:
         network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
-        return build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
+        model = build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
+        return optimized(model) if optimize else model
     blob = open_source(source, mmap=options.mmap)
     state = _container(blob)
     origin = state.origin if state else None
@@ -116,7 +120,7 @@ def load(
     values = _values(blob, state, network, options)
     model = build(network)
     _take(model, values, options)
-    return model
+    return optimized(model, after_each=blob.forget) if optimize else model
 
 
 def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> Loaded:
@@ -175,9 +179,8 @@ def _values(blob: Blob, state: State | None, network: Network, options: ReadOpti
 def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
     """Move values into a module, all of them or none."""
     device, dtype = options.device, options.dtype
-    _check_dtype(dtype)
-    plain = {key: value if value.dtype == torch.float32 else value.float() for key, value in values.tensors.items()}
-    warn_of_values(values.name, {key: value.numpy() for key, value in plain.items()}, stacklevel=4)
+    check_dtype(dtype)
+    warn_of_values(values.name, ((key, value.float().numpy()) for key, value in values.tensors.items()), stacklevel=4)
     state = model.state_dict()
     _check_places(state, values)
     kept = next((value.dtype for value in values.tensors.values()), torch.float32)
@@ -231,13 +234,6 @@ def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
             with suppress(RuntimeError):  # the copy that failed may fail again
                 old.copy_(before)
         raise
-
-
-def _check_dtype(dtype: torch.dtype | None) -> None:
-    if dtype is not None and not dtype.is_floating_point:
-        raise DarkparseError(
-            f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}"
-        )
 
 
 def _check_size(network: Network, *, in_memory: bool) -> None:

@@ -1,83 +1,118 @@
-"""Convolutions in oneDNN's own layout with their activation in the same pass, for inference in float32 on the CPU."""
+"""A convolution in oneDNN's own layout with its activation in the same pass, for inference on the CPU."""
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
-from darkparse.layers.activations import ACTIVATIONS
-from darkparse.model.darknet import Darknet, Stage
+from darkparse.layers.activations import ACTIVATIONS, ActivationRow
+from darkparse.model import winograd
+from darkparse.model.activations import Mish
+
+KERNELS = torch.ops.mkldnn
 
 
-def can_pack(model: Darknet) -> bool:
-    """Whether the model is where oneDNN's kernels work, and torch has them."""
-    has_kernels = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_convolution_pointwise")
-    like = next(model.parameters(), None)
-    return has_kernels and like is not None and like.device.type == "cpu" and like.dtype == torch.float32
+def can_pack(values: Tensor) -> bool:
+    """Whether oneDNN has kernels for values of this dtype, where they are and on this processor."""
+    if values.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    if values.dtype in (torch.bfloat16, torch.float16):
+        name = "bf16" if values.dtype == torch.bfloat16 else "fp16"
+        return bool(getattr(KERNELS, f"_is_mkldnn_{name}_supported")())
+    return values.dtype == torch.float32
 
 
-def pack(model: Darknet) -> Darknet:
-    """A copy for inference only: convolutional layers compute faster, all else is shared with the model.
-
-    Weights are laid out once instead of at each call, and an activation that follows its convolution directly (see
-    `fuse`) is applied while the values are still in the caches. Its maps are best (N, C, H, W) in channels-last order.
-    The copy can be neither trained, moved, saved as weights nor exported; changes of the model's weights do not reach
-    it.
-    """
-    shared = {id(thing): thing for thing in (*model.parameters(), *model.buffers(), model.network)}
-    packed = copy.deepcopy(model, shared)
-    owners = {node.shares for node in model.network.nodes}
-    for node, stage in zip(model.network.nodes, packed.layers, strict=True):
-        conv = stage._modules.get("conv")
-        if type(conv) is nn.Conv2d and node.index not in owners:
-            assert isinstance(stage, Stage)
-            shape = node.in_shapes[0]
-            stage.conv = PackedConvolution(conv, _merged(stage), (1, shape.c, shape.h, shape.w))
-    return packed
+def takes_in(activation: nn.Module | None) -> bool:
+    """Whether a packed convolution does better with this activation than before it."""
+    return _row_of(activation) is not None or isinstance(activation, Mish)
 
 
-def _merged(stage: Stage) -> tuple[str, list[float]]:
-    """oneDNN's name and numbers for the activation right behind the convolution, which is taken out of the stage."""
-    name, activation = ([*stage.named_children(), ("", None)])[1]
-    rows = (row for row in ACTIVATIONS.values() if type(activation) is getattr(nn, row.module, None))
-    row = next(rows, None)
-    if row is None or not row.packed:
-        return "none", []
-    delattr(stage, name)
-    return row.packed, [getattr(activation, key) for key in row.settings]
+def _row_of(activation: nn.Module | None) -> ActivationRow | None:
+    """The activation, if oneDNN computes it with the convolution."""
+    rows = (row for row in ACTIVATIONS.values() if row.packed and type(activation) is getattr(nn, row.module))
+    return next(rows, None)
 
 
-class PackedConvolution(nn.Module):
-    """A convolution and its activation.
+class PackedConvolution(nn.Conv2d):
+    """A convolution and the activation behind it, (N, C, H, W) to (N, filters, H, W) in channels-last order.
+
+    oneDNN lays weights out for one size of map and is slow with others, so they are laid out anew where another comes.
+    They are plain wherever they are read or moved (`state_dict`, `to`, copying, pickling) until the next call, and
+    stay so on devices and in dtypes that oneDNN does not know.
 
     Args:
-        conv: the convolution, in float32 on the CPU.
-        activation: oneDNN's name and numbers for what follows it.
-        input_shape: (N, C, H, W) that the weights are laid out for; others work too.
+        conv: the convolution, whose weights are taken over.
+        activation: what follows it (see `takes_in`), or None.
+        tiles: compute by Winograd's algorithm where that is faster.
     """
 
-    def __init__(self, conv: nn.Conv2d, activation: tuple[str, list[float]], input_shape: tuple[int, ...]) -> None:
-        super().__init__()
-        self._made_of = (conv, activation, input_shape)
-        assert isinstance(conv.padding, tuple)
-        self._geometry: tuple[Any, ...] = (list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups)
-        self._activation, self._numbers = activation
-        self._bias = None if conv.bias is None else conv.bias.detach().clone()
-        with torch.inference_mode():
-            self._weight: Tensor = torch.ops.mkldnn._reorder_convolution_weight(
-                conv.weight, *self._geometry, list(input_shape)
-            )
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Copied and pickled as what it is made of: oneDNN's layout is one machine's own."""
-        return PackedConvolution, self._made_of
+    def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, *, tiles: bool) -> None:
+        windows: dict[str, Any] = {key: getattr(conv, key) for key in ("padding", "stride", "dilation", "groups")}
+        size: Any = conv.kernel_size
+        super().__init__(conv.in_channels, conv.out_channels, size, bias=False, device="meta", **windows)
+        self._geometry = [list(one) if isinstance(one, tuple) else one for one in windows.values()]
+        self.weight, self.bias = conv.weight, conv.bias
+        self.activation, self._may_tile = activation or nn.Identity(), tiles
+        if isinstance(getattr(activation, "inplace", None), bool):
+            self.activation.inplace = True  # type: ignore[assignment]  # what goes into it is the convolution's alone
+        row = _row_of(activation)
+        self._merged = row.packed if row else "none"
+        self._numbers = [getattr(activation, key) for key in row.settings] if row else []
+        self._size: tuple[int, ...] | None = None
+        """Height and width of the maps that the weights are laid out for, None where they are plain."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, filters, H, W)."""
-        out: Tensor = torch.ops.mkldnn._convolution_pointwise(
-            x, self._weight, self._bias, *self._geometry, self._activation, self._numbers, ""
+        if torch.compiler.is_compiling() or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
+            plain: Tensor = self.activation(super().forward(x))
+            return plain
+        x, weight = x.contiguous(memory_format=torch.channels_last), self.weight
+        if weight.dim() == 3:
+            by_tiles: Tensor = self.activation(winograd.convolve(x, weight, self.bias))
+            return by_tiles
+        out: Tensor = KERNELS._convolution_pointwise(
+            x, weight, self.bias, *self._geometry, self._merged, self._numbers, ""
         )
-        return out
+        return self.activation(out) if self._merged == "none" else out
+
+    @torch.no_grad()
+    def lay_out(self, shape: tuple[int, ...]) -> bool:
+        """Lay the weights out for maps (N, C, H, W), if oneDNN can."""
+        if not can_pack(self.weight):
+            return False
+        weight = self._plain_weight().contiguous()
+        if self._may_tile and winograd.suits(self, shape):
+            packed = winograd.transformed(weight)
+        else:
+            packed = KERNELS._reorder_convolution_weight(weight, *self._geometry, list(shape))
+        self.weight, self._size = nn.Parameter(packed, requires_grad=False), shape[2:]
+        return True
+
+    def _plain_weight(self) -> Tensor:
+        weight = self.weight.detach()
+        if weight.dim() == 3:
+            return winograd.restored(weight)
+        if weight.layout is torch.strided:
+            return weight
+        return weight.to_dense().view(self.out_channels, -1, *self.kernel_size)
+
+    def _unpack(self) -> None:
+        self.weight, self._size = nn.Parameter(self._plain_weight(), requires_grad=False), None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._unpack()
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _save_to_state_dict(self, *given: Any) -> None:
+        self._unpack()
+        super()._save_to_state_dict(*given)
+
+    def _load_from_state_dict(self, *given: Any) -> None:
+        self._unpack()
+        super()._load_from_state_dict(*given)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._unpack()
+        return dict(vars(self))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from io import StringIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,10 +44,10 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
         raise DarkparseError(f"{path}: not a text file") from None
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a text file without the space around them; they end with `\\n`, as Darknet reads them (utils.c
-    fgetl), and with nothing else that Python takes for a line's end. Raises DarkparseError with its name."""
-    return [line.strip() for line in read_text(path).removesuffix("\n").split("\n")]
+def lines_of(text: str) -> list[str]:
+    """Lines with their ends, as Darknet divides them (utils.c fgetl): at `\\n`, and at nothing else that Python takes
+    for a line's end."""
+    return list(StringIO(text, newline="\n"))
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:

@@ -156,7 +156,7 @@ def open_held(
             for name, tensor in tensors.items()
         }
         header = fitted.file.header
-        warn_of_values(blob.name, {entry.name: array for entry, array in fitted}, stacklevel=3)
+        warn_of_values(blob.name, ((entry.name, array) for entry, array in fitted), stacklevel=3)
         return Held(network, of_file(fitted, network), header, Loaded.of(blob.name, header, network, shapes))
     found = read_arrays(blob, kind.container)
     if found is None:
@@ -170,7 +170,7 @@ def open_held(
     shapes = fitting(blob.name, arrays, network, options)
     if any(arrays[key].shape != shape for key, shape in shapes.items()):
         return None
-    warn_of_values(blob.name, arrays, stacklevel=3)
+    warn_of_values(blob.name, arrays.items(), stacklevel=3)
     stored = {
         key: Stored(spec.shape, partial(arrays.__getitem__, key) if key in shapes else partial(_initial, spec))
         for key, (_, spec) in specs.items()

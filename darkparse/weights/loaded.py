@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
@@ -85,13 +85,15 @@ def fitting(name: str, keys: Collection[str], network: Network, options: ReadOpt
     return {key: wanted[key][1] for key in taken if upto is None or wanted[key][0] < upto}
 
 
-def warn_of_values(name: str, arrays: Mapping[str, NDArray[Any]], *, stacklevel: int) -> None:
+def warn_of_values(name: str, arrays: Iterable[tuple[str, NDArray[Any]]], *, stacklevel: int) -> None:
     """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
+    counts = {}
     with np.errstate(invalid="ignore", over="ignore"):  # on one core, where threads would wait for the file's pages
-        odd = [key for key, array in arrays.items() if not isfinite(array.sum())]
-    counts = {key: int((~np.isfinite(arrays[key])).sum()) for key in odd}  # a sum may just be too large
+        for key, array in arrays:
+            if not isfinite(array.sum()) and (count := int((~np.isfinite(array)).sum())):  # or is it just too large?
+                counts[key] = count
     if total := sum(counts.values()):
-        first = next(key for key, count in counts.items() if count)
+        first = next(iter(counts))
         told = f"{name}: {total:,} values are not finite (infinite or no number), the first in {first}"
         warnings.warn(f"{told}; `darkparse weights` says more", stacklevel=stacklevel)
 

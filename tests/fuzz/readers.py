@@ -13,9 +13,10 @@ from PIL import Image
 
 import darkparse
 from darkparse.compare import open_reference
+from darkparse.data import DataFile
 from darkparse.detect.accuracy.annotations import read_annotations
 from darkparse.detect.images import open_image
-from darkparse.detect.names import data_options, read_names
+from darkparse.detect.names import read_names
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.weights import Header
 
@@ -77,7 +78,7 @@ READERS: dict[str, tuple[str, Callable[[Path], bytes], Read]] = {
     "data": (
         "x.data",
         lambda _: b"names=y.names\nclasses = 2\n",
-        lambda path, _: (data_options(path), read_names(path)),
+        lambda path, _: (DataFile.read(path), read_names(path)),
     ),
     "tree": ("x.tree", lambda _: b"a -1\nb 0\n", lambda path, _: read_tree(path)),
     "map": ("x.map", lambda _: b"0\n1\n", lambda path, _: read_map(path, 2)),

@@ -15,11 +15,12 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.images import BROKEN, find_images, pillow
+from darkparse.data.files.labels import Box, label_places, read_labels
+from darkparse.detect.images import find_images, head_size
 from darkparse.detect.jobs.sources import find_sources
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.syntax import DarkparseError
-from darkparse.syntax.reading import read_bytes, read_lines, read_text, reason
+from darkparse.syntax.reading import read_bytes, read_text, reason
 from darkparse.syntax.source import LONGEST_CONTENT, content, shortened
 
 
@@ -114,8 +115,6 @@ LARGEST = 1 << 30
 
 CLASSES = "classes.txt"
 """The list of names that programs for labelling leave among the labels."""
-
-Box = tuple[float, float, float, float]
 
 Row = tuple[int, Box, bool]
 """An object: its class, its box as fractions of the picture, and whether it need not be found."""
@@ -234,14 +233,8 @@ def _pictures(images: Path) -> list[Path]:
 
 
 def label_of(picture: Path) -> Path | None:
-    """Darknet's label of a picture: beside it, or where `labels` stands for the last `images` or `JPEGImages` of its
-    path (utils.c replace_image_to_label, data.c)."""
-    beside = picture.with_suffix(".txt")
-    parts = list(beside.parts)
-    place = max((i for i, part in enumerate(parts) if part in ("images", "JPEGImages")), default=None)
-    if place is not None:
-        parts[place] = "labels"
-    return next((path for path in (beside, Path(*parts)) if path.is_file()), None)
+    """The label of a picture, wherever a program looks for it."""
+    return next((path for path in label_places(picture) if path.is_file()), None)
 
 
 def _darknets(images: Path, names: Sequence[str]) -> Annotations:
@@ -332,40 +325,29 @@ def _labels(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str]
         remarks.append(
             f"{bare} of {len(pictures)} pictures have no .txt file: taken to hold no object, as Darknet does"
         )
+    # One that cannot be read is reported when it is to be detected in.
     return [
-        _truth(picture, number, _size(picture), list(_label_rows(paired[picture], names)) if picture in paired else [])
+        _truth(
+            picture,
+            number,
+            head_size(picture) or (1, 1),
+            list(_label_rows(paired[picture], names)) if picture in paired else [],
+        )
         for number, picture in enumerate(pictures, start=1)
     ]
 
 
 def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
-    """`class x y width height` a line, fractions of the picture."""
-    for number, line in enumerate(read_lines(file), start=1):
-        parts = line.split()
-        if not parts:
-            continue
-        try:
-            label, (x, y, w, h) = int(parts[0]), map(float, parts[1:])
-        except ValueError:
-            raise DarkparseError(
-                f"{file}:{number}: a label's line is a class and four numbers, this is {content(line)}"
-            ) from None
+    """The labels of a picture, if they are sound."""
+    for line, label, box in read_labels(file):
+        x, y, w, h = box
         if not 0 <= label < len(names):
             raise DarkparseError(
-                f"{file}:{number}: there is no class {shortened(parts[0], LONGEST_CONTENT)}; "
+                f"{file}:{line}: there is no class {shortened(str(label), LONGEST_CONTENT)}; "
                 f"the network has classes 0 to {len(names) - 1}"
             )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
-            message = f"a box is its centre, width and height as fractions of the picture, this is {content(line)}"
-            raise DarkparseError(f"{file}:{number}: {message}")
-        yield label, (x, y, w, h), False
-
-
-def _size(picture: Path) -> Size:
-    """Height and width, from the file's head; one that cannot be read is reported when it is to be detected in."""
-    try:
-        with pillow().open(picture) as opened:
-            width, height = opened.size
-    except (OSError, pillow().DecompressionBombError, *BROKEN):
-        return 1, 1
-    return height, width
+            said = content(f"{label} {x:g} {y:g} {w:g} {h:g}")
+            message = f"a box is its centre, width and height as fractions of the picture, this is {said}"
+            raise DarkparseError(f"{file}:{line}: {message}")
+        yield label, box, False

@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from darkparse.data.files.listing import DataFile, listed
 from darkparse.detect.images import SUFFIXES, find_images
-from darkparse.detect.names import data_file
 from darkparse.detect.video import VIDEOS
 from darkparse.syntax import DarkparseError
-from darkparse.syntax.reading import read_lines, reason
+from darkparse.syntax.reading import reason
 
 LISTS = frozenset((".txt", ".list"))
 
@@ -87,9 +87,9 @@ def _expand(text: str) -> list[Source]:
         videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
         return [Source(p, path) for p in (*find_images(path), *videos)]
     if path.is_file() and path.suffix.lower() == ".data":
-        path = data_file(path, "valid")
+        path = DataFile.read(path).valid
     if path.is_file() and path.suffix.lower() in LISTS:
-        return [source for line in _listed(path) for source in _entry(line, path)]
+        return [source for _, text, folder in listed(path) for source in _entry(text, folder)]
     if path.exists():
         return [Source(path, path.parent)]
     if glob.has_magic(text):
@@ -132,17 +132,11 @@ def remote_errors() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, *loaded)
 
 
-def _listed(path: Path) -> list[str]:
-    lines = read_lines(path)
-    return [line for line in lines if line]
-
-
-def _entry(line: str, listing: Path) -> list[Source]:
-    """A listed path: as it stands, or from the list's folder; or a URL."""
-    if is_url(line):
-        return _expand(line)
-    path, beside = Path(line), listing.parent / line
-    path = beside if not path.exists() and beside.exists() else path
+def _entry(text: str, folder: str) -> list[Source]:
+    """A listed path, or a URL."""
+    if is_url(text):
+        return _expand(text)
+    path = Path(folder, text)
     return [Source(path, path.parent)]
 
 

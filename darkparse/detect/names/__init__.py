@@ -8,11 +8,11 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
+from darkparse.data.files.listing import DataFile, read_lines
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.syntax import DarkparseError
-from darkparse.syntax.reading import is_file, read_lines
-from darkparse.syntax.source import content
+from darkparse.syntax.reading import TEXT_BYTES, is_file
 
 SHIPPED = {80: "coco.names", 20: "voc.names"}
 """The lists that ship, by the number of classes: COCO and Pascal VOC, in the order that Darknet's weights use."""
@@ -52,36 +52,9 @@ def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     empty lines at the end do not count."""
     path = Path(path)
     if path.suffix == ".data":
-        path = data_file(path, "names" if "names" in data_options(path) else "labels")  # a classifier's, classifier.c
-    lines = read_lines(path)
-    while lines and not lines[-1]:
-        lines.pop()
-    return tuple(lines)
-
-
-def data_file(path: Path, key: str) -> Path:
-    """A file that a `.data` file names. Darknet opens it from the working directory,
-    by custom the folder above `cfg/`."""
-    value = data_options(path).get(key)
-    if value is None:
-        raise DarkparseError(f"{path}: there is no line '{key} = …' in it")
-    places = (Path(value), path.parent / value, path.parent.parent / value)
-    found = next((place for place in places if is_file(place)), None)
-    if found is None:
-        raise DarkparseError(
-            f"{path}: {key} = {content(value)}: no such file here, beside {path.name} or in the folder above it"
-        )
-    return found
-
-
-def data_options(path: Path) -> dict[str, str]:
-    """The options of a `.data` file, the first of each name (option_list.c read_data_cfg)."""
-    options: dict[str, str] = {}
-    for line in read_lines(path):
-        key, equals, value = line.partition("=")
-        if equals and not line.startswith(("#", ";")):
-            options.setdefault(key.strip(), value.strip())
-    return options
+        data = DataFile.read(path)
+        return data.names if "names" in data.options else data.labels  # a classifier's, classifier.c
+    return read_lines(path, TEXT_BYTES)
 
 
 @cache

@@ -1,0 +1,61 @@
+"""A classifier's pictures, varied as Darknet varies them, with their classes (data.c load_data_augment)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from darkparse.data.colours import distort
+from darkparse.data.detecting import Sample
+from darkparse.data.drawing import draw_colours, scale
+from darkparse.data.files.listing import Picture
+from darkparse.data.pictures import rotate_crop
+from darkparse.detect.images import open_image
+from darkparse.detect.preprocess import Floats, Size, resize_image
+from darkparse.layers.training import Augmentation
+from darkparse.network.network import Network
+
+
+class Classifying:
+    """Draws samples for a classifier."""
+
+    def __init__(self, network: Network, pictures: Sequence[Picture], net: Augmentation, labels: Sequence[str]) -> None:
+        self.pictures, self.net, self.labels = pictures, net, labels
+        self.dialect, self.channels, self.width = network.dialect, network.net.channels, network.net.width
+
+    def sample(self, random: np.random.Generator, size: Size) -> Sample:
+        """Raises DarkparseError if a picture cannot be read."""
+        picture = self.pictures[int(random.integers(len(self.pictures)))]
+        pixels = open_image(picture.path, self.channels, turn=self.dialect.follows_exif).pixels
+        (height, width), net, side = pixels.shape[:2], self.net, max(size)
+        aspect = scale(random, net.aspect)
+        shortest = min(height, int(width * aspect))
+        factor = int(random.integers(self._side(size, 1), self._side(size, 2) + 1)) / max(1, shortest)
+        angle = float(np.deg2rad(random.uniform(-net.angle, net.angle)))
+        rooms = ((width * factor / aspect - side) / 2, (height * factor - side) / 2)
+        if self.dialect.crops_pictures:
+            rooms = (max(0.0, rooms[0]), max(0.0, rooms[1]))
+        dx, dy = (float(random.uniform(-abs(room), abs(room))) for room in rooms)
+        image = rotate_crop(pixels, side, angle=angle, scale=factor, shift=(dx, dy), aspect=aspect)
+        if net.flip and random.integers(2):
+            image = image[:, :, ::-1]
+        colours = draw_colours(random, net)
+        image = distort(image, colours.hue, colours.saturation, colours.exposure)
+        if size != (side, side):
+            image = resize_image(image.transpose(1, 2, 0), size)
+        return Sample(image, self._truth(picture.path), picture.path)
+
+    def _side(self, size: Size, end: int) -> int:
+        """The least and the largest length of the picture's shorter side: the crop that the cfg says, or once and twice
+        the input."""
+        crop, ratio = ((self.net.min_crop, self.net.min_ratio), (self.net.max_crop, self.net.max_ratio))[end - 1]
+        if ratio is None:
+            ratio = end if crop is None else crop / self.width
+        return int(ratio * size[1])
+
+    def _truth(self, path: str) -> Floats:
+        """A class is in a picture whose path has its label (data.c fill_truth, fill_truth_smooth)."""
+        has = np.array([label in path for label in self.labels])
+        share = self.net.label_smooth_eps
+        return np.where(has, 1 - share, share / max(1, len(has) - 1)).astype(np.float32)

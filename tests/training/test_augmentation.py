@@ -1,0 +1,83 @@
+"""What is done to pictures and boxes once the random numbers are drawn, beside Darknet's own numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from darkparse.data.colours import distort
+from darkparse.data.files.labels import label_path
+from darkparse.data.pictures import Crop, Place, Tile, large, moved, sound, tile_axis
+from darkparse.layers import DIALECTS
+
+NUMBERS: dict[str, list[Any]] = json.loads(Path(__file__).with_name("augmentation.json").read_text("utf-8"))
+TOLERANCE = 1e-6
+
+
+def cases(part: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", NUMBERS[part], ids=[str(i) for i in range(len(NUMBERS[part]))])
+
+
+def _ordered(boxes: Any) -> Any:
+    rows = np.asarray(boxes, np.float32)
+    return rows[np.lexsort(rows.T[::-1])]
+
+
+def _picture(case: dict[str, Any]) -> Any:
+    return np.array(case["image"], np.float32).reshape(case["shape"])
+
+
+def test_the_label_of_a_picture_is_where_each_fork_looks() -> None:
+    for picture, *labels in NUMBERS["label_paths"]:
+        found = [label_path(picture, DIALECTS[name]) for name in ("pjreddie", "alexeyab")]
+        assert found == labels
+
+
+@cases("boxes")
+def test_boxes_move_with_a_crop_and_a_flip(case: dict[str, Any]) -> None:
+    lines = np.array([(*box, number) for number, *box in case["lines"]], np.float32)
+    how = (lines, (case["dx"], case["dy"]), (case["sx"], case["sy"]))
+    flip = bool(case["flip"])
+    assert np.allclose(_ordered(large(moved(*how, flip=flip))), case["pjreddie"], atol=TOLERANCE)
+    kept = sound(moved(*how, flip=flip, leaves_out=True), (case["height"], case["width"]), case["classes"])
+    assert np.allclose(_ordered(kept), case["alexeyab"], atol=TOLERANCE)
+
+
+@cases("colour")
+def test_colours(case: dict[str, Any]) -> None:
+    found = distort(_picture(case), case["hue"], case["saturation"], case["exposure"])
+    assert found.dtype == np.float32
+    assert np.allclose(found.ravel(), case["result"], atol=TOLERANCE)
+
+
+@cases("place")
+def test_a_picture_is_placed_or_cropped(case: dict[str, Any]) -> None:
+    pixels = _picture(case).transpose(1, 2, 0)
+    width, height = case["size"]
+    laid, cut = case["pjreddie"], case["alexeyab"]
+    right, bottom = pixels.shape[1] - cut["left"] - cut["width"], pixels.shape[0] - cut["top"] - cut["height"]
+    ways: tuple[Place | Crop, ...] = (
+        Place(laid["nw"], laid["nh"], laid["dx"], laid["dy"]),
+        Crop(cut["left"], cut["top"], right, bottom),
+    )
+    for way, one in zip(ways, (laid, cut), strict=True):
+        found = way.render(pixels, (height, width), flip=bool(case["flip"]))
+        assert found.dtype == np.float32
+        assert np.allclose(found.ravel(), one["result"], atol=TOLERANCE)
+        part = way.render(pixels, (height, width), flip=bool(case["flip"]), window=(slice(2, 5), slice(1, 7)))
+        assert np.array_equal(part, found[:, 2:5, 1:7])
+
+
+@cases("mosaic")
+def test_boxes_of_a_mosaic(case: dict[str, Any]) -> None:
+    size, found = (case["height"], case["width"]), []
+    for number, one in enumerate(case["tiles"]):
+        rows, top = tile_axis(size[0], case["cut_y"], one["top"], one["bottom"], is_second=number >= 2)
+        columns, left = tile_axis(size[1], case["cut_x"], one["left"], one["right"], is_second=number % 2 == 1)
+        boxes = np.array(one["boxes"], np.float32)
+        found.append(Tile((rows, columns), (top, left)).place(boxes, size, bound=bool(case["mosaic_bound"])))
+    assert np.allclose(np.concatenate(found), case["alexeyab"], atol=TOLERANCE)
