@@ -59,7 +59,12 @@ def run(
         sizes, counts, depths = [size], [1], [1]
     say, threads = Console(stderr=True).print, os.cpu_count() or 1
     results: dict[str, Any] = {"machine": machine(threads), "rows": []}
-    rows: list[Row] = results["rows"]
+
+    def add(rows: list[Row]) -> None:
+        results["rows"] += rows
+        if out:
+            out.write_text(json.dumps(results, indent=1, ensure_ascii=False), "utf-8")
+
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
 
@@ -74,18 +79,15 @@ def run(
         given: list[Network] = [(*both, None) for both in trained]
         for network in (*((cfg, None, size) for cfg in cfgs), *given):
             for batch in batches:
-                rows += steady(ready("network", network, batch), names, plan, say)
+                add(steady(ready("network", network, batch), names, plan, say))
         last, few = cfgs[-1], tuple(name for name in GROWS if name in names)
         grown: list[tuple[Network, int]] = [((last, None, side), 1) for side in sizes]
         grown += [((last, None, size), count) for count in counts]
         for network, batch in dict.fromkeys(grown + [((deep(n, folder), None, None), 1) for n in depths]):
-            rows += steady(ready("growth", network, batch, few), few, replace(plan, starts=1), say, what="growth")
+            add(steady(ready("growth", network, batch, few), few, replace(plan, starts=1), say, what="growth"))
         for network in given or [(last, None, size)]:
-            rows += end_to_end(ready("end to end", network, 1), paths, names, plan, say)
-        rows += training(ready("training", (last, None, size), batches[-1], ("PyTorch, eager",)), plan)
-    text = json.dumps(results, indent=1, ensure_ascii=False)
-    if out:
-        out.write_text(text, "utf-8")
+            add(end_to_end(ready("end to end", network, 1), paths, names, plan, say))
+        add(training(ready("training", (last, None, size), batches[-1], ("PyTorch, eager",)), plan))
     click.echo(markdown(results))
 
 

@@ -27,8 +27,8 @@ Say = Callable[[str], None]
 class Plan:
     """How thorough it is."""
 
-    starts: int = 3
-    rounds: int = 7
+    starts: int = 2
+    rounds: int = 5
     seconds: float = 1.0
     """Of a block."""
 

@@ -75,6 +75,7 @@ def interleaved(processes: Mapping[str, Process], *, rounds: int, seconds: float
     for _ in range(rounds):
         for name, process in processes.items():
             time.sleep(PAUSE)
-            (once,) = process.ask("run", runs=1)  # wakes threads and caches, and does not count
-            taken[name] += process.ask("run", runs=max(1, min(50, int(seconds / once))))
+            (once,) = process.ask("run", runs=1)  # wakes threads and caches: counts only where it is a block of its own
+            runs = min(50, int(seconds / once))
+            taken[name] += process.ask("run", runs=runs) if runs else [once]
     return taken

@@ -93,6 +93,8 @@ def markdown(results: dict[str, Any]) -> str:
     of = columns(on["peak"])
     for what, rows in groupby(results["rows"], key=lambda row: str(row["what"])):
         parts.append(f"## {TITLES[what]}\n")
+        if what == "growth":  # in one table
+            rows = ({**row, "case": "", "peer": f"{row['case']}: {row['peer']}"} for row in rows)
         for case, some in groupby(rows, key=lambda row: str(row["case"])):
             heads = [case, *(head for head, _ in of[what])]
             lines = [[row["peer"], *(cell(row) for _, cell in of[what])] for row in some]
