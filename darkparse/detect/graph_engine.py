@@ -79,9 +79,9 @@ class GraphEngine(Engine):
 
     batch = 1
 
-    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool | None, mapped: bool) -> None:
+    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool, mapped: bool) -> None:
         self.name, self.network, self.mapped = name, network, mapped
-        self._arrays, self._fold = arrays, network.dialect.folds_batchnorm if fold is None else fold
+        self._arrays, self._fold = arrays, fold
         self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
         self._running: dict[tuple[float, int], Run] = {}
         self._making, self._workers = threading.Lock(), 1
@@ -150,7 +150,7 @@ def load_graph(
     weights: WeightsSource | None,
     options: ReadOptions,
     *,
-    fold: bool | None,
+    fold: bool,
     mapped: bool,
     **how: Any,
 ) -> GraphEngine:
