@@ -79,7 +79,7 @@ def prepare(
         darkparse.save_weights(model, weights)
     case = Case(name, str(own), weights, str(home), network.net.height, batch, threads)
     if ".onnx" in forms:
-        darkparse.to_onnx(network, case.form(".onnx"), weights=weights, dynamic_batch=batch > 1, fold=True)
+        darkparse.to_onnx(network, case.form(".onnx"), weights=weights, dynamic_batch=batch > 1)
     if ".py" in forms:
         Path(case.form(".py")).write_text(darkparse.to_source(network), "utf-8")
     if ".ncnn" in forms and find_spec("pnnx"):
