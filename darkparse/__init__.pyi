@@ -1,3 +1,4 @@
+from darkparse import data as data
 from darkparse import errors as errors
 from darkparse import losses as losses
 from darkparse import train as train

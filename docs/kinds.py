@@ -1,5 +1,5 @@
-"""Rewrite the lists that are made from the source, of layer kinds in README.md and of findings in docs/cfg.md:
-python docs/kinds.py
+"""Rewrite the lists that are made from the source, of layer kinds in README.md, of findings in docs/cfg.md
+and docs/training.md: python docs/kinds.py
 
 With --check it changes nothing and exits with 1 if a list is out of date.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.syntax.codes import CODES
+from darkparse.syntax.codes import CODES, DATA_CODES
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -30,12 +30,16 @@ def kinds() -> str:
     return "\n".join([*rows, "", f"Activations: {activations}."])
 
 
-def findings() -> str:
-    """A table of every finding's code."""
-    return "\n".join(["| code | what it means |", "|---|---|", *(f"| `{c}` | {told} |" for c, told in CODES.items())])
+def findings(codes: dict[str, str]) -> str:
+    """A table of findings' codes."""
+    return "\n".join(["| code | what it means |", "|---|---|", *(f"| `{c}` | {told} |" for c, told in codes.items())])
 
 
-PAGES = {README: ("kinds", kinds), ROOT / "docs" / "cfg.md": ("findings", findings)}
+PAGES = {
+    README: ("kinds", kinds),
+    ROOT / "docs" / "cfg.md": ("findings", lambda: findings(CODES)),
+    ROOT / "docs" / "training.md": ("findings", lambda: findings(DATA_CODES)),
+}
 """The pages, the name of the list in each, and what makes it."""
 
 

@@ -1,4 +1,4 @@
-"""`darkparse check`: everything that is odd about cfgs."""
+"""`darkparse check`: everything that is odd about cfgs and data sets."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, network_options, stdout
+from darkparse.cli.common import CfgType, network_options, stderr, stdout
 from darkparse.errors import CfgError, DarkparseError
+from darkparse.layers.dialect import DIALECTS
 from darkparse.network.training_advice import training_advice
 from darkparse.syntax.diagnostics import SHOWN, Diagnostic, in_order
 from darkparse.syntax.words import counted
 
 if TYPE_CHECKING:
+    from darkparse.data.faults import DataCheck
     from darkparse.network import Network
     from darkparse.syntax import Config
 
@@ -26,7 +29,7 @@ FOUND, REFUSED = 1, 2
 
 
 @click.command(name="check")
-@click.argument("cfgs", nargs=-1, required=True, type=CfgType(), metavar="CFG|DIR...")
+@click.argument("cfgs", nargs=-1, required=True, type=CfgType(), metavar="CFG|DIR|DATA...")
 @network_options
 @click.option("--training", is_flag=True, help="Tell training options too that do not do what they say.")
 @click.option(
@@ -40,9 +43,21 @@ FOUND, REFUSED = 1, 2
 def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, **options: Any) -> None:
     """Check cfgs, and all in a folder: print every error and warning with its place, and what Darknet makes of it.
 
-    Exit status 0 if all compile, 1 if there are warnings with --strict, 2 if one does not compile or cannot be read.
+    Of a `.data` file all that is named there is checked: pictures, labels, names; with a cfg also whether they fit it,
+    and the options of training.
+
+    Exit status 0 if all is well, 1 if there are warnings with --strict, 2 if there are errors: a cfg does not compile,
+    a data set is broken, a file cannot be read.
+
+    \b
+    darkparse check yolov4.cfg cfgs/
+    darkparse check my.data my.cfg
     """
-    checked = [_check(cfg, **options) for given in cfgs for cfg in _files(given)]
+    data = [str(given) for given in cfgs if str(given).endswith(".data")]
+    options["training"] |= bool(data)
+    checked: list[Checked] = [_check(cfg, **options) for given in cfgs if given not in data for cfg in _files(given)]
+    networks: list[Network | None] = [one.network for one in checked if one.network]
+    checked += [_check_data(path, network, options["dialect"]) for path in data for network in networks or [None]]
     if form == "json":
         click.echo(json.dumps([one.to_dict() for one in checked], ensure_ascii=False, indent=1))
     elif form == "github":
@@ -50,7 +65,7 @@ def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, **options: 
             click.echo("".join(f"{_annotation(one.name, finding)}\n" for finding in one.found), nl=False)
     else:
         _print(checked)
-    if any(one.network is None for one in checked):
+    if any(one.is_refused for one in checked):
         sys.exit(REFUSED)
     sys.exit(FOUND if strict and any(one.found for one in checked) else 0)
 
@@ -62,6 +77,10 @@ class Checked:
     name: str
     found: tuple[Diagnostic, ...]
     network: Network | None
+
+    @property
+    def is_refused(self) -> bool:
+        return self.network is None
 
     @property
     def summary(self) -> str:
@@ -82,6 +101,45 @@ class Checked:
         dialect = self.network.dialect.name if self.network else None
         findings = [d.to_dict() for d in self.found]
         return {"file": self.name, "compiles": self.network is not None, "dialect": dialect, "findings": findings}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedData(Checked):
+    """A data set and what was found."""
+
+    data: DataCheck | None = None
+
+    @property
+    def is_refused(self) -> bool:
+        return any(one.severity == "error" for one in self.found)
+
+    @property
+    def summary(self) -> str:
+        if self.data is None:
+            return f"{self.name}: cannot be read"
+        errors, data = sum(d.severity == "error" for d in self.found), self.data
+        found = f"{counted(errors, 'error')}, {counted(len(self.found) - errors, 'warning')}"
+        held = f"{counted(data.pictures, 'picture')}, {counted(data.objects, 'object')}"
+        return f"{self.name}: {found}; {held}, labels as {data.dialect.title} looks for them"
+
+    def to_dict(self) -> dict[str, Any]:
+        counts = {"pictures": self.data.pictures, "objects": self.data.objects} if self.data else {}
+        return {"file": self.name, **counts, "findings": [d.to_dict() for d in self.found]}
+
+
+def _check_data(path: str, network: Network | None, dialect: str) -> Checked:
+    from rich.progress import track
+
+    from darkparse.data.faults import check_data
+    from darkparse.data.files.listing import DataFile
+
+    console = stderr()
+    progress = partial(track, description="checking", console=console, transient=True, disable=not console.is_terminal)
+    try:
+        data = check_data(DataFile.read(path), DIALECTS.get(dialect), network, progress)
+    except DarkparseError as problem:
+        return CheckedData(path, (Diagnostic("error", "unreadable", str(problem)),), network)
+    return CheckedData(path, tuple(data.found), network, data)
 
 
 def _files(cfg: str | Config) -> Iterator[str | Config]:
@@ -116,11 +174,12 @@ def _print(checked: list[Checked]) -> None:
             text.append(f"{finding}\n", "red" if finding.severity == "error" else "")
         if len(one.found) > SHOWN:
             text.append(f"… and {len(one.found) - SHOWN:,} more; --format json lists them all\n")
-        if one.found or len(checked) == 1:
+        if one.found or isinstance(one, CheckedData) or len(checked) == 1:
             console.print(text.append(one.summary), soft_wrap=True)
-    if len(checked) != 1:
+    checked = [one for one in checked if not isinstance(one, CheckedData)]
+    if len(checked) > 1:
         odd = sum(bool(one.found) for one in checked)
-        broken = sum(one.network is None for one in checked)
+        broken = sum(one.is_refused for one in checked)
         told = f"{counted(len(checked), 'cfg')}: {broken:,} do not compile, {odd - broken:,} have warnings only"
         console.print(f"{told}, {len(checked) - odd:,} are clean", soft_wrap=True)
 
@@ -128,6 +187,7 @@ def _print(checked: list[Checked]) -> None:
 def _annotation(name: str, finding: Diagnostic) -> str:
     """A workflow command of GitHub's, which shows a finding at its line."""
     places = f",line={finding.span.line},col={finding.span.column}" if finding.span else ""
+    name = finding.span.source.name if finding.span else name
     file = _escaped(name).replace(":", "%3A").replace(",", "%2C")
     notes = "".join(f"\n{note.message}" for note in finding.notes)
     message = _escaped(finding.headline.partition(f"{finding.severity}: ")[2] + notes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from darkparse.detect.preprocess import Floats
+from darkparse.detect.preprocess import ROWS, Floats
 
 BACKGROUND_BLUR = 17
 """Width of the kernel with `blur=1` (image_opencv.cpp image_data_augmentation)."""
@@ -17,24 +17,26 @@ def distort(image: Floats, hue: float, saturation: float, exposure: float) -> Fl
         return image
     if len(image) < 3:
         return (image * np.float32(exposure)).clip(0, 1)
-    red, green, blue = image[:3]
-    value = image[:3].max(0)
-    spread = value - image[:3].min(0)
-    least = np.float32(1e-30)
-    safe = np.maximum(spread, least)
-    if hue == 0:
-        # The share of the spread that a channel lies below the value stays as it is.
-        below = [(value - channel) / safe for channel in (red, green, blue)]
-    else:
-        turn = np.where(value == red, (green - blue) / safe, 2 + (blue - red) / safe)
-        turn = np.where((value == blue) & (value != red) & (value != green), 4 + (red - green) / safe, turn)
-        turn = np.mod(turn + np.float32(6 * hue), np.float32(6))
-        sextants = (np.mod(np.float32(n) + turn, np.float32(6)) for n in (5, 3, 1))
-        below = [np.minimum(k, 4 - k).clip(0, 1) for k in sextants]
+    out = image.copy()
+    for row in range(0, image.shape[1], ROWS):
+        _distort(out[:3, row : row + ROWS], hue, saturation, exposure)
+    return out
+
+
+def _distort(image: Floats, hue: float, saturation: float, exposure: float) -> None:
+    red, green, blue = image
+    value = np.maximum(np.maximum(red, green), blue)
+    spread = value - np.minimum(np.minimum(red, green), blue)
+    scale = np.float32(1) / np.maximum(spread, np.float32(1e-30))
+    # 0 to 6 from red over green and blue to red.
+    turn = np.where(value == green, 2 + (blue - red) * scale, 4 + (red - green) * scale)
+    turn = np.where(value == red, (green - blue) * scale, turn) + np.float32(6 * hue)
+    turn -= np.floor(turn / 6) * 6
     spread *= np.float32(saturation * exposure)
     value *= np.float32(exposure)
-    out = np.stack([value - spread * share for share in below])
-    return np.concatenate((out, image[3:])).clip(0, 1)
+    # How far a channel lies below the value, as a share of the spread.
+    for channel, share in zip(image, (2 - abs(turn - 3), abs(turn - 2) - 1, abs(turn - 4) - 1), strict=True):
+        np.clip(value - share.clip(0, 1) * spread, 0, 1, channel)
 
 
 def blurred(image: Floats, kernel: int) -> Floats:

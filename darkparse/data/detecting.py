@@ -11,11 +11,12 @@ import numpy as np
 
 from darkparse.data.colours import blurred, blurred_behind, distort, noisy
 from darkparse.data.drawing import Colours, draw_colours, draw_crop, draw_place, in_corner
-from darkparse.data.files.labels import read_labels
+from darkparse.data.files.labels import Label, read_labels
 from darkparse.data.files.listing import Picture
 from darkparse.data.pictures import NOWHERE, WHOLE, Crop, Place, Window, large, sound, tile
 from darkparse.detect.images import Pixels, open_image
 from darkparse.detect.preprocess import Floats, Size
+from darkparse.errors import DarkparseError
 from darkparse.layers.training import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
 from darkparse.syntax.reading import is_file
@@ -98,14 +99,21 @@ class Detecting:
 
     def _boxes(self, random: np.random.Generator, drawn: Drawn, size: Size) -> Floats:
         """(K, 5), in an order drawn anew, of which the first `max` count."""
-        label = Path(drawn.picture.label)
-        labels = read_labels(label) if self.dialect.needs_labels or is_file(label) else []
+        labels = self._labels(Path(drawn.picture.label))
         boxes = np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)
         boxes = random.permutation(boxes)[: self.head.max]
         boxes = drawn.geometry.move(boxes, size, drawn.shape, flip=drawn.flip)
         if self.dialect.crops_pictures:
             return sound(boxes, size, self.classes)
         return large(boxes[boxes[:, 0] != NOWHERE])
+
+    def _labels(self, path: Path) -> list[Label]:
+        if is_file(path):
+            return read_labels(path)
+        if self.dialect.needs_labels:
+            told = f"there is no such label, and training with {self.dialect.title} ends at one that is missing"
+            raise DarkparseError(f"{path}: {told}; darkparse check tells all of them")
+        return []
 
     def _render(
         self, random: np.random.Generator, drawn: Drawn, size: Size, boxes: Floats, window: Window = WHOLE

@@ -27,7 +27,7 @@ def generator(seed: int, *what: int) -> np.random.Generator:
 
 def scale(random: np.random.Generator, most: float) -> float:
     """A factor from 1 to `most`, or one over it (utils.c rand_scale)."""
-    factor = float(random.uniform(1, most))
+    factor = float(random.uniform(min(1, most), max(1, most)))
     return factor if random.integers(2) else 1 / factor
 
 
@@ -107,5 +107,5 @@ def draw_size(
         return side, side
     factor = 1.4 if factor == 1 else factor
     drawn = factor if ends or first == 0 else scale(random, factor)
-    height, width = (max(1, round(drawn * n / step + 1)) * step for n in size)
+    height, width = (max(1, int(drawn * n / step + 1.5)) * step for n in size)
     return size if drawn < 1 and (width > size[1] or height > size[0]) else (height, width)

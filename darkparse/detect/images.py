@@ -109,6 +109,15 @@ def open_image(
         raise ImageError(f"{name}: a broken picture: {reason(problem)}") from None
 
 
+def head_size(path: Path) -> tuple[int, int] | None:
+    """Height and width of a picture as its file's head says them; None if it is none that Pillow can read."""
+    try:
+        with _opened(path) as file:
+            return file.height, file.width
+    except (OSError, pillow().DecompressionBombError, *BROKEN):
+        return None
+
+
 _QUIET = Lock()
 """Held while warnings are left out, which is for all threads."""
 

@@ -68,6 +68,8 @@ RULES: tuple[Rule, ...] = (
          "training ends before burn_in= is over: the rate never reaches learning_rate="),
     Rule("cutmix", lambda s, _: number(s, "cutmix") == 1 == number(s, "mosaic"),
          "with mosaic=1 this means mosaic; cutmix is for classifiers"),
+    Rule("letter_box", lambda s, _: number(s, "letter_box") == 1 == number(s, "mosaic"),
+         "AlexeyAB's Darknet ends the program where mosaic=1 stands too; here mosaic=1 alone holds", only="alexeyab"),
     Rule("adam", lambda s, _: number(s, "adam") == 1,
          "only [convolutional] and [implicit] are trained with Adam, the rest without", only="alexeyab"),
     Rule("objectness_smooth", lambda s, _: number(s, "objectness_smooth") == 1,

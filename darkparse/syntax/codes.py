@@ -51,4 +51,28 @@ CODES: dict[str, str] = {
     "`darkparse.losses` and `darkparse.train` do not train.",
     "remark": "Legal, but one of the forks computes something else than the cfg says.",
 }
-"""Of every finding; a finding of another code cannot be made."""
+"""Of every finding about a cfg."""
+
+DATA_CODES: dict[str, str] = {
+    "data-file": "A line of the `.data` file is missing or no number, or it names a file that is not there.",
+    "class-names": "The names, `classes=` of the `.data` file and the cfg disagree; correct what is wrong, the cfg by "
+    "`darkparse edit --classes`.",
+    "no-picture": "There is no such file; correct the path, which starts where Darknet does, or take the line out.",
+    "bad-picture": "This is no picture, or none that can be read; save it anew, or take the line out.",
+    "no-label": "A picture without a label: pjreddie's Darknet ends there, AlexeyAB's takes it for one without "
+    "objects, which an empty file says on purpose.",
+    "label-elsewhere": "The label lies where this Darknet does not look; move it, or train with the other one "
+    "(`--dialect`).",
+    "label-line": "A label's line is a class and four numbers; Darknet reads no further.",
+    "label-class": "There is no such class: they count from 0. pjreddie's Darknet writes into other memory, AlexeyAB's "
+    "leaves the object out.",
+    "box-outside": "The box reaches beyond its picture. It is its centre, width and height as fractions of the "
+    "picture, neither pixels nor a corner.",
+    "box-size": "A box without width or height is left out.",
+    "box-tiny": "The box is less than a pixel of the network's input, and left out; a larger input, or parts of the "
+    "pictures, show it.",
+    "no-object": "The labels of the list name no object at all; nothing but background is learned.",
+    "overlap": "The picture is in train and in valid; what is measured in it was learned by heart.",
+    "path-label": "A classifier's picture has the label of its class, and of no other, in its path.",
+}
+"""Of every finding about a data set, with its remedy; a finding of another code cannot be made."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from darkparse.syntax.codes import CODES
+from darkparse.syntax.codes import CODES, DATA_CODES
 from darkparse.syntax.source import Span
 
 Severity = Literal["error", "warning"]
@@ -32,11 +32,11 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding about a cfg.
+    """One finding about a cfg or a data set.
 
     Attributes:
         severity: `"error"` or `"warning"`.
-        code: a stable word for programs; docs/cfg.md lists them.
+        code: a stable word for programs; docs/cfg.md and docs/training.md list them.
         message: a sentence for people.
         span: the place in the text.
         notes: other places that belong to it.
@@ -59,7 +59,7 @@ class Diagnostic:
     more: tuple[Span, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.code not in CODES:
+        if self.code not in CODES and self.code not in DATA_CODES:
             raise ValueError(f"no finding has the code {self.code!r}")
 
     @property
@@ -80,7 +80,11 @@ class Diagnostic:
         """Everything as plain values, for JSON; `lines` are all places of the cause."""
         spans = [span for span in (self.span, *self.more) if span is not None]
         start = {"file": spans[0].source.name, "line": spans[0].line, "column": spans[0].column} if spans else {}
-        notes = [{"message": n.message, "line": n.span.line if n.span else None} for n in self.notes]
+        notes = [
+            {"message": n.message, "line": n.span.line if n.span else None}
+            | ({"file": n.span.source.name} if n.span and n.span.source != spans[0].source else {})
+            for n in self.notes
+        ]
         finding = {"severity": self.severity, "code": self.code, "message": self.message, "notes": notes}
         return start | finding | {"lines": [span.line for span in spans]}
 

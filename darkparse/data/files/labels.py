@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
@@ -25,12 +26,26 @@ class Label(NamedTuple):
 
 
 def read_labels(path: Path) -> list[Label]:
-    """`class x y width height` a line (data.c read_boxes, which ends where a line is none, and says nothing).
+    """The objects of a picture (data.c read_boxes, which ends where a line is none, and says nothing).
 
     Raises:
         DarkparseError: the file cannot be read, or a line is none.
     """
     labels = []
+    for line, label in label_lines(path):
+        if label is None:
+            text = content(read_text(path).splitlines()[line - 1])
+            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {text}")
+        labels.append(label)
+    return labels
+
+
+def label_lines(path: Path) -> Iterator[tuple[int, Label | None]]:
+    """`class x y width height` a line: the number of each that is not empty, and None if it is none.
+
+    Raises:
+        DarkparseError: the file cannot be read.
+    """
     for line, text in enumerate(read_text(path).splitlines(), start=1):
         parts = text.split()
         if not parts:
@@ -38,11 +53,9 @@ def read_labels(path: Path) -> list[Label]:
         try:
             number, (x, y, w, h) = int(parts[0]), map(float, parts[1:])
         except ValueError:
-            x = y = w = h = float("nan")
-        if not isfinite(x + y + w + h):
-            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {content(text)}")
-        labels.append(Label(line, number, (x, y, w, h)))
-    return labels
+            yield line, None
+            continue
+        yield line, Label(line, number, (x, y, w, h)) if isfinite(x + y + w + h) else None
 
 
 def label_path(picture: str, dialect: Dialect) -> str:

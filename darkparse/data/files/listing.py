@@ -11,12 +11,16 @@ from typing import NamedTuple
 
 from darkparse.data.files.labels import label_path
 from darkparse.errors import DarkparseError
-from darkparse.layers.dialect import Dialect
+from darkparse.layers.dialect import DIALECTS, Dialect
 from darkparse.syntax.reading import is_file, read_text
 from darkparse.syntax.source import Source, Span, content
 
 LIST_BYTES = 1 << 28
 """The most that is read of a list; ImageNet's has 60 million."""
+
+
+EVIDENCE = 100
+"""Pictures whose labels say which Darknet they lie for."""
 
 
 class Picture(NamedTuple):
@@ -119,6 +123,17 @@ class DataFile:
             Picture(os.path.join(folder, text), os.path.join(folder, label_path(text, dialect)), line)  # noqa: PTH118
             for line, text, folder in listed(path)
         ]
+
+    def likely_dialect(self) -> Dialect:
+        """The one by whose rule most of the first pictures of `train` have a label."""
+
+        def count(dialect: Dialect) -> int:
+            try:
+                return sum(is_file(picture.label) for picture in self.pictures("train", dialect)[:EVIDENCE])
+            except DarkparseError:
+                return 0
+
+        return max(DIALECTS.values(), key=count)
 
 
 def read_lines(path: Path, most: int = LIST_BYTES) -> tuple[str, ...]:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.data.files.labels import Box, label_places, read_labels
-from darkparse.detect.images import BROKEN, find_images, pillow
+from darkparse.detect.images import find_images, head_size
 from darkparse.detect.jobs.sources import find_sources
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.syntax import DarkparseError
@@ -325,8 +325,14 @@ def _labels(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str]
         remarks.append(
             f"{bare} of {len(pictures)} pictures have no .txt file: taken to hold no object, as Darknet does"
         )
+    # One that cannot be read is reported when it is to be detected in.
     return [
-        _truth(picture, number, _size(picture), list(_label_rows(paired[picture], names)) if picture in paired else [])
+        _truth(
+            picture,
+            number,
+            head_size(picture) or (1, 1),
+            list(_label_rows(paired[picture], names)) if picture in paired else [],
+        )
         for number, picture in enumerate(pictures, start=1)
     ]
 
@@ -345,13 +351,3 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
             message = f"a box is its centre, width and height as fractions of the picture, this is {said}"
             raise DarkparseError(f"{file}:{line}: {message}")
         yield label, box, False
-
-
-def _size(picture: Path) -> Size:
-    """Height and width, from the file's head; one that cannot be read is reported when it is to be detected in."""
-    try:
-        with pillow().open(picture) as opened:
-            width, height = opened.size
-    except (OSError, pillow().DecompressionBombError, *BROKEN):
-        return 1, 1
-    return height, width

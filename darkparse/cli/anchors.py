@@ -1,0 +1,42 @@
+"""`darkparse anchors`: anchors for a data set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from darkparse.cli.common import SizeType, dialect_option, patience, stderr
+from darkparse.data.files.listing import DataFile
+from darkparse.layers.dialect import DIALECTS
+
+
+@click.command(name="anchors")
+@click.argument("data", type=click.Path(exists=True, dir_okay=False))
+@click.option("--clusters", type=click.IntRange(1), default=9, show_default=True, help="How many anchors.")
+@click.option(
+    "--size",
+    type=SizeType(),
+    default="416",
+    show_default=True,
+    help="Input size, or [region]'s grid.",
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses where the clusters start.")
+@dialect_option
+def command(data: str, clusters: int, size: Any, seed: int, dialect: str) -> None:
+    """Find anchors for the boxes of DATA's train list: k-means by overlap, as `detector calc_anchors`.
+
+    Prints the line for a cfg; and on standard error how well they fit: the mean overlap of a box with its anchor.
+
+    \b
+    darkparse anchors my.data --clusters 6 --size 416
+    darkparse edit my.cfg --anchors "10,14, 23,27, …" -o mine.cfg
+    """
+    from darkparse.data.anchors import find_anchors
+
+    files = DataFile.read(data)
+    chosen = DIALECTS.get(dialect) or files.likely_dialect()
+    with patience("reading labels"):
+        found = find_anchors(files, chosen, clusters, size if isinstance(size, tuple) else (size, size), seed)
+    click.echo(str(found))
+    stderr().print(f"{found.boxes:,} objects, mean overlap {found.overlap:.2%}", soft_wrap=True)

@@ -1,0 +1,203 @@
+"""Mini-batches from a data set on the disk: what is drawn, and that a seed repeats it."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import darkparse
+from darkparse import data
+from darkparse.data.drawing import draw_size, in_corner
+from darkparse.data.pictures import Crop
+from darkparse.layers import DIALECTS
+from darkparse.network.training import net_options
+
+DETECTOR = """[net]
+width=64
+height=32
+channels=3
+batch=4
+subdivisions=2
+hue=.1
+saturation=1.5
+exposure=1.5
+{net}
+[convolutional]
+filters=21
+size=1
+activation=linear
+[yolo]
+classes=2
+num=3
+mask=0,1,2
+anchors=4,4,8,8,16,16
+jitter=.3
+{head}
+"""
+CLASSIFIER = """[net]
+width=24
+height=24
+channels=3
+batch=3
+max_crop=40
+angle=7
+aspect=.75
+{net}
+[convolutional]
+filters=2
+size=1
+activation=linear
+[avgpool]
+[softmax]
+"""
+NETS = ("", "mosaic=1", "mixup=1\nblur=5\ngaussian_noise=9", "letter_box=1\nflip=0\nblur=1", "mosaic=1\nmosaic_bound=1")
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> data.DataFile:
+    """Six pictures with a white square each, its box beside it."""
+    folder = tmp_path_factory.mktemp("set")
+    (folder / "pictures").mkdir()
+    for i in range(6):
+        pixels = np.full((40 + 8 * i, 60, 3), (40, 20, 10), np.uint8)
+        pixels[10:30, 12:42] = 255
+        name = folder / "pictures" / f"{('cat', 'dog')[i % 2]}{i}.png"
+        Image.fromarray(pixels).save(name)
+        name.with_suffix(".txt").write_text(f"{i % 2} {27 / 60} {20 / (40 + 8 * i)} .5 {20 / (40 + 8 * i)}\n")
+    names = [f"pictures/{path.name}" for path in sorted((folder / "pictures").glob("*.png"))]
+    (folder / "train.txt").write_text("\n".join(names))
+    (folder / "labels.txt").write_text("cat\ndog\n")
+    (folder / "my.data").write_text("classes = 2\ntrain = train.txt\nnames = labels.txt\nlabels = labels.txt\n")
+    return data.DataFile.read(folder / "my.data")
+
+
+def _detector(net: str = "", head: str = "", dialect: str = "alexeyab") -> darkparse.Network:
+    return darkparse.compile(DETECTOR.format(net=net, head=head), dialect=dialect)
+
+
+def _same(first: data.Batch, second: data.Batch) -> bool:
+    truths = zip(first.truth, second.truth, strict=True)
+    return torch.equal(first.images, second.images) and all(torch.equal(*pair) for pair in truths)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
+def test_a_run_that_goes_on_sees_what_an_unbroken_one_sees(files: data.DataFile, net: str, dialect: str) -> None:
+    network = _detector(net, dialect=dialect)
+    whole = list(islice(data.batches(network, files, seed=3), 8))
+    rest = list(islice(data.batches(network, files, seed=3, start=2), 4))
+    assert [one.number for one in whole] == list(range(8))
+    assert all(_same(*pair) for pair in zip(whole[4:], rest, strict=True))
+    other = next(data.batches(network, files, seed=4))
+    assert not _same(whole[0], other)
+    for one in whole:
+        assert one.images.shape == (2, 3, 32, 64) == (len(one.paths), 3, *one.size)
+        assert one.images.dtype == torch.float32
+        assert 0 <= one.images.min() < one.images.max() <= 1
+
+
+@pytest.mark.parametrize("net", ["", "mosaic=1", "letter_box=1"])
+@pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
+def test_boxes_lie_where_the_pictures_objects_do(files: data.DataFile, net: str, dialect: str) -> None:
+    """The square is brighter than all around it, whatever was done to it."""
+    plain = DETECTOR.format(net=net, head="").replace("hue=.1\nsaturation=1.5\nexposure=1.5\n", "")
+    network = darkparse.compile(plain, size=(96, 96), dialect=dialect)
+    inside: list[float] = []
+    for batch in islice(data.batches(network, files, seed=5), 10):
+        for image, truth in zip(batch.images, batch.truth, strict=True):
+            covered = torch.zeros(batch.size, dtype=torch.bool)
+            for x, y, w, h, _ in truth.tolist():
+                left, right, top, bottom = (round(v * 96) for v in (x - w / 2, x + w / 2, y - h / 2, y + h / 2))
+                covered[max(0, top) : bottom, max(0, left) : right] = True
+                if min(right - left, bottom - top) > 8:
+                    assert image[:, top + 4 : bottom - 4, left + 4 : right - 4].mean() > 0.6
+            bright = (image.amax(0) > 0.6) & (image.amin(0) > 0.5 * image.amax(0))
+            inside.append(float((bright & covered).sum() / bright.sum().clamp(min=1)))
+    assert np.mean(inside) > 0.85
+
+
+def test_a_share_of_several_trainings_is_every_other_mini_batch(files: data.DataFile) -> None:
+    network = _detector()
+    whole = list(islice(data.batches(network, files), 6))
+    for rank in range(2):
+        part = islice(data.batches(network, files, rank=rank, world=2), 3)
+        assert all(_same(*pair) for pair in zip(whole[rank::2], part, strict=True))
+
+
+def test_sizes_change_every_ten_batches(files: data.DataFile) -> None:
+    network = _detector(head="random=1")
+    sizes = [one.size for one in islice(data.batches(network, files), 100)]
+    runs = [set(sizes[i : i + 20]) for i in range(0, 100, 20)]
+    assert all(len(run) == 1 for run in runs)
+    assert len(set(sizes)) > 1
+    assert sizes[0] == (64, 128)
+    assert {one.size for one in islice(data.batches(network, files, fixed_size=True), 25)} == {(32, 64)}
+
+
+@pytest.mark.parametrize(("dialect", "sizes", "largest"), [
+    ("pjreddie", range(320, 609, 32), 608),
+    ("alexeyab", range(320, 609, 32), 608),
+])  # fmt: skip
+def test_the_sizes_of_darknet(dialect: str, sizes: range, largest: int) -> None:
+    options = net_options(_detector("max_batches=2000"))
+    found = [draw_size(1, i, (416, 416), DIALECTS[dialect], options, 32, 1.0) for i in range(0, 2000, 10)]
+    assert all(height == width and height in sizes for height, width in found)
+    assert len(set(found)) > 6
+    assert set(found[-9:]) == {(largest, largest)}
+
+
+def test_what_is_cut_off_goes_away_from_the_corner_of_its_tile() -> None:
+    crop = Crop(1, 2, 3, 4)
+    assert in_corner(crop, 0, flip=False) == Crop(0, 0, 4, 6) == in_corner(crop, 1, flip=True)
+    assert in_corner(crop, 3, flip=False) == Crop(4, 6, 0, 0) == in_corner(crop, 2, flip=True)
+
+
+def test_a_classifiers_labels_stand_in_the_paths(files: data.DataFile) -> None:
+    for dialect, net, low in (("pjreddie", "", 0), ("alexeyab", "label_smooth_eps=.1", 0.1)):
+        network = darkparse.compile(CLASSIFIER.format(net=net), dialect=dialect)
+        for batch in islice(data.batches(network, files, seed=2), 3):
+            assert batch.images.shape == (3, 3, 24, 24)
+            assert isinstance(batch.truth, torch.Tensor)
+            for path, row in zip(batch.paths, batch.truth.tolist(), strict=True):
+                assert row == pytest.approx([1 - low, low] if "cat" in Path(path).name else [low, 1 - low])
+
+
+@pytest.mark.slow
+def test_workers_load_the_same(files: data.DataFile) -> None:
+    network = _detector("mosaic=1")
+    alone = islice(data.batches(network, files, seed=7), 6)
+    helped = islice(data.batches(network, files, seed=7, workers=2), 6)
+    assert all(_same(*pair) for pair in zip(alone, helped, strict=True))
+
+
+def test_what_is_wrong_is_said_with_its_place(tmp_path: Path) -> None:
+    wrong = (
+        ("names = x.names", r"my.data: there is no line 'train = …' in it"),
+        ("classes = 2\ntrain = no.txt", r"my.data:2:9: train = 'no.txt': no such file"),
+        ("train = empty.txt", r"empty.txt: the list names no picture"),
+        ("train = list.txt", r"1.png: No such file"),
+    )
+    (tmp_path / "empty.txt").write_text("\n\n")
+    (tmp_path / "list.txt").write_text("1.png\n")
+    for text, message in wrong:
+        (tmp_path / "my.data").write_text(text)
+        for workers in (0,):
+            with pytest.raises(darkparse.DarkparseError, match=message):
+                next(data.batches(_detector(), tmp_path / "my.data", workers=workers))
+    (tmp_path / "my.data").write_text("classes = two")
+    with pytest.raises(darkparse.DarkparseError, match=r"my.data:1:11: classes is a whole number, this is 'two'"):
+        _ = data.DataFile.read(tmp_path / "my.data").classes
+
+
+def test_a_missing_label_ends_training_where_it_does_in_darknet(tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "1.png")
+    (tmp_path / "list.txt").write_text("1.png")
+    (tmp_path / "my.data").write_text("train = list.txt")
+    assert next(data.batches(_detector(), tmp_path / "my.data")).truth[0].shape == (0, 5)
+    with pytest.raises(darkparse.DarkparseError, match=r"1.txt: there is no such label"):
+        next(data.batches(_detector(dialect="pjreddie"), tmp_path / "my.data"))
