@@ -60,10 +60,7 @@ def main() -> None:
             commands[engine] = [sys.executable, "-c", FIRST, cfg, weights, image, engine]
             if engine in BY_HAND:
                 path = str(Path(folder) / f"{engine}.onnx")
-                darkparse.to_onnx(
-                    detector.network, path, weights=weights, heads="decoded", dynamic_batch=False,
-                    fold=detector.network.dialect.folds_batchnorm,
-                )  # fmt: skip
+                darkparse.to_onnx(detector.network, path, weights=weights, heads="decoded", dynamic_batch=False)
                 names: dict[str, Any] = {"path": path}
                 exec(BY_HAND[engine], names)
                 x = ready[0].values[None]

@@ -19,6 +19,7 @@ import pytest
 import darkparse
 from darkparse.cli import main
 from darkparse.views.text.table import table
+from tests.conftest import ROOT
 
 
 def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -220,8 +221,7 @@ def piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder to work in, with weights, a picture and its labels; the cfg comes from standard input."""
     (tmp_path / "boxes").mkdir()
     (tmp_path / "boxes" / "scene.txt").write_text("0 0.5 0.5 0.2 0.2\n")
-    scene = Path(darkparse.__file__).parent / "cli" / "scene.ppm"
-    (tmp_path / "scene.ppm").write_bytes(scene.read_bytes())
+    (tmp_path / "scene.jpg").write_bytes((ROOT / "cfgs" / "shapes" / "shapes1.jpg").read_bytes())
     (tmp_path / "x.names").write_text("thing\n")
     darkparse.save(darkparse.build(darkparse.compile(STDIN_CFG), initialize=True), tmp_path / "x.weights")
     np.savez(tmp_path / "layers.npz", **{"0": np.zeros((1, 18, 32, 32), np.float32)})  # type: ignore[arg-type]
@@ -244,9 +244,9 @@ def piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "convert - x.weights -o new.pt",
         "convert - x.weights -o there.pt",
         "diff x.weights x.weights --cfg -",
-        "detect - x.weights scene.ppm --names x.names",
+        "detect - x.weights scene.jpg --names x.names",
         "evaluate - x.weights --names x.names --images . --annotations boxes --rule darknet",
-        "compare - x.weights scene.ppm --names x.names --against layers.npz",
+        "compare - x.weights scene.jpg --names x.names --against layers.npz",
     ],
 )
 def test_a_cfg_comes_from_standard_input(line: str, piped: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,7 +35,10 @@ ALLOWED = {
     "model": {*NETWORK, "weights", "model.modules"},
     "model.modules": {"errors", "layers"},
     "losses": {*NETWORK, "weights", "model"},
-    "train": {*NETWORK, "data", "data.files", "weights", "model", "losses"},
+    "train": {
+        *(*NETWORK, "weights", "model", "losses", "data", "data.files"),
+        *("detect", "detect.names", "detect.accuracy"),
+    },
     "data": {*NETWORK, "data.files", "detect"},
     "data.files": {*BASE, "layers"},
     "detect": {*NETWORK, "weights", "model", "detect.names", "export.onnx"},

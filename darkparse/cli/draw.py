@@ -149,4 +149,4 @@ def _timed(networks: Sequence[Network], weights: str | None) -> Overlay:
     shape = networks[0].input_shape
     with patience(f"running {networks[0].name}"):
         x = torch.rand(1, *shape) if shape.is_map else torch.rand(1, shape.size)
-        return time_overlay(layer_seconds(load(networks[0], weights).eval(), x))
+        return time_overlay(layer_seconds(load(networks[0], weights, optimize=True), x))

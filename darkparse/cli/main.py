@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "detect": ("detect", "Find what is in pictures and videos, as Darknet does."),
     "evaluate": ("evaluate", "Measure mean average precision on annotated pictures."),
     "anchors": ("anchors", "Find anchors for a data set."),
+    "train": ("train", "Train a network on Darknet's data, to Darknet's weights."),
     "compare": ("compare", "Find the first layer whose output differs from another's."),
     "lsp": ("lsp", "Serve an editor: findings, facts, references and completion in cfgs."),
     "demo": ("demo", "Show what darkparse does, on networks that it ships with."),

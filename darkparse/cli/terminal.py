@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import IO, TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,6 +73,12 @@ def safe_console() -> type[Console]:
     from rich.segment import Segment
 
     class SafeConsole(Console):
+        @property  # type: ignore[misc]  # it is only read
+        def file(self) -> IO[str]:
+            # While a bar is shown, a stream of rich's lies over ours: it takes off one of the two.
+            file: IO[str] = super().file
+            return getattr(file, "rich_proxied_file", file)
+
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
             for segment in super().render(renderable, options):
                 is_safe = segment.control or not OBEYED.search(segment.text)

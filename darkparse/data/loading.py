@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -65,8 +66,8 @@ def batches(
         workers: processes that load; 0 for this one.
         start: batches that are done already.
         fixed_size: the cfg's size always, whatever `random=` says.
-        rank: which of several trainings that share a batch this is.
-        world: how many they are; each takes every `world`th mini-batch.
+        rank: which of several processes that share a batch this is.
+        world: how many they are; each takes every `world`th mini-batch of a batch.
 
     Raises:
         DarkparseError: a file is missing or broken, or the classes do not fit.
@@ -75,12 +76,13 @@ def batches(
     from torch.utils.data import DataLoader
 
     data = files if isinstance(files, DataFile) else DataFile.read(files)
-    loader = Loader(network, data, seed, network.net.subdivisions * world, fixed_size)
+    loader = Loader(network, data, seed, fixed_size)
     first = start * loader.subdivisions + rank
     loaded: Iterable[Any] = map(loader.__getitem__, count(first, world))
     if workers:
         numbers: Any = count(first, world)
-        loaded = DataLoader(loader, None, sampler=numbers, num_workers=workers, collate_fn=_as_it_is)  # type: ignore[arg-type]
+        how: Any = {"collate_fn": _as_it_is, "worker_init_fn": _ignore_ctrl_c}
+        loaded = DataLoader(loader, None, sampler=numbers, num_workers=workers, **how)  # type: ignore[arg-type]
     for one in loaded:
         if isinstance(one, DarkparseError):
             raise one
@@ -90,6 +92,11 @@ def batches(
         yield Batch(number, images, truths if loader.detects else torch.stack(truths), paths, size)
 
 
+def _ignore_ctrl_c(worker: int) -> None:
+    """The process that trains answers it, and ends the others."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def _as_it_is(one: Any) -> Any:
     return one
 
@@ -97,8 +104,8 @@ def _as_it_is(one: Any) -> Any:
 class Loader:
     """Makes any mini-batch, by its number; in whatever process."""
 
-    def __init__(self, network: Network, files: DataFile, seed: int, subdivisions: int, fixed_size: bool) -> None:
-        self.seed, self.subdivisions, self.dialect = seed, subdivisions, network.dialect
+    def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool) -> None:
+        self.seed, self.subdivisions, self.dialect = seed, network.net.subdivisions, network.dialect
         self.size, self.channels = (network.net.height, network.net.width), network.net.channels
         self.rows = max(1, network.net.batch // network.net.subdivisions)
         self.net, self.training = training_options(network, network.config.net, Augmentation), net_options(network)
@@ -114,14 +121,18 @@ class Loader:
         self.random = 0.0 if fixed_size else head.random
         self.source = Detecting(network, pictures, self.net, head)
 
+    def size_of(self, batch: int) -> Size:
+        """Height and width of a batch, counted from 0."""
+        if not self.random:
+            return self.size
+        step = self.net.resize_step
+        return draw_size(self.seed, batch, self.size, self.dialect, self.training, step, self.random)
+
     def __getitem__(self, number: int) -> Any:
         """Number, images (N, C, H, W) as a tensor, the truth of each as an array, paths; or the error that came up."""
         import torch
 
-        size, batch = self.size, number // self.subdivisions
-        if self.random:
-            step = self.net.resize_step
-            size = draw_size(self.seed, batch, size, self.dialect, self.training, step, self.random)
+        size = self.size_of(number // self.subdivisions)
         images = torch.empty((self.rows, self.channels, *size))
         into, truth, paths = images.numpy(), [], []
         try:

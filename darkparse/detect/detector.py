@@ -49,22 +49,20 @@ class Detector:
     picture.
 
     Attributes:
-        engine: what runs the network: torch on the module's device and in its dtype, on the CPU a copy that is laid out
-            for that (see `darkparse.model.packing`); or a runtime for its graph.
+        engine: what runs the network: torch, in the module's dtype where it is, a copy made by `darkparse.optimize`; or
+            a runtime for its graph.
         names: the name of each class.
         resize: how a picture is fitted to the network's input: "letterbox", "stretch" or "crop".
 
     Args:
-        model: a network with its weights; it is put in eval mode, and its convolutions' weights may change their
-            layout.
+        model: a network with its weights.
         names: the classes' names, a `.names` or `.data` file; see `find_names` for what is taken without.
         resize: by default what Darknet's `detector test` does in the network's dialect (pjreddie letterboxes, AlexeyAB
             stretches unless `[net] letter_box=1`), or for a classifier `classifier predict` (AlexeyAB crops the
             middle).
         mapped: of a word tree score the classes that the head's `map=` lists, as Darknet does when it validates.
-        fold: run a copy of the model in which batch norm is part of the weights, which is faster; by default in
-            AlexeyAB's dialect, whose Darknet does it too. pjreddie's does not, and its small ε makes the folded numbers
-            less exact.
+        fold: batch norm is part of the weights, which is faster, as AlexeyAB's Darknet has it; pjreddie's does not, and
+            finds the same.
 
     Threads may share a detector: each call has its own memory, and a recurrent network runs for one at a time.
 
@@ -87,7 +85,7 @@ class Detector:
         names: Names | None = None,
         resize: str | None = None,
         mapped: bool = False,
-        fold: bool | None = None,
+        fold: bool = True,
     ) -> None:
         if not isinstance(model, Engine):
             from darkparse.detect.torch_engine import TorchEngine
@@ -119,7 +117,7 @@ class Detector:
         size: int | Size | None = None,
         reorg: str | None = None,
         mapped: bool = False,
-        fold: bool | None = None,
+        fold: bool = True,
         engine: str = "torch",
         **words: Any,
     ) -> Detector:
@@ -163,7 +161,7 @@ class Detector:
                 (cfg, names), how = known, {}
             from darkparse.model import load
 
-            model = load(cfg, weights, options, **how)
+            model = load(cfg, weights, options, optimize=fold, **how)
             if model.loaded is None:
                 raise NoWeightsError(
                     f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
@@ -185,7 +183,7 @@ class Detector:
 
     @property
     def model(self) -> Darknet:
-        """The module. Raises DarkparseError where another engine than torch runs the network."""
+        """The optimized module. Raises DarkparseError where another engine than torch runs the network."""
         found: Darknet | None = getattr(self.engine, "model", None)
         if found is None:
             raise DarkparseError(f"engine {self.engine.name} runs the network: there is no module")

@@ -13,7 +13,7 @@ from darkparse.detect.engine import Engine, Selected
 from darkparse.detect.preprocess import Floats
 from darkparse.model import Darknet
 from darkparse.model.darknet import weighted
-from darkparse.model.optimizing import optimized
+from darkparse.model.optimizing import is_optimized, optimized
 
 GPU_BATCH = 16
 """Images that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
@@ -30,10 +30,10 @@ class TorchEngine(Engine):
 
     name = "torch"
 
-    def __init__(self, model: Darknet, *, fold: bool | None, mapped: bool) -> None:
+    def __init__(self, model: Darknet, *, fold: bool, mapped: bool) -> None:
         self.network, self.mapped = model.network, mapped
-        folds = model.network.dialect.folds_batchnorm if fold is None else fold
-        self.model = optimized(weighted(model, "detecting with"), folds=folds)
+        # `load` may have optimized it already.
+        self.model = model if is_optimized(model) else optimized(weighted(model, "detecting with"), folds=fold)
         self._decoders: dict[float, Decoder] = {}
 
     @property

@@ -58,8 +58,6 @@ class Dialect:
     """Of a `[dropout]` that says none; parser.c parse_dropout."""
     crnn_padding: int
     """Of a `[crnn]`: pjreddie's has no option for it; crnn_layer.c make_crnn_layer."""
-    folds_batchnorm: bool
-    """Whether `detector test` folds batch norm into the weights first; detector.c test_detector."""
     ranks_leaves_only: bool
     """A classifier with a word tree names its leaves alone; classifier.c predict_classifier."""
     deltas_add_up: bool
@@ -134,7 +132,6 @@ PJREDDIE = Dialect(
     pointwise_loses_stride=True,
     dropout_probability=0.5,
     crnn_padding=1,
-    folds_batchnorm=False,
     ranks_leaves_only=True,
     deltas_add_up=False,
     max_boxes=90,
@@ -175,7 +172,6 @@ ALEXEYAB = Dialect(
     pointwise_loses_stride=False,
     dropout_probability=0.2,
     crnn_padding=0,
-    folds_batchnorm=True,
     ranks_leaves_only=False,
     deltas_add_up=True,
     max_boxes=200,

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from darkparse.layers.training import DetectionTraining
 from darkparse.losses.boxes import iou
+from darkparse.losses.predictors import PARTS
 from darkparse.losses.truths import gather
 
 RANDOM_SEEN = 64_000
@@ -45,6 +46,10 @@ class DetectionLoss:
         wanted = torch.cat((target[:, :2], target[:, 2:].sqrt() if self.sqrt else target[:, 2:]), 1)
         box_delta[image, cell, predictor] = options.coord_scale * (wanted - boxes[image, cell, predictor])
         return delta, delta.square().sum()
+
+    def parts(self, delta: Tensor) -> dict[str, Tensor]:
+        """The squares of the delta by what they are for."""
+        return dict(zip(PARTS, (part.square().sum() for part in reversed(self._parts(delta))), strict=True))
 
     def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Views of a vector (N, n): scores (N, cells, classes), objectness (N, cells, num), boxes (…, num, 4)."""

@@ -42,10 +42,12 @@ class Loss:
         total: a scalar. Its gradient at what comes into each head is minus Darknet's delta, summed over the batch,
             which for many heads is the gradient of no function; its value is the sum of the costs.
         costs: of each head, by its layer's index, as Darknet has it in `*l.cost`.
+        parts: of each head of boxes the squares of its delta by what they are for: box, objectness, class.
     """
 
     total: Tensor
     costs: Mapping[int, Tensor]
+    parts: Mapping[int, Mapping[str, Tensor]]
 
     @property
     def cost(self) -> Tensor:
@@ -55,6 +57,10 @@ class Loss:
 
 class Losses:
     """The losses of a network's heads, built from the cfg.
+
+    Attributes:
+        heads: what computes the delta of each, by its layer's index.
+        entries: for each the layer whose output gets the delta.
 
     Raises:
         DarkparseError: the network has no loss.
@@ -66,7 +72,7 @@ class Losses:
         self.heads = {node.index: loss for node in network.nodes if (loss := _build(network, node)) is not None}
         if not self.heads:
             raise DarkparseError(f"{network.name} has no layer with a loss: end it in a head, [softmax] or [cost]")
-        self._entries = {index: _entry(network, network.nodes[index]) for index in self.heads}
+        self.entries = {index: _entry(network, network.nodes[index]) for index in self.heads}
 
     def __call__(self, outputs: Sequence[Tensor], truth: Truth, *, seen: int) -> Loss:
         """The loss of one mini-batch.
@@ -79,15 +85,17 @@ class Losses:
         Raises:
             ValueError: the truth is not of that form.
         """
-        costs, parts = {}, []
+        costs, parts, shares = {}, [], {}
         for index, head in self.heads.items():
             with torch.no_grad():
                 delta, cost = head(_precise(outputs[index].detach()), truth, seen)
             costs[index] = cost
-            entry = outputs[self._entries[index]]
+            if hasattr(head, "parts"):
+                shares[index] = head.parts(delta)
+            entry = outputs[self.entries[index]]
             delta = delta.reshape(entry.shape).to(entry.dtype)
             parts.append(_HandedOut.apply(entry, delta, cost))  # type: ignore[no-untyped-call]
-        return Loss(torch.stack(parts).sum(), costs)
+        return Loss(torch.stack(parts).sum(), costs, shares)
 
 
 def _precise(x: Tensor) -> Tensor:

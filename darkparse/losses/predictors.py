@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+PARTS = ("box", "objectness", "class")
+"""What the entries of a predictor are for, in their order."""
+
 
 @dataclass(eq=False)
 class Rows:
@@ -62,6 +65,13 @@ class Rows:
     def planes(self) -> Tensor:
         """The delta as (N, anchors · entries, H, W), as what comes into the head lies."""
         return self.delta.reshape(*self.shape, -1).permute(0, 1, 4, 2, 3).flatten(1, 2)
+
+
+def parts_of(delta: Tensor, predictors: int, box_entries: int) -> dict[str, Tensor]:
+    """The squares of a delta (N, predictors · entries, H, W), summed up by what they are for."""
+    squares = delta.unflatten(1, (predictors, -1)).square()
+    parts = squares.split((box_entries, 1, squares.shape[2] - box_entries - 1), 2)
+    return {name: part.sum() for name, part in zip(PARTS, parts, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)

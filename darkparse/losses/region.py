@@ -11,7 +11,7 @@ from torch import Tensor
 from darkparse.layers.training import RegionTraining
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.losses.boxes import iou
-from darkparse.losses.predictors import Claims, Rows
+from darkparse.losses.predictors import Claims, Rows, parts_of
 from darkparse.losses.truths import Truths, gather, rounds
 
 PRIOR_SEEN, PRIOR_SCALE = 12800, 0.01
@@ -65,6 +65,10 @@ class RegionLoss:
             self.claim(rows, claims[turn], boxes, shapes)
         self._set_class_only(rows, truths, nowhere)
         return self.sent_back(rows), rows.delta.square().sum()
+
+    def parts(self, delta: Tensor) -> dict[str, Tensor]:
+        """The squares of the delta by what they are for."""
+        return parts_of(delta, len(self.anchors), 4)
 
     def planes(self, output: Tensor) -> Tensor:
         """A head's output as (N, anchors, H, W, entries)."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from darkparse.layers.training import YoloTraining
 from darkparse.layers.tree import read_map
 from darkparse.losses.boxes import KINDS, giou, iou, overlap_delta
-from darkparse.losses.predictors import Claims, Rows
+from darkparse.losses.predictors import Claims, Rows, parts_of
 from darkparse.losses.truths import Truths, gather, rounds
 
 Pairs = tuple[tuple[float, float], ...]
@@ -62,6 +62,10 @@ class YoloLoss:
             self.add_boxes(rows, claims[turn], boxes, of_row / net)
         self.finish(rows)
         return rows.planes() * self.options.delta_normalizer, self.cost(rows, claims, boxes)
+
+    def parts(self, delta: Tensor) -> dict[str, Tensor]:
+        """The squares of the delta by what they are for."""
+        return parts_of(delta, len(self.mask), self.box_entries)
 
     def decode(self, rows: Rows, anchors: Tensor) -> Tensor:
         """The box of each predictor (get_yolo_box)."""

@@ -14,6 +14,9 @@ from darkparse.model.darknet import Darknet, weighted
 from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm, XnorConv2d
 
 Linear = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+AT_ONCE = 2**15
+"""Weights that are folded at once: in double precision they stay in the caches, and torch starts no threads for so
+few."""
 
 
 def fuse(model: nn.Module) -> Darknet:
@@ -80,7 +83,10 @@ def _fold(owner: Linear, norm: BatchNorm) -> None:
     axis = 1 if isinstance(owner, nn.ConvTranspose2d) else 0
     shape = [1] * owner.weight.dim()
     shape[axis] = -1
-    weight = torch.mul(owner.weight.detach(), scale.view(shape), out=torch.empty_like(owner.weight))
+    old, weight = owner.weight.detach(), torch.empty_like(owner.weight)
+    rows = max(1, AT_ONCE // old[0].numel())
+    for part in zip(old.split(rows), scale.view(shape).expand_as(old).split(rows), weight.split(rows), strict=True):
+        torch.mul(*part[:2], out=part[2])
     owner.weight = nn.Parameter(weight, requires_grad=False)
     owner.bias = nn.Parameter(shift.to(weight.dtype), requires_grad=False)
 

@@ -120,7 +120,7 @@ def load(
     values = _values(blob, state, network, options)
     model = build(network)
     _take(model, values, options)
-    return optimized(model) if optimize else model
+    return optimized(model, after_each=blob.forget) if optimize else model
 
 
 def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> Loaded:

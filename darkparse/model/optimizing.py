@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import chain
 
 import torch
@@ -12,9 +13,10 @@ from darkparse.model.darknet import Darknet, weighted
 from darkparse.model.fusion import fold, lean_copy
 from darkparse.model.initial import check_dtype
 from darkparse.model.packing import PackedConvolution, can_pack, takes_in
+from darkparse.network import Node
 
 
-def optimize(model: nn.Module, *, dtype: torch.dtype | None = None) -> Darknet:
+def optimize(model: nn.Module, *, dtype: torch.dtype | None = None, winograd: bool = True) -> Darknet:
     """A copy for inference that runs faster: same call, same outputs up to rounding.
 
     Batch norm is part of the weights (see `fuse`), maps are in channels-last order and, on the CPU, each convolution
@@ -26,6 +28,9 @@ def optimize(model: nn.Module, *, dtype: torch.dtype | None = None) -> Darknet:
     Args:
         model: a Darknet module, or one compiled or wrapped for parallel use, which the copy is not.
         dtype: of the copy, by default the model's.
+        winograd: compute 3×3 convolutions of 128 channels and more on maps of 20 to 80 rows and columns by Winograd's
+            F(4, 3), in two thirds of the time; their weights then take four times the memory, and come back from it
+            to within a rounding.
 
     Returns:
         The copy, in eval mode.
@@ -40,19 +45,27 @@ def optimize(model: nn.Module, *, dtype: torch.dtype | None = None) -> Darknet:
     Stage(
       (conv): PackedConvolution(
         3, 16, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1)
-        (activation): LeakyReLU(negative_slope=0.1)
+        (activation): LeakyReLU(negative_slope=0.1, inplace=True)
       )
     )
     """
     check_dtype(dtype)
-    return optimized(weighted(model, "optimizing"), dtype=dtype)
+    return optimized(weighted(model, "optimizing"), dtype=dtype, winograd=winograd)
 
 
 @torch.no_grad()
-def optimized(model: Darknet, *, dtype: torch.dtype | None = None, folds: bool = True) -> Darknet:
-    """The same, where a Darknet does not fold with batch norm as it stands.
+def optimized(
+    model: Darknet,
+    *,
+    dtype: torch.dtype | None = None,
+    winograd: bool = True,
+    folds: bool = True,
+    after_each: Callable[[], None] = lambda: None,
+) -> Darknet:
+    """The same; without `folds`, which `compare` needs, batch norm stays as it stands.
 
-    It goes layer by layer, so that beside the model and the copy there is never more than one layer's weights.
+    It goes layer by layer, so that beside the model and the copy there is never more than one layer's weights;
+    `after_each` layer the model's are not used again.
     """
     fast = lean_copy(model, chain(model.parameters(), model.buffers()))
     owners = {node.shares for node in model.network.nodes}
@@ -64,13 +77,14 @@ def optimized(model: Darknet, *, dtype: torch.dtype | None = None, folds: bool =
         for name, module in layer.named_children():
             if type(module) is nn.Mish:
                 setattr(layer, name, Mish())
-        if node.index in owners or not _pack(layer, (1, *node.in_shapes[0])):
+        if node.index in owners or not _pack(node, layer, winograd):
             layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        after_each()
     return fast
 
 
-def _pack(layer: nn.Module, shape: tuple[int, ...]) -> bool:
-    """Put a packed convolution for maps (N, C, H, W) in the place of a layer's convolution and what it can take in."""
+def _pack(node: Node, layer: nn.Module, tiles: bool) -> bool:
+    """Put a packed convolution in the place of a layer's convolution and of the activation that it takes in."""
     conv = layer._modules.get("conv")
     if type(conv) is not nn.Conv2d or not can_pack(conv.weight):
         return False
@@ -79,6 +93,11 @@ def _pack(layer: nn.Module, shape: tuple[int, ...]) -> bool:
         delattr(layer, name)
     else:
         activation = None
-    packed = PackedConvolution(conv, activation)
+    packed = PackedConvolution(conv, activation, tiles=tiles)
     layer.conv = packed
-    return packed.lay_out(shape)
+    return packed.lay_out((1, *node.in_shapes[0]))
+
+
+def is_optimized(model: nn.Module) -> bool:
+    """Whether there is nothing left to optimize."""
+    return any(isinstance(module, PackedConvolution) for module in model.modules())

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from darkparse.layers.activations import ACTIVATIONS, ActivationRow
+from darkparse.model import winograd
 from darkparse.model.activations import Mish
 
 KERNELS = torch.ops.mkldnn
@@ -45,15 +46,18 @@ class PackedConvolution(nn.Conv2d):
     Args:
         conv: the convolution, whose weights are taken over.
         activation: what follows it (see `takes_in`), or None.
+        tiles: compute by Winograd's algorithm where that is faster.
     """
 
-    def __init__(self, conv: nn.Conv2d, activation: nn.Module | None) -> None:
+    def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, *, tiles: bool) -> None:
         windows: dict[str, Any] = {key: getattr(conv, key) for key in ("padding", "stride", "dilation", "groups")}
         size: Any = conv.kernel_size
         super().__init__(conv.in_channels, conv.out_channels, size, bias=False, device="meta", **windows)
         self._geometry = [list(one) if isinstance(one, tuple) else one for one in windows.values()]
         self.weight, self.bias = conv.weight, conv.bias
-        self.activation = Mish(inplace=True) if isinstance(activation, Mish) else activation or nn.Identity()
+        self.activation, self._may_tile = activation or nn.Identity(), tiles
+        if isinstance(getattr(activation, "inplace", None), bool):
+            self.activation.inplace = True  # type: ignore[assignment]  # what goes into it is the convolution's alone
         row = _row_of(activation)
         self._merged = row.packed if row else "none"
         self._numbers = [getattr(activation, key) for key in row.settings] if row else []
@@ -64,24 +68,32 @@ class PackedConvolution(nn.Conv2d):
         if torch.compiler.is_compiling() or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
             plain: Tensor = self.activation(super().forward(x))
             return plain
-        x = x.contiguous(memory_format=torch.channels_last)
+        x, weight = x.contiguous(memory_format=torch.channels_last), self.weight
+        if weight.dim() == 3:
+            by_tiles: Tensor = self.activation(winograd.convolve(x, weight, self.bias))
+            return by_tiles
         out: Tensor = KERNELS._convolution_pointwise(
-            x, self.weight, self.bias, *self._geometry, self._merged, self._numbers, ""
+            x, weight, self.bias, *self._geometry, self._merged, self._numbers, ""
         )
         return self.activation(out) if self._merged == "none" else out
 
+    @torch.no_grad()
     def lay_out(self, shape: tuple[int, ...]) -> bool:
         """Lay the weights out for maps (N, C, H, W), if oneDNN can."""
         if not can_pack(self.weight):
             return False
         weight = self._plain_weight().contiguous()
-        with torch.no_grad():
+        if self._may_tile and winograd.suits(self, shape):
+            packed = winograd.transformed(weight)
+        else:
             packed = KERNELS._reorder_convolution_weight(weight, *self._geometry, list(shape))
         self.weight, self._size = nn.Parameter(packed, requires_grad=False), shape[2:]
         return True
 
     def _plain_weight(self) -> Tensor:
         weight = self.weight.detach()
+        if weight.dim() == 3:
+            return winograd.restored(weight)
         if weight.layout is torch.strided:
             return weight
         return weight.to_dense().view(self.out_channels, -1, *self.kernel_size)

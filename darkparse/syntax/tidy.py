@@ -17,7 +17,7 @@ def tidy(config: Config) -> str:
     lines: list[str] = []
     start = 0
     for raw in config.source.text.split("\n"):
-        text = raw.strip("\ufeff \t\r")
+        text = (raw if start else raw.removeprefix("\ufeff")).strip(" \t\r")
         at = start + raw.find(text) if text else -1
         start += len(raw) + 1
         lines.append(f"[{squeeze(text)[1:-1]}]" if text.startswith("[") else _line(options.get(at), text))
@@ -28,10 +28,10 @@ def _line(option: Option | None, text: str) -> str:
     if option is None or option.text is None:
         return text
     value, mark, comment = text.partition("=")[2].partition("#")
-    parts = [" ".join(part.split()) for part in value.split(",")]
+    parts = [re.sub(r"[ \t\r]+", " ", part).strip(" ") for part in value.split(",")]  # what Darknet takes for space
     pairs = option.key == "anchors"
     joined = "".join(f"{part}{', ' if pairs and i % 2 else ','}" for i, part in enumerate(parts[:-1])) + parts[-1]
-    return re.sub(r"\s+$", "", f"{option.key}={joined}{' ' if mark and joined else ''}{mark}{comment}")
+    return f"{option.key}={joined}{' ' if mark and joined else ''}{mark}{comment}".rstrip(" ")
 
 
 def _spaced(lines: list[str]) -> list[str]:

@@ -1,6 +1,5 @@
-"""Optimizer and learning rates from the cfg."""
+"""Training as the cfg says: optimizer and learning rates, and the whole run."""
 
-from darkparse.train.rates import Schedule
-from darkparse.train.updates import optimizer
+from darkparse.lazy import lazy
 
-__all__ = ["Schedule", "optimizer"]
+__getattr__, __dir__, __all__ = lazy(__name__)

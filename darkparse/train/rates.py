@@ -28,6 +28,7 @@ class Schedule:
 
     Attributes:
         batch: number of the batch to come, from 1.
+        images: pictures of a batch.
         seen: pictures seen in training; AlexeyAB's Darknet counts whole batches of today's size.
 
     Args:
@@ -43,17 +44,17 @@ class Schedule:
         self.options = net_options(network)
         _check(network, self.options)
         self._dialect = network.dialect
-        self._images, self._update = images_of_batch(network), update
-        self.seen = seen // self._images * self._images if network.dialect.counts_iterations else seen
+        self.images, self._update = images_of_batch(network), update
+        self.seen = seen // self.images * self.images if network.dialect.counts_iterations else seen
         self._hand_out()
 
     @property
     def batch(self) -> int:
-        return self.seen // self._images + 1
+        return self.seen // self.images + 1
 
     def step(self) -> None:
         """Count one batch: pictures seen, iteration, the rate of the next."""
-        self.seen += self._images
+        self.seen += self.images
         if self._update is not None:
             model = self._update.model
             self._update.average(self.batch - 1)
@@ -84,7 +85,7 @@ class Schedule:
             case "sigmoid":
                 return net.learning_rate / (1 + math.exp(min(net.gamma * (batch - net.step), 700)))
             case "random":
-                return net.learning_rate * math.pow(random.random(), net.power)
+                return net.learning_rate * math.pow(random.Random(batch).random(), net.power)
             case "sgdr":
                 return self._restarted(batch)
         return net.learning_rate

@@ -24,7 +24,7 @@ EMA_END = 1000
 """So many batches before the last one the averages take the weights' place (AlexeyAB network.c train_network)."""
 
 
-def optimizer(model: nn.Module, seen: int | None = None) -> tuple[torch.optim.Optimizer, Schedule]:
+def optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, Schedule]:
     """The optimizer and the schedule that the cfg describes.
 
     Gradients are to be summed over the `batch` of the cfg, in as many mini-batches as `subdivisions` says or any other

@@ -184,7 +184,10 @@ def read_npz_arrays(blob: Blob) -> tuple[dict[str, NDArray[Any]], Metadata]:
     """The arrays of a NumPy archive, and what it knows of them."""
     arrays = read_npz(blob)
     metadata = arrays.pop(PREFIX + "origin", None)
-    return arrays, json.loads(str(metadata)) if metadata is not None else {}
+    if metadata is None:
+        return arrays, {}
+    # str() of NumPy's text takes code points beyond Unicode's, at which Python fails later.
+    return arrays, json.loads(metadata.astype(metadata.dtype.newbyteorder("<")).tobytes().decode("utf-32-le"))
 
 
 def _safetensors_arrays(blob: Blob) -> tuple[dict[str, NDArray[Any]], Metadata] | None:

@@ -43,6 +43,11 @@ class Blob:
         """The first bytes."""
         return self.data[:count].tobytes()
 
+    def forget(self) -> None:
+        """Let go of the memory of mapped pages that nobody has written: they come again from the file when used."""
+        if self.is_mapped and hasattr(memory, "MADV_DONTNEED"):
+            self.data.base.obj.madvise(memory.MADV_DONTNEED)  # type: ignore[union-attr]
+
     def stream(self) -> BinaryIO:
         """The bytes as an open file, for libraries that read one."""
         return io.BytesIO(self.data.data)

@@ -14,6 +14,7 @@ import pytest
 
 import darkparse
 from darkparse import Detector
+from darkparse.detect import graph_engine
 from darkparse.detect.engine import ENGINES, FASTEST_FIRST, choose
 from tests.conftest import ROOT
 from tests.detect.reference import picture, tiny_weights
@@ -207,3 +208,24 @@ def test_what_an_engine_does_not_do_is_said(tmp_path: Path) -> None:
         Detector.load(cfg, engine="onnxruntime")
     with pytest.raises(darkparse.DarkparseError, match="engine onnxruntime runs the network: there is no module"):
         _ = Detector.load(cfg, weights, engine="onnxruntime").model
+
+
+@each
+def test_the_cores_are_shared_out(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small network gets one thread; others all of them, or in a stream each worker its share."""
+    made: list[tuple[int, int]] = []
+    start = graph_engine.RUNTIMES[engine]
+
+    def noted(content: bytes, workers: int, threads: int) -> graph_engine.Run:
+        made.append((workers, threads))
+        return start(content, workers, threads)
+
+    monkeypatch.setitem(graph_engine.RUNTIMES, engine, noted)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    for limit, expected in ((1e9, [(1, 1), (2, 1)]), (0, [(1, 0), (2, 2)])):
+        monkeypatch.setattr(graph_engine, "SMALL", limit)
+        detector = Detector.load(*tiny_weights(tmp_path), engine=engine)
+        detector.detect(picture(0, 40, 56))
+        list(detector.stream([picture(n, 40, 56) for n in range(4)], workers=2))
+        assert made == expected
+        made.clear()

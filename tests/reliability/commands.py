@@ -18,6 +18,21 @@ TINY = (
 """2.4 MB of weights, so that every container is far larger than the limits of the tests."""
 
 
+HEAD = (
+    "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=18\nsize=1\nstride=4\nactivation=linear\n"
+    "[yolo]\nclasses=1\nnum=3\nmask=0,1,2\nanchors=4,4, 9,9, 20,20\n"
+)
+
+
+def detector(folder: Path) -> tuple[Path, Path]:
+    """A cfg with a head and its weights."""
+    cfg, weights = folder / "head.cfg", folder / "head.weights"
+    if not weights.exists():
+        cfg.write_text(HEAD)
+        darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
+    return cfg, weights
+
+
 def network(folder: Path) -> tuple[Path, Path]:
     """A cfg and its weights."""
     cfg, weights = folder / "tiny.cfg", folder / "tiny.weights"
@@ -34,6 +49,17 @@ def writing(target: Path, cfg: Path, weights: Path) -> list[str]:
         return [*COMMAND, "emit", "yolov3", "-o", str(target)]
     if target.suffix == ".cfg":
         return [*COMMAND, "edit", "yolov3", "--classes", "3", "-o", str(target)]
+    if target.suffix == ".jpg":
+        picture = target.parent.with_name(target.name)
+        return [
+            *COMMAND,
+            "detect",
+            *map(str, detector(cfg.parent)),
+            str(picture),
+            "--out",
+            str(target.parent),
+            "--overwrite",
+        ]
     return [*COMMAND, "convert", str(cfg), str(weights), "-o", str(target), "--no-verify"]
 
 

@@ -76,13 +76,10 @@ def checked(text: str) -> None:
     """As `check --training` does it, with everything printed."""
     try:
         network = darkparse.compile(text)
+        found = (*network.diagnostics, *training_advice(network))
     except darkparse.CfgError as problem:
-        _print([Checked("x", problem.diagnostics, None)])
-        str(problem)
-        return
-    found = (*network.diagnostics, *training_advice(network))
+        network, found = None, problem.diagnostics
     _print([Checked("x", found, network)])
-    assert all(str(one) for one in found)
 
 
 def drawn(text: str) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from pathlib import Path
 
 import pytest
@@ -208,27 +206,3 @@ def test_truth_of_the_wrong_form() -> None:
     outputs = model.layer_outputs(torch.rand(2, 3, 64, 64))
     with pytest.raises(ValueError, match=r"list of 2 tensors \(K, 5\)"):
         losses(outputs, torch.zeros(2, 5), seen=0)
-
-
-def test_the_loop_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The example in docs/training.md, as it stands there, on a network of its own."""
-    page = (ROOT / "docs" / "training.md").read_text("utf-8")
-    code = re.search(r"```python\n(.*?)```", page, re.DOTALL)
-    assert code is not None
-    assert len(code[1].strip().splitlines()) <= 15
-    cfg = (ROOT / "cfgs" / "yolov3-tiny.cfg").read_text()
-    for option, value in {"width": 64, "height": 64, "batch": 4, "subdivisions": 2}.items():
-        cfg = re.sub(rf"^{option}=.*$", f"{option}={value}", cfg, count=1, flags=re.MULTILINE)
-    (tmp_path / "mine.cfg").write_text(cfg)
-    monkeypatch.chdir(tmp_path)
-    model = _built(cfg, "pjreddie")
-    darkparse.save_weights(model, tmp_path / "backbone.weights", upto=5, seen=0)
-
-    def batches() -> list[tuple[Tensor, list[Tensor]]]:
-        return [(torch.rand(2, 3, 64, 64), [torch.tensor([[0.5, 0.5, 0.3, 0.4, 7.0]]), torch.zeros(0, 5)])] * 4
-
-    with warnings.catch_warnings():
-        exec(code[1], {"batches": batches})
-    trained = darkparse.load(tmp_path / "mine.cfg", tmp_path / "next.weights")
-    assert trained.header is not None
-    assert trained.header.seen == 8

@@ -91,7 +91,10 @@ def test_every_row_has_its_value(name: str) -> None:
     svg = diagram.svg()
     assert f">{picture.overlay.name}: share of {picture.overlay.share_of}<" in svg
     assert f'"overlay":"{picture.overlay.name}"' in diagram.data("html").decode()
-    assert rows[0].overlay == {"memory": "47.3 MB", "receptive": "3×3"}[name]
+    first = {"memory": "47.3 MB", "receptive": "3×3"}[name]
+    assert rows[0].overlay == first
+    assert f'<TD ALIGN="RIGHT">{first}</TD></TR>' in diagram.dot
+    assert f' weights {picture.overlay.name} {first}"]' in diagram.data("mmd").decode()
 
 
 def test_an_overlay_that_is_none() -> None:

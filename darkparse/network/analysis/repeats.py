@@ -5,7 +5,7 @@
                1    2    3    4    2    3    4
                     └── first ──┘  └─ + period        layers 6–8 and 9–11 agree number by number: count 2, period 3
                               │    ▲
-                              └────┘                  a copy's last layer alone is read by the next copy
+                              └────┘                  a copy's last layer alone is read outside its copy
 
 Were layer 7 read by a layer behind 11 too, it would leak out of its copy, and nothing repeats. In a growing run
 (densely connected blocks) the numbers leave channels out, and the channels rise by the same step from copy to copy.
@@ -60,8 +60,9 @@ class Repeat:
 def find_repeats(network: Network, layers: range | None = None) -> tuple[Repeat, ...]:
     """Repeats without overlap, in order, those that cover most layers first; growing ones where no others are.
 
-    A layer of a run may be read within its own copy only, except a copy's last layer, which may feed the next copy,
-    and the last layer of all, which may feed any. No copy begins or ends inside a bottleneck.
+    A layer of a run may be read within its own copy only, except a copy's last layer, which may feed any at its scale
+    (as those that an ELAN stage joins), and the last layer of all, which may feed any. No copy begins or ends inside a
+    bottleneck.
     """
     span = layers if layers is not None else range(len(network.nodes))
     finder = _Finder(network, span)
@@ -108,12 +109,13 @@ class _Finder:
 
     def candidates(self, *, grows: bool) -> Iterator[Repeat]:
         """The longest run from every start, for every period."""
-        for period in range(2, MAX_PERIOD + 1):
+        for period in range(1, MAX_PERIOD + 1):
+            least = 3 if grows or period == 1 else 2
             for first, copies in self._copies(period, grows=grows):
                 count = copies
-                while count >= 2 and not self.cuts[first + period * count]:
+                while count >= least and not self.cuts[first + period * count]:
                     count -= 1
-                if count >= (3 if grows else 2):
+                if count >= least:
                     yield Repeat(first, period, count, grows)
 
     def _copies(self, period: int, *, grows: bool) -> Iterator[tuple[int, int]]:
@@ -143,7 +145,7 @@ class _Finder:
         for index in reversed(self.span):
             place = (index - residue) % period
             is_last = place == period - 1
-            limit = index - place + period * (2 if is_last else 1)
+            limit = max(index + period + 1, self.stops[index]) if is_last else index - place + period
             if max(self.network.readers[index], default=-1) >= limit:
                 leak = index
             found[index] = leak

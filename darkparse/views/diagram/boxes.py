@@ -16,6 +16,8 @@ from darkparse.views.phrases.words import WIDE
 LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
 HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
 HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, EXTRA_LINE = 25.0, 16.0, 19.0, 15.0, 14.0
+JOIN_HEIGHT, LONE_HEIGHT = 14.0, 28.0
+"""Of the row of a join or gate, in small print, and at least of one that repeats alone, beside the two lines of that."""
 SPACING = 1.0
 MARGIN = 12.0
 """Around the page."""
@@ -60,10 +62,14 @@ class RowLayout:
     channels: tuple[str, ...]
     notes: tuple[tuple[str, bool], ...]
     """Lines of the notes, each with whether the bottleneck saves."""
+    is_alone: bool
+    """It repeats alone."""
 
     @property
     def height(self) -> float:
-        return ROW_HEIGHT + EXTRA_LINE * (max(len(self.label), len(self.channels)) - 1)
+        lines = max(len(self.label), len(self.channels))
+        height = (JOIN_HEIGHT if self.row.is_join else ROW_HEIGHT) + EXTRA_LINE * (lines - 1)
+        return max(height, LONE_HEIGHT) if self.is_alone else height
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,22 +128,25 @@ def columns_for(cards: Sequence[Card]) -> Columns:
     def widest(texts: Iterable[str], size: float, *, bold: bool = False, least: float = 0) -> float:
         return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
 
-    def layer(*, bold: bool) -> float:
-        return widest((row.label for row in rows if bool(row.facts.node.weights) == bold), LAYER_FONT, bold=bold)
-
     repeat = max((max(map(text_width, repeat_lines(block), REPEAT_FONTS)) + PADDING for block in repeats), default=0)
+    layers = (widest([row.label], LAYER_FONT, bold=row.is_bold, least=LEAST_LAYER) for row in rows if not row.is_join)
     fixed = Columns(
         repeat,
         number=widest((f"{row.mark} {row.name}" for row in rows), SMALL_FONT, least=NUMBER_WIDTH),
-        layer=min(LAYER_LIMIT, max(LEAST_LAYER, layer(bold=True), layer(bold=False))),
-        spatial=widest((row.spatial.text for row in rows), CELL_FONT, least=86),
+        layer=min(LAYER_LIMIT, max(layers, default=LEAST_LAYER)),
+        spatial=widest((row.spatial.text for row in rows), CELL_FONT, least=70),
         channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
-        weights=widest((row.price for row in rows), SMALL_FONT, least=60),
+        weights=widest((row.price for row in rows), SMALL_FONT, least=48),
         overlay=widest((row.overlay for row in rows), SMALL_FONT, least=60) if any(row.overlay for row in rows) else 0,
     )
     headers = (f"{card.title()}{card.span}{WIDE.join(card.cost)}" for card in cards)
     header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
     return replace(fixed, channels=fixed.channels + max(0, header - sum(fixed.all)))
+
+
+def font(row: Row) -> float:
+    """Of its label."""
+    return CELL_FONT if row.is_join else LAYER_FONT
 
 
 def repeat_lines(block: Block) -> tuple[str, str]:
@@ -148,7 +157,11 @@ def repeat_lines(block: Block) -> tuple[str, str]:
 def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox:
     """A card's rows with their wrapped texts and heights."""
     note_width = columns.layer + columns.spatial + columns.channels + columns.weights + columns.overlay - PADDING
-    rows = tuple(_row_layout(row, columns, note_width) for row in card.rows)
+    rows = tuple(
+        _row_layout(row, columns, note_width, is_alone=len(block.rows) == 1 < block.count)
+        for block in card.blocks
+        for row in block.rows
+    )
     y = 1 + SPACING + HEADER_HEIGHT + SPACING
     if has_column_heads:
         y += COLUMN_HEAD_HEIGHT + SPACING
@@ -161,14 +174,15 @@ def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox
     )
 
 
-def _row_layout(row: Row, columns: Columns, note_width: float) -> RowLayout:
+def _row_layout(row: Row, columns: Columns, note_width: float, *, is_alone: bool) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes
         for number, line in enumerate(wrap(note.text, note_width - text_width("└ ", SMALL_FONT), SMALL_FONT))
     ]
-    label = wrap(row.label, columns.layer - PADDING, LAYER_FONT, bold=bool(row.facts.node.weights))
-    return RowLayout(row, label, wrap(row.channels.text, columns.channels - PADDING, CELL_FONT), tuple(notes))
+    label = wrap(row.label, columns.layer - PADDING, font(row), bold=row.is_bold)
+    channels = wrap(row.channels.text, columns.channels - PADDING, CELL_FONT)
+    return RowLayout(row, label, channels, tuple(notes), is_alone)
 
 
 def head_box(head: HeadCard, *, is_beside: bool) -> HeadBox:

@@ -79,7 +79,9 @@ class _Writer:
         return f"{self.place[index]}:L{index}"
 
     def _table(self, card: Card) -> str:
-        header = f'<TR><TD COLSPAN="5" ALIGN="LEFT" BGCOLOR="{self.colours["header"]}">'
+        header = (
+            f'<TR><TD COLSPAN="{6 if self.picture.overlay else 5}" ALIGN="LEFT" BGCOLOR="{self.colours["header"]}">'
+        )
         words = WIDE.join((card.title(), card.span, *card.cost))
         rows = [f'{header}<FONT COLOR="{self.colours["header_text"]}">{_words(words)}</FONT></TD></TR>']
         for block in card.blocks:
@@ -99,7 +101,8 @@ class _Writer:
             for cell in (row.spatial, row.channels)
         )
         name = f'<TD PORT="{row.name}" ALIGN="RIGHT">{row.name}</TD><TD ALIGN="LEFT">{_words(label)}</TD>'
-        return f'<TR>{name}{cells}<TD ALIGN="RIGHT">{row.price}</TD></TR>'
+        overlay = f'<TD ALIGN="RIGHT">{row.overlay}</TD>' if self.picture.overlay else ""
+        return f'<TR>{name}{cells}<TD ALIGN="RIGHT">{row.price}</TD>{overlay}</TR>'
 
 
 def _words(text: str) -> str:

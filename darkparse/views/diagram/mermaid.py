@@ -49,7 +49,7 @@ def _lines(picture: Picture, prefix: str, *, is_short: bool) -> Iterator[str]:
     place = {row.index: f"{prefix}{card.name}" for card in picture.cards for row in card.rows}
     names = source_names(picture)
     for card in picture.cards:
-        yield f'{prefix}{card.name}["{"<br>".join(_card(card, picture.price_name, is_short=is_short))}"]:::card'
+        yield f'{prefix}{card.name}["{"<br>".join(_card(card, picture, is_short=is_short))}"]:::card'
     for head in picture.heads:
         yield f'{prefix}{head.name}["{"<br>".join(map(_words, head.lines))}"]:::head'
         yield f"{place[head.source]} {ARROWS['head']} {prefix}{head.name}"
@@ -61,7 +61,7 @@ def _lines(picture: Picture, prefix: str, *, is_short: bool) -> Iterator[str]:
         yield f'{source} {ARROWS[link.kind]}|"{_words(name)}"| {place[link.target]}'
 
 
-def _card(card: Card, name: str, *, is_short: bool) -> Iterator[str]:
+def _card(card: Card, picture: Picture, *, is_short: bool) -> Iterator[str]:
     yield f"<b>{_words(card.title(' '))}</b>"
     yield _words(", ".join((card.span, *card.cost)))
     for block in card.blocks:
@@ -70,8 +70,9 @@ def _card(card: Card, name: str, *, is_short: bool) -> Iterator[str]:
             if is_short and not cells:
                 continue
             times = f"(× {block.count}, to L{block.last})" if block.count > 1 and number == 0 else ""
-            price = f"{row.price} {name}" if row.price else ""
-            yield _words(" ".join(filter(None, (row.mark, row.name, row.label, times, *cells, price))))
+            price = f"{row.price} {picture.price_name}" if row.price else ""
+            overlay = f"{picture.overlay.name} {row.overlay}" if picture.overlay and row.overlay else ""
+            yield _words(" ".join(filter(None, (row.mark, row.name, row.label, times, *cells, price, overlay))))
             yield from (_words(f"└ {note.text}") for note in row.notes)
 
 

@@ -65,6 +65,15 @@ class Row:
     def name(self) -> str:
         return f"L{self.index}"
 
+    @property
+    def is_bold(self) -> bool:
+        return bool(self.facts.node.weights)
+
+    @property
+    def is_join(self) -> bool:
+        """It joins, adds or gates what others made."""
+        return self.facts.node.layer.part in ("cat", "add", "gate")
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

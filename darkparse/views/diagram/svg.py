@@ -207,7 +207,7 @@ class _Card:
             _anchor(self.placed, row.index, row.hint),
             rect(self.lefts[1], top, self.inner[1] - self.lefts[1], height, "row changed" if row.mark else "row plain"),
             self._side(f"{row.mark} {row.name}".strip(), 1, middle, boxes.SMALL_FONT, "faint"),
-            self._stack(layout.label, 2, middle, boxes.LAYER_FONT, bold=bool(row.facts.node.weights)),
+            self._stack(layout.label, 2, middle, boxes.font(row), bold=row.is_bold),
             self._cell(row.spatial, (row.spatial.text,), 3, middle, height),
             self._cell(row.channels, layout.channels, 4, middle, height),
             self._bar(row.share, 5, top, height, "price"),

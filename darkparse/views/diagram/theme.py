@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from darkparse.views.diagram.metrics import X_HEIGHT
+
 ThemeName = Literal["light", "dark", "print"]
 FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
 # Each role's colour in the light, the dark and the print theme.
@@ -55,7 +57,7 @@ THEMES: dict[str, dict[str, str]] = {
 _FILLED = ("reduced", "kept", "expanded", "projected", "header", "repeat", "head", "price", "overlay")
 _CELL = ".darkparse .{0} rect{{fill:var(--{0})}}.darkparse .{0} text{{fill:var(--{0}_text)}}"
 _STYLE = f"""{"".join(map(_CELL.format, _FILLED))}
-.darkparse text{{fill:var(--text)}}
+.darkparse text{{fill:var(--text);font-size-adjust:{X_HEIGHT};text-rendering:geometricPrecision;font-kerning:none}}
 .darkparse .page{{fill:var(--page)}}
 .darkparse .frame{{fill:var(--card);stroke:var(--line)}}
 .darkparse rect.price{{fill:var(--price)}}

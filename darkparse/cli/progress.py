@@ -1,0 +1,79 @@
+"""How a training goes: a bar on a terminal, and a line now and then everywhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from datetime import timedelta
+from typing import TYPE_CHECKING, Self
+
+from darkparse.cli.common import stderr, stdout
+
+if TYPE_CHECKING:
+    from darkparse.train import Step, Trainer
+
+BETWEEN = 10.0
+"""Seconds between two lines."""
+
+
+class Progress:
+    """Shows the batches of a training."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        from rich import progress
+
+        self._end, self._left = trainer.end, trainer.end - trainer.schedule.batch + 1
+        self._nodes = trainer.model.network.nodes
+        self._spoke, self._seconds = 0.0, 0.0
+        self._stack, console = ExitStack(), stderr()
+        self._console = console if console.is_terminal else stdout()
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(None),
+            progress.MofNCompleteColumn(),
+            progress.TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("the first batch …", total=self._end, completed=self._end - self._left)
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(self._bar)
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        self._stack.close()
+
+    def show(self, step: Step) -> None:
+        """One batch."""
+        self._left -= 1
+        self._seconds = step.seconds if not self._seconds else 0.95 * self._seconds + 0.05 * step.seconds
+        speed = f"{step.images / self._seconds:.3g} pictures/s"
+        self._bar.update(self._task, completed=step.batch, description=f"loss {step.average:.4g}, {speed}")
+        now = time.monotonic()
+        if now - self._spoke >= BETWEEN or step.wrote or step.mean_ap is not None:
+            self._spoke = now
+            left = timedelta(seconds=round(self._left * self._seconds))
+            self._say(f"{step.batch:,}/{self._end:,}: {told(step)}, {speed}, {left} left")
+        for path in step.wrote:
+            self._say(f"wrote {path}")
+
+    def _say(self, text: str) -> None:
+        """A line above the bar, which goes to standard output where there is none."""
+        self._console.print(text, soft_wrap=True)
+
+
+def told(step: Step) -> str:
+    """The numbers of a batch in a line."""
+    heads = "; ".join(f"L{i} {_parts(head)}" for i, head in step.heads.items())
+    height, width = step.size
+    measured = f", mAP@.50 {step.mean_ap:.2%}" if step.mean_ap is not None else ""
+    return (
+        f"loss {step.loss:.4g}, average {step.average:.4g}{measured} ({heads}), rate {step.rate:.3g}, {width}×{height}"
+    )
+
+
+def _parts(head: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.3g}" for name, value in head.items() if name != "cost" or len(head) == 1)

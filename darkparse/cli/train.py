@@ -1,0 +1,204 @@
+"""`darkparse train`: from Darknet's data to Darknet's weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from darkparse.cli.common import GroupedCommand, cfg_argument, compile_cfg, network_options, stderr, wrote
+from darkparse.cli.progress import Progress
+from darkparse.data.files.listing import DataFile
+from darkparse.errors import DarkparseError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from darkparse.network import Network
+    from darkparse.syntax import Config
+    from darkparse.train import Step, Trainer
+
+MOST_WORKERS = 8
+GROUPS = {
+    "Run": ("batches", "resume", "clear", "measures", "seed"),
+    "What it tells": ("dry_run", "log", "tensorboard"),
+    "Network": ("dialect", "size", "strict"),
+    "How it runs": ("device", "amp", "workers"),
+}
+
+
+@click.command(name="train", cls=GroupedCommand, groups=GROUPS)
+@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@cfg_argument
+@click.argument("weights", required=False, type=click.Path(exists=True, dir_okay=False))
+@click.option("--batches", type=click.IntRange(1), metavar="N", help="Train N batches, then stop.")
+@click.option("--resume", is_flag=True, help="Go on where the last run stopped, to the same numbers.")
+@click.option("--clear", is_flag=True, help="Count pictures from 0, whatever WEIGHTS says, as Darknet's -clear.")
+@click.option("--map", "measures", is_flag=True, help="Measure mAP on `valid` every four epochs, as Darknet's -map.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of all chance.")
+@click.option(
+    "--dry-run",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Train nothing; write the first batch to DIR: pictures as the network would see them, with their boxes.",
+)
+@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Add a line of JSON a batch to a file.")
+@click.option("--tensorboard", type=click.Path(file_okay=False), metavar="DIR", help="Write TensorBoard's events.")
+@click.option("--device", help="cpu, cuda, cuda:1, mps; by default a GPU if there is one.")
+@click.option("--amp", is_flag=True, help="Run the network in bfloat16 where that is exact enough.")
+@click.option(
+    "--workers",
+    type=click.IntRange(0),
+    help="Processes that load pictures; by default one a core, at most 8, and none where the CPU trains.",
+)
+@network_options
+def command(
+    data: Path, cfg: str | Config, weights: str | None, size: int | tuple[int, int] | None, **given: Any
+) -> None:
+    """Train CFG on the pictures that DATA names, from WEIGHTS if there are some.
+
+    WEIGHTS may be whole, a backbone such as yolov4.conv.137, or of the same cfg with other classes. Weights go to the
+    folder `backup` of DATA under Darknet's names, NAME_last, NAME_1000, NAME_best (--map), NAME_final, so that Darknet
+    can go on from them; beside them lies NAME_last.state, from which --resume goes on. Ctrl-C writes the last weights.
+
+    \b
+    darkparse train obj.data my.cfg yolov4.conv.137 --map
+    darkparse train obj.data my.cfg --dry-run look
+    torchrun --nproc-per-node 2 -m darkparse train obj.data my.cfg
+    """
+    network = compile_cfg(cfg, size, given["dialect"], given["strict"], weights)
+    if network.net.batch == 1:
+        stderr().print("batch=1 in the cfg is for inference: training takes batch=64 or so", style="yellow")
+    with _processes(given["device"]) as device:
+        trainer = _trainer(network, data, weights, device, given)
+        if given["dry_run"] is not None:
+            _preview(trainer, given["dry_run"])
+            return
+        _run(trainer, given)
+
+
+@contextmanager
+def _processes(device: str | None) -> Iterator[Any]:
+    """The device of this process, which is one of several where torchrun started it."""
+    from torch import cuda, distributed
+
+    from darkparse.train.parallel import device_of
+
+    together = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if together and cuda.is_available():
+        cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    place = device_of(device)
+    if together:
+        distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    try:
+        yield place
+    finally:
+        if together:
+            distributed.destroy_process_group()
+
+
+def _trainer(network: Network, data: Path, weights: str | None, device: Any, given: dict[str, Any]) -> Trainer:
+    import torch
+
+    from darkparse.train import Trainer, begin
+
+    torch.manual_seed(given["seed"])
+    model, said = begin(network, weights, device=device)
+    if given["workers"] is None:
+        given["workers"] = 0 if device.type == "cpu" else min(os.cpu_count() or 1, MOST_WORKERS)
+    how = {key: given[key] for key in ("seed", "workers", "batches", "resume", "clear", "measures", "amp")}
+    trainer = Trainer(model, DataFile.read(data), **how)
+    if trainer.is_first:
+        resumed = f"going on from {trainer.checkpoints.state}, batch {trainer.schedule.batch:,}"
+        stderr().print(resumed if given["resume"] else said, soft_wrap=True)
+    return trainer
+
+
+def _preview(trainer: Trainer, folder: Path) -> None:
+    from darkparse.train.preview import write_preview
+
+    written: list[tuple[Path, int]] = []
+    batches = trainer.batches()
+    for _ in range(trainer.model.network.net.subdivisions):
+        batch = next(batches)
+        written += write_preview(batch, trainer.names, folder, len(written))
+    height, width = batch.images.shape[2:]
+    said = f"{len(written)} pictures of {width}×{height} with {sum(n for _, n in written)} objects"
+    wrote(folder, f"{said}: batch {trainer.schedule.batch:,} as the network would see it")
+
+
+def _run(trainer: Trainer, given: dict[str, Any]) -> None:
+    """Train, and show it."""
+    with ExitStack() as stack:
+        listeners = []
+        if trainer.is_first:
+            listeners.append(stack.enter_context(Progress(trainer)).show)
+            if given["log"] is not None:
+                listeners.append(_Log(stack.enter_context(given["log"].open("a", encoding="utf-8"))).write)
+            if given["tensorboard"] is not None:
+                listeners.append(stack.enter_context(_tensorboard(given["tensorboard"])))
+        stopped = stack.enter_context(_interruptible(trainer))
+        for step in trainer:
+            for listener in listeners:
+                listener(step)
+    if stopped:
+        signal.raise_signal(signal.SIGINT)  # which darkparse.__main__ answers
+
+
+@contextmanager
+def _interruptible(trainer: Trainer) -> Iterator[list[int]]:
+    """Let Ctrl-C end the training after the batch that is running; what is given holds it then. The second one ends the
+    program at once."""
+    before, came = signal.getsignal(signal.SIGINT), list[int]()
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if came and callable(before):
+            before(number, frame)
+        came.append(number)
+        trainer.stop()
+        stderr().print("stopping after this batch; Ctrl-C again stops at once")
+
+    if not callable(before):  # ignored
+        yield came
+        return
+    signal.signal(signal.SIGINT, stop)
+    try:
+        yield came
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Log:
+    """A line of JSON a batch."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, step: Step) -> None:
+        self._file.write(json.dumps(step.to_dict()) + "\n")
+        self._file.flush()
+
+
+@contextmanager
+def _tensorboard(folder: str) -> Iterator[Any]:
+    """Writes the numbers of each batch as TensorBoard's scalars."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise DarkparseError("--tensorboard needs a package: pip install tensorboard") from None
+    with SummaryWriter(folder) as writer:
+
+        def write(step: Step) -> None:
+            numbers = {"loss": step.loss, "rate": step.rate, "mAP": step.mean_ap}
+            numbers |= {f"L{index}/{name}": value for index, head in step.heads.items() for name, value in head.items()}
+            for name, value in numbers.items():
+                if value is not None:
+                    writer.add_scalar(name, value, step.batch)
+
+        yield write

@@ -1,0 +1,329 @@
+"""A training from Darknet's data to Darknet's weights, batch by batch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darkparse import data
+from darkparse.detect.names import read_names
+from darkparse.errors import DarkparseError
+from darkparse.losses import Losses
+from darkparse.losses.network import Loss
+from darkparse.model.darknet import Darknet
+from darkparse.network.training import net_options
+from darkparse.train.checkpoints import Checkpoints, State
+from darkparse.train.faults import check_gradients, check_loss
+from darkparse.train.measuring import Measure
+from darkparse.train.parallel import Parallel
+from darkparse.train.updates import optimizer
+from darkparse.weights import Header
+
+LEAST_BETWEEN, EPOCHS_BETWEEN = 100, 4
+"""Batches, and times all pictures, between two measures of the average precision (AlexeyAB detector.c)."""
+
+INTERVALS = ("savelast", "saveweights")
+"""Options of a `.data` file, in batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch that was trained.
+
+    Attributes:
+        batch: its number, from 1.
+        rate: its learning rate.
+        loss: what Darknet prints: the mean of the heads' costs over the pictures.
+        average: of the losses so far, the newest weighing a tenth.
+        heads: for each head, by its layer's index, `cost`, and what of the squared delta is for `box`, `objectness` and
+            `class`, all a picture.
+        images: pictures in the batch.
+        size: height and width of the network's input.
+        seconds: that it took, waiting for pictures included.
+        waited: seconds of them that it waited.
+        mean_ap: mean average precision, where it was measured after this batch.
+        wrote: the weights that were written after it.
+    """
+
+    batch: int
+    rate: float
+    loss: float
+    average: float
+    heads: Mapping[int, Mapping[str, float]]
+    images: int
+    size: tuple[int, int]
+    seconds: float
+    waited: float
+    mean_ap: float | None = None
+    wrote: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self) | {
+            "wrote": [str(path) for path in self.wrote],
+            "pictures_a_second": self.images / self.seconds,
+        }
+
+
+class Trainer:
+    """Trains a network as its cfg and its `.data` file say; iterating it trains, a batch at a time.
+
+    Weights are written under Darknet's names after Darknet's intervals, in the folder that `backup` names, and with the
+    last ones a state from which `resume` goes on: on the CPU to the same numbers.
+
+    Attributes:
+        model: what is trained, on its device.
+        end: the last batch.
+        best: the best mean average precision so far.
+        names: of the classes, as the `.data` file says them.
+
+    Args:
+        model: a module with values, in training mode; see `begin`.
+        files: what the `.data` file names.
+        seed: of all chance.
+        workers: processes that load pictures, 0 to load in this one.
+        batches: train so many, then stop; by default up to `max_batches`.
+        resume: go on from the state that the last run left; the model's own values are not used then.
+        clear: count pictures and batches from 0, whatever the weights say.
+        measures: measure the mean average precision every four epochs, and keep the best weights.
+        amp: run the network in bfloat16 where that is exact enough (torch.autocast).
+
+    Raises:
+        CfgError: an option is wrong.
+        DarkparseError: `max_batches` is reached or missing, there is nothing to resume from, or the data cannot be
+            read.
+    """
+
+    def __init__(
+        self,
+        model: Darknet,
+        files: data.DataFile,
+        *,
+        seed: int = 0,
+        workers: int = 0,
+        batches: int | None = None,
+        resume: bool = False,
+        clear: bool = False,
+        measures: bool = False,
+        amp: bool = False,
+    ) -> None:
+        network = model.network
+        self.model, self.files, self.seed, self.workers = model, files, seed, workers
+        self.net, self._amp = net_options(network), amp
+        every = {key: number for key in INTERVALS if (number := files.number(key))}
+        self.checkpoints = Checkpoints(network, files.backup or Path("backup"), self.net.max_batches, **every)
+        state = self.checkpoints.read() if resume else None
+        self.optimizer, self.schedule = optimizer(model, 0 if clear else None)
+        self.best, self._stopping = 0.0, False
+        self._average: float | None = None
+        if state is not None:
+            self._take(state)
+        self.end = self._last_batch(batches)
+        self.losses = Losses(model)
+        self._parallel = Parallel(model, {*self.losses.heads, *self.losses.entries.values()})
+        self._device = next(model.parameters()).device
+        named = {"names", "labels"} & files.options.keys()
+        self.names = read_names(files.path) if named else None
+        self._measure = Measure(network, files.path, self.names) if measures and self.is_first else None
+        self._measures = measures
+
+    def _last_batch(self, batches: int | None) -> int:
+        before, most = self.schedule.batch - 1, self.net.max_batches
+        if not most and batches is None:
+            raise DarkparseError(f"{self.model.network.name} has no max_batches=: --batches says how many to train")
+        if before >= most > 0:
+            raise DarkparseError(
+                f"max_batches={most:,} is reached: {self.schedule.seen:,} pictures were seen, which are {before:,} "
+                "batches. --clear counts from 0; a larger max_batches= in the cfg goes on"
+            )
+        return min(before + batches, most or before + batches) if batches is not None else most
+
+    @cached_property
+    def _between(self) -> int:
+        """Batches between two measures."""
+        pictures = self.files.pictures("train", self.model.network.dialect)
+        times_all = EPOCHS_BETWEEN * len(pictures) // self.schedule.images
+        return max(LEAST_BETWEEN, times_all)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes, of several or alone."""
+        return self._parallel.rank == 0
+
+    def stop(self) -> None:
+        """Write the last weights after the batch that is running, and end."""
+        self._stopping = True
+
+    def __iter__(self) -> Iterator[Step]:
+        """Train; each Step has been written to the disk where it is due when it comes out.
+
+        Raises:
+            DarkparseError: a loss or a gradient is not finite; the message names head, layer and picture.
+            OSError: a file cannot be written, as where the disk is full; those of before are whole.
+        """
+        batches = self.batches()
+        if self._device.type == "cuda":
+            self.reserve()
+        while self.schedule.batch <= self.end:
+            step = self._trained(batches)
+            is_over = self._parallel.any(self._stopping) or step.batch == self.end
+            yield self._written(step, is_over)
+            if is_over:
+                return
+
+    def batches(self) -> Iterator[data.Batch]:
+        """The mini-batches to come, of those that fall to this process."""
+        network, size = self.model.network, self._parallel.size
+        if network.net.batch % (network.net.subdivisions * size):
+            raise DarkparseError(
+                f"batch={network.net.batch} of {network.net.subdivisions} subdivisions cannot be shared out among "
+                f"{size} processes"
+            )
+        shares = replace(network, net=replace(network.net, subdivisions=network.net.subdivisions * size))
+        return data.batches(
+            shares,
+            self.files,
+            seed=self.seed,
+            workers=self.workers,
+            start=self.schedule.batch - 1,
+            rank=self._parallel.rank,
+            world=size,
+        )
+
+    def reserve(self) -> None:
+        """Take memory for the largest input first, so that none is wanting in the middle of a run with `random=1`.
+
+        Raises:
+            DarkparseError: there is not enough.
+        """
+        network, buffers = self.model.network, [buffer.clone() for buffer in self.model.buffers()]
+        loader = data.Loader(network, self.files, self.seed, fixed_size=False)
+        size = max((loader.size_of(batch) for batch in (0, max(self.net.max_batches - 1, 0))), key=math.prod)
+        rows = loader.rows // self._parallel.size * network.net.time_steps
+        try:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+                outputs = self.model.layer_outputs(torch.zeros(rows, loader.channels, *size, device=self._device))
+            torch.stack([outputs[entry].float().sum() for entry in self.losses.entries.values()]).sum().backward()
+        except torch.OutOfMemoryError:
+            told = f"{rows} pictures of {size[1]}×{size[0]} do not fit into the memory of {self._device}"
+            raise DarkparseError(f"{told}: more subdivisions= make it fewer") from None
+        self.optimizer.zero_grad()
+        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+            buffer.copy_(before)
+
+    def _trained(self, batches: Iterator[data.Batch]) -> Step:
+        """Gradients of one batch, and the update."""
+        begun, waited, seen = time.perf_counter(), 0.0, self.schedule.seen
+        number, turns, size = self.schedule.batch, self.model.network.net.subdivisions, self._parallel.size
+        # All chance of a batch follows from its number, so that none of it need be kept to resume.
+        torch.manual_seed(hash((self.seed, number, self._parallel.rank)))
+        sums: dict[tuple[int, str], Tensor] = {}
+        for turn in range(turns):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            x = batch.images.to(self._device, non_blocking=True)
+            with self._parallel.mini_batch(is_last=turn == turns - 1):
+                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+                    outputs = self._parallel.outputs(x)
+                done = (turn * size + self._parallel.rank + 1) * len(x)
+                loss = self.losses(outputs, batch.truth, seen=seen + done)
+                check_loss(self.model, number, x, batch.paths, loss, self.checkpoints.last)
+                (loss.total * size).backward()  # the mean over the processes is taken of gradients
+            for key, value in _named(loss):
+                sums[key] = sums.get(key, 0) + value
+        check_gradients(self.model, number, self.checkpoints.last)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._parallel.average_statistics()
+        self.schedule.step()
+        images = self.schedule.seen - seen
+        totals = self._parallel.summed(torch.stack(tuple(sums.values()))).div(images).tolist()
+        heads: dict[int, dict[str, float]] = {}
+        for (index, part), total in zip(sums, totals, strict=True):
+            heads.setdefault(index, {})[part] = total
+        cost = sum(parts["cost"] for parts in heads.values()) / len(heads)
+        self._average = cost if self._average is None else 0.9 * self._average + 0.1 * cost
+        return Step(
+            batch=number,
+            rate=self.schedule.rate(number),
+            loss=cost,
+            average=self._average,
+            heads=heads,
+            images=images,
+            size=(x.shape[2], x.shape[3]),
+            seconds=time.perf_counter() - begun,
+            waited=waited,
+        )
+
+    def _written(self, step: Step, is_over: bool) -> Step:
+        """What is due after a batch: a measure, and files."""
+        burnt_in = step.batch > self.net.burn_in
+        mean_ap: float | None = None
+        words: dict[str | int, None] = dict.fromkeys(self.checkpoints.due(step.batch))
+        if is_over:
+            words["last"] = None
+        if step.batch == self.net.max_batches:
+            words["final"] = None
+        if self._measures and (step.batch == self.end or (burnt_in and step.batch % self._between == 0)):
+            mean_ap = self._measured()
+            if mean_ap >= self.best:
+                self.best = mean_ap
+                words["best"] = None
+        wrote: tuple[Path, ...] = ()
+        if self.is_first:
+            wrote = tuple(self.checkpoints.write(self.model, word, self._state(word)) for word in words)
+        return replace(step, mean_ap=mean_ap, wrote=wrote)
+
+    def _measured(self) -> float:
+        """The first process measures, the others wait."""
+        value = torch.zeros((), device=self._device)
+        if self._measure is not None:
+            value += self._measure(self.model).mean("area")
+        return self._parallel.summed(value).item()
+
+    def _state(self, word: str | int) -> State | None:
+        if word != "last":
+            return None
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict()["state"],
+            "averages": {names[parameter]: mean for parameter, mean in self.optimizer.averages.items()},
+            "header": asdict(self.model.header or Header()),
+            "seen": self.schedule.seen,
+            "seed": self.seed,
+            "loss": self._average,
+            "best": self.best,
+        }
+
+    def _take(self, state: State) -> None:
+        """What the last run left; settings are those of the cfg. Raises DarkparseError if it was of another."""
+        model = self.model
+        try:
+            model.load_state_dict(state["model"])
+            model.header = Header(**state["header"])
+            self.optimizer, self.schedule = optimizer(model, state["seen"])
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
+            means = {model.get_parameter(name): mean for name, mean in state["averages"].items()}
+            self.optimizer.averages = {parameter: mean.to(parameter) for parameter, mean in means.items()}
+            self.seed, self._average, self.best = state["seed"], state["loss"], state["best"]
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
+            raise DarkparseError(f"{self.checkpoints.state}: this is of a training of another cfg") from None
+
+
+def _named(loss: Loss) -> Iterator[tuple[tuple[int, str], Tensor]]:
+    """The numbers of a loss by head and name."""
+    for index, cost in loss.costs.items():
+        yield (index, "cost"), cost
+        for name, part in loss.parts.get(index, {}).items():
+            yield (index, name), part

@@ -1,0 +1,82 @@
+"""What the pages print can be run as it is printed, by a new user in the order of the page."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import darkparse
+from darkparse.cli import main
+from tests.conftest import ROOT
+
+PAGES = ("README.md", "docs/weights.md", "docs/export.md", "docs/detect.md", "docs/training.md")
+WITH_PYTHON = ("README.md", "docs/weights.md", "docs/detect.md", "docs/training.md")
+NEEDS = ("PIL", "onnx", "onnxruntime", "pycocotools", "safetensors")
+
+
+def lines(page: str, program: str = "darkparse") -> list[list[str]]:
+    """The commands of a page, without comments."""
+    text = (ROOT / page).read_text("utf-8")
+    return [shlex.split(line, comments=True)[1:] for line in re.findall(rf"^    ({program} .*)$", text, re.MULTILINE)]
+
+
+def blocks(page: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def run(arguments: list[str]) -> None:
+    """A command that ends well."""
+    codes: list[object] = [0]
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        codes.append(ended.code)
+    assert codes[-1] == 0, arguments
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_runs_in_the_folder_that_the_demo_leaves(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in NEEDS:
+        pytest.importorskip(name)
+    main(["demo", "-o", str(tmp_path / "demo")])
+    monkeypatch.chdir(tmp_path / "demo")
+    assert lines(page) or page == "docs/training.md"
+    for arguments in lines(page):
+        run(arguments)
+    for block in blocks(page)[:1] if page in WITH_PYTHON else ():
+        exec(block, {"x": torch.rand(1, 3, 128, 160), "darkparse": darkparse})
+    if page == "docs/training.md":
+        trained = darkparse.load("shapes", "next.weights")
+        assert trained.header is not None
+        assert trained.header.seen == 3 * 32
+
+
+@pytest.mark.slow
+def test_the_page_on_fine_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From pictures to weights and back, with fewer pictures and batches."""
+    for name in NEEDS[:3]:
+        pytest.importorskip(name)
+    page = "docs/fine-tuning.md"
+    monkeypatch.chdir(tmp_path)
+    (arguments,) = lines(page, "python")
+    monkeypatch.setattr(sys, "argv", [*arguments, "--train", "40", "--valid", "6"])
+    runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
+    for arguments in lines(page):
+        arguments = [part.replace("_final.", "_last.") for part in arguments]
+        few = ["--batches", "2", "--workers", "0"] if arguments[0] == "train" else []
+        run([*arguments, *few])
+    final, back = tmp_path / "pictures" / "backup" / "shapes_last.weights", tmp_path / "shapes.weights"
+    assert back.read_bytes() == final.read_bytes()
+    assert len(list((tmp_path / "look").iterdir())) == 32
+    assert (tmp_path / "pictures" / "log.jsonl").read_text().count("\n") == 4
+    (block,) = blocks(page)
+    exec(block, {})

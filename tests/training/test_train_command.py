@@ -1,0 +1,220 @@
+"""`darkparse train` as a process: killed, interrupted, on a full disk, as one of two, and from pictures to weights."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+import darkparse
+from darkparse.cli import main
+from darkparse.train.measuring import Measure
+from tests.conftest import SHARED
+from tests.reliability.commands import heed_ctrl_c
+from tests.training.runs import cfg, command, draw, environment, trainer
+
+pytest.importorskip("PIL")
+
+KILLS = 10
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every batch writes the last weights."""
+    path = draw(tmp_path_factory.mktemp("made"))
+    path.write_text(path.read_text() + "savelast = 1\n")
+    return path
+
+
+def _ran(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def _own(data: Path, folder: Path) -> Path:
+    """The `.data` file with a folder of its own for weights."""
+    folder.mkdir()
+    path = folder / "own.data"
+    path.write_text(data.read_text().replace("backup = ", "was = ") + f"backup = {folder}\n")
+    return path
+
+
+def test_what_a_batch_looks_like(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    main(["train", str(data), str(cfg(tmp_path)), "--dry-run", str(tmp_path / "look"), "--workers", "0"])
+    pictures = sorted((tmp_path / "look").iterdir())
+    assert [path.suffix for path in pictures] == [".png"] * 4
+    with Image.open(pictures[0]) as picture:
+        assert picture.size == (6 * 64, 6 * 64)
+    assert "4 pictures of 64×64 with" in capsys.readouterr().err.replace("\n", " ")
+    assert not (data.parent / "backup").exists()
+
+
+def test_batches_are_told_and_logged(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log, own = tmp_path / "log.jsonl", _own(data, tmp_path / "own")
+    main(["train", str(own), str(cfg(tmp_path)), "--batches", "2", "--log", str(log), "--workers", "0"])
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [row["batch"] for row in rows] == [1, 2]
+    assert set(rows[0]["heads"]["4"]) == {"cost", "box", "objectness", "class"}
+    out, err = capsys.readouterr()
+    last = f"wrote {own.parent / 'small_last.weights'}"
+    assert [line.partition(": ")[0] for line in out.splitlines()] == ["1/2", last, "2/2", last]
+    assert "rate 0.01, 64×64, " in out
+    assert "weights: none, every layer starts anew" in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_writes_the_last_weights(data: Path, tmp_path: Path) -> None:
+    own = _own(data, tmp_path / "own")
+    own.write_text(own.read_text().replace("savelast = 1", "savelast = 1000000"))
+    path = cfg(tmp_path)
+    path.write_text(path.read_text().replace("max_batches=8", "max_batches=1000000"))
+    run = subprocess.Popen(
+        command(own, path, "--log", "log"), cwd=tmp_path, env=environment(), stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True, preexec_fn=heed_ctrl_c,
+    )  # fmt: skip
+    _wait_for(tmp_path / "log")
+    run.send_signal(signal.SIGINT)
+    _, told = run.communicate(timeout=60)
+    assert run.returncode == 130, told
+    assert told.endswith("Stopped.\n")
+    assert "Traceback" not in told
+    batches = len((tmp_path / "log").read_text().splitlines())
+    header = darkparse.load(path, tmp_path / "own" / "small_last.weights").header
+    assert header is not None
+    assert header.seen == batches * 4
+    assert torch.load(tmp_path / "own" / "small_last.state", weights_only=True)["seen"] == batches * 4
+
+
+def _wait_for(log: Path, lines: int = 2) -> None:
+    """Until so many batches were trained."""
+    end = time.monotonic() + 120
+    while not log.exists() or log.read_bytes().count(b"\n") < lines:
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+@pytest.mark.long
+def test_a_run_that_is_killed_ends_in_the_same_weights(data: Path, tmp_path: Path) -> None:
+    path = cfg(tmp_path)
+    path.write_text(path.read_text().replace("max_batches=8", "max_batches=80"))
+    whole, killed = _own(data, tmp_path / "whole"), _own(data, tmp_path / "killed")
+    assert _ran(whole, path, folder=tmp_path).returncode == 0
+    chance, state = random.Random(0), tmp_path / "killed" / "small_last.state"
+    for kill in range(KILLS):
+        log = tmp_path / f"log{kill}"
+        resume = ["--resume"] if state.exists() else []
+        run = subprocess.Popen(
+            command(killed, path, "--log", log, *resume), cwd=tmp_path, env=environment(),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        _wait_for(log, chance.randint(1, 5))
+        time.sleep(chance.uniform(0, 0.1))
+        run.kill()
+        run.wait()
+    ended = _ran(killed, path, "--resume", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    for name in ("small_last.weights", "small_final.weights"):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
+@pytest.mark.long
+def test_a_full_disk_leaves_the_checkpoints_of_before(data: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    own, path = _own(data, tmp_path / "own"), cfg(tmp_path)
+    assert _ran(own, path, "--batches", "2", folder=tmp_path).returncode == 0
+    files = {file: file.read_bytes() for file in own.parent.iterdir()}
+    sizes = sorted(len(content) for file, content in files.items() if file.suffix in (".state", ".weights"))
+    for limit in (sizes[0] // 2, sizes[0] + 100):  # the weights do not fit, or the state beside them
+
+        def limited(limit: int = limit) -> None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        run = subprocess.run(
+            command(own, path, "--resume"), cwd=tmp_path, env=environment(), capture_output=True, text=True,
+            check=False, preexec_fn=limited,
+        )  # fmt: skip
+        assert run.returncode == 2
+        assert run.stderr.strip().endswith("File too large")
+        assert "Traceback" not in run.stderr
+        assert files.keys() == set(own.parent.iterdir())
+        assert (own.parent / "small_last.state").read_bytes() == files[own.parent / "small_last.state"]
+        darkparse.load(path, own.parent / "small_last.weights")
+    assert _ran(own, path, "--resume", folder=tmp_path).returncode == 0
+
+
+@pytest.mark.slow
+def test_two_processes_do_what_one_does_with_twice_the_subdivisions(data: Path, tmp_path: Path) -> None:
+    """Gradients, and with them the weights, are those of one process; of rolling statistics each has its own share's,
+    and their mean is kept."""
+    path, twice = cfg(tmp_path), cfg(tmp_path, name="twice")
+    for file, parts in ((path, 1), (twice, 2)):
+        text = (
+            file.read_text()
+            .replace("subdivisions=2", f"subdivisions={parts}")
+            .replace("probability=0.2", "probability=0")
+        )
+        file.write_text(text)
+    own = _own(data, tmp_path / "own")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m"]
+    run = subprocess.run(
+        [*torchrun, *command(own, path, "--batches", "1")[2:]], cwd=tmp_path, env=environment(), capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("1/1: loss ") == 1
+    alone = trainer(own, twice, batches=1)
+    begun = {name: value.clone() for name, value in alone.model.state_dict().items()}
+    shares = []
+    for batch, _ in zip(alone.batches(), range(2), strict=False):
+        model = darkparse.build(alone.model.network, initialize=True)
+        model.load_state_dict(begun)
+        model.train()(batch.images)
+        shares.append(model.state_dict())
+    list(alone)
+    both, one = darkparse.load(path, own.parent / "small_last.weights").state_dict(), alone.model.state_dict()
+    for name, value in both.items():
+        if "running" not in name:
+            assert (one[name] - begun[name]).abs().max() > 0
+            torch.testing.assert_close(value - begun[name], one[name] - begun[name], rtol=1e-4, atol=1e-8)
+        elif value.is_floating_point():
+            torch.testing.assert_close(value, (shares[0][name] + shares[1][name]) / 2)
+
+
+@pytest.mark.long
+def test_eight_pictures_are_learned_by_heart(tmp_path: Path) -> None:
+    """From the first 100 layers of yolo-fastest-1.1, in ten minutes of one processor."""
+    models = SHARED / "models"
+    if not models.is_dir():
+        pytest.skip("needs ../shared beside the checkout")
+    data = draw(tmp_path, train=8, valid=0)
+    text = data.read_text()
+    data.write_text(text.replace("valid.txt", "train.txt"))
+    main(["convert", *(str(models / f"yolo-fastest-1.1.{kind}") for kind in ("cfg", "weights")), "--upto", "100",
+          "--seen", "0", "-o", str(tmp_path / "backbone.weights")])  # fmt: skip
+    path = tmp_path / "fast.cfg"
+    main(["edit", str(models / "yolo-fastest-1.1.cfg"), "--classes", "4", "-o", str(path)])
+    network = darkparse.compile(path)
+    assert network.net.batch
+    path.write_text(_options(path.read_text(), batch=8, subdivisions=1, max_batches=300, burn_in=20, steps="250,280"))
+    begun = time.process_time()
+    main(["train", str(data), str(path), str(tmp_path / "backbone.weights")])
+    assert time.process_time() - begun < 600
+    model = darkparse.load(path, tmp_path / "shapes" / "backup" / "fast_final.weights")
+    assert Measure(model.network, data, data)(model).mean("area", occurring=True) > 0.9
+
+
+def _options(text: str, **options: object) -> str:
+    """A cfg with other values in `[net]`."""
+    net, first, rest = text.partition("[convolutional]")
+    lines = [line for line in net.splitlines() if line.partition("=")[0].strip() not in options]
+    return "\n".join([*lines, *(f"{key}={value}" for key, value in options.items()), first + rest])

@@ -1,0 +1,201 @@
+"""A training as a library: what it goes on from, what it writes, and where it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+import darkparse
+from darkparse.data import DataFile
+from darkparse.train import Trainer, begin
+from darkparse.train.checkpoints import Checkpoints
+from tests.training.runs import cfg, draw, trainer
+
+pytest.importorskip("PIL")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return draw(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def own(data: Path, tmp_path: Path) -> Path:
+    """The `.data` file with a folder for weights that is the test's own."""
+    path = tmp_path / "own.data"
+    text = data.read_text().partition("backup")[0]
+    path.write_text(f"{text}backup = {tmp_path / 'backup'}\nsavelast = 2\n")
+    return path
+
+
+def same(one: darkparse.Darknet, other: darkparse.Darknet) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("net", ["", "adam=1\nlearning_rate=0.001", "ema_alpha=0.9"])
+def test_a_resumed_run_comes_to_the_same_numbers(own: Path, tmp_path: Path, net: str) -> None:
+    path = cfg(tmp_path, net=net)
+    whole = trainer(own, path, batches=7)
+    steps = list(whole)
+    assert [step.batch for step in steps] == list(range(1, 8))
+    before = trainer(own, path, batches=3)
+    list(before)
+    again = trainer(own, path, seed=5, resume=True, batches=4)
+    more = list(again)
+    assert [(step.batch, step.loss, step.average, step.rate) for step in more] == [
+        (step.batch, step.loss, step.average, step.rate) for step in steps[3:]
+    ]
+    assert same(again.model, whole.model)
+    assert not same(again.model, before.model)
+    assert again.model.header is not None
+    assert again.model.header.seen == 7 * 4
+
+
+def test_losses_by_part_are_those_of_the_head(own: Path, tmp_path: Path) -> None:
+    """Without an IoU loss the cost is the sum of the squares."""
+    (step,) = trainer(own, cfg(tmp_path, yolo=""), batches=1)
+    (head,) = step.heads.values()
+    assert sum(head[part] for part in ("box", "objectness", "class")) == pytest.approx(head["cost"], rel=1e-5)
+    assert min(head.values()) > 0
+    assert step.loss == head["cost"]
+    assert step.images == 4
+    assert step.to_dict()["pictures_a_second"] > 0
+
+
+@pytest.mark.parametrize(("yolo", "batches", "numbered", "last"), [
+    ("", 500, ["n_100", "n_200", "n_300", "n_400", "n_500"], "n.backup"),
+    ("", 20_000, [f"n_{100 * i}" for i in range(1, 10)] + ["n_10000", "n_20000"], "n.backup"),
+    ("iou_loss=ciou", 2500, ["n_1000", "n_2000"], "n_last.weights"),
+    ("iou_loss=ciou", 20_000, ["n_10000", "n_20000"], "n_last.weights"),
+])  # fmt: skip
+def test_weights_have_the_names_and_intervals_of_the_fork(
+    yolo: str, batches: int, numbered: list[str], last: str, tmp_path: Path
+) -> None:
+    files = Checkpoints(darkparse.compile(cfg(tmp_path, yolo=yolo, name="n")), tmp_path / "backup", batches)
+    due = [(batch, word) for batch in range(1, batches + 1) for word in files.due(batch)]
+    assert [files.named(word).stem for _, word in due if word != "last"] == numbered
+    assert [batch for batch, word in due if word == "last"] == list(range(100, batches + 1, 100))
+    assert files.last.name == last
+
+
+def test_the_end_is_the_final_weights_and_clear_begins_anew(own: Path, tmp_path: Path) -> None:
+    path = cfg(tmp_path)
+    steps = list(trainer(own, path))
+    wrote = [(step.batch, file.name) for step in steps for file in step.wrote]
+    assert wrote == [*((n, "small_last.weights") for n in (2, 4, 6, 8)), (8, "small_final.weights")]
+    final = tmp_path / "backup" / "small_final.weights"
+    with pytest.raises(darkparse.DarkparseError, match=r"max_batches=8 is reached: 32 pict.* --clear counts from 0"):
+        trainer(own, path, final)
+    cleared = trainer(own, path, final, clear=True, batches=2)
+    assert [step.batch for step in cleared] == [1, 2]
+    assert darkparse.load(path, cleared.checkpoints.last).header.seen == 8  # type: ignore[union-attr]
+    with pytest.raises(darkparse.DarkparseError, match="no such file to resume from"):
+        trainer(own, cfg(tmp_path, name="other"), resume=True)
+    (tmp_path / "backup" / "small_last.state").rename(tmp_path / "backup" / "more_last.state")
+    with pytest.raises(darkparse.DarkparseError, match=r"more_last.state: this is of a training of another cfg"):
+        trainer(own, cfg(tmp_path, classes=5, name="more"), resume=True)
+
+
+def test_weights_of_other_classes_give_what_fits(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    darkparse.save_weights(darkparse.load(cfg(tmp_path, classes=7, name="seven")), tmp_path / "seven.weights", seen=640)
+    old = darkparse.load(tmp_path / "seven.cfg", tmp_path / "seven.weights").state_dict()
+    model, said = begin(darkparse.compile(cfg(tmp_path)), tmp_path / "seven.weights")
+    new = model.state_dict()
+    taken = [key for key in new if torch.equal(new[key], old[key]) and old[key].std() > 0]
+    assert taken == ["layers.0.conv.weight", "layers.1.conv.weight"]
+    assert new["layers.3.conv.weight"].shape == (27, 16, 1, 1)
+    assert "is of 7 classes: taken layers 0–1; layer 3 of your classes" in said
+    assert "darkparse edit CFG --classes 7" in said
+    assert model.header is None
+
+
+def test_a_backbone_is_a_start(tmp_path: Path) -> None:
+    whole = darkparse.load(cfg(tmp_path))
+    darkparse.save_weights(whole, tmp_path / "small.conv.1", upto=1, seen=0)
+    model, said = begin(whole.network, tmp_path / "small.conv.1")
+    assert said.endswith("loaded layer 0; as they were: layers 1, 3")
+    key = "layers.0.conv.weight"
+    assert torch.equal(model.get_parameter(key), whole.get_parameter(key))
+    assert model.training
+
+
+@pytest.mark.parametrize(("key", "value", "told"), [
+    ("layers.1.conv.weight", torch.inf, "before it layer 1 .* has a weight that is not: layers.1.conv.weight"),
+    ("layers.0.norm.weight", 3e38, "layer 0 .* is the first whose output is not, worst in the picture .*jpg"),
+    ("layers.3.conv.weight", 1e25, "its inputs reach .* in the picture .*jpg"),
+])  # fmt: skip
+def test_a_loss_that_is_not_finite_names_its_place(
+    own: Path, tmp_path: Path, key: str, value: float, told: str
+) -> None:
+    one = trainer(own, cfg(tmp_path, yolo=""))
+    with torch.no_grad():
+        one.model.get_parameter(key).fill_(value)
+    with pytest.raises(darkparse.DarkparseError, match=rf"batch 1: .* layer 4 \[yolo\] .* is not finite.*{told}"):
+        list(one)
+    assert not one.checkpoints.last.exists()
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(own: Path, tmp_path: Path) -> None:
+    one = trainer(own, cfg(tmp_path))
+    before = {name: value.clone() for name, value in one.model.named_parameters()}
+    one.model.get_parameter("layers.1.conv.weight").register_hook(lambda gradient: gradient / 0)
+    with pytest.raises(darkparse.DarkparseError, match=r"batch 1: the gradient of layer 1 .* is not finite"):
+        list(one)
+    assert all(torch.equal(before[name], value) for name, value in one.model.named_parameters())
+
+
+def test_average_precision_is_measured_and_the_best_weights_kept(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkparse.train.trainer.LEAST_BETWEEN", 3)
+    steps = list(trainer(own, cfg(tmp_path), measures=True))
+    assert [step.batch for step in steps if step.mean_ap is not None] == [6, 8]
+    assert "small_best.weights" in [file.name for step in steps for file in step.wrote]
+
+
+def test_bfloat16_goes_the_same_way(own: Path, tmp_path: Path) -> None:
+    exact, rough = (list(trainer(own, cfg(tmp_path), batches=4, amp=amp)) for amp in (False, True))
+    assert [step.loss for step in rough] != [step.loss for step in exact]
+    assert [step.loss for step in rough] == pytest.approx([step.loss for step in exact], rel=0.05)
+
+
+def test_memory_for_the_largest_input_is_taken_without_a_trace(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, sizes = trainer(own, cfg(tmp_path, yolo="iou_loss=ciou\nrandom=1")), list[tuple[int, ...]]()
+    run = darkparse.Darknet.layer_outputs
+
+    def noted(self: darkparse.Darknet, x: torch.Tensor) -> list[torch.Tensor]:
+        sizes.append(tuple(x.shape))
+        return run(self, x)
+
+    monkeypatch.setattr(darkparse.Darknet, "layer_outputs", noted)
+    before = {name: value.clone() for name, value in one.model.state_dict().items()}
+    one.reserve()
+    assert sizes == [(2, 3, 128, 128)]
+    assert all(torch.equal(before[name], value) for name, value in one.model.state_dict().items())
+    assert all(parameter.grad is None for parameter in one.model.parameters())
+
+
+def test_a_batch_that_cannot_be_shared_out_is_an_error(own: Path, tmp_path: Path) -> None:
+    one = trainer(own, cfg(tmp_path))
+    one._parallel.size = 3
+    with pytest.raises(darkparse.DarkparseError, match="batch=4 of 2 subdivisions cannot be shared out among 3"):
+        list(one)
+
+
+def test_the_names_are_public() -> None:
+    assert (Trainer, DataFile) == (darkparse.train.Trainer, darkparse.data.DataFile)
