@@ -9,13 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from darkparse.data.pictures import Crop, Place
+from darkparse.data.pictures import Crop, Place, Window
 from darkparse.detect.preprocess import Size
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.training import Augmentation, HeadAugmentation, NetTraining
 
 SIZE_BATCHES = 10
 """So many batches have one size (detector.c train_detector)."""
+CUT = 0.2
+"""Share of the input that each tile of a mosaic has at least along a side."""
+PART = (0.3, 0.8)
+"""Least and largest share of a side that `cutmix` takes from a second picture."""
 SIZES, PICTURES = 0, 1
 """What a generator is for: the same numbers never decide two things."""
 
@@ -75,6 +79,19 @@ def draw_crop(random: np.random.Generator, shape: Size, size: Size, net: Augment
     (top, bottom), (left, right) = cuts
     crop = Crop(left, top, right, bottom)
     return crop.letterboxed(shape, size) if net.letter_box and not net.mosaic else crop
+
+
+def draw_cut(random: np.random.Generator, size: Size) -> tuple[int, int]:
+    """The row and the column where a mosaic's tiles meet."""
+    row, column = (int(random.integers(int(n * CUT), int(n * (1 - CUT)) + 1)) for n in size)
+    return row, column
+
+
+def draw_part(random: np.random.Generator, size: Size) -> Window:
+    """The part of an input that `cutmix` takes from a second picture (data.c load_data_augment)."""
+    sides = [int(random.integers(int(n * PART[0]), int(n * PART[1]) + 1)) for n in size]
+    top, left = (int(random.integers(max(1, n - side))) for n, side in zip(size, sides, strict=True))
+    return slice(top, top + sides[0]), slice(left, left + sides[1])
 
 
 def in_corner(crop: Crop, tile: int, *, flip: bool) -> Crop:
