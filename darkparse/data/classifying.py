@@ -69,7 +69,7 @@ class Classifying:
         aspect = scale(random, net.aspect)
         shortest = min(height, int(width * aspect))
         factor = int(random.integers(self._side(size, 1), self._side(size, 2) + 1)) / max(1, shortest)
-        angle = float(np.deg2rad(random.uniform(-net.angle, net.angle)))
+        angle = float(np.deg2rad(random.uniform(-1, 1) * net.angle))
         rooms = ((width * factor / aspect - side) / 2, (height * factor - side) / 2)
         if self.dialect.crops_pictures:
             rooms = (max(0.0, rooms[0]), max(0.0, rooms[1]))

@@ -50,7 +50,7 @@ class Colours:
 
 def draw_colours(random: np.random.Generator, net: Augmentation) -> Colours:
     """Of any picture."""
-    hue = float(random.uniform(-net.hue, net.hue))
+    hue = float(random.uniform(-abs(net.hue), abs(net.hue)))
     saturation, exposure = scale(random, net.saturation), scale(random, net.exposure)
     blur = (0, 1, net.blur)[random.integers(3)] if net.blur else 0
     noise = min(max(net.gaussian_noise, 0), 127) if net.gaussian_noise and random.integers(2) else 0
@@ -59,7 +59,7 @@ def draw_colours(random: np.random.Generator, net: Augmentation) -> Colours:
 
 def draw_place(random: np.random.Generator, shape: Size, size: Size, jitter: float) -> Place:
     """Of a picture of some shape in an input of some size (pjreddie data.c load_data_detection)."""
-    height, width = (n + float(random.uniform(-jitter * n, jitter * n)) for n in shape)
+    height, width = (n + float(random.uniform(-1, 1)) * jitter * n for n in shape)
     aspect = width / height
     nh, nw = (float(size[0]), size[0] * aspect) if aspect < 1 else (size[1] / aspect, float(size[1]))
     left, top = (float(random.uniform(min(0, room), max(0, room))) for room in (size[1] - nw, size[0] - nh))
