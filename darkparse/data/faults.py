@@ -168,7 +168,10 @@ def _check_pictures(
                 _no_label(tally, path, picture)
             else:
                 read += 1
-                checked.objects += _check_labels(tally, Path(picture.label), classes, least)
+                try:
+                    checked.objects += _check_labels(tally, Path(picture.label), classes, least)
+                except DarkparseError as problem:
+                    tally.add("label-line", path, picture.line, str(problem))
         if read and not checked.objects and key == "train" and "label-line" not in tally.counts:
             tally.add("no-object", path, 1)
     totals = {"object": (checked.objects, "object"), "picture": (checked.pictures, "picture"), "no-object": (1, "list")}

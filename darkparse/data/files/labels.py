@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,10 @@ from darkparse.syntax.source import content
 
 Box = tuple[float, float, float, float]
 """Centre x, y, width, height as fractions of the picture."""
+
+
+FAR = 1e6
+"""No number of a box is larger, whatever it counts."""
 
 
 class Label(NamedTuple):
@@ -55,7 +58,8 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | None]]:
         except ValueError:
             yield line, None
             continue
-        yield line, Label(line, number, (x, y, w, h)) if isfinite(x + y + w + h) else None
+        is_near = all(abs(value) < FAR for value in (x, y, w, h))
+        yield line, Label(line, number, (x, y, w, h)) if is_near else None
 
 
 def label_path(picture: str, dialect: Dialect) -> str:
