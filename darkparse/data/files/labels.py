@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS, Dialect
-from darkparse.syntax.reading import read_text
+from darkparse.syntax.reading import lines_of, read_text
 from darkparse.syntax.source import content
 
 Box = tuple[float, float, float, float]
@@ -37,7 +37,7 @@ def read_labels(path: Path) -> list[Label]:
     labels = []
     for line, label in label_lines(path):
         if label is None:
-            text = content(read_text(path).splitlines()[line - 1])
+            text = content(lines_of(read_text(path))[line - 1].rstrip())
             raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {text}")
         labels.append(label)
     return labels
@@ -49,7 +49,7 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | None]]:
     Raises:
         DarkparseError: the file cannot be read.
     """
-    for line, text in enumerate(read_text(path).splitlines(), start=1):
+    for line, text in enumerate(lines_of(read_text(path)), start=1):
         parts = text.split()
         if not parts:
             continue
