@@ -129,9 +129,7 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
 
     repeat = max((max(map(text_width, repeat_lines(block), REPEAT_FONTS)) + PADDING for block in repeats), default=0)
-    layers = (
-        widest([row.label], LAYER_FONT, bold=row.is_bold, least=LEAST_LAYER) for row in rows if not row.is_join
-    )
+    layers = (widest([row.label], LAYER_FONT, bold=row.is_bold, least=LEAST_LAYER) for row in rows if not row.is_join)
     fixed = Columns(
         repeat,
         number=widest((f"{row.mark} {row.name}" for row in rows), SMALL_FONT, least=NUMBER_WIDTH),

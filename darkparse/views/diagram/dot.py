@@ -79,7 +79,9 @@ class _Writer:
         return f"{self.place[index]}:L{index}"
 
     def _table(self, card: Card) -> str:
-        header = f'<TR><TD COLSPAN="{6 if self.picture.overlay else 5}" ALIGN="LEFT" BGCOLOR="{self.colours["header"]}">'
+        header = (
+            f'<TR><TD COLSPAN="{6 if self.picture.overlay else 5}" ALIGN="LEFT" BGCOLOR="{self.colours["header"]}">'
+        )
         words = WIDE.join((card.title(), card.span, *card.cost))
         rows = [f'{header}<FONT COLOR="{self.colours["header_text"]}">{_words(words)}</FONT></TD></TR>']
         for block in card.blocks:
