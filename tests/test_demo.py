@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from darkparse.cli import main
+from tests.conftest import ROOT
 
 
 @pytest.mark.slow
@@ -22,3 +26,20 @@ def test_the_demo_writes_what_it_names(tmp_path: Path) -> None:
     assert run.stderr.endswith("the same, byte for byte\n")
     assert "7 of 9 reduce channels" in run.stdout
     assert {p.suffix for p in (tmp_path / "darkparse-demo").iterdir()} >= {".svg", ".html", ".weights", ".jpg", ".png"}
+
+
+@pytest.mark.slow
+def test_the_detector_that_ships_finds_shapes_it_has_not_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """95 of 100 at IoU .5, with at most one false box in ten pictures."""
+    script, pictures = ROOT / "examples" / "shapes.py", 100
+    command = [sys.executable, script, tmp_path / "x", "--train", "0", "--valid", str(pictures), "--seed", "7"]
+    subprocess.run(list(map(str, command)), check=True)
+    weights = ROOT / "cfgs" / "shapes" / "shapes.weights"
+    data = tmp_path / "x" / "shapes.data"
+    main(["evaluate", "shapes", str(weights), "--images", str(data), "--rule", "darknet", "--at", "0.5", "--json"])
+    found = json.loads(capsys.readouterr().out)["darknet"]
+    assert found["recall"] >= 0.95
+    assert sum(one["false_positives"] for one in found["classes"]) <= pictures / 10
+    assert weights.stat().st_size <= 1_000_000

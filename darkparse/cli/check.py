@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import CfgType, network_options, stderr, stdout
+from darkparse.data.files.listing import DataFile
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.training_advice import training_advice
@@ -131,7 +132,6 @@ def _check_data(path: str, network: Network | None, dialect: str) -> Checked:
     from rich.progress import track
 
     from darkparse.data.faults import check_data
-    from darkparse.data.files.listing import DataFile
 
     console = stderr()
     progress = partial(track, description="checking", console=console, transient=True, disable=not console.is_terminal)

@@ -73,6 +73,21 @@ def test_batches_are_told_and_logged(data: Path, tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.slow
+def test_tensorboard_gets_the_same_numbers(data: Path, tmp_path: Path) -> None:
+    events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    own, log, folder = _own(data, tmp_path / "own"), tmp_path / "log", tmp_path / "board"
+    run = _ran(own, cfg(tmp_path), "--batches", "2", "--log", log, "--tensorboard", folder, folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    board = events.EventAccumulator(str(folder)).Reload()
+    for name, values in {
+        "loss": [row["loss"] for row in rows],
+        "L4/box": [r["heads"]["4"]["box"] for r in rows],
+    }.items():
+        assert [event.value for event in board.Scalars(name)] == pytest.approx(values)
+
+
+@pytest.mark.slow
 def test_ctrl_c_writes_the_last_weights(data: Path, tmp_path: Path) -> None:
     own = _own(data, tmp_path / "own")
     own.write_text(own.read_text().replace("savelast = 1", "savelast = 1000000"))
