@@ -6,15 +6,20 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from darkparse.data.colours import distort
+from darkparse.data.colours import blurred, distort
 from darkparse.data.detecting import Sample
-from darkparse.data.drawing import draw_colours, scale
+from darkparse.data.drawing import draw_colours, draw_cut, draw_part, scale
 from darkparse.data.files.listing import Picture
-from darkparse.data.pictures import rotate_crop
+from darkparse.data.pictures import Window, rotate_crop
 from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import Floats, Size, resize_image
-from darkparse.layers.training import Augmentation
+from darkparse.layers.augmentation import Augmentation
 from darkparse.network.network import Network
+
+BLUR = 15
+"""Width of the kernel with `blur=1`."""
+BLURRED = 4
+"""One of so many pictures is."""
 
 
 class Classifying:
@@ -26,13 +31,45 @@ class Classifying:
 
     def sample(self, random: np.random.Generator, size: Size) -> Sample:
         """Raises DarkparseError if a picture cannot be read."""
+        sample, net = self._several(random, size), self.net
+        if not net.blur or random.integers(BLURRED):
+            return sample
+        return sample._replace(image=blurred(sample.image, BLUR if net.blur == 1 else net.blur // 2 * 2 + 1))
+
+    def _several(self, random: np.random.Generator, size: Size) -> Sample:
+        """A picture, half of the time with others where the cfg wants that."""
+        net = self.net
+        if not (net.mixup or net.cutmix or net.mosaic) or random.integers(2):
+            return self._one(random, size)
+        if net.cutmix and (not net.mosaic or random.integers(2)):
+            return self._joined(random, size, [draw_part(random, size)])
+        if net.mosaic:
+            (top, bottom), (left, right) = ((slice(at), slice(at, None)) for at in draw_cut(random, size))
+            return self._joined(random, size, [(top, right), (bottom, left), (bottom, right)])
+        one, two = (self._one(random, size) for _ in range(2))
+        half = np.float32(0.5)
+        return Sample((one.image + two.image) * half, (one.truth + two.truth) * half, one.path)
+
+    def _joined(self, random: np.random.Generator, size: Size, windows: list[Window]) -> Sample:
+        """A picture with others in some windows of it; the share of each class is that of its area."""
+        image, truth, path = self._one(random, size)
+        image, owner, truths = image.copy(), np.zeros(size, np.intp), [truth]
+        for number, (rows, columns) in enumerate(windows, start=1):
+            other = self._one(random, size)
+            image[:, rows, columns] = other.image[:, rows, columns]
+            owner[rows, columns] = number
+            truths.append(other.truth)
+        shares = np.bincount(owner.ravel(), minlength=len(truths)) / owner.size
+        return Sample(image, (shares @ np.stack(truths)).astype(np.float32), path)
+
+    def _one(self, random: np.random.Generator, size: Size) -> Sample:
         picture = self.pictures[int(random.integers(len(self.pictures)))]
         pixels = open_image(picture.path, self.channels, turn=self.dialect.follows_exif).pixels
         (height, width), net, side = pixels.shape[:2], self.net, max(size)
         aspect = scale(random, net.aspect)
         shortest = min(height, int(width * aspect))
         factor = int(random.integers(self._side(size, 1), self._side(size, 2) + 1)) / max(1, shortest)
-        angle = float(np.deg2rad(random.uniform(-net.angle, net.angle)))
+        angle = float(np.deg2rad(random.uniform(-1, 1) * net.angle))
         rooms = ((width * factor / aspect - side) / 2, (height * factor - side) / 2)
         if self.dialect.crops_pictures:
             rooms = (max(0.0, rooms[0]), max(0.0, rooms[1]))

@@ -10,19 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from darkparse.data.colours import blurred, blurred_behind, distort, noisy
-from darkparse.data.drawing import Colours, draw_colours, draw_crop, draw_place, in_corner
+from darkparse.data.drawing import Colours, draw_colours, draw_crop, draw_cut, draw_place, in_corner
 from darkparse.data.files.labels import Label, read_labels
 from darkparse.data.files.listing import Picture
 from darkparse.data.pictures import NOWHERE, WHOLE, Crop, Place, Window, large, sound, tile
 from darkparse.detect.images import Pixels, open_image
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.errors import DarkparseError
-from darkparse.layers.training import Augmentation, HeadAugmentation
+from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
 from darkparse.syntax.reading import is_file
-
-CUT = 0.2
-"""Share of the input that each tile of a mosaic has at least along a side."""
 
 
 class Sample(NamedTuple):
@@ -73,7 +70,7 @@ class Detecting:
         return Sample(image, np.concatenate(boxes)[: self.head.max], drawn[0].picture.path)
 
     def _mosaic(self, random: np.random.Generator, size: Size) -> Sample:
-        row, column = (int(random.integers(int(n * CUT), int(n * (1 - CUT)) + 1)) for n in size)
+        row, column = draw_cut(random, size)
         image, found, paths = np.empty((self.channels, *size), np.float32), [], []
         for number in range(4):
             drawn = self._draw(random, size, tile=number)

@@ -9,13 +9,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from darkparse.data.pictures import Crop, Place
+from darkparse.data.pictures import Crop, Place, Window
 from darkparse.detect.preprocess import Size
+from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.training import Augmentation, HeadAugmentation, NetTraining
+from darkparse.layers.training import NetTraining
 
 SIZE_BATCHES = 10
 """So many batches have one size (detector.c train_detector)."""
+CUT = 0.2
+"""Share of the input that each tile of a mosaic has at least along a side."""
+PART = (0.3, 0.8)
+"""Least and largest share of a side that `cutmix` takes from a second picture."""
 SIZES, PICTURES = 0, 1
 """What a generator is for: the same numbers never decide two things."""
 
@@ -46,7 +51,7 @@ class Colours:
 
 def draw_colours(random: np.random.Generator, net: Augmentation) -> Colours:
     """Of any picture."""
-    hue = float(random.uniform(-net.hue, net.hue))
+    hue = float(random.uniform(-abs(net.hue), abs(net.hue)))
     saturation, exposure = scale(random, net.saturation), scale(random, net.exposure)
     blur = (0, 1, net.blur)[random.integers(3)] if net.blur else 0
     noise = min(max(net.gaussian_noise, 0), 127) if net.gaussian_noise and random.integers(2) else 0
@@ -55,7 +60,7 @@ def draw_colours(random: np.random.Generator, net: Augmentation) -> Colours:
 
 def draw_place(random: np.random.Generator, shape: Size, size: Size, jitter: float) -> Place:
     """Of a picture of some shape in an input of some size (pjreddie data.c load_data_detection)."""
-    height, width = (n + float(random.uniform(-jitter * n, jitter * n)) for n in shape)
+    height, width = (n + float(random.uniform(-1, 1)) * jitter * n for n in shape)
     aspect = width / height
     nh, nw = (float(size[0]), size[0] * aspect) if aspect < 1 else (size[1] / aspect, float(size[1]))
     left, top = (float(random.uniform(min(0, room), max(0, room))) for room in (size[1] - nw, size[0] - nh))
@@ -75,6 +80,19 @@ def draw_crop(random: np.random.Generator, shape: Size, size: Size, net: Augment
     (top, bottom), (left, right) = cuts
     crop = Crop(left, top, right, bottom)
     return crop.letterboxed(shape, size) if net.letter_box and not net.mosaic else crop
+
+
+def draw_cut(random: np.random.Generator, size: Size) -> tuple[int, int]:
+    """The row and the column where a mosaic's tiles meet."""
+    row, column = (int(random.integers(int(n * CUT), int(n * (1 - CUT)) + 1)) for n in size)
+    return row, column
+
+
+def draw_part(random: np.random.Generator, size: Size) -> Window:
+    """The part of an input that `cutmix` takes from a second picture (data.c load_data_augment)."""
+    sides = [int(random.integers(int(n * PART[0]), int(n * PART[1]) + 1)) for n in size]
+    top, left = (int(random.integers(max(1, n - side))) for n, side in zip(size, sides, strict=True))
+    return slice(top, top + sides[0]), slice(left, left + sides[1])
 
 
 def in_corner(crop: Crop, tile: int, *, flip: bool) -> Crop:

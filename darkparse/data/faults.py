@@ -16,7 +16,7 @@ from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import Dialect
 from darkparse.syntax.codes import DATA_CODES
 from darkparse.syntax.diagnostics import Diagnostic, Note, Severity
-from darkparse.syntax.reading import is_file, read_text
+from darkparse.syntax.reading import is_file, lines_of, read_text
 from darkparse.syntax.source import Source, Span, content
 from darkparse.syntax.words import counted
 
@@ -81,7 +81,7 @@ def remedy(code: str) -> str:
 def _line(path: Path, number: int) -> Span:
     """The place of a line."""
     text = read_text(path, 1 << 28)
-    start = sum(len(line) for line in text.splitlines(keepends=True)[: number - 1])
+    start = sum(len(line) for line in lines_of(text)[: number - 1])
     source = Source(str(path), text, path)
     return Span(source, start, start + len(source.line_at(start)))
 
@@ -168,7 +168,10 @@ def _check_pictures(
                 _no_label(tally, path, picture)
             else:
                 read += 1
-                checked.objects += _check_labels(tally, Path(picture.label), classes, least)
+                try:
+                    checked.objects += _check_labels(tally, Path(picture.label), classes, least)
+                except DarkparseError as problem:
+                    tally.add("label-line", path, picture.line, str(problem))
         if read and not checked.objects and key == "train" and "label-line" not in tally.counts:
             tally.add("no-object", path, 1)
     totals = {"object": (checked.objects, "object"), "picture": (checked.pictures, "picture"), "no-object": (1, "list")}

@@ -337,13 +337,14 @@ class Detector:
         self, candidates: Candidates, index: int, prepared: Prepared, settings: DetectionSettings
     ) -> Detections:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
-        own = np.flatnonzero((candidates.image == index) & (0 not in prepared.placement.scaled))
+        here = (candidates.image == index) & (0 not in prepared.placement.scaled)
+        own = np.flatnonzero(here)
         boxes = candidates.boxes[own]
         head = head_of(self.network.nodes[self.network.heads[0]])
         if len(own) and not head.stays_in_letterbox:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)
-        mine = np.flatnonzero(np.isin(candidates.box, own))
+        mine = np.flatnonzero(here[candidates.box])
         scores, classes, box = candidates.scores[mine], candidates.classes[mine], candidates.box[mine]
         many = [f"{len(mine):,} boxes over the threshold: is this network trained?"] if len(mine) > MANY else []
         assert self._suppression is not None

@@ -53,7 +53,7 @@ def _openvino(content: bytes, workers: int, threads: int) -> Run:
     def run(feeds: Mapping[str, Floats]) -> Sequence[Floats]:
         if not hasattr(own, "request"):
             own.request = compiled.create_infer_request()
-        return list(own.request.infer(dict(feeds)).values())
+        return list(own.request.infer(dict(feeds), share_inputs=True).values())
 
     return run
 
@@ -125,10 +125,7 @@ class GraphEngine(Engine):
     def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:
         found = [self._run(image[None], hierarchy) for image in images]
         names = ("boxes", "scores", "objectness")
-        heads = [
-            [np.concatenate([one[f"{name}_{index}"] for one in found]) for name in names]
-            for index in self.network.heads
-        ]
+        heads = [[_joined([one[f"{name}_{index}"] for one in found]) for name in names] for index in self.network.heads]
         return self.selected([(boxes, scores, it[..., 0]) for boxes, scores, it in heads], threshold, np)
 
     @contextmanager
@@ -142,6 +139,10 @@ class GraphEngine(Engine):
 
     def reset_state(self) -> None:
         self._memory = {name: np.zeros_like(value) for name, value in self._memory.items()}
+
+
+def _joined(parts: Sequence[Floats]) -> Floats:
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
 def load_graph(

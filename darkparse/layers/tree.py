@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 
 from darkparse.errors import DarkparseError
 from darkparse.layers.values import INT_MAX
-from darkparse.syntax.reading import read_text
+from darkparse.syntax.reading import lines_of, read_text
 from darkparse.syntax.source import LONGEST_CONTENT, content
 
 
@@ -92,4 +92,4 @@ def read_map(path: PurePath, classes: int) -> tuple[int, ...]:
 def _lines(path: PurePath) -> list[str]:
     if not isinstance(path, Path):
         raise DarkparseError(f"{path}: no such file where a cfg's files may lie")
-    return [line.strip() for line in read_text(path).splitlines() if line.strip()]
+    return [line.strip() for line in lines_of(read_text(path)) if line.strip()]

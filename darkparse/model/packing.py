@@ -16,8 +16,9 @@ KERNELS = torch.ops.mkldnn
 
 
 def can_pack(values: Tensor) -> bool:
-    """Whether oneDNN has kernels for values of this dtype, where they are and on this processor."""
-    if values.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+    """Whether oneDNN has kernels for values of this dtype, where they are and on this processor, and torch has them."""
+    has_kernels = torch.backends.mkldnn.is_available() and hasattr(KERNELS, "_convolution_pointwise")
+    if values.device.type != "cpu" or not has_kernels:
         return False
     if values.dtype in (torch.bfloat16, torch.float16):
         name = "bf16" if values.dtype == torch.bfloat16 else "fp16"
@@ -65,7 +66,8 @@ class PackedConvolution(nn.Conv2d):
         """Height and width of the maps that the weights are laid out for, None where they are plain."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if torch.compiler.is_compiling() or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if traced or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
             plain: Tensor = self.activation(super().forward(x))
             return plain
         x, weight = x.contiguous(memory_format=torch.channels_last), self.weight

@@ -86,7 +86,10 @@ def source_of(data: bytes, name: str, path: Path | None = None) -> Source:
     """Bytes as the text of a cfg. Raises DarkparseError if they are none."""
     encoding = encoding_of(data)
     if encoding != "utf-8":
-        return Source(name, data.decode(encoding, errors="surrogatepass"), path, encoding=encoding)
+        try:
+            return Source(name, data.decode(encoding), path, encoding=encoding)
+        except UnicodeDecodeError as problem:
+            raise DarkparseError(f"{name}: {encoding.upper()} text that is damaged: {problem.reason}") from None
     if b"\0" in data[:SEEN]:
         raise DarkparseError(f"{name}: this is {told_bytes(data)}, not a cfg")
     return Source(name, data.decode("utf-8", errors="surrogateescape"), path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from io import StringIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -41,6 +42,12 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
         return read_bytes(path, most).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DarkparseError(f"{path}: not a text file") from None
+
+
+def lines_of(text: str) -> list[str]:
+    """Lines with their ends, as Darknet divides them (utils.c fgetl): at `\\n`, and at nothing else that Python takes
+    for a line's end."""
+    return list(StringIO(text, newline="\n"))
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:

@@ -167,6 +167,19 @@ def test_a_classifiers_labels_stand_in_the_paths(files: data.DataFile) -> None:
                 assert row == pytest.approx([1 - low, low] if "cat" in Path(path).name else [low, 1 - low])
 
 
+@pytest.mark.parametrize("net", ["mixup=1", "cutmix=1\nblur=1", "mosaic=1", "mosaic=1\ncutmix=1"])
+def test_classes_of_joined_pictures_have_their_shares(files: data.DataFile, net: str) -> None:
+    network = darkparse.compile(CLASSIFIER.format(net=net), dialect="alexeyab")
+    rows = torch.cat([torch.as_tensor(one.truth) for one in islice(data.batches(network, files, seed=4), 12)])
+    assert torch.allclose(rows.sum(1), torch.ones(len(rows)))
+    parted = (rows > 0).all(1)
+    assert 0 < parted.sum() < len(rows)
+    if net == "mixup=1":
+        assert (rows[parted] == 0.5).all()
+    else:
+        assert len(rows[parted].unique(dim=0)) > 3
+
+
 @pytest.mark.slow
 def test_workers_load_the_same(files: data.DataFile) -> None:
     network = _detector("mosaic=1")

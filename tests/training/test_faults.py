@@ -140,6 +140,15 @@ def test_all_faults_at_once_are_told(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [note["line"] for note in outside["notes"]] == [4, 7]
 
 
+def test_a_label_that_is_no_text_ends_nothing(tmp_path: Path) -> None:
+    plant(tmp_path)
+    (tmp_path / "4.txt").write_bytes(b"\xff\xfe0")
+    write(tmp_path / "5.txt", "0 1e300 .5 .1 nan\n")
+    found = check_data(DataFile.read(tmp_path / "my.data")).found
+    assert [(one.code, len(one.notes)) for one in found] == [("label-line", 1)]
+    assert found[0].message.startswith(f"2 of 10 pictures ({tmp_path}/4.txt: not a text file): a label's line")
+
+
 def test_a_missing_label_is_an_error_where_training_ends_at_it(tmp_path: Path) -> None:
     plant(tmp_path)
     (tmp_path / "9.txt").unlink()

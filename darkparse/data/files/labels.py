@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS, Dialect
-from darkparse.syntax.reading import read_text
+from darkparse.syntax.reading import lines_of, read_text
 from darkparse.syntax.source import content
 
 Box = tuple[float, float, float, float]
 """Centre x, y, width, height as fractions of the picture."""
+
+
+FAR = 1e6
+"""No number of a box is larger, whatever it counts."""
 
 
 class Label(NamedTuple):
@@ -34,7 +37,7 @@ def read_labels(path: Path) -> list[Label]:
     labels = []
     for line, label in label_lines(path):
         if label is None:
-            text = content(read_text(path).splitlines()[line - 1])
+            text = content(lines_of(read_text(path))[line - 1].rstrip())
             raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {text}")
         labels.append(label)
     return labels
@@ -46,7 +49,7 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | None]]:
     Raises:
         DarkparseError: the file cannot be read.
     """
-    for line, text in enumerate(read_text(path).splitlines(), start=1):
+    for line, text in enumerate(lines_of(read_text(path)), start=1):
         parts = text.split()
         if not parts:
             continue
@@ -55,7 +58,8 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | None]]:
         except ValueError:
             yield line, None
             continue
-        yield line, Label(line, number, (x, y, w, h)) if isfinite(x + y + w + h) else None
+        is_near = all(abs(value) < FAR for value in (x, y, w, h))
+        yield line, Label(line, number, (x, y, w, h)) if is_near else None
 
 
 def label_path(picture: str, dialect: Dialect) -> str:

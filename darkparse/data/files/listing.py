@@ -12,7 +12,7 @@ from typing import NamedTuple
 from darkparse.data.files.labels import label_path
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS, Dialect
-from darkparse.syntax.reading import is_file, read_text
+from darkparse.syntax.reading import is_file, lines_of, read_text
 from darkparse.syntax.source import Source, Span, content
 
 LIST_BYTES = 1 << 28
@@ -52,7 +52,7 @@ class DataFile:
         source = Source(str(path), read_text(path), path)
         options: dict[str, Span] = {}
         start = 0
-        for line in source.text.splitlines(keepends=True):
+        for line in lines_of(source.text):
             key, equals, value = line.partition("=")
             if equals and not line.lstrip().startswith(("#", ";")):
                 first = start + len(line) - len(value.lstrip())
@@ -138,7 +138,7 @@ class DataFile:
 
 def read_lines(path: Path, most: int = LIST_BYTES) -> tuple[str, ...]:
     """The lines of a file, stripped; empty ones at the end do not count."""
-    lines = [line.strip() for line in read_text(path, most).splitlines()]
+    lines = [line.strip() for line in lines_of(read_text(path, most))]
     while lines and not lines[-1]:
         lines.pop()
     return tuple(lines)

@@ -17,7 +17,7 @@ LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
 HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
 HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, EXTRA_LINE = 25.0, 16.0, 19.0, 15.0, 14.0
 JOIN_HEIGHT, LONE_HEIGHT = 14.0, 28.0
-"""Of the row of a join or gate, in small print, and at least of one that repeats alone, beside the two lines of that."""
+"""Of the row of a join or gate, in small print, and at least of one that repeats alone, which is said in two lines."""
 SPACING = 1.0
 MARGIN = 12.0
 """Around the page."""

@@ -1,0 +1,127 @@
+"""python -m benchmarks run --out results.json; python -m benchmarks write results.json docs/performance.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.case import Case, deep, prepare
+from benchmarks.measure import Plan, Row, end_to_end, steady, training
+from benchmarks.peers import PEERS
+from benchmarks.pictures import noise
+from benchmarks.report import compared, machine, markdown, plot
+from darkparse.detect.images import find_images
+
+START, END = "<!-- results -->\n", "<!-- end of results -->\n"
+GROWS = ("darkparse.optimize", "ONNX Runtime")
+NOISE = 0.1
+"""Differences below it say nothing."""
+
+
+Network = tuple[str, str | None, int | None]
+"""A cfg, its weights if there are any, and the input's size if it is not the cfg's."""
+
+
+@click.group()
+def main() -> None:
+    """Time darkparse beside every peer that PyPI serves; one that is missing is told and left out."""
+
+
+@main.command()
+@click.argument("cfgs", nargs=-1)
+@click.option("--trained", nargs=2, multiple=True, metavar="CFG WEIGHTS", help="A network for end to end too.")
+@click.option("--pictures", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A folder of them.")
+@click.option("--peer", "peers", multiple=True, type=click.Choice(list(PEERS)), help="Only these; may be repeated.")
+@click.option("--size", default=416, show_default=True, help="Height and width of the CFGS' input.")
+@click.option("--batch", "batches", multiple=True, default=(1, 8), show_default=True)
+@click.option("--rounds", default=Plan.rounds, show_default=True)
+@click.option("--quick", is_flag=True, help="Seconds instead of an hour: yolov3-tiny, one round.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the results go, as JSON.")
+def run(
+    cfgs: tuple[str, ...], trained: tuple[tuple[str, str], ...], pictures: Path | None, peers: tuple[str, ...],
+    size: int, batches: tuple[int, ...], rounds: int, quick: bool, out: Path | None,
+) -> None:  # fmt: skip
+    """Measure CFGS (yolov3, yolov4 and yolov4-tiny by default), with weights that are made, and --trained networks."""
+    plan, names = Plan(rounds=rounds), peers or tuple(PEERS)
+    cfgs = cfgs or (("yolov3-tiny",) if quick else ("yolov3", "yolov4", "yolov4-tiny"))
+    sizes, counts, depths = [224, 320, 416, 608], [1, 2, 4, 8], [2, 4, 8, 16]
+    if quick:
+        plan, size, batches = Plan(starts=1, rounds=1, seconds=0.01), 64, (1,)
+        sizes, counts, depths = [size], [1], [1]
+    say, threads = Console(stderr=True).print, os.cpu_count() or 1
+    results: dict[str, Any] = {"machine": machine(threads), "rows": []}
+
+    def add(rows: list[Row]) -> None:
+        results["rows"] += rows
+        if out:
+            out.write_text(json.dumps(results, indent=1, ensure_ascii=False), "utf-8")
+
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+
+        def ready(what: str, network: Network, batch: int, names: tuple[str, ...] = names) -> Case:
+            cfg, weights, side = network
+            forms = frozenset(filter(None, (PEERS[name].form for name in names)))
+            case = prepare(cfg, weights, folder, size=side, batch=batch, threads=threads, forms=forms)
+            say(f"{what}: {case.title}")
+            return case
+
+        paths = [str(path) for path in find_images(pictures)] if pictures else noise(folder, 2 if quick else 12)
+        given: list[Network] = [(*both, None) for both in trained]
+        for network in (*((cfg, None, size) for cfg in cfgs), *given):
+            for batch in batches:
+                add(steady(ready("network", network, batch), names, plan, say))
+        last, few = cfgs[-1], tuple(name for name in GROWS if name in names)
+        grown: list[tuple[Network, int]] = [((last, None, side), 1) for side in sizes]
+        grown += [((last, None, size), count) for count in counts]
+        for network, batch in dict.fromkeys(grown + [((deep(n, folder), None, None), 1) for n in depths]):
+            add(steady(ready("growth", network, batch, few), few, replace(plan, starts=1), say, what="growth"))
+        for network in given or [(last, None, size)]:
+            add(end_to_end(ready("end to end", network, 1), paths, names, plan, say))
+        add(training(ready("training", (last, None, size), batches[-1], ("PyTorch, eager",)), plan))
+    click.echo(markdown(results))
+
+
+@main.command()
+@click.argument("results", type=click.Path(exists=True, path_type=Path))
+@click.argument("page", type=click.Path(exists=True, path_type=Path))
+def write(results: Path, page: Path) -> None:
+    """Put the tables of RESULTS into PAGE between its marks, and the plot into pictures/ beside it."""
+    found, text = json.loads(results.read_text("utf-8")), page.read_text("utf-8")
+    if START not in text or END not in text:
+        raise click.ClickException(f"{page} has no lines {START.strip()} and {END.strip()}")
+    (page.parent / "pictures").mkdir(exist_ok=True)
+    picture = page.parent / "pictures" / "performance.svg"
+    plot(found, picture)
+    shown = f"![milliseconds in steady state](pictures/{picture.name})\n\n{markdown(found)}"
+    before, after = text.split(START)[0], text.split(END)[1]
+    page.write_text(f"{before}{START}{shown}{END}{after}", "utf-8")
+
+
+@main.command()
+@click.argument("old", type=click.Path(exists=True, path_type=Path))
+@click.argument("new", type=click.Path(exists=True, path_type=Path))
+def compare(old: Path, new: Path) -> None:
+    """How much faster NEW is than OLD, row by row; a row that is slower by a tenth or more ends it with status 1."""
+    table = Table("network", "", "old, ms", "new, ms", "times as fast")
+    slower = False
+    for case, peer, before, after in compared(*(json.loads(path.read_text("utf-8")) for path in (old, new))):
+        ratio = before / after
+        slower |= ratio < 1 - NOISE
+        told = f"[bold]{ratio:.2f}[/]" if abs(ratio - 1) > NOISE else f"{ratio:.2f}"
+        table.add_row(case, peer, f"{before:.1f}", f"{after:.1f}", told)
+    Console().print(table)
+    sys.exit(slower)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Hostile characters in a cfg's name and values, in a file of names and in a picture's name, through every command and
+format: none reaches the terminal, and what is written is sound."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import darkparse
+from darkparse.cli import main
+from tests.export.test_source import assert_same_bits
+from tests.reliability.commands import HEAD
+
+if sys.platform == "win32":
+    pytest.skip("Windows has no such names", allow_module_level=True)
+
+OBEYED = "\x07\x1b[31m\x7f\x85\x9b2J\u202e\u2066\u200f"
+SCRIPT = "<script>window.ran=1</script>"
+IMAGE = "<img src=x onerror=window.ran=1>"
+EVIL = f"a{OBEYED}\"'&"
+NAME = f"{EVIL}<img src=x onerror=window.ran=1>"
+"""Of files: without a slash."""
+ODD = f"{OBEYED}{SCRIPT}{IMAGE}\"'&]]>--> {{0}} \\"
+TEXT = HEAD.replace("[yolo]\n", f"[yolo]\nodd={ODD}\n# {ODD}\n").replace("activation=linear", f"activation=lin{ODD}")
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a cfg, its weights, names and a picture, all of hostile names and texts."""
+    monkeypatch.chdir(tmp_path)
+    cfg = tmp_path / f"{NAME}.cfg"
+    cfg.write_text(TEXT, "utf-8")
+    model = darkparse.build(cfg, initialize=True)
+    darkparse.save_weights(model, tmp_path / f"{NAME}.weights")
+    (tmp_path / f"{NAME}.names").write_text(f"{ODD}\n", "utf-8")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / f"{NAME}.png")
+    return tmp_path
+
+
+COMMANDS = """
+show {c}; show {c} --format csv; show {c} --format json; show {c} --format yaml; show {c} --size {n}; show --{n}; {c}
+explain {c}; check {c}; check {c} --format json; check {c} --format github; check {c} --training --strict
+check {c}.none; weights {c} {w}; weights {c} {p}; diff {c} {c}; diff {w} {w} --cfg {c}
+edit {c} --size 64; edit {c} --classes 3 -o {n}2.cfg; format --check {c}; format {n}3.cfg
+emit {c}; emit {c} --flat; emit {c} -o {n}.py; compare {c} {w} {p}; compare {c} {w} {p} {p}; evaluate {c} {w} {p} {p}
+draw {c} -o {n}.svg; draw {c} -o {n}.html; draw {c} -o {n}.dot; draw {c} -o {n}.mmd; draw {c} -o {n}.png
+draw {c} -o {n}.pdf; draw {c} {w} -o {n}.svg; draw {c} -o {n}/x.svg
+convert {c} {w} -o {n}.npz; convert {c} {w} -o {n}.safetensors; convert {c} {w} -o {n}.pt; convert {c} {w} -o {n}.onnx
+convert {c} {w} -o {n}.ts; convert {c} {w} -o {n}.pt2; convert {c} {w} -o {n}.{n}
+detect {c} {w} {c}; detect {c} {p} {p}; detect {c} {w} {n}.jpg; detect {c} {w} {p} --threshold 0 --names {l}
+detect {c} {w} {p} --threshold 0 --names {l} --format json; detect {c} {w} {p} --threshold 0 --names {l} --format csv
+detect {c} {w} {p} --threshold 0 --names {l} --out found --save csv
+"""
+
+
+def _run(line: str) -> None:
+    files = {"c": f"{NAME}.cfg", "w": f"{NAME}.weights", "p": f"{NAME}.png", "l": f"{NAME}.names", "n": NAME}
+    arguments = [word.format(**files) for word in line.split()]
+    with contextlib.suppress(SystemExit):
+        main(arguments)
+
+
+def _bad(text: str) -> list[str]:
+    return re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]", text)
+
+
+@pytest.mark.slow
+def test_no_command_passes_them_on(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (place / f"{NAME}3.cfg").write_text(TEXT, "utf-8")
+    for line in re.split(r"; |\n", COMMANDS.strip()):
+        if line.startswith(("edit", "emit")):  # a pipe gets the file itself
+            monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        _run(line)
+        out, err = capsys.readouterr()
+        assert out + err, line
+        assert not _bad(out + err), line
+        assert "Traceback" not in err, line
+    assert (place / "found" / "detections.csv").stat().st_size > 100  # the names file was used
+
+
+@pytest.mark.slow
+def test_what_is_written_is_sound(place: Path) -> None:
+    cfg = place / f"{NAME}.cfg"
+    for form in ("svg", "html"):
+        (place / f"x.{form}").write_bytes(darkparse.draw(cfg).data(form))
+    assert ElementTree.parse(place / "x.svg").getroot().tag.endswith("svg")
+    page = _Page()
+    page.feed((place / "x.html").read_text("utf-8"))
+    assert not page.open
+    assert page.handlers == 0
+    for flat in (False, True):
+        assert_same_bits(darkparse.compile(cfg), flat=flat)
+
+
+class _Page(HTMLParser):
+    """Counts handlers within tags, and the tags that are left open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.handlers = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handlers += sum(name.startswith("on") for name, _ in attrs)
+        if tag not in ("meta", "link", "input", "br", "img", "hr"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag

@@ -1,0 +1,88 @@
+"""The benchmarks run, and say what they measured."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.__main__ import END, START, main
+from benchmarks.report import markdown
+from tests.conftest import ROOT
+
+CASE = "a, 64×64, batch 1"
+STARTS = {"import": 0.1, "load": 0.2, "first": 0.3, "whole": 0.7}
+COST = {"flops": 1e9, "batch": 1, "memory": 5e6, "apart": 1e-6}
+WHOLE = {"what": "network", "case": CASE, "peer": "ncnn", **STARTS, **COST}
+FOUND = {"what": "pictures", "case": CASE, "peer": "OpenCV, one by one", "objects": 7}
+MACHINE = {"processor": "One", "cores": 2, "threads": 2, "system": "S", "python": "3", "packages": {"torch": "2"}}
+RESULTS: dict[str, Any] = {
+    "machine": {**MACHINE, "peak": 1e11},
+    "rows": [{**WHOLE, "best": 0.02, "median": 0.03}, {**FOUND, "best": 0.1, "median": 0.2}],
+}
+
+
+def test_the_tables() -> None:
+    text = markdown(RESULTS)
+    assert (
+        "One, 2 cores, 2 threads each, S, Python 3; torch 2. The best product of two matrices comes to 100 GFLOP/s."
+        in text
+    )
+    assert "| ncnn | 0.10 | 0.20 | 0.30 | 0.70 | 20.0 | 30.0 | 50.0 | 50% | 5 | 1e-06 |\n" in text
+    assert "| OpenCV, one by one | 10.0 | 5.0 | 7 |\n" in text
+
+
+def test_two_results_are_compared(tmp_path: Path) -> None:
+    """A row that is slower by a tenth ends it with status 1."""
+    slower = json.loads(json.dumps(RESULTS))
+    slower["rows"][1]["best"] *= 1.2
+    for name, results in (("old", RESULTS), ("new", slower)):
+        (tmp_path / name).write_text(json.dumps(results), "utf-8")
+    run = CliRunner().invoke(main, ["compare", str(tmp_path / "old"), str(tmp_path / "new")])
+    assert "0.83" in run.output
+    assert "1.00" in run.output
+    assert run.exit_code == 1
+    assert CliRunner().invoke(main, ["compare", str(tmp_path / "old"), str(tmp_path / "old")]).exit_code == 0
+
+
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib")
+def test_the_page_keeps_what_is_around_the_tables(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text(json.dumps(RESULTS), "utf-8")
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{START}old\n{END}after\n", "utf-8")
+    for _ in range(2):
+        run = CliRunner().invoke(main, ["write", str(tmp_path / "results"), str(page)])
+        assert run.exit_code == 0, run.output
+        text = page.read_text("utf-8")
+        assert text.startswith(f"before\n{START}![")
+        assert text.endswith(f"{END}after\n")
+        assert "old" not in text
+        assert "| ncnn |" in text
+    assert "ncnn" in (tmp_path / "pictures" / "performance.svg").read_text("utf-8")
+
+
+def test_the_page_has_a_place_for_the_tables() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text("utf-8")
+    assert text.index(START) < text.index(END)
+
+
+@pytest.mark.slow
+def test_a_quick_run(tmp_path: Path) -> None:
+    """Peers of two kinds give the same, and every kind of figure is there."""
+    peers = ["darkparse.load", *(["Detector on ONNX Runtime", "ONNX Runtime"] if find_spec("onnxruntime") else [])]
+    command = [sys.executable, "-m", "benchmarks", "run", "--quick", "--out", str(tmp_path / "out.json")]
+    command += [word for peer in peers for word in ("--peer", peer)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
+    assert run.returncode == 0, run.stderr
+    rows = json.loads((tmp_path / "out.json").read_text("utf-8"))["rows"]
+    whole = [row for row in rows if row["what"] == "network"]
+    assert [row["peer"] for row in whole] == peers
+    assert all(row["apart"] < 1e-4 and row["memory"] > 0 for row in whole)
+    assert all(0 < row["best"] <= row["median"] for row in rows)
+    assert {row["what"] for row in rows} >= {"network", "training"}
