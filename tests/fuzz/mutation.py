@@ -34,10 +34,10 @@ CHARACTERS = (
 """Surrogates stand for bytes that are no UTF-8."""
 
 
-def mutants(texts: Iterable[str], count: int, seed: int) -> Iterator[bytes]:
-    """So many mutants of some cfgs, the same for a seed."""
+def mutants(texts: Iterable[str], numbers: Iterable[int], seed: int) -> Iterator[bytes]:
+    """Mutants of some cfgs, by their numbers: the same for a seed."""
     known = [text.splitlines(keepends=True) for text in texts]
-    for number in range(count):
+    for number in numbers:
         rng = random.Random(f"{seed} {number}")
         lines = _cut(rng.choice(known), rng)
         for _ in range(rng.choice((1, 1, 1, 2, 3, 5))):
@@ -162,14 +162,16 @@ def runs_as_said(network: darkparse.Network) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True))
 @click.option("--count", default=300, show_default=True, help="How many mutants.")
+@click.option("--first", default=0, help="The number of the first, to share the work.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("--keep", type=click.Path(path_type=Path), help="A folder for the mutants that find something.")
-def main(folder: Path, count: int, seed: int, keep: Path | None) -> None:
+def main(folder: Path, count: int, first: int, seed: int, keep: Path | None) -> None:
     """Try mutants of all cfgs in a folder; exit status 1 if one finds something."""
     texts = [path.read_text("utf-8", "surrogateescape") for path in sorted(folder.rglob("*.cfg"))]
     compiled = found = 0
     begin = time.process_time()
-    for number, data in enumerate(mutants(texts, count, seed)):
+    numbers = range(first, first + count)
+    for number, data in zip(numbers, mutants(texts, numbers, seed), strict=True):
         try:
             compiled += check(data)
         except Exception as problem:  # noqa: BLE001 - whatever it is, it is a finding
