@@ -44,7 +44,7 @@ def main() -> None:
 @click.option("--size", default=416, show_default=True, help="Height and width of the CFGS' input.")
 @click.option("--batch", "batches", multiple=True, default=(1, 8), show_default=True)
 @click.option("--rounds", default=Plan.rounds, show_default=True)
-@click.option("--quick", is_flag=True, help="Seconds instead of an hour: yolov3-tiny, one round.")
+@click.option("--quick", is_flag=True, help="A minute instead of most of an hour: one small network.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Where the results go, as JSON.")
 def run(
     cfgs: tuple[str, ...], trained: tuple[tuple[str, str], ...], pictures: Path | None, peers: tuple[str, ...],

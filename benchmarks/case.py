@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import warnings
 from dataclasses import asdict, dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -93,6 +94,7 @@ def to_ncnn(case: Case, network: darkparse.Network) -> None:
     import torch
 
     model = darkparse.fuse(darkparse.load(network, case.weights))
-    torch.jit.trace(model, torch.rand(1, 3, case.size, case.size)).save(case.form(".pt"))
+    with warnings.catch_warnings(action="ignore"):  # of what the module asks of its input, and of tracing itself
+        torch.jit.trace(model, torch.rand(1, 3, case.size, case.size)).save(case.form(".pt"))
     command = [pnnx.EXEC_PATH, "network.pt", f"inputshape=[1,3,{case.size},{case.size}]", "fp16=0"]
     subprocess.run(command, cwd=case.folder, capture_output=True, check=True)

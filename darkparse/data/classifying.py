@@ -13,7 +13,7 @@ from darkparse.data.files.listing import Picture
 from darkparse.data.pictures import Window, rotate_crop
 from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import Floats, Size, resize_image
-from darkparse.layers.training import Augmentation
+from darkparse.layers.augmentation import Augmentation
 from darkparse.network.network import Network
 
 BLUR = 15

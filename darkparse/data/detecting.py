@@ -17,7 +17,7 @@ from darkparse.data.pictures import NOWHERE, WHOLE, Crop, Place, Window, large, 
 from darkparse.detect.images import Pixels, open_image
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.errors import DarkparseError
-from darkparse.layers.training import Augmentation, HeadAugmentation
+from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
 from darkparse.syntax.reading import is_file
 

@@ -11,8 +11,9 @@ import numpy as np
 
 from darkparse.data.pictures import Crop, Place, Window
 from darkparse.detect.preprocess import Size
+from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.training import Augmentation, HeadAugmentation, NetTraining
+from darkparse.layers.training import NetTraining
 
 SIZE_BATCHES = 10
 """So many batches have one size (detector.c train_detector)."""

@@ -15,7 +15,7 @@ from darkparse.data.drawing import PICTURES, draw_size, generator
 from darkparse.data.files.listing import DataFile
 from darkparse.detect.preprocess import Size
 from darkparse.errors import DarkparseError
-from darkparse.layers.training import Augmentation, HeadAugmentation
+from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
 from darkparse.network.training import net_options, training_options
 

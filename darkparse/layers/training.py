@@ -17,10 +17,10 @@ OVERLAPS = ("iou", "giou", "diou", "ciou")
 
 
 # Nothing compares or prints them, and a table's start need not pay for that.
-_options = dataclass(kw_only=True, eq=False, repr=False)
+training_class = dataclass(kw_only=True, eq=False, repr=False)
 
 
-@_options
+@training_class
 class Training:
     """Typed options of one section."""
 
@@ -30,7 +30,7 @@ class Training:
     training: ClassVar[Keys] = {}
 
 
-@_options
+@training_class
 class YoloTraining(Training):
     """Of `[yolo]` and `[Gaussian_yolo]` (parser.c parse_yolo, parse_gaussian_yolo)."""
 
@@ -54,7 +54,7 @@ class YoloTraining(Training):
     show_details: bool = option(default=True, only="alexeyab")
 
 
-@_options
+@training_class
 class RegionTraining(Training):
     """Of `[region]` (parser.c parse_region)."""
 
@@ -70,7 +70,7 @@ class RegionTraining(Training):
     focal_loss: bool = option(default=False, only="alexeyab")
 
 
-@_options
+@training_class
 class DetectionTraining(Training):
     """Of `[detection]` (parser.c parse_detection)."""
 
@@ -83,14 +83,14 @@ class DetectionTraining(Training):
     random: bool = option(default=False)
 
 
-@_options
+@training_class
 class SoftmaxTraining(Training):
     """Of `[softmax]` (parser.c parse_softmax)."""
 
     noloss: bool = option(default=False)
 
 
-@_options
+@training_class
 class CostTraining(Training):
     """Of `[cost]` (parser.c parse_cost, cost_layer.c get_cost_type)."""
 
@@ -98,7 +98,7 @@ class CostTraining(Training):
     scale: float = option(default=1.0)
 
 
-@_options
+@training_class
 class LayerTraining(Training):
     """Of any layer (parser.c parse_network_cfg)."""
 
@@ -115,7 +115,7 @@ def _read_policy(text: str, dialect: Dialect) -> Value:
     return read_word(*dialect.policies, fallback="constant")(text, dialect)
 
 
-@_options
+@training_class
 class NetTraining(Training):
     """Of `[net]` (parser.c parse_net_options)."""
 
@@ -142,40 +142,3 @@ class NetTraining(Training):
     sgdr_mult: int = option(default=2, only="alexeyab")
     ema_alpha: float = option(default=0.0, only="alexeyab")
     clip: float = option(default=0.0, only="pjreddie")
-
-
-@_options
-class Augmentation(Training):
-    """Of `[net]`: how pictures are varied (parser.c parse_net_options)."""
-
-    kind = "net"
-    angle: float = option(default=0.0)
-    aspect: float = option(default=1.0)
-    saturation: float = option(default=1.0)
-    exposure: float = option(default=1.0)
-    hue: float = option(default=0.0)
-    min_crop: int | None = option(default=None)
-    """None for the input's width, of `max_crop` for twice that."""
-    max_crop: int | None = option(default=None)
-    min_ratio: float | None = option(default=None, only="pjreddie")
-    max_ratio: float | None = option(default=None, only="pjreddie")
-    flip: bool = option(default=True, only="alexeyab")
-    blur: int = option(default=0, only="alexeyab")
-    gaussian_noise: int = option(default=0, only="alexeyab")
-    mixup: bool = option(default=False, only="alexeyab")
-    cutmix: bool = option(default=False, only="alexeyab")
-    mosaic: bool = option(default=False, only="alexeyab")
-    mosaic_bound: bool = option(default=False, only="alexeyab")
-    letter_box: bool = option(default=False, only="alexeyab")
-    label_smooth_eps: float = option(default=0.0, only="alexeyab")
-    resize_step: int = option(default=32, least=1, only="alexeyab")
-
-
-@_options
-class HeadAugmentation(Training):
-    """Of a detection head: how pictures are moved, and how many boxes of one count (parser.c parse_yolo)."""
-
-    jitter: float = option(default=0.2)
-    resize: float = option(default=1.0, only="alexeyab")
-    random: float = option(default=0.0)
-    max: int = option(default=200, fact="max_boxes")

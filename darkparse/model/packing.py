@@ -66,7 +66,7 @@ class PackedConvolution(nn.Conv2d):
         """Height and width of the maps that the weights are laid out for, None where they are plain."""
 
     def forward(self, x: Tensor) -> Tensor:
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
         if traced or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
             plain: Tensor = self.activation(super().forward(x))
             return plain

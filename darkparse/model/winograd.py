@@ -15,15 +15,16 @@ INPUT = torch.tensor((*_FIRST, (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4
 FILTER = torch.tensor(((6, 0, 0), (-4, -4, -4), (-4, 4, -4), (1, 2, 4), (1, -2, 4), (0, 0, 24))).double() / 24
 OUTPUT = torch.tensor(((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))).float()
 TILES, OUT_OF_TILES, FILTERS = (torch.kron(one, one) for one in (INPUT, OUTPUT, FILTER))
-CHANNELS, SIDES = 128, range(20, 81)
-"""Where it is faster: the fewest channels in and out; heights and widths of the map."""
+CHANNELS, PAIRS, SIDES = 64, 64 * 128, range(20, 81)
+"""Where it is faster: the fewest channels in and out, and their product; heights and widths of the map."""
 
 
 def suits(conv: nn.Conv2d, shape: tuple[int, ...]) -> bool:
     """Whether a convolution of maps (N, C, H, W) is one that it computes, and faster."""
     geometry = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
     is_plain = geometry == ((3, 3), (1, 1), (1, 1), (1, 1), 1) and conv.weight.dtype == torch.float32
-    return is_plain and min(conv.in_channels, conv.out_channels) >= CHANNELS and all(n in SIDES for n in shape[2:])
+    c, k = conv.in_channels, conv.out_channels
+    return is_plain and min(c, k) >= CHANNELS and c * k >= PAIRS and all(n in SIDES for n in shape[2:])
 
 
 def transformed(weight: Tensor) -> Tensor:
