@@ -56,7 +56,7 @@ def test_a_switch_takes_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 def test_every_command_that_compiles_a_cfg_has_the_switch(capsys: pytest.CaptureFixture[str]) -> None:
     group = Commands()
-    without = {"format", "lsp", "demo"}
+    without = {"format", "anchors", "lsp", "demo"}
     for name in COMMANDS:
         command = group.get_command(group.make_context("darkparse", [], resilient_parsing=True), name)
         assert command is not None

@@ -105,7 +105,7 @@ def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
 
 def _patched(layer: Layer | Net, read: Layer | Net, section: Section, dialect: Dialect) -> str:
     """The section's text with new values in place of those that changed, and options that it lacks at its end."""
-    start, end = _extent(section)
+    begin, end = _extent(section)
     edits: list[tuple[int, int, str]] = []
     stated = {item.name for item in changes(layer, None, dialect)}
     for item in changes(layer, read, dialect):
@@ -119,11 +119,12 @@ def _patched(layer: Layer | Net, read: Layer | Net, section: Section, dialect: D
         else:
             span = option.value_span
             edits.append((span.start, span.end, text))
-    source, parts = section.span.source.text, []
+    source, parts, start = section.span.source.text, [], begin
     for first, last, text in sorted(edits, key=lambda edit: edit[0]):
         parts += [source[start:first], text]
         start = last
-    text = "".join([*parts, source[start:end]]).replace("\r", "").lstrip("\ufeff")
+    text = "".join([*parts, source[start:end]]).replace("\r", "")
+    text = text if begin else text.removeprefix("\ufeff")  # a mark later on is part of a line
     return text if text.endswith("\n") else f"{text}\n"
 
 
@@ -139,7 +140,7 @@ def _extent(section: Section) -> tuple[int, int]:
     start = text.rfind("\n", 0, start) + 1
     while start:
         before = text.rfind("\n", 0, start - 1) + 1
-        line = text[before:start].strip("\ufeff \t\r\n")
+        line = text[before:start].removeprefix("" if before else "\ufeff").strip(" \t\r\n")
         if line and line[0] not in "#;":
             break
         start = before
