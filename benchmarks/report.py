@@ -34,9 +34,14 @@ def machine(threads: int) -> dict[str, Any]:
     peak = process.ask("peak", threads=threads)
     process.end()
     return {
-        "processor": _processor(), "cores": os.cpu_count(), "threads": threads, "system": f"{platform.system()} {platform.machine()}",
-        "python": platform.python_version(), "packages": dict(_versions()), "peak": peak,
-    }  # fmt: skip
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "packages": dict(_versions()),
+        "peak": peak,
+    }
 
 
 def _processor() -> str:
