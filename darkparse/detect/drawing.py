@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from functools import lru_cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,13 +122,13 @@ def _font(size: int) -> FreeTypeFont | ImageFont:
 def save(picture: PillowImage, path: str | os.PathLike[str]) -> None:
     """Write a picture, whole or not at all."""
     target = Path(path)
+    ending = target.suffix.lower()
+    # Pillow says nothing where a disk takes the first part of what it writes only.
+    encoded = BytesIO()
+    picture.save(encoded, format=pillow().registered_extensions()[ending], **_QUALITY.get(ending, {}))
     target.parent.mkdir(parents=True, exist_ok=True)
     with unfinished(target) as part:
-        picture.save(
-            part,
-            format=pillow().registered_extensions()[target.suffix.lower()],
-            **_QUALITY.get(target.suffix.lower(), {}),
-        )
+        part.write_bytes(encoded.getbuffer())
 
 
 _QUALITY: dict[str, dict[str, Any]] = {

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import darkparse
 
-COMMAND = (sys.executable, "-m", "darkparse")
+COMMAND = (sys.executable, "-B", "-m", "darkparse")
+"""Python cuts its own compiled files where a file may not grow, and says nothing: none are written."""
 
 TINY = (
     "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=512\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
@@ -50,7 +51,7 @@ def writing(target: Path, cfg: Path, weights: Path) -> list[str]:
     if target.suffix == ".cfg":
         return [*COMMAND, "edit", "yolov3", "--classes", "3", "-o", str(target)]
     if target.suffix == ".jpg":
-        picture = target.parent.with_name(target.name)
+        picture = cfg.with_name("x.jpg")
         return [
             *COMMAND,
             "detect",

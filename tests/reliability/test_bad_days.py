@@ -61,6 +61,32 @@ def test_a_file_that_may_not_grow_leaves_the_old_one(tmp_path: Path, made: tuple
     assert _fails(target, made, limited=True).endswith("File too large")
 
 
+def _drawn(folder: Path, made: tuple[Path, Path]) -> list[str]:
+    """`detect --out FOLDER` of a picture that takes more room than the limits leave, onto a drawing that is there."""
+    noise = np.random.default_rng(0).integers(0, 255, (200, 300, 3), np.uint8)
+    Image.fromarray(noise).save(made[0].with_name("x.jpg"))
+    (folder / "x.jpg").write_bytes(OLD)
+    return writing(folder / "x.jpg", *made)
+
+
+def _keeps_the_drawing(folder: Path, run: subprocess.CompletedProcess[str], reason: str) -> None:
+    assert run.returncode == 2, run.stderr
+    assert (folder / "x.jpg").read_bytes() == OLD
+    assert not list(folder.glob(".part-*"))
+    line = run.stderr.strip().splitlines()[-1]
+    assert line.startswith("darkparse: error: "), line
+    assert line.endswith(reason), line
+    assert "Traceback" not in run.stderr
+
+
+@pytest.mark.slow
+def test_a_drawing_that_may_not_grow_leaves_the_old_one(tmp_path: Path, made: tuple[Path, Path]) -> None:
+    (folder := tmp_path / "found").mkdir()
+    command = _drawn(folder, made)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=_limited)
+    _keeps_the_drawing(folder, run, "File too large")
+
+
 @pytest.fixture(scope="module")
 def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file system of 1 MB, all but 8 kB of it taken; takes root."""
@@ -83,6 +109,14 @@ def test_a_full_disk_leaves_the_old_one(small_disk: Path, made: tuple[Path, Path
         assert _fails(target, made, limited=False).endswith("No space left on device")
     finally:
         target.unlink()
+
+
+@pytest.mark.slow
+def test_a_full_disk_leaves_the_old_drawing(small_disk: Path, tmp_path: Path, made: tuple[Path, Path]) -> None:
+    (folder := small_disk / "found").mkdir()
+    command = _drawn(folder, made)
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    _keeps_the_drawing(folder, run, "No space left on device")
 
 
 def test_a_device_that_is_full_is_named() -> None:
@@ -155,7 +189,7 @@ def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, made: tuple[Path,
     folder = tmp_path / "found"
     folder.mkdir()
     target = folder / f"x.{suffix}"
-    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(tmp_path / "x.jpg")
+    Image.fromarray(np.zeros((64, 96, 3), np.uint8)).save(made[0].with_name("x.jpg"))
     command = writing(target, *made)
     length = _seconds(command)
     new = _content(target)

@@ -85,7 +85,7 @@ def trainer(data: Path, path: Path, weights: Path | None = None, seed: int = 0, 
 
 
 def command(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "darkparse", "train", *map(str, arguments)]
+    return [sys.executable, "-B", "-m", "darkparse", "train", *map(str, arguments)]
 
 
 def environment() -> dict[str, str]:

@@ -155,7 +155,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM
 os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)
 darkparse.save_weights(model, 'old.weights')
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=tmp_path, check=False, capture_output=True, text=True)
     assert done.returncode == -9
     assert done.stdout == "old.weights: File too large\nold.weights small.cfg\n"
     assert (tmp_path / "old.weights").read_bytes() == b"old"

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -61,7 +61,8 @@ def process(
     """Detect in pictures and videos; with a journal also draw and write down.
 
     Yields each picture when it is finished: when its drawing is in place and its line is in the journal. Pictures that
-    the journal has already are left out; what cannot be read comes with its error, and the rest goes on.
+    the journal has already are left out; what cannot be read comes with its error, and the rest goes on. Nothing does
+    where a drawing cannot be written, as on a full disk.
     """
     left = [source for source in sources if not (journal and journal.has(source.name))]
     places = targets(left, journal.folder, journal.drawings) if journal and pictures else {}
@@ -108,11 +109,7 @@ def _write(outcome: Outcome, target: Path | None) -> None:
 
 
 def _noted(finished: Finished, written: Future[None], journal: Journal | None) -> Finished:
-    try:
-        written.result()
-    except OSError as problem:
-        reason = problem.strerror or problem
-        return replace(finished, result=ImageError(f"{finished.source.name}: its drawing cannot be written: {reason}"))
+    written.result()
     if journal is not None and isinstance(finished.result, Detections):
         journal.add(finished.record)
     return finished

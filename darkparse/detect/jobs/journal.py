@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from darkparse.detect.jobs.folder import go_on, write_run
@@ -54,16 +55,21 @@ class Journal:
 
     def add(self, record: Record) -> None:
         """Write a picture down; it survives a kill from here on."""
-        self._file.write(json_line(record))
-        self._file.flush()
+        self._write((json_line(record),))
 
     def add_video(self, lines: Iterable[str]) -> None:
         """Write all frames of a video down; a kill in the middle leaves none of them."""
         with unfinished(self._mark) as part:
             part.write_text(str(self._file.tell()), "utf-8")
-        self._file.writelines(lines)
-        self._file.flush()
+        self._write(lines)
         self._mark.unlink()
+
+    def _write(self, lines: Iterable[str]) -> None:
+        try:
+            self._file.writelines(lines)
+            self._file.flush()
+        except OSError as problem:
+            raise OSError(problem.errno, problem.strerror, os.fspath(self.path)) from None
 
     def records(self) -> Iterator[Record]:
         """All pictures, in the order in which they were finished."""
@@ -81,7 +87,8 @@ class Journal:
         return None
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # what could not be written has been told
+            self._file.close()
 
     def __enter__(self) -> Journal:
         return self
