@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import tempfile
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from darkparse.detect.video import Video, video_writer
 from darkparse.errors import ImageError
 
 WRITERS = 2
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What the next drawing would meet too: a full disk, a quota, a limit, a broken device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def process(
 
     Yields each picture when it is finished: when its drawing is in place and its line is in the journal. Pictures that
     the journal has already are left out; what cannot be read comes with its error, and the rest goes on. Nothing does
-    where a drawing cannot be written, as on a full disk.
+    where the disk has no room for a drawing.
     """
     left = [source for source in sources if not (journal and journal.has(source.name))]
     places = targets(left, journal.folder, journal.drawings) if journal and pictures else {}
@@ -109,7 +112,13 @@ def _write(outcome: Outcome, target: Path | None) -> None:
 
 
 def _noted(finished: Finished, written: Future[None], journal: Journal | None) -> Finished:
-    written.result()
+    try:
+        written.result()
+    except OSError as problem:
+        if problem.errno in NO_ROOM:
+            raise
+        reason = problem.strerror or problem
+        return replace(finished, result=ImageError(f"{finished.source.name}: its drawing cannot be written: {reason}"))
     if journal is not None and isinstance(finished.result, Detections):
         journal.add(finished.record)
     return finished
