@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -24,9 +23,8 @@ class Progress:
         from rich import progress
 
         self._end, self._left = trainer.end, trainer.end - trainer.schedule.batch + 1
-        self._nodes = trainer.model.network.nodes
         self._spoke, self._seconds = 0.0, 0.0
-        self._stack, console = ExitStack(), stderr()
+        console = stderr()
         self._console = console if console.is_terminal else stdout()
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}"),
@@ -40,11 +38,11 @@ class Progress:
         self._task = self._bar.add_task("the first batch …", total=self._end, completed=self._end - self._left)
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(self._bar)
+        self._bar.start()
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self._stack.close()
+        self._bar.stop()
 
     def show(self, step: Step) -> None:
         """One batch."""

@@ -6,11 +6,12 @@ import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkparse.data.files.labels import Box, label_lines, label_places
-from darkparse.data.files.listing import DataFile, Picture
+from darkparse.data.files.listing import LIST_BYTES, DataFile, Picture
 from darkparse.detect.images import head_size
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import Dialect
@@ -64,9 +65,10 @@ class _Tally:
 
     def findings(self, totals: dict[str, tuple[int, str]], warnings: frozenset[str]) -> Iterator[Diagnostic]:
         """One of each code, with the places, and of how many it is."""
+        source = lru_cache(2 * PLACES)(_source)  # many faults stand in one list
         for code, count in self.counts.items():
             total, noun = totals.get(code, totals["object" if code in OF_OBJECTS else "picture"])
-            spans = [(_line(path, line), said and f" ({said})") for path, line, said in self.places[code]]
+            spans = [(_line(source(path), line), said and f" ({said})") for path, line, said in self.places[code]]
             message = f"{count:,} of {counted(total, noun)}{spans[0][1]}: {remedy(code)}"
             notes = tuple(Note(f"here too{said}", span) for span, said in spans[1:])
             severity: Severity = "warning" if code in warnings else "error"
@@ -78,11 +80,13 @@ def remedy(code: str) -> str:
     return DATA_CODES[code][0].lower() + DATA_CODES[code][1:]
 
 
-def _line(path: Path, number: int) -> Span:
+def _source(path: Path) -> Source:
+    return Source(str(path), read_text(path, LIST_BYTES), path)
+
+
+def _line(source: Source, number: int) -> Span:
     """The place of a line."""
-    text = read_text(path, 1 << 28)
-    start = sum(len(line) for line in lines_of(text)[: number - 1])
-    source = Source(str(path), text, path)
+    start = sum(len(line) for line in lines_of(source.text)[: number - 1])
     return Span(source, start, start + len(source.line_at(start)))
 
 
@@ -201,7 +205,7 @@ def _check_labels(tally: _Tally, path: Path, classes: tuple[str, ...] | int | No
     """Those of a picture; how many objects it has."""
     count = 0
     for line, label in label_lines(path):
-        if label is None:
+        if isinstance(label, str):
             tally.add("label-line", path, line)
             continue
         count += 1

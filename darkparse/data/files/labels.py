@@ -36,15 +36,15 @@ def read_labels(path: Path) -> list[Label]:
     """
     labels = []
     for line, label in label_lines(path):
-        if label is None:
-            text = content(lines_of(read_text(path))[line - 1].rstrip())
-            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {text}")
+        if isinstance(label, str):
+            said = content(label.rstrip())
+            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {said}")
         labels.append(label)
     return labels
 
 
-def label_lines(path: Path) -> Iterator[tuple[int, Label | None]]:
-    """`class x y width height` a line: the number of each that is not empty, and None if it is none.
+def label_lines(path: Path) -> Iterator[tuple[int, Label | str]]:
+    """`class x y width height` a line: the number of each that is not empty, and its text if it is none.
 
     Raises:
         DarkparseError: the file cannot be read.
@@ -56,10 +56,10 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | None]]:
         try:
             number, (x, y, w, h) = int(parts[0]), map(float, parts[1:])
         except ValueError:
-            yield line, None
+            yield line, text
             continue
         is_near = all(abs(value) < FAR for value in (x, y, w, h))
-        yield line, Label(line, number, (x, y, w, h)) if is_near else None
+        yield line, Label(line, number, (x, y, w, h)) if is_near else text
 
 
 def label_path(picture: str, dialect: Dialect) -> str:

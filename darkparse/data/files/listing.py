@@ -86,10 +86,6 @@ class DataFile:
         return Path(self.options["backup"].text) if "backup" in self.options else None
 
     @property
-    def results(self) -> Path | None:
-        return Path(self.options["results"].text) if "results" in self.options else None
-
-    @property
     def classes(self) -> int | None:
         """Raises DarkparseError if it is no number."""
         return self.number("classes")
