@@ -6,6 +6,16 @@
 Shape(c=16, h=416, w=416)
 """
 
-from darkparse.lazy import lazy
+# As `darkparse.lazy.lazy` does it, but nothing is imported here: what Ctrl-C does has to be set first.
 
-__getattr__, __dir__, __all__ = lazy(__name__)
+
+def __getattr__(name):  # type: ignore[no-untyped-def]
+    from darkparse.lazy import attribute
+
+    return attribute(__name__, name)
+
+
+def __dir__():  # type: ignore[no-untyped-def]
+    from darkparse.lazy import names
+
+    return names(__name__)

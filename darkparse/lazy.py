@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,26 +15,39 @@ EXPORT = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
 """A line of a stub: `from darkparse.model.loading import load as load`."""
 
 
-def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """A package's `__getattr__`, `__dir__` (PEP 562) and `__all__`, from its stub, which type checkers read too."""
-    module = sys.modules[package]
-    stub = Path(str(module.__file__)).with_suffix(".pyi").read_text("utf-8")
-    home_of = {name: home for home, name in EXPORT.findall(stub)}
+@cache
+def _homes(package: str) -> dict[str, str]:
+    """Where a package's names come from, as its stub says, which type checkers read too."""
+    stub = Path(str(sys.modules[package].__file__)).with_suffix(".pyi")
+    return {name: home for home, name in EXPORT.findall(stub.read_text("utf-8"))}
 
-    def get(name: str) -> Any:
-        if name not in home_of:
-            now = RENAMED.get(f"{package}.{name}")
-            hint = f": it is {now} now" if now else ""
-            raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
-        home = home_of[name]
-        try:
-            value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
-        except ModuleNotFoundError as problem:
-            if problem.name != "torch":
-                raise
-            message = f"{package}.{name} needs torch, which is not installed: pip install torch"
-            raise ModuleNotFoundError(message, name="torch") from None
-        setattr(module, name, value)
-        return value
 
-    return get, lambda: sorted({*vars(module), *home_of}), sorted(home_of)
+def attribute(package: str, name: str) -> Any:
+    """What a package's `__getattr__` gives (PEP 562), `__all__` too."""
+    homes = _homes(package)
+    if name == "__all__":
+        return sorted(homes)
+    if name not in homes:
+        now = RENAMED.get(f"{package}.{name}")
+        hint = f": it is {now} now" if now else ""
+        raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+    home = homes[name]
+    try:
+        value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
+    except ModuleNotFoundError as problem:
+        if problem.name != "torch":
+            raise
+        message = f"{package}.{name} needs torch, which is not installed: pip install torch"
+        raise ModuleNotFoundError(message, name="torch") from None
+    setattr(sys.modules[package], name, value)
+    return value
+
+
+def names(package: str) -> list[str]:
+    """What a package's `__dir__` gives."""
+    return sorted({*vars(sys.modules[package]), *_homes(package)})
+
+
+def lazy(package: str) -> tuple[Any, Any, list[str]]:
+    """A package's `__getattr__`, `__dir__` and `__all__`."""
+    return lambda name: attribute(package, name), lambda: names(package), attribute(package, "__all__")

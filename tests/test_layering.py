@@ -50,7 +50,7 @@ ALLOWED = {
     "export.source": {*NETWORK, "weights", "model", "model.modules"},
     "compare": {*NETWORK, "weights", "model", "model.modules"},
 }
-TOOLS = {"_version", "files", "lazy", "notebook", "renamed"}
+TOOLS = {"_version", "files", "lazy", "notebook", "renamed", "stopping"}
 
 # What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
 HEAVY = {
@@ -157,7 +157,7 @@ def _loads(module: str) -> frozenset[str]:
 @pytest.mark.parametrize("module", MODULES)
 def test_only_what_is_heavy_is_imported_inside_a_function(module: str) -> None:
     """And only where the file does not import it anyway."""
-    if module == "darkparse.__main__":  # it listens for Ctrl-C before it imports anything
+    if module in ("darkparse", "darkparse.__main__"):  # they listen for Ctrl-C before they import anything
         return
     inside = [one for one in _imports_of(module) if one.place == "function"]
     needless = [one for one in inside if not _loads(one.module) - _loads(module)]

@@ -120,7 +120,7 @@ def _run(args: list[str] | None) -> None:
         problem.show()
         sys.exit(problem.exit_code)
     except click.Abort:
-        raise KeyboardInterrupt from None  # which darkparse.__main__ answers
+        raise KeyboardInterrupt from None  # which darkparse.stopping answers
     except DarkparseError as problem:
         report_error(problem)
         sys.exit(2)

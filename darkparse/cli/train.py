@@ -110,6 +110,8 @@ def _trainer(network: Network, data: Path, weights: str | None, device: Any, giv
 
     torch.manual_seed(given["seed"])
     model, said = begin(network, weights, device=device)
+    if given["dry_run"] is not None:
+        given["batches"] = 1
     if given["workers"] is None:
         given["workers"] = 0 if device.type == "cpu" else min(os.cpu_count() or 1, MOST_WORKERS)
     how = {key: given[key] for key in ("seed", "workers", "batches", "resume", "clear", "measures", "amp")}
@@ -148,7 +150,7 @@ def _run(trainer: Trainer, given: dict[str, Any]) -> None:
             for listener in listeners:
                 listener(step)
     if stopped:
-        signal.raise_signal(signal.SIGINT)  # which darkparse.__main__ answers
+        signal.raise_signal(signal.SIGINT)  # which darkparse.stopping answers
 
 
 @contextmanager

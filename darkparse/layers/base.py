@@ -211,6 +211,10 @@ class Layer:
         """Every array of the layer, in the order of the `.weights` file."""
         return ()
 
+    def stored(self, at: Site) -> int:
+        """How many numbers its tensors hold; a kind that most layers are of says it without making them."""
+        return sum(tensor.size for tensor in self.tensors(at))
+
     def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
         """The modules to run one after the other; the first takes all inputs. None: the input passes through."""
         return ()

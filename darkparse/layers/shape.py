@@ -65,7 +65,12 @@ class Shape:
     @property
     def as_read(self) -> Shape:
         """What the next layer takes it for: a map where it lies cell by cell."""
-        return replace(self, layout=Layout.MAP) if self.layout is Layout.CELLS else self
+        return self.as_map if self.layout is Layout.CELLS else self
+
+    @property
+    def as_map(self) -> Shape:
+        """The same sizes, read as a map."""
+        return self if self.layout is Layout.MAP else replace(self, layout=Layout.MAP)
 
     def flattened(self) -> Shape:
         return Shape.flat(self.size)

@@ -15,7 +15,7 @@ from darkparse.layers.net import Net
 from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
 from darkparse.network.limits import Limits
-from darkparse.network.refusals import fault_of, is_passed_over, refusal, value_text
+from darkparse.network.refusals import fault_of, is_passed_over, is_plain, refusal, value_text
 from darkparse.network.side_files import find_side_file
 from darkparse.syntax import Diagnostic, Note, Option, Section
 from darkparse.syntax.config import NET_NAMES
@@ -119,7 +119,8 @@ class Binder:
         if self.limits is not None and (said := self.limits.exceeded_by_option(option.key, value)) is not None:
             self._error("limit", said, option)
             return
-        self._tell(item, option, value, complaint)
+        if complaint or not is_plain(option):
+            self._tell(item, option, value, complaint)
         if item.spec.is_file:
             value = self._file(value, option)
         yield item.name, value

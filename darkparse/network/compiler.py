@@ -170,15 +170,19 @@ def _pair(size: Size) -> tuple[int, int]:
 def _infer(draft: _Draft) -> tuple[tuple[Node, ...], CfgError | None]:
     """Wire every layer to its inputs and find its output's shape, in order; the first fault ends it."""
     nodes: list[Node] = []
+    parameters = 0
     fault = _beyond_limits(draft)
     if fault is not None:
         return (), fault
     for index, (layer, section) in enumerate(zip(draft.layers, draft.config.sections, strict=True)):
         try:
-            nodes.append(_node(draft, nodes, index, layer, section))
+            node = _node(draft, nodes, index, layer, section)
+            if draft.limits is not None:
+                parameters = _counted(draft.limits, node, parameters)
         except CfgError as problem:
             fault = problem
             break
+        nodes.append(node)
     whole = {source for node in nodes for source in node.layer.reads_whole(node.index)}
     return tuple(replace(node, read_whole=True) if node.index in whole else node for node in nodes), fault
 
@@ -196,6 +200,15 @@ def _beyond_limits(draft: _Draft) -> CfgError | None:
             option = section.find(what.rpartition(" ")[2])
             return error("limit", beyond(what, count, most), option.value_span if option else section.span)
     return None
+
+
+def _counted(limits: Limits, node: Node, before: int) -> int:
+    """The parameters up to a layer. Raises CfgError beyond a limit."""
+    own = node.layer.stored(node.site)
+    said = limits.exceeded(node, own, before + own)
+    if said is not None:
+        raise error("limit", said, node.section.span)
+    return before + own
 
 
 def _told_a_size(fault: CfgError, draft: _Draft, asked: Net, nodes: tuple[Node, ...]) -> CfgError:
@@ -256,8 +269,6 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
             read = f", from an input of {shapes[0]}" if shapes else ""
             raise LayerError(f"nothing is left: the output would be {out.h}×{out.w}×{out.c}{read}", input=0)
         node = Node(index, layer, sources, shapes, out, section, draft.dialect, shares)
-        if draft.limits is not None and (said := draft.limits.exceeded(node)) is not None:
-            raise LayerError(said, code="limit")
         if shares is not None:
             _check_shared(node, nodes[shares])
     except LayerError as problem:
@@ -286,7 +297,7 @@ def _taken(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -> tuple[S
             )
         if len(shapes) > 1 and shape.layout is Layout.CELLS:
             raise LayerError("this output lies cell by cell, and is joined with no other", input=position)
-    return tuple(replace(shape, layout=Layout.MAP) if layer.needs_map else shape.as_read for shape in shapes)
+    return tuple(shape.as_map if layer.needs_map else shape.as_read for shape in shapes)
 
 
 def _remarks(node: Node) -> list[Diagnostic]:

@@ -22,6 +22,8 @@ class Limits:
     """Positions × channels of a layer's output; known: 188,743,680."""
     parameters: int = 1 << 31
     """Of one layer; known: 205,524,992."""
+    whole: int = 1 << 33
+    """Parameters of all layers; known: 276,555,572."""
     layers: int = 10_000
     """Known: 375."""
     inputs: int = 1_000
@@ -31,18 +33,16 @@ class Limits:
     items: int = 10_000
     """Numbers in a list; known: 40 of anchors."""
 
-    def exceeded(self, node: Node) -> str | None:
-        """What a layer would take beyond them."""
+    def exceeded(self, node: Node, own: int, whole: int) -> str | None:
+        """What a layer of so many parameters would take beyond them, or the network up to it."""
         values = node.out_shape.size
         if values > self.map:
             return beyond("values in the output", values, self.map)
         if len(node.inputs) > self.inputs:
             return beyond("inputs", len(node.inputs), self.inputs)
-        # A weight is used at least once and the others are a few for each output: most layers need not be counted.
-        if node.macs + OTHERS * values <= self.parameters:
-            return None
-        parameters = sum(tensor.size for tensor in node.tensors)
-        return beyond("parameters", parameters, self.parameters) if parameters > self.parameters else None
+        if own > self.parameters:
+            return beyond("parameters", own, self.parameters)
+        return beyond("parameters up to this layer", whole, self.whole) if whole > self.whole else None
 
     def exceeded_by_option(self, key: str, value: object) -> str | None:
         """The same of one option's value."""
@@ -56,9 +56,6 @@ def beyond(what: str, count: int, most: int) -> str:
     """`num: 200,000,000, and the limit is 1,000`, and how to go on."""
     return f"{what}: {count:,}, and the limit is {most:,} (none with --no-limits, or darkparse.compile(…, limits=None))"
 
-
-OTHERS = 64
-"""Biases, scales, means and variances for each output, of all gates of a recurrent layer together."""
 
 LIMITS = Limits()
 

@@ -53,11 +53,17 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
+def is_plain(option: Option) -> bool:
+    """Whether every reader takes the value for what is written: no space in or about it, no comment."""
+    text = option.text or ""
+    return "#" not in text and len(text) == option.end - option.equals - 1
+
+
 def value_text(option: Option) -> str:
     """What the reader takes for the value: inner spaces stay, a comment is cut off."""
     text = option.text or ""
-    if "#" not in text and len(text) == option.end - option.equals - 1:
-        return text  # nothing was deleted from it
+    if is_plain(option):
+        return text
     return option.value_span.text.partition("#")[0].strip(" \t\r") if text else ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from darkparse.cli import main
 from darkparse.cli.main import COMMANDS, Commands
 from darkparse.model import memory
 from darkparse.network.limits import LIMITS
-from tests.conftest import shipped_cfgs
+from tests.conftest import ROOT, shipped_cfgs
 
 NET = "[net]\nwidth=32\nheight=32\nchannels=3\n"
 CONV = "[convolutional]\nfilters=1\n"
@@ -23,6 +24,10 @@ BEYOND = {
     f"{NET}[convolutional]\nfilters=2147483647\n": ("5:1", "values in the output: 2,199,023,254,528", 1 << 31),
     f"{NET}[maxpool]\nsize=1\npadding=2147483646\n": ("5:1", "values in the output: 13,83", 1 << 31),
     f"{NET}[connected]\noutput=1000000\n": ("5:1", "parameters: 3,073,000,000", 1 << 31),
+    NET + "[connected]\noutput=500000\n[connected]\noutput=3000\n" * 5: (
+        *("15:1", "parameters up to this layer: 9,037,509,000"),
+        1 << 33,
+    ),
     f"{NET}{CONV}[route]\nlayers={','.join(['-1'] * 1001)}\n": ("7:1", "inputs: 1,001", 1_000),
     f"{NET}{CONV}[yolo]\nnum=200000000\n": ("8:5", "num: 200,000,000", 1_000),
     f"{NET}{CONV}[yolo]\nclasses=2000000\n": ("8:9", "classes: 2,000,000", 1_000_000),
@@ -72,8 +77,15 @@ def test_known_networks_are_a_tenth_of_them_at_most() -> None:
         assert len(network.nodes) * 10 <= LIMITS.layers
         for node in network.nodes:
             assert node.out_shape.size * 10 <= LIMITS.map
-            assert sum(tensor.size for tensor in node.tensors) * 10 <= LIMITS.parameters
+            assert node.layer.stored(node.site) * 10 <= LIMITS.parameters
             assert len(node.inputs) * 10 <= LIMITS.inputs
+
+
+def test_what_a_layer_stores_is_said_without_making_it() -> None:
+    for path in sorted((ROOT / "tests").rglob("*.cfg")):
+        with contextlib.suppress(darkparse.DarkparseError):
+            for node in darkparse.compile(path).nodes:
+                assert node.layer.stored(node.site) == sum(tensor.size for tensor in node.tensors), (path, node)
 
 
 def test_memory_that_is_taken_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     darkparse.save_weights(model, tmp_path / f"{NAME}.weights")
     (tmp_path / f"{NAME}.names").write_text(f"{ODD}\n", "utf-8")
     Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / f"{NAME}.png")
+    (tmp_path / f"{NAME}.txt").write_text("0 .5 .5 .5 .5\n", "utf-8")
+    for list_, pictures in ("train", f"{NAME}.png\n"), ("odd", f"{NAME}.png\n{ODD}.png\n"):
+        (tmp_path / f"{list_}{NAME}.txt").write_text(pictures, "utf-8")
+        named = f"names={NAME}.names\nvalid=train{NAME}.txt\nbackup={NAME}.out\n"
+        (tmp_path / f"{list_}{NAME}.data").write_text(
+            f"classes=1\ntrain={list_}{NAME}.txt\n{named}odd={ODD}\n", "utf-8"
+        )
     return tmp_path
 
 
@@ -58,11 +65,16 @@ convert {c} {w} -o {n}.ts; convert {c} {w} -o {n}.pt2; convert {c} {w} -o {n}.{n
 detect {c} {w} {c}; detect {c} {p} {p}; detect {c} {w} {n}.jpg; detect {c} {w} {p} --threshold 0 --names {l}
 detect {c} {w} {p} --threshold 0 --names {l} --format json; detect {c} {w} {p} --threshold 0 --names {l} --format csv
 detect {c} {w} {p} --threshold 0 --names {l} --out found --save csv
+check {d}; check {o}; check {d} {c}; check {o} {c} --format json
+anchors {d} --clusters 1 --size 32; anchors {o} --clusters 1 --size 32
+train {d} {c} --batches 2 --map --log {n}.log; train {d} {c} --batches 1 --resume; train {o} {c} {w} --batches 9
+train {d} {c} --dry-run {n}.look; train {d} {c} {p} --batches 1; train {c} {c}; train {n}.data {c}
 """
 
 
 def _run(line: str) -> None:
     files = {"c": f"{NAME}.cfg", "w": f"{NAME}.weights", "p": f"{NAME}.png", "l": f"{NAME}.names", "n": NAME}
+    files |= {"d": f"train{NAME}.data", "o": f"odd{NAME}.data"}
     arguments = [word.format(**files) for word in line.split()]
     with contextlib.suppress(SystemExit):
         main(arguments)
@@ -78,14 +90,16 @@ def test_no_command_passes_them_on(
 ) -> None:
     (place / f"{NAME}3.cfg").write_text(TEXT, "utf-8")
     for line in re.split(r"; |\n", COMMANDS.strip()):
-        if line.startswith(("edit", "emit")):  # a pipe gets the file itself
-            monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+        is_terminal = line.startswith(("edit", "emit"))  # a pipe gets the file itself
+        monkeypatch.setattr(sys.stdout, "isatty", lambda answer=is_terminal: answer)
         _run(line)
         out, err = capsys.readouterr()
         assert out + err, line
         assert not _bad(out + err), line
         assert "Traceback" not in err, line
     assert (place / "found" / "detections.csv").stat().st_size > 100  # the names file was used
+    assert list((place / f"{NAME}.out").glob("*.weights"))
+    assert list((place / f"{NAME}.look").iterdir())
 
 
 @pytest.mark.slow
