@@ -55,7 +55,7 @@ GROUPS = {
 @click.option(
     "--workers",
     type=click.IntRange(0),
-    help="Processes that load pictures; by default one a core, at most 8, and none where the CPU trains.",
+    help="Processes that load pictures; by default one a core, at most 8, and one for four cores where the CPU trains.",
 )
 @network_options
 def command(
@@ -113,7 +113,8 @@ def _trainer(network: Network, data: Path, weights: str | None, device: Any, giv
     if given["dry_run"] is not None:
         given["batches"] = 1
     if given["workers"] is None:
-        given["workers"] = 0 if device.type == "cpu" else min(os.cpu_count() or 1, MOST_WORKERS)
+        cores = os.cpu_count() or 1
+        given["workers"] = min(cores // 4 if device.type == "cpu" else cores, MOST_WORKERS)
     how = {key: given[key] for key in ("seed", "workers", "batches", "resume", "clear", "measures", "amp")}
     trainer = Trainer(model, DataFile.read(data), **how)
     if trainer.is_first:

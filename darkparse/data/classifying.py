@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from darkparse.data.album import Album
 from darkparse.data.colours import blurred, distort
 from darkparse.data.detecting import Sample
 from darkparse.data.drawing import draw_colours, draw_cut, draw_part, scale
-from darkparse.data.files.listing import Picture
 from darkparse.data.pictures import Window, rotate_crop
-from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import Floats, Size, resize_image
 from darkparse.layers.augmentation import Augmentation
 from darkparse.network.network import Network
@@ -25,9 +24,9 @@ BLURRED = 4
 class Classifying:
     """Draws samples for a classifier."""
 
-    def __init__(self, network: Network, pictures: Sequence[Picture], net: Augmentation, labels: Sequence[str]) -> None:
-        self.pictures, self.net, self.labels = pictures, net, labels
-        self.dialect, self.channels, self.width = network.dialect, network.net.channels, network.net.width
+    def __init__(self, network: Network, album: Album, net: Augmentation, labels: Sequence[str]) -> None:
+        self.album, self.net, self.labels = album, net, labels
+        self.dialect, self.width = network.dialect, network.net.width
 
     def sample(self, random: np.random.Generator, size: Size) -> Sample:
         """Raises DarkparseError if a picture cannot be read."""
@@ -63,8 +62,7 @@ class Classifying:
         return Sample(image, (shares @ np.stack(truths)).astype(np.float32), path)
 
     def _one(self, random: np.random.Generator, size: Size) -> Sample:
-        picture = self.pictures[int(random.integers(len(self.pictures)))]
-        pixels = open_image(picture.path, self.channels, turn=self.dialect.follows_exif).pixels
+        picture, pixels = self.album.draw(random)
         (height, width), net, side = pixels.shape[:2], self.net, max(size)
         aspect = scale(random, net.aspect)
         shortest = min(height, int(width * aspect))

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from darkparse.data.album import Album
 from darkparse.data.colours import blurred, blurred_behind, distort, noisy
 from darkparse.data.drawing import Colours, draw_colours, draw_crop, draw_cut, draw_place, in_corner
 from darkparse.data.files.labels import Label, read_labels
 from darkparse.data.files.listing import Picture
 from darkparse.data.pictures import NOWHERE, WHOLE, Crop, Place, Window, large, sound, tile
-from darkparse.detect.images import Pixels, open_image
+from darkparse.detect.images import Pixels
 from darkparse.detect.preprocess import Floats, Size
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
@@ -51,10 +51,8 @@ class Drawn:
 class Detecting:
     """Draws samples for a detector."""
 
-    def __init__(
-        self, network: Network, pictures: Sequence[Picture], net: Augmentation, head: HeadAugmentation
-    ) -> None:
-        self.pictures, self.net, self.head = pictures, net, head
+    def __init__(self, network: Network, album: Album, net: Augmentation, head: HeadAugmentation) -> None:
+        self.album, self.net, self.head = album, net, head
         self.dialect, self.channels = network.dialect, network.net.channels
         self.classes: int = getattr(network.nodes[network.heads[-1]].layer, "classes", 0)
 
@@ -82,8 +80,7 @@ class Detecting:
         return Sample(image, np.concatenate(found)[: self.head.max], paths[0])
 
     def _draw(self, random: np.random.Generator, size: Size, tile: int | None = None) -> Drawn:
-        picture = self.pictures[int(random.integers(len(self.pictures)))]
-        pixels = open_image(picture.path, self.channels, turn=self.dialect.follows_exif).pixels
+        picture, pixels = self.album.draw(random)
         height, width = pixels.shape[:2]
         flip = self.net.flip and bool(random.integers(2))
         colours = draw_colours(random, self.net)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from darkparse.data.album import Album
 from darkparse.data.classifying import Classifying
 from darkparse.data.detecting import Detecting
 from darkparse.data.drawing import PICTURES, draw_size, generator
@@ -16,11 +17,15 @@ from darkparse.data.files.listing import DataFile
 from darkparse.detect.preprocess import Size
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
+from darkparse.memory import free_memory
 from darkparse.network.network import Network
 from darkparse.network.training import net_options, training_options
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+KEPT = 1 << 30
+"""Bytes of pixels to keep in memory, or an eighth of what is free; all of a set that is small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +81,7 @@ def batches(
     from torch.utils.data import DataLoader
 
     data = files if isinstance(files, DataFile) else DataFile.read(files)
-    loader = Loader(network, data, seed, fixed_size)
+    loader = Loader(network, data, seed, fixed_size, room_for(max(1, workers) * world))
     first = start * loader.subdivisions + rank
     loaded: Iterable[Any] = map(loader.__getitem__, count(first, world))
     if workers:
@@ -92,6 +97,11 @@ def batches(
         yield Batch(number, images, truths if loader.detects else torch.stack(truths), paths, size)
 
 
+def room_for(processes: int) -> int:
+    """Bytes of pixels that each of so many processes may keep."""
+    return min(KEPT, free_memory() // 8) // processes
+
+
 def _ignore_ctrl_c(worker: int) -> None:
     """The process that trains answers it, and ends the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -104,7 +114,7 @@ def _as_it_is(one: Any) -> Any:
 class Loader:
     """Makes any mini-batch, by its number; in whatever process."""
 
-    def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool) -> None:
+    def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool, room: int = 0) -> None:
         self.seed, self.subdivisions, self.dialect = seed, network.net.subdivisions, network.dialect
         self.size, self.channels = (network.net.height, network.net.width), network.net.channels
         self.rows = max(1, network.net.batch // network.net.subdivisions)
@@ -112,14 +122,14 @@ class Loader:
         pictures = files.pictures("train", network.dialect)
         if not pictures:
             raise DarkparseError(f"{files.train}: the list names no picture")
-        self.detects = bool(network.heads)
+        self.detects, album = bool(network.heads), Album(network, pictures, room)
         self.random = 0.0
         if not self.detects:
-            self.source: Detecting | Classifying = Classifying(network, pictures, self.net, _labels(network, files))
+            self.source: Detecting | Classifying = Classifying(network, album, self.net, _labels(network, files))
             return
         head = training_options(network, network.nodes[network.heads[-1]].section, HeadAugmentation)
         self.random = 0.0 if fixed_size else head.random
-        self.source = Detecting(network, pictures, self.net, head)
+        self.source = Detecting(network, album, self.net, head)
 
     def size_of(self, batch: int) -> Size:
         """Height and width of a batch, counted from 0."""

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darkparse.memory import free_memory
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.model.initial import assign, check_dtype, initial_values
-from darkparse.model.memory import free_memory
 from darkparse.model.optimizing import optimized
 from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile

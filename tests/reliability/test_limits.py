@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 import darkparse
+from darkparse import memory
 from darkparse.cli import main
 from darkparse.cli.main import COMMANDS, Commands
-from darkparse.model import memory
 from darkparse.network.limits import LIMITS
 from tests.conftest import ROOT, shipped_cfgs
 

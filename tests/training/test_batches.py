@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image as Pillow
 
 import darkparse
 from darkparse import data
+from darkparse.data import album
 from darkparse.data.drawing import draw_size, in_corner
 from darkparse.data.pictures import Crop
+from darkparse.detect.images import Image, open_image
 from darkparse.layers import DIALECTS
 from darkparse.network.training import net_options
 
@@ -67,7 +69,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> data.DataFile:
         pixels = np.full((40 + 8 * i, 60, 3), (40, 20, 10), np.uint8)
         pixels[10:30, 12:42] = 255
         name = folder / "pictures" / f"{('cat', 'dog')[i % 2]}{i}.png"
-        Image.fromarray(pixels).save(name)
+        Pillow.fromarray(pixels).save(name)
         name.with_suffix(".txt").write_text(f"{i % 2} {27 / 60} {20 / (40 + 8 * i)} .5 {20 / (40 + 8 * i)}\n")
     names = [f"pictures/{path.name}" for path in sorted((folder / "pictures").glob("*.png"))]
     (folder / "train.txt").write_text("\n".join(names))
@@ -127,6 +129,26 @@ def test_a_share_of_several_trainings_is_every_other_mini_batch(files: data.Data
     for rank in range(2):
         part = islice(data.batches(network, files, rank=rank, world=2), 3)
         assert all(_same(*pair) for pair in zip(whole[rank::2], part, strict=True))
+
+
+def test_pictures_are_kept_while_there_is_room(files: data.DataFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def counted(path: str, channels: int | None, *, turn: bool) -> Image:
+        opened.append(path)
+        return open_image(path, channels, turn=turn)
+
+    monkeypatch.setattr(album, "open_image", counted)
+    network = _detector()
+    everything = sum(range(40, 81, 8)) * 60 * 3
+    pictures = files.pictures("train", network.dialect)
+    drawn = []
+    for room, again in (0, 6), (everything - 1, 1), (everything, 0):
+        one, random = album.Album(network, pictures, room), np.random.default_rng(0)
+        opened.clear()
+        drawn.append([one.draw(random)[1].sum() for _ in range(60)])
+        assert sum(opened.count(path) > 1 for path in set(opened)) == again
+    assert drawn[0] == drawn[1] == drawn[2]
 
 
 def test_sizes_change_every_ten_batches(files: data.DataFile) -> None:
@@ -208,7 +230,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path) -> None:
 
 
 def test_a_missing_label_ends_training_where_it_does_in_darknet(tmp_path: Path) -> None:
-    Image.new("RGB", (9, 9)).save(tmp_path / "1.png")
+    Pillow.new("RGB", (9, 9)).save(tmp_path / "1.png")
     (tmp_path / "list.txt").write_text("1.png")
     (tmp_path / "my.data").write_text("train = list.txt")
     assert next(data.batches(_detector(), tmp_path / "my.data")).truth[0].shape == (0, 5)
