@@ -1,6 +1,7 @@
 """Pictures of coloured shapes in Darknet's layout, to train and try a detector on: python examples/shapes.py pictures
 
-Writes FOLDER/train and FOLDER/valid with a label file beside each picture, the lists, the names, and shapes.data.
+Writes FOLDER/train and FOLDER/valid with a label file beside each picture, the lists, the names, and shapes.data; with
+--single for a classifier: small pictures of one shape each, which is said in their names.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ WIDTH, HEIGHT = 320, 240
 SMALLEST, LARGEST = 28, 120
 FINER = 2
 """Everything is drawn so many times larger, then scaled down, for smooth edges."""
+SINGLE = 96
+"""Side of a picture of a single shape."""
 MOST_COVERED = 0.35
 """Of a box by another."""
 
@@ -69,12 +72,12 @@ def covers_too_much(box: Box, others: list[Box]) -> bool:
     return False
 
 
-def picture(chance: random.Random) -> tuple[Image.Image, list[tuple[int, Box]]]:
+def picture(chance: random.Random, *, single: bool) -> tuple[Image.Image, list[tuple[int, Box]]]:
     """A picture, and class and box (left, top, right, bottom, in its pixels) of each shape."""
     drawn = background(chance)
     draw = ImageDraw.Draw(drawn)
     found: list[tuple[int, Box]] = []
-    for _ in range(chance.randint(1, 7)):
+    for _ in range(1 if single else chance.randint(1, 7)):
         number = chance.randrange(len(NAMES))
         radius = math.exp(chance.uniform(math.log(SMALLEST), math.log(LARGEST))) / 2
         corners = outline(NAMES[number], radius, chance.uniform(0, 2 * math.pi))
@@ -90,20 +93,34 @@ def picture(chance: random.Random) -> tuple[Image.Image, list[tuple[int, Box]]]:
     return drawn.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS), found
 
 
+def cut_out(drawn: Image.Image, box: Box) -> Image.Image:
+    """A square around a shape, within the picture."""
+    side = 1.5 * max(box[2] - box[0], box[3] - box[1])
+    left = min(max(0, (box[0] + box[2] - side) / 2), WIDTH - side)
+    top = min(max(0, (box[1] + box[3] - side) / 2), HEIGHT - side)
+    return drawn.resize((SINGLE, SINGLE), Image.Resampling.LANCZOS, (left, top, left + side, top + side))
+
+
 def label(number: int, box: Box) -> str:
     left, top, right, bottom = box
     shares = (left + right) / 2 / WIDTH, (top + bottom) / 2 / HEIGHT, (right - left) / WIDTH, (bottom - top) / HEIGHT
     return f"{number} {' '.join(f'{share:.6f}' for share in shares)}\n"
 
 
-def write(folder: Path, part: str, pictures: int, seed: int) -> None:
+def write(folder: Path, part: str, pictures: int, seed: int, *, single: bool) -> None:
     """The pictures of one part with their labels, and the list of them."""
     (folder / part).mkdir(parents=True, exist_ok=True)
-    paths = [folder / part / f"{number:05}.jpg" for number in range(pictures)]
-    for number, path in enumerate(paths):
-        drawn, found = picture(random.Random(f"{seed} {part} {number}"))
+    paths = []
+    for number in range(pictures):
+        drawn, found = picture(random.Random(f"{seed} {part} {number}"), single=single)
+        path = folder / part / f"{number:05}.jpg"
+        if single:
+            kind, box = found[0]
+            drawn, path = cut_out(drawn, box), path.with_stem(f"{number:05}_{NAMES[kind]}")
+        else:
+            path.with_suffix(".txt").write_text("".join(label(*one) for one in found))
         drawn.save(path, quality=90)
-        path.with_suffix(".txt").write_text("".join(label(*one) for one in found))
+        paths.append(path)
     (folder / f"{part}.txt").write_text("".join(f"{path.as_posix()}\n" for path in paths))
 
 
@@ -113,14 +130,15 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=2000, help="pictures to train on")
     parser.add_argument("--valid", type=int, default=200, help="pictures to measure with")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--single", action="store_true", help="one shape a picture, named in its path")
     given = parser.parse_args()
     for part in ("train", "valid"):
-        write(given.folder, part, getattr(given, part), given.seed)
+        write(given.folder, part, getattr(given, part), given.seed, single=given.single)
     (given.folder / "shapes.names").write_text("\n".join(NAMES) + "\n")
     place = given.folder.as_posix()
     (given.folder / "shapes.data").write_text(
         f"classes = {len(NAMES)}\ntrain = {place}/train.txt\nvalid = {place}/valid.txt\n"
-        f"names = {place}/shapes.names\nbackup = {place}/backup\n"
+        f"{'labels' if given.single else 'names'} = {place}/shapes.names\nbackup = {place}/backup\n"
     )
 
 

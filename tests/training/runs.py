@@ -69,11 +69,12 @@ def cfg(folder: Path, *, classes: int = 4, net: str = "", yolo: str = "iou_loss=
     return path
 
 
-def draw(folder: Path, train: int = 6, valid: int = 3) -> Path:
+def draw(folder: Path, train: int = 6, valid: int = 3, *switches: str) -> Path:
     """Pictures, their labels, and the `.data` file, as the example makes them. pjreddie's Darknet would take a "raw" in
     the folder's name for one to replace by "labels"."""
     script = ROOT / "examples" / "shapes.py"
     command = [sys.executable, str(script), str(folder / "shapes"), "--train", str(train), "--valid", str(valid)]
+    command += switches
     subprocess.run(command, check=True, cwd=folder)
     return folder / "shapes" / "shapes.data"
 

@@ -229,6 +229,48 @@ def test_eight_pictures_are_learned_by_heart(tmp_path: Path) -> None:
     assert Measure(model.network, data, data)(model).mean("area", occurring=True) > 0.9
 
 
+CLASSIFIER = """[net]
+batch=32
+width=64
+height=64
+channels=3
+min_crop=60
+max_crop=64
+learning_rate=0.05
+burn_in=50
+momentum=0.9
+decay=0.0005
+policy=steps
+steps=640
+scales=.1
+max_batches=800
+{layers}
+[convolutional]
+filters=4
+size=1
+activation=linear
+[avgpool]
+[softmax]
+"""
+BLOCK = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize=3\nstride={}\npad=1\nactivation=leaky\n"
+
+
+@pytest.mark.long
+def test_a_classifier_tells_shapes_that_it_has_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The label stands in a picture's path; counted as `classifier valid` does."""
+    monkeypatch.chdir(tmp_path)
+    layers = "".join(BLOCK.format(*sizes) for sizes in ((16, 2), (32, 2), (64, 2), (64, 1)))
+    cfg, data = tmp_path / "kinds.cfg", draw(tmp_path, 800, 200, "--single")
+    cfg.write_text(CLASSIFIER.format(layers=layers))
+    main(["check", str(data), str(cfg)])
+    main(["train", str(data), str(cfg)])
+    weights = tmp_path / "shapes" / "backup" / "kinds_final.weights"
+    detector = darkparse.Detector.load(cfg, weights, names=data)
+    paths = (tmp_path / "shapes" / "valid.txt").read_text().split()
+    right = sum(found[0].name in path for path, found in zip(paths, detector.stream(paths, top=1), strict=True))
+    assert right / len(paths) > 0.85
+
+
 def _options(text: str, **options: object) -> str:
     """A cfg with other values in `[net]`."""
     net, first, rest = text.partition("[convolutional]")
