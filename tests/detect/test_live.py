@@ -84,6 +84,7 @@ def test_the_newest_frame_comes_first(served: str) -> None:
     assert seen[-1].pixels.shape == (48, 64, 3)
 
 
+@pytest.mark.slow
 def test_a_lost_stream_is_said_and_tried_again(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "FIRST_WAIT", 0.05)
     told: list[str] = []
@@ -119,6 +120,7 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.Monkey
     assert all("refused" in sentence for sentence in told)
 
 
+@pytest.mark.slow
 def test_a_video_plays_at_its_pace_and_ends(tmp_path: Path) -> None:
     (tmp_path / "a.mpg").write_bytes(video("mpeg"))
     start = time.monotonic()
@@ -136,6 +138,7 @@ def test_what_is_live() -> None:
     assert not any(map(is_live, ("video.mp4", "s3://bucket/a.jpg", "/dev/zero", "https://host/a.jpg")))
 
 
+@pytest.mark.slow
 def test_the_command_prints_lines_until_it_is_stopped(served: str, tmp_path: Path) -> None:
     model = tiny_weights(tmp_path)
     command = [sys.executable, "-m", "darkparse", "detect", *map(str, model), served, "--threshold", "0.1"]

@@ -166,6 +166,7 @@ def test_what_cannot_be_read_has_its_name_before_it(
         assert not told.out
 
 
+@pytest.mark.slow
 def test_ninety_megapixels_are_a_picture_like_another(model: tuple[str, str], tmp_path: Path) -> None:
     noise = np.random.RandomState(0).randint(0, 256, (950, 950, 3)).astype(np.uint8)
     Image.fromarray(noise).resize((9500, 9500), Image.Resampling.NEAREST).save(tmp_path / "a.jpg", quality=50)

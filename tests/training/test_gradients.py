@@ -98,7 +98,7 @@ def test_the_gradient_of_a_cross_entropy(layer: str, dialect: str) -> None:
     assert torch.allclose(gradient, _slopes(entropy, before).reshape(gradient.shape), atol=1e-6)
 
 
-@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+@pytest.mark.parametrize("dialect", ["pjreddie", pytest.param("alexeyab", marks=pytest.mark.slow)])
 def test_the_gradient_of_a_yolo_head(dialect: str) -> None:
     """Of objectness and classes it is that of a cross-entropy, of width and height that of half a square; x and y lack
     the slope of their logistic, so they have the gradient of a cross-entropy with a soft target."""
@@ -195,6 +195,7 @@ def test_recurrent_layers_through_time(layer: str, options: str) -> None:
         assert torch.allclose(ours[name], value.grad, atol=1e-12), name
 
 
+@pytest.mark.slow
 def test_a_convolutional_memory_through_time() -> None:
     text = HEAD.format(net="time_steps=2", more="[conv_lstm]\noutput=4\nsize=3\npad=1\npeephole=1\n[cost]")
     model = _model(text, "alexeyab")

@@ -262,7 +262,9 @@ def test_a_classifier_tells_shapes_that_it_has_not_seen(tmp_path: Path, monkeypa
     layers = "".join(BLOCK.format(*sizes) for sizes in ((16, 2), (32, 2), (64, 2), (64, 1)))
     cfg, data = tmp_path / "kinds.cfg", draw(tmp_path, 800, 200, "--single")
     cfg.write_text(CLASSIFIER.format(layers=layers))
-    main(["check", str(data), str(cfg)])
+    with pytest.raises(SystemExit) as stop:
+        main(["check", str(data), str(cfg), "--strict"])
+    assert stop.value.code == 0
     main(["train", str(data), str(cfg)])
     weights = tmp_path / "shapes" / "backup" / "kinds_final.weights"
     detector = darkparse.Detector.load(cfg, weights, names=data)
