@@ -22,7 +22,7 @@ class Limits:
     """Positions × channels of a layer's output; known: 188,743,680."""
     parameters: int = 1 << 31
     """Of one layer; known: 205,524,992."""
-    whole: int = 1 << 33
+    whole: int = 1 << 37
     """Parameters of all layers; known: 276,555,572."""
     layers: int = 10_000
     """Known: 375."""

@@ -24,9 +24,9 @@ BEYOND = {
     f"{NET}[convolutional]\nfilters=2147483647\n": ("5:1", "values in the output: 2,199,023,254,528", 1 << 31),
     f"{NET}[maxpool]\nsize=1\npadding=2147483646\n": ("5:1", "values in the output: 13,83", 1 << 31),
     f"{NET}[connected]\noutput=1000000\n": ("5:1", "parameters: 3,073,000,000", 1 << 31),
-    NET + "[connected]\noutput=500000\n[connected]\noutput=3000\n" * 5: (
-        *("15:1", "parameters up to this layer: 9,037,509,000"),
-        1 << 33,
+    NET + "[connected]\noutput=500000\n[connected]\noutput=3000\n" * 50: (
+        *("187:1", "parameters up to this layer: 138,059,138,000"),
+        1 << 37,
     ),
     f"{NET}{CONV}[route]\nlayers={','.join(['-1'] * 1001)}\n": ("7:1", "inputs: 1,001", 1_000),
     f"{NET}{CONV}[yolo]\nnum=200000000\n": ("8:5", "num: 200,000,000", 1_000),
