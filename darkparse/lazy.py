@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import sys
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,6 @@ def names(package: str) -> list[str]:
     return sorted({*vars(sys.modules[package]), *_homes(package)})
 
 
-def lazy(package: str) -> tuple[Any, Any, list[str]]:
+def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """A package's `__getattr__`, `__dir__` and `__all__`."""
-    return lambda name: attribute(package, name), lambda: names(package), attribute(package, "__all__")
+    return partial(attribute, package), partial(names, package), attribute(package, "__all__")

@@ -21,13 +21,12 @@ class Album:
     """
 
     def __init__(self, network: Network, pictures: Sequence[Picture], room: int) -> None:
-        self.pictures = pictures
         self._channels, self._turn = network.net.channels, network.dialect.follows_exif
-        self._room, self._kept = room, dict[str, Pixels]()
+        self._pictures, self._room, self._kept = pictures, room, dict[str, Pixels]()
 
     def draw(self, random: np.random.Generator) -> tuple[Picture, Pixels]:
         """Any of them, with its pixels (H, W, C), not to be written to. Raises ImageError if it cannot be read."""
-        picture = self.pictures[int(random.integers(len(self.pictures)))]
+        picture = self._pictures[int(random.integers(len(self._pictures)))]
         pixels = self._kept.get(picture.path)
         if pixels is None:
             pixels = open_image(picture.path, self._channels, turn=self._turn).pixels

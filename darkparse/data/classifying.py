@@ -33,7 +33,7 @@ class Classifying:
         sample, net = self._several(random, size), self.net
         if not net.blur or random.integers(BLURRED):
             return sample
-        return sample._replace(image=blurred(sample.image, BLUR if net.blur == 1 else net.blur // 2 * 2 + 1))
+        return sample._replace(image=blurred(sample.image, BLUR if net.blur == 1 else net.blur))
 
     def _several(self, random: np.random.Generator, size: Size) -> Sample:
         """A picture, half of the time with others where the cfg wants that."""

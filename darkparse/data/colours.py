@@ -44,8 +44,9 @@ def blurred(image: Floats, kernel: int) -> Floats:
 
     Args:
         image: the picture.
-        kernel: the kernel's width, odd.
+        kernel: the kernel's width; an even one is made wider by one.
     """
+    kernel = kernel // 2 * 2 + 1
     sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
     reach = kernel // 2
     weights = np.exp(-((np.arange(kernel) - reach) ** 2) / (2 * sigma**2)).astype(np.float32)

@@ -122,7 +122,7 @@ class Detecting:
         image = drawn.geometry.render(drawn.pixels, size, flip=drawn.flip, window=within)
         image = distort(image, colours.hue, colours.saturation, colours.exposure)
         if kernel:
-            image = blurred_behind(image, boxes) if kernel == 1 else blurred(image, kernel // 2 * 2 + 1)
+            image = blurred_behind(image, boxes) if kernel == 1 else blurred(image, kernel)
             image = image[:, window[0], window[1]]
         if colours.noise:
             image = noisy(image, random.normal(0, colours.noise, image.shape).astype(np.float32))

@@ -211,7 +211,7 @@ class Layer:
         """Every array of the layer, in the order of the `.weights` file."""
         return ()
 
-    def stored(self, at: Site) -> int:
+    def numbers(self, at: Site) -> int:
         """How many numbers its tensors hold; a kind that most layers are of says it without making them."""
         return sum(tensor.size for tensor in self.tensors(at))
 

@@ -153,7 +153,7 @@ class Convolutional(Layer):
             stores_scales=not self.dontloadscales,
         ).convolutional()
 
-    def stored(self, at: Site) -> int:
+    def numbers(self, at: Site) -> int:
         if self.share_index is not None:
             return 0
         return prod(self.weight_shape(at.input)) + self.filters * (4 if self.normalized else 1)

@@ -28,9 +28,9 @@ def optimize(model: nn.Module, *, dtype: torch.dtype | None = None, winograd: bo
     Args:
         model: a Darknet module, or one compiled or wrapped for parallel use, which the copy is not.
         dtype: of the copy, by default the model's.
-        winograd: compute 3×3 convolutions of 64 to 128 channels and more on maps of 20 to 80 rows and columns by
-            Winograd's F(4, 3), in two thirds of the time; their weights then take four times the memory, and come back
-            from it to within a rounding.
+        winograd: compute 3×3 convolutions of 64 channels to 128 and more, either way, on maps of 20 to 80 rows and
+            columns by Winograd's F(4, 3), in two thirds of the time; their weights then take four times the memory, and
+            come back from it to within a rounding.
 
     Returns:
         The copy, in eval mode.

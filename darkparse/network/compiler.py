@@ -204,7 +204,7 @@ def _beyond_limits(draft: _Draft) -> CfgError | None:
 
 def _counted(limits: Limits, node: Node, before: int) -> int:
     """The parameters up to a layer. Raises CfgError beyond a limit."""
-    own = node.layer.stored(node.site)
+    own = node.numbers
     said = limits.exceeded(node, own, before + own)
     if said is not None:
         raise error("limit", said, node.section.span)

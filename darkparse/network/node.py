@@ -101,6 +101,11 @@ class Node(Shown):
         )
 
     @property
+    def numbers(self) -> int:
+        """Of all arrays together, running statistics included."""
+        return self.layer.numbers(self.site)
+
+    @property
     def params(self) -> int:
         """Learned numbers."""
         return sum(t.size for t in self.tensors if t.learnable)
