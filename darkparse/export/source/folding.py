@@ -146,7 +146,8 @@ class Folder:
     def _fold_chain(self) -> bool:
         """Runs of single items: heads first, then stages, then the set of convolutions that saves most lines."""
         best: tuple[tuple[int, int, int], list[int]] | None = None
-        found = ((strict, *of_length) for strict in (True, False) for of_length in self._groups(strict=strict))
+        modes = (True, False) if any(map(_is_single_block, self.items)) else (True,)
+        found = ((strict, *of_length) for strict in modes for of_length in self._groups(strict=strict))
         for strict, length, groups in found:
             for starts in groups.values():
                 window = self.items[starts[0] : starts[0] + length]
@@ -291,9 +292,14 @@ class Folder:
         return next(n for n in (name, *(f"{name}{i}" for i in range(2, 99))) if n not in taken)
 
 
+def _is_single_block(item: Item) -> bool:
+    """Whether it is a block that stands alone, not a stack of them."""
+    return "block" in item.marks and item.call is not None and item.call.name != "repeat"
+
+
 def _is_built_of_blocks(window: Sequence[Item]) -> bool:
     """Convolutions around one block: an inverted bottleneck around its squeeze-and-excitation."""
-    blocks = [item for item in window if "block" in item.marks and item.call is not None and item.call.name != "repeat"]
+    blocks = [item for item in window if _is_single_block(item)]
     return len(blocks) == 1 and all(item in blocks or item.marks == {"conv"} for item in window)
 
 
