@@ -1,0 +1,82 @@
+"""Which cfgs and trained models are covered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.snapshots.internals import DIALECT_NAMES
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared"
+QUICK_NETWORKS = ("shapes", "yolov1-tiny", "yolov3-tiny", "yolov4-tiny")
+"""Cfgs that ship with darkparse and run in a moment."""
+QUICK_DIRECTORIES = ("kinds", "units")
+"""Directories below `tests` that have a cfg for each layer kind."""
+QUICK_DIALECT = "alexeyab"
+"""Of trained models."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A cfg, and the weights and images of a trained model."""
+
+    name: str
+    cfg: Path
+    weights: Path | None = None
+    others: tuple[Path, ...] = ()
+    """Weights of other models, which do not fit."""
+    images: tuple[Path, ...] = ()
+    dialects: tuple[str, ...] = DIALECT_NAMES
+
+    @property
+    def cost(self) -> tuple[bool, int]:
+        """Order of the work: what takes longest starts first."""
+        return self.weights is not None, self.cfg.stat().st_size
+
+
+def find_cases(*, quick: bool = False) -> list[Case]:
+    """Return every case in the order of the output.
+
+    Raises:
+        ValueError: two cfgs have one name.
+    """
+    shipped = sorted((ROOT / "cfgs").glob("*.cfg"))
+    own = [(f"cfgs/{path.name}", path) for path in shipped if not quick or path.stem in QUICK_NETWORKS]
+    tested = sorted((ROOT / "tests").rglob("*.cfg"))
+    tested = [path for path in tested if not quick or path.parent.name in QUICK_DIRECTORIES]
+    own += [(f"tests/{path.parent.name}/{path.name}", path) for path in tested]
+    names = [name for name, _ in own]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two cfgs are called {twice[0]}; rename one of them")
+    shared = () if quick else sorted(_name_shared())
+    models = (replace(case, dialects=(QUICK_DIALECT,)) if quick else case for case in _find_models())
+    found = [*_drop_copies((*own, *shared)), *models]
+    return sorted(found, key=lambda case: case.name)
+
+
+def _name_shared() -> Iterator[tuple[str, Path]]:
+    """Yield the original cfgs and the cfgs of the reference numbers; nothing where they do not exist."""
+    for folder in (SHARED / "cfgs", SHARED / "golden" / "units"):
+        for path in folder.rglob("*.cfg"):
+            yield f"shared/{path.relative_to(SHARED).as_posix()}", path
+
+
+def _drop_copies(cfgs: Iterable[tuple[str, Path]]) -> Iterator[Case]:
+    seen = set[bytes]()
+    for name, path in cfgs:
+        text = path.read_bytes()
+        if text not in seen:
+            yield Case(name, path)
+        seen.add(text)
+
+
+def _find_models() -> Iterator[Case]:
+    shapes = ROOT / "cfgs" / "shapes"
+    models = [(ROOT / "cfgs" / "shapes.cfg", shapes / "shapes.weights", tuple(sorted(shapes.glob("*.jpg"))))]
+    images = tuple(sorted((SHARED / "images").glob("*.*")))
+    models += [(path, path.with_suffix(".weights"), images) for path in sorted((SHARED / "models").glob("*.cfg"))]
+    for cfg, weights, pictures in models:
+        others = tuple(other for _, other, _ in models if other != weights)
+        yield Case(f"models/{cfg.stem}", cfg, weights, others, pictures)

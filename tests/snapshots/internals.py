@@ -1,0 +1,47 @@
+"""Everything that the snapshots use besides the public API of darkparse: only this file follows renames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+
+import numpy as np
+
+import darkparse
+from darkparse.export.onnx.form import Free
+from darkparse.export.onnx.model import NetworkGraph
+from darkparse.export.onnx.parameters import from_module
+from darkparse.layers import DIALECTS
+from darkparse.views.text.table import table
+
+DIALECT_NAMES = tuple(DIALECTS)
+LARGE_TENSOR = 4096
+"""Bytes; the values of larger initializers are left out."""
+
+
+def table_json(network: darkparse.Network) -> str:
+    """Return the rows of `darkparse show` as JSON."""
+    return json.dumps([asdict(row) for row in table(network)])
+
+
+def is_stateful(network: darkparse.Network) -> bool:
+    """Return whether an output depends on the inputs before."""
+    return any(node.layer.has_state for node in network.nodes)
+
+
+def onnx_parts(model: darkparse.Darknet, heads: str) -> Iterator[bytes]:
+    """Yield a module's ONNX graph without writing a file: operators, ports, initializers and their small values."""
+    settings = darkparse.DetectionSettings()
+    made = NetworkGraph(model.network, from_module(model), free=Free(batch=True, size=False))
+    if heads == "raw":
+        made.raw()
+    elif heads == "decoded":
+        made.decoded(settings.hierarchy)
+    else:
+        made.nms(settings.hierarchy, settings.threshold, settings.nms, None)
+    yield made.graph.encoded()
+    for initializer in made.graph.initializers.values():
+        yield initializer.described()
+        if initializer.nbytes <= LARGE_TENSOR:
+            yield from (np.asarray(piece).tobytes() for piece in initializer.pieces())
