@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,23 +38,35 @@ class Case:
 
 
 def find_cases(*, quick: bool = False) -> list[Case]:
-    """Return every case in the order of the output.
-
-    Raises:
-        ValueError: two cfgs have one name.
-    """
-    shipped = sorted((ROOT / "cfgs").glob("*.cfg"))
-    own = [(f"cfgs/{path.name}", path) for path in shipped if not quick or path.stem in QUICK_NETWORKS]
-    tested = sorted((ROOT / "tests").rglob("*.cfg"))
-    tested = [path for path in tested if not quick or path.parent.name in QUICK_DIRECTORIES]
-    own += [(f"tests/{path.parent.name}/{path.name}", path) for path in tested]
-    names = [name for name, _ in own]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ValueError(f"two cfgs are called {twice[0]}; rename one of them")
+    """Return every case in the order of the output."""
+    own = {**_name_shipped(), **_name_tested()}
+    if quick:
+        own = {name: path for name, path in own.items() if _is_quick(path)}
     shared = () if quick else sorted(_name_shared())
     models = (replace(case, dialects=(QUICK_DIALECT,)) if quick else case for case in _find_models())
-    found = [*_drop_copies((*own, *shared)), *models]
-    return sorted(found, key=lambda case: case.name)
+    return sorted((*_drop_copies((*own.items(), *shared)), *models), key=lambda case: case.name)
+
+
+def _name_shipped() -> dict[str, Path]:
+    return {f"cfgs/{path.name}": path for path in sorted((ROOT / "cfgs").glob("*.cfg"))}
+
+
+def _name_tested() -> dict[str, Path]:
+    """Return the cfgs below `tests` by their file names, so that they can move.
+
+    Raises:
+        ValueError: two cfgs have one name, that of the directory included.
+    """
+    paths = sorted((ROOT / "tests").rglob("*.cfg"))
+    count = Counter(path.name for path in paths)
+    names = [f"tests/{path.name if count[path.name] == 1 else f'{path.parent.name}/{path.name}'}" for path in paths]
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise ValueError(f"two cfgs are called {twice[0]}; rename one of them")
+    return dict(zip(names, paths, strict=True))
+
+
+def _is_quick(path: Path) -> bool:
+    return path.parent.name in QUICK_DIRECTORIES or (path.parent == ROOT / "cfgs" and path.stem in QUICK_NETWORKS)
 
 
 def _name_shared() -> Iterator[tuple[str, Path]]:
@@ -77,6 +90,6 @@ def _find_models() -> Iterator[Case]:
     models = [(ROOT / "cfgs" / "shapes.cfg", shapes / "shapes.weights", tuple(sorted(shapes.glob("*.jpg"))))]
     images = tuple(sorted((SHARED / "images").glob("*.*")))
     models += [(path, path.with_suffix(".weights"), images) for path in sorted((SHARED / "models").glob("*.cfg"))]
-    for cfg, weights, pictures in models:
+    for cfg, weights, model_images in models:
         others = tuple(other for _, other, _ in models if other != weights)
-        yield Case(f"models/{cfg.stem}", cfg, weights, others, pictures)
+        yield Case(f"models/{cfg.stem}", cfg, weights, others, model_images)

@@ -18,7 +18,7 @@ class Line(NamedTuple):
     """One line of a snapshot."""
 
     case: str
-    """The name of a cfg or a trained model; for a cfg of the tests, the directory that holds it and no other."""
+    """A cfg or a trained model; for a cfg of the tests its file name, with its directory where two have one name."""
     dialect: str
     aspect: str
     value: str
@@ -46,7 +46,7 @@ def _to_bytes(part: Part) -> bytes | memoryview:
     if isinstance(part, str):
         return part.encode("utf-8", "surrogateescape")
     if isinstance(part, Tensor):
-        # A copy of NaN may lose its sign, which says nothing.
+        # The sign of NaN depends on the machine's instructions.
         return part.detach().nan_to_num(7.0).contiguous().numpy().tobytes()
     return part
 
@@ -80,8 +80,8 @@ def read_lines(path: Path) -> list[Line]:
 def find_differences(old: Iterable[Line], new: Iterable[Line]) -> list[str]:
     """Return the lines of only one snapshot, `- ` before the old ones and `+ ` before the new ones, case by case."""
     before, after = ({line[:3]: line for line in lines} for lines in (old, new))
-    found = []
+    differences = []
     for key in dict.fromkeys((*before, *after)):
         if before.get(key) != after.get(key):
-            found += [f"{sign} {line[key]}" for sign, line in (("-", before), ("+", after)) if key in line]
-    return found
+            differences += [f"{sign} {line[key]}" for sign, line in (("-", before), ("+", after)) if key in line]
+    return differences

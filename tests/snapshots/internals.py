@@ -9,6 +9,7 @@ from dataclasses import asdict
 import numpy as np
 
 import darkparse
+from darkparse.detect.nms import suppression_of
 from darkparse.export.onnx.form import Free
 from darkparse.export.onnx.model import NetworkGraph
 from darkparse.export.onnx.parameters import from_module
@@ -39,7 +40,7 @@ def onnx_parts(model: darkparse.Darknet, heads: str) -> Iterator[bytes]:
     elif heads == "decoded":
         made.decoded(settings.hierarchy)
     else:
-        made.nms(settings.hierarchy, settings.threshold, settings.nms, None)
+        made.nms(settings.hierarchy, settings.threshold, settings.nms, suppression_of(model.network).exponent)
     yield made.graph.encoded()
     for initializer in made.graph.initializers.values():
         yield initializer.described()

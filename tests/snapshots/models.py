@@ -97,6 +97,6 @@ def _boxes(model: darkparse.Darknet, case: Case) -> Aspects:
 
 
 def _detect(detector: Any, image: Path) -> Iterator[Part]:
-    for found in detector.detect(image, threshold=THRESHOLD):
-        yield found.name
-        yield struct.pack("<q6d2q", found.class_id, found.score, found.objectness, *found.box, *found.image_size)
+    for item in detector.detect(image, threshold=THRESHOLD):
+        yield item.name
+        yield struct.pack("<q6d2q", item.class_id, item.score, item.objectness, *item.box, *item.image_size)

@@ -31,7 +31,7 @@ def cfg_lines(case: Case, *, with_text: bool = False) -> Iterator[Line]:
     """Yield every line of a cfg."""
     line = partial(Line, case.name)
     yield line("auto", "dialect", evaluate(lambda: [darkparse.compile(case.cfg).dialect.name]))
-    computing = Computing(case.cfg)
+    computation = Computation(case.cfg)
     for dialect in case.dialects:
         try:
             network = darkparse.compile(case.cfg, dialect=dialect)
@@ -41,7 +41,7 @@ def cfg_lines(case: Case, *, with_text: bool = False) -> Iterator[Line]:
             yield line(dialect, "diagnostics", type(error).__name__)
         else:
             yield line(dialect, "diagnostics", digest([_places(network.diagnostics)]))
-            aspects = chain(_describe(network, case.cfg, with_text=with_text), computing.run(network))
+            aspects = chain(_describe(network, case.cfg, with_text=with_text), computation.run(network))
             yield from (line(dialect, *aspect) for aspect in aspects)
 
 
@@ -85,8 +85,8 @@ def _shapes(model: nn.Module) -> str:
     return json.dumps([(key, str(value.dtype), *value.shape) for key, value in model.state_dict().items()])
 
 
-class Computing:
-    """What the networks of one cfg compute; what two dialects share is computed once.
+class Computation:
+    """Hashes of what the networks of one cfg compute; dialects that emit equal source share its run.
 
     Args:
         path: the cfg.
