@@ -107,7 +107,9 @@ def test_the_quick_cases_have_every_layer_kind_and_trained_model() -> None:
 @pytest.mark.slow
 def test_a_trained_model_gives_equal_lines_for_each_dialect() -> None:
     (shapes,) = (case for case in find_cases() if case.name == "models/shapes")
-    lines = {(line.dialect, line.aspect): line.value for line in case_lines(shapes)}
+    first = case_lines(shapes)
+    assert case_lines(shapes) == first
+    lines = {(line.dialect, line.aspect): line.value for line in first}
     values = {
         dialect: {aspect: value for (of, aspect), value in lines.items() if of == dialect}
         for dialect in shapes.dialects
