@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -78,7 +79,7 @@ def _describe(network: darkparse.Network, path: Path, *, with_text: bool) -> Ite
 def _without_directory(text: str, path: Path) -> str:
     """Return a text in which files around a cfg are relative to it: trees and maps are named in full."""
     folder = path.resolve().parent
-    return text.replace(f"{folder}/", "").replace(f"{folder.parent}/", "../")
+    return text.replace(f"{folder}{os.sep}", "").replace(f"{folder.parent}{os.sep}", "../")
 
 
 def _shapes(model: nn.Module) -> str:
