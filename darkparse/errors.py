@@ -5,7 +5,7 @@ DarkparseError          any of them; its text is meant for people
 ├── WeightsError        weights that cannot be read, used or written
 │   └── NoWeightsError  a module without weights, where they are needed
 ├── ImageError          an image or video that cannot be read
-└── RendererError       there is nothing that writes PNG and PDF, or it failed
+└── RendererError       nothing that is installed renders the format, or it failed
 
 DarkparseWarning        what is to be said of a picture that can be read
 """
@@ -114,17 +114,15 @@ class ImageError(DarkparseError):
 
 
 class RendererError(DarkparseError):
-    """A diagram as PNG or PDF was asked for where typst is not installed, or it failed.
+    """A diagram in a format that needs a package or program which is not installed, or which failed.
 
-    >>> try:
-    ...     png = darkparse.draw("yolov3-tiny").data("png")
-    ... except darkparse.RendererError as problem:
-    ...     print(problem)
+    >>> issubclass(darkparse.RendererError, darkparse.DarkparseError)
+    True
     """
 
 
 class DarkparseWarning(UserWarning):
-    """What is to be said of a picture that can be read, or of what is found in it.
+    """What is to be said of a picture that can be read or of what is found in it, or how a diagram was written instead.
 
     >>> issubclass(darkparse.DarkparseWarning, UserWarning)
     True

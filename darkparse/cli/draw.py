@@ -65,7 +65,7 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
 @click.option("--layers", type=LayersType(), help="Draw these layers only, as 62-84.")
 @click.option("--no-fold", is_flag=True, help="Write out every copy of a repeated block.")
 @click.option("--no-notes", is_flag=True, help="Leave out what each bottleneck saves.")
-@click.option("--dpi", type=click.FloatRange(10, 1200), default=96, show_default=True, help="Dots an inch of a PNG.")
+@click.option("--dpi", type=click.FloatRange(10, 1200), default=150, show_default=True, help="PNG resolution in DPI.")
 @click.option(
     "--by",
     type=click.Choice(["weights", "flops"]),
@@ -98,7 +98,7 @@ def command(
 
     Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
     WEIGHTS decide the dialect, and are run for `--overlay time`, which runs others without.
-    Exit status 3 if there is no typst for PNG and PDF.
+    Exit status 3 if nothing that is installed renders the format.
     """
     from darkparse.views.diagram.diagram import draw
 

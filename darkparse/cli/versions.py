@@ -18,6 +18,7 @@ PARTS = (
     "onnx",
     "onnxruntime",
     "safetensors",
+    "resvg-py",
     "typst",
 )
 

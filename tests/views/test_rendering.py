@@ -29,11 +29,12 @@ def diagram() -> Diagram:
 def test_without_typst_nothing_is_written(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "typst", None)
+    for package in ("resvg_py", "typst"):
+        monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SystemExit) as stop:
         main(["draw", "yolov3-tiny", "-o", str(tmp_path / f"net.{form}")])
     assert stop.value.code == 3
-    assert f"{form.upper()} needs typst: pip install 'darkparse[pdf]'" in " ".join(capsys.readouterr().err.split())
+    assert f"{form.upper()} needs {dict(png='resvg-py', pdf='typst')[form]}: pip install 'darkparse[pdf]'" in " ".join(capsys.readouterr().err.split())
     assert not list(tmp_path.iterdir())
 
 
@@ -48,11 +49,11 @@ def test_no_other_process_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 def test_a_failure_is_told(diagram: Diagram) -> None:
-    from darkparse.views.diagram.raster import rasterized
+    from darkparse.views.diagram.raster import rasterize
 
-    pytest.importorskip("typst", reason="needs typst: pip install 'darkparse[pdf]'")
+    pytest.importorskip("resvg_py", reason="needs resvg-py: pip install 'darkparse[pdf]'")
     with pytest.raises(RendererError, match="typst failed: failed to parse SVG"):
-        rasterized("<svg", "png")
+        rasterize("<svg", "pdf")
 
 
 def test_a_notebook_gets_the_picture_fitted_to_its_cell(diagram: Diagram) -> None:
@@ -89,7 +90,7 @@ def test_a_notebook_gets_tables_and_prose() -> None:
 )
 def test_formats(diagram: Diagram, tmp_path: Path, form: str, start: bytes, capfd: pytest.CaptureFixture[str]) -> None:
     if form in ("png", "pdf"):
-        pytest.importorskip("typst", reason="needs typst: pip install 'darkparse[pdf]'")
+        pytest.importorskip("resvg_py", reason="needs resvg-py: pip install 'darkparse[pdf]'")
     path = diagram.render(tmp_path / f"net.{form}")
     assert path.read_bytes().startswith(start)
     assert [p.name for p in tmp_path.iterdir()] == [f"net.{form}"]
@@ -97,7 +98,7 @@ def test_formats(diagram: Diagram, tmp_path: Path, form: str, start: bytes, capf
 
 
 def test_dpi_is_the_size_of_a_png() -> None:
-    pytest.importorskip("typst", reason="needs typst: pip install 'darkparse[pdf]'")
+    pytest.importorskip("resvg_py", reason="needs resvg-py: pip install 'darkparse[pdf]'")
     network = darkparse.compile("yolov3-tiny")
 
     def width(dpi: float) -> int:

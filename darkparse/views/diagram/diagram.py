@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from darkparse.errors import RendererError
 from darkparse.files import unfinished
 from darkparse.network import Network, compile
 from darkparse.syntax import Config, DarkparseError
@@ -17,7 +18,7 @@ from darkparse.views.diagram.mermaid import markdown_page, mermaid_text
 from darkparse.views.diagram.model import MEASURES, Measure, Picture
 from darkparse.views.diagram.page import Direction
 from darkparse.views.diagram.picture import picture_of
-from darkparse.views.diagram.raster import rasterized
+from darkparse.views.diagram.raster import MODULES, check_pixels, has_rasterizer, rasterize
 from darkparse.views.diagram.sheet import Sheet, sheet_of
 from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import THEMES, ThemeName
@@ -26,8 +27,8 @@ from darkparse.views.phrases.words import WIDE
 from darkparse.views.text.comparison import compare
 
 SUFFIXES = ("svg", "png", "pdf", "html", "dot", "mmd", "md")
-MAX_PNG = 30_000
-"""Pixels of a side; what shows pictures shows no larger ones."""
+DPI = 150
+"""Of a PNG. At 96 the small print is hard to read on a page that is shown whole."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Diagram:
         pictures: what is drawn of each.
         theme: `"light"`, `"dark"` or `"print"`.
         direction: `"TB"` or `"LR"`.
-        dpi: dots an inch of a PNG.
+        dpi: resolution of a PNG in dots per inch.
 
     >>> diagram = darkparse.draw("yolov3-tiny")
     >>> diagram.name, diagram.svg()[:4]
@@ -50,7 +51,7 @@ class Diagram:
     pictures: tuple[Picture, ...]
     theme: ThemeName = "light"
     direction: Direction = "TB"
-    dpi: float = 96
+    dpi: float = DPI
 
     @property
     def name(self) -> str:
@@ -76,7 +77,7 @@ class Diagram:
         dot, mmd or md (Mermaid, alone or in Markdown).
 
         Raises:
-            RendererError: PNG or PDF without typst.
+            RendererError: PNG without resvg-py, or PDF without typst.
             DarkparseError: the suffix is none of these, or a PNG would be too large.
             OSError: the file cannot be written.
         """
@@ -91,22 +92,19 @@ class Diagram:
         if form not in SUFFIXES:
             endings = ", ".join(f".{suffix}" for suffix in SUFFIXES)
             raise DarkparseError(f"a diagram cannot be written as {form!r}; end the name with {endings}")
-        if form in ("png", "pdf"):
-            self._check_pixels(form)
-            return rasterized(svg_text(self.sheet, self.theme, plain=True), form, dpi=self.dpi)
+        if form in MODULES:
+            if not has_rasterizer(form):
+                package = MODULES[form].replace("_", "-")
+                raise RendererError(f"{form.upper()} needs {package}: pip install 'darkparse[pdf]'")
+            check_pixels(form, self.sheet.width, self.sheet.height, self.dpi)
+            dpi = self.dpi if form == "png" else None
+            return rasterize(svg_text(self.sheet, self.theme, plain=True, dpi=dpi), form)
         graph = {"dot": dot_text, "mmd": mermaid_text, "md": markdown_page}.get(form)
         if graph is not None:
             text = graph(self.pictures, self.theme, direction=self.direction)
         else:
             text = html_page(self) if form == "html" else self.svg()
         return text.encode("utf-8", "replace")
-
-    def _check_pixels(self, form: str) -> None:
-        width, height = (round(points * self.dpi / 72) for points in (self.sheet.width, self.sheet.height))
-        if form == "png" and max(width, height) > MAX_PNG:
-            raise DarkparseError(
-                f"a PNG would have {width}×{height} pixels; lower --dpi, or write .svg, which has no such limit"
-            )
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """For notebooks: the picture, no wider than its cell."""
@@ -126,7 +124,7 @@ def draw(
     layers: range | None = None,
     direction: Direction = "TB",
     theme: ThemeName = "light",
-    dpi: float = 96,
+    dpi: float = DPI,
     by: Measure = "weights",
     overlay: Overlay | Literal["memory", "receptive"] | None = None,
 ) -> Diagram:
@@ -140,7 +138,7 @@ def draw(
         layers: draw these layers only, as `range(62, 85)`.
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
         theme: `"light"`, `"dark"` or `"print"` (greys).
-        dpi: dots an inch of a PNG.
+        dpi: resolution of a PNG in dots per inch.
         by: what the bars are a share of, `"weights"` or `"flops"`.
         overlay: one more column: `"memory"`, the bytes of each output, `"receptive"`, what a layer sees of the input,
             or what `time_overlay` makes of measured seconds.

@@ -1,27 +1,74 @@
-"""PNG and PDF of an SVG, by Typst, which presses every text into its room and embeds the fonts that it finds."""
+"""PNG and PDF of an SVG: resvg draws pixels, typst writes PDF; both fit each text into the width it was laid out with.
+
+typst is not used for PNG: it copies the finished page into a bitmap of another size, which drops rows of pixels.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Literal
 
-from darkparse.errors import RendererError
+from darkparse.errors import DarkparseError, RendererError
+from darkparse.views.diagram.theme import FONTS
+
+Form = Literal["png", "pdf"]
+MODULES: dict[Form, str] = {"png": "resvg_py", "pdf": "typst"}
+PDF_PAGE = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
+MAX_PNG = 30_000
+"""Pixels of a side; image viewers fail on larger files."""
+PROBE = (
+    f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" font-family="{FONTS}"><text y="15">M</text></svg>'
+)
 
 
-def rasterized(svg: str, form: str, *, dpi: float = 96) -> bytes:
-    """An SVG without variables as `png` or `pdf`; `dpi` is the dots an inch of a PNG.
+def has_rasterizer(form: Form) -> bool:
+    """Return whether the package that writes this format is installed."""
+    return find_spec(MODULES[form]) is not None
 
-    A machine without any font gets typst's own, with serifs.
+
+def check_pixels(form: str, width: float, height: float, dpi: float) -> None:
+    """Raise an error where a page of so many points would make too large a PNG."""
+    pixels = [round(side * dpi / 72) for side in (width, height)]
+    if form == "png" and max(pixels) > MAX_PNG:
+        raise DarkparseError(
+            f"a PNG would have {pixels[0]}×{pixels[1]} pixels; lower --dpi, or write .svg, which has no such limit"
+        )
+
+
+def rasterize(svg: str, form: Form) -> bytes:
+    """Render an SVG that has no CSS variables.
+
+    Args:
+        svg: the drawing; its size in pixels is that of the PNG.
+        form: format of the result.
+
+    Returns:
+        The file's bytes.
 
     Raises:
-        RendererError: there is no typst, or it failed.
+        RendererError: the renderer failed, or would draw no text.
     """
-    page = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
+    renderer = import_module(MODULES[form])
     try:
-        typst = import_module("typst")
-        made = typst.compile(page.encode(), sys_inputs={"svg": svg}, format=form, ppi=dpi)
-    except ImportError:
-        raise RendererError(f"{form.upper()} needs typst: pip install 'darkparse[pdf]'") from None
-    except RuntimeError as problem:
-        raise RendererError(f"typst failed: {problem}") from None
-    data: bytes = made
+        return _png(renderer, svg) if form == "png" else _pdf(renderer, svg)
+    except (RuntimeError, ValueError) as problem:
+        raise RendererError(f"{MODULES[form]} failed: {problem}") from None
+
+
+def _png(resvg: ModuleType, svg: str) -> bytes:
+    # resvg silently leaves out texts for which it finds no font.
+    if resvg.svg_to_bytes(svg_string=PROBE) == resvg.svg_to_bytes(svg_string=PROBE, skip_system_fonts=True):
+        fonts = FONTS.replace("'", "").removesuffix(", sans-serif")
+        raise RendererError(
+            f"PNG needs one of these fonts, got none: {fonts}\nhint: install one, or write .svg or .pdf"
+        )
+    data: bytes = resvg.svg_to_bytes(svg_string=svg)
+    return data
+
+
+def _pdf(typst: ModuleType, svg: str) -> bytes:
+    """Return the page as PDF with its fonts; without any installed font typst uses its own, a serif."""
+    data: bytes = typst.compile(PDF_PAGE.encode(), sys_inputs={"svg": svg}, format="pdf")
     return data

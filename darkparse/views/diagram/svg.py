@@ -6,6 +6,7 @@ is, the style sheet what that looks like; one `<a href="#L6">` holds the row of 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
@@ -34,17 +35,24 @@ NO_BREAK = "\u00a0"
 KINDS = {"chain": "edge", "reused": "edge reused", "head": "edge to_head"}
 
 
-def svg_text(sheet: Sheet, theme: str, *, plain: bool = False) -> str:
-    """The drawing as an SVG element.
+def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None = None) -> str:
+    """Return the drawing as an SVG element.
 
     Args:
         sheet: everything in its place.
-        theme: its colours; none for a page that has the variables of its own.
-        plain: write colours into the style sheet, for renderers that know no variables.
+        theme: its colors; none for a page that has the variables of its own.
+        plain: write colors into the style sheet, for renderers that do not support variables.
+        dpi: size the page in pixels of this resolution, rounded up to whole ones, instead of in points.
     """
-    width, height = sheet.width + 2 * MARGIN, sheet.height + 2 * MARGIN
-    place = f'x="{-MARGIN:g}" y="{-MARGIN:g}" width="{width:g}" height="{height:g}"'
-    box = f'viewBox="{-MARGIN:g} {-MARGIN:g} {width:g} {height:g}" width="{width:g}pt" height="{height:g}pt"'
+    points = sheet.width + 2 * MARGIN, sheet.height + 2 * MARGIN
+    sides = [f"{side:g}pt" for side in points]
+    if dpi is not None:
+        # Resampling a page of fractional size would blur or drop rows of pixels.
+        pixels = [math.ceil(side * dpi / 72 - 1e-6) for side in points]
+        points, sides = (pixels[0] * 72 / dpi, pixels[1] * 72 / dpi), [str(side) for side in pixels]
+    width, height = (f"{side:.9g}" if dpi else f"{side:g}" for side in points)
+    place = f'x="{-MARGIN:g}" y="{-MARGIN:g}" width="{width}" height="{height}"'
+    box = f'viewBox="{-MARGIN:g} {-MARGIN:g} {width} {height}" width="{sides[0]}" height="{sides[1]}"'
     colours = f".darkparse{{{variables(theme)}}}" if theme and not plain else ""
     said = f'class="darkparse" role="group" aria-label="Layers" font-family="{FONTS}"'
     parts = (
