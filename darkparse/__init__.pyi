@@ -39,6 +39,7 @@ from darkparse.syntax.diagnostics import Diagnostic as Diagnostic
 from darkparse.syntax.reader import read as read
 from darkparse.views.diagram.diagram import Diagram as Diagram
 from darkparse.views.diagram.diagram import draw as draw
+from darkparse.views.diagram.diagram import to_graphviz as to_graphviz
 from darkparse.views.text.explanation import explain as explain
 from darkparse.weights.diff import diff_weights as diff_weights
 from darkparse.weights.inspection import inspect_weights as inspect_weights

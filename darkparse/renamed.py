@@ -36,7 +36,7 @@ RENAMED = {
     "darkparse.views.arranger": "darkparse.views.diagram.layout",
     "darkparse.views.cards": "darkparse.views.diagram.model",
     "darkparse.views.comparison": "darkparse.views.text.comparison",
-    "darkparse.views.dot": "darkparse.views.diagram.dot",
+    "darkparse.views.dot": "darkparse.views.diagram.graphviz",
     "darkparse.views.explanation": "darkparse.views.text.explanation",
     "darkparse.views.grid": "darkparse.views.diagram.grid",
     "darkparse.views.html": "darkparse.views.diagram.html",

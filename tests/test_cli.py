@@ -203,6 +203,7 @@ def test_nothing_is_written_over_that_was_not_named(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "typst", None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SystemExit) as ended:
         main(["draw", "yolov3-tiny", "-o", str(tmp_path / "x.pdf")])
     assert ended.value.code == 3

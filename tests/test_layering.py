@@ -55,7 +55,7 @@ TOOLS = {"_version", "files", "lazy", "memory", "notebook", "renamed", "stopping
 # What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
 HEAVY = {
     *("PIL", "av", "filelock", "fsspec", "google", "lark", "lsprotocol", "numpy", "onnx", "onnxruntime", "openvino"),
-    *("pyarrow", "pygls", "tifffile"),
+    *("graphviz", "pyarrow", "pygls", "tifffile"),
     *("pycocotools", "ray", "rich", "safetensors", "torch", "yaml"),
     *("click.shell_completion", "importlib.metadata"),
 }

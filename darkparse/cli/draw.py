@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from darkparse.syntax import Config
 
 EXIT_NO_RENDERER = 3
+FORMATS = ("svg", "png", "pdf", "html", "dot", "gv", "mmd", "md")
+ENDINGS = f"{', '.join(f'.{one}' for one in FORMATS[:-1])} or .{FORMATS[-1]}"
 
 
 class LayersType(click.ParamType):  # type: ignore[type-arg]
@@ -44,12 +46,12 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     "--output",
     "output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; its suffix says how: .svg, .png, .pdf, .html, .dot, .mmd, .md. Default: the name with .svg.",
+    help=f"Output file; its suffix is the format: {ENDINGS} [default: NAME.svg].",
 )
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["svg", "png", "pdf", "html", "dot", "mmd", "md"]),
+    type=click.Choice(FORMATS),
     help="Write in this format, whatever the name.",
 )
 @click.option(
@@ -61,6 +63,13 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     default="TB",
     show_default=True,
     help="Scales downwards or to the right.",
+)
+@click.option(
+    "--layout",
+    type=click.Choice(["darkparse", "graphviz"]),
+    default="darkparse",
+    show_default=True,
+    help="What places the cards of SVG, PNG and PDF: darkparse, or an installed Graphviz.",
 )
 @click.option("--layers", type=LayersType(), help="Draw these layers only, as 62-84.")
 @click.option("--no-fold", is_flag=True, help="Write out every copy of a repeated block.")
@@ -87,6 +96,7 @@ def command(
     form: str | None,
     theme: str,
     direction: str,
+    layout: str,
     layers: range | None,
     no_fold: bool,
     no_notes: bool,
@@ -111,6 +121,7 @@ def command(
         "notes": not no_notes,
         "layers": layers,
         "direction": direction,
+        "layout": layout,
         "theme": theme,
         "dpi": dpi,
         "by": by,
@@ -118,9 +129,7 @@ def command(
     }
     target = output or Path(f"{'-'.join(network.name for network in networks)}.{form or 'svg'}")
     if form is None and not target.suffix:
-        raise click.UsageError(
-            f"{target}: the ending says how to write it: .svg, .png, .pdf, .html, .dot, .mmd or .md; or choose --format"
-        )
+        raise click.UsageError(f"{target}: the ending says how to write it: {ENDINGS}; or choose --format")
     if overlay == "time":
         options["overlay"] = _timed(networks, weights)
     diagram = draw(*networks, **options)
@@ -128,7 +137,7 @@ def command(
         with patience(f"drawing {target}"):
             diagram.render(target, form)
     except RendererError as problem:
-        stderr().print(f"darkparse: {problem}", soft_wrap=True)
+        stderr().print(f"darkparse: error: {problem}", soft_wrap=True)
         sys.exit(EXIT_NO_RENDERER)
     wrote(target)
 

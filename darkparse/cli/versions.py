@@ -14,6 +14,7 @@ PARTS = (
     "pyyaml",
     "click",
     "rich",
+    "graphviz",
     "pillow",
     "onnx",
     "onnxruntime",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from tests.conftest import original_cfgs, shipped_cfgs
 
@@ -18,8 +19,8 @@ TELLING = (
 """Originals with something of their own: gates, growing and shared blocks, many columns, vectors."""
 
 
-def _params() -> list[object]:
-    params: list[object] = [pytest.param(path, id=path.stem) for path in shipped_cfgs() if path.stem != "yolov4-tiny"]
+def _params() -> list[ParameterSet]:
+    params = [pytest.param(path, id=path.stem) for path in shipped_cfgs() if path.stem != "yolov4-tiny"]
     for path in original_cfgs():
         marks = () if path.stem in TELLING and path.parent.name == "alexeyab" else (pytest.mark.slow,)
         params.append(pytest.param(path, id=f"{path.parent.name}-{path.stem}", marks=marks))

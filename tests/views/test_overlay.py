@@ -93,7 +93,7 @@ def test_every_row_has_its_value(name: str) -> None:
     assert f'"overlay":"{picture.overlay.name}"' in diagram.data("html").decode()
     first = {"memory": "47.3 MB", "receptive": "3×3"}[name]
     assert rows[0].overlay == first
-    assert f'<TD ALIGN="RIGHT">{first}</TD></TR>' in diagram.dot
+    assert f">{first}</FONT></TD>" in diagram.dot
     assert f' weights {picture.overlay.name} {first}"]' in diagram.data("mmd").decode()
 
 

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from darkparse.errors import RendererError
+from darkparse.errors import DarkparseWarning, RendererError
 from darkparse.files import unfinished
 from darkparse.network import Network, compile
 from darkparse.syntax import Config, DarkparseError
-from darkparse.views.diagram.dot import dot_text
+from darkparse.views.diagram.graphviz.graph import digraph
+from darkparse.views.diagram.graphviz.rendering import FORMS, INSTALL, has_graphviz, render
 from darkparse.views.diagram.html import html_page
 from darkparse.views.diagram.mermaid import markdown_page, mermaid_text
 from darkparse.views.diagram.model import MEASURES, Measure, Picture
 from darkparse.views.diagram.page import Direction
 from darkparse.views.diagram.picture import picture_of
 from darkparse.views.diagram.raster import MODULES, check_pixels, has_rasterizer, rasterize
+from darkparse.views.diagram.raster import Form as RasterForm
 from darkparse.views.diagram.sheet import Sheet, sheet_of
 from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import THEMES, ThemeName
@@ -26,7 +29,11 @@ from darkparse.views.overlay import OVERLAYS, Overlay
 from darkparse.views.phrases.words import WIDE
 from darkparse.views.text.comparison import compare
 
-SUFFIXES = ("svg", "png", "pdf", "html", "dot", "mmd", "md")
+if TYPE_CHECKING:
+    from graphviz import Digraph
+
+Layout = Literal["darkparse", "graphviz"]
+SUFFIXES = ("svg", "png", "pdf", "html", "dot", "gv", "mmd", "md")
 DPI = 150
 """Of a PNG. At 96 the small print is hard to read on a page that is shown whole."""
 
@@ -41,6 +48,7 @@ class Diagram:
         theme: `"light"`, `"dark"` or `"print"`.
         direction: `"TB"` or `"LR"`.
         dpi: resolution of a PNG in dots per inch.
+        layout: `"darkparse"` or `"graphviz"`.
 
     >>> diagram = darkparse.draw("yolov3-tiny")
     >>> diagram.name, diagram.svg()[:4]
@@ -52,6 +60,7 @@ class Diagram:
     theme: ThemeName = "light"
     direction: Direction = "TB"
     dpi: float = DPI
+    layout: Layout = "darkparse"
 
     @property
     def name(self) -> str:
@@ -63,22 +72,37 @@ class Diagram:
         """Everything in its place."""
         return sheet_of(self.pictures, self.direction)
 
-    @cached_property
+    @property
+    def graph(self) -> Digraph:
+        """The same cards and links as a new graph for Graphviz, which finds places of its own."""
+        return digraph(self.pictures, self.theme, self.direction)
+
+    @property
     def dot(self) -> str:
-        """The same boxes and links in Graphviz's language, without places."""
-        return dot_text(self.pictures, self.theme, direction=self.direction)
+        """The graph in Graphviz's language."""
+        source: str = self.graph.source
+        return source
 
     def svg(self) -> str:
-        """The diagram as SVG."""
+        """Return the diagram as SVG."""
+        if self.layout == "graphviz":
+            return render(self.graph, "svg", self.dpi).decode()
         return svg_text(self.sheet, self.theme)
 
     def render(self, path: str | os.PathLike[str], form: str | None = None) -> Path:
-        """Write the diagram; the suffix says how, or `form`: svg, png, pdf, html,
-        dot, mmd or md (Mermaid, alone or in Markdown).
+        """Write the diagram to a file.
+
+        Args:
+            path: the file; its suffix is the format.
+            form: the format, whatever the suffix: svg, png, pdf, html, dot or gv (Graphviz's language), mmd (Mermaid),
+                or md (Mermaid in Markdown).
+
+        Returns:
+            The path.
 
         Raises:
-            RendererError: PNG without resvg-py, or PDF without typst.
-            DarkparseError: the suffix is none of these, or a PNG would be too large.
+            RendererError: nothing that is installed renders this format.
+            DarkparseError: the format is unknown, or a PNG would be too large.
             OSError: the file cannot be written.
         """
         target = Path(path)
@@ -88,28 +112,41 @@ class Diagram:
         return target
 
     def data(self, form: str) -> bytes:
-        """The bytes of a file of this format."""
+        """Return the bytes of a file of this format."""
         if form not in SUFFIXES:
             endings = ", ".join(f".{suffix}" for suffix in SUFFIXES)
             raise DarkparseError(f"a diagram cannot be written as {form!r}; end the name with {endings}")
+        if form in ("dot", "gv"):
+            return _encoded(self.dot)
+        if self.layout == "graphviz":
+            if form not in FORMS:
+                raise DarkparseError(f"layout graphviz cannot be written as {form}; expected svg, png, pdf, dot or gv")
+            return render(self.graph, form, self.dpi)
         if form in MODULES:
-            if not has_rasterizer(form):
-                package = MODULES[form].replace("_", "-")
-                raise RendererError(f"{form.upper()} needs {package}: pip install 'darkparse[pdf]'")
+            return self._rasterized(form)
+        if form in ("mmd", "md"):
+            write = mermaid_text if form == "mmd" else markdown_page
+            return _encoded(write(self.pictures, self.theme, direction=self.direction))
+        return _encoded(html_page(self) if form == "html" else self.svg())
+
+    def _rasterized(self, form: RasterForm) -> bytes:
+        """Return a PNG or PDF of our layout, or of Graphviz's where the package that writes ours is not installed."""
+        package = MODULES[form].replace("_", "-")
+        if has_rasterizer(form):
             check_pixels(form, self.sheet.width, self.sheet.height, self.dpi)
             dpi = self.dpi if form == "png" else None
             return rasterize(svg_text(self.sheet, self.theme, plain=True, dpi=dpi), form)
-        graph = {"dot": dot_text, "mmd": mermaid_text, "md": markdown_page}.get(form)
-        if graph is not None:
-            text = graph(self.pictures, self.theme, direction=self.direction)
-        else:
-            text = html_page(self) if form == "html" else self.svg()
-        return text.encode("utf-8", "replace")
+        missing = f"{form.upper()} needs {package}: pip install 'darkparse[pdf]'"
+        if not has_graphviz():
+            raise RendererError(f"{missing}\nhint: or install Graphviz: {INSTALL}")
+        warnings.warn(f"{missing}; laid out by Graphviz instead", DarkparseWarning, stacklevel=4)
+        return render(self.graph, form, self.dpi)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         """For notebooks: the picture, no wider than its cell."""
-        fitted = self.svg().replace("<svg ", '<svg style="max-width:100%;height:auto" ', 1)
-        return {"image/svg+xml": fitted, "text/plain": repr(self)}
+        # Graphviz writes a declaration before the element.
+        element = self.svg().partition("<svg ")[2]
+        return {"image/svg+xml": f'<svg style="max-width:100%;height:auto" {element}', "text/plain": repr(self)}
 
     def __repr__(self) -> str:
         return f"Diagram({self.name}: {WIDE.join(self.pictures[0].totals)})"
@@ -125,6 +162,7 @@ def draw(
     direction: Direction = "TB",
     theme: ThemeName = "light",
     dpi: float = DPI,
+    layout: Layout = "darkparse",
     by: Measure = "weights",
     overlay: Overlay | Literal["memory", "receptive"] | None = None,
 ) -> Diagram:
@@ -139,6 +177,7 @@ def draw(
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
         theme: `"light"`, `"dark"` or `"print"` (greys).
         dpi: resolution of a PNG in dots per inch.
+        layout: `"darkparse"` for our own, `"graphviz"` for that of an installed Graphviz.
         by: what the bars are a share of, `"weights"` or `"flops"`.
         overlay: one more column: `"memory"`, the bytes of each output, `"receptive"`, what a layer sees of the input,
             or what `time_overlay` makes of measured seconds.
@@ -154,8 +193,13 @@ def draw(
     >>> diagram.render("tiny.dot")
     PosixPath('tiny.dot')
     """
-    given = (("theme", theme, THEMES), ("direction", direction, ("TB", "LR")), ("measure", by, MEASURES))
-    for what, value, choices in given:
+    options_with_choices = (
+        ("theme", theme, THEMES),
+        ("direction", direction, get_args(Direction)),
+        ("layout", layout, get_args(Layout)),
+        ("measure", by, MEASURES),
+    )
+    for what, value, choices in options_with_choices:
         if value not in choices:
             raise DarkparseError(f"there is no {what} {value!r}; choose one of {', '.join(choices)}")
     if isinstance(overlay, str) and overlay not in OVERLAYS:
@@ -175,7 +219,50 @@ def draw(
             picture_of(one, **options, marks=marks, facts=facts, overlay=over)
             for one, marks, facts, over in zip(networks, comparison.marks, lines, laid, strict=True)
         )
-    return Diagram(networks, pictures, theme, direction, dpi)
+    return Diagram(networks, pictures, theme, direction, dpi, layout)
+
+
+def to_graphviz(
+    network: str | os.PathLike[str] | Config | Network,
+    other: str | os.PathLike[str] | Config | Network | None = None,
+    *,
+    fold: bool = True,
+    notes: bool = True,
+    layers: range | None = None,
+    theme: ThemeName = "light",
+    direction: Direction = "TB",
+) -> Digraph:
+    """Return the diagram as a graph of the `graphviz` package.
+
+    Its `source` is DOT; `render`, `pipe`, `view` and notebooks run Graphviz, which has to be installed. Attributes and
+    nodes can be edited before.
+
+    Args:
+        network: what `compile` made, or takes.
+        other: a second network to draw beside it, with what differs marked.
+        fold: show a repeated block once, with the number of its copies.
+        notes: print below each bottleneck what it saves over a direct convolution.
+        layers: draw these layers only, as `range(62, 85)`.
+        theme: `"light"`, `"dark"` or `"print"` (grays).
+        direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
+
+    Returns:
+        A `graphviz.Digraph` with one node per card and head.
+
+    Raises:
+        DarkparseError: the layers or an option's value are not valid.
+        CfgError: a cfg is wrong.
+
+    >>> graph = darkparse.to_graphviz("yolov3-tiny")
+    >>> graph.graph_attr["ranksep"] = "1"
+    >>> graph.source.splitlines()[0]
+    'digraph "yolov3-tiny" {'
+    """
+    return draw(network, other, fold=fold, notes=notes, layers=layers, theme=theme, direction=direction).graph
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "replace")
 
 
 def _span(layers: range | None) -> str:

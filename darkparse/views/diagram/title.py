@@ -48,10 +48,11 @@ class TextBox(Box):
 def title_box(picture: Picture, room: float) -> TextBox:
     """Name, answer and totals, as wide as there is room; a name that is wider is cut."""
     room = max(LEAST_ROOM, room)
-    return _box("title", _title_lines(picture, room))
+    return _box("title", title_lines(picture, room))
 
 
-def _title_lines(picture: Picture, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
+def title_lines(picture: Picture, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
+    """Yield the lines of the title, each with its height."""
     yield _line(_cut(picture.name, room), TITLE_FONT, is_bold=True)
     yield from (_line(text, ANSWER_FONT, is_bold=True) for text in wrap(picture.answer, room, ANSWER_FONT, bold=True))
     yield _line(WIDE.join(picture.totals), FACT_FONT, "faint")
@@ -59,10 +60,18 @@ def _title_lines(picture: Picture, room: float) -> Iterator[tuple[float, tuple[E
 
 def notes_box(picture: Picture, room: float) -> TextBox:
     """Facts and legend, the legend in lines as wide as there is room."""
-    room = max(LEAST_ROOM, room)
-    facts = [line for fact in picture.facts for line in _fact(fact, room)]
-    legend = _legend_lines([*_legend(picture)], room)
-    return _box("notes", [*facts, (LEGEND_GAP, ()), *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend)])
+    lines = *fact_lines(picture, room), (LEGEND_GAP, ())
+    return _box("notes", [*lines, *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend_lines(picture, room))])
+
+
+def fact_lines(picture: Picture, room: float) -> list[tuple[float, tuple[Entry, ...]]]:
+    """Return the facts in lines as wide as there is room, each with its height."""
+    return [line for fact in picture.facts for line in _fact(fact, max(LEAST_ROOM, room))]
+
+
+def legend_lines(picture: Picture, room: float) -> list[tuple[Entry, ...]]:
+    """Return the entries of the legend in lines as wide as there is room."""
+    return _legend_lines([*_legend(picture)], max(LEAST_ROOM, room))
 
 
 def _fact(fact: str, room: float) -> Iterator[tuple[float, tuple[Entry, ...]]]:
