@@ -231,6 +231,23 @@ for code in {LIGHT!r}:
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.parametrize(
+    ("code", "is_needed"),
+    [
+        ("main(['show', 'yolov3-tiny'])", False),
+        ("main(['draw', 'yolov3-tiny', '-o', 'x.svg'])", False),
+        ("import darkparse; darkparse.draw('yolov3-tiny').data('html')", False),
+        ("main(['draw', 'yolov3-tiny', '-o', 'x.gv'])", True),
+    ],
+)
+def test_graphviz_is_imported_only_for_its_graphs(tmp_path: Path, code: str, is_needed: bool) -> None:
+    script = (
+        f"import sys\nfrom darkparse.cli import main\ntry:\n    {code}\nfinally:\n    print('graphviz' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.stdout.splitlines()[-1] == str(is_needed), run.stderr
+
+
 CONVOLUTIONS = {"network/analysis/bottleneck.py"}
 """Files whose very subject is convolutions."""
 FAMILIES = {cls.__module__ for cls in REGISTRY.values() if cls.__module__.startswith("darkparse.layers.")}
