@@ -19,8 +19,9 @@ from darkparse.cli import main
 from darkparse.cli.draw import FORMATS
 from darkparse.errors import RendererError
 from darkparse.views.diagram.diagram import SUFFIXES
+from darkparse.views.diagram.graphviz.rendering import has_graphviz, render
 from darkparse.views.diagram.raster import MODULES, Form, rasterize
-from tests.views.graphviz_svg import needs_dot
+from tests.views.graphviz_svg import needs_dot, read
 from tests.views.svg import texts
 
 
@@ -186,6 +187,9 @@ def test_any_name_is_told_as_it_is(name: str, tmp_path: Path) -> None:
     quoted = re.match(r'digraph (\w+|"(?:[^"\\]|\\.)*") {', diagram.dot)
     assert quoted is not None
     assert unescape(re.sub(r"\\(.)", r"\1", quoted[1].strip('"'))) == shown
+    if has_graphviz():
+        graph = diagram.graph
+        assert shown in read(render(graph, "svg", 96).decode(), graph.source).texts
 
 
 def test_control_characters_never_reach_a_file() -> None:

@@ -14,8 +14,8 @@ from darkparse.views.diagram.graphviz.markup import Colors, cell, lines_of, plai
 from darkparse.views.diagram.model import Block, Cell, Picture
 from darkparse.views.phrases.words import WIDE
 
-SLACK = 1.12
-"""Of columns: Graphviz measures texts in the fonts that it finds, and would widen cards one by one."""
+SLACK = 1.2
+"""Factor for columns: texts in DejaVu Sans, the widest font, would widen cards one by one."""
 PORT_WIDTH = 3
 BAR_HEIGHT = 3
 
