@@ -50,7 +50,7 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
         # Resampling a page of fractional size would blur or drop rows of pixels.
         pixels = [math.ceil(side * dpi / 72 - 1e-6) for side in points]
         points, sides = (pixels[0] * 72 / dpi, pixels[1] * 72 / dpi), [str(side) for side in pixels]
-    width, height = (f"{side:.9g}" if dpi else f"{side:g}" for side in points)
+    width, height = (f"{side:g}" if dpi is None else f"{side:.9g}" for side in points)
     place = f'x="{-MARGIN:g}" y="{-MARGIN:g}" width="{width}" height="{height}"'
     box = f'viewBox="{-MARGIN:g} {-MARGIN:g} {width} {height}" width="{sides[0]}" height="{sides[1]}"'
     colours = f".darkparse{{{variables(theme)}}}" if theme and not plain else ""
