@@ -6,6 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from darkparse.detect.drawing import draw
 from darkparse.errors import DarkparseWarning
+from darkparse.syntax.words import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -65,16 +67,25 @@ class Detection:
         a classifier's answer with the decimals of classifier.c."""
         return f"{self.name}: {self.score * 100:.{2 if self.is_whole else 0}f}%"
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether no value is NaN or infinite, which JSON has no form for."""
+        return all(map(isfinite, (self.score, self.objectness, *self.box)))
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; the box as fractions and in pixels."""
+        """Return plain values for JSON: the box as fractions and in pixels; None for a value that is not finite."""
         return {
             "class_id": self.class_id,
             "name": self.name,
-            "score": round(self.score, 6),
-            "objectness": round(self.objectness, 6),
-            "box": [round(value, 6) for value in self.box],
-            "xyxy": [round(value, 2) for value in self.xyxy],
+            "score": _rounded(self.score, 6),
+            "objectness": _rounded(self.objectness, 6),
+            "box": [_rounded(value, 6) for value in self.box],
+            "xyxy": [_rounded(value, 2) for value in self.xyxy],
         }
+
+
+def _rounded(value: float, digits: int) -> float | None:
+    return round(value, digits) if isfinite(value) else None
 
 
 class Detections(list[Detection]):
@@ -144,9 +155,15 @@ class Detections(list[Detection]):
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON; with the remarks and the orientation, if there are any."""
+        """Return plain values for JSON, with the remarks and the orientation if there are any.
+
+        Detections with NaN or infinite values are left out, with one DarkparseWarning; a `Detector` returns none.
+        """
         values: dict[str, Any] = {"image": self.path, "width": self.width, "height": self.height}
-        values["detections"] = [d.to_dict() for d in self]
+        values["detections"] = [d.to_dict() for d in self if d.is_finite]
+        if dropped := len(self) - len(values["detections"]):
+            sentence = f"dropped {counted(dropped, 'detection')} with NaN or infinite values"
+            warnings.warn(f"{self.path or 'this image'}: {sentence}", DarkparseWarning, stacklevel=2)
         values |= {"remarks": list(self.remarks)} if self.remarks else {}
         return values | ({"orientation": self.orientation} if self.orientation != 1 else {})
 

@@ -26,6 +26,7 @@ from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.network.heads import head_of
 from darkparse.syntax import Config
+from darkparse.syntax.words import counted
 from darkparse.weights import ReadOptions, WeightsSource
 
 if TYPE_CHECKING:
@@ -345,10 +346,16 @@ class Detector:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)
         mine = np.flatnonzero(here[candidates.box])
+        remarks = [f"{len(mine):,} boxes over the threshold: is this network trained?"] if len(mine) > MANY else []
+        # exp() of a width or a height overflows in float32; such a box has no place in the image, nor in JSON.
+        is_finite = np.isfinite(boxes).all(1) & np.isfinite(candidates.objectness[own])
+        at = np.searchsorted(own, candidates.box[mine])
+        is_valid = is_finite[at] & np.isfinite(candidates.scores[mine])
+        if dropped := int((~is_valid).sum()):
+            remarks.append(f"dropped {counted(dropped, 'detection')} with NaN or infinite values")
+        mine, at = mine[is_valid], at[is_valid]
         scores, classes, box = candidates.scores[mine], candidates.classes[mine], candidates.box[mine]
-        many = [f"{len(mine):,} boxes over the threshold: is this network trained?"] if len(mine) > MANY else []
         assert self._suppression is not None
-        at = np.searchsorted(own, box)
         kept = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression, of=at)
         found = (
             Detection(
@@ -361,7 +368,7 @@ class Detector:
             )
             for i in kept
         )
-        return prepared.found(found, *many)
+        return prepared.found(found, *remarks)
 
     def _class_scores(self, images: Floats) -> Floats:
         """(N, classes)."""
@@ -378,7 +385,11 @@ class Detector:
         return scores
 
     def _ranked(self, scores: Floats, prepared: Prepared, top: int) -> Detections:
-        best = np.argsort(-scores, kind="stable")[:top]
+        is_finite = np.isfinite(scores)
+        dropped = int((~is_finite).sum())
+        remarks = [f"dropped {dropped:,} of {len(scores):,} classes with NaN or infinite scores"] if dropped else []
+        order = np.argsort(-scores, kind="stable")
+        best = order[is_finite[order]][:top]
         return prepared.found(
-            Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best
+            (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best), *remarks
         )
