@@ -32,6 +32,7 @@ from darkparse.detect.jobs.folder import claimed
 from darkparse.detect.jobs.labels import LABELS
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
 from darkparse.detect.settings import EXIF, ORDERS, DetectionSettings
+from darkparse.detect.urls import redact_url
 from darkparse.syntax import DarkparseError
 
 if TYPE_CHECKING:
@@ -242,7 +243,7 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     else:
         urls = [source.url for source in sources if source.url]
         if urls:
-            raise DarkparseError(f"{urls[0]}: URLs are read with --ray")
+            raise DarkparseError(f"{redact_url(urls[0])}: URLs are read with --ray")
         failed = _here(making, sources, settings, given)
     if failed:
         stderr().print(f"{failed} of {len(sources)} could not be read", style="red")

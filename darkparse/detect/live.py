@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any
 
 from darkparse.detect.images import Pixels
+from darkparse.detect.urls import redact_url
 from darkparse.detect.video import pyav
 from darkparse.errors import ImageError
+from darkparse.syntax.reading import reason
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 """Of URLs that are live whatever is said."""
@@ -54,7 +55,8 @@ class Live:
 
     Args:
         source: what PyAV opens: a URL, a camera's device, a file.
-        on_loss: called with a sentence when a stream is lost, from another thread.
+        on_loss: called with a sentence when a stream is lost, from another thread; an exception of it ends the frames
+            and is raised to whoever takes them.
 
     Raises:
         ImageError: while frames are taken: a video cannot be read, or a source is none that PyAV knows.
@@ -62,14 +64,14 @@ class Live:
 
     def __init__(self, source: str, on_loss: Callable[[str], None]) -> None:
         self.source, self._on_loss = source, on_loss
-        self.name = re.sub(r"://[^/@]*@", "://", source)
-        """The source, without the password that a URL may hold."""
+        self.name = redact_url(source)
+        """The source, without the password and the query string that a URL may hold."""
         self._is_video = Path(source).is_file()
         self._stop = Event()
         self._changed = Condition()
         self._newest: tuple[int, float, Any] | None = None
         self._ended = False
-        self._problem: ImageError | None = None
+        self._problem: BaseException | None = None
         self._count = 0
 
     def __iter__(self) -> Iterator[Frame]:
@@ -93,28 +95,38 @@ class Live:
             self._changed.notify()
 
     def _taken(self) -> Frame | None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._newest is not None or self._ended)
-            newest, self._newest = self._newest, None
-        if newest is None:
-            return None
-        number, came, frame = newest
-        return Frame(number, came, frame.to_ndarray(format="rgb24"))
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._newest is not None or self._ended)
+                newest, self._newest = self._newest, None
+            if newest is None:
+                return None
+            number, came, frame = newest
+            with suppress(pyav().FFmpegError):  # a damaged frame of a form that has no colors
+                return Frame(number, came, frame.to_ndarray(format="rgb24"))
 
     def _read(self) -> None:
+        try:
+            self._play_again_and_again()
+        except BaseException as problem:  # noqa: BLE001 - raised to the caller, who would wait forever otherwise
+            self._problem = problem
+        finally:
+            self.stop()
+
+    def _play_again_and_again(self) -> None:
         wait = FIRST_WAIT
         while not self._stop.is_set():
             before = self._count
             problem, is_final = self._play()
+            if is_final and problem:
+                raise ImageError(f"{self.name}: {problem}")
             if is_final:
-                self._problem = ImageError(f"{self.name}: {problem}") if problem else None
-                break
+                return
             wait = FIRST_WAIT if self._count > before else wait
             if not self._stop.is_set():
                 self._on_loss(f"{self.name}: {problem}; trying again in {wait:g} s")
                 self._stop.wait(wait)
                 wait = min(2 * wait, LONGEST_WAIT)
-        self.stop()
 
     def _play(self) -> tuple[str, bool]:
         """Take frames until none come. Returns what went wrong, if anything, and whether that is the end."""
@@ -124,23 +136,36 @@ class Live:
             with closing(av.open(self.source, format=form, options=OPTIONS, timeout=SILENCE)) as container:
                 if not container.streams.video:
                     return "no picture track in it", True
-                self._take(container)
-        except (av.FFmpegError, OSError) as problem:
-            is_none = isinstance(
-                problem, (av.error.ProtocolNotFoundError, av.error.InvalidDataError, FileNotFoundError)
-            )
-            is_final = self._is_video or (is_none and not self._count)
-            return getattr(problem, "strerror", None) or str(problem), is_final
-        return "" if self._is_video else "the stream ended", self._is_video
+                problem = self._take(container)
+        except (av.FFmpegError, OSError) as error:
+            is_none = isinstance(error, (av.error.ProtocolNotFoundError, av.error.InvalidDataError, FileNotFoundError))
+            return reason(error), self._is_video or (is_none and not self._count)
+        return problem or ("" if self._is_video else "the stream ended"), self._is_video
 
-    def _take(self, container: Any) -> None:
-        start = time.monotonic()
-        for frame in container.decode(video=0):
-            if self._is_video and frame.time is not None:
-                self._stop.wait(start + frame.time - time.monotonic())
+    def _take(self, container: Any) -> str:
+        """Store each frame as the newest until the source ends; return why if no frame can be decoded.
+
+        A damaged frame is skipped: the connection stays, and the next frame may be whole.
+        """
+        start = last = time.monotonic()
+        problem = ""
+        for packet in container.demux(video=0):
+            try:
+                frames = packet.decode()
+            except pyav().FFmpegError as error:
+                frames, problem = [], f": {reason(error)}"
+            for frame in frames:
+                if self._is_video and frame.time is not None:
+                    self._stop.wait(start + frame.time - time.monotonic())
+                if self._stop.is_set():
+                    return ""
+                with self._changed:
+                    self._newest = (self._count, time.time(), frame)
+                    self._changed.notify()
+                self._count += 1
+                last = time.monotonic()
             if self._stop.is_set():
-                return
-            with self._changed:
-                self._newest = (self._count, time.time(), frame)
-                self._changed.notify()
-            self._count += 1
+                return ""
+            if not self._is_video and time.monotonic() - last > SILENCE:
+                return f"no frame decoded for {SILENCE:g} s{problem}"
+        return f"no frame can be decoded{problem}" if problem and last == start else ""

@@ -10,15 +10,20 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from darkparse.detect import live as live_module
 from darkparse.detect.live import Frame, Live, is_live
+from darkparse.detect.urls import redact_message, redact_url
 from darkparse.errors import ImageError
 from tests.detect.reference import tiny_weights
 from tests.detect.test_command import run
@@ -170,3 +175,115 @@ def test_the_command_says_what_live_pictures_do_not_take(tmp_path: Path, capsys:
     assert "one camera or stream at a time, not 2" in told
     assert run("detect", *model, tmp_path / "none.mp4", "--live") == 2
     assert f"{tmp_path / 'none.mp4'}: No such file" in capsys.readouterr().err.replace("\n", "")
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda data: data[: len(data) // 2],
+    "no-size": lambda data: data[: _frame_header(data) + 5] + bytes(4) + data[_frame_header(data) + 9 :],
+    "precision": lambda data: data[: _frame_header(data) + 4] + b"\x63" + data[_frame_header(data) + 5 :],
+    "components": lambda data: data[: _frame_header(data) + 9] + b"\x7f" + data[_frame_header(data) + 10 :],
+    "no-tables": lambda data: data.replace(b"\xff\xc4", b"\xff\xe5"),
+    "noise": lambda data: data[:2] + np.random.RandomState(0).bytes(len(data) - 4) + data[-2:],
+}
+
+
+def _frame_header(data: bytes) -> int:
+    return data.index(b"\xff\xc0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_live_damaged_mjpeg_frames_keep_the_connection(kind: str) -> None:
+    random = np.random.RandomState(0)
+    images = [random.randint(0, 256, (240, 320, 3)).astype(np.uint8) for _ in range(4)]
+    frames = []
+    for image in images:
+        file = io.BytesIO()
+        Image.fromarray(image).save(file, "jpeg", quality=95)
+        frames.append(file.getvalue())
+    connections = []
+
+    class Camera(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            connections.append(self.client_address)
+            with suppress(OSError):  # the client has gone
+                for number in range(3000):
+                    data = frames[number % 4]
+                    self.request.sendall(DAMAGE[kind](data) if number % 7 == 3 else data)
+                    time.sleep(0.01)
+
+    told: list[str] = []
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Camera) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for seen, _ in enumerate(Live(f"tcp://127.0.0.1:{server.server_address[1]}", told.append)):
+            time.sleep(0.02)
+            if seen == 50:
+                break
+        server.shutdown()
+    assert told == []
+    assert len(connections) == 1
+
+
+def test_live_stream_without_any_decodable_frame_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live_module, "SILENCE", 0.1)
+
+    class Packet:
+        def decode(self) -> list[Any]:
+            time.sleep(0.03)
+            raise av.error.InvalidDataError(1, "bad data")
+
+    container = SimpleNamespace(demux=lambda video: (Packet() for _ in range(100)))
+    live = Live("tcp://camera", lambda _: None)
+    assert live._take(container) == "no frame decoded for 0.1 s: bad data"
+
+
+@pytest.mark.parametrize("problem", [BrokenPipeError("closed"), RuntimeError("bug"), SystemExit(3)])
+def test_live_exception_in_listener_is_raised_to_the_caller(problem: BaseException) -> None:
+    def fail(_: str) -> None:
+        raise problem
+
+    start = time.monotonic()
+    with pytest.raises(type(problem)) as raised:
+        list(Live("tcp://127.0.0.1:9", fail))
+    assert raised.value is problem
+    assert time.monotonic() - start < 5
+    assert not any(thread.name == "darkparse-live" and thread.is_alive() for thread in threading.enumerate())
+
+
+def test_live_exception_in_the_reader_is_raised_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("in PyAV")
+
+    monkeypatch.setattr(av, "open", fail)
+    with pytest.raises(ZeroDivisionError, match="in PyAV"):
+        list(Live("tcp://127.0.0.1:9", lambda _: None))
+
+
+@pytest.mark.parametrize(("url", "printed"), [
+    ("rtsp://camera/1", "rtsp://camera/1"),
+    ("rtsp://camera:554/1?token=secret", "rtsp://camera:554/1"),
+    ("rtsp://user:secret@camera/1", "rtsp://camera/1"),
+    ("rtsp://user:sec@ret@camera/1", "rtsp://camera/1"),
+    ("rtsp://user:sec/ret@camera/1", "rtsp://camera/1"),
+    ("rtsp://user:/s@e/cret@camera:554/1?x=secret#secret", "rtsp://camera:554/1"),
+    ("rtsp://secret@camera/1", "rtsp://camera/1"),
+    ("rtsp://camera?mail=secret@secret", "rtsp://camera"),
+    ("rtsp://user:sec?ret@camera/1", "rtsp://…"),
+    ("rtsp://user:sec#ret@camera/1", "rtsp://…"),
+    ("rtsp://user:sec@ret?secret@camera/1", "rtsp://…"),
+    ("https://host/a.jpg?X-Amz-Signature=secret", "https://host/a.jpg"),
+    ("video@home?.mp4", "video@home?.mp4"),
+])  # fmt: skip
+def test_url_is_printed_without_secrets(url: str, printed: str) -> None:
+    assert redact_url(url) == Live(url, lambda _: None).name == printed
+    assert "secret" not in redact_message(url, OSError(f"404: {url}"))
+
+
+@pytest.mark.parametrize("url", ["https://u:sec/ret@host/secret.jpg", "https://host/a.jpg?token=secret"])
+def test_command_with_a_url_prints_no_secret(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("detect", *tiny_weights(tmp_path), url.replace("/secret.jpg", "/a.jpg")) == 2
+    told = capsys.readouterr().err
+    assert "https://host/a.jpg: " in told
+    assert "secret" not in told
+    assert "sec/ret" not in told

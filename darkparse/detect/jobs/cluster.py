@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from darkparse.detect.detector import Detector
 from darkparse.detect.jobs.folder import claimed, go_on, write_run
 from darkparse.detect.jobs.results import Record, json_line
-from darkparse.detect.jobs.sources import is_url, place_of, remote_errors
+from darkparse.detect.jobs.sources import place_of, remote_errors
 from darkparse.detect.prepared import Prepared
 from darkparse.detect.settings import DetectionSettings
+from darkparse.detect.urls import is_url, redact_message, redact_url
 from darkparse.errors import ImageError
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
-from darkparse.syntax.reading import reason
 
 if TYPE_CHECKING:
     import pyarrow
@@ -95,7 +95,7 @@ class Worker:
         if row["problem"]:
             return ImageError(row["problem"])
         try:
-            return self._detector.prepare(row["bytes"], self._settings, name=row["image"])
+            return self._detector.prepare(row["bytes"], self._settings, name=redact_url(row["image"]))
         except ImageError as problem:
             return problem
 
@@ -137,7 +137,7 @@ def read_bytes(row: dict[str, str]) -> dict[str, Any]:
         with fsspec.open(row["place"], "rb") as file:
             return {"image": row["image"], "bytes": file.read(), "problem": ""}
     except remote_errors() as problem:
-        return {"image": row["image"], "bytes": b"", "problem": f"{row['image']}: {reason(problem)}"}
+        return {"image": row["image"], "bytes": b"", "problem": redact_message(row["image"], problem)}
 
 
 def detect_on_cluster(
@@ -196,7 +196,7 @@ def detect_on_cluster(
     asked, failed = set(images), 0
     for record in read_results(folder):
         if on_remarks is not None and record.get("remarks"):
-            on_remarks(record["image"], record["remarks"])
+            on_remarks(redact_url(record["image"]), record["remarks"])
         if record.get("problem") and record["image"] in asked:
             failed += 1
             if on_error is not None:

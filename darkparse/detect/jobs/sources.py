@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 
 from darkparse.data.files.listing import DataFile, listed
 from darkparse.detect.images import SUFFIXES, find_images
+from darkparse.detect.urls import is_url, redact_message, redact_url
 from darkparse.detect.video import VIDEOS
 from darkparse.syntax import DarkparseError
-from darkparse.syntax.reading import reason
 
 LISTS = frozenset((".txt", ".list"))
 
@@ -39,11 +39,6 @@ class Source:
     def place(self) -> str:
         """The same however it is named."""
         return place_of(self.name)
-
-
-def is_url(name: str) -> bool:
-    """Whether it names a picture on another system rather than a file."""
-    return "://" in name
 
 
 def place_of(name: str, folder: str | None = None) -> str:
@@ -75,7 +70,7 @@ def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[
             if source.url or skipped is None or skipped not in source.path.resolve().parents:
                 found.setdefault(source.place, source)
     if not found:
-        raise DarkparseError(f"no pictures in {', '.join(inputs)}")
+        raise DarkparseError(f"no pictures in {', '.join(map(redact_url, inputs))}")
     return list(found.values())
 
 
@@ -111,10 +106,10 @@ def _urls(text: str) -> list[str]:
         system, path = fsspec.core.url_to_fs(text)
         names = system.glob(path) if glob.has_magic(path) else system.find(path)
     except remote_errors() as problem:
-        raise DarkparseError(f"{text}: {reason(problem)}") from None
+        raise DarkparseError(redact_message(text, problem)) from None
     found = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
     if not found:
-        raise DarkparseError(f"{text}: no pictures there")
+        raise DarkparseError(f"{redact_url(text)}: no pictures there")
     return found
 
 
