@@ -18,7 +18,9 @@ if sys.platform != "win32":
     import fcntl
 
 PART = re.compile(r"\.part-[0-9a-f]{8}-(.+)", re.DOTALL)
-"""The name of a file that is not finished, with the name that it will have."""
+"""The name of a file that is not finished, with the end of the name that it will have."""
+NAME_END = 60
+"""Characters of that end: with `.part-01234567-` before them at most 255 bytes in UTF-8, as file systems allow."""
 
 
 @contextmanager
@@ -49,7 +51,7 @@ def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterato
             yield target
             return
         remove_unfinished(target.parent, target.name)
-        part = target.with_name(f".part-{secrets.token_hex(4)}-{target.name}")
+        part = target.with_name(f".part-{secrets.token_hex(4)}-{target.name[-NAME_END:]}")
         # A folder that takes no file says so before the work. Whoever lives holds his file open and locked.
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
@@ -81,7 +83,7 @@ def remove_unfinished(folder: Path, name: str | None = None) -> None:
     `name`, or all of it, then also in the folders below. What a living process writes stays."""
     for path in folder.rglob(".part-*") if name is None else folder.glob(".part-*"):
         match = PART.fullmatch(path.name)
-        if match is not None and name in (None, match[1]):
+        if match is not None and (name is None or name[-NAME_END:] == match[1]):
             with suppress(OSError):  # another user's, or (Windows) open
                 _remove_if_left(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from errno import ENOSPC
 from io import BytesIO
 from pathlib import Path
@@ -50,6 +51,25 @@ def test_what_a_killed_process_left_goes_and_what_lives_stays(tmp_path: Path) ->
     assert (tmp_path / "x.png").read_text() == "first"
     remove_unfinished(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "日", "\U0001f600", "\udcff"])
+def test_name_as_long_as_the_file_system_takes_is_written(letter: str, tmp_path: Path) -> None:
+    most = os.pathconf(tmp_path, "PC_NAME_MAX")
+    name = letter * ((most - 4) // len(os.fsencode(letter))) + ".png"
+    for text in ("old", "new"):
+        with unfinished(tmp_path / name) as part:
+            assert part.suffix == ".png"
+            part.write_text(text)
+    with unfinished(tmp_path / name) as part:
+        (tmp_path / f".part-0123abcd-{name[-60:]}").touch()  # as a kill leaves it
+        part.write_text("newer")
+    with unfinished(tmp_path / name) as part:
+        part.write_text("newest")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "newest"
+    with pytest.raises(OSError, match="File name too long"), unfinished(tmp_path / f"x{'x' * most}"):
+        pass
 
 
 def test_a_writer_goes_on_after_an_error_that_is_raised_at_its_end(tmp_path: Path) -> None:

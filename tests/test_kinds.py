@@ -401,7 +401,7 @@ def test_a_tree_has_a_node_for_each_class(tmp_path: Path) -> None:
             darkparse.compile(cfg)
         (tmp_path / "y.tree").write_text("a 5\n", "utf-8")
         cfg.write_text(net.format(filters) + body.replace("x.tree", "y.tree"), "utf-8")
-        with pytest.raises(darkparse.CfgError, match=r"9:6: error: .*y.tree:1: the parent 5 is no earlier line"):
+        with pytest.raises(darkparse.CfgError, match=r"9:6: error: .*y.tree:1: not a line of a tree; the parent"):
             darkparse.compile(cfg)
 
 

@@ -213,8 +213,8 @@ def patience(what: str) -> Iterator[None]:
 
 def stdout() -> Console:
     """The console of a command's output: colours on a terminal only, and no line cut short where there is none."""
-    console = safe_console()(markup=False, highlight=False)
-    return console if console.is_terminal else safe_console()(width=1000, markup=False, highlight=False)
+    console = safe_console()()
+    return console if console.is_terminal else safe_console()(width=1000)
 
 
 def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[str]) -> None:
@@ -250,4 +250,4 @@ def _print_trimmed(console: Console, table: Table) -> None:
 
 def stderr() -> Console:
     """The console of messages."""
-    return safe_console()(stderr=True, markup=False, highlight=False)
+    return safe_console()(stderr=True)

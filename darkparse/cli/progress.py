@@ -27,7 +27,7 @@ class Progress:
         console = stderr()
         self._console = console if console.is_terminal else stdout()
         self._bar = progress.Progress(
-            progress.TextColumn("{task.description}"),
+            progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(None),
             progress.MofNCompleteColumn(),
             progress.TimeRemainingColumn(),

@@ -33,7 +33,7 @@ class Report:
             TextColumn("detecting"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
         )
         quiet = not self._console.is_terminal

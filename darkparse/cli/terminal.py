@@ -73,6 +73,10 @@ def safe_console() -> type[Console]:
     from rich.segment import Segment
 
     class SafeConsole(Console):
+        def __init__(self, **options: Any) -> None:
+            # Names and values are printed as they are: no [markup], and no emoji for `:dog:`.
+            super().__init__(**{"markup": False, "highlight": False, "emoji": False} | options)
+
         @property  # type: ignore[misc]  # it is only read
         def file(self) -> IO[str]:
             # While a bar is shown, a stream of rich's lies over ours: it takes off one of the two.

@@ -1,4 +1,7 @@
-"""Darknet's side files: a word tree (`tree=`) and a list of indices (`map=`)."""
+"""Darknet's side files: a word tree (`tree=`) and a list of indices (`map=`).
+
+A cfg of a stranger may name any file near it, so errors quote nothing of a file's content.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path, PurePath
 from darkparse.errors import DarkparseError
 from darkparse.layers.values import INT_MAX
 from darkparse.syntax.reading import lines_of, read_text
-from darkparse.syntax.source import LONGEST_CONTENT, content
+from darkparse.syntax.source import LONGEST_CONTENT
 
 
 @dataclass(frozen=True)
@@ -58,10 +61,9 @@ def read_tree(path: PurePath) -> Tree:
         try:
             parents.append(int(parent[:LONGEST_CONTENT]))
         except ValueError:
-            message = f"a tree's line is a name and its parent's index, this is {content(line)}"
-            raise DarkparseError(f"{path}:{number}: {message}") from None
+            raise DarkparseError(f"{path}:{number}: not a line of a tree; expected `name parent`") from None
         if not -1 <= parents[-1] < number - 1:
-            raise DarkparseError(f"{path}:{number}: the parent {parents[-1]} is no earlier line")
+            raise DarkparseError(f"{path}:{number}: not a line of a tree; the parent is not an earlier line")
         if not sizes or parents[-1] != parents[-2]:
             sizes.append(0)
         sizes[-1] += 1
@@ -81,8 +83,7 @@ def read_map(path: PurePath, classes: int) -> tuple[int, ...]:
     found = []
     for number, line in enumerate(_lines(path), start=1):
         if not line.isdecimal() or len(line) > len(str(INT_MAX)) or int(line) >= classes:
-            message = f"a map holds the index of one of {classes} classes a line, this is {content(line)}"
-            raise DarkparseError(f"{path}:{number}: {message}")
+            raise DarkparseError(f"{path}:{number}: not a line of a map; expected a class index below {classes}")
         found.append(int(line))
     if not found:
         raise DarkparseError(f"{path}: a map without a line")

@@ -37,8 +37,9 @@ def from_yaml(text: str | os.PathLike[str]) -> Network:
     >>> darkparse.from_yaml(darkparse.to_yaml(network)).cost == network.cost
     True
     """
-    is_file = isinstance(text, os.PathLike) or ("\n" not in text and text.endswith((".yaml", ".yml")))
-    document = read_plain(load_source(Path(text)).text if is_file else str(text))
+    is_path = isinstance(text, os.PathLike) or ("\n" not in text and text.endswith((".yaml", ".yml")))
+    is_path = is_path or os.path.lexists(text)
+    document = read_plain(load_source(Path(text)).text if is_path else str(text))
     if not isinstance(document, dict) or not isinstance(document.get("layers"), list):
         raise DarkparseError("not the YAML of a network: a mapping with `net` and a list `layers` is needed")
     sections = [_section("net", document.get("net") or {})]

@@ -26,7 +26,7 @@ def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.Pat
 
     Args:
         cfg: a path, the name of a cfg that ships with darkparse (`"yolov3"`), or the text itself
-            (anything with a line end in it, or that starts with `[`).
+            (anything with a line end in it, or that starts with `[`, unless a file or folder has that name).
         folders: where the files that it names (`tree=`, `map=`) may lie, or below; left out, its own folder, the one
             above it and the working directory, but for a file system's root and the home.
 
@@ -43,9 +43,13 @@ def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.Pat
     """
     if isinstance(cfg, Config):
         return cfg if folders is None else parse(_allowed(cfg.source, folders))
-    is_text = isinstance(cfg, str) and ("\n" in cfg or cfg.lstrip("\ufeff \t\r").startswith("["))
+    is_text = isinstance(cfg, str) and _looks_like_text(cfg) and not os.path.lexists(cfg)
     source = Source("<text>", str(cfg)) if is_text else load_source(locate(cfg))
     return parse(source if folders is None else _allowed(source, folders))
+
+
+def _looks_like_text(cfg: str) -> bool:
+    return "\n" in cfg or cfg.lstrip("\ufeff \t\r").startswith("[")
 
 
 def _allowed(source: Source, folders: Iterable[str | os.PathLike[str]]) -> Source:

@@ -21,7 +21,7 @@ from darkparse.layers import REGISTRY
 from darkparse.network import Network
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, parse
-from darkparse.syntax.reading import reason
+from darkparse.syntax.reading import is_file, reason
 from darkparse.syntax.source import Source, content
 from darkparse.weights.archive import DAMAGED, read_npz
 from darkparse.weights.header import Header
@@ -46,10 +46,10 @@ def container_of(path: str | os.PathLike[str]) -> Container | None:
 
 def container_path(cfg: object) -> Path | None:
     """The container that a CFG argument names, if it names one rather than a cfg."""
-    if not isinstance(cfg, str | os.PathLike) or (isinstance(cfg, str) and "\n" in cfg):
+    if not isinstance(cfg, str | os.PathLike) or not is_file(cfg):
         return None
     path = Path(cfg)
-    if path.suffix == ".cfg" or not path.is_file():
+    if path.suffix == ".cfg":
         return None
     kind = signature(open_source(path))
     return path if kind is not None and kind.container is not None else None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import darkparse
+from darkparse.cli import main
 
 TEXT = "[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\ntree={}\n"
 TREE = "a -1\nb -1\nc 0\n"
@@ -67,6 +70,32 @@ def test_the_working_directory_counts_unless_it_is_the_home_or_a_root(
         tree = (folder / "x.tree").resolve() if is_read else inside / "x.tree"
         assert _is_read(_cfg(place, tree)) is is_read
         assert _is_read(darkparse.read(TEXT.format(tree.resolve()))) is is_read
+
+
+@pytest.mark.parametrize(
+    "first", ["secret", "secret 12345", "secret x12345", "12345 12345", "root:x:0:0:secret", "\u00e9 -2", "99999999999"]
+)
+@pytest.mark.parametrize("body", ["[softmax]\ntree=x.tree\n", "[region]\nclasses=3\nnum=1\nanchors=1,1\nmap=x.tree\n"])
+def test_side_file_of_another_kind_is_refused_without_its_content(
+    first: str, body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.tree").write_text(f"{first}\n", "utf-8")
+    net = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=8\n"
+    weights = tmp_path / "x.weights"
+    darkparse.save_weights(darkparse.build(f"{net}[softmax]\n", initialize=True), weights)
+    (tmp_path / "x.cfg").write_text(net + body, "utf-8")
+    Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
+    commands = [[name, tmp_path / "x.cfg"] for name in ("show", "check", "explain", "draw", "emit")]
+    commands.append(["detect", tmp_path / "x.cfg", weights, tmp_path / "x.png", "--map"])
+    told = ""
+    for arguments in commands:
+        with suppress(SystemExit):
+            main(list(map(str, arguments)))
+        told += "".join(capsys.readouterr())
+    assert "x.tree:1: not a line of a " in told
+    assert "secret" not in told
+    assert "12345" not in told
+    assert "99999999999" not in told
 
 
 @pytest.mark.parametrize("tree", ["/proc/self/status", "/dev/zero", "/sys/kernel/notes"])

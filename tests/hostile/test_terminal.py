@@ -90,6 +90,21 @@ def test_colours_are_kept_on_a_terminal() -> None:
     assert file.getvalue() == "\x1b[31m???\x1b[0m\n"
 
 
+def test_console_prints_codes_of_emoji_and_markup_as_they_are() -> None:
+    from rich.table import Table
+
+    table = Table(":dog:", title=":dog:", caption=":dog:")
+    table.add_row("[red]:dog:")
+    for is_terminal in (False, True):
+        file = io.StringIO()
+        safe_console()(file=file, force_terminal=is_terminal, width=80).print(":dog:", table, "[red]:dog:")
+        assert file.getvalue().count(":dog:") == 6
+        assert file.getvalue().count("[red]") == 2
+    for path in (ROOT / "darkparse").rglob("*.py"):
+        for call in re.findall(r"TextColumn\([^)]*{task[^)]*\)", path.read_text("utf-8")):
+            assert "markup=False" in call, path
+
+
 def test_bytes_are_data(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     with safe_streams():
         click.echo(b"\x1b\x00", nl=False)

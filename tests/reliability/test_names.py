@@ -16,6 +16,7 @@ from PIL import Image
 
 import darkparse
 from darkparse.cli import main
+from darkparse.cli.main import COMMANDS as COMMANDS_OF_DARKPARSE
 from tests.export.test_source import assert_same_bits
 from tests.reliability.commands import HEAD
 
@@ -29,6 +30,7 @@ EVIL = f"a{OBEYED}\"'&"
 NAME = f"{EVIL}<img src=x onerror=window.ran=1>"
 """Of files: without a slash."""
 ODD = f"{OBEYED}{SCRIPT}{IMAGE}\"'&]]>--> {{0}} \\"
+EMOJI = re.compile("[\U0001f000-\U0001faff]")
 TEXT = HEAD.replace("[yolo]\n", f"[yolo]\nodd={ODD}\n# {ODD}\n").replace("activation=linear", f"activation=lin{ODD}")
 
 
@@ -36,20 +38,23 @@ TEXT = HEAD.replace("[yolo]\n", f"[yolo]\nodd={ODD}\n# {ODD}\n").replace("activa
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a cfg, its weights, names and a picture, all of hostile names and texts."""
     monkeypatch.chdir(tmp_path)
-    cfg = tmp_path / f"{NAME}.cfg"
-    cfg.write_text(TEXT, "utf-8")
-    model = darkparse.build(cfg, initialize=True)
-    darkparse.save_weights(model, tmp_path / f"{NAME}.weights")
-    (tmp_path / f"{NAME}.names").write_text(f"{ODD}\n", "utf-8")
-    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(tmp_path / f"{NAME}.png")
-    (tmp_path / f"{NAME}.txt").write_text("0 .5 .5 .5 .5\n", "utf-8")
-    for list_, pictures in ("train", f"{NAME}.png\n"), ("odd", f"{NAME}.png\n{ODD}.png\n"):
-        (tmp_path / f"{list_}{NAME}.txt").write_text(pictures, "utf-8")
-        named = f"names={NAME}.names\nvalid=train{NAME}.txt\nbackup={NAME}.out\n"
-        (tmp_path / f"{list_}{NAME}.data").write_text(
-            f"classes=1\ntrain={list_}{NAME}.txt\n{named}odd={ODD}\n", "utf-8"
-        )
+    _fill(tmp_path, NAME, TEXT, ODD)
     return tmp_path
+
+
+def _fill(folder: Path, name: str, text: str, odd: str) -> None:
+    """Write a cfg, its weights, names, an image, its label and two data sets under a name."""
+    cfg = folder / f"{name}.cfg"
+    cfg.write_text(text, "utf-8")
+    model = darkparse.build(cfg, initialize=True)
+    darkparse.save_weights(model, folder / f"{name}.weights")
+    (folder / f"{name}.names").write_text(f"{odd}\n", "utf-8")
+    Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(folder / f"{name}.png")
+    (folder / f"{name}.txt").write_text("0 .5 .5 .5 .5\n", "utf-8")
+    for list_, images in ("train", f"{name}.png\n"), ("odd", f"{name}.png\n{odd}.png\n"):
+        (folder / f"{list_}{name}.txt").write_text(images, "utf-8")
+        named = f"names={name}.names\nvalid=train{name}.txt\nbackup={name}.out\n"
+        (folder / f"{list_}{name}.data").write_text(f"classes=1\ntrain={list_}{name}.txt\n{named}odd={odd}\n", "utf-8")
 
 
 COMMANDS = """
@@ -69,12 +74,13 @@ check {d}; check {o}; check {d} {c}; check {o} {c} --format json
 anchors {d} --clusters 1 --size 32; anchors {o} --clusters 1 --size 32
 train {d} {c} --batches 2 --map --log {n}.log; train {d} {c} --batches 1 --resume; train {o} {c} {w} --batches 9
 train {d} {c} --dry-run {n}.look; train {d} {c} {p} --batches 1; train {c} {c}; train {n}.data {c}
+anchors {n}.data; evaluate {c}.none {w} --images {p}; compare {c} {w} {p} --against {w}
 """
 
 
-def _run(line: str) -> None:
-    files = {"c": f"{NAME}.cfg", "w": f"{NAME}.weights", "p": f"{NAME}.png", "l": f"{NAME}.names", "n": NAME}
-    files |= {"d": f"train{NAME}.data", "o": f"odd{NAME}.data"}
+def _run(line: str, name: str = NAME) -> None:
+    files = {"c": f"{name}.cfg", "w": f"{name}.weights", "p": f"{name}.png", "l": f"{name}.names", "n": name}
+    files |= {"d": f"train{name}.data", "o": f"odd{name}.data"}
     arguments = [word.format(**files) for word in line.split()]
     with contextlib.suppress(SystemExit):
         main(arguments)
@@ -100,6 +106,24 @@ def test_no_command_passes_them_on(
     assert (place / "found" / "detections.csv").stat().st_size > 100  # the names file was used
     assert list((place / f"{NAME}.out").glob("*.weights"))
     assert list((place / f"{NAME}.look").iterdir())
+
+
+@pytest.mark.slow
+def test_command_with_an_emoji_code_in_a_name_prints_the_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "a:dog:b[red]c"
+    odd = ":dog:"
+    _fill(tmp_path, name, HEAD.replace("[yolo]\n", f"[yolo]\nodd={odd}\n").replace("=linear", f"=lin{odd}"), odd)
+    (tmp_path / f"{name}3.cfg").write_text(HEAD, "utf-8")
+    named = set()
+    for line in re.split(r"; |\n", COMMANDS.strip()):
+        _run(line, name)
+        text = "".join(capsys.readouterr())
+        assert not EMOJI.search(text), line
+        named |= {line.split()[0]} if name in text else set()
+    assert set(COMMANDS_OF_DARKPARSE) - named == {"lsp", "demo"}  # which take no file
 
 
 @pytest.mark.slow
