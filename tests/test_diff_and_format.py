@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
-import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,14 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
 import darkparse
 from darkparse.syntax import Config, read
 from darkparse.syntax.config import squeeze
 from darkparse.syntax.tidy import tidy
-from darkparse.views.text.network_diff import diff_networks
-from tests.conftest import ROOT, original_cfgs, shipped_cfgs
+from darkparse.views.text.network_diff import code_span, diff_networks
+from tests.conftest import original_cfgs, shipped_cfgs
 
 NET = "[net]\nwidth=64\nheight=64\nchannels=3\n\n"
 CONV = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n\n"
@@ -71,6 +73,21 @@ def test_other_classes() -> None:
     assert "| ≠ | L82 | YOLO head | classes 80 → 3<br>channels out 255 → 24 |" in found.to_markdown()
 
 
+@pytest.mark.parametrize("text", ["a`b", "``", "`", "", " ", " a ", "a\n# b\u202e", "a|b", "<a>&lt;", "@a #1"])
+def test_code_span_of_any_text_is_one_line_that_nothing_ends(text: str) -> None:
+    shown = html.escape("".join(c if c.isprintable() else "?" for c in text) or " ", quote=False)
+    assert MarkdownIt().render(code_span(text)) == f"<p><code>{shown}</code></p>\n"
+
+
+@pytest.mark.parametrize("value", ["@octocat", "[a](http:b)", "<img>", "www.example.org", "#1", "a|b", "`|`", "*a*"])
+def test_markdown_of_untrusted_values_is_in_code_spans(value: str) -> None:
+    before = NET + CONV + "[softmax]\ntree=a.tree\n"
+    after = diff_networks(darkparse.compile(before), darkparse.compile(before.replace("a.tree", f"{value}.tree")))
+    row = after.to_markdown().splitlines()[-1]
+    assert re.search(r"(`+) ?tree a\.tree → .*\1 \|$", row)
+    assert value.replace("|", r"\|") in row
+
+
 def _run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "darkparse", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
@@ -88,43 +105,6 @@ def test_the_command_compares_cfgs(tmp_path: Path) -> None:
     assert data["layers"][0]["changes"] == [{"name": "activation", "before": "leaky", "after": "mish"}]
     assert "activation leaky → mish" in _run("diff", a, b, "--format", "markdown").stdout
     assert "give it as --cfg" in _run("diff", "a.weights", "b.weights").stderr
-
-
-def test_the_action_comments_a_pull_request(tmp_path: Path) -> None:
-    """With `gh` replaced by a script that keeps the comment."""
-    repository, tools = tmp_path / "repository", tmp_path / "tools"
-    (repository / "cfgs").mkdir(parents=True)
-    tools.mkdir()
-    (tools / "gh").write_text('#!/bin/sh\necho "$1 $2 $3" > "$TOLD"; cat "$5" >> "$TOLD"\n')
-    (tools / "darkparse").write_text(f'#!/bin/sh\nexec {sys.executable} -m darkparse "$@"\n')
-    for tool in tools.iterdir():
-        tool.chmod(0o755)
-    told = tmp_path / "told"
-    path = {"PATH": f"{tools}:{os.environ['PATH']}", "HOME": str(tmp_path), "TOLD": str(told), "PULL": "7"}
-
-    def git(*arguments: str) -> str:
-        identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
-        run = subprocess.run(["git", *identity, *arguments], cwd=repository, check=True, capture_output=True, text=True)
-        return run.stdout.strip()
-
-    git("init", "-q")
-    for name in ("a b", "same", "wrong"):
-        (repository / "cfgs" / f"{name}.cfg").write_text(BEFORE)
-    git("add", ".")
-    git("commit", "-qm", "before")
-    base = git("rev-parse", "HEAD")
-    (repository / "cfgs" / "a b.cfg").write_text(BEFORE.replace("leaky", "mish", 1))
-    (repository / "cfgs" / "wrong.cfg").write_text(BEFORE.replace("[route]", "[rout]"))
-    (repository / "cfgs" / "new.cfg").write_text(BEFORE)
-    git("add", ".")
-    git("commit", "-qm", "after")
-    subprocess.run([ROOT / ".ci" / "comment-diff"], cwd=repository, env=path | {"BASE": base}, check=True)
-    comment = told.read_text("utf-8")
-    assert comment.startswith("pr comment 7\n")
-    assert "activation leaky → mish" in comment
-    assert "did you mean [route]?" in comment
-    assert "**`cfgs/new.cfg`** is new." in comment
-    assert "same.cfg" not in comment
 
 
 # The tidy style.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -11,6 +12,7 @@ from darkparse.layers.base import Derived, bound_fields
 from darkparse.network import Network
 from darkparse.network.analysis.repeats import REFERENCES
 from darkparse.network.writing.cfg import value_text
+from darkparse.syntax.source import printable
 from darkparse.views.text.comparison import compare
 from darkparse.views.text.table import table
 
@@ -72,20 +74,38 @@ class NetworkDifference:
 
     def to_markdown(self) -> str:
         """The totals and the layers as tables."""
+        names = " → ".join(map(code_span, dict.fromkeys(self.names)))
         if not self:
-            return f"`{self.names[0]}`: the same network\n"
-        parts = [f"**`{self.names[0]}` → `{self.names[1]}`**"]
+            return f"{names}: the same network\n"
+        parts = [f"**{names}**"]
         if self.totals:
             rows = [str(total).removeprefix(total.name).strip().split(" → ") for total in self.totals]
             cells = [f"| {t.name} | {before} | {after} |" for t, (before, after) in zip(self.totals, rows, strict=True)]
             parts.append("\n".join(["| | before | after |", "|---|---|---|", *cells]))
         if self.layers:
             cells = [
-                f"| {one.sign} | {one.place} | {one.layer} | {'<br>'.join(map(str, one.changes))} |"
+                f"| {one.sign} | {one.place} | {_cell(one.layer)} | {'<br>'.join(_cell(str(c)) for c in one.changes)} |"
                 for one in self.layers
             ]
             parts.append("\n".join(["| | layer | | what changed |", "|---|---|---|---|", *cells]))
         return "\n\n".join(parts) + "\n"
+
+
+PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9 .,()%/=×÷→−≠…-]*", re.IGNORECASE)
+"""Text that is the same in Markdown: no markup, mention, reference or link."""
+
+
+def _cell(text: str) -> str:
+    """Return text for a cell of a table; values of a cfg may hold any."""
+    return text if PLAIN.fullmatch(text) else code_span(text).replace("|", r"\|")
+
+
+def code_span(text: str) -> str:
+    """Return untrusted text as one line of Markdown that shows it: nothing in a code span is markup or a mention."""
+    text = printable(text)
+    fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
+    padding = " " if text.strip(" ") and text != text.strip(" `") else ""
+    return f"{fence}{padding}{text or ' '}{padding}{fence}"
 
 
 def diff_networks(first: Network, second: Network) -> NetworkDifference:
