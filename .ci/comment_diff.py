@@ -52,8 +52,10 @@ def find_changes(base: str) -> Iterator[Change]:
     """Yield the cfgs that differ between the merge base with a commit and HEAD."""
     options = ("--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=AMT")
     command = ("git", "diff", *options, f"{base}...HEAD", "--", "*.cfg")
-    output = os.fsdecode(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
-    fields = iter(output.split("\0")[:-1])
+    run = subprocess.run(command, check=False, stdout=subprocess.PIPE)
+    if run.returncode:
+        sys.exit("::error::git cannot compare with the base; hint: check out with fetch-depth: 0")
+    fields = iter(os.fsdecode(run.stdout).split("\0")[:-1])
     for facts, path in zip(fields, fields, strict=True):
         before_mode, after_mode, before, after, _ = facts.removeprefix(":").split(" ")
         yield Change(
@@ -151,7 +153,7 @@ def main() -> None:
         output = getattr(problem, "stderr", None) or str(problem).encode()
         reason = printable(output.decode("utf-8", "replace").strip().partition("\n")[0]).replace("%", "%25")
         print(f"::warning::the pull request cannot be commented ({reason}); the report is in the job summary")
-        with open(os.environ.get("GITHUB_STEP_SUMMARY", os.devnull), "a", encoding="utf-8") as summary:
+        with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as summary:
             summary.write(join(sections or ["No network changes."], SUMMARY_BYTES))
 
 

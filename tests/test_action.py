@@ -189,6 +189,14 @@ def test_token_that_cannot_write_puts_the_report_into_the_summary(failing: str, 
     request_.comment(PATH=f"{request_.folder / 'bin'}:{Path(shutil.which('git') or '').parent}:/usr/bin:/bin")
 
 
+def test_checkout_without_the_base_ends_in_one_line(request_: Request) -> None:
+    request_.base = "0123456789" * 4
+    with pytest.raises(AssertionError, match="hint: check out with fetch-depth: 0"):
+        request_.comment()
+    assert request_.run.returncode == 1
+    assert "Traceback" not in request_.run.stderr
+
+
 def test_script_runs_no_module_of_the_pull_request(request_: Request) -> None:
     _write_evil(request_.repository, request_.folder / "ran")
     request_.commit({"a.cfg": CHANGED})
