@@ -39,7 +39,12 @@ class Anchors:
 
     def __str__(self) -> str:
         """The line of a cfg."""
-        return "anchors = " + ", ".join(f"{w:.{self.digits}f},{h:.{self.digits}f}" for w, h in self.sides)
+        return "anchors = " + ", ".join(f"{self._print(w)},{self._print(h)}" for w, h in self.sides)
+
+    def _print(self, side: float) -> str:
+        """Print a side with the usual digits, or with three significant ones where those would print 0."""
+        text = f"{side:.{self.digits}f}"
+        return text if float(text) else f"{side:.3g}"
 
 
 LARGEST_GRID = 32
@@ -62,10 +67,11 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
     paths = [Path(picture.label) for picture in files.pictures("train", dialect)]
     sides = [label.box[2:] for path in paths if is_file(path) for label in read_labels(path)]
     boxes = np.array([side for side in sides if min(side) > 0], np.float32).reshape(-1, 2)
+    boxes *= np.array(size[::-1], np.float32)
+    boxes = boxes[boxes.prod(1) > 0]  # 1e-300 is 0 in float32, and so is the area of a box of 1e-30
     if len(boxes) < clusters:
         found = counted(len(boxes), "object")
         raise DarkparseError(f"{files.train}: {found} with width and height, too few for {clusters} anchors")
-    boxes *= np.array(size[::-1], np.float32)
     centres = np.random.default_rng(seed).permutation(boxes)[:clusters]
     nearest = np.full(len(boxes), -1)
     for _ in range(MOST_STEPS):

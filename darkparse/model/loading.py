@@ -26,6 +26,7 @@ from darkparse.weights.loaded import Loaded, warn_of_values
 from darkparse.weights.signature import signature
 
 Device = str | torch.device | int | None
+DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def build(
@@ -106,7 +107,7 @@ def load(
     tiny.weights: loaded layers 0, 2, 4, 6, 8; as they were: layers 10, 12–15, 18, 21–22
     """
     options = replace(options or ReadOptions(), **words)
-    _check_device(options.device)
+    check_device(options.device)
     path = container_path(cfg) if weights is None else None
     source = path if weights is None else weights
     if source is None:
@@ -152,15 +153,18 @@ def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | N
     return _take(model, _values(blob, _container(blob), model.network, options), options)
 
 
-def _check_device(device: Device) -> None:
-    """Raises DarkparseError for a device that torch does not know, or that this machine has not."""
+def check_device(device: Device) -> None:
+    """Compute on a device, to see that this machine has it and that it stores values, as `meta` does not.
+
+    Raises:
+        DarkparseError: torch does not know the device, or cannot compute on it.
+    """
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as problem:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, ImportError, ValueError, OverflowError) as problem:
         reason = str(problem).splitlines()[0]
-        reason = (
-            "there is no such device; it is cpu, cuda, cuda:1, …" if reason.startswith("Expected one of") else reason
-        )
+        if device is not None and str(device).partition(":")[0] not in DEVICES:
+            reason = f"unknown device; expected {', '.join(DEVICES)}, or one with a number, e.g. cuda:1"
         raise DarkparseError(f"device {device}: {reason}") from None
 
 

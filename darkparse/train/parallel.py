@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from darkparse.model.darknet import Darknet
+from darkparse.model.loading import check_device
 
 
 class Outputs(nn.Module):
@@ -74,8 +75,13 @@ class Parallel:
 
 
 def device_of(name: str | None) -> torch.device:
-    """A device by its name, or the best there is; of several GPUs that of this process."""
+    """Return a device by its name, or the best there is; of several GPUs that of this process.
+
+    Raises:
+        DarkparseError: torch cannot compute on a device of that name.
+    """
     if name is not None:
+        check_device(name)
         return torch.device(name)
     if torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())

@@ -69,6 +69,22 @@ def test_the_command_prints_a_line_for_a_cfg(tmp_path: Path, capsys: pytest.Capt
         assert f"anchors = {line}\n" in seen
 
 
+@pytest.mark.parametrize("size", ["416", "13"])
+@pytest.mark.parametrize("side", [1e-300, 1e-45, 1e-40, 1e-30, 1e-20, 1e-7, 0.0001, 0.0011])
+def test_tiny_boxes_make_no_anchor_of_0(
+    tmp_path: Path, side: float, size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """1e-300 is 0 in float32, as is the area of 1e-30; 0.0011 of 416 pixels would be printed as 0."""
+    data_of(tmp_path, [[side, side], [side, 2 * side], [0.3, 0.3], [0.2, 0.1]])
+    main(["anchors", f"{tmp_path}/my.data", "--clusters", "2", "--size", size])
+    out, err = capsys.readouterr()
+    anchors = [float(text) for text in out.removeprefix("anchors = ").split(",")]
+    assert len(anchors) == 4
+    assert min(map(np.float32, anchors)) > 0
+    assert "nan" not in err
+    assert 0 < float(err.partition("overlap ")[2].rstrip("%\n")) <= 100
+
+
 def test_too_few_objects_are_told(tmp_path: Path) -> None:
     files = data_of(tmp_path, [[0.1, 0.2], [0, 0.5]])
     with pytest.raises(DarkparseError, match=r"train.txt: 1 object with width and height, too few for 2 anchors"):

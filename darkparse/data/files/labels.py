@@ -16,7 +16,7 @@ Box = tuple[float, float, float, float]
 
 
 FAR = 1e6
-"""No number of a box is larger, whatever it counts."""
+"""No class and no number of a box is larger, whatever it counts; all below are exact or finite in float32."""
 
 
 class Label(NamedTuple):
@@ -58,7 +58,7 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | str]]:
         except ValueError:
             yield line, text
             continue
-        is_near = all(abs(value) < FAR for value in (x, y, w, h))
+        is_near = all(abs(value) < FAR for value in (number, x, y, w, h))
         yield line, Label(line, number, (x, y, w, h)) if is_near else text
 
 

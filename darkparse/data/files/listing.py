@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -82,8 +83,11 @@ class DataFile:
 
     @property
     def backup(self) -> Path | None:
-        """The folder for weights, from the working directory."""
-        return Path(self.options["backup"].text) if "backup" in self.options else None
+        """The folder for weights, from the working directory. Raises DarkparseError if no folder can have that name."""
+        value = self.options.get("backup")
+        if value is not None and "\0" in value.text:
+            raise DarkparseError(f"{value}: backup = {content(value.text)}: a name cannot contain NUL")
+        return None if value is None else Path(value.text)
 
     @property
     def classes(self) -> int | None:
@@ -112,12 +116,13 @@ class DataFile:
             raise DarkparseError(f"{value}: {key} = {content(value.text)}: {where}")
         return found
 
-    def pictures(self, key: str, dialect: Dialect) -> list[Picture]:
-        """The pictures of one of its lists, and where a dialect looks for their labels; raises as `train`."""
+    def pictures(self, key: str, dialect: Dialect, most: int | None = None) -> list[Picture]:
+        """The pictures of one of its lists, or its first ones, and where a dialect looks for their labels; raises as
+        `train`."""
         path = self.file(key)
         return [
             Picture(os.path.join(folder, text), os.path.join(folder, label_path(text, dialect)), line)  # noqa: PTH118
-            for line, text, folder in listed(path)
+            for line, text, folder in islice(listed(path), most)
         ]
 
     def likely_dialect(self) -> Dialect:
@@ -125,7 +130,7 @@ class DataFile:
 
         def count(dialect: Dialect) -> int:
             try:
-                return sum(is_file(picture.label) for picture in self.pictures("train", dialect)[:EVIDENCE])
+                return sum(is_file(picture.label) for picture in self.pictures("train", dialect, EVIDENCE))
             except DarkparseError:
                 return 0
 
