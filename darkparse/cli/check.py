@@ -33,6 +33,7 @@ FOUND, REFUSED = 1, 2
 @click.argument("cfgs", nargs=-1, required=True, type=CfgType(), metavar="CFG|DIR|DATA...")
 @network_options
 @click.option("--training", is_flag=True, help="Tell training options too that do not do what they say.")
+@click.option("--decode", is_flag=True, help="Decode every image of a data set, to find truncated ones.")
 @click.option(
     "--format",
     "form",
@@ -41,7 +42,7 @@ FOUND, REFUSED = 1, 2
     show_default=True,
     help="How to print it; github makes notes on the lines of a pull request.",
 )
-def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, **options: Any) -> None:
+def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, decode: bool, **options: Any) -> None:
     """Check cfgs, and all in a folder: print every error and warning with its place, and what Darknet makes of it.
 
     Of a `.data` file all that is named there is checked: pictures, labels, names; with a cfg also whether they fit it,
@@ -58,7 +59,9 @@ def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, **options: 
     options["training"] |= bool(data)
     checked: list[Checked] = [_check(cfg, **options) for given in cfgs if given not in data for cfg in _files(given)]
     networks: list[Network | None] = [one.network for one in checked if one.network]
-    checked += [_check_data(path, network, options["dialect"]) for path in data for network in networks or [None]]
+    checked += [
+        _check_data(path, network, options["dialect"], decode=decode) for path in data for network in networks or [None]
+    ]
     if form == "json":
         click.echo(json.dumps([one.to_dict() for one in checked], ensure_ascii=False, indent=1))
     elif form == "github":
@@ -120,15 +123,17 @@ class CheckedData(Checked):
             return f"{self.name}: cannot be read"
         errors, data = sum(d.severity == "error" for d in self.found), self.data
         found = f"{counted(errors, 'error')}, {counted(len(self.found) - errors, 'warning')}"
-        held = f"{counted(data.pictures, 'picture')}, {counted(data.objects, 'object')}"
+        decoded = "" if data.is_decoded else " (not decoded; --decode finds truncated ones)"
+        held = f"{counted(data.pictures, 'picture')}{decoded}, {counted(data.objects, 'object')}"
         return f"{self.name}: {found}; {held}, labels as {data.dialect.title} looks for them"
 
     def to_dict(self) -> dict[str, Any]:
-        counts = {"pictures": self.data.pictures, "objects": self.data.objects} if self.data else {}
+        data = self.data
+        counts = {"pictures": data.pictures, "decoded": data.is_decoded, "objects": data.objects} if data else {}
         return {"file": self.name, **counts, "findings": [d.to_dict() for d in self.found]}
 
 
-def _check_data(path: str, network: Network | None, dialect: str) -> Checked:
+def _check_data(path: str, network: Network | None, dialect: str, *, decode: bool) -> Checked:
     from rich.progress import track
 
     from darkparse.data.faults import check_data
@@ -136,7 +141,7 @@ def _check_data(path: str, network: Network | None, dialect: str) -> Checked:
     console = stderr()
     progress = partial(track, description="checking", console=console, transient=True, disable=not console.is_terminal)
     try:
-        data = check_data(DataFile.read(path), DIALECTS.get(dialect), network, progress)
+        data = check_data(DataFile.read(path), DIALECTS.get(dialect), network, progress, decode=decode)
     except DarkparseError as problem:
         return CheckedData(path, (Diagnostic("error", "unreadable", str(problem)),), network)
     return CheckedData(path, tuple(data.found), network, data)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from darkparse.data.files.labels import Box, label_lines, label_places
 from darkparse.data.files.listing import LIST_BYTES, DataFile, Picture
-from darkparse.detect.images import head_size
-from darkparse.errors import DarkparseError
+from darkparse.detect.images import head_size, open_image
+from darkparse.errors import DarkparseError, ImageError
 from darkparse.layers.dialect import Dialect
 from darkparse.syntax.codes import DATA_CODES
 from darkparse.syntax.diagnostics import Diagnostic, Note, Severity
@@ -39,6 +40,7 @@ class DataCheck:
     """A data set and what was found.
 
     Attributes:
+        is_decoded: whether each picture was read to its end, or its head alone.
         found: errors and warnings, each once, with its first places.
         pictures: how many the lists name.
         objects: how many labels name.
@@ -46,6 +48,7 @@ class DataCheck:
 
     files: DataFile
     dialect: Dialect
+    is_decoded: bool = False
     found: list[Diagnostic] = field(default_factory=list)
     pictures: int = 0
     objects: int = 0
@@ -91,7 +94,12 @@ def _line(source: Source, number: int) -> Span:
 
 
 def check_data(
-    files: DataFile, dialect: Dialect | None = None, network: Network | None = None, progress: Progress = list
+    files: DataFile,
+    dialect: Dialect | None = None,
+    network: Network | None = None,
+    progress: Progress = list,
+    *,
+    decode: bool = False,
 ) -> DataCheck:
     """Look for what ruins a training: pictures' heads and all labels are read.
 
@@ -100,8 +108,9 @@ def check_data(
         dialect: whose Darknet is to train; by default the network's, or the one that finds most labels.
         network: what is to be trained, for its classes and its input's size.
         progress: goes through the pictures, and may say how far it is.
+        decode: read each picture to its end, which finds truncated ones.
     """
-    checked = DataCheck(files, dialect or (network.dialect if network else files.likely_dialect()))
+    checked = DataCheck(files, dialect or (network.dialect if network else files.likely_dialect()), decode)
     lists: dict[str, list[Picture]] = {}
     for key in ("train", *({"valid"} & files.options.keys())):
         try:
@@ -156,13 +165,15 @@ def _check_pictures(
     read = 0
     for key, pictures in lists.items():
         path = checked.files.file(key)
-        for picture in progress(pictures):
+        faults = _decoded(pictures) if checked.is_decoded else map(_read_head, pictures)
+        for picture, fault in zip(progress(pictures), faults, strict=True):
             place = os.path.abspath(picture.path)  # noqa: PTH100
             checked.pictures += 1
             if seen.setdefault(place, key) != key:
                 tally.add("overlap", path, picture.line)
                 continue
-            if not _is_picture(tally, path, picture):
+            if fault is not None:
+                tally.add(fault.code, path, picture.line, fault.reason)
                 continue
             if isinstance(classes, tuple):
                 count = sum(label in picture.path for label in classes)
@@ -183,14 +194,38 @@ def _check_pictures(
     checked.found += tally.findings(totals, warnings)
 
 
-def _is_picture(tally: _Tally, path: Path, picture: Picture) -> bool:
+class _Fault(NamedTuple):
+    """What is wrong with the file of a picture."""
+
+    code: str
+    reason: str = ""
+
+
+def _read_head(picture: Picture) -> _Fault | None:
+    """Look at the beginning of a picture's file."""
     if not is_file(picture.path):
-        tally.add("no-picture", path, picture.line)
-    elif head_size(Path(picture.path)) is None:
-        tally.add("bad-picture", path, picture.line)
-    else:
-        return True
-    return False
+        return _Fault("no-picture")
+    return None if head_size(Path(picture.path)) is not None else _Fault("bad-picture")
+
+
+def _decode(picture: Picture) -> _Fault | None:
+    """Read a picture to its end."""
+    if not is_file(picture.path):
+        return _Fault("no-picture")
+    try:
+        open_image(picture.path, None, turn=False)
+    except ImageError as problem:
+        return _Fault("bad-picture", str(problem))
+    return None
+
+
+def _decoded(pictures: Sequence[Picture]) -> Iterator[_Fault | None]:
+    """Decode pictures in threads, since Pillow's decoders run beside each other."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield from pool.map(_decode, pictures)
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _no_label(tally: _Tally, path: Path, picture: Picture) -> None:

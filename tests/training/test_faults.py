@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -105,8 +106,38 @@ def test_a_sound_set_is_told_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as stop:
         main(["check", str(tmp_path / "my.data"), str(tmp_path / "my.cfg"), "--strict", "--dialect", "alexeyab"])
     assert stop.value.code == 0
-    held = "10 pictures, 20 objects, labels as AlexeyAB/darknet looks for them"
+    pictures = "10 pictures (not decoded; --decode finds truncated ones)"
+    held = f"{pictures}, 20 objects, labels as AlexeyAB/darknet looks for them"
     assert capsys.readouterr().out == f"{tmp_path}/my.data: 0 errors, 0 warnings; {held}\n"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "ppm"])
+def test_truncated_image_is_found_by_decode_alone(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant(tmp_path)
+    path = tmp_path / f"5.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(path)
+    line(tmp_path / "train.txt", 6, str(path))
+    check = ("check", str(tmp_path / "my.data"), "--dialect", "alexeyab")
+    assert _status(*check, "--decode") == 0
+    assert "10 pictures, 20 objects" in capsys.readouterr().out
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert _status(*check) == 0
+    assert "10 pictures (not decoded; --decode finds truncated ones), " in capsys.readouterr().out
+    assert _status(*check, "--decode", "--format", "json") == 2
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["decoded"]
+    (finding,) = told["findings"]
+    assert (finding["code"], finding["line"]) == ("bad-picture", 6)
+    assert finding["message"].startswith(f"1 of 10 pictures ({path}: ")
+
+
+def _status(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
 
 
 @pytest.mark.parametrize("code", FAULTS)
