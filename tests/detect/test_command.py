@@ -231,7 +231,7 @@ def test_one_run_at_a_time_writes_to_a_folder(
     with claimed(out):
         assert run("detect", *model, shots, "--out", out) == 2
         assert (
-            f"another run is writing to {out}; wait for it, or choose another --out"
+            f"{out} is in use by process {os.getpid()}; wait for it, or choose another --out"
             in capsys.readouterr().err.replace("\n", " ")
         )
     assert run("detect", *model, shots, "--out", out, "--save", "csv") == 0

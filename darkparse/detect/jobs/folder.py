@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,10 @@ from typing import Any
 
 from darkparse.detect.jobs.results import Record
 from darkparse.files import remove_unfinished, unfinished
+from darkparse.lock import lock_directory
 from darkparse.syntax import DarkparseError
 
 RUN = "run.json"
-LOCK = ".lock"
 
 
 @contextmanager
@@ -24,24 +23,9 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         DarkparseError: another run holds it, or it cannot be written to.
     """
-    try:
-        from filelock import FileLock, Timeout
-    except ImportError:
-        raise DarkparseError("a folder of results needs filelock: pip install 'darkparse[detect]'") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise DarkparseError(f"another run is writing to {folder}; wait for it, or choose another --out") from None
-    except OSError as problem:
-        if problem.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a network's file system may have no locks
-            raise
-    try:
+    with lock_directory(folder, "wait for it, or choose another --out"):
         remove_unfinished(folder)
         yield
-    finally:
-        lock.release()
 
 
 def go_on(folder: Path, run: Record, *, resume: bool) -> Record:
