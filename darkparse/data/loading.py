@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from darkparse.data.classifying import Classifying
 from darkparse.data.detecting import Detecting
 from darkparse.data.drawing import PICTURES, draw_size, generator
 from darkparse.data.files.listing import DataFile
+from darkparse.data.processes import load_in_processes
+from darkparse.data.seed import check_seed
 from darkparse.detect.preprocess import Size
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
@@ -58,7 +60,7 @@ def batches(
     fixed_size: bool = False,
     rank: int = 0,
     world: int = 1,
-) -> Iterator[Batch]:
+) -> Generator[Batch]:
     """Mini-batches of `batch / subdivisions` pictures without end, drawn with replacement and varied as Darknet does.
 
     What is drawn follows from the seed and the mini-batch's number alone: a run from `start` on sees the pictures that
@@ -68,33 +70,31 @@ def batches(
         network: whose cfg says how pictures are varied.
         files: the `.data` file.
         seed: of the draws.
-        workers: processes that load; 0 for this one.
+        workers: processes that load; 0 for this one. They import the main module, so a script needs its
+            `if __name__ == "__main__":`.
         start: batches that are done already.
         fixed_size: the cfg's size always, whatever `random=` says.
         rank: which of several processes that share a batch this is.
         world: how many they are; each takes every `world`th mini-batch of a batch.
 
     Raises:
-        DarkparseError: a file is missing or broken, or the classes do not fit.
+        DarkparseError: a file is missing or broken, the classes do not fit, or a process that loads was killed.
     """
     import torch
-    from torch.utils.data import DataLoader
 
     data = files if isinstance(files, DataFile) else DataFile.read(files)
     loader = Loader(network, data, seed, fixed_size, room_for(max(1, workers) * world))
     first = start * loader.subdivisions + rank
-    loaded: Iterable[Any] = map(loader.__getitem__, count(first, world))
-    if workers:
-        numbers: Any = count(first, world)
-        how: Any = {"collate_fn": _as_it_is, "worker_init_fn": _ignore_ctrl_c}
-        loaded = DataLoader(loader, None, sampler=numbers, num_workers=workers, **how)  # type: ignore[arg-type]
-    for one in loaded:
-        if isinstance(one, DarkparseError):
-            raise one
-        number, images, truth, paths = one
-        size = images.shape[2], images.shape[3]
-        truths = [torch.from_numpy(rows) for rows in truth]
-        yield Batch(number, images, truths if loader.detects else torch.stack(truths), paths, size)
+    numbers = count(first, world)
+    loaded = load_in_processes(loader, numbers, workers) if workers else (loader[number] for number in numbers)
+    with closing(loaded):
+        for one in loaded:
+            if isinstance(one, DarkparseError):
+                raise one
+            number, images, truth, paths = one
+            size = images.shape[2], images.shape[3]
+            truths = [torch.from_numpy(rows) for rows in truth]
+            yield Batch(number, images, truths if loader.detects else torch.stack(truths), paths, size)
 
 
 def room_for(processes: int) -> int:
@@ -102,19 +102,11 @@ def room_for(processes: int) -> int:
     return min(KEPT, free_memory() // 8) // processes
 
 
-def _ignore_ctrl_c(worker: int) -> None:
-    """The process that trains answers it, and ends the others."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _as_it_is(one: Any) -> Any:
-    return one
-
-
 class Loader:
     """Makes any mini-batch, by its number; in whatever process."""
 
     def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool, room: int = 0) -> None:
+        check_seed(seed)
         self.seed, self.subdivisions, self.dialect = seed, network.net.subdivisions, network.dialect
         self.size, self.channels = (network.net.height, network.net.width), network.net.channels
         self.rows = max(1, network.net.batch // network.net.subdivisions)

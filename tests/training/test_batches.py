@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -200,6 +203,44 @@ def test_classes_of_joined_pictures_have_their_shares(files: data.DataFile, net:
         assert (rows[parted] == 0.5).all()
     else:
         assert len(rows[parted].unique(dim=0)) > 3
+
+
+SCRIPT = """
+import darkparse
+{guard}
+    for batch, _ in zip(darkparse.data.batches(darkparse.compile("small.cfg"), "my.data", workers=1), range(2)):
+        print(batch.number)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_guarded", [True, False])
+def test_missing_main_guard_is_explained(files: data.DataFile, is_guarded: bool) -> None:
+    folder = files.path.parent
+    (folder / "small.cfg").write_text(DETECTOR.format(net="", head=""))
+    guard = 'if __name__ == "__main__":' if is_guarded else "if True:"
+    (folder / "script.py").write_text(SCRIPT.format(guard=guard))
+    command = [sys.executable, "script.py"]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, timeout=120)
+    if is_guarded:
+        assert (run.returncode, run.stdout) == (0, "0\n1\n"), run.stderr
+        return
+    assert run.returncode == 1
+    assert run.stdout == ""
+    last = run.stderr.splitlines()[-1]
+    assert last.startswith("darkparse.errors.DarkparseError: a loader process could not start: ")
+    assert 'belongs under `if __name__ == "__main__":`' in last
+
+
+@pytest.mark.slow
+def test_workers_draw_nothing_from_torchs_generator(files: data.DataFile) -> None:
+    """What is dropped out follows from the batch alone, with loader processes and without."""
+    torch.manual_seed(5)
+    wanted = torch.rand(3)
+    torch.manual_seed(5)
+    with closing(data.batches(_detector(), files, workers=1)) as batches:
+        next(batches)
+        assert torch.equal(torch.rand(3), wanted)
 
 
 @pytest.mark.slow
