@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
@@ -42,7 +43,8 @@ class Progress:
         return self
 
     def __exit__(self, *problem: object) -> None:
-        self._bar.stop()
+        with suppress(OSError):  # the terminal is gone
+            self._bar.stop()
 
     def show(self, step: Step) -> None:
         """One batch."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,8 @@ import click
 from darkparse.cli.common import GroupedCommand, cfg_argument, compile_cfg, network_options, stderr, wrote
 from darkparse.cli.progress import Progress
 from darkparse.data.files.listing import DataFile
+from darkparse.data.processes import start_fork_server
+from darkparse.data.seed import MAX_SEED
 from darkparse.errors import DarkparseError
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from darkparse.train import Step, Trainer
 
 MOST_WORKERS = 8
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 GROUPS = {
     "Run": ("batches", "resume", "clear", "measures", "seed"),
     "What it tells": ("dry_run", "log", "tensorboard"),
@@ -41,7 +46,9 @@ GROUPS = {
 @click.option("--resume", is_flag=True, help="Go on where the last run stopped, to the same numbers.")
 @click.option("--clear", is_flag=True, help="Count pictures from 0, whatever WEIGHTS says, as Darknet's -clear.")
 @click.option("--map", "measures", is_flag=True, help="Measure mAP on `valid` every four epochs, as Darknet's -map.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all chance.")
+@click.option(
+    "--seed", type=click.IntRange(0, MAX_SEED), metavar="N", default=0, show_default=True, help="Random seed."
+)
 @click.option(
     "--dry-run",
     type=click.Path(file_okay=False, path_type=Path),
@@ -65,13 +72,16 @@ def command(
 
     WEIGHTS may be whole, a backbone such as yolov4.conv.137, or of the same cfg with other classes. Weights go to the
     folder `backup` of DATA under Darknet's names, NAME_last, NAME_1000, NAME_best (--map), NAME_final, so that Darknet
-    can go on from them; beside them lies NAME_last.state, from which --resume goes on. Ctrl-C writes the last weights.
+    can go on from them; beside them lies NAME_last.state, from which --resume goes on. Both are written however the
+    training ends: Ctrl-C, SIGTERM and SIGHUP end it after the running batch, a second signal at once.
 
     \b
     darkparse train obj.data my.cfg yolov4.conv.137 --map
     darkparse train obj.data my.cfg --dry-run look
     torchrun --nproc-per-node 2 -m darkparse train obj.data my.cfg
     """
+    if given["workers"]:
+        start_fork_server()
     network = compile_cfg(cfg, size, given["dialect"], given["strict"], weights)
     if network.net.batch == 1:
         stderr().print("batch=1 in the cfg is for inference: training takes batch=64 or so", style="yellow")
@@ -137,55 +147,82 @@ def _preview(trainer: Trainer, folder: Path) -> None:
 
 
 def _run(trainer: Trainer, given: dict[str, Any]) -> None:
-    """Train, and show it."""
+    """Train, and show it. The trainer writes the weights, also where a listener raises an exception."""
     with ExitStack() as stack:
         listeners = []
         if trainer.is_first:
-            listeners.append(stack.enter_context(Progress(trainer)).show)
             if given["log"] is not None:
-                listeners.append(_Log(stack.enter_context(given["log"].open("a", encoding="utf-8"))).write)
+                listeners.append(stack.enter_context(_log(given["log"])))
             if given["tensorboard"] is not None:
                 listeners.append(stack.enter_context(_tensorboard(given["tensorboard"])))
-        stopped = stack.enter_context(_interruptible(trainer))
-        for step in trainer:
+            listeners.append(stack.enter_context(Progress(trainer)).show)
+        stack.enter_context(_stopping_on_signals(trainer))
+        for step in stack.enter_context(closing(iter(trainer))):
             for listener in listeners:
                 listener(step)
-    if stopped:
-        signal.raise_signal(signal.SIGINT)  # which darkparse.stopping answers
 
 
 @contextmanager
-def _interruptible(trainer: Trainer) -> Iterator[list[int]]:
-    """Let Ctrl-C end the training after the batch that is running; what is given holds it then. The second one ends the
-    program at once."""
-    before, came = signal.getsignal(signal.SIGINT), list[int]()
+def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
+    """End the training after the running batch at Ctrl-C, SIGTERM or SIGHUP, and then the program by that signal.
+
+    A second signal ends the program without waiting for the batch. Signals that are ignored, as SIGHUP is under nohup,
+    stay ignored.
+    """
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    came = list[int]()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if came and callable(before):
-            before(number, frame)
+        if came:
+            _end_by(number, before[number])
         came.append(number)
         trainer.stop()
-        stderr().print("stopping after this batch; Ctrl-C again stops at once")
+        # The console may be in the middle of a line, or its terminal gone.
+        with suppress(OSError):
+            os.write(2, b"stopping after this batch; a second signal stops at once\n")
 
-    if not callable(before):  # ignored
-        yield came
-        return
-    signal.signal(signal.SIGINT, stop)
+    for number in before:
+        signal.signal(number, stop)
     try:
-        yield came
+        yield
+    except OSError as problem:
+        if not (came and problem.errno == errno.EIO):  # the terminal that hung up takes no output
+            raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        _end_by(came[0], before[came[0]])
 
 
-class _Log:
-    """A line of JSON a batch."""
+def _end_by(number: int, handler: Any) -> None:
+    """End the program as a signal ends it."""
+    if number == signal.SIGINT:
+        signal.signal(number, handler)
+        signal.raise_signal(number)
+    sys.exit(128 + number)
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
 
-    def write(self, step: Step) -> None:
-        self._file.write(json.dumps(step.to_dict()) + "\n")
-        self._file.flush()
+@contextmanager
+def _log(path: Path) -> Iterator[Callable[[Step], None]]:
+    """Append a line of JSON for each batch to a file; a line that the disk does not hold is taken back."""
+    with path.open("ab", buffering=0) as file:
+
+        def write(step: Step) -> None:
+            line, written = json.dumps(step.to_dict()).encode() + b"\n", 0
+            try:
+                written = file.write(line) or 0
+                reason = os.strerror(errno.ENOSPC)
+            except OSError as problem:
+                reason = problem.strerror or str(problem)
+            if written == len(line):
+                return
+            with suppress(OSError):  # a pipe
+                file.truncate(os.fstat(file.fileno()).st_size - written)
+            raise DarkparseError(f"{path}: {reason}")
+
+        yield write
 
 
 @contextmanager

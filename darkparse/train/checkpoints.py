@@ -13,8 +13,8 @@ from darkparse.files import error_at_end, unfinished
 from darkparse.model.darknet import Darknet
 from darkparse.model.saving import save_weights
 from darkparse.network import Network
-
-State = dict[str, Any]
+from darkparse.syntax.reading import reason
+from darkparse.train.state import State
 
 
 class Checkpoints:
@@ -34,7 +34,7 @@ class Checkpoints:
     def __init__(
         self, network: Network, folder: Path, batches: int, savelast: int = 100, saveweights: int | None = None
     ) -> None:
-        self._counts = network.dialect.counts_iterations
+        self._counts, self._batches = network.dialect.counts_iterations, batches
         self._base = folder / network.name
         self._last_every = savelast if self._counts else 100
         self._numbered_every = saveweights or (1000 if batches < 10_000 else 10_000)
@@ -53,12 +53,14 @@ class Checkpoints:
         return self._base.with_name(f"{self._base.name}_{word}.weights")
 
     def due(self, batch: int) -> Iterator[str | int]:
-        """What is written after a batch: "last", and its number."""
-        if batch % self._last_every == 0:
-            yield "last"
+        """What is written after a batch: its number, "final" after the last of all, and "last"."""
         early = not self._counts and batch < 1000 and batch % 100 == 0
         if early or batch % (self._numbered_every if self._counts else 10_000) == 0:
             yield batch
+        if batch == self._batches:
+            yield "final"
+        if batch % self._last_every == 0:
+            yield "last"
 
     def write(self, model: Darknet, word: str | int, state: State | None = None) -> Path:
         """Write weights, whole or not at all, and a state beside the last ones.
@@ -75,16 +77,17 @@ class Checkpoints:
                 torch.save(state, patient)
         return path
 
-    def read(self) -> State:
-        """What the last run left.
+    def read(self) -> Any:
+        """Read what the last run left in its state file, whatever that holds.
 
         Raises:
-            DarkparseError: there is none, or it cannot be read.
+            DarkparseError: there is no such file, or it cannot be read.
         """
         try:
-            state: State = torch.load(self.state, map_location="cpu", weights_only=True)
+            return torch.load(self.state, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             raise DarkparseError(f"{self.state}: there is no such file to resume from; leave --resume out") from None
+        except OSError as problem:
+            raise DarkparseError(f"{self.state}: {reason(problem)}") from None
         except Exception as problem:  # noqa: BLE001  # what torch raises of a damaged file is of many kinds
             raise DarkparseError(f"{self.state}: not what a training leaves ({type(problem).__name__})") from None
-        return state

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,16 +16,20 @@ import torch
 from torch import Tensor
 
 from darkparse import data
+from darkparse.data.label_check import check_labels
 from darkparse.detect.names import read_names
-from darkparse.errors import DarkparseError
+from darkparse.errors import DarkparseError, DarkparseWarning
+from darkparse.lock import lock_directory
 from darkparse.losses import Losses
 from darkparse.losses.network import Loss
 from darkparse.model.darknet import Darknet
 from darkparse.network.training import net_options
-from darkparse.train.checkpoints import Checkpoints, State
+from darkparse.train.checkpoints import Checkpoints
 from darkparse.train.faults import check_gradients, check_loss
 from darkparse.train.measuring import Measure
 from darkparse.train.parallel import Parallel
+from darkparse.train.resume import restore
+from darkparse.train.state import State, digest_cfg
 from darkparse.train.updates import optimizer
 from darkparse.weights import Header
 
@@ -98,8 +104,8 @@ class Trainer:
 
     Raises:
         CfgError: an option is wrong.
-        DarkparseError: `max_batches` is reached or missing, there is nothing to resume from, or the data cannot be
-            read.
+        DarkparseError: `max_batches` is reached or missing, there is no state to resume from or a wrong one, the data
+            cannot be read, or none of the first images has a label.
     """
 
     def __init__(
@@ -120,16 +126,23 @@ class Trainer:
         self.net, self._amp = net_options(network), amp
         every = {key: number for key in INTERVALS if (number := files.number(key))}
         self.checkpoints = Checkpoints(network, files.backup or Path("backup"), self.net.max_batches, **every)
-        state = self.checkpoints.read() if resume else None
-        self.optimizer, self.schedule = optimizer(model, 0 if clear else None)
         self.best, self._stopping = 0.0, False
         self._average: float | None = None
-        if state is not None:
-            self._take(state)
+        self._measure_due = False
+        if resume:
+            self.optimizer, self.schedule, state = restore(model, self.checkpoints)
+            self.seed, self._average, self.best = state["seed"], state["loss"], state["best"]
+            self._measure_due = state["measure_due"]
+        else:
+            self.optimizer, self.schedule = optimizer(model, 0 if clear else None)
+        self._saved, self._is_whole = self.schedule.seen, True
+        self._pending: list[str | int] = []
         self.end = self._last_batch(batches)
         self.losses = Losses(model)
         self._parallel = Parallel(model, {*self.losses.heads, *self.losses.entries.values()})
         self._device = next(model.parameters()).device
+        if (warning := check_labels(files, network)) and self.is_first:
+            warnings.warn(warning, DarkparseWarning, stacklevel=2)
         named = {"names", "labels"} & files.options.keys()
         self.names = read_names(files.path) if named else None
         self._measure = Measure(network, files.path, self.names) if measures and self.is_first else None
@@ -139,7 +152,7 @@ class Trainer:
         before, most = self.schedule.batch - 1, self.net.max_batches
         if not most and batches is None:
             raise DarkparseError(f"{self.model.network.name} has no max_batches=: --batches says how many to train")
-        if before >= most > 0:
+        if before >= most > 0 and not self._measure_due:
             raise DarkparseError(
                 f"max_batches={most:,} is reached: {self.schedule.seen:,} pictures were seen, which are {before:,} "
                 "batches. --clear counts from 0; a larger max_batches= in the cfg goes on"
@@ -162,14 +175,29 @@ class Trainer:
         """Write the last weights after the batch that is running, and end."""
         self._stopping = True
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Generator[Step]:
         """Train; each Step has been written to the disk where it is due when it comes out.
 
+        However the iteration ends, the last weights and the state of the last whole batch are written, unless a loss
+        or a gradient is not finite: by an exception here or in a process that loads, or by closing the generator.
+
         Raises:
-            DarkparseError: a loss or a gradient is not finite; the message names head, layer and picture.
+            DarkparseError: a loss or a gradient is not finite (the message names head, layer and picture), or another
+                process trains into the same directory.
             OSError: a file cannot be written, as where the disk is full; those of before are whole.
         """
-        batches = self.batches()
+        folder, hint = self.checkpoints.state.parent, "wait for it, or choose another backup="
+        with lock_directory(folder, hint) if self.is_first else nullcontext(), closing(self.batches()) as batches:
+            try:
+                yield from self._steps(batches)
+            finally:
+                if self._is_whole and self.schedule.seen != self._saved:
+                    self._write(is_last_due=True)
+
+    def _steps(self, batches: Iterator[data.Batch]) -> Iterator[Step]:
+        if self._measure_due and self._measures:  # the run before was stopped while it measured
+            self._measured()
+            self._write(is_last_due=True)
         if self._device.type == "cuda":
             self.reserve()
         while self.schedule.batch <= self.end:
@@ -179,7 +207,7 @@ class Trainer:
             if is_over:
                 return
 
-    def batches(self) -> Iterator[data.Batch]:
+    def batches(self) -> Generator[data.Batch]:
         """The mini-batches to come, of those that fall to this process."""
         network, size = self.model.network, self._parallel.size
         if network.net.batch % (network.net.subdivisions * size):
@@ -204,10 +232,11 @@ class Trainer:
         Raises:
             DarkparseError: there is not enough.
         """
-        network, buffers = self.model.network, [buffer.clone() for buffer in self.model.buffers()]
+        network = self.model.network
         loader = data.Loader(network, self.files, self.seed, fixed_size=False)
         size = max((loader.size_of(batch) for batch in (0, max(self.net.max_batches - 1, 0))), key=math.prod)
         rows = loader.rows // self._parallel.size * network.net.time_steps
+        restore = self._remember()
         try:
             with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
                 outputs = self.model.layer_outputs(torch.zeros(rows, loader.channels, *size, device=self._device))
@@ -215,13 +244,41 @@ class Trainer:
         except torch.OutOfMemoryError:
             told = f"{rows} pictures of {size[1]}×{size[0]} do not fit into the memory of {self._device}"
             raise DarkparseError(f"{told}: more subdivisions= make it fewer") from None
-        self.optimizer.zero_grad()
-        for buffer, before in zip(self.model.buffers(), buffers, strict=True):
-            buffer.copy_(before)
+        finally:
+            restore()
+
+    def _remember(self) -> Callable[[], None]:
+        """Return a function that undoes what forward and backward passes from now on change."""
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
+
+        def restore() -> None:
+            self.optimizer.zero_grad()
+            for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+
+        return restore
 
     def _trained(self, batches: Iterator[data.Batch]) -> Step:
-        """Gradients of one batch, and the update."""
-        begun, waited, seen = time.perf_counter(), 0.0, self.schedule.seen
+        """Compute the gradients of one batch, and update. An exception before the update leaves all as it was."""
+        begun, restore = time.perf_counter(), self._remember()
+        try:
+            step = self._summed(batches)
+            pending, measure_due = list(self.checkpoints.due(step.batch)), self._is_measured(step.batch)
+        except BaseException:
+            restore()
+            raise
+        self._is_whole = False
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._parallel.average_statistics()
+        self.schedule.step()
+        self._average, self._pending, self._measure_due = step.average, pending, measure_due
+        self._is_whole = True
+        return replace(step, seconds=time.perf_counter() - begun)
+
+    def _summed(self, batches: Iterator[data.Batch]) -> Step:
+        """Add up the gradients of one batch."""
+        waited, seen, images = 0.0, self.schedule.seen, self.schedule.images
         number, turns, size = self.schedule.batch, self.model.network.net.subdivisions, self._parallel.size
         # All chance of a batch follows from its number, so that none of it need be kept to resume.
         torch.manual_seed(hash((self.seed, number, self._parallel.rank)))
@@ -236,59 +293,73 @@ class Trainer:
                     outputs = self._parallel.outputs(x)
                 done = (turn * size + self._parallel.rank + 1) * len(x)
                 loss = self.losses(outputs, batch.truth, seen=seen + done)
-                check_loss(self.model, number, x, batch.paths, loss, self.checkpoints.last)
+                with self._discarding():
+                    check_loss(self.model, number, x, batch.paths, loss, self.checkpoints.last)
                 (loss.total * size).backward()  # the mean over the processes is taken of gradients
             for key, value in _named(loss):
                 sums[key] = sums.get(key, 0) + value
-        check_gradients(self.model, number, self.checkpoints.last)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        self._parallel.average_statistics()
-        self.schedule.step()
-        images = self.schedule.seen - seen
+        with self._discarding():
+            check_gradients(self.model, number, self.checkpoints.last)
         totals = self._parallel.summed(torch.stack(tuple(sums.values()))).div(images).tolist()
         heads: dict[int, dict[str, float]] = {}
         for (index, part), total in zip(sums, totals, strict=True):
             heads.setdefault(index, {})[part] = total
         cost = sum(parts["cost"] for parts in heads.values()) / len(heads)
-        self._average = cost if self._average is None else 0.9 * self._average + 0.1 * cost
         return Step(
             batch=number,
             rate=self.schedule.rate(number),
             loss=cost,
-            average=self._average,
+            average=cost if self._average is None else 0.9 * self._average + 0.1 * cost,
             heads=heads,
             images=images,
             size=(x.shape[2], x.shape[3]),
-            seconds=time.perf_counter() - begun,
+            seconds=0.0,
             waited=waited,
         )
 
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """Save nothing after an error: the weights of the batch before are often bad already."""
+        try:
+            yield
+        except DarkparseError:
+            self._is_whole = False
+            raise
+
+    def _is_measured(self, batch: int) -> bool:
+        is_due = batch > self.net.burn_in and batch % self._between == 0
+        return self._measures and (batch == self.end or is_due)
+
     def _written(self, step: Step, is_over: bool) -> Step:
-        """What is due after a batch: a measure, and files."""
-        burnt_in = step.batch > self.net.burn_in
-        mean_ap: float | None = None
-        words: dict[str | int, None] = dict.fromkeys(self.checkpoints.due(step.batch))
-        if is_over:
-            words["last"] = None
-        if step.batch == self.net.max_batches:
-            words["final"] = None
-        if self._measures and (step.batch == self.end or (burnt_in and step.batch % self._between == 0)):
-            mean_ap = self._measured()
-            if mean_ap >= self.best:
-                self.best = mean_ap
-                words["best"] = None
-        wrote: tuple[Path, ...] = ()
-        if self.is_first:
-            wrote = tuple(self.checkpoints.write(self.model, word, self._state(word)) for word in words)
-        return replace(step, mean_ap=mean_ap, wrote=wrote)
+        """Measure and write what is due after a batch."""
+        mean_ap = self._measured() if self._measure_due else None
+        return replace(step, mean_ap=mean_ap, wrote=self._write(is_last_due=is_over))
+
+    def _write(self, *, is_last_due: bool) -> tuple[Path, ...]:
+        """Write the files that are due, the state at the end: where that is there, so are the others."""
+        if is_last_due and "last" not in self._pending:
+            self._pending.append("last")
+        wrote = []
+        while self._pending:
+            word = self._pending[0]
+            if self.is_first:
+                wrote.append(self.checkpoints.write(self.model, word, self._state(word)))
+            if word == "last":
+                self._saved = self.schedule.seen
+            self._pending.pop(0)
+        return tuple(wrote)
 
     def _measured(self) -> float:
-        """The first process measures, the others wait."""
+        """Measure in the first process, while the others wait; the best weights so far are due then."""
         value = torch.zeros((), device=self._device)
         if self._measure is not None:
             value += self._measure(self.model).mean("area")
-        return self._parallel.summed(value).item()
+        mean_ap = self._parallel.summed(value).item()
+        self._measure_due = False
+        if mean_ap >= self.best:
+            self.best = mean_ap
+            self._pending.insert(0, "best")
+        return mean_ap
 
     def _state(self, word: str | int) -> State | None:
         if word != "last":
@@ -299,26 +370,13 @@ class Trainer:
             "optimizer": self.optimizer.state_dict()["state"],
             "averages": {names[parameter]: mean for parameter, mean in self.optimizer.averages.items()},
             "header": asdict(self.model.header or Header()),
+            "cfg": digest_cfg(self.model.network),
             "seen": self.schedule.seen,
             "seed": self.seed,
             "loss": self._average,
             "best": self.best,
+            "measure_due": self._measure_due,
         }
-
-    def _take(self, state: State) -> None:
-        """What the last run left; settings are those of the cfg. Raises DarkparseError if it was of another."""
-        model = self.model
-        try:
-            model.load_state_dict(state["model"])
-            model.header = Header(**state["header"])
-            self.optimizer, self.schedule = optimizer(model, state["seen"])
-            groups = self.optimizer.state_dict()["param_groups"]
-            self.optimizer.load_state_dict({"state": state["optimizer"], "param_groups": groups})
-            means = {model.get_parameter(name): mean for name, mean in state["averages"].items()}
-            self.optimizer.averages = {parameter: mean.to(parameter) for parameter, mean in means.items()}
-            self.seed, self._average, self.best = state["seed"], state["loss"], state["best"]
-        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError):
-            raise DarkparseError(f"{self.checkpoints.state}: this is of a training of another cfg") from None
 
 
 def _named(loss: Loss) -> Iterator[tuple[tuple[int, str], Tensor]]:

@@ -84,6 +84,12 @@ class Update(torch.optim.Optimizer):
     def limit(self, group: Group) -> None:
         """Keep what is added to parameters within ±1."""
 
+    @property
+    def averaged(self) -> list[nn.Parameter]:
+        """Parameters of which `ema_alpha` keeps averages."""
+        nodes = (node for node in self.model.network.nodes if node.kind == "convolutional" and node.shares is None)
+        return [parameter for node in nodes for parameter in self.model.layers[node.index].parameters()]
+
     @torch.no_grad()
     def average(self, iteration: int) -> None:
         """Moving averages of the convolutions' parameters in the second half of training, which take their place
@@ -92,9 +98,7 @@ class Update(torch.optim.Optimizer):
         if not net.ema_alpha or not net.max_batches // 2 <= iteration <= end:
             return
         if not self.averages:
-            nodes = (node for node in self.model.network.nodes if node.kind == "convolutional" and node.shares is None)
-            own = (p for node in nodes for p in self.model.layers[node.index].parameters())
-            self.averages = {parameter: parameter.clone() for parameter in own}
+            self.averages = {parameter: parameter.clone() for parameter in self.averaged}
         for parameter, mean in self.averages.items():
             if iteration == end:
                 parameter.copy_(mean)

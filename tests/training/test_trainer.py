@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import darkparse
 from darkparse.data import DataFile
+from darkparse.files import unfinished
 from darkparse.train import Trainer, begin
 from darkparse.train.checkpoints import Checkpoints
+from darkparse.train.measuring import Measure
 from tests.training.runs import cfg, draw, trainer
 
 pytest.importorskip("PIL")
@@ -85,7 +92,7 @@ def test_weights_have_the_names_and_intervals_of_the_fork(
 ) -> None:
     files = Checkpoints(darkparse.compile(cfg(tmp_path, yolo=yolo, name="n")), tmp_path / "backup", batches)
     due = [(batch, word) for batch in range(1, batches + 1) for word in files.due(batch)]
-    assert [files.named(word).stem for _, word in due if word != "last"] == numbered
+    assert [files.named(word).stem for _, word in due if word != "last"] == [*numbered, "n_final"]
     assert [batch for batch, word in due if word == "last"] == list(range(100, batches + 1, 100))
     assert files.last.name == last
 
@@ -94,7 +101,8 @@ def test_the_end_is_the_final_weights_and_clear_begins_anew(own: Path, tmp_path:
     path = cfg(tmp_path)
     steps = list(trainer(own, path))
     wrote = [(step.batch, file.name) for step in steps for file in step.wrote]
-    assert wrote == [*((n, "small_last.weights") for n in (2, 4, 6, 8)), (8, "small_final.weights")]
+    last = [(n, "small_last.weights") for n in (2, 4, 6, 8)]
+    assert wrote == [*last[:-1], (8, "small_final.weights"), last[-1]]
     final = tmp_path / "backup" / "small_final.weights"
     with pytest.raises(darkparse.DarkparseError, match=r"max_batches=8 is reached: 32 pict.* --clear counts from 0"):
         trainer(own, path, final)
@@ -104,7 +112,7 @@ def test_the_end_is_the_final_weights_and_clear_begins_anew(own: Path, tmp_path:
     with pytest.raises(darkparse.DarkparseError, match="no such file to resume from"):
         trainer(own, cfg(tmp_path, name="other"), resume=True)
     (tmp_path / "backup" / "small_last.state").rename(tmp_path / "backup" / "more_last.state")
-    with pytest.raises(darkparse.DarkparseError, match=r"more_last.state: this is of a training of another cfg"):
+    with pytest.raises(darkparse.DarkparseError, match=r"more_last.state: the state belongs to a different cfg"):
         trainer(own, cfg(tmp_path, classes=5, name="more"), resume=True)
 
 
@@ -195,6 +203,144 @@ def test_a_batch_that_cannot_be_shared_out_is_an_error(own: Path, tmp_path: Path
     one._parallel.size = 3
     with pytest.raises(darkparse.DarkparseError, match="batch=4 of 2 subdivisions cannot be shared out among 3"):
         list(one)
+
+
+def _saved(one: Trainer) -> int:
+    """Batches that a state holds."""
+    return int(torch.load(one.checkpoints.state, weights_only=True)["seen"]) // 4
+
+
+def test_exception_of_the_caller_saves_the_last_batch(own: Path, tmp_path: Path) -> None:
+    whole = trainer(own, cfg(tmp_path))
+    list(whole)
+    one = trainer(own, cfg(tmp_path))
+
+    def run() -> None:
+        with closing(iter(one)) as steps:
+            for step in steps:
+                if step.batch == 3:
+                    raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run()
+    assert _saved(one) == 3
+    again = trainer(own, cfg(tmp_path), resume=True)
+    list(again)
+    assert same(again.model, whole.model)
+
+
+@pytest.mark.parametrize("yolo", ["iou_loss=ciou", ""])
+def test_image_that_cannot_be_read_leaves_the_batch_before(
+    own: Path, tmp_path: Path, yolo: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It fails in the second mini-batch of a batch, when rolling statistics have moved already."""
+    path = cfg(tmp_path, yolo=yolo)
+    whole = trainer(own, path)
+    list(whole)
+    one = trainer(own, path)
+    load = darkparse.data.Loader.__getitem__
+
+    def loaded(self: darkparse.data.Loader, number: int) -> object:
+        return darkparse.DarkparseError("gone") if number == 7 else load(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(darkparse.data.Loader, "__getitem__", loaded)
+        with pytest.raises(darkparse.DarkparseError, match="gone"):
+            list(one)
+    assert _saved(one) == 3
+    again = trainer(own, path, resume=True)
+    list(again)
+    assert same(again.model, whole.model)
+
+
+def test_interruption_of_an_update_saves_nothing(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some parameters were updated then, and others not."""
+    one = trainer(own, cfg(tmp_path))
+    steps = iter(one)
+    assert [next(steps).batch for _ in range(3)] == [1, 2, 3]
+    step = one.optimizer.step
+
+    def interrupted() -> None:
+        step()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(one.optimizer, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        next(steps)
+    assert _saved(one) == 2  # by savelast
+
+
+@pytest.mark.parametrize("file", ["small_4.weights", "small_final.weights", "small_last.weights", "small_last.state"])
+def test_full_disk_loses_no_file_that_is_due(
+    own: Path, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the state is there, so are the numbered and the final weights."""
+    own.write_text(own.read_text().replace("savelast = 2", "savelast = 1000\nsaveweights = 4"))
+    whole = trainer(own, cfg(tmp_path))
+    list(whole)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "backup").glob("*.weights")}
+    shutil.rmtree(tmp_path / "backup")
+    one = trainer(own, cfg(tmp_path))
+
+    def full(path: Path, **options: bool) -> Any:
+        if path.name == file:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return unfinished(path, **options)
+
+    with monkeypatch.context() as patch:
+        for module in ("train.checkpoints", "weights.writer"):
+            patch.setattr(f"darkparse.{module}.unfinished", full)
+        with pytest.raises((OSError, darkparse.WeightsError), match="No space left"):
+            list(one)
+    list(trainer(own, cfg(tmp_path), resume=one.checkpoints.state.exists()))
+    assert {path.name: path.read_bytes() for path in (tmp_path / "backup").glob("*.weights")} == files
+
+
+@pytest.mark.parametrize("batch", [6, 8])
+def test_measure_that_failed_is_made_when_the_run_resumes(
+    own: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("darkparse.train.trainer.LEAST_BETWEEN", 3)
+    whole = trainer(own, cfg(tmp_path), measures=True)
+    list(whole)
+    best = (tmp_path / "backup" / "small_best.weights").read_bytes()
+    shutil.rmtree(tmp_path / "backup")
+    measure = Measure.__call__
+
+    def failing(self: Measure, model: darkparse.Darknet) -> Any:
+        if model.iteration == batch:
+            raise darkparse.ImageError("gone")
+        return measure(self, model)
+
+    one = trainer(own, cfg(tmp_path), measures=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Measure, "__call__", failing)
+        with pytest.raises(darkparse.ImageError, match="gone"):
+            list(one)
+    assert _saved(one) == batch
+    again = trainer(own, cfg(tmp_path), measures=True, resume=True)
+    assert len(list(again)) == 8 - batch
+    assert again.best == whole.best
+    assert (tmp_path / "backup" / "small_best.weights").read_bytes() == best
+
+
+def test_second_training_in_a_folder_is_refused(own: Path, tmp_path: Path) -> None:
+    steps = iter(trainer(own, cfg(tmp_path)))
+    next(steps)
+    told = rf"{tmp_path / 'backup'} is in use by process {os.getpid()}; wait for it, or choose another backup="
+    with pytest.raises(darkparse.DarkparseError, match=told):
+        list(trainer(own, cfg(tmp_path)))
+    steps.close()
+    list(trainer(own, cfg(tmp_path)))
+    assert {path.name for path in (tmp_path / "backup").iterdir()} == {
+        *(".lock", "small_final.weights", "small_last.state", "small_last.weights")
+    }
+
+
+def test_seed_that_is_out_of_range_is_an_error(own: Path, tmp_path: Path) -> None:
+    for seed in (-1, 2**63, 10**30):
+        with pytest.raises(darkparse.DarkparseError, match=rf"seed is out of range, got {seed}; expected 0 to 92233"):
+            list(Trainer(trainer(own, cfg(tmp_path)).model, DataFile.read(own), seed=seed))
 
 
 def test_the_names_are_public() -> None:
