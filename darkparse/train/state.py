@@ -71,7 +71,7 @@ def check_origin(state: Any, network: Network) -> None:
         raise DarkparseError(f"not a training state, got {_describe(state)}; expected a dict")
     if "cfg" not in state:
         raise DarkparseError("the state has no digest of its cfg, so it may belong to another one; start from weights")
-    if state["cfg"] != digest_cfg(network):
+    if not isinstance(state["cfg"], str) or state["cfg"] != digest_cfg(network):
         raise DarkparseError(
             "the state belongs to a different cfg, dialect or size; resume with those that it was trained with, "
             "or leave --resume out and start from its weights"

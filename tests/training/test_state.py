@@ -26,7 +26,7 @@ HALF = EMA_END + 10
 ODD: dict[type, tuple[Any, ...]] = {
     int: (None, "x", 1.5, True, [], {}, -1, 2**70, -(10**5000), torch.tensor(1)),
     float: (None, "x", 1, True, [], {}, math.nan, math.inf, -math.inf, torch.tensor(1.0)),
-    str: (None, "", "x", 1, b"x", [], {}),
+    str: (None, "", "x", 1, b"x", [], {}, torch.ones(2)),
     bool: (None, "True", 0, 1.0, [], torch.tensor(True)),
 }
 """For each type of a field values that no training writes there."""
