@@ -8,13 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from darkparse.errors import DarkparseError
-
 LOCK, OWNER = ".lock", ".lock.pid"
 
 
+class DirectoryInUseError(Exception):
+    """Another process holds the lock of a directory; the message names both."""
+
+
 @contextmanager
-def lock_directory(folder: Path, hint: str) -> Iterator[None]:
+def lock_directory(folder: Path) -> Iterator[None]:
     """Lock a directory, which is made if it does not exist, until the context ends or the process does.
 
     The lock is an advisory one of the operating system on the file `.lock`. Beside it `.lock.pid` holds the process ID
@@ -22,10 +24,9 @@ def lock_directory(folder: Path, hint: str) -> Iterator[None]:
 
     Args:
         folder: the directory.
-        hint: what the user can do while another process holds it.
 
     Raises:
-        DarkparseError: another process holds it.
+        DirectoryInUseError: another process holds it.
         OSError: it cannot be made or written to.
     """
     from filelock import FileLock, Timeout
@@ -35,7 +36,7 @@ def lock_directory(folder: Path, hint: str) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise DarkparseError(f"{folder} is in use by {_read_owner(owner)}; {hint}") from None
+        raise DirectoryInUseError(f"{folder} is in use by {_read_owner(owner)}") from None
     except OSError as problem:
         if problem.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a network file system may have no locks
             raise

@@ -19,7 +19,7 @@ from darkparse import data
 from darkparse.data.label_check import check_labels
 from darkparse.detect.names import read_names
 from darkparse.errors import DarkparseError, DarkparseWarning
-from darkparse.lock import lock_directory
+from darkparse.lock import DirectoryInUseError, lock_directory
 from darkparse.losses import Losses
 from darkparse.losses.network import Loss
 from darkparse.model.darknet import Darknet
@@ -186,13 +186,21 @@ class Trainer:
                 process trains into the same directory.
             OSError: a file cannot be written, as where the disk is full; those of before are whole.
         """
-        folder, hint = self.checkpoints.state.parent, "wait for it, or choose another backup="
-        with lock_directory(folder, hint) if self.is_first else nullcontext(), closing(self.batches()) as batches:
+        with self._locked(), closing(self.batches()) as batches:
             try:
                 yield from self._steps(batches)
             finally:
                 if self._is_whole and self.schedule.seen != self._saved:
                     self._write(is_last_due=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Lock the directory of the checkpoints in the first process; raise DarkparseError if another one holds it."""
+        try:
+            with lock_directory(self.checkpoints.state.parent) if self.is_first else nullcontext():
+                yield
+        except DirectoryInUseError as problem:
+            raise DarkparseError(f"{problem}; wait for it, or choose another backup=") from None
 
     def _steps(self, batches: Iterator[data.Batch]) -> Iterator[Step]:
         if self._measure_due and self._measures:  # the run before was stopped while it measured

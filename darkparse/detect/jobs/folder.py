@@ -10,7 +10,7 @@ from typing import Any
 
 from darkparse.detect.jobs.results import Record
 from darkparse.files import remove_unfinished, unfinished
-from darkparse.lock import lock_directory
+from darkparse.lock import DirectoryInUseError, lock_directory
 from darkparse.syntax import DarkparseError
 
 RUN = "run.json"
@@ -23,9 +23,12 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         DarkparseError: another run holds it, or it cannot be written to.
     """
-    with lock_directory(folder, "wait for it, or choose another --out"):
-        remove_unfinished(folder)
-        yield
+    try:
+        with lock_directory(folder):
+            remove_unfinished(folder)
+            yield
+    except DirectoryInUseError as problem:
+        raise DarkparseError(f"{problem}; wait for it, or choose another --out") from None
 
 
 def go_on(folder: Path, run: Record, *, resume: bool) -> Record:
