@@ -10,8 +10,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from darkparse.renamed import RENAMED
-
 EXPORT = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
 """A line of a stub: `from darkparse.model.loading import load as load`."""
 
@@ -29,9 +27,7 @@ def attribute(package: str, name: str) -> Any:
     if name == "__all__":
         return sorted(homes)
     if name not in homes:
-        now = RENAMED.get(f"{package}.{name}")
-        hint = f": it is {now} now" if now else ""
-        raise AttributeError(f"module {package!r} has no attribute {name!r}{hint}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
     home = homes[name]
     try:
         value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)

@@ -50,7 +50,7 @@ ALLOWED = {
     "export.source": {*NETWORK, "weights", "model", "model.modules"},
     "compare": {*NETWORK, "weights", "model", "model.modules"},
 }
-TOOLS = {"_version", "files", "lazy", "lock", "memory", "notebook", "renamed", "stopping"}
+TOOLS = {"_version", "files", "lazy", "lock", "memory", "notebook", "stopping"}
 
 # What may be imported inside a function, where it is used: it takes long to import, or need not be installed.
 HEAVY = {

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import doctest
 import inspect
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import darkparse
 from darkparse import errors
 from darkparse.lazy import EXPORT
-from darkparse.renamed import RENAMED
 from tests.conftest import ROOT
 
 STUB = (ROOT / "darkparse" / "__init__.pyi").read_text("utf-8")
@@ -91,23 +88,3 @@ def test_the_tree_of_errors_is_whole() -> None:
 
 def _below(error: type[Exception]) -> list[type[Exception]]:
     return [one for child in error.__subclasses__() for one in (child, *_below(child))]
-
-
-@pytest.mark.parametrize("old", RENAMED)
-def test_an_old_name_says_what_it_is_now(old: str) -> None:
-    package, _, name = old.rpartition(".")
-    with pytest.raises(AttributeError, match=f"it is {RENAMED[old]} now"):
-        _got(package, name)
-    new: Any = _got(*RENAMED[old].rpartition(".")[::2])
-    assert new is not None
-
-
-def _got(package: str, name: str) -> Any:
-    module = __import__(package, fromlist=[name] if Path(ROOT, *package.split("."), f"{name}.py").exists() else ["_"])
-    return getattr(module, name)
-
-
-def test_the_changelog_has_every_new_name() -> None:
-    rows = re.findall(r"^\| `(\S+)` \| `(\S+)` \|$", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.MULTILINE)
-    told = {f"darkparse.{old}": f"darkparse.{new}" for old, new in rows}
-    assert RENAMED.items() <= told.items()
