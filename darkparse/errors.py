@@ -12,13 +12,38 @@ DarkparseWarning        what is to be said of a picture that can be read
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from darkparse.syntax.diagnostics import SHOWN, Diagnostic, Note, in_order
 from darkparse.syntax.source import Span
 
-if TYPE_CHECKING:
-    from darkparse.weights.report import Cause, Report
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One explanation of what is wrong with a weights file."""
+
+    code: str
+    """A stable word for programs: `header-width`, `dialect`, `backbone`, `classes`, `truncated`, …"""
+    message: str
+    """A sentence for people."""
+    remedy: str
+    """What to do."""
+    facts: Mapping[str, int | str] = field(default_factory=dict)
+    """The numbers in the message: layers, lines, bytes, classes."""
+
+
+class Report(Protocol):
+    """The part of a report on weights that `WeightsError` reads (`darkparse.weights` makes the whole)."""
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Explanations of the misfit, the likeliest first."""
+
+    @property
+    def layer(self) -> int | None:
+        """Index of the first layer at which file and cfg disagree."""
 
 
 class DarkparseError(Exception):
@@ -85,7 +110,7 @@ class WeightsError(DarkparseError):
     @property
     def layer(self) -> int | None:
         """Index of the layer where file and cfg part."""
-        return self.report.parting.layer if self.report and self.report.parting else None
+        return self.report.layer if self.report else None
 
     def __reduce__(self) -> tuple[type[WeightsError], tuple[str, Report | None]]:
         return type(self), (str(self), self.report)

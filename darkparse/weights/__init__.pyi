@@ -1,3 +1,4 @@
+from darkparse.errors import Cause as Cause
 from darkparse.errors import WeightsError as WeightsError
 from darkparse.weights.diff import Difference as Difference
 from darkparse.weights.diff import compare as compare
@@ -12,7 +13,6 @@ from darkparse.weights.read import Fitted as Fitted
 from darkparse.weights.read import read_weights as read_weights
 from darkparse.weights.reader import Floats as Floats
 from darkparse.weights.reader import WeightsFile as WeightsFile
-from darkparse.weights.report import Cause as Cause
 from darkparse.weights.report import Report as Report
 from darkparse.weights.report import Row as Row
 from darkparse.weights.source import Blob as Blob

@@ -9,6 +9,7 @@ from functools import cache
 
 import numpy as np
 
+from darkparse.errors import Cause
 from darkparse.layers import DIALECTS
 from darkparse.layers.head import Head
 from darkparse.network import Network, compile
@@ -21,7 +22,6 @@ from darkparse.weights.header import SIZES, VERSION
 from darkparse.weights.headfilters import with_values
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.reader import WeightsFile, as_weights
-from darkparse.weights.report import Cause
 from darkparse.weights.source import Blob
 from darkparse.weights.statistics import is_plausible
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from darkparse.weights.report import Cause
+from darkparse.errors import Cause
 from darkparse.weights.statistics import is_plausible
 
 if TYPE_CHECKING:

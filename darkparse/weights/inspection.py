@@ -6,13 +6,14 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from darkparse.errors import Cause
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import CfgError, Config, read
 from darkparse.weights.entries import Entry, layout, stored_floats
 from darkparse.weights.header import Header, Version, read_version
 from darkparse.weights.options import ReadOptions
-from darkparse.weights.report import Cause, Report, Row
+from darkparse.weights.report import Report, Row
 
 if TYPE_CHECKING:
     from darkparse.weights.signature import Signature

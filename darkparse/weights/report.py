@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import Any
 
+from darkparse.errors import Cause
 from darkparse.syntax.words import counted
 from darkparse.weights.header import Header
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Something that explains what is wrong with a file."""
-
-    code: str
-    """A stable word for programs: `header-width`, `dialect`, `backbone`, `classes`, `truncated`, …"""
-    message: str
-    """A sentence for people."""
-    remedy: str
-    """What to do."""
-    facts: Mapping[str, int | str] = field(default_factory=dict)
-    """The numbers in the message: layers, lines, bytes, classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +85,11 @@ class Report:
         if self.fits or not self.rows:
             return None
         return next((row for row in self.rows if row.held < row.floats), self.rows[-1])
+
+    @property
+    def layer(self) -> int | None:
+        """Index of the layer where file and cfg part."""
+        return self.parting.layer if self.parting else None
 
     @property
     def verdict(self) -> str:

@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from darkparse.errors import Cause
 from darkparse.weights.entries import Entry
 from darkparse.weights.reader import Floats
-from darkparse.weights.report import Cause, Row
+from darkparse.weights.report import Row
 
 CHUNK = 1 << 20
 """Floats that are looked at together, so that a large array needs no large copies."""

@@ -14,6 +14,7 @@ import torch
 
 import darkparse
 from darkparse.weights import Header, layout
+from darkparse.weights.report import Report
 from tests.weights.making import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
 
 NET = network()
@@ -176,7 +177,7 @@ def test_a_truncated_download() -> None:
     assert error.causes[0].facts["missing_bytes"] == 1001
     assert "1,001 bytes of" in str(error)
     assert "too short by 1,001 bytes" in str(error)
-    assert error.report is not None
+    assert isinstance(error.report, Report)
     assert error.report.missing_bytes == 1001
 
 
