@@ -261,7 +261,7 @@ def _live(making: dict[str, Any], inputs: tuple[str, ...], settings: DetectionSe
 
 def _here(making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]) -> int:
     """Run on this machine; the number of pictures that could not be read."""
-    from darkparse.detect.images import pillow
+    from darkparse.detect.image_files import pillow
     from darkparse.detect.jobs.batch import process
     from darkparse.detect.jobs.journal import Journal
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from darkparse.data.files.labels import read_labels
 from darkparse.data.files.listing import DataFile
-from darkparse.detect.preprocess import Floats, Size
+from darkparse.detect.image_files import Size
+from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import Dialect
 from darkparse.syntax.reading import is_file

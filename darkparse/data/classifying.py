@@ -11,7 +11,8 @@ from darkparse.data.colours import blurred, distort
 from darkparse.data.detecting import Sample
 from darkparse.data.drawing import draw_colours, draw_cut, draw_part, scale
 from darkparse.data.pictures import Window, rotate_crop
-from darkparse.detect.preprocess import Floats, Size, resize_image
+from darkparse.detect.image_files import Size
+from darkparse.detect.preprocess import Floats, resize_image
 from darkparse.layers.augmentation import Augmentation
 from darkparse.network.network import Network
 

@@ -14,8 +14,9 @@ from darkparse.data.drawing import Colours, draw_colours, draw_crop, draw_cut, d
 from darkparse.data.files.labels import Label, read_labels
 from darkparse.data.files.listing import Picture
 from darkparse.data.pictures import NOWHERE, WHOLE, Crop, Place, Window, large, sound, tile
+from darkparse.detect.image_files import Size
 from darkparse.detect.images import Pixels
-from darkparse.detect.preprocess import Floats, Size
+from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from darkparse.data.pictures import Crop, Place, Window
-from darkparse.detect.preprocess import Size
+from darkparse.detect.image_files import Size
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.training import NetTraining

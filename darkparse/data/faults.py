@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from darkparse.data.files.labels import Box, label_lines, label_places
 from darkparse.data.files.listing import LIST_BYTES, DataFile, Picture
-from darkparse.detect.images import head_size, open_image
+from darkparse.detect.image_files import head_size
+from darkparse.detect.images import open_image
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.layers.dialect import Dialect
 from darkparse.syntax.codes import DATA_CODES

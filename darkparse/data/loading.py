@@ -16,7 +16,7 @@ from darkparse.data.drawing import PICTURES, draw_size, generator
 from darkparse.data.files.listing import DataFile
 from darkparse.data.processes import load_in_processes
 from darkparse.data.seed import check_seed
-from darkparse.detect.preprocess import Size
+from darkparse.detect.image_files import Size
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.memory import free_memory

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from darkparse.detect.image_files import Size
 from darkparse.detect.images import Pixels
-from darkparse.detect.preprocess import Floats, Size, Taps, axis_taps, resample
+from darkparse.detect.preprocess import Floats, Taps, axis_taps, resample
 
 NOWHERE = np.float32(999999)
 """A centre that stands for a box which is none (data.c correct_boxes)."""

@@ -13,13 +13,15 @@ import numpy as np
 from darkparse.detect.detection import WHOLE, Detection, Detections, warned
 from darkparse.detect.engine import Engine, choose
 from darkparse.detect.graph_engine import load_graph
+from darkparse.detect.image_files import Size
 from darkparse.detect.images import as_image
 from darkparse.detect.names import Names, find_names
-from darkparse.detect.nms import suppress, suppression_of
+from darkparse.detect.nms import suppress
 from darkparse.detect.prepared import Candidates, Prepared
-from darkparse.detect.preprocess import RESIZES, Floats, Resize, Size, fit
+from darkparse.detect.preprocess import RESIZES, Floats, Resize, fit
 from darkparse.detect.settings import DetectionSettings
 from darkparse.detect.streaming import stream
+from darkparse.detect.suppression import suppression_of
 from darkparse.detect.task import checked, class_count, default_resize, is_classifier
 from darkparse.errors import DarkparseError, ImageError, NoWeightsError
 from darkparse.layers.tree import read_tree

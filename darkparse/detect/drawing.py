@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.images import as_image, pillow
+from darkparse.detect.image_files import pillow
+from darkparse.detect.images import as_image
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 

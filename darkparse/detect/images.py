@@ -5,18 +5,14 @@ from __future__ import annotations
 import io
 import os
 import stat
-import struct
-import warnings
-import zlib
 from dataclasses import dataclass
-from pathlib import Path
-from threading import Lock
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.errors import DarkparseError, ImageError
+from darkparse.detect.image_files import BROKEN, open_with_pillow, pillow
+from darkparse.errors import ImageError
 from darkparse.syntax.reading import reason
 
 if TYPE_CHECKING:
@@ -28,28 +24,10 @@ Pixels = NDArray[Any]
 BEYOND = 0.5
 """By so much floats may lie outside 0…1: scaling and noise overshoot."""
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"))
-"""Files that a folder is searched for."""
-
 PLENTY = 96 << 20
 """Values that any picture may have: 33 million pixels of RGB."""
 RATIO = 200
 """So many times the size of its file a larger one may; photographs unpack to ten or twenty times."""
-
-BROKEN = (
-    *(ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
-    *(RuntimeError, MemoryError, struct.error, zlib.error),
-)
-"""What Pillow's decoders raise for broken files, besides OSError."""
-
-
-def pillow() -> Any:
-    """The `PIL.Image` module. Raises DarkparseError with what to install if Pillow is missing."""
-    try:
-        from PIL import Image
-    except ImportError:
-        raise DarkparseError("reading and drawing pictures needs Pillow: pip install 'darkparse[detect]'") from None
-    return Image
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +72,7 @@ def open_image(
             return Image(from_array(_load_array(path), channels, bgr=bgr))
         if (channels or 0) > 4 and head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
             return Image(from_array(_load_bands(path), channels))
-        with _opened(path) as file:
+        with open_with_pillow(path) as file:
             unpacked = file.width * file.height * len(file.getbands())
             if unpacked > max(PLENTY, RATIO * size):
                 raise ImageError(f"{size:,} bytes that unpack to {unpacked:,}, more than {RATIO} times as many")
@@ -107,27 +85,6 @@ def open_image(
         raise ImageError(f"{name}: {reason(problem)}") from None
     except BROKEN as problem:
         raise ImageError(f"{name}: a broken picture: {reason(problem)}") from None
-
-
-def head_size(path: Path) -> tuple[int, int] | None:
-    """Height and width of a picture as its file's head says them; None if it is none that Pillow can read."""
-    try:
-        with _opened(path) as file:
-            return file.height, file.width
-    except (OSError, pillow().DecompressionBombError, *BROKEN):
-        return None
-
-
-_QUIET = Lock()
-"""Held while warnings are left out, which is for all threads."""
-
-
-def _opened(path: str | os.PathLike[str] | IO[bytes]) -> PillowImage:
-    """A file, opened by Pillow, whose own warning of large pictures says nothing of the limit here."""
-    image = pillow()
-    with _QUIET, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return image.open(path)  # type: ignore[no-any-return]
 
 
 def _load_array(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
@@ -324,9 +281,3 @@ def _with_channels(array: Pixels, channels: int | None) -> Pixels:
     return ((red.astype(np.uint16) * 77 + green.astype(np.uint16) * 150 + blue.astype(np.uint16) * 29) >> 8).astype(
         np.uint8
     )[..., None]
-
-
-def find_images(folder: Path) -> list[Path]:
-    """The pictures in a folder and the folders below it, sorted;
-    hidden files are none (`._x.jpg`, half-written ones)."""
-    return sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in SUFFIXES and path.is_file())

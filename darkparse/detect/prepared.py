@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.detect.detection import Detection, Detections
+from darkparse.detect.image_files import Size
 from darkparse.detect.images import Pixels
-from darkparse.detect.preprocess import Floats, Placement, Size
+from darkparse.detect.preprocess import Floats, Placement
 
 
 @dataclass(frozen=True, slots=True)

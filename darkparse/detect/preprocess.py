@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse.detect.image_files import Size
 from darkparse.detect.images import Pixels
 
 Resize = Literal["letterbox", "stretch", "crop"]
@@ -17,9 +18,6 @@ Resize = Literal["letterbox", "stretch", "crop"]
 RESIZES: tuple[Resize, ...] = get_args(Resize)
 
 Floats = NDArray[np.float32]
-
-Size = tuple[int, int]
-"""Height and width in pixels."""
 
 
 @dataclass(frozen=True, slots=True)

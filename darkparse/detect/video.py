@@ -15,8 +15,6 @@ from darkparse.errors import ImageError
 from darkparse.files import unfinished
 from darkparse.syntax import DarkparseError
 
-VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"))
-
 
 def pyav() -> Any:
     """The `av` module. Raises DarkparseError with what to install if it is missing."""

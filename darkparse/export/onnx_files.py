@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from darkparse.detect.nms import suppression_of
 from darkparse.detect.settings import DetectionSettings
+from darkparse.detect.suppression import suppression_of
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.export.onnx.form import Free, Heads, check_form
 from darkparse.export.onnx.model import NetworkGraph

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkparse.detect.preprocess import Placement, Size, fit, place, resize_image
+from darkparse.detect.image_files import Size
+from darkparse.detect.preprocess import Placement, fit, place, resize_image
 from tests.detect.reference import picture
 
 SIZES = st.tuples(st.integers(2, 40), st.integers(2, 40))

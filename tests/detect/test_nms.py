@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import darkparse
-from darkparse.detect.nms import Suppression, overlap, suppress, suppression_of
+from darkparse.detect.nms import overlap, suppress
+from darkparse.detect.suppression import Suppression, suppression_of
 
 
 def iou_in_c(a: Any, b: Any) -> float:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 import darkparse
 from darkparse.detect import Decoder
-from darkparse.detect.nms import suppress, suppression_of
+from darkparse.detect.nms import suppress
+from darkparse.detect.suppression import suppression_of
 from darkparse.export.onnx.form import Heads
 from darkparse.export.onnx.serialization import LEAST_OUTSIDE
 from darkparse.export.onnx.structure import check_structure

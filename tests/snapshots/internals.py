@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 
 import darkparse
-from darkparse.detect.nms import suppression_of
+from darkparse.detect.suppression import suppression_of
 from darkparse.export.onnx.form import Free
 from darkparse.export.onnx.model import NetworkGraph
 from darkparse.export.onnx.parameters import from_module

@@ -16,12 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.data.files.labels import Box, label_places, read_labels
-from darkparse.detect.images import find_images, head_size
+from darkparse.detect.image_files import Size, find_images, head_size
 from darkparse.detect.jobs.sources import find_sources
-from darkparse.detect.preprocess import Floats, Size
 from darkparse.syntax import DarkparseError
 from darkparse.syntax.reading import read_bytes, read_text, reason
 from darkparse.syntax.source import LONGEST_CONTENT, content, shortened
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,10 @@ import numpy as np
 from darkparse.detect.detection import Detections
 from darkparse.detect.detector import Detector
 from darkparse.detect.drawing import draw, save
+from darkparse.detect.jobs.drawings import targets
 from darkparse.detect.jobs.journal import Journal
 from darkparse.detect.jobs.results import Record, json_line
-from darkparse.detect.jobs.sources import Source, targets
+from darkparse.detect.jobs.sources import Source
 from darkparse.detect.settings import DetectionSettings
 from darkparse.detect.streaming import Outcome, stream
 from darkparse.detect.video import Video, video_writer
