@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import CfgType, network_options, stderr, stdout
+from darkparse.data.faults import DataCheck, check_data
 from darkparse.data.files.listing import DataFile
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
@@ -21,7 +22,6 @@ from darkparse.syntax.diagnostics import SHOWN, Diagnostic, in_order
 from darkparse.syntax.words import counted
 
 if TYPE_CHECKING:
-    from darkparse.data.faults import DataCheck
     from darkparse.network import Network
     from darkparse.syntax import Config
 
@@ -135,8 +135,6 @@ class CheckedData(Checked):
 
 def _check_data(path: str, network: Network | None, dialect: str, *, decode: bool) -> Checked:
     from rich.progress import track
-
-    from darkparse.data.faults import check_data
 
     console = stderr()
     progress = partial(track, description="checking", console=console, transient=True, disable=not console.is_terminal)

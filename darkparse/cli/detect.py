@@ -28,9 +28,12 @@ from darkparse.cli.live import watch
 from darkparse.cli.report import Report
 from darkparse.data.files.listing import DataFile
 from darkparse.detect.engine import ENGINES, choose, has_gpu
+from darkparse.detect.image_files import pillow
 from darkparse.detect.jobs.folder import claimed
+from darkparse.detect.jobs.journal import Journal
 from darkparse.detect.jobs.labels import LABELS
 from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
+from darkparse.detect.jobs.sources import Source, find_sources
 from darkparse.detect.settings import EXIF, ORDERS, DetectionSettings
 from darkparse.detect.urls import redact_url
 from darkparse.syntax import DarkparseError
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
     from darkparse.detect.detector import Detector
     from darkparse.detect.jobs.batch import Finished
     from darkparse.detect.jobs.results import Formatter, Record
-    from darkparse.detect.jobs.sources import Source
     from darkparse.detect.settings import DetectionSettings
 
 
@@ -224,7 +226,6 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     darkparse detect yolov3 yolov3.weights video.mp4 --out found     # needs darkparse[video]
     darkparse detect yolov3 yolov3.weights rtsp://camera/1          # or --live /dev/video0, likewise
     """
-    from darkparse.detect.jobs.sources import find_sources
     from darkparse.detect.live import is_live
 
     given["names"] = given["names"] or names_of(inputs)
@@ -261,9 +262,7 @@ def _live(making: dict[str, Any], inputs: tuple[str, ...], settings: DetectionSe
 
 def _here(making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]) -> int:
     """Run on this machine; the number of pictures that could not be read."""
-    from darkparse.detect.image_files import pillow
     from darkparse.detect.jobs.batch import process
-    from darkparse.detect.jobs.journal import Journal
 
     pillow()
     if "coco" in (given["form"], *given["save"]) and (remark := coco_remark(source.name for source in sources)):

@@ -85,7 +85,7 @@ class Detecting:
         height, width = pixels.shape[:2]
         flip = self.net.flip and bool(random.integers(2))
         colours = draw_colours(random, self.net)
-        if not self.dialect.crops_pictures:
+        if not self.dialect.training.crops_pictures:
             return Drawn(picture, pixels, draw_place(random, (height, width), size, self.head.jitter), flip, colours)
         crop = draw_crop(random, (height, width), size, self.net, self.head)
         if tile is not None and random.integers(2):
@@ -98,14 +98,14 @@ class Detecting:
         boxes = np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)
         boxes = random.permutation(boxes)[: self.head.max]
         boxes = drawn.geometry.move(boxes, size, drawn.shape, flip=drawn.flip)
-        if self.dialect.crops_pictures:
+        if self.dialect.training.crops_pictures:
             return sound(boxes, size, self.classes)
         return large(boxes[boxes[:, 0] != NOWHERE])
 
     def _labels(self, path: Path) -> list[Label]:
         if is_file(path):
             return read_labels(path)
-        if self.dialect.needs_labels:
+        if self.dialect.training.needs_labels:
             told = f"there is no such label, and training with {self.dialect.title} ends at one that is missing"
             raise DarkparseError(f"{path}: {told}; darkparse check tells all of them")
         return []

@@ -119,9 +119,9 @@ def draw_size(
         factor: `random=` of the head.
     """
     first = batch - batch % SIZE_BATCHES
-    random, ends = generator(seed, SIZES, first), 0 < options.max_batches < first + dialect.last_batches
-    if dialect.square_sizes:
-        side = max(dialect.square_sizes) if ends else int(random.choice(dialect.square_sizes))
+    random, ends = generator(seed, SIZES, first), 0 < options.max_batches < first + dialect.training.last_batches
+    if dialect.training.square_sizes:
+        side = max(dialect.training.square_sizes) if ends else int(random.choice(dialect.training.square_sizes))
         return side, side
     factor = 1.4 if factor == 1 else factor
     drawn = factor if ends or first == 0 else scale(random, factor)

@@ -191,7 +191,7 @@ def _check_pictures(
         if read and not checked.objects and key == "train" and "label-line" not in tally.counts:
             tally.add("no-object", path, 1)
     totals = {"object": (checked.objects, "object"), "picture": (checked.pictures, "picture"), "no-object": (1, "list")}
-    warnings = WARNINGS if checked.dialect.needs_labels else WARNINGS | {"no-label"}
+    warnings = WARNINGS if checked.dialect.training.needs_labels else WARNINGS | {"no-label"}
     checked.found += tally.findings(totals, warnings)
 
 

@@ -40,4 +40,4 @@ class HeadAugmentation(Training):
     jitter: float = option(default=0.2)
     resize: float = option(default=1.0, only="alexeyab")
     random: float = option(default=0.0)
-    max: int = option(default=200, fact="max_boxes")
+    max: int = option(default=200, fact="training.max_boxes")

@@ -102,7 +102,7 @@ def option(
         read: text to value; by default chosen by the field's type.
         only: the one dialect that knows the option, with those made from it; the others ignore it.
         factory: computes the default from the options above it.
-        fact: the field of Dialect that says the default in a dialect.
+        fact: the field of Dialect that says the default in a dialect, `training.max_boxes` for one of its `training`.
         is_file: the value names a file: a Path where it may be read, a PurePath where it is missing or lies elsewhere.
         least: the smallest value that makes sense.
     """

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from darkparse.layers.training_behavior import TrainingBehavior
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
@@ -60,35 +62,8 @@ class Dialect:
     """Of a `[crnn]`: pjreddie's has no option for it; crnn_layer.c make_crnn_layer."""
     ranks_leaves_only: bool
     """A classifier with a word tree names its leaves alone; classifier.c predict_classifier."""
-    deltas_add_up: bool
-    """Whether the truths of one predictor add up their boxes' deltas, or the last one counts; yolo_layer.c."""
-    max_boxes: int
-    """Truths of a picture that a `[yolo]` counts at most, unless `max` says so; parser.c parse_yolo."""
-    max_region_boxes: int
-    """Those of a `[region]`; region_layer.c, parser.c parse_region."""
-    policies: tuple[str, ...]
-    """Of the learning rate; network.c get_policy."""
-    adam_epsilon: float
-    """parser.c parse_net_options."""
-    counts_iterations: bool
-    """Whether `seen` is saved as a multiple of the batch, and adam counts batches from there; parser.c, network.c."""
-    freezes_whole_layers: bool
-    """Whether the layers before `stopbackward=1` rest altogether, or decay and move their statistics; parser.c:1686."""
-    label_folders: tuple[tuple[str, str], ...]
-    """What of a picture's path is replaced in its label's, the first of each; utils.c replace_image_to_label."""
-    picture_endings: tuple[str, ...]
-    """What becomes `.txt` there."""
-    label_by_ending: bool
-    """Whether that is the path's end, or the first place where it stands."""
-    needs_labels: bool
-    """Whether training ends where a picture has no label, or takes it for one without objects; data.c read_boxes."""
-    crops_pictures: bool
-    """Whether a picture is cropped and stretched, with the truth held to be sound, or laid whole on grey with all of it
-    kept; data.c load_data_detection, fill_truth_detection."""
-    square_sizes: tuple[int, ...]
-    """What `random=1` chooses from; empty where it scales the cfg's own size; detector.c train_detector."""
-    last_batches: int
-    """So many have the largest size."""
+    training: TrainingBehavior
+    """How it trains, and where it looks for labels."""
 
     @property
     def lineage(self) -> tuple[Dialect, ...]:
@@ -133,20 +108,22 @@ PJREDDIE = Dialect(
     dropout_probability=0.5,
     crnn_padding=1,
     ranks_leaves_only=True,
-    deltas_add_up=False,
-    max_boxes=90,
-    max_region_boxes=30,
-    policies=POLICIES,
-    adam_epsilon=1e-7,
-    counts_iterations=False,
-    freezes_whole_layers=False,
-    label_folders=(("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels")),
-    picture_endings=(".jpg", ".png", ".JPG", ".JPEG"),
-    label_by_ending=False,
-    needs_labels=True,
-    crops_pictures=False,
-    square_sizes=tuple(range(320, 609, 32)),
-    last_batches=200,
+    training=TrainingBehavior(
+        deltas_add_up=False,
+        max_boxes=90,
+        max_region_boxes=30,
+        policies=POLICIES,
+        adam_epsilon=1e-7,
+        counts_iterations=False,
+        freezes_whole_layers=False,
+        label_folders=(("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels")),
+        picture_endings=(".jpg", ".png", ".JPG", ".JPEG"),
+        label_by_ending=False,
+        needs_labels=True,
+        crops_pictures=False,
+        square_sizes=tuple(range(320, 609, 32)),
+        last_batches=200,
+    ),
 )
 
 COCO_PARTS = ("train2017", "val2017", "train2014", "val2014")
@@ -173,26 +150,33 @@ ALEXEYAB = Dialect(
     dropout_probability=0.2,
     crnn_padding=0,
     ranks_leaves_only=False,
-    deltas_add_up=True,
-    max_boxes=200,
-    max_region_boxes=200,
-    policies=(*POLICIES, "sgdr"),
-    adam_epsilon=1e-6,
-    counts_iterations=True,
-    freezes_whole_layers=True,
-    label_folders=tuple(
-        (place.replace("/", bar), place.replace("images", "labels").replace("JPEGImages", "labels").replace("/", bar))
-        for bar in ("/", "\\")
-        for place in (*(f"/images/{part}/" for part in COCO_PARTS), "/JPEGImages/")
+    training=TrainingBehavior(
+        deltas_add_up=True,
+        max_boxes=200,
+        max_region_boxes=200,
+        policies=(*POLICIES, "sgdr"),
+        adam_epsilon=1e-6,
+        counts_iterations=True,
+        freezes_whole_layers=True,
+        label_folders=tuple(
+            (
+                place.replace("/", bar),
+                place.replace("images", "labels").replace("JPEGImages", "labels").replace("/", bar),
+            )
+            for bar in ("/", "\\")
+            for place in (*(f"/images/{part}/" for part in COCO_PARTS), "/JPEGImages/")
+        ),
+        picture_endings=tuple(
+            ending
+            for name in ("jpg", "jpeg", "png", "bmp", "ppm", "tiff")
+            for ending in (f".{name}", f".{name.upper()}")
+        ),
+        label_by_ending=True,
+        needs_labels=False,
+        crops_pictures=True,
+        square_sizes=(),
+        last_batches=100,
     ),
-    picture_endings=tuple(
-        ending for name in ("jpg", "jpeg", "png", "bmp", "ppm", "tiff") for ending in (f".{name}", f".{name.upper()}")
-    ),
-    label_by_ending=True,
-    needs_labels=False,
-    crops_pictures=True,
-    square_sizes=(),
-    last_batches=100,
 )
 
 DIALECTS: dict[str, Dialect] = {}
@@ -208,7 +192,11 @@ def register(dialect: Dialect) -> Dialect:
 
 
 def fork(parent: Dialect, name: str, title: str, **differences: Any) -> Dialect:
-    """A registered dialect that was made from another, with what it does differently."""
+    """Register a dialect that derives from another one.
+
+    Args:
+        differences: fields of `Dialect` with other values; for training, `training=replace(parent.training, …)`.
+    """
     return register(replace(parent, name=name, title=title, parent=parent, **{"lacks": frozenset(), **differences}))
 
 

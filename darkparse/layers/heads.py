@@ -147,7 +147,7 @@ class Yolo(MaskedHead):
 
     def loss(self, at: Site, options: YoloTraining, net: Shape) -> LossSpec:
         arguments = self.loss_arguments(at, options, net)
-        if not at.dialect.deltas_add_up:
+        if not at.dialect.training.deltas_add_up:
             return LossSpec(f"{LOSSES}.yolo.YoloLoss", arguments)
         return LossSpec(f"{LOSSES}.yolo.AlexeyYoloLoss", arguments | {"new_coords": self.new_coords})
 

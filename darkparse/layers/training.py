@@ -36,7 +36,7 @@ class YoloTraining(Training):
 
     ignore_thresh: float = option(default=0.5)
     truth_thresh: float = option(default=1.0)
-    max: int = option(default=200, fact="max_boxes")
+    max: int = option(default=200, fact="training.max_boxes")
     """Boxes of a picture that count."""
     iou_loss: str = option(default="mse", only="alexeyab", read=read_word("mse", *OVERLAPS, fallback="iou"))
     iou_normalizer: float = option(default=0.75, only="alexeyab")
@@ -59,7 +59,7 @@ class RegionTraining(Training):
     """Of `[region]` (parser.c parse_region)."""
 
     thresh: float = option(default=0.5)
-    max: int = option(default=200, fact="max_region_boxes", only="alexeyab")
+    max: int = option(default=200, fact="training.max_region_boxes", only="alexeyab")
     coord_scale: float = option(default=1.0)
     object_scale: float = option(default=1.0)
     noobject_scale: float = option(default=1.0)
@@ -112,7 +112,7 @@ class LayerTraining(Training):
 
 def _read_policy(text: str, dialect: Dialect) -> Value:
     """network.c get_policy."""
-    return read_word(*dialect.policies, fallback="constant")(text, dialect)
+    return read_word(*dialect.training.policies, fallback="constant")(text, dialect)
 
 
 @training_class
@@ -126,7 +126,7 @@ class NetTraining(Training):
     adam: bool = option(default=False)
     B1: float = option(default=0.9)
     B2: float = option(default=0.999)
-    eps: float = option(default=1e-6, fact="adam_epsilon")
+    eps: float = option(default=1e-6, fact="training.adam_epsilon")
     policy: str = option(default="constant", read=_read_policy)
     burn_in: int = option(default=0)
     power: float = option(default=4.0)

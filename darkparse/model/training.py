@@ -21,7 +21,7 @@ class TrainingRules:
 
     def __init__(self, network: Network) -> None:
         options = [layer_options(network, node) for node in network.nodes]
-        self._whole = network.dialect.freezes_whole_layers
+        self._whole = network.dialect.training.freezes_whole_layers
         self._stops = {index: o.stopbackward for index, o in enumerate(options) if o.stopbackward}
         self._forward = frozenset(index for index, o in enumerate(options) if o.onlyforward)
         lasting = max((index for index, until in self._stops.items() if until == 1), default=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import PurePath
 from typing import Any, TypeVar
 
@@ -63,7 +64,7 @@ class Binder:
             if option is not None and home.knows(item.spec.only, kind, option.key):
                 values.update(self._value(item, option))
             elif item.spec.fact is not None:
-                values[item.name] = getattr(self.dialect, item.spec.fact)
+                values[item.name] = attrgetter(item.spec.fact)(self.dialect)
             if item.spec.required and (option is None or option.text is None):
                 self._error("missing", f"[{section.kind}] needs {item.keys[0]}=", section)
         if any(d.severity == "error" and d.code != "refused" for d in self.diagnostics[before:]):

@@ -88,7 +88,7 @@ def fault_of(section: Section, option: Option, dialect: Dialect) -> str | None:
         return f"{key}= is read with adam=1 alone, and no line may be unused"
     if key in LISTS or key in FILES or (section.kind, key) == ("shortcut", "from"):
         return None
-    words = dialect.policies if key == "policy" else WORDS.get(key)
+    words = dialect.training.policies if key == "policy" else WORDS.get(key)
     if words is None:
         return None if _NUMBER.fullmatch(value) else f"{key}={shortened(value)} is no number of digits and a point"
     if value in words:

@@ -53,13 +53,17 @@ def count(section: Section, key: str) -> int:
     return text(section, key).removesuffix(",").count(",") + 1
 
 
+def _nearest_policy(section: Section, dialect: Dialect) -> str:
+    return did_you_mean(text(section, "policy"), dialect.training.policies)
+
+
 def _never_used(key: str) -> Rule:
     return Rule(key, lambda s, _: s.kind == "region" and number(s, key) != 0, "this is read and never used")
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("policy", lambda s, d: text(s, "policy") not in ("", *d.policies),
-         lambda s, d: f"no policy has this name: the rate stays constant{did_you_mean(text(s, 'policy'), d.policies)}"),
+    Rule("policy", lambda s, d: text(s, "policy") not in ("", *d.training.policies),
+         lambda s, d: f"no policy has this name: the rate stays constant{_nearest_policy(s, d)}"),
     Rule("scales", lambda s, _: text(s, "policy") == "steps" and count(s, "steps") != count(s, "scales"),
          "steps= and scales= differ in length: Darknet reads as many of both as steps= has"),
     Rule("subdivisions", lambda s, _: _unused_images(s) > 0, lambda s, _:

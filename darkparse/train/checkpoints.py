@@ -34,7 +34,7 @@ class Checkpoints:
     def __init__(
         self, network: Network, folder: Path, batches: int, savelast: int = 100, saveweights: int | None = None
     ) -> None:
-        self._counts, self._batches = network.dialect.counts_iterations, batches
+        self._counts, self._batches = network.dialect.training.counts_iterations, batches
         self._base = folder / network.name
         self._last_every = savelast if self._counts else 100
         self._numbered_every = saveweights or (1000 if batches < 10_000 else 10_000)

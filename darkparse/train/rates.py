@@ -45,7 +45,7 @@ class Schedule:
         _check(network, self.options)
         self._dialect = network.dialect
         self.images, self._update = images_of_batch(network), update
-        self.seen = seen // self.images * self.images if network.dialect.counts_iterations else seen
+        self.seen = seen // self.images * self.images if network.dialect.training.counts_iterations else seen
         self._hand_out()
 
     @property

@@ -78,7 +78,7 @@ def check_origin(state: Any, network: Network) -> None:
         )
     images, batches = images_of_batch(network), net_options(network).max_batches
     most = (batches + 1) * images - 1 if batches else MAX_SEEN
-    step = images if network.dialect.counts_iterations else 1
+    step = images if network.dialect.training.counts_iterations else 1
     multiple = Leaf(
         f"a multiple of {step:,} from {images:,} to {most:,}",
         lambda value: type(value) is int and images <= value <= most and value % step == 0,

@@ -135,7 +135,7 @@ class Adam(Update, torch.optim.Adam):
         batch, dialect = images_of_batch(model.network), model.network.dialect
         groups = _groups(model, net, 1.0, net.decay * batch, (*DECAYING, "bias", "scale"))
         super().__init__(groups, lr=net.learning_rate, betas=(net.B1, net.B2), eps=net.eps)
-        before = seen // batch if dialect.counts_iterations else 0
+        before = seen // batch if dialect.training.counts_iterations else 0
         for parameter in (p for group in self.param_groups for p in group["params"] if before):
             moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
             self.state[parameter] = {"step": torch.tensor(float(before)), **moments}

@@ -65,14 +65,14 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | str]]:
 def label_path(picture: str, dialect: Dialect) -> str:
     """Where a dialect looks for the label of a picture, by the text of its path: pjreddie data.c fill_truth_detection,
     AlexeyAB utils.c replace_image_to_label."""
-    for old, new in dialect.label_folders:
+    for old, new in dialect.training.label_folders:
         picture = picture.replace(old, new, 1)
-    if not dialect.label_by_ending:
-        for ending in dialect.picture_endings:
+    if not dialect.training.label_by_ending:
+        for ending in dialect.training.picture_endings:
             picture = picture.replace(ending, ".txt", 1)
         return picture
     picture = picture.strip(" \t")
-    ending = next(filter(picture.endswith, dialect.picture_endings), "")
+    ending = next(filter(picture.endswith, dialect.training.picture_endings), "")
     return picture.removesuffix(ending) + ".txt" if ending else picture
 
 

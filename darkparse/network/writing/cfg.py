@@ -7,6 +7,7 @@ say what the layer holds are written anew.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,7 +99,7 @@ def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
     for item in bound_fields(type(layer)):
         field = type(layer).__dataclass_fields__[item.name]
         if item.spec.fact is not None:
-            yield getattr(dialect, item.spec.fact)
+            yield attrgetter(item.spec.fact)(dialect)
         else:
             yield field.default.rule(layer) if isinstance(field.default, Derived) else field.default
 
