@@ -15,7 +15,7 @@ from darkparse.cli.common import CfgType, network_options, reorg_option, stdout,
 from darkparse.cli.exporting import EXPORTERS, ExportOptions, check_export, ending_of, export, export_options
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
-from darkparse.weights import ReadOptions, layout, open_source
+from darkparse.weights import ReadOptions, compute_layout, open_source
 from darkparse.weights.containers import container_of
 from darkparse.weights.held import Held, network_fitting, open_held
 from darkparse.weights.signature import signature
@@ -76,7 +76,7 @@ def read_back(source: Darknet | Held, out: Path, options: Options) -> str:
     """Read the new file and compare every tensor that it should hold."""
     if not options.verify:
         return ""
-    entries = layout(source.network, options.upto)
+    entries = compute_layout(source.network, options.upto)
     floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
     reading = ReadOptions(upto=options.upto, header_size=floats if floats in (16, 20) else None)
     again = open_held(source.network, out, reading) if isinstance(source, Held) else None

@@ -11,7 +11,7 @@ import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
 from darkparse.views.text.network_diff import diff_networks
-from darkparse.weights import layout
+from darkparse.weights import compute_layout
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -103,7 +103,7 @@ def as_table(found: tuple[Difference, ...]) -> Table:
 
 
 def _verdict(found: tuple[Difference, ...], network: Network) -> str:
-    total = len(layout(network))
+    total = len(compute_layout(network))
     if not found:
         return f"the same values in all {total} tensors"
     layers = len({d.layer for d in found})

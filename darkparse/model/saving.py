@@ -17,7 +17,7 @@ from darkparse.layers import TensorSpec
 from darkparse.model.containers import write_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.network import Node
-from darkparse.weights import Entry, Floats, Header, WeightsError, layout, write_weights
+from darkparse.weights import Entry, Floats, Header, WeightsError, compute_layout, write_weights
 from darkparse.weights.containers import Origin, container_of
 from darkparse.weights.entries import state_key, tensors_of
 from darkparse.weights.header import Version
@@ -65,7 +65,7 @@ def save_weights(
         raise WeightsError(
             f"{target}: a .weights file with this ending would mislead; darkparse.save() writes {target.suffix} files"
         )
-    entries = layout(model.network, upto)
+    entries = compute_layout(model.network, upto)
     tensors = _checked(model, entries, widen=widen)
     return write_weights(
         target, _header(model, seen, version, header), entries, lambda entry: _array(tensors[entry.name])
@@ -98,7 +98,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     if kind is None:
         return save_weights(model, path, upto=upto)
     model = unwrapped(model)
-    layout(model.network, upto)  # upto is a number of layers
+    compute_layout(model.network, upto)  # upto is a number of layers
     state = model.state_dict()
     held = {key: _held(state, *owner) for key, owner in tensors_of(model.network, upto).items()}
     tensors = _apart({key: held[key] for key in state if key in held})

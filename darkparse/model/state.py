@@ -12,7 +12,7 @@ from darkparse.model.containers import State
 from darkparse.model.foreign import is_own, renamed
 from darkparse.network import Network
 from darkparse.weights import Fitted, Header, ReadOptions, WeightsError
-from darkparse.weights.entries import layout
+from darkparse.weights.entries import compute_layout
 from darkparse.weights.loaded import Loaded, fitting
 
 
@@ -44,7 +44,7 @@ def from_container(state: State, network: Network, options: ReadOptions) -> Valu
         WeightsError: a tensor is missing, too much, of another shape, or has no values that can be copied.
     """
     upto = options.upto
-    layout(network, upto)  # upto is a number of layers
+    compute_layout(network, upto)  # upto is a number of layers
     odd = next(
         (key for key, value in state.tensors.items() if value.is_meta or value.layout is not torch.strided), None
     )

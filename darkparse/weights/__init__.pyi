@@ -4,7 +4,7 @@ from darkparse.weights.diff import Difference as Difference
 from darkparse.weights.diff import compare as compare
 from darkparse.weights.diff import diff_weights as diff_weights
 from darkparse.weights.entries import Entry as Entry
-from darkparse.weights.entries import layout as layout
+from darkparse.weights.entries import compute_layout as compute_layout
 from darkparse.weights.header import Header as Header
 from darkparse.weights.inspection import compile_for as compile_for
 from darkparse.weights.inspection import inspect_weights as inspect_weights

@@ -17,7 +17,7 @@ from darkparse.network.writing.editing import edit
 from darkparse.syntax import DarkparseError, shipped_cfgs
 from darkparse.syntax.words import counted
 from darkparse.weights.damage import half_precision, text_mode
-from darkparse.weights.entries import Entry, layer_ends, layout, stored_floats
+from darkparse.weights.entries import Entry, compute_layout, layer_ends, stored_floats
 from darkparse.weights.header import SIZES, VERSION
 from darkparse.weights.headfilters import with_values
 from darkparse.weights.options import ReadOptions
@@ -46,7 +46,7 @@ class Case:
     def of(cls, network: Network, blob: Blob, options: ReadOptions) -> Case:
         """A file as it is read for a network. Raises ValueError if it is too short for a header."""
         file = as_weights(blob, network.dialect, options.header_size)
-        return cls(network, file, layout(network, options.upto), options)
+        return cls(network, file, compute_layout(network, options.upto), options)
 
     @property
     def need(self) -> int:
@@ -198,7 +198,7 @@ def _backbone(case: Case) -> Cause | None:
 
 def _solved(case: Case, change: Callable[[int], Network]) -> tuple[int, Network] | None:
     """The number with which a cfg fits, and the cfg, where its floats are linear in it: two networks tell."""
-    if case.file.spare or len(case.entries) != len(layout(case.network)):
+    if case.file.spare or len(case.entries) != len(compute_layout(case.network)):
         return None
     try:
         one, two = (change(count).stored_floats for count in (1, 2))
@@ -287,7 +287,7 @@ def _extra_head(case: Case) -> Cause | None:
         return None
     mine = [(entry.tensor.path, entry.tensor.shape) for entry in case.entries]
     for other in _shipped():
-        theirs = [(entry.tensor.path, entry.tensor.shape) for entry in layout(other)]
+        theirs = [(entry.tensor.path, entry.tensor.shape) for entry in compute_layout(other)]
         more = len(other.heads) - len(case.network.heads)
         if other.stored_floats == case.have and theirs[: len(mine)] == mine and more > 0:
             message = f"the file fits {other.name}, which begins as this cfg does and has {counted(more, 'head')} more"

@@ -42,7 +42,7 @@ class Entry:
         return self.start + self.size
 
 
-def layout(network: Network, upto: int | None = None) -> tuple[Entry, ...]:
+def compute_layout(network: Network, upto: int | None = None) -> tuple[Entry, ...]:
     """The stored arrays of a network in file order, of the layers before `upto` only if given.
 
     Raises:

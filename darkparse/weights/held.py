@@ -17,7 +17,7 @@ from darkparse.layers import TensorSpec
 from darkparse.network import Network
 from darkparse.syntax import Config
 from darkparse.weights.containers import Origin, container_of, container_path, network_of, read_arrays, write_arrays
-from darkparse.weights.entries import layout, tensors_of
+from darkparse.weights.entries import compute_layout, tensors_of
 from darkparse.weights.header import Header
 from darkparse.weights.loaded import Loaded, fitting, warn_of_values
 from darkparse.weights.options import ReadOptions
@@ -84,7 +84,7 @@ class Held:
         Raises:
             WeightsError: the file cannot be written, or the header's numbers are none.
         """
-        kind, network, entries = container_of(path), self.network, layout(self.network, upto)
+        kind, network, entries = container_of(path), self.network, compute_layout(self.network, upto)
         if kind is not None:
             arrays = {name: np.ascontiguousarray(self.arrays[name].read()) for name in tensors_of(network, upto)}
             return write_arrays(path, kind, arrays, Origin.of(network, self.header))
@@ -166,7 +166,7 @@ def open_held(
     specs = tensors_of(network)
     if not all(key in specs and held.dtype == np.float32 for key, held in arrays.items()):
         return None
-    layout(network, options.upto)  # upto is a number of layers
+    compute_layout(network, options.upto)  # upto is a number of layers
     shapes = fitting(blob.name, arrays, network, options)
     if any(arrays[key].shape != shape for key, shape in shapes.items()):
         return None

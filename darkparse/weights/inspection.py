@@ -10,7 +10,7 @@ from darkparse.errors import Cause
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import CfgError, Config, read
-from darkparse.weights.entries import Entry, layout, stored_floats
+from darkparse.weights.entries import Entry, compute_layout, stored_floats
 from darkparse.weights.header import Header, Version, read_version
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.report import Report, Row
@@ -94,7 +94,7 @@ def weights_version(blob: Blob) -> Version | None:
 
 def report_on(network: Network, blob: Blob | None, options: ReadOptions) -> Report:
     """The report on a network and a file's bytes; without these, the layout alone."""
-    entries = layout(network, options.upto)
+    entries = compute_layout(network, options.upto)
     header = Header.of_version(network.dialect.version, network.dialect)
     report = Report(
         name=network.name,

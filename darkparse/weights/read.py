@@ -8,7 +8,7 @@ from typing import Any
 
 from darkparse.errors import WeightsError
 from darkparse.network import Network
-from darkparse.weights.entries import Entry, layer_ends, layout, stored_floats
+from darkparse.weights.entries import Entry, compute_layout, layer_ends, stored_floats
 from darkparse.weights.inspection import report_on
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.reader import Floats, WeightsFile, as_weights
@@ -47,7 +47,7 @@ def read_weights(
     """
     options = replace(options or ReadOptions(), **words)
     blob = open_source(source, mmap=options.mmap)
-    entries = layout(network, options.upto)
+    entries = compute_layout(network, options.upto)
     if signature(blob) is not None:
         raise _misfit(network, blob, options)
     try:

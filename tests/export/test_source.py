@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import darkparse
 from darkparse.export.source.printing import class_name
-from darkparse.weights import layout
+from darkparse.weights import compute_layout
 from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, shipped_cfgs
 from tests.test_kinds import SMALL
 from tests.weights.making import HEADERS, transposed_header, weights
@@ -189,7 +189,7 @@ def test_it_loads_weights_files_by_itself(path: Path, flat: bool, dialect: str, 
     emitted = class_of(space)()
     space["load_darknet_weights"](emitted, str(tmp_path / "a.weights"))
     mine, theirs = model.state_dict(), emitted.state_dict()
-    assert all(torch.equal(mine[entry.name], theirs[entry.name]) for entry in layout(network))
+    assert all(torch.equal(mine[entry.name], theirs[entry.name]) for entry in compute_layout(network))
 
 
 NET = "[net]\nchannels=3\nheight=32\nwidth=32\n"
@@ -221,7 +221,7 @@ def test_it_reads_every_file_as_darkparse_does(layers: str, header: str, flat: b
     emitted = class_of(space)()
     space["load_darknet_weights"](emitted, str(tmp_path / "a.weights"))
     theirs = emitted.state_dict()
-    for entry in layout(network):
+    for entry in compute_layout(network):
         rows = slice(entry.tensor.rows)
         assert torch.equal(mine[entry.name][rows], theirs[entry.name][rows]), entry.name
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 import darkparse
-from darkparse.weights.entries import layout
+from darkparse.weights.entries import compute_layout
 from tests.reference.parameters import network_input, sampled, write_weights
 
 HERE = Path(__file__).parent
@@ -53,7 +53,7 @@ def arrays(model: darkparse.Darknet, *, of_gradients: bool = False) -> list[Vect
         for copied, parameter in zip(model.parameters(), own.parameters(), strict=True):
             copied.data = torch.zeros_like(parameter) if parameter.grad is None else -parameter.grad
     state = model.state_dict()
-    return [state[e.name].flatten().double().numpy().copy() for e in layout(model.network)]
+    return [state[e.name].flatten().double().numpy().copy() for e in compute_layout(model.network)]
 
 
 def differences(name: str, folder: Path) -> Iterator[tuple[str, float]]:

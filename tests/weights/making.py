@@ -6,7 +6,7 @@ import numpy as np
 
 import darkparse
 from darkparse.network import Network
-from darkparse.weights import Header, layout
+from darkparse.weights import Header, compute_layout
 
 SMALL = """[net]
 width=32
@@ -83,7 +83,7 @@ def floats(of: Network, seed: int = 0, upto: int | None = None) -> np.ndarray[tu
     """Values for a network, in file order; variances are positive."""
     random = np.random.default_rng(seed)
     parts = [np.empty(0, np.float32)]
-    for entry in layout(of, upto):
+    for entry in compute_layout(of, upto):
         values = random.standard_normal(entry.size, np.float32)
         parts.append((np.abs(values) + 0.5).astype(np.float32) if entry.tensor.path.endswith("running_var") else values)
     return np.concatenate(parts).astype(np.float32)

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import darkparse
-from darkparse.weights import Header, layout
+from darkparse.weights import Header, compute_layout
 from darkparse.weights.report import Report
 from tests.weights.making import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
 
@@ -283,7 +283,7 @@ def test_all_values_zero_or_not_finite() -> None:
     assert report.findings[0].code == "zeros"
     assert "zero" in str(report)
     values = floats(NET)
-    entry = layout(NET)[8]
+    entry = compute_layout(NET)[8]
     values[entry.start + 3], values[entry.start + 5] = np.nan, np.inf
     report = darkparse.inspect_weights(NET, PJREDDIE.pack() + values.tobytes())
     assert report.findings[0].code == "not-finite"
@@ -295,7 +295,7 @@ def test_the_numbers_of_the_report() -> None:
     report = darkparse.inspect_weights(SMALL, DATA)
     assert report.fits
     assert str(report).endswith(f"{len(DATA):,} bytes, 20 of header and {NET.stored_floats:,} floats")
-    for row, entry in zip(report.rows, layout(NET), strict=True):
+    for row, entry in zip(report.rows, compute_layout(NET), strict=True):
         values = floats(NET)[entry.start : entry.end].astype(np.float64)
         assert row.offset == 20 + 4 * entry.start
         assert row.line == entry.node.section.span.line
@@ -306,7 +306,7 @@ def test_the_numbers_of_the_report() -> None:
 
 def test_a_trained_file_with_a_denormal_below_zero_is_sound() -> None:
     values = floats(NET)
-    entry = next(e for e in layout(NET) if e.tensor.path.endswith("running_var"))
+    entry = next(e for e in compute_layout(NET) if e.tensor.path.endswith("running_var"))
     values[entry.start] = -7e-44
     assert not darkparse.inspect_weights(NET, PJREDDIE.pack() + values.tobytes()).findings
 
@@ -319,8 +319,8 @@ def test_cut_at_every_layer_boundary(tmp_path: Path) -> None:
     model = darkparse.load(SMALL, DATA)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     other = weights(NET, seed=1)
-    indices = list(layer_ends(layout(NET)))
-    for number, end in enumerate([0, *list(layer_ends(layout(NET)).values())[:-1]]):
+    indices = list(layer_ends(compute_layout(NET)))
+    for number, end in enumerate([0, *list(layer_ends(compute_layout(NET)).values())[:-1]]):
         for shift in (-1, 0, 1):
             size = 20 + 4 * end + shift
             path.write_bytes(other[:size])

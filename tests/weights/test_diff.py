@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import darkparse
-from darkparse.weights import layout
+from darkparse.weights import compute_layout
 from tests.weights.making import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
 
 NET = network()
@@ -18,7 +18,7 @@ def test_the_same_values_whatever_the_header() -> None:
 
 def test_how_much_they_differ() -> None:
     values = floats(NET)
-    entry = layout(NET)[4]
+    entry = compute_layout(NET)[4]
     changed = values.copy()
     changed[entry.start] += 2
     changed[entry.start + 7] -= 1

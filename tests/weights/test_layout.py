@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import darkparse
-from darkparse.weights import layout
+from darkparse.weights import compute_layout
 from darkparse.weights.entries import layer_ends, stored_floats
 from tests.conftest import SHARED, needs_shared
 from tests.weights.making import network
@@ -30,26 +30,26 @@ def test_the_order_and_sizes_of_all_arrays_are_those_of_darknet() -> None:
         if "units" not in npz.parts and npz.stat().st_size > 30_000:
             continue
         rows = json.loads(str(np.load(npz)["arrays"]))
-        entries = layout(darkparse.compile(_cfg_of(npz), dialect=npz.parent.name))
+        entries = compute_layout(darkparse.compile(_cfg_of(npz), dialect=npz.parent.name))
         assert [(e.node.index, e.size) for e in entries] == [(row[0], row[3]) for row in rows], npz.stem
         seen += 1
     assert seen >= 200
 
 
 def test_upto_cuts_between_layers() -> None:
-    whole = layout(network())
-    assert layout(network(), 2) == tuple(entry for entry in whole if entry.node.index < 2)
+    whole = compute_layout(network())
+    assert compute_layout(network(), 2) == tuple(entry for entry in whole if entry.node.index < 2)
     assert list(layer_ends(whole)) == [0, 1, 2, 6, 7]
     assert stored_floats(whole) == network().stored_floats
     for upto in (0, 10, -1):
         with pytest.raises(darkparse.WeightsError, match="upto must be 1 to 9"):
-            layout(network(), upto)
+            compute_layout(network(), upto)
 
 
 def test_numload_dontload_and_dontloadscales_change_what_is_stored() -> None:
     conv = "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=1\n"
     cfg = f"[net]\nwidth=4\nheight=4\nchannels=2\n{conv}numload=3\n{conv}dontload=1\n{conv}dontloadscales=1\n"
-    pjreddie = [(e.node.index, e.tensor.path, e.size) for e in layout(network(cfg, "pjreddie"))]
+    pjreddie = [(e.node.index, e.tensor.path, e.size) for e in compute_layout(network(cfg, "pjreddie"))]
     parts = ["norm.bias", "norm.weight", "norm.running_mean", "norm.running_var"]
     assert pjreddie == [
         *((0, part, 3) for part in parts),
@@ -57,7 +57,7 @@ def test_numload_dontload_and_dontloadscales_change_what_is_stored() -> None:
         (2, "norm.bias", 8),
         (2, "conv.weight", 64),
     ]
-    alexeyab = [(e.node.index, e.tensor.path, e.size) for e in layout(network(cfg, "alexeyab"))]
+    alexeyab = [(e.node.index, e.tensor.path, e.size) for e in compute_layout(network(cfg, "alexeyab"))]
     assert alexeyab[:5] == [*((0, part, 8) for part in parts), (0, "conv.weight", 16)], (
         "AlexeyAB's fork does not know numload"
     )

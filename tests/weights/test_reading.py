@@ -13,14 +13,15 @@ import pytest
 import torch
 
 import darkparse
-from darkparse.weights import Header, layout
+from darkparse.weights import Header, compute_layout
 from tests.weights.making import PJREDDIE, SMALL, floats, network, transposed_header, weights
 
 
 def _same(model: darkparse.Darknet, values: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bool:
     state = model.state_dict()
     return all(
-        np.array_equal(state[e.name].numpy().reshape(-1), values[e.start : e.end]) for e in layout(model.network)
+        np.array_equal(state[e.name].numpy().reshape(-1), values[e.start : e.end])
+        for e in compute_layout(model.network)
     )
 
 

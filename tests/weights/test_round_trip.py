@@ -13,7 +13,7 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
-from darkparse.weights import Entry, Header, layout
+from darkparse.weights import Entry, Header, compute_layout
 from tests.conftest import SHARED, needs_shared, original_cfgs
 from tests.weights.making import HEADERS, SMALL, network, transposed_header, weights
 
@@ -105,7 +105,7 @@ def synthesized(net: Network, folder: Path) -> bytes:
     finally:
         sys.path.pop(0)
     path = folder / "synthesized"
-    rows = [[e.node.index, e.tensor.path, _part(e), e.size, prod(e.tensor.shape[1:])] for e in layout(net)]
+    rows = [[e.node.index, e.tensor.path, _part(e), e.size, prod(e.tensor.shape[1:])] for e in compute_layout(net)]
     assert synth.write_weights(path, net.name, rows) == net.stored_floats
     body = path.read_bytes()[20:]
     path.unlink()

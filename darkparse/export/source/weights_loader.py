@@ -9,7 +9,7 @@ from graphlib import CycleError, TopologicalSorter
 from darkparse.export.source.calls import WIDTH
 from darkparse.layers import TensorSpec
 from darkparse.network import Network
-from darkparse.weights import layout
+from darkparse.weights import compute_layout
 
 MATRIX = 2
 """Axes of a matrix."""
@@ -77,7 +77,7 @@ def loader(network: Network, *, is_flat: bool) -> str:
     if order is not None:
         constants.append(_constant("ORDER", order))
     else:
-        rows = [f"{e.name} {e.tensor.rows or e.tensor.shape[0]} {_turning(e.tensor)}" for e in layout(network)]
+        rows = [f"{e.name} {e.tensor.rows or e.tensor.shape[0]} {_turning(e.tensor)}" for e in compute_layout(network)]
         about = "Tensors of a `.weights` file: name, rows, and which files hold the matrix turned."
         constants.append("\n".join([f"# {about}", 'STORED = """', *(f"    {row}" for row in rows), '"""']))
     load = LOADING.format(
