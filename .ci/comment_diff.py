@@ -18,12 +18,12 @@ from typing import BinaryIO, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # darkparse of this action, whatever is installed
 
+from darkparse.diagnostics.source import printable
 from darkparse.errors import DarkparseError
 from darkparse.network import Network, compile
 from darkparse.syntax import parse
+from darkparse.syntax.files import CFG_BYTES, bounded
 from darkparse.syntax.reader import source_of
-from darkparse.syntax.reading import CFG_BYTES, bounded
-from darkparse.syntax.source import printable
 from darkparse.views.text.network_diff import code_span, diff_networks
 
 MARKER = "<!-- darkparse diff -->"

@@ -19,7 +19,7 @@ from benchmarks.measure import Plan, Row, end_to_end, steady, training
 from benchmarks.peers import PEERS
 from benchmarks.pictures import noise
 from benchmarks.report import compared, machine, markdown, plot
-from darkparse.detect.image_files import find_images
+from darkparse.datasets.image_files import find_images
 
 START, END = "<!-- results -->\n", "<!-- end of results -->\n"
 GROWS = ("darkparse.optimize", "ONNX Runtime")

@@ -93,7 +93,7 @@ def _apart(case: Case, name: str, form: str, reference: str) -> float:
 def _boxes(case: Case, heads: list[Floats]) -> list[Floats]:
     import torch
 
-    from darkparse.detect.decoding import head_decoder
+    from darkparse.model.decoders import head_decoder
 
     network, size = darkparse.compile(case.cfg), (case.size, case.size)
     found = zip(network.heads, map(torch.from_numpy, heads), strict=True)

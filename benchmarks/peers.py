@@ -195,7 +195,7 @@ class OnTorch(Peer):
         self._settings = darkparse.DetectionSettings()
 
     def __call__(self, x: Floats) -> Any:
-        from darkparse.detect.prepared import Prepared
+        from darkparse.detect.candidates import Prepared
         from darkparse.detect.preprocess import Placement
 
         size = x.shape[2], x.shape[3]

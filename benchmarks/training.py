@@ -39,8 +39,8 @@ def with_losses(case: Case) -> Step:
     import darkparse
 
     model = Module(case).model.train()
-    losses = darkparse.losses.Losses(model)
-    optimizer, schedule = darkparse.train.optimizer(model)
+    losses = darkparse.training.losses.Losses(model)
+    optimizer, schedule = darkparse.training.optimizer(model)
     x = torch.rand(case.batch, 3, case.size, case.size)
     truth = [torch.rand(5, 5) * torch.tensor([1, 1, 0.4, 0.4, 0]) for _ in range(case.batch)]
 

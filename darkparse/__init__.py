@@ -6,16 +6,16 @@
 Shape(c=16, h=416, w=416)
 """
 
-# As `darkparse.lazy.lazy` does it, but nothing is imported here: what Ctrl-C does has to be set first.
+# As `darkparse._utils.lazy.lazy` does it, but nothing is imported here: what Ctrl-C does has to be set first.
 
 
 def __getattr__(name):  # type: ignore[no-untyped-def]
-    from darkparse.lazy import attribute
+    from darkparse._utils.lazy import attribute
 
     return attribute(__name__, name)
 
 
 def __dir__():  # type: ignore[no-untyped-def]
-    from darkparse.lazy import names
+    from darkparse._utils.lazy import names
 
     return names(__name__)

@@ -4,7 +4,7 @@ import os
 import sys
 
 try:
-    from darkparse.stopping import stop
+    from darkparse._utils.signals import stop
 except KeyboardInterrupt:  # as it was about to be set
     sys.stderr.write("Stopped.\n")
     os._exit(130)

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from darkparse.syntax.diagnostics import SHOWN, Diagnostic, Note, in_order
-from darkparse.syntax.source import Span
+from darkparse.diagnostics.diagnostic import SHOWN, Diagnostic, Note, in_order
+from darkparse.diagnostics.source import Span
 
 
 @dataclass(frozen=True, slots=True)

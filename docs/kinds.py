@@ -10,9 +10,9 @@ import re
 import sys
 from pathlib import Path
 
+from darkparse.diagnostics.codes import CODES, DATA_CODES
 from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.syntax.codes import CODES, DATA_CODES
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"

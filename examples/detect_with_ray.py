@@ -14,7 +14,7 @@ except ImportError:
     sys.exit("this example needs Ray Data: pip install 'darkparse[ray]'")
 
 import darkparse
-from darkparse.detect import ImageError
+from darkparse.errors import ImageError
 
 
 class Detect:

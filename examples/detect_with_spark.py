@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import darkparse
-from darkparse.detect import ImageError
+from darkparse.errors import ImageError
 
 try:
     import pandas as pd

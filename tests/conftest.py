@@ -22,6 +22,7 @@ os.environ.setdefault(
 )
 
 ROOT = Path(__file__).parent.parent
+DATA = ROOT / "tests" / "data"
 SHARED = ROOT.parent / "shared"
 """Reference numbers and the forks' original files, where they are at hand."""
 
@@ -48,10 +49,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Compare a text with tests/golden/NAME; `--overwrite` writes it instead."""
+    """Compare a text with tests/data/golden/NAME; `--overwrite` writes it instead."""
 
     def compare(name: str, text: str) -> None:
-        path = Path(__file__).parent / "golden" / name
+        path = DATA / "golden" / name
         if request.config.getoption("--overwrite"):
             path.parent.mkdir(exist_ok=True, parents=True)
             path.write_text(text, "utf-8", newline="\n")

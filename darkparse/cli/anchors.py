@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from darkparse.cli.common import SizeType, dialect_option, patience, stderr
-from darkparse.data.files.listing import DataFile
+from darkparse.datasets.data_file import DataFile
 from darkparse.layers.dialect import DIALECTS
 
 
@@ -32,7 +32,7 @@ def command(data: str, clusters: int, size: Any, seed: int, dialect: str) -> Non
     darkparse anchors my.data --clusters 6 --size 416
     darkparse edit my.cfg --anchors "10,14, 23,27, …" -o mine.cfg
     """
-    from darkparse.data.anchors import find_anchors
+    from darkparse.training.data.anchors import find_anchors
 
     files = DataFile.read(data)
     chosen = DIALECTS.get(dialect) or files.likely_dialect()

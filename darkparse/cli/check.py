@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darkparse._utils.text import counted
 from darkparse.cli.common import CfgType, network_options, stderr, stdout
-from darkparse.data.faults import DataCheck, check_data
-from darkparse.data.files.listing import DataFile
+from darkparse.datasets.data_file import DataFile
+from darkparse.diagnostics.diagnostic import SHOWN, Diagnostic, in_order
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
-from darkparse.network.training_advice import training_advice
-from darkparse.syntax.diagnostics import SHOWN, Diagnostic, in_order
-from darkparse.syntax.words import counted
+from darkparse.network.training_lint import training_advice
+from darkparse.training.data.dataset_check import DataCheck, check_data
 
 if TYPE_CHECKING:
     from darkparse.network import Network

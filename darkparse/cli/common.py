@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from darkparse._utils.files import unfinished
 from darkparse.cli.terminal import safe_console
-from darkparse.detect.settings import DetectionSettings
 from darkparse.errors import DarkparseError
-from darkparse.files import unfinished
 from darkparse.layers.dialect import DIALECTS
-from darkparse.syntax.reading import CFG_BYTES, bounded
+from darkparse.network.detection_settings import DetectionSettings
+from darkparse.syntax.files import CFG_BYTES, bounded
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

@@ -15,7 +15,7 @@ from darkparse.cli.detect import detector_arguments, detector_options, load_dete
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from darkparse.compare import Comparison, Difference
+    from darkparse.evaluation import Comparison, Difference
 
 
 @click.command(name="compare")
@@ -45,7 +45,7 @@ def command(image: Path, against: Path, tolerance: float, every: bool, as_json: 
     """
     import torch
 
-    from darkparse.compare import compare, open_reference
+    from darkparse.evaluation import compare, open_reference
 
     detector = load_detector(detector_arguments(given) | {"device": "cpu", "dtype": None, "fold": False})
     prepared = detector.prepare(image)

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn, wrote
-from darkparse.cli.exporting import EXPORTERS, ExportOptions, check_export, ending_of, export, export_options
+from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, ending_of, export, export_options
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.weights import ReadOptions, compute_layout, open_source
+from darkparse.weights.arrays import Held, network_fitting, open_held
 from darkparse.weights.containers import container_of
-from darkparse.weights.held import Held, network_fitting, open_held
-from darkparse.weights.signature import signature
+from darkparse.weights.file_type import signature
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet

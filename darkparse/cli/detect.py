@@ -26,23 +26,23 @@ from darkparse.cli.common import (
 )
 from darkparse.cli.live import watch
 from darkparse.cli.report import Report
-from darkparse.data.files.listing import DataFile
-from darkparse.detect.engine import ENGINES, choose, has_gpu
-from darkparse.detect.image_files import pillow
-from darkparse.detect.jobs.folder import claimed
-from darkparse.detect.jobs.journal import Journal
-from darkparse.detect.jobs.labels import LABELS
-from darkparse.detect.jobs.results import Formatter, categories_of, coco_remark
-from darkparse.detect.jobs.sources import Source, find_sources
-from darkparse.detect.settings import EXIF, ORDERS, DetectionSettings
-from darkparse.detect.urls import redact_url
-from darkparse.syntax import DarkparseError
+from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.image_files import pillow
+from darkparse.datasets.sources import Source, find_sources
+from darkparse.datasets.urls import redact_url
+from darkparse.detect.batch.journal import Journal
+from darkparse.detect.batch.labels import LABELS
+from darkparse.detect.batch.lock import claimed
+from darkparse.detect.batch.results import Formatter, categories_of, coco_remark
+from darkparse.detect.engines.engine import ENGINES, choose, has_gpu
+from darkparse.errors import DarkparseError
+from darkparse.network.detection_settings import EXIF, ORDERS, DetectionSettings
 
 if TYPE_CHECKING:
+    from darkparse.detect.batch.process import Finished
+    from darkparse.detect.batch.results import Formatter, Record
     from darkparse.detect.detector import Detector
-    from darkparse.detect.jobs.batch import Finished
-    from darkparse.detect.jobs.results import Formatter, Record
-    from darkparse.detect.settings import DetectionSettings
+    from darkparse.network.detection_settings import DetectionSettings
 
 
 class EngineType(click.Choice):  # type: ignore[type-arg]
@@ -262,7 +262,7 @@ def _live(making: dict[str, Any], inputs: tuple[str, ...], settings: DetectionSe
 
 def _here(making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]) -> int:
     """Run on this machine; the number of pictures that could not be read."""
-    from darkparse.detect.jobs.batch import process
+    from darkparse.detect.batch.process import process
 
     pillow()
     if "coco" in (given["form"], *given["save"]) and (remark := coco_remark(source.name for source in sources)):
@@ -304,7 +304,7 @@ def _on_cluster(
     making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]
 ) -> int:
     """Run over Ray; the number of pictures that could not be read."""
-    from darkparse.detect.jobs.cluster import WORKERS, Cluster, detect_on_cluster
+    from darkparse.detect.batch.cluster import WORKERS, Cluster, detect_on_cluster
 
     if given["out"] is None:
         raise click.UsageError("--ray needs --out: the workers write their results there")

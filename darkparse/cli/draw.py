@@ -151,7 +151,7 @@ def _timed(networks: Sequence[Network], weights: str | None) -> Overlay:
     import torch
 
     from darkparse.model.loading import load
-    from darkparse.model.timing import layer_seconds
+    from darkparse.model.optimize.profiling import layer_seconds
 
     if len(networks) > 1:
         raise click.UsageError("--overlay time takes one network")

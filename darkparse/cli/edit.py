@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from darkparse._utils.text import counted
 from darkparse.cli.common import (
     SizeType,
     cfg_argument,
@@ -18,7 +19,6 @@ from darkparse.cli.common import (
     wrote,
 )
 from darkparse.network import to_cfg
-from darkparse.syntax.words import counted
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config

@@ -21,18 +21,17 @@ from darkparse.cli.detect import (
     load_detector,
     names_of,
 )
-from darkparse.detect.settings import DetectionSettings
-from darkparse.errors import ImageError
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError, ImageError
+from darkparse.network.detection_settings import DetectionSettings
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from darkparse.detect.accuracy.annotations import Annotations, Truth
-    from darkparse.detect.accuracy.evaluation import DarknetResult
+    from darkparse.datasets.annotations import Annotations, Truth
     from darkparse.detect.detection import Detections
     from darkparse.detect.detector import Detector
-    from darkparse.detect.settings import DetectionSettings
+    from darkparse.evaluation.average_precision import DarknetResult
+    from darkparse.network.detection_settings import DetectionSettings
 
 
 LEAST_SCORE = 0.005
@@ -90,8 +89,8 @@ def command(images: Path, annotations: Path | None, **given: Any) -> None:
     darkparse evaluate my.cfg my.weights --images obj.data --rule darknet
     darkparse evaluate yolov3 yolov3.weights --images val2017 --annotations instances_val2017.json
     """
-    from darkparse.detect.accuracy.annotations import read_annotations
-    from darkparse.detect.accuracy.evaluation import coco_map, darknet_map
+    from darkparse.datasets.annotations import read_annotations
+    from darkparse.evaluation.average_precision import coco_map, darknet_map
 
     given["names"] = given["names"] or names_of([str(images)])
     detector = load_detector(detector_arguments(given))
@@ -191,7 +190,7 @@ def as_dict(
 
 
 def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int) -> None:
-    from darkparse.detect.accuracy.evaluation import COCO_NUMBERS
+    from darkparse.evaluation.average_precision import COCO_NUMBERS
 
     console = stdout()
     if darknet is not None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import Remarks, stderr
-from darkparse.detect.jobs.results import json_line
-from darkparse.detect.settings import DetectionSettings
+from darkparse.detect.batch.results import json_line
+from darkparse.network.detection_settings import DetectionSettings
 
 if TYPE_CHECKING:
     from darkparse.detect.detector import Detector

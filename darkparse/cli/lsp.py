@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse._version import __version__
+from darkparse.diagnostics import Diagnostic, Note, Source, Span
+from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers import REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.base import absolute, bound_fields, known_keys
 from darkparse.layers.net import Net
 from darkparse.network.analysis.receptive import receptive_fields
-from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, Source, Span
+from darkparse.syntax import Config, Section
 from darkparse.syntax.config import NET_NAMES
-from darkparse.views.phrases.numbers import flops, short
+from darkparse.views.formatting.numbers import flops, short
 from darkparse.views.text.table import table, totals
 
 if TYPE_CHECKING:

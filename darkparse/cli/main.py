@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain", "Say which layers reduce what, and what each bottleneck saves."),
     "draw": ("draw", "Draw a network as SVG, PNG, PDF, HTML or DOT."),
     "check": ("check", "Check a cfg or a data set and print everything that is odd about it."),
-    "format": ("tidy", "Write cfgs anew in one tidy style, comments kept."),
+    "format": ("format", "Write cfgs anew in one tidy style, comments kept."),
     "emit": ("emit", "Write a network as PyTorch source that a person can read."),
     "edit": ("edit", "Change a cfg: classes, input size, anchors, or a cut after N layers."),
     "weights": ("weights", "Say what a weights file holds, and whether it fits a cfg, or why not."),
@@ -120,7 +120,7 @@ def _run(args: list[str] | None) -> None:
         problem.show()
         sys.exit(problem.exit_code)
     except click.Abort:
-        raise KeyboardInterrupt from None  # which darkparse.stopping answers
+        raise KeyboardInterrupt from None  # which darkparse._utils.signals answers
     except DarkparseError as problem:
         report_error(problem)
         sys.exit(2)

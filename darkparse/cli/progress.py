@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from darkparse.cli.common import stderr, stdout
 
 if TYPE_CHECKING:
-    from darkparse.train import Step, Trainer
+    from darkparse.training import Step, Trainer
 
 BETWEEN = 10.0
 """Seconds between two lines."""

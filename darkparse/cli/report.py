@@ -12,8 +12,8 @@ from darkparse.cli.common import Remarks, stderr
 from darkparse.errors import ImageError
 
 if TYPE_CHECKING:
-    from darkparse.detect.jobs.batch import Finished
-    from darkparse.detect.jobs.results import Formatter
+    from darkparse.detect.batch.process import Finished
+    from darkparse.detect.batch.results import Formatter
 
 
 class Report:

@@ -16,17 +16,17 @@ import click
 
 from darkparse.cli.common import GroupedCommand, cfg_argument, compile_cfg, network_options, stderr, wrote
 from darkparse.cli.progress import Progress
-from darkparse.data.files.listing import DataFile
-from darkparse.data.processes import start_fork_server
-from darkparse.data.seed import MAX_SEED
+from darkparse.datasets.data_file import DataFile
 from darkparse.errors import DarkparseError
+from darkparse.training.data.processes import start_fork_server
+from darkparse.training.data.seed import MAX_SEED
 
 if TYPE_CHECKING:
     from types import FrameType
 
     from darkparse.network import Network
     from darkparse.syntax import Config
-    from darkparse.train import Step, Trainer
+    from darkparse.training import Step, Trainer
 
 MOST_WORKERS = 8
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -98,7 +98,7 @@ def _processes(device: str | None) -> Iterator[Any]:
     """The device of this process, which is one of several where torchrun started it."""
     from torch import cuda, distributed
 
-    from darkparse.train.parallel import device_of
+    from darkparse.training.distributed import device_of
 
     together = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if together and cuda.is_available():
@@ -116,7 +116,7 @@ def _processes(device: str | None) -> Iterator[Any]:
 def _trainer(network: Network, data: Path, weights: str | None, device: Any, given: dict[str, Any]) -> Trainer:
     import torch
 
-    from darkparse.train import Trainer, begin
+    from darkparse.training import Trainer, begin
 
     torch.manual_seed(given["seed"])
     model, said = begin(network, weights, device=device)
@@ -134,7 +134,7 @@ def _trainer(network: Network, data: Path, weights: str | None, device: Any, giv
 
 
 def _preview(trainer: Trainer, folder: Path) -> None:
-    from darkparse.train.preview import write_preview
+    from darkparse.training.preview import write_preview
 
     written: list[tuple[Path, int]] = []
     batches = trainer.batches()

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse._utils.text import counted
 from darkparse.detect.drawing import draw
 from darkparse.errors import DarkparseWarning
-from darkparse.syntax.words import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

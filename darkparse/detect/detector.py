@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from darkparse._utils.text import counted
+from darkparse.datasets.image_files import Size
+from darkparse.datasets.names import Names, find_names
+from darkparse.detect.candidates import Candidates, Prepared
 from darkparse.detect.detection import WHOLE, Detection, Detections, warned
-from darkparse.detect.engine import Engine, choose
-from darkparse.detect.graph_engine import load_graph
-from darkparse.detect.image_files import Size
+from darkparse.detect.engines.engine import Engine, choose
+from darkparse.detect.engines.graph_engine import load_graph
 from darkparse.detect.images import as_image
-from darkparse.detect.names import Names, find_names
 from darkparse.detect.nms import suppress
-from darkparse.detect.prepared import Candidates, Prepared
 from darkparse.detect.preprocess import RESIZES, Floats, Resize, fit
-from darkparse.detect.settings import DetectionSettings
 from darkparse.detect.streaming import stream
-from darkparse.detect.suppression import suppression_of
 from darkparse.detect.task import checked, class_count, default_resize, is_classifier
 from darkparse.errors import DarkparseError, ImageError, NoWeightsError
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
+from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.heads import head_of
+from darkparse.network.suppression import suppression_of
 from darkparse.syntax import Config
-from darkparse.syntax.words import counted
 from darkparse.weights import ReadOptions, WeightsSource
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Detector:
         fold: bool = True,
     ) -> None:
         if not isinstance(model, Engine):
-            from darkparse.detect.torch_engine import TorchEngine
+            from darkparse.detect.engines.torch_engine import TorchEngine
 
             model = TorchEngine(model, fold=fold, mapped=mapped)
         self.engine = model
@@ -139,7 +139,7 @@ class Detector:
             mapped: see `Detector`.
             fold: see `Detector`.
             engine: what runs the network: `"torch"`, or on the CPU `"onnxruntime"` or `"openvino"`, which load without
-                torch; `"auto"` takes the fastest that is installed (see `darkparse.detect.engine`).
+                torch; `"auto"` takes the fastest that is installed (see `darkparse.detect.engines.engine`).
             words: fields of `options`, by name: `device="cuda"`.
 
         Returns:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.image_files import pillow
+from darkparse._utils.files import unfinished
+from darkparse.datasets.image_files import pillow
 from darkparse.detect.images import as_image
-from darkparse.files import unfinished
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

@@ -11,9 +11,9 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.image_files import BROKEN, open_with_pillow, pillow
+from darkparse.datasets.image_files import BROKEN, open_with_pillow, pillow
 from darkparse.errors import ImageError
-from darkparse.syntax.reading import reason
+from darkparse.syntax.files import reason
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage

@@ -10,11 +10,11 @@ from pathlib import Path
 from threading import Condition, Event, Thread
 from typing import Any
 
+from darkparse.datasets.urls import redact_url
 from darkparse.detect.images import Pixels
-from darkparse.detect.urls import redact_url
 from darkparse.detect.video import pyav
 from darkparse.errors import ImageError
-from darkparse.syntax.reading import reason
+from darkparse.syntax.files import reason
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 """Of URLs that are live whatever is said."""

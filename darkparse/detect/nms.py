@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.suppression import Suppression
+from darkparse.network.suppression import Suppression
 
 Floats = NDArray[np.float32]
 BLOCK = 128

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.detect.image_files import Size
+from darkparse.datasets.image_files import Size
 from darkparse.detect.images import Pixels
 
 Resize = Literal["letterbox", "stretch", "crop"]

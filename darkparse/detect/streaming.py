@@ -15,9 +15,9 @@ from darkparse.detect.images import Pixels
 from darkparse.errors import ImageError
 
 if TYPE_CHECKING:
+    from darkparse.detect.candidates import Prepared
     from darkparse.detect.detector import Detector
-    from darkparse.detect.prepared import Prepared
-    from darkparse.detect.settings import DetectionSettings
+    from darkparse.network.detection_settings import DetectionSettings
 
 MOST_WORKERS = 8
 """More would each need memory for a network's maps; they take more threads each instead."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from darkparse.detect.names import Names, find_names
+from darkparse.datasets.names import Names, find_names
 from darkparse.detect.preprocess import Resize
+from darkparse.errors import DarkparseError
 from darkparse.layers import Head
 from darkparse.layers.tree import read_map
 from darkparse.network import Network
 from darkparse.network.heads import head_of
-from darkparse.syntax import Config, DarkparseError
+from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
-from darkparse.weights.held import network_fitting
+from darkparse.weights.arrays import network_fitting
 
 
 def is_classifier(network: Network) -> bool:

@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from darkparse._utils.files import unfinished
 from darkparse.detect.images import Pixels
-from darkparse.errors import ImageError
-from darkparse.files import unfinished
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError, ImageError
 
 
 def pyav() -> Any:

@@ -1,5 +1,5 @@
 """A network in other forms: PyTorch source, ONNX, torch.export, TorchScript, AOTInductor."""
 
-from darkparse.lazy import lazy
+from darkparse._utils.lazy import lazy
 
 __getattr__, __dir__, __all__ = lazy(__name__)

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from darkparse.diagnostics.source import shortened
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.names import told_activation
 from darkparse.layers.values import Value
-from darkparse.syntax.source import shortened
 
 Activation = Annotated[str, "activation"]
 """The type of an option that names an activation."""

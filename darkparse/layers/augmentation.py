@@ -1,4 +1,4 @@
-"""Options that say how pictures are varied; read by `darkparse.data` alone."""
+"""Options that say how pictures are varied; read by `darkparse.training.data` alone."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ class Softmax(Layer):
         return (*flatten, ModuleSpec("softmax", f"{MODULES}.GroupedSoftmax", kwargs))
 
     def loss(self, at: Site, options: SoftmaxTraining, net: Shape) -> LossSpec:
-        return LossSpec("darkparse.losses.vectors.SoftmaxLoss", {"noloss": options.noloss})
+        return LossSpec("darkparse.training.losses.vectors.SoftmaxLoss", {"noloss": options.noloss})
 
     def macs(self, at: Site) -> int:
         return at.output.size

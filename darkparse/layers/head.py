@@ -82,7 +82,7 @@ class Head(Layer):
         return told or f", or else {named} here is wrong"
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec | None:
-        """The module that makes boxes of the output (see `darkparse.detect.decoding`); None where there are none.
+        """The module that makes boxes of the output (see `darkparse.model.decoders`); None where there are none.
 
         Args:
             dialect: the fork that decodes.

@@ -20,8 +20,8 @@ from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
 
 HEADS = "darkparse.model.heads"
-DECODERS = "darkparse.detect.decoding"
-LOSSES = "darkparse.losses"
+DECODERS = "darkparse.model.decoders"
+LOSSES = "darkparse.training.losses"
 
 
 def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from darkparse.syntax.source import LONGEST_CONTENT
+from darkparse.diagnostics.source import LONGEST_CONTENT
 
 YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
 YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"

@@ -42,7 +42,7 @@ class Logistic(Layer):
         return activation_modules("logistic")
 
     def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
-        return LossSpec("darkparse.losses.vectors.LogisticLoss", {})
+        return LossSpec("darkparse.training.losses.vectors.LogisticLoss", {})
 
 
 @layer("batchnorm")
@@ -140,7 +140,7 @@ class Cost(Layer):
     loss_options = CostTraining
 
     def loss(self, at: Site, options: CostTraining, net: Shape) -> LossSpec:
-        return LossSpec("darkparse.losses.vectors.CostLoss", {"kind": options.type, "scale": options.scale})
+        return LossSpec("darkparse.training.losses.vectors.CostLoss", {"kind": options.type, "scale": options.scale})
 
 
 @layer("contrastive", only="alexeyab")

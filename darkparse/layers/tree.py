@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePath
 
+from darkparse.diagnostics.source import LONGEST_CONTENT
 from darkparse.errors import DarkparseError
 from darkparse.layers.values import INT_MAX
-from darkparse.syntax.reading import lines_of, read_text
-from darkparse.syntax.source import LONGEST_CONTENT
+from darkparse.syntax.files import lines_of, read_text
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
 
+from darkparse.diagnostics.source import shortened
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.names import did_you_mean
-from darkparse.syntax.source import shortened
 
 INT_MAX = 2**31 - 1
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127

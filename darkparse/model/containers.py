@@ -15,12 +15,13 @@ from zipfile import ZipFile
 import torch
 from torch import Tensor
 
-from darkparse.files import error_at_end
-from darkparse.syntax.reading import reason
-from darkparse.weights import Blob, WeightsError, replacing
+from darkparse._utils.files import error_at_end
+from darkparse.errors import WeightsError
+from darkparse.syntax.files import reason
+from darkparse.weights import Blob, replacing
 from darkparse.weights.archive import DAMAGED, check_unpacked
 from darkparse.weights.containers import PREFIX, Origin, not_installed, read_npz_arrays, write_npz
-from darkparse.weights.signature import Container
+from darkparse.weights.file_type import Container
 
 
 @dataclass(frozen=True, eq=False)

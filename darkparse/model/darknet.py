@@ -11,15 +11,15 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from darkparse.errors import NoWeightsError
+from darkparse._utils.notebook import Shown
+from darkparse.errors import NoWeightsError, WeightsError
 from darkparse.layers import ModuleSpec
-from darkparse.model.initial import assign, initial_values
+from darkparse.model.init import assign, initial_values
 from darkparse.model.recurrent import Memory
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
-from darkparse.notebook import Shown
-from darkparse.weights import Header, WeightsError
-from darkparse.weights.loaded import Loaded
+from darkparse.weights import Header
+from darkparse.weights.load_result import Loaded
 
 
 class Stage(nn.Sequential):

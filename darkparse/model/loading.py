@@ -11,19 +11,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darkparse.memory import free_memory
+from darkparse._utils.memory import free_memory
+from darkparse.errors import DarkparseError, WeightsError
 from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrapped
-from darkparse.model.initial import assign, check_dtype, initial_values
-from darkparse.model.optimizing import optimized
+from darkparse.model.init import assign, check_dtype, initial_values
+from darkparse.model.optimize.optimizer import optimized
 from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
-from darkparse.syntax import Config, DarkparseError
-from darkparse.weights import Blob, ReadOptions, WeightsError, WeightsSource, open_source, read_weights
+from darkparse.syntax import Config
+from darkparse.weights import Blob, ReadOptions, WeightsSource, open_source, read_weights
 from darkparse.weights.containers import container_path, network_of
-from darkparse.weights.loaded import Loaded, warn_of_values
-from darkparse.weights.signature import signature
+from darkparse.weights.file_type import signature
+from darkparse.weights.load_result import Loaded, warn_of_values
 
 Device = str | torch.device | int | None
 DEVICES = ("cpu", "cuda", "mps", "xpu")

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from darkparse.errors import NoWeightsError
+from darkparse.errors import NoWeightsError, WeightsError
 from darkparse.layers import TensorSpec
 from darkparse.model.containers import write_container
 from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.network import Node
-from darkparse.weights import Entry, Floats, Header, WeightsError, compute_layout, write_weights
+from darkparse.weights import Entry, Floats, Header, compute_layout, write_weights
 from darkparse.weights.containers import Origin, container_of
-from darkparse.weights.entries import state_key, tensors_of
 from darkparse.weights.header import Version
+from darkparse.weights.layout import state_key, tensors_of
 
 
 def save_weights(

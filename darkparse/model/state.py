@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from darkparse.errors import WeightsError
 from darkparse.model.containers import State
-from darkparse.model.foreign import is_own, renamed
+from darkparse.model.third_party import is_own, renamed
 from darkparse.network import Network
-from darkparse.weights import Fitted, Header, ReadOptions, WeightsError
-from darkparse.weights.entries import compute_layout
-from darkparse.weights.loaded import Loaded, fitting
+from darkparse.weights import Fitted, Header, ReadOptions
+from darkparse.weights.layout import compute_layout
+from darkparse.weights.load_result import Loaded, fitting
 
 
 @dataclass(frozen=True, eq=False)

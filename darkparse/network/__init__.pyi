@@ -2,10 +2,11 @@ from darkparse.network.analysis.bottleneck import Bottleneck as Bottleneck
 from darkparse.network.analysis.reduction import Reduction as Reduction
 from darkparse.network.analysis.reduction import Reductions as Reductions
 from darkparse.network.compiler import compile as compile
+from darkparse.network.detection_settings import DetectionSettings as DetectionSettings
+from darkparse.network.io.cfg import to_cfg as to_cfg
+from darkparse.network.io.edit import edit as edit
+from darkparse.network.io.yaml import to_yaml as to_yaml
 from darkparse.network.network import Network as Network
 from darkparse.network.node import Cost as Cost
 from darkparse.network.node import Node as Node
 from darkparse.network.reading import from_yaml as from_yaml
-from darkparse.network.writing.cfg import to_cfg as to_cfg
-from darkparse.network.writing.editing import edit as edit
-from darkparse.network.writing.yaml import to_yaml as to_yaml

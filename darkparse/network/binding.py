@@ -9,18 +9,19 @@ from operator import attrgetter
 from pathlib import PurePath
 from typing import Any, TypeVar
 
+from darkparse.diagnostics import Diagnostic, Note
+from darkparse.diagnostics.source import Source, Span, shortened
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
 from darkparse.layers.names import did_you_mean, told_kind
 from darkparse.layers.net import Net
 from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
+from darkparse.network.auxiliary_files import find_side_file
 from darkparse.network.limits import Limits
-from darkparse.network.refusals import fault_of, is_passed_over, is_plain, refusal, value_text
-from darkparse.network.side_files import find_side_file
-from darkparse.syntax import Diagnostic, Note, Option, Section
+from darkparse.network.strict_rules import fault_of, is_passed_over, is_plain, refusal, value_text
+from darkparse.syntax import Option, Section
 from darkparse.syntax.config import NET_NAMES
-from darkparse.syntax.source import Source, Span, shortened
 
 HINTED = 200
 """So many findings are told the nearest name; a file of more is another thing than a cfg with slips."""

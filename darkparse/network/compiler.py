@@ -6,22 +6,23 @@ import os
 from dataclasses import dataclass, replace
 from math import lcm
 
-from darkparse.errors import error
+from darkparse._utils.text import listed
+from darkparse.diagnostics import Diagnostic, Note
+from darkparse.diagnostics.diagnostic import in_order
+from darkparse.diagnostics.source import Span
+from darkparse.errors import CfgError, DarkparseError, error
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
 from darkparse.network.analysis.receptive import fields_of
 from darkparse.network.binding import Binder
-from darkparse.network.dialect_choice import DialectChoice, choose_dialect
+from darkparse.network.detect_dialect import DialectChoice, choose_dialect
 from darkparse.network.heads import remarks_on_heads
 from darkparse.network.limits import LIMITS, Limits, beyond, limits_in_force
 from darkparse.network.network import Network
 from darkparse.network.node import Node
-from darkparse.network.refusals import off_step, refusals
+from darkparse.network.strict_rules import off_step, refusals
 from darkparse.network.verify import verify
-from darkparse.syntax import CfgError, Config, DarkparseError, Diagnostic, Note, Section, read
-from darkparse.syntax.diagnostics import in_order
-from darkparse.syntax.source import Span
-from darkparse.syntax.words import listed
+from darkparse.syntax import Config, Section, read
 
 Size = int | tuple[int, int]
 

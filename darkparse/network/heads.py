@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from darkparse.diagnostics import Diagnostic, Note, Span
 from darkparse.errors import DarkparseError
 from darkparse.layers import ModuleSpec
 from darkparse.layers.head import Head
 from darkparse.network.node import Node
-from darkparse.syntax import Diagnostic, Note, Span
 
 
 def head_of(node: Node) -> Head:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from darkparse._utils.notebook import Shown
+from darkparse.diagnostics import Diagnostic
 from darkparse.layers import Dialect, Shape
 from darkparse.layers.net import Net
 from darkparse.network.analysis.bottleneck import Bottleneck, find_bottlenecks
 from darkparse.network.analysis.receptive import Field, Stride, fields_of
 from darkparse.network.analysis.reduction import Reductions, reductions_of
 from darkparse.network.analysis.repeats import Repeat, find_repeats
+from darkparse.network.io.cfg import to_cfg
 from darkparse.network.node import Cost, Node
-from darkparse.network.writing.cfg import to_cfg
-from darkparse.notebook import Shown
-from darkparse.syntax import Config, Diagnostic
+from darkparse.syntax import Config
 
 
 @dataclass(frozen=True, repr=False)
@@ -142,6 +143,6 @@ class Network(Shown):
 
     def to_yaml(self) -> str:
         """The network as YAML: every layer with its options, inputs, shapes and cost."""
-        from darkparse.network.writing.yaml import to_yaml
+        from darkparse.network.io.yaml import to_yaml
 
         return to_yaml(self)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from darkparse._utils.notebook import Shown
 from darkparse.layers import Dialect, Layer, Layout, ModuleSpec, Shape, Site, TensorSpec
-from darkparse.notebook import Shown
 from darkparse.syntax import Section
 
 

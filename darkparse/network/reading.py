@@ -6,15 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from darkparse.diagnostics.source import Source, content
 from darkparse.errors import DarkparseError
 from darkparse.network.compiler import compile
+from darkparse.network.io.cfg import value_text
+from darkparse.network.io.safe_yaml import read_plain
 from darkparse.network.network import Network
-from darkparse.network.writing.cfg import value_text
-from darkparse.network.writing.plain import read_plain
 from darkparse.syntax import parse
 from darkparse.syntax.config import squeeze
 from darkparse.syntax.reader import load_source
-from darkparse.syntax.source import Source, content
 
 
 def from_yaml(text: str | os.PathLike[str]) -> Network:

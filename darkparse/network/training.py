@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import TypeVar
 
+from darkparse.errors import CfgError
 from darkparse.layers.training import LayerTraining, NetTraining, Training
 from darkparse.network.binding import Binder
 from darkparse.network.network import Network
 from darkparse.network.node import Node
-from darkparse.syntax import CfgError, Section
+from darkparse.syntax import Section
 
 T = TypeVar("T", bound=Training)
 

@@ -1,5 +1,5 @@
 """Text to a lossless syntax tree."""
 
-from darkparse.lazy import lazy
+from darkparse._utils.lazy import lazy
 
 __getattr__, __dir__, __all__ = lazy(__name__)

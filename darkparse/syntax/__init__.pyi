@@ -1,13 +1,7 @@
-from darkparse.errors import CfgError as CfgError
-from darkparse.errors import DarkparseError as DarkparseError
 from darkparse.syntax.config import Config as Config
 from darkparse.syntax.config import Option as Option
 from darkparse.syntax.config import Section as Section
-from darkparse.syntax.diagnostics import Diagnostic as Diagnostic
-from darkparse.syntax.diagnostics import Note as Note
 from darkparse.syntax.reader import locate as locate
 from darkparse.syntax.reader import parse as parse
 from darkparse.syntax.reader import read as read
 from darkparse.syntax.reader import shipped_cfgs as shipped_cfgs
-from darkparse.syntax.source import Source as Source
-from darkparse.syntax.source import Span as Span

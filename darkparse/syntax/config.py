@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from darkparse.syntax.source import Source, Span
+from darkparse.diagnostics.source import Source, Span
 
 NET_NAMES = ("net", "network")
 """What the first section may be called; parser.c is_network."""

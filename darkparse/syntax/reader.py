@@ -14,11 +14,11 @@ from typing import Any, cast
 from lark import Lark, Transformer, UnexpectedInput
 from lark.lexer import Token
 
+from darkparse.diagnostics.source import LONGEST_CONTENT, Source, Span, shortened
 from darkparse.errors import DarkparseError, error
 from darkparse.syntax.config import NET_NAMES, Config, Option, Section, squeeze
-from darkparse.syntax.reading import CFG_BYTES, is_file, read_bytes
+from darkparse.syntax.files import CFG_BYTES, is_file, read_bytes
 from darkparse.syntax.recognition import SEEN, encoding_of, told_bytes, told_text
-from darkparse.syntax.source import LONGEST_CONTENT, Source, Span, shortened
 
 
 def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.PathLike[str]] | None = None) -> Config:

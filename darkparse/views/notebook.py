@@ -8,8 +8,8 @@ from typing import Any
 from darkparse.network import Network, Node
 from darkparse.views.diagram.diagram import draw
 from darkparse.views.diagram.svg import shown
-from darkparse.views.phrases.cells import label
-from darkparse.views.phrases.numbers import operations
+from darkparse.views.formatting.cells import label
+from darkparse.views.formatting.numbers import operations
 from darkparse.views.text.table import table, totals
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from darkparse.network import Network
 from darkparse.network.analysis.memory import memory_of
 from darkparse.network.analysis.receptive import receptive_fields
-from darkparse.views.phrases.numbers import percent, scaled, sides_text, significant
-from darkparse.views.phrases.words import listed_some
+from darkparse.views.formatting.numbers import percent, scaled, sides_text, significant
+from darkparse.views.formatting.words import listed_some
 
 
 @dataclass(frozen=True, slots=True)

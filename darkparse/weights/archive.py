@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
-from darkparse.syntax.reading import reason
-from darkparse.weights.source import Blob
+from darkparse.syntax.files import reason
+from darkparse.weights.buffer import Blob
 
 DAMAGED = (
     *(BadZipFile, zlib.error, LZMAError, struct.error, OSError, EOFError),  # the archive and what is packed in it

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse.diagnostics.source import Source, content
 from darkparse.errors import WeightsError
 from darkparse.layers import REGISTRY
 from darkparse.network import Network
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, parse
-from darkparse.syntax.reading import is_file, reason
-from darkparse.syntax.source import Source, content
+from darkparse.syntax.files import is_file, reason
 from darkparse.weights.archive import DAMAGED, read_npz
+from darkparse.weights.buffer import Blob, open_source
+from darkparse.weights.diagnosis.inspection import compile_for
+from darkparse.weights.file_type import Container, signature
 from darkparse.weights.header import Header
-from darkparse.weights.inspection import compile_for
-from darkparse.weights.signature import Container, signature
-from darkparse.weights.source import Blob, open_source
 from darkparse.weights.writer import replacing
 
 SUFFIXES: dict[str, Container] = {".safetensors": "safetensors", ".pt": "pt", ".pth": "pt", ".npz": "npz"}

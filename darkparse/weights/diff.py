@@ -11,10 +11,10 @@ import numpy as np
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config
-from darkparse.weights.entries import Entry
+from darkparse.weights.buffer import Blob, WeightsSource
+from darkparse.weights.layout import Entry
 from darkparse.weights.read import read_weights
 from darkparse.weights.reader import Floats
-from darkparse.weights.source import Blob, WeightsSource
 
 
 @dataclass(frozen=True, slots=True)

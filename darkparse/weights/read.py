@@ -8,12 +8,12 @@ from typing import Any
 
 from darkparse.errors import WeightsError
 from darkparse.network import Network
-from darkparse.weights.entries import Entry, compute_layout, layer_ends, stored_floats
-from darkparse.weights.inspection import report_on
+from darkparse.weights.buffer import Blob, WeightsSource, open_source
+from darkparse.weights.diagnosis.inspection import report_on
+from darkparse.weights.file_type import signature
+from darkparse.weights.layout import Entry, compute_layout, layer_ends, stored_floats
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.reader import Floats, WeightsFile, as_weights
-from darkparse.weights.signature import signature
-from darkparse.weights.source import Blob, WeightsSource, open_source
 
 
 @dataclass(frozen=True, eq=False)

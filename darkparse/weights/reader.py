@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.layers import Dialect, TensorSpec
-from darkparse.weights.entries import Entry
+from darkparse.weights.buffer import Blob
 from darkparse.weights.header import Header, read_header
-from darkparse.weights.source import Blob
+from darkparse.weights.layout import Entry
 
 Floats = NDArray[np.float32]
 

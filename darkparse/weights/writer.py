@@ -9,11 +9,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from darkparse._utils.files import unfinished
 from darkparse.errors import WeightsError
-from darkparse.files import unfinished
 from darkparse.layers import TensorSpec
-from darkparse.weights.entries import Entry
 from darkparse.weights.header import Header
+from darkparse.weights.layout import Entry
 from darkparse.weights.reader import Floats, is_stored_transposed
 
 

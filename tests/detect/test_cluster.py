@@ -64,7 +64,7 @@ def command(*arguments: object) -> subprocess.Popen[str]:
 
 
 def results(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    from darkparse.detect.jobs.cluster import read_results
+    from darkparse.detect.batch.cluster import read_results
 
     records = list(read_results(folder / "results"))
     assert max(Counter(r["image"] for r in records).values()) == 1

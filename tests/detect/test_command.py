@@ -16,11 +16,11 @@ import pytest
 from PIL import Image
 
 from darkparse.cli import main
+from darkparse.datasets.sources import find_sources
+from darkparse.detect.batch.cluster import read_bytes
+from darkparse.detect.batch.results import coco_rows
 from darkparse.detect.drawing import draw
-from darkparse.detect.jobs.cluster import read_bytes
-from darkparse.detect.jobs.results import coco_rows
-from darkparse.detect.jobs.sources import find_sources
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError
 from tests.detect.reference import picture, tiny_weights
 
 
@@ -155,7 +155,7 @@ def test_resume_loses_and_doubles_nothing(
 KILLED = """
 import os, signal, sys
 from darkparse.cli import main
-from darkparse.detect.jobs.journal import Journal
+from darkparse.detect.batch.journal import Journal
 
 add, added = Journal.add, []
 
@@ -225,7 +225,7 @@ def test_going_on_with_other_pictures_keeps_earlier_drawings(model: list[str], s
 def test_one_run_at_a_time_writes_to_a_folder(
     model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from darkparse.detect.jobs.folder import claimed
+    from darkparse.detect.batch.lock import claimed
 
     out = tmp_path / "out"
     with claimed(out):

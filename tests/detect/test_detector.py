@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 
 import darkparse
+from darkparse.datasets.names import find_names, shipped
 from darkparse.detect import Detections, Detector
 from darkparse.detect.images import open_image
-from darkparse.detect.names import find_names, shipped
 from darkparse.errors import ImageError
 from tests.detect.reference import picture, tiny_weights
 

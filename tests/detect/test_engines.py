@@ -14,9 +14,9 @@ import pytest
 
 import darkparse
 from darkparse import Detector
-from darkparse.detect import graph_engine
-from darkparse.detect.engine import ENGINES, FASTEST_FIRST, choose
-from tests.conftest import ROOT
+from darkparse.detect.engines import graph_engine
+from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose
+from tests.conftest import DATA
 from tests.detect.reference import picture, tiny_weights
 
 OTHERS = [
@@ -76,9 +76,9 @@ def test_the_boxes_are_the_same(engine: str, dialect: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("hierarchy", [0.2, 0.5])
 def test_a_word_trees_threshold_is_asked(engine: str, dialect: str, hierarchy: float, tmp_path: Path) -> None:
     """It is part of the graph, which is made anew for another one."""
-    text = (ROOT / "tests" / "kinds" / "region_tree.cfg").read_text("utf-8")
+    text = (DATA / "kinds" / "region_tree.cfg").read_text("utf-8")
     (tmp_path / "x.cfg").write_text(text, "utf-8")
-    for side in (ROOT / "tests" / "kinds").glob("*.tree"):
+    for side in (DATA / "kinds").glob("*.tree"):
         (tmp_path / side.name).write_bytes(side.read_bytes())
     network = darkparse.compile(tmp_path / "x.cfg", dialect=dialect)
     names = [str(i) for i in range(network.nodes[-1].layer.classes)]  # type: ignore[attr-defined]
@@ -185,7 +185,7 @@ def test_a_file_that_knows_its_cfg_runs_too(engine: str, tmp_path: Path) -> None
 def test_the_fastest_that_is_installed_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(FASTEST_FIRST) == set(ENGINES)
     there: set[str] = set(ENGINES)
-    monkeypatch.setattr("darkparse.detect.engine.find_spec", lambda name: name if name in there else None)
+    monkeypatch.setattr("darkparse.detect.engines.engine.find_spec", lambda name: name if name in there else None)
     assert choose("auto", wants_torch=True) == "torch"
     for name in FASTEST_FIRST:
         assert choose("auto", wants_torch=False) == name

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darkparse.detect.image_files import Size
+from darkparse.datasets.image_files import Size
 from darkparse.detect.preprocess import Placement, fit, place, resize_image
 from tests.detect.reference import picture
 

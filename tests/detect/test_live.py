@@ -21,9 +21,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from darkparse.datasets.urls import redact_message, redact_url
 from darkparse.detect import live as live_module
 from darkparse.detect.live import Frame, Live, is_live
-from darkparse.detect.urls import redact_message, redact_url
 from darkparse.errors import ImageError
 from tests.detect.reference import tiny_weights
 from tests.detect.test_command import run

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import darkparse
 from darkparse.detect.nms import overlap, suppress
-from darkparse.detect.suppression import Suppression, suppression_of
+from darkparse.network.suppression import Suppression, suppression_of
 
 
 def iou_in_c(a: Any, b: Any) -> float:

@@ -18,11 +18,11 @@ import darkparse
 from darkparse.detect import Detector
 from darkparse.detect.images import ORIENTATIONS, Pixels, as_image, open_image
 from darkparse.errors import DarkparseError, DarkparseWarning, ImageError
-from tests.conftest import SHARED
+from tests.conftest import DATA, SHARED
 from tests.detect.reference import TINY, picture, tiny_weights
 from tests.detect.test_command import journal, run
 
-CASES = Path(__file__).parent / "cases"
+CASES = DATA / "images"
 NOT_FOLLOWED = 'its EXIF note says "turned by 90°", which was not followed'
 
 

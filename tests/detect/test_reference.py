@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import darkparse
-from darkparse.detect.engine import ENGINES
+from darkparse.detect.engines.engine import ENGINES
 from tests.detect.reference import IMAGES, Run, disagreements, needs_detections, runs, weights_of
 
 QUICK = ("yolo-fastest-1.1.alexeyab.stretch person.png", "MobileNetV2-YOLO-Fastest-voc.pjreddie.letterbox horses.png")

@@ -19,7 +19,7 @@ import darkparse
 from darkparse.export.source.printing import class_name
 from darkparse.weights import compute_layout
 from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, shipped_cfgs
-from tests.test_kinds import SMALL
+from tests.layers.test_kinds import SMALL
 from tests.weights.making import HEADERS, transposed_header, weights
 
 both_forms = pytest.mark.parametrize(

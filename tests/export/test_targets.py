@@ -10,9 +10,9 @@ import pytest
 import torch
 
 import darkparse
-from darkparse.cli.exporting import ending_of
-from darkparse.export.onnx.form import Free, step_of
-from darkparse.export.verification import compare
+from darkparse.cli.export import ending_of
+from darkparse.model.verification import compare
+from darkparse.network.dynamic_axes import Free, step_of
 from tests.export.test_source import initialized, outputs
 
 HEAD = "[yolo]\nmask=0,1\nanchors=4,5,9,7\nclasses=3\nnum=2\n"

@@ -11,7 +11,7 @@ import pytest
 import darkparse
 from darkparse.cli.check import Checked, _print
 from darkparse.export import to_source
-from darkparse.network.training_advice import training_advice
+from darkparse.network.training_lint import training_advice
 from darkparse.views.text.table import table
 
 pytestmark = pytest.mark.slow

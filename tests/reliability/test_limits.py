@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import darkparse
-from darkparse import memory
+from darkparse._utils import memory
 from darkparse.cli import main
 from darkparse.cli.main import COMMANDS, Commands
 from darkparse.network.limits import LIMITS

@@ -9,11 +9,11 @@ from dataclasses import asdict
 import numpy as np
 
 import darkparse
-from darkparse.detect.suppression import suppression_of
-from darkparse.export.onnx.form import Free
-from darkparse.export.onnx.model import NetworkGraph
-from darkparse.export.onnx.parameters import from_module
 from darkparse.layers import DIALECTS
+from darkparse.network.dynamic_axes import Free
+from darkparse.network.suppression import suppression_of
+from darkparse.onnx.model import NetworkGraph
+from darkparse.onnx.parameters import from_module
 from darkparse.views.text.table import table
 
 DIALECT_NAMES = tuple(DIALECTS)

@@ -9,13 +9,14 @@ delta, gradient and change some values and their root mean square.
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-HERE = Path(__file__).parent
-SHARED = HERE.parents[2] / "shared" / "golden-training"
+from tests.conftest import DATA, ROOT
+
+SHARED = ROOT.parent / "shared" / "golden-training"
+TRAINING = DATA / "training"
 SAMPLES, DELTAS = 3, 24
 NAMES = """
 alexeyab/adam alexeyab/connected_bn alexeyab/cost_masked alexeyab/cost_smooth alexeyab/detection_forced
@@ -35,18 +36,18 @@ KEPT = ("name", "seed", "batch", "subdivisions", "iterations", "seen", "input", 
 
 def main() -> None:
     """Write both."""
-    (HERE / "cfgs" / "data").mkdir(parents=True, exist_ok=True)
+    (TRAINING / "cfgs" / "data").mkdir(parents=True, exist_ok=True)
     for path in (SHARED / "data").iterdir():
-        (HERE / "cfgs" / "data" / path.name).write_bytes(path.read_bytes())
+        (TRAINING / "cfgs" / "data" / path.name).write_bytes(path.read_bytes())
     numbers = {}
     for name in NAMES.split():
         numbers[name] = _network(np.load(SHARED / f"{name}.npz"))
         cfg = f"{name.split('/')[1]}.cfg"
-        (HERE / "cfgs" / cfg).write_bytes((SHARED / "cfg" / cfg).read_bytes())
+        (TRAINING / "cfgs" / cfg).write_bytes((SHARED / "cfg" / cfg).read_bytes())
     lines = [f"{json.dumps(name)}: {json.dumps(entry, separators=(',', ':'))}" for name, entry in numbers.items()]
     schedules = json.loads((SHARED / "schedules.json").read_text())
-    (HERE / "numbers.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
-    (HERE / "schedules.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in schedules) + "\n]\n")
+    (TRAINING / "numbers.json").write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    (TRAINING / "schedules.json").write_text("[\n" + ",\n".join(json.dumps(case) for case in schedules) + "\n]\n")
 
 
 def _network(golden: Any) -> dict[str, object]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 import darkparse
-from darkparse.data import DataFile
-from darkparse.train import Trainer, begin
+from darkparse.datasets import DataFile
+from darkparse.training import Trainer, begin
 from tests.conftest import ROOT
 
 CFG = """[net]

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 import darkparse
-from darkparse.weights.entries import compute_layout
-from tests.reference.parameters import network_input, sampled, write_weights
+from darkparse.weights.layout import compute_layout
+from tests.conftest import DATA
+from tests.model.reference.parameters import network_input, sampled, write_weights
 
-HERE = Path(__file__).parent
-NUMBERS: dict[str, dict[str, Any]] = json.loads((HERE / "numbers.json").read_text())
+TRAINING = DATA / "training"
+NUMBERS: dict[str, dict[str, Any]] = json.loads((TRAINING / "numbers.json").read_text())
 FLOOR = 1e-3
 """Share of the network's own root mean square below which an array counts as 0."""
 
@@ -28,7 +29,7 @@ def prepared(name: str, folder: Path) -> darkparse.Darknet:
     """A network of the numbers in training mode."""
     numbers, (dialect, cfg) = NUMBERS[name], name.split("/")
     write_weights(folder / "x.weights", cfg, numbers["arrays"], numbers["seed"], (0, 2, 0))
-    return darkparse.load(HERE / "cfgs" / f"{cfg}.cfg", folder / "x.weights", dialect=dialect).train()
+    return darkparse.load(TRAINING / "cfgs" / f"{cfg}.cfg", folder / "x.weights", dialect=dialect).train()
 
 
 def batch_of(numbers: dict[str, Any], step: int) -> Tensor:
@@ -59,8 +60,8 @@ def arrays(model: darkparse.Darknet, *, of_gradients: bool = False) -> list[Vect
 def differences(name: str, folder: Path) -> Iterator[tuple[str, float]]:
     """Quantity and largest difference over the root mean square of its array."""
     numbers, model = NUMBERS[name], prepared(name, folder)
-    losses = darkparse.losses.Losses(model)
-    optimizer, schedule = darkparse.train.optimizer(model, seen=numbers["seen"])
+    losses = darkparse.training.losses.Losses(model)
+    optimizer, schedule = darkparse.training.optimizer(model, seen=numbers["seen"])
     start, seen = arrays(model), numbers["seen"]
     heads, batch, parts = numbers["heads"], numbers["batch"], numbers["subdivisions"]
     for iteration in range(numbers["iterations"]):

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from darkparse.cli import main
-from darkparse.data import DataFile
-from darkparse.data.anchors import find_anchors
+from darkparse.datasets import DataFile
 from darkparse.errors import DarkparseError
 from darkparse.layers import DIALECTS
+from darkparse.training.data.anchors import find_anchors
 
 Boxes = list[list[float]]
 

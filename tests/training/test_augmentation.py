@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from darkparse.data.colours import distort
-from darkparse.data.files.labels import label_path
-from darkparse.data.pictures import Crop, Place, Tile, large, moved, sound, tile_axis
+from darkparse.datasets.labels import label_path
 from darkparse.layers import DIALECTS
+from darkparse.training.data.color import distort
+from darkparse.training.data.geometry import Crop, Place, Tile, large, moved, sound, tile_axis
+from tests.conftest import DATA
 
-NUMBERS: dict[str, list[Any]] = json.loads(Path(__file__).with_name("augmentation.json").read_text("utf-8"))
+NUMBERS: dict[str, list[Any]] = json.loads((DATA / "training" / "augmentation.json").read_text("utf-8"))
 TOLERANCE = 1e-6
 
 

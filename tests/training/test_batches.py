@@ -14,13 +14,14 @@ import torch
 from PIL import Image as Pillow
 
 import darkparse
-from darkparse import data
-from darkparse.data import album
-from darkparse.data.drawing import draw_size, in_corner
-from darkparse.data.pictures import Crop
+from darkparse.datasets import DataFile
 from darkparse.detect.images import Image, open_image
 from darkparse.layers import DIALECTS
 from darkparse.network.training import net_options
+from darkparse.training import data
+from darkparse.training.data import image_cache as album
+from darkparse.training.data.geometry import Crop
+from darkparse.training.data.sampling import draw_size, in_corner
 
 DETECTOR = """[net]
 width=64
@@ -64,7 +65,7 @@ NETS = ("", "mosaic=1", "mixup=1\nblur=5\ngaussian_noise=9", "letter_box=1\nflip
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> data.DataFile:
+def files(tmp_path_factory: pytest.TempPathFactory) -> DataFile:
     """Six pictures with a white square each, its box beside it."""
     folder = tmp_path_factory.mktemp("set")
     (folder / "pictures").mkdir()
@@ -78,7 +79,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> data.DataFile:
     (folder / "train.txt").write_text("\n".join(names))
     (folder / "labels.txt").write_text("cat\ndog\n")
     (folder / "my.data").write_text("classes = 2\ntrain = train.txt\nnames = labels.txt\nlabels = labels.txt\n")
-    return data.DataFile.read(folder / "my.data")
+    return DataFile.read(folder / "my.data")
 
 
 def _detector(net: str = "", head: str = "", dialect: str = "alexeyab") -> darkparse.Network:
@@ -92,7 +93,7 @@ def _same(first: data.Batch, second: data.Batch) -> bool:
 
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
-def test_a_run_that_goes_on_sees_what_an_unbroken_one_sees(files: data.DataFile, net: str, dialect: str) -> None:
+def test_a_run_that_goes_on_sees_what_an_unbroken_one_sees(files: DataFile, net: str, dialect: str) -> None:
     network = _detector(net, dialect=dialect)
     whole = list(islice(data.batches(network, files, seed=3), 8))
     rest = list(islice(data.batches(network, files, seed=3, start=2), 4))
@@ -108,7 +109,7 @@ def test_a_run_that_goes_on_sees_what_an_unbroken_one_sees(files: data.DataFile,
 
 @pytest.mark.parametrize("net", ["", "mosaic=1", "letter_box=1"])
 @pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
-def test_boxes_lie_where_the_pictures_objects_do(files: data.DataFile, net: str, dialect: str) -> None:
+def test_boxes_lie_where_the_pictures_objects_do(files: DataFile, net: str, dialect: str) -> None:
     """The square is brighter than all around it, whatever was done to it."""
     plain = DETECTOR.format(net=net, head="").replace("hue=.1\nsaturation=1.5\nexposure=1.5\n", "")
     network = darkparse.compile(plain, size=(96, 96), dialect=dialect)
@@ -126,7 +127,7 @@ def test_boxes_lie_where_the_pictures_objects_do(files: data.DataFile, net: str,
     assert np.mean(inside) > 0.85
 
 
-def test_a_share_of_several_trainings_is_every_other_mini_batch(files: data.DataFile) -> None:
+def test_a_share_of_several_trainings_is_every_other_mini_batch(files: DataFile) -> None:
     network = _detector()
     whole = list(islice(data.batches(network, files), 6))
     for rank in range(2):
@@ -134,7 +135,7 @@ def test_a_share_of_several_trainings_is_every_other_mini_batch(files: data.Data
         assert all(_same(*pair) for pair in zip(whole[rank::2], part, strict=True))
 
 
-def test_pictures_are_kept_while_there_is_room(files: data.DataFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pictures_are_kept_while_there_is_room(files: DataFile, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
     def counted(path: str, channels: int | None, *, turn: bool) -> Image:
@@ -154,7 +155,7 @@ def test_pictures_are_kept_while_there_is_room(files: data.DataFile, monkeypatch
     assert drawn[0] == drawn[1] == drawn[2]
 
 
-def test_sizes_change_every_ten_batches(files: data.DataFile) -> None:
+def test_sizes_change_every_ten_batches(files: DataFile) -> None:
     network = _detector(head="random=1")
     sizes = [one.size for one in islice(data.batches(network, files), 100)]
     runs = [set(sizes[i : i + 20]) for i in range(0, 100, 20)]
@@ -182,7 +183,7 @@ def test_what_is_cut_off_goes_away_from_the_corner_of_its_tile() -> None:
     assert in_corner(crop, 3, flip=False) == Crop(4, 6, 0, 0) == in_corner(crop, 2, flip=True)
 
 
-def test_a_classifiers_labels_stand_in_the_paths(files: data.DataFile) -> None:
+def test_a_classifiers_labels_stand_in_the_paths(files: DataFile) -> None:
     for dialect, net, low in (("pjreddie", "", 0), ("alexeyab", "label_smooth_eps=.1", 0.1)):
         network = darkparse.compile(CLASSIFIER.format(net=net), dialect=dialect)
         for batch in islice(data.batches(network, files, seed=2), 3):
@@ -193,7 +194,7 @@ def test_a_classifiers_labels_stand_in_the_paths(files: data.DataFile) -> None:
 
 
 @pytest.mark.parametrize("net", ["mixup=1", "cutmix=1\nblur=1", "mosaic=1", "mosaic=1\ncutmix=1"])
-def test_classes_of_joined_pictures_have_their_shares(files: data.DataFile, net: str) -> None:
+def test_classes_of_joined_pictures_have_their_shares(files: DataFile, net: str) -> None:
     network = darkparse.compile(CLASSIFIER.format(net=net), dialect="alexeyab")
     rows = torch.cat([torch.as_tensor(one.truth) for one in islice(data.batches(network, files, seed=4), 12)])
     assert torch.allclose(rows.sum(1), torch.ones(len(rows)))
@@ -208,14 +209,14 @@ def test_classes_of_joined_pictures_have_their_shares(files: data.DataFile, net:
 SCRIPT = """
 import darkparse
 {guard}
-    for batch, _ in zip(darkparse.data.batches(darkparse.compile("small.cfg"), "my.data", workers=1), range(2)):
+    for batch, _ in zip(darkparse.training.data.batches(darkparse.compile("small.cfg"), "my.data", workers=1), range(2)):
         print(batch.number)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("is_guarded", [True, False])
-def test_missing_main_guard_is_explained(files: data.DataFile, is_guarded: bool) -> None:
+def test_missing_main_guard_is_explained(files: DataFile, is_guarded: bool) -> None:
     folder = files.path.parent
     (folder / "small.cfg").write_text(DETECTOR.format(net="", head=""))
     guard = 'if __name__ == "__main__":' if is_guarded else "if True:"
@@ -233,7 +234,7 @@ def test_missing_main_guard_is_explained(files: data.DataFile, is_guarded: bool)
 
 
 @pytest.mark.slow
-def test_workers_draw_nothing_from_torchs_generator(files: data.DataFile) -> None:
+def test_workers_draw_nothing_from_torchs_generator(files: DataFile) -> None:
     """What is dropped out follows from the batch alone, with loader processes and without."""
     torch.manual_seed(5)
     wanted = torch.rand(3)
@@ -244,7 +245,7 @@ def test_workers_draw_nothing_from_torchs_generator(files: data.DataFile) -> Non
 
 
 @pytest.mark.slow
-def test_workers_load_the_same(files: data.DataFile) -> None:
+def test_workers_load_the_same(files: DataFile) -> None:
     network = _detector("mosaic=1")
     alone = islice(data.batches(network, files, seed=7), 6)
     helped = islice(data.batches(network, files, seed=7, workers=2), 6)
@@ -267,7 +268,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path) -> None:
                 next(data.batches(_detector(), tmp_path / "my.data", workers=workers))
     (tmp_path / "my.data").write_text("classes = two")
     with pytest.raises(darkparse.DarkparseError, match=r"my.data:1:11: classes is a whole number, this is 'two'"):
-        _ = data.DataFile.read(tmp_path / "my.data").classes
+        _ = DataFile.read(tmp_path / "my.data").classes
 
 
 def test_a_missing_label_ends_training_where_it_does_in_darknet(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import darkparse
-from darkparse.losses.boxes import ciou, diou, giou, iou, overlap_delta
 from darkparse.network.training import layer_options
+from darkparse.training.losses.boxes import ciou, diou, giou, iou, overlap_delta
 
 HEAD = """[net]
 batch=2
@@ -63,7 +63,7 @@ def _delta(model: darkparse.Darknet, x: Tensor, truth: Sequence[Tensor] | Tensor
     outputs = model.layer_outputs(x)
     index = len(outputs) - 2
     outputs[index].retain_grad()
-    darkparse.losses.Losses(model)(outputs, truth, seen=99999).total.backward()
+    darkparse.training.losses.Losses(model)(outputs, truth, seen=99999).total.backward()
     gradient = outputs[index].grad
     assert gradient is not None
     return gradient, outputs[index].detach()
@@ -162,7 +162,7 @@ def test_recurrent_layers_through_time(layer: str, options: str) -> None:
     model = _model(RECURRENT.format(batch=2, layer=layer, options=options), "alexeyab")
     x, truth = torch.randn(6, 5).double(), torch.randn(6, 2).double() / 10
     outputs = model.layer_outputs(x)
-    darkparse.losses.Losses(model)(outputs, truth, seen=0).total.backward()
+    darkparse.training.losses.Losses(model)(outputs, truth, seen=0).total.backward()
     ours = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     assert set(ours) == set(dict(model.named_parameters()))
     model.zero_grad()
@@ -230,7 +230,7 @@ def test_no_gradient_through_onlyforward() -> None:
     text = HEAD.format(net="", more="[convolutional]\nfilters=4\nonlyforward=1\n[convolutional]\nfilters=2\n[cost]")
     model = _model(text, "pjreddie")
     outputs = model.layer_outputs(torch.rand(2, 3, 24, 32).double())
-    darkparse.losses.Losses(model)(outputs, torch.zeros(2, 24), seen=0).total.backward()
+    darkparse.training.losses.Losses(model)(outputs, torch.zeros(2, 24), seen=0).total.backward()
     trained = {name.split(".")[1] for name, p in model.named_parameters() if p.grad is not None}
     assert trained == {"2"}
     assert layer_options(model.network, model.network.nodes[1]).onlyforward

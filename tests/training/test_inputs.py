@@ -10,7 +10,7 @@ from PIL import Image
 
 import darkparse
 from darkparse.cli import main
-from darkparse.train import Trainer
+from darkparse.training import Trainer
 from tests.training.runs import trainer
 
 CFG = """[net]

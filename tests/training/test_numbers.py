@@ -13,11 +13,11 @@ import pytest
 
 import darkparse
 from tests.conftest import ROOT, SHARED
-from tests.training.stepping import HERE, NUMBERS, differences
+from tests.training.stepping import NUMBERS, TRAINING, differences
 
 TOLERANCE = 1e-3
 CHECK = SHARED / "golden-training" / "check.py"
-SCHEDULES: list[dict[str, Any]] = json.loads((HERE / "schedules.json").read_text())
+SCHEDULES: list[dict[str, Any]] = json.loads((TRAINING / "schedules.json").read_text())
 
 
 @pytest.mark.parametrize("name", NUMBERS)
@@ -42,7 +42,7 @@ def test_the_rate_equals_darknet(case: dict[str, Any]) -> None:
     options = {"batch": 4, "width": 16, "height": 16, "channels": 3, **case["net"]}
     text = "[net]\n" + "".join(f"{key}={value}\n" for key, value in options.items()) + "[convolutional]\n[cost]\n"
     with warnings.catch_warnings():
-        schedule = darkparse.train.Schedule(darkparse.compile(text, dialect=case["dialect"]))
+        schedule = darkparse.training.Schedule(darkparse.compile(text, dialect=case["dialect"]))
     rates = [schedule.rate(batch) for batch in range(len(case["rates"]))]
     assert rates == pytest.approx(case["rates"], rel=1e-5, abs=1e-11)
 

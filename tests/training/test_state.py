@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 import darkparse
-from darkparse.train import Trainer
-from darkparse.train.state import check_origin, check_state
-from darkparse.train.updates import EMA_END, optimizer
+from darkparse.training import Trainer
+from darkparse.training.optimizers import EMA_END, optimizer
+from darkparse.training.state import check_origin, check_state
 from tests.training.runs import cfg, draw, trainer
 
 pytest.importorskip("PIL")

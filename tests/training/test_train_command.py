@@ -15,7 +15,7 @@ import torch
 
 import darkparse
 from darkparse.cli import main
-from darkparse.train.measuring import Measure
+from darkparse.training.validation_run import Measure
 from tests.conftest import SHARED
 from tests.reliability.commands import heed_ctrl_c
 from tests.training.runs import cfg, command, draw, environment, trainer

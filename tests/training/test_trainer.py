@@ -14,11 +14,11 @@ import pytest
 import torch
 
 import darkparse
-from darkparse.data import DataFile
-from darkparse.files import unfinished
-from darkparse.train import Trainer, begin
-from darkparse.train.checkpoints import Checkpoints
-from darkparse.train.measuring import Measure
+from darkparse._utils.files import unfinished
+from darkparse.datasets import DataFile
+from darkparse.training import Trainer, begin
+from darkparse.training.checkpoints import Checkpoints
+from darkparse.training.validation_run import Measure
 from tests.training.runs import cfg, draw, trainer
 
 pytest.importorskip("PIL")
@@ -168,7 +168,7 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(own: Path, tmp_
 def test_average_precision_is_measured_and_the_best_weights_kept(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("darkparse.train.trainer.LEAST_BETWEEN", 3)
+    monkeypatch.setattr("darkparse.training.trainer.LEAST_BETWEEN", 3)
     steps = list(trainer(own, cfg(tmp_path), measures=True))
     assert [step.batch for step in steps if step.mean_ap is not None] == [6, 8]
     assert "small_best.weights" in [file.name for step in steps for file in step.wrote]
@@ -238,13 +238,13 @@ def test_image_that_cannot_be_read_leaves_the_batch_before(
     whole = trainer(own, path)
     list(whole)
     one = trainer(own, path)
-    load = darkparse.data.Loader.__getitem__
+    load = darkparse.training.data.Loader.__getitem__
 
-    def loaded(self: darkparse.data.Loader, number: int) -> object:
+    def loaded(self: darkparse.training.data.Loader, number: int) -> object:
         return darkparse.DarkparseError("gone") if number == 7 else load(self, number)
 
     with monkeypatch.context() as patch:
-        patch.setattr(darkparse.data.Loader, "__getitem__", loaded)
+        patch.setattr(darkparse.training.data.Loader, "__getitem__", loaded)
         with pytest.raises(darkparse.DarkparseError, match="gone"):
             list(one)
     assert _saved(one) == 3
@@ -300,7 +300,7 @@ def test_full_disk_loses_no_file_that_is_due(
 def test_measure_that_failed_is_made_when_the_run_resumes(
     own: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("darkparse.train.trainer.LEAST_BETWEEN", 3)
+    monkeypatch.setattr("darkparse.training.trainer.LEAST_BETWEEN", 3)
     whole = trainer(own, cfg(tmp_path), measures=True)
     list(whole)
     best = (tmp_path / "backup" / "small_best.weights").read_bytes()
@@ -344,4 +344,4 @@ def test_seed_that_is_out_of_range_is_an_error(own: Path, tmp_path: Path) -> Non
 
 
 def test_the_names_are_public() -> None:
-    assert (Trainer, DataFile) == (darkparse.train.Trainer, darkparse.data.DataFile)
+    assert (Trainer, DataFile) == (darkparse.training.Trainer, darkparse.datasets.DataFile)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import darkparse
 from darkparse.weights.header import Header
-from tests.conftest import ROOT
+from tests.conftest import DATA, ROOT
 
 NET = """[net]
 batch={batch}
@@ -47,9 +47,9 @@ def _built(text: str, dialect: str = "alexeyab") -> darkparse.Darknet:
     return darkparse.build(darkparse.compile(text, dialect=dialect), initialize=True)
 
 
-def _train(model: darkparse.Darknet, batches: int, seen: int | None = None) -> darkparse.train.Schedule:
-    losses = darkparse.losses.Losses(model)
-    optimizer, schedule = darkparse.train.optimizer(model, seen=seen)
+def _train(model: darkparse.Darknet, batches: int, seen: int | None = None) -> darkparse.training.Schedule:
+    losses = darkparse.training.losses.Losses(model)
+    optimizer, schedule = darkparse.training.optimizer(model, seen=seen)
     for _ in range(batches):
         outputs = model.layer_outputs(torch.rand(model.network.net.batch, 3, 16, 16))
         truth = torch.rand(len(outputs[-1]), outputs[-1][0].numel())
@@ -84,7 +84,7 @@ def test_seen_goes_on_after_another_batch(dialect: str, seen: int, saved: int, t
 def test_nothing_is_counted_before_the_first_step(tmp_path: Path) -> None:
     model = _built(_network(batch=4))
     model.header = Header.of_version((0, 2, 0), model.network.dialect, 7)
-    darkparse.train.optimizer(model)
+    darkparse.training.optimizer(model)
     assert (model.header or Header()).seen == 7
 
 
@@ -144,7 +144,7 @@ def test_dont_update() -> None:
 
 def test_an_additions_weights_move_by_one_at_most() -> None:
     model = _built(_network(shortcut="weights_type=per_feature\nweights_normalization=relu"))
-    optimizer, schedule = darkparse.train.optimizer(model, seen=0)
+    optimizer, schedule = darkparse.training.optimizer(model, seen=0)
     weight = model.get_parameter("layers.2.add.weight")
     for _ in range(3):
         before = weight.detach().clone()
@@ -156,9 +156,9 @@ def test_an_additions_weights_move_by_one_at_most() -> None:
 
 
 def test_averages_take_the_weights_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkparse.train.updates.EMA_END", 2)
+    monkeypatch.setattr("darkparse.training.optimizers.EMA_END", 2)
     model = _built(_network(net="max_batches=6\nema_alpha=.5"))
-    _, schedule = darkparse.train.optimizer(model, seen=0)
+    _, schedule = darkparse.training.optimizer(model, seen=0)
     weight, values = model.get_parameter("layers.1.conv.weight"), []
     for batch in range(1, 5):
         weight.data.fill_(float(batch))
@@ -169,7 +169,7 @@ def test_averages_take_the_weights_place(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_adam_goes_on_counting_in_alexeyabs() -> None:
     for dialect, step in (("alexeyab", 5), ("pjreddie", 0)):
-        optimizer, _ = darkparse.train.optimizer(_built(_network(net="adam=1"), dialect), seen=10)
+        optimizer, _ = darkparse.training.optimizer(_built(_network(net="adam=1"), dialect), seen=10)
         assert {int(state["step"]) for state in optimizer.state.values()} == ({step} if step else set())
 
 
@@ -189,20 +189,20 @@ def test_what_cannot_be_trained(text: str, message: str) -> None:
 
 
 def test_iseg_is_not_trained() -> None:
-    text = (ROOT / "tests" / "kinds" / "iseg.cfg").read_text()
+    text = (DATA / "kinds" / "iseg.cfg").read_text()
     with pytest.raises(darkparse.CfgError, match="mask for every object"):
-        darkparse.losses.Losses(_built(text, "pjreddie"))
+        darkparse.training.losses.Losses(_built(text, "pjreddie"))
 
 
 def test_an_unknown_policy_is_constant_with_a_note() -> None:
     network = darkparse.compile(_network(net="policy=sig"), dialect="alexeyab")
     with pytest.warns(UserWarning, match="'sig' is none of"):
-        assert darkparse.train.Schedule(network).rate(5000) == pytest.approx(0.01)
+        assert darkparse.training.Schedule(network).rate(5000) == pytest.approx(0.01)
 
 
 def test_truth_of_the_wrong_form() -> None:
     model = _built((ROOT / "cfgs" / "yolov3-tiny.cfg").read_text().replace("416", "64"))
-    losses = darkparse.losses.Losses(model)
+    losses = darkparse.training.losses.Losses(model)
     outputs = model.layer_outputs(torch.rand(2, 3, 64, 64))
     with pytest.raises(ValueError, match=r"list of 2 tensors \(K, 5\)"):
         losses(outputs, torch.zeros(2, 5), seen=0)

@@ -14,7 +14,7 @@ from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.network.analysis.repeats import find_repeats
 from darkparse.network.analysis.scales import find_runs
 from darkparse.network.analysis.summary import facts_of
-from darkparse.views.phrases.summary import fact_lines
+from darkparse.views.formatting.summary import fact_lines
 from tests.conftest import needs_shared, original_cfgs
 from tests.views.networks import CFGS
 

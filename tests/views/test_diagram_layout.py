@@ -11,12 +11,12 @@ from typing import Literal
 import pytest
 
 import darkparse
-from darkparse.views.diagram.grid import grid_places
-from darkparse.views.diagram.layout import arrange
-from darkparse.views.diagram.metrics import text_width, wrap
-from darkparse.views.diagram.page import Direction, Page
-from darkparse.views.diagram.picture import picture_of
-from darkparse.views.diagram.routing import Point
+from darkparse.views.diagram.build import picture_of
+from darkparse.views.diagram.font_metrics import text_width, wrap
+from darkparse.views.diagram.layout.grid import grid_places
+from darkparse.views.diagram.layout.page import Direction, Page
+from darkparse.views.diagram.layout.passes import arrange
+from darkparse.views.diagram.layout.routing import Point
 from darkparse.views.diagram.title import LEGEND_FONT, TextBox, notes_box, title_box
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.views.networks import CFGS

@@ -6,10 +6,10 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
-from darkparse.views.diagram.model import Picture, Row
-from darkparse.views.diagram.picture import picture_of
-from darkparse.views.phrases.numbers import flops, percent, short
-from darkparse.views.phrases.words import some
+from darkparse.views.diagram.build import picture_of
+from darkparse.views.diagram.elements import Picture, Row
+from darkparse.views.formatting.numbers import flops, percent, short
+from darkparse.views.formatting.words import some
 from darkparse.views.text.table import table
 from tests.conftest import needs_shared, original_cfgs
 

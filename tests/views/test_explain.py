@@ -11,7 +11,7 @@ import pytest
 import darkparse
 from darkparse import DarkparseError
 from darkparse.cli import main
-from darkparse.views.facts import layer_facts
+from darkparse.views.layer_info import layer_facts
 from darkparse.views.text.layer_report import layer_report
 from tests.views.networks import CFGS
 

@@ -13,9 +13,9 @@ import darkparse
 from darkparse import Diagram
 from darkparse.errors import RendererError
 from darkparse.views.diagram.graphviz.rendering import render
-from darkparse.views.diagram.grid import grid_of
-from darkparse.views.diagram.labels import source_names, source_text
-from darkparse.views.diagram.layout import arranged, labels
+from darkparse.views.diagram.layout.grid import grid_of
+from darkparse.views.diagram.layout.labels import source_names, source_text
+from darkparse.views.diagram.layout.passes import arranged, labels
 from darkparse.views.diagram.sheet import Placed, Sheet
 from darkparse.views.diagram.svg import svg_text
 from tests.conftest import ROOT, original_cfgs, shipped_cfgs

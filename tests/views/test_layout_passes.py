@@ -8,12 +8,12 @@ from itertools import combinations, pairwise
 import pytest
 
 import darkparse
-from darkparse.views.diagram import layout
-from darkparse.views.diagram.boxes import Box, columns_for
-from darkparse.views.diagram.grid import grid_of
-from darkparse.views.diagram.page import Direction, Page
-from darkparse.views.diagram.picture import picture_of
-from darkparse.views.diagram.vertical import GAP
+from darkparse.views.diagram.build import picture_of
+from darkparse.views.diagram.layout import passes as layout
+from darkparse.views.diagram.layout.boxes import Box, columns_for
+from darkparse.views.diagram.layout.grid import grid_of
+from darkparse.views.diagram.layout.page import Direction, Page
+from darkparse.views.diagram.layout.vertical import GAP
 
 PAGES: list[tuple[str, Direction]] = [("yolov1", "TB"), ("yolov3", "TB"), ("yolov4", "TB"), ("yolov4", "LR")]
 pages = pytest.mark.parametrize(("name", "direction"), PAGES)

@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile
 
 import darkparse
 from darkparse.cli import main
-from darkparse.model.timing import layer_seconds
+from darkparse.model.optimize.profiling import layer_seconds
 from darkparse.network import Network
 from darkparse.network.analysis.memory import memory_of
 from darkparse.network.analysis.receptive import receptive_fields

@@ -17,8 +17,8 @@ import pytest
 
 import darkparse
 from darkparse import Diagram
-from darkparse.views.diagram.boxes import MARGIN
 from darkparse.views.diagram.diagram import DPI
+from darkparse.views.diagram.layout.boxes import MARGIN
 from darkparse.views.diagram.raster import rasterize
 from darkparse.views.diagram.svg import svg_text
 from tests.conftest import shipped_cfgs

@@ -14,7 +14,7 @@ import torch
 
 import darkparse
 from darkparse.weights import Header, compute_layout
-from darkparse.weights.report import Report
+from darkparse.weights.diagnosis.report import Report
 from tests.weights.making import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
 
 NET = network()
@@ -313,7 +313,7 @@ def test_a_trained_file_with_a_denormal_below_zero_is_sound() -> None:
 
 def test_cut_at_every_layer_boundary(tmp_path: Path) -> None:
     """At it, one byte before and one after: an error that names the layer, and an untouched model."""
-    from darkparse.weights.entries import layer_ends
+    from darkparse.weights.layout import layer_ends
 
     path = tmp_path / "cut.weights"
     model = darkparse.load(SMALL, DATA)

@@ -12,7 +12,7 @@ import pytest
 
 import darkparse
 from darkparse.weights import compute_layout
-from darkparse.weights.entries import layer_ends, stored_floats
+from darkparse.weights.layout import layer_ends, stored_floats
 from tests.conftest import SHARED, needs_shared
 from tests.weights.making import network
 

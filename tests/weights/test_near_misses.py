@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 
 import darkparse
-from darkparse.weights.held import open_held
+from darkparse.weights.arrays import open_held
+from tests.conftest import DATA
 from tests.weights.making import SMALL, network, weights
 
-CASES = Path(__file__).parent.parent / "cases"
+CASES = DATA / "cases"
 WIDE = "[net]\nwidth=8\nheight=8\nchannels=3\n" + "[convolutional]\nbatch_normalize=1\nfilters=64\nsize=3\npad=1\n" * 8
 
 
-def _causes(cfg: str, data: bytes) -> dict[str, darkparse.weights.Cause]:
+def _causes(cfg: str, data: bytes) -> dict[str, darkparse.errors.Cause]:
     return {cause.code: cause for cause in darkparse.inspect_weights(cfg, data).causes}
 
 

@@ -71,7 +71,7 @@ def test_a_backbone_is_never_guessed_from_the_files_name(tmp_path: Path) -> None
 
 def test_darknets_own_backbones_end_where_ours_do() -> None:
     """darknet53.conv.74, darknet19_448.conv.23 and yolov3-tiny.conv.15 end with a convolution."""
-    from darkparse.weights.entries import compute_layout, stored_floats
+    from darkparse.weights.layout import compute_layout, stored_floats
 
     for name, upto, size in (
         ("yolov3", 74, 162_482_580),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from darkparse.export.source import bodies, naming
+from darkparse.export.source import forward as bodies
+from darkparse.export.source import naming
 from darkparse.export.source.calls import WIDTH, Call, Named, Nested, Text, lines
 from darkparse.export.source.expressions import ConvClass, Item, Leaves
 from darkparse.export.source.folding import Folder, Template

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
-from darkparse.export.source.bodies import Segment
 from darkparse.export.source.expressions import Item
+from darkparse.export.source.forward import Segment
 from darkparse.network import Network
 
 

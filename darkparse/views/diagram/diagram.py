@@ -9,24 +9,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from darkparse.errors import DarkparseWarning, RendererError
-from darkparse.files import unfinished
+from darkparse._utils.files import unfinished
+from darkparse.errors import DarkparseError, DarkparseWarning, RendererError
 from darkparse.network import Network, compile
-from darkparse.syntax import Config, DarkparseError
+from darkparse.syntax import Config
+from darkparse.views.diagram.build import picture_of
+from darkparse.views.diagram.elements import MEASURES, Measure, Picture
 from darkparse.views.diagram.graphviz.graph import digraph
 from darkparse.views.diagram.graphviz.rendering import FORMS, INSTALL, has_graphviz, render
 from darkparse.views.diagram.html import html_page
+from darkparse.views.diagram.layout.page import Direction
 from darkparse.views.diagram.mermaid import markdown_page, mermaid_text
-from darkparse.views.diagram.model import MEASURES, Measure, Picture
-from darkparse.views.diagram.page import Direction
-from darkparse.views.diagram.picture import picture_of
 from darkparse.views.diagram.raster import MODULES, check_pixels, has_rasterizer, rasterize
 from darkparse.views.diagram.raster import Form as RasterForm
 from darkparse.views.diagram.sheet import Sheet, sheet_of
 from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import THEMES, ThemeName
+from darkparse.views.formatting.words import WIDE
 from darkparse.views.overlay import OVERLAYS, Overlay
-from darkparse.views.phrases.words import WIDE
 from darkparse.views.text.comparison import compare
 
 if TYPE_CHECKING:

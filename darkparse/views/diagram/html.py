@@ -11,16 +11,16 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from darkparse.syntax.source import printable
+from darkparse.diagnostics.source import printable
 from darkparse.views.diagram.svg import shown, svg_text
 from darkparse.views.diagram.theme import FONTS, THEMES, variables
-from darkparse.views.facts import layer_facts
+from darkparse.views.layer_info import layer_facts
 from darkparse.views.text.layer_report import layer_report
 
 if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.views.diagram.diagram import Diagram
-    from darkparse.views.diagram.model import Picture
+    from darkparse.views.diagram.elements import Picture
 
 ASSETS = Path(__file__).parent / "assets"
 

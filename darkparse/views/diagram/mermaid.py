@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from darkparse.syntax.source import printable
-from darkparse.views.diagram.labels import source_names
-from darkparse.views.diagram.model import Card, Picture
+from darkparse.diagnostics.source import printable
+from darkparse.views.diagram.elements import Card, Picture
+from darkparse.views.diagram.layout.labels import source_names
 from darkparse.views.diagram.theme import THEMES
-from darkparse.views.phrases.words import WIDE, escaped_markdown
+from darkparse.views.formatting.words import WIDE, escaped_markdown
 
 LIMIT = 50_000
 """Characters; Mermaid and GitHub draw no more."""

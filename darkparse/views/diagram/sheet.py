@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from darkparse.views.diagram.layout import arrange
-from darkparse.views.diagram.model import Picture
-from darkparse.views.diagram.page import Direction, Page
+from darkparse.views.diagram.elements import Picture
+from darkparse.views.diagram.layout.page import Direction, Page
+from darkparse.views.diagram.layout.passes import arrange
 
 BETWEEN = 70.0
 """Room between two networks."""

@@ -10,16 +10,16 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from darkparse.syntax.source import printable
-from darkparse.views.diagram import boxes
-from darkparse.views.diagram.boxes import MARGIN, CardBox, HeadBox, RowLayout
-from darkparse.views.diagram.metrics import text_width
-from darkparse.views.diagram.model import Block, Cell
-from darkparse.views.diagram.routing import Point, Route
+from darkparse.diagnostics.source import printable
+from darkparse.views.diagram.elements import Block, Cell
+from darkparse.views.diagram.font_metrics import text_width
+from darkparse.views.diagram.layout import boxes
+from darkparse.views.diagram.layout.boxes import MARGIN, CardBox, HeadBox, RowLayout
+from darkparse.views.diagram.layout.routing import Point, Route
 from darkparse.views.diagram.sheet import Placed, Sheet
 from darkparse.views.diagram.theme import FONTS, style, variables
 from darkparse.views.diagram.title import FILL_PADDING, LEGEND_GAP, Entry, TextBox
-from darkparse.views.phrases.words import WIDE
+from darkparse.views.formatting.words import WIDE
 
 CORNER = 6.0
 """Radius of a link's bends."""

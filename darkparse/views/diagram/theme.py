@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from darkparse.views.diagram.metrics import X_HEIGHT
+from darkparse.views.diagram.font_metrics import X_HEIGHT
 
 ThemeName = Literal["light", "dark", "print"]
 FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from darkparse.views.diagram.boxes import FACT_FONT, TITLE_FONT, Box
-from darkparse.views.diagram.metrics import text_width, wrap
-from darkparse.views.diagram.model import MARKS, Picture
-from darkparse.views.phrases.words import WIDE
+from darkparse.views.diagram.elements import MARKS, Picture
+from darkparse.views.diagram.font_metrics import text_width, wrap
+from darkparse.views.diagram.layout.boxes import FACT_FONT, TITLE_FONT, Box
+from darkparse.views.formatting.words import WIDE
 
 LEGEND = (("reduced", "▼ reduced, ÷ factor"), ("kept", "= kept, no reduction"), ("expanded", "▲ expanded, × factor"))
 HEAD_LEGEND = "→ projected to a head"

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 from difflib import SequenceMatcher
 from typing import Any
 
+from darkparse._utils.text import counted
 from darkparse.network import Network, Node
 from darkparse.network.analysis.repeats import REFERENCES
-from darkparse.syntax.words import counted
-from darkparse.views.phrases.numbers import flops, short, signed
-from darkparse.views.phrases.words import verb
+from darkparse.views.formatting.numbers import flops, short, signed
+from darkparse.views.formatting.words import verb
 
 MOST_OPTIONS = 2
 """So many options that differ are named on a row."""

@@ -10,16 +10,17 @@ from dataclasses import asdict, dataclass
 from itertools import zip_longest
 from typing import Any
 
+from darkparse.errors import DarkparseError
 from darkparse.network import Network, compile
 from darkparse.network.analysis.summary import facts_of
-from darkparse.syntax import Config, DarkparseError
-from darkparse.views.diagram.model import Card, Picture, Row
-from darkparse.views.diagram.picture import picture_of
-from darkparse.views.facts import LayerFacts, layer_facts
-from darkparse.views.phrases.cells import label
-from darkparse.views.phrases.sentences import reasons
-from darkparse.views.phrases.summary import prose
-from darkparse.views.phrases.words import escaped_markdown
+from darkparse.syntax import Config
+from darkparse.views.diagram.build import picture_of
+from darkparse.views.diagram.elements import Card, Picture, Row
+from darkparse.views.formatting.cells import label
+from darkparse.views.formatting.sentences import reasons
+from darkparse.views.formatting.summary import prose
+from darkparse.views.formatting.words import escaped_markdown
+from darkparse.views.layer_info import LayerFacts, layer_facts
 from darkparse.views.text.layer_report import layer_report, report_lines
 from darkparse.views.text.table import LEAST_WIDTH, narrowed, wrapped
 

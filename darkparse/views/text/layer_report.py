@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from darkparse.network import Node
-from darkparse.views.facts import LayerFacts
-from darkparse.views.phrases.cells import channels_cell, input_name, label, spatial_cell
-from darkparse.views.phrases.sentences import cost_text, field_text, reasons, share_text
-from darkparse.views.phrases.words import some
+from darkparse.views.formatting.cells import channels_cell, input_name, label, spatial_cell
+from darkparse.views.formatting.sentences import cost_text, field_text, reasons, share_text
+from darkparse.views.formatting.words import some
+from darkparse.views.layer_info import LayerFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
+from darkparse.diagnostics.source import printable
 from darkparse.layers.base import Derived, bound_fields
 from darkparse.network import Network
 from darkparse.network.analysis.repeats import REFERENCES
-from darkparse.network.writing.cfg import value_text
-from darkparse.syntax.source import printable
+from darkparse.network.io.cfg import value_text
 from darkparse.views.text.comparison import compare
 from darkparse.views.text.table import table
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
+from darkparse._utils.text import counted
 from darkparse.network import Network
-from darkparse.syntax.words import counted
-from darkparse.views.facts import LayerFacts, layer_facts
-from darkparse.views.phrases.cells import label, reduction_text
-from darkparse.views.phrases.numbers import operations, sides_text
+from darkparse.views.formatting.cells import label, reduction_text
+from darkparse.views.formatting.numbers import operations, sides_text
+from darkparse.views.layer_info import LayerFacts, layer_facts
 
 LEAST_WIDTH = 12
 """Of a column that gives way to a narrow terminal."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from darkparse.views.diagram import boxes
-from darkparse.views.diagram.boxes import CardBox, Columns, RowLayout
+from darkparse.views.diagram.elements import Block, Cell, Picture
 from darkparse.views.diagram.graphviz.markup import Colors, cell, lines_of, plain, styled, table
-from darkparse.views.diagram.model import Block, Cell, Picture
-from darkparse.views.phrases.words import WIDE
+from darkparse.views.diagram.layout import boxes
+from darkparse.views.diagram.layout.boxes import CardBox, Columns, RowLayout
+from darkparse.views.formatting.words import WIDE
 
 SLACK = 1.2
 """Factor for columns: texts in DejaVu Sans, the widest font, would widen cards one by one."""

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from darkparse.views.diagram.elements import Link, Picture
 from darkparse.views.diagram.graphviz.labels import edge_label
 from darkparse.views.diagram.graphviz.markup import Colors
-from darkparse.views.diagram.grid import Grid
-from darkparse.views.diagram.labels import source_names, source_text
-from darkparse.views.diagram.model import Link, Picture
+from darkparse.views.diagram.layout.grid import Grid
+from darkparse.views.diagram.layout.labels import source_names, source_text
 
 DOWN, UP, ACROSS = 50, 20, 1
 """Weights: edges down a column are the straightest, then those up a column, then those between columns."""

@@ -7,14 +7,14 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from darkparse.syntax.source import printable
-from darkparse.views.diagram.boxes import card_box, columns_for
+from darkparse.diagnostics.source import printable
+from darkparse.views.diagram.elements import Picture
 from darkparse.views.diagram.graphviz.cards import CardTable
 from darkparse.views.diagram.graphviz.edges import DOWN, EdgeWriter
 from darkparse.views.diagram.graphviz.labels import head_table, input_table, legend_table, title_table
-from darkparse.views.diagram.grid import grid_of
-from darkparse.views.diagram.model import Picture
-from darkparse.views.diagram.page import Direction
+from darkparse.views.diagram.layout.boxes import card_box, columns_for
+from darkparse.views.diagram.layout.grid import grid_of
+from darkparse.views.diagram.layout.page import Direction
 from darkparse.views.diagram.theme import THEMES
 from darkparse.views.diagram.title import LEAST_ROOM, fact_lines, legend_lines, title_lines
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from darkparse.views.diagram import boxes
+from darkparse.views.diagram.elements import HeadCard
 from darkparse.views.diagram.graphviz.markup import Colors, cell, plain, styled, table
-from darkparse.views.diagram.model import HeadCard
+from darkparse.views.diagram.layout import boxes
 from darkparse.views.diagram.title import Entry
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from darkparse.syntax.source import printable
+from darkparse.diagnostics.source import printable
 
 Colors = Mapping[str, str]
 """The colors of a theme, by role."""

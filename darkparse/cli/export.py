@@ -1,0 +1,140 @@
+"""The targets of `darkparse convert` that run elsewhere: ONNX, torch.export, TorchScript, AOTInductor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+import darkparse
+from darkparse.cli.common import setting_option, stderr
+from darkparse.detect.images import open_image
+from darkparse.detect.preprocess import fit
+from darkparse.network import Network
+from darkparse.network.detection_settings import DetectionSettings
+from darkparse.weights.arrays import Held
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from darkparse.model import Check, Darknet
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class ExportOptions:
+    """How a network is exported; the fields are the options' names."""
+
+    heads: str = "raw"
+    dynamic_size: bool = False
+    fixed_batch: bool = False
+    opset: int | None = None
+    half: bool = False
+    threshold: float = DetectionSettings.threshold
+    nms: float = DetectionSettings.nms
+    image: Path | None = None
+    no_fold: bool = False
+
+    def given(self) -> set[str]:
+        """Names of the options that were used."""
+        plain = ExportOptions()
+        return {name for name in self.__slots__ if getattr(self, name) != getattr(plain, name)}
+
+
+def export_options(function: F) -> F:
+    """The options of the targets that run elsewhere; they come as `**exporting`."""
+    for option in reversed(
+        (
+            click.option(
+                "--heads",
+                type=click.Choice(["raw", "decoded", "nms"]),
+                default="raw",
+                show_default=True,
+                help="What an exported file gives: the heads' outputs, boxes and scores, or (ONNX) detections.",
+            ),
+            click.option(
+                "--dynamic-size", is_flag=True, help="Leave height and width free, in steps of the network's stride."
+            ),
+            click.option("--fixed-batch", is_flag=True, help="One picture a run, instead of any number."),
+            click.option("--opset", type=click.IntRange(min=18), help="Version of ONNX's operators; 18 by default."),
+            click.option(
+                "--half", is_flag=True, help="Weights and arithmetic in float16; inputs and outputs stay float32."
+            ),
+            setting_option("--threshold", help="Score that a detection must exceed (--heads nms)."),
+            setting_option("--nms", help="Overlap above which the lesser box goes (--heads nms)."),
+            click.option("--no-fold", is_flag=True, help="Keep batch norm as an operator of its own (ONNX)."),
+            click.option(
+                "--image",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="A picture to compare on too, besides a random one.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def check_export(out: Path, options: ExportOptions) -> None:
+    """Refuse options that the kind of file does not take."""
+    ending = ending_of(out)
+    unused = options.given() - EXPORTERS[ending][1]
+    if unused:
+        flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))
+        raise click.UsageError(f"{flags} does not apply to {ending} files")
+
+
+def export(source: Darknet | Held, out: Path, options: ExportOptions, *, verify: bool) -> str:
+    """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
+    ending = ending_of(out)
+    name, takes = EXPORTERS[ending]
+    network = source.network
+    known: dict[str, Any] = {"heads": options.heads, "half": options.half, "verify": verify}
+    if "dynamic_size" in takes:
+        known["dynamic_size"] = options.dynamic_size
+    if "fixed_batch" in takes:
+        known["dynamic_batch"] = not options.fixed_batch
+    known |= {name: getattr(options, name) for name in ("threshold", "nms") if name in takes}
+    if options.opset is not None:
+        known["opset"] = options.opset
+    if "no_fold" in takes:
+        known["fold"] = not options.no_fold
+    model: Any = source
+    if isinstance(source, Held):
+        model, known["weights"] = network, source
+    if options.image is not None:
+        known["image"] = _image(network, options.image)
+    with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):
+        checked: Check | None = getattr(darkparse, name)(model, out, **known)
+    size = f"{out.stat().st_size:,} bytes"
+    if checked is not None:
+        return f"{size}, {checked}"
+    return f"{size}, not run"
+
+
+def _image(network: Network, path: Path) -> Tensor:
+    """A picture as the network takes it (1, C, H, W)."""
+    import torch
+
+    net = network.net
+    image = open_image(path, net.channels, turn=network.dialect.follows_exif)
+    values, _ = fit(image.pixels, (net.height, net.width), network.dialect.resize)
+    return torch.from_numpy(values)[None]
+
+
+_EVERY = {"heads", "half", "image"}
+EXPORTERS: dict[str, tuple[str, set[str]]] = {
+    ".onnx": ("to_onnx", {*_EVERY, "dynamic_size", "fixed_batch", "opset", "threshold", "nms", "no_fold"}),
+    ".aoti.pt2": ("to_compiled", {*_EVERY, "fixed_batch"}),
+    ".pt2": ("to_program", {*_EVERY, "dynamic_size", "fixed_batch"}),
+    ".ts": ("to_torchscript", _EVERY),
+}
+"""The function of `darkparse` for each ending, and the options that it takes."""
+
+
+def ending_of(out: Path) -> str:
+    """The longest of the endings that a file's name has; empty where it has none of them."""
+    return next((ending for ending in EXPORTERS if out.name.lower().endswith(ending)), "")

@@ -1,0 +1,35 @@
+"""`darkparse format`: cfgs in one tidy style."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from darkparse.cli.common import stderr, write_text
+from darkparse.syntax.formatter import tidy
+
+
+@click.command(name="format")
+@click.argument("cfgs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CFG...")
+@click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a cfg is not tidy.")
+def command(cfgs: tuple[Path, ...], check: bool) -> None:
+    """Write cfgs anew in one tidy style: comments stay, and the network is the same.
+
+    `key=value` without spaces, one blank line before each section, LF line ends, UTF-8.
+    """
+    from darkparse.syntax import read
+
+    untidy = []
+    for path in cfgs:
+        config = read(path)
+        text = tidy(config)
+        if text == config.source.text and config.source.encoding == "utf-8":
+            continue
+        untidy.append(path)
+        if not check:
+            write_text(text, config.source.path)
+    for path in untidy:
+        stderr().print(f"{path}: {'is not tidy' if check else 'is tidy now'}", soft_wrap=True)
+    sys.exit(1 if check and untidy else 0)

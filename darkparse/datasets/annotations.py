@@ -1,0 +1,354 @@
+"""Annotated pictures: COCO's JSON, Pascal VOC's XML, Darknet's own labels."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkparse.datasets.image_files import Size, find_images, head_size
+from darkparse.datasets.labels import Box, label_places, read_labels
+from darkparse.datasets.sources import find_sources
+from darkparse.diagnostics.source import LONGEST_CONTENT, content, shortened
+from darkparse.errors import DarkparseError
+from darkparse.syntax.files import read_bytes, read_text, reason
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What is in a picture by those who annotated it; K objects."""
+
+    image: Path
+    image_id: int
+    size: Size
+    """Height and width in pixels."""
+    boxes: Floats
+    """(K, 4): centre x, y, width, height as fractions of the picture."""
+    classes: NDArray[np.int64]
+    """(K,): the network's class of each object."""
+    ignored: NDArray[np.bool_]
+    """(K,): objects that need not be found: `difficult` in VOC, crowds in COCO."""
+
+    @property
+    def bboxes(self) -> Floats:
+        """(K, 4): left, top, width, height in pixels."""
+        scale = np.array([self.size[1], self.size[0]] * 2, np.float32)
+        pixels = self.boxes * scale
+        return np.concatenate((pixels[:, :2] - pixels[:, 2:] / 2, pixels[:, 2:]), 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Annotations:
+    """Annotated pictures, and where they come from."""
+
+    truths: tuple[Truth, ...]
+    categories: tuple[int, ...]
+    """The category of each of the network's classes, in the numbering of the annotations."""
+    coco: Path | None = None
+    """The file, if it is COCO's."""
+    remarks: tuple[str, ...] = ()
+    """What of the annotations or of the pictures was left out."""
+    knows_sizes: bool = True
+    """Whether the pictures' sizes are those of the annotations, and not of the files as they are stored."""
+
+
+def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> Annotations:
+    """Read annotations; which kind they are is told by the files.
+
+    Args:
+        path: a COCO `.json` file, a folder of VOC `.xml` files, or a folder of Darknet's `.txt` labels. None: labels
+            where Darknet looks for them, see `label_of`.
+        images: the folder of the pictures, a list of them, or a `.data` file whose `valid` is one.
+        names: the network's classes.
+
+    Raises:
+        DarkparseError: a file is missing or broken, or the classes do not fit.
+    """
+    if not images.exists():
+        raise DarkparseError(f"{images}: no such folder, list or .data file of pictures")
+    if path is not None and path.is_file():
+        if not images.is_dir():
+            raise DarkparseError(f"{path}: a COCO file goes with the folder of its pictures, not with {images}")
+        return _coco(path, images, names)
+    if path is None:
+        return _darknets(images, names)
+    if not path.is_dir():
+        raise DarkparseError(f"{path}: no such file or folder")
+    for suffix, read in ((".xml", _voc), (".txt", _labels)):
+        files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES and file.is_file())
+        if files:
+            pictures = _pictures(images)
+            paired = _paired(files, pictures, images)
+            if not paired:
+                raise DarkparseError(f"{path}: none of its {suffix} files has a picture of its name in {images}")
+            remarks = []
+            if len(paired) < len(files):
+                remarks.append(
+                    f"{len(files) - len(paired)} of {len(files)} {suffix} files have no picture in {images}: left out"
+                )
+            truths = read(paired, pictures, names, remarks)
+            return _annotations(truths, names, remarks, knows_sizes=read is _voc)
+    raise DarkparseError(f"{path}: neither VOC's .xml files nor Darknet's .txt labels in this folder")
+
+
+SLACK = 1e-3
+"""By so much a label may lie outside the picture: programs round."""
+
+FAR = 10.0
+"""By so many times its size a box may lie outside a picture, or be larger: beyond that it is no box of anything."""
+
+LONGEST_SIDE = 10**6
+"""Pixels of a picture's height or width."""
+
+LARGEST = 1 << 30
+"""Bytes of a COCO file; that of its 118,000 training pictures has 470 million."""
+
+CLASSES = "classes.txt"
+"""The list of names that programs for labelling leave among the labels."""
+
+Row = tuple[int, Box, bool]
+"""An object: its class, its box as fractions of the picture, and whether it need not be found."""
+
+
+def _truth(image: Path, number: int, size: Size, rows: list[Row]) -> Truth:
+    boxes = np.array([box for _, box, _ in rows], np.float32).reshape(-1, 4)
+    classes = np.array([c for c, _, _ in rows], np.int64)
+    return Truth(image, number, size, boxes, classes, np.array([i for _, _, i in rows], np.bool_))
+
+
+def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
+    data: Any = {}
+    try:
+        data = json.loads(read_text(path, LARGEST))
+        categories = sorted(data["categories"], key=lambda c: c["id"])
+        pictures, objects = data["images"], data["annotations"]
+        classes = _matched([c["name"] for c in categories], names, path)
+        class_of = {c["id"]: k for c, k in zip(categories, classes, strict=True)}
+        strange = Counter(
+            c["name"]
+            for one in objects
+            for c in categories
+            if c["id"] == one["category_id"] and class_of[c["id"]] is None
+        )
+        rows: dict[int, list[Row]] = {_number(picture["id"]): [] for picture in pictures}
+        sizes = {p["id"]: _pixels(p["height"], p["width"], f"image {p['id']}") for p in pictures}
+        for one in objects:
+            label = class_of[one["category_id"]]
+            box = _coco_box(one["bbox"], sizes[one["image_id"]], f"annotation {content(str(one.get('id')))}")
+            if label is not None:
+                rows[one["image_id"]].append((label, box, bool(one.get("iscrowd"))))
+        truths = [_truth(_inside(images, p["file_name"]), p["id"], sizes[p["id"]], rows[p["id"]]) for p in pictures]
+    except KeyError as problem:
+        missing = content(str(problem.args[0]))
+        raise DarkparseError(f"{path}: not a COCO file: {missing} is missing, or named and never defined") from None
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
+        why = reason(problem) if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
+        raise DarkparseError(f"{path}: not a COCO file: {shortened(why)}") from None
+    category_of = {k: c["id"] for c, k in zip(categories, classes, strict=True)}
+    known = tuple(category_of.get(k, -1 - k) for k in range(len(names)))
+    return Annotations(tuple(truths), known, path, remarks=tuple(_left_out(strange)))
+
+
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise ValueError(f"an id is a whole number, this is {content(str(value))}")
+    return value
+
+
+def _pixels(height: object, width: object, what: str) -> Size:
+    """A picture's size. Raises ValueError if it is none."""
+    if not (
+        type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= LONGEST_SIDE
+    ):
+        raise ValueError(f"{what} is {content(str(height))} pixels high and {content(str(width))} wide")
+    return height, width
+
+
+def _coco_box(box: Any, size: Size, what: str) -> Box:
+    """Left, top, width and height in pixels as fractions of the picture."""
+    x, y, w, h = box if isinstance(box, list) and len(box) == 4 else (nan,) * 4
+    if not all(type(number) in (int, float) for number in (x, y, w, h)):
+        raise ValueError(f"{what} has the box {content(str(box))}, not four numbers")
+    height, width = size
+    return _sound(((x + w / 2) / width, (y + h / 2) / height, w / width, h / height), f"{what} has the box", str(box))
+
+
+def _sound(box: Box, what: str, text: str) -> Box:
+    """A box as fractions of the picture, if it is one. Raises ValueError with what it was read from."""
+    if not (all(-FAR <= number <= FAR for number in box) and all(number >= 0 for number in box[2:])):
+        raise ValueError(
+            f"{what} {content(text)}, which is not finite, of negative size, or far outside of the picture"
+        )
+    return box
+
+
+def _inside(images: Path, name: str) -> Path:
+    """A picture's path below the folder of pictures. Raises ValueError for one elsewhere."""
+    path = Path(os.path.normpath(images / name))
+    if not path.is_relative_to(os.path.normpath(images)) or "\0" in name:
+        raise ValueError(f"file_name {content(name)} lies outside of the folder of pictures")
+    return path
+
+
+def _left_out(strange: Counter[str]) -> list[str]:
+    """A remark about objects of classes that the network has not, if there are any."""
+    if not strange:
+        return []
+    return [
+        "no classes of the network, left out: "
+        f"{', '.join(f'{name} ({count})' for name, count in strange.most_common())}"
+    ]
+
+
+def _matched(categories: list[str], names: Sequence[str], path: Path) -> list[int | None]:
+    """The network's class of each category:
+    by name, or in order where only the spelling differs and the numbers agree."""
+    index = {name: i for i, name in enumerate(names)}
+    if all(category in index for category in categories):
+        return [index[category] for category in categories]
+    if len(categories) == len(names) and all(index.get(category, i) == i for i, category in enumerate(categories)):
+        return list(range(len(names)))
+    if not any(category in index for category in categories):
+        raise DarkparseError(
+            f"{path}: none of its {len(categories)} categories is one of the network's {len(names)} classes"
+        )
+    return [index.get(category) for category in categories]
+
+
+def _pictures(images: Path) -> list[Path]:
+    """Those of a folder, a list or a `.data` file."""
+    if images.is_dir():
+        return find_images(images)
+    return [source.path for source in find_sources([str(images)]) if not source.url and not source.is_video]
+
+
+def label_of(picture: Path) -> Path | None:
+    """The label of a picture, wherever a program looks for it."""
+    return next((path for path in label_places(picture) if path.is_file()), None)
+
+
+def _darknets(images: Path, names: Sequence[str]) -> Annotations:
+    pictures, remarks = _pictures(images), list[str]()
+    paired = {picture: label for picture in pictures if (label := label_of(picture)) is not None}
+    if not paired:
+        raise DarkparseError(f"{images}: no picture has a .txt label beside it or in a folder `labels`")
+    return _annotations(_labels(paired, pictures, names, remarks), names, remarks, knows_sizes=False)
+
+
+def _annotations(truths: list[Truth], names: Sequence[str], remarks: list[str], *, knows_sizes: bool) -> Annotations:
+    categories = tuple(range(1, len(names) + 1))
+    return Annotations(tuple(truths), categories, remarks=tuple(remarks), knows_sizes=knows_sizes)
+
+
+def _paired(files: list[Path], pictures: list[Path], images: Path) -> dict[Path, Path]:
+    """The file of annotations of each picture that has one: at the same place in its folder, or else of the same name.
+
+    Raises:
+        DarkparseError: several pictures have the name, and none stands at the file's place.
+    """
+    folder = images if images.is_dir() else os.path.commonpath([path.parent for path in pictures])
+    at_place = {path.relative_to(folder).with_suffix(""): path for path in pictures}
+    by_name: dict[str, list[Path]] = defaultdict(list)
+    for path in pictures:
+        by_name[path.stem].append(path)
+    root = Path(os.path.commonpath([file.parent for file in files]))
+    paired: dict[Path, Path] = {}
+    for file in files:
+        place = file.relative_to(root).with_suffix("")
+        named = [at_place[place]] if place in at_place else by_name[file.stem]
+        if len(named) > 1:
+            raise DarkparseError(f"{file}: {len(named)} pictures have this name, {named[0]} and {named[1]} among them")
+        if named:
+            paired[named[0]] = file
+    return paired
+
+
+def _voc(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], remarks: list[str]) -> list[Truth]:
+    index = {name: i for i, name in enumerate(names)}
+    truths: list[Truth] = []
+    strange: Counter[str] = Counter()
+    for picture, file in paired.items():
+        try:
+            root = ElementTree.fromstring(read_bytes(file))
+            size = _pixels(int(_text(root, "size/height")), int(_text(root, "size/width")), "the picture")
+            strange.update(name for one in root.iter("object") if (name := _text(one, "name")) not in index)
+            rows = [_voc_object(one, size, index) for one in root.iter("object") if _text(one, "name") in index]
+        except (ElementTree.ParseError, ValueError, LookupError, OverflowError) as problem:
+            raise DarkparseError(f"{file}: not an annotation of VOC's: {shortened(reason(problem))}") from None
+        truths.append(_truth(picture, len(truths) + 1, size, rows))
+    if len(paired) < len(pictures):
+        remarks.append(f"{len(pictures) - len(paired)} of {len(pictures)} pictures have no .xml file: left out")
+    remarks += _left_out(strange)
+    return truths
+
+
+def _voc_object(one: ElementTree.Element, size: Size, index: dict[str, int]) -> Row:
+    """VOC counts pixels from 1."""
+    left, top, right, bottom = (float(_text(one, f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
+    height, width = size
+    # scripts/voc_label.py convert
+    box = (
+        ((left + right) / 2 - 1) / width,
+        ((top + bottom) / 2 - 1) / height,
+        (right - left) / width,
+        (bottom - top) / height,
+    )
+    sides = f"{left:g}, {top:g}, {right:g}, {bottom:g}"
+    return (
+        index[_text(one, "name")],
+        _sound(box, "there is the box", sides),
+        one.findtext("difficult", "0").strip() == "1",
+    )
+
+
+def _text(element: ElementTree.Element, path: str) -> str:
+    text = element.findtext(path)
+    if text is None:
+        raise ValueError(f"<{path}> is missing")
+    return text.strip()
+
+
+def _labels(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], remarks: list[str]) -> list[Truth]:
+    """Darknet's labels, a file a picture; a picture without one has no objects (data.c read_boxes)."""
+    if len(paired) < len(pictures):
+        bare = len(pictures) - len(paired)
+        remarks.append(
+            f"{bare} of {len(pictures)} pictures have no .txt file: taken to hold no object, as Darknet does"
+        )
+    # One that cannot be read is reported when it is to be detected in.
+    return [
+        _truth(
+            picture,
+            number,
+            head_size(picture) or (1, 1),
+            list(_label_rows(paired[picture], names)) if picture in paired else [],
+        )
+        for number, picture in enumerate(pictures, start=1)
+    ]
+
+
+def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
+    """The labels of a picture, if they are sound."""
+    for line, label, box in read_labels(file):
+        x, y, w, h = box
+        if not 0 <= label < len(names):
+            raise DarkparseError(
+                f"{file}:{line}: there is no class {shortened(str(label), LONGEST_CONTENT)}; "
+                f"the network has classes 0 to {len(names) - 1}"
+            )
+        if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
+            said = content(f"{label} {x:g} {y:g} {w:g} {h:g}")
+            message = f"a box is its centre, width and height as fractions of the picture, this is {said}"
+            raise DarkparseError(f"{file}:{line}: {message}")
+        yield label, box, False

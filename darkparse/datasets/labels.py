@@ -1,0 +1,88 @@
+"""Darknet's labels: where they lie, and what stands in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from darkparse.diagnostics.source import content
+from darkparse.errors import DarkparseError
+from darkparse.layers.dialect import DIALECTS, Dialect
+from darkparse.syntax.files import lines_of, read_text
+
+Box = tuple[float, float, float, float]
+"""Centre x, y, width, height as fractions of the picture."""
+
+
+FAR = 1e6
+"""No class and no number of a box is larger, whatever it counts; all below are exact or finite in float32."""
+
+
+class Label(NamedTuple):
+    """An object of a picture."""
+
+    line: int
+    number: int
+    """Its class."""
+    box: Box
+
+
+def read_labels(path: Path) -> list[Label]:
+    """The objects of a picture (data.c read_boxes, which ends where a line is none, and says nothing).
+
+    Raises:
+        DarkparseError: the file cannot be read, or a line is none.
+    """
+    labels = []
+    for line, label in label_lines(path):
+        if isinstance(label, str):
+            said = content(label.rstrip())
+            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {said}")
+        labels.append(label)
+    return labels
+
+
+def label_lines(path: Path) -> Iterator[tuple[int, Label | str]]:
+    """`class x y width height` a line: the number of each that is not empty, and its text if it is none.
+
+    Raises:
+        DarkparseError: the file cannot be read.
+    """
+    for line, text in enumerate(lines_of(read_text(path)), start=1):
+        parts = text.split()
+        if not parts:
+            continue
+        try:
+            number, (x, y, w, h) = int(parts[0]), map(float, parts[1:])
+        except ValueError:
+            yield line, text
+            continue
+        is_near = all(abs(value) < FAR for value in (number, x, y, w, h))
+        yield line, Label(line, number, (x, y, w, h)) if is_near else text
+
+
+def label_path(picture: str, dialect: Dialect) -> str:
+    """Where a dialect looks for the label of a picture, by the text of its path: pjreddie data.c fill_truth_detection,
+    AlexeyAB utils.c replace_image_to_label."""
+    for old, new in dialect.training.label_folders:
+        picture = picture.replace(old, new, 1)
+    if not dialect.training.label_by_ending:
+        for ending in dialect.training.picture_endings:
+            picture = picture.replace(ending, ".txt", 1)
+        return picture
+    picture = picture.strip(" \t")
+    ending = next(filter(picture.endswith, dialect.training.picture_endings), "")
+    return picture.removesuffix(ending) + ".txt" if ending else picture
+
+
+def label_places(picture: Path) -> list[Path]:
+    """Where any program looks: beside the picture, where `labels` stands for the last `images` or `JPEGImages` of its
+    path, and where the dialects do."""
+    beside = picture.with_suffix(".txt")
+    parts = list(beside.parts)
+    place = max((i for i, part in enumerate(parts) if part in ("images", "JPEGImages")), default=None)
+    if place is not None:
+        parts[place] = "labels"
+    named = (Path(label_path(str(picture), dialect)) for dialect in DIALECTS.values())
+    return list(dict.fromkeys(path for path in (beside, Path(*parts), *named) if path.suffix == ".txt"))

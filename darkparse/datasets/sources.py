@@ -1,0 +1,134 @@
+"""What the command line names, as pictures and videos."""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from darkparse.datasets.data_file import DataFile, listed
+from darkparse.datasets.image_files import SUFFIXES, VIDEOS, find_images
+from darkparse.datasets.urls import is_url, redact_message, redact_url
+from darkparse.errors import DarkparseError
+
+LISTS = frozenset((".txt", ".list"))
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A picture or a video, and the folder that it was named under."""
+
+    path: Path
+    root: Path
+    url: str | None = None
+    """Where it is if not in a folder: `path` is then its last part."""
+
+    @property
+    def is_video(self) -> bool:
+        return self.path.suffix.lower() in VIDEOS
+
+    @property
+    def name(self) -> str:
+        return self.url or str(self.path)
+
+    @property
+    def place(self) -> str:
+        """The same however it is named."""
+        return place_of(self.name)
+
+
+def place_of(name: str, folder: str | None = None) -> str:
+    """A picture's absolute path, or its URL: the same however it is named. A link is a picture of its own.
+
+    Args:
+        name: a path or a URL.
+        folder: what a path is relative to, by default the working directory.
+    """
+    return name if is_url(name) else os.path.abspath(os.path.join(folder or "", name))  # noqa: PTH100, PTH118
+
+
+def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[Source]:
+    """The pictures and videos that are meant by files, folders, patterns and lists, each once, in the order given.
+
+    Args:
+        inputs: a picture, a video, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, a `.txt`
+            file with a path a line, as Darknet takes them, or a `.data` file, whose `valid` is such a list; or URLs of
+            the same.
+        without: a folder to leave out: the one that results go to.
+
+    Raises:
+        DarkparseError: something does not exist, or nothing is found.
+    """
+    found: dict[str, Source] = {}
+    skipped = None if without is None else Path(os.path.realpath(without))
+    for text in inputs:
+        for source in _expand(text):
+            if source.url or skipped is None or skipped not in source.path.resolve().parents:
+                found.setdefault(source.place, source)
+    if not found:
+        raise DarkparseError(f"no pictures in {', '.join(map(redact_url, inputs))}")
+    return list(found.values())
+
+
+def _expand(text: str) -> list[Source]:
+    if is_url(text):
+        return [Source(Path(PurePosixPath(url).name), Path(), url) for url in _urls(text)]
+    path = Path(text)
+    if path.is_dir():
+        videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
+        return [Source(p, path) for p in (*find_images(path), *videos)]
+    if path.is_file() and path.suffix.lower() == ".data":
+        path = DataFile.read(path).valid
+    if path.is_file() and path.suffix.lower() in LISTS:
+        return [source for _, text, folder in listed(path) for source in _entry(text, folder)]
+    if path.exists():
+        return [Source(path, path.parent)]
+    if glob.has_magic(text):
+        matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns too
+        files = [match for match in matches if match.is_file()]
+        if files:
+            return [Source(match, Path(os.path.commonpath([f.parent for f in files]) or ".")) for match in files]
+        raise DarkparseError(f"{text}: no file matches")
+    raise DarkparseError(f"{text}: no such file, folder or pattern")
+
+
+def _urls(text: str) -> list[str]:
+    """A picture's URL, or those of the pictures that a URL of a folder or a pattern stands for."""
+    if Path(text).suffix.lower() in SUFFIXES and not glob.has_magic(text):
+        return [text]
+    try:
+        import fsspec
+
+        system, path = fsspec.core.url_to_fs(text)
+        names = system.glob(path) if glob.has_magic(path) else system.find(path)
+    except remote_errors() as problem:
+        raise DarkparseError(redact_message(text, problem)) from None
+    found = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+    if not found:
+        raise DarkparseError(f"{redact_url(text)}: no pictures there")
+    return found
+
+
+def remote_errors() -> tuple[type[Exception], ...]:
+    """What fsspec raises, and the libraries of the systems that it has loaded: each has errors of its own."""
+    own = (
+        ("aiohttp", "ClientError"),
+        ("azure.core.exceptions", "AzureError"),
+        ("botocore.exceptions", "BotoCoreError"),
+        ("botocore.exceptions", "ClientError"),
+        ("gcsfs.retry", "HttpError"),
+        ("google.auth.exceptions", "GoogleAuthError"),
+    )
+    loaded = tuple(getattr(sys.modules[library], name) for library, name in own if library in sys.modules)
+    return (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, *loaded)
+
+
+def _entry(text: str, folder: str) -> list[Source]:
+    """A listed path, or a URL."""
+    if is_url(text):
+        return _expand(text)
+    path = Path(folder, text)
+    return [Source(path, path.parent)]

@@ -1,0 +1,33 @@
+"""URLs as inputs, and how to print them without their secrets."""
+
+from __future__ import annotations
+
+from darkparse.syntax.files import reason
+
+
+def is_url(name: str) -> bool:
+    """Return whether a name is a URL rather than a path."""
+    return "://" in name
+
+
+def redact_url(text: str) -> str:
+    """Return a URL without user, password, query string and fragment; a path as it is.
+
+    A password that is not percent-encoded may contain any character, `@` and `/` too, so the host is what follows the
+    last `@`. Where `?` or `#` comes before that `@`, the host may be part of a password: it is hidden too.
+
+    >>> redact_url("rtsp://admin:p@ss/word@camera/1?token=x")
+    'rtsp://camera/1'
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return text
+    place = rest.replace("#", "?").partition("?")[0]
+    is_ambiguous = "@" in rest[len(place) :] and (":" in place or "@" in place)
+    return f"{scheme}://{'…' if is_ambiguous else place.rpartition('@')[2]}"
+
+
+def redact_message(url: str, problem: BaseException) -> str:
+    """Return why a URL cannot be read; libraries repeat the URL in their messages."""
+    place = redact_url(url)
+    return f"{place}: {reason(problem).replace(url, place)}"

@@ -1,0 +1,326 @@
+"""The same detector over Ray Data: many machines, one model in each worker.
+Ray schedules, retries and moves the data."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkparse._utils.files import unfinished
+from darkparse.datasets.sources import place_of, remote_errors
+from darkparse.datasets.urls import is_url, redact_message, redact_url
+from darkparse.detect.batch.lock import claimed, go_on, write_run
+from darkparse.detect.batch.results import Record, json_line
+from darkparse.detect.candidates import Prepared
+from darkparse.detect.detector import Detector
+from darkparse.errors import DarkparseError, ImageError
+from darkparse.network.detection_settings import DetectionSettings
+
+if TYPE_CHECKING:
+    import pyarrow
+
+READING_CPUS = 0.25
+"""CPUs of a task that reads pictures or writes results."""
+
+WORKERS = 2
+
+ROWS = 16
+"""Pictures that Ray hands a worker at once, which it decodes side by side."""
+
+RESERVED_CPUS = 0.5
+"""CPUs that workers must leave, so that a reading and a writing task always find room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Where to run, and how many workers."""
+
+    address: str | None = None
+    """Of a running cluster; without one Ray starts on this machine."""
+    workers: int = WORKERS
+    worker_cpus: float = 0.5
+    """For each worker; a fraction leaves CPUs for reading on a small machine."""
+    worker_gpus: float | None = None
+    """For each worker; None: one if the cluster has any."""
+
+
+def ray_data() -> Any:
+    """The `ray` module, with `ray.data`. Raises DarkparseError with what to install if it is missing."""
+    try:
+        import ray
+        import ray.data
+    except ImportError:
+        raise DarkparseError("--ray needs Ray Data: pip install 'darkparse[ray]'") from None
+    return ray
+
+
+class Worker:
+    """A worker of Ray Data's actor pool: a model, and batches of pictures to detect in.
+
+    Args:
+        making: arguments of `Detector.load`.
+        settings: thresholds, as `DetectionSettings` takes them.
+        batch: how many pictures run at once; by default what suits the device.
+    """
+
+    def __init__(self, making: dict[str, Any], settings: dict[str, Any], batch: int | None = None) -> None:
+        self._detector = Detector.load(**making)
+        self._settings = DetectionSettings(**settings)
+        self._batch = batch or self._detector.batch
+
+    def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
+        """A table of `image`, `bytes` and `problem` to one of `schema()`."""
+        rows = batch.to_pylist()
+        with ThreadPoolExecutor() as pool:
+            prepared = list(pool.map(self._prepared, rows))
+        good = [p for p in prepared if not isinstance(p, ImageError)]
+        chunks = (good[i : i + self._batch] for i in range(0, len(good), self._batch))
+        found = iter([one for chunk in chunks for one in self._detector.run(chunk, self._settings)])
+        return self._table(
+            {"image": row["image"], "problem": str(p)}
+            if isinstance(p, ImageError)
+            else next(found).to_dict() | {"image": row["image"]}
+            for row, p in zip(rows, prepared, strict=True)
+        )
+
+    def _prepared(self, row: dict[str, Any]) -> Prepared | ImageError:
+        if row["problem"]:
+            return ImageError(row["problem"])
+        try:
+            return self._detector.prepare(row["bytes"], self._settings, name=redact_url(row["image"]))
+        except ImageError as problem:
+            return problem
+
+    def _table(self, records: Iterator[Record]) -> pyarrow.Table:
+        import pyarrow as pa
+
+        return pa.Table.from_pylist(list(records), schema=schema())
+
+
+def schema() -> pyarrow.Schema:
+    """A result's columns: a picture's size and its detections, or the problem with it."""
+    import pyarrow as pa
+
+    four = pa.list_(pa.float64())
+    detection = {
+        "class_id": pa.int64(),
+        "name": pa.string(),
+        "score": pa.float64(),
+        "objectness": pa.float64(),
+        "box": four,
+        "xyxy": four,
+    }
+    fields = {
+        "image": pa.string(),
+        "width": pa.int64(),
+        "height": pa.int64(),
+        "detections": pa.list_(pa.struct(detection)),
+        "remarks": pa.list_(pa.string()),
+        "orientation": pa.int64(),
+    }
+    return pa.schema(fields | {"problem": pa.string()})
+
+
+def read_bytes(row: dict[str, str]) -> dict[str, Any]:
+    """The bytes at `place`, a path or any URL that fsspec knows (`s3://…`, `gs://…`), or why there are none."""
+    import fsspec
+
+    try:
+        with fsspec.open(row["place"], "rb") as file:
+            return {"image": row["image"], "bytes": file.read(), "problem": ""}
+    except remote_errors() as problem:
+        return {"image": row["image"], "bytes": b"", "problem": redact_message(row["image"], problem)}
+
+
+def detect_on_cluster(
+    making: dict[str, Any],
+    images: list[str],
+    settings: DetectionSettings,
+    out: Path,
+    *,
+    run: Record,
+    cluster: Cluster,
+    batch: int | None = None,
+    form: str = "parquet",
+    resume: bool = False,
+    overwrite: bool = False,
+    on_error: Callable[[str, str], None] | None = None,
+    on_remarks: Callable[[str, list[str]], None] | None = None,
+) -> int:
+    """Detect in pictures on a Ray cluster; results go to a folder as Parquet or JSON Lines, a file for each block.
+
+    Args:
+        making: arguments of `Detector.load`; every machine must find the files.
+        images: paths or URLs that every machine can read.
+        settings: thresholds.
+        out: the folder; `results` in it takes the files.
+        run: what the results depend on.
+        cluster: where to run.
+        batch: how many pictures a worker runs at once, by default what suits its device.
+        form: "parquet" or "jsonl".
+        resume: leave out pictures that the folder has results of.
+        overwrite: remove the results that it has.
+        on_error: called with each picture that could not be read, and why.
+        on_remarks: called with what is to be said of a picture.
+
+    Returns:
+        How many pictures could not be read.
+
+    Raises:
+        DarkparseError: Ray is missing, the cluster cannot place the workers, or the folder holds results.
+    """
+    ray = ray_data()
+    folder = out / "results"
+    with claimed(out):
+        if overwrite:
+            _connect(ray, cluster)  # before anything is removed
+            for file in _files(folder):
+                file.unlink()
+        elif _files(folder):
+            run = go_on(out, run, resume=resume)
+        done = {place_of(image, run["relative_to"]) for image in _finished(folder)}
+        folder.mkdir(exist_ok=True)
+        write_run(out, run)
+        left = [image for image in images if place_of(image, run["relative_to"]) not in done]
+        if left:
+            _connect(ray, cluster)
+            _run(ray, making, left, settings, folder, cluster, batch, form)
+    asked, failed = set(images), 0
+    for record in read_results(folder):
+        if on_remarks is not None and record.get("remarks"):
+            on_remarks(redact_url(record["image"]), record["remarks"])
+        if record.get("problem") and record["image"] in asked:
+            failed += 1
+            if on_error is not None:
+                on_error(record["image"], record["problem"])
+    return failed
+
+
+def _connect(ray: Any, cluster: Cluster) -> None:
+    """Join the cluster, and make sure that it has room: Ray would wait for ever for what it cannot place."""
+    if not sys.stderr.isatty():
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
+    if not ray.is_initialized():
+        try:
+            ray.init(address=cluster.address, log_to_driver=False, logging_level="warning")
+        except (ConnectionError, ValueError, RuntimeError) as problem:
+            raise DarkparseError(f"--address {cluster.address}: {str(problem).splitlines()[0]}") from None
+    cpus = ray.cluster_resources().get("CPU", 0.0)
+    room = int((cpus - RESERVED_CPUS) / cluster.worker_cpus + 1e-9)
+    if cluster.workers > room:
+        raise DarkparseError(
+            f"{cluster.workers} workers of {cluster.worker_cpus:g} CPUs do not fit: the cluster has {cpus:g}, and "
+            f"{RESERVED_CPUS:g} must "
+            f"stay for reading and writing. It has room for {max(room, 0)}; --workers or --worker-cpus makes them fit"
+        )
+    gpus, each = ray.cluster_resources().get("GPU", 0.0), _gpus(ray, cluster)
+    if each and cluster.workers * each > gpus + 1e-9:
+        room = int(gpus / each + 1e-9)
+        raise DarkparseError(
+            f"{cluster.workers} workers of {each:g} GPUs do not fit: the cluster has {gpus:g}, room for {room}; "
+            "--workers or --worker-gpus makes them fit"
+        )
+
+
+def _gpus(ray: Any, cluster: Cluster) -> float:
+    if cluster.worker_gpus is not None:
+        return cluster.worker_gpus
+    return 1.0 if ray.cluster_resources().get("GPU", 0.0) else 0.0
+
+
+def _run(
+    ray: Any,
+    making: dict[str, Any],
+    images: list[str],
+    settings: DetectionSettings,
+    folder: Path,
+    cluster: Cluster,
+    batch: int | None,
+    form: str,
+) -> None:
+    gpus = _gpus(ray, cluster)
+    making = making | {"device": making.get("device") or ("cuda" if gpus else "cpu")}
+    # A cfg from standard input is no path.
+    files = {key: making[key] for key in ("cfg", "weights") if isinstance(making[key], str | os.PathLike)}
+    making |= {key: str(Path(path).absolute()) for key, path in files.items() if Path(path).exists()}
+    rows_at_once = max(batch or 1, ROWS)
+    # Each block becomes a file of results: a few for each worker, of at most 2,000 pictures.
+    blocks = min(
+        len(images), max(cluster.workers, min(len(images) // rows_at_once, 4 * cluster.workers), len(images) // 2000)
+    )
+    # Workers have a working directory of their own, on other machines too.
+    rows = [{"image": image, "place": image if is_url(image) else str(Path(image).absolute())} for image in images]
+    data = ray.data.from_items(rows, override_num_blocks=blocks).map(read_bytes, num_cpus=READING_CPUS)
+    data = data.map_batches(
+        Worker,
+        fn_constructor_kwargs={"making": making, "settings": asdict(settings), "batch": batch},
+        batch_size=rows_at_once,
+        batch_format="pyarrow",
+        compute=ray.data.ActorPoolStrategy(size=cluster.workers),
+        num_cpus=cluster.worker_cpus,
+        num_gpus=gpus,
+        max_restarts=-1,
+        max_task_retries=-1,
+    )
+    write = data.write_parquet if form == "parquet" else data.write_json
+    try:
+        write(str(folder.absolute()), ray_remote_args={"num_cpus": READING_CPUS})
+    except ray.exceptions.RayError as problem:
+        reason = str(problem).strip().splitlines()[-1]
+        raise DarkparseError(f"Ray gave up: {reason}; what is finished is in {folder}, --resume goes on") from problem
+
+
+def _finished(folder: Path) -> Iterator[str]:
+    """The pictures that need no second run; files that a broken run left half written are removed."""
+    for file in _files(folder):
+        try:
+            records = list(_read(file))
+        except (OSError, ValueError):
+            file.unlink()
+            continue
+        if any(record.get("problem") for record in records):
+            # What could not be read is tried again: its lines go, the others stay.
+            records = [record for record in records if not record.get("problem")]
+            _rewrite(file, records)
+        yield from (record["image"] for record in records)
+
+
+def _files(folder: Path) -> list[Path]:
+    """What is finished: a killed run's `.part-…` files do not count."""
+    return sorted(file for file in folder.glob("[!.]*") if file.suffix in (".parquet", ".json", ".jsonl"))
+
+
+def read_results(folder: str | os.PathLike[str]) -> Iterator[Record]:
+    """Every picture's result in a folder of Parquet or JSON Lines files, with `problem` where it could not be read."""
+    for file in _files(Path(folder)):
+        yield from _read(file)
+
+
+def _read(file: Path) -> Iterator[Record]:
+    if file.suffix == ".parquet":
+        import pyarrow.parquet as pq
+
+        for part in pq.ParquetFile(file).iter_batches():
+            yield from part.to_pylist()
+        return
+    with file.open(encoding="utf-8") as lines:
+        for line in lines:
+            yield json.loads(line)
+
+
+def _rewrite(file: Path, records: list[Record]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with unfinished(file) as part:
+        if file.suffix == ".parquet":
+            pq.write_table(pa.Table.from_pylist(records, schema=schema()), part)
+        else:
+            part.write_text("".join(map(json_line, records)), "utf-8")

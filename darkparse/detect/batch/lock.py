@@ -1,0 +1,65 @@
+"""The folder that a run of detections writes to: for one run at a time, and gone on with by its like alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from darkparse._utils.files import remove_unfinished, unfinished
+from darkparse._utils.lock import DirectoryInUseError, lock_directory
+from darkparse.detect.batch.results import Record
+from darkparse.errors import DarkparseError
+
+RUN = "run.json"
+
+
+@contextmanager
+def claimed(folder: Path) -> Iterator[None]:
+    """Hold a folder, made if it does not exist; what a killed run left half written in it is removed.
+
+    Raises:
+        DarkparseError: another run holds it, or it cannot be written to.
+    """
+    try:
+        with lock_directory(folder):
+            remove_unfinished(folder)
+            yield
+    except DirectoryInUseError as problem:
+        raise DarkparseError(f"{problem}; wait for it, or choose another --out") from None
+
+
+def go_on(folder: Path, run: Record, *, resume: bool) -> Record:
+    """What a run depends on that goes on with a folder's results; with `relative_to` as the results have it.
+
+    Args:
+        folder: with the results.
+        run: what they depend on now. `relative_to` is the folder of its relative paths, None if it has none.
+        resume: whether going on is asked for.
+
+    Raises:
+        DarkparseError: it is not, or the results were made otherwise.
+    """
+    if not resume:
+        raise DarkparseError(
+            f"{folder} holds the results of an earlier run: --resume goes on with it, --overwrite starts anew"
+        )
+    try:
+        before: Any = json.loads((folder / RUN).read_text("utf-8", "surrogateescape"))
+    except (OSError, ValueError):
+        return run
+    base = before.setdefault("relative_to", None) or run["relative_to"]
+    run = run | {"relative_to": run["relative_to"] or base}
+    changed = [key for key in run if (base if key == "relative_to" else before.get(key)) != run[key]]
+    if changed:
+        said = ", ".join(f"{key} {before.get(key)!r} then, {run[key]!r} now" for key in changed)
+        raise DarkparseError(f"{folder} was made otherwise: {said}; --overwrite starts anew")
+    return run
+
+
+def write_run(folder: Path, run: Record) -> None:
+    """Write down what the results of a folder depend on, for `go_on`."""
+    with unfinished(folder / RUN) as part:
+        part.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")

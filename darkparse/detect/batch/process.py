@@ -1,0 +1,163 @@
+"""Many pictures and videos: read, detected, drawn and written down side by side."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, nullcontext
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+
+from darkparse.datasets.sources import Source
+from darkparse.detect.batch.drawings import targets
+from darkparse.detect.batch.journal import Journal
+from darkparse.detect.batch.results import Record, json_line
+from darkparse.detect.detection import Detections
+from darkparse.detect.detector import Detector
+from darkparse.detect.drawing import draw, save
+from darkparse.detect.streaming import Outcome, stream
+from darkparse.detect.video import Video, video_writer
+from darkparse.errors import ImageError
+from darkparse.network.detection_settings import DetectionSettings
+
+WRITERS = 2
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What the next drawing would meet too: a full disk, a quota, a limit, a broken device."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A picture, or a frame of a video, that is done."""
+
+    source: Source
+    result: Detections | ImageError
+    frame: int | None = None
+    drawing: str | None = None
+    """Where it was drawn to, under the results' folder."""
+
+    @property
+    def record(self) -> Record:
+        assert isinstance(self.result, Detections)
+        head = {"image": self.source.name, "frame": self.frame, "drawing": self.drawing}
+        return (
+            {key: value for key, value in head.items() if value is not None}
+            | self.result.to_dict()
+            | {"image": self.source.name}
+        )
+
+
+def process(
+    detector: Detector,
+    sources: list[Source],
+    settings: DetectionSettings,
+    *,
+    batch: int,
+    workers: int | None = None,
+    journal: Journal | None = None,
+    pictures: bool = True,
+) -> Iterator[Finished]:
+    """Detect in pictures and videos; with a journal also draw and write down.
+
+    Yields each picture when it is finished: when its drawing is in place and its line is in the journal. Pictures that
+    the journal has already are left out; what cannot be read comes with its error, and the rest goes on. Nothing does
+    where the disk has no room for a drawing.
+    """
+    left = [source for source in sources if not (journal and journal.has(source.name))]
+    places = targets(left, journal.folder, journal.drawings) if journal and pictures else {}
+    for is_video, group in groupby(left, key=lambda source: source.is_video):
+        if is_video:
+            for source in group:
+                yield from _video(detector, source, settings, batch, journal, places.get(source.path))
+            continue
+        yield from _pictures(detector, group, settings, batch, workers, journal, places)
+
+
+def _pictures(
+    detector: Detector,
+    sources: Iterator[Source],
+    settings: DetectionSettings,
+    batch: int,
+    workers: int | None,
+    journal: Journal | None,
+    places: dict[Path, str],
+) -> Iterator[Finished]:
+    by_path: dict[Path, Source] = {}
+
+    def paths() -> Iterator[Path]:
+        for source in sources:
+            by_path[source.path] = source
+            yield source.path
+
+    outcomes = stream(detector, paths(), settings, batch=batch, workers=workers, keep_pixels=bool(places))
+    with ThreadPoolExecutor(WRITERS, thread_name_prefix="darkparse-write") as pool:
+        writing: deque[tuple[Finished, Future[None]]] = deque()
+        for outcome in outcomes:
+            finished = Finished(by_path.pop(outcome.source), outcome.result, drawing=places.get(outcome.source))
+            target = journal.folder / finished.drawing if journal and finished.drawing else None
+            writing.append((finished, pool.submit(_write, outcome, target)))
+            if len(writing) > batch + WRITERS:
+                yield _noted(*writing.popleft(), journal)
+        while writing:
+            yield _noted(*writing.popleft(), journal)
+
+
+def _write(outcome: Outcome, target: Path | None) -> None:
+    if target is not None and isinstance(outcome.result, Detections):
+        save(draw(outcome.pixels, outcome.result), target)
+
+
+def _noted(finished: Finished, written: Future[None], journal: Journal | None) -> Finished:
+    try:
+        written.result()
+    except OSError as problem:
+        if problem.errno in NO_ROOM:
+            raise
+        reason = problem.strerror or problem
+        return replace(finished, result=ImageError(f"{finished.source.name}: its drawing cannot be written: {reason}"))
+    if journal is not None and isinstance(finished.result, Detections):
+        journal.add(finished.record)
+    return finished
+
+
+def _video(
+    detector: Detector,
+    source: Source,
+    settings: DetectionSettings,
+    batch: int,
+    journal: Journal | None,
+    drawing: str | None,
+) -> Iterator[Finished]:
+    """The frames of a video; its lines come into the journal together, when its drawing is in place."""
+    try:
+        video = Video(source.path)
+    except ImageError as problem:
+        yield Finished(source, problem)
+        return
+    target = journal.folder / drawing if journal and drawing else None
+    # A long video has many lines: they wait in a file, not in memory.
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as lines:
+        try:
+            with closing(video), video_writer(target, video.rate) if target else nullcontext() as add_frame:
+                detector.reset_state()
+                outcomes = stream(
+                    detector, video, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True
+                )
+                for number, outcome in enumerate(outcomes):
+                    finished = Finished(source, outcome.result, number, drawing)
+                    if add_frame is not None and isinstance(outcome.result, Detections):
+                        add_frame(np.asarray(draw(outcome.pixels, outcome.result)))
+                    if journal is not None:
+                        lines.write(json_line(finished.record))
+                    yield finished
+        except ImageError as problem:
+            yield Finished(source, problem)
+            return
+        if journal is not None:
+            lines.seek(0)
+            journal.add_video(lines)

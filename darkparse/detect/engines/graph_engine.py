@@ -1,0 +1,173 @@
+"""A network as an ONNX graph in memory, run by ONNX Runtime or OpenVINO on the CPU in float32; torch is not needed."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from darkparse.detect.engines.engine import Engine, Selected
+from darkparse.detect.preprocess import Floats
+from darkparse.errors import DarkparseError, NoWeightsError
+from darkparse.network import Network
+from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.dynamic_axes import Free
+from darkparse.onnx.model import NetworkGraph, output_name
+from darkparse.onnx.parameters import from_module
+from darkparse.onnx.serialization import LARGEST_FILE, Model
+from darkparse.syntax import Config
+from darkparse.weights import ReadOptions, WeightsSource
+from darkparse.weights.arrays import Arrays, open_held
+
+Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
+"""Inputs by name to outputs in the graph's order; several threads may call it."""
+
+
+def _onnxruntime(content: bytes, workers: int, threads: int) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return lambda feeds: session.run(None, dict(feeds))
+
+
+def _openvino(content: bytes, workers: int, threads: int) -> Run:
+    import openvino
+
+    core = openvino.Core()
+    # Some processors would be given bfloat16.
+    settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    if workers > 1:
+        settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": workers}
+    if threads:
+        settings["INFERENCE_NUM_THREADS"] = workers * threads
+    compiled = core.compile_model(core.read_model(io.BytesIO(content)), "CPU", settings)
+    own = threading.local()
+
+    def run(feeds: Mapping[str, Floats]) -> Sequence[Floats]:
+        if not hasattr(own, "request"):
+            own.request = compiled.create_infer_request()
+        return list(own.request.infer(dict(feeds), share_inputs=True).values())
+
+    return run
+
+
+RUNTIMES: dict[str, Callable[[bytes, int, int], Run]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+"""Each takes a graph, how many threads will call it at once, and how many threads a call may use (0: all)."""
+
+SMALL = 0.05
+"""BFLOPs of a network for which waking a second thread takes as long as it saves: MobileNetV2-YOLO-Fastest has 0.03 at
+160×160, where two threads gain nothing in either runtime, and 0.13 at 320×320, where they do."""
+
+
+class GraphEngine(Engine):
+    """Runs one image after the other through a graph whose shapes are all known.
+
+    Args:
+        name: of the runtime.
+        network: what `compile` made.
+        arrays: its parameters.
+        fold: see `Detector`.
+        mapped: see `Detector`.
+    """
+
+    batch = 1
+
+    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool, mapped: bool) -> None:
+        self.name, self.network, self.mapped = name, network, mapped
+        self._arrays, self._fold = arrays, fold
+        self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
+        self._running: dict[tuple[float, int], Run] = {}
+        self._making, self._workers = threading.Lock(), 1
+        self._made = self._model(DetectionSettings.hierarchy)
+        made = self._made.graph
+        self._outputs = [port.value.name for port in made.outputs]
+        self._memory = {port.value.name: np.zeros(port.shape, np.float32) for port in made.inputs[1:]}
+
+    def _runner(self, hierarchy: float) -> Run:
+        """What runs the graph, made when it is first needed; a word tree's threshold is part of it."""
+        key = hierarchy if self._has_tree else 0.0, self._workers
+        with self._making:
+            if key not in self._running:
+                content = b"".join((self._model(hierarchy) if self._has_tree else self._made).pieces())
+                share = max(1, (os.cpu_count() or 1) // self._workers) if self._workers > 1 else 0
+                threads = 1 if self.network.bflops < SMALL else share
+                self._running[key] = RUNTIMES[self.name](content, self._workers, threads)
+            return self._running[key]
+
+    def _model(self, hierarchy: float) -> Model:
+        made = NetworkGraph(self.network, self._arrays, free=Free(batch=False), fold=self._fold)
+        if self.network.heads:
+            made.candidates(hierarchy, self.mapped)
+        else:
+            made.raw()
+        model = Model(made.graph, 18, {})
+        if model.nbytes >= LARGEST_FILE:
+            raise DarkparseError(f"{self.network.name} is too large for a graph in memory: use engine torch")
+        return model
+
+    def _run(self, image: Floats, hierarchy: float) -> Mapping[str, Floats]:
+        run = self._runner(hierarchy)
+        found = dict(zip(self._outputs, run({"image": image, **self._memory}), strict=True))
+        self._memory = {name: found[f"{name}.next"] for name in self._memory}
+        return found
+
+    def class_scores(self, images: Floats) -> Floats:
+        name = output_name(self.network.nodes[self.network.outputs[0]])
+        return np.concatenate([self._run(image[None], DetectionSettings.hierarchy)[name] for image in images])
+
+    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:
+        found = [self._run(image[None], hierarchy) for image in images]
+        names = ("boxes", "scores", "objectness")
+        heads = [[_joined([one[f"{name}_{index}"] for one in found]) for name in names] for index in self.network.heads]
+        return self.selected([(boxes, scores, it[..., 0]) for boxes, scores, it in heads], threshold, np)
+
+    @contextmanager
+    def shared(self, workers: int) -> Iterator[Callable[[], None]]:
+        """The cores are shared out among the workers, as for torch, by a runner that is made for so many."""
+        self._workers = workers
+        try:
+            yield lambda: None
+        finally:
+            self._workers = 1
+
+    def reset_state(self) -> None:
+        self._memory = {name: np.zeros_like(value) for name, value in self._memory.items()}
+
+
+def _joined(parts: Sequence[Floats]) -> Floats:
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def load_graph(
+    name: str,
+    cfg: str | os.PathLike[str] | Config | Network,
+    weights: WeightsSource | None,
+    options: ReadOptions,
+    *,
+    fold: bool,
+    mapped: bool,
+    **how: Any,
+) -> GraphEngine:
+    """Compile a cfg and read its weights for an engine; torch is needed where `open_held` says so.
+
+    Raises:
+        NoWeightsError: there are no weights.
+    """
+    held = open_held(cfg, weights, options, **how)
+    if held is not None:
+        network, arrays = held.network, held.arrays
+    else:
+        from darkparse.model import load
+
+        model = load(cfg, weights, options, **how)
+        if model.loaded is None:
+            raise NoWeightsError(f"{model.network.name}: a detector needs weights")
+        network, arrays = model.network, from_module(model)
+    return GraphEngine(name, network, arrays, fold=fold, mapped=mapped)

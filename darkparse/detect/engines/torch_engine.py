@@ -1,0 +1,75 @@
+"""A network as a torch module, for the detector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from darkparse.detect.engines.engine import Engine, Selected
+from darkparse.detect.preprocess import Floats
+from darkparse.model import Darknet
+from darkparse.model.darknet import weighted
+from darkparse.model.decoders import Decoder
+from darkparse.model.optimize.optimizer import is_optimized, optimized
+
+GPU_BATCH = 16
+"""Images that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
+
+
+class TorchEngine(Engine):
+    """Runs an optimized copy of a module, on its device and in its dtype.
+
+    Args:
+        model: a network with its weights; see `Detector`.
+        fold: see `Detector`.
+        mapped: see `Detector`.
+    """
+
+    name = "torch"
+
+    def __init__(self, model: Darknet, *, fold: bool, mapped: bool) -> None:
+        self.network, self.mapped = model.network, mapped
+        # `load` may have optimized it already.
+        self.model = model if is_optimized(model) else optimized(weighted(model, "detecting with"), folds=fold)
+        self._decoders: dict[float, Decoder] = {}
+
+    @property
+    def batch(self) -> int:  # type: ignore[override]
+        return 1 if next(self.model.parameters()).device.type == "cpu" else GPU_BATCH
+
+    @torch.inference_mode()
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """What the network gives for a batch (N, C, H, W) of inputs in 0…1: the output of each head."""
+        like = next(self.model.parameters())
+        outputs = self.model(images.to(like.device, like.dtype, memory_format=torch.channels_last))
+        return outputs if isinstance(outputs, tuple) else (outputs,)
+
+    def class_scores(self, images: Floats) -> Floats:
+        scores: Floats = self.forward(torch.from_numpy(images))[0].float().cpu().numpy()
+        return scores
+
+    @torch.inference_mode()
+    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:
+        outputs = self.forward(torch.from_numpy(images))
+        if hierarchy not in self._decoders:
+            self._decoders[hierarchy] = Decoder(self.network, hierarchy=hierarchy, mapped=self.mapped)
+        decoders, size = self._decoders[hierarchy].to(outputs[0].device).heads, images.shape[2:]
+        heads = [decoder(output, size) for decoder, output in zip(decoders, outputs, strict=True)]
+        found = self.selected(heads, threshold, torch)
+        return [tuple(values.cpu().numpy() for values in part) for part in found]
+
+    def reset_state(self) -> None:
+        self.model.reset_state()
+
+    @contextmanager
+    def shared(self, workers: int) -> Iterator[Callable[[], None]]:
+        """The cores are shared out among the workers, which is faster than all of them on one batch after the other."""
+        threads = torch.get_num_threads()
+        each = max(1, threads // workers)
+        try:
+            yield lambda: torch.set_num_threads(each)
+        finally:
+            torch.set_num_threads(threads)  # for threads to come: the last number set is what a new one starts with

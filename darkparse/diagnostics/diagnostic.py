@@ -1,0 +1,100 @@
+"""What darkparse has to say about a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from darkparse.diagnostics.codes import CODES, DATA_CODES
+from darkparse.diagnostics.source import Span
+
+Severity = Literal["error", "warning"]
+
+SHOWN = 100
+"""Findings that a text shows; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A second place that belongs to a diagnostic."""
+
+    message: str
+    span: Span | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"note: {self.message}"
+            if self.span is None
+            else f"{self.span}: note: {self.message}\n{self.span.excerpt()}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding about a cfg or a data set.
+
+    Attributes:
+        severity: `"error"` or `"warning"`.
+        code: a stable word for programs; docs/cfg.md and docs/training.md list them.
+        message: a sentence for people.
+        span: the place in the text.
+        notes: other places that belong to it.
+        cause: what findings of one code and one cause have in common, where that is not the message.
+        more: where else the same cause was found.
+
+    >>> network = darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsise=1")
+    >>> print(network.diagnostics[0])
+    <text>:6:1: warning: [convolutional] has no option 'sise', Darknet ignores it; did you mean size?
+        6 | sise=1
+          | ^^^^^^
+    """
+
+    severity: Severity
+    code: str
+    message: str
+    span: Span | None = None
+    notes: tuple[Note, ...] = ()
+    cause: str = ""
+    more: tuple[Span, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES and self.code not in DATA_CODES:
+            raise ValueError(f"no finding has the code {self.code!r}")
+
+    @property
+    def headline(self) -> str:
+        """`file:line:column: error: message`, one line."""
+        where = "" if self.span is None else f"{self.span}: "
+        times = f"; {len(self.more) + 1:,} times, first in line {self.span.line}" if self.more and self.span else ""
+        return f"{where}{self.severity}: {self.message}{times}"
+
+    def __str__(self) -> str:
+        parts = [self.headline]
+        if self.span is not None:
+            parts.append(self.span.excerpt())
+        parts += [str(note) for note in self.notes]
+        return "\n".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything as plain values, for JSON; `lines` are all places of the cause."""
+        spans = [span for span in (self.span, *self.more) if span is not None]
+        start = {"file": spans[0].source.name, "line": spans[0].line, "column": spans[0].column} if spans else {}
+        notes = [
+            {"message": n.message, "line": n.span.line if n.span else None}
+            | ({"file": n.span.source.name} if n.span and n.span.source != spans[0].source else {})
+            for n in self.notes
+        ]
+        finding = {"severity": self.severity, "code": self.code, "message": self.message, "notes": notes}
+        return start | finding | {"lines": [span.line for span in spans]}
+
+
+def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """Findings in the order of the file, each cause once, at the first of its places."""
+    first: dict[tuple[str, str, str], Diagnostic] = {}
+    more: dict[tuple[str, str, str], list[Span]] = {}
+    for one in sorted(found, key=lambda d: d.span.start if d.span else 0):
+        key = (one.severity, one.code, one.cause or one.message)
+        if first.setdefault(key, one) is not one and one.span is not None:
+            more.setdefault(key, []).extend((one.span, *one.more))
+    return tuple(replace(d, more=(*d.more, *more[key])) if key in more else d for key, d in first.items())

@@ -1,0 +1,99 @@
+"""Where text came from: a source, and spans of it that can show themselves."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of one file, exactly as read, and the name to call it by in messages."""
+
+    name: str
+    text: str = field(repr=False)
+    path: Path | None = None
+    folders: tuple[Path, ...] | None = None
+    """Where the files that it names may lie, or below; None for its own surroundings (network/auxiliary_files.py)."""
+    encoding: str = "utf-8"
+    """Of the file; Darknet reads UTF-8 alone."""
+
+    def position(self, offset: int) -> tuple[int, int]:
+        """Line and column of a character offset, both counted from 1; a byte order mark has no column."""
+        starts = _line_starts(self.text)
+        line = bisect_right(starts, offset)
+        start = starts[line - 1]
+        return line, offset - start + 1 - self.text.startswith("\ufeff", start, offset)
+
+    def line_at(self, offset: int) -> str:
+        """The whole line that holds a character offset, without its line end."""
+        start = self.text.rfind("\n", 0, offset) + 1
+        end = self.text.find("\n", offset)
+        return self.text[start : end if end >= 0 else None].rstrip("\r").removeprefix("\ufeff")
+
+
+@lru_cache(maxsize=4)
+def _line_starts(text: str) -> list[int]:
+    """The offset of each line's first character; kept, since a file of many findings asks for each of them."""
+    return list(accumulate((len(line) + 1 for line in text.split("\n")[:-1]), initial=0))
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The characters `start` to `end` (exclusive) of a source."""
+
+    source: Source
+    start: int
+    end: int
+
+    @property
+    def text(self) -> str:
+        return self.source.text[self.start : self.end]
+
+    @property
+    def line(self) -> int:
+        return self.source.position(self.start)[0]
+
+    @property
+    def column(self) -> int:
+        return self.source.position(self.start)[1]
+
+    def __str__(self) -> str:
+        line, column = self.source.position(self.start)
+        return f"{self.source.name}:{line}:{column}"
+
+    def excerpt(self) -> str:
+        """The source line with carets under the span, two lines; tabs become one space each, a long line is cut."""
+        line, column = self.source.position(self.start)
+        text = printable(self.source.line_at(self.start).replace("\t", " "))
+        width = max(1, min(self.end - self.start, len(text) - column + 1))
+        if len(text) > LONGEST_LINE:
+            first = max(0, min(column - 1 - LONGEST_LINE // 4, len(text) - LONGEST_LINE))
+            text = f"{'…' * (first > 0)}{text[first : first + LONGEST_LINE - 2]}…"
+            column, width = column - first + (first > 0), min(width, LONGEST_LINE // 4)
+        gutter = f"{line:>5} | "
+        return f"{gutter}{text}\n{' ' * (len(gutter) - 2)}| {' ' * (column - 1)}{'^' * width}"
+
+
+LONGEST_LINE = 300
+LONGEST_VALUE = 200
+LONGEST_CONTENT = 60
+"""Characters that a message shows of a cfg's line, of a value in it, and of what another file holds."""
+
+
+def printable(text: str) -> str:
+    """Text that a terminal can show: control characters and undecodable bytes become a question mark."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def shortened(text: str, most: int = LONGEST_VALUE) -> str:
+    """Text of a file as a message shows it: its beginning."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def content(text: str) -> str:
+    """What a file holds, as a message quotes it: a few characters that can be shown."""
+    return repr(shortened(printable(text), LONGEST_CONTENT))

@@ -1,0 +1,5 @@
+"""Average precision, and comparison with another implementation."""
+
+from darkparse._utils.lazy import lazy
+
+__getattr__, __dir__, __all__ = lazy(__name__)

@@ -1,0 +1,6 @@
+from darkparse.evaluation.comparison import Comparison as Comparison
+from darkparse.evaluation.comparison import Difference as Difference
+from darkparse.evaluation.comparison import compare as compare
+from darkparse.evaluation.reference import Dump as Dump
+from darkparse.evaluation.reference import Reference as Reference
+from darkparse.evaluation.reference import open_reference as open_reference

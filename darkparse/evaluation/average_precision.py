@@ -1,0 +1,243 @@
+"""Mean average precision: by Darknet's own rules, and by COCO's."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkparse.datasets.annotations import Annotations, Truth
+from darkparse.detect.batch.results import coco_rows
+from darkparse.detect.detection import Detections
+from darkparse.detect.nms import overlap
+from darkparse.errors import DarkparseError
+from darkparse.network.detection_settings import DetectionSettings
+
+THRESHOLD = 0.005
+"""Least score of what is evaluated (detector.c validate_detector_map)."""
+
+COCO_NUMBERS = (
+    ("AP", "IoU .50 to .95"),
+    ("AP50", "IoU .50"),
+    ("AP75", "IoU .75"),
+    ("AP small", "objects up to 32² pixels"),
+    ("AP medium", "32² to 96² pixels"),
+    ("AP large", "from 96² pixels"),
+    ("AR1", "1 detection a picture"),
+    ("AR10", "10 detections"),
+    ("AR100", "100 detections"),
+    ("AR small", "objects up to 32² pixels"),
+    ("AR medium", "32² to 96² pixels"),
+    ("AR large", "from 96² pixels"),
+)
+"""COCO's twelve numbers and what each means."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClassResult:
+    """How well one class is found."""
+
+    truths: int
+    found: int
+    """True positives over `at` (see `DarknetResult`)."""
+    false: int
+    """False positives over it."""
+    area: float
+    """Average precision as the area under the curve (Darknet's `-points 0`; VOC 2010-2012)."""
+    points11: float
+    """As the mean at 11 recalls (`-points 11`; VOC 2007)."""
+    points101: float
+    """As the mean at 101 recalls (`-points 101`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class DarknetResult:
+    """What `darknet detector map` prints."""
+
+    classes: tuple[ClassResult, ...]
+    iou: float
+    """A detection is true where it overlaps an object of its class by more than this."""
+    at: float
+    """The score from which precision and recall count."""
+    mean_iou: float
+    """Of all detections over `at`, false ones counted as 0."""
+
+    def mean(self, rule: str, *, occurring: bool = False) -> float:
+        """Mean average precision over all classes, as in Darknet,
+        or over those that the annotations have an object of."""
+        values: list[float] = [getattr(c, rule) for c in self.classes if c.truths or not occurring]
+        return sum(values) / len(values) if values else 0.0
+
+    @property
+    def precision(self) -> float:
+        found, false = sum(c.found for c in self.classes), sum(c.false for c in self.classes)
+        return found / (found + false) if found + false else 0.0
+
+    @property
+    def recall(self) -> float:
+        truths = sum(c.truths for c in self.classes)
+        return sum(c.found for c in self.classes) / truths if truths else 0.0
+
+    @property
+    def f1(self) -> float:
+        return (
+            2 * self.precision * self.recall / (self.precision + self.recall) if self.precision + self.recall else 0.0
+        )
+
+
+@dataclass(slots=True)
+class _Tally:
+    """One class over all pictures: a row for each detection."""
+
+    scores: list[float]
+    matched: list[int]
+    """The object that it overlaps most, counted through all pictures, -1 for none."""
+    truths: int = 0
+    found: int = 0
+    false: int = 0
+
+
+def darknet_map(
+    pairs: Iterable[tuple[Truth, Detections]],
+    classes: int,
+    *,
+    iou: float = 0.5,
+    at: float = DetectionSettings.threshold,
+) -> DarknetResult:
+    """Average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
+
+    A detection belongs to the object of its class that it overlaps most; of several for one object the best is true and
+    the rest are false. One that meets only an ignored object does not count; Darknet leaves it out of the average
+    precision too, but counts it as false among precision and F1.
+
+    Args:
+        pairs: pictures, each with what was found in it.
+        classes: how many the network has.
+        iou: least overlap, exclusive.
+        at: the score from which precision, recall and mean IoU count.
+    """
+    tallies = [_Tally([], []) for _ in range(classes)]
+    seen, overlaps = 0, 0.0
+    for truth, found in pairs:
+        overlaps += _count(tallies, truth, found, seen, iou, at)
+        seen += len(truth.classes)
+    counted = sum(t.found + t.false for t in tallies)
+    return DarknetResult(tuple(_result(t) for t in tallies), iou, at, overlaps / counted if counted else 0.0)
+
+
+def _count(tallies: list[_Tally], truth: Truth, found: Detections, seen: int, iou: float, at: float) -> float:
+    """Count one picture's detections; the sum of the overlaps of the true ones over `at`."""
+    for label in truth.classes[~truth.ignored]:
+        tallies[label].truths += 1
+    taken: set[int] = set()
+    total = 0.0
+    for one in found:
+        tally, box = tallies[one.class_id], np.array(one.box, np.float32)
+        same = truth.classes == one.class_id
+        shares = np.where(same, overlap(box, truth.boxes), 0) if len(same) else np.zeros(0)
+        counted = np.where(truth.ignored, 0, shares)
+        best = int(counted.argmax()) if counted.size and counted.max() > iou else -1
+        if best < 0 and bool((shares > iou).any()):
+            continue
+        tally.scores.append(one.score)
+        tally.matched.append(seen + best if best >= 0 else -1)
+        if one.score <= at:
+            continue
+        if best >= 0 and best not in taken:
+            tally.found += 1
+            total += float(counted[best])
+        else:
+            tally.false += 1
+        taken.add(best)
+    return total
+
+
+def _result(tally: _Tally) -> ClassResult:
+    order = np.argsort(-np.array(tally.scores), kind="stable")
+    seen: set[int] = set()
+    true = np.zeros(len(order), np.bool_)
+    for rank, i in enumerate(order):
+        true[rank] = tally.matched[i] >= 0 and tally.matched[i] not in seen
+        seen.add(tally.matched[i])
+    hits = true.cumsum()
+    precision = hits / np.arange(1, len(hits) + 1)
+    recall = hits / tally.truths if tally.truths else np.zeros(len(hits))
+    points = [_at_points(precision, recall, n) for n in (11, 101)]
+    return ClassResult(tally.truths, tally.found, tally.false, _area(precision, recall), *points)
+
+
+def _area(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> float:
+    """The area under the curve, precision made to fall only."""
+    if not precision.size:
+        return 0.0
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    return float((np.diff(recall, prepend=0.0) * best).sum())
+
+
+def _at_points(precision: NDArray[np.float64], recall: NDArray[np.float64], points: int) -> float:
+    """The mean of the best precision from each of some evenly spaced recalls on."""
+    levels = np.arange(points) / (points - 1)
+    return float(np.mean([precision[recall >= level].max(initial=0.0) for level in levels]))
+
+
+def coco_map(annotations: Annotations, pairs: Sequence[tuple[Truth, Detections]]) -> dict[str, float]:
+    """COCO's twelve numbers, computed by pycocotools.
+
+    Raises:
+        DarkparseError: pycocotools is missing.
+    """
+    try:
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
+    except ImportError:
+        raise DarkparseError("COCO's rule needs pycocotools: pip install 'darkparse[evaluate]'") from None
+    rows = [
+        row
+        for truth, found in pairs
+        for row in coco_rows(found.to_dict(), image_id=truth.image_id, categories=annotations.categories)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+        truths = COCO()
+        truths.dataset = (
+            _as_coco(annotations) if annotations.coco is None else json.loads(annotations.coco.read_text("utf-8"))
+        )
+        for number, one in enumerate(truths.dataset["annotations"], start=1):
+            # What pycocotools needs and not every program writes.
+            one.setdefault("id", number)
+            one.setdefault("iscrowd", 0)
+            one.setdefault("area", one["bbox"][2] * one["bbox"][3])
+        truths.createIndex()
+        if not rows:
+            return dict.fromkeys((name for name, _ in COCO_NUMBERS), 0.0)
+        evaluation = COCOeval(truths, truths.loadRes(rows), "bbox")
+        evaluation.params.imgIds = [truth.image_id for truth, _ in pairs]
+        evaluation.params.catIds = [
+            category for category in evaluation.params.catIds if category in set(annotations.categories)
+        ]
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {name: float(value) for (name, _), value in zip(COCO_NUMBERS, evaluation.stats, strict=True)}
+
+
+def _as_coco(annotations: Annotations) -> dict[str, Any]:
+    """Annotations of another kind as a COCO data set."""
+    objects: list[dict[str, Any]] = []
+    for truth in annotations.truths:
+        for box, label, ignored in zip(
+            truth.bboxes.tolist(), truth.classes.tolist(), truth.ignored.tolist(), strict=True
+        ):
+            one = {"id": len(objects) + 1, "image_id": truth.image_id, "category_id": annotations.categories[label]}
+            objects.append(one | {"bbox": box, "area": box[2] * box[3], "iscrowd": int(ignored)})
+    images = [{"id": t.image_id, "height": t.size[0], "width": t.size[1]} for t in annotations.truths]
+    return {
+        "images": images,
+        "annotations": objects,
+        "categories": [{"id": c, "name": str(c)} for c in annotations.categories],
+    }

@@ -1,0 +1,148 @@
+"""What another implementation computed for the same input: a dump of its layers, or an ONNX model that is run."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkparse.diagnostics.source import content
+from darkparse.errors import DarkparseError
+from darkparse.network import Node
+from darkparse.syntax.files import reason
+from darkparse.weights import open_source
+from darkparse.weights.archive import read_npz
+
+Floats = NDArray[np.float32]
+
+
+class Reference(ABC):
+    """The other's output of each layer, where it has one."""
+
+    input: Floats | None = None
+    """The input that it was computed for, (1, C, H, W), if that is known."""
+    sure = True
+    """Whether an output is known to belong to its layer."""
+
+    @abstractmethod
+    def output(self, node: Node, ours: Floats) -> Floats | None:
+        """The other's output of a layer in the shape of ours, or None."""
+
+
+def open_reference(path: Path, image: Floats) -> Reference:
+    """Open a dump (`.npz`), or run an ONNX model on an input (1, C, H, W).
+
+    Raises:
+        DarkparseError: the file is missing, of another kind, or does not fit.
+    """
+    if not path.is_file():
+        raise DarkparseError(f"{path}: no such file")
+    if path.suffix == ".onnx":
+        return OnnxReference(path, image)
+    if path.suffix == ".npz":
+        return Dump(path)
+    raise DarkparseError(f"{path}: a dump is an .npz with an array for each layer, or a model is an .onnx")
+
+
+class Dump(Reference):
+    """Arrays by layer: a key's last number is the layer's (`12`, `layer_12`, `layers.12`); `input` is the input."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            arrays = {key: np.asarray(array, np.float32) for key, array in read_npz(open_source(path)).items()}
+        except (ValueError, TypeError, OverflowError, MemoryError):
+            raise DarkparseError(f"{path}: not an .npz of number arrays") from None
+        self.path = path
+        self.input = arrays.pop("input", None)
+        self._layers: dict[int, Floats] = {}
+        for key, array in arrays.items():
+            numbers = re.findall(r"\d{1,9}", key)
+            if not numbers:
+                raise DarkparseError(
+                    f"{path}: the array {content(key)} names no layer; keys are `input`, `0`, `1`, … or `layer_0`, …"
+                )
+            self._layers[int(numbers[-1])] = array
+        if not self._layers:
+            raise DarkparseError(f"{path}: no layer in it")
+
+    def output(self, node: Node, ours: Floats) -> Floats | None:
+        theirs = self._layers.get(node.index)
+        if theirs is None or theirs.size == ours.size:
+            return None if theirs is None else theirs.reshape(ours.shape)
+        where = f"layer {node.index} [{node.kind}]"
+        raise DarkparseError(
+            f"{self.path}: {where} has {theirs.size:,} values there, and {ours.size:,} here {ours.shape}"
+        )
+
+
+class OnnxReference(Reference):
+    """An ONNX model's inner values. It does not know Darknet's layers:
+    of a layer's size, the closest value is taken."""
+
+    sure = False
+
+    def __init__(self, path: Path, image: Floats) -> None:
+        self.path = path
+        self._by_size: dict[int, list[Floats]] = {}
+        for value in _run(path, image):
+            if value.dtype.kind == "f":
+                self._by_size.setdefault(value.size, []).append(value.astype(np.float32).ravel())
+
+    def output(self, node: Node, ours: Floats) -> Floats | None:
+        flat = ours.ravel()
+        near = min(
+            self._by_size.get(flat.size, []),
+            key=lambda value: float(np.nan_to_num(np.abs(value - flat), nan=np.inf).mean()),
+            default=None,
+        )
+        return None if near is None else near.reshape(ours.shape)
+
+
+def _run(path: Path, image: Floats) -> list[NDArray[Any]]:
+    """Every value inside an ONNX model for an input."""
+    try:
+        import onnx
+        import onnxruntime as ort
+    except ImportError:
+        raise DarkparseError(
+            "comparing with an ONNX model needs onnx and onnxruntime: pip install 'darkparse[onnx]'"
+        ) from None
+    try:
+        model = onnx.load(str(path))
+        known = {value.name for value in model.graph.output}
+        names = [name for node in model.graph.node for name in node.output if name and name not in known]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        options = ort.SessionOptions()
+        # Optimizing would fuse the layers that are to be seen.
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 3
+        session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        values: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: image})
+    except _onnx_errors() as problem:
+        raise DarkparseError(f"{path}: the model does not run on an input {image.shape}: {reason(problem)}") from None
+    return [value for value in values if isinstance(value, np.ndarray)]
+
+
+def _onnx_errors() -> tuple[type[Exception], ...]:
+    """What protobuf, onnx and onnxruntime raise for a model that is damaged or does not fit; they share no class."""
+    from google.protobuf.message import Error
+    from onnx.checker import ValidationError
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    known = tuple(one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception))
+    return (
+        *known,
+        ValidationError,
+        Error,
+        RuntimeError,
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        OSError,
+        MemoryError,
+    )

@@ -1,1 +1,0 @@
-"""A network as an ONNX file, written from its representation: neither torch nor onnx is needed."""

@@ -1,0 +1,212 @@
+"""A module as a torch.export program, as TorchScript, and compiled ahead of time by AOTInductor."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from darkparse._utils.files import error_at_end, unfinished
+from darkparse.errors import DarkparseError
+from darkparse.model.tracing import Exported, example, prepare, trace
+from darkparse.model.verification import Check, Runner, compare
+from darkparse.network.dynamic_axes import Free, Heads
+
+if TYPE_CHECKING:
+    from darkparse.model import Darknet
+
+COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def to_program(
+    model: Darknet,
+    path: str | os.PathLike[str],
+    *,
+    heads: Heads = "raw",
+    dynamic_batch: bool = True,
+    dynamic_size: bool = False,
+    half: bool = False,
+    verify: bool = True,
+    image: Tensor | None = None,
+) -> Check | None:
+    """Write a module as a torch.export program (`.pt2`), which `torch.export.load(path).module()` runs.
+
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        dynamic_batch: leave the number of pictures free.
+        dynamic_size: leave height and width free, in steps of the network's stride.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, or the file computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_program(model, "tiny.pt2").difference < 1e-3
+    True
+    """
+    free = Free(dynamic_batch, dynamic_size)
+    exported = _prepared(model, heads, free, half)
+
+    def write(target: Path) -> None:
+        program = trace(exported, model.network, free)
+        with target.open("wb") as opened, error_at_end(opened) as file:
+            torch.export.save(program, file)
+
+    def load(target: Path) -> Runner:
+        return _runner(torch.export.load(target).module())
+
+    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+
+
+def to_torchscript(
+    model: Darknet,
+    path: str | os.PathLike[str],
+    *,
+    heads: Heads = "raw",
+    half: bool = False,
+    verify: bool = True,
+    image: Tensor | None = None,
+) -> Check | None:
+    """Write a module as TorchScript by tracing (`.ts`), which `torch.jit.load(path)` runs, for any batch.
+
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, or the file computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_torchscript(model, "tiny.ts").difference < 1e-3
+    True
+    """
+    free = Free(batch=True, size=False)
+    exported = _prepared(model, heads, free, half)
+
+    def write(target: Path) -> None:
+        with torch.no_grad(), warnings.catch_warnings():
+            # torch prefers torch.export, and warns that a shape becomes a constant where it is meant to.
+            warnings.simplefilter("ignore")
+            script = torch.jit.trace(exported, example(model.network), check_trace=False)
+            with target.open("wb") as opened, error_at_end(opened) as file:
+                torch.jit.save(script, file)
+
+    def load(target: Path) -> Runner:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return _runner(torch.jit.load(target))
+
+    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+
+
+def to_compiled(
+    model: Darknet,
+    path: str | os.PathLike[str],
+    *,
+    heads: Heads = "raw",
+    dynamic_batch: bool = True,
+    half: bool = False,
+    verify: bool = True,
+    image: Tensor | None = None,
+) -> Check | None:
+    """Compile a module ahead of time by AOTInductor (`.aoti.pt2`), for this machine's kind of processor.
+
+    `torch._inductor.aoti_load_package(path)` runs it, in Python or C++.
+
+    Args:
+        model: in eval mode, with weights.
+        path: the file.
+        heads: `raw` or `decoded`, see `to_onnx`.
+        dynamic_batch: leave the number of pictures free.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        verify: run the file and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the check found; None without one.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network cannot be exported so, there is no C++ compiler, or the file computes something
+            else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_compiled(model, "tiny.aoti.pt2").difference < 1e-3
+    True
+    """
+    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
+        raise DarkparseError(f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH")
+    free = Free(dynamic_batch)
+    exported = _prepared(model, heads, free, half)
+
+    def write(target: Path) -> None:
+        program = trace(exported, model.network, free)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with target.open("wb") as opened, error_at_end(opened) as file:
+                torch._inductor.aoti_compile_and_package(program, package_path=file)
+
+    def load(target: Path) -> Runner:
+        return _runner(torch._inductor.aoti_load_package(str(target)))
+
+    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+
+
+def _prepared(model: Darknet, heads: Heads, free: Free, half: bool) -> Exported:
+    if heads == "nms":
+        raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
+    return prepare(model, heads, free=free, half=half)
+
+
+def _runner(module: Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]) -> Runner:
+    """A module as a function that always gives a sequence."""
+
+    def run(x: Tensor) -> Sequence[Tensor]:
+        with torch.no_grad():
+            out = module(x)
+        return (out,) if isinstance(out, Tensor) else out
+
+    return run
+
+
+def _written(
+    exported: Exported,
+    model: Darknet,
+    path: str | os.PathLike[str],
+    write: Callable[[Path], None],
+    load: Callable[[Path], Runner],
+    free: Free,
+    *,
+    half: bool,
+    verify: bool,
+    image: Tensor | None,
+) -> Check | None:
+    """Write to a file beside the target, check that, and give it the target's name."""
+    with unfinished(path) as partial:
+        write(partial)
+        if not verify:
+            return None
+        expected = _runner(Exported(model, exported.heads).eval())
+        return compare(model.network, expected, load(partial), free, half=half, real=image)

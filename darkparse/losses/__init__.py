@@ -1,5 +1,0 @@
-"""The losses of a network's heads, with Darknet's delta as their gradient."""
-
-from darkparse.losses.network import Loss, Losses
-
-__all__ = ["Loss", "Losses"]

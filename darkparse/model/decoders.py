@@ -1,0 +1,229 @@
+"""What the heads leave, to boxes and scores: tensor operations only, for any batch and size, so that it exports."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import PurePath
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.errors import DarkparseError
+from darkparse.layers.tree import read_map, read_tree
+from darkparse.model.darknet import instantiate
+from darkparse.model.hierarchy import Hierarchy
+from darkparse.network import Network, Node
+from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.heads import decoder_of
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+Anchors = tuple[tuple[float, float], ...]
+"""Width and height of each anchor."""
+
+
+class Boxes(NamedTuple):
+    """Every box of a batch, before any threshold. B counts them cell by cell, row by row, anchor by anchor."""
+
+    boxes: Tensor
+    """(N, B, 4): centre x, y, width, height as fractions of the network's input."""
+    scores: Tensor
+    """(N, B, classes): what Darknet calls the probability of a class, objectness included."""
+    objectness: Tensor
+    """(N, B)."""
+
+
+class Decoder(nn.Module):
+    """The boxes of all heads of a network: `decoder(model(x), size)`.
+
+    Args:
+        network: whose heads to decode.
+        hierarchy: how probable a class of a word tree must be; Darknet's `-hier`.
+        mapped: score the classes of the head's `map=` instead of its whole word tree.
+
+    Raises:
+        DarkparseError: the network has no detection head.
+    """
+
+    def __init__(
+        self, network: Network, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False
+    ) -> None:
+        super().__init__()
+        self.size = (network.net.height, network.net.width)
+        self.heads = nn.ModuleList(
+            head_decoder(network.nodes[i], hierarchy=hierarchy, mapped=mapped) for i in network.heads
+        )
+        if not self.heads:
+            raise DarkparseError(f"{network.name} has no detection head")
+
+    def forward(self, outputs: Sequence[Tensor], size: Size | None = None) -> Boxes:
+        """Decode what the model returned.
+
+        Args:
+            outputs: one tensor a head, in the order of the cfg.
+            size: height and width of the model's input; by default those of the cfg.
+        """
+        parts = [head(output, size or self.size) for head, output in zip(self.heads, outputs, strict=True)]
+        return Boxes(*(torch.cat(same, 1) for same in zip(*parts, strict=True)))
+
+
+def decode(
+    network: Network,
+    outputs: Sequence[Tensor],
+    size: Size | None = None,
+    *,
+    hierarchy: float = DetectionSettings.hierarchy,
+) -> Boxes:
+    """The boxes of all heads; see `Decoder`."""
+    return Decoder(network, hierarchy=hierarchy)(outputs, size)  # type: ignore[no-any-return]
+
+
+def head_decoder(node: Node, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False) -> nn.Module:
+    """The module that decodes one head: `(output, (height, width)) -> Boxes`."""
+    return instantiate(decoder_of(node, hierarchy=hierarchy, mapped=mapped))
+
+
+class AnchorDecoder(nn.Module):
+    """A decoder that stretches anchors."""
+
+    anchors: Tensor
+
+    def __init__(self, anchors: Anchors) -> None:
+        super().__init__()
+        self.register_buffer("anchors", torch.tensor(anchors), persistent=False)
+
+
+class YoloDecoder(AnchorDecoder):
+    """Boxes of a `[yolo]` head (yolo_layer.c get_yolo_box, get_yolo_detections)."""
+
+    def __init__(self, anchors: Anchors, new_coords: bool) -> None:
+        super().__init__(anchors)
+        self.new_coords = new_coords
+
+    def forward(self, output: Tensor, size: Size) -> Boxes:
+        cells = _cells(output, len(self.anchors))
+        x, y = _centres(cells[..., 0], cells[..., 1])
+        lengths = cells[..., 2:4].square() * 4 if self.new_coords else cells[..., 2:4].exp()
+        width, height = _lengths(lengths, self.anchors, size)
+        objectness = cells[..., 4]
+        return _flat((x, y, width, height), cells[..., 5:] * objectness.unsqueeze(-1), objectness)
+
+
+class GaussianDecoder(AnchorDecoder):
+    """Boxes of a `[Gaussian_yolo]` head: the mean deviation lowers the score
+    (gaussian_yolo_layer.c get_gaussian_yolo_box)."""
+
+    def __init__(self, anchors: Anchors, shift: float) -> None:
+        super().__init__(anchors)
+        self.shift = shift
+
+    def forward(self, output: Tensor, size: Size) -> Boxes:
+        cells = _cells(output, len(self.anchors))
+        x, y = _centres(cells[..., 0], cells[..., 2])
+        width, height = _lengths(cells[..., 4:8:2].exp(), self.anchors, size)
+        objectness, certainty = cells[..., 8], 1 - cells[..., 1:8:2].mean(-1)
+        scores = cells[..., 9:] * (objectness * certainty).unsqueeze(-1)
+        return _flat((x + self.shift * width, y + self.shift * height, width, height), scores, objectness)
+
+
+class RegionDecoder(AnchorDecoder):
+    """Boxes of a `[region]` head: anchors in cells, and perhaps a word tree (region_layer.c get_region_detections).
+
+    AlexeyAB's fork keeps the output cell by cell, takes the logistic of x and y here (get_region_box), and does not ask
+    for the objectness but of boxes with a tree (get_region_boxes).
+    """
+
+    map: Tensor | None
+
+    def __init__(
+        self,
+        anchors: Anchors,
+        *,
+        classes: int,
+        coords: int,
+        background: bool,
+        interleaved: bool,
+        tree: PurePath | None,
+        map: PurePath | None,
+        hierarchy: float,
+    ) -> None:
+        super().__init__(anchors)
+        self.interleaved, self.coords, self.background = interleaved, coords, background
+        self.tree = Hierarchy(read_tree(tree), hierarchy) if tree is not None else None
+        chosen = torch.tensor(read_map(map, classes)) if map is not None else None
+        self.register_buffer("map", chosen, persistent=False)
+
+    def forward(self, output: Tensor, size: Size) -> Boxes:
+        cells = (
+            output.float().unflatten(3, (len(self.anchors), -1))
+            if self.interleaved
+            else _cells(output, len(self.anchors))
+        )
+        centre = cells[..., :2].sigmoid() if self.interleaved else cells[..., :2]
+        x, y = _centres(centre[..., 0], centre[..., 1])
+        width, height = _lengths(cells[..., 2:4].exp(), self.anchors, (cells.shape[1], cells.shape[2]))
+        objectness = cells[..., self.coords]
+        if self.background:
+            objectness = torch.ones_like(objectness)
+        scores = self._scores(cells[..., self.coords + 1 :], objectness.unsqueeze(-1))
+        return _flat((x, y, width, height), scores, objectness)
+
+    def _scores(self, classes: Tensor, objectness: Tensor) -> Tensor:
+        if self.tree is not None:
+            classes = self.tree.absolute(classes)
+        if self.map is not None:
+            return objectness * classes.index_select(-1, self.map)
+        if self.tree is None:
+            return objectness * classes
+        if self.interleaved:
+            # The objectness opens the box, but is no part of the score (region_layer.c get_region_boxes).
+            return self.tree.deepest(classes) * classes
+        top: Tensor = self.tree.top(classes)
+        return top * objectness
+
+
+class GridDecoder(nn.Module):
+    """Boxes of a `[detection]` head: a vector of classes, then objectness, then boxes (detection_layer.c:225)."""
+
+    def __init__(self, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> None:
+        super().__init__()
+        if coords != 4:
+            raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
+        self.side, self.num, self.classes, self.sqrt = side, num, classes, sqrt
+
+    def forward(self, output: Tensor, size: Size) -> Boxes:
+        side, num = self.side, self.num
+        classes, objectness, boxes = output.float().split((side**2 * self.classes, side**2 * num, side**2 * num * 4), 1)
+        objectness = objectness.reshape(-1, side, side, num)
+        boxes = boxes.reshape(-1, side, side, num, 4)
+        x, y = _centres(boxes[..., 0], boxes[..., 1])
+        width, height = (boxes[..., 2:].square() if self.sqrt else boxes[..., 2:]).unbind(-1)
+        scores = objectness.unsqueeze(-1) * classes.reshape(-1, side, side, 1, self.classes)
+        return _flat((x, y, width, height), scores, objectness)
+
+
+def _cells(output: Tensor, anchors: int) -> Tensor:
+    """Planes (N, anchors · entries, H, W) to cells (N, H, W, anchors, entries), in float32."""
+    planes: Tensor = output.float().unflatten(1, (anchors, -1))
+    return planes.permute(0, 3, 4, 1, 2)
+
+
+def _centres(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Offsets in the cells (N, H, W, anchors) to fractions of the input."""
+    height, width = x.shape[1], x.shape[2]
+    columns = torch.arange(width, device=x.device).view(1, 1, -1, 1)
+    rows = torch.arange(height, device=x.device).view(1, -1, 1, 1)
+    return (columns + x) / width, (rows + y) / height
+
+
+def _lengths(exponentials: Tensor, anchors: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+    """Widths and heights of boxes as fractions:
+    anchors (anchors, 2) stretched, divided by the size that they are measured in."""
+    return exponentials[..., 0] * anchors[:, 0] / size[1], exponentials[..., 1] * anchors[:, 1] / size[0]
+
+
+def _flat(boxes: tuple[Tensor, Tensor, Tensor, Tensor], scores: Tensor, objectness: Tensor) -> Boxes:
+    """(N, H, W, anchors, …) to (N, B, …)."""
+    return Boxes(torch.stack(boxes, -1).flatten(1, 3), scores.flatten(1, 3), objectness.flatten(1, 3))

@@ -1,0 +1,120 @@
+"""A convolution in oneDNN's own layout with its activation in the same pass, for inference on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.layers.activations import ACTIVATIONS, ActivationRow
+from darkparse.model.activations import Mish
+from darkparse.model.optimize import winograd
+
+KERNELS = torch.ops.mkldnn
+
+
+def can_pack(values: Tensor) -> bool:
+    """Whether oneDNN has kernels for values of this dtype, where they are and on this processor, and torch has them."""
+    has_kernels = torch.backends.mkldnn.is_available() and hasattr(KERNELS, "_convolution_pointwise")
+    if values.device.type != "cpu" or not has_kernels:
+        return False
+    if values.dtype in (torch.bfloat16, torch.float16):
+        name = "bf16" if values.dtype == torch.bfloat16 else "fp16"
+        return bool(getattr(KERNELS, f"_is_mkldnn_{name}_supported")())
+    return values.dtype == torch.float32
+
+
+def takes_in(activation: nn.Module | None) -> bool:
+    """Whether a packed convolution does better with this activation than before it."""
+    return _row_of(activation) is not None or isinstance(activation, Mish)
+
+
+def _row_of(activation: nn.Module | None) -> ActivationRow | None:
+    """The activation, if oneDNN computes it with the convolution."""
+    rows = (row for row in ACTIVATIONS.values() if row.packed and type(activation) is getattr(nn, row.module))
+    return next(rows, None)
+
+
+class PackedConvolution(nn.Conv2d):
+    """A convolution and the activation behind it, (N, C, H, W) to (N, filters, H, W) in channels-last order.
+
+    oneDNN lays weights out for one size of map and is slow with others, so they are laid out anew where another comes.
+    They are plain wherever they are read or moved (`state_dict`, `to`, copying, pickling) until the next call, and
+    stay so on devices and in dtypes that oneDNN does not know.
+
+    Args:
+        conv: the convolution, whose weights are taken over.
+        activation: what follows it (see `takes_in`), or None.
+        tiles: compute by Winograd's algorithm where that is faster.
+    """
+
+    def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, *, tiles: bool) -> None:
+        windows: dict[str, Any] = {key: getattr(conv, key) for key in ("padding", "stride", "dilation", "groups")}
+        size: Any = conv.kernel_size
+        super().__init__(conv.in_channels, conv.out_channels, size, bias=False, device="meta", **windows)
+        self._geometry = [list(one) if isinstance(one, tuple) else one for one in windows.values()]
+        self.weight, self.bias = conv.weight, conv.bias
+        self.activation, self._may_tile = activation or nn.Identity(), tiles
+        if isinstance(getattr(activation, "inplace", None), bool):
+            self.activation.inplace = True  # type: ignore[assignment]  # what goes into it is the convolution's alone
+        row = _row_of(activation)
+        self._merged = row.packed if row else "none"
+        self._numbers = [getattr(activation, key) for key in row.settings] if row else []
+        self._size: tuple[int, ...] | None = None
+        """Height and width of the maps that the weights are laid out for, None where they are plain."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if traced or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
+            plain: Tensor = self.activation(super().forward(x))
+            return plain
+        x, weight = x.contiguous(memory_format=torch.channels_last), self.weight
+        if weight.dim() == 3:
+            by_tiles: Tensor = self.activation(winograd.convolve(x, weight, self.bias))
+            return by_tiles
+        out: Tensor = KERNELS._convolution_pointwise(
+            x, weight, self.bias, *self._geometry, self._merged, self._numbers, ""
+        )
+        return self.activation(out) if self._merged == "none" else out
+
+    @torch.no_grad()
+    def lay_out(self, shape: tuple[int, ...]) -> bool:
+        """Lay the weights out for maps (N, C, H, W), if oneDNN can."""
+        if not can_pack(self.weight):
+            return False
+        weight = self._plain_weight().contiguous()
+        if self._may_tile and winograd.suits(self, shape):
+            packed = winograd.transformed(weight)
+        else:
+            packed = KERNELS._reorder_convolution_weight(weight, *self._geometry, list(shape))
+        self.weight, self._size = nn.Parameter(packed, requires_grad=False), shape[2:]
+        return True
+
+    def _plain_weight(self) -> Tensor:
+        weight = self.weight.detach()
+        if weight.dim() == 3:
+            return winograd.restored(weight)
+        if weight.layout is torch.strided:
+            return weight
+        return weight.to_dense().view(self.out_channels, -1, *self.kernel_size)
+
+    def _unpack(self) -> None:
+        self.weight, self._size = nn.Parameter(self._plain_weight(), requires_grad=False), None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        self._unpack()
+        return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
+
+    def _save_to_state_dict(self, *given: Any) -> None:
+        self._unpack()
+        super()._save_to_state_dict(*given)
+
+    def _load_from_state_dict(self, *given: Any) -> None:
+        self._unpack()
+        super()._load_from_state_dict(*given)
+
+    def __getstate__(self) -> dict[str, Any]:
+        self._unpack()
+        return dict(vars(self))

@@ -1,0 +1,145 @@
+"""A module as torch.export wants it: what it returns, which axes are free, example inputs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.errors import DarkparseError
+from darkparse.model import Darknet
+from darkparse.model.darknet import weighted
+from darkparse.model.decoders import Decoder
+from darkparse.model.optimize import fuse
+from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.dynamic_axes import Free, Heads, check_form, step_of
+from darkparse.network.heads import asks_objectness
+
+if TYPE_CHECKING:
+    from darkparse.network import Network
+
+LARGEST_BATCH = 4096
+LARGEST_SIDE = 512
+"""In steps of the network's stride."""
+
+
+class Exported(nn.Module):
+    """A module with what is computed behind it.
+
+    Args:
+        model: in eval mode.
+        heads: `raw`: the module's own outputs. `decoded`: (N, B, 4 + classes), centre x, y, width and height as
+            fractions of the input, then a score for each class. `nms`: boxes (N, B, 4) and scores (N, B, classes), 0
+            where Darknet does not ask because of the objectness, for a suppression behind.
+        threshold: the objectness that Darknet asks for, for `nms`.
+        half: compute in float16; inputs and outputs stay float32.
+    """
+
+    def __init__(
+        self,
+        model: Darknet,
+        heads: Heads = "raw",
+        *,
+        threshold: float = DetectionSettings.threshold,
+        half: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model, self.threshold, self.half_precision = model, threshold, half
+        self.decoders: nn.ModuleList | None = None
+        if heads != "raw":
+            self.decoders = Decoder(model.network).heads
+        nodes = (model.network.nodes[i] for i in model.network.heads)
+        self.asks = [asks_objectness(node, mapped=False) for node in nodes]
+        self.heads = heads
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        found = self.model(x.half() if self.half_precision else x)
+        outputs = tuple(value.float() for value in (found if isinstance(found, tuple) else (found,)))
+        if self.decoders is None:
+            return outputs if len(outputs) > 1 else outputs[0]
+        size = (x.shape[2], x.shape[3])
+        boxes, scores = [], []
+        for head, asks, output in zip(self.decoders, self.asks, outputs, strict=True):
+            its_boxes, its_scores, objectness = head(output, size)
+            if self.heads == "nms":
+                kept = objectness > self.threshold if asks else objectness != 0
+                its_scores = torch.where(kept.unsqueeze(-1), its_scores, torch.zeros_like(its_scores))
+            boxes.append(its_boxes)
+            scores.append(its_scores)
+        if self.heads == "nms":
+            return torch.cat(boxes, 1), torch.cat(scores, 1)
+        return torch.cat((torch.cat(boxes, 1), torch.cat(scores, 1)), 2)
+
+
+def prepare(
+    model: Darknet, heads: Heads, *, free: Free, half: bool = False, threshold: float = DetectionSettings.threshold
+) -> Exported:
+    """The module to export, after making sure that it can be.
+
+    Raises:
+        NoWeightsError: the module has no weights yet.
+        DarkparseError: the network remembers its input, has no heads to decode, or no free size.
+    """
+    network = model.network
+    check_form(network, heads, free)
+    memory = next((node for node in network.nodes if node.layer.has_state), None)
+    if memory is not None:
+        raise DarkparseError(
+            f"layer {memory.index} [{memory.kind}] remembers what came before, and an exported graph has no memory"
+        )
+    weighted(model, "exporting")
+    if model.training:
+        raise DarkparseError("the model is in training mode: export model.eval()")
+    # A copy with batch norm folded in double precision: half the steps to trace, and the caller's model stays as it is.
+    fused = fuse(model)
+    return Exported(fused.half() if half else fused, heads, half=half, threshold=threshold).eval()
+
+
+def example(network: Network, batch: int = 2, size: tuple[int, int] | None = None, *, seed: int = 0) -> Tensor:
+    """A random input (batch, C, H, W) with values in 0…1."""
+    shape = network.input_shape.tensor if size is None else (network.input_shape.c, *size)
+    return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def picture(network: Network, size: tuple[int, int] | None = None) -> Tensor:
+    """An input (1, C, H, W) as smooth as a photograph: waves of a few lengths, values in 0…1."""
+    if not network.net.has_image:
+        return example(network, 1, seed=1)
+    c, h, w = network.input_shape if size is None else (network.input_shape.c, *size)
+    y, x = torch.meshgrid(torch.linspace(0, 1, h), torch.linspace(0, 1, w), indexing="ij")
+    planes = [torch.sin(6 * (i + 1) * x + i) * torch.cos(4 * (i + 2) * y) for i in range(c)]
+    return (torch.stack(planes)[None] + 1) / 2
+
+
+def dynamic_shapes(network: Network, free: Free) -> tuple[dict[int, object]]:
+    """The free axes as torch.export wants them; height and width are multiples of the network's stride."""
+    axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)} if free.batch else {}
+    if free.size:
+        step = step_of(network)
+        for axis, name in ((2, "rows"), (3, "columns")):
+            steps = torch.export.Dim(name, min=1, max=LARGEST_SIDE)
+            axes[axis] = steps * step if step > 1 else steps
+    return (axes,)
+
+
+def trace(exported: Exported, network: Network, free: Free) -> torch.export.ExportedProgram:
+    """The graph of a module, by torch.export.
+
+    Raises:
+        DarkparseError: it cannot be traced with these axes free.
+    """
+    batch = 2 if free.batch else 1
+    try:
+        with torch.no_grad():
+            return torch.export.export(
+                exported,
+                (example(network, batch),),
+                dynamic_shapes=dynamic_shapes(network, free),
+                strict=False,
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+    except Exception as problem:
+        axes = "batch, height and width" if free.size else "batch"
+        first = str(problem).strip().partition("\n")[0]
+        raise DarkparseError(f"{network.name} cannot be traced with a free {axes}: {first}") from problem

@@ -1,0 +1,149 @@
+"""A network as the text of a cfg.
+
+A section that a layer was read from keeps its text: comments, training options, order. Only the options that no longer
+say what the layer holds are written anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import attrgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from darkparse.diagnostics.source import content
+from darkparse.errors import DarkparseError
+from darkparse.layers import Dialect, Layer
+from darkparse.layers.base import BoundField, Derived, bound_fields
+from darkparse.layers.net import Net
+from darkparse.network.binding import Binder, home_of
+from darkparse.syntax import Option, Section
+from darkparse.syntax.config import squeeze
+
+if TYPE_CHECKING:
+    from darkparse.network.network import Network
+
+
+def to_cfg(network: Network) -> str:
+    """The network as a cfg that Darknet reads, with line ends `\\n` and no byte order mark.
+
+    Layers keep the text of the section that they were read from, with its comments and training options; what was
+    changed since is written over it. Paths of side files (`tree=`, `map=`) are absolute where the file was found.
+
+    Args:
+        network: what `compile` or `edit` made.
+
+    Returns:
+        The text.
+
+    Raises:
+        DarkparseError: an option has a value that the network's dialect cannot say.
+
+    >>> text = darkparse.to_cfg(darkparse.compile("yolov3-tiny"))
+    >>> print(text[text.index("[maxpool]"):][:26])
+    [maxpool]
+    size=2
+    stride=2
+    """
+    parts = [section_text(network.net, network.config.net, network.dialect)]
+    parts += [section_text(node.layer, node.section, network.dialect) for node in network.nodes]
+    return "".join(parts).lstrip("\n")
+
+
+def section_text(layer: Layer | Net, section: Section | None, dialect: Dialect) -> str:
+    """One section with the comment lines before it, from the section's own text if there is one of this kind."""
+    if section is not None:
+        read = Binder(section.span.source, dialect).bind(section, type(layer))
+        if read is not None and section.kind in (layer.kind, *layer.aliases):
+            return _patched(layer, read, section, dialect)
+    lines = [f"{item.keys[0]}={value_text(getattr(layer, item.name))}" for item in changes(layer, None, dialect)]
+    return "\n".join(["", f"[{layer.kind}]", *lines, ""])
+
+
+def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> Iterator[BoundField]:
+    """The options in which a layer differs from what was read, or from the dialect's defaults."""
+    home = home_of(type(layer), dialect)
+    for item, default in zip(bound_fields(type(layer)), _defaults(layer, dialect), strict=True):
+        value = getattr(layer, item.name)
+        is_same = value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value)
+        if is_same or not item.keys:
+            continue
+        if not home.knows(item.spec.only, f"[{layer.kind}]", item.keys[0]):
+            raise DarkparseError(
+                f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg"
+            )
+        yield item
+
+
+def value_text(value: Any) -> str:
+    """A typed value as cfg text."""
+    if isinstance(value, bool):
+        return str(int(value))
+    if isinstance(value, tuple):
+        return ",".join(value_text(part) for part in value)
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    text = str(value)
+    if text != squeeze(text):
+        raise DarkparseError(f"{content(text)} has spaces in it, and Darknet deletes every space of a cfg")
+    return text
+
+
+def _is_moved_file(item: BoundField, value: Any) -> bool:
+    """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put;
+    if it can."""
+    return item.spec.is_file and isinstance(value, Path) and value.is_absolute() and str(value) == squeeze(str(value))
+
+
+def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
+    """Every option's default where the others are as they are."""
+    for item in bound_fields(type(layer)):
+        field = type(layer).__dataclass_fields__[item.name]
+        if item.spec.fact is not None:
+            yield attrgetter(item.spec.fact)(dialect)
+        else:
+            yield field.default.rule(layer) if isinstance(field.default, Derived) else field.default
+
+
+def _patched(layer: Layer | Net, read: Layer | Net, section: Section, dialect: Dialect) -> str:
+    """The section's text with new values in place of those that changed, and options that it lacks at its end."""
+    begin, end = _extent(section)
+    edits: list[tuple[int, int, str]] = []
+    stated = {item.name for item in changes(layer, None, dialect)}
+    for item in changes(layer, read, dialect):
+        option, text = _chosen(section, item), value_text(getattr(layer, item.name))
+        if option is None and item.name not in stated:
+            continue
+        if option is None:
+            edits.append((end, end, f"\n{item.keys[0]}={text}"))
+        elif option.text is None:
+            edits.append((option.start, option.end, f"{option.key}={text}"))
+        else:
+            span = option.value_span
+            edits.append((span.start, span.end, text))
+    source, parts, start = section.span.source.text, [], begin
+    for first, last, text in sorted(edits, key=lambda edit: edit[0]):
+        parts += [source[start:first], text]
+        start = last
+    text = "".join([*parts, source[start:end]]).replace("\r", "")
+    text = text if begin else text.removeprefix("\ufeff")  # a mark later on is part of a line
+    return text if text.endswith("\n") else f"{text}\n"
+
+
+def _chosen(section: Section, item: BoundField) -> Option | None:
+    """The option that the field was read from (see Binder)."""
+    found = (section.find(key) for key in item.keys)
+    return next((option for option in found if option is not None), None)
+
+
+def _extent(section: Section) -> tuple[int, int]:
+    """Start and end of a section's text: from the blank and comment lines before its header to its last option."""
+    text, start = section.span.source.text, section.span.start
+    start = text.rfind("\n", 0, start) + 1
+    while start:
+        before = text.rfind("\n", 0, start - 1) + 1
+        line = text[before:start].removeprefix("" if before else "\ufeff").strip(" \t\r\n")
+        if line and line[0] not in "#;":
+            break
+        start = before
+    return start, section.options[-1].end if section.options else section.span.end

@@ -1,0 +1,102 @@
+"""A network as YAML."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from darkparse.layers import Layer
+from darkparse.layers.base import bound_fields, known_keys
+from darkparse.layers.net import Net
+from darkparse.network.io.cfg import changes
+from darkparse.syntax import Section
+
+if TYPE_CHECKING:
+    from darkparse.layers import Dialect
+    from darkparse.network.network import Network
+    from darkparse.network.node import Node
+
+
+def to_yaml(network: Network) -> str:
+    """Every layer with its options that differ from the dialect's defaults, its inputs, shapes and cost.
+
+    Shapes are [channels, height, width]; `macs` are multiply-adds for one image; `training` holds the options that
+    matter to training only, as the cfg words them.
+
+    Args:
+        network: what `compile` or `edit` made.
+
+    Returns:
+        The text, which `from_yaml` reads.
+
+    Raises:
+        DarkparseError: an option has a value that the network's dialect cannot say.
+
+    >>> print(darkparse.to_yaml(darkparse.compile("yolov3-tiny"))[:73])
+    name: yolov3-tiny
+    dialect: pjreddie
+    input: [3, 416, 416]
+    outputs: [16, 23
+    """
+    document = {
+        "name": network.name,
+        "dialect": network.dialect.name,
+        "input": list(network.input_shape),
+        "outputs": list(network.outputs),
+        "parameters": network.cost.params,
+        "macs": network.cost.macs,
+        "net": _options(network.net, network.config.net, network.dialect),
+        "layers": [_layer(node) for node in network.nodes],
+    }
+    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+
+
+def _layer(node: Node) -> dict[str, Any]:
+    entry: dict[str, Any] = {"index": node.index, "kind": node.kind, **_options(node.layer, node.section, node.dialect)}
+    entry |= {"inputs": list(node.inputs), "output": list(node.out_shape)}
+    if node.params:
+        entry["parameters"] = node.params
+    if node.macs:
+        entry["macs"] = node.macs
+    return entry
+
+
+def _options(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str, dict[str, Any]]:
+    """`options` that differ from the defaults as plain values, and `training`, each where there are any."""
+    typed = {item.keys[0]: _plain(getattr(layer, item.name)) for item in changes(layer, None, dialect)}
+    read = {key for item in bound_fields(type(layer)) for key in item.keys}
+    known = known_keys(type(layer))
+    training = {
+        option.key: option.text
+        for option in reversed(section.options)
+        if option.text and option.key in known and option.key not in read
+    }
+    parts = {"options": typed, "training": dict(reversed(training.items()))}
+    return {name: options for name, options in parts.items() if options}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, PurePath) else value
+
+
+class _Dumper(yaml.SafeDumper):
+    """Block style, with lists of numbers on one line."""
+
+
+def _list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
+    flow = all(isinstance(item, int | float) for item in value)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=flow)
+
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+    # YAML 1.1 ends a line at these too, and reads a space where it did; between double quotes they are spelled.
+    style = '"' if any(end in value for end in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(list, _list)
+_Dumper.add_representer(str, _text)

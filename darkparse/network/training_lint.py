@@ -1,0 +1,107 @@
+"""Training options that do not do what they say, read from the C and measured; told by `check --training` alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from darkparse.diagnostics import Diagnostic
+from darkparse.layers import Dialect
+from darkparse.layers.names import did_you_mean
+from darkparse.layers.training import OVERLAPS
+from darkparse.syntax import Section
+
+if TYPE_CHECKING:
+    from darkparse.network.network import Network
+
+IOU_LOSSES = ("mse", *OVERLAPS)
+NEVER_TRAINED = frozenset({"connected", "conn", "local", "batchnorm", "rnn", "lstm", "gru", "implicit"})
+ZERO_SLOPE = frozenset({"swish", "mish", "hard_mish"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is told of an option, or of the section where it has no key, where a condition holds."""
+
+    key: str
+    holds: Callable[[Section, Dialect], bool]
+    told: str | Callable[[Section, Dialect], str]
+    only: str | None = None
+    """The one dialect, with those made from it, of which it is true."""
+
+
+def number(section: Section, key: str, default: float = 0.0) -> float:
+    """The number of an option, the default where there is none."""
+    try:
+        return float(text(section, key) or default)
+    except ValueError:
+        return default
+
+
+def text(section: Section, key: str) -> str:
+    """The text of an option before a comment, without spaces; empty where there is none."""
+    option = section.find(key)
+    return (option.text or "").partition("#")[0] if option else ""
+
+
+def _unused_images(section: Section) -> float:
+    return number(section, "batch", 1) % max(1, number(section, "subdivisions", 1))
+
+
+def count(section: Section, key: str) -> int:
+    """How many numbers an option lists."""
+    return text(section, key).removesuffix(",").count(",") + 1
+
+
+def _nearest_policy(section: Section, dialect: Dialect) -> str:
+    return did_you_mean(text(section, "policy"), dialect.training.policies)
+
+
+def _never_used(key: str) -> Rule:
+    return Rule(key, lambda s, _: s.kind == "region" and number(s, key) != 0, "this is read and never used")
+
+
+RULES: tuple[Rule, ...] = (
+    Rule("policy", lambda s, d: text(s, "policy") not in ("", *d.training.policies),
+         lambda s, d: f"no policy has this name: the rate stays constant{_nearest_policy(s, d)}"),
+    Rule("scales", lambda s, _: text(s, "policy") == "steps" and count(s, "steps") != count(s, "scales"),
+         "steps= and scales= differ in length: Darknet reads as many of both as steps= has"),
+    Rule("subdivisions", lambda s, _: _unused_images(s) > 0, lambda s, _:
+         f"subdivisions= does not divide batch=: {_unused_images(s):g} images of each batch are never loaded"),
+    Rule("burn_in", lambda s, _: 0 < number(s, "max_batches") <= number(s, "burn_in"),
+         "training ends before burn_in= is over: the rate never reaches learning_rate="),
+    Rule("cutmix", lambda s, _: number(s, "cutmix") == 1 == number(s, "mosaic"),
+         "with mosaic=1 this means mosaic; cutmix is for classifiers"),
+    Rule("letter_box", lambda s, _: number(s, "letter_box") == 1 == number(s, "mosaic"),
+         "AlexeyAB's Darknet ends the program where mosaic=1 stands too; here mosaic=1 alone holds", only="alexeyab"),
+    Rule("adam", lambda s, _: number(s, "adam") == 1,
+         "only [convolutional] and [implicit] are trained with Adam, the rest without", only="alexeyab"),
+    Rule("objectness_smooth", lambda s, _: number(s, "objectness_smooth") == 1,
+         "where an object is badly predicted this pushes its objectness down (yolo_layer.c:570); mAP 0 was reported "
+         "with it, and 0 cured it"),
+    Rule("cls_normalizer", lambda s, _: number(s, "cls_normalizer", 1) != 1 and not s.find("counters_per_class"),
+         "this has no effect without counters_per_class="),
+    Rule("iou_loss", lambda s, _: text(s, "iou_loss") not in ("", *IOU_LOSSES), lambda s, _:
+         f"no loss has this name: Darknet goes on with iou{did_you_mean(text(s, 'iou_loss'), IOU_LOSSES)}"),
+    Rule("max_delta",
+         lambda s, _: s.kind == "yolo" and s.find("max_delta") is not None and text(s, "iou_loss") in ("", "mse"),
+         "this clips the box deltas of an IoU loss only, and the loss here is mse"),
+    *(_never_used(key) for key in ("absolute", "log", "sqrt")),
+    Rule("activation", lambda s, _: s.kind == "activation" and text(s, "activation") in ZERO_SLOPE,
+         "the slope of this activation is 0 in a section of its own: nothing before it is trained"),
+    Rule("", lambda s, _: s.kind in NEVER_TRAINED,
+         "AlexeyAB's Darknet never updates a layer of this kind (network_kernels.cu:287)", only="alexeyab"),
+)  # fmt: skip
+
+
+def training_advice(network: Network) -> Iterator[Diagnostic]:
+    """A warning for each option of a cfg that does not do in training what it says."""
+    for section in (network.config.net, *network.config.sections):
+        for rule in RULES:
+            if not (network.dialect.knows(rule.only) and rule.holds(section, network.dialect)):
+                continue
+            option = section.find(rule.key)
+            told = rule.told if isinstance(rule.told, str) else rule.told(section, network.dialect)
+            name = f"{rule.key}={text(section, rule.key)}" if rule.key else f"[{section.kind}]"
+            yield Diagnostic("warning", "training", f"{name}: {told}", option.span if option else section.span)

@@ -1,0 +1,1 @@
+from darkparse.onnx.write import to_onnx as to_onnx

@@ -1,0 +1,81 @@
+"""The comparison of a written file with the module, in ONNX Runtime."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from darkparse.errors import DarkparseError
+from darkparse.model.tracing import Exported
+from darkparse.model.verification import Check, Runner, compare
+from darkparse.network.dynamic_axes import Free, Heads
+from darkparse.onnx.graph import Graph, Value
+from darkparse.onnx.protobuf import block
+
+if TYPE_CHECKING:
+    from darkparse.model import Darknet
+    from darkparse.onnx.serialization import Written
+
+
+def check_onnx(
+    model: Darknet, file: Written, *, heads: Heads, free: Free, half: bool, threshold: float, image: Tensor | None
+) -> Check:
+    """Compare a file with the module. See `verification.compare`.
+
+    With `nms` it is the boxes and scores in front of the suppression that are compared: a last bit may decide which of
+    two boxes stays. A network with a memory takes each input twice, and the second time is compared.
+
+    Raises:
+        DarkparseError: the file computes something else, or ONNX Runtime is not installed.
+    """
+    try:
+        import onnxruntime
+    except ImportError:
+        raise DarkparseError("onnxruntime is not installed: pip install 'darkparse[onnxruntime]'") from None
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.path.parent))
+    content = file.content() + (_observing() if heads == "nms" else b"")
+    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    states = {value.name: value.shape for value in session.get_inputs() if value.name != "image"}
+    names = [value.name for value in session.get_outputs() if not value.name.endswith(".next")]
+    names = ["boxes", "scores"] if heads == "nms" else names
+    steps = 2 if states else 1
+    takes_signs = any(getattr(node.layer, "xnor", False) for node in model.network.nodes)
+    exact = _runner(copy.deepcopy(model).double(), heads, threshold, steps) if takes_signs else None
+    module = _runner(model, heads, threshold, steps)
+
+    def exported(x: Tensor) -> Sequence[Tensor]:
+        memory = {name: np.zeros((len(x), *shape[1:]), np.float32) for name, shape in states.items()}
+        feeds = {"image": x.numpy(), **memory}
+        if states:
+            kept = session.run([f"{name}.next" for name in states], feeds)
+            feeds |= dict(zip(states, kept, strict=True))
+        return [torch.from_numpy(np.asarray(value)) for value in session.run(names, feeds)]
+
+    return compare(model.network, module, exported, free, half=half, real=image, exact=exact)
+
+
+def _runner(model: Darknet, heads: Heads, threshold: float, steps: int) -> Runner:
+    """What the module gives for an input that it sees so many times."""
+    expected = Exported(model, heads, threshold=threshold).eval()
+
+    def run(x: Tensor) -> Sequence[Tensor]:
+        model.reset_state()
+        for _ in range(steps):
+            out = expected(x)
+        return out if isinstance(out, tuple) else (out,)
+
+    return run
+
+
+def _observing() -> bytes:
+    """A model's bytes that give it `boxes` and `scores` as outputs: parts of one message are joined when it is read."""
+    graph = Graph("")
+    for name in ("boxes", "scores"):
+        graph.output(name, Value(graph, name), None)
+    return block(7, *(block(12, port.encoded()) for port in graph.outputs))

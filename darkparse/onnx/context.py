@@ -1,0 +1,117 @@
+"""The register of emitters, one for each target of a module spec, and what an emitter is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from darkparse.layers import Shape
+from darkparse.network import Node
+from darkparse.network.dynamic_axes import Free
+from darkparse.onnx.graph import Dim, Graph, Operand, Value
+from darkparse.onnx.parameters import Parameters
+
+MODULES = "darkparse.model.modules"
+
+EMITTERS: dict[str, Callable[..., Any]] = {}
+"""By target of a module spec: `(place, *inputs, **arguments)` adds the operators of a module to the graph and
+gives its output."""
+
+
+def emits(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register what writes the modules of these targets."""
+
+    def register(emitter: Callable[..., Any]) -> Callable[..., Any]:
+        EMITTERS.update(dict.fromkeys(targets, emitter))
+        return emitter
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A module's place in the graph: what an emitter may ask and do."""
+
+    graph: Graph
+    node: Node
+    path: str
+    """Of the module in the state_dict: `layers.12.conv`."""
+    parameters: Parameters
+    free: Free
+    image: Value
+    """The network's input."""
+    image_shape: Shape
+
+    def op(self, kind: str, *inputs: Operand, **attributes: Any) -> Value:
+        """An operator with one output."""
+        return self.graph.op(kind, *inputs, **attributes)
+
+    def parameter(self, name: str, **change: Any) -> Value:
+        """A tensor of the module."""
+        return self.graph.add(self.parameters.get(f"{self.path}.{name}", **change))
+
+    def linear(self, kind: str, x: Value, path: str, *, axis: int = 0, **attributes: Any) -> Value:
+        """A linear map with the weights at a path, and the batch norm that stands behind it."""
+        weight, bias = self.parameters.linear(path, axis)
+        x = self.op(kind, x, self.graph.add(weight), self.graph.add(bias) if bias else None, **attributes)
+        is_kept = self.parameters.is_normalized(path) and bias is None
+        return self.norm(x, f"{path.rpartition('.')[0]}.norm") if is_kept else x
+
+    def norm(self, x: Value, path: str) -> Value:
+        """A batch norm as an operator of its own."""
+        arrays, eps = self.parameters.norm(path)
+        return self.op("BatchNormalization", x, *(self.graph.add(array) for array in arrays), epsilon=eps)
+
+    def times(self, x: Value, factor: float) -> Value:
+        """Multiplied by a number."""
+        return x if factor == 1 else x * float(factor)
+
+    def reshape(self, x: Value, *dims: int | Value) -> Value:
+        """In Reshape's terms: 0 keeps an axis as it is, -1 takes what is left."""
+        known = [dim for dim in dims if isinstance(dim, int)]
+        if len(known) == len(dims):
+            return self.op("Reshape", x, self.graph.ints(*known))
+        parts = (self.graph.ints(dim) if isinstance(dim, int) else dim for dim in dims)
+        return self.op("Reshape", x, self.op("Concat", *parts, axis=0))
+
+    def length(self, x: Value, axis: int, known: int) -> int | Value:
+        """Of an axis of height or width: known, or asked of the graph where sizes are free, as a vector of one."""
+        return self.op("Shape", x, start=axis, end=axis + 1) if self.free.size else known
+
+    def slice(self, x: Value, start: int, end: int, axis: int = 1, step: int = 1) -> Value:
+        """Part of an axis."""
+        return self.op("Slice", x, *(self.graph.ints(value) for value in (start, end, axis, step)))
+
+    def split(self, x: Value, sizes: tuple[int, ...], axis: int = 1) -> tuple[Value, ...]:
+        """Parts of those sizes along an axis."""
+        return (x,) if len(sizes) == 1 else self.graph.ops("Split", len(sizes), x, self.graph.ints(*sizes), axis=axis)
+
+    def concat(self, *parts: Value, axis: int = 1) -> Value:
+        """Side by side along an axis."""
+        return self.op("Concat", *parts, axis=axis) if len(parts) > 1 else parts[0]
+
+    def pad(self, x: Value, before: tuple[int, ...], after: tuple[int, ...], value: float = 0.0) -> Value:
+        """So many values more before and behind each axis (N, C, …), less where negative."""
+        if not any((*before, *after)):
+            return x
+        return self.op("Pad", x, self.graph.ints(*before, *after), self.graph.constant(value))
+
+    def as_map(self, x: Value, shape: Shape) -> Value:
+        """A vector (N, n) as a map of 1×1; a map as it is."""
+        return x if shape.is_map else self.op("Unsqueeze", x, self.graph.ints(2, 3))
+
+    def remembered(self, name: str, *shape: int) -> Value:
+        """A state from the call before, an input of the graph (N, *shape)."""
+        value = self.graph.input(f"{self.path}.{name}", batched(self.free, *shape))
+        return self.op("Cast", value, to=10) if self.graph.floats.itemsize == 2 else value
+
+    def remember(self, name: str, value: Value, *shape: int) -> None:
+        """A state for the next call, an output of the graph."""
+        value = self.op("Cast", value, to=1) if self.graph.floats.itemsize == 2 else self.op("Identity", value)
+        self.graph.output(f"{self.path}.{name}.next", value, batched(self.free, *shape))
+
+
+def batched(free: Free, *shape: Dim) -> tuple[Dim, ...]:
+    """Axes with the batch in front."""
+    return ("batch" if free.batch else 1, *shape)

@@ -1,0 +1,77 @@
+"""Activations (activations.h, activations.c), by Darknet's names and by torch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from darkparse.layers.activations import ACTIVATIONS
+from darkparse.onnx.context import EMITTERS, Place, emits
+from darkparse.onnx.graph import Graph, Value
+
+Function = Callable[[Graph, Value], Value]
+
+
+def _plse(g: Graph, x: Value) -> Value:
+    inner = g.op("Where", x > 4.0, 0.01 * (x - 4.0) + 1.0, 0.125 * x + 0.5)
+    return g.op("Where", x < -4.0, 0.01 * (x + 4.0), inner)
+
+
+def _stair(g: Graph, x: Value) -> Value:
+    floor, half = g.op("Floor", x), g.op("Floor", x / 2.0)
+    is_even = g.op("Equal", floor, 2.0 * g.op("Floor", floor / 2.0))
+    return g.op("Where", is_even, half, x - floor + half)
+
+
+def _lhtan(g: Graph, x: Value) -> Value:
+    above = g.op("Where", x > 1.0, 0.001 * (x - 1.0) + 1.0, x)
+    return g.op("Where", x < 0.0, 0.001 * x, above)
+
+
+def _hard_mish(g: Graph, x: Value) -> Value:
+    return g.op("Where", x > 0.0, x, g.op("Where", x > -2.0, x * x / 2.0 + x, 0.0))
+
+
+def _over_channels(g: Graph, x: Value) -> Value:
+    return x / (g.op("ReduceSum", x, g.ints(1)) + 1e-4)
+
+
+FUNCTIONS: dict[str, Function] = {
+    "linear": lambda g, x: x,
+    "logistic": lambda g, x: g.op("Sigmoid", x),
+    "relu": lambda g, x: g.op("Relu", x),
+    "relu6": lambda g, x: g.op("Clip", x, 0.0, 6.0),
+    "leaky": lambda g, x: g.op("LeakyRelu", x, alpha=0.1),
+    "revleaky": lambda g, x: g.op("LeakyRelu", x, alpha=0.1),
+    "relie": lambda g, x: g.op("LeakyRelu", x, alpha=0.01),
+    "elu": lambda g, x: g.op("Elu", x),
+    "hardtan": lambda g, x: g.op("Clip", x, -1.0, 1.0),
+    "tanh": lambda g, x: g.op("Tanh", x),
+    "swish": lambda g, x: x * g.op("Sigmoid", x),
+    "mish": lambda g, x: x * g.op("Tanh", g.op("Softplus", x)),
+    "ramp": lambda g, x: g.op("Relu", x) + 0.1 * x,
+    "loggy": lambda g, x: 2.0 * g.op("Sigmoid", x) - 1.0,
+    "plse": _plse,
+    "stair": _stair,
+    "lhtan": _lhtan,
+    "selu": lambda g, x: g.op("Selu", x, alpha=1.6732, gamma=1.0507),
+    "gelu": lambda g, x: 0.5 * x * (1.0 + g.op("Tanh", 0.797885 * x + 0.035677 * x * x * x)),
+    "hard_mish": _hard_mish,
+    "normalize_channels": lambda g, x: _over_channels(g, g.op("Relu", x)),
+    "normalize_channels_softmax": lambda g, x: _over_channels(g, g.op("Exp", x)),
+    "normalize_channels_softmax_maxval": lambda g, x: _over_channels(
+        g, g.op("Exp", x - g.op("ReduceMax", x, g.ints(1)))
+    ),
+}
+"""By Darknet's name."""
+
+EMITTERS["darkparse.model.activations.DarknetActivation"] = lambda at, x, name: FUNCTIONS[name](at.graph, x)
+EMITTERS["torch.nn.LeakyReLU"] = lambda at, x, negative_slope: at.op("LeakyRelu", x, alpha=negative_slope)
+
+
+def _named(function: Function) -> Callable[[Place, Value], Value]:
+    return lambda at, x: function(at.graph, x)
+
+
+for row in ACTIVATIONS.values():
+    if row.module and not row.settings:
+        emits(f"torch.nn.{row.module}")(_named(FUNCTIONS[row.name]))

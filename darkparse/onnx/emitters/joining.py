@@ -1,0 +1,125 @@
+"""Several inputs side by side, summed up, multiplied; and over vectors (N, n). Maps are (N, C, H, W)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from darkparse.errors import DarkparseError
+from darkparse.layers import Shape
+from darkparse.onnx.context import EMITTERS, MODULES, Place, emits
+from darkparse.onnx.graph import Array, Value
+
+NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+"""Every value repeated."""
+
+EMITTERS["torch.nn.Flatten"] = lambda at, x: at.op("Flatten", x)
+EMITTERS["torch.nn.Unflatten"] = lambda at, x, dim, unflattened_size: at.reshape(x, 0, *unflattened_size)
+EMITTERS["torch.nn.Dropout"] = lambda at, x, p: x
+EMITTERS["torch.nn.Softmax"] = lambda at, x, dim: at.op("Softmax", x, axis=dim)
+EMITTERS[f"{MODULES}.Add"] = lambda at, first, *others: sum(others, first)
+
+
+@emits(f"{MODULES}.GroupedSoftmax")
+def _grouped(at: Place, x: Value, *, groups: int, temperature: float) -> Value:
+    parts = at.reshape(x, 0, groups, -1) / float(temperature)
+    return at.op("Flatten", at.op("Softmax", parts, axis=2))
+
+
+@emits(f"{MODULES}.TreeSoftmax")
+def within_groups(at: Place, x: Value, *, group_sizes: tuple[int, ...], temperature: float = 1.0) -> Value:
+    """Softmax within consecutive groups of axis 1."""
+    x = at.times(x, 1 / temperature)
+    return at.concat(*(at.op("Softmax", part, axis=1) for part in at.split(x, group_sizes)))
+
+
+@emits(f"{MODULES}.Implicit")
+def _implicit(at: Place, x: Value, *, shape: tuple[int, ...]) -> Value:
+    batch = at.op("Shape", x, start=0, end=1)
+    return at.op("Expand", at.parameter("weight"), at.op("Concat", batch, at.graph.ints(*shape), axis=0))
+
+
+@emits(f"{MODULES}.Route")
+def _route(at: Place, *inputs: Value, groups: int, group_id: int) -> Value:
+    return _routed(at, inputs, [shape.tensor[0] // groups for shape in at.node.in_shapes], groups, group_id)
+
+
+@emits(f"{MODULES}.FlatRoute")
+def _flat_route(at: Place, *inputs: Value, groups: int, group_id: int) -> Value:
+    flat = tuple(at.op("Flatten", x) for x in inputs)
+    return _routed(at, flat, [shape.size // groups for shape in at.node.in_shapes], groups, group_id)
+
+
+def _routed(at: Place, inputs: tuple[Value, ...], sizes: list[int], groups: int, group_id: int) -> Value:
+    """A part of each input along axis 1."""
+    if groups > 1:
+        pairs = zip(inputs, sizes, strict=True)
+        inputs = tuple(at.slice(x, group_id * size, (group_id + 1) * size) for x, size in pairs)
+    return at.concat(*inputs)
+
+
+@emits(f"{MODULES}.PartialAdd")
+def _partial_add(at: Place, *inputs: Value, alpha: float, beta: float) -> Value:
+    """Inputs of other shapes added to the part that both have (blas.c shortcut_cpu)."""
+    first, *others = (at.as_map(x, shape) for x, shape in zip(inputs, at.node.in_shapes, strict=True))
+    for x, shape in zip(others, at.node.in_shapes[1:], strict=True):
+        first = _added(at, first, x, shape, alpha, beta)
+    return first if at.node.in_shapes[0].is_map else at.op("Flatten", first)
+
+
+def _added(at: Place, out: Value, x: Value, other: Shape, alpha: float, beta: float) -> Value:
+    shape = at.node.in_shapes[0]
+    stride, spread = max(other.w // shape.w, 1), max(shape.w // other.w, 1)
+    c, h, w = (min(a, b) for a, b in zip(shape, other, strict=True))
+    if (other.h, other.w) != (shape.h, shape.w):
+        if at.free.size:
+            where = f"layer {at.node.index} [{at.node.kind}]"
+            raise DarkparseError(f"{where} adds maps of different sizes, so height and width cannot be left free")
+        ints = at.graph.ints
+        x = at.op("Slice", x, ints(0, 0), ints(h * stride, w * stride), ints(2, 3), ints(stride, stride))
+        if spread > 1:
+            x = at.op("Resize", x, None, at.graph.constant((1, 1, spread, spread), np.float32), **NEAREST)
+            h, w = h * spread, w * spread
+        x = at.pad(x, (0,) * 4, (0, 0, shape.h - h, shape.w - w))
+    mixed = at.times(out, alpha) + at.times(_with_channels(at, x, other.c, shape.c), beta)
+    places = np.zeros((1, *shape), bool)
+    places[:, :c, :h:spread, :w:spread] = True
+    if places.all():
+        return mixed
+    if places[:, :c].all():
+        places = places[:, :, :1, :1]
+    return at.op("Where", at.graph.constant(places, bool), mixed, out)
+
+
+def _with_channels(at: Place, x: Value, have: int, want: int) -> Value:
+    """The first channels, with zeros behind where there are too few."""
+    x = at.slice(x, 0, want) if have > want else x
+    return at.pad(x, (0,) * 4, (0, max(want - have, 0), 0, 0))
+
+
+@emits(f"{MODULES}.WeightedShortcut")
+def _weighted(at: Place, *inputs: Value, shape: tuple[int, ...], normalization: str) -> Value:
+    """A weighted sum in the first input's shape; the weights are normalized beforehand."""
+    rows, ints = at.parameter("weight", change=lambda weight: _normalized(weight, normalization)), at.graph.ints
+    factors = at.split(rows if len(shape) > 1 else at.op("Unsqueeze", rows, ints(1)), (1,) * len(inputs), 0)
+    first, *_ = shapes = at.node.in_shapes
+    parts = [
+        _with_channels(at, at.as_map(x, its), its.c, first.c) * at.op("Unsqueeze", factor, ints(2, 3))
+        for x, its, factor in zip(inputs, shapes, factors, strict=True)
+    ]
+    total = sum(parts[1:], parts[0])
+    return total if first.is_map else at.op("Flatten", total)
+
+
+def _normalized(weight: Array, normalization: str) -> Array:
+    """blas.c:70-135."""
+    if normalization == "none":
+        return weight
+    positive = np.maximum(weight, 0) if normalization == "relu" else np.exp(weight - weight.max(0))
+    normalized: Array = positive / (positive.sum(0) + np.float32(1e-4))
+    return normalized
+
+
+@emits(f"{MODULES}.Gate", f"{MODULES}.VectorGate")
+def _gate(at: Place, gate: Value, x: Value) -> Value:
+    own, shape = at.node.in_shapes
+    return at.as_map(x, shape) * at.as_map(gate, own)

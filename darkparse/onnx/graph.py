@@ -1,0 +1,231 @@
+"""An ONNX graph put together operator by operator, and its bytes (onnx.proto)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from darkparse.onnx.protobuf import block, integer, real, text
+
+Array = NDArray[Any]
+Dim = int | str
+"""Length of an axis, or the name of one that is free."""
+
+ELEMENTS: dict[Any, int] = {
+    np.dtype("f4"): 1,
+    np.dtype("i8"): 7,
+    np.dtype("?"): 9,
+    np.dtype("f2"): 10,
+    np.dtype("f8"): 11,
+}
+"""TensorProto.DataType."""
+PIECE = 2**20
+"""Values that are converted and written at a time."""
+
+
+@dataclass(eq=False)
+class Value:
+    """What flows between operators; arithmetic with numbers and other values adds operators to its graph."""
+
+    graph: Graph
+    name: str
+    is_named: bool = False
+    """Its name is known outside of the graph."""
+
+    def __add__(self, other: Operand) -> Value:
+        return self.graph.op("Add", self, other)
+
+    def __sub__(self, other: Operand) -> Value:
+        return self.graph.op("Sub", self, other)
+
+    def __rsub__(self, other: float) -> Value:
+        return self.graph.op("Sub", other, self)
+
+    def __mul__(self, other: Operand) -> Value:
+        return self.graph.op("Mul", self, other)
+
+    def __truediv__(self, other: Operand) -> Value:
+        return self.graph.op("Div", self, other)
+
+    def __gt__(self, other: Operand) -> Value:
+        return self.graph.op("Greater", self, other)
+
+    def __lt__(self, other: Operand) -> Value:
+        return self.graph.op("Less", self, other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+
+Operand = Value | float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Initializer:
+    """A constant tensor, whose values are read when they are written."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[], Array]
+    scale: Array | None = None
+    """Factors for its values, multiplied in double precision."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its values."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+    def pieces(self) -> Iterator[Array]:
+        """The values in order, some at a time."""
+        values = self.read().reshape(self.shape)
+        rows = values.reshape(1, -1) if values.ndim < 2 else values
+        scale = None if self.scale is None else np.broadcast_to(self.scale, self.shape).reshape(rows.shape)
+        step = max(1, PIECE // max(1, rows[0].size)) if len(rows) else 1
+        with np.errstate(over="ignore"):
+            for start in range(0, len(rows), step):
+                part = rows[start : start + step]
+                if scale is not None:
+                    part = part.astype(np.float64) * scale[start : start + step]
+                yield np.ascontiguousarray(part, self.dtype.newbyteorder("<"))
+
+    def described(self) -> bytes:
+        """TensorProto without the values."""
+        dims = b"".join(integer(1, n) for n in self.shape)
+        return dims + integer(2, ELEMENTS[self.dtype]) + text(8, self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class Operator:
+    """One node of a graph."""
+
+    kind: str
+    name: str
+    inputs: tuple[Value | None, ...]
+    outputs: tuple[Value, ...]
+    attributes: dict[str, Any]
+
+    def encoded(self) -> bytes:
+        """NodeProto."""
+        taken = b"".join(text(1, value.name if value else "") for value in self.inputs)
+        given = b"".join(text(2, value.name) for value in self.outputs)
+        attributes = b"".join(block(5, _attribute(key, value)) for key, value in self.attributes.items())
+        return taken + given + text(3, self.name) + text(4, self.kind) + attributes
+
+
+def _attribute(name: str, value: Any) -> bytes:
+    """AttributeProto: the kind of a value follows from its type."""
+    if isinstance(value, Graph):
+        return text(1, name) + block(6, value.encoded()) + integer(20, 5)
+    if isinstance(value, str):
+        return text(1, name) + text(4, value) + integer(20, 3)
+    if isinstance(value, float):
+        return text(1, name) + real(2, value) + integer(20, 1)
+    if isinstance(value, int):
+        return text(1, name) + integer(3, value) + integer(20, 2)
+    return text(1, name) + b"".join(integer(8, item) for item in value) + integer(20, 7)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph: its dtype and axes, None where they are not told."""
+
+    value: Value
+    dtype: np.dtype[Any]
+    dims: Sequence[Dim] | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The axes that are known."""
+        return tuple(dim for dim in self.dims or () if isinstance(dim, int))
+
+    def encoded(self) -> bytes:
+        """ValueInfoProto."""
+        shape = b""
+        if self.dims is not None:
+            axes = (integer(1, dim) if isinstance(dim, int) else text(2, dim) for dim in self.dims)
+            shape = block(2, *(block(1, axis) for axis in axes))
+        return text(1, self.value.name) + block(2, block(1, integer(1, ELEMENTS[self.dtype]), shape))
+
+
+@dataclass(eq=False)
+class Graph:
+    """Operators, constants, inputs and outputs. Numbers become constants of the dtype `floats`."""
+
+    name: str
+    floats: np.dtype[Any] = field(default_factory=lambda: np.dtype("f4"))
+    outer: Graph | None = None
+    """The graph in which this one is the body of a loop; it keeps the constants."""
+    scope: str = ""
+    """First part of the operators' names."""
+    operators: list[Operator] = field(default_factory=list)
+    initializers: dict[str, Initializer] = field(default_factory=dict)
+    inputs: list[Port] = field(default_factory=list)
+    outputs: list[Port] = field(default_factory=list)
+    _names: Counter[str] = field(default_factory=Counter)
+    _constants: dict[tuple[Any, ...], Value] = field(default_factory=dict)
+
+    def op(self, kind: str, *inputs: Operand, **attributes: Any) -> Value:
+        """Add an operator with one output."""
+        return self.ops(kind, 1, *inputs, **attributes)[0]
+
+    def ops(self, kind: str, count: int, *inputs: Operand, **attributes: Any) -> tuple[Value, ...]:
+        """Add an operator with so many outputs; attributes that are None are left out."""
+        name = self._named(f"{self.scope}/{kind}")
+        taken = tuple(self.constant(value) if isinstance(value, int | float) else value for value in inputs)
+        given = tuple(Value(self, f"{name}.{i}" if i else name) for i in range(count))
+        known = {key: value for key, value in attributes.items() if value is not None}
+        self.operators.append(Operator(kind, name, taken, given, known))
+        return given
+
+    def constant(self, values: ArrayLike, dtype: DTypeLike | None = None) -> Value:
+        """A constant tensor; equal ones are one."""
+        if self.outer is not None:
+            return self.outer.constant(values, dtype or self.floats)
+        array = np.asarray(values, dtype or self.floats)
+        key = (array.dtype, array.shape, array.tobytes())
+        if key not in self._constants:
+            name = self._named(f"constant/{'x'.join(map(str, array.shape)) or 'scalar'}")
+            self._constants[key] = self.add(Initializer(name, array.shape, array.dtype, lambda: array))
+        return self._constants[key]
+
+    def ints(self, *values: int) -> Value:
+        """A vector of int64."""
+        return self.constant(values, np.int64)
+
+    def add(self, initializer: Initializer) -> Value:
+        """A tensor of the graph by its name, added where it is not there yet."""
+        self.initializers.setdefault(initializer.name, initializer)
+        return Value(self, initializer.name, is_named=True)
+
+    def input(self, name: str, dims: Sequence[Dim] | None, dtype: DTypeLike = np.float32) -> Value:
+        """A new input."""
+        value = Value(self, name, is_named=True)
+        self.inputs.append(Port(value, np.dtype(dtype), dims))
+        return value
+
+    def output(self, name: str, value: Value, dims: Sequence[Dim] | None, dtype: DTypeLike = np.float32) -> None:
+        """Give a value out under a name of its own."""
+        given = self.op("Identity", value) if value.is_named else value
+        given.name, given.is_named = name, True
+        self.outputs.append(Port(given, np.dtype(dtype), dims))
+
+    def body(self, name: str) -> Graph:
+        """An empty graph for a loop in this one."""
+        return Graph(name, self.floats, self, self.scope, _names=self._names)
+
+    def _named(self, name: str) -> str:
+        self._names[name] += 1
+        return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
+
+    def encoded(self) -> bytes:
+        """GraphProto without the initializers, which may stand anywhere in it."""
+        operators = b"".join(block(1, operator.encoded()) for operator in self.operators)
+        ports = (
+            block(number, port.encoded()) for number, side in ((11, self.inputs), (12, self.outputs)) for port in side
+        )
+        return operators + text(2, self.name) + b"".join(ports)

@@ -1,0 +1,95 @@
+"""A network's arrays as they go into a graph: from a file's pages or from a module, batch norm folded or kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from darkparse.layers import Dialect
+from darkparse.onnx.graph import Array, Initializer
+from darkparse.weights.arrays import Arrays, Stored
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+def from_module(module: nn.Module) -> Arrays:
+    """A module's own arrays, whatever device and dtype they have."""
+
+    def read(value: Any) -> Array:
+        array: Array = value.detach().cpu().float().numpy()
+        return array
+
+    return {key: Stored(tuple(value.shape), partial(read, value)) for key, value in module.state_dict().items()}
+
+
+class Parameters:
+    """Initializers by their names in the state_dict.
+
+    Args:
+        arrays: the network's.
+        dialect: whose batch norm it is.
+        fold: batch norm becomes part of the weights, in double precision (network.c fuse_conv_batchnorm).
+        floats: dtype of the initializers.
+    """
+
+    def __init__(self, arrays: Arrays, dialect: Dialect, *, fold: bool, floats: np.dtype[Any]) -> None:
+        self.arrays, self.dialect, self.fold, self.floats = arrays, dialect, fold, floats
+
+    def get(self, name: str, change: Callable[[Array], Array] | None = None) -> Initializer:
+        """An array, or what `change` makes of it, in its shape."""
+        stored = self.arrays[name]
+        read = stored.read if change is None else lambda: change(stored.read())
+        return Initializer(name, stored.shape, self.floats, read)
+
+    def is_normalized(self, path: str) -> bool:
+        """Whether a batch norm stands behind the linear map at that path."""
+        return f"{_norm_of(path)}.running_mean" in self.arrays
+
+    def linear(self, path: str, axis: int = 0) -> tuple[Initializer, Initializer | None]:
+        """Weights, whose outputs lie on `axis`, and biases; folded, the batch norm behind is part of both."""
+        weight = self.get(f"{path}.weight")
+        if not self.is_normalized(path):
+            return weight, self.get(f"{path}.bias") if f"{path}.bias" in self.arrays else None
+        if not self.fold:
+            return weight, None
+        scale, shift = self._affine(_norm_of(path))
+        across = scale.reshape([-1 if i == axis else 1 for i in range(len(weight.shape))])
+        folded = Initializer(weight.name, weight.shape, self.floats, weight.read, across)
+        return folded, Initializer(f"{path}.bias", shift.shape, self.floats, lambda: shift)
+
+    def norm(self, path: str) -> tuple[tuple[Initializer, ...], float]:
+        """Scale, bias, mean and variance of the batch norm at that path, and the ε that is added to the variance.
+
+        Where the dialect adds it to the root, the variance is (√variance + ε)², and nothing is added.
+        """
+        eps = self.dialect.batchnorm_epsilon
+        on_root = self.dialect.epsilon_on_root
+        variance = self.get(f"{path}.running_var", (lambda v: (_root(v) + eps) ** 2) if on_root else None)
+        others = (self.get(f"{path}.{name}") for name in ("weight", "bias", "running_mean"))
+        return (*others, variance), 0.0 if on_root else eps
+
+    def _affine(self, path: str) -> tuple[Array, Array]:
+        """The factor and the summand that batch norm comes to at inference, in double precision."""
+        weight, bias, mean, variance = (
+            self.arrays[f"{path}.{name}"].read().astype(np.float64)
+            for name in ("weight", "bias", "running_mean", "running_var")
+        )
+        eps = self.dialect.batchnorm_epsilon
+        root = _root(variance) + eps if self.dialect.epsilon_on_root else np.sqrt(np.maximum(variance, 0) + eps)
+        scale = weight / root
+        return scale, bias - mean * scale
+
+
+def _root(variance: Array) -> Array:
+    # A dead channel's variance can be a denormal below 0; Darknet, built with fast math, takes denormals for 0.
+    root: Array = np.sqrt(np.maximum(variance, 0))
+    return root
+
+
+def _norm_of(path: str) -> str:
+    """`layers.3.conv` to `layers.3.norm`."""
+    return f"{path.rpartition('.')[0]}.norm"

@@ -1,0 +1,136 @@
+"""`to_onnx`: a network with its weights as an ONNX file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from darkparse.errors import DarkparseError, NoWeightsError
+from darkparse.network import Network, compile
+from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.dynamic_axes import Free, Heads, check_form
+from darkparse.network.suppression import suppression_of
+from darkparse.onnx.model import NetworkGraph
+from darkparse.onnx.parameters import from_module
+from darkparse.onnx.serialization import Model, facts_of, written
+from darkparse.onnx.validate import check_structure
+from darkparse.syntax import Config
+from darkparse.weights import WeightsSource
+from darkparse.weights.arrays import Arrays, Held, open_held
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from darkparse.model import Darknet
+    from darkparse.model.verification import Check
+
+OPSETS = range(18, 24)
+"""Versions of the operators that can be asked for; what is written is the same in all of them."""
+
+
+def to_onnx(
+    model: Darknet | Network | Config | str | os.PathLike[str],
+    path: str | os.PathLike[str],
+    *,
+    weights: WeightsSource | Held | None = None,
+    heads: Heads = "raw",
+    dynamic_batch: bool = True,
+    dynamic_size: bool = False,
+    opset: int = OPSETS[0],
+    half: bool = False,
+    fold: bool = True,
+    threshold: float = DetectionSettings.threshold,
+    nms: float = DetectionSettings.nms,
+    verify: bool = False,
+    image: Tensor | None = None,
+) -> Check | None:
+    """Write a network as an ONNX file; torch is not needed but for `verify`.
+
+    A layer with a memory takes its state as a further input, `layers.3.cell.state`, and gives it back as an output of
+    that name with `.next` behind it; the first call gets zeros.
+
+    Args:
+        model: a module in eval mode, with weights; or what `compile` made or takes, together with `weights`.
+        path: the file; weights of more than 2 GB go to `<path>.data` beside it.
+        weights: the weights of a network, a file, or what `open_held` made of it.
+        heads: `raw`: an output for each head, as `model(x)` gives them. `decoded`: one output `boxes`
+            (N, B, 4 + classes), centre x, y, width and height as fractions of the input, then a score for each class.
+            `nms`: one output `detections` (K, 7), a row for each: image, class, score, centre x, y, width, height.
+        dynamic_batch: leave the number of pictures free.
+        dynamic_size: leave height and width free, in steps of the network's stride.
+        opset: version of the operators, one of `OPSETS`.
+        half: weights and arithmetic in float16; inputs and outputs stay float32.
+        fold: batch norm becomes part of the weights, in double precision; otherwise it stays an operator.
+        threshold: scores up to it are no detections (`nms`).
+        nms: overlap above which the lesser of two boxes of a class goes (`nms`).
+        verify: run the file in ONNX Runtime and compare it with the module.
+        image: a picture (1, C, H, W) to compare on too.
+
+    Returns:
+        What the comparison found; None without one.
+
+    Raises:
+        NoWeightsError: the weights are missing.
+        DarkparseError: the network cannot be exported so, its weights do not fit, a library is missing, or the file
+            computes something else.
+
+    >>> model = darkparse.load("yolov3-tiny", size=64)
+    >>> darkparse.to_onnx(model, "tiny.onnx", verify=True).difference < 1e-3
+    True
+    """
+    if opset not in OPSETS:
+        raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
+    network, arrays = _source(model, weights)
+    free = Free(dynamic_batch, dynamic_size)
+    check_form(network, heads, free)
+    made = NetworkGraph(network, arrays, free=free, half=half, fold=fold)
+    if heads == "nms":
+        how = suppression_of(network)
+        if how.kind == "cornersnms":
+            raise DarkparseError("nms_kind=cornersnms has no graph: export the decoded boxes instead (heads decoded)")
+        made.nms(DetectionSettings.hierarchy, threshold, nms, how.exponent)
+    else:
+        made.decoded(DetectionSettings.hierarchy) if heads == "decoded" else made.raw()
+    facts = facts_of(network, heads, threshold=threshold, nms=nms)
+    with written(Model(made.graph, opset, facts), path) as file:
+        check_structure(file.path, file.data)
+        if not verify:
+            return None
+        from darkparse.onnx.check import check_onnx
+
+        module = _module(model, network, weights)
+        return check_onnx(module, file, heads=heads, free=free, half=half, threshold=threshold, image=image)
+
+
+def _source(
+    model: Darknet | Network | Config | str | os.PathLike[str], weights: WeightsSource | Held | None
+) -> tuple[Network, Arrays]:
+    if isinstance(model, Network | Config | str | os.PathLike):
+        if weights is None:
+            raise NoWeightsError(f"{compile(model).name}: a network is exported with its weights, and there are none")
+        held = weights if isinstance(weights, Held) else open_held(model, weights)
+        if held is not None:
+            return held.network, held.arrays
+        model = _module(None, compile(model), weights)
+    from darkparse.model.darknet import weighted
+
+    module = weighted(model, "exporting")
+    if module.training:
+        raise DarkparseError("the model is in training mode: export model.eval()")
+    return module.network, from_module(module)
+
+
+def _module(model: object, network: Network, weights: WeightsSource | Held | None) -> Darknet:
+    from darkparse.model import build, load
+    from darkparse.model.darknet import unwrapped
+
+    if weights is None:
+        return unwrapped(model)  # type: ignore[arg-type]
+    if not isinstance(weights, Held):
+        return load(network, weights)
+    import torch
+
+    module = build(network)
+    state = {name: torch.from_numpy(stored.read()) for name, stored in weights.arrays.items()}
+    module.load_state_dict(state, assign=True)
+    return module

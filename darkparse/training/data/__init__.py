@@ -1,0 +1,5 @@
+"""Training data: images, augmentation, batches, anchors."""
+
+from darkparse._utils.lazy import lazy
+
+__getattr__, __dir__, __all__ = lazy(__name__)

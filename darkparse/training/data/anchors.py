@@ -1,0 +1,101 @@
+"""Anchors for a data set: k-means of its boxes by overlap (AlexeyAB detector.c calc_anchors, matrix.c do_kmeans)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkparse._utils.text import counted
+from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.image_files import Size
+from darkparse.datasets.labels import read_labels
+from darkparse.detect.preprocess import Floats
+from darkparse.errors import DarkparseError
+from darkparse.layers.dialect import Dialect
+from darkparse.syntax.files import is_file
+
+MOST_STEPS = 1000
+CHUNK = 1 << 16
+"""Boxes that are compared at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchors:
+    """Widths and heights, the smallest area first.
+
+    Attributes:
+        sides: (k, 2), in pixels of the network's input.
+        overlap: the mean of each box's overlap with its anchor, both at one corner.
+        boxes: how many there were.
+    """
+
+    sides: Floats
+    overlap: float
+    boxes: int
+    digits: int = 0
+    """Behind the point: of pixels none, of cells of a grid, which `[region]` wants, four."""
+
+    def __str__(self) -> str:
+        """The line of a cfg."""
+        return "anchors = " + ", ".join(f"{self._print(w)},{self._print(h)}" for w, h in self.sides)
+
+    def _print(self, side: float) -> str:
+        """Print a side with the usual digits, or with three significant ones where those would print 0."""
+        text = f"{side:.{self.digits}f}"
+        return text if float(text) else f"{side:.3g}"
+
+
+LARGEST_GRID = 32
+"""An input that is no wider is a grid (detector.c calc_anchors)."""
+
+
+def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, seed: int = 0) -> Anchors:
+    """Anchors for the boxes of `train`.
+
+    Args:
+        files: the `.data` file.
+        dialect: which labels it finds.
+        clusters: how many anchors.
+        size: height and width of the network's input, or of the grid.
+        seed: of the boxes that the clusters start from.
+
+    Raises:
+        DarkparseError: a file cannot be read, or there are fewer boxes than clusters.
+    """
+    paths = [Path(picture.label) for picture in files.pictures("train", dialect)]
+    sides = [label.box[2:] for path in paths if is_file(path) for label in read_labels(path)]
+    boxes = np.array([side for side in sides if min(side) > 0], np.float32).reshape(-1, 2)
+    boxes *= np.array(size[::-1], np.float32)
+    boxes = boxes[boxes.prod(1) > 0]  # 1e-300 is 0 in float32, and so is the area of a box of 1e-30
+    if len(boxes) < clusters:
+        found = counted(len(boxes), "object")
+        raise DarkparseError(f"{files.train}: {found} with width and height, too few for {clusters} anchors")
+    centres = np.random.default_rng(seed).permutation(boxes)[:clusters]
+    nearest = np.full(len(boxes), -1)
+    for _ in range(MOST_STEPS):
+        before, (nearest, _) = nearest, _closest(boxes, centres)
+        if np.array_equal(before, nearest):
+            break
+        counts = np.bincount(nearest, minlength=clusters)
+        sums = np.stack([np.bincount(nearest, boxes[:, i], clusters) for i in range(2)], 1)
+        held = counts > 0
+        centres[held] = sums[held] / counts[held, None]
+    centres = centres[np.argsort(centres.prod(1), kind="stable")]
+    overlap = float(_closest(boxes, centres)[1].mean())
+    return Anchors(centres, overlap, len(boxes), 0 if size[1] > LARGEST_GRID else 4)
+
+
+def _closest(boxes: Floats, centres: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """The centre that each box overlaps most, and by how much."""
+    found = [_overlaps(boxes[i : i + CHUNK], centres) for i in range(0, len(boxes), CHUNK)]
+    return np.concatenate([one.argmax(1) for one in found]), np.concatenate([one.max(1) for one in found])
+
+
+def _overlaps(boxes: Floats, centres: Floats) -> Floats:
+    """(N, k): intersection over union, corners laid on each other."""
+    shared: Floats = np.minimum(boxes[:, None], centres).prod(2)
+    shared /= boxes.prod(1)[:, None] + centres.prod(1) - shared
+    return shared

@@ -1,0 +1,97 @@
+"""A classifier's pictures, varied as Darknet varies them, with their classes (data.c load_data_augment)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from darkparse.datasets.image_files import Size
+from darkparse.detect.preprocess import Floats, resize_image
+from darkparse.layers.augmentation import Augmentation
+from darkparse.network.network import Network
+from darkparse.training.data.color import blurred, distort
+from darkparse.training.data.detection_dataset import Sample
+from darkparse.training.data.geometry import Window, rotate_crop
+from darkparse.training.data.image_cache import Album
+from darkparse.training.data.sampling import draw_colours, draw_cut, draw_part, scale
+
+BLUR = 15
+"""Width of the kernel with `blur=1`."""
+BLURRED = 4
+"""One of so many pictures is."""
+
+
+class Classifying:
+    """Draws samples for a classifier."""
+
+    def __init__(self, network: Network, album: Album, net: Augmentation, labels: Sequence[str]) -> None:
+        self.album, self.net, self.labels = album, net, labels
+        self.dialect, self.width = network.dialect, network.net.width
+
+    def sample(self, random: np.random.Generator, size: Size) -> Sample:
+        """Raises DarkparseError if a picture cannot be read."""
+        sample, net = self._several(random, size), self.net
+        if not net.blur or random.integers(BLURRED):
+            return sample
+        return sample._replace(image=blurred(sample.image, BLUR if net.blur == 1 else net.blur))
+
+    def _several(self, random: np.random.Generator, size: Size) -> Sample:
+        """A picture, half of the time with others where the cfg wants that."""
+        net = self.net
+        if not (net.mixup or net.cutmix or net.mosaic) or random.integers(2):
+            return self._one(random, size)
+        if net.cutmix and (not net.mosaic or random.integers(2)):
+            return self._joined(random, size, [draw_part(random, size)])
+        if net.mosaic:
+            (top, bottom), (left, right) = ((slice(at), slice(at, None)) for at in draw_cut(random, size))
+            return self._joined(random, size, [(top, right), (bottom, left), (bottom, right)])
+        one, two = (self._one(random, size) for _ in range(2))
+        half = np.float32(0.5)
+        return Sample((one.image + two.image) * half, (one.truth + two.truth) * half, one.path)
+
+    def _joined(self, random: np.random.Generator, size: Size, windows: list[Window]) -> Sample:
+        """A picture with others in some windows of it; the share of each class is that of its area."""
+        image, truth, path = self._one(random, size)
+        image, owner, truths = image.copy(), np.zeros(size, np.intp), [truth]
+        for number, (rows, columns) in enumerate(windows, start=1):
+            other = self._one(random, size)
+            image[:, rows, columns] = other.image[:, rows, columns]
+            owner[rows, columns] = number
+            truths.append(other.truth)
+        shares = np.bincount(owner.ravel(), minlength=len(truths)) / owner.size
+        return Sample(image, (shares @ np.stack(truths)).astype(np.float32), path)
+
+    def _one(self, random: np.random.Generator, size: Size) -> Sample:
+        picture, pixels = self.album.draw(random)
+        (height, width), net, side = pixels.shape[:2], self.net, max(size)
+        aspect = scale(random, net.aspect)
+        shortest = min(height, int(width * aspect))
+        factor = int(random.integers(self._side(size, 1), self._side(size, 2) + 1)) / max(1, shortest)
+        angle = float(np.deg2rad(random.uniform(-1, 1) * net.angle))
+        rooms = ((width * factor / aspect - side) / 2, (height * factor - side) / 2)
+        if self.dialect.training.crops_pictures:
+            rooms = (max(0.0, rooms[0]), max(0.0, rooms[1]))
+        dx, dy = (float(random.uniform(-abs(room), abs(room))) for room in rooms)
+        image = rotate_crop(pixels, side, angle=angle, scale=factor, shift=(dx, dy), aspect=aspect)
+        if net.flip and random.integers(2):
+            image = image[:, :, ::-1]
+        colours = draw_colours(random, net)
+        image = distort(image, colours.hue, colours.saturation, colours.exposure)
+        if size != (side, side):
+            image = resize_image(image.transpose(1, 2, 0), size)
+        return Sample(image, self._truth(picture.path), picture.path)
+
+    def _side(self, size: Size, end: int) -> int:
+        """The least and the largest length of the picture's shorter side: the crop that the cfg says, or once and twice
+        the input."""
+        crop, ratio = ((self.net.min_crop, self.net.min_ratio), (self.net.max_crop, self.net.max_ratio))[end - 1]
+        if ratio is None:
+            ratio = end if crop is None else crop / self.width
+        return int(ratio * size[1])
+
+    def _truth(self, path: str) -> Floats:
+        """A class is in a picture whose path has its label (data.c fill_truth, fill_truth_smooth)."""
+        has = np.array([label in path for label in self.labels])
+        share = self.net.label_smooth_eps
+        return np.where(has, 1 - share, share / max(1, len(has) - 1)).astype(np.float32)

@@ -1,0 +1,262 @@
+"""What is wrong with a data set: what ruins a training, before its first batch."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from darkparse._utils.text import counted
+from darkparse.datasets.data_file import LIST_BYTES, DataFile, Picture
+from darkparse.datasets.image_files import head_size
+from darkparse.datasets.labels import Box, label_lines, label_places
+from darkparse.detect.images import open_image
+from darkparse.diagnostics.codes import DATA_CODES
+from darkparse.diagnostics.diagnostic import Diagnostic, Note, Severity
+from darkparse.diagnostics.source import Source, Span, content
+from darkparse.errors import DarkparseError, ImageError
+from darkparse.layers.dialect import Dialect
+from darkparse.syntax.files import is_file, lines_of, read_text
+
+if TYPE_CHECKING:
+    from darkparse.network.network import Network
+
+PLACES = 3
+"""Places of a fault that are shown; the rest are counted."""
+SLACK = 0.01
+"""By so much of the picture a box may reach beyond it: programs round."""
+OF_OBJECTS = frozenset({"label-class", "box-outside", "box-size", "box-tiny"})
+WARNINGS = frozenset({"box-outside", "box-tiny", "box-size", "overlap"})
+
+Progress = Callable[[Sequence[Picture]], Iterable[Picture]]
+
+
+@dataclass
+class DataCheck:
+    """A data set and what was found.
+
+    Attributes:
+        is_decoded: whether each picture was read to its end, or its head alone.
+        found: errors and warnings, each once, with its first places.
+        pictures: how many the lists name.
+        objects: how many labels name.
+    """
+
+    files: DataFile
+    dialect: Dialect
+    is_decoded: bool = False
+    found: list[Diagnostic] = field(default_factory=list)
+    pictures: int = 0
+    objects: int = 0
+
+
+class _Tally:
+    """Faults by code: how many, and their first places."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.places: dict[str, list[tuple[Path, int, str]]] = defaultdict(list)
+
+    def add(self, code: str, path: str | Path, line: int, said: str = "") -> None:
+        self.counts[code] += 1
+        if len(self.places[code]) < PLACES:
+            self.places[code].append((Path(path), line, said))
+
+    def findings(self, totals: dict[str, tuple[int, str]], warnings: frozenset[str]) -> Iterator[Diagnostic]:
+        """One of each code, with the places, and of how many it is."""
+        source = lru_cache(2 * PLACES)(_source)  # many faults stand in one list
+        for code, count in self.counts.items():
+            total, noun = totals.get(code, totals["object" if code in OF_OBJECTS else "picture"])
+            spans = [(_line(source(path), line), said and f" ({said})") for path, line, said in self.places[code]]
+            message = f"{count:,} of {counted(total, noun)}{spans[0][1]}: {remedy(code)}"
+            notes = tuple(Note(f"here too{said}", span) for span, said in spans[1:])
+            severity: Severity = "warning" if code in warnings else "error"
+            yield Diagnostic(severity, code, message, spans[0][0], notes)
+
+
+def remedy(code: str) -> str:
+    """What a finding means and what helps, to go on a sentence with."""
+    return DATA_CODES[code][0].lower() + DATA_CODES[code][1:]
+
+
+def _source(path: Path) -> Source:
+    return Source(str(path), read_text(path, LIST_BYTES), path)
+
+
+def _line(source: Source, number: int) -> Span:
+    """The place of a line."""
+    start = sum(len(line) for line in lines_of(source.text)[: number - 1])
+    return Span(source, start, start + len(source.line_at(start)))
+
+
+def check_data(
+    files: DataFile,
+    dialect: Dialect | None = None,
+    network: Network | None = None,
+    progress: Progress = list,
+    *,
+    decode: bool = False,
+) -> DataCheck:
+    """Look for what ruins a training: pictures' heads and all labels are read.
+
+    Args:
+        files: the `.data` file.
+        dialect: whose Darknet is to train; by default the network's, or the one that finds most labels.
+        network: what is to be trained, for its classes and its input's size.
+        progress: goes through the pictures, and may say how far it is.
+        decode: read each picture to its end, which finds truncated ones.
+    """
+    checked = DataCheck(files, dialect or (network.dialect if network else files.likely_dialect()), decode)
+    lists: dict[str, list[Picture]] = {}
+    for key in ("train", *({"valid"} & files.options.keys())):
+        try:
+            lists[key] = files.pictures(key, checked.dialect)
+        except DarkparseError as problem:
+            checked.found.append(_named(files, key, problem))
+    classes = _classes(checked, network)
+    _check_pictures(checked, lists, classes, network, progress)
+    return checked
+
+
+def _named(files: DataFile, key: str, problem: DarkparseError) -> Diagnostic:
+    """A line of a `.data` file that is missing or names no file."""
+    span = files.options.get(key)
+    return Diagnostic("error", "data-file", str(problem).removeprefix(f"{span or files.path}: "), span)
+
+
+def _classes(checked: DataCheck, network: Network | None) -> tuple[str, ...] | int | None:
+    """How many classes there are if that is known, of a classifier their labels; a finding where numbers disagree."""
+    files, numbers = checked.files, {}
+    key = "labels" if "labels" in files.options and not (network and network.heads) else "names"
+    names: tuple[str, ...] = ()
+    try:
+        if key in files.options:
+            names = files.labels if key == "labels" else files.names
+            numbers[f"{key} ="] = len(names)
+        if files.classes is not None:
+            numbers["classes ="] = files.classes
+    except DarkparseError as problem:
+        checked.found.append(_named(files, "classes" if "classes is" in str(problem) else key, problem))
+    if network:
+        layer = network.nodes[network.outputs[-1]]
+        numbers[network.config.source.name] = getattr(layer.layer, "classes", layer.out_shape.size)
+    if len(set(numbers.values())) > 1:
+        told = ", ".join(f"{number:,} by {name}" for name, number in numbers.items())
+        span = files.options.get("classes") or files.options.get(key)
+        checked.found.append(Diagnostic("error", "class-names", f"{told}: {remedy('class-names')}", span))
+    if key == "labels":
+        return names
+    return list(numbers.values())[-1] if numbers else None
+
+
+def _check_pictures(
+    checked: DataCheck,
+    lists: dict[str, list[Picture]],
+    classes: tuple[str, ...] | int | None,
+    network: Network | None,
+    progress: Progress,
+) -> None:
+    tally, seen = _Tally(), dict[str, str]()
+    least = (1 / network.net.width, 1 / network.net.height) if network else (0.0, 0.0)
+    read = 0
+    for key, pictures in lists.items():
+        path = checked.files.file(key)
+        faults = _decoded(pictures) if checked.is_decoded else map(_read_head, pictures)
+        for picture, fault in zip(progress(pictures), faults, strict=True):
+            place = os.path.abspath(picture.path)  # noqa: PTH100
+            checked.pictures += 1
+            if seen.setdefault(place, key) != key:
+                tally.add("overlap", path, picture.line)
+                continue
+            if fault is not None:
+                tally.add(fault.code, path, picture.line, fault.reason)
+                continue
+            if isinstance(classes, tuple):
+                count = sum(label in picture.path for label in classes)
+                if count != 1:
+                    tally.add("path-label", path, picture.line, f"{counted(count, 'label')} in it")
+            elif not is_file(picture.label):
+                _no_label(tally, path, picture)
+            else:
+                read += 1
+                try:
+                    checked.objects += _check_labels(tally, Path(picture.label), classes, least)
+                except DarkparseError as problem:
+                    tally.add("label-line", path, picture.line, str(problem))
+        if read and not checked.objects and key == "train" and "label-line" not in tally.counts:
+            tally.add("no-object", path, 1)
+    totals = {"object": (checked.objects, "object"), "picture": (checked.pictures, "picture"), "no-object": (1, "list")}
+    warnings = WARNINGS if checked.dialect.training.needs_labels else WARNINGS | {"no-label"}
+    checked.found += tally.findings(totals, warnings)
+
+
+class _Fault(NamedTuple):
+    """What is wrong with the file of a picture."""
+
+    code: str
+    reason: str = ""
+
+
+def _read_head(picture: Picture) -> _Fault | None:
+    """Look at the beginning of a picture's file."""
+    if not is_file(picture.path):
+        return _Fault("no-picture")
+    return None if head_size(Path(picture.path)) is not None else _Fault("bad-picture")
+
+
+def _decode(picture: Picture) -> _Fault | None:
+    """Read a picture to its end."""
+    if not is_file(picture.path):
+        return _Fault("no-picture")
+    try:
+        open_image(picture.path, None, turn=False)
+    except ImageError as problem:
+        return _Fault("bad-picture", str(problem))
+    return None
+
+
+def _decoded(pictures: Sequence[Picture]) -> Iterator[_Fault | None]:
+    """Decode pictures in threads, since Pillow's decoders run beside each other."""
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        yield from pool.map(_decode, pictures)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _no_label(tally: _Tally, path: Path, picture: Picture) -> None:
+    other = next(filter(is_file, label_places(Path(picture.path))), None)
+    if other is None:
+        tally.add("no-label", path, picture.line, content(picture.label))
+    else:
+        tally.add("label-elsewhere", path, picture.line, f"{content(str(other))}, not {content(picture.label)}")
+
+
+def _check_labels(tally: _Tally, path: Path, classes: tuple[str, ...] | int | None, least: tuple[float, float]) -> int:
+    """Those of a picture; how many objects it has."""
+    count = 0
+    for line, label in label_lines(path):
+        if isinstance(label, str):
+            tally.add("label-line", path, line)
+            continue
+        count += 1
+        if label.number < 0 or (isinstance(classes, int) and label.number >= classes):
+            tally.add("label-class", path, line)
+        elif code := _fault_of(label.box, least):
+            tally.add(code, path, line)
+    return count
+
+
+def _fault_of(box: Box, least: tuple[float, float]) -> str | None:
+    x, y, w, h = box
+    if w <= 0 or h <= 0:
+        return "box-size"
+    reach = max(abs(x - 0.5) + w / 2, abs(y - 0.5) + h / 2)
+    if reach > 0.5 + SLACK or not (0 < x <= 1 and 0 < y <= 1):
+        return "box-outside"
+    return "box-tiny" if w < least[0] or h < least[1] else None

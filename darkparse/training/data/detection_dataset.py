@@ -1,0 +1,130 @@
+"""A detector's pictures, varied as Darknet varies them, with their boxes (data.c load_data_detection)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from darkparse.datasets.data_file import Picture
+from darkparse.datasets.image_files import Size
+from darkparse.datasets.labels import Label, read_labels
+from darkparse.detect.images import Pixels
+from darkparse.detect.preprocess import Floats
+from darkparse.errors import DarkparseError
+from darkparse.layers.augmentation import Augmentation, HeadAugmentation
+from darkparse.network.network import Network
+from darkparse.syntax.files import is_file
+from darkparse.training.data.color import blurred, blurred_behind, distort, noisy
+from darkparse.training.data.geometry import NOWHERE, WHOLE, Crop, Place, Window, large, sound, tile
+from darkparse.training.data.image_cache import Album
+from darkparse.training.data.sampling import Colours, draw_colours, draw_crop, draw_cut, draw_place, in_corner
+
+
+class Sample(NamedTuple):
+    """A row of a mini-batch."""
+
+    image: Floats
+    """(C, H, W)."""
+    truth: Floats
+    """(K, 5) or (classes,); see `Batch`."""
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A picture and how it is varied."""
+
+    picture: Picture
+    pixels: Pixels
+    geometry: Place | Crop
+    flip: bool
+    colours: Colours
+
+    @property
+    def shape(self) -> Size:
+        height, width = self.pixels.shape[:2]
+        return height, width
+
+
+class Detecting:
+    """Draws samples for a detector."""
+
+    def __init__(self, network: Network, album: Album, net: Augmentation, head: HeadAugmentation) -> None:
+        self.album, self.net, self.head = album, net, head
+        self.dialect, self.channels = network.dialect, network.net.channels
+        self.classes: int = getattr(network.nodes[network.heads[-1]].layer, "classes", 0)
+
+    def sample(self, random: np.random.Generator, size: Size) -> Sample:
+        """Raises DarkparseError if a picture or a label cannot be read."""
+        is_several = (self.net.mosaic or self.net.mixup) and bool(random.integers(2))
+        if is_several and self.net.mosaic:
+            return self._mosaic(random, size)
+        drawn = [self._draw(random, size) for _ in range(2 if is_several else 1)]
+        boxes = [self._boxes(random, one, size) for one in drawn]
+        images = [self._render(random, one, size, found) for one, found in zip(drawn, boxes, strict=True)]
+        image = images[0] if len(images) == 1 else (images[0] + images[1]) / np.float32(2)
+        return Sample(image, np.concatenate(boxes)[: self.head.max], drawn[0].picture.path)
+
+    def _mosaic(self, random: np.random.Generator, size: Size) -> Sample:
+        row, column = draw_cut(random, size)
+        image, found, paths = np.empty((self.channels, *size), np.float32), [], []
+        for number in range(4):
+            drawn = self._draw(random, size, tile=number)
+            one = tile(number, size, (row, column), drawn.geometry, drawn.shape, flip=drawn.flip)  # type: ignore[arg-type]
+            boxes = self._boxes(random, drawn, size)
+            image[:, one.window[0], one.window[1]] = self._render(random, drawn, size, boxes, one.source)
+            found.append(one.place(boxes, size, bound=self.net.mosaic_bound))
+            paths.append(drawn.picture.path)
+        return Sample(image, np.concatenate(found)[: self.head.max], paths[0])
+
+    def _draw(self, random: np.random.Generator, size: Size, tile: int | None = None) -> Drawn:
+        picture, pixels = self.album.draw(random)
+        height, width = pixels.shape[:2]
+        flip = self.net.flip and bool(random.integers(2))
+        colours = draw_colours(random, self.net)
+        if not self.dialect.training.crops_pictures:
+            return Drawn(picture, pixels, draw_place(random, (height, width), size, self.head.jitter), flip, colours)
+        crop = draw_crop(random, (height, width), size, self.net, self.head)
+        if tile is not None and random.integers(2):
+            crop = in_corner(crop, tile, flip=flip)
+        return Drawn(picture, pixels, crop.sound((height, width)), flip, colours)
+
+    def _boxes(self, random: np.random.Generator, drawn: Drawn, size: Size) -> Floats:
+        """(K, 5), in an order drawn anew, of which the first `max` count."""
+        labels = self._labels(Path(drawn.picture.label))
+        boxes = np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)
+        boxes = random.permutation(boxes)[: self.head.max]
+        boxes = drawn.geometry.move(boxes, size, drawn.shape, flip=drawn.flip)
+        if self.dialect.training.crops_pictures:
+            return sound(boxes, size, self.classes)
+        return large(boxes[boxes[:, 0] != NOWHERE])
+
+    def _labels(self, path: Path) -> list[Label]:
+        if is_file(path):
+            return read_labels(path)
+        if self.dialect.training.needs_labels:
+            told = f"there is no such label, and training with {self.dialect.title} ends at one that is missing"
+            raise DarkparseError(f"{path}: {told}; darkparse check tells all of them")
+        return []
+
+    def _render(
+        self, random: np.random.Generator, drawn: Drawn, size: Size, boxes: Floats, window: Window = WHOLE
+    ) -> Floats:
+        """(C, *size), or a window of it."""
+        colours, kernel = drawn.colours, drawn.colours.blur
+        if kernel > 1:
+            smallest = (boxes[:, 2:4] * np.array(size[::-1], np.float32)).min(initial=8 * kernel if len(boxes) else 0)
+            kernel = min(kernel, int(smallest) // 8)
+        # What a window shows of a blurred picture comes from beyond it too.
+        within = WHOLE if kernel else window
+        image = drawn.geometry.render(drawn.pixels, size, flip=drawn.flip, window=within)
+        image = distort(image, colours.hue, colours.saturation, colours.exposure)
+        if kernel:
+            image = blurred_behind(image, boxes) if kernel == 1 else blurred(image, kernel)
+            image = image[:, window[0], window[1]]
+        if colours.noise:
+            image = noisy(image, random.normal(0, colours.noise, image.shape).astype(np.float32))
+        return image

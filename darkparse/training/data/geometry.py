@@ -1,0 +1,275 @@
+"""Where a picture comes to lie in the network's input, and its boxes with it, once the random numbers are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from darkparse.datasets.image_files import Size
+from darkparse.detect.images import Pixels
+from darkparse.detect.preprocess import Floats, Taps, axis_taps, resample
+
+NOWHERE = np.float32(999999)
+"""A centre that stands for a box which is none (data.c correct_boxes)."""
+SMALLEST = 0.001
+"""Side of a box, as a share of the input (pjreddie data.c fill_truth_detection)."""
+
+Window = tuple[slice, slice]
+"""Rows and columns of the input."""
+WHOLE: Window = (slice(None), slice(None))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A picture laid whole on grey (pjreddie data.c load_data_detection, image.c place_image)."""
+
+    width: float
+    height: float
+    """What it is scaled to, in pixels of the input."""
+    left: float
+    top: float
+
+    def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = WHOLE) -> Floats:
+        """A window of the input (C, *size), float32 in 0…1."""
+        out = np.full((pixels.shape[2], *size), 0.5, np.float32)
+        height, width = int(self.height), int(self.width)
+        rows, top = _inside(_scaled_taps(pixels.shape[0], height), int(self.top), size[0])
+        columns, left = _inside(_scaled_taps(pixels.shape[1], width), int(self.left), size[1])
+        part = resample(pixels, rows, columns)
+        out[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+        return out[:, :, :: -1 if flip else 1][:, window[0], window[1]]
+
+    def move(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
+        """See `moved`."""
+        (h, w), scale = size, np.float32
+        shift = (scale(-self.left) / scale(w), scale(-self.top) / scale(h))
+        return moved(boxes, shift, (scale(self.width) / scale(w), scale(self.height) / scale(h)), flip=flip)
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A part of a picture stretched to the input, by the pixels that are cut off each side, less than 0 where the edge
+    goes on instead (AlexeyAB data.c load_data_detection, image.c crop_image, resize_image)."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = WHOLE) -> Floats:
+        """See `Place.render`."""
+        height, width = pixels.shape[:2]
+        rows = _shifted(axis_taps(height - self.top - self.bottom, size[0], last_is_exact=False), self.top, height)
+        columns = _shifted(axis_taps(width - self.left - self.right, size[1], last_is_exact=True), self.left, width)
+        return resample(
+            pixels, _cut(rows, window[0]), _cut(_cut(columns, slice(None, None, -1 if flip else 1)), window[1])
+        )
+
+    def move(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
+        """See `moved`."""
+        share = np.float32
+        sx = share(shape[1] - self.left - self.right) / share(shape[1])
+        sy = share(shape[0] - self.top - self.bottom) / share(shape[0])
+        shift = (share(self.left) / share(shape[1]) / sx, share(self.top) / share(shape[0]) / sy)
+        return moved(boxes, shift, (1 / sx, 1 / sy), flip=flip, leaves_out=True)
+
+    def sound(self, shape: Size) -> Crop:
+        """The whole picture if nothing would be left of it."""
+        height, width = shape
+        rest = min(
+            width - self.left - self.right, height - self.top - self.bottom, width - self.left, height - self.top
+        )
+        return self if rest > 0 else Crop(0, 0, 0, 0)
+
+    def letterboxed(self, shape: Size, size: Size) -> Crop:
+        """With the edges that bring the picture to the input's aspect."""
+        (height, width), aspect = shape, np.float32(size[1]) / np.float32(size[0])
+        if np.float32(width) / np.float32(height) / aspect > 1:
+            more = (np.float32(width) / aspect - height) / 2
+            return replace(self, top=int(self.top - more), bottom=int(self.bottom - more))
+        more = (np.float32(height) * aspect - width) / 2
+        return replace(self, left=int(self.left - more), right=int(self.right - more))
+
+
+def moved(
+    boxes: Floats,
+    shift: tuple[np.float32, np.float32],
+    scale: tuple[np.float32, np.float32],
+    *,
+    flip: bool,
+    leaves_out: bool = False,
+) -> Floats:
+    """Boxes (K, 5: centre x, y, width, height, class) where the picture now lies, cut to it (data.c correct_boxes).
+
+    Args:
+        boxes: as fractions of the picture.
+        shift: of x and y after scaling, to be subtracted.
+        scale: of x and y.
+        flip: whether the result is mirrored.
+        leaves_out: whether boxes that lie outside of the picture are `NOWHERE`, as those at 0, 0 always are.
+    """
+    centre, half = boxes[:, :2], boxes[:, 2:4] / 2
+    first, last = centre - half, centre + half
+    lost = (centre == 0).all(1)
+    if leaves_out:
+        lost |= ((last < 0) | (first > 1)).any(1)
+    first, last = (side * np.array(scale, np.float32) - np.array(shift, np.float32) for side in (first, last))
+    if flip:
+        first[:, 0], last[:, 0] = 1 - last[:, 0], 1 - first[:, 0]
+    first, last = first.clip(0, 1), last.clip(0, 1)
+    out: Floats = np.concatenate(((first + last) / 2, last - first, boxes[:, 4:]), 1, dtype=np.float32)
+    out[lost, :4] = NOWHERE
+    return out
+
+
+def sound(boxes: Floats, size: Size, classes: int) -> Floats:
+    """The boxes that AlexeyAB's Darknet keeps: of a known class, a pixel large at least, with their centre inside
+    (data.c fill_truth_detection)."""
+    least = 1 / np.array(size[::-1], np.float32)
+    centre, sides = boxes[:, :2], boxes[:, 2:4]
+    kept = (boxes[:, 4] < classes) & (sides >= least).all(1) & ((centre > 0) & (centre <= 1)).all(1)
+    return boxes[kept]
+
+
+def large(boxes: Floats) -> Floats:
+    """The boxes that pjreddie's keeps."""
+    return boxes[(boxes[:, 2:4] >= SMALLEST).all(1)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One of the four pictures of a mosaic: where it lies, and where its own part of that size begins."""
+
+    window: Window
+    start: tuple[int, int]
+    """Row and column in the picture, which has the input's size."""
+
+    @property
+    def source(self) -> Window:
+        """The part of the picture that is taken."""
+        rows, columns = (slice(at, at + w.stop - w.start) for at, w in zip(self.start, self.window, strict=True))
+        return rows, columns
+
+    def place(self, boxes: Floats, size: Size, *, bound: bool) -> Floats:
+        """Boxes (K, 5) of the picture where they lie in the mosaic (data.c blend_truth_mosaic).
+
+        Args:
+            boxes: as fractions of the picture.
+            size: of the input.
+            bound: whether they are cut to the tile (`mosaic_bound`), or to the input.
+        """
+        sides = np.array(size[::-1], np.float32)
+        shift = [(w.start - at) / n for w, at, n in zip(self.window[::-1], self.start[::-1], size[::-1], strict=True)]
+        centre, extent = boxes[:, :2] + np.array(shift, np.float32), boxes[:, 2:4]
+        first, last = _edges(centre, extent, sides)
+        if bound:
+            low, high = (np.array([getattr(w, end) for w in self.window[::-1]]) for end in ("start", "stop"))
+            first, last = np.maximum(first, low), np.minimum(last, high)
+            centre, extent = (first + last).astype(np.float32) / 2 / sides, (last - first).astype(np.float32) / sides
+        else:
+            before = np.minimum(first, 0).astype(np.float32) / sides
+            after = np.maximum(last - sides, 0) / sides
+            centre, extent = centre - before / 2 - after / 2, extent + before - after
+            first, last = _edges(centre, extent, sides)
+        inside = (first >= 0) & (last <= sides) & (centre > 0) & (centre < 1)
+        kept = (inside & (extent > 1 / sides) & (extent < 1)).all(1)
+        placed: Floats = np.concatenate((centre, extent, boxes[:, 4:]), 1, dtype=np.float32)[kept]
+        return placed
+
+
+def tile(number: int, size: Size, cut: tuple[int, int], crop: Crop, shape: Size, *, flip: bool) -> Tile:
+    """A tile of a mosaic.
+
+    Args:
+        number: which, counted row by row from 0.
+        size: of the input.
+        cut: the row and the column where the tiles meet.
+        crop: what is taken of the picture. Where its edge goes on the tile begins later, so that less of that shows.
+        shape: height and width of the picture.
+        flip: whether it is mirrored.
+    """
+    left, right = (crop.right, crop.left) if flip else (crop.left, crop.right)
+    top, bottom, left, right = (
+        max(0, -n * size[axis] // shape[axis]) for n, axis in ((crop.top, 0), (crop.bottom, 0), (left, 1), (right, 1))
+    )
+    rows, row = tile_axis(size[0], cut[0], top, bottom, is_second=number >= 2)
+    columns, column = tile_axis(size[1], cut[1], left, right, is_second=number % 2 == 1)
+    return Tile((rows, columns), (row, column))
+
+
+def tile_axis(size: int, cut: int, before: int, after: int, *, is_second: bool) -> tuple[slice, int]:
+    """A tile along an axis, and where its part of the picture begins: as much of an edge that goes on is left out."""
+    if is_second:
+        return slice(cut, size), min(cut, before)
+    return slice(0, cut), size - cut - min(size - cut, after)
+
+
+def rotate_crop(
+    pixels: Pixels, side: int, *, angle: float, scale: float, shift: tuple[float, float], aspect: float
+) -> Floats:
+    """A square of a scaled and turned picture, 0 beyond its edge (image.c rotate_crop_image).
+
+    Args:
+        pixels: (H, W, C), uint8, or float32 in 0…1.
+        side: of the square.
+        angle: in radians.
+        scale: of the picture.
+        shift: right and down, in pixels of the square.
+        aspect: factor on the width.
+
+    Returns:
+        (C, side, side), float32 in 0…1.
+    """
+    place = np.arange(side, dtype=np.float32) - np.float32(side / 2)
+    x, y = (
+        (place + np.float32(shift[0])) * np.float32(aspect / scale),
+        (place + np.float32(shift[1])) / np.float32(scale),
+    )
+    cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
+    height, width = pixels.shape[:2]
+    columns = cos * x - sin * y[:, None] + np.float32(width / 2)
+    rows = sin * x + cos * y[:, None] + np.float32(height / 2)
+    left, top = np.floor(columns).astype(np.intp), np.floor(rows).astype(np.intp)
+    right, down = columns - left, rows - top
+    out = np.zeros((side, side, pixels.shape[2]), np.float32)
+    for i, j, weight in (
+        (0, 0, (1 - down) * (1 - right)),
+        (1, 0, down * (1 - right)),
+        (0, 1, (1 - down) * right),
+        (1, 1, down * right),
+    ):
+        row, column = top + i, left + j
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        part = pixels[row.clip(0, height - 1), column.clip(0, width - 1)]
+        out += part * (weight * inside)[..., None].astype(np.float32)
+    out /= np.float32(255 if pixels.dtype == np.uint8 else 1)
+    return out.transpose(2, 0, 1)
+
+
+def _edges(centre: Floats, extent: Floats, sides: Floats) -> tuple[Floats, Floats]:
+    """First and last pixel, rounded towards zero as C does."""
+    return np.trunc((centre - extent / 2) * sides), np.trunc((centre + extent / 2) * sides)
+
+
+def _scaled_taps(before: int, after: int) -> Taps:
+    """Without corner alignment; beyond the last row or column lies 0 (image.c bilinear_interpolate)."""
+    place = np.arange(after, dtype=np.float32) / np.float32(after) * np.float32(before)
+    first = np.floor(place).astype(np.intp)
+    fraction = place - first.astype(np.float32)
+    weights = np.stack((1 - fraction, np.where(first + 1 < before, fraction, 0)))
+    return Taps(np.stack((first, first + 1)).clip(0, before - 1), weights.astype(np.float32))
+
+
+def _inside(taps: Taps, start: int, size: int) -> tuple[Taps, int]:
+    """Those of the positions, of which the first lies at `start`, that lie in an input, and where they begin."""
+    return _cut(taps, slice(max(0, -start), max(0, size - start))), max(0, start)
+
+
+def _shifted(taps: Taps, start: int, size: int) -> Taps:
+    """Those of a part that begins at `start`, for the whole, whose edges go on."""
+    return Taps((taps.places + start).clip(0, size - 1), taps.weights)
+
+
+def _cut(taps: Taps, part: slice) -> Taps:
+    return Taps(taps.places[:, part], taps.weights[:, part])

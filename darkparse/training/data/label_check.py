@@ -1,0 +1,64 @@
+"""A look at the first labels before a training, since Darknet trains on images without any and says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from darkparse._utils.text import counted
+from darkparse.datasets.data_file import EVIDENCE, DataFile, Picture
+from darkparse.datasets.labels import label_path, label_places
+from darkparse.errors import DarkparseError
+from darkparse.layers.dialect import DIALECTS
+from darkparse.network.network import Network
+from darkparse.syntax.files import is_file
+
+FEW = 0.5
+"""Share of images with a label below which there is a warning."""
+
+
+def check_labels(files: DataFile, network: Network) -> str | None:
+    """Look for the labels of the first images of `train`.
+
+    Args:
+        files: the `.data` file.
+        network: to be trained; its dialect says where labels are.
+
+    Returns:
+        A warning if few of the images have a label.
+
+    Raises:
+        DarkparseError: none has one, or the list cannot be read.
+    """
+    images = files.pictures("train", network.dialect, most=EVIDENCE)
+    unlabeled = [image for image in images if not _has_label(image, files, network)]
+    if not unlabeled or len(images) - len(unlabeled) >= FEW * len(images):
+        return None
+    first = f"the first {counted(len(images), 'image')}"
+    if len(unlabeled) < len(images):
+        return f"{files.train}: {len(unlabeled)} of {first} have no label; `darkparse check` lists them"
+    if not network.heads:
+        raise DarkparseError(f"{files.train}: no label of {files.file('labels')} is in the path of {first}")
+    missing = unlabeled[0].label
+    raise DarkparseError(f"{files.train}: no label for {first}: {missing} does not exist; {_hint(images, network)}")
+
+
+def _has_label(image: Picture, files: DataFile, network: Network) -> bool:
+    if not network.heads:
+        return any(label in image.path for label in files.labels)
+    return _is_label(image.label, image)
+
+
+def _is_label(path: str, image: Picture) -> bool:
+    """Whether a label is there; with an ending that Darknet does not know its name would be the image's."""
+    return path != image.path and is_file(path)
+
+
+def _hint(images: Sequence[Picture], network: Network) -> str:
+    """Say where labels lie instead."""
+    for dialect in DIALECTS.values():
+        path = next((path for image in images if _is_label(path := label_path(image.path, dialect), image)), None)
+        if path is not None:
+            return f"--dialect {dialect.name} finds {path}"
+    other = next((path for image in images for path in label_places(Path(image.path)) if is_file(path)), None)
+    return f"{network.dialect.title} does not look at {other}" if other else "an empty file means that nothing is there"

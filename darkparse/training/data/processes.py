@@ -1,0 +1,137 @@
+"""Mini-batches that other processes load."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import sys
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from multiprocessing import forkserver, resource_tracker
+from multiprocessing.process import BaseProcess
+from threading import Thread
+from typing import Any
+
+from darkparse.errors import DarkparseError
+
+PRELOADED = ["torch.utils.data", "PIL.Image", "darkparse.training.data.dataset"]
+"""Modules that the fork server imports once for all loader processes."""
+HAS_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
+"""Windows has none; there each process starts from nothing."""
+UNGUARDED = 78
+"""Exit status of a loader process whose main module starts loader processes again when it is imported."""
+GUARD = 'code that starts loader processes belongs under `if __name__ == "__main__":`, since they import that module'
+
+
+def start_fork_server() -> None:
+    """Start the process that loader processes are forked from; it imports torch while this one does other work."""
+    if HAS_SERVER:
+        multiprocessing.set_forkserver_preload(PRELOADED)
+        for process in (resource_tracker, forkserver):
+            with _blocked_signals():  # once each: starting the tracker unblocks SIGINT and SIGTERM, which it ignores
+                process.ensure_running()
+
+
+def load_in_processes(loader: Any, numbers: Iterator[int], workers: int) -> Generator[Any]:
+    """Yield `loader[number]` for each number, loaded in other processes.
+
+    The processes come from a fork server. Forked from this process, a child can wait forever for a lock that another
+    thread held at that moment: those of torch, OpenMP, OpenBLAS and malloc are all possible.
+
+    Args:
+        loader: makes a mini-batch by its number; it is pickled.
+        numbers: of the mini-batches.
+        workers: how many processes.
+
+    Raises:
+        DarkparseError: a process was killed or could not start.
+    """
+    from torch import Generator as TorchGenerator
+    from torch.utils.data import DataLoader
+
+    if getattr(multiprocessing.current_process(), "_inheriting", False):
+        os._exit(UNGUARDED)  # the process that waits for this one explains it; an exception would end with status 1
+    start_fork_server()
+    context = multiprocessing.get_context("forkserver" if HAS_SERVER else "spawn")
+    # A generator of its own: the loader draws a number, and those that torch draws follow from the batch alone.
+    options: Any = {
+        "generator": TorchGenerator(),
+        "collate_fn": _keep,
+        "worker_init_fn": _prepare,
+        "multiprocessing_context": context,
+    }
+    before, processes = set(multiprocessing.active_children()), list[BaseProcess]()
+    kill = partial(_kill, processes)
+    try:
+        try:
+            with _blocked_signals():
+                batches = iter(DataLoader(loader, None, sampler=numbers, num_workers=workers, **options))
+        finally:
+            processes += [child for child in multiprocessing.active_children() if child not in before]
+            atexit.register(kill)  # runs before torch's own, which waits for each process
+        yield from batches
+    except RuntimeError as problem:
+        status = next((process.exitcode for process in processes if process.exitcode is not None), None)
+        if status is None:
+            raise
+        raise DarkparseError(_explain(status)) from problem
+    finally:
+        kill()
+        atexit.unregister(kill)
+
+
+def _explain(status: int) -> str:
+    """Say why a loader process ended, and what helps."""
+    if status == UNGUARDED:
+        return f"a loader process could not start: {GUARD}"
+    if status >= 0:
+        return f"a loader process ended with exit status {status}; --workers 0 loads without it and shows the error"
+    name = signal.Signals(-status).name
+    return f"a loader process was killed by {name}; if memory ran out, use fewer --workers"
+
+
+def _kill(processes: Sequence[BaseProcess]) -> None:
+    """End processes at once; they hold nothing but mini-batches that nobody wants."""
+    for process in processes:
+        process.kill()
+
+
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Block the signals that stop a run in this thread, and so in every process that it starts meanwhile.
+
+    A terminal and a process manager send them to all processes; the one that trains decides what they do.
+    """
+    if sys.platform == "win32":
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+if sys.platform != "win32":
+    STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def _prepare(worker: int) -> None:
+    """Prepare a loader process: it heeds no signal to stop, and ends with the process that trains."""
+    if sys.platform != "win32":  # a fork server that runs already does not block them
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(0)
+
+
+def _keep(batch: Any) -> Any:
+    return batch

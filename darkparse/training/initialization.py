@@ -1,0 +1,54 @@
+"""What a training starts from: nothing, whole weights, a backbone, or weights of other classes."""
+
+from __future__ import annotations
+
+from darkparse.errors import WeightsError
+from darkparse.model.darknet import Darknet
+from darkparse.model.loading import Device, load
+from darkparse.network import Network
+from darkparse.network.io.edit import edit
+from darkparse.weights import WeightsSource
+from darkparse.weights.load_result import Loaded, ranges
+
+
+def begin(network: Network, weights: WeightsSource | None = None, *, device: Device = None) -> tuple[Darknet, str]:
+    """A module to train, and what is to be said of where its values come from.
+
+    Args:
+        network: what to train.
+        weights: whole weights, a file that ends after some layer (`yolov4.conv.137`), or weights of the same cfg with
+            another number of classes, of which everything but the layers before the heads is taken; None to start as
+            Darknet starts.
+        device: where to train.
+
+    Raises:
+        WeightsError: the file cannot be read or does not fit.
+        DarkparseError: there is no such device.
+    """
+    if weights is None:
+        model = load(network, device=device)
+        return model.train(), "weights: none, every layer starts anew"
+    try:
+        model = load(network, weights, allow_partial=True, device=device, mmap=False)
+    except WeightsError as problem:
+        classes = next((cause.facts["classes"] for cause in problem.causes if cause.code == "classes"), None)
+        if classes is None:
+            raise
+        return _of_other_classes(network, weights, int(classes), device)
+    return model.train(), f"weights: {model.loaded}"
+
+
+def _of_other_classes(network: Network, weights: WeightsSource, classes: int, device: Device) -> tuple[Darknet, str]:
+    """Every tensor whose shape does not depend on the classes; the rest starts anew, and training counts from 0."""
+    old, model = load(edit(network, classes=classes), weights, mmap=False), load(network, device=device)
+    values = model.state_dict()
+    fitting = {key: value for key, value in old.state_dict().items() if value.shape == values[key].shape}
+    model.load_state_dict(values | fitting)
+    shapes = {key: tuple(value.shape) for key, value in fitting.items()}
+    loaded = Loaded.of(old.loaded.name if old.loaded else "", None, network, shapes)
+    anew = ranges(tuple(index for index in loaded.untouched if index not in loaded.layers))
+    model.loaded = loaded
+    return model.train(), (
+        f"weights: {loaded.name} is of {classes} classes: taken {ranges(loaded.layers)}; {anew} of your classes start "
+        f"anew (`darkparse edit CFG --classes {classes}` makes the cfg of the file)"
+    )

@@ -1,0 +1,243 @@
+"""The loss of `[region]` in both forks (region_layer.c forward_region_layer)."""
+
+from __future__ import annotations
+
+from pathlib import PurePath
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darkparse.layers.training import RegionTraining
+from darkparse.layers.tree import read_map, read_tree
+from darkparse.training.losses.boxes import iou
+from darkparse.training.losses.predictors import Claims, Rows, parts_of
+from darkparse.training.losses.targets import Truths, gather, rounds
+
+PRIOR_SEEN, PRIOR_SCALE = 12800, 0.01
+"""While fewer pictures were seen, every predictor is drawn to its anchor, so strongly."""
+CLASS_ONLY = 100_000
+"""A box farther out than this has a class and no place."""
+
+
+class RegionLoss:
+    """pjreddie's: squared distances of the box, objectness and classes, softmax or logistic or along a word tree.
+
+    Each truth falls to the predictor of the cell of its centre whose shape, or anchor's shape with `bias_match`, is
+    nearest to its own.
+    """
+
+    maps_first = True
+
+    def __init__(
+        self,
+        options: RegionTraining,
+        classes: int,
+        anchors: tuple[tuple[float, float], ...],
+        softmax: bool,
+        tree: PurePath | None,
+        map: PurePath | None,
+        background: bool = False,
+    ) -> None:
+        self.options, self.classes, self.anchors, self.softmax = options, classes, anchors, softmax
+        self.tree = read_tree(tree) if tree is not None else None
+        self.map = read_map(map, classes) if map is not None else None
+        self.background = background
+
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
+        rows = Rows.of(self.planes(output))
+        truths = gather(
+            truth, output, most=self.options.max, classes=self.classes, map=self.map, maps_first=self.maps_first
+        )
+        shapes = output.new_tensor(self.anchors)[rows.anchor] / rows.size
+        centre = rows.place + self.centre(rows.values)
+        boxes = torch.cat((centre / rows.size, rows.values[:, 2:4].exp() * shapes), 1)
+        overlap = iou(rows.by_image(boxes)[:, None], truths.boxes[:, :, None])
+        best, which = (x.flatten() for x in overlap.where(truths.valid[:, :, None], 0.0).max(1))
+        self.ignore(rows, truths, best, which)
+        if seen < PRIOR_SEEN:
+            every = torch.arange(len(boxes), device=boxes.device)
+            prior = torch.cat(((rows.place + 0.5) / rows.size, shapes), 1)
+            self.set_boxes(rows, Claims(every, prior, every), shapes, PRIOR_SCALE)
+        nowhere = self._class_only(truths)
+        claims = self._assigned(rows, truths, boxes, shapes, ~nowhere)
+        for turn in rounds(claims.rows):
+            self.claim(rows, claims[turn], boxes, shapes)
+        self._set_class_only(rows, truths, nowhere)
+        return self.sent_back(rows), rows.delta.square().sum()
+
+    def parts(self, delta: Tensor) -> dict[str, Tensor]:
+        """The squares of the delta by what they are for."""
+        return parts_of(delta, len(self.anchors), 4)
+
+    def planes(self, output: Tensor) -> Tensor:
+        """A head's output as (N, anchors, H, W, entries)."""
+        planes: Tensor = output.unflatten(1, (len(self.anchors), -1))
+        return planes.permute(0, 1, 3, 4, 2)
+
+    def centre(self, values: Tensor) -> Tensor:
+        """x and y within the cell."""
+        return values[:, :2]
+
+    def slope(self, values: Tensor) -> Tensor:
+        """Factor on the deltas of values that are logistic: here it comes when all are sent back, after the cost."""
+        return torch.ones_like(values)
+
+    def sent_back(self, rows: Rows) -> Tensor:
+        """The delta of what comes in: x, y and objectness through their logistic (backward_region_layer_gpu)."""
+        logistic = [0, 1] if self.background else [0, 1, 4]
+        rows = Rows(rows.values, rows.delta.clone(), rows.shape, rows.column, rows.row, rows.anchor)
+        rows.delta[:, logistic] *= rows.values[:, logistic] * (1 - rows.values[:, logistic])
+        return rows.planes()
+
+    def ignore(self, rows: Rows, truths: Truths, best: Tensor, which: Tensor) -> None:
+        """No object, nor a delta where a truth is near."""
+        target = 1.0 if self.background else 0.0
+        missing = self.options.noobject_scale * (target - rows.values[:, 4])
+        rows.delta[:, 4] = missing.where(best <= self.options.thresh, 0.0)
+
+    def set_boxes(self, rows: Rows, claims: Claims, shapes: Tensor, scale: Tensor | float) -> None:
+        """Box deltas: target less value of each of x, y, w, h (delta_region_box)."""
+        values, size = rows.values[claims.rows], shapes[claims.rows]
+        centre = claims.boxes[:, :2] * rows.size - rows.place[claims.rows] - self.centre(values)
+        extent = (claims.boxes[:, 2:] / size).log() - values[:, 2:4]
+        rows.delta[claims.rows, :4] = scale * torch.cat((centre * self.slope(self.centre(values)), extent), 1)
+
+    def box_scale(self, claims: Claims) -> Tensor | float:
+        return self.options.coord_scale * (2 - claims.boxes[:, 2:].prod(1, keepdim=True))
+
+    def _assigned(self, rows: Rows, truths: Truths, boxes: Tensor, shapes: Tensor, placed: Tensor) -> Claims:
+        """The predictor of each truth's cell whose shape is nearest to its own."""
+        image, number = (truths.valid & placed[:, None]).nonzero(as_tuple=True)
+        chosen = truths.boxes[image, number]
+        row, column = rows.cell(chosen[:, :2])
+        every = torch.arange(len(self.anchors), device=boxes.device)
+        place = rows.index(image[:, None], every, row[:, None], column[:, None])
+        sizes = shapes[place] if self.options.bias_match else boxes[place][..., 2:]
+        nowhere = torch.zeros_like(sizes)
+        shape = torch.cat((torch.zeros_like(chosen[:, :2]), chosen[:, 2:]), 1)
+        best = iou(torch.cat((nowhere, sizes), -1), shape[:, None]).argmax(1, keepdim=True)
+        return Claims(place.gather(1, best)[:, 0], chosen, truths.classes[image, number])
+
+    def claim(self, rows: Rows, claims: Claims, boxes: Tensor, shapes: Tensor) -> None:
+        """All deltas of predictors that a truth falls to, at most one each."""
+        self.set_boxes(rows, claims, shapes, self.box_scale(claims))
+        target: Tensor | float = iou(boxes[claims.rows], claims.boxes) if self.options.rescore else 1.0
+        objectness = rows.values[claims.rows, 4]
+        missing = (0.0 if self.background else target) - objectness
+        rows.delta[claims.rows, 4] = self.options.object_scale * missing * self.slope(objectness)
+        self.set_class(rows, claims, self.options.class_scale)
+
+    def set_class(self, rows: Rows, claims: Claims, scale: Tensor | float) -> None:
+        """Class deltas: of all classes; logistic ones of the true one alone where an earlier truth has set them."""
+        delta, p = rows.delta[:, 5:], rows.values[claims.rows, 5:]
+        if self.tree is not None:
+            touched, y = self._along_tree(claims.classes, p)
+            delta[claims.rows] = torch.where(touched, scale * (y - p), delta[claims.rows])
+            return
+        y = torch.nn.functional.one_hot(claims.classes, self.classes)
+        is_set = self.is_set(delta[claims.rows])
+        delta[claims.rows] = torch.where(is_set[:, None] & (y == 0), delta[claims.rows], scale * self.missing(p, y))
+
+    def is_set(self, delta: Tensor) -> Tensor:
+        return (delta[:, 0] != 0) & (not self.softmax)
+
+    def missing(self, p: Tensor, y: Tensor) -> Tensor:
+        return y - p
+
+    def _along_tree(self, classes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """For each class which nodes have a delta, those of the groups on its path, and which of them are true."""
+        touched, y = torch.zeros_like(like, dtype=torch.bool), torch.zeros_like(like)
+        for k, leaf in enumerate(classes.tolist()):
+            for node in self._path(leaf):
+                touched[k, self._siblings(node)] = True
+                y[k, node] = 1
+        return touched, y
+
+    def _path(self, node: int) -> list[int]:
+        """A node and all above it."""
+        path = []
+        while node >= 0:
+            path.append(node)
+            node = self.tree.parents[node]  # type: ignore[union-attr]
+        return path
+
+    def _siblings(self, node: int) -> slice:
+        end = 0
+        for size in self.tree.group_sizes:  # type: ignore[union-attr]
+            end += size
+            if node < end:
+                break
+        return slice(end - size, end)
+
+    def _class_only(self, truths: Truths) -> Tensor:
+        """Pictures (N,) that have a box without a place: they train a class of the word tree and nothing else."""
+        if self.tree is None:
+            return torch.zeros_like(truths.valid[:, 0])
+        return ((truths.boxes[..., :2] > CLASS_ONLY).all(-1) & truths.valid).any(1)
+
+    def _set_class_only(self, rows: Rows, truths: Truths, nowhere: Tensor) -> None:
+        """The class, at the predictor of the picture that holds it likeliest."""
+        each = len(rows.values) // rows.shape[0]
+        for image in nowhere.nonzero()[:, 0].tolist():
+            here = slice(image * each, (image + 1) * each)
+            number = (truths.boxes[image, :, :2] > CLASS_ONLY).all(-1).int().argmax()
+            label = truths.classes[image, number]
+            p = rows.values[here, 4] * rows.values[here, 5:][:, self._path(int(label))].prod(1)
+            likeliest = p.argmax() + image * each
+            rows.delta[here] = 0
+            claim = Claims(likeliest[None], truths.boxes[image, number][None], label[None])
+            self.set_class(rows, claim, self.options.class_scale)
+            self.class_only_objectness(rows, here, likeliest)
+
+    def class_only_objectness(self, rows: Rows, here: slice, likeliest: Tensor) -> None:
+        """No object anywhere but there."""
+        rows.delta[here, 4] = -self.options.noobject_scale * rows.values[here, 4]
+        rows.delta[likeliest, 4] = 0
+
+
+class AlexeyRegionLoss(RegionLoss):
+    """AlexeyAB's: x, y and objectness with their logistic's slope from the start, `classfix`, focal loss."""
+
+    maps_first = False
+
+    def planes(self, output: Tensor) -> Tensor:
+        planes: Tensor = output.unflatten(3, (len(self.anchors), -1))
+        return planes.permute(0, 3, 1, 2, 4)
+
+    def centre(self, values: Tensor) -> Tensor:
+        return torch.sigmoid(values[:, :2])
+
+    def slope(self, values: Tensor) -> Tensor:
+        return values * (1 - values)
+
+    def sent_back(self, rows: Rows) -> Tensor:
+        return rows.planes()
+
+    def box_scale(self, claims: Claims) -> Tensor | float:
+        return self.options.coord_scale
+
+    def ignore(self, rows: Rows, truths: Truths, best: Tensor, which: Tensor) -> None:
+        objectness, options = rows.values[:, 4], self.options
+        target = best if options.classfix == -1 else torch.zeros_like(best)
+        delta = options.noobject_scale * (target - objectness) * self.slope(objectness)
+        near = (best > options.thresh) & (options.classfix != -1)
+        rows.delta[:, 4] = delta.where(~near, 0.0)
+        if options.classfix > 0:
+            chosen = near.nonzero()[:, 0]
+            image = chosen // (len(best) // rows.shape[0])
+            claims = Claims(chosen, truths.boxes[image, which[chosen]], truths.classes[image, which[chosen]])
+            sure = objectness[chosen][:, None] if options.classfix == 2 else 1.0
+            self.set_class(rows, claims, options.class_scale * sure)
+
+    def is_set(self, delta: Tensor) -> Tensor:
+        return torch.zeros_like(delta[:, 0], dtype=torch.bool)
+
+    def missing(self, p: Tensor, y: Tensor) -> Tensor:
+        if not self.options.focal_loss:
+            return y - p
+        sure = (p * y).sum(1, keepdim=True) + 1e-15
+        return (y - p) * 0.5 * -(1 - sure) * (2 * sure * sure.log() + sure - 1)
+
+    def class_only_objectness(self, rows: Rows, here: slice, likeliest: Tensor) -> None:
+        """AlexeyAB leaves the objectness of such a picture alone."""

@@ -1,0 +1,117 @@
+"""The learning rate of each batch, and how many pictures and batches were seen."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from darkparse.errors import error
+from darkparse.layers.training import NetTraining
+from darkparse.network import Network
+from darkparse.network.training import net_options
+from darkparse.weights import Header
+
+if TYPE_CHECKING:
+    from darkparse.training.optimizers import Update
+
+
+def images_of_batch(network: Network) -> int:
+    """Rows between two updates: whole mini-batches times their number (parser.c parse_net_options)."""
+    net = network.net
+    return max(net.batch // max(net.subdivisions, 1), 1) * net.time_steps * max(net.subdivisions, 1)
+
+
+class Schedule:
+    """The learning rates of a network (network.c get_current_rate), and the count of what was seen.
+
+    Attributes:
+        batch: number of the batch to come, from 1.
+        images: pictures of a batch.
+        seen: pictures seen in training; AlexeyAB's Darknet counts whole batches of today's size.
+
+    Args:
+        network: whose `[net]` says the policy.
+        seen: pictures seen before.
+        update: the optimizer whose rate is set, and whose model's header counts along.
+
+    Raises:
+        CfgError: the policy lacks a number that it needs.
+    """
+
+    def __init__(self, network: Network, seen: int = 0, update: Update | None = None) -> None:
+        self.options = net_options(network)
+        _check(network, self.options)
+        self._dialect = network.dialect
+        self.images, self._update = images_of_batch(network), update
+        self.seen = seen // self.images * self.images if network.dialect.training.counts_iterations else seen
+        self._hand_out()
+
+    @property
+    def batch(self) -> int:
+        return self.seen // self.images + 1
+
+    def step(self) -> None:
+        """Count one batch: pictures seen, iteration, the rate of the next."""
+        self.seen += self.images
+        if self._update is not None:
+            model = self._update.model
+            self._update.average(self.batch - 1)
+            header = model.header or Header.of_version(self._dialect.version, self._dialect)
+            model.header = replace(header, seen=self.seen)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        if self._update is not None:
+            self._update.model.iteration = self.batch - 1
+            self._update.start(self.batch, self.rate(self.batch))
+
+    def rate(self, batch: int) -> float:
+        """The learning rate of a batch, counted from 1."""
+        net = self.options
+        if batch < net.burn_in:
+            return net.learning_rate * math.pow(batch / net.burn_in, net.power)
+        match net.policy:
+            case "step":
+                return net.learning_rate * math.pow(net.scale, batch // net.step)
+            case "steps":
+                passed = (scale for step, scale in zip(net.steps, net.scales, strict=False) if step <= batch)
+                return net.learning_rate * math.prod(passed)
+            case "exp":
+                return net.learning_rate * math.pow(net.gamma, batch)
+            case "poly":
+                return net.learning_rate * math.pow(max(1 - batch / net.max_batches, 0.0), net.power)
+            case "sigmoid":
+                return net.learning_rate / (1 + math.exp(min(net.gamma * (batch - net.step), 700)))
+            case "random":
+                return net.learning_rate * math.pow(random.Random(batch).random(), net.power)
+            case "sgdr":
+                return self._restarted(batch)
+        return net.learning_rate
+
+    def _restarted(self, batch: int) -> float:
+        """A cosine from the rate down to `learning_rate_min`, in cycles that grow by a factor."""
+        net, start = self.options, 0
+        cycle = _cycle(net)
+        while start + cycle < batch:
+            start, cycle = start + cycle, cycle * net.sgdr_mult
+        turn = (1 + math.cos((batch - start) * math.pi / cycle)) / 2
+        return net.learning_rate_min + turn * (net.learning_rate - net.learning_rate_min)
+
+
+def _cycle(net: NetTraining) -> int:
+    return net.max_batches if net.sgdr_cycle is None else net.sgdr_cycle
+
+
+def _check(network: Network, net: NetTraining) -> None:
+    needs = {
+        "steps": (len(net.scales) >= len(net.steps) > 0, "steps, and a number of scales for each"),
+        "poly": (net.max_batches > 0, "max_batches"),
+        "sgdr": (_cycle(net) > 0 and net.sgdr_mult > 0, "max_batches, or sgdr_cycle"),
+    }
+    has, what = needs.get(net.policy, (True, ""))
+    if not has:
+        section = network.config.net
+        at = section.find("policy")
+        raise error("training", f"policy={net.policy} needs {what}", at.span if at else section.span)

@@ -1,0 +1,166 @@
+"""Torch's optimizers with Darknet's parameter groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from darkparse.layers.training import LayerTraining, NetTraining
+from darkparse.model.darknet import Darknet, unwrapped
+from darkparse.network.training import layer_options, net_options
+from darkparse.training.lr_schedule import Schedule, images_of_batch
+from darkparse.weights.layout import state_key
+
+Group = dict[str, Any]
+
+DECAYING = ("weight", "constant")
+"""What decays under SGD; adam decays everything (blas_kernels.cu adam_update_gpu)."""
+LIMITED = "factor"
+"""What is learned with an update within ±1: the weights of an addition (AlexeyAB shortcut_layer.c)."""
+EMA_END = 1000
+"""So many batches before the last one the averages take the weights' place (AlexeyAB network.c train_network)."""
+
+
+def optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, Schedule]:
+    """The optimizer and the schedule that the cfg describes.
+
+    Gradients are to be summed over the `batch` of the cfg, in as many mini-batches as `subdivisions` says or any other
+    number; then come `optimizer.step()`, `optimizer.zero_grad()` and `schedule.step()`.
+
+    Args:
+        model: a Darknet module whose parameters have values.
+        seen: pictures seen in training before; left out, what the header of the loaded weights says.
+
+    Raises:
+        CfgError: an option is wrong.
+    """
+    model = unwrapped(model)
+    if seen is None:
+        seen = model.header.seen if model.header is not None else 0
+    net = net_options(model.network)
+    kind: type[Sgd | Adam] = Adam if net.adam else Sgd
+    update = kind(model, net, seen)
+    return update, Schedule(model.network, seen, update)
+
+
+class Update(torch.optim.Optimizer):
+    """What Darknet does around the step of torch's optimizers.
+
+    A parameter without a gradient counts as one whose gradient is 0: it decays, as where `stopbackward` or
+    `onlyforward` cut it off.
+    """
+
+    model: Darknet
+    batch: int
+    averages: dict[Tensor, Tensor]
+    net: NetTraining
+
+    def start(self, batch: int, rate: float) -> None:
+        """Take the number of the batch to come and its learning rate."""
+        self.batch = batch
+        for group in self.param_groups:
+            group["lr"] = rate * group["factor"]
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update all parameters from the gradients of one batch."""
+        for group in self.param_groups:
+            held = group["dont_update"] >= self.batch
+            for parameter in group["params"]:
+                if held:
+                    parameter.grad = None
+                elif parameter.grad is None:
+                    parameter.grad = torch.zeros_like(parameter)
+            if group["limited"]:
+                self.limit(group)
+        super().step(closure)
+        with torch.no_grad():
+            for parameter, clip in ((p, group["clip"]) for group in self.param_groups for p in group["params"]):
+                if clip:
+                    parameter.clamp_(-clip, clip)
+
+    def limit(self, group: Group) -> None:
+        """Keep what is added to parameters within ±1."""
+
+    @property
+    def averaged(self) -> list[nn.Parameter]:
+        """Parameters of which `ema_alpha` keeps averages."""
+        nodes = (node for node in self.model.network.nodes if node.kind == "convolutional" and node.shares is None)
+        return [parameter for node in nodes for parameter in self.model.layers[node.index].parameters()]
+
+    @torch.no_grad()
+    def average(self, iteration: int) -> None:
+        """Moving averages of the convolutions' parameters in the second half of training, which take their place
+        towards its end (`ema_alpha`; AlexeyAB network.c ema_update, ema_apply)."""
+        net, end = self.net, self.net.max_batches - EMA_END
+        if not net.ema_alpha or not net.max_batches // 2 <= iteration <= end:
+            return
+        if not self.averages:
+            self.averages = {parameter: parameter.clone() for parameter in self.averaged}
+        for parameter, mean in self.averages.items():
+            if iteration == end:
+                parameter.copy_(mean)
+            else:
+                mean.lerp_(parameter, 1 - net.ema_alpha)
+
+
+class Sgd(Update, torch.optim.SGD):
+    """SGD with momentum. Gradients are sums over the batch, so the rate is divided by its size and decay multiplied."""
+
+    def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
+        self.model, self.net, self.averages = model, net, {}
+        batch = images_of_batch(model.network)
+        groups = _groups(model, net, 1 / batch, net.decay * batch, DECAYING)
+        super().__init__(groups, lr=net.learning_rate, momentum=net.momentum)
+
+    def limit(self, group: Group) -> None:
+        for parameter in group["params"]:
+            kept = self.state[parameter].get("momentum_buffer")
+            kept = 0 if kept is None else group["momentum"] * kept
+            if parameter.grad is not None:
+                parameter.grad = (kept + parameter.grad).clamp(-1, 1) - kept
+
+
+class Adam(Update, torch.optim.Adam):
+    """Adam over the sum of a batch's gradients; everything decays.
+
+    AlexeyAB's Darknet counts its steps from the first batch of the network, pjreddie's from the first of the run;
+    neither keeps the moments (network_kernels.cu update_network_gpu).
+    """
+
+    def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
+        self.model, self.net, self.averages = model, net, {}
+        batch, dialect = images_of_batch(model.network), model.network.dialect
+        groups = _groups(model, net, 1.0, net.decay * batch, (*DECAYING, "bias", "scale"))
+        super().__init__(groups, lr=net.learning_rate, betas=(net.B1, net.B2), eps=net.eps)
+        before = seen // batch if dialect.training.counts_iterations else 0
+        for parameter in (p for group in self.param_groups for p in group["params"] if before):
+            moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
+            self.state[parameter] = {"step": torch.tensor(float(before)), **moments}
+
+
+def _groups(model: Darknet, net: NetTraining, factor: float, decay: float, decaying: tuple[str, ...]) -> list[Group]:
+    """Parameters with the same settings, together."""
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    groups: dict[tuple[object, ...], Group] = {}
+    resting = model.training_rules.resting
+    for node in model.network.nodes:
+        if node.index in resting:
+            continue
+        options: LayerTraining = layer_options(model.network, node)
+        for tensor in node.tensors:
+            parameter = parameters.get(state_key(node, tensor))
+            if parameter is None or not parameter.requires_grad:
+                continue
+            settings = {
+                "factor": factor * options.learning_rate,
+                "weight_decay": decay if tensor.role in decaying else 0.0,
+                "clip": (options.clip or net.clip) if node.kind == "convolutional" and tensor.role == "weight" else 0.0,
+                "dont_update": options.dont_update,
+                "limited": tensor.role == LIMITED,
+            }
+            group = groups.setdefault(tuple(settings.values()), {"params": [], **settings})
+            group["params"].append(parameter)
+    return list(groups.values())

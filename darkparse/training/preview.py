@@ -1,0 +1,46 @@
+"""What a batch looks like to the network: pictures after augmentation, with their boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from darkparse.detect.detection import WHOLE, Detection, Detections
+from darkparse.detect.drawing import draw, save
+from darkparse.training.data import Batch
+
+SHORT_SIDE = 400
+"""Smaller pictures are enlarged about to this, so that lines and letters hide little of them."""
+
+
+def write_preview(
+    batch: Batch, names: Sequence[str] | None, folder: Path, first: int = 0
+) -> Iterator[tuple[Path, int]]:
+    """Write each picture of a mini-batch as a PNG with its boxes and classes.
+
+    Args:
+        batch: a mini-batch.
+        names: of the classes.
+        folder: where to; it is made.
+        first: number of its first picture.
+
+    Yields:
+        Each file, and how many objects are in it.
+    """
+    for number, (image, path) in enumerate(zip(batch.images, batch.paths, strict=True)):
+        times = max(1, SHORT_SIDE // min(image.shape[1:]))
+        image = image.repeat_interleave(times, 1).repeat_interleave(times, 2)
+        height, width = image.shape[1:]
+        truth = batch.truth[number]
+        if truth.dim() == 2:
+            objects = [(int(c), (x, y, w, h)) for x, y, w, h, c in truth.tolist()]
+        else:
+            objects = [(c, WHOLE) for c in truth.nonzero()[:, 0].tolist()]
+        found = [Detection(c, _name(c, names), 1.0, 1.0, box, (height, width)) for c, box in objects]
+        target = folder / f"{first + number:03}-{Path(path).stem}.png"
+        save(draw(image, Detections(found, height=height, width=width)), target)
+        yield target, len(objects)
+
+
+def _name(number: int, names: Sequence[str] | None) -> str:
+    return names[number] if names is not None and number < len(names) else f"class {number}"

@@ -1,0 +1,53 @@
+"""A training that continues from the state of an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from darkparse.errors import DarkparseError
+from darkparse.model.darknet import Darknet
+from darkparse.training.checkpoints import Checkpoints
+from darkparse.training.lr_schedule import Schedule
+from darkparse.training.optimizers import Update, optimizer
+from darkparse.training.state import State, check_origin, check_state
+from darkparse.weights import Header
+
+
+def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[Update, Schedule, State]:
+    """Restore a model, its optimizer and its schedule from a state; their settings are those of the cfg.
+
+    Args:
+        model: takes the values.
+        checkpoints: know the file.
+
+    Returns:
+        The optimizer, the schedule, and the whole state.
+
+    Raises:
+        DarkparseError: there is no state, it is damaged, or of another cfg; the model is as it was.
+    """
+    state = checkpoints.read()
+    with _naming(checkpoints.state):
+        check_origin(state, model.network)
+    update, schedule = optimizer(model, state["seen"])
+    with _naming(checkpoints.state):
+        check_state(state, model, update, schedule)
+    model.load_state_dict(state["model"])
+    model.header = Header(**state["header"])
+    # Clones: tensors of a file can overlap, and these are updated in place.
+    moments = {i: {key: value.clone() for key, value in entry.items()} for i, entry in state["optimizer"].items()}
+    update.load_state_dict({"state": moments, "param_groups": update.state_dict()["param_groups"]})
+    means = {model.get_parameter(name): mean for name, mean in state["averages"].items()}
+    update.averages = {parameter: mean.to(parameter, copy=True) for parameter, mean in means.items()}
+    return update, schedule, state
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Put the name of the file before an error."""
+    try:
+        yield
+    except DarkparseError as problem:
+        raise DarkparseError(f"{path}: {problem}") from None

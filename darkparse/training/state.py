@@ -1,0 +1,198 @@
+"""The state of a training, from which `--resume` continues: what it holds, and whether a file holds that."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darkparse.diagnostics.source import content
+from darkparse.errors import DarkparseError
+from darkparse.model.darknet import Darknet
+from darkparse.network import Network
+from darkparse.network.training import net_options
+from darkparse.syntax.config import squeeze
+from darkparse.training.data.seed import MAX_SEED
+from darkparse.training.lr_schedule import Schedule, images_of_batch
+from darkparse.training.optimizers import EMA_END, Adam, Update
+
+State = dict[str, Any]
+
+MAX_SEEN = 2**62
+"""Images that a training without `max_batches` may have seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """A value that a state must hold."""
+
+    expected: str
+    is_valid: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Optional:
+    """An entry that may be missing."""
+
+    entry: Leaf | Mapping[Any, Form]
+
+
+Form = Leaf | Optional | Mapping[Any, "Form"]
+"""What a state must look like: the same keys, and valid values."""
+
+
+def digest_cfg(network: Network) -> str:
+    """Return a digest of all that a cfg says, whatever its comments and spaces, and of the dialect and the size."""
+    config, net = network.config, network.net
+    sections = [
+        (section.kind, [(option.key, squeeze(option.text or "")) for option in section.options])
+        for section in (config.net, *config.sections)
+    ]
+    return hashlib.sha256(json.dumps([network.dialect.name, net.height, net.width, sections]).encode()).hexdigest()
+
+
+def check_origin(state: Any, network: Network) -> None:
+    """Check which training a state is of, and how far that got.
+
+    Args:
+        state: what a file holds.
+        network: what is to be trained.
+
+    Raises:
+        DarkparseError: the state is of another cfg, or damaged.
+    """
+    if not isinstance(state, dict):
+        raise DarkparseError(f"not a training state, got {_describe(state)}; expected a dict")
+    if "cfg" not in state:
+        raise DarkparseError("the state has no digest of its cfg, so it may belong to another one; start from weights")
+    if not isinstance(state["cfg"], str) or state["cfg"] != digest_cfg(network):
+        raise DarkparseError(
+            "the state belongs to a different cfg, dialect or size; resume with those that it was trained with, "
+            "or leave --resume out and start from its weights"
+        )
+    images, batches = images_of_batch(network), net_options(network).max_batches
+    most = (batches + 1) * images - 1 if batches else MAX_SEEN
+    step = images if network.dialect.training.counts_iterations else 1
+    multiple = Leaf(
+        f"a multiple of {step:,} from {images:,} to {most:,}",
+        lambda value: type(value) is int and images <= value <= most and value % step == 0,
+    )
+    _check(state.get("seen"), multiple, "seen")
+
+
+def check_state(state: State, model: Darknet, update: Update, schedule: Schedule) -> None:
+    """Check every field of a state against the network and its optimizer.
+
+    Args:
+        state: that `check_origin` has passed.
+        model: what is to be trained.
+        update: its optimizer at the place where the state was saved.
+        schedule: likewise.
+
+    Raises:
+        DarkparseError: a field is missing or unknown, or its type, range or shape is wrong.
+    """
+    seen, done, averages = schedule.seen, schedule.batch - 1, state.get("averages")
+    form: dict[str, Form] = {
+        "model": {
+            name: _tensor(value, 0 if name.endswith("running_var") else None)
+            for name, value in model.state_dict().items()
+        },
+        "optimizer": _optimizer_form(update, done),
+        "averages": _averages_form(model, update, done, is_empty=isinstance(averages, dict) and not averages),
+        "header": {
+            **dict.fromkeys(("major", "minor", "revision"), _integer(0, 2**31 - 1)),
+            "seen": _integer(seen, seen),
+            "seen_bytes": Leaf("4 or 8 that can hold seen", lambda n: type(n) is int and n in (4, 8) and seen < 256**n),
+        },
+        "cfg": Leaf("a digest", lambda value: type(value) is str),
+        "seen": _integer(seen, seen),
+        "seed": _integer(0, MAX_SEED),
+        "loss": Leaf("a finite number", lambda value: type(value) is float and isfinite(value)),
+        "best": Leaf("a number from 0 to 1", lambda value: type(value) is float and 0 <= value <= 1),
+        "measure_due": Leaf("True or False", lambda value: type(value) is bool),
+    }
+    _check(state, form, "")
+
+
+def _check(value: Any, form: Form, name: str) -> None:
+    """Raise DarkparseError at the first place where a value has not the form that it should have."""
+    form = form.entry if isinstance(form, Optional) else form
+    if isinstance(form, Leaf):
+        if not form.is_valid(value):
+            raise DarkparseError(f"damaged: {name} is {_describe(value)}; expected {form.expected}")
+        return
+    if not isinstance(value, dict):
+        raise DarkparseError(f"damaged: {name} is {_describe(value)}; expected a dict")
+    needed = {key for key, entry in form.items() if not isinstance(entry, Optional)}
+    wrong = [("lacks", needed - value.keys()), ("has an unknown entry", value.keys() - form.keys())]
+    for what, keys in wrong:
+        if keys:
+            raise DarkparseError(f"damaged: {name or 'the state'} {what} {min(map(_describe, keys))}")
+    for key, entry in value.items():
+        _check(entry, form[key], f"{name}.{key}" if name else str(key))
+
+
+def _optimizer_form(update: Update, done: int) -> Form:
+    """What torch's optimizers store for each parameter after some batches; nothing before its first update."""
+    pairs = [(parameter, group) for group in update.param_groups for parameter in group["params"]]
+    form: dict[int, Form] = {}
+    for index, (parameter, group) in enumerate(pairs):
+        entry: dict[str, Form]
+        if isinstance(update, Adam):
+            step = Leaf(f"a whole number from 0 to {done}", lambda value: _is_step(value, done))
+            entry = {"step": step, "exp_avg": _tensor(parameter), "exp_avg_sq": _tensor(parameter, 0)}
+        else:
+            entry = {"momentum_buffer": _tensor(parameter)} if group["momentum"] else {}
+        is_stored = entry and group["dont_update"] < done
+        form[index] = entry if is_stored else Optional(entry)
+    return form
+
+
+def _averages_form(model: Darknet, update: Update, done: int, *, is_empty: bool) -> Form:
+    """The averages of `ema_alpha`, which begin in the middle of a training; a later start has none."""
+    net = update.net
+    begin, end = net.max_batches // 2, net.max_batches - EMA_END
+    if not net.ema_alpha or done < begin or begin > end or (done > end and is_empty):
+        return {}
+    averaged = {id(parameter) for parameter in update.averaged}
+    return {name: _tensor(value) for name, value in model.named_parameters() if id(value) in averaged}
+
+
+def _is_step(value: Any, most: int) -> bool:
+    return _is_like(value, torch.zeros(())) and 0 <= value.item() <= most and value.item() == int(value.item())
+
+
+def _tensor(like: Tensor, minimum: float | None = None) -> Leaf:
+    bound = "" if minimum is None else f" of at least {minimum:g}"
+    expected = f"a {like.dtype} tensor of shape {tuple(like.shape)} with finite values{bound}"
+    return Leaf(expected, lambda value: _is_like(value, like) and (minimum is None or bool((value >= minimum).all())))
+
+
+def _is_like(value: Any, like: Tensor) -> bool:
+    return (
+        type(value) is Tensor
+        and (value.layout, value.device.type) == (torch.strided, "cpu")
+        and (value.dtype, value.shape) == (like.dtype, like.shape)
+        and bool(torch.isfinite(value).all())
+    )
+
+
+def _integer(least: int, most: int) -> Leaf:
+    expected = f"{least:,}" if least == most else f"an integer from {least:,} to {most:,}"
+    return Leaf(expected, lambda value: type(value) is int and least <= value <= most)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
+    if isinstance(value, str):
+        return content(value)
+    is_short = value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64)
+    return str(value) if is_short else f"a value of type {type(value).__name__}"

@@ -1,0 +1,396 @@
+"""A training from Darknet's data to Darknet's weights, batch by batch."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darkparse._utils.lock import DirectoryInUseError, lock_directory
+from darkparse.datasets import DataFile
+from darkparse.datasets.names import read_names
+from darkparse.errors import DarkparseError, DarkparseWarning
+from darkparse.model.darknet import Darknet
+from darkparse.network.training import net_options
+from darkparse.training import data
+from darkparse.training.checkpoints import Checkpoints
+from darkparse.training.data.label_check import check_labels
+from darkparse.training.distributed import Parallel
+from darkparse.training.finite_check import check_gradients, check_loss
+from darkparse.training.losses import Losses
+from darkparse.training.losses.network import Loss
+from darkparse.training.optimizers import optimizer
+from darkparse.training.resume import restore
+from darkparse.training.state import State, digest_cfg
+from darkparse.training.validation_run import Measure
+from darkparse.weights import Header
+
+LEAST_BETWEEN, EPOCHS_BETWEEN = 100, 4
+"""Batches, and times all pictures, between two measures of the average precision (AlexeyAB detector.c)."""
+
+INTERVALS = ("savelast", "saveweights")
+"""Options of a `.data` file, in batches."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One batch that was trained.
+
+    Attributes:
+        batch: its number, from 1.
+        rate: its learning rate.
+        loss: what Darknet prints: the mean of the heads' costs over the pictures.
+        average: of the losses so far, the newest weighing a tenth.
+        heads: for each head, by its layer's index, `cost`, and what of the squared delta is for `box`, `objectness` and
+            `class`, all a picture.
+        images: pictures in the batch.
+        size: height and width of the network's input.
+        seconds: that it took, waiting for pictures included.
+        waited: seconds of them that it waited.
+        mean_ap: mean average precision, where it was measured after this batch.
+        wrote: the weights that were written after it.
+    """
+
+    batch: int
+    rate: float
+    loss: float
+    average: float
+    heads: Mapping[int, Mapping[str, float]]
+    images: int
+    size: tuple[int, int]
+    seconds: float
+    waited: float
+    mean_ap: float | None = None
+    wrote: tuple[Path, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return asdict(self) | {
+            "wrote": [str(path) for path in self.wrote],
+            "pictures_a_second": self.images / self.seconds,
+        }
+
+
+class Trainer:
+    """Trains a network as its cfg and its `.data` file say; iterating it trains, a batch at a time.
+
+    Weights are written under Darknet's names after Darknet's intervals, in the folder that `backup` names, and with the
+    last ones a state from which `resume` goes on: on the CPU to the same numbers.
+
+    Attributes:
+        model: what is trained, on its device.
+        end: the last batch.
+        best: the best mean average precision so far.
+        names: of the classes, as the `.data` file says them.
+
+    Args:
+        model: a module with values, in training mode; see `begin`.
+        files: what the `.data` file names.
+        seed: of all chance.
+        workers: processes that load pictures, 0 to load in this one.
+        batches: train so many, then stop; by default up to `max_batches`.
+        resume: go on from the state that the last run left; the model's own values are not used then.
+        clear: count pictures and batches from 0, whatever the weights say.
+        measures: measure the mean average precision every four epochs, and keep the best weights.
+        amp: run the network in bfloat16 where that is exact enough (torch.autocast).
+
+    Raises:
+        CfgError: an option is wrong.
+        DarkparseError: `max_batches` is reached or missing, there is no state to resume from or a wrong one, the data
+            cannot be read, or none of the first images has a label.
+    """
+
+    def __init__(
+        self,
+        model: Darknet,
+        files: DataFile,
+        *,
+        seed: int = 0,
+        workers: int = 0,
+        batches: int | None = None,
+        resume: bool = False,
+        clear: bool = False,
+        measures: bool = False,
+        amp: bool = False,
+    ) -> None:
+        network = model.network
+        self.model, self.files, self.seed, self.workers = model, files, seed, workers
+        self.net, self._amp = net_options(network), amp
+        every = {key: number for key in INTERVALS if (number := files.number(key))}
+        self.checkpoints = Checkpoints(network, files.backup or Path("backup"), self.net.max_batches, **every)
+        self.best, self._stopping = 0.0, False
+        self._average: float | None = None
+        self._measure_due = False
+        if resume:
+            self.optimizer, self.schedule, state = restore(model, self.checkpoints)
+            self.seed, self._average, self.best = state["seed"], state["loss"], state["best"]
+            self._measure_due = state["measure_due"]
+        else:
+            self.optimizer, self.schedule = optimizer(model, 0 if clear else None)
+        self._saved, self._is_whole = self.schedule.seen, True
+        self._pending: list[str | int] = []
+        self.end = self._last_batch(batches)
+        self.losses = Losses(model)
+        self._parallel = Parallel(model, {*self.losses.heads, *self.losses.entries.values()})
+        self._device = next(model.parameters()).device
+        if (warning := check_labels(files, network)) and self.is_first:
+            warnings.warn(warning, DarkparseWarning, stacklevel=2)
+        named = {"names", "labels"} & files.options.keys()
+        self.names = read_names(files.path) if named else None
+        self._measure = Measure(network, files.path, self.names) if measures and self.is_first else None
+        self._measures = measures
+
+    def _last_batch(self, batches: int | None) -> int:
+        before, most = self.schedule.batch - 1, self.net.max_batches
+        if not most and batches is None:
+            raise DarkparseError(f"{self.model.network.name} has no max_batches=: --batches says how many to train")
+        if before >= most > 0 and not self._measure_due:
+            raise DarkparseError(
+                f"max_batches={most:,} is reached: {self.schedule.seen:,} pictures were seen, which are {before:,} "
+                "batches. --clear counts from 0; a larger max_batches= in the cfg goes on"
+            )
+        return min(before + batches, most or before + batches) if batches is not None else most
+
+    @cached_property
+    def _between(self) -> int:
+        """Batches between two measures."""
+        pictures = self.files.pictures("train", self.model.network.dialect)
+        times_all = EPOCHS_BETWEEN * len(pictures) // self.schedule.images
+        return max(LEAST_BETWEEN, times_all)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this is the process that writes, of several or alone."""
+        return self._parallel.rank == 0
+
+    def stop(self) -> None:
+        """Write the last weights after the batch that is running, and end."""
+        self._stopping = True
+
+    def __iter__(self) -> Generator[Step]:
+        """Train; each Step has been written to the disk where it is due when it comes out.
+
+        However the iteration ends, the last weights and the state of the last whole batch are written, unless a loss
+        or a gradient is not finite: by an exception here or in a process that loads, or by closing the generator.
+
+        Raises:
+            DarkparseError: a loss or a gradient is not finite (the message names head, layer and picture), or another
+                process trains into the same directory.
+            OSError: a file cannot be written, as where the disk is full; those of before are whole.
+        """
+        with self._locked(), closing(self.batches()) as batches:
+            try:
+                yield from self._steps(batches)
+            finally:
+                if self._is_whole and self.schedule.seen != self._saved:
+                    self._write(is_last_due=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Lock the directory of the checkpoints in the first process; raise DarkparseError if another one holds it."""
+        try:
+            with lock_directory(self.checkpoints.state.parent) if self.is_first else nullcontext():
+                yield
+        except DirectoryInUseError as problem:
+            raise DarkparseError(f"{problem}; wait for it, or choose another backup=") from None
+
+    def _steps(self, batches: Iterator[data.Batch]) -> Iterator[Step]:
+        if self._measure_due and self._measures:  # the run before was stopped while it measured
+            self._measured()
+            self._write(is_last_due=True)
+        if self._device.type == "cuda":
+            self.reserve()
+        while self.schedule.batch <= self.end:
+            step = self._trained(batches)
+            is_over = self._parallel.any(self._stopping) or step.batch == self.end
+            yield self._written(step, is_over)
+            if is_over:
+                return
+
+    def batches(self) -> Generator[data.Batch]:
+        """The mini-batches to come, of those that fall to this process."""
+        network, size = self.model.network, self._parallel.size
+        if network.net.batch % (network.net.subdivisions * size):
+            raise DarkparseError(
+                f"batch={network.net.batch} of {network.net.subdivisions} subdivisions cannot be shared out among "
+                f"{size} processes"
+            )
+        shares = replace(network, net=replace(network.net, subdivisions=network.net.subdivisions * size))
+        return data.batches(
+            shares,
+            self.files,
+            seed=self.seed,
+            workers=self.workers,
+            start=self.schedule.batch - 1,
+            rank=self._parallel.rank,
+            world=size,
+        )
+
+    def reserve(self) -> None:
+        """Take memory for the largest input first, so that none is wanting in the middle of a run with `random=1`.
+
+        Raises:
+            DarkparseError: there is not enough.
+        """
+        network = self.model.network
+        loader = data.Loader(network, self.files, self.seed, fixed_size=False)
+        size = max((loader.size_of(batch) for batch in (0, max(self.net.max_batches - 1, 0))), key=math.prod)
+        rows = loader.rows // self._parallel.size * network.net.time_steps
+        restore = self._remember()
+        try:
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+                outputs = self.model.layer_outputs(torch.zeros(rows, loader.channels, *size, device=self._device))
+            torch.stack([outputs[entry].float().sum() for entry in self.losses.entries.values()]).sum().backward()
+        except torch.OutOfMemoryError:
+            told = f"{rows} pictures of {size[1]}×{size[0]} do not fit into the memory of {self._device}"
+            raise DarkparseError(f"{told}: more subdivisions= make it fewer") from None
+        finally:
+            restore()
+
+    def _remember(self) -> Callable[[], None]:
+        """Return a function that undoes what forward and backward passes from now on change."""
+        buffers = [buffer.clone() for buffer in self.model.buffers()]
+
+        def restore() -> None:
+            self.optimizer.zero_grad()
+            for buffer, before in zip(self.model.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+
+        return restore
+
+    def _trained(self, batches: Iterator[data.Batch]) -> Step:
+        """Compute the gradients of one batch, and update. An exception before the update leaves all as it was."""
+        begun, restore = time.perf_counter(), self._remember()
+        try:
+            step = self._summed(batches)
+            pending, measure_due = list(self.checkpoints.due(step.batch)), self._is_measured(step.batch)
+        except BaseException:
+            restore()
+            raise
+        self._is_whole = False
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self._parallel.average_statistics()
+        self.schedule.step()
+        self._average, self._pending, self._measure_due = step.average, pending, measure_due
+        self._is_whole = True
+        return replace(step, seconds=time.perf_counter() - begun)
+
+    def _summed(self, batches: Iterator[data.Batch]) -> Step:
+        """Add up the gradients of one batch."""
+        waited, seen, images = 0.0, self.schedule.seen, self.schedule.images
+        number, turns, size = self.schedule.batch, self.model.network.net.subdivisions, self._parallel.size
+        # All chance of a batch follows from its number, so that none of it need be kept to resume.
+        torch.manual_seed(hash((self.seed, number, self._parallel.rank)))
+        sums: dict[tuple[int, str], Tensor] = {}
+        for turn in range(turns):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            x = batch.images.to(self._device, non_blocking=True)
+            with self._parallel.mini_batch(is_last=turn == turns - 1):
+                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+                    outputs = self._parallel.outputs(x)
+                done = (turn * size + self._parallel.rank + 1) * len(x)
+                loss = self.losses(outputs, batch.truth, seen=seen + done)
+                with self._discarding():
+                    check_loss(self.model, number, x, batch.paths, loss, self.checkpoints.last)
+                (loss.total * size).backward()  # the mean over the processes is taken of gradients
+            for key, value in _named(loss):
+                sums[key] = sums.get(key, 0) + value
+        with self._discarding():
+            check_gradients(self.model, number, self.checkpoints.last)
+        totals = self._parallel.summed(torch.stack(tuple(sums.values()))).div(images).tolist()
+        heads: dict[int, dict[str, float]] = {}
+        for (index, part), total in zip(sums, totals, strict=True):
+            heads.setdefault(index, {})[part] = total
+        cost = sum(parts["cost"] for parts in heads.values()) / len(heads)
+        return Step(
+            batch=number,
+            rate=self.schedule.rate(number),
+            loss=cost,
+            average=cost if self._average is None else 0.9 * self._average + 0.1 * cost,
+            heads=heads,
+            images=images,
+            size=(x.shape[2], x.shape[3]),
+            seconds=0.0,
+            waited=waited,
+        )
+
+    @contextmanager
+    def _discarding(self) -> Iterator[None]:
+        """Save nothing after an error: the weights of the batch before are often bad already."""
+        try:
+            yield
+        except DarkparseError:
+            self._is_whole = False
+            raise
+
+    def _is_measured(self, batch: int) -> bool:
+        is_due = batch > self.net.burn_in and batch % self._between == 0
+        return self._measures and (batch == self.end or is_due)
+
+    def _written(self, step: Step, is_over: bool) -> Step:
+        """Measure and write what is due after a batch."""
+        mean_ap = self._measured() if self._measure_due else None
+        return replace(step, mean_ap=mean_ap, wrote=self._write(is_last_due=is_over))
+
+    def _write(self, *, is_last_due: bool) -> tuple[Path, ...]:
+        """Write the files that are due, the state at the end: where that is there, so are the others."""
+        if is_last_due and "last" not in self._pending:
+            self._pending.append("last")
+        wrote = []
+        while self._pending:
+            word = self._pending[0]
+            if self.is_first:
+                wrote.append(self.checkpoints.write(self.model, word, self._state(word)))
+            if word == "last":
+                self._saved = self.schedule.seen
+            self._pending.pop(0)
+        return tuple(wrote)
+
+    def _measured(self) -> float:
+        """Measure in the first process, while the others wait; the best weights so far are due then."""
+        value = torch.zeros((), device=self._device)
+        if self._measure is not None:
+            value += self._measure(self.model).mean("area")
+        mean_ap = self._parallel.summed(value).item()
+        self._measure_due = False
+        if mean_ap >= self.best:
+            self.best = mean_ap
+            self._pending.insert(0, "best")
+        return mean_ap
+
+    def _state(self, word: str | int) -> State | None:
+        if word != "last":
+            return None
+        names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict()["state"],
+            "averages": {names[parameter]: mean for parameter, mean in self.optimizer.averages.items()},
+            "header": asdict(self.model.header or Header()),
+            "cfg": digest_cfg(self.model.network),
+            "seen": self.schedule.seen,
+            "seed": self.seed,
+            "loss": self._average,
+            "best": self.best,
+            "measure_due": self._measure_due,
+        }
+
+
+def _named(loss: Loss) -> Iterator[tuple[tuple[int, str], Tensor]]:
+    """The numbers of a loss by head and name."""
+    for index, cost in loss.costs.items():
+        yield (index, "cost"), cost
+        for name, part in loss.parts.get(index, {}).items():
+            yield (index, name), part

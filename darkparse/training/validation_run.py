@@ -1,0 +1,52 @@
+"""How good a network is in the middle of its training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from darkparse.datasets.annotations import Truth, read_annotations
+from darkparse.datasets.names import Names, find_names
+from darkparse.detect.detection import Detections
+from darkparse.detect.detector import Detector
+from darkparse.detect.streaming import stream
+from darkparse.detect.task import class_count, is_classifier
+from darkparse.errors import DarkparseError, ImageError
+from darkparse.evaluation.average_precision import THRESHOLD, DarknetResult, darknet_map
+from darkparse.model.darknet import Darknet
+from darkparse.network import Network
+from darkparse.network.detection_settings import DetectionSettings
+
+
+class Measure:
+    """Mean average precision by Darknet's rules, IoU .5, of a copy of a network as it is.
+
+    Args:
+        network: a detector.
+        pictures: a `.data` file whose `valid` lists them, a list or a folder.
+        names: of the classes.
+
+    Raises:
+        DarkparseError: labels cannot be read, or the network is a classifier.
+    """
+
+    def __init__(self, network: Network, pictures: Path, names: Names | None = None) -> None:
+        if is_classifier(network):
+            raise DarkparseError(f"{network.name} is a classifier: it has no boxes to measure")
+        self.names = find_names(network, class_count(network, False), names)
+        self._annotations = read_annotations(None, pictures, self.names)
+
+    def __call__(self, model: Darknet) -> DarknetResult:
+        """Measure a module in any mode, which it keeps. Raises ImageError if a picture cannot be read."""
+        detector = Detector(copy.deepcopy(model), names=self.names)
+        return darknet_map(self._found(detector), len(self.names))
+
+    def _found(self, detector: Detector) -> Iterator[tuple[Truth, Detections]]:
+        truths, settings = self._annotations.truths, DetectionSettings(threshold=THRESHOLD, hierarchy=0.0)
+        outcomes = stream(detector, (truth.image for truth in truths), settings, batch=detector.batch)
+        for truth, outcome in zip(truths, outcomes, strict=True):
+            if isinstance(outcome.result, ImageError):
+                raise outcome.result
+            yield replace(truth, size=(outcome.result.height, outcome.result.width)), outcome.result

@@ -1,0 +1,242 @@
+"""From a network to its picture: which rows there are, in which cards, and what links them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+
+from darkparse.layers import Head
+from darkparse.network import Bottleneck, Network, Node, Reduction
+from darkparse.network.analysis.repeats import Repeat, find_repeats
+from darkparse.network.analysis.scales import Run, find_runs
+from darkparse.network.analysis.summary import facts_of
+from darkparse.views.diagram.elements import (
+    Block,
+    Card,
+    Cell,
+    HeadCard,
+    Link,
+    LinkKind,
+    Measure,
+    Note,
+    Picture,
+    Row,
+    Tone,
+)
+from darkparse.views.formatting.bottlenecks import bottleneck_text
+from darkparse.views.formatting.cells import channels_cell, growing_cell, label, price_text, spatial_cell
+from darkparse.views.formatting.numbers import flops, short
+from darkparse.views.formatting.summary import answer, fact_lines, totals
+from darkparse.views.formatting.words import layer_span
+from darkparse.views.layer_info import layer_facts
+from darkparse.views.overlay import Overlay
+from darkparse.views.text.comparison import Mark
+
+
+def picture_of(
+    network: Network,
+    *,
+    fold: bool = True,
+    notes: bool = True,
+    layers: range | None = None,
+    marks: Mapping[int, Mark] | None = None,
+    facts: tuple[str, ...] = (),
+    by: Measure = "weights",
+    overlay: Overlay | None = None,
+) -> Picture:
+    """The picture of a network, or of some of its layers.
+
+    Args:
+        network: what to draw.
+        fold: show a repeated block once.
+        notes: say below each bottleneck what it saves.
+        layers: draw these only.
+        marks: for the layers that another network has not, or has otherwise.
+        facts: lines to add to the facts.
+        by: whose share the bars show.
+        overlay: one more column.
+    """
+    span = layers if layers is not None else range(len(network.nodes))
+    builder = _Builder(network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by, overlay)
+    cards = tuple(card for run in find_runs(network) if (card := builder.card(run)) is not None)
+    return Picture(
+        name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
+        answer=answer(facts_of(network, span)),
+        totals=totals(network, span),
+        facts=(
+            *fact_lines(facts_of(network, span)),
+            *([overlay.fact] if overlay else ()),
+            *(facts if layers is None else (f"Of the whole network: {f}" for f in facts)),
+        ),
+        input_text=f"input {network.input_shape}"
+        if network.input_shape.is_map
+        else f"input {network.input_shape.size} values",
+        cards=cards,
+        heads=builder.heads(),
+        links=builder.links(cards),
+        has_repeats=any(block.count > 1 for card in cards for block in card.blocks),
+        layers=len(network.nodes),
+        by=by,
+        overlay=overlay,
+    )
+
+
+class _Builder:
+    def __init__(
+        self,
+        network: Network,
+        span: range,
+        repeats: Iterable[Repeat],
+        notes: bool,
+        marks: Mapping[int, Mark],
+        by: Measure,
+        overlay: Overlay | None,
+    ) -> None:
+        self.network = network
+        self.facts = layer_facts(network)
+        self.span = span
+        self.marks = marks
+        self.by = by
+        self.overlay = overlay
+        self.whole = max(1, sum(map(self._price, network.nodes)))
+        self.repeats = {repeat.first: repeat for repeat in repeats}
+        self.stands_for = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
+        """For a layer in a repeat the layer of the first copy whose row shows it."""
+        self.boxed = [
+            i for i in network.heads if i in span and network.nodes[i].inputs[0] in span and not network.readers[i]
+        ]
+        """Heads beside the row that they read.
+        A head without such a row, or that is read itself, is a row like any layer."""
+        self.bottlenecks: dict[int, list[Bottleneck]] = {}
+        for block in network.bottlenecks if notes else ():
+            if block.first not in span:
+                continue
+            self.bottlenecks.setdefault(block.last, []).append(block)
+
+    def card(self, run: Run) -> Card | None:
+        """The card of one run of layers; None where it has no rows."""
+        indices = [i for i in run.layers if i in self.span and i not in self.boxed]
+        if not indices:
+            return None
+        nodes = [self.network.nodes[i] for i in indices]
+        weights, macs = sum(node.weights for node in nodes), sum(node.macs for node in nodes)
+        cost = ([f"{short(weights)} weights"] if weights else []) + ([flops(macs)] if macs else [])
+        layers, blocks = layer_span(indices[0], indices[-1]), tuple(self._blocks(indices, run.size))
+        return Card(run.size, self._scale(run), layers, tuple(cost), self._share(indices), blocks)
+
+    def _price(self, node: Node) -> int:
+        return node.weights if self.by == "weights" else node.macs
+
+    def _share(self, indices: Iterable[int]) -> float:
+        """Of the whole network's price."""
+        return sum(self._price(self.network.nodes[i]) for i in indices) / self.whole
+
+    def _scale(self, run: Run) -> str:
+        stride = self.network.strides[run.layers.start]
+        return f"({' by '.join(dict.fromkeys(map(_ratio, stride)))})" if stride and run.area > 1 else ""
+
+    def _blocks(self, indices: list[int], size: tuple[int, int]) -> Iterable[Block]:
+        at = 0
+        while at < len(indices):
+            repeat = self.repeats.get(indices[at])
+            if repeat is None:
+                yield Block((self._row(indices[at], size, None),))
+                at += 1
+                continue
+            rows = tuple(self._row(i, size, repeat) for i in repeat.window)
+            yield Block(rows, repeat.count, repeat.last, repeat.grows)
+            at += len(repeat.layers)
+
+    def _row(self, index: int, size: tuple[int, int], repeat: Repeat | None) -> Row:
+        facts = self.facts[index]
+        node, channels = facts.node, channels_cell(facts)
+        shapes = ", ".join(dict.fromkeys(map(str, node.in_shapes))) or "no input"
+        hint = moved = f"L{index}: {shapes} → {node.out_shape} (H×W×C)"
+        if facts.channels and facts.channels.keeps_values and facts.channels.direction != "kept":
+            moved = "values kept, moved to channels"
+        last = self.facts[repeat.copies(index)[-1]] if repeat is not None and repeat.grows else facts
+        if repeat is not None and last.node.in_shapes != node.in_shapes:
+            following = self.network.nodes[index + repeat.period]
+            step = max(b.c - a.c for a, b in zip(node.in_shapes, following.in_shapes, strict=True))
+            channels = growing_cell(facts, last, step)
+        copies = repeat.copies(index) if repeat else (index,)
+        mark = next((self.marks[i] for i in copies if i in self.marks), None)
+        remarks = [mark.difference] if mark and mark.difference else []
+        return Row(
+            index=index,
+            label=self._label(node, repeat, remarks),
+            spatial=Cell(str(spatial_cell(facts, size)), _tone(facts.spatial), hint),
+            channels=Cell(str(channels), _tone(facts.channels), moved),
+            price=price_text(self._price(node), self._price(last.node), self.by),
+            share=self._share(copies),
+            hint=hint,
+            facts=facts,
+            notes=tuple(self._notes(index, repeat)),
+            mark=mark.sign if mark else "",
+            overlay=self.overlay.text(copies) if self.overlay else "",
+            overlay_share=self.overlay.share(copies) if self.overlay else 0,
+        )
+
+    def _label(self, node: Node, repeat: Repeat | None, remarks: list[str]) -> str:
+        name = label(node, block_input=repeat.first - 1 if repeat is not None else None)
+        remarks += self._from_outside(node)
+        return f"{name} ({'; '.join(remarks)})" if remarks else name
+
+    def _from_outside(self, node: Node) -> Iterable[str]:
+        """The maps that come from layers that are not drawn, for which there is no arrow."""
+        reads = zip(node.inputs, node.in_shapes, strict=True)
+        return (f"from L{i}, {shape}" for i, shape in reads if i >= 0 and i not in self.span)
+
+    def _notes(self, index: int, repeat: Repeat | None) -> Iterable[Note]:
+        for block in self.bottlenecks.get(index, ()):
+            last = None
+            if repeat is not None and repeat.grows:
+                last = next(
+                    (b for b in self.bottlenecks.get(repeat.copies(index)[-1], ()) if b.form == block.form), None
+                )
+            first, end = (self.network.nodes[i].out_shape for i in (block.first, block.last))
+            elsewhere = f" (L{block.first} at {first.h}×{first.w})" if (first.h, first.w) != (end.h, end.w) else ""
+            yield Note(bottleneck_text(block, last) + elsewhere, block.saves)
+
+    def heads(self) -> tuple[HeadCard, ...]:
+        """The heads that stand beside the cards."""
+        return tuple(self._head(self.network.nodes[i]) for i in self.boxed)
+
+    def _head(self, node: Node) -> HeadCard:
+        assert isinstance(node.layer, Head)
+        source = self.stands_for.get(node.inputs[0], node.inputs[0])
+        return HeadCard(
+            node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), node.layer.formula)
+        )
+
+    def links(self, cards: tuple[Card, ...]) -> tuple[Link, ...]:
+        """The tensors that cross between cards, each once for every row that reads it."""
+        card_of = {row.index: number for number, card in enumerate(cards) for row in card.rows}
+        found: dict[tuple[int, int], Link] = {}
+        for node in self.network.nodes:
+            target = self.stands_for.get(node.index, node.index)
+            for read in node.inputs:
+                source = self.stands_for.get(read, read)
+                if (
+                    target not in card_of
+                    or (source not in card_of and read >= 0)
+                    or card_of[target] == card_of.get(source)
+                ):
+                    continue
+                shape = self.network.nodes[read].out_shape if read >= 0 else self.network.input_shape
+                kind: LinkKind = "chain" if self._follows(read, node.index) else "reused"
+                found.setdefault((source, target), Link(source, target, str(shape), kind))
+        return tuple(found.values())
+
+    def _follows(self, read: int, index: int) -> bool:
+        """Whether a layer reads the one before it, heads aside."""
+        return all(self.network.nodes[i].layer.is_head for i in range(read + 1, index))
+
+
+def _ratio(stride: Fraction) -> str:
+    """`1/8` of the input's length, or `×2`."""
+    return f"{stride.denominator}/{stride.numerator}" if stride >= 1 else f"×{1 / stride}"
+
+
+def _tone(change: Reduction | None) -> Tone:
+    return change.direction if change else "kept"

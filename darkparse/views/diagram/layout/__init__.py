@@ -1,0 +1,1 @@
+"""Positions of everything on the page, found pass by pass."""

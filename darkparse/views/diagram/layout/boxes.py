@@ -1,0 +1,192 @@
+"""Where everything stands on the page: columns of cards, rows in cards, links in the gaps between them.
+
+All lengths are points, with y growing downwards. Cards of one scale stand side by
+side, and a new column begins where the direction of the scale turns, so that a U-shaped network looks like a U.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from darkparse.views.diagram.elements import Block, Card, HeadCard, Row
+from darkparse.views.diagram.font_metrics import text_width, wrap
+from darkparse.views.formatting.words import WIDE
+
+LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
+HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
+HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, EXTRA_LINE = 25.0, 16.0, 19.0, 15.0, 14.0
+JOIN_HEIGHT, LONE_HEIGHT = 14.0, 28.0
+"""Of the row of a join or gate, in small print, and at least of one that repeats alone, which is said in two lines."""
+SPACING = 1.0
+MARGIN = 12.0
+"""Around the page."""
+PADDING = 8.0
+"""Room in a cell beside its text, both sides together."""
+LEAST_LAYER, LAYER_LIMIT, CHANNELS_LIMIT = 115.0, 149.0, 262.0
+"""Texts of these columns wrap beyond the limits."""
+NUMBER_WIDTH = 32.0
+REPEAT_FONTS = 13.0, 8.0
+HEAD_LINE, HEAD_PADDING = 15.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Widths of the table's columns, the same in every card."""
+
+    repeat: float
+    number: float
+    layer: float
+    spatial: float
+    channels: float
+    weights: float
+    overlay: float = 0
+
+    @property
+    def all(self) -> tuple[float, ...]:
+        return (self.repeat, self.number, self.layer, self.spatial, self.channels, self.weights, self.overlay)
+
+    @property
+    def total(self) -> float:
+        """Width of a card: cells, the spaces between them and the border."""
+        shown = [width for width in self.all if width]
+        return sum(shown) + SPACING * (len(shown) + 1) + 2
+
+
+@dataclass(frozen=True, slots=True)
+class RowLayout:
+    """A row with its texts in lines."""
+
+    row: Row
+    label: tuple[str, ...]
+    channels: tuple[str, ...]
+    notes: tuple[tuple[str, bool], ...]
+    """Lines of the notes, each with whether the bottleneck saves."""
+    is_alone: bool
+    """It repeats alone."""
+
+    @property
+    def height(self) -> float:
+        lines = max(len(self.label), len(self.channels))
+        height = (JOIN_HEIGHT if self.row.is_join else ROW_HEIGHT) + EXTRA_LINE * (lines - 1)
+        return max(height, LONE_HEIGHT) if self.is_alone else height
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle at a place of the grid."""
+
+    name: str
+    width: float
+    height: float
+    column: int = 0
+    level: int = 0
+    x: float = 0.0
+    y: float = 0.0
+
+    @property
+    def right(self) -> float:
+        return self.x + self.width
+
+    @property
+    def bottom(self) -> float:
+        return self.y + self.height
+
+    def row_y(self, index: int) -> float:
+        """The middle of a layer's row, or of the box."""
+        return self.y + self.height / 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardBox(Box):
+    """A card in its place."""
+
+    card: Card
+    rows: tuple[RowLayout, ...]
+    has_column_heads: bool
+    centres: Mapping[int, float]
+    """For each row's layer the middle of the row, from the card's top."""
+
+    def row_y(self, index: int) -> float:
+        return self.y + self.centres[index]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeadBox(Box):
+    """A head in its place."""
+
+    head: HeadCard
+    is_beside: bool
+    """Beside its card, not below."""
+
+
+def columns_for(cards: Sequence[Card]) -> Columns:
+    """The widths that hold every text, up to the limits."""
+    rows = [row for card in cards for row in card.rows]
+    repeats = [block for card in cards for block in card.blocks if block.count > 1]
+
+    def widest(texts: Iterable[str], size: float, *, bold: bool = False, least: float = 0) -> float:
+        return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
+
+    repeat = max((max(map(text_width, repeat_lines(block), REPEAT_FONTS)) + PADDING for block in repeats), default=0)
+    layers = (widest([row.label], LAYER_FONT, bold=row.is_bold, least=LEAST_LAYER) for row in rows if not row.is_join)
+    fixed = Columns(
+        repeat,
+        number=widest((f"{row.mark} {row.name}" for row in rows), SMALL_FONT, least=NUMBER_WIDTH),
+        layer=min(LAYER_LIMIT, max(layers, default=LEAST_LAYER)),
+        spatial=widest((row.spatial.text for row in rows), CELL_FONT, least=70),
+        channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
+        weights=widest((row.price for row in rows), SMALL_FONT, least=48),
+        overlay=widest((row.overlay for row in rows), SMALL_FONT, least=60) if any(row.overlay for row in rows) else 0,
+    )
+    headers = (f"{card.title()}{card.span}{WIDE.join(card.cost)}" for card in cards)
+    header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
+    return replace(fixed, channels=fixed.channels + max(0, header - sum(fixed.all)))
+
+
+def font(row: Row) -> float:
+    """Of its label."""
+    return CELL_FONT if row.is_join else LAYER_FONT
+
+
+def repeat_lines(block: Block) -> tuple[str, str]:
+    """What stands beside a repeated block, in two fonts."""
+    return f"× {block.count}", f"to L{block.last}"
+
+
+def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox:
+    """A card's rows with their wrapped texts and heights."""
+    note_width = columns.layer + columns.spatial + columns.channels + columns.weights + columns.overlay - PADDING
+    rows = tuple(
+        _row_layout(row, columns, note_width, is_alone=len(block.rows) == 1 < block.count)
+        for block in card.blocks
+        for row in block.rows
+    )
+    y = 1 + SPACING + HEADER_HEIGHT + SPACING
+    if has_column_heads:
+        y += COLUMN_HEAD_HEIGHT + SPACING
+    centres = {}
+    for row in rows:
+        centres[row.row.index] = y + row.height / 2
+        y += row.height + SPACING + len(row.notes) * (NOTE_HEIGHT + SPACING)
+    return CardBox(
+        card.name, columns.total, y + 1, card=card, rows=rows, has_column_heads=has_column_heads, centres=centres
+    )
+
+
+def _row_layout(row: Row, columns: Columns, note_width: float, *, is_alone: bool) -> RowLayout:
+    notes = [
+        (f"{'└' if number == 0 else '   '} {line}", note.saves)
+        for note in row.notes
+        for number, line in enumerate(wrap(note.text, note_width - text_width("└ ", SMALL_FONT), SMALL_FONT))
+    ]
+    label = wrap(row.label, columns.layer - PADDING, font(row), bold=row.is_bold)
+    channels = wrap(row.channels.text, columns.channels - PADDING, CELL_FONT)
+    return RowLayout(row, label, channels, tuple(notes), is_alone)
+
+
+def head_box(head: HeadCard, *, is_beside: bool) -> HeadBox:
+    """The box of a detection head."""
+    width = max(text_width(line, LAYER_FONT, bold=True) for line in head.lines) + 2 * HEAD_PADDING
+    height = len(head.lines) * HEAD_LINE + HEAD_PADDING
+    return HeadBox(head.name, width, height, head=head, is_beside=is_beside)

@@ -1,0 +1,121 @@
+"""The page: every box and link, and what is known of their places; the passes of the layout fill it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from darkparse.views.diagram.elements import LinkKind, Picture
+from darkparse.views.diagram.layout.boxes import MARGIN, Box, CardBox, Columns, HeadBox
+from darkparse.views.diagram.layout.grid import Grid
+from darkparse.views.diagram.layout.labels import Label, source_names
+from darkparse.views.diagram.layout.routing import LANE, Lanes, Route
+
+Direction = Literal["TB", "LR"]
+
+SHEET = (1191.0, 842.0)
+"""A3 in points."""
+
+Port = tuple[int, bool, int, LinkKind, Literal["in", "out"]]
+"""Where links of one key meet a row: the row, whether at its right end, the key, and the direction."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """Boxes and links in their places as far as they are known; y grows downwards."""
+
+    grid: Grid
+    columns: Columns
+    direction: Direction = "TB"
+    boxes: tuple[Box, ...] = ()
+    routes: tuple[Route, ...] = ()
+    corridors: Mapping[int, Lanes] = field(default_factory=dict)
+    """The lanes above each level, and below the last."""
+    are_notes_beside: bool = False
+    """Facts and legend stand right of the first column's upper cards, not above them."""
+    bands: Mapping[int, tuple[float, float]] = field(default_factory=dict)
+    """Top and bottom of each level."""
+    bottom: float = 0.0
+    """Of the last corridor."""
+    ports: Mapping[Port, float] = field(default_factory=dict)
+    """How far from the middle of its row each link begins and ends."""
+    gutters: Mapping[int, Lanes] = field(default_factory=dict)
+    """The lanes right of each column, and left of the first (-1)."""
+    lanes_x: Mapping[int, float] = field(default_factory=dict)
+    """Where the lanes of each gutter begin."""
+    width: float = 0.0
+    height: float = 0.0
+    labels: tuple[tuple[Label, Route], ...] = ()
+
+    @property
+    def picture(self) -> Picture:
+        return self.grid.picture
+
+    @property
+    def cards(self) -> tuple[CardBox, ...]:
+        return tuple(box for box in self.boxes if isinstance(box, CardBox))
+
+    @property
+    def heads(self) -> tuple[HeadBox, ...]:
+        return tuple(box for box in self.boxes if isinstance(box, HeadBox))
+
+    @property
+    def beside(self) -> tuple[HeadBox, ...]:
+        """Heads beside their card, in a gutter."""
+        return tuple(head for head in self.heads if head.is_beside)
+
+    @cached_property
+    def placed(self) -> tuple[Box, ...]:
+        """The boxes that have a place of the grid to themselves."""
+        return tuple(box for box in self.boxes if box.name not in ("title", "notes") and box not in self.beside)
+
+    @cached_property
+    def box(self) -> Mapping[str, Box]:
+        """Boxes by name: `input`, `title`, `notes`, `cardL3` and `L31`."""
+        return {box.name: box for box in self.boxes}
+
+    @cached_property
+    def names(self) -> Mapping[int, str]:
+        """What links call the rows that they come from."""
+        return source_names(self.picture)
+
+    @property
+    def last_column(self) -> int:
+        return max(box.column for box in self.placed)
+
+    @property
+    def last_level(self) -> int:
+        return max(box.level for box in self.placed)
+
+    @property
+    def scale(self) -> float:
+        """By how much it shrinks to fit a sheet, upright or across; 1 where it has room."""
+        sides = self.width + 2 * MARGIN, self.height + 2 * MARGIN
+        return min(1, SHEET[0] / max(sides), SHEET[1] / min(sides))
+
+    def start_y(self, route: Route) -> float:
+        """Where a link leaves its row."""
+        return self.box[route.source].row_y(route.link.source) + self.ports.get(port_out(route), 0)
+
+    def end_y(self, route: Route) -> float:
+        """Where a link enters its row: from the right a little lower than from the left,
+        so that two at one height do not look like one."""
+        lower = 0 if route.enters_left else 4
+        return self.box[route.target].row_y(route.link.target) + self.ports[port_in(route)] + lower
+
+    def corridor_y(self, route: Route) -> float:
+        """The height at which a link runs along its corridor."""
+        top = self.bands[route.corridor][0] if route.corridor in self.bands else self.bottom
+        return top - 12 - LANE * self.corridors[route.corridor].lane_of[route.key]
+
+
+def port_out(route: Route) -> Port:
+    """Where a link leaves."""
+    return route.link.source, route.leaves_right, *route.key, "out"
+
+
+def port_in(route: Route) -> Port:
+    """Where a link enters."""
+    return route.link.target, not route.enters_left, *route.key, "in"

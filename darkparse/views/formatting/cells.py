@@ -1,0 +1,160 @@
+"""A layer in a cell: what it is called, and what it does to height × width and to channels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+from typing import NamedTuple
+
+from darkparse._utils.text import counted
+from darkparse.layers import Shape
+from darkparse.network import Node, Reduction
+from darkparse.views.formatting.numbers import factor, short, sides_text, size_text
+from darkparse.views.formatting.words import mixing
+from darkparse.views.layer_info import LayerFacts, Remark
+
+SIGNS = {"reduced": "▼", "kept": "=", "expanded": "▲", "projected": "→"}
+LONG = 10_000
+"""A count that nobody reads without its thousands set off."""
+MANY = 3
+"""So many joined maps are told by their numbers alone: `concat L114, 112, 110, 109`."""
+UNREDUCED = {Remark.UNREDUCED: "", Remark.MIXED: f", {mixing()}", Remark.ALONE: ", each channel alone"}
+"""What follows `no reduction`."""
+
+
+class Change(NamedTuple):
+    """A cell in its parts: `▼`, `512→256`, ` (÷2)`."""
+
+    sign: str
+    figures: str
+    tail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.sign} {self.figures}{self.tail}"
+
+
+def label(node: Node, *, block_input: int | None = None) -> str:
+    """What a layer does and what it reads: `conv 3×3 /2, 64`, `add + L37`; `block_input` is called by that name."""
+    if node.shares is not None:
+        return f"{node.summary} (weights of L{node.shares})"
+    if node.inputs in ((node.index - 1,), ()):
+        return node.summary
+    names = ["block input" if i == block_input else input_name(i) for i in node.inputs]
+    if node.layer.part == "cat":
+        joined = " + ".join(names) if len(names) < MANY else ", ".join((names[0], *(n.lstrip("L") for n in names[1:])))
+        return f"{node.summary}{' from' if len(names) == 1 else ''} {joined}"
+    if node.layer.part == "gate":
+        return f"{node.summary} {names[1]} × {names[0]}"
+    return f"{node.summary} {' '.join(f'+ {name}' for name in names[1:])}"
+
+
+def input_name(index: int, network_input: str = "input") -> str:
+    """What a layer that is read is called."""
+    return f"L{index}" if index >= 0 else network_input
+
+
+def spatial_cell(facts: LayerFacts, home: tuple[int, ...]) -> Change:
+    """The height × width cell; `home` is the size of the card that the layer stands in."""
+    change = facts.spatial
+    if change is None:
+        return Change("•", "no input")
+    is_map, after = facts.node.out_shape.is_map, change.after
+    end = "1×1" if after == (1, 1) else size_text(after)
+    end = end if is_map else "vector"
+    sign = SIGNS[change.direction]
+    if change.direction == "kept":
+        path = "gate" if after == (1, 1) else "side"
+        return Change(sign, end, "" if after == home else f" ({path} path)")
+    if after == (1, 1):
+        return Change(sign, f"{sides_text(change.before)}→{end}")
+    are_square = len(set(change.before)) == len(set(after)) == 1
+    write = size_text if are_square else sides_text
+    return Change(sign, f"{write(change.before)}→{write(after)}", f" ({factor(change)})")
+
+
+def channels_cell(facts: LayerFacts) -> Change:
+    """The channels cell."""
+    change, node, remark = facts.channels, facts.node, facts.remark
+    if change is None:
+        return Change("•", f"{node.out_shape.c:,} learned")
+    sign = SIGNS[change.direction]
+    if remark is Remark.PROJECTED:
+        return Change(sign, f"{change.after[0]} = {facts.formula}")
+    if remark is Remark.JOINED:
+        return _joined(sign, node)
+    before, after = _counts(facts, change)
+    if remark is Remark.DECODED:
+        return Change(sign, after, f": {facts.formula}")
+    if remark is Remark.APPENDED:
+        return Change(sign, f"{before}→{after}", f" ({zeros(node.layer.appended)} appended)")
+    if change.direction != "kept":
+        part = f", part {node.layer.chunk[0] + 1} of {node.layer.chunk[1]}" if node.layer.chunk else ""
+        return Change(sign, f"{before}→{after}", f" ({factor(change)}{part})")
+    if remark in UNREDUCED:
+        return Change(sign, f"{before}→{after}", f": no reduction{UNREDUCED[remark]}")
+    tails = {Remark.ADDED_PART: f" (added part: {_added_part(node)})", Remark.GATED: " (gated)"}
+    return Change(sign, after, tails.get(remark, ""))
+
+
+def _counts(facts: LayerFacts, change: Reduction) -> tuple[str, str]:
+    """Channel counts, with thousands set off where there are ten thousand or more, and in vectors beside such."""
+    before, after = change.before[0], change.after[0]
+    form = "," if max(before, after, facts.largest_vector) >= LONG else "d"
+    return format(before, form), format(after, form)
+
+
+def zeros(count: int) -> str:
+    """What is appended to a vector."""
+    return counted(count, "zero")
+
+
+def _joined(sign: str, node: Node) -> Change:
+    """`256 + 512 = 768 (joined)`: channels, or values where the maps do not fit and only their number is kept."""
+    counts = [shape.c if node.out_shape.is_map else shape.size for shape in node.in_shapes]
+    runs = [(count, len(list(same))) for count, same in groupby(counts)]
+    collapses = len(counts) > 3
+    terms = [f"{n} × {c}" if collapses and n > 1 else " + ".join([str(c)] * n) for c, n in runs]
+    total, after = " + ".join(terms), node.out_shape.c
+    if node.layer.chunk is None:
+        return Change(sign, f"{total} = {after}", " (joined)")
+    return Change(sign, f"({total}) ÷ {node.layer.chunk[1]} = {after}", " (joined parts)")
+
+
+def _added_part(node: Node) -> str:
+    """Darknet adds only as much as fits of a map of another shape (blas.c shortcut_cpu)."""
+    parts = (_fitting(x, node.out_shape) for x in node.in_shapes[1:] if x != node.out_shape)
+    return "; ".join(dict.fromkeys(parts))
+
+
+def _fitting(added: Shape, out: Shape) -> str:
+    stride, spread = max(1, added.w // out.w), max(1, out.w // added.w)
+    return f"first {min(added.c, out.c)}, {f'spread ×{spread}' if spread > 1 else f'stride {stride}'}"
+
+
+def growing_cell(first: LayerFacts, last: LayerFacts, step: int) -> Change:
+    """The channels cell of the first copy of a growing repeat with that of the last."""
+    start, end = channels_cell(first), channels_cell(last)
+    return Change(start.sign, f"{start.figures} … {end.figures}", f", +{step} each")
+
+
+def price_text(first: int, last: int, by: str) -> str:
+    """`65.5k`, or `32.8k … 225k` from a growing repeat's first copy to its last; nothing for 0."""
+    each = 2 if by == "flops" else 1
+    return " … ".join(dict.fromkeys(short(each * count) for count in (first, last) if count))
+
+
+def reduction_text(facts: LayerFacts) -> str:
+    """`H×W ÷2, C ×2`: what became smaller and larger; nothing where all was kept, words where that surprises."""
+    unreduced = f"none{UNREDUCED[facts.remark]}" if facts.remark in UNREDUCED else ""
+    return ", ".join(_changes(facts)) or unreduced
+
+
+def _changes(facts: LayerFacts) -> Iterator[str]:
+    spatial, channels = facts.spatial, facts.channels
+    if spatial is not None and spatial.direction != "kept":
+        is_vector = spatial.after == (1, 1) and spatial.direction == "reduced"
+        yield "H×W to vector" if is_vector else f"H×W {factor(spatial)}"
+    if channels is None or channels.direction == "kept":
+        return
+    joined = " (joined)" if len(channels.before) > 1 else ""
+    yield "to the head" if facts.remark is Remark.PROJECTED else f"C {factor(channels)}{joined}"

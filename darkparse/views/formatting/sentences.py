@@ -1,0 +1,124 @@
+"""What a layer does, in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from darkparse._utils.text import counted
+from darkparse.network import Reduction
+from darkparse.network.analysis.repeats import Repeat
+from darkparse.views.formatting.bottlenecks import bottleneck_text
+from darkparse.views.formatting.cells import channels_cell, zeros
+from darkparse.views.formatting.numbers import factor, operations, percent, short, sides_text
+from darkparse.views.formatting.words import layer_span, mixing
+from darkparse.views.layer_info import LayerFacts, Remark
+
+MECHANISMS = {
+    "stride": "by its stride",
+    "pool": "by pooling",
+    "global pool": "by taking the mean of all positions",
+    "upsampling": "by repeating values",
+    "rearrangement": "by moving values, none is lost",
+    "crop": "by cutting off the border",
+    "full connection": "by connecting every value with every other",
+    "transposed convolution": "by a transposed convolution",
+}
+
+
+def reasons(facts: LayerFacts) -> Iterator[str]:
+    """Why the layer reduces or not, and what that costs."""
+    node, spatial, channels = facts.node, facts.spatial, facts.channels
+    if spatial is None or channels is None:
+        yield f"Nothing comes in: {node.out_shape.c} learned values, the same for every picture."
+        return
+    if facts.remark is Remark.DECODED:
+        yield f"A detection head: it decodes {node.in_shapes[0].c} = {facts.formula} and reduces nothing."
+        return
+    yield _spatial(facts, spatial)
+    yield _channels(facts, channels)
+    if node.layer.has_state:
+        yield "It keeps a state from call to call: what goes out depends on the calls before."
+    if node.shares is not None:
+        yield f"It has no weights of its own, it uses those of L{node.shares}."
+    for text in map(bottleneck_text, facts.blocks):
+        yield f"{text[0].upper()}{text[1:]}."
+    yield from (_repeat(repeat, facts.index) for repeat in facts.repeats)
+
+
+def _spatial(facts: LayerFacts, change: Reduction) -> str:
+    (h, w), (to_h, to_w) = change.before, change.after
+    is_map = facts.node.out_shape.is_map
+    if change.direction == "kept":
+        stays = f"Height × width stay {to_h}×{to_w}."
+        return stays if is_map else "It works on vectors: there is no height and width."
+    to = sides_text(change.after) if is_map else "a vector"
+    ratio = f" ({factor(change)})" if is_map and h * to_w == w * to_h else ""
+    how = f", {MECHANISMS[change.mechanism]}" if change.mechanism in MECHANISMS else ""
+    return f"It {_verb(change)} height × width from {h}×{w} to {to}{ratio}{how}."
+
+
+def _verb(change: Reduction) -> str:
+    return "reduces" if change.direction == "reduced" else "expands"
+
+
+def _channels(facts: LayerFacts, change: Reduction) -> str:
+    node, remark = facts.node, facts.remark
+    before, after = change.before[0], change.after[0]
+    what = "channels" if node.out_shape.is_map else "values"
+    go = f"{before:,} {what} come in and {after:,} go out"
+    this = f"this {node.layer.kernel}×{node.layer.kernel} convolution" if node.layer.kernel else "it"
+    if remark is Remark.PROJECTED:
+        head = f"what the head L{facts.readers[0]} decodes"
+        return f"Its {after} channels = {facts.formula} are {head}: a projection, not a reduction."
+    if remark is Remark.JOINED:
+        cell = channels_cell(facts)
+        return f"It puts {what} side by side: {cell.figures}{cell.tail}; nothing is computed."
+    if remark is Remark.GATED:
+        product = f"the map of L{node.inputs[1]} by L{node.inputs[0]}"
+        return f"It multiplies {product} and keeps its {after} channels: a gate, no reduction."
+    if remark is Remark.ALONE:
+        each = f"Every one of the {after} channels is convolved by itself"
+        return f"{each}: no channel is reduced, and they are not mixed."
+    if remark is Remark.MIXED:
+        return f"{go}: {this} reduces nothing, it {mixing()}."
+    if change.direction == "kept":
+        is_pointwise = node.layer.kernel == 1
+        return f"{go}: {this} keeps their number and mixes them." if is_pointwise else f"The {what} stay {after:,}."
+    if remark is Remark.APPENDED:
+        return f"{go}, with {zeros(node.layer.appended)} appended."
+    tail = "; values only move, none is lost" if change.keeps_values else ""
+    return f"{go}: {this} {_verb(change)} them ({factor(change)}){tail}."
+
+
+def _repeat(repeat: Repeat, index: int) -> str:
+    copy = (index - repeat.first) // repeat.period + 1
+    kind = "a block that repeats with growing input" if repeat.grows else "a repeated block"
+    return f"Copy {copy} of {repeat.count} of {kind} ({layer_span(repeat.first, repeat.last)})."
+
+
+def cost_text(facts: LayerFacts) -> str:
+    """`65.5k weights, 66,048 parameters, 411 MFLOPs (206M multiply-adds), 1% of the network's`,
+    and Darknet's figure where it counts otherwise."""
+    node = facts.node
+    parts = [f"{short(node.weights)} weights"] if node.weights else []
+    parts.append(counted(node.params, "parameter") if node.params else "no parameters")
+    share = f"{share_text(facts)} of the network's"
+    parts.append(f"{operations(node.macs)}, {share}" if node.macs else "no FLOPs")
+    printed = f"{node.bflops:.3f}"
+    if node.bflops and printed != f"{node.cost.flops / 1e9:.3f}":
+        parts.append(f"{printed} BFLOPs as Darknet counts")
+    return ", ".join(parts)
+
+
+def share_text(facts: LayerFacts) -> str:
+    """Of all the network's multiply-adds."""
+    total = facts.network.cost.macs
+    return percent(facts.node.macs, total) if total else "0%"
+
+
+def field_text(facts: LayerFacts) -> str:
+    """`37×37`; nothing where no map is seen."""
+    field = facts.receptive_field
+    if not field:
+        return ""
+    return f"{sides_text(field)}{', the whole input' if facts.sees_all else ''}"

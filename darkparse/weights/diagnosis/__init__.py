@@ -1,0 +1,1 @@
+"""Why a weights file does not fit a network."""

@@ -1,0 +1,347 @@
+"""Why a file does not fit a cfg: the likely causes, tested in turn against the file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from darkparse._utils.text import counted
+from darkparse.errors import Cause, DarkparseError
+from darkparse.layers import DIALECTS
+from darkparse.layers.head import Head
+from darkparse.network import Network, compile
+from darkparse.network.io.edit import edit
+from darkparse.syntax import shipped_cfgs
+from darkparse.weights.buffer import Blob
+from darkparse.weights.diagnosis.corruption import half_precision, text_mode
+from darkparse.weights.diagnosis.head_filters import with_values
+from darkparse.weights.diagnosis.statistics import is_plausible
+from darkparse.weights.header import SIZES, VERSION
+from darkparse.weights.layout import Entry, compute_layout, layer_ends, stored_floats
+from darkparse.weights.options import ReadOptions
+from darkparse.weights.reader import WeightsFile, as_weights
+
+PLAUSIBLE_VERSION = 100_000
+"""Darknet's own versions are 0.1 to 0.2.5; other tools wrote some above 1000."""
+MOST_CHANNELS, MOST_ANCHORS = 64, 100
+"""Numbers above these would be chance."""
+DECISIVE = ("header-missing", "no-floats", "not-weights")
+"""Causes behind which nothing that follows means anything."""
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A network and a file that does not fit it."""
+
+    network: Network
+    file: WeightsFile
+    entries: tuple[Entry, ...]
+    options: ReadOptions
+
+    @classmethod
+    def of(cls, network: Network, blob: Blob, options: ReadOptions) -> Case:
+        """A file as it is read for a network. Raises ValueError if it is too short for a header."""
+        file = as_weights(blob, network.dialect, options.header_size)
+        return cls(network, file, compute_layout(network, options.upto), options)
+
+    @property
+    def need(self) -> int:
+        """Floats that the cfg needs."""
+        return stored_floats(self.entries)
+
+    @property
+    def have(self) -> int:
+        """Whole floats behind the header."""
+        return self.file.floats.size
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self.file.blob.size
+
+    @property
+    def has_version(self) -> bool:
+        """Whether the file begins with a version that some Darknet may have written."""
+        return all(0 <= part < PLAUSIBLE_VERSION for part in self.file.header.version)
+
+    def is_sound_behind(self, header: int) -> bool:
+        """Whether the values may be those of the network if they begin so many bytes into the file."""
+        floats = self.file.blob.data[header : header + 4 * self.need].view(np.float32)
+        return bool(np.isfinite(floats).all()) and is_plausible(floats, self.entries) is not False
+
+
+def causes_of(case: Case) -> tuple[Cause, ...]:
+    """All causes that explain the file's size exactly, in the order of the tests; else what the size alone says."""
+    found: list[Cause] = []
+    for test in TESTS:
+        cause = test(case)
+        if cause is not None:
+            found.append(cause)
+        if cause is not None and cause.code in DECISIVE:
+            break
+    return tuple(found) or (_size_alone(case),)
+
+
+def _not_weights(case: Case) -> Cause | None:
+    version = case.file.header.version
+    if case.has_version and case.have:
+        return None
+    if not case.have:
+        return Cause(
+            "no-floats", "there is a header and nothing behind it", "download or copy it again", {"bytes": case.size}
+        )
+    message = (
+        f"its header reads as version {'.'.join(map(str, version))}, which no Darknet wrote: not a .weights file, or a "
+        "damaged one"
+    )
+    return Cause(
+        "not-weights",
+        message,
+        "check what this file is, and where it came from",
+        {"major": version[0], "minor": version[1]},
+    )
+
+
+def _header_width(case: Case) -> Cause | None:
+    rest = case.size - 4 * case.need
+    header = case.file.header
+    version = ".".join(map(str, header.version))
+    if rest == header.size or rest not in (0, VERSION.size, *SIZES) or not case.is_sound_behind(rest):
+        return None
+    has_header = case.has_version and (rest > 0 or is_plausible(case.file.floats, case.entries) is not False)
+    if has_header != (rest > 0):
+        return None
+    facts: dict[str, int | str] = {"header_bytes": rest, "expected_header_bytes": header.size}
+    if rest in SIZES:
+        read = (
+            f"version {version} has one of {header.size}"
+            if case.options.header_size is None
+            else f"header_size={header.size} was given"
+        )
+        message = f"the floats fit exactly behind a header of {rest} bytes, where {read}"
+        remedy = f"read it with header_size={rest} (`--header-size {rest}`); saving it again writes that width"
+        return Cause("header-width", message, remedy, facts)
+    lacks = "no header at all" if rest == 0 else "a version but no number of images seen"
+    new = "Header().pack()" if rest == 0 else "bytes(8)"
+    where = "before them" if rest == 0 else "behind the first 12 bytes"
+    return Cause(
+        "header-missing",
+        f"the floats fit exactly if the file has {lacks}",
+        f"put {new} {where} and load the bytes",
+        facts,
+    )
+
+
+def _dialect(case: Case) -> Cause | None:
+    fitting = (other for other in _others(case) if other.file.fits(other.need))
+    return next((_dialect_cause(case.network, other.network) for other in fitting), None)
+
+
+def _others(case: Case) -> Iterator[Case]:
+    """The same cfg and file as other dialects read them, where the cfg compiles there."""
+    network = case.network
+    size = (network.net.height, network.net.width) if network.net.has_image else None
+    for name in DIALECTS:
+        with suppress(DarkparseError, ValueError):
+            if name != network.dialect.name:
+                other = compile(network.config, dialect=name, size=size)
+                yield Case.of(other, case.file.blob, case.options)
+
+
+def _dialect_cause(network: Network, other: Network) -> Cause:
+    message = (
+        f"the file fits exactly as {other.dialect.title} reads it; it was read as by {network.dialect.title} "
+        f"({network.dialect_reason})"
+    )
+    return Cause(
+        "dialect",
+        message,
+        f"use dialect={other.dialect.name!r} (`--dialect {other.dialect.name}`)",
+        {"dialect": other.dialect.name},
+    )
+
+
+def other_layout(case: Case) -> tuple[Cause, ...]:
+    """Another dialect, where a file has the right size for both and only there all variances make sense."""
+    for other in _others(case):
+        fits = other.file.fits(other.need, longer=case.options.upto is not None)
+        if fits and is_plausible(other.file.floats, other.entries):
+            return (_dialect_cause(case.network, other.network),)
+    return ()
+
+
+def _backbone(case: Case) -> Cause | None:
+    ends = layer_ends(case.entries)
+    if case.file.spare or case.have >= case.need or case.have not in ends.values():
+        return None
+    nodes = case.network.nodes
+    last = max(index for index, end in ends.items() if end == case.have)
+    upto = last + 1
+    remedy = f"load it with upto={upto} or allow_partial=True; the layers behind stay as they are"
+    heads = [i for i in case.network.heads if i <= last + 1]
+    missing = len(case.network.heads) - len(heads)
+    if heads and missing and heads[-1] == last + 1:
+        lacks = f"the last {counted(missing, 'head')} of the cfg, layers {heads[-1] + 1} to {nodes[-1].index}"
+        message = f"the file ends exactly after the head in layer {heads[-1]}: it lacks {lacks}"
+        remedy = f"use the cfg that it was trained with, which has {counted(len(heads), 'head')}; or {remedy}"
+        return Cause("missing-heads", message, remedy, {"layer": last, "upto": upto, "heads": missing})
+    message = (
+        f"the file ends exactly after layer {last} [{nodes[last].kind}]: a backbone, the first {upto} layers (as "
+        f"*.conv.{upto} is)"
+    )
+    return Cause("backbone", message, remedy, {"layer": last, "upto": upto})
+
+
+def _solved(case: Case, change: Callable[[int], Network]) -> tuple[int, Network] | None:
+    """The number with which a cfg fits, and the cfg, where its floats are linear in it: two networks tell."""
+    if case.file.spare or len(case.entries) != len(compute_layout(case.network)):
+        return None
+    try:
+        one, two = (change(count).stored_floats for count in (1, 2))
+        more, rest = divmod(case.have - one, two - one)
+        return None if rest or more < 0 else (more + 1, change(more + 1))
+    except (DarkparseError, ZeroDivisionError):
+        return None
+
+
+def _classes(case: Case) -> Cause | None:
+    solved = _solved(case, lambda count: edit(case.network, classes=count))
+    if solved is None:
+        return None
+    classes, edited = solved
+    changes = ", ".join(f"{text} in line {line}" for line, text in _changed(case.network, edited))
+    message = f"the file fits exactly with classes={classes}: {changes}"
+    remedy = (
+        f"set that in the cfg (`darkparse edit CFG --classes {classes} -o NEW.cfg`), or take the weights of your "
+        "classes"
+    )
+    return Cause("classes", message, remedy, {"classes": classes})
+
+
+def _anchors(case: Case) -> Cause | None:
+    network = case.network
+    heads = {i: layer for i in network.heads if isinstance(layer := network.nodes[i].layer, Head)}
+
+    def change(count: int) -> Network:
+        return edit(network, layers={i: head.with_anchors(count) or head for i, head in heads.items()})
+
+    solved = _solved(case, change)
+    if solved is None or solved[0] > MOST_ANCHORS:
+        return None
+    count, edited = solved
+    changes = ", ".join(f"{text} in line {line}" for line, text in _changed(network, edited))
+    message = f"the file fits exactly with {counted(count, 'anchor')} a head: {changes}"
+    remedy = "set filters=, mask= (or num=) and anchors= as in the cfg that it was trained with"
+    return Cause("anchors", message, remedy, {"anchors": count})
+
+
+def _channels(case: Case) -> Cause | None:
+    config = case.network.config
+    option = config.net.find("channels")
+    if option is None:
+        return None
+    solved = _solved(
+        case, lambda count: compile(with_values(config, {option: str(count)}), dialect=case.network.dialect.name)
+    )
+    if solved is None or solved[0] > MOST_CHANNELS:
+        return None
+    count, line = solved[0], option.span.line
+    message = (
+        f"the file fits exactly with channels={count} in line {line}: it was trained on pictures of other channels"
+    )
+    remedy = (
+        f"set channels={count} in [net], or take weights that were trained with channels={case.network.net.channels}"
+    )
+    return Cause("channels", message, remedy, {"channels": count, "line": line})
+
+
+def _changed(network: Network, edited: Network) -> Iterator[tuple[int, str]]:
+    """The lines of a cfg that an edit changes, and what they say then."""
+    for before, after in zip(network.nodes, edited.nodes, strict=True):
+        for key in ("filters", "output", "classes"):
+            value = getattr(after.layer, key, None)
+            if value != getattr(before.layer, key, None):
+                option = before.section.find(key)
+                yield (option.span if option else before.section.span).line, f"{key}={value}"
+
+
+@cache
+def _shipped() -> tuple[Network, ...]:
+    """The networks that come with darkparse, as far as they compile."""
+    networks = []
+    for path in shipped_cfgs().values():
+        try:
+            networks.append(compile(path))
+        except DarkparseError:
+            continue
+    return tuple(networks)
+
+
+def _extra_head(case: Case) -> Cause | None:
+    """A shipped cfg that the file fits and that begins as this one does."""
+    if case.have <= case.need or case.file.spare:
+        return None
+    mine = [(entry.tensor.path, entry.tensor.shape) for entry in case.entries]
+    for other in _shipped():
+        theirs = [(entry.tensor.path, entry.tensor.shape) for entry in compute_layout(other)]
+        more = len(other.heads) - len(case.network.heads)
+        if other.stored_floats == case.have and theirs[: len(mine)] == mine and more > 0:
+            message = f"the file fits {other.name}, which begins as this cfg does and has {counted(more, 'head')} more"
+            return Cause("extra-heads", message, f"use the cfg {other.name}", {"cfg": other.name, "heads": more})
+    return None
+
+
+def _shipped_cfg(case: Case) -> Cause | None:
+    if case.file.spare:
+        return None
+    fits = [other.name for other in _shipped() if other.stored_floats == case.have]
+    if not fits:
+        return None
+    message = f"the file has exactly the {case.have:,} floats of {' and of '.join(fits)}, which ships with darkparse"
+    return Cause("shipped-cfg", message, f"use that cfg: `darkparse show {fits[0]}`", {"cfg": fits[0]})
+
+
+def _size_alone(case: Case) -> Cause:
+    """What is left when no cause explains the size: a file cut short, or one that goes on."""
+    missing = 4 * (case.need - case.have) - case.file.spare
+    plausible = is_plausible(case.file.floats, case.entries)
+    begins = "; what is there begins like this cfg (every variance is in range)" if plausible else ""
+    if missing > 0:
+        part = f"{counted(missing, 'byte')} of {4 * case.need:,} {'is' if missing == 1 else 'are'} missing"
+        if plausible is False:
+            message = f"{part}, and the variances in it make no sense: the file belongs to another cfg"
+            return Cause("other-network", message, "use the cfg that it was trained with", {"missing_bytes": missing})
+        return Cause(
+            "truncated", f"a file cut short: {part}{begins}", "download or copy it again", {"missing_bytes": missing}
+        )
+    extra = -missing
+    facts: dict[str, int | str] = {"extra_bytes": extra}
+    if plausible is False:
+        message = (
+            f"{counted(extra, 'byte')} too many, and the variances in it make no sense: the file belongs to another cfg"
+        )
+        return Cause("other-network", message, "use the cfg that it was trained with", facts)
+    message = f"the file goes on for {counted(extra, 'byte')} behind the last layer{begins}"
+    remedy = "use the cfg that it was trained with, or load it with strict=False"
+    if extra >= 8 and case.network.heads and plausible:
+        return Cause("extra-heads", f"{message}: it has a further head, or layers that this cfg lacks", remedy, facts)
+    return Cause("longer", message, remedy, facts)
+
+
+TESTS: tuple[Callable[[Case], Cause | None], ...] = (
+    _header_width,
+    _not_weights,
+    _dialect,
+    _backbone,
+    _extra_head,
+    _shipped_cfg,
+    _classes,
+    _channels,
+    _anchors,
+    half_precision,
+    text_mode,
+)

@@ -1,0 +1,59 @@
+"""What copying and converting do to the bytes of a weights file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from darkparse.errors import Cause
+from darkparse.weights.diagnosis.statistics import is_plausible
+
+if TYPE_CHECKING:
+    from darkparse.weights.diagnosis.causes import Case
+
+CHUNK = 1 << 24
+"""Bytes that are searched at once."""
+REPLACED = b"\xef\xbf\xbd"
+"""The mark that stands in UTF-8 for bytes that were no text."""
+
+
+def half_precision(case: Case) -> Cause | None:
+    """Floats of 16 bits behind the header."""
+    header = case.file.header.size
+    if case.size - header != 2 * case.need:
+        return None
+    floats = case.file.blob.data[header:].view(np.float16).astype(np.float32)
+    if is_plausible(floats, case.entries) is False or not np.isfinite(floats).all():
+        return None
+    message = "the file holds half as many bytes for each number: its floats have 16 bits, a .weights file's have 32"
+    remedy = "write it again in float32; a module takes half precision after loading, as model.half()"
+    return Cause("half-precision", message, remedy, {"bytes_per_float": 2})
+
+
+def text_mode(case: Case) -> Cause | None:
+    """A copy as text: line ends of one byte became two, or the reverse, or bytes that are no text were replaced."""
+    whole = case.file.header.size + 4 * case.need
+    again = "copy or download it again as binary (in ftp: `binary`; in git: `*.weights binary` in .gitattributes)"
+    newlines, pairs = _count(case, b"\n"), _count(case, b"\r\n")
+    if case.size - whole == pairs == newlines > 0:
+        message = (
+            f"every one of {pairs:,} bytes 10 has a 13 before it, and without these the size fits: a copy in text mode"
+        )
+        return Cause("text-mode", message, again, {"added_bytes": pairs})
+    usual = whole / 65536  # of two given bytes side by side, if all bytes were equally frequent
+    lost = whole - case.size
+    if not pairs and usual > 4 and 0 < lost < 8 * usual:
+        message = f"no byte 13 stands before a 10, where about {usual:,.0f} would, and {lost:,} bytes are missing: "
+        return Cause("text-mode", f"{message}a copy in text mode, which joined them", again, {"missing_bytes": lost})
+    replaced = _count(case, REPLACED)
+    if replaced * 50 > case.size:
+        message = f"{replaced:,} times bytes that are no text were replaced by U+FFFD: the file was saved as text"
+        return Cause("text-mode", message, f"{again}; this one is lost", {"replaced": replaced})
+    return None
+
+
+def _count(case: Case, pattern: bytes) -> int:
+    """How often a pattern stands in the file, whose bytes are copied a part at a time."""
+    data, reach = case.file.blob.data, len(pattern) - 1
+    return sum(data[at : at + CHUNK + reach].tobytes().count(pattern) for at in range(0, data.size, CHUNK))

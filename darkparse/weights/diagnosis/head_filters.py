@@ -1,0 +1,86 @@
+"""A cfg that does not compile since `filters=` before a head is wrong:
+what should it be, and what does the file say?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from darkparse.diagnostics import Note
+from darkparse.diagnostics.source import Source
+from darkparse.errors import CfgError, DarkparseError
+from darkparse.layers import DIALECTS, Head
+from darkparse.network import Network, compile
+from darkparse.network.binding import Binder
+from darkparse.network.detect_dialect import choose_dialect
+from darkparse.syntax import Config, Option, parse
+from darkparse.weights.buffer import Blob
+from darkparse.weights.reader import as_weights
+
+
+@dataclass(frozen=True, slots=True)
+class Misfit:
+    """A head and the layer before it that disagree about channels."""
+
+    head: Head
+    channels: Option
+    """`filters=`, or `output=` before a v1 head."""
+    classes: Option | None
+
+    @property
+    def classes_meant(self) -> int | None:
+        """The classes for which the channels are right as they are, if there is such a number."""
+        spare, rest = divmod(int(self.channels.text or 0) - self.head.need, self.head.per_class)
+        classes = self.head.classes + spare
+        return classes if not rest and classes > 0 else None
+
+
+def explained(problem: CfgError, config: Config, blob: Blob, dialect: str | None) -> CfgError:
+    """An error about a cfg with a note for each wrong `filters=`: its line, its value, and whether the file agrees."""
+    faults = [d for d in problem.diagnostics if d.severity == "error"]
+    name = choose_dialect(config, dialect).dialect.name
+    misfits = list(_misfits(config, name)) if faults[0].code == "head" else []
+    if not misfits:
+        return problem
+    by_filters = {m.channels: str(m.head.need) for m in misfits}
+    by_classes = {m.classes: str(m.classes_meant) for m in misfits if m.classes and m.classes_meant}
+    if _fits(with_values(config, by_filters), name, blob):
+        edits, why = by_filters, f"{blob.name} fits exactly with that"
+    elif len(by_classes) == len(misfits) and _fits(with_values(config, by_classes), name, blob):
+        edits, why = by_classes, f"{blob.name} fits the filters as they are"
+    else:
+        edits, why = by_filters, f"{blob.name} does not decide it: it fits neither this nor other classes"
+    notes = tuple(Note(f"{option.key}={value} belongs here: {why}", option.span) for option, value in edits.items())
+    return CfgError(tuple(replace(d, notes=(*d.notes, *notes)) if d is faults[0] else d for d in problem.diagnostics))
+
+
+def _misfits(config: Config, dialect: str) -> Iterator[Misfit]:
+    binder = Binder(config.source, DIALECTS[dialect])
+    for index, section in enumerate(config.sections):
+        head = binder.layer(section)
+        if not isinstance(head, Head):
+            continue
+        before = reversed(config.sections[:index])
+        channels = next((option for s in before for key in ("filters", "output") if (option := s.find(key))), None)
+        if channels is not None and (channels.text or "").isdigit():
+            misfit = Misfit(head, channels, section.find("classes"))
+            if int(channels.text or 0) != head.need:
+                yield misfit
+
+
+def with_values(config: Config, values: dict[Option, str]) -> Config:
+    """A cfg with other values of some options; every line stays where it is."""
+    text = config.source.text
+    for option, value in sorted(values.items(), key=lambda item: -item[0].start):
+        span = option.value_span
+        text = text[: span.start] + value + text[span.end :]
+    return parse(Source(config.source.name, text, config.source.path))
+
+
+def _fits(config: Config, dialect: str, blob: Blob) -> bool:
+    try:
+        network: Network = compile(config, dialect=dialect)
+        file = as_weights(blob, network.dialect)
+    except (DarkparseError, ValueError):
+        return False
+    return file.floats.size == network.stored_floats and not file.spare

@@ -1,0 +1,148 @@
+"""The report on a cfg and a weights file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from darkparse.errors import Cause, CfgError
+from darkparse.network import Network, compile
+from darkparse.network.compiler import Size
+from darkparse.syntax import Config, read
+from darkparse.weights.diagnosis.report import Report, Row
+from darkparse.weights.header import Header, Version, read_version
+from darkparse.weights.layout import Entry, compute_layout, stored_floats
+from darkparse.weights.options import ReadOptions
+
+if TYPE_CHECKING:
+    from darkparse.weights.buffer import Blob, WeightsSource
+    from darkparse.weights.file_type import Signature
+
+
+def inspect_weights(
+    cfg: str | os.PathLike[str] | Config | Network,
+    weights: WeightsSource | Blob | None = None,
+    options: ReadOptions | None = None,
+    *,
+    dialect: str | None = None,
+    size: Size | None = None,
+    **words: Any,
+) -> Report:
+    """Lay a weights file beside a cfg: every array with its place and values, and whether they fit, or why not.
+
+    Args:
+        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a Network.
+        weights: a path, an open binary file, or bytes; left out, the report holds the layout alone.
+        options: how to read the file: `upto` and `header_size` matter here.
+        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
+        size: input size instead of the cfg's, n or (height, width).
+        words: fields of `options`, by name.
+
+    Returns:
+        The report. `fits` says whether the sizes agree, `causes` what explains it if they do not, `findings` what is
+        odd about the values.
+
+    Raises:
+        CfgError: the cfg is wrong; where a `filters=` before a head is, a note says what the file speaks for.
+        WeightsError: the file cannot be read.
+
+    >>> report = darkparse.inspect_weights("yolov3-tiny", "tiny.weights")
+    >>> report.fits, report.floats, report.rows[0].tensor
+    (True, 8858734, 'norm.bias')
+    """
+    options = replace(options or ReadOptions(), **words)
+    if weights is None:
+        return report_on(compile(cfg, size=size, dialect=dialect), None, options)
+    from darkparse.weights.buffer import open_source
+
+    blob = open_source(weights, mmap=options.mmap)
+    network = compile_for(cfg, blob, dialect=dialect, size=size)
+    return report_on(network, blob, options)
+
+
+def compile_for(
+    cfg: str | os.PathLike[str] | Config | Network,
+    blob: Blob,
+    *,
+    dialect: str | None = None,
+    size: Size | None = None,
+    strict: bool = False,
+    reorg: str | None = None,
+) -> Network:
+    """Compile a cfg that a weights file is at hand for: it is evidence for the dialect, and for what a wrong head
+    should be.
+
+    Raises:
+        CfgError: the cfg is wrong.
+    """
+    from darkparse.weights.diagnosis.head_filters import explained
+
+    config = cfg if isinstance(cfg, Network) else read(cfg)
+    try:
+        return compile(config, size=size, dialect=dialect, strict=strict, version=weights_version(blob), reorg=reorg)
+    except CfgError as problem:
+        raise problem if isinstance(config, Network) else explained(problem, config, blob, dialect) from None
+
+
+def weights_version(blob: Blob) -> Version | None:
+    """The version in a file's header, None if the file is something else."""
+    from darkparse.weights.file_type import signature
+
+    return None if signature(blob) else read_version(blob.head(20))
+
+
+def report_on(network: Network, blob: Blob | None, options: ReadOptions) -> Report:
+    """The report on a network and a file's bytes; without these, the layout alone."""
+    entries = compute_layout(network, options.upto)
+    header = Header.of_version(network.dialect.version, network.dialect)
+    report = Report(
+        name=network.name,
+        cfg=network.config.source.name,
+        dialect=network.dialect.name,
+        dialect_reason=network.dialect_reason,
+        rows=_rows(entries, header.size),
+        header_bytes=header.size,
+        floats=stored_floats(entries),
+    )
+    return report if blob is None else _with_file(report, network, blob, options)
+
+
+def _rows(entries: tuple[Entry, ...], header: int) -> tuple[Row, ...]:
+    lines = {entry.node.index: entry.node.section.span.line for entry in entries}
+    return tuple(
+        Row(e.node.index, e.node.kind, lines[e.node.index], e.tensor.path, e.tensor.shape, e.size, header + 4 * e.start)
+        for e in entries
+    )
+
+
+def _with_file(report: Report, network: Network, blob: Blob, options: ReadOptions) -> Report:
+    from darkparse.weights.diagnosis.causes import Case, causes_of, other_layout
+    from darkparse.weights.diagnosis.statistics import measured, oddities
+    from darkparse.weights.file_type import signature
+
+    report = replace(report, file=blob.name, file_bytes=blob.size)
+    kind = signature(blob)
+    if kind is not None:
+        return replace(report, causes=(_as_cause(kind, blob),))
+    try:
+        case = Case.of(network, blob, options)
+    except ValueError as problem:
+        cause = Cause("header", str(problem), "download or copy it again", {"bytes": blob.size})
+        return replace(report, causes=(cause,))
+    file, rows = case.file, []
+    for entry, row in zip(case.entries, _rows(case.entries, file.header.size), strict=True):
+        row = replace(row, held=min(max(case.have - entry.start, 0), entry.size))
+        rows.append(measured(row, file.floats[entry.start : entry.end]) if row.held == row.floats else row)
+    fits = file.fits(case.need, longer=options.upto is not None)
+    found = oddities(tuple(rows)) if fits else ()
+    if any(finding.code == "negative-variance" for finding in found):
+        found = (*other_layout(case), *found)
+    causes = () if fits else causes_of(case)
+    return replace(
+        report, header=file.header, header_bytes=file.header.size, rows=tuple(rows), causes=causes, findings=found
+    )
+
+
+def _as_cause(kind: Signature, blob: Blob) -> Cause:
+    return Cause(kind.code, f"it is {kind.title}", kind.remedy.format(blob.name), kind.facts)

@@ -1,0 +1,85 @@
+"""What the arrays of a file hold, and what is odd about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from darkparse.errors import Cause
+from darkparse.weights.diagnosis.report import Row
+from darkparse.weights.layout import Entry
+from darkparse.weights.reader import Floats
+
+CHUNK = 1 << 20
+"""Floats that are looked at together, so that a large array needs no large copies."""
+LOWEST_VARIANCE = -1e-6
+"""Trained files hold variances a denormal below 0, of dead channels; a value below this is no variance."""
+
+
+def measured(row: Row, values: Floats) -> Row:
+    """A row with mean, deviation and range of its values, in double precision."""
+    total = square = 0.0
+    low, high, odd = np.inf, -np.inf, 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, values.size, CHUNK):
+            part = values[start : start + CHUNK].astype(np.float64)
+            total += float(part.sum())
+            square += float(np.dot(part, part))
+            low, high = min(low, float(part.min())), max(high, float(part.max()))
+        mean = total / values.size
+        deviation = (
+            float(np.sqrt(max(square / values.size - mean * mean, 0.0))) if np.isfinite(square) else float("nan")
+        )
+    if not np.isfinite(total) or not np.isfinite(square):
+        odd = int(np.count_nonzero(~np.isfinite(values)))
+    return replace(row, mean=mean, deviation=deviation, minimum=low, maximum=high, not_finite=odd)
+
+
+def oddities(rows: tuple[Row, ...]) -> tuple[Cause, ...]:
+    """What is odd about the values of a file; rows must be measured."""
+    held = [row for row in rows if row.mean is not None]
+    if held and all(row.minimum == row.maximum == 0 for row in held):
+        message = f"all {sum(row.floats for row in held):,} values are zero"
+        return (Cause("zeros", message, "the file was laid out and never filled: download or train it again"),)
+    return tuple(found for found in (_not_finite(held), _negative_variance(held)) if found)
+
+
+def _not_finite(rows: list[Row]) -> Cause | None:
+    bad = [row for row in rows if row.not_finite]
+    if not bad:
+        return None
+    count, first = sum(row.not_finite for row in bad), bad[0]
+    message = f"{count:,} values are not finite (infinite or no number), the first in {first.tensor} of {first.where}"
+    remedy = "training diverged or the file is damaged: use an earlier checkpoint or download it again"
+    return Cause("not-finite", message, remedy, {"values": count, "layer": first.layer, "tensor": first.tensor})
+
+
+def _negative_variance(rows: list[Row]) -> Cause | None:
+    first = next((row for row in rows if _is_negative_variance(row)), None)
+    if first is None:
+        return None
+    message = (
+        f"a variance below 0 in {first.tensor} of {first.where}: from some place before it on, the file has another "
+        "layout than the cfg"
+    )
+    facts: dict[str, int | str] = {"layer": first.layer, "tensor": first.tensor}
+    return Cause(
+        "negative-variance",
+        message,
+        "the cfg is not the one that the file was trained with: look for the original",
+        facts,
+    )
+
+
+def _is_negative_variance(row: Row) -> bool:
+    return row.tensor.endswith("running_var") and row.minimum is not None and row.minimum < LOWEST_VARIANCE
+
+
+def is_plausible(floats: Floats, entries: tuple[Entry, ...]) -> bool | None:
+    """Whether all variances that a file's floats hold whole are finite and not below 0, read by a layout;
+    None without any."""
+    variances = [floats[e.start : e.end] for e in entries if e.tensor.role == "variance" and e.end <= floats.size]
+    if not variances:
+        return None
+    return all(bool((values >= LOWEST_VARIANCE).all()) and bool(np.isfinite(values).all()) for values in variances)

@@ -1,0 +1,170 @@
+"""What a file is, by its first bytes: most files that are no weights say so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+from zipfile import ZipFile
+
+from darkparse.weights.archive import DAMAGED
+from darkparse.weights.buffer import Blob
+
+Container = Literal["safetensors", "pt", "npz"]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A kind of file that is not a `.weights` file."""
+
+    code: str
+    """A stable word: `lfs-pointer`, `html`, `zip`, `pickle`, …"""
+    title: str
+    """What it is, with its article."""
+    remedy: str
+    """What to do."""
+    facts: dict[str, int | str] = field(default_factory=dict)
+    container: Container | None = None
+    """The container that darkparse reads it as."""
+
+
+CONVERT = "`darkparse convert CFG {0} -o OUT.weights` makes a .weights file of it"
+
+_MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
+    (0, b"\x89HDF", "hdf5", "an HDF5 file (Keras .h5)", "get the original .weights file, or a PyTorch state_dict"),
+    (4, b"TFL3", "tflite", "a TensorFlow Lite model", "get the original .weights file"),
+    (0, b"GGUF", "gguf", "a GGUF file", "get the original .weights file"),
+    (0, b"\x93NUMPY", "npy", "a single NumPy array (.npy)", "save all tensors by name with numpy.savez"),
+    (0, b"\x1f\x8b", "gzip", "a gzip archive", "unpack it first (gunzip)"),
+    (0, b"BZh", "bzip2", "a bzip2 archive", "unpack it first (bunzip2)"),
+    (0, b"\xfd7zXZ", "xz", "an xz archive", "unpack it first (unxz)"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd", "a zstd archive", "unpack it first (unzstd)"),
+    (0, b"7z\xbc\xaf\x27\x1c", "7z", "a 7z archive", "unpack it first"),
+    (0, b"Rar!", "rar", "a RAR archive", "unpack it first"),
+    (257, b"ustar", "tar", "a tar archive", "unpack it first (tar xf)"),
+    (0, b"\xff\xd8\xff", "jpeg", "a JPEG picture", "give the weights in its place"),
+    (0, b"\x89PNG", "png", "a PNG picture", "give the weights in its place"),
+    (0, b"%PDF", "pdf", "a PDF document", "get the original .weights file"),
+)
+
+# Field tags that follow ir_version in a ModelProto (onnx.proto).
+_ONNX_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
+
+
+def signature(blob: Blob) -> Signature | None:
+    """What a file is if it is something else than weights; None if it may be weights."""
+    head = blob.head(4096)
+    return next((found for test in _TESTS if (found := test(blob, head))), None)
+
+
+def _magic(blob: Blob, head: bytes) -> Signature | None:
+    known = (
+        Signature(code, title, remedy)
+        for offset, magic, code, title, remedy in _MAGIC
+        if head.startswith(magic, offset)
+    )
+    return next(known, None)
+
+
+def _empty(blob: Blob, head: bytes) -> Signature | None:
+    return None if head else Signature("empty", "empty, 0 bytes", "download or copy it again")
+
+
+def _lfs_pointer(blob: Blob, head: bytes) -> Signature | None:
+    if not head.startswith(b"version https://git-lfs"):
+        return None
+    size = re.search(rb"^size (\d+)", head, re.MULTILINE)
+    facts: dict[str, int | str] = {"real_bytes": int(size[1])} if size else {}
+    real = f" of {int(size[1]):,} bytes" if size else ""
+    return Signature(
+        "lfs-pointer", f"a Git LFS pointer to a file{real}", "fetch the file itself with `git lfs pull`", facts
+    )
+
+
+def _html(blob: Blob, head: bytes) -> Signature | None:
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        head = head.decode("utf-16", "replace").encode("utf-8", "replace")
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start.startswith((b"<!doctype html", b"<html", b"<?xml", b"<head", b"<!--")):
+        return None
+    title = re.search(r"<title[^>]*>(.*?)</title>", head.decode("utf-8", "replace"), re.DOTALL | re.IGNORECASE)
+    facts: dict[str, int | str] = {"title": " ".join(title[1].split())} if title else {}
+    named = f" titled “{facts['title']}”" if title else ""
+    return Signature(
+        "html",
+        f"an HTML page{named}",
+        "the download gave a web page in place of the file: download it from its direct link",
+        facts,
+    )
+
+
+def _zip(blob: Blob, head: bytes) -> Signature | None:
+    if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return None
+    try:
+        with ZipFile(blob.stream()) as archive:
+            names = archive.namelist()
+    except DAMAGED:
+        return Signature("zip", "a zip archive that is cut short or damaged", "download it again, and unpack it")
+    if any(name.endswith(("/data.pkl", "/data.json")) or name == "data.pkl" for name in names):
+        return Signature("pickle", "a PyTorch checkpoint (.pt)", CONVERT, container="pt")
+    if names and all(name.endswith(".npy") for name in names):
+        return Signature("npz", "a NumPy archive (.npz)", CONVERT, container="npz")
+    inside = next((name for name in names if name.endswith(".weights")), None)
+    remedy = f"unpack it first: it holds {inside}" if inside else "unpack it first"
+    return Signature("zip", "a zip archive", remedy, {"members": len(names)})
+
+
+def _pickle(blob: Blob, head: bytes) -> Signature | None:
+    if head[:1] != b"\x80" or head[1:2] not in (b"\x02", b"\x03", b"\x04", b"\x05"):
+        return None
+    return Signature("pickle", "a pickle (an old PyTorch checkpoint, .pt)", CONVERT, container="pt")
+
+
+def _safetensors(blob: Blob, head: bytes) -> Signature | None:
+    size = int.from_bytes(head[:8], "little")
+    if not (head[8:9] == b"{" and 2 <= size <= blob.size - 8 and head[8:].lstrip(b"{ \t\r\n").startswith((b'"', b"}"))):
+        return None
+    return Signature("safetensors", "a safetensors file", CONVERT, container="safetensors")
+
+
+def _onnx(blob: Blob, head: bytes) -> Signature | None:
+    if len(head) < 8 or head[0] != 8 or not 1 <= head[1] <= 32 or head[2] not in _ONNX_TAGS:
+        return None
+    return Signature("onnx", "an ONNX model", "get the .weights file that it was made from")
+
+
+def _text(blob: Blob, head: bytes) -> Signature | None:
+    text = head.decode("utf-8", "replace")
+    if "\ufffd" in text[:-4] or any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):
+        return None
+    lines = [line.strip() for line in text.splitlines()]
+    if any(re.match(r"\[\s*net(work)?\s*\]", line) for line in lines):
+        return Signature("cfg", "a cfg, text", "give the cfg first and then the weights")
+    first = next((line for line in lines if line), "")[:60]
+    return Signature("text", f"a text file that begins “{first}”", "get the original .weights file", {"begins": first})
+
+
+def _zeros(blob: Blob, head: bytes) -> Signature | None:
+    if any(head) or blob.data.any():
+        return None
+    return Signature(
+        "zeros",
+        f"all zeros, {blob.size:,} bytes of them, the header too",
+        "a download that was laid out and never filled: download it again",
+    )
+
+
+_TESTS: tuple[Callable[[Blob, bytes], Signature | None], ...] = (
+    _safetensors,  # begins with a length, which may read as another kind's first bytes
+    _magic,
+    _empty,
+    _lfs_pointer,
+    _html,
+    _zip,
+    _pickle,
+    _onnx,
+    _text,
+    _zeros,
+)

@@ -1,0 +1,103 @@
+"""Which of a network's layers a file holds."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from math import isfinite
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darkparse.errors import WeightsError
+from darkparse.network import Network
+from darkparse.weights.header import Header
+from darkparse.weights.layout import state_key, tensors_of
+from darkparse.weights.options import ReadOptions
+
+SHOWN = 3
+"""Names in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What was loaded into a module.
+
+    Attributes:
+        name: of the file.
+        header: its header; None for a container that has none.
+        layers: the layers whose weights it held.
+        untouched: the layers that have weights and stayed as they were, or as they were initialized: those behind the
+            end of a partial file, those with `dontload`, `dontloadscales` or `numload`.
+    """
+
+    name: str
+    header: Header | None
+    layers: tuple[int, ...]
+    untouched: tuple[int, ...]
+
+    @classmethod
+    def of(cls, name: str, header: Header | None, network: Network, shapes: Mapping[str, tuple[int, ...]]) -> Loaded:
+        """What arrays of these shapes bring, by layer."""
+        layers, untouched = [], []
+        for node in network.nodes:
+            wanted = {state_key(node, tensor): tensor.shape for tensor in node.tensors}
+            if any(key in shapes for key in wanted):
+                layers.append(node.index)
+            if any(shapes.get(key) != shape for key, shape in wanted.items()):
+                untouched.append(node.index)
+        return cls(name, header, tuple(layers), tuple(untouched))
+
+    def __str__(self) -> str:
+        text = f"{self.name}: loaded {ranges(self.layers)}" if self.layers else f"{self.name}: loaded no layer"
+        return f"{text}; as they were: {ranges(self.untouched)}" if self.untouched else text
+
+
+def ranges(layers: tuple[int, ...]) -> str:
+    """Layer numbers as text, those that follow each other as one: `layers 0–73, 75`."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][1] + 1:
+            runs[-1][1] = layer
+        else:
+            runs.append([layer, layer])
+    texts = [str(a) if a == b else f"{a}–{b}" for a, b in runs]
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(texts)}"
+
+
+def fitting(name: str, keys: Collection[str], network: Network, options: ReadOptions) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors to take from a file that holds these.
+
+    Raises:
+        WeightsError: one is missing, or too much.
+    """
+    upto = options.upto
+    wanted = {key: (node.index, tensor.shape) for key, (node, tensor) in tensors_of(network).items()}
+    unknown = [key for key in keys if key not in wanted]
+    missing = [key for key, (index, _) in wanted.items() if key not in keys and (upto is None or index < upto)]
+    if unknown and options.strict:
+        raise WeightsError(f"{name} does not fit {network.name}: {_listed(unknown)} in the file, not in the cfg")
+    if missing and not options.allow_partial:
+        raise WeightsError(f"{name} does not fit {network.name}: {_listed(missing)} missing from the file")
+    taken = (key for key in keys if key in wanted)
+    return {key: wanted[key][1] for key in taken if upto is None or wanted[key][0] < upto}
+
+
+def warn_of_values(name: str, arrays: Iterable[tuple[str, NDArray[Any]]], *, stacklevel: int) -> None:
+    """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
+    counts = {}
+    with np.errstate(invalid="ignore", over="ignore"):  # on one core, where threads would wait for the file's pages
+        for key, array in arrays:
+            if not isfinite(array.sum()) and (count := int((~np.isfinite(array)).sum())):  # or is it just too large?
+                counts[key] = count
+    if total := sum(counts.values()):
+        first = next(iter(counts))
+        told = f"{name}: {total:,} values are not finite (infinite or no number), the first in {first}"
+        warnings.warn(f"{told}; `darkparse weights` says more", stacklevel=stacklevel)
+
+
+def _listed(keys: list[str]) -> str:
+    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
+    return f"{', '.join(keys[:SHOWN])}{more} {'is' if len(keys) == 1 else 'are'}"

@@ -1,0 +1,264 @@
+"""Average precision, beside a transcription of detector.c and with pycocotools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import darkparse
+from darkparse.cli import main
+from darkparse.datasets.annotations import Annotations, Truth, read_annotations
+from darkparse.detect import Detection, Detections
+from darkparse.evaluation.average_precision import coco_map, darknet_map
+from tests.detect.reference import picture, tiny_weights
+from tests.detect.test_nms import iou_in_c
+
+NAMES = ("cat", "dog", "owl")
+
+
+def found(rows: list[tuple[int, float, tuple[float, float, float, float]]]) -> Detections:
+    ordered = sorted(rows, key=lambda row: -row[1])
+    return Detections((Detection(c, NAMES[c], s, s, b, (100, 200)) for c, s, b in ordered), width=200, height=100)
+
+
+def truth(
+    rows: list[tuple[int, tuple[float, float, float, float]]], number: int = 1, ignored: tuple[bool, ...] = ()
+) -> Truth:
+    boxes = np.array([b for _, b in rows], np.float32).reshape(-1, 4)
+    flags = np.array(ignored or [False] * len(rows), np.bool_)
+    return Truth(Path(f"{number}.png"), number, (100, 200), boxes, np.array([c for c, _ in rows], np.int64), flags)
+
+
+def random_pairs(seed: int) -> list[tuple[Truth, Detections]]:
+    """Pictures whose detections are the truth moved about, with some too many and some missing."""
+    random = np.random.RandomState(seed)
+    pairs = []
+    for number in range(12):
+        objects = [(random.randint(3), tuple(random.uniform(0.2, 0.8, 4))) for _ in range(random.randint(0, 5))]
+        copies = [one for one in objects for _ in range(random.randint(0, 3))]
+        rows: list[Any] = [
+            (label, random.rand(), tuple(np.array(box) + random.uniform(-0.08, 0.08, 4))) for label, box in copies
+        ]
+        rows += [
+            (random.randint(3), random.rand(), tuple(random.uniform(0.1, 0.9, 4))) for _ in range(random.randint(0, 3))
+        ]
+        pairs.append((truth(objects, number), found(rows)))
+    return pairs
+
+
+def area_in_c(pairs: list[tuple[Truth, Detections]], iou: float, points: int) -> list[float]:
+    """detector.c validate_detector_map with its table of all classes at all ranks."""
+    everything, offset, counts = [], 0, [0] * 3
+    for true, detections in pairs:
+        for label in true.classes:
+            counts[label] += 1
+        for one in detections:
+            best, at = 0.0, -1
+            for j, box in enumerate(true.boxes):
+                share = iou_in_c(one.box, box)
+                if share > iou and true.classes[j] == one.class_id and share > best:
+                    best, at = share, offset + j
+            everything.append((one.score, one.class_id, at))
+        offset += len(true.classes)
+    everything.sort(key=lambda row: -row[0])
+    tp, fp, taken = [0] * 3, [0] * 3, set()
+    precision, recall = [[] for _ in NAMES], [[] for _ in NAMES]  # type: ignore[var-annotated]
+    for _, label, at in everything:
+        if at >= 0 and at not in taken:
+            tp[label] += 1
+            taken.add(at)
+        else:
+            fp[label] += 1
+        for k in range(3):
+            precision[k].append(tp[k] / (tp[k] + fp[k]) if tp[k] + fp[k] else 0.0)
+            recall[k].append(tp[k] / counts[k] if counts[k] else 0.0)
+    values = []
+    for p, r in zip(precision, recall, strict=True):
+        if points:
+            levels = [i / (points - 1) for i in range(points)]
+            values.append(
+                sum(max([a for a, b in zip(p, r, strict=True) if b >= level], default=0.0) for level in levels) / points
+            )
+            continue
+        last_r, last_p, total = r[-1], p[-1], 0.0
+        for rank in range(len(p) - 2, -1, -1):
+            delta, last_r = last_r - r[rank], r[rank]
+            last_p = max(last_p, p[rank])
+            total += delta * last_p
+        values.append(total + last_r * last_p)
+    return values
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_is_darknets(seed: int) -> None:
+    pairs = random_pairs(seed)
+    result = darknet_map(pairs, 3, iou=0.5)
+    for rule, points in (("area", 0), ("points11", 11), ("points101", 101)):
+        assert [getattr(c, rule) for c in result.classes] == pytest.approx(area_in_c(pairs, 0.5, points)), rule
+        assert result.mean(rule) == pytest.approx(np.mean(area_in_c(pairs, 0.5, points)))
+
+
+def test_counts() -> None:
+    box, far = (0.5, 0.5, 0.2, 0.2), (0.1, 0.1, 0.1, 0.1)
+    pair = (truth([(0, box), (1, far)]), found([(0, 0.9, box), (0, 0.8, box), (0, 0.1, far), (2, 0.7, box)]))
+    result = darknet_map([pair], 3, at=0.25)
+    assert [(c.truths, c.found, c.false) for c in result.classes] == [(1, 1, 1), (1, 0, 0), (0, 0, 1)]
+    assert result.precision == pytest.approx(1 / 3)
+    assert result.recall == 0.5
+    assert result.mean("area") == pytest.approx(1 / 3)
+    assert result.mean("area", occurring=True) == 0.5
+    assert result.mean_iou == pytest.approx(1 / 3)
+
+
+def test_difficult_objects_do_not_count() -> None:
+    box = (0.5, 0.5, 0.2, 0.2)
+    result = darknet_map([(truth([(0, box)], ignored=(True,)), found([(0, 0.9, box)]))], 3)
+    assert (result.classes[0].truths, result.classes[0].found, result.classes[0].false) == (0, 0, 0)
+
+
+def test_coco_rule_on_what_is_known() -> None:
+    pytest.importorskip("pycocotools", reason="needs pycocotools")
+    box = (0.5, 0.5, 0.2, 0.2)
+    true = truth([(0, box), (1, (0.2, 0.2, 0.1, 0.1))])
+    numbers = coco_map(Annotations((true,), (1, 2, 3)), [(true, found([(0, 0.9, box)]))])
+    assert numbers["AP"] == pytest.approx(0.5, abs=1e-3)
+    assert numbers["AR100"] == pytest.approx(0.5, abs=1e-3)
+    assert coco_map(Annotations((true,), (1, 2, 3)), [(true, found([]))])["AP"] == 0
+
+
+VOC = """<annotation><size><width>200</width><height>100</height></size>
+<object><name>dog</name><difficult>{hard}</difficult>
+<bndbox><xmin>21</xmin><ymin>11</ymin><xmax>61</xmax><ymax>31</ymax></bndbox></object>
+<object><name>car</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></object></annotation>"""
+
+
+def test_the_three_kinds_of_annotations_agree(tmp_path: Path) -> None:
+    images, voc, labels = (tmp_path / name for name in ("images", "voc", "labels"))
+    for folder in (images, voc, labels):
+        folder.mkdir()
+    Image.fromarray(picture(0, 100, 200)).save(images / "7.png")
+    (voc / "7.xml").write_text(VOC.format(hard=0), "utf-8")
+    (labels / "7.txt").write_text("1 0.2 0.2 0.2 0.2\n", "utf-8")
+    categories = [{"id": 30, "name": "cat"}, {"id": 20, "name": "dog"}]
+    objects = [{"id": 1, "image_id": 5, "category_id": 20, "bbox": [20, 10, 40, 20], "area": 800, "iscrowd": 0}]
+    data = {
+        "images": [{"id": 5, "file_name": "7.png", "width": 200, "height": 100}],
+        "annotations": objects,
+        "categories": categories,
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(data), "utf-8")
+    for path in (voc, labels, tmp_path / "coco.json"):
+        (one,) = read_annotations(path, images, NAMES).truths
+        assert one.image == images / "7.png"
+        assert one.classes.tolist() == [1]
+        assert one.boxes[0].tolist() == pytest.approx([0.2, 0.2, 0.2, 0.2], abs=1e-6)
+        assert one.bboxes[0].tolist() == pytest.approx([20, 10, 40, 20], abs=1e-4)
+    assert read_annotations(tmp_path / "coco.json", images, NAMES).categories[:2] == (30, 20)
+    (voc / "7.xml").write_text(VOC.format(hard=1), "utf-8")
+    assert read_annotations(voc, images, NAMES).truths[0].ignored.tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.json", "{}", "not a COCO file"),
+        ("a.json", "no", "not a COCO file"),
+        ("l/7.txt", "dog 1 2 3 4\n", "7.txt:1: a label's line is a class and four numbers"),
+        ("l/7.txt", "9 .1 .1 .1 .1\n", "7.txt:1: there is no class 9; the network has classes 0 to 2"),
+        ("l/7.txt", "1 .1 .1 .1 .1\n1 300 200 100 80\n", "7.txt:2: a box is its centre, width and height as fractions"),
+        ("l/7.txt", "1 nan .1 .1 .1\n", "7.txt:1: a label's line is a class and four numbers"),
+        ("l/7.txt", "1 .1 .1 .2 .1 .2 .3 .1 .3\n", "7.txt:1: a label's line is a class and four numbers"),
+        ("l/7.xml", "<annotation>", "not an annotation of VOC's"),
+        ("l/8.xml", VOC, "none of its .xml files has a picture"),
+        ("l/readme.md", "", "neither VOC's .xml files nor Darknet's .txt labels"),
+    ],
+)
+def test_broken_annotations(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / "images").mkdir()
+    Image.fromarray(picture(0)).save(tmp_path / "images" / "7.png")
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, "utf-8")
+    with pytest.raises(darkparse.DarkparseError, match=message):
+        read_annotations(path if path.suffix == ".json" else path.parent, tmp_path / "images", NAMES)
+
+
+def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+    images, voc, labels = (tmp_path / name for name in ("images", "voc", "labels"))
+    for folder in (images, voc, labels):
+        folder.mkdir()
+    for number in (7, 8):
+        Image.fromarray(picture(0, 100, 200)).save(images / f"{number}.png")
+    (labels / "7.txt").write_text("1 0.2 0.2 0.2 0.2\n", "utf-8")
+    (labels / "classes.txt").write_text("dog\n", "utf-8")
+    found = read_annotations(labels, images, NAMES)
+    assert [(one.image.name, len(one.classes)) for one in found.truths] == [("7.png", 1), ("8.png", 0)]
+    assert found.remarks == ("1 of 2 pictures have no .txt file: taken to hold no object, as Darknet does",)
+    (voc / "7.xml").write_text(VOC.format(hard=0), "utf-8")
+    found = read_annotations(voc, images, NAMES)
+    assert len(found.truths) == 1
+    assert found.remarks == (
+        "1 of 2 pictures have no .xml file: left out",
+        "no classes of the network, left out: car (1)",
+    )
+    objects = [
+        {"id": i, "image_id": 5, "category_id": i, "bbox": [20, 10, 40, 20], "area": 800, "iscrowd": 0} for i in (1, 2)
+    ]
+    categories = [{"id": 1, "name": "dog"}, {"id": 2, "name": "car"}]
+    pictures = [{"id": 5, "file_name": "7.png", "width": 200, "height": 100}]
+    (tmp_path / "coco.json").write_text(
+        json.dumps({"images": pictures, "annotations": objects, "categories": categories}), "utf-8"
+    )
+    found = read_annotations(tmp_path / "coco.json", images, NAMES)
+    assert found.remarks == ("no classes of the network, left out: car (1)",)
+    assert found.truths[0].classes.tolist() == [NAMES.index("dog")]
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("pycocotools", reason="needs pycocotools")
+    cfg, weights = tiny_weights(tmp_path)
+    images, labels = tmp_path / "images", tmp_path / "labels"
+    images.mkdir()
+    labels.mkdir()
+    detector = darkparse.Detector.load(cfg, weights)
+    for number in range(3):
+        Image.fromarray(picture(number)).save(images / f"{number}.png")
+        best = detector.detect(images / f"{number}.png")[0]
+        (labels / f"{number}.txt").write_text(f"{best.class_id} {' '.join(map(str, best.box))}\n", "utf-8")
+    arguments = ["evaluate", str(cfg), str(weights), "--images", str(images), "--annotations", str(labels)]
+    main([*arguments, "--json"])
+    numbers = json.loads(capsys.readouterr().out)
+    assert numbers["images"] == 3
+    assert numbers["darknet"]["recall"] == 1
+    assert 0 < numbers["darknet"]["map_area"] <= 1
+    assert numbers["coco"]["AP50"] > 0
+    main(arguments)
+    assert "by COCO's rules" in capsys.readouterr().out
+    (images / "1.png").write_bytes(b"?")
+    with pytest.raises(SystemExit):  # a broken picture is left out, whatever its label says
+        main([*arguments, "--rule", "darknet"])
+    assert "1 of 3 pictures could not be read" in capsys.readouterr().err
+    (images / "1.png").unlink()
+    main([*arguments, "--rule", "darknet"])
+    assert f"1 of 3 .txt files have no picture in {images}: left out" in capsys.readouterr().err.replace("\n", " ")
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments[:-1], str(tmp_path / "none")])
+    assert stop.value.code == 2
+
+
+def test_pictures_are_found_at_their_place_before_their_name(tmp_path: Path) -> None:
+    for number, part in enumerate(("train", "val")):
+        for kind in ("images", "labels"):
+            (tmp_path / kind / part).mkdir(parents=True)
+        Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "images" / part / "1.png")
+        (tmp_path / "labels" / part / "1.txt").write_text(f"{number} .5 .5 .1 .1\n")
+    annotations = read_annotations(tmp_path / "labels", tmp_path / "images", ["a", "b"])
+    assert [truth.image.parent.name for truth in annotations.truths] == ["train", "val"]
+    (tmp_path / "labels" / "val" / "1.txt").rename(tmp_path / "labels" / "1.txt")
+    with pytest.raises(darkparse.DarkparseError, match="2 pictures have this name"):
+        read_annotations(tmp_path / "labels", tmp_path / "images", ["a", "b"])

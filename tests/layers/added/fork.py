@@ -1,0 +1,18 @@
+"""A fork of a fork, with an activation of its own."""
+
+from __future__ import annotations
+
+from darkparse.layers.activations import ACTIVATIONS, ActivationRow
+from darkparse.layers.dialect import ALEXEYAB, fork
+from darkparse.onnx.context import emits
+from darkparse.onnx.emitters.activations import FUNCTIONS
+
+THIRD = fork(
+    ALEXEYAB, "third", "someone/darknet",
+    batchnorm_epsilon=0.25,
+    lacks=frozenset({"[sam]", "[net] letter_box", "swish"}),
+)  # fmt: skip
+
+ACTIVATIONS["softplus"] = ActivationRow("softplus", "F.softplus", "Softplus", only="third")
+FUNCTIONS["softplus"] = lambda graph, x: graph.op("Softplus", x)
+emits("torch.nn.Softplus")(lambda at, x: FUNCTIONS["softplus"](at.graph, x))

@@ -1,0 +1,45 @@
+"""A gate of two inputs, with a module that torch does not have."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from darkparse.layers import Layer, ModuleSpec, Site, layer, option
+from darkparse.layers.base import absolute
+from darkparse.onnx.context import Place, emits
+from darkparse.onnx.graph import Value
+
+
+@layer("softgate")
+class Softgate(Layer):
+    """An earlier map times the logistic function of the layer before."""
+
+    needs_map = True
+    part = "gate"
+    main_input = 1
+
+    from_: int = option(keys="from")
+
+    def sources(self, index: int) -> tuple[int, ...]:
+        return (index - 1, absolute(self.from_, index))
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("gate", f"{__name__}.LogisticGate", {}),)
+
+    def macs(self, at: Site) -> int:
+        return at.output.size
+
+    def summary(self, at: Site) -> str:
+        return "soft gate"
+
+
+class LogisticGate(nn.Module):
+    """The second input (N, C, H, W) times the logistic function of the first."""
+
+    def forward(self, gate: Tensor, x: Tensor) -> Tensor:
+        return x * gate.sigmoid()
+
+
+@emits(f"{__name__}.LogisticGate")
+def _written(at: Place, gate: Value, x: Value) -> Value:
+    return x * at.op("Sigmoid", gate)

@@ -1,0 +1,61 @@
+"""A head without anchors, with its decoder."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from darkparse.layers import Dialect, Head, ModuleSpec, Site, layer, option
+from darkparse.model.decoders import Boxes, Size
+from darkparse.onnx.context import Place, emits
+from darkparse.onnx.emitters import decoders
+from darkparse.onnx.graph import Value
+
+
+@layer("centre")
+class Centre(Head):
+    """A box a cell: how far its four sides are from the cell's middle, and classes."""
+
+    needs_map = True
+
+    classes: int = option(default=2, least=1)
+
+    @property
+    def predictors(self) -> int:
+        return 1
+
+    @property
+    def entries(self) -> int:
+        return 4 + self.classes
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("head", "torch.nn.Sigmoid", {}),)
+
+    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+        return ModuleSpec("boxes", f"{__name__}.CentreDecoder", {})
+
+    def summary(self, at: Site) -> str:
+        return "centre head"
+
+
+class CentreDecoder(nn.Module):
+    """Distances as fractions of the input; the best class is what the box holds."""
+
+    def forward(self, output: Tensor, size: Size) -> Boxes:
+        (left, top, right, bottom), scores = output[:, :4].unbind(1), output[:, 4:].permute(0, 2, 3, 1).flatten(1, 2)
+        height, width = left.shape[1:]
+        y, x = ((torch.arange(height) + 0.5) / height)[:, None], (torch.arange(width) + 0.5) / width
+        box = (x + (right - left) / 2, y + (bottom - top) / 2, left + right, top + bottom)
+        return Boxes(torch.stack(box, -1).flatten(1, 2), scores, scores.amax(-1))
+
+
+@emits(f"{__name__}.CentreDecoder")
+def _written(at: Place, x: Value) -> decoders.Boxes:
+    _, height, width = at.node.out_shape
+    cells = at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, 6)
+    near, far, scores = at.split(cells, (2, 2, 2), 2)
+    y, x_ = np.divmod(np.arange(height * width), width)
+    middle = at.graph.constant(np.stack(((x_ + 0.5) / width, (y + 0.5) / height), -1)[None])
+    boxes = at.concat(middle + (far - near) / 2.0, near + far, axis=2)
+    return decoders.Boxes(boxes, scores, at.op("ReduceMax", scores, at.graph.ints(2)), 2)

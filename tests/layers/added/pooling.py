@@ -1,0 +1,49 @@
+"""A pooling kind: the root of the mean square in a window; torch has the module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from darkparse.layers import Dialect, Layer, ModuleSpec, Shape, Site, layer, option
+from darkparse.layers.specs import Mistake
+from darkparse.layers.window import Window, square
+from darkparse.onnx.context import Place, emits
+from darkparse.onnx.graph import Value
+
+
+@layer("powerpool")
+class Powerpool(Layer):
+    """The root of the sum of squares in a window."""
+
+    needs_map = True
+    mechanism = "pool"
+    part = "pool"
+
+    size: int = option(default=2, least=1)
+    stride: int = option(default=2, least=1)
+
+    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+        c, h, w = inputs[0]
+        return Shape(c, (h - self.size) // self.stride + 1, (w - self.size) // self.stride + 1)
+
+    def windows(self, at: Site) -> tuple[Window, ...]:
+        return (square(self.size, self.stride),)
+
+    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+        kwargs = {"norm_type": 2.0, "kernel_size": self.size, "stride": self.stride}
+        return (ModuleSpec("pool", "torch.nn.LPPool2d", kwargs),)
+
+    def macs(self, at: Site) -> int:
+        return at.output.size * self.size**2
+
+    def mistakes(self, at: Site) -> Iterable[Mistake]:
+        mean = ModuleSpec("pool", "torch.nn.AvgPool2d", {"kernel_size": self.size, "stride": self.stride})
+        yield Mistake("the mean instead of the root of squares", (mean,))
+
+    def summary(self, at: Site) -> str:
+        return f"powerpool {self.size}×{self.size} /{self.stride}"
+
+
+@emits("torch.nn.LPPool2d")
+def _written(at: Place, x: Value, *, norm_type: float, kernel_size: int, stride: int) -> Value:
+    return at.op("LpPool", x, p=int(norm_type), kernel_shape=(kernel_size,) * 2, strides=(stride,) * 2)

@@ -1,0 +1,89 @@
+"""Folding batch norm changes nothing but the rounding."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import darkparse
+from darkparse.model.modules import BatchNorm
+from tests.layers.test_kinds import SMALL, _dialect_of
+
+NORMED = [
+    path
+    for path in SMALL
+    if "batch_normalize" in path.read_text("utf-8", "replace") or "cbn" in path.read_text("utf-8", "replace")
+]
+
+
+@pytest.mark.parametrize("path", NORMED, ids=lambda path: path.stem)
+def test_a_fused_module_computes_the_same(path: Path) -> None:
+    torch.manual_seed(0)
+    model = darkparse.load(path, dialect=_dialect_of(path)).double()
+    for module in model.modules():
+        if isinstance(module, BatchNorm):
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            torch.nn.init.normal_(module.running_mean)
+            torch.nn.init.normal_(module.weight)
+            torch.nn.init.normal_(module.bias)
+    x = torch.rand(2, *model.network.input_shape.tensor, dtype=torch.float64)
+    fused = darkparse.fuse(model)
+    with torch.inference_mode():
+        for node, want, got in zip(model.network.nodes, model.layer_outputs(x), fused.layer_outputs(x), strict=True):
+            torch.testing.assert_close(
+                got, want, rtol=1e-8, atol=1e-8, equal_nan=True, msg=f"layer {node.index} [{node.kind}]"
+            )
+
+
+def test_nothing_is_left_of_batch_norm_and_the_original_keeps_its_own() -> None:
+    model = darkparse.load("yolov3-tiny", size=64)
+    fused = darkparse.fuse(model)
+    assert not any(isinstance(module, BatchNorm) for module in fused.modules())
+    assert any(isinstance(module, BatchNorm) for module in model.modules())
+    with pytest.raises(darkparse.WeightsError, match="fused"):
+        darkparse.save_weights(fused, "never.weights")
+
+
+def test_a_model_without_weights_is_not_fused() -> None:
+    with pytest.raises(darkparse.NoWeightsError, match="no weights yet"):
+        darkparse.fuse(darkparse.build(darkparse.compile("yolov3-tiny")))
+
+
+@pytest.mark.slow
+def test_a_wrapped_module_is_fused() -> None:
+    model = darkparse.load("yolov3-tiny", size=64)
+    assert isinstance(darkparse.fuse(torch.nn.DataParallel(model)), darkparse.Darknet)
+    assert isinstance(darkparse.fuse(torch.compile(model)), darkparse.Darknet)  # type: ignore[arg-type]
+
+
+class _Operators(TorchDispatchMode):
+    """Counts the operators that torch runs: unlike seconds, the same on every machine."""
+
+    def __init__(self, calls: Counter[str]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls = calls
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.calls[func.__name__] += 1
+        return func(*args, **(kwargs or {}))
+
+
+def _operators(model: torch.nn.Module) -> Counter[str]:
+    calls: Counter[str] = Counter()
+    with torch.inference_mode(), _Operators(calls):
+        model(torch.rand(1, 3, 64, 64))
+    return calls
+
+
+def test_fusing_takes_away_the_work_of_batch_norm_and_adds_none() -> None:
+    model = darkparse.load("yolov3-tiny", size=64)
+    before, after = _operators(model), _operators(darkparse.fuse(model))
+    assert not after - before
+    removed = before - after
+    assert removed["batch_norm.default"] == sum(isinstance(module, BatchNorm) for module in model.modules())
+    assert not after["batch_norm.default"]

@@ -1,0 +1,180 @@
+"""What `optimize` changes: the layout and the steps, not the numbers."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import darkparse
+from darkparse.detect.engines.torch_engine import TorchEngine
+from darkparse.model.activations import Mish
+from darkparse.model.modules import BatchNorm
+from darkparse.model.optimize import winograd
+from darkparse.model.optimize.optimizer import optimized
+from darkparse.model.optimize.packing import PackedConvolution, can_pack
+from tests.layers.test_kinds import SMALL, _dialect_of
+
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN in torch")
+BOUND = 1e-4
+"""Part of a layer's root mean square."""
+
+
+def trained(cfg: Path | str, dialect: str | None = None, size: int | None = None) -> darkparse.Darknet:
+    """A module with other numbers in its batch norm than those of the start."""
+    torch.manual_seed(0)
+    model = darkparse.load(cfg, dialect=dialect, size=size)
+    for module in model.modules():
+        if isinstance(module, BatchNorm):
+            torch.nn.init.uniform_(module.running_var, 0.5, 2)
+            for values in (module.running_mean, module.weight, module.bias):
+                torch.nn.init.normal_(values, std=0.5)
+    return model
+
+
+def assert_same_layers(model: darkparse.Darknet, other: darkparse.Darknet, x: torch.Tensor) -> None:
+    with torch.inference_mode():
+        for node, want, got in zip(model.network.nodes, model.layer_outputs(x), other.layer_outputs(x), strict=True):
+            bound = BOUND * want.square().mean().sqrt().item()
+            torch.testing.assert_close(
+                got, want, rtol=0, atol=bound, equal_nan=True, msg=f"layer {node.index} [{node.kind}]"
+            )
+
+
+@needs_onednn
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_an_optimized_module_computes_the_same(path: Path) -> None:
+    model = trained(path, _dialect_of(path))
+    x = torch.rand(2, *model.network.input_shape.tensor)
+    assert_same_layers(model, darkparse.optimize(model), x)
+
+
+def moved_and_back(model: darkparse.Darknet) -> darkparse.Darknet:
+    return copy.deepcopy(model).double().float()
+
+
+def reloaded(model: darkparse.Darknet) -> darkparse.Darknet:
+    other = darkparse.optimize(darkparse.load(model.network))
+    other.load_state_dict(model.state_dict())
+    return other
+
+
+@needs_onednn
+@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+def test_it_stays_the_same_at_other_sizes_moved_copied_and_pickled(dialect: str) -> None:
+    cfg = "[net]\nwidth=32\nheight=32\nchannels=3\n"
+    for size, stride, activation in ((3, 1, "leaky"), (3, 2, "logistic"), (1, 1, "linear")):
+        cfg += "[convolutional]\nbatch_normalize=1\nfilters=24\npad=1\n"
+        cfg += f"size={size}\nstride={stride}\nactivation={activation}\n"
+    model = trained(cfg, dialect)
+    assert_same_layers(model, optimized(model, folds=False), torch.rand(2, 3, 32, 32))
+    fast = darkparse.optimize(model)
+    ways: tuple[Callable[[darkparse.Darknet], darkparse.Darknet], ...]
+    ways = (lambda same: same, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), moved_and_back, reloaded)
+    for way in ways:
+        other = way(fast)
+        for size in (32, 48, 18):
+            assert_same_layers(model, other, torch.rand(1, 3, size, size))
+            assert all(part.weight.is_mkldnn for part in packed(other))
+
+
+def packed(model: torch.nn.Module) -> list[PackedConvolution]:
+    return [part for part in model.modules() if isinstance(part, PackedConvolution)]
+
+
+@needs_onednn
+def test_convolutions_take_in_their_activation_and_the_model_keeps_its_own() -> None:
+    model = darkparse.load("yolov3-tiny", size=64)
+    before = model.state_dict()
+    fast = darkparse.optimize(model)
+    convolutions = packed(fast)
+    assert len(convolutions) == 13
+    assert sum(isinstance(part.activation, torch.nn.LeakyReLU) for part in convolutions) == 11
+    assert all(len(layer._modules) == 1 for layer in fast.layers if packed(layer))
+    assert model.state_dict().keys() == before.keys()
+    assert not packed(model)
+    assert {value.dtype for value in fast.state_dict().values()} == {torch.float32}
+
+
+def test_other_dtypes_run_where_the_processor_has_no_kernels_for_them() -> None:
+    model = darkparse.load("yolov3-tiny", size=64)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        want = model(x)
+        for dtype, bound in ((torch.bfloat16, 0.05), (torch.float64, 1e-4)):
+            fast = darkparse.optimize(model, dtype=dtype)
+            assert bool(packed(fast)) == can_pack(torch.empty(0, dtype=dtype))
+            for a, b in zip(fast(x.to(dtype)), want, strict=True):
+                assert a.dtype == dtype
+                torch.testing.assert_close(a.float(), b, rtol=0, atol=bound * b.square().mean().sqrt().item())
+    with pytest.raises(darkparse.DarkparseError, match="floating point"):
+        darkparse.optimize(model, dtype=torch.int8)
+
+
+def test_mish_as_a_formula() -> None:
+    x = torch.cat((torch.linspace(-110, 110, 100_001), torch.tensor([-3e38, 0.0, 1e4, 3e38, torch.inf])))
+    want = torch.nn.functional.mish(x.double())
+    for inplace in (False, True):
+        torch.testing.assert_close(Mish(inplace)(x.clone()).double(), want, rtol=1e-6, atol=1e-30)
+
+
+def forward(detector: darkparse.Detector, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    assert isinstance(detector.engine, TorchEngine)
+    return detector.engine.forward(x)
+
+
+@needs_onednn
+def test_a_detector_follows_its_model_to_another_dtype_and_can_be_copied() -> None:
+    detector = darkparse.Detector(darkparse.load("yolov3-tiny", size=64))
+    x = torch.rand(1, 3, 64, 64)
+    want = forward(detector, x)
+    for other in (copy.deepcopy(detector), pickle.loads(pickle.dumps(detector))):
+        assert all(torch.equal(a, b) for a, b in zip(want, forward(other, x), strict=True))
+    detector.model.double()
+    for a, b in zip(want, forward(detector, x), strict=True):
+        assert b.dtype == torch.float64
+        torch.testing.assert_close(a, b.float(), rtol=1e-3, atol=1e-5)
+
+
+@needs_onednn
+def test_winograd_computes_the_same_and_gives_its_weights_back() -> None:
+    torch.manual_seed(0)
+    weight, bias = torch.randn(144, 130, 3, 3), torch.randn(144)
+    tiled = winograd.transformed(weight)
+    assert tiled.shape == (36, 130, 144)
+    torch.testing.assert_close(winograd.restored(tiled), weight, rtol=0, atol=2e-6)
+    for n, h, w in ((1, 20, 20), (2, 26, 37), (1, 23, 80)):
+        x = torch.rand(n, 130, h, w)
+        want = torch.nn.functional.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+        got = winograd.convolve(x.contiguous(memory_format=torch.channels_last), tiled, bias)
+        torch.testing.assert_close(got.double(), want, rtol=0, atol=BOUND * want.square().mean().sqrt().item())
+
+
+@needs_onednn
+def test_winograd_is_taken_where_it_is_faster_and_off_by_a_word() -> None:
+    cfg = "[net]\nwidth=24\nheight=24\nchannels=3\n"
+    for filters, size in ((128, 1), (128, 3), (32, 3)):
+        cfg += f"[convolutional]\nbatch_normalize=1\nfilters={filters}\nsize={size}\npad=1\nactivation=mish\n"
+    model = trained(cfg, "alexeyab")
+    fast, direct = darkparse.optimize(model), darkparse.optimize(model, winograd=False)
+    assert [part.weight.dim() for part in packed(fast)] == [4, 3, 4]
+    assert [part.weight.dim() for part in packed(direct)] == [4, 4, 4]
+    for size, dims in ((24, 3), (12, 4), (40, 3)):
+        x = torch.rand(2, 3, size, size)
+        assert_same_layers(model, fast, x)
+        assert packed(fast)[1].weight.dim() == dims
+        assert_same_layers(model, pickle.loads(pickle.dumps(fast)), x)
+
+
+def test_loading_optimizes_straight_from_the_file(tmp_path: Path) -> None:
+    model = trained("yolov3-tiny", size=64)
+    x = torch.rand(1, 3, 64, 64)
+    for name in ("x.weights", "x.safetensors"):
+        darkparse.save(model, tmp_path / name)
+        fast = darkparse.load(model.network, tmp_path / name, optimize=True)
+        assert fast.loaded is not None
+        assert_same_layers(model, fast, x)

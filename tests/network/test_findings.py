@@ -1,0 +1,241 @@
+"""Every finding has a code, a line in the docs, and its place; `check` tells them to people and to programs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from darkparse.diagnostics.codes import CODES
+from darkparse.diagnostics.diagnostic import SHOWN, Diagnostic
+from darkparse.errors import CfgError, DarkparseError
+from darkparse.layers import DIALECTS
+from darkparse.network.training_lint import training_advice
+from darkparse.syntax.reader import load_source, parse
+from tests.conftest import ROOT, original_cfgs
+from tests.network.test_cases import findings
+
+NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
+CONV = NET + "[convolutional]\nfilters=7\n"
+LINEAR = CONV + "activation=linear\n"
+YOLO = LINEAR + "[yolo]\nclasses=2\nanchors=1,2\n"
+
+# For every code a cfg, the dialect it is read in, and what is said first of that code.
+EXAMPLES: dict[str, tuple[str, str, str]] = {
+    "not-a-cfg": ("<html>\n", "pjreddie", "1:1: error: this is an HTML page; download the raw file"),
+    "empty": ("\n", "pjreddie", "1:1: error: no section in this file"),
+    "no-net": ("[conv]\n[net]\n", "pjreddie", "1:1: error: the first section must be [net]"),
+    "no-layers": ("[net]\nwidth=1\n", "pjreddie", "1:1: error: no layer follows [net]"),
+    "outside-section": ("width=1\n[net]\n", "pjreddie", "1:1: error: a line before the first section"),
+    "header": ("[net]\n[conv\n", "pjreddie", "2:1: error: a section header needs a closing bracket"),
+    "line-ends": ("[net]\r[conv]\r", "pjreddie", "1:1: error: lines end in CR alone"),
+    "encoding": (f"{CONV}activation=linear\n", "pjreddie", "1:1: warning: the text is UTF-16-LE"),
+    "unknown-kind": (
+        f"{CONV}[maxpol]\n",
+        "pjreddie",
+        "7:1: error: unknown layer kind [maxpol]; did you mean [maxpool]?",
+    ),
+    "second-net": (f"{CONV}[net]\n", "pjreddie", "7:1: error: a second [net]"),
+    "value": (f"{NET}[conv]\nfilters=many\n", "pjreddie", "6:9: error: filters=many: a whole number is needed here"),
+    "missing": (f"{CONV}[route]\n", "pjreddie", "7:1: error: [route] needs layers="),
+    "unknown-option": (f"{CONV}sise=3\n", "pjreddie", "7:1: warning: [convolutional] has no option 'sise', Darknet "),
+    "foreign-option": (f"{CONV}dilation=2\n", "pjreddie", "7:1: warning: pjreddie/darknet does not know 'dilation'"),
+    "foreign-kind": (f"{CONV}[silence]\n", "pjreddie", "7:1: warning: pjreddie/darknet does not know [silence]"),
+    "duplicate": (
+        f"{CONV}filters=8\n",
+        "pjreddie",
+        "7:1: warning: filters again: Darknet takes the first, 'filters=7'",
+    ),
+    "empty-value": (f"{CONV}pad=\n", "pjreddie", "7:1: warning: pad= has no value; Darknet skips the line"),
+    "no-value": (f"{CONV}pad\n", "pjreddie", "7:1: warning: a line without '='"),
+    "odd-value": (f"{CONV}size=3x\n", "pjreddie", "7:6: warning: size: Darknet reads 3 here and drops 'x'"),
+    "unknown-activation": (f"{CONV}activation=leeky\n", "pjreddie", "7:12: warning: activation: unknown activation"),
+    "inline-comment": (
+        f"{CONV}size=1 # one\n",
+        "pjreddie",
+        "7:6: warning: size: Darknet reads 1 here and drops '#one'",
+    ),
+    "joined-digits": (f"{CONV}size=1 1\npad=1\n", "pjreddie", "7:6: warning: size: Darknet deletes the space in '1 1'"),
+    "no-file": (f"{YOLO}map=nowhere.map\n", "pjreddie", "11:1: warning: nowhere.map: no such file"),
+    "input-size": (
+        "[net]\nwidth=8\n[conv]\n",
+        "pjreddie",
+        "1:1: error: [net] gives no input size: height= and channels=",
+    ),
+    "no-layer": (f"{CONV}[route]\nlayers=9\n", "pjreddie", "8:8: error: layer 1 [route] refers to layer 9"),
+    "shape": (f"{CONV}groups=2\n", "alexeyab", "7:8: error: 2 groups do not divide the 3 input channels"),
+    "sizes": (
+        f"{LINEAR}[maxpool]\nsize=2\nstride=2\n[route]\nlayers=0,1\n[conv]\n",
+        *("pjreddie", "11:1: error: maps of two sizes are joined, of which no map is left for layer 3"),
+    ),
+    "head": (YOLO.replace("=7", "=8"), "pjreddie", "8:1: error: this head needs 7 channels = 1 × (2 classes + 5)"),
+    "anchors": (YOLO.replace("1,2", "1,2,3"), "pjreddie", "10:9: warning: anchors= has 3 numbers"),
+    "mask": (f"{YOLO},3,4\nmask=1\n", "pjreddie", "12:6: warning: mask names anchor 1 of num=1"),
+    "new-coords": (
+        f"{YOLO}new_coords=1\n",
+        "alexeyab",
+        "11:12: warning: new_coords=1 takes the layer before as logistic",
+    ),
+    "classes": (
+        f"{YOLO}[conv]\nfilters=6\nactivation=linear\n[yolo]\nclasses=1\nanchors=1,2\n",
+        *("pjreddie", "15:9: warning: this head has 1 classes, the one in layer 1 has 2"),
+    ),
+    "limit": (f"{CONV}[upsample]\nstride=100000\n", "pjreddie", "7:1: error: values in the output: 4,480,000,000,000"),
+    "training": (
+        CONV.replace("[conv", "policy=sig\n[conv"),
+        "pjreddie",
+        "5:1: warning: policy=sig: no policy has this",
+    ),
+    "refused": (f"{CONV}filters=7\n", "hank-ai", "7:1: error: hank-ai/darknet stops here: filters again"),
+    "remark": (
+        f"{LINEAR}[shortcut]\nfrom=-1\nweights_type=per_feature\n",
+        *("alexeyab", "10:14: warning: AlexeyAB's Darknet refuses weights without"),
+    ),
+}
+
+
+def _findings(path: Path, dialect: str) -> tuple[Diagnostic, ...]:
+    try:
+        network = darkparse.compile(parse(load_source(path)), dialect=dialect)
+    except CfgError as problem:
+        return problem.diagnostics
+    return (*network.diagnostics, *training_advice(network))
+
+
+@pytest.mark.parametrize("code", sorted(CODES.keys() - {"unreadable"}))
+def test_every_code_has_its_message_and_place(code: str, tmp_path: Path) -> None:
+    text, dialect, said = EXAMPLES[code]
+    path = tmp_path / "a.cfg"
+    path.write_bytes(text.encode("utf-16" if code == "encoding" else "utf-8"))
+    found = next(d for d in _findings(path, dialect) if d.code == code)
+    assert str(found).startswith(f"{path}:{said}")
+
+
+def test_a_finding_without_a_code_cannot_be_made() -> None:
+    with pytest.raises(ValueError, match="no finding has the code 'odd'"):
+        Diagnostic("error", "odd", "")
+
+
+def test_an_error_shows_the_warnings_with_their_carets() -> None:
+    with pytest.raises(CfgError) as raised:
+        darkparse.compile(YOLO.replace("filters=7", "filters=8\nfilters=7"))
+    text = str(raised.value)
+    assert text.startswith("<text>:9:1: error: this head needs 7 channels")
+    assert (
+        "<text>:7:1: warning: filters again: Darknet takes the first, 'filters=8' in line 6\n    7 | filters=7\n"
+        in text
+    )
+
+
+def test_a_cause_that_is_found_twice_is_one_finding_of_two_places() -> None:
+    (one,) = darkparse.compile(f"{CONV}sise=3\n[convolutional]\nsise=3\n", dialect="alexeyab").diagnostics
+    assert (one.headline[-32:], one.to_dict()["lines"]) == (
+        "did you mean size?; 2 times, first in line 7"[-32:],
+        [7, 9],
+    )
+
+
+def test_very_many_findings_are_cut_with_their_count() -> None:
+    many = "".join(f"option{n}=1\n" for n in range(100_000))
+    with pytest.raises(CfgError) as raised:
+        darkparse.compile(f"{CONV}{many}[maxpol]\n")
+    assert len(raised.value.diagnostics) == 100_001
+    lines = str(raised.value).splitlines()
+    assert lines[0].endswith("error: unknown layer kind [maxpol]")
+    assert lines[-1] == f"… and {100_001 - SHOWN:,} more"
+
+
+# The command.
+
+
+def run_check(*arguments: str | Path, code: int = 0) -> str:
+    """What `darkparse check` prints, where it ends with that status."""
+    command = [sys.executable, "-m", "darkparse", "check", *map(str, arguments)]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert run.returncode == code, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder of a clean cfg, one with a warning and one with an error."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "clean.cfg").write_text(YOLO)
+    (tmp_path / "in" / "odd.cfg").write_text(f"{LINEAR}sise=3\n")
+    (tmp_path / "in" / "wrong,1%.cfg").write_text(f"{LINEAR}[maxpol]\n")
+    return tmp_path
+
+
+def test_check_takes_files_and_folders(folder: Path) -> None:
+    told = run_check(folder, code=2)
+    assert "odd.cfg:8:1: warning: [convolutional] has no option 'sise'" in told
+    assert told.endswith("3 cfgs: 1 do not compile, 1 have warnings only, 1 are clean\n")
+    assert "clean.cfg:" not in told
+    run_check(folder / "clean.cfg", folder / "in" / "odd.cfg")
+    run_check(folder / "in" / "odd.cfg", "--strict", code=1)
+    assert "No such file" in run_check(folder / "clean.cfg", "nothing.cfgs", code=2)
+
+
+def test_check_tells_programs(folder: Path) -> None:
+    clean, odd, wrong = json.loads(run_check(folder, "--format", "json", code=2))
+    assert (clean["compiles"], clean["dialect"], clean["findings"]) == (True, "pjreddie", [])
+    assert [(f["code"], f["line"], f["column"], f["lines"]) for f in odd["findings"]] == [("unknown-option", 8, 1, [8])]
+    assert (wrong["compiles"], wrong["findings"][0]["severity"]) == (False, "error")
+    warning, error = run_check(folder, "--format", "github", code=2).splitlines()
+    assert warning.startswith(f"::warning file={folder}/in/odd.cfg,line=8,col=1,title=darkparse unknown-option::[conv")
+    assert error.startswith(
+        f"::error file={folder}/in/wrong%2C1%25.cfg,line=8,col=1,title=darkparse unknown-kind::unknown"
+    )
+
+
+def test_training_options_are_told_on_demand_and_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.cfg"
+    heads = "".join(YOLO.replace(NET, "") + "objectness_smooth=1\ncls_normalizer=.5\n" for _ in range(3))
+    path.write_text(NET + "policy=stepz\n" + heads)
+    assert " 0 warnings" in run_check(path)
+    told = run_check(path, "--training")
+    assert "policy=stepz: no policy has this name: the rate stays constant; did you mean steps?" in told
+    assert "cls_normalizer=.5: this has no effect without counters_per_class=; 3 times, first in line 13" in told
+    assert re.search(r"objectness_smooth=1: .*mAP 0.*; 3 times, first in line 12", told)
+    assert " 3 warnings" in told
+
+
+def test_the_hook_runs_under_pre_commit(folder: Path) -> None:
+    pytest.importorskip("pre_commit")
+    repository = folder / "in"
+    hook = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8").replace("\n", "\n      ").rstrip()
+    config = f"repos:\n  - repo: local\n    hooks:\n      {hook}\n"
+    (repository / ".pre-commit-config.yaml").write_text(config)
+    for command in (["init", "-q"], ["add", "."]):
+        subprocess.run(["git", *command], cwd=repository, check=True)
+    path = {"PATH": f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin", "HOME": str(folder)}
+    command = [sys.executable, "-m", "pre_commit", "run", "--all-files"]
+    run = subprocess.run(command, cwd=repository, env=path, capture_output=True, text=True, check=False)
+    assert run.returncode == 1, run.stdout + run.stderr
+    assert "darkparse check" in run.stdout
+    assert "error: unknown layer kind [maxpol]; did you mean [maxpool]?" in run.stdout
+    (repository / "wrong,1%.cfg").write_text(LINEAR)
+    assert subprocess.run(command, cwd=repository, env=path, check=False, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not original_cfgs(), reason="needs ../shared beside the checkout")
+def test_what_is_said_of_the_original_cfgs(golden: object) -> None:
+    """Read it line by line when it changes: a false alarm here is one in thousands of cfgs."""
+    lines = []
+    for path in original_cfgs():
+        for dialect in DIALECTS:
+            for found in findings(path, dialect):
+                place = found.headline.partition(f"{path.name}:")[2]
+                lines.append(f"{path.parent.name}/{path.name} {dialect} {found.code} {place}")
+    golden("findings.txt", "".join(f"{line}\n" for line in lines))  # type: ignore[operator]
+
+
+def test_a_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
+    with pytest.raises(DarkparseError):
+        darkparse.compile(tmp_path / "nothing.cfg")
+    assert '"unreadable"' in run_check(tmp_path / "nothing.cfg", "--format", "json", code=2)

@@ -1,0 +1,171 @@
+"""Every reader ends in its result or in DarkparseError, whatever the bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import darkparse
+from darkparse.datasets.annotations import read_annotations
+from darkparse.detect.images import open_image
+from darkparse.evaluation import open_reference
+from tests.reliability.fuzz.readers import CFG, COCO, READERS, SIZES, prepared, told
+
+quick = settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepared(tmp_path_factory.mktemp("readers"))
+
+
+@cache
+def _good(kind: str, folder: Path) -> bytes:
+    return READERS[kind][1](folder)
+
+
+def _mutated(good: bytes, data: st.DataObject) -> bytes:
+    """A good file cut, with bytes changed, or with a part doubled; or any bytes."""
+    kind = data.draw(st.sampled_from(("any", "cut", "changed", "doubled", "swapped")))
+    place, other = (data.draw(st.integers(0, max(len(good) - 1, 0))) for _ in range(2))
+    if kind == "any":
+        return data.draw(st.binary(max_size=200))
+    if kind == "cut":
+        return good[:place]
+    if kind == "doubled":
+        return good[: max(place, other)] + good[min(place, other) :]
+    piece = data.draw(st.binary(min_size=1, max_size=8) if kind == "changed" else st.sampled_from(WORDS))
+    return good[:place] + piece + good[place + len(piece) :]
+
+
+WORDS = (b"nan", b"-1", b"9" * 50, b"1e999", b"null", b"[[[[", b"!!x", b"\0\0\0\0", b"\xff" * 8, b"\xed\xb3\xa9", b"..")
+
+
+@pytest.mark.parametrize("kind", READERS)
+@given(data=st.data())
+@quick
+def test_any_bytes(kind: str, folder: Path, data: st.DataObject) -> None:
+    name, _, read = READERS[kind]
+    path = folder / name
+    good = _good(kind, folder)
+    path.write_bytes(good)
+    read(path, folder)
+    path.write_bytes(_mutated(good, data))
+    told(read, path, folder)
+
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(data=st.data(), value=PLAIN)
+@quick
+def test_any_value_in_coco(folder: Path, data: st.DataObject, value: Any) -> None:
+    changed = json.loads(json.dumps(COCO))
+    place = changed
+    while isinstance(place, dict | list) and place:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else list(range(len(place)))))
+        inner = place[key]
+        if not isinstance(inner, dict | list) or data.draw(st.booleans()):
+            place[key] = value
+            break
+        place = inner
+    (folder / "y.json").write_text(json.dumps(changed))
+    try:
+        found = read_annotations(folder / "y.json", folder, ("a", "b"))
+    except darkparse.DarkparseError:
+        return
+    assert all(np.isfinite(truth.boxes).all() and (truth.boxes[:, 2:] >= 0).all() for truth in found.truths)
+
+
+@given(value=PLAIN, key=st.sampled_from(["name", "dialect", "net", "layers", "options", "kind", "training", "width"]))
+@quick
+def test_any_value_in_yaml(value: Any, key: str) -> None:
+    import yaml
+
+    document = yaml.safe_load(darkparse.compile(CFG).to_yaml())
+    for part in (document, document["layers"][0], document["net"], document["net"]["options"]):
+        if key in part:
+            part[key] = value
+    try:
+        darkparse.from_yaml(yaml.safe_dump(document) + "\n")
+    except darkparse.DarkparseError as problem:
+        assert str(problem)  # noqa: PT017
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("layers: [{kind: convolutional, options: {<<: {filters: 4}}}]\n", "<<"),
+        ("layers: []\n---\nlayers: []\n", "a second document"),
+        ("layers: [{kind: convolutional, options: {filters: 4, filters: 5}}]\n", "'filters' for a second time"),
+        ("layers: [{kind: convolutional, options: {filters: }}]\n", "filters: a text, a number or a list"),
+        ("layers: [{kind: convolutional, options: {filters: [[1]]}}]\n", "filters: a text, a number or a list"),
+        ("layers: [{kind: convolutional, options: {[a]: 1}}]\n", "a key that is no text"),
+        ("layers: [{kind: convolutional, options: {filters: .inf}}]\n", "filters=inf: a whole number"),
+        ("layers: [{kind: convolutional, options: {filters: 0x_}}]\n", "'0x_', which is no number"),
+        ("layers: [{kind: convolutional, options: {filters: !!binary aa}}]\n", "a tag"),
+        ("layers: [{kind: convolutional, options: {filters: 1 2}}]\n", "has spaces in it"),
+        ("name: ../../etc/x\nlayers: [{kind: convolutional}]\n", "without a folder"),
+        ("dialect: [a]\nlayers: [{kind: convolutional}]\n", "that of a Darknet"),
+        ("layers: [{kind: 1}]\n", "layer 0: a mapping with `kind`"),
+        ("- a: *b\n", "an anchor or alias"),
+        ("a: 'b\n", "not YAML"),
+    ],
+)
+def test_yaml_that_is_no_network(text: str, message: str) -> None:
+    with pytest.raises(darkparse.DarkparseError, match=message):
+        darkparse.from_yaml(text)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links and devices")
+@pytest.mark.parametrize("kind", [kind for kind in READERS if kind not in ("voc", "labels")])
+@pytest.mark.parametrize("target", ["/dev/zero", "itself"])
+def test_endless_devices_and_links_to_themselves(kind: str, target: str, tmp_path: Path, folder: Path) -> None:
+    name, _, read = READERS[kind]
+    path = tmp_path / name
+    path.symlink_to(name if target == "itself" else target)
+    with pytest.raises(darkparse.DarkparseError) as caught:
+        read(path, folder)
+    assert len(str(caught.value)) < 1000
+
+
+def test_archives_and_pictures_that_unpack_to_too_much(tmp_path: Path) -> None:
+    path = tmp_path / "x.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("0.npy", "w") as member:
+        np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (50 << 20,)})
+        for _ in range(200):
+            member.write(bytes(1 << 20))
+    for read in (lambda: open_reference(path, SIZES), lambda: darkparse.load(CFG, path)):
+        with pytest.raises(darkparse.WeightsError, match="more than 100 times as many: not read"):
+            read()
+    Image.new("RGB", (6_000, 6_000)).save(tmp_path / "x.png")
+    with pytest.raises(darkparse.DarkparseError, match="more than 200 times as many"):
+        open_image(tmp_path / "x.png", turn=False)
+
+
+def test_tensors_of_odd_kinds(tmp_path: Path) -> None:
+    path = tmp_path / "x.pt"
+    endless: dict[str, Any] = {}
+    endless["model"] = endless
+    state: object
+    for state in (endless, {"a": torch.zeros(2, dtype=torch.complex64)}, {1: torch.zeros(1)}, [], None):
+        torch.save(state, path)
+        with pytest.raises(darkparse.DarkparseError):
+            darkparse.load(CFG, path)

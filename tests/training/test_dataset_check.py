@@ -1,0 +1,216 @@
+"""A data set with faults is told each of them and no other; a sound one nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from darkparse.cli import main
+from darkparse.datasets import DataFile
+from darkparse.diagnostics.codes import DATA_CODES
+from darkparse.layers import DIALECTS
+from darkparse.network import compile
+from darkparse.training.data.dataset_check import check_data
+
+CFG = """[net]
+width=32
+height=32
+channels=3
+{net}
+[convolutional]
+filters=7
+size=1
+activation=linear
+[yolo]
+classes=2
+num=1
+mask=0
+anchors=4,4
+"""
+SOUND = "0 .5 .5 .3 .3\n1 .25 .75 .5 .5\n"
+
+
+def write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def plant(folder: Path) -> None:
+    """Eight pictures to train with, two to measure with, each with two objects."""
+    for name in range(10):
+        Image.new("RGB", (20, 10)).save(folder / f"{name}.png")
+        write(folder / f"{name}.txt", SOUND)
+    write(folder / "train.txt", "".join(f"{folder}/{i}.png\n" for i in range(8)))
+    write(folder / "valid.txt", "".join(f"{folder}/{i}.png\n" for i in (8, 9)))
+    write(folder / "my.names", "cat\ndog\n")
+    write(folder / "my.data", "classes = 2\ntrain = train.txt\nvalid = valid.txt\nnames = my.names\n")
+
+
+def line(path: Path, number: int, text: str) -> None:
+    lines = path.read_text().splitlines()
+    lines[number - 1 : number] = [text]
+    write(path, "\n".join(lines))
+
+
+def elsewhere(folder: Path) -> None:
+    (folder / "labels").mkdir()
+    (folder / "images").mkdir()
+    (folder / "3.png").rename(folder / "images" / "3.png")
+    (folder / "3.txt").rename(folder / "labels" / "3.txt")
+    line(folder / "train.txt", 4, f"{folder}/images/3.png")
+
+
+# For every code what is done to the sound set, and where it is told.
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "data-file": (
+        lambda f: line(f / "my.data", 3, "valid = none.txt"),
+        "my.data:3:9: error: valid = 'none.txt': no such",
+    ),
+    "class-names": (
+        lambda f: write(f / "my.names", "cat\n"),
+        "my.data:1:11: error: 1 by names =, 2 by classes =, 2 by",
+    ),
+    "no-picture": (lambda f: (f / "1.png").unlink(), "train.txt:2:1: error: 1 of 10 pictures: there is no such file"),
+    "bad-picture": (lambda f: write(f / "1.png", "no"), "train.txt:2:1: error: 1 of 10 pictures: this is no picture"),
+    "no-label": (lambda f: (f / "9.txt").unlink(), "valid.txt:2:1: warning: 1 of 10 pictures ("),
+    "label-elsewhere": (elsewhere, "train.txt:4:1: error: 1 of 10 pictures ("),
+    "label-line": (lambda f: write(f / "5.txt", SOUND + "0 .5 .5\n"), "5.txt:3:1: error: 1 of 10 pictures: a label's"),
+    "label-class": (
+        lambda f: write(f / "5.txt", SOUND + "2 .5 .5 .1 .1\n"),
+        "5.txt:3:1: error: 1 of 21 objects: there",
+    ),
+    "box-outside": (lambda f: write(f / "6.txt", "0 .9 .5 .3 .3\n"), "6.txt:1:1: warning: 1 of 19 objects: the box "),
+    "box-size": (lambda f: write(f / "6.txt", SOUND + "1 .9 .5 0 .3"), "6.txt:3:1: warning: 1 of 21 objects: a box "),
+    "box-tiny": (
+        lambda f: write(f / "6.txt", SOUND + "1 .9 .5 .03 .3"),
+        "6.txt:3:1: warning: 1 of 21 objects: the box ",
+    ),
+    "no-object": (
+        lambda f: [(f / f"{i}.txt").write_text("") for i in range(8)],
+        "train.txt:1:1: error: 1 of 1 list: the labels of the list",
+    ),
+    "overlap": (
+        lambda f: line(f / "valid.txt", 1, f"{f}/2.png"),
+        "valid.txt:1:1: warning: 1 of 10 pictures: the picture",
+    ),
+}
+
+
+def test_a_sound_set_is_told_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plant(tmp_path)
+    write(tmp_path / "my.cfg", CFG.format(net=""))
+    with pytest.raises(SystemExit) as stop:
+        main(["check", str(tmp_path / "my.data"), str(tmp_path / "my.cfg"), "--strict", "--dialect", "alexeyab"])
+    assert stop.value.code == 0
+    pictures = "10 pictures (not decoded; --decode finds truncated ones)"
+    held = f"{pictures}, 20 objects, labels as AlexeyAB/darknet looks for them"
+    assert capsys.readouterr().out == f"{tmp_path}/my.data: 0 errors, 0 warnings; {held}\n"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "ppm"])
+def test_truncated_image_is_found_by_decode_alone(
+    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant(tmp_path)
+    path = tmp_path / f"5.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(path)
+    line(tmp_path / "train.txt", 6, str(path))
+    check = ("check", str(tmp_path / "my.data"), "--dialect", "alexeyab")
+    assert _status(*check, "--decode") == 0
+    assert "10 pictures, 20 objects" in capsys.readouterr().out
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
+    assert _status(*check) == 0
+    assert "10 pictures (not decoded; --decode finds truncated ones), " in capsys.readouterr().out
+    assert _status(*check, "--decode", "--format", "json") == 2
+    (told,) = json.loads(capsys.readouterr().out)
+    assert told["decoded"]
+    (finding,) = told["findings"]
+    assert (finding["code"], finding["line"]) == ("bad-picture", 6)
+    assert finding["message"].startswith(f"1 of 10 pictures ({path}: ")
+
+
+def _status(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments])
+    assert isinstance(stop.value.code, int)
+    return stop.value.code
+
+
+@pytest.mark.parametrize("code", FAULTS)
+def test_each_fault_is_told_alone(code: str, tmp_path: Path) -> None:
+    plant(tmp_path)
+    make, told = FAULTS[code]
+    make(tmp_path)
+    network = compile(CFG.format(net=""), dialect="alexeyab")
+    found = check_data(DataFile.read(tmp_path / "my.data"), network=network).found
+    assert [one.code for one in found] == [code]
+    assert str(found[0]).startswith(f"{tmp_path}/{told}")
+
+
+def test_all_faults_at_once_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plant(tmp_path)
+    together = FAULTS.keys() - {"no-object", "data-file", "no-picture", "label-line", "box-size", "box-outside"}
+    for code in sorted(together):
+        FAULTS[code][0](tmp_path)
+    (tmp_path / "0.png").unlink()
+    write(tmp_path / "7.txt", "0 .9 .5 .3 .3\n0 .1\n0 .5 .5 .2 0\n" * 5)
+    write(tmp_path / "my.cfg", CFG.format(net="policy=sig"))
+    with pytest.raises(SystemExit) as stop:
+        main(["check", f"{tmp_path}/my.data", f"{tmp_path}/my.cfg", "--format", "json", "--dialect", "alexeyab"])
+    assert stop.value.code == 2
+    cfg, data = json.loads(capsys.readouterr().out)
+    assert [one["code"] for one in cfg["findings"]] == ["training"]
+    assert {one["code"] for one in data["findings"]} == FAULTS.keys() - {"no-object", "data-file"}
+    outside = next(one for one in data["findings"] if one["code"] == "box-outside")
+    assert outside["message"].startswith("5 of ")
+    assert outside["file"] == f"{tmp_path}/7.txt"
+    assert [note["line"] for note in outside["notes"]] == [4, 7]
+
+
+def test_a_label_that_is_no_text_ends_nothing(tmp_path: Path) -> None:
+    plant(tmp_path)
+    (tmp_path / "4.txt").write_bytes(b"\xff\xfe0")
+    write(tmp_path / "5.txt", "0 1e300 .5 .1 nan\n")
+    found = check_data(DataFile.read(tmp_path / "my.data")).found
+    assert [(one.code, len(one.notes)) for one in found] == [("label-line", 1)]
+    assert found[0].message.startswith(f"2 of 10 pictures ({tmp_path}/4.txt: not a text file): a label's line")
+
+
+def test_a_missing_label_is_an_error_where_training_ends_at_it(tmp_path: Path) -> None:
+    plant(tmp_path)
+    (tmp_path / "9.txt").unlink()
+    for name, severity in (("pjreddie", "error"), ("alexeyab", "warning")):
+        found = check_data(DataFile.read(tmp_path / "my.data"), DIALECTS[name]).found
+        assert [(one.code, one.severity) for one in found] == [("no-label", severity)]
+
+
+def test_a_classifiers_paths_hold_one_label(tmp_path: Path) -> None:
+    for name in ("cat1", "dog1", "cow", "catdog"):
+        Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
+    write(tmp_path / "list", "".join(f"{tmp_path}/{name}.png\n" for name in ("cat1", "dog1", "cow", "catdog")))
+    write(tmp_path / "labels", "cat\ndog")
+    write(tmp_path / "c.data", "classes=2\ntrain=list\nlabels=labels\n")
+    checked = check_data(DataFile.read(tmp_path / "c.data"))
+    assert [one.code for one in checked.found] == ["path-label"]
+    assert checked.found[0].message.startswith("2 of 4 pictures (0 labels in it): a classifier's picture")
+
+
+def test_the_dialect_is_the_one_that_finds_labels(tmp_path: Path) -> None:
+    plant(tmp_path)
+    assert check_data(DataFile.read(tmp_path / "my.data")).dialect.name == "pjreddie"
+    (tmp_path / "images").mkdir()
+    for i in range(10):
+        for ending in ("png", "txt"):
+            (tmp_path / f"{i}.{ending}").rename(tmp_path / "images" / f"{i}.{ending}")
+    for name in ("train.txt", "valid.txt"):
+        write(tmp_path / name, (tmp_path / name).read_text().replace(f"{tmp_path}/", f"{tmp_path}/images/"))
+    checked = check_data(DataFile.read(tmp_path / "my.data"))
+    assert (checked.dialect.name, checked.found) == ("alexeyab", [])
+
+
+def test_every_code_is_planted() -> None:
+    assert {*FAULTS, "path-label"} == DATA_CODES.keys()
