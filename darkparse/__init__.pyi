@@ -3,7 +3,7 @@ from darkparse import errors as errors
 from darkparse import training as training
 from darkparse._version import __version__ as __version__
 from darkparse.detect.detection import Detection as Detection
-from darkparse.detect.detection import Detections as Detections
+from darkparse.detect.detections import Detections as Detections
 from darkparse.detect.detector import Detector as Detector
 from darkparse.diagnostics.diagnostic import Diagnostic as Diagnostic
 from darkparse.errors import CfgError as CfgError

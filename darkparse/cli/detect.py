@@ -356,7 +356,7 @@ def run_facts(making: dict[str, Any], detector: Detector, settings: DetectionSet
 
 
 def _shown(detector: Detector) -> Callable[[Finished], None]:
-    from darkparse.detect.detection import Detections
+    from darkparse.detect.detections import Detections
 
     def show(one: Finished) -> None:
         if one.frame is None and isinstance(one.result, Detections):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from darkparse.datasets.annotations import Annotations, Truth
-    from darkparse.detect.detection import Detections
+    from darkparse.detect.detections import Detections
     from darkparse.detect.detector import Detector
     from darkparse.evaluation.average_precision import DarknetResult
     from darkparse.network.detection_settings import DetectionSettings

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.datasets.image_files import Size
-from darkparse.detect.detection import Detection, Detections
+from darkparse.detect.detection import Detection
+from darkparse.detect.detections import Detections
 from darkparse.detect.images import Pixels
 from darkparse.detect.preprocess import Floats, Placement
 

@@ -14,7 +14,8 @@ from darkparse._utils.text import counted
 from darkparse.datasets.image_files import Size
 from darkparse.datasets.names import Names, find_names
 from darkparse.detect.candidates import Candidates, Prepared
-from darkparse.detect.detection import WHOLE, Detection, Detections, warned
+from darkparse.detect.detection import WHOLE, Detection
+from darkparse.detect.detections import Detections, warned
 from darkparse.detect.engines.engine import Engine, choose
 from darkparse.detect.engines.graph_engine import load_graph
 from darkparse.detect.images import as_image

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse._utils.files import unfinished
-from darkparse.datasets.image_files import pillow
+from darkparse.datasets.image_files import Size, pillow
+from darkparse.detect.detection import Detection
 from darkparse.detect.images import as_image
 from darkparse.errors import DarkparseError
 
@@ -21,43 +23,45 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
-    from darkparse.detect.detection import Detection, Detections
 
 Colour = tuple[int, int, int]
 
 
-def draw(image: Any, found: Detections) -> PillowImage:
-    """A copy of a picture, RGB, with the boxes and `name 93%` on it; the best are drawn last, on top.
+def draw(image: Any, detections: Sequence[Detection], size: Size, *, turn: bool = False) -> PillowImage:
+    """Draw boxes and labels such as `name 93%` on an RGB copy of an image; the best are drawn last, on top.
 
     Args:
         image: a path, a Pillow image, an array or a tensor, as `detect` takes it.
-        found: what is in it.
+        detections: what is in it, the best first.
+        size: height and width that the image must have.
+        turn: whether its EXIF orientation is followed.
+
+    Raises:
+        DarkparseError: the image has another size.
     """
     pil = pillow()
     from PIL import ImageDraw
 
-    pixels = as_image(image, None, turn=found.orientation != 1).pixels
-    if pixels.shape[:2] != (found.height, found.width):
-        size = " × ".join(map(str, pixels.shape[1::-1]))
-        raise DarkparseError(
-            f"this picture has {size} pixels; the detections come from one of {found.width} × {found.height}"
-        )
+    pixels = as_image(image, None, turn=turn).pixels
+    if pixels.shape[:2] != size:
+        given = " × ".join(map(str, pixels.shape[1::-1]))
+        raise DarkparseError(f"this picture has {given} pixels; the detections come from one of {size[1]} × {size[0]}")
     if pixels.dtype.kind == "f":
         pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
     picture: PillowImage = pil.fromarray(pixels)
     canvas = ImageDraw.Draw(picture)
     short = min(picture.size)
     width, font = max(round(short * 0.005), 2), _font(max(round(short * 0.03), 11))
-    if found and found[0].is_whole:
-        _list(canvas, found, font)
+    if detections and detections[0].is_whole:
+        _list(canvas, detections, font)
         return picture
-    for one in reversed(found):
+    for one in reversed(detections):
         left, top, right, bottom = one.xyxy
         canvas.rectangle(
             (left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour(one.class_id), width=width
         )
     taken = np.zeros(pixels.shape[:2], np.bool_)
-    for one in found:
+    for one in detections:
         _label(canvas, one, font, taken)
     return picture
 
@@ -83,10 +87,10 @@ def _label(canvas: Any, one: Detection, font: Any, taken: NDArray[np.bool_]) -> 
     canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=ink(colour(one.class_id)))
 
 
-def _list(canvas: Any, found: Detections, font: Any) -> None:
+def _list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
     """A classifier's answers, one below the other."""
     y = 4.0
-    for one in found:
+    for one in detections:
         text = f"{one.score * 100:5.2f}% {one.name}"
         left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
         canvas.rectangle((4, y, 10 + right - left, y + bottom - top + 6), fill=(0, 0, 0))

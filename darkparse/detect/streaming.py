@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from darkparse.detect.detection import Detections
+from darkparse.detect.detections import Detections
 from darkparse.detect.images import Pixels
 from darkparse.errors import ImageError
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from darkparse.datasets.annotations import Annotations, Truth
 from darkparse.detect.batch.results import coco_rows
-from darkparse.detect.detection import Detections
+from darkparse.detect.detections import Detections
 from darkparse.detect.nms import overlap
 from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import DetectionSettings

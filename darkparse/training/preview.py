@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from darkparse.detect.detection import WHOLE, Detection, Detections
-from darkparse.detect.drawing import draw, save
+from darkparse.detect.detection import WHOLE, Detection
+from darkparse.detect.detections import Detections
+from darkparse.detect.drawing import save
 from darkparse.training.data import Batch
 
 SHORT_SIDE = 400
@@ -38,7 +39,7 @@ def write_preview(
             objects = [(c, WHOLE) for c in truth.nonzero()[:, 0].tolist()]
         found = [Detection(c, _name(c, names), 1.0, 1.0, box, (height, width)) for c, box in objects]
         target = folder / f"{first + number:03}-{Path(path).stem}.png"
-        save(draw(image, Detections(found, height=height, width=width)), target)
+        save(Detections(found, height=height, width=width).draw(image), target)
         yield target, len(objects)
 
 

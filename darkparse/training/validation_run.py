@@ -9,7 +9,7 @@ from pathlib import Path
 
 from darkparse.datasets.annotations import Truth, read_annotations
 from darkparse.datasets.names import Names, find_names
-from darkparse.detect.detection import Detections
+from darkparse.detect.detections import Detections
 from darkparse.detect.detector import Detector
 from darkparse.detect.streaming import stream
 from darkparse.detect.task import class_count, is_classifier

@@ -19,7 +19,6 @@ from darkparse.cli import main
 from darkparse.datasets.sources import find_sources
 from darkparse.detect.batch.cluster import read_bytes
 from darkparse.detect.batch.results import coco_rows
-from darkparse.detect.drawing import draw
 from darkparse.errors import DarkparseError
 from tests.detect.reference import picture, tiny_weights
 
@@ -328,9 +327,9 @@ def test_labels_do_not_cover_each_other() -> None:
 
     boxes = [Detection(i, f"thing {i}", 0.9 - i / 10, 1.0, (0.5, 0.5, 0.4, 0.4), (200, 200)) for i in range(3)]
     image = np.zeros((200, 200, 3), np.uint8)
-    together = np.asarray(draw(image, Detections(boxes, width=200, height=200)))
+    together = np.asarray(Detections(boxes, width=200, height=200).draw(image))
     for one in boxes:
-        alone = np.asarray(draw(image, Detections([one], width=200, height=200)))
+        alone = np.asarray(Detections([one], width=200, height=200).draw(image))
         label = (alone != 0).any(2).sum()
         colour = alone[(alone != 0).any(2)][0]
         assert (together == colour).all(2).sum() > 100, label

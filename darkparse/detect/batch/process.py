@@ -18,9 +18,9 @@ from darkparse.datasets.sources import Source
 from darkparse.detect.batch.drawings import targets
 from darkparse.detect.batch.journal import Journal
 from darkparse.detect.batch.results import Record, json_line
-from darkparse.detect.detection import Detections
+from darkparse.detect.detections import Detections
 from darkparse.detect.detector import Detector
-from darkparse.detect.drawing import draw, save
+from darkparse.detect.drawing import save
 from darkparse.detect.streaming import Outcome, stream
 from darkparse.detect.video import Video, video_writer
 from darkparse.errors import ImageError
@@ -109,7 +109,7 @@ def _pictures(
 
 def _write(outcome: Outcome, target: Path | None) -> None:
     if target is not None and isinstance(outcome.result, Detections):
-        save(draw(outcome.pixels, outcome.result), target)
+        save(outcome.result.draw(outcome.pixels), target)
 
 
 def _noted(finished: Finished, written: Future[None], journal: Journal | None) -> Finished:
@@ -151,7 +151,7 @@ def _video(
                 for number, outcome in enumerate(outcomes):
                     finished = Finished(source, outcome.result, number, drawing)
                     if add_frame is not None and isinstance(outcome.result, Detections):
-                        add_frame(np.asarray(draw(outcome.pixels, outcome.result)))
+                        add_frame(np.asarray(outcome.result.draw(outcome.pixels)))
                     if journal is not None:
                         lines.write(json_line(finished.record))
                     yield finished
