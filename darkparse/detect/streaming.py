@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from darkparse.detect.detections import Detections
 from darkparse.detect.images import Pixels
@@ -16,11 +16,26 @@ from darkparse.errors import ImageError
 
 if TYPE_CHECKING:
     from darkparse.detect.candidates import Prepared
-    from darkparse.detect.detector import Detector
+    from darkparse.detect.engines.engine import Engine
     from darkparse.network.detection_settings import DetectionSettings
 
 MOST_WORKERS = 8
 """More would each need memory for a network's maps; they take more threads each instead."""
+
+
+class ImageDetector(Protocol):
+    """The part of `Detector` that a stream uses."""
+
+    engine: Engine
+    remembers: bool
+
+    def prepare(
+        self, image: Any, settings: DetectionSettings | None = None, *, keep_pixels: bool = False
+    ) -> Prepared: ...
+
+    def run(
+        self, prepared: Sequence[Prepared], settings: DetectionSettings, *, goes_on: bool = False
+    ) -> list[Detections]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +50,7 @@ class Outcome:
 
 
 def stream(
-    detector: Detector,
+    detector: ImageDetector,
     images: Iterable[Any],
     settings: DetectionSettings,
     *,
@@ -80,7 +95,7 @@ def stream(
 
 
 def _run(
-    detector: Detector, images: list[Any], settings: DetectionSettings, *, keep_pixels: bool, goes_on: bool
+    detector: ImageDetector, images: list[Any], settings: DetectionSettings, *, keep_pixels: bool, goes_on: bool
 ) -> list[Outcome]:
     prepared = [_prepared(detector, image, settings, keep_pixels) for image in images]
     found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, goes_on=goes_on))
@@ -90,7 +105,9 @@ def _run(
     ]
 
 
-def _prepared(detector: Detector, image: Any, settings: DetectionSettings, keep_pixels: bool) -> Prepared | ImageError:
+def _prepared(
+    detector: ImageDetector, image: Any, settings: DetectionSettings, keep_pixels: bool
+) -> Prepared | ImageError:
     try:
         return detector.prepare(image, settings, keep_pixels=keep_pixels)
     except ImageError as problem:

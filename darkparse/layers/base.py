@@ -21,7 +21,7 @@ from darkparse.layers.values import Reader, read_flag, read_float, read_int, rea
 from darkparse.layers.window import Window
 
 if TYPE_CHECKING:
-    from darkparse.layers.net import Net
+    pass
 
 Mechanism = str
 """The word for what makes a layer's output differ in size from its input: `stride`, `pool`, `projection`, …"""
@@ -112,7 +112,7 @@ def option(
     return field(default=value, metadata={"option": spec})
 
 
-def resolve_derived(section: Layer | Net) -> None:
+def resolve_derived(section: Any) -> None:
     """Compute the defaults that follow from other options, in the order of the fields."""
     names = _DERIVED.get(type(section))
     if names is None:

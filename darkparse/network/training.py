@@ -15,6 +15,12 @@ from darkparse.syntax import Section
 T = TypeVar("T", bound=Training)
 
 
+def images_per_batch(network: Network) -> int:
+    """Return the number of images between two updates, which `subdivisions` divides (parser.c parse_net_options)."""
+    net = network.net
+    return max(net.batch // max(net.subdivisions, 1), 1) * net.time_steps * max(net.subdivisions, 1)
+
+
 def training_options(network: Network, section: Section, cls: type[T]) -> T:
     """A section's options of one class, with a warning for a value that Darknet takes for another.
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from torch import nn
+
 from darkparse.errors import WeightsError
-from darkparse.model.darknet import Darknet
+from darkparse.model.darknet import Darknet, unwrapped
 from darkparse.model.loading import Device, load
 from darkparse.network import Network
 from darkparse.network.io.edit import edit
+from darkparse.network.training import net_options
+from darkparse.training.lr_schedule import Schedule
+from darkparse.training.optimizers import Adam, Sgd, Update
 from darkparse.weights import WeightsSource
 from darkparse.weights.load_result import Loaded, ranges
 
@@ -52,3 +57,25 @@ def _of_other_classes(network: Network, weights: WeightsSource, classes: int, de
         f"weights: {loaded.name} is of {classes} classes: taken {ranges(loaded.layers)}; {anew} of your classes start "
         f"anew (`darkparse edit CFG --classes {classes}` makes the cfg of the file)"
     )
+
+
+def optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, Schedule]:
+    """The optimizer and the schedule that the cfg describes.
+
+    Gradients are to be summed over the `batch` of the cfg, in as many mini-batches as `subdivisions` says or any other
+    number; then come `optimizer.step()`, `optimizer.zero_grad()` and `schedule.step()`.
+
+    Args:
+        model: a Darknet module whose parameters have values.
+        seen: pictures seen in training before; left out, what the header of the loaded weights says.
+
+    Raises:
+        CfgError: an option is wrong.
+    """
+    model = unwrapped(model)
+    if seen is None:
+        seen = model.header.seen if model.header is not None else 0
+    net = net_options(model.network)
+    kind: type[Sgd | Adam] = Adam if net.adam else Sgd
+    update = kind(model, net, seen)
+    return update, Schedule(model.network, seen, update)

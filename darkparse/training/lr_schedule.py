@@ -5,22 +5,13 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from darkparse.errors import error
 from darkparse.layers.training import NetTraining
 from darkparse.network import Network
-from darkparse.network.training import net_options
+from darkparse.network.training import images_per_batch, net_options
+from darkparse.training.optimizers import Update
 from darkparse.weights import Header
-
-if TYPE_CHECKING:
-    from darkparse.training.optimizers import Update
-
-
-def images_of_batch(network: Network) -> int:
-    """Rows between two updates: whole mini-batches times their number (parser.c parse_net_options)."""
-    net = network.net
-    return max(net.batch // max(net.subdivisions, 1), 1) * net.time_steps * max(net.subdivisions, 1)
 
 
 class Schedule:
@@ -44,7 +35,7 @@ class Schedule:
         self.options = net_options(network)
         _check(network, self.options)
         self._dialect = network.dialect
-        self.images, self._update = images_of_batch(network), update
+        self.images, self._update = images_per_batch(network), update
         self.seen = seen // self.images * self.images if network.dialect.training.counts_iterations else seen
         self._hand_out()
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from darkparse.layers.training import LayerTraining, NetTraining
-from darkparse.model.darknet import Darknet, unwrapped
-from darkparse.network.training import layer_options, net_options
-from darkparse.training.lr_schedule import Schedule, images_of_batch
+from darkparse.model.darknet import Darknet
+from darkparse.network.training import images_per_batch, layer_options
 from darkparse.weights.layout import state_key
 
 Group = dict[str, Any]
@@ -22,28 +21,6 @@ LIMITED = "factor"
 """What is learned with an update within ±1: the weights of an addition (AlexeyAB shortcut_layer.c)."""
 EMA_END = 1000
 """So many batches before the last one the averages take the weights' place (AlexeyAB network.c train_network)."""
-
-
-def optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, Schedule]:
-    """The optimizer and the schedule that the cfg describes.
-
-    Gradients are to be summed over the `batch` of the cfg, in as many mini-batches as `subdivisions` says or any other
-    number; then come `optimizer.step()`, `optimizer.zero_grad()` and `schedule.step()`.
-
-    Args:
-        model: a Darknet module whose parameters have values.
-        seen: pictures seen in training before; left out, what the header of the loaded weights says.
-
-    Raises:
-        CfgError: an option is wrong.
-    """
-    model = unwrapped(model)
-    if seen is None:
-        seen = model.header.seen if model.header is not None else 0
-    net = net_options(model.network)
-    kind: type[Sgd | Adam] = Adam if net.adam else Sgd
-    update = kind(model, net, seen)
-    return update, Schedule(model.network, seen, update)
 
 
 class Update(torch.optim.Optimizer):
@@ -111,7 +88,7 @@ class Sgd(Update, torch.optim.SGD):
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
-        batch = images_of_batch(model.network)
+        batch = images_per_batch(model.network)
         groups = _groups(model, net, 1 / batch, net.decay * batch, DECAYING)
         super().__init__(groups, lr=net.learning_rate, momentum=net.momentum)
 
@@ -132,7 +109,7 @@ class Adam(Update, torch.optim.Adam):
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
-        batch, dialect = images_of_batch(model.network), model.network.dialect
+        batch, dialect = images_per_batch(model.network), model.network.dialect
         groups = _groups(model, net, 1.0, net.decay * batch, (*DECAYING, "bias", "scale"))
         super().__init__(groups, lr=net.learning_rate, betas=(net.B1, net.B2), eps=net.eps)
         before = seen // batch if dialect.training.counts_iterations else 0

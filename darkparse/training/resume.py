@@ -9,8 +9,9 @@ from pathlib import Path
 from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.training.checkpoints import Checkpoints
+from darkparse.training.initialization import optimizer
 from darkparse.training.lr_schedule import Schedule
-from darkparse.training.optimizers import Update, optimizer
+from darkparse.training.optimizers import Update
 from darkparse.training.state import State, check_origin, check_state
 from darkparse.weights import Header
 

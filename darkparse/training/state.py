@@ -16,10 +16,10 @@ from darkparse.diagnostics.source import content
 from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.network import Network
-from darkparse.network.training import net_options
+from darkparse.network.training import images_per_batch, net_options
 from darkparse.syntax.config import squeeze
 from darkparse.training.data.seed import MAX_SEED
-from darkparse.training.lr_schedule import Schedule, images_of_batch
+from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import EMA_END, Adam, Update
 
 State = dict[str, Any]
@@ -76,7 +76,7 @@ def check_origin(state: Any, network: Network) -> None:
             "the state belongs to a different cfg, dialect or size; resume with those that it was trained with, "
             "or leave --resume out and start from its weights"
         )
-    images, batches = images_of_batch(network), net_options(network).max_batches
+    images, batches = images_per_batch(network), net_options(network).max_batches
     most = (batches + 1) * images - 1 if batches else MAX_SEEN
     step = images if network.dialect.training.counts_iterations else 1
     multiple = Leaf(

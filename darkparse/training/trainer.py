@@ -26,9 +26,9 @@ from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.data.label_check import check_labels
 from darkparse.training.distributed import Parallel
 from darkparse.training.finite_check import check_gradients, check_loss
+from darkparse.training.initialization import optimizer
 from darkparse.training.losses import Losses
 from darkparse.training.losses.network import Loss
-from darkparse.training.optimizers import optimizer
 from darkparse.training.resume import restore
 from darkparse.training.state import State, digest_cfg
 from darkparse.training.validation_run import Measure

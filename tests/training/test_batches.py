@@ -209,7 +209,8 @@ def test_classes_of_joined_pictures_have_their_shares(files: DataFile, net: str)
 SCRIPT = """
 import darkparse
 {guard}
-    for batch, _ in zip(darkparse.training.data.batches(darkparse.compile("small.cfg"), "my.data", workers=1), range(2)):
+    batches = darkparse.training.data.batches(darkparse.compile("small.cfg"), "my.data", workers=1)
+    for batch, _ in zip(batches, range(2)):
         print(batch.number)
 """
 

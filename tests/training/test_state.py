@@ -14,7 +14,8 @@ from torch import Tensor
 
 import darkparse
 from darkparse.training import Trainer
-from darkparse.training.optimizers import EMA_END, optimizer
+from darkparse.training.initialization import optimizer
+from darkparse.training.optimizers import EMA_END
 from darkparse.training.state import check_origin, check_state
 from tests.training.runs import cfg, draw, trainer
 

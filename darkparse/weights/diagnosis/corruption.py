@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from darkparse.errors import Cause
+from darkparse.weights.diagnosis.case import Case
 from darkparse.weights.diagnosis.statistics import is_plausible
-
-if TYPE_CHECKING:
-    from darkparse.weights.diagnosis.causes import Case
 
 CHUNK = 1 << 24
 """Bytes that are searched at once."""

@@ -117,7 +117,8 @@ def _rows(entries: tuple[Entry, ...], header: int) -> tuple[Row, ...]:
 
 
 def _with_file(report: Report, network: Network, blob: Blob, options: ReadOptions) -> Report:
-    from darkparse.weights.diagnosis.causes import Case, causes_of, other_layout
+    from darkparse.weights.diagnosis.case import Case
+    from darkparse.weights.diagnosis.causes import causes_of, other_layout
     from darkparse.weights.diagnosis.statistics import measured, oddities
     from darkparse.weights.file_type import signature
 
