@@ -11,10 +11,13 @@ import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
 from darkparse.errors import WeightsError
+from darkparse.weights.diagnosis.layout_report import report_layout
+from darkparse.weights.options import ReadOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from darkparse.network import Network
     from darkparse.syntax import Config
     from darkparse.weights import Report, Row
 
@@ -55,10 +58,9 @@ def command(
 
     Exit status 0 if they fit and no value is odd (not finite, all zeros), else 2.
     """
-    from darkparse.weights import inspect_weights
-
     network = compile_cfg(cfg, size, dialect, strict, weights)
-    report = inspect_weights(network, weights, upto=upto, header_size=int(header_size) if header_size else None)
+    options = ReadOptions(upto=upto, header_size=int(header_size) if header_size else None)
+    report = _report(network, weights, options)
     is_sound = report.fits and not report.findings
     if form == "json":
         click.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
@@ -70,6 +72,14 @@ def command(
     style = "yellow" if report.findings else "green"
     stdout().print(str(report), style=style if weights else "", soft_wrap=True)
     sys.exit(0 if is_sound else 2)
+
+
+def _report(network: Network, weights: str | None, options: ReadOptions) -> Report:
+    if weights is None:
+        return report_layout(network, options)
+    from darkparse.weights import inspect_weights
+
+    return inspect_weights(network, weights, options)
 
 
 def _print_layout(report: Report) -> None:

@@ -17,13 +17,13 @@ from darkparse.detect.candidates import Candidates, Prepared
 from darkparse.detect.detection import WHOLE, Detection
 from darkparse.detect.detections import Detections, warned
 from darkparse.detect.engines.engine import Engine, choose
-from darkparse.detect.engines.graph_engine import load_graph
+from darkparse.detect.engines.loading import as_engine, load_engine
 from darkparse.detect.images import as_image
 from darkparse.detect.nms import suppress
 from darkparse.detect.preprocess import RESIZES, Floats, Resize, fit
 from darkparse.detect.streaming import stream
 from darkparse.detect.task import checked, class_count, default_resize, is_classifier
-from darkparse.errors import DarkparseError, ImageError, NoWeightsError
+from darkparse.errors import DarkparseError, ImageError
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
@@ -91,12 +91,8 @@ class Detector:
         mapped: bool = False,
         fold: bool = True,
     ) -> None:
-        if not isinstance(model, Engine):
-            from darkparse.detect.engines.torch_engine import TorchEngine
-
-            model = TorchEngine(model, fold=fold, mapped=mapped)
-        self.engine = model
-        self.network = network = model.network
+        self.engine = as_engine(model, fold=fold, mapped=mapped)
+        self.network = network = self.engine.network
         self.mapped = mapped
         self.classifies = is_classifier(network)
         self.names = find_names(network, class_count(network, mapped), names)
@@ -156,21 +152,11 @@ class Detector:
         wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
         name = choose(engine, wants_torch=wants_torch)
         how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
-        model: Darknet | Engine
-        if name != "torch":
-            model = load_graph(name, cfg, weights, options, fold=fold, mapped=mapped, **how)
-        else:
-            known = checked(cfg, weights, options, names, mapped=mapped, **how)
-            if known is not None:
-                (cfg, names), how = known, {}
-            from darkparse.model import load
-
-            model = load(cfg, weights, options, optimize=fold, **how)
-            if model.loaded is None:
-                raise NoWeightsError(
-                    f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
-                )
-        return cls(model, names=names, resize=resize, mapped=mapped, fold=fold)
+        known = checked(cfg, weights, options, names, mapped=mapped, **how) if name == "torch" else None
+        if known is not None:
+            (cfg, names), how = known, {}
+        loaded = load_engine(name, cfg, weights, options, fold=fold, mapped=mapped, **how)
+        return cls(loaded, names=names, resize=resize, mapped=mapped)
 
     def __repr__(self) -> str:
         h, w = self.input_size

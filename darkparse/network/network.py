@@ -14,6 +14,7 @@ from darkparse.network.analysis.receptive import Field, Stride, fields_of
 from darkparse.network.analysis.reduction import Reductions, reductions_of
 from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.io.cfg import to_cfg
+from darkparse.network.io.yaml import to_yaml
 from darkparse.network.node import Cost, Node
 from darkparse.syntax import Config
 
@@ -143,6 +144,4 @@ class Network(Shown):
 
     def to_yaml(self) -> str:
         """The network as YAML: every layer with its options, inputs, shapes and cost."""
-        from darkparse.network.io.yaml import to_yaml
-
         return to_yaml(self)

@@ -9,7 +9,7 @@ from typing import Any
 from darkparse.errors import WeightsError
 from darkparse.network import Network
 from darkparse.weights.buffer import Blob, WeightsSource, open_source
-from darkparse.weights.diagnosis.inspection import report_on
+from darkparse.weights.diagnosis.inspection import report_file
 from darkparse.weights.file_type import signature
 from darkparse.weights.layout import Entry, compute_layout, layer_ends, stored_floats
 from darkparse.weights.options import ReadOptions
@@ -65,5 +65,5 @@ def read_weights(
 
 
 def _misfit(network: Network, blob: Blob, options: ReadOptions) -> WeightsError:
-    report = report_on(network, blob, options)
+    report = report_file(network, blob, options)
     return WeightsError(report.problem, report)

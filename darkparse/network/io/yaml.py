@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from darkparse.layers import Layer
 from darkparse.layers.base import bound_fields, known_keys
@@ -14,6 +13,8 @@ from darkparse.network.io.cfg import changes
 from darkparse.syntax import Section
 
 if TYPE_CHECKING:
+    import yaml
+
     from darkparse.layers import Dialect
     from darkparse.network.network import Network
     from darkparse.network.node import Node
@@ -50,7 +51,9 @@ def to_yaml(network: Network) -> str:
         "net": _options(network.net, network.config.net, network.dialect),
         "layers": [_layer(node) for node in network.nodes],
     }
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
+    import yaml
+
+    return yaml.dump(document, Dumper=_dumper(), sort_keys=False, width=120, allow_unicode=True)
 
 
 def _layer(node: Node) -> dict[str, Any]:
@@ -83,8 +86,17 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, PurePath) else value
 
 
-class _Dumper(yaml.SafeDumper):
-    """Block style, with lists of numbers on one line."""
+@cache
+def _dumper() -> type[yaml.SafeDumper]:
+    """Make the dumper: block style, with lists of numbers on one line."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    Dumper.add_representer(list, _list)
+    Dumper.add_representer(str, _text)
+    return Dumper
 
 
 def _list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
@@ -96,7 +108,3 @@ def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     # YAML 1.1 ends a line at these too, and reads a space where it did; between double quotes they are spelled.
     style = '"' if any(end in value for end in "\x85\u2028\u2029") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-
-_Dumper.add_representer(list, _list)
-_Dumper.add_representer(str, _text)

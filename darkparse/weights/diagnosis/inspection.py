@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from darkparse.errors import Cause, CfgError
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, read
-from darkparse.weights.diagnosis.report import Report, Row
-from darkparse.weights.header import Header, Version, read_version
-from darkparse.weights.layout import Entry, compute_layout, stored_floats
+from darkparse.weights.buffer import Blob, WeightsSource, open_source
+from darkparse.weights.diagnosis.case import Case
+from darkparse.weights.diagnosis.causes import causes_of, other_layout
+from darkparse.weights.diagnosis.head_filters import explained
+from darkparse.weights.diagnosis.layout_report import layout_rows, report_layout
+from darkparse.weights.diagnosis.report import Report
+from darkparse.weights.diagnosis.statistics import measured, oddities
+from darkparse.weights.file_type import Signature, signature
+from darkparse.weights.header import Version, read_version
 from darkparse.weights.options import ReadOptions
-
-if TYPE_CHECKING:
-    from darkparse.weights.buffer import Blob, WeightsSource
-    from darkparse.weights.file_type import Signature
 
 
 def inspect_weights(
@@ -53,12 +55,10 @@ def inspect_weights(
     """
     options = replace(options or ReadOptions(), **words)
     if weights is None:
-        return report_on(compile(cfg, size=size, dialect=dialect), None, options)
-    from darkparse.weights.buffer import open_source
-
+        return report_layout(compile(cfg, size=size, dialect=dialect), options)
     blob = open_source(weights, mmap=options.mmap)
     network = compile_for(cfg, blob, dialect=dialect, size=size)
-    return report_on(network, blob, options)
+    return report_file(network, blob, options)
 
 
 def compile_for(
@@ -76,8 +76,6 @@ def compile_for(
     Raises:
         CfgError: the cfg is wrong.
     """
-    from darkparse.weights.diagnosis.head_filters import explained
-
     config = cfg if isinstance(cfg, Network) else read(cfg)
     try:
         return compile(config, size=size, dialect=dialect, strict=strict, version=weights_version(blob), reorg=reorg)
@@ -87,42 +85,12 @@ def compile_for(
 
 def weights_version(blob: Blob) -> Version | None:
     """The version in a file's header, None if the file is something else."""
-    from darkparse.weights.file_type import signature
-
     return None if signature(blob) else read_version(blob.head(20))
 
 
-def report_on(network: Network, blob: Blob | None, options: ReadOptions) -> Report:
-    """The report on a network and a file's bytes; without these, the layout alone."""
-    entries = compute_layout(network, options.upto)
-    header = Header.of_version(network.dialect.version, network.dialect)
-    report = Report(
-        name=network.name,
-        cfg=network.config.source.name,
-        dialect=network.dialect.name,
-        dialect_reason=network.dialect_reason,
-        rows=_rows(entries, header.size),
-        header_bytes=header.size,
-        floats=stored_floats(entries),
-    )
-    return report if blob is None else _with_file(report, network, blob, options)
-
-
-def _rows(entries: tuple[Entry, ...], header: int) -> tuple[Row, ...]:
-    lines = {entry.node.index: entry.node.section.span.line for entry in entries}
-    return tuple(
-        Row(e.node.index, e.node.kind, lines[e.node.index], e.tensor.path, e.tensor.shape, e.size, header + 4 * e.start)
-        for e in entries
-    )
-
-
-def _with_file(report: Report, network: Network, blob: Blob, options: ReadOptions) -> Report:
-    from darkparse.weights.diagnosis.case import Case
-    from darkparse.weights.diagnosis.causes import causes_of, other_layout
-    from darkparse.weights.diagnosis.statistics import measured, oddities
-    from darkparse.weights.file_type import signature
-
-    report = replace(report, file=blob.name, file_bytes=blob.size)
+def report_file(network: Network, blob: Blob, options: ReadOptions) -> Report:
+    """Report how a file's bytes fit a network."""
+    report = replace(report_layout(network, options), file=blob.name, file_bytes=blob.size)
     kind = signature(blob)
     if kind is not None:
         return replace(report, causes=(_as_cause(kind, blob),))
@@ -132,7 +100,7 @@ def _with_file(report: Report, network: Network, blob: Blob, options: ReadOption
         cause = Cause("header", str(problem), "download or copy it again", {"bytes": blob.size})
         return replace(report, causes=(cause,))
     file, rows = case.file, []
-    for entry, row in zip(case.entries, _rows(case.entries, file.header.size), strict=True):
+    for entry, row in zip(case.entries, layout_rows(case.entries, file.header.size), strict=True):
         row = replace(row, held=min(max(case.have - entry.start, 0), entry.size))
         rows.append(measured(row, file.floats[entry.start : entry.end]) if row.held == row.floats else row)
     fits = file.fits(case.need, longer=options.upto is not None)

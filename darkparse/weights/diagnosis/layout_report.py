@@ -1,0 +1,41 @@
+"""The layout of a network's weights file as a report; needs no file, and no numpy."""
+
+from __future__ import annotations
+
+from darkparse.network.network import Network
+from darkparse.weights.diagnosis.report import Report, Row
+from darkparse.weights.header import Header
+from darkparse.weights.layout import Entry, compute_layout, stored_floats
+from darkparse.weights.options import ReadOptions
+
+
+def report_layout(network: Network, options: ReadOptions) -> Report:
+    """Report where every array lies in the file that the dialect's Darknet writes."""
+    entries = compute_layout(network, options.upto)
+    header = Header.of_version(network.dialect.version, network.dialect)
+    return Report(
+        name=network.name,
+        cfg=network.config.source.name,
+        dialect=network.dialect.name,
+        dialect_reason=network.dialect_reason,
+        rows=layout_rows(entries, header.size),
+        header_bytes=header.size,
+        floats=stored_floats(entries),
+    )
+
+
+def layout_rows(entries: tuple[Entry, ...], header_size: int) -> tuple[Row, ...]:
+    """Return one row per array, with offsets behind a header of so many bytes."""
+    lines = {entry.node.index: entry.node.section.span.line for entry in entries}
+    return tuple(
+        Row(
+            layer=entry.node.index,
+            kind=entry.node.kind,
+            line=lines[entry.node.index],
+            tensor=entry.tensor.path,
+            shape=entry.tensor.shape,
+            floats=entry.size,
+            offset=header_size + 4 * entry.start,
+        )
+        for entry in entries
+    )

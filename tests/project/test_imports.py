@@ -1,0 +1,145 @@
+"""Imports: no cycles, own packages at the top of a file, and views that load neither torch nor numpy.
+
+The order of the packages is a contract of import-linter, in pyproject.toml.
+"""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import grimp
+import pytest
+
+from darkparse._utils.lazy import EXPORT
+from tests.conftest import ROOT
+
+PACKAGE = ROOT / "darkparse"
+HEAVY = {"torch", "numpy", "lark", "rich", "yaml", "onnxruntime", "openvino", "pygls", "importlib.metadata"}
+"""Libraries that take long to import."""
+LAZY = ("darkparse.cli", "darkparse.onnx", "darkparse.detect.engines")
+"""Packages that may import own modules inside a function, where these load a heavy library."""
+ENTRY = ("darkparse", "darkparse.__main__")
+"""They handle Ctrl-C before they import anything."""
+
+
+@cache
+def import_graph() -> grimp.ImportGraph:
+    """Return every import at the top of a file or in a function, but not those for type checkers."""
+    return grimp.build_graph("darkparse", include_external_packages=True, exclude_type_checking_imports=True)
+
+
+MODULES = sorted(name for name in import_graph().modules if name.partition(".")[0] == "darkparse")
+
+
+def path_of(module: str) -> Path:
+    path = ROOT.joinpath(*module.split("."))
+    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+
+
+@cache
+def imports_of(module: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what a module imports at its top and inside functions; names of a lazy package count as their homes."""
+    top, inside = set[str](), set[str]()
+
+    def visit(node: ast.AST, names: set[str]) -> None:
+        if isinstance(node, ast.ImportFrom):
+            names.update(target_of(str(node.module), alias.name) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            return
+        names = inside if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) else names
+        for child in ast.iter_child_nodes(node):
+            visit(child, names)
+
+    visit(ast.parse(path_of(module).read_text("utf-8")), top)
+    return frozenset(top), frozenset(inside)
+
+
+def target_of(module: str, name: str) -> str:
+    """Return the module that `from module import name` loads."""
+    full = f"{module}.{name}"
+    return full if full in MODULES or full in HEAVY else exports(module).get(name, module)
+
+
+@cache
+def loads(module: str) -> frozenset[str]:
+    """Return the heavy libraries that importing a module loads."""
+    seen, waiting = set[str](), {module}
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        waiting |= {name.rsplit(".", depth)[0] for depth in range(1, name.count(".") + 1)} - seen
+        waiting |= (imports_of(name)[0] if name in MODULES else set()) - seen
+    return frozenset(HEAVY & seen)
+
+
+@cache
+def exports(package: str) -> dict[str, str]:
+    """Return the names that a lazy package exports, with their homes."""
+    stub = ROOT.joinpath(*package.split("."), "__init__.pyi")
+    return {name: home for home, name in EXPORT.findall(stub.read_text("utf-8"))} if stub.exists() else {}
+
+
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
+    graph = import_graph()
+    own = {name: graph.find_modules_directly_imported_by(name) & set(MODULES) for name in MODULES}
+    try:
+        TopologicalSorter(own).prepare()
+    except CycleError as problem:
+        pytest.fail(f"these import each other: {' ← '.join(problem.args[1])}")
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module not in ENTRY])
+def test_import_in_function_is_needed(module: str) -> None:
+    inside = imports_of(module)[1] & set(MODULES)
+    assert not inside or module.startswith(LAZY), f"{module} imports {sorted(inside)} inside a function"
+    needless = sorted(name for name in inside if loads(name) <= loads(module))
+    assert not needless, f"{module}: move to the top of the file: {needless}"
+
+
+@pytest.mark.parametrize("package", [name for name in MODULES if exports(name)])
+def test_lazy_name_is_not_a_module(package: str) -> None:
+    """Importing the module would hide the name; `errors`, `datasets` and `training` are meant as modules."""
+    hidden = {name for name, home in exports(package).items() if f"{package}.{name}" in MODULES and home != package}
+    assert hidden == set()
+    stub = ROOT.joinpath(*package.split("."), "__init__.pyi").read_text("utf-8").splitlines()
+    assert all(EXPORT.fullmatch(line) for line in stub), "a line of the stub is not read"
+
+
+LIGHT = (
+    "import darkparse",
+    "import darkparse; darkparse.compile('yolov4').to_yaml()",
+    "darkparse.DetectionSettings(threshold=0.5)",
+    "from darkparse.datasets.names import read_names, shipped; assert len(shipped(80)) == 80",
+    "main(['show', 'yolov3-tiny'])",
+    "main(['explain', 'yolov3-tiny'])",
+    "main(['check', 'yolov3-tiny'])",
+    "main(['draw', 'yolov3-tiny', '-o', 'x.dot'])",
+    "main(['draw', 'yolov3-tiny', '-o', 'x.svg'])",
+    "main(['weights', 'yolov3-tiny'])",
+    "main(['detect', '--help'])",
+    "main(['--help'])",
+    "main(['--version'])",
+)
+
+
+def test_views_need_no_torch(tmp_path: Path) -> None:
+    script = f"""
+import sys
+from darkparse.cli import main
+for code in {LIGHT!r}:
+    try:
+        exec(code)
+    except SystemExit as stop:
+        assert stop.code in (None, 0), (code, stop.code)
+    loaded = {{'torch', 'numpy'}} & set(sys.modules)
+    assert not loaded, f'{{code}} loads {{loaded}}'
+"""
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
