@@ -19,7 +19,7 @@ from darkparse._utils.lazy import EXPORT
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "darkparse"
-HEAVY = {"torch", "numpy", "lark", "rich", "yaml", "onnxruntime", "openvino", "pygls", "importlib.metadata"}
+HEAVY = {"torch", "numpy", "lark", "rich", "yaml", "graphviz", "onnxruntime", "openvino", "pygls", "importlib.metadata"}
 """Libraries that take long to import."""
 LAZY = ("darkparse.cli", "darkparse.onnx", "darkparse.detect.engines")
 """Packages that may import own modules inside a function, where these load a heavy library."""
@@ -143,3 +143,20 @@ for code in {LIGHT!r}:
 """
     run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("code", "is_needed"),
+    [
+        ("main(['show', 'yolov3-tiny'])", False),
+        ("main(['draw', 'yolov3-tiny', '-o', 'x.svg'])", False),
+        ("import darkparse; darkparse.draw('yolov3-tiny').data('html')", False),
+        ("main(['draw', 'yolov3-tiny', '-o', 'x.gv'])", True),
+    ],
+)
+def test_graphviz_is_imported_only_for_its_graphs(tmp_path: Path, code: str, is_needed: bool) -> None:
+    script = (
+        f"import sys\nfrom darkparse.cli import main\ntry:\n    {code}\nfinally:\n    print('graphviz' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.stdout.splitlines()[-1] == str(is_needed), run.stderr
