@@ -18,12 +18,12 @@ from typing import BinaryIO, cast
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # darkparse of this action, whatever is installed
 
-from darkparse.diagnostics.source import printable
+from darkparse.diagnostics.source import escape_control
 from darkparse.errors import DarkparseError
 from darkparse.network import Network, compile
 from darkparse.syntax import parse
-from darkparse.syntax.files import CFG_BYTES, bounded
-from darkparse.syntax.reader import source_of
+from darkparse.syntax.files import MAX_CFG_BYTES, read_limited
+from darkparse.syntax.reader import make_source
 from darkparse.views.text.network_diff import code_span, diff_networks
 
 MARKER = "<!-- darkparse diff -->"
@@ -59,15 +59,15 @@ def find_changes(base: str) -> Iterator[Change]:
     for facts, path in zip(fields, fields, strict=True):
         before_mode, after_mode, before, after, _ = facts.removeprefix(":").split(" ")
         yield Change(
-            printable(path), before if before_mode in REGULAR else None, after if after_mode in REGULAR else None
+            escape_control(path), before if before_mode in REGULAR else None, after if after_mode in REGULAR else None
         )
 
 
 def compile_content(path: str, content: str) -> Network:
     """Compile a cfg from git. Raises DarkparseError."""
     with subprocess.Popen(("git", "cat-file", "blob", content), stdout=subprocess.PIPE) as process:
-        data = bounded(cast("BinaryIO", process.stdout), path, CFG_BYTES)
-    return compile(parse(replace(source_of(data, path), folders=())))
+        data = read_limited(cast("BinaryIO", process.stdout), path, MAX_CFG_BYTES)
+    return compile(parse(replace(make_source(data, path), folders=())))
 
 
 def describe(change: Change) -> str:
@@ -91,7 +91,7 @@ def describe(change: Change) -> str:
 
 def fence(text: str) -> str:
     """Return untrusted text as a code block that it cannot end."""
-    text = "\n".join(map(printable, text[:ERROR_CHARACTERS].split("\n")))
+    text = "\n".join(map(escape_control, text[:ERROR_CHARACTERS].split("\n")))
     ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
     return f"{ticks}text\n{text}\n{ticks}"
 
@@ -151,7 +151,7 @@ def main() -> None:
         comment(report, os.environ["PULL"], is_empty=not sections)
     except (OSError, subprocess.CalledProcessError) as problem:
         output = getattr(problem, "stderr", None) or str(problem).encode()
-        reason = printable(output.decode("utf-8", "replace").strip().partition("\n")[0]).replace("%", "%25")
+        reason = escape_control(output.decode("utf-8", "replace").strip().partition("\n")[0]).replace("%", "%25")
         print(f"::warning::the pull request cannot be commented ({reason}); the report is in the job summary")
         with open(os.environ["GITHUB_STEP_SUMMARY"], "a", encoding="utf-8") as summary:
             summary.write(join(sections or ["No network changes."], SUMMARY_BYTES))

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from darkparse.diagnostics.diagnostic import SHOWN, Diagnostic, Note, in_order
+from darkparse.diagnostics.diagnostic import MAX_SHOWN, Diagnostic, Note, sort_diagnostics
 from darkparse.diagnostics.source import Span
 
 
@@ -34,7 +34,7 @@ class Cause:
     """The numbers in the message: layers, lines, bytes, classes."""
 
 
-class Report(Protocol):
+class WeightsReport(Protocol):
     """The part of a report on weights that `WeightsError` reads (`darkparse.weights` makes the whole)."""
 
     @property
@@ -71,9 +71,9 @@ class CfgError(DarkparseError):
     """
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
-        self.diagnostics = in_order(diagnostics)
-        shown = sorted(self.diagnostics, key=lambda d: d.severity)[:SHOWN]
-        cut = [f"… and {len(self.diagnostics) - SHOWN:,} more"] if len(self.diagnostics) > SHOWN else []
+        self.diagnostics = sort_diagnostics(diagnostics)
+        shown = sorted(self.diagnostics, key=lambda d: d.severity)[:MAX_SHOWN]
+        cut = [f"… and {len(self.diagnostics) - MAX_SHOWN:,} more"] if len(self.diagnostics) > MAX_SHOWN else []
         super().__init__("\n".join([*map(str, shown), *cut]))
 
     def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
@@ -98,7 +98,7 @@ class WeightsError(DarkparseError):
     text
     """
 
-    def __init__(self, message: str, report: Report | None = None) -> None:
+    def __init__(self, message: str, report: WeightsReport | None = None) -> None:
         super().__init__(message)
         self.report = report
 
@@ -112,7 +112,7 @@ class WeightsError(DarkparseError):
         """Index of the layer where file and cfg part."""
         return self.report.layer if self.report else None
 
-    def __reduce__(self) -> tuple[type[WeightsError], tuple[str, Report | None]]:
+    def __reduce__(self) -> tuple[type[WeightsError], tuple[str, WeightsReport | None]]:
         return type(self), (str(self), self.report)
 
 

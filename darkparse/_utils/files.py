@@ -24,7 +24,7 @@ NAME_END = 60
 
 
 @contextmanager
-def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Iterator[Path]:
     """A name beside the target to write to, with its ending; what is there becomes the target at the end.
 
     After an error the target is as it was and the other file gone; a process that is killed leaves the target as it
@@ -50,7 +50,7 @@ def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterato
         if target.exists() and not target.is_file():
             yield target
             return
-        remove_unfinished(target.parent, target.name)
+        remove_leftovers(target.parent, target.name)
         part = target.with_name(f".part-{secrets.token_hex(4)}-{target.name[-NAME_END:]}")
         # A folder that takes no file says so before the work. Whoever lives holds his file open and locked.
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
@@ -78,7 +78,7 @@ def unfinished(path: str | os.PathLike[str], *, synced: bool = False) -> Iterato
         raise OSError(problem.errno, problem.strerror, os.fspath(path)) from None
 
 
-def remove_unfinished(folder: Path, name: str | None = None) -> None:
+def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left in a folder under the names that `unfinished` gives: what should have become
     `name`, or all of it, then also in the folders below. What a living process writes stays."""
     for path in folder.rglob(".part-*") if name is None else folder.glob(".part-*"):
@@ -111,7 +111,7 @@ def _lock(handle: int) -> bool:
     return True
 
 
-class _Patient(RawIOBase):
+class _DeferredErrorFile(RawIOBase):
     """A file that takes all bytes, also after an error, and keeps that error."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -137,14 +137,14 @@ class _Patient(RawIOBase):
 
 
 @contextmanager
-def error_at_end(file: BinaryIO) -> Iterator[BinaryIO]:
+def deferred_errors(file: BinaryIO) -> Iterator[BinaryIO]:
     """An open file for writers that an error in the middle confuses: torch's end in another message, or abort the
     process. They write to the end, then the error is raised.
 
     Raises:
         OSError: the file could not be written.
     """
-    patient = _Patient(file)
+    patient = _DeferredErrorFile(file)
     try:
         yield cast("BinaryIO", patient)
     finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 
 
-class Shown:
+class NotebookRepr:
     """What a notebook shows by `darkparse.views.notebook`."""
 
     __slots__ = ()

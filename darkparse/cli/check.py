@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.cli.common import CfgType, network_options, stderr, stdout
 from darkparse.datasets.data_file import DataFile
-from darkparse.diagnostics.diagnostic import SHOWN, Diagnostic, in_order
+from darkparse.diagnostics.diagnostic import MAX_SHOWN, Diagnostic, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.training_lint import training_advice
@@ -90,7 +90,7 @@ class Checked:
     def summary(self) -> str:
         """One line: how many findings, and whether it compiles."""
         errors = sum(d.severity == "error" for d in self.found)
-        count = f"{self.name}: {counted(errors, 'error')}, {counted(len(self.found) - errors, 'warning')}"
+        count = f"{self.name}: {pluralize(errors, 'error')}, {pluralize(len(self.found) - errors, 'warning')}"
         if any(d.code == "unreadable" for d in self.found):
             return f"{self.name}: cannot be read"
         if errors and all(d.code == "refused" for d in self.found if d.severity == "error"):
@@ -98,7 +98,7 @@ class Checked:
         if self.network is None:
             return f"{count}; does not compile; what depends on this was not looked at yet"
         dialect = f"dialect {self.network.dialect.name} ({self.network.dialect_reason})"
-        return f"{count}; compiles, {counted(len(self.network.nodes), 'layer')}, {dialect}"
+        return f"{count}; compiles, {pluralize(len(self.network.nodes), 'layer')}, {dialect}"
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
@@ -122,9 +122,9 @@ class CheckedData(Checked):
         if self.data is None:
             return f"{self.name}: cannot be read"
         errors, data = sum(d.severity == "error" for d in self.found), self.data
-        found = f"{counted(errors, 'error')}, {counted(len(self.found) - errors, 'warning')}"
+        found = f"{pluralize(errors, 'error')}, {pluralize(len(self.found) - errors, 'warning')}"
         decoded = "" if data.is_decoded else " (not decoded; --decode finds truncated ones)"
-        held = f"{counted(data.pictures, 'picture')}{decoded}, {counted(data.objects, 'object')}"
+        held = f"{pluralize(data.pictures, 'picture')}{decoded}, {pluralize(data.objects, 'object')}"
         return f"{self.name}: {found}; {held}, labels as {data.dialect.title} looks for them"
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,7 +163,7 @@ def _check(cfg: str | Config, *, training: bool, **options: Any) -> Checked:
     except DarkparseError as problem:
         return Checked(name, (Diagnostic("error", "unreadable", str(problem)),), None)
     advice = training_advice(network) if training else ()
-    return Checked(name, in_order((*network.diagnostics, *advice)), network)
+    return Checked(name, sort_diagnostics((*network.diagnostics, *advice)), network)
 
 
 def _print(checked: list[Checked]) -> None:
@@ -173,17 +173,17 @@ def _print(checked: list[Checked]) -> None:
     console = stdout()
     for one in checked:
         text = Text()
-        for finding in one.found[:SHOWN]:
+        for finding in one.found[:MAX_SHOWN]:
             text.append(f"{finding}\n", "red" if finding.severity == "error" else "")
-        if len(one.found) > SHOWN:
-            text.append(f"… and {len(one.found) - SHOWN:,} more; --format json lists them all\n")
+        if len(one.found) > MAX_SHOWN:
+            text.append(f"… and {len(one.found) - MAX_SHOWN:,} more; --format json lists them all\n")
         if one.found or isinstance(one, CheckedData) or len(checked) == 1:
             console.print(text.append(one.summary), soft_wrap=True)
     checked = [one for one in checked if not isinstance(one, CheckedData)]
     if len(checked) > 1:
         odd = sum(bool(one.found) for one in checked)
         broken = sum(one.is_refused for one in checked)
-        told = f"{counted(len(checked), 'cfg')}: {broken:,} do not compile, {odd - broken:,} have warnings only"
+        told = f"{pluralize(len(checked), 'cfg')}: {broken:,} do not compile, {odd - broken:,} have warnings only"
         console.print(f"{told}, {len(checked) - odd:,} are clean", soft_wrap=True)
 
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.cli.terminal import safe_console
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.syntax.files import CFG_BYTES, bounded
+from darkparse.syntax.files import MAX_CFG_BYTES, read_limited
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -45,11 +45,11 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
         if value != "-":
             return value  # type: ignore[no-any-return]
         from darkparse.syntax import parse
-        from darkparse.syntax.reader import source_of
+        from darkparse.syntax.reader import make_source
 
         if sys.stdin is None:  # closed by who started the program
             raise DarkparseError("<stdin>: standard input is closed")
-        return parse(source_of(bounded(sys.stdin.buffer, "<stdin>", CFG_BYTES), "<stdin>"))
+        return parse(make_source(read_limited(sys.stdin.buffer, "<stdin>", MAX_CFG_BYTES), "<stdin>"))
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
@@ -186,7 +186,7 @@ def write_text(text: str, output: Path | None) -> None:
     """To a file, whole or not at all, or to standard output where there is none or it is `-`; in UTF-8."""
     data = text.encode("utf-8", "surrogateescape")
     if output is not None and str(output) != "-":
-        with unfinished(output) as part:
+        with atomic_write(output) as part:
             part.write_bytes(data)
     elif sys.stdout.isatty():
         click.echo(text, nl=False)

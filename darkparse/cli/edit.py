@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.cli.common import (
     SizeType,
     cfg_argument,
@@ -67,7 +67,7 @@ def command(
         text = text.replace("\n", "\r\n")
     write_text("\ufeff" * before.startswith("\ufeff") + text, output)
     if output is not None:
-        said = f"{counted(len(changed.nodes), 'layer')}, input {changed.input_shape}"
+        said = f"{pluralize(len(changed.nodes), 'layer')}, input {changed.input_shape}"
         if classes is not None and "#" in text:
             said += "; comments are as they were, and may speak of the old classes"
         wrote(output, said)

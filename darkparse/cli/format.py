@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from darkparse.cli.common import stderr, write_text
-from darkparse.syntax.formatter import tidy
+from darkparse.syntax.formatter import format_cfg
 
 
 @click.command(name="format")
@@ -24,7 +24,7 @@ def command(cfgs: tuple[Path, ...], check: bool) -> None:
     untidy = []
     for path in cfgs:
         config = read(path)
-        text = tidy(config)
+        text = format_cfg(config)
         if text == config.source.text and config.source.encoding == "utf-8":
             continue
         untidy.append(path)

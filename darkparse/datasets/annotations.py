@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from darkparse.datasets.image_files import Size, find_images, head_size
 from darkparse.datasets.labels import Box, label_places, read_labels
 from darkparse.datasets.sources import find_sources
-from darkparse.diagnostics.source import LONGEST_CONTENT, content, shortened
+from darkparse.diagnostics.source import MAX_CONTENT, quote_safe, truncate
 from darkparse.errors import DarkparseError
-from darkparse.syntax.files import read_bytes, read_text, reason
+from darkparse.syntax.files import describe_error, read_bytes, read_text
 
 Floats = NDArray[np.float32]
 
@@ -145,16 +145,16 @@ def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
         sizes = {p["id"]: _pixels(p["height"], p["width"], f"image {p['id']}") for p in pictures}
         for one in objects:
             label = class_of[one["category_id"]]
-            box = _coco_box(one["bbox"], sizes[one["image_id"]], f"annotation {content(str(one.get('id')))}")
+            box = _coco_box(one["bbox"], sizes[one["image_id"]], f"annotation {quote_safe(str(one.get('id')))}")
             if label is not None:
                 rows[one["image_id"]].append((label, box, bool(one.get("iscrowd"))))
         truths = [_truth(_inside(images, p["file_name"]), p["id"], sizes[p["id"]], rows[p["id"]]) for p in pictures]
     except KeyError as problem:
-        missing = content(str(problem.args[0]))
+        missing = quote_safe(str(problem.args[0]))
         raise DarkparseError(f"{path}: not a COCO file: {missing} is missing, or named and never defined") from None
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
-        why = reason(problem) if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
-        raise DarkparseError(f"{path}: not a COCO file: {shortened(why)}") from None
+        why = describe_error(problem) if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
+        raise DarkparseError(f"{path}: not a COCO file: {truncate(why)}") from None
     category_of = {k: c["id"] for c, k in zip(categories, classes, strict=True)}
     known = tuple(category_of.get(k, -1 - k) for k in range(len(names)))
     return Annotations(tuple(truths), known, path, remarks=tuple(_left_out(strange)))
@@ -162,7 +162,7 @@ def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
 
 def _number(value: object) -> int:
     if type(value) is not int:
-        raise ValueError(f"an id is a whole number, this is {content(str(value))}")
+        raise ValueError(f"an id is a whole number, this is {quote_safe(str(value))}")
     return value
 
 
@@ -171,7 +171,7 @@ def _pixels(height: object, width: object, what: str) -> Size:
     if not (
         type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= LONGEST_SIDE
     ):
-        raise ValueError(f"{what} is {content(str(height))} pixels high and {content(str(width))} wide")
+        raise ValueError(f"{what} is {quote_safe(str(height))} pixels high and {quote_safe(str(width))} wide")
     return height, width
 
 
@@ -179,7 +179,7 @@ def _coco_box(box: Any, size: Size, what: str) -> Box:
     """Left, top, width and height in pixels as fractions of the picture."""
     x, y, w, h = box if isinstance(box, list) and len(box) == 4 else (nan,) * 4
     if not all(type(number) in (int, float) for number in (x, y, w, h)):
-        raise ValueError(f"{what} has the box {content(str(box))}, not four numbers")
+        raise ValueError(f"{what} has the box {quote_safe(str(box))}, not four numbers")
     height, width = size
     return _sound(((x + w / 2) / width, (y + h / 2) / height, w / width, h / height), f"{what} has the box", str(box))
 
@@ -188,7 +188,7 @@ def _sound(box: Box, what: str, text: str) -> Box:
     """A box as fractions of the picture, if it is one. Raises ValueError with what it was read from."""
     if not (all(-FAR <= number <= FAR for number in box) and all(number >= 0 for number in box[2:])):
         raise ValueError(
-            f"{what} {content(text)}, which is not finite, of negative size, or far outside of the picture"
+            f"{what} {quote_safe(text)}, which is not finite, of negative size, or far outside of the picture"
         )
     return box
 
@@ -197,7 +197,7 @@ def _inside(images: Path, name: str) -> Path:
     """A picture's path below the folder of pictures. Raises ValueError for one elsewhere."""
     path = Path(os.path.normpath(images / name))
     if not path.is_relative_to(os.path.normpath(images)) or "\0" in name:
-        raise ValueError(f"file_name {content(name)} lies outside of the folder of pictures")
+        raise ValueError(f"file_name {quote_safe(name)} lies outside of the folder of pictures")
     return path
 
 
@@ -285,7 +285,7 @@ def _voc(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], r
             strange.update(name for one in root.iter("object") if (name := _text(one, "name")) not in index)
             rows = [_voc_object(one, size, index) for one in root.iter("object") if _text(one, "name") in index]
         except (ElementTree.ParseError, ValueError, LookupError, OverflowError) as problem:
-            raise DarkparseError(f"{file}: not an annotation of VOC's: {shortened(reason(problem))}") from None
+            raise DarkparseError(f"{file}: not an annotation of VOC's: {truncate(describe_error(problem))}") from None
         truths.append(_truth(picture, len(truths) + 1, size, rows))
     if len(paired) < len(pictures):
         remarks.append(f"{len(pictures) - len(paired)} of {len(pictures)} pictures have no .xml file: left out")
@@ -344,11 +344,11 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
         x, y, w, h = box
         if not 0 <= label < len(names):
             raise DarkparseError(
-                f"{file}:{line}: there is no class {shortened(str(label), LONGEST_CONTENT)}; "
+                f"{file}:{line}: there is no class {truncate(str(label), MAX_CONTENT)}; "
                 f"the network has classes 0 to {len(names) - 1}"
             )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
-            said = content(f"{label} {x:g} {y:g} {w:g} {h:g}")
+            said = quote_safe(f"{label} {x:g} {y:g} {w:g} {h:g}")
             message = f"a box is its centre, width and height as fractions of the picture, this is {said}"
             raise DarkparseError(f"{file}:{line}: {message}")
         yield label, box, False

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from darkparse.datasets.labels import label_path
-from darkparse.diagnostics.source import Source, Span, content
+from darkparse.diagnostics.source import Source, Span, quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS, Dialect
-from darkparse.syntax.files import is_file, lines_of, read_text
+from darkparse.syntax.files import is_file, read_text, split_lines
 
 LIST_BYTES = 1 << 28
 """The most that is read of a list; ImageNet's has 60 million."""
@@ -53,7 +53,7 @@ class DataFile:
         source = Source(str(path), read_text(path), path)
         options: dict[str, Span] = {}
         start = 0
-        for line in lines_of(source.text):
+        for line in split_lines(source.text):
             key, equals, value = line.partition("=")
             if equals and not line.lstrip().startswith(("#", ";")):
                 first = start + len(line) - len(value.lstrip())
@@ -86,7 +86,7 @@ class DataFile:
         """The folder for weights, from the working directory. Raises DarkparseError if no folder can have that name."""
         value = self.options.get("backup")
         if value is not None and "\0" in value.text:
-            raise DarkparseError(f"{value}: backup = {content(value.text)}: a name cannot contain NUL")
+            raise DarkparseError(f"{value}: backup = {quote_safe(value.text)}: a name cannot contain NUL")
         return None if value is None else Path(value.text)
 
     @property
@@ -102,7 +102,7 @@ class DataFile:
         try:
             return int(value.text)
         except ValueError:
-            raise DarkparseError(f"{value}: {key} is a whole number, this is {content(value.text)}") from None
+            raise DarkparseError(f"{value}: {key} is a whole number, this is {quote_safe(value.text)}") from None
 
     def file(self, key: str) -> Path:
         """A file that it names. Raises DarkparseError if it names none, or there is no such file."""
@@ -113,7 +113,7 @@ class DataFile:
         found = next((place for place in places if is_file(place)), None)
         if found is None:
             where = f"no such file here, beside {self.path.name} or in the folder above it"
-            raise DarkparseError(f"{value}: {key} = {content(value.text)}: {where}")
+            raise DarkparseError(f"{value}: {key} = {quote_safe(value.text)}: {where}")
         return found
 
     def pictures(self, key: str, dialect: Dialect, most: int | None = None) -> list[Picture]:
@@ -139,7 +139,7 @@ class DataFile:
 
 def read_lines(path: Path, most: int = LIST_BYTES) -> tuple[str, ...]:
     """The lines of a file, stripped; empty ones at the end do not count."""
-    lines = [line.strip() for line in lines_of(read_text(path, most))]
+    lines = [line.strip() for line in split_lines(read_text(path, most))]
     while lines and not lines[-1]:
         lines.pop()
     return tuple(lines)

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from darkparse.diagnostics.source import content
+from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS, Dialect
-from darkparse.syntax.files import lines_of, read_text
+from darkparse.syntax.files import read_text, split_lines
 
 Box = tuple[float, float, float, float]
 """Centre x, y, width, height as fractions of the picture."""
@@ -37,7 +37,7 @@ def read_labels(path: Path) -> list[Label]:
     labels = []
     for line, label in label_lines(path):
         if isinstance(label, str):
-            said = content(label.rstrip())
+            said = quote_safe(label.rstrip())
             raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {said}")
         labels.append(label)
     return labels
@@ -49,7 +49,7 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | str]]:
     Raises:
         DarkparseError: the file cannot be read.
     """
-    for line, text in enumerate(lines_of(read_text(path)), start=1):
+    for line, text in enumerate(split_lines(read_text(path)), start=1):
         parts = text.split()
         if not parts:
             continue

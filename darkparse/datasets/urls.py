@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 
 
 def is_url(name: str) -> bool:
@@ -30,4 +30,4 @@ def redact_url(text: str) -> str:
 def redact_message(url: str, problem: BaseException) -> str:
     """Return why a URL cannot be read; libraries repeat the URL in their messages."""
     place = redact_url(url)
-    return f"{place}: {reason(problem).replace(url, place)}"
+    return f"{place}: {describe_error(problem).replace(url, place)}"

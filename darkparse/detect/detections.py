@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.detect.detection import Detection
 from darkparse.detect.drawing import draw
 from darkparse.errors import DarkparseWarning
@@ -93,7 +93,7 @@ class Detections(list[Detection]):
         values: dict[str, Any] = {"image": self.path, "width": self.width, "height": self.height}
         values["detections"] = [d.to_dict() for d in self if d.is_finite]
         if dropped := len(self) - len(values["detections"]):
-            sentence = f"dropped {counted(dropped, 'detection')} with NaN or infinite values"
+            sentence = f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values"
             warnings.warn(f"{self.path or 'this image'}: {sentence}", DarkparseWarning, stacklevel=2)
         values |= {"remarks": list(self.remarks)} if self.remarks else {}
         return values | ({"orientation": self.orientation} if self.orientation != 1 else {})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.datasets.image_files import Size
 from darkparse.datasets.names import Names, find_names
 from darkparse.detect.candidates import Candidates, Prepared
@@ -341,7 +341,7 @@ class Detector:
         at = np.searchsorted(own, candidates.box[mine])
         is_valid = is_finite[at] & np.isfinite(candidates.scores[mine])
         if dropped := int((~is_valid).sum()):
-            remarks.append(f"dropped {counted(dropped, 'detection')} with NaN or infinite values")
+            remarks.append(f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values")
         mine, at = mine[is_valid], at[is_valid]
         scores, classes, box = candidates.scores[mine], candidates.classes[mine], candidates.box[mine]
         assert self._suppression is not None

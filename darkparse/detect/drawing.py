@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.datasets.image_files import Size, pillow
 from darkparse.detect.detection import Detection
 from darkparse.detect.images import as_image
@@ -132,7 +132,7 @@ def save(picture: PillowImage, path: str | os.PathLike[str]) -> None:
     encoded = BytesIO()
     picture.save(encoded, format=pillow().registered_extensions()[ending], **_QUALITY.get(ending, {}))
     target.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(target) as part:
+    with atomic_write(target) as part:
         part.write_bytes(encoded.getbuffer())
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from darkparse.datasets.image_files import BROKEN, open_with_pillow, pillow
 from darkparse.errors import ImageError
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
@@ -82,9 +82,9 @@ def open_image(
     except image.UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture, or of a kind that Pillow cannot read") from None
     except (image.DecompressionBombError, OSError) as problem:
-        raise ImageError(f"{name}: {reason(problem)}") from None
+        raise ImageError(f"{name}: {describe_error(problem)}") from None
     except BROKEN as problem:
-        raise ImageError(f"{name}: a broken picture: {reason(problem)}") from None
+        raise ImageError(f"{name}: a broken picture: {describe_error(problem)}") from None
 
 
 def _load_array(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
@@ -225,7 +225,7 @@ def as_image(image: Any, channels: int | None = 3, *, turn: bool, bgr: bool = Fa
         try:
             return from_pillow(image, channels, turn=turn)
         except (OSError, *BROKEN) as problem:
-            raise ImageError(f"a broken picture: {reason(problem)}") from None
+            raise ImageError(f"a broken picture: {describe_error(problem)}") from None
     if hasattr(image, "detach"):
         image = image.detach().cpu()
         image = image.float() if image.is_floating_point() else image

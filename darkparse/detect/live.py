@@ -14,7 +14,7 @@ from darkparse.datasets.urls import redact_url
 from darkparse.detect.images import Pixels
 from darkparse.detect.video import pyav
 from darkparse.errors import ImageError
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 
 SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 """Of URLs that are live whatever is said."""
@@ -139,7 +139,7 @@ class Live:
                 problem = self._take(container)
         except (av.FFmpegError, OSError) as error:
             is_none = isinstance(error, (av.error.ProtocolNotFoundError, av.error.InvalidDataError, FileNotFoundError))
-            return reason(error), self._is_video or (is_none and not self._count)
+            return describe_error(error), self._is_video or (is_none and not self._count)
         return problem or ("" if self._is_video else "the stream ended"), self._is_video
 
     def _take(self, container: Any) -> str:
@@ -153,7 +153,7 @@ class Live:
             try:
                 frames = packet.decode()
             except pyav().FFmpegError as error:
-                frames, problem = [], f": {reason(error)}"
+                frames, problem = [], f": {describe_error(error)}"
             for frame in frames:
                 if self._is_video and frame.time is not None:
                     self._stop.wait(start + frame.time - time.monotonic())

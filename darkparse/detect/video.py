@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.detect.images import Pixels
 from darkparse.errors import DarkparseError, ImageError
 
@@ -74,7 +74,7 @@ def video_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None
     wanted = "libvpx-vp9" if path.suffix.lower() == ".webm" else "libx264"
     codec = wanted if wanted in av.codecs_available else "mpeg4"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished(path) as part, av.open(str(part), "w") as container:
+    with atomic_write(path) as part, av.open(str(part), "w") as container:
         stream: Any = None
 
         def add(pixels: Pixels) -> None:

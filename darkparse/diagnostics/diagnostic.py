@@ -11,7 +11,7 @@ from darkparse.diagnostics.source import Span
 
 Severity = Literal["error", "warning"]
 
-SHOWN = 100
+MAX_SHOWN = 100
 """Findings that a text shows; the rest are counted."""
 
 
@@ -89,7 +89,7 @@ class Diagnostic:
         return start | finding | {"lines": [span.line for span in spans]}
 
 
-def in_order(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+def sort_diagnostics(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Findings in the order of the file, each cause once, at the first of its places."""
     first: dict[tuple[str, str, str], Diagnostic] = {}
     more: dict[tuple[str, str, str], list[Span]] = {}

@@ -68,32 +68,32 @@ class Span:
     def excerpt(self) -> str:
         """The source line with carets under the span, two lines; tabs become one space each, a long line is cut."""
         line, column = self.source.position(self.start)
-        text = printable(self.source.line_at(self.start).replace("\t", " "))
+        text = escape_control(self.source.line_at(self.start).replace("\t", " "))
         width = max(1, min(self.end - self.start, len(text) - column + 1))
-        if len(text) > LONGEST_LINE:
-            first = max(0, min(column - 1 - LONGEST_LINE // 4, len(text) - LONGEST_LINE))
-            text = f"{'…' * (first > 0)}{text[first : first + LONGEST_LINE - 2]}…"
-            column, width = column - first + (first > 0), min(width, LONGEST_LINE // 4)
+        if len(text) > MAX_LINE:
+            first = max(0, min(column - 1 - MAX_LINE // 4, len(text) - MAX_LINE))
+            text = f"{'…' * (first > 0)}{text[first : first + MAX_LINE - 2]}…"
+            column, width = column - first + (first > 0), min(width, MAX_LINE // 4)
         gutter = f"{line:>5} | "
         return f"{gutter}{text}\n{' ' * (len(gutter) - 2)}| {' ' * (column - 1)}{'^' * width}"
 
 
-LONGEST_LINE = 300
-LONGEST_VALUE = 200
-LONGEST_CONTENT = 60
+MAX_LINE = 300
+MAX_VALUE = 200
+MAX_CONTENT = 60
 """Characters that a message shows of a cfg's line, of a value in it, and of what another file holds."""
 
 
-def printable(text: str) -> str:
+def escape_control(text: str) -> str:
     """Text that a terminal can show: control characters and undecodable bytes become a question mark."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def shortened(text: str, most: int = LONGEST_VALUE) -> str:
+def truncate(text: str, most: int = MAX_VALUE) -> str:
     """Text of a file as a message shows it: its beginning."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
-def content(text: str) -> str:
+def quote_safe(text: str) -> str:
     """What a file holds, as a message quotes it: a few characters that can be shown."""
-    return repr(shortened(printable(text), LONGEST_CONTENT))
+    return repr(truncate(escape_control(text), MAX_CONTENT))

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.diagnostics.source import content
+from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.network import Node
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 from darkparse.weights import open_source
 from darkparse.weights.archive import read_npz
 
@@ -63,7 +63,7 @@ class Dump(Reference):
             numbers = re.findall(r"\d{1,9}", key)
             if not numbers:
                 raise DarkparseError(
-                    f"{path}: the array {content(key)} names no layer; keys are `input`, `0`, `1`, … or `layer_0`, …"
+                    f"{path}: the array {quote_safe(key)} names no layer; keys are `input`, `0`, `1`, … or `layer_0`, …"
                 )
             self._layers[int(numbers[-1])] = array
         if not self._layers:
@@ -123,7 +123,9 @@ def _run(path: Path, image: Floats) -> list[NDArray[Any]]:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         values: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: image})
     except _onnx_errors() as problem:
-        raise DarkparseError(f"{path}: the model does not run on an input {image.shape}: {reason(problem)}") from None
+        raise DarkparseError(
+            f"{path}: the model does not run on an input {image.shape}: {describe_error(problem)}"
+        ) from None
     return [value for value in values if isinstance(value, np.ndarray)]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from darkparse._utils.files import error_at_end, unfinished
+from darkparse._utils.files import atomic_write, deferred_errors
 from darkparse.errors import DarkparseError
 from darkparse.model.tracing import Exported, example, prepare, trace
 from darkparse.model.verification import Check, Runner, compare
@@ -63,7 +63,7 @@ def to_program(
 
     def write(target: Path) -> None:
         program = trace(exported, model.network, free)
-        with target.open("wb") as opened, error_at_end(opened) as file:
+        with target.open("wb") as opened, deferred_errors(opened) as file:
             torch.export.save(program, file)
 
     def load(target: Path) -> Runner:
@@ -110,7 +110,7 @@ def to_torchscript(
             # torch prefers torch.export, and warns that a shape becomes a constant where it is meant to.
             warnings.simplefilter("ignore")
             script = torch.jit.trace(exported, example(model.network), check_trace=False)
-            with target.open("wb") as opened, error_at_end(opened) as file:
+            with target.open("wb") as opened, deferred_errors(opened) as file:
                 torch.jit.save(script, file)
 
     def load(target: Path) -> Runner:
@@ -165,7 +165,7 @@ def to_compiled(
         program = trace(exported, model.network, free)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with target.open("wb") as opened, error_at_end(opened) as file:
+            with target.open("wb") as opened, deferred_errors(opened) as file:
                 torch._inductor.aoti_compile_and_package(program, package_path=file)
 
     def load(target: Path) -> Runner:
@@ -204,7 +204,7 @@ def _written(
     image: Tensor | None,
 ) -> Check | None:
     """Write to a file beside the target, check that, and give it the target's name."""
-    with unfinished(path) as partial:
+    with atomic_write(path) as partial:
         write(partial)
         if not verify:
             return None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from darkparse.diagnostics.source import shortened
+from darkparse.diagnostics.source import truncate
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.names import told_activation
 from darkparse.layers.values import Value
@@ -85,7 +85,7 @@ def read_activation(text: str, dialect: Dialect) -> Value:
     row = ACTIVATIONS.get(text)
     if row is None:
         hint = told_activation(text, ACTIVATIONS)
-        return Value("relu", f"unknown activation {shortened(text)!r}: Darknet goes on with relu{hint}")
+        return Value("relu", f"unknown activation {truncate(text)!r}: Darknet goes on with relu{hint}")
     if not dialect.knows(row.only, text):
         hint = f" (dialect {row.only} knows it)" if row.only else ""
         return Value("relu", f"{dialect.title} does not know {text!r} and goes on with relu{hint}")

@@ -10,10 +10,10 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from darkparse.diagnostics.source import LONGEST_CONTENT
+from darkparse.diagnostics.source import MAX_CONTENT
 from darkparse.errors import DarkparseError
 from darkparse.layers.values import INT_MAX
-from darkparse.syntax.files import lines_of, read_text
+from darkparse.syntax.files import read_text, split_lines
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def read_tree(path: PurePath) -> Tree:
     for number, line in enumerate(_lines(path), start=1):
         name, _, parent = line.partition(" ")
         try:
-            parents.append(int(parent[:LONGEST_CONTENT]))
+            parents.append(int(parent[:MAX_CONTENT]))
         except ValueError:
             raise DarkparseError(f"{path}:{number}: not a line of a tree; expected `name parent`") from None
         if not -1 <= parents[-1] < number - 1:
@@ -93,4 +93,4 @@ def read_map(path: PurePath, classes: int) -> tuple[int, ...]:
 def _lines(path: PurePath) -> list[str]:
     if not isinstance(path, Path):
         raise DarkparseError(f"{path}: no such file where a cfg's files may lie")
-    return [line.strip() for line in lines_of(read_text(path)) if line.strip()]
+    return [line.strip() for line in split_lines(read_text(path)) if line.strip()]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from math import inf
 from typing import Any, NamedTuple
 
-from darkparse.diagnostics.source import shortened
+from darkparse.diagnostics.source import truncate
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.names import did_you_mean
 
@@ -90,7 +90,7 @@ def read_list(item: Reader) -> Reader:
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
         complaint = (
-            f"Darknet takes {shortened(text)!r} whole as the value; only {shortened(body)!r} is read" if mark else None
+            f"Darknet takes {truncate(text)!r} whole as the value; only {truncate(body)!r} is read" if mark else None
         )
         values = []
         for part in parts:
@@ -126,7 +126,7 @@ def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] 
             return Value(known[text])
         if fallback is None:
             raise ValueTextError(f"one of {', '.join(known)} is needed here{did_you_mean(text, known)}")
-        told = f"{shortened(text)!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}"
+        told = f"{truncate(text)!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}"
         return Value(fallback, told + did_you_mean(text, known))
 
     setattr(read, "words", tuple(known))  # noqa: B010  an editor offers them
@@ -138,4 +138,4 @@ def _dropped(text: str, number: str, shown: object) -> str | None:
     if not rest:
         return None
     comma = " (is a comma missing?)" if re.match(r"[+-]?[0-9]", rest) else ""
-    return f"Darknet reads {shortened(str(shown))} here and drops {shortened(rest)!r}{comma}"
+    return f"Darknet reads {truncate(str(shown))} here and drops {truncate(rest)!r}{comma}"

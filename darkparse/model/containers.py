@@ -15,9 +15,9 @@ from zipfile import ZipFile
 import torch
 from torch import Tensor
 
-from darkparse._utils.files import error_at_end
+from darkparse._utils.files import deferred_errors
 from darkparse.errors import WeightsError
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 from darkparse.weights import Blob, replacing
 from darkparse.weights.archive import DAMAGED, check_unpacked
 from darkparse.weights.containers import PREFIX, Origin, not_installed, read_npz_arrays, write_npz
@@ -48,7 +48,7 @@ def read_container(blob: Blob, kind: Container) -> State:
     except WeightsError:
         raise
     except _damaged() as problem:
-        raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {reason(problem)}") from None
+        raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {describe_error(problem)}") from None
 
 
 def _damaged() -> tuple[type[Exception], ...]:
@@ -153,7 +153,7 @@ def _write_pt(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]
     state = OrderedDict(tensors)
     # Where modules keep their versions: load_state_dict() passes it over, and weights_only=True keeps it.
     state._metadata = OrderedDict({PREFIX + "origin": metadata})  # type: ignore[attr-defined]
-    with error_at_end(file) as patient:
+    with deferred_errors(file) as patient:
         torch.save(state, patient)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from torch import Tensor, nn
 
-from darkparse._utils.notebook import Shown
+from darkparse._utils.notebook import NotebookRepr
 from darkparse.errors import NoWeightsError, WeightsError
 from darkparse.layers import ModuleSpec
 from darkparse.model.init import assign, initial_values
@@ -32,7 +32,7 @@ class Stage(nn.Sequential):
         return x  # type: ignore[return-value]
 
 
-class Darknet(Shown, nn.Module):
+class Darknet(NotebookRepr, nn.Module):
     """A compiled network that runs.
 
     Attributes:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Any, TypeVar
 
 from darkparse.diagnostics import Diagnostic, Note
-from darkparse.diagnostics.source import Source, Span, shortened
+from darkparse.diagnostics.source import Source, Span, truncate
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
 from darkparse.layers.names import did_you_mean, told_kind
@@ -82,17 +82,17 @@ class Binder:
                 told = f"{self.dialect.title} passes over this line, which is no key=value"
                 self._warn("no-value", told + self._instead(option, known), option)
             elif option.text == "":
-                self._warn("empty-value", f"{shortened(key)}= has no value; Darknet skips the line", option)
+                self._warn("empty-value", f"{truncate(key)}= has no value; Darknet skips the line", option)
             elif key in chosen:
                 first = chosen[key]
-                line = f"{shortened(first.span.text)!r} in line {first.span.line}"
-                told = f"{shortened(key)} again: Darknet takes the first, {line}"
-                note, refused = Note("the first is here", first.span), f"{shortened(key)} again, which may stand once"
+                line = f"{truncate(first.span.text)!r} in line {first.span.line}"
+                told = f"{truncate(key)} again: Darknet takes the first, {line}"
+                note, refused = Note("the first is here", first.span), f"{truncate(key)} again, which may stand once"
                 self._warn("duplicate", told, option, note, cause=key, refused=refused)
             elif key not in known:
                 instead = self._instead(option, known)
-                told = f"[{section.kind}] has no option {shortened(key)!r}, Darknet ignores it{instead}"
-                refused = f"[{section.kind}] has no option {shortened(key)!r}{instead}"
+                told = f"[{section.kind}] has no option {truncate(key)!r}, Darknet ignores it{instead}"
+                refused = f"[{section.kind}] has no option {truncate(key)!r}{instead}"
                 self._warn("unknown-option", told, option, refused=refused)
             else:
                 chosen[key] = option
@@ -113,7 +113,7 @@ class Binder:
             text = value_text(option) if self.dialect.refuses_slips else option.text
             value, complaint = item.read(text, self.dialect)
         except ValueTextError as problem:
-            self._error("value", f"{option.key}={shortened(option.text)}: {problem}", option)
+            self._error("value", f"{option.key}={truncate(option.text)}: {problem}", option)
             return
         if item.spec.least is not None and value < item.spec.least:
             self._error("value", f"{option.key} must be at least {item.spec.least}, this is {value}", option)
@@ -131,7 +131,7 @@ class Binder:
         """What Darknet makes of a value that is not as it looks."""
         key, text, is_word = option.key, value_text(option), isinstance(value, (str, PurePath))
         has_comment = "#" in (option.text or "")
-        cut = f"hank-ai/darknet cuts the comment off and reads {shortened(text)!r}" if has_comment else ""
+        cut = f"hank-ai/darknet cuts the comment off and reads {truncate(text)!r}" if has_comment else ""
         if self.dialect.refuses_slips:
             if is_word and cut:
                 told = f"{key}: {cut}; in the Darknets before it the comment belongs to the value"
@@ -145,7 +145,7 @@ class Binder:
         digits = None if is_word else _JOINED.search(text)
         if digits is not None:
             read = "".join(digits[0].split())
-            told = f"{key}: Darknet deletes the space in {shortened(digits[0])!r} and reads {shortened(read)}"
+            told = f"{key}: Darknet deletes the space in {truncate(digits[0])!r} and reads {truncate(read)}"
             start = option.value_span.start
             span = Span(option.source, start + digits.start(), start + digits.end())
             self.diagnostics.append(Diagnostic("warning", "joined-digits", f"{told} (is a comma missing?)", span))
@@ -156,7 +156,7 @@ class Binder:
             return ""
         match = re.fullmatch(r"([A-Za-z_]+)[:;]?([-0-9.,]+)", option.key) if option.text is None else None
         if match and match[1] in known:
-            return f"; did you mean {match[1]}={shortened(match[2])}?"
+            return f"; did you mean {match[1]}={truncate(match[2])}?"
         return did_you_mean(option.key, known)
 
     def _file(self, name: str, option: Option) -> PurePath:
@@ -167,7 +167,7 @@ class Binder:
                 "no such file in the working directory, beside the cfg, or in the folder above it, and no other place "
                 "is looked at"
             )
-            self._warn("no-file", f"{shortened(name)}: {message}", option)
+            self._warn("no-file", f"{truncate(name)}: {message}", option)
         return found or PurePath(name)
 
     def _unknown_kind(self, section: Section) -> None:
@@ -176,7 +176,7 @@ class Binder:
             self._error("second-net", told, section)
             return
         told = told_kind(section.kind, REGISTRY) if len(self.diagnostics) < HINTED else ""
-        self._error("unknown-kind", f"unknown layer kind [{shortened(section.kind)}]{told}", section)
+        self._error("unknown-kind", f"unknown layer kind [{truncate(section.kind)}]{told}", section)
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:
         span = at.value_span if isinstance(at, Option) else at.span

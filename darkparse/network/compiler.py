@@ -6,9 +6,9 @@ import os
 from dataclasses import dataclass, replace
 from math import lcm
 
-from darkparse._utils.text import listed
+from darkparse._utils.text import join_with_and
 from darkparse.diagnostics import Diagnostic, Note
-from darkparse.diagnostics.diagnostic import in_order
+from darkparse.diagnostics.diagnostic import sort_diagnostics
 from darkparse.diagnostics.source import Span
 from darkparse.errors import CfgError, DarkparseError, error
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
@@ -81,10 +81,12 @@ def compile(
         raise CfgError((*bound.diagnostics, *problem.diagnostics)) from None
     nodes, fault = _infer(draft)
     sound = [node for node in nodes if fault is None or node.section.span != fault.diagnostics[0].span]
-    found = in_order((*draft.diagnostics, *(d for node in sound for d in _remarks(node)), *remarks_on_heads(sound)))
+    found = sort_diagnostics(
+        (*draft.diagnostics, *(d for node in sound for d in _remarks(node)), *remarks_on_heads(sound))
+    )
     if fault is not None:
         raise CfgError((*found, *_told_a_size(fault, bound, draft.net, nodes).diagnostics))
-    found = in_order((*found, *off_step(draft.net, config, nodes[-1].kind, choice.dialect)))
+    found = sort_diagnostics((*found, *off_step(draft.net, config, nodes[-1].kind, choice.dialect)))
     if any(d.severity == "error" for d in found):
         raise CfgError(found)
     if strict and found:
@@ -148,7 +150,7 @@ def resized(net: Net, size: Size | None, section: Section) -> Net:
     if size is None:
         if not net.inputs:
             lacking = [f"{key}=" for key in ("width", "height", "channels") if not getattr(net, key)]
-            missing = f"{listed(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
+            missing = f"{join_with_and(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
             raise error("input-size", f"[net] gives no input size: {missing} (or inputs=, for a vector)", section.span)
         return net
     if not net.has_image:
@@ -354,7 +356,7 @@ def _located(
     at_fault = [problem.input] if problem.input is not None else []
     if code == "sizes":
         at_fault = list(range(len(sources)))
-        message += f": {listed([f'layer {i} gives {x}' for i, x in zip(sources, shapes, strict=True)])}"
+        message += f": {join_with_and([f'layer {i} gives {x}' for i, x in zip(sources, shapes, strict=True)])}"
     notes = [_giving(nodes, sources[i], shapes[i], code) for i in at_fault if i < len(sources)]
     return error(code, message, span, *notes)
 

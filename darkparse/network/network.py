@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from darkparse._utils.notebook import Shown
+from darkparse._utils.notebook import NotebookRepr
 from darkparse.diagnostics import Diagnostic
 from darkparse.layers import Dialect, Shape
 from darkparse.layers.net import Net
@@ -20,7 +20,7 @@ from darkparse.syntax import Config
 
 
 @dataclass(frozen=True, repr=False)
-class Network(Shown):
+class Network(NotebookRepr):
     """The intermediate representation: frozen, complete and verified. `compile` makes it.
 
     Attributes:

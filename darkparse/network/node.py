@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from darkparse._utils.notebook import Shown
+from darkparse._utils.notebook import NotebookRepr
 from darkparse.layers import Dialect, Layer, Layout, ModuleSpec, Shape, Site, TensorSpec
 from darkparse.syntax import Section
 
@@ -30,7 +30,7 @@ class Cost:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Node(Shown):
+class Node(NotebookRepr):
     """One layer of a network, with everything known: where it reads, what comes in and what goes out.
 
     Attributes:

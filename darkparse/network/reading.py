@@ -6,14 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from darkparse.diagnostics.source import Source, content
+from darkparse.diagnostics.source import Source, quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.network.compiler import compile
 from darkparse.network.io.cfg import value_text
 from darkparse.network.io.safe_yaml import read_plain
 from darkparse.network.network import Network
 from darkparse.syntax import parse
-from darkparse.syntax.config import squeeze
+from darkparse.syntax.config import strip_whitespace
 from darkparse.syntax.reader import load_source
 
 
@@ -68,8 +68,8 @@ def _section(kind: str, entry: object) -> str:
 
 
 def _key(key: str) -> str:
-    if key != squeeze(key) or not key or key[0] in "[#;" or "=" in key:
-        raise DarkparseError(f"{content(key)} cannot be the name of an option")
+    if key != strip_whitespace(key) or not key or key[0] in "[#;" or "=" in key:
+        raise DarkparseError(f"{quote_safe(key)} cannot be the name of an option")
     return key
 
 

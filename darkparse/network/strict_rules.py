@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from darkparse.diagnostics import Diagnostic, Span
-from darkparse.diagnostics.source import shortened
+from darkparse.diagnostics.source import truncate
 from darkparse.layers import Dialect
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.names import did_you_mean, told_activation
@@ -91,11 +91,11 @@ def fault_of(section: Section, option: Option, dialect: Dialect) -> str | None:
         return None
     words = dialect.training.policies if key == "policy" else WORDS.get(key)
     if words is None:
-        return None if _NUMBER.fullmatch(value) else f"{key}={shortened(value)} is no number of digits and a point"
+        return None if _NUMBER.fullmatch(value) else f"{key}={truncate(value)} is no number of digits and a point"
     if value in words:
         return None
     hint = told_activation(value, words) if key == "activation" else did_you_mean(value, words)
-    return f"{shortened(value)!r} is no {key}{hint}"
+    return f"{truncate(value)!r} is no {key}{hint}"
 
 
 def refusals(config: Config, dialect: Dialect) -> Iterator[Diagnostic]:
@@ -103,7 +103,7 @@ def refusals(config: Config, dialect: Dialect) -> Iterator[Diagnostic]:
     for section in (config.net, *config.sections):
         name = section.span.text.strip()[1:].rpartition("]")[0]
         if name != section.kind:
-            yield refusal(dialect, f"[{shortened(name)}] is unknown with its spaces", section.span)
+            yield refusal(dialect, f"[{truncate(name)}] is unknown with its spaces", section.span)
         for rule in RULES:
             option = section.find(rule.key)
             if option is not None and rule.holds(section, dialect):

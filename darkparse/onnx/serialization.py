@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse._version import __version__
 from darkparse.network import Network
 from darkparse.network.dynamic_axes import Heads
@@ -95,12 +95,12 @@ class Written:
 def written(model: Model, path: str | os.PathLike[str]) -> Iterator[Written]:
     """Write a model; after the block it is at the path, or nothing is if the block raises."""
     target = Path(path).resolve()
-    with unfinished(path) as partial:
+    with atomic_write(path) as partial:
         if model.nbytes < LARGEST_FILE:
             _write(partial, model.pieces())
             yield Written(partial, None, model)
             return
-        with unfinished(f"{target}.data") as data:
+        with atomic_write(f"{target}.data") as data:
             _write(data, model.beside())
             _write(partial, model.pieces(f"{target.name}.data"))
             yield Written(partial, data, model)

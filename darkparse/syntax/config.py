@@ -11,7 +11,7 @@ NET_NAMES = ("net", "network")
 _SPACE = str.maketrans("", "", " \t\r\n")
 
 
-def squeeze(text: str) -> str:
+def strip_whitespace(text: str) -> str:
     """Text as Darknet sees it: every space, tab and line end deleted, also inside words (utils.c strip)."""
     return text.translate(_SPACE)
 

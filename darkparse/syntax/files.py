@@ -10,22 +10,22 @@ from typing import BinaryIO
 
 from darkparse.errors import DarkparseError
 
-CFG_BYTES = 1 << 20
+MAX_CFG_BYTES = 1 << 20
 """The most that is read as a cfg or as YAML; the longest known cfg has 30,733."""
-TEXT_BYTES = 4 << 20
+MAX_TEXT_BYTES = 4 << 20
 """The most that is read as a word tree, a list of names and the like; the longest known has 246,356."""
 
 
-def read_bytes(path: Path, most: int = TEXT_BYTES) -> bytes:
+def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
     """All bytes of a file, a pipe or a device that ends. Raises DarkparseError with its name."""
     try:
         with path.open("rb") as file:
-            return bounded(file, str(path), most)
+            return read_limited(file, str(path), most)
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
-        raise DarkparseError(f"{path}: {reason(problem)}") from None
+        raise DarkparseError(f"{path}: {describe_error(problem)}") from None
 
 
-def bounded(file: BinaryIO, name: str, most: int = TEXT_BYTES) -> bytes:
+def read_limited(file: BinaryIO, name: str, most: int = MAX_TEXT_BYTES) -> bytes:
     """What is left of an open file. Raises DarkparseError if that is more than `most` bytes."""
     parts, size = [], 0
     while size <= most and (part := file.read(1 << 20)):
@@ -36,7 +36,7 @@ def bounded(file: BinaryIO, name: str, most: int = TEXT_BYTES) -> bytes:
     return b"".join(parts)
 
 
-def read_text(path: Path, most: int = TEXT_BYTES) -> str:
+def read_text(path: Path, most: int = MAX_TEXT_BYTES) -> str:
     """A text file in UTF-8, without its byte order mark. Raises DarkparseError with its name."""
     try:
         return read_bytes(path, most).decode("utf-8-sig")
@@ -44,7 +44,7 @@ def read_text(path: Path, most: int = TEXT_BYTES) -> str:
         raise DarkparseError(f"{path}: not a text file") from None
 
 
-def lines_of(text: str) -> list[str]:
+def split_lines(text: str) -> list[str]:
     """Lines with their ends, as Darknet divides them (utils.c fgetl): at `\\n`, and at nothing else that Python takes
     for a line's end."""
     return list(StringIO(text, newline="\n"))
@@ -58,7 +58,7 @@ def is_file(path: str | os.PathLike[str]) -> bool:
         return False
 
 
-def reason(problem: BaseException) -> str:
+def describe_error(problem: BaseException) -> str:
     """Why something failed, one line: what the system says, the first line of the error's text, or its name."""
     text = str(getattr(problem, "strerror", None) or problem).strip()
     return text.partition("\n")[0] or type(problem).__name__

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from darkparse.syntax.config import Config, Option, squeeze
+from darkparse.syntax.config import Config, Option, strip_whitespace
 
 
-def tidy(config: Config) -> str:
+def format_cfg(config: Config) -> str:
     """The text with `key=value`, one blank line before each section or its comment, and LF line ends.
 
     In lists no space stands behind a comma but between the pairs of `anchors`; a comment behind a value has one space
@@ -20,7 +20,7 @@ def tidy(config: Config) -> str:
         text = (raw if start else raw.removeprefix("\ufeff")).strip(" \t\r")
         at = start + raw.find(text) if text else -1
         start += len(raw) + 1
-        lines.append(f"[{squeeze(text)[1:-1]}]" if text.startswith("[") else _line(options.get(at), text))
+        lines.append(f"[{strip_whitespace(text)[1:-1]}]" if text.startswith("[") else _line(options.get(at), text))
     return "\n".join(_spaced(lines)) + "\n"
 
 

@@ -14,11 +14,11 @@ from typing import Any, cast
 from lark import Lark, Transformer, UnexpectedInput
 from lark.lexer import Token
 
-from darkparse.diagnostics.source import LONGEST_CONTENT, Source, Span, shortened
+from darkparse.diagnostics.source import MAX_CONTENT, Source, Span, truncate
 from darkparse.errors import DarkparseError, error
-from darkparse.syntax.config import NET_NAMES, Config, Option, Section, squeeze
-from darkparse.syntax.files import CFG_BYTES, is_file, read_bytes
-from darkparse.syntax.recognition import SEEN, encoding_of, told_bytes, told_text
+from darkparse.syntax.config import NET_NAMES, Config, Option, Section, strip_whitespace
+from darkparse.syntax.files import MAX_CFG_BYTES, is_file, read_bytes
+from darkparse.syntax.recognition import SEEN, describe_foreign_bytes, describe_foreign_text, detect_encoding
 
 
 def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.PathLike[str]] | None = None) -> Config:
@@ -68,9 +68,9 @@ def locate(cfg: str | os.PathLike[str]) -> Path:
     if path.suffix not in ("", ".cfg") or path.parent != Path():
         return path
 
-    near = get_close_matches(name.lower()[:LONGEST_CONTENT], shipped, n=1)
+    near = get_close_matches(name.lower()[:MAX_CONTENT], shipped, n=1)
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(shipped)}"
-    raise DarkparseError(f"{shortened(str(path))}: no such file, and no cfg of that name ships with darkparse ({hint})")
+    raise DarkparseError(f"{truncate(str(path))}: no such file, and no cfg of that name ships with darkparse ({hint})")
 
 
 @cache
@@ -83,25 +83,25 @@ def shipped_cfgs() -> dict[str, Path]:
 
 def load_source(path: Path) -> Source:
     """A file's text: line ends, byte order mark and undecodable bytes are kept."""
-    return source_of(read_bytes(path, CFG_BYTES), str(path), path)
+    return make_source(read_bytes(path, MAX_CFG_BYTES), str(path), path)
 
 
-def source_of(data: bytes, name: str, path: Path | None = None) -> Source:
+def make_source(data: bytes, name: str, path: Path | None = None) -> Source:
     """Bytes as the text of a cfg. Raises DarkparseError if they are none."""
-    encoding = encoding_of(data)
+    encoding = detect_encoding(data)
     if encoding != "utf-8":
         try:
             return Source(name, data.decode(encoding), path, encoding=encoding)
         except UnicodeDecodeError as problem:
             raise DarkparseError(f"{name}: {encoding.upper()} text that is damaged: {problem.reason}") from None
     if b"\0" in data[:SEEN]:
-        raise DarkparseError(f"{name}: this is {told_bytes(data)}, not a cfg")
+        raise DarkparseError(f"{name}: this is {describe_foreign_bytes(data)}, not a cfg")
     return Source(name, data.decode("utf-8", errors="surrogateescape"), path)
 
 
 def parse(source: Source) -> Config:
     """Parse a source whose text is at hand."""
-    foreign = told_text(source.text)
+    foreign = describe_foreign_text(source.text)
     if foreign is not None:
         start = len(source.text) - len(source.text.lstrip("\ufeff \t\r\n"))
         first = source.text[start:].partition("\n")[0].rstrip()
@@ -118,9 +118,7 @@ def parse(source: Source) -> Config:
         raise error("empty", "no section in this file; a cfg starts with [net]", Span(source, 0, 0))
     net, *layers = sections
     if net.kind not in NET_NAMES:
-        raise error(
-            "no-net", f"the first section must be [net] or [network], this is [{shortened(net.kind)}]", net.span
-        )
+        raise error("no-net", f"the first section must be [net] or [network], this is [{truncate(net.kind)}]", net.span)
     if not layers:
         raise error("no-layers", "no layer follows [net]", net.span)
     return Config(source, tuple(tokens), net, tuple(layers))
@@ -148,14 +146,14 @@ def _section(source: Source, lines: list[Token]) -> Section:
     header, *rest = lines
     start = header.start_pos or 0
     span = Span(source, start, start + len(header.rstrip()))
-    squeezed = squeeze(header)
+    squeezed = strip_whitespace(header)
     name, bracket, tail = squeezed[1:].partition("]")
     if not bracket:
         raise error("header", "a section header needs a closing bracket, as in [convolutional]", span)
     if tail:
         message = (
             "text behind the bracket: Darknet takes the whole line as the name and knows no "
-            f"{shortened(squeezed)!r}; put it on a line of its own"
+            f"{truncate(squeezed)!r}; put it on a line of its own"
         )
         raise error("header", message, span)
     return Section(name, tuple(_option(source, line) for line in rest if line.type == "OPTION"), span)
@@ -165,7 +163,14 @@ def _option(source: Source, line: Token) -> Option:
     start = line.start_pos or 0
     text = line.rstrip(" \t\r\n")
     key, equals, value = text.partition("=")
-    return Option(squeeze(key), squeeze(value) if equals else None, source, start, start + len(key), start + len(text))
+    return Option(
+        strip_whitespace(key),
+        strip_whitespace(value) if equals else None,
+        source,
+        start,
+        start + len(key),
+        start + len(text),
+    )
 
 
 def _syntax_error(source: Source, problem: UnexpectedInput) -> DarkparseError:

@@ -34,7 +34,7 @@ _PREFACE = re.compile(r"\ufeff?(?:\s*(?:[#;][^\n]*)?\n)*[ \t]*")
 """Blank lines and comments."""
 
 
-def encoding_of(data: bytes) -> str:
+def detect_encoding(data: bytes) -> str:
     """`utf-16-le` or `utf-16-be` by the mark at its start, or by every second byte being 0; else `utf-8`."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16-le" if data[0] == 0xFF else "utf-16-be"
@@ -44,12 +44,12 @@ def encoding_of(data: bytes) -> str:
     return "utf-16-be" if len(odd) > 2 and not any(even) and all(odd) else "utf-8"
 
 
-def told_bytes(data: bytes) -> str:
+def describe_foreign_bytes(data: bytes) -> str:
     """What bytes are that are no text."""
     return next((told for magic, told in _BYTES if re.match(magic, data, re.DOTALL)), "a binary file")
 
 
-def told_text(text: str) -> str | None:
+def describe_foreign_text(text: str) -> str | None:
     """What a text is that does not begin with a section; None where it may be a cfg after all."""
     start = text[:SEEN]
     start = start[_PREFACE.match(start).end() :]  # type: ignore[union-attr]

@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 
-from darkparse._utils.files import error_at_end, unfinished
+from darkparse._utils.files import atomic_write, deferred_errors
 from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.model.saving import save_weights
 from darkparse.network import Network
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 from darkparse.training.state import State
 
 
@@ -73,7 +73,11 @@ class Checkpoints:
         path = self.last if word == "last" else self.named(word)
         save_weights(model, path)
         if state is not None:
-            with unfinished(self.state, synced=True) as part, part.open("wb") as file, error_at_end(file) as patient:
+            with (
+                atomic_write(self.state, synced=True) as part,
+                part.open("wb") as file,
+                deferred_errors(file) as patient,
+            ):
                 torch.save(state, patient)
         return path
 
@@ -88,6 +92,6 @@ class Checkpoints:
         except FileNotFoundError:
             raise DarkparseError(f"{self.state}: there is no such file to resume from; leave --resume out") from None
         except OSError as problem:
-            raise DarkparseError(f"{self.state}: {reason(problem)}") from None
+            raise DarkparseError(f"{self.state}: {describe_error(problem)}") from None
         except Exception as problem:  # noqa: BLE001  # what torch raises of a damaged file is of many kinds
             raise DarkparseError(f"{self.state}: not what a training leaves ({type(problem).__name__})") from None

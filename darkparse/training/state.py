@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darkparse.diagnostics.source import content
+from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.network import Network
 from darkparse.network.training import images_per_batch, net_options
-from darkparse.syntax.config import squeeze
+from darkparse.syntax.config import strip_whitespace
 from darkparse.training.data.seed import MAX_SEED
 from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import EMA_END, Adam, Update
@@ -51,7 +51,7 @@ def digest_cfg(network: Network) -> str:
     """Return a digest of all that a cfg says, whatever its comments and spaces, and of the dialect and the size."""
     config, net = network.config, network.net
     sections = [
-        (section.kind, [(option.key, squeeze(option.text or "")) for option in section.options])
+        (section.kind, [(option.key, strip_whitespace(option.text or "")) for option in section.options])
         for section in (config.net, *config.sections)
     ]
     return hashlib.sha256(json.dumps([network.dialect.name, net.height, net.width, sections]).encode()).hexdigest()
@@ -193,6 +193,6 @@ def _describe(value: Any) -> str:
     if isinstance(value, Tensor):
         return f"a {value.dtype} tensor of shape {tuple(value.shape)}"
     if isinstance(value, str):
-        return content(value)
+        return quote_safe(value)
     is_short = value is None or isinstance(value, float) or (isinstance(value, int) and abs(value) < 2**64)
     return str(value) if is_short else f"a value of type {type(value).__name__}"

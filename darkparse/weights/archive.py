@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 from darkparse.weights.buffer import Blob
 
 DAMAGED = (
@@ -51,4 +51,4 @@ def read_npz(blob: Blob) -> dict[str, NDArray[Any]]:
         with np.load(blob.stream(), allow_pickle=False) as arrays:
             return {name: np.asanyarray(arrays[name]) for name in arrays.files}
     except DAMAGED as problem:
-        raise WeightsError(f"{blob.name}: this npz file cannot be read: {reason(problem)}") from None
+        raise WeightsError(f"{blob.name}: this npz file cannot be read: {describe_error(problem)}") from None

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 
 HEADER = 20
 """Bytes of a usual header."""
@@ -90,7 +90,7 @@ def _from_path(path: Path, mmap: bool) -> Blob:
                 return Blob(str(path), np.frombuffer(pages, np.uint8), path, is_mapped=True)
             return Blob(str(path), _filled(file, status.st_size), path)
     except (OSError, ValueError) as problem:
-        raise WeightsError(f"{path}: {reason(problem)}") from None
+        raise WeightsError(f"{path}: {describe_error(problem)}") from None
 
 
 def _from_file(file: BinaryIO) -> Blob:
@@ -100,7 +100,7 @@ def _from_file(file: BinaryIO) -> Blob:
     except (TypeError, UnicodeDecodeError):
         raise WeightsError(f"{name}: the file is open in text mode; open it with 'rb'") from None
     except (OSError, ValueError, EOFError, zlib.error) as problem:
-        raise WeightsError(f"{name}: {reason(problem)}") from None
+        raise WeightsError(f"{name}: {describe_error(problem)}") from None
 
 
 def _rest_of(file: BinaryIO) -> NDArray[np.uint8]:

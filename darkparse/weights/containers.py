@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.diagnostics.source import Source, content
+from darkparse.diagnostics.source import Source, quote_safe
 from darkparse.errors import WeightsError
 from darkparse.layers import REGISTRY
 from darkparse.network import Network
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, parse
-from darkparse.syntax.files import is_file, reason
+from darkparse.syntax.files import describe_error, is_file
 from darkparse.weights.archive import DAMAGED, read_npz
 from darkparse.weights.buffer import Blob, open_source
 from darkparse.weights.diagnosis.inspection import compile_for
@@ -119,7 +119,7 @@ class Origin:
                 header=Header(**json.loads(header)) if header else None,
             )
         except (KeyError, TypeError, ValueError, RecursionError) as problem:
-            raise ValueError(f"its metadata is damaged: {content(reason(problem))}") from None
+            raise ValueError(f"its metadata is damaged: {quote_safe(describe_error(problem))}") from None
 
 
 def network_of(
@@ -177,7 +177,7 @@ def read_arrays(blob: Blob, kind: Container) -> tuple[Mapping[str, NDArray[Any]]
     except WeightsError:
         raise
     except DAMAGED as problem:
-        raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {reason(problem)}") from None
+        raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {describe_error(problem)}") from None
 
 
 def read_npz_arrays(blob: Blob) -> tuple[dict[str, NDArray[Any]], Metadata]:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.errors import WeightsError
 from darkparse.layers import TensorSpec
 from darkparse.weights.header import Header
@@ -62,7 +62,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         WeightsError: the file cannot be written.
     """
     try:
-        with unfinished(path, synced=True) as part, part.open("wb") as file:
+        with atomic_write(path, synced=True) as part, part.open("wb") as file:
             yield file
     except OSError as problem:
         raise WeightsError(f"{path}: {problem.strerror or problem}") from None

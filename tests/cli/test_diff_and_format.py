@@ -16,8 +16,8 @@ from markdown_it import MarkdownIt
 
 import darkparse
 from darkparse.syntax import Config, read
-from darkparse.syntax.config import squeeze
-from darkparse.syntax.formatter import tidy
+from darkparse.syntax.config import strip_whitespace
+from darkparse.syntax.formatter import format_cfg
 from darkparse.views.text.network_diff import code_span, diff_networks
 from tests.conftest import original_cfgs, shipped_cfgs
 
@@ -115,16 +115,18 @@ def _meaning(config: Config) -> list[tuple[str, list[tuple[str, str | None]]]]:
 
 
 def _comments(text: str) -> list[str]:
-    return [squeeze(line) for line in text.strip("\ufeff").split("\n") if squeeze(line)[:1] in ("#", ";")]
+    return [
+        strip_whitespace(line) for line in text.strip("\ufeff").split("\n") if strip_whitespace(line)[:1] in ("#", ";")
+    ]
 
 
 @pytest.mark.parametrize("path", [*shipped_cfgs(), *original_cfgs()], ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_a_tidy_cfg_means_the_same_and_keeps_its_comments(path: Path) -> None:
     config = read(path)
-    text = tidy(config)
+    text = format_cfg(config)
     assert _meaning(read(text)) == _meaning(config)
     assert _comments(text) == _comments(config.source.text)
-    assert tidy(read(text)) == text
+    assert format_cfg(read(text)) == text
 
 
 LINES = st.text(st.sampled_from("a1 \t,#;=.-"), max_size=12)
@@ -134,16 +136,16 @@ LINES = st.text(st.sampled_from("a1 \t,#;=.-"), max_size=12)
 @given(st.lists(LINES, max_size=8), st.sampled_from(["\n", "\r\n"]))
 def test_any_lines_mean_the_same_when_tidy(lines: list[str], end: str) -> None:
     config = read(end.join(["[ n e t ]", *lines[:4], "[conv]", *lines[4:], ""]))
-    text = tidy(config)
+    text = format_cfg(config)
     assert _meaning(read(text)) == _meaning(config)
     assert _comments(text) == _comments(config.source.text)
-    assert tidy(read(text)) == text
+    assert format_cfg(read(text)) == text
 
 
 def test_the_style() -> None:
     text = "\ufeff  [net]\n width = 8\n\n\n# one\n[ conv ]\nfilters =1 8  #two\n[yolo]\nanchors = 1,2,3, 4\nmask=0, 1\n"
     tidied = "[net]\nwidth=8\n\n# one\n[conv]\nfilters=1 8 #two\n\n[yolo]\nanchors=1,2, 3,4\nmask=0,1\n"
-    assert tidy(read(text)) == tidy(read(text.replace("\n", "\r\n"))) == tidied
+    assert format_cfg(read(text)) == format_cfg(read(text.replace("\n", "\r\n"))) == tidied
 
 
 def test_the_command_writes_and_checks(tmp_path: Path) -> None:

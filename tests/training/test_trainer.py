@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import darkparse
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.datasets import DataFile
 from darkparse.training import Trainer, begin
 from darkparse.training.checkpoints import Checkpoints
@@ -285,7 +285,7 @@ def test_full_disk_loses_no_file_that_is_due(
     def full(path: Path, **options: bool) -> Any:
         if path.name == file:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-        return unfinished(path, **options)
+        return atomic_write(path, **options)
 
     with monkeypatch.context() as patch:
         for module in ("train.checkpoints", "weights.writer"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from darkparse._utils.files import error_at_end, remove_unfinished, unfinished
+from darkparse._utils.files import atomic_write, deferred_errors, remove_leftovers
 
 
 def test_after_an_error_the_target_is_as_it_was(tmp_path: Path) -> None:
@@ -18,7 +18,7 @@ def test_after_an_error_the_target_is_as_it_was(tmp_path: Path) -> None:
     target.write_text("old")
 
     def break_off(problem: BaseException) -> None:
-        with unfinished(target) as part:
+        with atomic_write(target) as part:
             part.write_text("half")
             assert part.suffix == ".png"
             raise problem
@@ -27,14 +27,14 @@ def test_after_an_error_the_target_is_as_it_was(tmp_path: Path) -> None:
         with pytest.raises(type(problem)):
             break_off(problem)
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
-    with unfinished(target) as part:
+    with atomic_write(target) as part:
         part.write_text("new")
     assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_an_error_names_the_target(tmp_path: Path) -> None:
     for target in (tmp_path, tmp_path / "no" / "x.png"):
-        with pytest.raises(OSError, match=str(target)), unfinished(target) as part:
+        with pytest.raises(OSError, match=str(target)), atomic_write(target) as part:
             part.write_text("new")
 
 
@@ -42,15 +42,15 @@ def test_what_a_killed_process_left_goes_and_what_lives_stays(tmp_path: Path) ->
     left, other = tmp_path / ".part-0123abcd-x.png", tmp_path / ".part-0123abcd-y.png"
     left.write_text("half")
     other.write_text("half")
-    with unfinished(tmp_path / "x.png") as first:
+    with atomic_write(tmp_path / "x.png") as first:
         assert not left.exists()
         assert other.exists()
         first.write_text("first")
-        with unfinished(tmp_path / "x.png") as second:
+        with atomic_write(tmp_path / "x.png") as second:
             assert first.exists()
             second.write_text("second")
     assert (tmp_path / "x.png").read_text() == "first"
-    remove_unfinished(tmp_path)
+    remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
@@ -60,17 +60,17 @@ def test_name_as_long_as_the_file_system_takes_is_written(letter: str, tmp_path:
     most = os.pathconf(tmp_path, "PC_NAME_MAX")
     name = letter * ((most - 4) // len(os.fsencode(letter))) + ".png"
     for text in ("old", "new"):
-        with unfinished(tmp_path / name) as part:
+        with atomic_write(tmp_path / name) as part:
             assert part.suffix == ".png"
             part.write_text(text)
-    with unfinished(tmp_path / name) as part:
+    with atomic_write(tmp_path / name) as part:
         (tmp_path / f".part-0123abcd-{name[-60:]}").touch()  # as a kill leaves it
         part.write_text("newer")
-    with unfinished(tmp_path / name) as part:
+    with atomic_write(tmp_path / name) as part:
         part.write_text("newest")
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert (tmp_path / name).read_text() == "newest"
-    with pytest.raises(OSError, match="File name too long"), unfinished(tmp_path / f"x{'x' * most}"):
+    with pytest.raises(OSError, match="File name too long"), atomic_write(tmp_path / f"x{'x' * most}"):
         pass
 
 
@@ -82,7 +82,7 @@ def test_a_writer_goes_on_after_an_error_that_is_raised_at_its_end(tmp_path: Pat
             raise OSError(ENOSPC, "No space left on device")
 
     def write() -> None:
-        with error_at_end(Full()) as file:
+        with deferred_errors(Full()) as file:
             written.extend(file.write(part) for part in (b"a", b"bc"))
 
     with pytest.raises(OSError, match="No space left"):

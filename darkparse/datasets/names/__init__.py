@@ -12,7 +12,7 @@ from darkparse.datasets.data_file import DataFile, read_lines
 from darkparse.errors import DarkparseError
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
-from darkparse.syntax.files import TEXT_BYTES, is_file
+from darkparse.syntax.files import MAX_TEXT_BYTES, is_file
 
 SHIPPED = {80: "coco.names", 20: "voc.names"}
 """The lists that ship, by the number of classes: COCO and Pascal VOC, in the order that Darknet's weights use."""
@@ -54,7 +54,7 @@ def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     if path.suffix == ".data":
         data = DataFile.read(path)
         return data.names if "names" in data.options else data.labels  # a classifier's, classifier.c
-    return read_lines(path, TEXT_BYTES)
+    return read_lines(path, MAX_TEXT_BYTES)
 
 
 @cache

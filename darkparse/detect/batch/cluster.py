@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.datasets.sources import place_of, remote_errors
 from darkparse.datasets.urls import is_url, redact_message, redact_url
 from darkparse.detect.batch.lock import claimed, go_on, write_run
@@ -319,7 +319,7 @@ def _rewrite(file: Path, records: list[Record]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with unfinished(file) as part:
+    with atomic_write(file) as part:
         if file.suffix == ".parquet":
             pq.write_table(pa.Table.from_pylist(records, schema=schema()), part)
         else:

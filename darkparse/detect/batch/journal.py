@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.datasets.sources import place_of
 from darkparse.detect.batch.labels import LABELS, save_labels
 from darkparse.detect.batch.lock import go_on, write_run
@@ -59,7 +59,7 @@ class Journal:
 
     def add_video(self, lines: Iterable[str]) -> None:
         """Write all frames of a video down; a kill in the middle leaves none of them."""
-        with unfinished(self._mark) as part:
+        with atomic_write(self._mark) as part:
             part.write_text(str(self._file.tell()), "utf-8")
         self._write(lines)
         self._mark.unlink()
@@ -82,7 +82,10 @@ class Journal:
         if form in LABELS:
             return save_labels(self.records, form, self.folder)
         target = self.folder / EXPORTS[form]
-        with unfinished(target) as part, part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        with (
+            atomic_write(target) as part,
+            part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+        ):
             file.writelines(formatted(self.records(), form, categories))
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.detect.batch.results import Record
 
 LABELS = {"yolo": ".txt", "voc": ".xml"}
@@ -30,7 +30,7 @@ def save_labels(records: Callable[[], Iterator[Record]], form: str, folder: Path
     for record, place in _placed(records):
         target = folder / place.with_suffix(LABELS[form])
         target.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished(target) as part:
+        with atomic_write(target) as part:
             part.write_text(make(record), "utf-8", "surrogateescape", newline="\n")
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from darkparse._utils.files import remove_unfinished, unfinished
+from darkparse._utils.files import atomic_write, remove_leftovers
 from darkparse._utils.lock import DirectoryInUseError, lock_directory
 from darkparse.detect.batch.results import Record
 from darkparse.errors import DarkparseError
@@ -25,7 +25,7 @@ def claimed(folder: Path) -> Iterator[None]:
     """
     try:
         with lock_directory(folder):
-            remove_unfinished(folder)
+            remove_leftovers(folder)
             yield
     except DirectoryInUseError as problem:
         raise DarkparseError(f"{problem}; wait for it, or choose another --out") from None
@@ -61,5 +61,5 @@ def go_on(folder: Path, run: Record, *, resume: bool) -> Record:
 
 def write_run(folder: Path, run: Record) -> None:
     """Write down what the results of a folder depend on, for `go_on`."""
-    with unfinished(folder / RUN) as part:
+    with atomic_write(folder / RUN) as part:
         part.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")

@@ -11,14 +11,14 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkparse.diagnostics.source import content
+from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Layer
 from darkparse.layers.base import BoundField, Derived, bound_fields
 from darkparse.layers.net import Net
 from darkparse.network.binding import Binder, home_of
 from darkparse.syntax import Option, Section
-from darkparse.syntax.config import squeeze
+from darkparse.syntax.config import strip_whitespace
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network
@@ -84,15 +84,20 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     text = str(value)
-    if text != squeeze(text):
-        raise DarkparseError(f"{content(text)} has spaces in it, and Darknet deletes every space of a cfg")
+    if text != strip_whitespace(text):
+        raise DarkparseError(f"{quote_safe(text)} has spaces in it, and Darknet deletes every space of a cfg")
     return text
 
 
 def _is_moved_file(item: BoundField, value: Any) -> bool:
     """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put;
     if it can."""
-    return item.spec.is_file and isinstance(value, Path) and value.is_absolute() and str(value) == squeeze(str(value))
+    return (
+        item.spec.is_file
+        and isinstance(value, Path)
+        and value.is_absolute()
+        and str(value) == strip_whitespace(str(value))
+    )
 
 
 def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:

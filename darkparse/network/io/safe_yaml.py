@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 
 import yaml
 
-from darkparse.diagnostics.source import content
+from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers.values import LONGEST_INT
-from darkparse.syntax.files import reason
+from darkparse.syntax.files import describe_error
 
 DEEPEST = 10
 """Levels of mappings and lists; a network has five."""
@@ -42,7 +42,7 @@ def read_plain(text: str) -> Any:
         where = "" if problem.problem_mark is None else f" in line {problem.problem_mark.line + 1}"
         raise DarkparseError(f"not YAML: {problem.problem or problem.context}{where}") from None
     except (yaml.YAMLError, UnicodeEncodeError) as problem:
-        raise DarkparseError(f"not YAML: {reason(problem)}") from None
+        raise DarkparseError(f"not YAML: {describe_error(problem)}") from None
 
 
 class _Builder:
@@ -84,7 +84,7 @@ class _Builder:
                 self._refuse(key, "a key that is no text")
             self._value(key, level + 1)
             if key.value in found:
-                self._refuse(key, f"{content(key.value)} for a second time")
+                self._refuse(key, f"{quote_safe(key.value)} for a second time")
             found[key.value] = self._value(next(self._events), level + 1)
         return found
 
@@ -105,12 +105,12 @@ class _Builder:
         if kind == "null":
             return None
         if kind not in _NUMBERS or len(event.value) > LONGEST_INT:
-            self._refuse(event, f"{content(event.value)}, which is neither text nor a number that a cfg takes")
+            self._refuse(event, f"{quote_safe(event.value)}, which is neither text nor a number that a cfg takes")
         read = getattr(self._resolver, f"construct_yaml_{kind}")
         try:
             value: float = read(yaml.ScalarNode(tag, event.value))
         except (ValueError, OverflowError):
-            self._refuse(event, f"{content(event.value)}, which is no number")
+            self._refuse(event, f"{quote_safe(event.value)}, which is no number")
         return value
 
     def _refuse(self, event: yaml.Event, what: str) -> NoReturn:

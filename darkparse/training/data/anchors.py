@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.datasets.data_file import DataFile
 from darkparse.datasets.image_files import Size
 from darkparse.datasets.labels import read_labels
@@ -71,7 +71,7 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
     boxes *= np.array(size[::-1], np.float32)
     boxes = boxes[boxes.prod(1) > 0]  # 1e-300 is 0 in float32, and so is the area of a box of 1e-30
     if len(boxes) < clusters:
-        found = counted(len(boxes), "object")
+        found = pluralize(len(boxes), "object")
         raise DarkparseError(f"{files.train}: {found} with width and height, too few for {clusters} anchors")
     centres = np.random.default_rng(seed).permutation(boxes)[:clusters]
     nearest = np.full(len(boxes), -1)

@@ -11,17 +11,17 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.datasets.data_file import LIST_BYTES, DataFile, Picture
 from darkparse.datasets.image_files import head_size
 from darkparse.datasets.labels import Box, label_lines, label_places
 from darkparse.detect.images import open_image
 from darkparse.diagnostics.codes import DATA_CODES
 from darkparse.diagnostics.diagnostic import Diagnostic, Note, Severity
-from darkparse.diagnostics.source import Source, Span, content
+from darkparse.diagnostics.source import Source, Span, quote_safe
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.layers.dialect import Dialect
-from darkparse.syntax.files import is_file, lines_of, read_text
+from darkparse.syntax.files import is_file, read_text, split_lines
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network
@@ -73,7 +73,7 @@ class _Tally:
         for code, count in self.counts.items():
             total, noun = totals.get(code, totals["object" if code in OF_OBJECTS else "picture"])
             spans = [(_line(source(path), line), said and f" ({said})") for path, line, said in self.places[code]]
-            message = f"{count:,} of {counted(total, noun)}{spans[0][1]}: {remedy(code)}"
+            message = f"{count:,} of {pluralize(total, noun)}{spans[0][1]}: {remedy(code)}"
             notes = tuple(Note(f"here too{said}", span) for span, said in spans[1:])
             severity: Severity = "warning" if code in warnings else "error"
             yield Diagnostic(severity, code, message, spans[0][0], notes)
@@ -90,7 +90,7 @@ def _source(path: Path) -> Source:
 
 def _line(source: Source, number: int) -> Span:
     """The place of a line."""
-    start = sum(len(line) for line in lines_of(source.text)[: number - 1])
+    start = sum(len(line) for line in split_lines(source.text)[: number - 1])
     return Span(source, start, start + len(source.line_at(start)))
 
 
@@ -179,7 +179,7 @@ def _check_pictures(
             if isinstance(classes, tuple):
                 count = sum(label in picture.path for label in classes)
                 if count != 1:
-                    tally.add("path-label", path, picture.line, f"{counted(count, 'label')} in it")
+                    tally.add("path-label", path, picture.line, f"{pluralize(count, 'label')} in it")
             elif not is_file(picture.label):
                 _no_label(tally, path, picture)
             else:
@@ -232,9 +232,9 @@ def _decoded(pictures: Sequence[Picture]) -> Iterator[_Fault | None]:
 def _no_label(tally: _Tally, path: Path, picture: Picture) -> None:
     other = next(filter(is_file, label_places(Path(picture.path))), None)
     if other is None:
-        tally.add("no-label", path, picture.line, content(picture.label))
+        tally.add("no-label", path, picture.line, quote_safe(picture.label))
     else:
-        tally.add("label-elsewhere", path, picture.line, f"{content(str(other))}, not {content(picture.label)}")
+        tally.add("label-elsewhere", path, picture.line, f"{quote_safe(str(other))}, not {quote_safe(picture.label)}")
 
 
 def _check_labels(tally: _Tally, path: Path, classes: tuple[str, ...] | int | None, least: tuple[float, float]) -> int:

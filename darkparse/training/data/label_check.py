@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.datasets.data_file import EVIDENCE, DataFile, Picture
 from darkparse.datasets.labels import label_path, label_places
 from darkparse.errors import DarkparseError
@@ -34,7 +34,7 @@ def check_labels(files: DataFile, network: Network) -> str | None:
     unlabeled = [image for image in images if not _has_label(image, files, network)]
     if not unlabeled or len(images) - len(unlabeled) >= FEW * len(images):
         return None
-    first = f"the first {counted(len(images), 'image')}"
+    first = f"the first {pluralize(len(images), 'image')}"
     if len(unlabeled) < len(images):
         return f"{files.train}: {len(unlabeled)} of {first} have no label; `darkparse check` lists them"
     if not network.heads:

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from darkparse._utils.files import unfinished
+from darkparse._utils.files import atomic_write
 from darkparse.errors import DarkparseError, DarkparseWarning, RendererError
 from darkparse.network import Network, compile
 from darkparse.syntax import Config
@@ -107,7 +107,7 @@ class Diagram:
         """
         target = Path(path)
         data = self.data(form or target.suffix.removeprefix(".").lower())
-        with unfinished(target) as partial:
+        with atomic_write(target) as partial:
             partial.write_bytes(data)
         return target
 

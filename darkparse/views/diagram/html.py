@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING, Any
 
-from darkparse.diagnostics.source import printable
+from darkparse.diagnostics.source import escape_control
 from darkparse.views.diagram.svg import shown, svg_text
 from darkparse.views.diagram.theme import FONTS, THEMES, variables
 from darkparse.views.layer_info import layer_facts
@@ -89,7 +89,7 @@ def _printable(value: Any) -> Any:
         return {key: _printable(one) for key, one in value.items()}
     if isinstance(value, (tuple, list)):
         return [_printable(one) for one in value]
-    return printable(value.expandtabs(4)) if isinstance(value, str) else value
+    return escape_control(value.expandtabs(4)) if isinstance(value, str) else value
 
 
 def _json(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 
-from darkparse.diagnostics.source import printable
+from darkparse.diagnostics.source import escape_control
 from darkparse.views.diagram.elements import Card, Picture
 from darkparse.views.diagram.layout.labels import source_names
 from darkparse.views.diagram.theme import THEMES
@@ -78,4 +78,4 @@ def _card(card: Card, picture: Picture, *, is_short: bool) -> Iterator[str]:
 
 def _words(text: str) -> str:
     """Text that Mermaid shows as it is: of all that it could take for a sign, the number."""
-    return re.sub(r"[\"#&<>;`\\*_]", lambda match: f"#{ord(match[0])};", printable(text))
+    return re.sub(r"[\"#&<>;`\\*_]", lambda match: f"#{ord(match[0])};", escape_control(text))

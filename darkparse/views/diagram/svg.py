@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from darkparse.diagnostics.source import printable
+from darkparse.diagnostics.source import escape_control
 from darkparse.views.diagram.elements import Block, Cell
 from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout import boxes
@@ -67,7 +67,7 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
 
 def shown(text: str) -> str:
     """Text as it can stand in XML, with a question mark for everything that cannot be shown."""
-    return escape(printable(text))
+    return escape(escape_control(text))
 
 
 def text(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.layers import Shape
 from darkparse.network import Node, Reduction
 from darkparse.views.formatting.numbers import factor, short, sides_text, size_text
@@ -105,7 +105,7 @@ def _counts(facts: LayerFacts, change: Reduction) -> tuple[str, str]:
 
 def zeros(count: int) -> str:
     """What is appended to a vector."""
-    return counted(count, "zero")
+    return pluralize(count, "zero")
 
 
 def _joined(sign: str, node: Node) -> Change:

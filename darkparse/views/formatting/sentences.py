@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.network import Reduction
 from darkparse.network.analysis.repeats import Repeat
 from darkparse.views.formatting.bottlenecks import bottleneck_text
@@ -101,7 +101,7 @@ def cost_text(facts: LayerFacts) -> str:
     and Darknet's figure where it counts otherwise."""
     node = facts.node
     parts = [f"{short(node.weights)} weights"] if node.weights else []
-    parts.append(counted(node.params, "parameter") if node.params else "no parameters")
+    parts.append(pluralize(node.params, "parameter") if node.params else "no parameters")
     share = f"{share_text(facts)} of the network's"
     parts.append(f"{operations(node.macs)}, {share}" if node.macs else "no FLOPs")
     printed = f"{node.bflops:.3f}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.network import Bottleneck, Network
 from darkparse.network.analysis.summary import Descent, Facts, Pointwise, Savings
 from darkparse.network.node import Cost
@@ -29,7 +29,7 @@ def totals(network: Network, layers: range) -> tuple[str, ...]:
     cost = sum((nodes[i].cost for i in layers), Cost())
     of_all = f" of {len(nodes)}" if len(layers) < len(nodes) else ""
     at = f" at {sides_text((shape.h, shape.w))}" if shape.is_map else ""
-    return f"{counted(len(layers), 'layer')}{of_all}", f"{short(cost.params)} parameters", operations(cost.macs) + at
+    return f"{pluralize(len(layers), 'layer')}{of_all}", f"{short(cost.params)} parameters", operations(cost.macs) + at
 
 
 def answer(facts: Facts) -> str:
@@ -58,7 +58,7 @@ def fact_lines(facts: Facts) -> tuple[str, ...]:
 
 
 def _descent(descent: Descent) -> str:
-    steps = counted(len(descent.layers), "halving step" if descent.halves else "step")
+    steps = pluralize(len(descent.layers), "halving step" if descent.halves else "step")
     return f"Height×width: {_change(descent)} in {steps}: {some(descent.layers, 12)}"
 
 

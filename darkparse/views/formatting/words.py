@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from darkparse._utils.text import listed
+from darkparse._utils.text import join_with_and
 
 NAMED = 6
 """So many layers or blocks of a kind are named in prose."""
@@ -31,7 +31,7 @@ def some(indices: Sequence[int], limit: int = 8) -> str:
 
 def listed_some(names: Sequence[str]) -> str:
     """`a and b`, `a, b and 5 more`."""
-    return listed(names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"])
+    return join_with_and(names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"])
 
 
 def layer_span(first: int, last: int, *, pair: str = "–") -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from difflib import SequenceMatcher
 from typing import Any
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.network import Network, Node
 from darkparse.network.analysis.repeats import REFERENCES
 from darkparse.views.formatting.numbers import flops, short, signed
@@ -42,9 +42,9 @@ class Comparison:
         mine, other = networks[side], networks[1 - side]
         name = other.name if other.name != mine.name else "the other"
         changed, here, there = self._count(side, "≠"), self._count(side, "+"), self._count(1 - side, "+")
-        layers = [f"{counted(changed, 'layer')} {verb(changed, 'differs')}" if changed else "no layer differs"]
+        layers = [f"{pluralize(changed, 'layer')} {verb(changed, 'differs')}" if changed else "no layer differs"]
         layers += [
-            f"{counted(count, 'layer')} only {where}" for count, where in ((here, "here"), (there, "there")) if count
+            f"{pluralize(count, 'layer')} only {where}" for count, where in ((here, "here"), (there, "there")) if count
         ]
         params, macs = mine.cost.params - other.cost.params, mine.cost.macs - other.cost.macs
         costs = f"{signed(params, short(abs(params)))} parameters, {signed(macs, flops(abs(macs)))}"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-from darkparse.diagnostics.source import printable
+from darkparse.diagnostics.source import escape_control
 from darkparse.layers.base import Derived, bound_fields
 from darkparse.network import Network
 from darkparse.network.analysis.repeats import REFERENCES
@@ -102,7 +102,7 @@ def _cell(text: str) -> str:
 
 def code_span(text: str) -> str:
     """Return untrusted text as one line of Markdown that shows it: nothing in a code span is markup or a mention."""
-    text = printable(text)
+    text = escape_control(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     padding = " " if text.strip(" ") and text != text.strip(" `") else ""
     return f"{fence}{padding}{text or ' '}{padding}{fence}"

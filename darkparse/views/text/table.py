@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import wrap
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.network import Network
 from darkparse.views.formatting.cells import label, reduction_text
 from darkparse.views.formatting.numbers import operations, sides_text
@@ -40,9 +40,9 @@ def totals(network: Network) -> str:
     """One line below the table: layers, parameters, size of the weights file, operations."""
     megabytes = 4 * network.stored_floats / 1e6
     stored = f"{network.stored_floats:,} floats, {megabytes:,.1f} MB of weights"
-    params = f"{counted(len(network.nodes), 'layer')}, {counted(network.cost.params, 'parameter')} ({stored})"
+    params = f"{pluralize(len(network.nodes), 'layer')}, {pluralize(network.cost.params, 'parameter')} ({stored})"
     shape = network.input_shape
-    size = sides_text((shape.h, shape.w)) if shape.is_map else counted(shape.size, "input")
+    size = sides_text((shape.h, shape.w)) if shape.is_map else pluralize(shape.size, "input")
     return f"{params}, {operations(network.cost.macs)} at {size}, {network.bflops:.3f} BFLOPs as Darknet counts"
 
 

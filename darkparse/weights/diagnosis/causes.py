@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.errors import Cause, DarkparseError
 from darkparse.layers import DIALECTS
 from darkparse.layers.head import Head
@@ -137,9 +137,9 @@ def _backbone(case: Case) -> Cause | None:
     heads = [i for i in case.network.heads if i <= last + 1]
     missing = len(case.network.heads) - len(heads)
     if heads and missing and heads[-1] == last + 1:
-        lacks = f"the last {counted(missing, 'head')} of the cfg, layers {heads[-1] + 1} to {nodes[-1].index}"
+        lacks = f"the last {pluralize(missing, 'head')} of the cfg, layers {heads[-1] + 1} to {nodes[-1].index}"
         message = f"the file ends exactly after the head in layer {heads[-1]}: it lacks {lacks}"
-        remedy = f"use the cfg that it was trained with, which has {counted(len(heads), 'head')}; or {remedy}"
+        remedy = f"use the cfg that it was trained with, which has {pluralize(len(heads), 'head')}; or {remedy}"
         return Cause("missing-heads", message, remedy, {"layer": last, "upto": upto, "heads": missing})
     message = (
         f"the file ends exactly after layer {last} [{nodes[last].kind}]: a backbone, the first {upto} layers (as "
@@ -186,7 +186,7 @@ def _anchors(case: Case) -> Cause | None:
         return None
     count, edited = solved
     changes = ", ".join(f"{text} in line {line}" for line, text in _changed(network, edited))
-    message = f"the file fits exactly with {counted(count, 'anchor')} a head: {changes}"
+    message = f"the file fits exactly with {pluralize(count, 'anchor')} a head: {changes}"
     remedy = "set filters=, mask= (or num=) and anchors= as in the cfg that it was trained with"
     return Cause("anchors", message, remedy, {"anchors": count})
 
@@ -242,7 +242,9 @@ def _extra_head(case: Case) -> Cause | None:
         theirs = [(entry.tensor.path, entry.tensor.shape) for entry in compute_layout(other)]
         more = len(other.heads) - len(case.network.heads)
         if other.stored_floats == case.have and theirs[: len(mine)] == mine and more > 0:
-            message = f"the file fits {other.name}, which begins as this cfg does and has {counted(more, 'head')} more"
+            message = (
+                f"the file fits {other.name}, which begins as this cfg does and has {pluralize(more, 'head')} more"
+            )
             return Cause("extra-heads", message, f"use the cfg {other.name}", {"cfg": other.name, "heads": more})
     return None
 
@@ -263,7 +265,7 @@ def _size_alone(case: Case) -> Cause:
     plausible = is_plausible(case.file.floats, case.entries)
     begins = "; what is there begins like this cfg (every variance is in range)" if plausible else ""
     if missing > 0:
-        part = f"{counted(missing, 'byte')} of {4 * case.need:,} {'is' if missing == 1 else 'are'} missing"
+        part = f"{pluralize(missing, 'byte')} of {4 * case.need:,} {'is' if missing == 1 else 'are'} missing"
         if plausible is False:
             message = f"{part}, and the variances in it make no sense: the file belongs to another cfg"
             return Cause("other-network", message, "use the cfg that it was trained with", {"missing_bytes": missing})
@@ -273,11 +275,9 @@ def _size_alone(case: Case) -> Cause:
     extra = -missing
     facts: dict[str, int | str] = {"extra_bytes": extra}
     if plausible is False:
-        message = (
-            f"{counted(extra, 'byte')} too many, and the variances in it make no sense: the file belongs to another cfg"
-        )
+        message = f"{pluralize(extra, 'byte')} too many, and the variances in it make no sense: the file belongs to another cfg"
         return Cause("other-network", message, "use the cfg that it was trained with", facts)
-    message = f"the file goes on for {counted(extra, 'byte')} behind the last layer{begins}"
+    message = f"the file goes on for {pluralize(extra, 'byte')} behind the last layer{begins}"
     remedy = "use the cfg that it was trained with, or load it with strict=False"
     if extra >= 8 and case.network.heads and plausible:
         return Cause("extra-heads", f"{message}: it has a further head, or layers that this cfg lacks", remedy, facts)

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from darkparse._utils.text import counted
+from darkparse._utils.text import pluralize
 from darkparse.errors import Cause
 from darkparse.weights.header import Header
 
@@ -105,7 +105,7 @@ class Report:
         if self.header is None:
             return f"{self.file} is not a .weights file: {self.causes[0].message}"
         gap = abs(self.missing_bytes)
-        off = f"too {'short' if self.missing_bytes > 0 else 'long'} by {counted(gap, 'byte')}"
+        off = f"too {'short' if self.missing_bytes > 0 else 'long'} by {pluralize(gap, 'byte')}"
         return f"{self.file} does not fit {self.name}: it is {off}"
 
     @property

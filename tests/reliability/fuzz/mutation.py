@@ -20,8 +20,8 @@ import darkparse
 from darkparse.layers import Layer
 from darkparse.layers.net import Net
 from darkparse.syntax import Config, parse
-from darkparse.syntax.formatter import tidy
-from darkparse.syntax.reader import source_of
+from darkparse.syntax.formatter import format_cfg
+from darkparse.syntax.reader import make_source
 
 NUMBERS = (
     *("0", "-1", "1", "2", "3", "-0", "7", "1000", "65536", "2147483647", "2147483648", "-2147483649", "1" + "0" * 30),
@@ -110,7 +110,7 @@ def _character(lines: list[str], rng: random.Random, _: object) -> list[str]:
 def check(data: bytes) -> bool:
     """Everything that holds of any bytes taken as a cfg; whether they are one that compiles."""
     try:
-        config = parse(source_of(data, "mutant.cfg", Path("mutant.cfg")))
+        config = parse(make_source(data, "mutant.cfg", Path("mutant.cfg")))
         trees_agree(config)
         network = darkparse.compile(config)
     except darkparse.DarkparseError:
@@ -123,10 +123,10 @@ def check(data: bytes) -> bool:
 def trees_agree(config: Config) -> None:
     """text → tree → text: the tokens are the text; a tidy text says the same and is tidy."""
     assert "".join(config.tokens) == config.source.text
-    text = tidy(config)
-    again = parse(source_of(text.encode("utf-8", "surrogateescape"), "tidy.cfg"))
+    text = format_cfg(config)
+    again = parse(make_source(text.encode("utf-8", "surrogateescape"), "tidy.cfg"))
     assert _said(config) == _said(again)
-    assert tidy(again) == text
+    assert format_cfg(again) == text
 
 
 def _said(config: Config) -> list[tuple[str, list[tuple[str, str | None]]]]:
@@ -137,7 +137,7 @@ def networks_agree(network: darkparse.Network) -> None:
     """cfg → network → cfg → network and network → YAML → network."""
     layers = _layers(network)
     text = darkparse.to_cfg(network).encode("utf-8", "surrogateescape")
-    written = darkparse.compile(parse(source_of(text, "again.cfg")), dialect=network.dialect.name)
+    written = darkparse.compile(parse(make_source(text, "again.cfg")), dialect=network.dialect.name)
     assert _layers(written) == layers, "cfg"
     assert darkparse.to_cfg(written).encode("utf-8", "surrogateescape") == text, "cfg text"
     printed = network.to_yaml()

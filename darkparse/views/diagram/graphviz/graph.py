@@ -7,7 +7,7 @@ from dataclasses import replace
 from html import escape
 from typing import TYPE_CHECKING
 
-from darkparse.diagnostics.source import printable
+from darkparse.diagnostics.source import escape_control
 from darkparse.views.diagram.elements import Picture
 from darkparse.views.diagram.graphviz.cards import CardTable
 from darkparse.views.diagram.graphviz.edges import DOWN, EdgeWriter
@@ -36,8 +36,8 @@ def digraph(pictures: Sequence[Picture], theme: str = "light", direction: Direct
 
     colors = THEMES[theme]
     graph = graphviz.Digraph(
-        name=graphviz.escape(escape(printable(" and ".join(picture.name for picture in pictures)), quote=False)),
-        filename=f"{printable('-'.join(picture.name for picture in pictures))}.gv",
+        name=graphviz.escape(escape(escape_control(" and ".join(picture.name for picture in pictures)), quote=False)),
+        filename=f"{escape_control('-'.join(picture.name for picture in pictures))}.gv",
         graph_attr={
             **{"rankdir": direction, "newrank": "true", "nodesep": "1.2", "ranksep": "0.4", "splines": "true"},
             **{"labelloc": "t", "labeljust": "l", "bgcolor": colors["page"], "fontname": FONT},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from darkparse.diagnostics.source import printable
+from darkparse.diagnostics.source import escape_control
 
 Colors = Mapping[str, str]
 """The colors of a theme, by role."""
@@ -13,7 +13,7 @@ Colors = Mapping[str, str]
 
 def plain(text: str) -> str:
     """Return text as it stands in an HTML label."""
-    return escape(printable(text))
+    return escape(escape_control(text))
 
 
 def styled(text: str, size: float, color: str, *, bold: bool = False) -> str:
