@@ -5,7 +5,7 @@ from darkparse.layers.base import REGISTRY, Layer, LayerError, layer, option
 from darkparse.layers.dialect import ALEXEYAB, DIALECTS, PJREDDIE, Dialect
 from darkparse.layers.head import Head
 from darkparse.layers.shape import Layout, Shape
-from darkparse.layers.specs import ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import LayerContext, ModuleSpec, TensorSpec
 
 __all__ = [
     "ALEXEYAB",
@@ -15,11 +15,11 @@ __all__ = [
     "Dialect",
     "Head",
     "Layer",
+    "LayerContext",
     "LayerError",
     "Layout",
     "ModuleSpec",
     "Shape",
-    "Site",
     "TensorSpec",
     "layer",
     "option",

@@ -11,8 +11,8 @@ from typing import Annotated
 
 from darkparse.diagnostics.source import truncate
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.names import told_activation
-from darkparse.layers.values import Value
+from darkparse.layers.names import describe_unknown_activation
+from darkparse.layers.values import ParsedValue
 
 Activation = Annotated[str, "activation"]
 """The type of an option that names an activation."""
@@ -80,13 +80,13 @@ ACTIVATIONS = {row.name: row for row in _ROWS}
 """Every activation by its name in a cfg."""
 
 
-def read_activation(text: str, dialect: Dialect) -> Value:
+def read_activation(text: str, dialect: Dialect) -> ParsedValue:
     """An activation's name; Darknet takes ReLU for a name that it does not know (activations.c get_activation)."""
     row = ACTIVATIONS.get(text)
     if row is None:
-        hint = told_activation(text, ACTIVATIONS)
-        return Value("relu", f"unknown activation {truncate(text)!r}: Darknet goes on with relu{hint}")
-    if not dialect.knows(row.only, text):
+        hint = describe_unknown_activation(text, ACTIVATIONS)
+        return ParsedValue("relu", f"unknown activation {truncate(text)!r}: Darknet goes on with relu{hint}")
+    if not dialect.supports(row.only, text):
         hint = f" (dialect {row.only} knows it)" if row.only else ""
-        return Value("relu", f"{dialect.title} does not know {text!r} and goes on with relu{hint}")
-    return Value(text)
+        return ParsedValue("relu", f"{dialect.title} does not know {text!r} and goes on with relu{hint}")
+    return ParsedValue(text)

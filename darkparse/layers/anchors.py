@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from darkparse.layers.base import LayerError
 
-LARGEST_IN_CELLS = 20
+MAX_IN_CELLS = 20
 """The largest grid of YOLOv2 has 19 cells; anchors with fractions that all lie below this are none in pixels."""
 
 
-def remarks_on_anchors(
+def check_anchors(
     anchors: tuple[float, ...], num: int, indices: tuple[int, ...], chosen_by: str
 ) -> tuple[LayerError, ...]:
     """What is odd about a list of anchors of which those at some indices are used."""

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, dataclass_tra
 from darkparse.layers.activations import Activation, read_activation
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import LossSpec, Mistake, ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import Deviation, LayerContext, LossSpec, ModuleSpec, TensorSpec
 from darkparse.layers.values import Reader, read_flag, read_float, read_int, read_list, read_text
 from darkparse.layers.window import Window
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Mechanism = str
 """The word for what makes a layer's output differ in size from its input: `stride`, `pool`, `projection`, …"""
 
-Part = Literal["", "conv", "dense", "pool", "global", "upsample", "reorg", "cat", "add", "gate", "head"]
+LayerRole = Literal["", "conv", "dense", "pool", "global", "upsample", "reorg", "cat", "add", "gate", "head"]
 """What a layer is to the whole: it computes, resizes, or joins its inputs side by side, as a sum, as a product."""
 
 Mixing = Literal["", "both", "channels", "alone"]
@@ -76,7 +76,7 @@ class OptionSpec:
     """The smallest value that makes sense."""
 
 
-class Derived:
+class DerivedDefault:
     """Stands for a default that follows from other options, until it is computed."""
 
     def __init__(self, rule: Callable[[Any], Any]) -> None:
@@ -106,7 +106,7 @@ def option(
         is_file: the value names a file: a Path where it may be read, a PurePath where it is missing or lies elsewhere.
         least: the smallest value that makes sense.
     """
-    value = Derived(factory) if factory else default
+    value = DerivedDefault(factory) if factory else default
     names = None if keys is None else tuple(keys.split())
     spec = OptionSpec(names, read, only, fact, value is MISSING, is_file, least)
     return field(default=value, metadata={"option": spec})
@@ -116,11 +116,11 @@ def resolve_derived(section: Any) -> None:
     """Compute the defaults that follow from other options, in the order of the fields."""
     names = _DERIVED.get(type(section))
     if names is None:
-        names = [item.name for item in fields(section) if isinstance(item.default, Derived)]
+        names = [item.name for item in fields(section) if isinstance(item.default, DerivedDefault)]
         _DERIVED[type(section)] = names
     for name in names:
         value = getattr(section, name)
-        if isinstance(value, Derived):
+        if isinstance(value, DerivedDefault):
             object.__setattr__(section, name, value.rule(section))
 
 
@@ -135,7 +135,7 @@ class Layer:
     aliases: ClassVar[tuple[str, ...]]
     only: ClassVar[str | None]
     """The one dialect that has this kind, with those made from it."""
-    part: ClassVar[Part] = ""
+    part: ClassVar[LayerRole] = ""
     needs_map: ClassVar[bool] = False
     """The first input must be a map (Darknet: "layer before … must output image")."""
     is_head: ClassVar[bool] = False
@@ -194,7 +194,7 @@ class Layer:
         """The output's shape. Raises LayerError if the inputs do not fit."""
         return inputs[0]
 
-    def windows(self, at: Site) -> tuple[Window, ...] | None:
+    def windows(self, at: LayerContext) -> tuple[Window, ...] | None:
         """The windows that slide over the main input, one behind the other; None where each value sees all of it.
 
         Asked only where a map comes out. Raises NotImplementedError for a kind that gives a map of another size and
@@ -207,38 +207,38 @@ class Layer:
             f"[{self.kind}] makes {after} of {before}: {type(self).__name__} must state windows()"
         )
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         """Every array of the layer, in the order of the `.weights` file."""
         return ()
 
-    def numbers(self, at: Site) -> int:
+    def numbers(self, at: LayerContext) -> int:
         """How many numbers its tensors hold; a kind that most layers are of says it without making them."""
         return sum(tensor.size for tensor in self.tensors(at))
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         """The modules to run one after the other; the first takes all inputs. None: the input passes through."""
         return ()
 
-    def loss(self, at: Site, options: Any, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: Any, net: Shape) -> LossSpec:
         """The loss of the layer in a network with an input of that shape, where the kind has `loss_options`.
 
         Raises LayerError if it cannot train.
         """
         raise NotImplementedError(f"[{self.kind}] has no loss")
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         """Multiply-adds for one image; a multiplication without an addition counts as one."""
         return 0
 
-    def printed_flops(self, at: Site) -> float:
+    def printed_flops(self, at: LayerContext) -> float:
         """The operations that AlexeyAB's Darknet prints for the layer, in units of one (it prints billions)."""
         return 0.0
 
-    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
         """What a reader of the cfg should know though it is no error: warnings, with their place."""
         return ()
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         """What other implementations are known to do instead, beside another batch norm or activation."""
         return ()
 
@@ -250,7 +250,7 @@ class Layer:
         """Some of the options with their values, for modules that take them under the same names."""
         return {name: getattr(self, name) for name in names}
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         """A few words for a table row: what the layer does, without its shapes."""
         return self.kind
 

@@ -22,7 +22,7 @@ from darkparse.layers.parts import (
     uniform_by_fan_in,
 )
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import Mistake, ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec, TensorSpec
 from darkparse.layers.window import Window, square
 
 
@@ -135,14 +135,14 @@ class Convolutional(Layer):
         )
         return Shape(self.filters, h, w)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return blurred_windows((self.size - 1) * self.effective_dilation + 1, self.strides, self.antialiasing)
 
     def weight_shape(self, x: Shape) -> tuple[int, int, int, int]:
         """(filters, input channels of a group, size, size)."""
         return (self.filters, x.c // self.effective_groups, self.size, self.size)
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         if self.share_index is not None:
             return ()
         return Weights(
@@ -153,12 +153,12 @@ class Convolutional(Layer):
             stores_scales=not self.dontloadscales,
         ).convolutional()
 
-    def numbers(self, at: Site) -> int:
+    def numbers(self, at: LayerContext) -> int:
         if self.share_index is not None:
             return 0
         return prod(self.weight_shape(at.input)) + self.filters * (4 if self.normalized else 1)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         convolution = self._convolution(at)
         if self.share_index is not None:
             kwargs = {key: convolution.kwargs[key] for key in ("stride", "padding", "dilation", "groups")}
@@ -174,7 +174,7 @@ class Convolutional(Layer):
             chain.append(blur_module(self.filters, self.antialiasing, self.strides))
         return tuple(chain)
 
-    def _convolution(self, at: Site) -> ModuleSpec:
+    def _convolution(self, at: LayerContext) -> ModuleSpec:
         kwargs = {
             "in_channels": at.input.c,
             "out_channels": self.filters,
@@ -190,7 +190,7 @@ class Convolutional(Layer):
         bits = at.dialect.xnor_pads_with_minus_one and self.strides[0] == self.strides[1]
         return ModuleSpec("conv", f"{MODULES}.XnorConv2d", kwargs | {"pad_value": -1.0 if bits else 0.0})
 
-    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
         if at.dialect.pointwise_loses_stride and self.size == 1 and max(self.strides) > 1:
             message = (
                 "pjreddie's CPU code forgets the stride of a 1×1 convolution (convolutional_layer.c:468), its GPU code "
@@ -199,28 +199,28 @@ class Convolutional(Layer):
             return (LayerError(message, option="stride"),)
         return ()
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         convolution, *rest = self.modules(at)
         given = convolution.kwargs
         for padding in sorted({0, self.size // 2} - {given["padding"]}) if self.share_index is None else ():
             words = f"padding {padding} instead of {given['padding']}"
-            yield Mistake(words, (convolution.given(padding=padding), *rest))
+            yield Deviation(words, (convolution.given(padding=padding), *rest))
         if self.size > 1 and self.share_index is None:
             behind = self.size - (1 if self.antialiasing else max(self.strides))
             sides = (behind // 2, behind - behind // 2) * 2
             pad = ModuleSpec("pad", "torch.nn.ZeroPad2d", {"padding": sides})
             words = "padding as in TensorFlow's SAME, more behind the map than before it"
-            yield Mistake(words, (pad, convolution.given(padding=0), *rest))
+            yield Deviation(words, (pad, convolution.given(padding=0), *rest))
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         blur = blur_macs(at.output.size, self.antialiasing)
         return prod(self.weight_shape(at.input)) * self._unblurred(at.input).area + blur
 
-    def printed_flops(self, at: Site) -> float:
+    def printed_flops(self, at: LayerContext) -> float:
         flops = 2.0 * prod(self.weight_shape(at.input)) * self._unblurred(at.input).area
         return flops / 32 if self.xnor else flops
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         sy, sx = self.strides
         stride = "" if sy == sx == 1 else f" /{sy}" if sy == sx else f" /{sy}×{sx}"
         groups = " dw" if self.is_depthwise else f" g{self.effective_groups}" if self.effective_groups > 1 else ""
@@ -267,10 +267,10 @@ class Deconvolutional(Layer):
         h, w = ((n - 1) * self.stride + self.size - 2 * self.effective_padding for n in (inputs[0].h, inputs[0].w))
         return Shape(self.filters, h, w)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return (square(ceil(self.size / self.stride), Fraction(1, self.stride)),)
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         # deconvolutional_layer.c reads its weights as (input channels, filters, size, size), torch's own order.
         shape = (at.input.c, self.filters, self.size, self.size)
         spread = 0.02 * at.output.area / at.input.area
@@ -283,7 +283,7 @@ class Deconvolutional(Layer):
         rows = held and at.input.c * held // self.filters
         return (*others, replace(weights, shape=shape, rows=rows, initial=("normal", 0.0, spread)))
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {
             "in_channels": at.input.c,
             "out_channels": self.filters,
@@ -295,10 +295,10 @@ class Deconvolutional(Layer):
         norm = (batchnorm_module(at.dialect, self.filters),) if self.batch_normalize else ()
         return (ModuleSpec("deconv", "torch.nn.ConvTranspose2d", kwargs), *norm, *activation_modules(self.activation))
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.input.size * self.filters * self.size**2
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"deconv {self.size}×{self.size} /{self.stride}, {self.filters}"
 
 
@@ -327,17 +327,17 @@ class Local(Layer):
             )
         return Shape(self.filters, h, w)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return (square(self.size, self.stride),)
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         shape = (at.output.area, self.filters, at.input.c * self.size**2)
         return (
             TensorSpec("local.bias", at.output.tensor, role="bias"),
             TensorSpec("local.weight", shape, uniform_by_fan_in(shape[2])),
         )
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {
             "in_channels": at.input.c,
             "out_channels": self.filters,
@@ -348,8 +348,8 @@ class Local(Layer):
         }
         return (ModuleSpec("local", f"{MODULES}.LocallyConnected2d", kwargs), *activation_modules(self.activation))
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.output.size * at.input.c * self.size**2
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"local {self.size}×{self.size}{f' /{self.stride}' if self.stride > 1 else ''}, {self.filters}"

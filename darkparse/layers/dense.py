@@ -9,7 +9,7 @@ from darkparse.layers.base import Layer, LayerError, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, check_tree
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import LossSpec, ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import LayerContext, LossSpec, ModuleSpec, TensorSpec
 from darkparse.layers.training import SoftmaxTraining
 from darkparse.layers.tree import read_tree
 
@@ -31,21 +31,21 @@ class Connected(Layer):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape.vector(self.output)
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         return Weights(
             (self.output, at.input.size), self.batch_normalize, stores_scales=not self.dontloadscales
         ).connected()
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if at.input.is_map else ()
         kwargs = {"in_features": at.input.size, "out_features": self.output, "bias": not self.batch_normalize}
         norm = (batchnorm_module(at.dialect, self.output),) if self.batch_normalize else ()
         return (*flatten, ModuleSpec("linear", "torch.nn.Linear", kwargs), *norm, *activation_modules(self.activation))
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.input.size * self.output
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"fully connected, {self.output}"
 
 
@@ -74,7 +74,7 @@ class Softmax(Layer):
             )
         return inputs[0].flattened()
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.spatial and at.input.is_map:
             # Honoured by Darknet's GPU code only: softmax over the channels at each position.
             return (
@@ -90,13 +90,13 @@ class Softmax(Layer):
         kwargs = {"groups": self.groups, "temperature": self.temperature}
         return (*flatten, ModuleSpec("softmax", f"{MODULES}.GroupedSoftmax", kwargs))
 
-    def loss(self, at: Site, options: SoftmaxTraining, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: SoftmaxTraining, net: Shape) -> LossSpec:
         return LossSpec("darkparse.training.losses.vectors.SoftmaxLoss", {"noloss": options.noloss})
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.output.size
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "softmax" if self.groups == 1 else f"softmax, {self.groups} groups"
 
 
@@ -115,13 +115,13 @@ class Implicit(Layer):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape(self.filters, self.atoms, 1)
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         return (
             TensorSpec("implicit.weight", (self.filters, self.atoms, 1), ("uniform", self.mean, self.std), "constant"),
         )
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("implicit", f"{MODULES}.Implicit", {"shape": at.output.tensor}),)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"learned constant, {self.filters}"

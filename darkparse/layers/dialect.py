@@ -16,9 +16,9 @@ class Dialect:
     title: str
     parent: Dialect | None = None
     """The fork that it was made from, all of which it knows but what it `lacks`."""
-    lacks: frozenset[str] = frozenset()
+    unsupported: frozenset[str] = frozenset()
     """What it dropped of that: kinds as `[rnn]`, options as `[net] adam`, activations by their name."""
-    is_evident: bool = True
+    auto_detectable: bool = True
     """Whether what a cfg holds can speak for it; else it is chosen by name alone."""
     batchnorm_epsilon: float
     """Added to the variance, or to its root (`epsilon_on_root`); blas.c normalize_cpu."""
@@ -41,7 +41,7 @@ class Dialect:
     """An XNOR convolution has one group whatever `groups` says; convolutional_layer.c make_convolutional_layer."""
     xnor_pads_with_minus_one: bool
     """The bit path of XNOR convolutions pads with 0 bits, which stand for -1; convolutional_layer.c."""
-    refuses_slips: bool = False
+    strict_parser: bool = False
     """Whether its reader cuts comments off and ends the program at what others pass over (network/strict_rules.py)."""
     stepped_heads: frozenset[str] = frozenset()
     """Kinds of a last layer with which the input's sides must be multiples of `head_step`; darknet_cfg.cpp."""
@@ -70,18 +70,18 @@ class Dialect:
         """It and those that it comes from, the newest first."""
         return (self, *(self.parent.lineage if self.parent else ()))
 
-    def knows(self, only: str | None, *words: str) -> bool:
+    def supports(self, only: str | None, *words: str) -> bool:
         """Whether it knows what one dialect alone has, and with it those that were made from that one.
 
         Args:
             only: that dialect's name; None for what all have.
             words: the thing itself, as `lacks` writes it with spaces between.
         """
-        if self.lacks and " ".join(words) in self.lacks:
+        if self.unsupported and " ".join(words) in self.unsupported:
             return False
         if self.parent is None:
             return only is None or only == self.name
-        return only == self.name or self.parent.knows(only, *words)
+        return only == self.name or self.parent.supports(only, *words)
 
 
 POLICIES = ("constant", "step", "steps", "exp", "poly", "sigmoid", "random")
@@ -197,7 +197,9 @@ def fork(parent: Dialect, name: str, title: str, **differences: Any) -> Dialect:
     Args:
         differences: fields of `Dialect` with other values; for training, `training=replace(parent.training, …)`.
     """
-    return register(replace(parent, name=name, title=title, parent=parent, **{"lacks": frozenset(), **differences}))
+    return register(
+        replace(parent, name=name, title=title, parent=parent, **{"unsupported": frozenset(), **differences})
+    )
 
 
 for root in (PJREDDIE, ALEXEYAB):
@@ -207,10 +209,10 @@ HANK_AI = fork(
     ALEXEYAB,
     "hank-ai",
     "hank-ai/darknet",
-    is_evident=False,
-    refuses_slips=True,
+    auto_detectable=False,
+    strict_parser=True,
     stepped_heads=frozenset({"yolo", "region"}),
-    lacks=frozenset(
+    unsupported=frozenset(
         (
             *("[activation]", "[batchnorm]", "[conv_lstm]", "[crop]", "[deconvolutional]", "[detection]", "[empty]"),
             *("[gru]", "[history]", "[implicit]", "[iseg]", "[l2norm]", "[local]", "[logistic]", "[normalization]"),

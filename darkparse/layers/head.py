@@ -10,7 +10,7 @@ from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import Mistake, ModuleSpec, Site
+from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec
 
 
 class Head(Layer):
@@ -60,7 +60,7 @@ class Head(Layer):
     @property
     def formula(self) -> str:
         """How that number comes about: `3 × (80 classes + 5)`."""
-        return f"{self.predictors} × ({counted(self.classes)} + {self.entries - self.classes})"
+        return f"{self.predictors} × ({format_count(self.classes)} + {self.entries - self.classes})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         given = inputs[0].c
@@ -95,10 +95,10 @@ class Head(Layer):
         """Whether a box counts where its objectness is above the threshold, not where it is above 0."""
         return True
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
-        yield Mistake("the head left out: its input", (), (0,))
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+        yield Deviation("the head left out: its input", (), (0,))
 
 
-def counted(classes: int) -> str:
+def format_count(classes: int) -> str:
     """`1 class`, `80 classes`."""
     return f"{classes} class{'' if classes == 1 else 'es'}"

@@ -8,13 +8,13 @@ from pathlib import PurePath
 from typing import Any
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.anchors import LARGEST_IN_CELLS, remarks_on_anchors
+from darkparse.layers.anchors import MAX_IN_CELLS, check_anchors
 from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.head import Head, counted
+from darkparse.layers.head import Head, format_count
 from darkparse.layers.parts import check_tree
 from darkparse.layers.shape import Layout, Shape
-from darkparse.layers.specs import LossSpec, Mistake, ModuleSpec, Site
+from darkparse.layers.specs import Deviation, LayerContext, LossSpec, ModuleSpec
 from darkparse.layers.training import DetectionTraining, RegionTraining, Training, YoloTraining
 from darkparse.layers.tree import read_tree
 from darkparse.layers.values import read_word
@@ -55,7 +55,7 @@ class MaskedHead(Head):
         """The anchors in use; without `mask` all of them (yolo_layer.c make_yolo_layer)."""
         return self.mask if self.mask is not None else tuple(range(self.num))
 
-    def loss_arguments(self, at: Site, options: YoloTraining, net: Shape) -> dict[str, Any]:
+    def loss_arguments(self, at: LayerContext, options: YoloTraining, net: Shape) -> dict[str, Any]:
         """Keyword arguments that the losses of these heads share."""
         return self.options("classes", "map") | {
             "options": options,
@@ -74,16 +74,16 @@ class MaskedHead(Head):
             raise LayerError("mask must name anchors by their position, counted from 0", option="mask")
         return super().infer(inputs, dialect)
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         yield from super().mistakes(at)
         if self.scale_x_y != 1:
-            yield Mistake("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(at)))
+            yield Deviation("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(at)))
 
-    def remarks(self, at: Site) -> tuple[LayerError, ...]:
-        odd = remarks_on_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
+    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
+        odd = check_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
         used = [side for box in self.boxes for side in box]
         fractions = any(side % 1 for side in self.anchors)
-        if not odd and (min(used) < 1 or (fractions and max(self.anchors) < LARGEST_IN_CELLS)):
+        if not odd and (min(used) < 1 or (fractions and max(self.anchors) < MAX_IN_CELLS)):
             least, most = min(self.anchors), max(self.anchors)
             told = f"anchors of {least:g} to {most:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
             odd = (LayerError(told, option="anchors", code="anchors"),)
@@ -134,24 +134,24 @@ class Yolo(MaskedHead):
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
         return ModuleSpec("boxes", f"{DECODERS}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords})
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, **self.options("classes", "scale_x_y"), "logistic": not self.new_coords}
         return (ModuleSpec("head", f"{HEADS}.YoloHead", kwargs),)
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         yield from super().mistakes(at)
         has, words = self.new_coords, "no logistic function in the head"
         if has:
             words = "a logistic function in a head with new_coords"
-        yield Mistake(words, tuple(spec.given(logistic=has) for spec in self.modules(at)))
+        yield Deviation(words, tuple(spec.given(logistic=has) for spec in self.modules(at)))
 
-    def loss(self, at: Site, options: YoloTraining, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
         arguments = self.loss_arguments(at, options, net)
         if not at.dialect.training.deltas_add_up:
             return LossSpec(f"{LOSSES}.yolo.YoloLoss", arguments)
         return LossSpec(f"{LOSSES}.yolo.AlexeyYoloLoss", arguments | {"new_coords": self.new_coords})
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "YOLO head"
 
 
@@ -186,15 +186,15 @@ class GaussianYolo(MaskedHead):
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
         return ModuleSpec("boxes", f"{DECODERS}.GaussianDecoder", {"anchors": self.boxes, "shift": self.shift})
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
         return (ModuleSpec("head", f"{HEADS}.GaussianYoloHead", kwargs),)
 
-    def loss(self, at: Site, options: YoloTraining, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
         arguments = self.loss_arguments(at, options, net) | {"shift": self.shift}
         return LossSpec(f"{LOSSES}.gaussian.GaussianYoloLoss", arguments)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "Gaussian YOLO head"
 
 
@@ -239,15 +239,15 @@ class Region(Head):
         out = super().infer(inputs, dialect)
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
-    def remarks(self, at: Site) -> tuple[LayerError, ...]:
-        odd = remarks_on_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
+    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
+        odd = check_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
         largest = max(self.anchors, default=0)
         if odd or largest <= 2 * max(at.input.h, at.input.w):
             return odd
         told = f"an anchor of {largest:g} on a grid of {at.input.h}×{at.input.w}: [region] wants cells, [yolo] pixels"
         return (LayerError(told, option="anchors", code="anchors"),)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         sizes = read_tree(self.tree).group_sizes if self.tree is not None else None
         kwargs = {"anchors": self.num, **self.options("classes", "coords", "softmax"), "group_sizes": sizes}
         if at.dialect.region_interleaved:
@@ -267,7 +267,7 @@ class Region(Head):
         """AlexeyAB's fork asks of boxes with a word tree alone (region_layer.c get_region_boxes)."""
         return not dialect.region_interleaved or (self.tree is not None and not (mapped and self.map is not None))
 
-    def loss(self, at: Site, options: RegionTraining, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: RegionTraining, net: Shape) -> LossSpec:
         if self.coords > 4:
             raise LayerError("coords above 4 are masks, whose training is left out", option="coords")
         kwargs = self.options("classes", "softmax", "tree", "map") | {"options": options, "anchors": self.boxes}
@@ -275,12 +275,12 @@ class Region(Head):
             return LossSpec(f"{LOSSES}.region.AlexeyRegionLoss", kwargs)
         return LossSpec(f"{LOSSES}.region.RegionLoss", kwargs | {"background": self.background})
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "region head (v2)"
 
 
 @layer("detection")
-class Detection(Head):
+class DetectionHead(Head):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
     is_size_bound = True
@@ -313,7 +313,7 @@ class Detection(Head):
 
     @property
     def formula(self) -> str:
-        return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {counted(self.classes)})"
+        return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {format_count(self.classes)})"
 
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.need:
@@ -321,7 +321,7 @@ class Detection(Head):
             raise LayerError(f"this head needs {self.need} values = {self.formula}, {gives}", input=0, code="head")
         return Shape.flat(self.need)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"cells": self.side**2, "classes": self.classes, "softmax": self.softmax}
         return (ModuleSpec("head", f"{HEADS}.DetectionHead", kwargs),)
 
@@ -332,13 +332,13 @@ class Detection(Head):
     def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
         return False
 
-    def loss(self, at: Site, options: DetectionTraining, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: DetectionTraining, net: Shape) -> LossSpec:
         if self.coords != 4:
             raise LayerError("a box has 4 coords in training", option="coords")
         kwargs = self.options("classes", "num", "side", "sqrt") | {"options": options}
         return LossSpec(f"{LOSSES}.detection.DetectionLoss", kwargs)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "detection head (v1)"
 
 
@@ -360,11 +360,11 @@ class Iseg(Head):
     def entries(self) -> int:
         return self.classes + self.ids
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("head", f"{HEADS}.IsegHead", {"classes": self.classes}),)
 
-    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: Training, net: Shape) -> LossSpec:
         raise LayerError("[iseg] is not trained here: its loss needs a mask for every object, and no cfg ships with it")
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "segmentation head"

@@ -9,7 +9,7 @@ from darkparse.layers.base import Layer, LayerError, absolute, keys, layer, opti
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, activation_modules
 from darkparse.layers.shape import Layout, Shape
-from darkparse.layers.specs import ONE, Mistake, ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import ONE, Deviation, LayerContext, ModuleSpec, TensorSpec
 from darkparse.layers.values import read_first, read_int, read_word
 
 
@@ -50,32 +50,32 @@ class Route(Layer):
             return Shape.flat(sum(x.size for x in inputs) // self.groups)
         return Shape(channels, first.h, first.w, first.layout) if len(layouts) == 1 else Shape.vector(channels)
 
-    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
         sizes = {f"{x.h}×{x.w}" for x in at.inputs if x.is_map}
         if len(sizes) < 2:
             return ()
         told = f"maps of {' and '.join(sorted(sizes))} are joined: only a vector of {at.output.size} values is left"
         return (LayerError(told, option="layers", code="sizes"),)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         if len(at.inputs) == 1 and self.groups == 1:
             return ()
         kwargs = {"groups": self.groups, "group_id": self.group_id}
         fits = all(x.layout == at.output.layout for x in at.inputs)
         return (ModuleSpec("join", f"{MODULES}.{'Route' if fits else 'FlatRoute'}", kwargs),)
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         own = self.modules(at)
         if len(at.inputs) > 1:
-            yield Mistake("the joined maps in reversed order", own, tuple(range(len(at.inputs)))[::-1])
+            yield Deviation("the joined maps in reversed order", own, tuple(range(len(at.inputs)))[::-1])
         if self.groups == 1:
             return
         for group in set(range(self.groups)) - {self.group_id}:
-            yield Mistake(f"group {group} of the channels", tuple(spec.given(group_id=group) for spec in own))
+            yield Deviation(f"group {group} of the channels", tuple(spec.given(group_id=group) for spec in own))
         whole = ModuleSpec("whole", f"{MODULES}.Route", {"groups": 1, "group_id": 0})
-        yield Mistake("the maps joined first and the group taken then", (whole, *own))
+        yield Deviation("the maps joined first and the group taken then", (whole, *own))
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         part = f" part {self.group_id + 1} of {self.groups}" if self.groups > 1 else ""
         return f"{'concat' if len(self.layers) > 1 else 'branch'}{part}"
 
@@ -128,14 +128,14 @@ class Shortcut(Layer):
                 raise LayerError("a weighted shortcut needs maps of one size", option="from", code="sizes")
         return out
 
-    def _weights(self, at: Site) -> tuple[int, ...]:
+    def _weights(self, at: LayerContext) -> tuple[int, ...]:
         rows = len(at.inputs)
         return (rows, at.output.c) if self.weights_type == "per_channel" else (rows,)
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         return (TensorSpec("add.weight", self._weights(at), ONE, "factor"),) if self.is_weighted else ()
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.is_weighted:
             kwargs = {"shape": self._weights(at), "normalization": self.weights_normalization}
             add = ModuleSpec("add", f"{MODULES}.WeightedShortcut", kwargs)
@@ -145,10 +145,10 @@ class Shortcut(Layer):
             add = ModuleSpec("add", f"{MODULES}.PartialAdd", {"alpha": self.alpha, "beta": self.beta})
         return (add, *activation_modules(self.activation))
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
-        yield Mistake("the shortcut left out", (), (0,))
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+        yield Deviation("the shortcut left out", (), (0,))
 
-    def remarks(self, at: Site) -> tuple[LayerError, ...]:
+    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
         odd = next((x for x in at.inputs if (x.h, x.w) != (at.output.h, at.output.w)), None)
         if odd is not None and at.dialect.adds_one_size:
             told = f"{at.dialect.title} adds maps of one size, not {odd} to {at.output}, and stops here (parser.c:979)"
@@ -162,14 +162,14 @@ class Shortcut(Layer):
             return (LayerError(message, option="weights_type"),)
         return ()
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         factors = len(at.inputs) if self.is_weighted else (self.alpha != 1) + (self.beta != 1)
         return at.output.size * factors
 
-    def printed_flops(self, at: Site) -> float:
+    def printed_flops(self, at: LayerContext) -> float:
         return float(at.output.size * len(self.from_) * (2 if self.is_weighted else 1))
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "weighted add" if self.is_weighted else "add"
 
 
@@ -189,14 +189,14 @@ class Gate(Layer):
     def reads_whole(self, index: int) -> tuple[int, ...]:
         return self.sources(index)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         gate = "Gate" if at.inputs[1].is_map else "VectorGate"
         return (ModuleSpec("gate", f"{MODULES}.{gate}", {}), *activation_modules(self.activation))
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
-        yield Mistake("the gate left out", (), (1,))
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+        yield Deviation("the gate left out", (), (1,))
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.output.size
 
 
@@ -217,7 +217,7 @@ class ScaleChannels(Gate):
             raise LayerError(f"a gate of {Shape(*want)} is needed for a map of {x}", code="sizes")
         return x
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "position gate" if self.scale_wh else "channel gate"
 
 
@@ -236,5 +236,5 @@ class Sam(Gate):
             raise LayerError("gate and map must have one shape", code="sizes")
         return x
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "spatial gate"

@@ -55,7 +55,7 @@ FOREIGN_ACTIVATIONS: dict[str, str] = {
 }
 
 
-def told_kind(name: str, known: Iterable[str]) -> str:
+def describe_unknown_kind(name: str, known: Iterable[str]) -> str:
     """The end of a sentence about a section that is unknown: what it is in Darknet, or the nearest name."""
     word = name.lower().replace("_", "").removesuffix("2d")
     word = "depthwise" if word.startswith(("depthwise", "dwconv")) else word
@@ -65,7 +65,7 @@ def told_kind(name: str, known: Iterable[str]) -> str:
     return f"; did you mean [{near}]?" if near else ""
 
 
-def told_activation(name: str, known: Iterable[str]) -> str:
+def describe_unknown_activation(name: str, known: Iterable[str]) -> str:
     """The same of an activation."""
     word = name.partition("#")[0].partition(";")[0]
     foreign = FOREIGN_ACTIVATIONS.get(word.lower().replace("_", ""))

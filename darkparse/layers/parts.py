@@ -103,7 +103,7 @@ def activation_modules(activation: str, name: str = "activation") -> tuple[Modul
     return (ModuleSpec(name, "darkparse.model.activations.DarknetActivation", {"name": activation}),)
 
 
-def activation_of(spec: ModuleSpec) -> ActivationRow | None:
+def parse_activation(spec: ModuleSpec) -> ActivationRow | None:
     """The activation that a module is, if it is one."""
     return next((row for row in ACTIVATIONS.values() if activation_modules(row.name, spec.name) == (spec,)), None)
 

@@ -7,7 +7,7 @@ from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, activation_modules, batchnorm_module
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import ONE, LossSpec, ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import ONE, LayerContext, LossSpec, ModuleSpec, TensorSpec
 from darkparse.layers.training import CostTraining, Training
 
 
@@ -24,10 +24,10 @@ class ActivationLayer(Layer):
             )
         return inputs[0]
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return activation_modules(self.activation)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return self.activation
 
 
@@ -38,10 +38,10 @@ class Logistic(Layer):
     loss_options = Training
     is_identity_backward = True
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return activation_modules("logistic")
 
-    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: Training, net: Shape) -> LossSpec:
         return LossSpec("darkparse.training.losses.vectors.LogisticLoss", {})
 
 
@@ -51,7 +51,7 @@ class Batchnorm(Layer):
 
     needs_map = True
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         shape = (at.input.c,)
         return (
             TensorSpec("norm.bias", shape, role="bias", stored=at.dialect.batchnorm_stores_biases),
@@ -60,13 +60,13 @@ class Batchnorm(Layer):
             TensorSpec("norm.running_var", shape, ONE, "variance"),
         )
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (batchnorm_module(at.dialect, at.input.c),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.output.size
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "batch norm"
 
 
@@ -81,15 +81,15 @@ class Normalization(Layer):
     kappa: float = option(default=1.0)
     size: int = option(default=5, least=1)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = self.options("size", "alpha", "beta", "kappa")
         return (ModuleSpec("norm", f"{MODULES}.LocalResponseNorm", kwargs),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         # The square, its entry into and its exit from the running sum, and the product at the end.
         return 4 * at.output.size
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"local response norm, {self.size}"
 
 
@@ -99,13 +99,13 @@ class L2norm(Layer):
 
     needs_map = True
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("norm", f"{MODULES}.L2Norm", {}),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return 2 * at.output.size
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "l2 norm"
 
 
@@ -122,7 +122,7 @@ class Dropout(Layer):
             raise LayerError(f"probability must be 0 to 1, this is {self.probability:g}", option="probability")
         return inputs[0]
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("dropout", "torch.nn.Dropout", {"p": self.probability}),)
 
 
@@ -132,14 +132,14 @@ class Empty(Layer):
 
 
 @layer("cost")
-class Cost(Layer):
+class CostLayer(Layer):
     """A loss; at inference the input passes through (cost_layer.c)."""
 
     is_sink = True
     training = keys("ratio") | keys("noobj thresh", only="pjreddie")
     loss_options = CostTraining
 
-    def loss(self, at: Site, options: CostTraining, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: CostTraining, net: Shape) -> LossSpec:
         return LossSpec("darkparse.training.losses.vectors.CostLoss", {"kind": options.type, "scale": options.scale})
 
 
@@ -151,5 +151,5 @@ class Contrastive(Layer):
     training = keys("classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max")
     loss_options = Training
 
-    def loss(self, at: Site, options: Training, net: Shape) -> LossSpec:
+    def loss(self, at: LayerContext, options: Training, net: Shape) -> LossSpec:
         raise LayerError("[contrastive] is not trained here: its loss needs objects followed from picture to picture")

@@ -10,7 +10,7 @@ from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES, blur_macs, blur_module, blurred, blurred_windows
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import Mistake, ModuleSpec, Site
+from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec
 from darkparse.layers.window import Window, square
 
 
@@ -58,12 +58,12 @@ class Maxpool(Layer):
         """Of the pooling itself: an antialiased one leaves its stride to the blur."""
         return (1, 1) if self.antialiasing else (self.stride_y, self.stride_x)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         if self.maxpool_depth:
             return ()
         return blurred_windows(self.size, (self.stride_y, self.stride_x), self.antialiasing)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.maxpool_depth:
             return (ModuleSpec("pool", f"{MODULES}.ChannelMaxPool", {"out_channels": self.out_channels}),)
         if (self.size, self._strides, self.padding) == (2, (2, 2), 1):
@@ -79,7 +79,7 @@ class Maxpool(Layer):
             chain.append(blur_module(at.input.c, self.antialiasing, (self.stride_y, self.stride_x)))
         return tuple(chain)
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         if self.maxpool_depth:
             yield from _channel_mistakes(at.input.c, self.out_channels)
             return
@@ -91,25 +91,25 @@ class Maxpool(Layer):
         turned = zeros.given(padding=(behind, before) * 2, value=-inf)
         both = plain.given(padding=self.size // 2)
         mean = replace(plain, target="torch.nn.AvgPool2d")
-        yield Mistake("max-pool padded with zeros", (zeros, plain, *blur))
-        yield Mistake("max-pool padded with more before the map than behind it", (turned, plain, *blur))
-        yield Mistake("max-pool without padding", (plain, *blur))
-        yield Mistake("max-pool padded on both sides, size // 2", (both, *blur))
-        yield Mistake("the mean instead of the maximum", (zeros, mean, *blur))
+        yield Deviation("max-pool padded with zeros", (zeros, plain, *blur))
+        yield Deviation("max-pool padded with more before the map than behind it", (turned, plain, *blur))
+        yield Deviation("max-pool without padding", (plain, *blur))
+        yield Deviation("max-pool padded on both sides, size // 2", (both, *blur))
+        yield Deviation("the mean instead of the maximum", (zeros, mean, *blur))
         if blur:
             strided = pool_module("MaxPool2d", self.size, (self.stride_y, self.stride_x), self.padding)
-            yield Mistake("max-pool with its stride, without the blur of antialiasing", (strided,))
+            yield Deviation("max-pool with its stride, without the blur of antialiasing", (strided,))
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return blur_macs(at.output.size, self.antialiasing)
 
-    def printed_flops(self, at: Site) -> float:
+    def printed_flops(self, at: LayerContext) -> float:
         unblurred = (
             Shape(self.out_channels, at.input.h, at.input.w) if self.maxpool_depth else self._unblurred(at.input)
         )
         return float(self.size**2 * at.input.c * unblurred.area)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         if self.maxpool_depth:
             return f"maxpool channels, {self.out_channels}"
         return f"maxpool {window(self.size, self.stride_y, self.stride_x)}"
@@ -132,21 +132,21 @@ class LocalAvgpool(Layer):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return pooled(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return (square(self.size, self.stride_y, self.stride_x),)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (
             pool_module("AvgPool2d", self.size, (self.stride_y, self.stride_x), self.padding, count_include_pad=False),
         )
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.output.size * self.size**2
 
-    def printed_flops(self, at: Site) -> float:
+    def printed_flops(self, at: LayerContext) -> float:
         return float(self.size**2 * at.output.size)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"avgpool {window(self.size, self.stride_y, self.stride_x)}"
 
 
@@ -161,27 +161,27 @@ class Avgpool(Layer):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape(inputs[0].c, 1, 1)
 
-    def windows(self, at: Site) -> None:
+    def windows(self, at: LayerContext) -> None:
         return None
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("pool", "torch.nn.AdaptiveAvgPool2d", {"output_size": 1}),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.input.size
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "global avgpool"
 
 
-def _channel_mistakes(channels: int, groups: int) -> Iterable[Mistake]:
+def _channel_mistakes(channels: int, groups: int) -> Iterable[Deviation]:
     """What may be done instead of the maximum over every `groups`-th channel."""
     window = {"kernel_size": (-(-channels // groups), 1, 1), "ceil_mode": True}
     for words, name in (
         ("the maximum over neighbouring channels", "MaxPool3d"),
         ("the mean over the channels", "AvgPool3d"),
     ):
-        yield Mistake(f"{words}", (ModuleSpec("pool", f"torch.nn.{name}", window),))
+        yield Deviation(f"{words}", (ModuleSpec("pool", f"torch.nn.{name}", window),))
 
 
 def pooled(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape:

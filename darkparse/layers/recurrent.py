@@ -15,7 +15,7 @@ from darkparse.layers.convolutional import convolved
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import Weights
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import ModuleSpec, Site, TensorSpec
+from darkparse.layers.specs import LayerContext, ModuleSpec, TensorSpec
 from darkparse.layers.window import EVERYTHING, Window
 
 RECURRENT = "darkparse.model.recurrent"
@@ -54,30 +54,30 @@ class Rnn(VectorMemory):
         """rnn_layer.c make_rnn_layer: `logistic=1` and `2` replace the state's activation."""
         return {1: "logistic", 2: "loggy"}.get(self.logistic, self.activation)
 
-    def _parts(self, at: Site) -> dict[str, tuple[int, int]]:
+    def _parts(self, at: LayerContext) -> dict[str, tuple[int, int]]:
         """(outputs, inputs) of each matrix, in file order."""
         hidden = self._state(at)
         return {"input": (hidden, at.input.size), "self": (hidden, hidden), "output": (self.output, hidden)}
 
-    def _state(self, at: Site) -> int:
+    def _state(self, at: LayerContext) -> int:
         """Size of the state; pjreddie's fork has no `hidden`."""
         return self.output if at.dialect.rnn_state_is_output else self.hidden
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         parts = self._parts(at).items()
         return tuple(
             t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected()
         )
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"inputs": at.input.size, "hidden": self._state(at), "outputs": self.output}
         kwargs |= self.options("activation", "self_activation", "shortcut", "batch_normalize")
         return (ModuleSpec("cell", f"{RECURRENT}.Rnn", kwargs | _norm(at.dialect)),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return sum(prod(shape) for shape in self._parts(at).values())
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"rnn, state {self._state(at)}, {self.output}"
 
 
@@ -90,25 +90,25 @@ class Gated(VectorMemory):
     def order(self, dialect: Dialect) -> tuple[str, ...]:
         """The matrices in file order."""
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         columns = {"u": at.input.size, "w": self.output}
         parts = ((name, (self.output, columns[name[0]])) for name in self.order(at.dialect))
         return tuple(
             t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected()
         )
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         # Every gate's two matrices, and three products value by value.
         gates = len(self.order(at.dialect)) // 2
         return gates * self.output * (at.input.size + self.output) + 3 * self.output
 
-    def arguments(self, at: Site) -> dict[str, Any]:
+    def arguments(self, at: LayerContext) -> dict[str, Any]:
         """Keyword arguments that both modules take."""
         return {"inputs": at.input.size, "outputs": self.output, "batch_normalize": self.batch_normalize} | _norm(
             at.dialect
         )
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"{self.kind} {self.output}"
 
 
@@ -123,7 +123,7 @@ class Gru(Gated):
     def order(self, dialect: Dialect) -> tuple[str, ...]:
         return dialect.gru_order
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         # AlexeyAB's gru_layer.c takes tanh under `#ifdef USET`, which it does not define.
         return (ModuleSpec("cell", f"{RECURRENT}.Gru", self.arguments(at) | {"tanh": self.tanh}),)
 
@@ -138,7 +138,7 @@ class Lstm(Gated):
     def order(self, dialect: Dialect) -> tuple[str, ...]:
         return dialect.lstm_order
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("cell", f"{RECURRENT}.Lstm", self.arguments(at)),)
 
 
@@ -183,20 +183,20 @@ class ConvolutionalMemory(Layer):
             )
         return Shape(filters, h, w)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return (EVERYTHING,)
 
     @abstractmethod
-    def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
+    def parts(self, at: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         """The weights of each convolution, in file order."""
 
-    def tensors(self, at: Site) -> tuple[TensorSpec, ...]:
+    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
         parts = self.parts(at).items()
         return tuple(
             t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").convolutional()
         )
 
-    def products(self, at: Site) -> int:
+    def products(self, at: LayerContext) -> int:
         """Multiply-adds of all convolutions."""
         return at.output.area * sum(prod(shape) for shape in self.parts(at).values())
 
@@ -221,7 +221,7 @@ class Crnn(ConvolutionalMemory):
     groups: int = option(default=1, only="alexeyab", least=1)
     xnor: bool = option(default=False, only="alexeyab")
 
-    def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
+    def parts(self, at: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         channels = {
             "input": (at.input.c, self.hidden),
             "self": (self.hidden, self.hidden),
@@ -232,18 +232,18 @@ class Crnn(ConvolutionalMemory):
     def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return self.convolve(self.convolve(inputs[0], self.hidden), self.output)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"inputs": at.input.c, "hidden": self.hidden, "outputs": self.output}
         kwargs |= self.options("activation", "shortcut", "batch_normalize")
         return (ModuleSpec("cell", f"{RECURRENT}.Crnn", kwargs | self.geometry() | _norm(at.dialect)),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return self.products(at)
 
-    def printed_flops(self, at: Site) -> float:
+    def printed_flops(self, at: LayerContext) -> float:
         return 2.0 * self.macs(at)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"crnn {self.size}×{self.size}, state {self.hidden}, {self.output}"
 
 
@@ -272,7 +272,7 @@ class ConvLstm(ConvolutionalMemory):
     shortcut: bool = option(default=False)
     state_constrain: int = option(default=32)
 
-    def parts(self, at: Site) -> dict[str, tuple[int, int, int, int]]:
+    def parts(self, at: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         """The weights of each convolution, in file order (parser.c load_weights_upto, CONV_LSTM)."""
         n, c = self.output, at.input.c
         state = {name: self.weight(n, n) for name in ("wf", "wi", "wg", "wo")}
@@ -288,19 +288,19 @@ class ConvLstm(ConvolutionalMemory):
             )
         return self.convolve(inputs[0], self.output)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"inputs": at.input.c, "outputs": self.output}
         kwargs |= self.options("activation", "lstm_activation", "peephole", "bottleneck", "shortcut")
         kwargs |= {"constrain": self.state_constrain, "batch_normalize": self.batch_normalize}
         return (ModuleSpec("cell", f"{RECURRENT}.ConvLstm", kwargs | self.geometry() | _norm(at.dialect)),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return self.products(at) + 3 * at.output.size
 
-    def printed_flops(self, at: Site) -> float:
+    def printed_flops(self, at: LayerContext) -> float:
         return 2.0 * self.products(at) + (12 if self.peephole else 9) * at.output.size
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"conv lstm {self.size}×{self.size}, {self.output}"
 
 
@@ -322,8 +322,8 @@ class History(Layer):
         c, h, w = inputs[0]
         return Shape(c * self.history_size, h, w)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("history", f"{RECURRENT}.History", {"size": self.history_size}),)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"history, {self.history_size}"

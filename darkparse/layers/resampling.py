@@ -10,7 +10,7 @@ from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import Mistake, ModuleSpec, Site
+from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec
 from darkparse.layers.window import Window, square
 
 
@@ -39,24 +39,24 @@ class Upsample(Layer):
             )
         return Shape(c, h // -self.stride, w // -self.stride)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return (square(-self.stride, -self.stride) if self.stride < 0 else square(1, Fraction(1, self.stride)),)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.stride > 0 and self.scale == 1:
             return (ModuleSpec("upsample", "torch.nn.Upsample", {"scale_factor": self.stride, "mode": "nearest"}),)
         return (ModuleSpec("upsample", f"{MODULES}.ScaledUpsample", {"stride": self.stride, "scale": self.scale}),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.input.size if self.stride < 0 else at.output.size if self.scale != 1 else 0
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         for corners in (False, True) if self.stride > 0 else ():
             words = f"bilinear upsampling{', corners aligned' if corners else ''}"
             kwargs = {"scale_factor": self.stride, "mode": "bilinear", "align_corners": corners}
-            yield Mistake(words, (ModuleSpec("upsample", "torch.nn.Upsample", kwargs),))
+            yield Deviation(words, (ModuleSpec("upsample", "torch.nn.Upsample", kwargs),))
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"upsample ×{self.stride}" if self.stride > 0 else f"block sum /{-self.stride}"
 
 
@@ -70,7 +70,7 @@ class Rearranging(Layer):
     stride: int
     reverse: bool
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return (square(1, Fraction(1, self.stride)) if self.reverse else square(self.stride, self.stride),)
 
     def _rearranged(self, x: Shape, stride: int, reverse: bool) -> Shape:
@@ -116,7 +116,7 @@ class Reorg(Rearranging):
     def appended(self) -> int:  # type: ignore[override]
         return self.extra
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         """Darknet's own order takes the columns of a block, and rows from further apart than the block's: more so where
         the height does not divide by the stride's square. What wraps round at the border is left out."""
         if self.flatten:
@@ -127,7 +127,7 @@ class Reorg(Rearranging):
         rows = s * (s - 1) + 1 + (s - 1) * (s - gcd(at.input.h // s, s))
         return (Window((rows, s), (s, s)),)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.extra:
             return (ModuleSpec("reorg", f"{MODULES}.AppendZeros", {"count": self.extra}),)
         if self.flatten:
@@ -135,18 +135,18 @@ class Reorg(Rearranging):
             return (ModuleSpec("reorg", f"{MODULES}.FlattenReorg", kwargs),)
         return (ModuleSpec("reorg", f"{MODULES}.Reorg", {"stride": self.stride, "reverse": self.reverse}),)
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         words = "[reorg] in the order of AlexeyAB's [reorg3d] (marvis, PyTorch-YOLOv4)"
-        yield Mistake(words, self.read_as("reorg3d").modules(at))
+        yield Deviation(words, self.read_as("reorg3d").modules(at))
         shuffle = ModuleSpec("reorg", "torch.nn.PixelUnshuffle", {"downscale_factor": self.stride})
-        yield Mistake("[reorg] as pixel_unshuffle", (shuffle,))
+        yield Deviation("[reorg] as pixel_unshuffle", (shuffle,))
 
     def read_as(self, kind: str) -> Layer:
         if kind != Reorg3d.kind:
             return self
         return Reorg3d(stride=self.stride, reverse=self.reverse, dontload=self.dontload)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"reorg {'×' if self.reverse else '/'}{self.stride}"
 
 
@@ -164,17 +164,17 @@ class Reorg3d(Rearranging):
             )
         return self._rearranged(inputs[0], self.stride, self.reverse)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         if not self.reverse:
             return super().windows(at)
         # Called with the output's sizes, the way back leaves the rows of a block in turns: 0, 1, 0, 1, 2, 3, 2, 3.
         step = Fraction(1, self.stride)
         return (Window((1, 1), (step, step), (self.stride - 1, 0)),)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("reorg", f"{MODULES}.Reorg3d", {"stride": self.stride, "reverse": self.reverse}),)
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"reorg3d {'×' if self.reverse else '/'}{self.stride}"
 
 
@@ -198,15 +198,15 @@ class Crop(Layer):
                 raise LayerError(f"{key} must be 1 to {limit}, the size that comes in", option=key)
         return Shape(c, self.crop_height, self.crop_width)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return ()
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"height": self.crop_height, "width": self.crop_width, "adjust": not self.noadjust}
         return (ModuleSpec("crop", f"{MODULES}.CenterCrop", kwargs),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return 0 if self.noadjust else at.output.size
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"crop {self.crop_height}×{self.crop_width}"

@@ -69,7 +69,7 @@ class ModuleSpec:
         return replace(self, kwargs={**self.kwargs, **kwargs})
 
 
-class Mistake(NamedTuple):
+class Deviation(NamedTuple):
     """What other implementations do in place of a layer."""
 
     words: str
@@ -87,7 +87,7 @@ class LossSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
+class LayerContext:
     """Where a layer stands: what it needs to know of its surroundings."""
 
     inputs: tuple[Shape, ...]

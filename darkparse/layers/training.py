@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from darkparse.layers.base import Keys, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.values import Value, read_word
+from darkparse.layers.values import ParsedValue, read_word
 
 OVERLAPS = ("iou", "giou", "diou", "ciou")
 
@@ -110,7 +110,7 @@ class LayerTraining(Training):
     dont_update: int = option(default=0, only="alexeyab")
 
 
-def _read_policy(text: str, dialect: Dialect) -> Value:
+def _read_policy(text: str, dialect: Dialect) -> ParsedValue:
     """network.c get_policy."""
     return read_word(*dialect.training.policies, fallback="constant")(text, dialect)
 

@@ -19,14 +19,14 @@ from darkparse.layers.names import did_you_mean
 INT_MAX = 2**31 - 1
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
 """From here on a number rounds to infinity in float32."""
-LONGEST_INT = 1000
+MAX_INT_DIGITS = 1000
 """Digits; Python reads no more than a few thousand."""
 _INT = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?")
 
 
-class Value(NamedTuple):
+class ParsedValue(NamedTuple):
     """A value and what the reader of the cfg should know about how it came to be."""
 
     value: Any
@@ -37,21 +37,21 @@ class ValueTextError(ValueError):
     """The text is no value of the kind that is needed; the message says what was expected."""
 
 
-Reader = Callable[[str, Dialect], Value]
+Reader = Callable[[str, Dialect], ParsedValue]
 
 
-def read_int(text: str, _: Dialect) -> Value:
+def read_int(text: str, _: Dialect) -> ParsedValue:
     """An integer as `atoi` reads it: `1.9` is 1, `18#x` is 18."""
     match = _INT.match(text)
     if not match and not _FLOAT.match(text):
         raise ValueTextError("a whole number is needed here")
-    number = int(match[0][:LONGEST_INT]) if match else 0
+    number = int(match[0][:MAX_INT_DIGITS]) if match else 0
     if abs(number) > INT_MAX:
         raise ValueTextError(f"the number does not fit Darknet's int (at most {INT_MAX:,})")
-    return Value(number, _dropped(text, match[0] if match else "", number))
+    return ParsedValue(number, _dropped(text, match[0] if match else "", number))
 
 
-def read_float(text: str, _: Dialect) -> Value:
+def read_float(text: str, _: Dialect) -> ParsedValue:
     """A number as `atof` reads it, also a hexadecimal one: `0x1p1` is 2. What is not finite makes no sense in a cfg."""
     hexadecimal = _HEX.match(text)
     match = hexadecimal or _FLOAT.match(text)
@@ -63,18 +63,18 @@ def read_float(text: str, _: Dialect) -> Value:
         number = inf
     if abs(number) >= FLOAT_LIMIT:
         raise ValueTextError("the number does not fit Darknet's float")
-    return Value(number, _dropped(text, match[0], f"{number:g}" if hexadecimal else match[0]))
+    return ParsedValue(number, _dropped(text, match[0], f"{number:g}" if hexadecimal else match[0]))
 
 
-def read_flag(text: str, dialect: Dialect) -> Value:
+def read_flag(text: str, dialect: Dialect) -> ParsedValue:
     """An integer that stands for no (0) or yes."""
     number, complaint = read_int(text, dialect)
-    return Value(number != 0, complaint)
+    return ParsedValue(number != 0, complaint)
 
 
-def read_text(text: str, _: Dialect) -> Value:
+def read_text(text: str, _: Dialect) -> ParsedValue:
     """The text as it is."""
-    return Value(text)
+    return ParsedValue(text)
 
 
 def read_list(item: Reader) -> Reader:
@@ -84,9 +84,9 @@ def read_list(item: Reader) -> Reader:
     """
     run = re.compile(r"-?[0-9]+" if item is read_int else r"-?[0-9]*\.?[0-9]+")
 
-    def read(text: str, dialect: Dialect) -> Value:
-        if dialect.refuses_slips:
-            return Value(tuple(item(part, dialect).value for part in run.findall(text) or [""]))
+    def read(text: str, dialect: Dialect) -> ParsedValue:
+        if dialect.strict_parser:
+            return ParsedValue(tuple(item(part, dialect).value for part in run.findall(text) or [""]))
         body, mark, _ = text.partition("#")
         parts = body.removesuffix(",").split(",")
         complaint = (
@@ -99,7 +99,7 @@ def read_list(item: Reader) -> Reader:
             complaint = complaint or trouble
         if body.endswith(","):
             complaint = complaint or "the comma at the end is ignored; Darknet reads a 0 behind it"
-        return Value(tuple(values), complaint)
+        return ParsedValue(tuple(values), complaint)
 
     return read
 
@@ -108,11 +108,11 @@ def read_first(item: Reader, *, only: str) -> Reader:
     """A list of which one dialect reads the first number alone."""
     whole = read_list(item)
 
-    def read(text: str, dialect: Dialect) -> Value:
+    def read(text: str, dialect: Dialect) -> ParsedValue:
         values, complaint = whole(text, dialect)
-        if dialect.knows(only) and len(values) > 1:
-            return Value(values[:1], f"{dialect.title} reads the first number only, {values[0]}")
-        return Value(values, complaint)
+        if dialect.supports(only) and len(values) > 1:
+            return ParsedValue(values[:1], f"{dialect.title} reads the first number only, {values[0]}")
+        return ParsedValue(values, complaint)
 
     return read
 
@@ -121,13 +121,13 @@ def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] 
     """One of some words; another word is an error, or the fallback where Darknet has one."""
     known = {word: word for word in words} | (aliases or {})
 
-    def read(text: str, _: Dialect) -> Value:
+    def read(text: str, _: Dialect) -> ParsedValue:
         if text in known:
-            return Value(known[text])
+            return ParsedValue(known[text])
         if fallback is None:
             raise ValueTextError(f"one of {', '.join(known)} is needed here{did_you_mean(text, known)}")
         told = f"{truncate(text)!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}"
-        return Value(fallback, told + did_you_mean(text, known))
+        return ParsedValue(fallback, told + did_you_mean(text, known))
 
     setattr(read, "words", tuple(known))  # noqa: B010  an editor offers them
     return read

@@ -13,7 +13,7 @@ from darkparse.diagnostics import Diagnostic, Note
 from darkparse.diagnostics.source import Source, Span, truncate
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.base import BoundField, bound_fields, known_keys
-from darkparse.layers.names import did_you_mean, told_kind
+from darkparse.layers.names import describe_unknown_kind, did_you_mean
 from darkparse.layers.net import Net
 from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
@@ -50,7 +50,7 @@ class Binder:
         if home is not self.dialect:
             message = f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {home.title}"
             self._warn("foreign-kind", message, section, refused=f"it does not know [{section.kind}]")
-            if self.dialect.refuses_slips:
+            if self.dialect.strict_parser:
                 return Binder(self.source, home, self.limits).bind(section, cls)
         return self.bind(section, cls)
 
@@ -62,7 +62,7 @@ class Binder:
         values: dict[str, Any] = {}
         for item in bound_fields(cls):
             option = next((chosen[key] for key in item.keys if key in chosen), None)
-            if option is not None and home.knows(item.spec.only, kind, option.key):
+            if option is not None and home.supports(item.spec.only, kind, option.key):
                 values.update(self._value(item, option))
             elif item.spec.fact is not None:
                 values[item.name] = attrgetter(item.spec.fact)(self.dialect)
@@ -78,7 +78,7 @@ class Binder:
         chosen: dict[str, Option] = {}
         for option in section.options:
             key = option.key
-            if self.dialect.refuses_slips and is_passed_over(option):
+            if self.dialect.strict_parser and is_passed_over(option):
                 told = f"{self.dialect.title} passes over this line, which is no key=value"
                 self._warn("no-value", told + self._instead(option, known), option)
             elif option.text == "":
@@ -96,11 +96,11 @@ class Binder:
                 self._warn("unknown-option", told, option, refused=refused)
             else:
                 chosen[key] = option
-                if not home.knows(known[key], kind, key):
+                if not home.supports(known[key], kind, key):
                     unknown = f"does not know {key!r} in [{section.kind}]"
                     told = f"{self.dialect.title} {unknown} and ignores it"
                     self._warn("foreign-option", told, option, refused=f"it {unknown}")
-                elif self.dialect.refuses_slips and (fault := fault_of(section, option, self.dialect)):
+                elif self.dialect.strict_parser and (fault := fault_of(section, option, self.dialect)):
                     self._warn("odd-value", fault, option, refused=fault)
                 elif option.text is None:
                     self._warn("no-value", f"a line without '=': Darknet uses the default of {key!r}", option)
@@ -110,7 +110,7 @@ class Binder:
         if option.text is None:
             return
         try:
-            text = value_text(option) if self.dialect.refuses_slips else option.text
+            text = value_text(option) if self.dialect.strict_parser else option.text
             value, complaint = item.read(text, self.dialect)
         except ValueTextError as problem:
             self._error("value", f"{option.key}={truncate(option.text)}: {problem}", option)
@@ -132,7 +132,7 @@ class Binder:
         key, text, is_word = option.key, value_text(option), isinstance(value, (str, PurePath))
         has_comment = "#" in (option.text or "")
         cut = f"hank-ai/darknet cuts the comment off and reads {truncate(text)!r}" if has_comment else ""
-        if self.dialect.refuses_slips:
+        if self.dialect.strict_parser:
             if is_word and cut:
                 told = f"{key}: {cut}; in the Darknets before it the comment belongs to the value"
                 self._warn("inline-comment", told, option)
@@ -175,7 +175,7 @@ class Binder:
             told = f"a second [{section.kind}]: a cfg has one, and its layers follow (two cfgs in one file?)"
             self._error("second-net", told, section)
             return
-        told = told_kind(section.kind, REGISTRY) if len(self.diagnostics) < HINTED else ""
+        told = describe_unknown_kind(section.kind, REGISTRY) if len(self.diagnostics) < HINTED else ""
         self._error("unknown-kind", f"unknown layer kind [{truncate(section.kind)}]{told}", section)
 
     def _error(self, code: str, message: str, at: Section | Option) -> None:
@@ -188,7 +188,7 @@ class Binder:
         """Warn, or say what is `refused` where the dialect's reader ends the program at such a thing."""
         about_value = code in ("odd-value", "inline-comment", "unknown-activation")
         span: Span = at.value_span if about_value and isinstance(at, Option) else at.span
-        if refused and self.dialect.refuses_slips:
+        if refused and self.dialect.strict_parser:
             self.diagnostics.append(replace(refusal(self.dialect, refused, span), notes=notes))
         else:
             self.diagnostics.append(Diagnostic("warning", code, message, span, notes, cause))
@@ -197,6 +197,6 @@ class Binder:
 def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
     """The dialect as in which sections of a class run: the one asked for, or the nearest that knows them."""
     kind = f"[{cls.kind}]"
-    if dialect.knows(cls.only, kind):
+    if dialect.supports(cls.only, kind):
         return dialect
-    return next(other for other in (*dialect.lineage, *DIALECTS.values()) if other.knows(cls.only, kind))
+    return next(other for other in (*dialect.lineage, *DIALECTS.values()) if other.supports(cls.only, kind))

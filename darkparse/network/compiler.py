@@ -112,7 +112,7 @@ def _bind(config: Config, choice: DialectChoice, limits: Limits | None) -> _Draf
     binder = Binder(config.source, choice.dialect, limits)
     net = binder.bind(config.net, Net)
     layers = [binder.layer(section) for section in config.sections]
-    refused = refusals(config, choice.dialect) if choice.dialect.refuses_slips else ()
+    refused = refusals(config, choice.dialect) if choice.dialect.strict_parser else ()
     found = (*binder.diagnostics, *refused)
     if config.source.encoding != "utf-8":
         told = f"the text is {config.source.encoding.upper()}, which no Darknet reads: save it as UTF-8"

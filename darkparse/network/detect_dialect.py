@@ -40,7 +40,7 @@ def choose_dialect(
     for section in (config.net, *config.sections):
         for only, word in _evidence(section, is_net=section is config.net):
             votes[only][word] += 1
-    candidates = [dialect for dialect in DIALECTS.values() if dialect.is_evident]
+    candidates = [dialect for dialect in DIALECTS.values() if dialect.auto_detectable]
     weights = [sum(sum(votes[known.name].values()) for known in dialect.lineage) for dialect in candidates]
     best = [dialect for dialect, weight in zip(candidates, weights, strict=True) if weight == max(weights)]
     # Of a fork and the one that it was made from, a cfg that holds nothing of the fork's own is the latter's.

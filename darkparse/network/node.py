@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from darkparse._utils.notebook import NotebookRepr
-from darkparse.layers import Dialect, Layer, Layout, ModuleSpec, Shape, Site, TensorSpec
+from darkparse.layers import Dialect, Layer, LayerContext, Layout, ModuleSpec, Shape, TensorSpec
 from darkparse.syntax import Section
 
 
@@ -70,8 +70,10 @@ class Node(NotebookRepr):
         return self.layer.kind
 
     @property
-    def site(self) -> Site:
-        return Site(tuple(shape.as_read for shape in self.in_shapes), self.out_shape, self.dialect, self.read_whole)
+    def site(self) -> LayerContext:
+        return LayerContext(
+            tuple(shape.as_read for shape in self.in_shapes), self.out_shape, self.dialect, self.read_whole
+        )
 
     @property
     def in_shape(self) -> Shape | None:

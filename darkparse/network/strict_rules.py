@@ -9,7 +9,7 @@ from darkparse.diagnostics import Diagnostic, Span
 from darkparse.diagnostics.source import truncate
 from darkparse.layers import Dialect
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.layers.names import did_you_mean, told_activation
+from darkparse.layers.names import describe_unknown_activation, did_you_mean
 from darkparse.layers.net import Net
 from darkparse.layers.training import OVERLAPS
 from darkparse.network.training_lint import Rule, count, number, text
@@ -94,7 +94,7 @@ def fault_of(section: Section, option: Option, dialect: Dialect) -> str | None:
         return None if _NUMBER.fullmatch(value) else f"{key}={truncate(value)} is no number of digits and a point"
     if value in words:
         return None
-    hint = told_activation(value, words) if key == "activation" else did_you_mean(value, words)
+    hint = describe_unknown_activation(value, words) if key == "activation" else did_you_mean(value, words)
     return f"{truncate(value)!r} is no {key}{hint}"
 
 

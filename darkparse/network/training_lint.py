@@ -99,7 +99,7 @@ def training_advice(network: Network) -> Iterator[Diagnostic]:
     """A warning for each option of a cfg that does not do in training what it says."""
     for section in (network.config.net, *network.config.sections):
         for rule in RULES:
-            if not (network.dialect.knows(rule.only) and rule.holds(section, network.dialect)):
+            if not (network.dialect.supports(rule.only) and rule.holds(section, network.dialect)):
                 continue
             option = section.find(rule.key)
             told = rule.told if isinstance(rule.told, str) else rule.told(section, network.dialect)

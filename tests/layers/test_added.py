@@ -230,7 +230,7 @@ def test_evidence_speaks_for_the_fork_that_has_the_thing_first() -> None:
 
 
 def test_a_fork_that_no_evidence_speaks_for_is_chosen_by_name_alone() -> None:
-    quiet = fork(DIALECTS["third"], "quiet", "nobody/darknet", is_evident=False, version=(7, 7, 7))
+    quiet = fork(DIALECTS["third"], "quiet", "nobody/darknet", auto_detectable=False, version=(7, 7, 7))
     assert choose_dialect(darkparse.read(ACTIVATION)).dialect.name == "third"
     assert choose_dialect(darkparse.read(f"{NET}{CONV}"), version=(7, 7, 7)).dialect.name == "pjreddie"
     network = darkparse.compile(ACTIVATION, dialect="quiet", strict=True)

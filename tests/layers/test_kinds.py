@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import darkparse
-from darkparse.layers import REGISTRY, Layer, Layout, Shape, Site
+from darkparse.layers import REGISTRY, Layer, LayerContext, Layout, Shape
 from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.pooling import Maxpool
@@ -29,7 +29,7 @@ def _network(path: Path, dialect: str) -> darkparse.Network:
     return darkparse.compile(path, dialect=dialect)
 
 
-BOTH = [(path, dialect) for path in SMALL for dialect in DIALECTS if not DIALECTS[dialect].refuses_slips]
+BOTH = [(path, dialect) for path in SMALL for dialect in DIALECTS if not DIALECTS[dialect].strict_parser]
 over_all = pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
 over_both = pytest.mark.parametrize(("path", "dialect"), BOTH, ids=[f"{path.stem}-{dialect}" for path, dialect in BOTH])
 
@@ -255,7 +255,7 @@ def test_any_pooling_has_the_shape_that_torch_gives_it(size: int, stride: int, p
 def _check(layer: Layer, x: Shape, out: Shape) -> None:
     from darkparse.model.darknet import instantiate
 
-    site = Site((x,), out, DIALECTS["alexeyab"])
+    site = LayerContext((x,), out, DIALECTS["alexeyab"])
     y = torch.zeros(1, *x.tensor, device="meta")
     with torch.device("meta"):
         for spec in layer.modules(site):

@@ -30,7 +30,7 @@ def unprinted(network: darkparse.Network) -> str:
     return "".join([section_text(network.net, None, network.dialect), *layers])
 
 
-@pytest.mark.parametrize("dialect", [name for name, dialect in DIALECTS.items() if not dialect.refuses_slips])
+@pytest.mark.parametrize("dialect", [name for name, dialect in DIALECTS.items() if not dialect.strict_parser])
 @pytest.mark.parametrize(
     "path", [*SMALL, *(pytest.param(path, marks=pytest.mark.slow) for path in shipped_cfgs())], ids=lambda p: p.stem
 )

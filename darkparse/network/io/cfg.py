@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Layer
-from darkparse.layers.base import BoundField, Derived, bound_fields
+from darkparse.layers.base import BoundField, DerivedDefault, bound_fields
 from darkparse.layers.net import Net
 from darkparse.network.binding import Binder, home_of
 from darkparse.syntax import Option, Section
@@ -68,7 +68,7 @@ def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> I
         is_same = value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value)
         if is_same or not item.keys:
             continue
-        if not home.knows(item.spec.only, f"[{layer.kind}]", item.keys[0]):
+        if not home.supports(item.spec.only, f"[{layer.kind}]", item.keys[0]):
             raise DarkparseError(
                 f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg"
             )
@@ -107,7 +107,7 @@ def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
         if item.spec.fact is not None:
             yield attrgetter(item.spec.fact)(dialect)
         else:
-            yield field.default.rule(layer) if isinstance(field.default, Derived) else field.default
+            yield field.default.rule(layer) if isinstance(field.default, DerivedDefault) else field.default
 
 
 def _patched(layer: Layer | Net, read: Layer | Net, section: Section, dialect: Dialect) -> str:

@@ -14,7 +14,7 @@ import yaml
 
 from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
-from darkparse.layers.values import LONGEST_INT
+from darkparse.layers.values import MAX_INT_DIGITS
 from darkparse.syntax.files import describe_error
 
 DEEPEST = 10
@@ -104,7 +104,7 @@ class _Builder:
             return event.value
         if kind == "null":
             return None
-        if kind not in _NUMBERS or len(event.value) > LONGEST_INT:
+        if kind not in _NUMBERS or len(event.value) > MAX_INT_DIGITS:
             self._refuse(event, f"{quote_safe(event.value)}, which is neither text nor a number that a cfg takes")
         read = getattr(self._resolver, f"construct_yaml_{kind}")
         try:

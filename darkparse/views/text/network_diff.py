@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from darkparse.diagnostics.source import escape_control
-from darkparse.layers.base import Derived, bound_fields
+from darkparse.layers.base import DerivedDefault, bound_fields
 from darkparse.network import Network
 from darkparse.network.analysis.repeats import REFERENCES
 from darkparse.network.io.cfg import value_text
@@ -166,7 +166,7 @@ def _properties(
     for item in bound_fields(type(node.layer)):
         default = type(node.layer).__dataclass_fields__[item.name].default
         value = getattr(node.layer, item.name)
-        follows = isinstance(default, Derived) and default.rule(node.layer) == value
+        follows = isinstance(default, DerivedDefault) and default.rule(node.layer) == value
         if item.name not in REFERENCES and item.keys:
             yield item.keys[0], "as by default" if value is None or follows else value_text(value)
     if any(hasattr(node.layer, name) for name in REFERENCES):

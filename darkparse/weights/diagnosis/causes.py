@@ -275,7 +275,8 @@ def _size_alone(case: Case) -> Cause:
     extra = -missing
     facts: dict[str, int | str] = {"extra_bytes": extra}
     if plausible is False:
-        message = f"{pluralize(extra, 'byte')} too many, and the variances in it make no sense: the file belongs to another cfg"
+        count = pluralize(extra, "byte")
+        message = f"{count} too many, and the variances in it make no sense: the file belongs to another cfg"
         return Cause("other-network", message, "use the cfg that it was trained with", facts)
     message = f"the file goes on for {pluralize(extra, 'byte')} behind the last layer{begins}"
     remedy = "use the cfg that it was trained with, or load it with strict=False"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from darkparse.layers import Dialect, Layer, ModuleSpec, Shape, Site, layer
+from darkparse.layers import Dialect, Layer, LayerContext, ModuleSpec, Shape, layer
 
 
 @layer("forgetful")
@@ -15,5 +15,5 @@ class Forgetful(Layer):
         c, h, w = inputs[0]
         return Shape(c, h // 2, w // 2)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("pool", "torch.nn.MaxPool2d", {"kernel_size": 2}),)

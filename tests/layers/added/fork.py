@@ -10,7 +10,7 @@ from darkparse.onnx.emitters.activations import FUNCTIONS
 THIRD = fork(
     ALEXEYAB, "third", "someone/darknet",
     batchnorm_epsilon=0.25,
-    lacks=frozenset({"[sam]", "[net] letter_box", "swish"}),
+    unsupported=frozenset({"[sam]", "[net] letter_box", "swish"}),
 )  # fmt: skip
 
 ACTIVATIONS["softplus"] = ActivationRow("softplus", "F.softplus", "Softplus", only="third")

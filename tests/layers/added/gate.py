@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from darkparse.layers import Layer, ModuleSpec, Site, layer, option
+from darkparse.layers import Layer, LayerContext, ModuleSpec, layer, option
 from darkparse.layers.base import absolute
 from darkparse.onnx.context import Place, emits
 from darkparse.onnx.graph import Value
@@ -23,13 +23,13 @@ class Softgate(Layer):
     def sources(self, index: int) -> tuple[int, ...]:
         return (index - 1, absolute(self.from_, index))
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("gate", f"{__name__}.LogisticGate", {}),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.output.size
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "soft gate"
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from darkparse.layers import Dialect, Head, ModuleSpec, Site, layer, option
+from darkparse.layers import Dialect, Head, LayerContext, ModuleSpec, layer, option
 from darkparse.model.decoders import Boxes, Size
 from darkparse.onnx.context import Place, emits
 from darkparse.onnx.emitters import decoders
@@ -29,13 +29,13 @@ class Centre(Head):
     def entries(self) -> int:
         return 4 + self.classes
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("head", "torch.nn.Sigmoid", {}),)
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
         return ModuleSpec("boxes", f"{__name__}.CentreDecoder", {})
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return "centre head"
 
 

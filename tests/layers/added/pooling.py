@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from darkparse.layers import Dialect, Layer, ModuleSpec, Shape, Site, layer, option
-from darkparse.layers.specs import Mistake
+from darkparse.layers import Dialect, Layer, LayerContext, ModuleSpec, Shape, layer, option
+from darkparse.layers.specs import Deviation
 from darkparse.layers.window import Window, square
 from darkparse.onnx.context import Place, emits
 from darkparse.onnx.graph import Value
@@ -26,21 +26,21 @@ class Powerpool(Layer):
         c, h, w = inputs[0]
         return Shape(c, (h - self.size) // self.stride + 1, (w - self.size) // self.stride + 1)
 
-    def windows(self, at: Site) -> tuple[Window, ...]:
+    def windows(self, at: LayerContext) -> tuple[Window, ...]:
         return (square(self.size, self.stride),)
 
-    def modules(self, at: Site) -> tuple[ModuleSpec, ...]:
+    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"norm_type": 2.0, "kernel_size": self.size, "stride": self.stride}
         return (ModuleSpec("pool", "torch.nn.LPPool2d", kwargs),)
 
-    def macs(self, at: Site) -> int:
+    def macs(self, at: LayerContext) -> int:
         return at.output.size * self.size**2
 
-    def mistakes(self, at: Site) -> Iterable[Mistake]:
+    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
         mean = ModuleSpec("pool", "torch.nn.AvgPool2d", {"kernel_size": self.size, "stride": self.stride})
-        yield Mistake("the mean instead of the root of squares", (mean,))
+        yield Deviation("the mean instead of the root of squares", (mean,))
 
-    def summary(self, at: Site) -> str:
+    def summary(self, at: LayerContext) -> str:
         return f"powerpool {self.size}×{self.size} /{self.stride}"
 
 
