@@ -18,7 +18,7 @@ from darkparse.datasets.data_file import DataFile
 from darkparse.diagnostics.diagnostic import MAX_SHOWN, Diagnostic, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
-from darkparse.network.training_lint import training_advice
+from darkparse.network.training_lint import lint_training
 from darkparse.training.data.dataset_check import DataCheck, check_data
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _check(cfg: str | Config, *, training: bool, **options: Any) -> Checked:
         return Checked(name, problem.diagnostics, None)
     except DarkparseError as problem:
         return Checked(name, (Diagnostic("error", "unreadable", str(problem)),), None)
-    advice = training_advice(network) if training else ()
+    advice = lint_training(network) if training else ()
     return Checked(name, sort_diagnostics((*network.diagnostics, *advice)), network)
 
 

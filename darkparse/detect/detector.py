@@ -27,8 +27,8 @@ from darkparse.errors import DarkparseError, ImageError
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.heads import head_of
-from darkparse.network.suppression import suppression_of
+from darkparse.network.heads import get_head
+from darkparse.network.suppression import get_suppression
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 
@@ -101,7 +101,7 @@ class Detector:
         if resize == "crop" and not self.classifies:
             raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
         self.resize: Resize = resize or default_resize(network, self.classifies)
-        self._suppression = None if self.classifies else suppression_of(network)
+        self._suppression = None if self.classifies else get_suppression(network)
         self.remembers = any(node.layer.has_state for node in network.nodes)
 
     @classmethod
@@ -330,7 +330,7 @@ class Detector:
         here = (candidates.image == index) & (0 not in prepared.placement.scaled)
         own = np.flatnonzero(here)
         boxes = candidates.boxes[own]
-        head = head_of(self.network.nodes[self.network.heads[0]])
+        head = get_head(self.network.nodes[self.network.heads[0]])
         if len(own) and not head.stays_in_letterbox:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.undo(boxes)

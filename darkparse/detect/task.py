@@ -11,7 +11,7 @@ from darkparse.errors import DarkparseError
 from darkparse.layers import Head
 from darkparse.layers.tree import read_map
 from darkparse.network import Network
-from darkparse.network.heads import head_of
+from darkparse.network.heads import get_head
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 from darkparse.weights.arrays import network_fitting
@@ -26,7 +26,7 @@ def is_classifier(network: Network) -> bool:
     if isinstance(last.layer, Head) and last.layer.decoder(network.dialect, hierarchy=0, mapped=False) is None:
         raise DarkparseError(f"{network.name} ends in [{last.kind}], a head that has no boxes to decode")
     if network.heads:
-        if len({head_of(network.nodes[i]).classes for i in network.heads}) > 1:
+        if len({get_head(network.nodes[i]).classes for i in network.heads}) > 1:
             raise DarkparseError(f"{network.name}: the heads have different numbers of classes")
         return False
     if last.out_shape.area != 1:

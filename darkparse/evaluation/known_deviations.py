@@ -42,8 +42,8 @@ def tries(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterator[Try]
         yield "the picture's values from 0 to 255 instead of 0 to 1", lambda: stage(inputs[0] * 255)
     for words, specs in _changes(own):
         yield words, _runner(stage, specs, inputs)
-    before = own[: len(own) - len(node.layer.modules(node.site))]
-    for mistake in node.layer.mistakes(node.site):
+    before = own[: len(own) - len(node.layer.modules(node.context))]
+    for mistake in node.layer.mistakes(node.context):
         taken = inputs if mistake.inputs is None else tuple(inputs[i] for i in mistake.inputs)
         yield mistake.words, _runner(stage, (*before, *mistake.modules), taken)
 

@@ -16,7 +16,7 @@ from darkparse._utils.files import atomic_write, deferred_errors
 from darkparse.errors import DarkparseError
 from darkparse.model.tracing import Exported, example, prepare, trace
 from darkparse.model.verification import Check, Runner, compare
-from darkparse.network.dynamic_axes import Free, Heads
+from darkparse.network.dynamic_axes import DynamicAxes, Heads
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
@@ -58,7 +58,7 @@ def to_program(
     >>> darkparse.to_program(model, "tiny.pt2").difference < 1e-3
     True
     """
-    free = Free(dynamic_batch, dynamic_size)
+    free = DynamicAxes(dynamic_batch, dynamic_size)
     exported = _prepared(model, heads, free, half)
 
     def write(target: Path) -> None:
@@ -102,7 +102,7 @@ def to_torchscript(
     >>> darkparse.to_torchscript(model, "tiny.ts").difference < 1e-3
     True
     """
-    free = Free(batch=True, size=False)
+    free = DynamicAxes(batch=True, size=False)
     exported = _prepared(model, heads, free, half)
 
     def write(target: Path) -> None:
@@ -158,7 +158,7 @@ def to_compiled(
     """
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
         raise DarkparseError(f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH")
-    free = Free(dynamic_batch)
+    free = DynamicAxes(dynamic_batch)
     exported = _prepared(model, heads, free, half)
 
     def write(target: Path) -> None:
@@ -174,7 +174,7 @@ def to_compiled(
     return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
 
 
-def _prepared(model: Darknet, heads: Heads, free: Free, half: bool) -> Exported:
+def _prepared(model: Darknet, heads: Heads, free: DynamicAxes, half: bool) -> Exported:
     if heads == "nms":
         raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
     return prepare(model, heads, free=free, half=half)
@@ -197,7 +197,7 @@ def _written(
     path: str | os.PathLike[str],
     write: Callable[[Path], None],
     load: Callable[[Path], Runner],
-    free: Free,
+    free: DynamicAxes,
     *,
     half: bool,
     verify: bool,

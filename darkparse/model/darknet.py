@@ -132,8 +132,8 @@ class Darknet(NotebookRepr, nn.Module):
         values: list[Tensor | None] = [None] * len(self.layers)
         for node, layer, dead in zip(self.network.nodes, self.layers, self._dead, strict=True):
             inputs: list[object] = [values[i] if i >= 0 else x for i in node.inputs] or [x]
-            if node.shares is not None:
-                inputs.append(self.layers[node.shares])
+            if node.shared_with is not None:
+                inputs.append(self.layers[node.shared_with])
             if self.training:
                 values[node.index] = self.training_rules.run(node, layer, inputs, self.iteration)
             else:

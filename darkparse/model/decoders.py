@@ -15,7 +15,7 @@ from darkparse.model.darknet import instantiate
 from darkparse.model.hierarchy import Hierarchy
 from darkparse.network import Network, Node
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.heads import decoder_of
+from darkparse.network.heads import get_decoder
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -82,7 +82,7 @@ def decode(
 
 def head_decoder(node: Node, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False) -> nn.Module:
     """The module that decodes one head: `(output, (height, width)) -> Boxes`."""
-    return instantiate(decoder_of(node, hierarchy=hierarchy, mapped=mapped))
+    return instantiate(get_decoder(node, hierarchy=hierarchy, mapped=mapped))
 
 
 class AnchorDecoder(nn.Module):

@@ -243,7 +243,7 @@ def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
 
 def _check_size(network: Network, *, in_memory: bool) -> None:
     """Refuse what torch cannot address, or what memory cannot hold: the system would end the process, not raise."""
-    bytes_of = [(node, 4 * node.numbers) for node in network.nodes]
+    bytes_of = [(node, 4 * node.num_elements) for node in network.nodes]
     total = sum(size for _, size in bytes_of)
     node, largest = max(bytes_of, key=lambda item: item[1])
     where = (

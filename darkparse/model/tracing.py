@@ -13,8 +13,8 @@ from darkparse.model.darknet import weighted
 from darkparse.model.decoders import Decoder
 from darkparse.model.optimize import fuse
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.dynamic_axes import Free, Heads, check_form, step_of
-from darkparse.network.heads import asks_objectness
+from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_heads, size_step
+from darkparse.network.heads import thresholds_objectness
 
 if TYPE_CHECKING:
     from darkparse.network import Network
@@ -50,7 +50,7 @@ class Exported(nn.Module):
         if heads != "raw":
             self.decoders = Decoder(model.network).heads
         nodes = (model.network.nodes[i] for i in model.network.heads)
-        self.asks = [asks_objectness(node, mapped=False) for node in nodes]
+        self.asks = [thresholds_objectness(node, mapped=False) for node in nodes]
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -73,7 +73,12 @@ class Exported(nn.Module):
 
 
 def prepare(
-    model: Darknet, heads: Heads, *, free: Free, half: bool = False, threshold: float = DetectionSettings.threshold
+    model: Darknet,
+    heads: Heads,
+    *,
+    free: DynamicAxes,
+    half: bool = False,
+    threshold: float = DetectionSettings.threshold,
 ) -> Exported:
     """The module to export, after making sure that it can be.
 
@@ -82,7 +87,7 @@ def prepare(
         DarkparseError: the network remembers its input, has no heads to decode, or no free size.
     """
     network = model.network
-    check_form(network, heads, free)
+    check_heads(network, heads, free)
     memory = next((node for node in network.nodes if node.layer.has_state), None)
     if memory is not None:
         raise DarkparseError(
@@ -112,18 +117,18 @@ def picture(network: Network, size: tuple[int, int] | None = None) -> Tensor:
     return (torch.stack(planes)[None] + 1) / 2
 
 
-def dynamic_shapes(network: Network, free: Free) -> tuple[dict[int, object]]:
+def dynamic_shapes(network: Network, free: DynamicAxes) -> tuple[dict[int, object]]:
     """The free axes as torch.export wants them; height and width are multiples of the network's stride."""
     axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)} if free.batch else {}
     if free.size:
-        step = step_of(network)
+        step = size_step(network)
         for axis, name in ((2, "rows"), (3, "columns")):
             steps = torch.export.Dim(name, min=1, max=LARGEST_SIDE)
             axes[axis] = steps * step if step > 1 else steps
     return (axes,)
 
 
-def trace(exported: Exported, network: Network, free: Free) -> torch.export.ExportedProgram:
+def trace(exported: Exported, network: Network, free: DynamicAxes) -> torch.export.ExportedProgram:
     """The graph of a module, by torch.export.
 
     Raises:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from darkparse.errors import DarkparseError
 from darkparse.model.tracing import example, picture
-from darkparse.network.dynamic_axes import Free, step_of
+from darkparse.network.dynamic_axes import DynamicAxes, size_step
 
 if TYPE_CHECKING:
     from darkparse.network import Network
@@ -42,13 +42,13 @@ class Check:
         return f"largest difference from the module {self.difference:.1e} on {runs}"
 
 
-def inputs(network: Network, free: Free) -> Iterator[Tensor]:
+def inputs(network: Network, free: DynamicAxes) -> Iterator[Tensor]:
     """A random batch, a smooth picture, and what else the free axes allow."""
     net = network.net
     yield example(network, 3 if free.batch else 1, seed=1)
     yield picture(network)
     if free.size:
-        step = step_of(network)
+        step = size_step(network)
         yield example(network, 1, (net.height + step, max(net.width - step, step)), seed=2)
 
 
@@ -56,7 +56,7 @@ def compare(
     network: Network,
     expected: Runner,
     found: Runner,
-    free: Free,
+    free: DynamicAxes,
     *,
     half: bool = False,
     real: Tensor | None = None,

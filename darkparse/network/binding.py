@@ -19,7 +19,7 @@ from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
 from darkparse.network.auxiliary_files import find_side_file
 from darkparse.network.limits import Limits
-from darkparse.network.strict_rules import fault_of, is_passed_over, is_plain, refusal, value_text
+from darkparse.network.strict_rules import find_fault, is_passed_over, is_plain, refuse_value, value_text
 from darkparse.syntax import Option, Section
 from darkparse.syntax.config import NET_NAMES
 
@@ -46,7 +46,7 @@ class Binder:
         if cls is None:
             self._unknown_kind(section)
             return None
-        home = home_of(cls, self.dialect)
+        home = find_owner(cls, self.dialect)
         if home is not self.dialect:
             message = f"{self.dialect.title} does not know [{section.kind}]; it runs here as in {home.title}"
             self._warn("foreign-kind", message, section, refused=f"it does not know [{section.kind}]")
@@ -56,7 +56,7 @@ class Binder:
 
     def bind(self, section: Section, cls: type[T]) -> T | None:
         """An instance of a layer class, or of Net, from a section's options."""
-        home = home_of(cls, self.dialect)
+        home = find_owner(cls, self.dialect)
         chosen = self._chosen(section, cls, home)
         before, kind = len(self.diagnostics), f"[{cls.kind}]"
         values: dict[str, Any] = {}
@@ -100,7 +100,7 @@ class Binder:
                     unknown = f"does not know {key!r} in [{section.kind}]"
                     told = f"{self.dialect.title} {unknown} and ignores it"
                     self._warn("foreign-option", told, option, refused=f"it {unknown}")
-                elif self.dialect.strict_parser and (fault := fault_of(section, option, self.dialect)):
+                elif self.dialect.strict_parser and (fault := find_fault(section, option, self.dialect)):
                     self._warn("odd-value", fault, option, refused=fault)
                 elif option.text is None:
                     self._warn("no-value", f"a line without '=': Darknet uses the default of {key!r}", option)
@@ -189,12 +189,12 @@ class Binder:
         about_value = code in ("odd-value", "inline-comment", "unknown-activation")
         span: Span = at.value_span if about_value and isinstance(at, Option) else at.span
         if refused and self.dialect.strict_parser:
-            self.diagnostics.append(replace(refusal(self.dialect, refused, span), notes=notes))
+            self.diagnostics.append(replace(refuse_value(self.dialect, refused, span), notes=notes))
         else:
             self.diagnostics.append(Diagnostic("warning", code, message, span, notes, cause))
 
 
-def home_of(cls: type[Any], dialect: Dialect) -> Dialect:
+def find_owner(cls: type[Any], dialect: Dialect) -> Dialect:
     """The dialect as in which sections of a class run: the one asked for, or the nearest that knows them."""
     kind = f"[{cls.kind}]"
     if dialect.supports(cls.only, kind):

@@ -13,14 +13,14 @@ from darkparse.diagnostics.source import Span
 from darkparse.errors import CfgError, DarkparseError, error
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
-from darkparse.network.analysis.receptive import fields_of
+from darkparse.network.analysis.receptive import compute_receptive_fields
 from darkparse.network.binding import Binder
 from darkparse.network.detect_dialect import DialectChoice, choose_dialect
-from darkparse.network.heads import remarks_on_heads
-from darkparse.network.limits import LIMITS, Limits, beyond, limits_in_force
+from darkparse.network.heads import check_heads
+from darkparse.network.limits import LIMITS, Limits, exceeds, limits_in_force
 from darkparse.network.network import Network
 from darkparse.network.node import Node
-from darkparse.network.strict_rules import off_step, refusals
+from darkparse.network.strict_rules import check_size_step, find_refusals
 from darkparse.network.verify import verify
 from darkparse.syntax import Config, Section, read
 
@@ -81,12 +81,10 @@ def compile(
         raise CfgError((*bound.diagnostics, *problem.diagnostics)) from None
     nodes, fault = _infer(draft)
     sound = [node for node in nodes if fault is None or node.section.span != fault.diagnostics[0].span]
-    found = sort_diagnostics(
-        (*draft.diagnostics, *(d for node in sound for d in _remarks(node)), *remarks_on_heads(sound))
-    )
+    found = sort_diagnostics((*draft.diagnostics, *(d for node in sound for d in _remarks(node)), *check_heads(sound)))
     if fault is not None:
         raise CfgError((*found, *_told_a_size(fault, bound, draft.net, nodes).diagnostics))
-    found = sort_diagnostics((*found, *off_step(draft.net, config, nodes[-1].kind, choice.dialect)))
+    found = sort_diagnostics((*found, *check_size_step(draft.net, config, nodes[-1].kind, choice.dialect)))
     if any(d.severity == "error" for d in found):
         raise CfgError(found)
     if strict and found:
@@ -108,11 +106,13 @@ class _Draft:
 
 def _bind(config: Config, choice: DialectChoice, limits: Limits | None) -> _Draft:
     if limits is not None and len(config.sections) > limits.layers:
-        raise error("limit", beyond("layers", len(config.sections), limits.layers), config.sections[limits.layers].span)
+        raise error(
+            "limit", exceeds("layers", len(config.sections), limits.layers), config.sections[limits.layers].span
+        )
     binder = Binder(config.source, choice.dialect, limits)
     net = binder.bind(config.net, Net)
     layers = [binder.layer(section) for section in config.sections]
-    refused = refusals(config, choice.dialect) if choice.dialect.strict_parser else ()
+    refused = find_refusals(config, choice.dialect) if choice.dialect.strict_parser else ()
     found = (*binder.diagnostics, *refused)
     if config.source.encoding != "utf-8":
         told = f"the text is {config.source.encoding.upper()}, which no Darknet reads: save it as UTF-8"
@@ -201,13 +201,13 @@ def _beyond_limits(draft: _Draft) -> CfgError | None:
     ):
         if count > most:
             option = section.find(what.rpartition(" ")[2])
-            return error("limit", beyond(what, count, most), option.value_span if option else section.span)
+            return error("limit", exceeds(what, count, most), option.value_span if option else section.span)
     return None
 
 
 def _counted(limits: Limits, node: Node, before: int) -> int:
     """The parameters up to a layer. Raises CfgError beyond a limit."""
-    own = node.numbers
+    own = node.num_elements
     said = limits.exceeded(node, own, before + own)
     if said is not None:
         raise error("limit", said, node.section.span)
@@ -253,7 +253,7 @@ def _fitting_sizes(draft: _Draft, asked: Net, nodes: tuple[Node, ...]) -> tuple[
 
 def _step(nodes: tuple[Node, ...], image: Shape) -> int:
     """Pixels of the input that every layer's stride divides."""
-    axes = [axis for field in fields_of(nodes, image) for axis in field]
+    axes = [axis for field in compute_receptive_fields(nodes, image) for axis in field]
     return lcm(*(axis.jump.numerator for axis in axes if axis.jump))
 
 
@@ -305,7 +305,7 @@ def _taken(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -> tuple[S
 
 def _remarks(node: Node) -> list[Diagnostic]:
     found = []
-    for remark in node.layer.remarks(node.site):
+    for remark in node.layer.remarks(node.context):
         option = node.section.find(remark.option) if remark.option else None
         span = option.value_span if option else node.section.span
         cause = f"{node.kind} {remark.code}" if remark.code else ""
@@ -315,7 +315,7 @@ def _remarks(node: Node) -> list[Diagnostic]:
 
 def _check_shared(node: Node, owner: Node) -> None:
     """convolutional_layer.c:545: size, channels and filters must match those of the layer shared with."""
-    if owner.kind != node.kind or owner.shares is not None:
+    if owner.kind != node.kind or owner.shared_with is not None:
         raise LayerError(
             f"share_index names layer {owner.index}, [{owner.kind}], which has no convolution weights of its own",
             option="share_index",

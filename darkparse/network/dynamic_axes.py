@@ -15,14 +15,14 @@ HEADS: tuple[Heads, ...] = get_args(Heads)
 
 
 @dataclass(frozen=True, slots=True)
-class Free:
+class DynamicAxes:
     """Which axes of the input may differ from run to run."""
 
     batch: bool = True
     size: bool = False
 
 
-def check_form(network: Network, heads: Heads, free: Free) -> None:
+def check_heads(network: Network, heads: Heads, free: DynamicAxes) -> None:
     """Make sure that a network has that form. Raises DarkparseError if it has no heads to decode, or no free size."""
     if heads not in HEADS:
         raise DarkparseError(f"heads must be one of {', '.join(HEADS)}, not {heads!r}")
@@ -43,7 +43,7 @@ def check_form(network: Network, heads: Heads, free: Free) -> None:
             )
 
 
-def step_of(network: Network) -> int:
+def size_step(network: Network) -> int:
     """By how much height and width go up in one step: what all strides that divide the cfg's size divide."""
     strides = {s.numerator for pair in network.strides if pair for s in pair}
     return math.lcm(*(s for s in strides if network.net.height % s == 0 and network.net.width % s == 0))

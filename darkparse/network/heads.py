@@ -11,31 +11,31 @@ from darkparse.layers.head import Head
 from darkparse.network.node import Node
 
 
-def head_of(node: Node) -> Head:
+def get_head(node: Node) -> Head:
     """The layer of a node that is a head, as one of `network.heads` is. Raises DarkparseError for another."""
     if not isinstance(node.layer, Head):
         raise _boxless(node)
     return node.layer
 
 
-def decoder_of(node: Node, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+def get_decoder(node: Node, *, hierarchy: float, mapped: bool) -> ModuleSpec:
     """The module that decodes a head, as data. Raises DarkparseError if the layer predicts no boxes."""
-    spec = head_of(node).decoder(node.dialect, hierarchy=hierarchy, mapped=mapped)
+    spec = get_head(node).decoder(node.dialect, hierarchy=hierarchy, mapped=mapped)
     if spec is None:
         raise _boxless(node)
     return spec
 
 
-def asks_objectness(node: Node, *, mapped: bool) -> bool:
+def thresholds_objectness(node: Node, *, mapped: bool) -> bool:
     """Whether a box of this head counts where its objectness is above the threshold, not where it is above 0."""
-    return head_of(node).asks_objectness(node.dialect, mapped=mapped)
+    return get_head(node).asks_objectness(node.dialect, mapped=mapped)
 
 
 def _boxless(node: Node) -> DarkparseError:
     return DarkparseError(f"{node.section.span}: layer {node.index} [{node.kind}] does not predict boxes")
 
 
-def remarks_on_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
+def check_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
     """Heads of different classes, and heads behind an activation that they do not expect."""
     first: tuple[int, Node] | None = None
     for node in nodes:

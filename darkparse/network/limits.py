@@ -37,22 +37,22 @@ class Limits:
         """What a layer of so many parameters would take beyond them, or the network up to it."""
         values = node.out_shape.size
         if values > self.map:
-            return beyond("values in the output", values, self.map)
+            return exceeds("values in the output", values, self.map)
         if len(node.inputs) > self.inputs:
-            return beyond("inputs", len(node.inputs), self.inputs)
+            return exceeds("inputs", len(node.inputs), self.inputs)
         if own > self.parameters:
-            return beyond("parameters", own, self.parameters)
-        return beyond("parameters up to this layer", whole, self.whole) if whole > self.whole else None
+            return exceeds("parameters", own, self.parameters)
+        return exceeds("parameters up to this layer", whole, self.whole) if whole > self.whole else None
 
     def exceeded_by_option(self, key: str, value: object) -> str | None:
         """The same of one option's value."""
         if isinstance(value, tuple):
-            return beyond(f"numbers in {key}=", len(value), self.items) if len(value) > self.items else None
+            return exceeds(f"numbers in {key}=", len(value), self.items) if len(value) > self.items else None
         most = self.options.get(key)
-        return beyond(key, value, most) if most is not None and isinstance(value, int) and value > most else None
+        return exceeds(key, value, most) if most is not None and isinstance(value, int) and value > most else None
 
 
-def beyond(what: str, count: int, most: int) -> str:
+def exceeds(what: str, count: int, most: int) -> str:
     """`num: 200,000,000, and the limit is 1,000`, and how to go on."""
     return f"{what}: {count:,}, and the limit is {most:,} (none with --no-limits, or darkparse.compile(…, limits=None))"
 

@@ -10,8 +10,8 @@ from darkparse.diagnostics import Diagnostic
 from darkparse.layers import Dialect, Shape
 from darkparse.layers.net import Net
 from darkparse.network.analysis.bottleneck import Bottleneck, find_bottlenecks
-from darkparse.network.analysis.receptive import Field, Stride, fields_of
-from darkparse.network.analysis.reduction import Reductions, reductions_of
+from darkparse.network.analysis.receptive import Field, Stride, compute_receptive_fields
+from darkparse.network.analysis.reduction import Reductions, compute_reductions
 from darkparse.network.analysis.repeats import Repeat, find_repeats
 from darkparse.network.io.cfg import to_cfg
 from darkparse.network.io.yaml import to_yaml
@@ -101,7 +101,9 @@ class Network(NotebookRepr):
     @cached_property
     def reductions(self) -> tuple[Reductions, ...]:
         """For every layer what it reduces: height × width and channels."""
-        return tuple(reductions_of(node, projects=self.projected_head(node.index) is not None) for node in self.nodes)
+        return tuple(
+            compute_reductions(node, projects=self.projected_head(node.index) is not None) for node in self.nodes
+        )
 
     @cached_property
     def bottlenecks(self) -> tuple[Bottleneck, ...]:
@@ -123,7 +125,7 @@ class Network(NotebookRepr):
     @cached_property
     def fields(self) -> tuple[Field, ...]:
         """For every layer, along height and along width, what its values see of the input."""
-        return fields_of(self.nodes, self.input_shape)
+        return compute_receptive_fields(self.nodes, self.input_shape)
 
     @cached_property
     def strides(self) -> tuple[Stride | None, ...]:

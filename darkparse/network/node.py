@@ -41,7 +41,7 @@ class Node(NotebookRepr):
         out_shape: the shape of its output.
         section: where it stands in the cfg.
         dialect: whose Darknet the network is written for.
-        shares: absolute index of the layer whose tensors it uses (`share_index`).
+        shared_with: absolute index of the layer whose tensors it uses (`share_index`).
         read_whole: another layer needs its values, not their signs alone (`bin_output`).
 
     >>> darkparse.compile("yolov3-tiny").nodes[1]
@@ -55,7 +55,7 @@ class Node(NotebookRepr):
     out_shape: Shape
     section: Section
     dialect: Dialect
-    shares: int | None = None
+    shared_with: int | None = None
     read_whole: bool = False
 
     def __repr__(self) -> str:
@@ -70,7 +70,7 @@ class Node(NotebookRepr):
         return self.layer.kind
 
     @property
-    def site(self) -> LayerContext:
+    def context(self) -> LayerContext:
         return LayerContext(
             tuple(shape.as_read for shape in self.in_shapes), self.out_shape, self.dialect, self.read_whole
         )
@@ -83,12 +83,12 @@ class Node(NotebookRepr):
     @property
     def tensors(self) -> tuple[TensorSpec, ...]:
         """Every array of the layer, in the order of the `.weights` file."""
-        return self.layer.tensors(self.site)
+        return self.layer.tensors(self.context)
 
     @property
     def modules(self) -> tuple[ModuleSpec, ...]:
         """The modules to run one after the other; a vector that meets a layer of maps becomes a map of 1×1 first."""
-        chain = self.layer.modules(self.site)
+        chain = self.layer.modules(self.context)
         if len(self.in_shapes) != 1:
             return chain
         shape = self.in_shapes[0]
@@ -103,9 +103,9 @@ class Node(NotebookRepr):
         )
 
     @property
-    def numbers(self) -> int:
+    def num_elements(self) -> int:
         """Of all arrays together, running statistics included."""
-        return self.layer.numbers(self.site)
+        return self.layer.numbers(self.context)
 
     @property
     def params(self) -> int:
@@ -126,7 +126,7 @@ class Node(NotebookRepr):
     @property
     def macs(self) -> int:
         """Multiply-adds for one image."""
-        return self.layer.macs(self.site)
+        return self.layer.macs(self.context)
 
     @property
     def cost(self) -> Cost:
@@ -135,9 +135,9 @@ class Node(NotebookRepr):
     @property
     def bflops(self) -> float:
         """Billions of operations as AlexeyAB's Darknet prints them: 0 for many kinds that do compute."""
-        return self.layer.printed_flops(self.site) / 1e9
+        return self.layer.printed_flops(self.context) / 1e9
 
     @property
     def summary(self) -> str:
         """A few words: what the layer does, without its shapes."""
-        return self.layer.summary(self.site)
+        return self.layer.summary(self.context)

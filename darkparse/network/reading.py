@@ -10,7 +10,7 @@ from darkparse.diagnostics.source import Source, quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.network.compiler import compile
 from darkparse.network.io.cfg import value_text
-from darkparse.network.io.safe_yaml import read_plain
+from darkparse.network.io.safe_yaml import load_yaml
 from darkparse.network.network import Network
 from darkparse.syntax import parse
 from darkparse.syntax.config import strip_whitespace
@@ -39,7 +39,7 @@ def from_yaml(text: str | os.PathLike[str]) -> Network:
     """
     is_path = isinstance(text, os.PathLike) or ("\n" not in text and text.endswith((".yaml", ".yml")))
     is_path = is_path or os.path.lexists(text)
-    document = read_plain(load_source(Path(text)).text if is_path else str(text))
+    document = load_yaml(load_source(Path(text)).text if is_path else str(text))
     if not isinstance(document, dict) or not isinstance(document.get("layers"), list):
         raise DarkparseError("not the YAML of a network: a mapping with `net` and a list `layers` is needed")
     sections = [_section("net", document.get("net") or {})]

@@ -80,7 +80,7 @@ def _policy(section: Section) -> str:
     return value_text(option) if option else "constant"
 
 
-def fault_of(section: Section, option: Option, dialect: Dialect) -> str | None:
+def find_fault(section: Section, option: Option, dialect: Dialect) -> str | None:
     """Why the program ends at an option that is known; None where it goes on."""
     key, value, policy = option.key, value_text(option), _policy(section)
     if section.kind in NET_NAMES and policy not in POLICIES.get(key, (policy,)):
@@ -98,32 +98,32 @@ def fault_of(section: Section, option: Option, dialect: Dialect) -> str | None:
     return f"{truncate(value)!r} is no {key}{hint}"
 
 
-def refusals(config: Config, dialect: Dialect) -> Iterator[Diagnostic]:
+def find_refusals(config: Config, dialect: Dialect) -> Iterator[Diagnostic]:
     """Those that are no matter of one option: headers, comments, options that need each other."""
     for section in (config.net, *config.sections):
         name = section.span.text.strip()[1:].rpartition("]")[0]
         if name != section.kind:
-            yield refusal(dialect, f"[{truncate(name)}] is unknown with its spaces", section.span)
+            yield refuse_value(dialect, f"[{truncate(name)}] is unknown with its spaces", section.span)
         for rule in RULES:
             option = section.find(rule.key)
             if option is not None and rule.holds(section, dialect):
-                yield refusal(dialect, f"{rule.key}={value_text(option)}: {rule.told}", option.span)
+                yield refuse_value(dialect, f"{rule.key}={value_text(option)}: {rule.message}", option.span)
     start = 0
     for line in config.source.text.split("\n"):
         if match := _SET_IN_COMMENT.match(line):
             told = "a line that starts with ; and holds = is an option to it, and unused"
-            yield refusal(dialect, told, Span(config.source, start + match.start(1), start + match.end(1)))
+            yield refuse_value(dialect, told, Span(config.source, start + match.start(1), start + match.end(1)))
         start += len(line) + 1
 
 
-def off_step(net: Net, config: Config, last: str, dialect: Dialect) -> Iterator[Diagnostic]:
+def check_size_step(net: Net, config: Config, last: str, dialect: Dialect) -> Iterator[Diagnostic]:
     """A size that goes with no head of the last layer's kind (create_network)."""
     step = dialect.head_step
     if last in dialect.stepped_heads and (net.height % step or net.width % step):
         told = f"width and height must be multiples of {step} where [{last}] is last, not {net.width} and {net.height}"
-        yield refusal(dialect, told, config.net.span)
+        yield refuse_value(dialect, told, config.net.span)
 
 
-def refusal(dialect: Dialect, told: str, span: Span) -> Diagnostic:
+def refuse_value(dialect: Dialect, told: str, span: Span) -> Diagnostic:
     """The finding that a reader ends the program at a place."""
     return Diagnostic("error", "refused", f"{dialect.title} stops here: {told}", span)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from darkparse.network.heads import head_of
+from darkparse.network.heads import get_head
 from darkparse.network.network import Network
 
 Kind = Literal["default", "greedynms", "diounms", "cornersnms"]
@@ -28,7 +28,7 @@ class Suppression:
         return {"greedynms": GREEDY_BETA, "diounms": self.beta}.get(self.kind)
 
 
-def suppression_of(network: Network) -> Suppression:
+def get_suppression(network: Network) -> Suppression:
     """What the last head says; Darknet asks only that (detector.c test_detector)."""
-    last = head_of(network.nodes[network.heads[-1]])
+    last = get_head(network.nodes[network.heads[-1]])
     return Suppression(last.nms_kind, last.beta_nms)  # type: ignore[arg-type]

@@ -26,8 +26,8 @@ class Rule:
 
     key: str
     holds: Callable[[Section, Dialect], bool]
-    told: str | Callable[[Section, Dialect], str]
-    only: str | None = None
+    message: str | Callable[[Section, Dialect], str]
+    dialect: str | None = None
     """The one dialect, with those made from it, of which it is true."""
 
 
@@ -74,9 +74,10 @@ RULES: tuple[Rule, ...] = (
     Rule("cutmix", lambda s, _: number(s, "cutmix") == 1 == number(s, "mosaic"),
          "with mosaic=1 this means mosaic; cutmix is for classifiers"),
     Rule("letter_box", lambda s, _: number(s, "letter_box") == 1 == number(s, "mosaic"),
-         "AlexeyAB's Darknet ends the program where mosaic=1 stands too; here mosaic=1 alone holds", only="alexeyab"),
+         "AlexeyAB's Darknet ends the program where mosaic=1 stands too; here mosaic=1 alone holds",
+         dialect="alexeyab"),
     Rule("adam", lambda s, _: number(s, "adam") == 1,
-         "only [convolutional] and [implicit] are trained with Adam, the rest without", only="alexeyab"),
+         "only [convolutional] and [implicit] are trained with Adam, the rest without", dialect="alexeyab"),
     Rule("objectness_smooth", lambda s, _: number(s, "objectness_smooth") == 1,
          "where an object is badly predicted this pushes its objectness down (yolo_layer.c:570); mAP 0 was reported "
          "with it, and 0 cured it"),
@@ -91,17 +92,17 @@ RULES: tuple[Rule, ...] = (
     Rule("activation", lambda s, _: s.kind == "activation" and text(s, "activation") in ZERO_SLOPE,
          "the slope of this activation is 0 in a section of its own: nothing before it is trained"),
     Rule("", lambda s, _: s.kind in NEVER_TRAINED,
-         "AlexeyAB's Darknet never updates a layer of this kind (network_kernels.cu:287)", only="alexeyab"),
+         "AlexeyAB's Darknet never updates a layer of this kind (network_kernels.cu:287)", dialect="alexeyab"),
 )  # fmt: skip
 
 
-def training_advice(network: Network) -> Iterator[Diagnostic]:
+def lint_training(network: Network) -> Iterator[Diagnostic]:
     """A warning for each option of a cfg that does not do in training what it says."""
     for section in (network.config.net, *network.config.sections):
         for rule in RULES:
-            if not (network.dialect.supports(rule.only) and rule.holds(section, network.dialect)):
+            if not (network.dialect.supports(rule.dialect) and rule.holds(section, network.dialect)):
                 continue
             option = section.find(rule.key)
-            told = rule.told if isinstance(rule.told, str) else rule.told(section, network.dialect)
+            told = rule.message if isinstance(rule.message, str) else rule.message(section, network.dialect)
             name = f"{rule.key}={text(section, rule.key)}" if rule.key else f"[{section.kind}]"
             yield Diagnostic("warning", "training", f"{name}: {told}", option.span if option else section.span)

@@ -20,7 +20,7 @@ def verify(network: Network) -> None:
             f"{what} disagrees with its inputs about their shapes"
         )
         assert min(node.out_shape) >= 1, f"{what} has an empty output"
-        assert node.shares is None or 0 <= node.shares < position, f"{what} shares with no earlier layer"
+        assert node.shared_with is None or 0 <= node.shared_with < position, f"{what} shares with no earlier layer"
         assert node.dialect is network.dialect, f"{what} is of another dialect"
         shapes[position] = node.out_shape
     assert network.outputs, "the network has no output"

@@ -13,7 +13,7 @@ from torch import Tensor
 from darkparse.errors import DarkparseError
 from darkparse.model.tracing import Exported
 from darkparse.model.verification import Check, Runner, compare
-from darkparse.network.dynamic_axes import Free, Heads
+from darkparse.network.dynamic_axes import DynamicAxes, Heads
 from darkparse.onnx.graph import Graph, Value
 from darkparse.onnx.protobuf import block
 
@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 
 def check_onnx(
-    model: Darknet, file: Written, *, heads: Heads, free: Free, half: bool, threshold: float, image: Tensor | None
+    model: Darknet,
+    file: Written,
+    *,
+    heads: Heads,
+    free: DynamicAxes,
+    half: bool,
+    threshold: float,
+    image: Tensor | None,
 ) -> Check:
     """Compare a file with the module. See `verification.compare`.
 

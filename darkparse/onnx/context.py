@@ -8,7 +8,7 @@ from typing import Any
 
 from darkparse.layers import Shape
 from darkparse.network import Node
-from darkparse.network.dynamic_axes import Free
+from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.graph import Dim, Graph, Operand, Value
 from darkparse.onnx.parameters import Parameters
 
@@ -38,7 +38,7 @@ class Place:
     path: str
     """Of the module in the state_dict: `layers.12.conv`."""
     parameters: Parameters
-    free: Free
+    free: DynamicAxes
     image: Value
     """The network's input."""
     image_shape: Shape
@@ -112,6 +112,6 @@ class Place:
         self.graph.output(f"{self.path}.{name}.next", value, batched(self.free, *shape))
 
 
-def batched(free: Free, *shape: Dim) -> tuple[Dim, ...]:
+def batched(free: DynamicAxes, *shape: Dim) -> tuple[Dim, ...]:
     """Axes with the batch in front."""
     return ("batch" if free.batch else 1, *shape)

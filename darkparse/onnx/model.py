@@ -9,8 +9,8 @@ import numpy as np
 from darkparse.errors import DarkparseError
 from darkparse.layers import ModuleSpec
 from darkparse.network import Network, Node
-from darkparse.network.dynamic_axes import Free
-from darkparse.network.heads import asks_objectness, decoder_of
+from darkparse.network.dynamic_axes import DynamicAxes
+from darkparse.network.heads import get_decoder, thresholds_objectness
 from darkparse.onnx import emitters  # noqa: F401 - they register themselves
 from darkparse.onnx.context import EMITTERS, Place, batched
 from darkparse.onnx.emitters.decoders import Boxes
@@ -43,7 +43,9 @@ class NetworkGraph:
         DarkparseError: a layer has no ONNX form.
     """
 
-    def __init__(self, network: Network, arrays: Arrays, *, free: Free, half: bool = False, fold: bool = True) -> None:
+    def __init__(
+        self, network: Network, arrays: Arrays, *, free: DynamicAxes, half: bool = False, fold: bool = True
+    ) -> None:
         self.network, self.free = network, free
         self.graph = Graph(network.name, np.dtype("f2" if half else "f4"))
         self.parameters = Parameters(arrays, network.dialect, fold=fold, floats=self.graph.floats)
@@ -106,7 +108,7 @@ class NetworkGraph:
         # Scores count where Darknet asks for them: they are 0 where the objectness is too low.
         opened = []
         for node, head in zip((self.network.nodes[i] for i in self.network.heads), heads, strict=True):
-            asks = asks_objectness(node, mapped=False)
+            asks = thresholds_objectness(node, mapped=False)
             kept = head.objectness > threshold if asks else self.graph.op("Abs", head.objectness) > 0.0
             opened.append(self.graph.op("Where", kept, head.scores, 0.0))
         boxes, scores = self._joined([head.boxes for head in heads]), self._joined(opened)
@@ -120,7 +122,7 @@ class NetworkGraph:
         for index, value in zip(self.network.heads, self.values, strict=True):
             self.graph.scope = f"decode_{index}"
             node = self.network.nodes[index]
-            found.append(self._emitted(node, decoder_of(node, hierarchy=hierarchy, mapped=mapped), [value]))
+            found.append(self._emitted(node, get_decoder(node, hierarchy=hierarchy, mapped=mapped), [value]))
         self.graph.scope = "heads"
         return found
 

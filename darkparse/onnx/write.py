@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.network import Network, compile
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.dynamic_axes import Free, Heads, check_form
-from darkparse.network.suppression import suppression_of
+from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_heads
+from darkparse.network.suppression import get_suppression
 from darkparse.onnx.model import NetworkGraph
 from darkparse.onnx.parameters import from_module
 from darkparse.onnx.serialization import Model, facts_of, written
@@ -81,11 +81,11 @@ def to_onnx(
     if opset not in OPSETS:
         raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
     network, arrays = _source(model, weights)
-    free = Free(dynamic_batch, dynamic_size)
-    check_form(network, heads, free)
+    free = DynamicAxes(dynamic_batch, dynamic_size)
+    check_heads(network, heads, free)
     made = NetworkGraph(network, arrays, free=free, half=half, fold=fold)
     if heads == "nms":
-        how = suppression_of(network)
+        how = get_suppression(network)
         if how.kind == "cornersnms":
             raise DarkparseError("nms_kind=cornersnms has no graph: export the decoded boxes instead (heads decoded)")
         made.nms(DetectionSettings.hierarchy, threshold, nms, how.exponent)

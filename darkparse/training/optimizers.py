@@ -64,7 +64,7 @@ class Update(torch.optim.Optimizer):
     @property
     def averaged(self) -> list[nn.Parameter]:
         """Parameters of which `ema_alpha` keeps averages."""
-        nodes = (node for node in self.model.network.nodes if node.kind == "convolutional" and node.shares is None)
+        nodes = (node for node in self.model.network.nodes if node.kind == "convolutional" and node.shared_with is None)
         return [parameter for node in nodes for parameter in self.model.layers[node.index].parameters()]
 
     @torch.no_grad()

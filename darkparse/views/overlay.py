@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from darkparse.network import Network
-from darkparse.network.analysis.memory import memory_of
+from darkparse.network.analysis.memory import compute_memory
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.views.formatting.numbers import percent, scaled, sides_text, significant
 from darkparse.views.formatting.words import listed_some
@@ -46,7 +46,7 @@ class Overlay:
 
 def memory_overlay(network: Network) -> Overlay:
     """The bytes of each output, and the most that are held at once."""
-    memory = memory_of(network)
+    memory = compute_memory(network)
     peak = memory.held[memory.peak]
     ends = memory.let_go[memory.peak]
     then = f"; then {listed_some([f'L{i}' for i in ends])} can go" if ends else ""

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import darkparse
 from darkparse.detect.nms import overlap, suppress
-from darkparse.network.suppression import Suppression, suppression_of
+from darkparse.network.suppression import Suppression, get_suppression
 
 
 def iou_in_c(a: Any, b: Any) -> float:
@@ -139,4 +139,4 @@ def test_boxes_without_area_do_not_suppress() -> None:
     ],
 )
 def test_kind_is_the_last_heads(cfg: str, dialect: str | None, kind: str) -> None:
-    assert suppression_of(darkparse.compile(cfg, dialect=dialect)).kind == kind
+    assert get_suppression(darkparse.compile(cfg, dialect=dialect)).kind == kind

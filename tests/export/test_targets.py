@@ -12,7 +12,7 @@ import torch
 import darkparse
 from darkparse.cli.export import ending_of
 from darkparse.model.verification import compare
-from darkparse.network.dynamic_axes import Free, step_of
+from darkparse.network.dynamic_axes import DynamicAxes, size_step
 from tests.export.test_source import initialized, outputs
 
 HEAD = "[yolo]\nmask=0,1\nanchors=4,5,9,7\nclasses=3\nnum=2\n"
@@ -58,7 +58,7 @@ def test_the_check_notices_a_difference() -> None:
     network = darkparse.compile(SMALL)
     model = initialized(network)
     with pytest.raises(darkparse.DarkparseError, match="differs from the module by"):
-        compare(network, lambda x: outputs(model, x), lambda x: [y + 1e-2 for y in outputs(model, x)], Free())
+        compare(network, lambda x: outputs(model, x), lambda x: [y + 1e-2 for y in outputs(model, x)], DynamicAxes())
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
@@ -69,22 +69,22 @@ def test_a_file_that_is_not_finite_where_the_module_is_is_refused(odd: float) ->
         with pytest.raises(
             darkparse.DarkparseError, match=r"2 of 4 values are finite in the module or in the exported file alone"
         ):
-            compare(network, lambda _, y=mine: [y], lambda _, y=theirs: [y], Free())  # type: ignore[misc]
-    assert compare(network, lambda _: [bad], lambda _: [bad], Free()).difference == 0
+            compare(network, lambda _, y=mine: [y], lambda _, y=theirs: [y], DynamicAxes())  # type: ignore[misc]
+    assert compare(network, lambda _: [bad], lambda _: [bad], DynamicAxes()).difference == 0
 
 
 def test_a_large_output_hides_no_difference_of_a_small_one() -> None:
     network = darkparse.compile(SMALL)
     large, small = torch.full((4,), 1e4), torch.ones(4)
     with pytest.raises(darkparse.DarkparseError, match=r"by 1\.00e-01, more than 1\.0e-03"):
-        compare(network, lambda _: [large, small], lambda _: [large, small + 0.1], Free())
-    checked = compare(network, lambda _: [large, small], lambda _: [large + 1, small], Free())
+        compare(network, lambda _: [large, small], lambda _: [large, small + 0.1], DynamicAxes())
+    checked = compare(network, lambda _: [large, small], lambda _: [large + 1, small], DynamicAxes())
     assert (checked.difference, checked.scale) == (1, 1e4)
 
 
 def test_steps_and_endings() -> None:
-    assert step_of(darkparse.compile("yolov3")) == 32
-    assert step_of(darkparse.compile("darknet53")) == 32
+    assert size_step(darkparse.compile("yolov3")) == 32
+    assert size_step(darkparse.compile("darknet53")) == 32
     assert [ending_of(Path(name)) for name in ("a.onnx", "a.aoti.pt2", "a.pt2", "a.ts", "a.weights")] == [
         ".onnx",
         ".aoti.pt2",

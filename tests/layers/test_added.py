@@ -25,7 +25,7 @@ from darkparse.model.tracing import prepare
 from darkparse.network import Network
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.network.detect_dialect import choose_dialect
-from darkparse.network.dynamic_axes import Free, Heads, step_of
+from darkparse.network.dynamic_axes import DynamicAxes, Heads, size_step
 from darkparse.views.text.table import table
 from darkparse.weights import Header
 from tests.export.test_source import class_of, load_source
@@ -129,8 +129,8 @@ def test_source_says_what_a_person_would() -> None:
 @each
 def test_the_size_is_free(cfg: str) -> None:
     network = darkparse.compile(cfg)
-    prepare(model_of(network), "raw", free=Free(batch=True, size=True))
-    assert step_of(network) == (4 if cfg is HEAD else 2 if cfg is POOLING else 1)
+    prepare(model_of(network), "raw", free=DynamicAxes(batch=True, size=True))
+    assert size_step(network) == (4 if cfg is HEAD else 2 if cfg is POOLING else 1)
 
 
 @each

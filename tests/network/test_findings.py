@@ -15,7 +15,7 @@ from darkparse.diagnostics.codes import CODES
 from darkparse.diagnostics.diagnostic import MAX_SHOWN, Diagnostic
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers import DIALECTS
-from darkparse.network.training_lint import training_advice
+from darkparse.network.training_lint import lint_training
 from darkparse.syntax.reader import load_source, parse
 from tests.conftest import ROOT, original_cfgs
 from tests.network.test_cases import findings
@@ -104,7 +104,7 @@ def _findings(path: Path, dialect: str) -> tuple[Diagnostic, ...]:
         network = darkparse.compile(parse(load_source(path)), dialect=dialect)
     except CfgError as problem:
         return problem.diagnostics
-    return (*network.diagnostics, *training_advice(network))
+    return (*network.diagnostics, *lint_training(network))
 
 
 @pytest.mark.parametrize("code", sorted(CODES.keys() - {"unreadable"}))

@@ -20,7 +20,7 @@ from tests.layers.test_kinds import SMALL
 
 def facts(network: darkparse.Network) -> object:
     """Everything that makes a network what it is, but the places in its text."""
-    nodes = [(n.layer, n.inputs, n.in_shapes, n.out_shape, n.shares) for n in network.nodes]
+    nodes = [(n.layer, n.inputs, n.in_shapes, n.out_shape, n.shared_with) for n in network.nodes]
     return network.dialect.name, network.net, nodes
 
 

@@ -17,7 +17,7 @@ from darkparse.layers import REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.base import known_keys
 from darkparse.layers.net import Net
-from darkparse.network.training_lint import training_advice
+from darkparse.network.training_lint import lint_training
 from tests.conftest import shipped_cfgs
 
 TRAINED = ("steps", "constant", "giou", "ciou", "mse")
@@ -30,7 +30,7 @@ def _findings(text: str) -> tuple[Diagnostic, ...]:
         network = darkparse.compile(text, dialect="alexeyab")
     except CfgError as problem:
         return problem.diagnostics
-    return (*network.diagnostics, *training_advice(network))
+    return (*network.diagnostics, *lint_training(network))
 
 
 @cache

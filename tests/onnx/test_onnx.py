@@ -19,7 +19,7 @@ import darkparse
 from darkparse.detect.nms import suppress
 from darkparse.model import Decoder
 from darkparse.network.dynamic_axes import Heads
-from darkparse.network.suppression import suppression_of
+from darkparse.network.suppression import get_suppression
 from darkparse.onnx.serialization import LEAST_OUTSIDE
 from darkparse.onnx.validate import check_structure
 from darkparse.onnx.write import OPSETS
@@ -217,7 +217,7 @@ def test_suppression_in_the_graph_is_darknets(text: str, tmp_path: Path) -> None
     for image in range(2):
         box, label = ((scores[image] > 0.2) & (objectness[image] > 0.2)[:, None]).nonzero(as_tuple=True)
         values = scores[image, box, label].numpy()
-        kept = suppress(boxes[image, box].numpy(), values, label.numpy(), 0.3, suppression_of(network))
+        kept = suppress(boxes[image, box].numpy(), values, label.numpy(), 0.3, get_suppression(network))
         mine = sorted((int(label[i]), round(float(values[i]), 4)) for i in kept)
         theirs = sorted((int(row[1]), round(float(row[2]), 4)) for row in found[found[:, 0] == image])
         assert theirs == mine

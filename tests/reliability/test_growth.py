@@ -11,7 +11,7 @@ import pytest
 import darkparse
 from darkparse.cli.check import Checked, _print
 from darkparse.export import to_source
-from darkparse.network.training_lint import training_advice
+from darkparse.network.training_lint import lint_training
 from darkparse.views.text.table import table
 
 pytestmark = pytest.mark.slow
@@ -76,7 +76,7 @@ def checked(text: str) -> None:
     """As `check --training` does it, with everything printed."""
     try:
         network = darkparse.compile(text)
-        found = (*network.diagnostics, *training_advice(network))
+        found = (*network.diagnostics, *lint_training(network))
     except darkparse.CfgError as problem:
         network, found = None, problem.diagnostics
     _print([Checked("x", found, network)])

@@ -77,7 +77,7 @@ def test_known_networks_are_a_tenth_of_them_at_most() -> None:
         assert len(network.nodes) * 10 <= LIMITS.layers
         for node in network.nodes:
             assert node.out_shape.size * 10 <= LIMITS.map
-            assert node.numbers * 10 <= LIMITS.parameters
+            assert node.num_elements * 10 <= LIMITS.parameters
             assert len(node.inputs) * 10 <= LIMITS.inputs
 
 
@@ -85,7 +85,7 @@ def test_what_a_layer_stores_is_said_without_making_it() -> None:
     for path in sorted((ROOT / "tests").rglob("*.cfg")):
         with contextlib.suppress(darkparse.DarkparseError):
             for node in darkparse.compile(path).nodes:
-                assert node.numbers == sum(tensor.size for tensor in node.tensors), (path, node)
+                assert node.num_elements == sum(tensor.size for tensor in node.tensors), (path, node)
 
 
 def test_memory_that_is_taken_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

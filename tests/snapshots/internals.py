@@ -10,8 +10,8 @@ import numpy as np
 
 import darkparse
 from darkparse.layers import DIALECTS
-from darkparse.network.dynamic_axes import Free
-from darkparse.network.suppression import suppression_of
+from darkparse.network.dynamic_axes import DynamicAxes
+from darkparse.network.suppression import get_suppression
 from darkparse.onnx.model import NetworkGraph
 from darkparse.onnx.parameters import from_module
 from darkparse.views.text.table import table
@@ -34,13 +34,13 @@ def is_stateful(network: darkparse.Network) -> bool:
 def onnx_parts(model: darkparse.Darknet, heads: str) -> Iterator[bytes]:
     """Yield a module's ONNX graph without writing a file: operators, ports, initializers and their small values."""
     settings = darkparse.DetectionSettings()
-    made = NetworkGraph(model.network, from_module(model), free=Free(batch=True, size=False))
+    made = NetworkGraph(model.network, from_module(model), free=DynamicAxes(batch=True, size=False))
     if heads == "raw":
         made.raw()
     elif heads == "decoded":
         made.decoded(settings.hierarchy)
     else:
-        made.nms(settings.hierarchy, settings.threshold, settings.nms, suppression_of(model.network).exponent)
+        made.nms(settings.hierarchy, settings.threshold, settings.nms, get_suppression(model.network).exponent)
     yield made.graph.encoded()
     for initializer in made.graph.initializers.values():
         yield initializer.described()

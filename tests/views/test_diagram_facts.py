@@ -12,8 +12,8 @@ import darkparse
 from darkparse.network import Network
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.network.analysis.repeats import find_repeats
-from darkparse.network.analysis.scales import find_runs
-from darkparse.network.analysis.summary import facts_of
+from darkparse.network.analysis.scales import find_scale_runs
+from darkparse.network.analysis.summary import summarize_network
 from darkparse.views.formatting.summary import fact_lines
 from tests.conftest import needs_shared, original_cfgs
 from tests.views.networks import CFGS
@@ -60,7 +60,7 @@ def test_copies_are_alike_and_closed(path: Path) -> None:
     """The conditions of folding, stated again:
     equal work in every copy, and no reader but where the picture shows it: a copy's last layer on its own card."""
     network = darkparse.compile(path)
-    runs = [run.layers for run in find_runs(network)]
+    runs = [run.layers for run in find_scale_runs(network)]
     taken: set[int] = set()
     inside = {i for b in network.bottlenecks for i in range(b.first + 1, b.last + 1)}
     for repeat in find_repeats(network):
@@ -83,7 +83,7 @@ def test_copies_are_alike_and_closed(path: Path) -> None:
 @pytest.mark.parametrize("path", CFGS)
 def test_runs_hold_every_layer_once(path: Path) -> None:
     network = darkparse.compile(path)
-    runs = find_runs(network)
+    runs = find_scale_runs(network)
     assert [i for run in runs for i in run.layers] == list(range(len(network.nodes)))
     assert all(a.size != b.size for a, b in pairwise(runs))
 
@@ -93,12 +93,12 @@ def test_runs_hold_every_layer_once(path: Path) -> None:
     [("yolov1", 7, 9, 0), ("yolov3", 34, 34, 3), ("yolov4", 30, 63, 3), ("yolov2", 7, 7, 1)],
 )
 def test_pointwise_convolutions(name: str, reducing: int, total: int, projecting: int) -> None:
-    facts = facts_of(darkparse.compile(name)).pointwise
+    facts = summarize_network(darkparse.compile(name)).pointwise
     assert (len(facts.reducing), facts.total, len(facts.projecting)) == (reducing, total, projecting)
 
 
 def test_the_two_that_do_not_reduce() -> None:
-    assert facts_of(darkparse.compile("yolov1")).pointwise.not_reducing == (6, 17)
+    assert summarize_network(darkparse.compile("yolov1")).pointwise.not_reducing == (6, 17)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_the_two_that_do_not_reduce() -> None:
     ],
 )
 def test_savings(name: str, saving: int, weights: int, macs: int, costing: int) -> None:
-    (savings,) = facts_of(darkparse.compile(name)).savings
+    (savings,) = summarize_network(darkparse.compile(name)).savings
     assert (savings.form, len(savings.saving), savings.weights, savings.macs, len(savings.costing)) == (
         "pair",
         saving,
@@ -130,7 +130,7 @@ def test_the_price_of_a_pair_by_hand() -> None:
 
 
 def test_descent() -> None:
-    descent = facts_of(darkparse.compile("yolov1")).descent
+    descent = summarize_network(darkparse.compile("yolov1")).descent
     assert descent is not None
     assert (descent.before, descent.after, descent.layers, descent.halves) == (
         (448, 448),
@@ -144,7 +144,7 @@ def test_descent() -> None:
 def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
     """A padded 3×3 with stride 2 makes 10 to 5, to 3, to 2: ÷5 and not ÷8 in three steps."""
     step = "[conv]\nfilters=2\nsize=3\nstride=2\npad=1\n"
-    facts = facts_of(darkparse.compile(f"[net]\nwidth={side}\nheight={side}\nchannels=3\n{step * 3}"))
+    facts = summarize_network(darkparse.compile(f"[net]\nwidth={side}\nheight={side}\nchannels=3\n{step * 3}"))
     assert facts.descent is not None
     assert (facts.descent.halves, facts.descent.after) == (halves, (2, 2))
     steps = "halving steps" if halves else "steps"
@@ -153,13 +153,13 @@ def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
 
 def test_some_layers_have_facts_of_their_own() -> None:
     network = darkparse.compile("yolov3")
-    facts = facts_of(network, range(30, 80))
+    facts = summarize_network(network, range(30, 80))
     assert facts.descent is not None
     assert (facts.descent.before, facts.descent.after, facts.descent.layers) == ((76, 76), (19, 19), (37, 62))
     assert set(facts.pointwise.reducing) < set(range(30, 80))
     assert all(30 <= b.first < b.last < 80 for savings in facts.savings for b in savings.saving)
-    assert facts_of(network, range(84, 90)).descent is None
-    assert facts_of(network, range(len(network.nodes))) == facts_of(network)
+    assert summarize_network(network, range(84, 90)).descent is None
+    assert summarize_network(network, range(len(network.nodes))) == summarize_network(network)
 
 
 INVERTED = """[net]
@@ -202,7 +202,7 @@ def test_inverted_bottleneck_with_its_gate() -> None:
     )
     assert block.weights == 8 * 48 + 9 * 48 + 48 * 4 + 4 * 48 + 48 * 8
     assert block.direct_weights == 9 * 8 * 8
-    assert [run.layers for run in find_runs(network)] == [range(7)]
+    assert [run.layers for run in find_scale_runs(network)] == [range(7)]
 
 
 def test_depthwise_separable() -> None:

@@ -13,7 +13,7 @@ import darkparse
 from darkparse.cli import main
 from darkparse.model.optimize.profiling import layer_seconds
 from darkparse.network import Network
-from darkparse.network.analysis.memory import memory_of
+from darkparse.network.analysis.memory import compute_memory
 from darkparse.network.analysis.receptive import receptive_fields
 from darkparse.views.overlay import Overlay, time_overlay
 
@@ -42,7 +42,7 @@ def _profiled_peak(network: Network) -> int:
 @pytest.mark.parametrize("name", ["yolov1", "yolov2", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny", "darknet53"])
 def test_the_peak_is_that_of_torchs_profiler(name: str) -> None:
     network = darkparse.compile(name)
-    memory = memory_of(network)
+    memory = compute_memory(network)
     assert memory.held[memory.peak] == pytest.approx(_profiled_peak(network), rel=0.05)
 
 
@@ -50,7 +50,7 @@ def test_what_is_let_go() -> None:
     """L1 ends with its reader L2, L0 with L3 that adds it; the branch L4 makes nothing, and holds L3."""
     conv = "[conv]\nfilters=4\nsize=1\nactivation=linear\n"
     text = f"[net]\nwidth=8\nheight=8\nchannels=4\n{conv * 3}[shortcut]\nfrom=-3\n[route]\nlayers=-1\n{conv}"
-    memory = memory_of(darkparse.compile(text))
+    memory = compute_memory(darkparse.compile(text))
     assert memory.outputs == (1024, 1024, 1024, 1024, 0, 1024)
     assert memory.let_go == ((), (), (1,), (0, 2), (), (3,))
     # A convolution has its output, and copies of its input and of its 16 weights.
@@ -81,7 +81,7 @@ def test_every_row_has_its_value(name: str) -> None:
     network = darkparse.compile("yolov3")
     diagram = darkparse.draw(network, overlay=name)  # type: ignore[arg-type]
     picture = diagram.pictures[0]
-    expected: Sequence[object] = memory_of(network).outputs if name == "memory" else receptive_fields(network)
+    expected: Sequence[object] = compute_memory(network).outputs if name == "memory" else receptive_fields(network)
     rows = {row.index: row for card in picture.cards for row in card.rows}
     for index, row in rows.items():
         assert bool(row.overlay) == bool(expected[index]), row

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from darkparse.errors import DarkparseError
 from darkparse.network import Network
-from darkparse.network.heads import asks_objectness
+from darkparse.network.heads import thresholds_objectness
 
 if TYPE_CHECKING:
     from darkparse.detect.preprocess import Floats
@@ -64,7 +64,7 @@ class Engine(ABC):
         """The boxes over the threshold. `arrays` is the module of the heads' arrays: numpy or torch."""
         parts, count = [], 0
         for index, (boxes, scores, objectness) in zip(self.network.heads, heads, strict=True):
-            asks = asks_objectness(self.network.nodes[index], mapped=self.mapped)
+            asks = thresholds_objectness(self.network.nodes[index], mapped=self.mapped)
             image, box = arrays.where(objectness > threshold if asks else objectness != 0)
             chosen = scores[image, box]
             row, classes = arrays.where(chosen > threshold)

@@ -16,7 +16,7 @@ from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.dynamic_axes import Free
+from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.model import NetworkGraph, output_name
 from darkparse.onnx.parameters import from_module
 from darkparse.onnx.serialization import LARGEST_FILE, Model
@@ -102,7 +102,7 @@ class GraphEngine(Engine):
             return self._running[key]
 
     def _model(self, hierarchy: float) -> Model:
-        made = NetworkGraph(self.network, self._arrays, free=Free(batch=False), fold=self._fold)
+        made = NetworkGraph(self.network, self._arrays, free=DynamicAxes(batch=False), fold=self._fold)
         if self.network.heads:
             made.candidates(hierarchy, self.mapped)
         else:

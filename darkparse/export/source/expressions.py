@@ -138,7 +138,7 @@ class Leaves:
 def takes_several(node: Node) -> bool:
     """Whether the first module of several takes more than one input:
     other layers' values, or the layer it shares with."""
-    return len(node.modules) > 1 and (len(node.inputs) > 1 or node.shares is not None)
+    return len(node.modules) > 1 and (len(node.inputs) > 1 or node.shared_with is not None)
 
 
 def _shape_in(node: Node) -> Shape:

@@ -33,7 +33,7 @@ SHARING = '''
 
 def flat_class(network: Network, leaves: Leaves, name: str) -> str:
     """The class of a whole network; its layers have Darknet's numbers."""
-    shares = {node.index: node.shares for node in network.nodes if node.shares is not None}
+    shares = {node.index: node.shared_with for node in network.nodes if node.shared_with is not None}
     lines = [
         f"class {name}(nn.Module):",
         f'    """{len(network.nodes)} layers as Darknet numbers them, input {network.input_shape}."""',

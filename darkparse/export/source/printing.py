@@ -39,7 +39,7 @@ def to_source(network: Network, *, flat: bool = False) -> str:
     """
     leaves = Leaves(network)
     name = class_name(network.name)
-    is_flat = flat or any(node.shares is not None for node in network.nodes)
+    is_flat = flat or any(node.shared_with is not None for node in network.nodes)
     classes = [flat_class(network, leaves, name)] if is_flat else [*folded_classes(network, leaves, name)]
     text = "\n\n\n".join(classes)
     base = layer_class(

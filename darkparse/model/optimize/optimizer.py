@@ -68,7 +68,7 @@ def optimized(
     `after_each` layer the model's are not used again.
     """
     fast = lean_copy(model, chain(model.parameters(), model.buffers()))
-    owners = {node.shares for node in model.network.nodes}
+    owners = {node.shared_with for node in model.network.nodes}
     for node, layer in zip(model.network.nodes, fast.layers, strict=True):
         if folds:
             fold(layer)

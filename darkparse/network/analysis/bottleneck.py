@@ -98,7 +98,7 @@ def _block_at(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], node: N
 
 
 def _convolution(node: Node) -> Convolutional | None:
-    return node.layer if isinstance(node.layer, Convolutional) and node.shares is None else None
+    return node.layer if isinstance(node.layer, Convolutional) and node.shared_with is None else None
 
 
 def _wide_behind(nodes: Sequence[Node], node: Node) -> Node | None:
@@ -113,7 +113,7 @@ def _wide_behind(nodes: Sequence[Node], node: Node) -> Node | None:
 def _pointwise_behind(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], wide: Node) -> Node | None:
     """The 1×1 convolution that alone takes the k×k convolution's map, directly or through a gate on it."""
     end = wide
-    gate = gate_of(nodes, readers, wide.index)
+    gate = find_gate(nodes, readers, wide.index)
     if gate is not None:
         end = nodes[gate]
     elif len(readers[wide.index]) != 1:
@@ -131,7 +131,7 @@ def _pointwise_behind(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]],
     return after
 
 
-def gate_of(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: int) -> int | None:
+def find_gate(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: int) -> int | None:
     """The gate that multiplies a layer's map by what a side path makes of it; nothing else reads the map."""
     if len(readers[index]) != 2 or readers[index][0] != index + 1:
         return None

@@ -19,7 +19,7 @@ INDICES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Memory:
+class MemoryUsage:
     """The outputs that are held while each layer runs.
 
     Attributes:
@@ -38,7 +38,7 @@ class Memory:
         return max(range(len(self.held)), key=self.held.__getitem__)
 
 
-def memory_of(network: Network) -> Memory:
+def compute_memory(network: Network) -> MemoryUsage:
     """Follow the outputs of a network from their layer to their last reader."""
     origin = {-1: -1}
     last: dict[int, int] = {}
@@ -55,7 +55,7 @@ def memory_of(network: Network) -> Memory:
     for node in network.nodes:
         held.append(now + _transient(node))
         now += outputs[node.index] - sum(outputs[i] for i in dies[node.index])
-    return Memory(outputs, tuple(held), tuple(map(tuple, dies[:-1])))
+    return MemoryUsage(outputs, tuple(held), tuple(map(tuple, dies[:-1])))
 
 
 def _made(node: Node) -> list[str]:

@@ -49,7 +49,7 @@ NOTHING: Field = (Axis(0, None), Axis(0, None))
 """Of a constant."""
 
 
-def fields_of(nodes: Sequence[Node], image: Shape) -> tuple[Field, ...]:
+def compute_receptive_fields(nodes: Sequence[Node], image: Shape) -> tuple[Field, ...]:
     """For every layer what its values see of the image; what the values of a vector see is taken for the whole."""
     fields: list[Field] = []
     start = (Axis(1, Fraction(1)), Axis(1, Fraction(1))) if image.is_map else WHOLE
@@ -79,7 +79,7 @@ def _union(fields: list[Field], main_input: int) -> Field:
 
 
 def _behind(node: Node, field: Field) -> Field:
-    windows = node.layer.windows(node.site) if node.out_shape.is_map else None
+    windows = node.layer.windows(node.context) if node.out_shape.is_map else None
     if windows is None:
         return WHOLE
     y, x = field

@@ -61,7 +61,7 @@ class Reductions:
         return any(r.direction == "reduced" for r in self.all)
 
 
-def reductions_of(node: Node, *, projects: bool) -> Reductions:
+def compute_reductions(node: Node, *, projects: bool) -> Reductions:
     """What a layer reduces; `projects` says that its output goes to a detection head alone."""
     before, after = node.in_shape, node.out_shape
     if before is None:

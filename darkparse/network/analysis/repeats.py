@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from darkparse.network.analysis.scales import find_runs
+from darkparse.network.analysis.scales import find_scale_runs
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network
@@ -90,7 +90,7 @@ class _Finder:
     def __init__(self, network: Network, span: range) -> None:
         self.network = network
         self.span = span
-        self.stops = [run.layers.stop for run in find_runs(network) for _ in run.layers]
+        self.stops = [run.layers.stop for run in find_scale_runs(network) for _ in run.layers]
         """Where the run of a scale ends that a layer is in: a repeat stays within one."""
         inside = {i for b in network.bottlenecks for i in range(b.first + 1, b.last + 1)}
         self.cuts = [i not in inside for i in range(len(network.nodes) + 1)]
@@ -162,7 +162,7 @@ class _Finder:
         """Everything about a layer but its place and the channels that come in."""
         node = self.network.nodes[index]
         options = tuple(getattr(node.layer, f.name) for f in fields(node.layer) if f.name not in REFERENCES)
-        shared = None if node.shares is None else node.shares - index
+        shared = None if node.shared_with is None else node.shared_with - index
         return (node.kind, options, tuple(i - index for i in node.inputs), shared)
 
     def _trend(self, index: int) -> tuple[Any, ...]:

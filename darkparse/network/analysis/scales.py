@@ -14,7 +14,7 @@ SIDE_PATH = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ScaleRun:
     """Consecutive layers at one height × width; (1, 1) is that of vectors. Heads stay with the layer before."""
 
     size: tuple[int, int]
@@ -25,7 +25,7 @@ class Run:
         return self.size[0] * self.size[1]
 
 
-def find_runs(network: Network) -> tuple[Run, ...]:
+def find_scale_runs(network: Network) -> tuple[ScaleRun, ...]:
     """Every layer in one run, in order.
 
     A few layers at another scale that only the layers around them read stay in the run: the pooled path of a
@@ -39,18 +39,18 @@ def find_runs(network: Network) -> tuple[Run, ...]:
         runs = joined
 
 
-def _plain_runs(network: Network) -> list[Run]:
-    runs: list[Run] = []
+def _plain_runs(network: Network) -> list[ScaleRun]:
+    runs: list[ScaleRun] = []
     for node in network.nodes:
         size = (node.out_shape.h, node.out_shape.w)
         if runs and (node.layer.is_head or size == runs[-1].size):
-            runs[-1] = Run(runs[-1].size, range(runs[-1].layers.start, node.index + 1))
+            runs[-1] = ScaleRun(runs[-1].size, range(runs[-1].layers.start, node.index + 1))
         else:
-            runs.append(Run(size, range(node.index, node.index + 1)))
+            runs.append(ScaleRun(size, range(node.index, node.index + 1)))
     return runs
 
 
-def _joined(network: Network, runs: list[Run]) -> list[Run] | None:
+def _joined(network: Network, runs: list[ScaleRun]) -> list[ScaleRun] | None:
     """The runs with the shortest side path joined to the runs around it, or None where there is none."""
     smallest_before = list(accumulate((run.area for run in runs), min))
     found = [
@@ -60,10 +60,10 @@ def _joined(network: Network, runs: list[Run]) -> list[Run] | None:
         return None
     at = min(found, key=lambda i: len(runs[i].layers))
     before, after = runs[at - 1], runs[at + 1]
-    return [*runs[: at - 1], Run(before.size, range(before.layers.start, after.layers.stop)), *runs[at + 2 :]]
+    return [*runs[: at - 1], ScaleRun(before.size, range(before.layers.start, after.layers.stop)), *runs[at + 2 :]]
 
 
-def _is_side_path(network: Network, around: list[Run], smallest_before: int) -> bool:
+def _is_side_path(network: Network, around: list[ScaleRun], smallest_before: int) -> bool:
     """Whether the second of three runs is one; the smallest area before it is given."""
     before, run, after = around
     if before.size != after.size or len(run.layers) > SIDE_PATH:

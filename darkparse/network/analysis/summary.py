@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from darkparse.network.analysis.bottleneck import FORMS, Bottleneck, Form
-from darkparse.network.analysis.scales import find_runs
+from darkparse.network.analysis.scales import find_scale_runs
 from darkparse.network.node import Node
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Descent:
+class Downsampling:
     """The first sweep downwards: from what comes in to the first layer whose map is larger again."""
 
     before: tuple[int, int]
@@ -27,7 +27,7 @@ class Descent:
 
 
 @dataclass(frozen=True, slots=True)
-class Pointwise:
+class PointwiseStats:
     """Every 1×1 convolution by what it does to the channels."""
 
     reducing: tuple[int, ...]
@@ -47,7 +47,7 @@ class Pointwise:
 
 
 @dataclass(frozen=True, slots=True)
-class Savings:
+class BottleneckStats:
     """The bottlenecks of one form: those that save weights over direct convolutions, and those that do not."""
 
     form: Form
@@ -75,30 +75,30 @@ class Savings:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class NetworkSummary:
     """The three answers about a network."""
 
-    descent: Descent | None
+    descent: Downsampling | None
     """None where the input is a vector or no layer shrinks a map."""
-    pointwise: Pointwise
-    savings: tuple[Savings, ...]
+    pointwise: PointwiseStats
+    savings: tuple[BottleneckStats, ...]
     """One for each form that occurs."""
 
 
-def facts_of(network: Network, layers: range | None = None) -> Facts:
+def summarize_network(network: Network, layers: range | None = None) -> NetworkSummary:
     """The facts about a network, or about some consecutive layers of it alone."""
     span = layers if layers is not None else range(len(network.nodes))
     within = tuple(b for b in network.bottlenecks if b.first in span and b.last in span)
-    return Facts(_descent(network, span), _pointwise(network, span), _savings(within))
+    return NetworkSummary(_descent(network, span), _pointwise(network, span), _savings(within))
 
 
-def _descent(network: Network, span: range) -> Descent | None:
+def _descent(network: Network, span: range) -> Downsampling | None:
     start = network.nodes[span.start].in_shape if span.start else network.input_shape
     if start is None or not start.is_map:
         return None
     before = shape = (start.h, start.w)
     layers, halves = [], True
-    for run in find_runs(network):
+    for run in find_scale_runs(network):
         if run.size == shape or run.layers.stop <= span.start:
             continue
         if run.layers.start >= span.stop or run.area == 1 or run.area > shape[0] * shape[1]:
@@ -106,16 +106,16 @@ def _descent(network: Network, span: range) -> Descent | None:
         layers.append(max(run.layers.start, span.start))
         halves = halves and all(big == 2 * small for big, small in zip(shape, run.size, strict=True))
         shape = run.size
-    return Descent(before, shape, tuple(layers), halves) if layers else None
+    return Downsampling(before, shape, tuple(layers), halves) if layers else None
 
 
-def _pointwise(network: Network, span: range) -> Pointwise:
+def _pointwise(network: Network, span: range) -> PointwiseStats:
     found: dict[str, list[int]] = {"reduced": [], "kept": [], "expanded": [], "projected": []}
     for node in network.nodes[span.start : span.stop]:
         change = network.reductions[node.index].channels
         if is_pointwise(node) and change is not None:
             found[change.direction].append(node.index)
-    return Pointwise(*(tuple(indices) for indices in found.values()))
+    return PointwiseStats(*(tuple(indices) for indices in found.values()))
 
 
 def is_pointwise(node: Node) -> bool:
@@ -123,10 +123,12 @@ def is_pointwise(node: Node) -> bool:
     return node.layer.kernel == 1
 
 
-def _savings(bottlenecks: tuple[Bottleneck, ...]) -> tuple[Savings, ...]:
+def _savings(bottlenecks: tuple[Bottleneck, ...]) -> tuple[BottleneckStats, ...]:
     found = []
     for form in FORMS:
         of_form = [b for b in bottlenecks if b.form == form]
         if of_form:
-            found.append(Savings(form, tuple(b for b in of_form if b.saves), tuple(b for b in of_form if not b.saves)))
+            found.append(
+                BottleneckStats(form, tuple(b for b in of_form if b.saves), tuple(b for b in of_form if not b.saves))
+            )
     return tuple(found)

@@ -16,7 +16,7 @@ from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Layer
 from darkparse.layers.base import BoundField, DerivedDefault, bound_fields
 from darkparse.layers.net import Net
-from darkparse.network.binding import Binder, home_of
+from darkparse.network.binding import Binder, find_owner
 from darkparse.syntax import Option, Section
 from darkparse.syntax.config import strip_whitespace
 
@@ -62,7 +62,7 @@ def section_text(layer: Layer | Net, section: Section | None, dialect: Dialect) 
 
 def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> Iterator[BoundField]:
     """The options in which a layer differs from what was read, or from the dialect's defaults."""
-    home = home_of(type(layer), dialect)
+    home = find_owner(type(layer), dialect)
     for item, default in zip(bound_fields(type(layer)), _defaults(layer, dialect), strict=True):
         value = getattr(layer, item.name)
         is_same = value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value)

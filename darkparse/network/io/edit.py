@@ -132,8 +132,8 @@ def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channel
         raise DarkparseError(f"the network's input would have to have {channels} channels")
     node, layer = network.nodes[index], draft[index]
     option = next((name for name in ("filters", "output") if any(item.name == name for item in fields(layer))), None)
-    if node.shares is not None:
-        _fit_channels(network, draft, node.shares, channels)
+    if node.shared_with is not None:
+        _fit_channels(network, draft, node.shared_with, channels)
     if option is not None:
         draft[index] = _with(layer, **{option: channels})
     elif all(shape.c == node.out_shape.c for shape in node.in_shapes):

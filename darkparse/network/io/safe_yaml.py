@@ -17,9 +17,9 @@ from darkparse.errors import DarkparseError
 from darkparse.layers.values import MAX_INT_DIGITS
 from darkparse.syntax.files import describe_error
 
-DEEPEST = 10
+MAX_DEPTH = 10
 """Levels of mappings and lists; a network has five."""
-MOST = 100_000
+MAX_NODES = 100_000
 """Values and keys; the largest known network has 9,699."""
 
 _NUMBERS = ("int", "float", "bool")
@@ -27,7 +27,7 @@ _UNDECODABLE = re.compile(r"\\[uU]0*d[c-f]", re.IGNORECASE)
 """An escape that stands for a byte that is no UTF-8 in a cfg."""
 
 
-def read_plain(text: str) -> Any:
+def load_yaml(text: str) -> Any:
     """The value of a YAML document.
 
     Raises:
@@ -66,16 +66,16 @@ class _Builder:
 
     def _value(self, event: yaml.Event, level: int) -> Any:
         self._count += 1
-        if self._count > MOST:
-            self._refuse(event, f"more than {MOST:,} values up to here")
+        if self._count > MAX_NODES:
+            self._refuse(event, f"more than {MAX_NODES:,} values up to here")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
             self._refuse(event, "an anchor or alias (& or *)")
         if getattr(event, "tag", None) is not None:
             self._refuse(event, "a tag (!)")
         if isinstance(event, yaml.ScalarEvent):
             return self._scalar(event)
-        if level > DEEPEST:
-            self._refuse(event, f"more than {DEEPEST} levels")
+        if level > MAX_DEPTH:
+            self._refuse(event, f"more than {MAX_DEPTH} levels")
         if isinstance(event, yaml.SequenceStartEvent):
             return [self._value(item, level + 1) for item in self._until(yaml.SequenceEndEvent)]
         found: dict[str, Any] = {}

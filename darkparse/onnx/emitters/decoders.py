@@ -76,7 +76,7 @@ def _region(
     centre, size = at.slice(cells, 0, 2, 3), at.slice(cells, 2, 4, 3)
     objectness, scores = at.slice(cells, coords, coords + 1, 3), at.slice(cells, coords + 1, entries, 3)
     centre = at.op("Sigmoid", centre) if interleaved else centre
-    size = _lengths(at, at.op("Exp", size), anchors, _size_of(at, x, at.node.site.input))
+    size = _lengths(at, at.op("Exp", size), anchors, _size_of(at, x, at.node.context.input))
     if background:
         objectness = at.op("Where", objectness > 0.0, 1.0, 1.0)
     words = read_tree(tree) if tree is not None else None
@@ -110,7 +110,7 @@ def _grid(at: Place, x: Value, *, side: int, num: int, classes: int, coords: int
 
 def _cells(at: Place, x: Value, anchors: Anchors) -> tuple[Value, int]:
     """Planes (N, anchors·entries, H, W) to cells (N, H·W, anchors, entries), and how many entries those are."""
-    entries = at.node.site.input.c // len(anchors)
+    entries = at.node.context.input.c // len(anchors)
     return at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, len(anchors), entries), entries
 
 
@@ -130,7 +130,7 @@ def _size_of(at: Place, x: Value, shape: Shape) -> Value:
 
 def _centres(at: Place, x: Value, centre: Value) -> Value:
     """Offsets in the cells to fractions of the input."""
-    shape = at.node.site.input
+    shape = at.node.context.input
     size = _size_of(at, x, shape)
     if not at.free.size:
         return (centre + at.graph.constant(_places(shape.h, shape.w))) / size

@@ -61,7 +61,7 @@ def _lowest(at: Place) -> float:
 @emits(f"{MODULES}.ChannelMaxPool")
 def _channel_max(at: Place, x: Value, *, out_channels: int) -> Value:
     """The maximum over every `out_channels`-th channel (maxpool_layer.c:245)."""
-    channels = at.node.site.input.c
+    channels = at.node.context.input.c
     x = at.pad(x, (0,) * 4, (0, -channels % out_channels, 0, 0), _lowest(at))
     return at.op("Max", *at.split(x, (out_channels,) * -(-channels // out_channels)))
 
@@ -69,7 +69,7 @@ def _channel_max(at: Place, x: Value, *, out_channels: int) -> Value:
 @emits(f"{MODULES}.LocalResponseNorm")
 def _local_response(at: Place, x: Value, *, size: int, alpha: float, beta: float, kappa: float) -> Value:
     """The sums over neighbouring channels are a 1×1 convolution of the squares (normalization_layer.c)."""
-    place, ahead = np.arange(at.node.site.input.c), size // 2
+    place, ahead = np.arange(at.node.context.input.c), size // 2
     distance = place - place[:, None]
     window = ((-((size - 1) // 2) <= distance) & (distance <= ahead)).astype(np.float32)
     # Darknet moves one running sum along, which starts without channel size/2 and loses it all the same.
@@ -103,7 +103,7 @@ def _scatter(at: Place, x: Value, stride: int) -> Value:
 
 def _taken_for(at: Place, x: Value, channels: int, like: Value, up: int = 1, down: int = 1) -> Value:
     """The memory of x taken for a map of so many channels, ·up/down as wide as the layer's input, `like`."""
-    width = at.length(like, 3, at.node.site.input.w)
+    width = at.length(like, 3, at.node.context.input.w)
     if isinstance(width, int):
         return at.reshape(x, 0, channels, -1, width * up // down)
     ints = at.graph.ints
@@ -115,7 +115,7 @@ def _reorg(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
     """reorg_cpu called with the input's sizes (pjreddie reorg_layer.c forward_reorg_layer)."""
     if reverse:
         return _scatter(at, x, stride)
-    channels = at.node.site.input.c
+    channels = at.node.context.input.c
     wide = _taken_for(at, x, channels // stride**2, x, up=stride)
     return _taken_for(at, _gather(at, wide, stride), channels * stride**2, x, down=stride)
 
@@ -125,14 +125,14 @@ def _reorg3d(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
     """reorg_cpu called with the output's sizes (AlexeyAB reorg_layer.c)."""
     if not reverse:
         return _gather(at, x, stride)
-    channels = at.node.site.input.c // stride**2
+    channels = at.node.context.input.c // stride**2
     return _taken_for(at, _scatter(at, _taken_for(at, x, channels, x, up=stride), stride), channels, x, up=stride)
 
 
 @emits(f"{MODULES}.FlattenReorg")
 def _flatten_reorg(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
     """The channels of each position side by side, or back (blas.c flatten)."""
-    channels = at.node.site.input.c
+    channels = at.node.context.input.c
     flat = at.reshape(x, 0, -1, channels) if reverse else at.reshape(x, 0, channels, -1)
     turned = at.op("Transpose", flat, perm=(0, 2, 1))
     if reverse:
@@ -142,7 +142,7 @@ def _flatten_reorg(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
 
 @emits(f"{MODULES}.CenterCrop")
 def _crop(at: Place, x: Value, *, height: int, width: int, adjust: bool) -> Value:
-    shape, ints = at.node.site.input, at.graph.ints
+    shape, ints = at.node.context.input, at.graph.ints
     top, left = (shape.h - height) // 2, (shape.w - width) // 2
     x = at.op("Slice", x, ints(top, left), ints(top + height, left + width), ints(2, 3))
     return x * 2.0 - 1.0 if adjust else x

@@ -130,7 +130,7 @@ def _conv_lstm(
 @emits(f"{RECURRENT}.History")
 def _history(at: Place, x: Value, *, size: int) -> Value:
     """The last inputs side by side, the newest first."""
-    shape = ((size - 1) * at.node.site.input.c, *_size(at))
+    shape = ((size - 1) * at.node.context.input.c, *_size(at))
     out = at.concat(x, at.remembered("past", *shape))
     at.remember("past", at.slice(out, 0, shape[0]), *shape)
     return out

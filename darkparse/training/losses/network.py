@@ -122,7 +122,7 @@ def _build(network: Network, node: Node) -> Delta | None:
         return None
     options = training_options(network, node.section, node.layer.loss_options)
     try:
-        spec = node.layer.loss(node.site, options, network.input_shape)
+        spec = node.layer.loss(node.context, options, network.input_shape)
     except LayerError as problem:
         at = node.section.find(problem.option) if problem.option else None
         raise error("training", str(problem), at.span if at else node.section.span) from None

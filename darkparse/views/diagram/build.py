@@ -8,8 +8,8 @@ from fractions import Fraction
 from darkparse.layers import Head
 from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.repeats import Repeat, find_repeats
-from darkparse.network.analysis.scales import Run, find_runs
-from darkparse.network.analysis.summary import facts_of
+from darkparse.network.analysis.scales import ScaleRun, find_scale_runs
+from darkparse.network.analysis.summary import summarize_network
 from darkparse.views.diagram.elements import (
     Block,
     Card,
@@ -58,13 +58,13 @@ def picture_of(
     """
     span = layers if layers is not None else range(len(network.nodes))
     builder = _Builder(network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by, overlay)
-    cards = tuple(card for run in find_runs(network) if (card := builder.card(run)) is not None)
+    cards = tuple(card for run in find_scale_runs(network) if (card := builder.card(run)) is not None)
     return Picture(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
-        answer=answer(facts_of(network, span)),
+        answer=answer(summarize_network(network, span)),
         totals=totals(network, span),
         facts=(
-            *fact_lines(facts_of(network, span)),
+            *fact_lines(summarize_network(network, span)),
             *([overlay.fact] if overlay else ()),
             *(facts if layers is None else (f"Of the whole network: {f}" for f in facts)),
         ),
@@ -113,7 +113,7 @@ class _Builder:
                 continue
             self.bottlenecks.setdefault(block.last, []).append(block)
 
-    def card(self, run: Run) -> Card | None:
+    def card(self, run: ScaleRun) -> Card | None:
         """The card of one run of layers; None where it has no rows."""
         indices = [i for i in run.layers if i in self.span and i not in self.boxed]
         if not indices:
@@ -131,7 +131,7 @@ class _Builder:
         """Of the whole network's price."""
         return sum(self._price(self.network.nodes[i]) for i in indices) / self.whole
 
-    def _scale(self, run: Run) -> str:
+    def _scale(self, run: ScaleRun) -> str:
         stride = self.network.strides[run.layers.start]
         return f"({' by '.join(dict.fromkeys(map(_ratio, stride)))})" if stride and run.area > 1 else ""
 

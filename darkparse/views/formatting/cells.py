@@ -35,8 +35,8 @@ class Change(NamedTuple):
 
 def label(node: Node, *, block_input: int | None = None) -> str:
     """What a layer does and what it reads: `conv 3×3 /2, 64`, `add + L37`; `block_input` is called by that name."""
-    if node.shares is not None:
-        return f"{node.summary} (weights of L{node.shares})"
+    if node.shared_with is not None:
+        return f"{node.summary} (weights of L{node.shared_with})"
     if node.inputs in ((node.index - 1,), ()):
         return node.summary
     names = ["block input" if i == block_input else input_name(i) for i in node.inputs]

@@ -38,8 +38,8 @@ def reasons(facts: LayerFacts) -> Iterator[str]:
     yield _channels(facts, channels)
     if node.layer.has_state:
         yield "It keeps a state from call to call: what goes out depends on the calls before."
-    if node.shares is not None:
-        yield f"It has no weights of its own, it uses those of L{node.shares}."
+    if node.shared_with is not None:
+        yield f"It has no weights of its own, it uses those of L{node.shared_with}."
     for text in map(bottleneck_text, facts.blocks):
         yield f"{text[0].upper()}{text[1:]}."
     yield from (_repeat(repeat, facts.index) for repeat in facts.repeats)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from darkparse._utils.text import pluralize
 from darkparse.network import Bottleneck, Network
-from darkparse.network.analysis.summary import Descent, Facts, Pointwise, Savings
+from darkparse.network.analysis.summary import BottleneckStats, Downsampling, NetworkSummary, PointwiseStats
 from darkparse.network.node import Cost
 from darkparse.views.formatting.bottlenecks import block_span, direct_text
 from darkparse.views.formatting.numbers import flops, operations, percent, short, sides_text, size_text
@@ -32,7 +32,7 @@ def totals(network: Network, layers: range) -> tuple[str, ...]:
     return f"{pluralize(len(layers), 'layer')}{of_all}", f"{short(cost.params)} parameters", operations(cost.macs) + at
 
 
-def answer(facts: Facts) -> str:
+def answer(facts: NetworkSummary) -> str:
     """The answer in one sentence: `7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only`."""
     points = facts.pointwise
     if not points.total:
@@ -50,26 +50,26 @@ def _few(indices: Sequence[int]) -> str:
     return listed_some([f"L{i}" for i in indices]) if len(indices) <= FEW else str(len(indices))
 
 
-def fact_lines(facts: Facts) -> tuple[str, ...]:
+def fact_lines(facts: NetworkSummary) -> tuple[str, ...]:
     """The three answers, a line each; those that do not apply are left out."""
     lines = [_descent(facts.descent)] if facts.descent else []
     lines += [_pointwise(facts.pointwise)] if facts.pointwise.total else []
     return (*lines, *map(_savings, facts.savings))
 
 
-def _descent(descent: Descent) -> str:
+def _descent(descent: Downsampling) -> str:
     steps = pluralize(len(descent.layers), "halving step" if descent.halves else "step")
     return f"Height×width: {_change(descent)} in {steps}: {some(descent.layers, 12)}"
 
 
-def _change(descent: Descent) -> str:
+def _change(descent: Downsampling) -> str:
     ratios = zip(descent.before, descent.after, strict=True)
     height, width = (short(round(before / after, 3)) for before, after in ratios)
     by = f"÷{height}" if height == width else f"height ÷{height}, width ÷{width}"
     return f"{size_text(descent.before)}→{size_text(descent.after)} ({by})"
 
 
-def _pointwise(facts: Pointwise) -> str:
+def _pointwise(facts: PointwiseStats) -> str:
     """`1×1 convolutions: 7 of 9 reduce channels, 2 do not (L6, L17)`."""
     reducing, rest = len(facts.reducing), facts.not_reducing
     line = f"1×1 convolutions: {reducing} of {facts.total} {verb(reducing, 'reduces')} channels"
@@ -84,7 +84,7 @@ def _pointwise(facts: Pointwise) -> str:
     return f"{line}; {len(facts.projecting)} more {heads}" if facts.projecting else line
 
 
-def _savings(savings: Savings) -> str:
+def _savings(savings: BottleneckStats) -> str:
     """`Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing`."""
     saving, costing = len(savings.saving), len(savings.costing)
     saved_flops, direct_flops = (
@@ -96,7 +96,7 @@ def _savings(savings: Savings) -> str:
     return f"{FORM_TITLES[savings.form]}: {'; '.join(parts)}"
 
 
-def prose(network: Network, facts: Facts) -> Iterator[str]:
+def prose(network: Network, facts: NetworkSummary) -> Iterator[str]:
     """Sentences: which 1×1 convolutions do what, and what the blocks cost that save nothing."""
     points = facts.pointwise
     if points.total:

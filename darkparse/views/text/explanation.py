@@ -12,7 +12,7 @@ from typing import Any
 
 from darkparse.errors import DarkparseError
 from darkparse.network import Network, compile
-from darkparse.network.analysis.summary import facts_of
+from darkparse.network.analysis.summary import summarize_network
 from darkparse.syntax import Config
 from darkparse.views.diagram.build import picture_of
 from darkparse.views.diagram.elements import Card, Picture, Row
@@ -122,7 +122,7 @@ class Explanation:
         """The same as plain values; numbers are exact."""
         if self.layer is not None:
             return asdict(layer_report(self.layer))
-        facts = facts_of(self.network)
+        facts = summarize_network(self.network)
         return {
             "name": self.network.name,
             "layers": len(self.network.nodes),
@@ -191,7 +191,7 @@ def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
 def _paragraphs(network: Network, picture: Picture) -> Iterator[Paragraph]:
     yield Paragraph((f"{network.name}: {', '.join(picture.totals)}.",))
     yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((f"{picture.answer}.",))
-    if sentences := tuple(prose(network, facts_of(network))):
+    if sentences := tuple(prose(network, summarize_network(network))):
         yield Paragraph(sentences)
 
 
