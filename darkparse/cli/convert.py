@@ -16,9 +16,9 @@ from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, ending_
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.weights import ReadOptions, compute_layout, open_source
-from darkparse.weights.arrays import Held, network_fitting, open_held
-from darkparse.weights.containers import container_of
-from darkparse.weights.file_type import signature
+from darkparse.weights.arrays import LoadedArrays, compile_fitting, load_arrays
+from darkparse.weights.containers import container_kind
+from darkparse.weights.file_type import detect_file_type
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
@@ -42,10 +42,10 @@ Target = Callable[[Any, Path, Options], str]
 """Writes a module, or a network's arrays, to a file and returns a sentence that says what was written."""
 
 
-def to_weights(source: Darknet | Held, out: Path, options: Options) -> str:
+def to_weights(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
     """A `.weights` file."""
     how: dict[str, Any] = {"upto": options.upto, "seen": options.seen, "version": options.file_version}
-    if isinstance(source, Held):
+    if isinstance(source, LoadedArrays):
         size = source.save(out, **how)
     else:
         from darkparse.model import save_weights
@@ -54,11 +54,11 @@ def to_weights(source: Darknet | Held, out: Path, options: Options) -> str:
     return f"{size:,} bytes{read_back(source, out, options)}"
 
 
-def to_container(source: Darknet | Held, out: Path, options: Options) -> str:
+def to_container(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
     """A `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
     if options.seen is not None or options.file_version is not None:
         raise click.UsageError("--seen and --file-version belong to .weights files")
-    if isinstance(source, Held):
+    if isinstance(source, LoadedArrays):
         size = source.save(out, upto=options.upto)
     else:
         from darkparse.model import save
@@ -67,19 +67,19 @@ def to_container(source: Darknet | Held, out: Path, options: Options) -> str:
     return f"{size:,} bytes{read_back(source, out, options)}"
 
 
-def to_export(source: Darknet | Held, out: Path, options: Options) -> str:
+def to_export(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
     """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
     return export(source, out, options.export, verify=options.verify)
 
 
-def read_back(source: Darknet | Held, out: Path, options: Options) -> str:
+def read_back(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
     """Read the new file and compare every tensor that it should hold."""
     if not options.verify:
         return ""
     entries = compute_layout(source.network, options.upto)
     floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
     reading = ReadOptions(upto=options.upto, header_size=floats if floats in (16, 20) else None)
-    again = open_held(source.network, out, reading) if isinstance(source, Held) else None
+    again = load_arrays(source.network, out, reading) if isinstance(source, LoadedArrays) else None
     mine, theirs = (_arrays(one) for one in (source, again or _loaded(source.network, out, reading)))
     for entry in entries:
         a, b = mine(entry.name), theirs(entry.name)
@@ -97,9 +97,9 @@ def _loaded(network: Network, out: Path, reading: ReadOptions) -> Darknet:
     return module
 
 
-def _arrays(source: Darknet | Held) -> Callable[[str], Any]:
+def _arrays(source: Darknet | LoadedArrays) -> Callable[[str], Any]:
     """Reads arrays by their names."""
-    if isinstance(source, Held):
+    if isinstance(source, LoadedArrays):
         return lambda name: source.arrays[name].read()
     state = source.state_dict()
     return lambda name: state[name].float().numpy() if name in state else None
@@ -218,10 +218,10 @@ def command(
     is_onnx = ending_of(out) == ".onnx"
     runs_by_default = not is_onnx or wanted.image is not None
     options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, wanted)
-    needs_torch = options.verify if is_onnx else target is to_export or container_of(out) == "pt"
-    made: Darknet | Held | None = None if needs_torch else open_held(cfg, weights, reading, **how)
+    needs_torch = options.verify if is_onnx else target is to_export or container_kind(out) == "pt"
+    made: Darknet | LoadedArrays | None = None if needs_torch else load_arrays(cfg, weights, reading, **how)
     if made is None:
-        known = network_fitting(cfg, weights, reading, **how)
+        known = compile_fitting(cfg, weights, reading, **how)
         from darkparse.model import load
 
         made = load(cfg, weights, reading, **how) if known is None else load(known, weights, reading)
@@ -255,5 +255,5 @@ def _signature_code(given: str | Config) -> str | None:
     """What a lone argument is: `cfg`, the code of another kind of file, or None for what may be a `.weights` file."""
     if not isinstance(given, str) or not Path(given).is_file() or given.endswith(".cfg"):
         return "cfg"
-    found = signature(open_source(given))
+    found = detect_file_type(open_source(given))
     return found.code if found else None

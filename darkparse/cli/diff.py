@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from darkparse.network import Network
     from darkparse.syntax import Config
-    from darkparse.weights import Difference
+    from darkparse.weights import ArrayDifference
 
 
 @click.command(name="diff")
@@ -86,7 +86,7 @@ def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
     sys.exit(1 if found else 0)
 
 
-def as_table(found: tuple[Difference, ...]) -> Table:
+def as_table(found: tuple[ArrayDifference, ...]) -> Table:
     """The differing tensors as a rich table."""
     from rich import box
     from rich.table import Table
@@ -102,7 +102,7 @@ def as_table(found: tuple[Difference, ...]) -> Table:
     return shown
 
 
-def _verdict(found: tuple[Difference, ...], network: Network) -> str:
+def _verdict(found: tuple[ArrayDifference, ...], network: Network) -> str:
     total = len(compute_layout(network))
     if not found:
         return f"the same values in all {total} tensors"

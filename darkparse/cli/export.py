@@ -15,7 +15,7 @@ from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import fit
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.weights.arrays import Held
+from darkparse.weights.arrays import LoadedArrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +87,7 @@ def check_export(out: Path, options: ExportOptions) -> None:
         raise click.UsageError(f"{flags} does not apply to {ending} files")
 
 
-def export(source: Darknet | Held, out: Path, options: ExportOptions, *, verify: bool) -> str:
+def export(source: Darknet | LoadedArrays, out: Path, options: ExportOptions, *, verify: bool) -> str:
     """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
     ending = ending_of(out)
     name, takes = EXPORTERS[ending]
@@ -103,7 +103,7 @@ def export(source: Darknet | Held, out: Path, options: ExportOptions, *, verify:
     if "no_fold" in takes:
         known["fold"] = not options.no_fold
     model: Any = source
-    if isinstance(source, Held):
+    if isinstance(source, LoadedArrays):
         model, known["weights"] = network, source
     if options.image is not None:
         known["image"] = _image(network, options.image)

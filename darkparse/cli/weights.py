@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from darkparse.network import Network
     from darkparse.syntax import Config
-    from darkparse.weights import Report, Row
+    from darkparse.weights import Report, ReportRow
 
 
 @click.command(name="weights")
@@ -123,11 +123,11 @@ def as_table(report: Report, *, without: Collection[str] = ()) -> Table:
     return shown
 
 
-def _number(value: float | None, row: Row) -> str:
+def _number(value: float | None, row: ReportRow) -> str:
     if value is not None:
         return f"{value:.4g}"
     return "cut" if row.held else "missing"
 
 
-def _style(row: Row, *, has_file: bool) -> str:
+def _style(row: ReportRow, *, has_file: bool) -> str:
     return "red" if has_file and (row.held < row.floats or row.not_finite) else ""

@@ -18,8 +18,8 @@ from torch import Tensor
 from darkparse._utils.files import deferred_errors
 from darkparse.errors import WeightsError
 from darkparse.syntax.files import describe_error
-from darkparse.weights import Blob, replacing
-from darkparse.weights.archive import DAMAGED, check_unpacked
+from darkparse.weights import FileBuffer, replace_file
+from darkparse.weights.archive import ARCHIVE_ERRORS, check_unpacked
 from darkparse.weights.containers import PREFIX, Origin, not_installed, read_npz_arrays, write_npz
 from darkparse.weights.file_type import Container
 
@@ -34,7 +34,7 @@ class State:
     origin: Origin | None
 
 
-def read_container(blob: Blob, kind: Container) -> State:
+def read_container(blob: FileBuffer, kind: Container) -> State:
     """Read a container; tensors are mapped from the file where its bytes are.
 
     Raises:
@@ -53,7 +53,7 @@ def read_container(blob: Blob, kind: Container) -> State:
 
 def _damaged() -> tuple[type[Exception], ...]:
     """What the three libraries raise for a damaged file; weights_only keeps torch from raising anything of the file."""
-    known = (*DAMAGED, UnpicklingError, AssertionError)
+    known = (*ARCHIVE_ERRORS, UnpicklingError, AssertionError)
     try:
         from safetensors import SafetensorError
     except ImportError:
@@ -68,7 +68,7 @@ def write_container(path: str | Path, kind: Container, tensors: Mapping[str, Ten
         WeightsError: the file cannot be written, the container has no such dtype, or its writer is not installed.
     """
     try:
-        with replacing(path) as file:
+        with replace_file(path) as file:
             _WRITERS[kind](file, tensors, origin.to_metadata())
             return file.tell()
     except ImportError:
@@ -78,7 +78,7 @@ def write_container(path: str | Path, kind: Container, tensors: Mapping[str, Ten
 Read = tuple[Mapping[str, Tensor], Mapping[str, str]]
 
 
-def _read_safetensors(blob: Blob) -> Read:
+def _read_safetensors(blob: FileBuffer) -> Read:
     from safetensors import safe_open
     from safetensors.torch import load
 
@@ -97,7 +97,7 @@ def _write_safetensors(file: Any, tensors: Mapping[str, Tensor], metadata: dict[
     file.write(save(dict(tensors), {"format": "pt", **metadata}))
 
 
-def _read_pt(blob: Blob) -> Read:
+def _read_pt(blob: FileBuffer) -> Read:
     if blob.head(2) == b"PK":
         with ZipFile(blob.stream()) as archive:
             check_unpacked(archive, blob)
@@ -157,7 +157,7 @@ def _write_pt(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]
         torch.save(state, patient)
 
 
-def _read_npz(blob: Blob) -> Read:
+def _read_npz(blob: FileBuffer) -> Read:
     arrays, metadata = read_npz_arrays(blob)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata
 

@@ -19,7 +19,7 @@ from darkparse.model.recurrent import Memory
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
 from darkparse.weights import Header
-from darkparse.weights.load_result import Loaded
+from darkparse.weights.load_result import LoadResult
 
 
 class Stage(nn.Sequential):
@@ -58,7 +58,7 @@ class Darknet(NotebookRepr, nn.Module):
             Stage(OrderedDict((spec.name, instantiate(spec)) for spec in node.modules)) for node in network.nodes
         )
         self.header: Header | None = None
-        self.loaded: Loaded | None = None
+        self.loaded: LoadResult | None = None
         self.iteration = 0
         self._dead = _dead_after(network)
 

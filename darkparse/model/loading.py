@@ -21,10 +21,10 @@ from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config
-from darkparse.weights import Blob, ReadOptions, WeightsSource, open_source, read_weights
+from darkparse.weights import FileBuffer, ReadOptions, WeightsSource, open_source, read_weights
 from darkparse.weights.containers import container_path, network_of
-from darkparse.weights.file_type import signature
-from darkparse.weights.load_result import Loaded, warn_of_values
+from darkparse.weights.file_type import detect_file_type
+from darkparse.weights.load_result import LoadResult, warn_of_values
 
 Device = str | torch.device | int | None
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -125,7 +125,7 @@ def load(
     return optimized(model, after_each=blob.forget) if optimize else model
 
 
-def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> Loaded:
+def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> LoadResult:
     """Load weights into a module; on an error the module is left as it was.
 
     Parameters that have memory keep it, with its device and dtype, and get the values. Those on the meta device become
@@ -169,19 +169,19 @@ def check_device(device: Device) -> None:
         raise DarkparseError(f"device {device}: {reason}") from None
 
 
-def _container(blob: Blob) -> State | None:
+def _container(blob: FileBuffer) -> State | None:
     """The tensors of a container, known by its first bytes; None for a file that may be a `.weights` file."""
-    kind = signature(blob)
+    kind = detect_file_type(blob)
     return read_container(blob, kind.container) if kind is not None and kind.container is not None else None
 
 
-def _values(blob: Blob, state: State | None, network: Network, options: ReadOptions) -> Values:
+def _values(blob: FileBuffer, state: State | None, network: Network, options: ReadOptions) -> Values:
     if state is not None:
         return from_container(state, network, options)
     return from_weights(read_weights(blob, network, options))
 
 
-def _take(model: Darknet, values: Values, options: ReadOptions) -> Loaded:
+def _take(model: Darknet, values: Values, options: ReadOptions) -> LoadResult:
     """Move values into a module, all of them or none."""
     device, dtype = options.device, options.dtype
     check_dtype(dtype)

@@ -12,9 +12,9 @@ from darkparse.errors import WeightsError
 from darkparse.model.containers import State
 from darkparse.model.third_party import is_own, renamed
 from darkparse.network import Network
-from darkparse.weights import Fitted, Header, ReadOptions
+from darkparse.weights import FittedLayout, Header, ReadOptions
 from darkparse.weights.layout import compute_layout
-from darkparse.weights.load_result import Loaded, fitting
+from darkparse.weights.load_result import LoadResult, select_fitting
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,13 +26,13 @@ class Values:
     """A tensor with fewer rows than the module's stands for the first of them (`numload`)."""
     header: Header | None
 
-    def loaded(self, network: Network) -> Loaded:
+    def loaded(self, network: Network) -> LoadResult:
         """What they bring, by layer."""
         shapes = {key: tuple(value.shape) for key, value in self.tensors.items()}
-        return Loaded.of(self.name, self.header, network, shapes)
+        return LoadResult.of(self.name, self.header, network, shapes)
 
 
-def from_weights(fitted: Fitted) -> Values:
+def from_weights(fitted: FittedLayout) -> Values:
     """The arrays of a `.weights` file."""
     tensors = {entry.name: torch.from_numpy(array) for entry, array in fitted}
     return Values(fitted.file.blob.name, tensors, fitted.file.header)
@@ -53,7 +53,7 @@ def from_container(state: State, network: Network, options: ReadOptions) -> Valu
         kind = "on the meta device, without values" if state.tensors[odd].is_meta else "sparse"
         raise WeightsError(f"{state.name}: {odd} is {kind}; save it as a plain tensor")
     tensors = state.tensors if is_own(state.tensors, network) else renamed(state.name, state.tensors, network, upto)
-    shapes = fitting(state.name, tensors, network, options)
+    shapes = select_fitting(state.name, tensors, network, options)
     kept = {key: tensors[key] for key in shapes}
     for key, value in kept.items():
         if tuple(value.shape) != shapes[key] or not value.is_floating_point():

@@ -10,7 +10,7 @@ import numpy as np
 
 from darkparse.layers import Dialect
 from darkparse.onnx.graph import Array, Initializer
-from darkparse.weights.arrays import Arrays, Stored
+from darkparse.weights.arrays import Arrays, LazyArray
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +23,7 @@ def from_module(module: nn.Module) -> Arrays:
         array: Array = value.detach().cpu().float().numpy()
         return array
 
-    return {key: Stored(tuple(value.shape), partial(read, value)) for key, value in module.state_dict().items()}
+    return {key: LazyArray(tuple(value.shape), partial(read, value)) for key, value in module.state_dict().items()}
 
 
 class Parameters:

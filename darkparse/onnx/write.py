@@ -16,7 +16,7 @@ from darkparse.onnx.serialization import Model, facts_of, written
 from darkparse.onnx.validate import check_structure
 from darkparse.syntax import Config
 from darkparse.weights import WeightsSource
-from darkparse.weights.arrays import Arrays, Held, open_held
+from darkparse.weights.arrays import Arrays, LoadedArrays, load_arrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,7 +32,7 @@ def to_onnx(
     model: Darknet | Network | Config | str | os.PathLike[str],
     path: str | os.PathLike[str],
     *,
-    weights: WeightsSource | Held | None = None,
+    weights: WeightsSource | LoadedArrays | None = None,
     heads: Heads = "raw",
     dynamic_batch: bool = True,
     dynamic_size: bool = False,
@@ -103,12 +103,12 @@ def to_onnx(
 
 
 def _source(
-    model: Darknet | Network | Config | str | os.PathLike[str], weights: WeightsSource | Held | None
+    model: Darknet | Network | Config | str | os.PathLike[str], weights: WeightsSource | LoadedArrays | None
 ) -> tuple[Network, Arrays]:
     if isinstance(model, Network | Config | str | os.PathLike):
         if weights is None:
             raise NoWeightsError(f"{compile(model).name}: a network is exported with its weights, and there are none")
-        held = weights if isinstance(weights, Held) else open_held(model, weights)
+        held = weights if isinstance(weights, LoadedArrays) else load_arrays(model, weights)
         if held is not None:
             return held.network, held.arrays
         model = _module(None, compile(model), weights)
@@ -120,13 +120,13 @@ def _source(
     return module.network, from_module(module)
 
 
-def _module(model: object, network: Network, weights: WeightsSource | Held | None) -> Darknet:
+def _module(model: object, network: Network, weights: WeightsSource | LoadedArrays | None) -> Darknet:
     from darkparse.model import build, load
     from darkparse.model.darknet import unwrapped
 
     if weights is None:
         return unwrapped(model)  # type: ignore[arg-type]
-    if not isinstance(weights, Held):
+    if not isinstance(weights, LoadedArrays):
         return load(network, weights)
     import torch
 

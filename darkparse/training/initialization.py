@@ -13,7 +13,7 @@ from darkparse.network.training import net_options
 from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import Adam, Sgd, Update
 from darkparse.weights import WeightsSource
-from darkparse.weights.load_result import Loaded, ranges
+from darkparse.weights.load_result import LoadResult, format_ranges
 
 
 def begin(network: Network, weights: WeightsSource | None = None, *, device: Device = None) -> tuple[Darknet, str]:
@@ -50,12 +50,12 @@ def _of_other_classes(network: Network, weights: WeightsSource, classes: int, de
     fitting = {key: value for key, value in old.state_dict().items() if value.shape == values[key].shape}
     model.load_state_dict(values | fitting)
     shapes = {key: tuple(value.shape) for key, value in fitting.items()}
-    loaded = Loaded.of(old.loaded.name if old.loaded else "", None, network, shapes)
-    anew = ranges(tuple(index for index in loaded.untouched if index not in loaded.layers))
+    loaded = LoadResult.of(old.loaded.name if old.loaded else "", None, network, shapes)
+    anew = format_ranges(tuple(index for index in loaded.missing if index not in loaded.layers))
     model.loaded = loaded
     return model.train(), (
-        f"weights: {loaded.name} is of {classes} classes: taken {ranges(loaded.layers)}; {anew} of your classes start "
-        f"anew (`darkparse edit CFG --classes {classes}` makes the cfg of the file)"
+        f"weights: {loaded.name} is of {classes} classes: taken {format_ranges(loaded.layers)}; {anew} of your classes "
+        f"start anew (`darkparse edit CFG --classes {classes}` makes the cfg of the file)"
     )
 
 

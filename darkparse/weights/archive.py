@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
 from darkparse.syntax.files import describe_error
-from darkparse.weights.buffer import Blob
+from darkparse.weights.buffer import FileBuffer
 
-DAMAGED = (
+ARCHIVE_ERRORS = (
     *(BadZipFile, zlib.error, LZMAError, struct.error, OSError, EOFError),  # the archive and what is packed in it
     *(NotImplementedError, RuntimeError),  # a way of packing that Python has not, a password
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),  # headers that make no sense
@@ -24,22 +24,23 @@ DAMAGED = (
 )
 """What zipfile and NumPy raise for archives that are damaged, or made to harm."""
 
-PLENTY = 64 << 20
+MIN_UNPACKED = 64 << 20
 """Bytes that any archive may unpack to."""
-RATIO = 100
+MAX_EXPANSION = 100
 """So many times its size a larger one may; weights in deflate take nine tenths of it."""
 
 
-def check_unpacked(archive: ZipFile, blob: Blob) -> None:
+def check_unpacked(archive: ZipFile, blob: FileBuffer) -> None:
     """Raises WeightsError if an archive says that it unpacks to far more than it is."""
     unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > max(PLENTY, RATIO * blob.size):
+    if unpacked > max(MIN_UNPACKED, MAX_EXPANSION * blob.size):
         raise WeightsError(
-            f"{blob.name}: {blob.size:,} bytes that unpack to {unpacked:,}, more than {RATIO} times as many: not read"
+            f"{blob.name}: {blob.size:,} bytes that unpack to {unpacked:,}, more than {MAX_EXPANSION} times as many: "
+            "not read"
         )
 
 
-def read_npz(blob: Blob) -> dict[str, NDArray[Any]]:
+def read_npz(blob: FileBuffer) -> dict[str, NDArray[Any]]:
     """The arrays of a NumPy archive by name.
 
     Raises:
@@ -50,5 +51,5 @@ def read_npz(blob: Blob) -> dict[str, NDArray[Any]]:
             check_unpacked(archive, blob)
         with np.load(blob.stream(), allow_pickle=False) as arrays:
             return {name: np.asanyarray(arrays[name]) for name in arrays.files}
-    except DAMAGED as problem:
+    except ARCHIVE_ERRORS as problem:
         raise WeightsError(f"{blob.name}: this npz file cannot be read: {describe_error(problem)}") from None

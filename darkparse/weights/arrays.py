@@ -16,32 +16,32 @@ from darkparse.errors import WeightsError
 from darkparse.layers import TensorSpec
 from darkparse.network import Network
 from darkparse.syntax import Config
-from darkparse.weights.buffer import Blob, WeightsSource, open_source
-from darkparse.weights.containers import Origin, container_of, container_path, network_of, read_arrays, write_arrays
-from darkparse.weights.file_type import signature
+from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
+from darkparse.weights.containers import Origin, container_kind, container_path, network_of, read_arrays, write_arrays
+from darkparse.weights.file_type import detect_file_type
 from darkparse.weights.header import Header
 from darkparse.weights.layout import compute_layout, tensors_of
-from darkparse.weights.load_result import Loaded, fitting, warn_of_values
+from darkparse.weights.load_result import LoadResult, select_fitting, warn_of_values
 from darkparse.weights.options import ReadOptions
-from darkparse.weights.read import Fitted, read_weights
+from darkparse.weights.read import FittedLayout, read_weights
 from darkparse.weights.writer import write_weights
 
 Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class LazyArray:
     """An array that is read when it is needed."""
 
     shape: tuple[int, ...]
     read: Callable[[], Array]
 
 
-Arrays = Mapping[str, Stored]
+Arrays = Mapping[str, LazyArray]
 """A network's arrays by their names in the state_dict."""
 
 
-def of_file(fitted: Fitted, network: Network) -> Arrays:
+def read_lazily(fitted: FittedLayout, network: Network) -> Arrays:
     """The arrays of a `.weights` file; what it does not hold is as Darknet starts it."""
     entries = {entry.name: entry for entry in fitted.entries}
 
@@ -54,7 +54,7 @@ def of_file(fitted: Fitted, network: Network) -> Arrays:
         return values
 
     specs = tensors_of(network)
-    return {key: Stored(tensor.shape, partial(read, key, tensor)) for key, (_, tensor) in specs.items()}
+    return {key: LazyArray(tensor.shape, partial(read, key, tensor)) for key, (_, tensor) in specs.items()}
 
 
 def _initial(tensor: TensorSpec) -> Array:
@@ -68,14 +68,14 @@ def _initial(tensor: TensorSpec) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Held:
+class LoadedArrays:
     """A network and its arrays in float32, all of them."""
 
     network: Network
     arrays: Arrays
     header: Header | None
     """Of the `.weights` file that they come from."""
-    loaded: Loaded
+    loaded: LoadResult
     """Which of them the file held."""
 
     def save(self, path: Path, *, upto: int | None = None, seen: int | None = None, version: str | None = None) -> int:
@@ -84,7 +84,7 @@ class Held:
         Raises:
             WeightsError: the file cannot be written, or the header's numbers are none.
         """
-        kind, network, entries = container_of(path), self.network, compute_layout(self.network, upto)
+        kind, network, entries = container_kind(path), self.network, compute_layout(self.network, upto)
         if kind is not None:
             arrays = {name: np.ascontiguousarray(self.arrays[name].read()) for name in tensors_of(network, upto)}
             return write_arrays(path, kind, arrays, Origin.of(network, self.header))
@@ -96,7 +96,7 @@ class Held:
         return write_weights(path, header, entries, lambda entry: self.arrays[entry.name].read())
 
 
-def network_fitting(
+def compile_fitting(
     cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | None,
     options: ReadOptions | None = None,
@@ -110,24 +110,24 @@ def network_fitting(
     """
     options = options or ReadOptions()
     blob = None if weights is None else open_source(weights, mmap=options.mmap)
-    if blob is None or signature(blob) is not None:
+    if blob is None or detect_file_type(blob) is not None:
         return None
     return _fitted(cfg, blob, options, **how)[0]
 
 
 def _fitted(
-    cfg: str | os.PathLike[str] | Config | Network, blob: Blob, options: ReadOptions, **how: Any
-) -> tuple[Network, Fitted]:
+    cfg: str | os.PathLike[str] | Config | Network, blob: FileBuffer, options: ReadOptions, **how: Any
+) -> tuple[Network, FittedLayout]:
     network = network_of(cfg, None, blob, None, **how)
     return network, read_weights(blob, network, options)
 
 
-def open_held(
+def load_arrays(
     cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | None = None,
     options: ReadOptions | None = None,
     **how: Any,
-) -> Held | None:
+) -> LoadedArrays | None:
     """Compile a cfg and read its weights; None where torch is needed: for none, for a PyTorch checkpoint, and for
     tensors with other programs' names or in another dtype than float32.
 
@@ -147,7 +147,7 @@ def open_held(
     if source is None:
         return None
     blob = open_source(source, mmap=options.mmap)
-    kind = signature(blob)
+    kind = detect_file_type(blob)
     if kind is None or kind.container is None:
         network, fitted = _fitted(cfg, blob, options, **how)
         tensors = {entry.name: entry.tensor for entry in fitted.entries}
@@ -157,7 +157,9 @@ def open_held(
         }
         header = fitted.file.header
         warn_of_values(blob.name, ((entry.name, array) for entry, array in fitted), stacklevel=3)
-        return Held(network, of_file(fitted, network), header, Loaded.of(blob.name, header, network, shapes))
+        return LoadedArrays(
+            network, read_lazily(fitted, network), header, LoadResult.of(blob.name, header, network, shapes)
+        )
     found = read_arrays(blob, kind.container)
     if found is None:
         return None
@@ -167,13 +169,13 @@ def open_held(
     if not all(key in specs and held.dtype == np.float32 for key, held in arrays.items()):
         return None
     compute_layout(network, options.upto)  # upto is a number of layers
-    shapes = fitting(blob.name, arrays, network, options)
+    shapes = select_fitting(blob.name, arrays, network, options)
     if any(arrays[key].shape != shape for key, shape in shapes.items()):
         return None
     warn_of_values(blob.name, arrays.items(), stacklevel=3)
     stored = {
-        key: Stored(spec.shape, partial(arrays.__getitem__, key) if key in shapes else partial(_initial, spec))
+        key: LazyArray(spec.shape, partial(arrays.__getitem__, key) if key in shapes else partial(_initial, spec))
         for key, (_, spec) in specs.items()
     }
     known = origin.header if origin else None
-    return Held(network, stored, known, Loaded.of(blob.name, known, network, shapes))
+    return LoadedArrays(network, stored, known, LoadResult.of(blob.name, known, network, shapes))

@@ -24,7 +24,7 @@ WeightsSource = str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryvi
 
 
 @dataclass(frozen=True, eq=False)
-class Blob:
+class FileBuffer:
     """All bytes of a file, in memory that may be written without changing it."""
 
     name: str
@@ -53,7 +53,7 @@ class Blob:
         return io.BytesIO(self.data.data)
 
 
-def open_source(source: WeightsSource | Blob, *, mmap: bool = True) -> Blob:
+def open_source(source: WeightsSource | FileBuffer, *, mmap: bool = True) -> FileBuffer:
     """The bytes of a file.
 
     Args:
@@ -65,10 +65,10 @@ def open_source(source: WeightsSource | Blob, *, mmap: bool = True) -> Blob:
         WeightsError: the file cannot be read.
         TypeError: this is no source of bytes.
     """
-    if isinstance(source, Blob):
+    if isinstance(source, FileBuffer):
         return source
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return Blob("<bytes>", _copied(source))
+        return FileBuffer("<bytes>", _copied(source))
     if isinstance(source, (str, os.PathLike)):
         return _from_path(Path(source), mmap)
     if not hasattr(source, "read"):
@@ -76,27 +76,27 @@ def open_source(source: WeightsSource | Blob, *, mmap: bool = True) -> Blob:
     return _from_file(source)
 
 
-def _from_path(path: Path, mmap: bool) -> Blob:
+def _from_path(path: Path, mmap: bool) -> FileBuffer:
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
             if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
                 raise WeightsError(f"{path}: a device, whose end is not known; weights come from a file or a pipe")
             if not stat.S_ISREG(status.st_mode) or not status.st_size:
-                return Blob(str(path), _copied(file.read()), path)
+                return FileBuffer(str(path), _copied(file.read()), path)
             if mmap:
                 # Pages of our own where they are written: neither the file nor another process sees it.
                 pages = memory.mmap(file.fileno(), 0, access=memory.ACCESS_COPY)
-                return Blob(str(path), np.frombuffer(pages, np.uint8), path, is_mapped=True)
-            return Blob(str(path), _filled(file, status.st_size), path)
+                return FileBuffer(str(path), np.frombuffer(pages, np.uint8), path, is_mapped=True)
+            return FileBuffer(str(path), _filled(file, status.st_size), path)
     except (OSError, ValueError) as problem:
         raise WeightsError(f"{path}: {describe_error(problem)}") from None
 
 
-def _from_file(file: BinaryIO) -> Blob:
+def _from_file(file: BinaryIO) -> FileBuffer:
     name = str(getattr(file, "name", "<file>"))
     try:
-        return Blob(name, _rest_of(file))
+        return FileBuffer(name, _rest_of(file))
     except (TypeError, UnicodeDecodeError):
         raise WeightsError(f"{name}: the file is open in text mode; open it with 'rb'") from None
     except (OSError, ValueError, EOFError, zlib.error) as problem:

@@ -23,12 +23,12 @@ from darkparse.network import Network
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, parse
 from darkparse.syntax.files import describe_error, is_file
-from darkparse.weights.archive import DAMAGED, read_npz
-from darkparse.weights.buffer import Blob, open_source
+from darkparse.weights.archive import ARCHIVE_ERRORS, read_npz
+from darkparse.weights.buffer import FileBuffer, open_source
 from darkparse.weights.diagnosis.inspection import compile_for
-from darkparse.weights.file_type import Container, signature
+from darkparse.weights.file_type import Container, detect_file_type
 from darkparse.weights.header import Header
-from darkparse.weights.writer import replacing
+from darkparse.weights.writer import replace_file
 
 SUFFIXES: dict[str, Container] = {".safetensors": "safetensors", ".pt": "pt", ".pth": "pt", ".npz": "npz"}
 """File name endings and what they are written as. Files are read by what they hold."""
@@ -39,7 +39,7 @@ PREFIX = "darkparse."
 Metadata = Mapping[str, str]
 
 
-def container_of(path: str | os.PathLike[str]) -> Container | None:
+def container_kind(path: str | os.PathLike[str]) -> Container | None:
     """The container that a file name's ending stands for, None for a `.weights` file."""
     return SUFFIXES.get(Path(path).suffix.lower())
 
@@ -51,7 +51,7 @@ def container_path(cfg: object) -> Path | None:
     path = Path(cfg)
     if path.suffix == ".cfg":
         return None
-    kind = signature(open_source(path))
+    kind = detect_file_type(open_source(path))
     return path if kind is not None and kind.container is not None else None
 
 
@@ -125,7 +125,7 @@ class Origin:
 def network_of(
     cfg: str | os.PathLike[str] | Config | Network,
     path: Path | None,
-    blob: Blob,
+    blob: FileBuffer,
     origin: Origin | None,
     *,
     dialect: str | None = None,
@@ -163,7 +163,7 @@ def not_installed(kind: Container) -> WeightsError:
     return WeightsError(f"{kind} files need a library: pip install 'darkparse[{kind}]'")
 
 
-def read_arrays(blob: Blob, kind: Container) -> tuple[Mapping[str, NDArray[Any]], Origin | None] | None:
+def read_arrays(blob: FileBuffer, kind: Container) -> tuple[Mapping[str, NDArray[Any]], Origin | None] | None:
     """The arrays of a container by name, and where they come from; None if only torch reads it.
 
     Raises:
@@ -176,11 +176,11 @@ def read_arrays(blob: Blob, kind: Container) -> tuple[Mapping[str, NDArray[Any]]
         raise not_installed(kind) from None
     except WeightsError:
         raise
-    except DAMAGED as problem:
+    except ARCHIVE_ERRORS as problem:
         raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {describe_error(problem)}") from None
 
 
-def read_npz_arrays(blob: Blob) -> tuple[dict[str, NDArray[Any]], Metadata]:
+def read_npz_arrays(blob: FileBuffer) -> tuple[dict[str, NDArray[Any]], Metadata]:
     """The arrays of a NumPy archive, and what it knows of them."""
     arrays = read_npz(blob)
     metadata = arrays.pop(PREFIX + "origin", None)
@@ -190,7 +190,7 @@ def read_npz_arrays(blob: Blob) -> tuple[dict[str, NDArray[Any]], Metadata]:
     return arrays, json.loads(metadata.astype(metadata.dtype.newbyteorder("<")).tobytes().decode("utf-32-le"))
 
 
-def _safetensors_arrays(blob: Blob) -> tuple[dict[str, NDArray[Any]], Metadata] | None:
+def _safetensors_arrays(blob: FileBuffer) -> tuple[dict[str, NDArray[Any]], Metadata] | None:
     """None for a file in memory, for a damaged one, which torch's reader has more to say of, and for bfloat16."""
     from safetensors import SafetensorError, safe_open
 
@@ -210,7 +210,7 @@ def write_arrays(path: str | Path, kind: Container, arrays: Mapping[str, NDArray
         WeightsError: the file cannot be written, or its writer is not installed.
     """
     try:
-        with replacing(path) as file:
+        with replace_file(path) as file:
             if kind == "npz":
                 write_npz(file, arrays, origin.to_metadata())
             else:
@@ -227,7 +227,7 @@ def write_npz(file: Any, arrays: Mapping[str, NDArray[Any]], metadata: Metadata)
     np.savez(file, **arrays, **{PREFIX + "origin": np.array(json.dumps(metadata))})  # type: ignore[arg-type]
 
 
-_READERS: Mapping[Container, Callable[[Blob], tuple[dict[str, NDArray[Any]], Metadata] | None]] = {
+_READERS: Mapping[Container, Callable[[FileBuffer], tuple[dict[str, NDArray[Any]], Metadata] | None]] = {
     "npz": read_npz_arrays,
     "safetensors": _safetensors_arrays,
     "pt": lambda blob: None,

@@ -11,14 +11,14 @@ import numpy as np
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config
-from darkparse.weights.buffer import Blob, WeightsSource
+from darkparse.weights.buffer import FileBuffer, WeightsSource
 from darkparse.weights.layout import Entry
 from darkparse.weights.read import read_weights
 from darkparse.weights.reader import Floats
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class ArrayDifference:
     """How one array differs between two files."""
 
     layer: int
@@ -39,7 +39,7 @@ class Difference:
         return int(np.prod(self.shape))
 
 
-def compare(entry: Entry, a: Floats, b: Floats) -> Difference | None:
+def compare_arrays(entry: Entry, a: Floats, b: Floats) -> ArrayDifference | None:
     """How two arrays of an entry differ; None if they are the same bit for bit."""
     same = a.reshape(-1).view(np.uint32) == b.reshape(-1).view(np.uint32)
     if same.all():
@@ -49,7 +49,7 @@ def compare(entry: Entry, a: Floats, b: Floats) -> Difference | None:
         distance, norm = _root_mean_square(gap), _root_mean_square(a)
         differing = int(same.size - np.count_nonzero(same))
         relative = distance / norm if norm else float("inf")
-        return Difference(
+        return ArrayDifference(
             entry.node.index,
             entry.node.kind,
             entry.tensor.path,
@@ -66,13 +66,13 @@ def _root_mean_square(values: Floats | np.ndarray[tuple[int, ...], np.dtype[np.f
 
 
 def diff_weights(
-    a: WeightsSource | Blob,
-    b: WeightsSource | Blob,
+    a: WeightsSource | FileBuffer,
+    b: WeightsSource | FileBuffer,
     cfg: str | os.PathLike[str] | Config | Network,
     *,
     dialect: str | None = None,
     size: Size | None = None,
-) -> tuple[Difference, ...]:
+) -> tuple[ArrayDifference, ...]:
     """The arrays in which two `.weights` files of one cfg differ, in file order; empty if they hold the same values.
 
     Args:
@@ -97,6 +97,6 @@ def diff_weights(
     return differences((entry, first.file.array(entry), second.file.array(entry)) for entry in first.entries)
 
 
-def differences(pairs: Iterable[tuple[Entry, Floats, Floats]]) -> tuple[Difference, ...]:
+def differences(pairs: Iterable[tuple[Entry, Floats, Floats]]) -> tuple[ArrayDifference, ...]:
     """The differing ones among pairs of arrays."""
-    return tuple(found for entry, a, b in pairs if (found := compare(entry, a, b)))
+    return tuple(found for entry, a, b in pairs if (found := compare_arrays(entry, a, b)))

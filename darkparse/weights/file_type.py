@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 from zipfile import ZipFile
 
-from darkparse.weights.archive import DAMAGED
-from darkparse.weights.buffer import Blob
+from darkparse.weights.archive import ARCHIVE_ERRORS
+from darkparse.weights.buffer import FileBuffer
 
 Container = Literal["safetensors", "pt", "npz"]
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
+class FileType:
     """A kind of file that is not a `.weights` file."""
 
     code: str
@@ -52,37 +52,35 @@ _MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
 _ONNX_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
 
 
-def signature(blob: Blob) -> Signature | None:
+def detect_file_type(blob: FileBuffer) -> FileType | None:
     """What a file is if it is something else than weights; None if it may be weights."""
     head = blob.head(4096)
     return next((found for test in _TESTS if (found := test(blob, head))), None)
 
 
-def _magic(blob: Blob, head: bytes) -> Signature | None:
+def _magic(blob: FileBuffer, head: bytes) -> FileType | None:
     known = (
-        Signature(code, title, remedy)
-        for offset, magic, code, title, remedy in _MAGIC
-        if head.startswith(magic, offset)
+        FileType(code, title, remedy) for offset, magic, code, title, remedy in _MAGIC if head.startswith(magic, offset)
     )
     return next(known, None)
 
 
-def _empty(blob: Blob, head: bytes) -> Signature | None:
-    return None if head else Signature("empty", "empty, 0 bytes", "download or copy it again")
+def _empty(blob: FileBuffer, head: bytes) -> FileType | None:
+    return None if head else FileType("empty", "empty, 0 bytes", "download or copy it again")
 
 
-def _lfs_pointer(blob: Blob, head: bytes) -> Signature | None:
+def _lfs_pointer(blob: FileBuffer, head: bytes) -> FileType | None:
     if not head.startswith(b"version https://git-lfs"):
         return None
     size = re.search(rb"^size (\d+)", head, re.MULTILINE)
     facts: dict[str, int | str] = {"real_bytes": int(size[1])} if size else {}
     real = f" of {int(size[1]):,} bytes" if size else ""
-    return Signature(
+    return FileType(
         "lfs-pointer", f"a Git LFS pointer to a file{real}", "fetch the file itself with `git lfs pull`", facts
     )
 
 
-def _html(blob: Blob, head: bytes) -> Signature | None:
+def _html(blob: FileBuffer, head: bytes) -> FileType | None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head.decode("utf-16", "replace").encode("utf-8", "replace")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -91,7 +89,7 @@ def _html(blob: Blob, head: bytes) -> Signature | None:
     title = re.search(r"<title[^>]*>(.*?)</title>", head.decode("utf-8", "replace"), re.DOTALL | re.IGNORECASE)
     facts: dict[str, int | str] = {"title": " ".join(title[1].split())} if title else {}
     named = f" titled “{facts['title']}”" if title else ""
-    return Signature(
+    return FileType(
         "html",
         f"an HTML page{named}",
         "the download gave a web page in place of the file: download it from its direct link",
@@ -99,64 +97,64 @@ def _html(blob: Blob, head: bytes) -> Signature | None:
     )
 
 
-def _zip(blob: Blob, head: bytes) -> Signature | None:
+def _zip(blob: FileBuffer, head: bytes) -> FileType | None:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
     try:
         with ZipFile(blob.stream()) as archive:
             names = archive.namelist()
-    except DAMAGED:
-        return Signature("zip", "a zip archive that is cut short or damaged", "download it again, and unpack it")
+    except ARCHIVE_ERRORS:
+        return FileType("zip", "a zip archive that is cut short or damaged", "download it again, and unpack it")
     if any(name.endswith(("/data.pkl", "/data.json")) or name == "data.pkl" for name in names):
-        return Signature("pickle", "a PyTorch checkpoint (.pt)", CONVERT, container="pt")
+        return FileType("pickle", "a PyTorch checkpoint (.pt)", CONVERT, container="pt")
     if names and all(name.endswith(".npy") for name in names):
-        return Signature("npz", "a NumPy archive (.npz)", CONVERT, container="npz")
+        return FileType("npz", "a NumPy archive (.npz)", CONVERT, container="npz")
     inside = next((name for name in names if name.endswith(".weights")), None)
     remedy = f"unpack it first: it holds {inside}" if inside else "unpack it first"
-    return Signature("zip", "a zip archive", remedy, {"members": len(names)})
+    return FileType("zip", "a zip archive", remedy, {"members": len(names)})
 
 
-def _pickle(blob: Blob, head: bytes) -> Signature | None:
+def _pickle(blob: FileBuffer, head: bytes) -> FileType | None:
     if head[:1] != b"\x80" or head[1:2] not in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return None
-    return Signature("pickle", "a pickle (an old PyTorch checkpoint, .pt)", CONVERT, container="pt")
+    return FileType("pickle", "a pickle (an old PyTorch checkpoint, .pt)", CONVERT, container="pt")
 
 
-def _safetensors(blob: Blob, head: bytes) -> Signature | None:
+def _safetensors(blob: FileBuffer, head: bytes) -> FileType | None:
     size = int.from_bytes(head[:8], "little")
     if not (head[8:9] == b"{" and 2 <= size <= blob.size - 8 and head[8:].lstrip(b"{ \t\r\n").startswith((b'"', b"}"))):
         return None
-    return Signature("safetensors", "a safetensors file", CONVERT, container="safetensors")
+    return FileType("safetensors", "a safetensors file", CONVERT, container="safetensors")
 
 
-def _onnx(blob: Blob, head: bytes) -> Signature | None:
+def _onnx(blob: FileBuffer, head: bytes) -> FileType | None:
     if len(head) < 8 or head[0] != 8 or not 1 <= head[1] <= 32 or head[2] not in _ONNX_TAGS:
         return None
-    return Signature("onnx", "an ONNX model", "get the .weights file that it was made from")
+    return FileType("onnx", "an ONNX model", "get the .weights file that it was made from")
 
 
-def _text(blob: Blob, head: bytes) -> Signature | None:
+def _text(blob: FileBuffer, head: bytes) -> FileType | None:
     text = head.decode("utf-8", "replace")
     if "\ufffd" in text[:-4] or any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):
         return None
     lines = [line.strip() for line in text.splitlines()]
     if any(re.match(r"\[\s*net(work)?\s*\]", line) for line in lines):
-        return Signature("cfg", "a cfg, text", "give the cfg first and then the weights")
+        return FileType("cfg", "a cfg, text", "give the cfg first and then the weights")
     first = next((line for line in lines if line), "")[:60]
-    return Signature("text", f"a text file that begins “{first}”", "get the original .weights file", {"begins": first})
+    return FileType("text", f"a text file that begins “{first}”", "get the original .weights file", {"begins": first})
 
 
-def _zeros(blob: Blob, head: bytes) -> Signature | None:
+def _zeros(blob: FileBuffer, head: bytes) -> FileType | None:
     if any(head) or blob.data.any():
         return None
-    return Signature(
+    return FileType(
         "zeros",
         f"all zeros, {blob.size:,} bytes of them, the header too",
         "a download that was laid out and never filled: download it again",
     )
 
 
-_TESTS: tuple[Callable[[Blob, bytes], Signature | None], ...] = (
+_TESTS: tuple[Callable[[FileBuffer, bytes], FileType | None], ...] = (
     _safetensors,  # begins with a length, which may read as another kind's first bytes
     _magic,
     _empty,

@@ -17,12 +17,12 @@ from darkparse.weights.header import Header
 from darkparse.weights.layout import state_key, tensors_of
 from darkparse.weights.options import ReadOptions
 
-SHOWN = 3
+MAX_SHOWN = 3
 """Names in a message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """What was loaded into a module.
 
     Attributes:
@@ -36,10 +36,12 @@ class Loaded:
     name: str
     header: Header | None
     layers: tuple[int, ...]
-    untouched: tuple[int, ...]
+    missing: tuple[int, ...]
 
     @classmethod
-    def of(cls, name: str, header: Header | None, network: Network, shapes: Mapping[str, tuple[int, ...]]) -> Loaded:
+    def of(
+        cls, name: str, header: Header | None, network: Network, shapes: Mapping[str, tuple[int, ...]]
+    ) -> LoadResult:
         """What arrays of these shapes bring, by layer."""
         layers, untouched = [], []
         for node in network.nodes:
@@ -51,11 +53,11 @@ class Loaded:
         return cls(name, header, tuple(layers), tuple(untouched))
 
     def __str__(self) -> str:
-        text = f"{self.name}: loaded {ranges(self.layers)}" if self.layers else f"{self.name}: loaded no layer"
-        return f"{text}; as they were: {ranges(self.untouched)}" if self.untouched else text
+        text = f"{self.name}: loaded {format_ranges(self.layers)}" if self.layers else f"{self.name}: loaded no layer"
+        return f"{text}; as they were: {format_ranges(self.missing)}" if self.missing else text
 
 
-def ranges(layers: tuple[int, ...]) -> str:
+def format_ranges(layers: tuple[int, ...]) -> str:
     """Layer numbers as text, those that follow each other as one: `layers 0–73, 75`."""
     runs: list[list[int]] = []
     for layer in layers:
@@ -67,7 +69,9 @@ def ranges(layers: tuple[int, ...]) -> str:
     return f"layer{'s' if len(layers) > 1 else ''} {', '.join(texts)}"
 
 
-def fitting(name: str, keys: Collection[str], network: Network, options: ReadOptions) -> dict[str, tuple[int, ...]]:
+def select_fitting(
+    name: str, keys: Collection[str], network: Network, options: ReadOptions
+) -> dict[str, tuple[int, ...]]:
     """The shapes of the tensors to take from a file that holds these.
 
     Raises:
@@ -99,5 +103,5 @@ def warn_of_values(name: str, arrays: Iterable[tuple[str, NDArray[Any]]], *, sta
 
 
 def _listed(keys: list[str]) -> str:
-    more = f" and {len(keys) - SHOWN} more" if len(keys) > SHOWN else ""
-    return f"{', '.join(keys[:SHOWN])}{more} {'is' if len(keys) == 1 else 'are'}"
+    more = f" and {len(keys) - MAX_SHOWN} more" if len(keys) > MAX_SHOWN else ""
+    return f"{', '.join(keys[:MAX_SHOWN])}{more} {'is' if len(keys) == 1 else 'are'}"

@@ -8,16 +8,16 @@ from typing import Any
 
 from darkparse.errors import WeightsError
 from darkparse.network import Network
-from darkparse.weights.buffer import Blob, WeightsSource, open_source
+from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
 from darkparse.weights.diagnosis.inspection import report_file
-from darkparse.weights.file_type import signature
+from darkparse.weights.file_type import detect_file_type
 from darkparse.weights.layout import Entry, compute_layout, layer_ends, stored_floats
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.reader import Floats, WeightsFile, as_weights
 
 
 @dataclass(frozen=True, eq=False)
-class Fitted:
+class FittedLayout:
     """A `.weights` file whose size fits, and the arrays to be read from it."""
 
     file: WeightsFile
@@ -29,11 +29,11 @@ class Fitted:
 
 
 def read_weights(
-    source: WeightsSource | Blob,
+    source: WeightsSource | FileBuffer,
     network: Network,
     options: ReadOptions | None = None,
     **words: Any,
-) -> Fitted:
+) -> FittedLayout:
     """Read a `.weights` file for a network.
 
     Args:
@@ -48,7 +48,7 @@ def read_weights(
     options = replace(options or ReadOptions(), **words)
     blob = open_source(source, mmap=options.mmap)
     entries = compute_layout(network, options.upto)
-    if signature(blob) is not None:
+    if detect_file_type(blob) is not None:
         raise _misfit(network, blob, options)
     try:
         file = as_weights(blob, network.dialect, options.header_size)
@@ -57,13 +57,13 @@ def read_weights(
             raise WeightsError(str(problem)) from None
         raise _misfit(network, blob, options) from None
     if file.fits(stored_floats(entries), longer=options.upto is not None or not options.strict):
-        return Fitted(file, entries)
+        return FittedLayout(file, entries)
     if options.allow_partial and (whole := [index for index, end in layer_ends(entries).items() if file.fits(end)]):
         last = max(whole)
-        return Fitted(file, tuple(entry for entry in entries if entry.node.index <= last))
+        return FittedLayout(file, tuple(entry for entry in entries if entry.node.index <= last))
     raise _misfit(network, blob, options)
 
 
-def _misfit(network: Network, blob: Blob, options: ReadOptions) -> WeightsError:
+def _misfit(network: Network, blob: FileBuffer, options: ReadOptions) -> WeightsError:
     report = report_file(network, blob, options)
     return WeightsError(report.problem, report)

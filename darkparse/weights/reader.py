@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.layers import Dialect, TensorSpec
-from darkparse.weights.buffer import Blob
+from darkparse.weights.buffer import FileBuffer
 from darkparse.weights.header import Header, read_header
 from darkparse.weights.layout import Entry
 
@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 class WeightsFile:
     """A `.weights` file: its header, and all floats behind it."""
 
-    blob: Blob
+    blob: FileBuffer
     header: Header
     floats: Floats
     """(n,), float32, file order; a view of the blob."""
@@ -33,10 +33,10 @@ class WeightsFile:
     def array(self, entry: Entry) -> Floats:
         """One tensor in its module's shape, (rows, …) of it if the file holds only some;
         a view wherever the order allows it."""
-        return arranged(self.floats[entry.start : entry.end], entry.tensor, transposed=self.header.is_transposed)
+        return arrange(self.floats[entry.start : entry.end], entry.tensor, transposed=self.header.is_transposed)
 
 
-def as_weights(blob: Blob, dialect: Dialect, header_size: int | None = None) -> WeightsFile:
+def as_weights(blob: FileBuffer, dialect: Dialect, header_size: int | None = None) -> WeightsFile:
     """Read bytes as a `.weights` file. Raises ValueError if they are too few for a header."""
     header = read_header(blob.head(20), dialect, header_size)
     count, spare = divmod(blob.size - header.size, 4)
@@ -50,7 +50,7 @@ def is_stored_transposed(tensor: TensorSpec, *, transposed: bool) -> bool:
     return tensor.transposed or (tensor.transposable and transposed)
 
 
-def arranged(stored: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
+def arrange(stored: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
     """Stored floats in the module's shape."""
     rows = tensor.shape[0] if tensor.rows is None else tensor.rows
     if is_stored_transposed(tensor, transposed=transposed):

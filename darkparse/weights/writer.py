@@ -17,7 +17,7 @@ from darkparse.weights.layout import Entry
 from darkparse.weights.reader import Floats, is_stored_transposed
 
 
-def stored(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
+def prepare_array(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
     """A module's tensor as the file holds it, in C order."""
     rows = array[: tensor.rows]
     if is_stored_transposed(tensor, transposed=transposed):
@@ -46,16 +46,16 @@ def write_weights(
         head = header.pack()
     except ValueError as problem:
         raise WeightsError(f"{path}: {problem}") from None
-    with replacing(path) as file:
+    with replace_file(path) as file:
         size = file.write(head)
         for entry in entries:
             # No tofile(): it reports a full disk without its reason.
-            size += file.write(stored(get(entry), entry.tensor, transposed=header.is_transposed).data.cast("B"))
+            size += file.write(prepare_array(get(entry), entry.tensor, transposed=header.is_transposed).data.cast("B"))
     return size
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a new file that takes the target's name once it is whole and on the disk, see `unfinished`.
 
     Raises:

@@ -18,7 +18,7 @@ def test_a_backbone_is_loaded_when_asked_and_the_rest_stays() -> None:
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     for options in ({"upto": 2}, {"allow_partial": True}):
         loaded = darkparse.load_weights(model, weights(NET, ALEXEYAB, seed=1, upto=2), **options)
-        assert (loaded.layers, loaded.untouched) == ((0, 1), (2, 6, 7))
+        assert (loaded.layers, loaded.missing) == ((0, 1), (2, 6, 7))
         assert str(loaded) == "<bytes>: loaded layers 0–1; as they were: layers 2, 6–7"
         assert model.loaded is loaded
     fresh = darkparse.load(SMALL, weights(NET, seed=1)).state_dict()
@@ -31,7 +31,7 @@ def test_a_backbone_is_loaded_when_asked_and_the_rest_stays() -> None:
 def test_layers_that_a_new_model_does_not_get_are_initialized() -> None:
     model = darkparse.load(SMALL, weights(NET, upto=2), allow_partial=True)
     assert model.loaded is not None
-    assert model.loaded.untouched == (2, 6, 7)
+    assert model.loaded.missing == (2, 6, 7)
     assert not any(tensor.is_meta for tensor in model.state_dict().values())
     assert model(torch.rand(1, 3, 32, 32))[0].isfinite().all()
 

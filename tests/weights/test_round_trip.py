@@ -127,4 +127,4 @@ def test_what_is_stored_in_part_or_not_at_all_round_trips(tmp_path: Path) -> Non
     check(cfg, weights(network(cfg)), "pjreddie", tmp_path, container=True)
     loaded = darkparse.load(cfg, weights(network(cfg))).loaded
     assert loaded is not None
-    assert (loaded.layers, loaded.untouched) == ((0, 2), (0, 1, 2))
+    assert (loaded.layers, loaded.missing) == ((0, 2), (0, 1, 2))

@@ -22,7 +22,7 @@ from darkparse.onnx.parameters import from_module
 from darkparse.onnx.serialization import LARGEST_FILE, Model
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
-from darkparse.weights.arrays import Arrays, open_held
+from darkparse.weights.arrays import Arrays, load_arrays
 
 Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
 """Inputs by name to outputs in the graph's order; several threads may call it."""
@@ -160,7 +160,7 @@ def load_graph(
     Raises:
         NoWeightsError: there are no weights.
     """
-    held = open_held(cfg, weights, options, **how)
+    held = load_arrays(cfg, weights, options, **how)
     if held is not None:
         network, arrays = held.network, held.arrays
     else:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from darkparse.network import Network
-from darkparse.weights.buffer import Blob
+from darkparse.weights.buffer import FileBuffer
 from darkparse.weights.diagnosis.statistics import is_plausible
 from darkparse.weights.layout import Entry, compute_layout, stored_floats
 from darkparse.weights.options import ReadOptions
@@ -18,7 +18,7 @@ PLAUSIBLE_VERSION = 100_000
 
 
 @dataclass(frozen=True, eq=False)
-class Case:
+class Mismatch:
     """A network and a file that does not fit it."""
 
     network: Network
@@ -27,7 +27,7 @@ class Case:
     options: ReadOptions
 
     @classmethod
-    def of(cls, network: Network, blob: Blob, options: ReadOptions) -> Case:
+    def of(cls, network: Network, blob: FileBuffer, options: ReadOptions) -> Mismatch:
         """A file as it is read for a network. Raises ValueError if it is too short for a header."""
         file = as_weights(blob, network.dialect, options.header_size)
         return cls(network, file, compute_layout(network, options.upto), options)

@@ -13,7 +13,7 @@ from darkparse.layers.head import Head
 from darkparse.network import Network, compile
 from darkparse.network.io.edit import edit
 from darkparse.syntax import shipped_cfgs
-from darkparse.weights.diagnosis.case import Case
+from darkparse.weights.diagnosis.case import Mismatch
 from darkparse.weights.diagnosis.corruption import half_precision, text_mode
 from darkparse.weights.diagnosis.head_filters import with_values
 from darkparse.weights.diagnosis.statistics import is_plausible
@@ -26,7 +26,7 @@ DECISIVE = ("header-missing", "no-floats", "not-weights")
 """Causes behind which nothing that follows means anything."""
 
 
-def causes_of(case: Case) -> tuple[Cause, ...]:
+def diagnose(case: Mismatch) -> tuple[Cause, ...]:
     """All causes that explain the file's size exactly, in the order of the tests; else what the size alone says."""
     found: list[Cause] = []
     for test in TESTS:
@@ -38,7 +38,7 @@ def causes_of(case: Case) -> tuple[Cause, ...]:
     return tuple(found) or (_size_alone(case),)
 
 
-def _not_weights(case: Case) -> Cause | None:
+def _not_weights(case: Mismatch) -> Cause | None:
     version = case.file.header.version
     if case.has_version and case.have:
         return None
@@ -58,7 +58,7 @@ def _not_weights(case: Case) -> Cause | None:
     )
 
 
-def _header_width(case: Case) -> Cause | None:
+def _header_width(case: Mismatch) -> Cause | None:
     rest = case.size - 4 * case.need
     header = case.file.header
     version = ".".join(map(str, header.version))
@@ -88,12 +88,12 @@ def _header_width(case: Case) -> Cause | None:
     )
 
 
-def _dialect(case: Case) -> Cause | None:
+def _dialect(case: Mismatch) -> Cause | None:
     fitting = (other for other in _others(case) if other.file.fits(other.need))
     return next((_dialect_cause(case.network, other.network) for other in fitting), None)
 
 
-def _others(case: Case) -> Iterator[Case]:
+def _others(case: Mismatch) -> Iterator[Mismatch]:
     """The same cfg and file as other dialects read them, where the cfg compiles there."""
     network = case.network
     size = (network.net.height, network.net.width) if network.net.has_image else None
@@ -101,7 +101,7 @@ def _others(case: Case) -> Iterator[Case]:
         with suppress(DarkparseError, ValueError):
             if name != network.dialect.name:
                 other = compile(network.config, dialect=name, size=size)
-                yield Case.of(other, case.file.blob, case.options)
+                yield Mismatch.of(other, case.file.blob, case.options)
 
 
 def _dialect_cause(network: Network, other: Network) -> Cause:
@@ -117,7 +117,7 @@ def _dialect_cause(network: Network, other: Network) -> Cause:
     )
 
 
-def other_layout(case: Case) -> tuple[Cause, ...]:
+def other_layout(case: Mismatch) -> tuple[Cause, ...]:
     """Another dialect, where a file has the right size for both and only there all variances make sense."""
     for other in _others(case):
         fits = other.file.fits(other.need, longer=case.options.upto is not None)
@@ -126,7 +126,7 @@ def other_layout(case: Case) -> tuple[Cause, ...]:
     return ()
 
 
-def _backbone(case: Case) -> Cause | None:
+def _backbone(case: Mismatch) -> Cause | None:
     ends = layer_ends(case.entries)
     if case.file.spare or case.have >= case.need or case.have not in ends.values():
         return None
@@ -148,7 +148,7 @@ def _backbone(case: Case) -> Cause | None:
     return Cause("backbone", message, remedy, {"layer": last, "upto": upto})
 
 
-def _solved(case: Case, change: Callable[[int], Network]) -> tuple[int, Network] | None:
+def _solved(case: Mismatch, change: Callable[[int], Network]) -> tuple[int, Network] | None:
     """The number with which a cfg fits, and the cfg, where its floats are linear in it: two networks tell."""
     if case.file.spare or len(case.entries) != len(compute_layout(case.network)):
         return None
@@ -160,7 +160,7 @@ def _solved(case: Case, change: Callable[[int], Network]) -> tuple[int, Network]
         return None
 
 
-def _classes(case: Case) -> Cause | None:
+def _classes(case: Mismatch) -> Cause | None:
     solved = _solved(case, lambda count: edit(case.network, classes=count))
     if solved is None:
         return None
@@ -174,7 +174,7 @@ def _classes(case: Case) -> Cause | None:
     return Cause("classes", message, remedy, {"classes": classes})
 
 
-def _anchors(case: Case) -> Cause | None:
+def _anchors(case: Mismatch) -> Cause | None:
     network = case.network
     heads = {i: layer for i in network.heads if isinstance(layer := network.nodes[i].layer, Head)}
 
@@ -191,7 +191,7 @@ def _anchors(case: Case) -> Cause | None:
     return Cause("anchors", message, remedy, {"anchors": count})
 
 
-def _channels(case: Case) -> Cause | None:
+def _channels(case: Mismatch) -> Cause | None:
     config = case.network.config
     option = config.net.find("channels")
     if option is None:
@@ -233,7 +233,7 @@ def _shipped() -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def _extra_head(case: Case) -> Cause | None:
+def _extra_head(case: Mismatch) -> Cause | None:
     """A shipped cfg that the file fits and that begins as this one does."""
     if case.have <= case.need or case.file.spare:
         return None
@@ -249,7 +249,7 @@ def _extra_head(case: Case) -> Cause | None:
     return None
 
 
-def _shipped_cfg(case: Case) -> Cause | None:
+def _shipped_cfg(case: Mismatch) -> Cause | None:
     if case.file.spare:
         return None
     fits = [other.name for other in _shipped() if other.stored_floats == case.have]
@@ -259,7 +259,7 @@ def _shipped_cfg(case: Case) -> Cause | None:
     return Cause("shipped-cfg", message, f"use that cfg: `darkparse show {fits[0]}`", {"cfg": fits[0]})
 
 
-def _size_alone(case: Case) -> Cause:
+def _size_alone(case: Mismatch) -> Cause:
     """What is left when no cause explains the size: a file cut short, or one that goes on."""
     missing = 4 * (case.need - case.have) - case.file.spare
     plausible = is_plausible(case.file.floats, case.entries)
@@ -285,7 +285,7 @@ def _size_alone(case: Case) -> Cause:
     return Cause("longer", message, remedy, facts)
 
 
-TESTS: tuple[Callable[[Case], Cause | None], ...] = (
+TESTS: tuple[Callable[[Mismatch], Cause | None], ...] = (
     _header_width,
     _not_weights,
     _dialect,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from darkparse.errors import Cause
-from darkparse.weights.diagnosis.case import Case
+from darkparse.weights.diagnosis.case import Mismatch
 from darkparse.weights.diagnosis.statistics import is_plausible
 
 CHUNK = 1 << 24
@@ -14,7 +14,7 @@ REPLACED = b"\xef\xbf\xbd"
 """The mark that stands in UTF-8 for bytes that were no text."""
 
 
-def half_precision(case: Case) -> Cause | None:
+def half_precision(case: Mismatch) -> Cause | None:
     """Floats of 16 bits behind the header."""
     header = case.file.header.size
     if case.size - header != 2 * case.need:
@@ -27,7 +27,7 @@ def half_precision(case: Case) -> Cause | None:
     return Cause("half-precision", message, remedy, {"bytes_per_float": 2})
 
 
-def text_mode(case: Case) -> Cause | None:
+def text_mode(case: Mismatch) -> Cause | None:
     """A copy as text: line ends of one byte became two, or the reverse, or bytes that are no text were replaced."""
     whole = case.file.header.size + 4 * case.need
     again = "copy or download it again as binary (in ftp: `binary`; in git: `*.weights binary` in .gitattributes)"
@@ -49,7 +49,7 @@ def text_mode(case: Case) -> Cause | None:
     return None
 
 
-def _count(case: Case, pattern: bytes) -> int:
+def _count(case: Mismatch, pattern: bytes) -> int:
     """How often a pattern stands in the file, whose bytes are copied a part at a time."""
     data, reach = case.file.blob.data, len(pattern) - 1
     return sum(data[at : at + CHUNK + reach].tobytes().count(pattern) for at in range(0, data.size, CHUNK))

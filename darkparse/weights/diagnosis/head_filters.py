@@ -14,12 +14,12 @@ from darkparse.network import Network, compile
 from darkparse.network.binding import Binder
 from darkparse.network.detect_dialect import choose_dialect
 from darkparse.syntax import Config, Option, parse
-from darkparse.weights.buffer import Blob
+from darkparse.weights.buffer import FileBuffer
 from darkparse.weights.reader import as_weights
 
 
 @dataclass(frozen=True, slots=True)
-class Misfit:
+class LayoutMismatch:
     """A head and the layer before it that disagree about channels."""
 
     head: Head
@@ -35,7 +35,7 @@ class Misfit:
         return classes if not rest and classes > 0 else None
 
 
-def explained(problem: CfgError, config: Config, blob: Blob, dialect: str | None) -> CfgError:
+def explain_head_filters(problem: CfgError, config: Config, blob: FileBuffer, dialect: str | None) -> CfgError:
     """An error about a cfg with a note for each wrong `filters=`: its line, its value, and whether the file agrees."""
     faults = [d for d in problem.diagnostics if d.severity == "error"]
     name = choose_dialect(config, dialect).dialect.name
@@ -54,7 +54,7 @@ def explained(problem: CfgError, config: Config, blob: Blob, dialect: str | None
     return CfgError(tuple(replace(d, notes=(*d.notes, *notes)) if d is faults[0] else d for d in problem.diagnostics))
 
 
-def _misfits(config: Config, dialect: str) -> Iterator[Misfit]:
+def _misfits(config: Config, dialect: str) -> Iterator[LayoutMismatch]:
     binder = Binder(config.source, DIALECTS[dialect])
     for index, section in enumerate(config.sections):
         head = binder.layer(section)
@@ -63,7 +63,7 @@ def _misfits(config: Config, dialect: str) -> Iterator[Misfit]:
         before = reversed(config.sections[:index])
         channels = next((option for s in before for key in ("filters", "output") if (option := s.find(key))), None)
         if channels is not None and (channels.text or "").isdigit():
-            misfit = Misfit(head, channels, section.find("classes"))
+            misfit = LayoutMismatch(head, channels, section.find("classes"))
             if int(channels.text or 0) != head.need:
                 yield misfit
 
@@ -77,7 +77,7 @@ def with_values(config: Config, values: dict[Option, str]) -> Config:
     return parse(Source(config.source.name, text, config.source.path))
 
 
-def _fits(config: Config, dialect: str, blob: Blob) -> bool:
+def _fits(config: Config, dialect: str, blob: FileBuffer) -> bool:
     try:
         network: Network = compile(config, dialect=dialect)
         file = as_weights(blob, network.dialect)

@@ -10,21 +10,21 @@ from darkparse.errors import Cause, CfgError
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config, read
-from darkparse.weights.buffer import Blob, WeightsSource, open_source
-from darkparse.weights.diagnosis.case import Case
-from darkparse.weights.diagnosis.causes import causes_of, other_layout
-from darkparse.weights.diagnosis.head_filters import explained
+from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
+from darkparse.weights.diagnosis.case import Mismatch
+from darkparse.weights.diagnosis.causes import diagnose, other_layout
+from darkparse.weights.diagnosis.head_filters import explain_head_filters
 from darkparse.weights.diagnosis.layout_report import layout_rows, report_layout
 from darkparse.weights.diagnosis.report import Report
-from darkparse.weights.diagnosis.statistics import measured, oddities
-from darkparse.weights.file_type import Signature, signature
+from darkparse.weights.diagnosis.statistics import find_oddities, measure
+from darkparse.weights.file_type import FileType, detect_file_type
 from darkparse.weights.header import Version, read_version
 from darkparse.weights.options import ReadOptions
 
 
 def inspect_weights(
     cfg: str | os.PathLike[str] | Config | Network,
-    weights: WeightsSource | Blob | None = None,
+    weights: WeightsSource | FileBuffer | None = None,
     options: ReadOptions | None = None,
     *,
     dialect: str | None = None,
@@ -63,7 +63,7 @@ def inspect_weights(
 
 def compile_for(
     cfg: str | os.PathLike[str] | Config | Network,
-    blob: Blob,
+    blob: FileBuffer,
     *,
     dialect: str | None = None,
     size: Size | None = None,
@@ -80,38 +80,38 @@ def compile_for(
     try:
         return compile(config, size=size, dialect=dialect, strict=strict, version=weights_version(blob), reorg=reorg)
     except CfgError as problem:
-        raise problem if isinstance(config, Network) else explained(problem, config, blob, dialect) from None
+        raise problem if isinstance(config, Network) else explain_head_filters(problem, config, blob, dialect) from None
 
 
-def weights_version(blob: Blob) -> Version | None:
+def weights_version(blob: FileBuffer) -> Version | None:
     """The version in a file's header, None if the file is something else."""
-    return None if signature(blob) else read_version(blob.head(20))
+    return None if detect_file_type(blob) else read_version(blob.head(20))
 
 
-def report_file(network: Network, blob: Blob, options: ReadOptions) -> Report:
+def report_file(network: Network, blob: FileBuffer, options: ReadOptions) -> Report:
     """Report how a file's bytes fit a network."""
     report = replace(report_layout(network, options), file=blob.name, file_bytes=blob.size)
-    kind = signature(blob)
+    kind = detect_file_type(blob)
     if kind is not None:
         return replace(report, causes=(_as_cause(kind, blob),))
     try:
-        case = Case.of(network, blob, options)
+        case = Mismatch.of(network, blob, options)
     except ValueError as problem:
         cause = Cause("header", str(problem), "download or copy it again", {"bytes": blob.size})
         return replace(report, causes=(cause,))
     file, rows = case.file, []
     for entry, row in zip(case.entries, layout_rows(case.entries, file.header.size), strict=True):
         row = replace(row, held=min(max(case.have - entry.start, 0), entry.size))
-        rows.append(measured(row, file.floats[entry.start : entry.end]) if row.held == row.floats else row)
+        rows.append(measure(row, file.floats[entry.start : entry.end]) if row.held == row.floats else row)
     fits = file.fits(case.need, longer=options.upto is not None)
-    found = oddities(tuple(rows)) if fits else ()
+    found = find_oddities(tuple(rows)) if fits else ()
     if any(finding.code == "negative-variance" for finding in found):
         found = (*other_layout(case), *found)
-    causes = () if fits else causes_of(case)
+    causes = () if fits else diagnose(case)
     return replace(
         report, header=file.header, header_bytes=file.header.size, rows=tuple(rows), causes=causes, findings=found
     )
 
 
-def _as_cause(kind: Signature, blob: Blob) -> Cause:
+def _as_cause(kind: FileType, blob: FileBuffer) -> Cause:
     return Cause(kind.code, f"it is {kind.title}", kind.remedy.format(blob.name), kind.facts)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from darkparse.network.network import Network
-from darkparse.weights.diagnosis.report import Report, Row
+from darkparse.weights.diagnosis.report import Report, ReportRow
 from darkparse.weights.header import Header
 from darkparse.weights.layout import Entry, compute_layout, stored_floats
 from darkparse.weights.options import ReadOptions
@@ -24,11 +24,11 @@ def report_layout(network: Network, options: ReadOptions) -> Report:
     )
 
 
-def layout_rows(entries: tuple[Entry, ...], header_size: int) -> tuple[Row, ...]:
+def layout_rows(entries: tuple[Entry, ...], header_size: int) -> tuple[ReportRow, ...]:
     """Return one row per array, with offsets behind a header of so many bytes."""
     lines = {entry.node.index: entry.node.section.span.line for entry in entries}
     return tuple(
-        Row(
+        ReportRow(
             layer=entry.node.index,
             kind=entry.node.kind,
             line=lines[entry.node.index],

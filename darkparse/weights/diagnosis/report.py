@@ -12,7 +12,7 @@ from darkparse.weights.header import Header
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ReportRow:
     """One stored array: where it belongs, where it lies, and what it holds."""
 
     layer: int
@@ -50,7 +50,7 @@ class Report:
     """Path of the cfg, as in messages."""
     dialect: str
     dialect_reason: str
-    rows: tuple[Row, ...]
+    rows: tuple[ReportRow, ...]
     header_bytes: int
     """Of the file, or of the header that the dialect writes where there is no file."""
     floats: int
@@ -80,7 +80,7 @@ class Report:
         return 0 if self.file_bytes is None else self.needed_bytes - self.file_bytes
 
     @property
-    def parting(self) -> Row | None:
+    def first_mismatch(self) -> ReportRow | None:
         """Where file and cfg part: the first array that the file does not hold whole, or the last of a longer file."""
         if self.fits or not self.rows:
             return None
@@ -89,7 +89,7 @@ class Report:
     @property
     def layer(self) -> int | None:
         """Index of the layer where file and cfg part."""
-        return self.parting.layer if self.parting else None
+        return self.first_mismatch.layer if self.first_mismatch else None
 
     @property
     def verdict(self) -> str:
@@ -125,7 +125,7 @@ class Report:
         return "\n  ".join(lines)
 
     def _parting_line(self) -> str:
-        row = self.parting
+        row = self.first_mismatch
         if row is None:
             return f"{self.name} has no weights at all"
         place = f"{self.cfg}:{row.line}"

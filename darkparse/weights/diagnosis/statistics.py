@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from darkparse.errors import Cause
-from darkparse.weights.diagnosis.report import Row
+from darkparse.weights.diagnosis.report import ReportRow
 from darkparse.weights.layout import Entry
 from darkparse.weights.reader import Floats
 
@@ -17,7 +17,7 @@ LOWEST_VARIANCE = -1e-6
 """Trained files hold variances a denormal below 0, of dead channels; a value below this is no variance."""
 
 
-def measured(row: Row, values: Floats) -> Row:
+def measure(row: ReportRow, values: Floats) -> ReportRow:
     """A row with mean, deviation and range of its values, in double precision."""
     total = square = 0.0
     low, high, odd = np.inf, -np.inf, 0
@@ -36,7 +36,7 @@ def measured(row: Row, values: Floats) -> Row:
     return replace(row, mean=mean, deviation=deviation, minimum=low, maximum=high, not_finite=odd)
 
 
-def oddities(rows: tuple[Row, ...]) -> tuple[Cause, ...]:
+def find_oddities(rows: tuple[ReportRow, ...]) -> tuple[Cause, ...]:
     """What is odd about the values of a file; rows must be measured."""
     held = [row for row in rows if row.mean is not None]
     if held and all(row.minimum == row.maximum == 0 for row in held):
@@ -45,7 +45,7 @@ def oddities(rows: tuple[Row, ...]) -> tuple[Cause, ...]:
     return tuple(found for found in (_not_finite(held), _negative_variance(held)) if found)
 
 
-def _not_finite(rows: list[Row]) -> Cause | None:
+def _not_finite(rows: list[ReportRow]) -> Cause | None:
     bad = [row for row in rows if row.not_finite]
     if not bad:
         return None
@@ -55,7 +55,7 @@ def _not_finite(rows: list[Row]) -> Cause | None:
     return Cause("not-finite", message, remedy, {"values": count, "layer": first.layer, "tensor": first.tensor})
 
 
-def _negative_variance(rows: list[Row]) -> Cause | None:
+def _negative_variance(rows: list[ReportRow]) -> Cause | None:
     first = next((row for row in rows if _is_negative_variance(row)), None)
     if first is None:
         return None
@@ -72,7 +72,7 @@ def _negative_variance(rows: list[Row]) -> Cause | None:
     )
 
 
-def _is_negative_variance(row: Row) -> bool:
+def _is_negative_variance(row: ReportRow) -> bool:
     return row.tensor.endswith("running_var") and row.minimum is not None and row.minimum < LOWEST_VARIANCE
 
 
