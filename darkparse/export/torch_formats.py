@@ -14,8 +14,8 @@ from torch import Tensor
 
 from darkparse._utils.files import atomic_write, deferred_errors
 from darkparse.errors import DarkparseError
-from darkparse.model.tracing import Exported, example, prepare, trace
-from darkparse.model.verification import Check, Runner, compare
+from darkparse.model.tracing import ExportModule, example, prepare, trace
+from darkparse.model.verification import Check, Runner, compare_outputs
 from darkparse.network.dynamic_axes import DynamicAxes, Heads
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def to_compiled(
     return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
 
 
-def _prepared(model: Darknet, heads: Heads, free: DynamicAxes, half: bool) -> Exported:
+def _prepared(model: Darknet, heads: Heads, free: DynamicAxes, half: bool) -> ExportModule:
     if heads == "nms":
         raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
     return prepare(model, heads, free=free, half=half)
@@ -192,7 +192,7 @@ def _runner(module: Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor
 
 
 def _written(
-    exported: Exported,
+    exported: ExportModule,
     model: Darknet,
     path: str | os.PathLike[str],
     write: Callable[[Path], None],
@@ -208,5 +208,5 @@ def _written(
         write(partial)
         if not verify:
             return None
-        expected = _runner(Exported(model, exported.heads).eval())
-        return compare(model.network, expected, load(partial), free, half=half, real=image)
+        expected = _runner(ExportModule(model, exported.heads).eval())
+        return compare_outputs(model.network, expected, load(partial), free, half=half, real=image)

@@ -1,5 +1,5 @@
 from darkparse.model.darknet import Darknet as Darknet
-from darkparse.model.decoders import Boxes as Boxes
+from darkparse.model.decoders import DecodedBoxes as DecodedBoxes
 from darkparse.model.decoders import Decoder as Decoder
 from darkparse.model.decoders import decode as decode
 from darkparse.model.loading import build as build

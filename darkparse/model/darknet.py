@@ -15,7 +15,7 @@ from darkparse._utils.notebook import NotebookRepr
 from darkparse.errors import NoWeightsError, WeightsError
 from darkparse.layers import ModuleSpec
 from darkparse.model.init import assign, initial_values
-from darkparse.model.recurrent import Memory
+from darkparse.model.recurrent import StatefulModule
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
 from darkparse.weights import Header
@@ -86,7 +86,7 @@ class Darknet(NotebookRepr, nn.Module):
     def reset_state(self) -> None:
         """Make all recurrent layers forget."""
         for module in self.modules():
-            if isinstance(module, Memory):
+            if isinstance(module, StatefulModule):
                 module.reset_state()
 
     def train(self, mode: bool = True) -> Self:
@@ -182,20 +182,20 @@ def _uninitialized(kind: type[nn.Module]) -> type[nn.Module]:
     )
 
 
-def weighted(model: nn.Module, purpose: str) -> Darknet:
+def require_weights(model: nn.Module, purpose: str) -> Darknet:
     """A Darknet module with weights, out of its wrappers.
 
     Raises:
         NoWeightsError: it has none yet; the message says what they are needed for.
     """
-    model = unwrapped(model)
+    model = unwrap_model(model)
     if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
         name = model.network.name
         raise NoWeightsError(f"{name} has no weights yet: load or initialize the module before {purpose} it")
     return model
 
 
-def unwrapped(model: nn.Module) -> Darknet:
+def unwrap_model(model: nn.Module) -> Darknet:
     """The Darknet module in what `torch.compile` and DataParallel made of it. Raises WeightsError if there is none."""
     inner: object = model
     while not isinstance(inner, Darknet):

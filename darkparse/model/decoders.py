@@ -24,7 +24,7 @@ Anchors = tuple[tuple[float, float], ...]
 """Width and height of each anchor."""
 
 
-class Boxes(NamedTuple):
+class DecodedBoxes(NamedTuple):
     """Every box of a batch, before any threshold. B counts them cell by cell, row by row, anchor by anchor."""
 
     boxes: Tensor
@@ -58,7 +58,7 @@ class Decoder(nn.Module):
         if not self.heads:
             raise DarkparseError(f"{network.name} has no detection head")
 
-    def forward(self, outputs: Sequence[Tensor], size: Size | None = None) -> Boxes:
+    def forward(self, outputs: Sequence[Tensor], size: Size | None = None) -> DecodedBoxes:
         """Decode what the model returned.
 
         Args:
@@ -66,7 +66,7 @@ class Decoder(nn.Module):
             size: height and width of the model's input; by default those of the cfg.
         """
         parts = [head(output, size or self.size) for head, output in zip(self.heads, outputs, strict=True)]
-        return Boxes(*(torch.cat(same, 1) for same in zip(*parts, strict=True)))
+        return DecodedBoxes(*(torch.cat(same, 1) for same in zip(*parts, strict=True)))
 
 
 def decode(
@@ -75,7 +75,7 @@ def decode(
     size: Size | None = None,
     *,
     hierarchy: float = DetectionSettings.hierarchy,
-) -> Boxes:
+) -> DecodedBoxes:
     """The boxes of all heads; see `Decoder`."""
     return Decoder(network, hierarchy=hierarchy)(outputs, size)  # type: ignore[no-any-return]
 
@@ -102,7 +102,7 @@ class YoloDecoder(AnchorDecoder):
         super().__init__(anchors)
         self.new_coords = new_coords
 
-    def forward(self, output: Tensor, size: Size) -> Boxes:
+    def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
         cells = _cells(output, len(self.anchors))
         x, y = _centres(cells[..., 0], cells[..., 1])
         lengths = cells[..., 2:4].square() * 4 if self.new_coords else cells[..., 2:4].exp()
@@ -119,7 +119,7 @@ class GaussianDecoder(AnchorDecoder):
         super().__init__(anchors)
         self.shift = shift
 
-    def forward(self, output: Tensor, size: Size) -> Boxes:
+    def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
         cells = _cells(output, len(self.anchors))
         x, y = _centres(cells[..., 0], cells[..., 2])
         width, height = _lengths(cells[..., 4:8:2].exp(), self.anchors, size)
@@ -155,7 +155,7 @@ class RegionDecoder(AnchorDecoder):
         chosen = torch.tensor(read_map(map, classes)) if map is not None else None
         self.register_buffer("map", chosen, persistent=False)
 
-    def forward(self, output: Tensor, size: Size) -> Boxes:
+    def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
         cells = (
             output.float().unflatten(3, (len(self.anchors), -1))
             if self.interleaved
@@ -193,7 +193,7 @@ class GridDecoder(nn.Module):
             raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
         self.side, self.num, self.classes, self.sqrt = side, num, classes, sqrt
 
-    def forward(self, output: Tensor, size: Size) -> Boxes:
+    def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
         side, num = self.side, self.num
         classes, objectness, boxes = output.float().split((side**2 * self.classes, side**2 * num, side**2 * num * 4), 1)
         objectness = objectness.reshape(-1, side, side, num)
@@ -224,6 +224,6 @@ def _lengths(exponentials: Tensor, anchors: Tensor, size: Size) -> tuple[Tensor,
     return exponentials[..., 0] * anchors[:, 0] / size[1], exponentials[..., 1] * anchors[:, 1] / size[0]
 
 
-def _flat(boxes: tuple[Tensor, Tensor, Tensor, Tensor], scores: Tensor, objectness: Tensor) -> Boxes:
+def _flat(boxes: tuple[Tensor, Tensor, Tensor, Tensor], scores: Tensor, objectness: Tensor) -> DecodedBoxes:
     """(N, H, W, anchors, …) to (N, B, …)."""
-    return Boxes(torch.stack(boxes, -1).flatten(1, 3), scores.flatten(1, 3), objectness.flatten(1, 3))
+    return DecodedBoxes(torch.stack(boxes, -1).flatten(1, 3), scores.flatten(1, 3), objectness.flatten(1, 3))

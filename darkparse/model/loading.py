@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from darkparse._utils.memory import free_memory
 from darkparse.errors import DarkparseError, WeightsError
 from darkparse.model.containers import State, read_container
-from darkparse.model.darknet import Darknet, unwrapped
+from darkparse.model.darknet import Darknet, unwrap_model
 from darkparse.model.init import assign, check_dtype, initial_values
-from darkparse.model.optimize.optimizer import optimized
+from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.model.state import Values, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
@@ -114,7 +114,7 @@ def load(
     if source is None:
         network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
         model = build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
-        return optimized(model) if optimize else model
+        return make_optimized(model) if optimize else model
     blob = open_source(source, mmap=options.mmap)
     state = _container(blob)
     origin = state.origin if state else None
@@ -122,7 +122,7 @@ def load(
     values = _values(blob, state, network, options)
     model = build(network)
     _take(model, values, options)
-    return optimized(model, after_each=blob.forget) if optimize else model
+    return make_optimized(model, after_each=blob.forget) if optimize else model
 
 
 def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> LoadResult:
@@ -149,7 +149,7 @@ def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | N
     tiny.weights: loaded layers 0, 2, 4, 6, 8, 10, 12–15, 18, 21–22
     """
     options = replace(options or ReadOptions(), **words)
-    model = unwrapped(model)
+    model = unwrap_model(model)
     blob = open_source(path, mmap=options.mmap)
     return _take(model, _values(blob, _container(blob), model.network, options), options)
 

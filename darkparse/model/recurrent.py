@@ -13,7 +13,7 @@ from darkparse.model.activations import FUNCTIONS
 from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm
 
 
-class Memory(nn.Module):
+class StatefulModule(nn.Module):
     """State tensors by name, kept from call to call."""
 
     def __init__(self, *names: str) -> None:
@@ -90,7 +90,7 @@ class Convolve(nn.Module):
         return FUNCTIONS[self.activation](x if self.norm is None else self.norm(x))
 
 
-class Recurrence(Memory):
+class Recurrence(StatefulModule):
     """State from input and state, output from state; subclasses choose the maps (rnn_layer.c, crnn_layer.c)."""
 
     hidden: int
@@ -157,7 +157,7 @@ class Crnn(Recurrence):
         self.add_module("output", convolve(hidden, outputs))
 
 
-class Gru(Memory):
+class Gru(StatefulModule):
     """z and r gate the state; the output is z·state + (1-z)·candidate (gru_layer.c forward_gru_layer)."""
 
     def __init__(
@@ -184,7 +184,7 @@ class Gru(Memory):
         return out
 
 
-class Lstm(Memory):
+class Lstm(StatefulModule):
     """Gates f, i, o and the candidate g from input and last output (lstm_layer.c forward_lstm_layer)."""
 
     def __init__(self, inputs: int, outputs: int, batch_normalize: bool, epsilon: float, epsilon_on_root: bool) -> None:
@@ -211,7 +211,7 @@ class Lstm(Memory):
         return out
 
 
-class ConvLstm(Memory):
+class ConvLstm(StatefulModule):
     """An LSTM of convolutions, with the cell's say in the gates if `peephole` (conv_lstm_layer.c
     forward_conv_lstm_layer).
 
@@ -270,7 +270,7 @@ def _sum(value: Tensor, part: nn.Module | None, x: Tensor) -> Tensor:
     return value if part is None else value + part(x)
 
 
-class History(Memory):
+class History(StatefulModule):
     """The last `size` inputs (N, C, H, W) side by side, the newest first: (N, size·C, H, W)."""
 
     def __init__(self, size: int) -> None:

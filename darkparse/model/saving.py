@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from darkparse.errors import NoWeightsError, WeightsError
 from darkparse.layers import TensorSpec
 from darkparse.model.containers import write_container
-from darkparse.model.darknet import Darknet, unwrapped
+from darkparse.model.darknet import Darknet, unwrap_model
 from darkparse.network import Node
 from darkparse.weights import Entry, Floats, Header, compute_layout, write_weights
 from darkparse.weights.containers import Origin, container_kind
@@ -59,7 +59,7 @@ def save_weights(
     >>> darkparse.save_weights(model, "again.weights")
     35434956
     """
-    model = unwrapped(model)
+    model = unwrap_model(model)
     target = Path(path)
     if container_kind(target) is not None:
         raise WeightsError(
@@ -97,7 +97,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     kind = container_kind(path)
     if kind is None:
         return save_weights(model, path, upto=upto)
-    model = unwrapped(model)
+    model = unwrap_model(model)
     compute_layout(model.network, upto)  # upto is a number of layers
     state = model.state_dict()
     held = {key: _held(state, *owner) for key, owner in tensors_of(model.network, upto).items()}

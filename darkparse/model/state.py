@@ -10,7 +10,7 @@ from torch import Tensor
 
 from darkparse.errors import WeightsError
 from darkparse.model.containers import State
-from darkparse.model.third_party import is_own, renamed
+from darkparse.model.third_party import is_own, match_by_order
 from darkparse.network import Network
 from darkparse.weights import FittedLayout, Header, ReadOptions
 from darkparse.weights.layout import compute_layout
@@ -52,7 +52,9 @@ def from_container(state: State, network: Network, options: ReadOptions) -> Valu
     if odd is not None:
         kind = "on the meta device, without values" if state.tensors[odd].is_meta else "sparse"
         raise WeightsError(f"{state.name}: {odd} is {kind}; save it as a plain tensor")
-    tensors = state.tensors if is_own(state.tensors, network) else renamed(state.name, state.tensors, network, upto)
+    tensors = (
+        state.tensors if is_own(state.tensors, network) else match_by_order(state.name, state.tensors, network, upto)
+    )
     shapes = select_fitting(state.name, tensors, network, options)
     kept = {key: tensors[key] for key in shapes}
     for key, value in kept.items():

@@ -34,7 +34,7 @@ PASSED_OVER = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class ThirdPartyLayer:
     """The tensors of one module: a linear map, a batch norm, or a lone parameter."""
 
     name: str
@@ -54,7 +54,9 @@ def is_own(keys: Iterable[str], network: Network) -> bool:
     return bool(found) and sum(found) * 2 >= len(found)
 
 
-def renamed(name: str, tensors: Mapping[str, Tensor], network: Network, upto: int | None = None) -> dict[str, Tensor]:
+def match_by_order(
+    name: str, tensors: Mapping[str, Tensor], network: Network, upto: int | None = None
+) -> dict[str, Tensor]:
     """Another converter's tensors under this project's names.
 
     Args:
@@ -92,7 +94,7 @@ def renamed(name: str, tensors: Mapping[str, Tensor], network: Network, upto: in
     }
 
 
-def _expected(network: Network, upto: int | None) -> list[Part]:
+def _expected(network: Network, upto: int | None) -> list[ThirdPartyLayer]:
     """The modules of a network that hold tensors, a map before its batch norm as in a state_dict."""
     parts = []
     for node in network.nodes[:upto]:
@@ -106,11 +108,11 @@ def _expected(network: Network, upto: int | None) -> list[Part]:
                 f"layers.{node.index}.{owner}",
                 sorted(groups[owner], key=lambda item: ROLES.index(item[0])),
             )
-            parts.append(Part(prefix, {role: f"{prefix}.{role}" for role, _ in by_role}, dict(by_role)))
+            parts.append(ThirdPartyLayer(prefix, {role: f"{prefix}.{role}" for role, _ in by_role}, dict(by_role)))
     return parts
 
 
-def _found(tensors: Mapping[str, Tensor]) -> list[Part]:
+def _found(tensors: Mapping[str, Tensor]) -> list[ThirdPartyLayer]:
     """A state_dict's modules, in the order of their first tensors."""
     groups: dict[str, dict[str, str]] = {}
     for key in tensors:
@@ -121,12 +123,12 @@ def _found(tensors: Mapping[str, Tensor]) -> list[Part]:
             owner, role = key, "weight"
         groups.setdefault(owner, {})[role] = key
     return [
-        Part(owner, keys, {role: tuple(tensors[key].shape) for role, key in keys.items()})
+        ThirdPartyLayer(owner, keys, {role: tuple(tensors[key].shape) for role, key in keys.items()})
         for owner, keys in groups.items()
     ]
 
 
-def _agree(want: Part, have: Part) -> bool:
+def _agree(want: ThirdPartyLayer, have: ThirdPartyLayer) -> bool:
     """The same roles and shapes; a lone parameter may have other axes of length 1."""
     if set(want.shapes) != set(have.shapes):
         return False
@@ -138,6 +140,6 @@ def _agree(want: Part, have: Part) -> bool:
     return squeezed[0] == squeezed[1]
 
 
-def _titled(part: Part, network: Network) -> str:
+def _titled(part: ThirdPartyLayer, network: Network) -> str:
     node = network.nodes[int(part.name.split(".")[1])]
     return f"layer {node.index} [{node.kind}] ({node.section.span}), {part}"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from darkparse.errors import DarkparseError
 from darkparse.model import Darknet
-from darkparse.model.darknet import weighted
+from darkparse.model.darknet import require_weights
 from darkparse.model.decoders import Decoder
 from darkparse.model.optimize import fuse
 from darkparse.network.detection_settings import DetectionSettings
@@ -24,7 +24,7 @@ LARGEST_SIDE = 512
 """In steps of the network's stride."""
 
 
-class Exported(nn.Module):
+class ExportModule(nn.Module):
     """A module with what is computed behind it.
 
     Args:
@@ -79,7 +79,7 @@ def prepare(
     free: DynamicAxes,
     half: bool = False,
     threshold: float = DetectionSettings.threshold,
-) -> Exported:
+) -> ExportModule:
     """The module to export, after making sure that it can be.
 
     Raises:
@@ -93,12 +93,12 @@ def prepare(
         raise DarkparseError(
             f"layer {memory.index} [{memory.kind}] remembers what came before, and an exported graph has no memory"
         )
-    weighted(model, "exporting")
+    require_weights(model, "exporting")
     if model.training:
         raise DarkparseError("the model is in training mode: export model.eval()")
     # A copy with batch norm folded in double precision: half the steps to trace, and the caller's model stays as it is.
     fused = fuse(model)
-    return Exported(fused.half() if half else fused, heads, half=half, threshold=threshold).eval()
+    return ExportModule(fused.half() if half else fused, heads, half=half, threshold=threshold).eval()
 
 
 def example(network: Network, batch: int = 2, size: tuple[int, int] | None = None, *, seed: int = 0) -> Tensor:
@@ -107,7 +107,7 @@ def example(network: Network, batch: int = 2, size: tuple[int, int] | None = Non
     return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(seed))
 
 
-def picture(network: Network, size: tuple[int, int] | None = None) -> Tensor:
+def check_image(network: Network, size: tuple[int, int] | None = None) -> Tensor:
     """An input (1, C, H, W) as smooth as a photograph: waves of a few lengths, values in 0…1."""
     if not network.net.has_image:
         return example(network, 1, seed=1)
@@ -128,7 +128,7 @@ def dynamic_shapes(network: Network, free: DynamicAxes) -> tuple[dict[int, objec
     return (axes,)
 
 
-def trace(exported: Exported, network: Network, free: DynamicAxes) -> torch.export.ExportedProgram:
+def trace(exported: ExportModule, network: Network, free: DynamicAxes) -> torch.export.ExportedProgram:
     """The graph of a module, by torch.export.
 
     Raises:

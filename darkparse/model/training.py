@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darkparse.model.recurrent import Memory
+from darkparse.model.recurrent import StatefulModule
 from darkparse.network import Network, Node
 from darkparse.network.training import layer_options
 
@@ -35,7 +35,7 @@ class TrainingRules:
             if node.layer.has_state:
                 return through_time(layer, inputs[0], self._steps)
             out: Tensor = layer(*inputs)
-            return limited(out) if node.layer.limits_gradient else out
+            return limit_gradient(out) if node.layer.limits_gradient else out
 
     def _stop(self, iteration: int) -> int:
         """The layer at which the gradient ends: of `stopbackward=N` AlexeyAB's Darknet takes N above 1 for the
@@ -52,7 +52,7 @@ def through_time(layer: nn.Module, x: Tensor, steps: int) -> Tensor:
     """
     if len(x) % steps:
         raise ValueError(f"{len(x)} rows cannot be divided into time_steps={steps}")
-    memories = [module for module in layer.modules() if isinstance(module, Memory)]
+    memories = [module for module in layer.modules() if isinstance(module, StatefulModule)]
     for memory in memories:
         memory.reset_state()
     out = torch.cat([layer(part) for part in x.chunk(steps)])
@@ -71,7 +71,7 @@ class _Limited(torch.autograd.Function):
         return gradient.clamp(-1, 1)
 
 
-def limited(x: Tensor) -> Tensor:
+def limit_gradient(x: Tensor) -> Tensor:
     """The same, whose gradient is cut to ±1 on its way back."""
     out: Tensor = _Limited.apply(x)  # type: ignore[no-untyped-call]
     return out

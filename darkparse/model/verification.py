@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from darkparse.errors import DarkparseError
-from darkparse.model.tracing import example, picture
+from darkparse.model.tracing import check_image, example
 from darkparse.network.dynamic_axes import DynamicAxes, size_step
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ def inputs(network: Network, free: DynamicAxes) -> Iterator[Tensor]:
     """A random batch, a smooth picture, and what else the free axes allow."""
     net = network.net
     yield example(network, 3 if free.batch else 1, seed=1)
-    yield picture(network)
+    yield check_image(network)
     if free.size:
         step = size_step(network)
         yield example(network, 1, (net.height + step, max(net.width - step, step)), seed=2)
 
 
-def compare(
+def compare_outputs(
     network: Network,
     expected: Runner,
     found: Runner,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from darkparse.errors import DarkparseError
-from darkparse.model.tracing import Exported
-from darkparse.model.verification import Check, Runner, compare
+from darkparse.model.tracing import ExportModule
+from darkparse.model.verification import Check, Runner, compare_outputs
 from darkparse.network.dynamic_axes import DynamicAxes, Heads
 from darkparse.onnx.graph import Graph, Value
 from darkparse.onnx.protobuf import block
@@ -64,12 +64,12 @@ def check_onnx(
             feeds |= dict(zip(states, kept, strict=True))
         return [torch.from_numpy(np.asarray(value)) for value in session.run(names, feeds)]
 
-    return compare(model.network, module, exported, free, half=half, real=image, exact=exact)
+    return compare_outputs(model.network, module, exported, free, half=half, real=image, exact=exact)
 
 
 def _runner(model: Darknet, heads: Heads, threshold: float, steps: int) -> Runner:
     """What the module gives for an input that it sees so many times."""
-    expected = Exported(model, heads, threshold=threshold).eval()
+    expected = ExportModule(model, heads, threshold=threshold).eval()
 
     def run(x: Tensor) -> Sequence[Tensor]:
         model.reset_state()

@@ -112,9 +112,9 @@ def _source(
         if held is not None:
             return held.network, held.arrays
         model = _module(None, compile(model), weights)
-    from darkparse.model.darknet import weighted
+    from darkparse.model.darknet import require_weights
 
-    module = weighted(model, "exporting")
+    module = require_weights(model, "exporting")
     if module.training:
         raise DarkparseError("the model is in training mode: export model.eval()")
     return module.network, from_module(module)
@@ -122,10 +122,10 @@ def _source(
 
 def _module(model: object, network: Network, weights: WeightsSource | LoadedArrays | None) -> Darknet:
     from darkparse.model import build, load
-    from darkparse.model.darknet import unwrapped
+    from darkparse.model.darknet import unwrap_model
 
     if weights is None:
-        return unwrapped(model)  # type: ignore[arg-type]
+        return unwrap_model(model)  # type: ignore[arg-type]
     if not isinstance(weights, LoadedArrays):
         return load(network, weights)
     import torch

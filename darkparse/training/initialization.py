@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from darkparse.errors import WeightsError
-from darkparse.model.darknet import Darknet, unwrapped
+from darkparse.model.darknet import Darknet, unwrap_model
 from darkparse.model.loading import Device, load
 from darkparse.network import Network
 from darkparse.network.io.edit import edit
@@ -72,7 +72,7 @@ def optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, Schedu
     Raises:
         CfgError: an option is wrong.
     """
-    model = unwrapped(model)
+    model = unwrap_model(model)
     if seen is None:
         seen = model.header.seen if model.header is not None else 0
     net = net_options(model.network)

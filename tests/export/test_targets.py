@@ -11,7 +11,7 @@ import torch
 
 import darkparse
 from darkparse.cli.export import ending_of
-from darkparse.model.verification import compare
+from darkparse.model.verification import compare_outputs
 from darkparse.network.dynamic_axes import DynamicAxes, size_step
 from tests.export.test_source import initialized, outputs
 
@@ -58,7 +58,9 @@ def test_the_check_notices_a_difference() -> None:
     network = darkparse.compile(SMALL)
     model = initialized(network)
     with pytest.raises(darkparse.DarkparseError, match="differs from the module by"):
-        compare(network, lambda x: outputs(model, x), lambda x: [y + 1e-2 for y in outputs(model, x)], DynamicAxes())
+        compare_outputs(
+            network, lambda x: outputs(model, x), lambda x: [y + 1e-2 for y in outputs(model, x)], DynamicAxes()
+        )
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
@@ -69,16 +71,16 @@ def test_a_file_that_is_not_finite_where_the_module_is_is_refused(odd: float) ->
         with pytest.raises(
             darkparse.DarkparseError, match=r"2 of 4 values are finite in the module or in the exported file alone"
         ):
-            compare(network, lambda _, y=mine: [y], lambda _, y=theirs: [y], DynamicAxes())  # type: ignore[misc]
-    assert compare(network, lambda _: [bad], lambda _: [bad], DynamicAxes()).difference == 0
+            compare_outputs(network, lambda _, y=mine: [y], lambda _, y=theirs: [y], DynamicAxes())  # type: ignore[misc]
+    assert compare_outputs(network, lambda _: [bad], lambda _: [bad], DynamicAxes()).difference == 0
 
 
 def test_a_large_output_hides_no_difference_of_a_small_one() -> None:
     network = darkparse.compile(SMALL)
     large, small = torch.full((4,), 1e4), torch.ones(4)
     with pytest.raises(darkparse.DarkparseError, match=r"by 1\.00e-01, more than 1\.0e-03"):
-        compare(network, lambda _: [large, small], lambda _: [large, small + 0.1], DynamicAxes())
-    checked = compare(network, lambda _: [large, small], lambda _: [large + 1, small], DynamicAxes())
+        compare_outputs(network, lambda _: [large, small], lambda _: [large, small + 0.1], DynamicAxes())
+    checked = compare_outputs(network, lambda _: [large, small], lambda _: [large + 1, small], DynamicAxes())
     assert (checked.difference, checked.scale) == (1, 1e4)
 
 

@@ -15,7 +15,7 @@ from darkparse.detect.engines.torch_engine import TorchEngine
 from darkparse.model.activations import Mish
 from darkparse.model.modules import BatchNorm
 from darkparse.model.optimize import winograd
-from darkparse.model.optimize.optimizer import optimized
+from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.model.optimize.packing import PackedConvolution, can_pack
 from tests.layers.test_kinds import SMALL, _dialect_of
 
@@ -71,7 +71,7 @@ def test_it_stays_the_same_at_other_sizes_moved_copied_and_pickled(dialect: str)
         cfg += "[convolutional]\nbatch_normalize=1\nfilters=24\npad=1\n"
         cfg += f"size={size}\nstride={stride}\nactivation={activation}\n"
     model = trained(cfg, dialect)
-    assert_same_layers(model, optimized(model, folds=False), torch.rand(2, 3, 32, 32))
+    assert_same_layers(model, make_optimized(model, folds=False), torch.rand(2, 3, 32, 32))
     fast = darkparse.optimize(model)
     ways: tuple[Callable[[darkparse.Darknet], darkparse.Darknet], ...]
     ways = (lambda same: same, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m)), moved_and_back, reloaded)
@@ -144,9 +144,9 @@ def test_a_detector_follows_its_model_to_another_dtype_and_can_be_copied() -> No
 def test_winograd_computes_the_same_and_gives_its_weights_back() -> None:
     torch.manual_seed(0)
     weight, bias = torch.randn(144, 130, 3, 3), torch.randn(144)
-    tiled = winograd.transformed(weight)
+    tiled = winograd.transform_filters(weight)
     assert tiled.shape == (36, 130, 144)
-    torch.testing.assert_close(winograd.restored(tiled), weight, rtol=0, atol=2e-6)
+    torch.testing.assert_close(winograd.restore_filters(tiled), weight, rtol=0, atol=2e-6)
     for n, h, w in ((1, 20, 20), (2, 26, 37), (1, 23, 80)):
         x = torch.rand(n, 130, h, w)
         want = torch.nn.functional.conv2d(x.double(), weight.double(), bias.double(), padding=1)

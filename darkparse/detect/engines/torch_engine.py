@@ -11,9 +11,9 @@ from torch import Tensor
 from darkparse.detect.engines.engine import Engine, Selected
 from darkparse.detect.preprocess import Floats
 from darkparse.model import Darknet
-from darkparse.model.darknet import weighted
+from darkparse.model.darknet import require_weights
 from darkparse.model.decoders import Decoder
-from darkparse.model.optimize.optimizer import is_optimized, optimized
+from darkparse.model.optimize.optimizer import is_optimized, make_optimized
 
 GPU_BATCH = 16
 """Images that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
@@ -33,7 +33,9 @@ class TorchEngine(Engine):
     def __init__(self, model: Darknet, *, fold: bool, mapped: bool) -> None:
         self.network, self.mapped = model.network, mapped
         # `load` may have optimized it already.
-        self.model = model if is_optimized(model) else optimized(weighted(model, "detecting with"), folds=fold)
+        self.model = (
+            model if is_optimized(model) else make_optimized(require_weights(model, "detecting with"), folds=fold)
+        )
         self._decoders: dict[float, Decoder] = {}
 
     @property

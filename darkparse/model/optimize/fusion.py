@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from darkparse.model.darknet import Darknet, weighted
+from darkparse.model.darknet import Darknet, require_weights
 from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm, XnorConv2d
 
 Linear = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
@@ -43,15 +43,15 @@ def fuse(model: nn.Module) -> Darknet:
       (activation): LeakyReLU(negative_slope=0.1)
     )
     """
-    model = weighted(model, "folding")
+    model = require_weights(model, "folding")
     folded = [layer for layer in model.layers if _foldable(layer)]
-    fused = lean_copy(model, (tensor for layer in folded for tensor in layer.state_dict(keep_vars=True).values()))
+    fused = shallow_copy(model, (tensor for layer in folded for tensor in layer.state_dict(keep_vars=True).values()))
     for layer in fused.layers:
         fold(layer)
     return fused
 
 
-def lean_copy(model: Darknet, shared: Iterable[Tensor]) -> Darknet:
+def shallow_copy(model: Darknet, shared: Iterable[Tensor]) -> Darknet:
     """A copy in eval mode that has the same network and some tensors' memory."""
     memo: dict[int, Any] = {id(model.network): model.network}
     for tensor in shared:

@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from darkparse.model.activations import Mish
-from darkparse.model.darknet import Darknet, weighted
+from darkparse.model.darknet import Darknet, require_weights
 from darkparse.model.init import check_dtype
-from darkparse.model.optimize.fusion import fold, lean_copy
-from darkparse.model.optimize.packing import PackedConvolution, can_pack, takes_in
+from darkparse.model.optimize.fusion import fold, shallow_copy
+from darkparse.model.optimize.packing import PackedConvolution, can_fuse, can_pack
 from darkparse.network import Node
 
 
@@ -50,11 +50,11 @@ def optimize(model: nn.Module, *, dtype: torch.dtype | None = None, winograd: bo
     )
     """
     check_dtype(dtype)
-    return optimized(weighted(model, "optimizing"), dtype=dtype, winograd=winograd)
+    return make_optimized(require_weights(model, "optimizing"), dtype=dtype, winograd=winograd)
 
 
 @torch.no_grad()
-def optimized(
+def make_optimized(
     model: Darknet,
     *,
     dtype: torch.dtype | None = None,
@@ -67,7 +67,7 @@ def optimized(
     It goes layer by layer, so that beside the model and the copy there is never more than one layer's weights;
     `after_each` layer the model's are not used again.
     """
-    fast = lean_copy(model, chain(model.parameters(), model.buffers()))
+    fast = shallow_copy(model, chain(model.parameters(), model.buffers()))
     owners = {node.shared_with for node in model.network.nodes}
     for node, layer in zip(model.network.nodes, fast.layers, strict=True):
         if folds:
@@ -89,7 +89,7 @@ def _pack(node: Node, layer: nn.Module, tiles: bool) -> bool:
     if type(conv) is not nn.Conv2d or not can_pack(conv.weight):
         return False
     name, activation = [*layer.named_children(), ("", None)][1]
-    if takes_in(activation):
+    if can_fuse(activation):
         delattr(layer, name)
     else:
         activation = None

@@ -26,7 +26,7 @@ def can_pack(values: Tensor) -> bool:
     return values.dtype == torch.float32
 
 
-def takes_in(activation: nn.Module | None) -> bool:
+def can_fuse(activation: nn.Module | None) -> bool:
     """Whether a packed convolution does better with this activation than before it."""
     return _row_of(activation) is not None or isinstance(activation, Mish)
 
@@ -85,8 +85,8 @@ class PackedConvolution(nn.Conv2d):
         if not can_pack(self.weight):
             return False
         weight = self._plain_weight().contiguous()
-        if self._may_tile and winograd.suits(self, shape):
-            packed = winograd.transformed(weight)
+        if self._may_tile and winograd.is_supported(self, shape):
+            packed = winograd.transform_filters(weight)
         else:
             packed = KERNELS._reorder_convolution_weight(weight, *self._geometry, list(shape))
         self.weight, self._size = nn.Parameter(packed, requires_grad=False), shape[2:]
@@ -95,7 +95,7 @@ class PackedConvolution(nn.Conv2d):
     def _plain_weight(self) -> Tensor:
         weight = self.weight.detach()
         if weight.dim() == 3:
-            return winograd.restored(weight)
+            return winograd.restore_filters(weight)
         if weight.layout is torch.strided:
             return weight
         return weight.to_dense().view(self.out_channels, -1, *self.kernel_size)

@@ -19,7 +19,7 @@ CHANNELS, PAIRS, SIDES = 64, 64 * 128, range(20, 81)
 """Where it is faster: the fewest channels in and out, and their product; heights and widths of the map."""
 
 
-def suits(conv: nn.Conv2d, shape: tuple[int, ...]) -> bool:
+def is_supported(conv: nn.Conv2d, shape: tuple[int, ...]) -> bool:
     """Whether a convolution of maps (N, C, H, W) is one that it computes, and faster."""
     geometry = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
     is_plain = geometry == ((3, 3), (1, 1), (1, 1), (1, 1), 1) and conv.weight.dtype == torch.float32
@@ -27,12 +27,12 @@ def suits(conv: nn.Conv2d, shape: tuple[int, ...]) -> bool:
     return is_plain and min(c, k) >= CHANNELS and c * k >= PAIRS and all(n in SIDES for n in shape[2:])
 
 
-def transformed(weight: Tensor) -> Tensor:
+def transform_filters(weight: Tensor) -> Tensor:
     """Filters (K, C, 3, 3) as they are multiplied: (36, C, K), four times the memory."""
     return (FILTERS.float() @ weight.flatten(2).permute(2, 1, 0).flatten(1)).view(36, *weight.shape[1::-1])
 
 
-def restored(weight: Tensor) -> Tensor:
+def restore_filters(weight: Tensor) -> Tensor:
     """The filters (K, C, 3, 3) that were transformed, to float32's last digits."""
     plain: Tensor = torch.linalg.pinv(FILTERS) @ weight.flatten(1).double()
     return plain.float().view(3, 3, *weight.shape[1:]).permute(3, 2, 0, 1).contiguous()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from darkparse.errors import DarkparseError, error
 from darkparse.layers import LayerError
-from darkparse.model.darknet import unwrapped
+from darkparse.model.darknet import unwrap_model
 from darkparse.network import Network, Node
 from darkparse.network.training import training_options
 
@@ -68,7 +68,7 @@ class Losses:
     """
 
     def __init__(self, model: nn.Module) -> None:
-        network = unwrapped(model).network
+        network = unwrap_model(model).network
         self.heads = {node.index: loss for node in network.nodes if (loss := _build(network, node)) is not None}
         if not self.heads:
             raise DarkparseError(f"{network.name} has no layer with a loss: end it in a head, [softmax] or [cost]")

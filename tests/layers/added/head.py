@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from darkparse.layers import Dialect, Head, LayerContext, ModuleSpec, layer, option
-from darkparse.model.decoders import Boxes, Size
+from darkparse.model.decoders import DecodedBoxes, Size
 from darkparse.onnx.context import Place, emits
 from darkparse.onnx.emitters import decoders
 from darkparse.onnx.graph import Value
@@ -42,12 +42,12 @@ class Centre(Head):
 class CentreDecoder(nn.Module):
     """Distances as fractions of the input; the best class is what the box holds."""
 
-    def forward(self, output: Tensor, size: Size) -> Boxes:
+    def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
         (left, top, right, bottom), scores = output[:, :4].unbind(1), output[:, 4:].permute(0, 2, 3, 1).flatten(1, 2)
         height, width = left.shape[1:]
         y, x = ((torch.arange(height) + 0.5) / height)[:, None], (torch.arange(width) + 0.5) / width
         box = (x + (right - left) / 2, y + (bottom - top) / 2, left + right, top + bottom)
-        return Boxes(torch.stack(box, -1).flatten(1, 2), scores, scores.amax(-1))
+        return DecodedBoxes(torch.stack(box, -1).flatten(1, 2), scores, scores.amax(-1))
 
 
 @emits(f"{__name__}.CentreDecoder")
