@@ -19,12 +19,12 @@ from darkparse.onnx.protobuf import block
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
-    from darkparse.onnx.serialization import Written
+    from darkparse.onnx.serialization import OnnxFile
 
 
 def check_onnx(
     model: Darknet,
-    file: Written,
+    file: OnnxFile,
     *,
     heads: Heads,
     free: DynamicAxes,

@@ -10,7 +10,7 @@ from darkparse.layers import Shape
 from darkparse.network import Node
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.graph import Dim, Graph, Operand, Value
-from darkparse.onnx.parameters import Parameters
+from darkparse.onnx.parameters import GraphParameters
 
 MODULES = "darkparse.model.modules"
 
@@ -30,14 +30,14 @@ def emits(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class EmitContext:
     """A module's place in the graph: what an emitter may ask and do."""
 
     graph: Graph
     node: Node
     path: str
     """Of the module in the state_dict: `layers.12.conv`."""
-    parameters: Parameters
+    parameters: GraphParameters
     free: DynamicAxes
     image: Value
     """The network's input."""

@@ -12,11 +12,11 @@ from darkparse.network import Network, Node
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.network.heads import get_decoder, thresholds_objectness
 from darkparse.onnx import emitters  # noqa: F401 - they register themselves
-from darkparse.onnx.context import EMITTERS, Place, batched
-from darkparse.onnx.emitters.decoders import Boxes
+from darkparse.onnx.context import EMITTERS, EmitContext, batched
+from darkparse.onnx.emitters.decoders import GraphBoxes
 from darkparse.onnx.graph import Dim, Graph, Value
 from darkparse.onnx.nms import suppress
-from darkparse.onnx.parameters import Parameters
+from darkparse.onnx.parameters import GraphParameters
 from darkparse.weights.arrays import Arrays
 
 NORMALIZED = ("torch.nn.Conv2d", "torch.nn.ConvTranspose2d", "torch.nn.Linear")
@@ -48,7 +48,7 @@ class NetworkGraph:
     ) -> None:
         self.network, self.free = network, free
         self.graph = Graph(network.name, np.dtype("f2" if half else "f4"))
-        self.parameters = Parameters(arrays, network.dialect, fold=fold, floats=self.graph.floats)
+        self.parameters = GraphParameters(arrays, network.dialect, fold=fold, floats=self.graph.floats)
         rest: tuple[Dim, ...] = network.input_shape.tensor
         self.image = self.graph.input("image", batched(free, *((rest[0], "height", "width") if free.size else rest)))
         self.values = self._layers()
@@ -78,7 +78,7 @@ class NetworkGraph:
             where = f"{node.section.span}: layer {node.index} [{node.kind}]"
             raise DarkparseError(f"{where} has no ONNX form: nothing writes {spec.target}")
         path = f"layers.{node.index}.{spec.name}"
-        at = Place(self.graph, node, path, self.parameters, self.free, self.image, self.network.input_shape)
+        at = EmitContext(self.graph, node, path, self.parameters, self.free, self.image, self.network.input_shape)
         return EMITTERS[spec.target](at, *inputs, **spec.kwargs)
 
     def raw(self) -> None:
@@ -116,7 +116,7 @@ class NetworkGraph:
         self.graph.output("detections", found, ("found", 7))
         boxes.name, scores.name = "boxes", "scores"
 
-    def _boxes(self, hierarchy: float, mapped: bool = False) -> list[Boxes]:
+    def _boxes(self, hierarchy: float, mapped: bool = False) -> list[GraphBoxes]:
         """What each head is decoded to. Raises DarkparseError if one predicts no boxes."""
         found = []
         for index, value in zip(self.network.heads, self.values, strict=True):

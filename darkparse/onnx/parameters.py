@@ -26,7 +26,7 @@ def from_module(module: nn.Module) -> Arrays:
     return {key: LazyArray(tuple(value.shape), partial(read, value)) for key, value in module.state_dict().items()}
 
 
-class Parameters:
+class GraphParameters:
     """Initializers by their names in the state_dict.
 
     Args:

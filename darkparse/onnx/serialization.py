@@ -20,16 +20,16 @@ from darkparse.onnx.protobuf import block, integer, opening, text
 
 IR_VERSION = 8
 """Of the format: that of opset 18."""
-LARGEST_FILE = 2**31 - 2**24
+MAX_FILE = 2**31 - 2**24
 """Bytes of weights that one ONNX file can hold besides the graph; more go to a file beside it."""
-LEAST_OUTSIDE = 1024
+MIN_OUTSIDE = 1024
 """Bytes of a tensor from which it goes to the file beside."""
 ALIGNMENT = 4096
 """Tensors in the file beside begin at multiples of this, so that they can be mapped."""
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class OnnxModel:
     """A graph and what is said of it."""
 
     graph: Graph
@@ -46,7 +46,7 @@ class Model:
         start = 0
         tensors: list[tuple[bytes, Initializer | None]] = []
         for item in self.graph.initializers.values():
-            if beside is None or item.nbytes < LEAST_OUTSIDE:
+            if beside is None or item.nbytes < MIN_OUTSIDE:
                 tensors.append((item.described() + opening(9, item.nbytes), item))
                 continue
             place = {"location": beside, "offset": str(start), "length": str(item.nbytes)}
@@ -68,7 +68,7 @@ class Model:
     def beside(self) -> Iterator[Any]:
         """The bytes of the file beside."""
         for item in self.graph.initializers.values():
-            if item.nbytes >= LEAST_OUTSIDE:
+            if item.nbytes >= MIN_OUTSIDE:
                 yield from item.pieces()
                 yield bytes(_aligned(item.nbytes) - item.nbytes)
 
@@ -78,13 +78,13 @@ def _aligned(size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class OnnxFile:
     """A file that is written but not yet in its place."""
 
     path: Path
     data: Path | None
     """The file beside it."""
-    model: Model
+    model: OnnxModel
 
     def content(self) -> bytes:
         """The file's bytes, which name the file beside as it is called now."""
@@ -92,18 +92,18 @@ class Written:
 
 
 @contextmanager
-def written(model: Model, path: str | os.PathLike[str]) -> Iterator[Written]:
+def write_onnx(model: OnnxModel, path: str | os.PathLike[str]) -> Iterator[OnnxFile]:
     """Write a model; after the block it is at the path, or nothing is if the block raises."""
     target = Path(path).resolve()
     with atomic_write(path) as partial:
-        if model.nbytes < LARGEST_FILE:
+        if model.nbytes < MAX_FILE:
             _write(partial, model.pieces())
-            yield Written(partial, None, model)
+            yield OnnxFile(partial, None, model)
             return
         with atomic_write(f"{target}.data") as data:
             _write(data, model.beside())
             _write(partial, model.pieces(f"{target.name}.data"))
-            yield Written(partial, data, model)
+            yield OnnxFile(partial, data, model)
 
 
 def _write(path: Path, pieces: Iterator[Any]) -> None:
@@ -111,7 +111,7 @@ def _write(path: Path, pieces: Iterator[Any]) -> None:
         file.writelines(pieces)
 
 
-def facts_of(network: Network, heads: Heads, *, threshold: float, nms: float) -> dict[str, str]:
+def collect_metadata(network: Network, heads: Heads, *, threshold: float, nms: float) -> dict[str, str]:
     """What a program needs to use the file: the cfg itself, the dialect, classes, anchors, strides, output form."""
     layers = [network.nodes[i] for i in network.heads]
     facts = {

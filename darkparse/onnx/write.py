@@ -12,7 +12,7 @@ from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_heads
 from darkparse.network.suppression import get_suppression
 from darkparse.onnx.model import NetworkGraph
 from darkparse.onnx.parameters import from_module
-from darkparse.onnx.serialization import Model, facts_of, written
+from darkparse.onnx.serialization import OnnxModel, collect_metadata, write_onnx
 from darkparse.onnx.validate import check_structure
 from darkparse.syntax import Config
 from darkparse.weights import WeightsSource
@@ -91,8 +91,8 @@ def to_onnx(
         made.nms(DetectionSettings.hierarchy, threshold, nms, how.exponent)
     else:
         made.decoded(DetectionSettings.hierarchy) if heads == "decoded" else made.raw()
-    facts = facts_of(network, heads, threshold=threshold, nms=nms)
-    with written(Model(made.graph, opset, facts), path) as file:
+    facts = collect_metadata(network, heads, threshold=threshold, nms=nms)
+    with write_onnx(OnnxModel(made.graph, opset, facts), path) as file:
         check_structure(file.path, file.data)
         if not verify:
             return None

@@ -257,11 +257,11 @@ def test_strides_of_every_layer() -> None:
 
 def test_exports_tell_true_strides() -> None:
     from darkparse.network.dynamic_axes import size_step
-    from darkparse.onnx.serialization import facts_of
+    from darkparse.onnx.serialization import collect_metadata
 
     head = "[conv]\nfilters=18\nsize=1\nactivation=linear\n[yolo]\nclasses=1\nnum=3\nanchors=1,2,3,4,5,6\n"
     network = darkparse.compile(EIGHT_HALVINGS + head)
-    assert facts_of(network, "raw", threshold=0.25, nms=0.45)["strides"] == "[256]"
+    assert collect_metadata(network, "raw", threshold=0.25, nms=0.45)["strides"] == "[256]"
     assert size_step(network) == 4, "no other stride divides the size"
 
 

@@ -20,7 +20,7 @@ from darkparse.detect.nms import suppress
 from darkparse.model import Decoder
 from darkparse.network.dynamic_axes import Heads
 from darkparse.network.suppression import get_suppression
-from darkparse.onnx.serialization import LEAST_OUTSIDE
+from darkparse.onnx.serialization import MIN_OUTSIDE
 from darkparse.onnx.validate import check_structure
 from darkparse.onnx.write import OPSETS
 from tests.conftest import DATA, SHARED, exhaustive, needs_shared
@@ -253,7 +253,7 @@ def test_decoded_heads_are_the_decoders(name: str, dialect: str, tmp_path: Path)
 def test_weights_too_large_for_one_file_are_whole_or_not_there(
     heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("darkparse.onnx.serialization.LARGEST_FILE", 0)
+    monkeypatch.setattr("darkparse.onnx.serialization.MAX_FILE", 0)
     model = initialized(darkparse.compile(SMALL.replace("filters=8", "filters=64")))
     path = tmp_path / "x.onnx"
     runs = []
@@ -264,7 +264,7 @@ def test_weights_too_large_for_one_file_are_whole_or_not_there(
         runs.append({file.name: file.read_bytes() for file in tmp_path.iterdir()})
     assert set(runs[0]) == {"x.onnx", "x.onnx.data"}
     assert runs[0] == runs[1]
-    assert len(runs[0]["x.onnx.data"]) > LEAST_OUTSIDE
+    assert len(runs[0]["x.onnx.data"]) > MIN_OUTSIDE
     Runner(path)
     with torch.no_grad():
         next(model.parameters()).add_(1)

@@ -19,7 +19,7 @@ from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.model import NetworkGraph, output_name
 from darkparse.onnx.parameters import from_module
-from darkparse.onnx.serialization import LARGEST_FILE, Model
+from darkparse.onnx.serialization import MAX_FILE, OnnxModel
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 from darkparse.weights.arrays import Arrays, load_arrays
@@ -101,14 +101,14 @@ class GraphEngine(Engine):
                 self._running[key] = RUNTIMES[self.name](content, self._workers, threads)
             return self._running[key]
 
-    def _model(self, hierarchy: float) -> Model:
+    def _model(self, hierarchy: float) -> OnnxModel:
         made = NetworkGraph(self.network, self._arrays, free=DynamicAxes(batch=False), fold=self._fold)
         if self.network.heads:
             made.candidates(hierarchy, self.mapped)
         else:
             made.raw()
-        model = Model(made.graph, 18, {})
-        if model.nbytes >= LARGEST_FILE:
+        model = OnnxModel(made.graph, 18, {})
+        if model.nbytes >= MAX_FILE:
             raise DarkparseError(f"{self.network.name} is too large for a graph in memory: use engine torch")
         return model
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.onnx.context import EMITTERS, Place, emits
+from darkparse.onnx.context import EMITTERS, EmitContext, emits
 from darkparse.onnx.graph import Graph, Value
 
 Function = Callable[[Graph, Value], Value]
@@ -68,7 +68,7 @@ EMITTERS["darkparse.model.activations.DarknetActivation"] = lambda at, x, name: 
 EMITTERS["torch.nn.LeakyReLU"] = lambda at, x, negative_slope: at.op("LeakyRelu", x, alpha=negative_slope)
 
 
-def _named(function: Function) -> Callable[[Place, Value], Value]:
+def _named(function: Function) -> Callable[[EmitContext, Value], Value]:
     return lambda at, x: function(at.graph, x)
 
 

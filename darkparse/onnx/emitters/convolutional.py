@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from darkparse.onnx.context import EMITTERS, MODULES, Place, emits
+from darkparse.onnx.context import EMITTERS, MODULES, EmitContext, emits
 from darkparse.onnx.graph import Value
 
 Two = int | tuple[int, int]
@@ -18,7 +18,7 @@ def both(value: Two) -> tuple[int, int]:
 
 
 def convolve(
-    at: Place, x: Value, path: str, *, stride: Two, padding: int, dilation: int, groups: int, **_: Any
+    at: EmitContext, x: Value, path: str, *, stride: Two, padding: int, dilation: int, groups: int, **_: Any
 ) -> Value:
     """A convolution with the weights, and the batch norm, at a path."""
     how: dict[str, Any] = {"strides": both(stride), "pads": (padding,) * 4, "dilations": both(dilation)}
@@ -31,13 +31,13 @@ EMITTERS["torch.nn.Linear"] = lambda at, x, **_: at.linear("Gemm", x, at.path, t
 
 
 @emits("torch.nn.ConvTranspose2d")
-def _transposed(at: Place, x: Value, *, stride: int, padding: int, **_: Any) -> Value:
+def _transposed(at: EmitContext, x: Value, *, stride: int, padding: int, **_: Any) -> Value:
     return at.linear("ConvTranspose", x, at.path, axis=1, strides=both(stride), pads=(padding,) * 4)
 
 
 @emits(f"{MODULES}.XnorConv2d")
 def _xnor(
-    at: Place,
+    at: EmitContext,
     x: Value,
     *,
     stride: Two,
@@ -61,7 +61,7 @@ def _xnor(
 
 
 @emits(f"{MODULES}.Blur")
-def _blur(at: Place, x: Value, *, size: int, stride: Two, **_: Any) -> Value:
+def _blur(at: EmitContext, x: Value, *, size: int, stride: Two, **_: Any) -> Value:
     """A 2×2 mean, of 2×2 means for three taps."""
     if size == 3:
         x = at.op("AveragePool", x, kernel_shape=(2, 2), pads=(1,) * 4, count_include_pad=1)
@@ -70,7 +70,7 @@ def _blur(at: Place, x: Value, *, size: int, stride: Two, **_: Any) -> Value:
 
 @emits(f"{MODULES}.LocallyConnected2d")
 def _local(
-    at: Place,
+    at: EmitContext,
     x: Value,
     *,
     in_channels: int,

@@ -10,7 +10,7 @@ import numpy as np
 from darkparse.errors import DarkparseError
 from darkparse.layers import Shape
 from darkparse.layers.tree import read_map, read_tree
-from darkparse.onnx.context import Place, emits
+from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.emitters.hierarchy import absolute, deepest, top
 from darkparse.onnx.graph import Value
 
@@ -21,7 +21,7 @@ Anchors = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Boxes:
+class GraphBoxes:
     """Every box of a head. B counts them cell by cell, row by row, anchor by anchor."""
 
     boxes: Value
@@ -34,7 +34,7 @@ class Boxes:
 
 
 @emits(f"{DECODERS}.YoloDecoder")
-def _yolo(at: Place, x: Value, *, anchors: Anchors, new_coords: bool) -> Boxes:
+def _yolo(at: EmitContext, x: Value, *, anchors: Anchors, new_coords: bool) -> GraphBoxes:
     """yolo_layer.c get_yolo_box, get_yolo_detections."""
     cells, entries = _cells(at, x, anchors)
     centre, size, objectness, classes = at.split(cells, (2, 2, 1, entries - 5), 3)
@@ -44,7 +44,7 @@ def _yolo(at: Place, x: Value, *, anchors: Anchors, new_coords: bool) -> Boxes:
 
 
 @emits(f"{DECODERS}.GaussianDecoder")
-def _gaussian(at: Place, x: Value, *, anchors: Anchors, shift: float) -> Boxes:
+def _gaussian(at: EmitContext, x: Value, *, anchors: Anchors, shift: float) -> GraphBoxes:
     """gaussian_yolo_layer.c get_gaussian_yolo_box."""
     cells, entries = _cells(at, x, anchors)
     means, deviations = (at.slice(cells, start, 8, 3, 2) for start in (0, 1))
@@ -58,7 +58,7 @@ def _gaussian(at: Place, x: Value, *, anchors: Anchors, shift: float) -> Boxes:
 
 @emits(f"{DECODERS}.RegionDecoder")
 def _region(
-    at: Place,
+    at: EmitContext,
     x: Value,
     *,
     anchors: Anchors,
@@ -69,7 +69,7 @@ def _region(
     tree: PurePath | None,
     map: PurePath | None,
     hierarchy: float,
-) -> Boxes:
+) -> GraphBoxes:
     """region_layer.c get_region_detections."""
     x = at.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
     cells, entries = _cells(at, x, anchors)
@@ -95,7 +95,7 @@ def _region(
 
 
 @emits(f"{DECODERS}.GridDecoder")
-def _grid(at: Place, x: Value, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> Boxes:
+def _grid(at: EmitContext, x: Value, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> GraphBoxes:
     """detection_layer.c:225."""
     if coords != 4:
         raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
@@ -108,7 +108,7 @@ def _grid(at: Place, x: Value, *, side: int, num: int, classes: int, coords: int
     return _flat(at, centre, size * size if sqrt else size, scores, objectness, classes)
 
 
-def _cells(at: Place, x: Value, anchors: Anchors) -> tuple[Value, int]:
+def _cells(at: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:
     """Planes (N, anchors·entries, H, W) to cells (N, H·W, anchors, entries), and how many entries those are."""
     entries = at.node.context.input.c // len(anchors)
     return at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, len(anchors), entries), entries
@@ -120,7 +120,7 @@ def _places(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.
     return np.stack((columns, rows), -1)[None, :, None]
 
 
-def _size_of(at: Place, x: Value, shape: Shape) -> Value:
+def _size_of(at: EmitContext, x: Value, shape: Shape) -> Value:
     """Width and height of a map, as floats (2,)."""
     if not at.free.size:
         return at.graph.constant((shape.w, shape.h))
@@ -128,7 +128,7 @@ def _size_of(at: Place, x: Value, shape: Shape) -> Value:
     return at.op("Cast", at.op("Concat", width, height, axis=0), to=1)
 
 
-def _centres(at: Place, x: Value, centre: Value) -> Value:
+def _centres(at: EmitContext, x: Value, centre: Value) -> Value:
     """Offsets in the cells to fractions of the input."""
     shape = at.node.context.input
     size = _size_of(at, x, shape)
@@ -142,12 +142,12 @@ def _centres(at: Place, x: Value, centre: Value) -> Value:
     return (centre + at.op("Cast", places, to=1)) / size
 
 
-def _lengths(at: Place, factors: Value, anchors: Anchors, size: Value) -> Value:
+def _lengths(at: EmitContext, factors: Value, anchors: Anchors, size: Value) -> Value:
     """Widths and heights as fractions: anchors stretched, divided by the size that they are measured in."""
     return factors * at.graph.constant(anchors) / size
 
 
-def _flat(at: Place, centre: Value, size: Value, scores: Value, objectness: Value, classes: int) -> Boxes:
+def _flat(at: EmitContext, centre: Value, size: Value, scores: Value, objectness: Value, classes: int) -> GraphBoxes:
     """(N, H·W, anchors, …) to (N, B, …)."""
     boxes = at.reshape(at.concat(centre, size, axis=3), 0, -1, 4)
-    return Boxes(boxes, at.reshape(scores, 0, -1, classes), at.reshape(objectness, 0, -1, 1), classes)
+    return GraphBoxes(boxes, at.reshape(scores, 0, -1, classes), at.reshape(objectness, 0, -1, 1), classes)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from darkparse.onnx.context import Place, emits
+from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.emitters.joining import within_groups
 from darkparse.onnx.graph import Value
 
@@ -14,13 +14,13 @@ HEADS = "darkparse.model.heads"
 Groups = tuple[int, ...] | None
 
 
-def _logistic(at: Place, x: Value, is_logistic: Sequence[bool], anchors: int) -> Value:
+def _logistic(at: EmitContext, x: Value, is_logistic: Sequence[bool], anchors: int) -> Value:
     """The logistic function of some of each predictor's planes."""
     planes = at.graph.constant(np.reshape(list(is_logistic) * anchors, (1, -1, 1, 1)), bool)
     return at.op("Where", planes, at.op("Sigmoid", x), x)
 
 
-def _scaled(at: Place, x: Value, is_centre: Sequence[bool], anchors: int, scale: float) -> Value:
+def _scaled(at: EmitContext, x: Value, is_centre: Sequence[bool], anchors: int, scale: float) -> Value:
     """Centres scaled around the middle of their cells (yolo_layer.c scal_add_cpu)."""
     if scale == 1:
         return x
@@ -30,7 +30,7 @@ def _scaled(at: Place, x: Value, is_centre: Sequence[bool], anchors: int, scale:
 
 
 @emits(f"{HEADS}.YoloHead")
-def _yolo(at: Place, x: Value, *, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> Value:
+def _yolo(at: EmitContext, x: Value, *, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> Value:
     """yolo_layer.c forward_yolo_layer."""
     entries = range(5 + classes)
     x = _logistic(at, x, [i not in (2, 3) for i in entries], anchors) if logistic else x
@@ -38,7 +38,7 @@ def _yolo(at: Place, x: Value, *, anchors: int, classes: int, scale_x_y: float, 
 
 
 @emits(f"{HEADS}.GaussianYoloHead")
-def _gaussian(at: Place, x: Value, *, anchors: int, classes: int, scale_x_y: float) -> Value:
+def _gaussian(at: EmitContext, x: Value, *, anchors: int, classes: int, scale_x_y: float) -> Value:
     """gaussian_yolo_layer.c:412."""
     entries = range(9 + classes)
     x = _logistic(at, x, [i not in (4, 6) for i in entries], anchors)
@@ -47,7 +47,7 @@ def _gaussian(at: Place, x: Value, *, anchors: int, classes: int, scale_x_y: flo
 
 @emits(f"{HEADS}.RegionHead")
 def _region(
-    at: Place,
+    at: EmitContext,
     x: Value,
     *,
     anchors: int,
@@ -68,7 +68,7 @@ def _region(
 
 @emits(f"{HEADS}.InterleavedRegionHead")
 def _interleaved(
-    at: Place, x: Value, *, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: Groups
+    at: EmitContext, x: Value, *, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: Groups
 ) -> Value:
     """AlexeyAB region_layer.c:187: cell by cell, (N, H, W, predictors·entries)."""
     x = _logistic(at, x, [i == 4 for i in range(coords + 1 + classes)], anchors)
@@ -77,7 +77,7 @@ def _interleaved(
     return at.op("Transpose", x, perm=(0, 2, 3, 1))
 
 
-def _over_classes(at: Place, x: Value, anchors: int, sizes: tuple[int, int, int], groups: Groups) -> Value:
+def _over_classes(at: EmitContext, x: Value, anchors: int, sizes: tuple[int, int, int], groups: Groups) -> Value:
     """Softmax over each predictor's classes, which stand between other planes."""
     places = tuple(size for size in sizes if size)
     parts = list(at.split(x, places * anchors))
@@ -88,7 +88,7 @@ def _over_classes(at: Place, x: Value, anchors: int, sizes: tuple[int, int, int]
 
 
 @emits(f"{HEADS}.DetectionHead")
-def _detection(at: Place, x: Value, *, cells: int, classes: int, softmax: bool) -> Value:
+def _detection(at: EmitContext, x: Value, *, cells: int, classes: int, softmax: bool) -> Value:
     """detection_layer.c:49."""
     x = at.op("Flatten", x)
     if not (softmax and classes):
@@ -99,6 +99,6 @@ def _detection(at: Place, x: Value, *, cells: int, classes: int, softmax: bool) 
 
 
 @emits(f"{HEADS}.IsegHead")
-def _iseg(at: Place, x: Value, *, classes: int) -> Value:
+def _iseg(at: EmitContext, x: Value, *, classes: int) -> Value:
     """iseg_layer.c:78."""
     return _logistic(at, x, [i < classes for i in range(at.node.out_shape.c)], 1)

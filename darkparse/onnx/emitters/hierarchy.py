@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from darkparse.layers.tree import Tree
-from darkparse.onnx.context import Place
+from darkparse.onnx.context import EmitContext
 from darkparse.onnx.graph import Value
 
 
-def absolute(at: Place, classes: Value, tree: Tree) -> Value:
+def absolute(at: EmitContext, classes: Value, tree: Tree) -> Value:
     """Each node's probability times that of its parents (tree.c hierarchy_predictions)."""
     depths = np.array(tree.depths)
     order = np.argsort(depths, kind="stable")
@@ -25,7 +25,7 @@ def absolute(at: Place, classes: Value, tree: Tree) -> Value:
     return at.op("Gather", at.concat(*levels, axis=3), at.graph.ints(*place), axis=3)
 
 
-def deepest(at: Place, classes: Value, count: int, threshold: float) -> Value:
+def deepest(at: EmitContext, classes: Value, count: int, threshold: float) -> Value:
     """1 at the last node that is probable enough, 0 elsewhere (AlexeyAB region_layer.c get_region_boxes)."""
     index = at.graph.constant(np.arange(1, count + 1))
     last = at.op("Where", classes > threshold, index, 0.0)
@@ -33,7 +33,7 @@ def deepest(at: Place, classes: Value, count: int, threshold: float) -> Value:
     return at.op("Cast", found, to=1)
 
 
-def top(at: Place, classes: Value, tree: Tree, threshold: float) -> Value:
+def top(at: EmitContext, classes: Value, tree: Tree, threshold: float) -> Value:
     """1 at the node where the way down from the root ends, 0 elsewhere (tree.c hierarchy_top_prediction).
 
     From each group of siblings the best goes on while the product stays above the threshold; the product is of

@@ -6,7 +6,7 @@ import numpy as np
 
 from darkparse.errors import DarkparseError
 from darkparse.layers import Shape
-from darkparse.onnx.context import EMITTERS, MODULES, Place, emits
+from darkparse.onnx.context import EMITTERS, MODULES, EmitContext, emits
 from darkparse.onnx.graph import Array, Value
 
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
@@ -20,36 +20,36 @@ EMITTERS[f"{MODULES}.Add"] = lambda at, first, *others: sum(others, first)
 
 
 @emits(f"{MODULES}.GroupedSoftmax")
-def _grouped(at: Place, x: Value, *, groups: int, temperature: float) -> Value:
+def _grouped(at: EmitContext, x: Value, *, groups: int, temperature: float) -> Value:
     parts = at.reshape(x, 0, groups, -1) / float(temperature)
     return at.op("Flatten", at.op("Softmax", parts, axis=2))
 
 
 @emits(f"{MODULES}.TreeSoftmax")
-def within_groups(at: Place, x: Value, *, group_sizes: tuple[int, ...], temperature: float = 1.0) -> Value:
+def within_groups(at: EmitContext, x: Value, *, group_sizes: tuple[int, ...], temperature: float = 1.0) -> Value:
     """Softmax within consecutive groups of axis 1."""
     x = at.times(x, 1 / temperature)
     return at.concat(*(at.op("Softmax", part, axis=1) for part in at.split(x, group_sizes)))
 
 
 @emits(f"{MODULES}.Implicit")
-def _implicit(at: Place, x: Value, *, shape: tuple[int, ...]) -> Value:
+def _implicit(at: EmitContext, x: Value, *, shape: tuple[int, ...]) -> Value:
     batch = at.op("Shape", x, start=0, end=1)
     return at.op("Expand", at.parameter("weight"), at.op("Concat", batch, at.graph.ints(*shape), axis=0))
 
 
 @emits(f"{MODULES}.Route")
-def _route(at: Place, *inputs: Value, groups: int, group_id: int) -> Value:
+def _route(at: EmitContext, *inputs: Value, groups: int, group_id: int) -> Value:
     return _routed(at, inputs, [shape.tensor[0] // groups for shape in at.node.in_shapes], groups, group_id)
 
 
 @emits(f"{MODULES}.FlatRoute")
-def _flat_route(at: Place, *inputs: Value, groups: int, group_id: int) -> Value:
+def _flat_route(at: EmitContext, *inputs: Value, groups: int, group_id: int) -> Value:
     flat = tuple(at.op("Flatten", x) for x in inputs)
     return _routed(at, flat, [shape.size // groups for shape in at.node.in_shapes], groups, group_id)
 
 
-def _routed(at: Place, inputs: tuple[Value, ...], sizes: list[int], groups: int, group_id: int) -> Value:
+def _routed(at: EmitContext, inputs: tuple[Value, ...], sizes: list[int], groups: int, group_id: int) -> Value:
     """A part of each input along axis 1."""
     if groups > 1:
         pairs = zip(inputs, sizes, strict=True)
@@ -58,7 +58,7 @@ def _routed(at: Place, inputs: tuple[Value, ...], sizes: list[int], groups: int,
 
 
 @emits(f"{MODULES}.PartialAdd")
-def _partial_add(at: Place, *inputs: Value, alpha: float, beta: float) -> Value:
+def _partial_add(at: EmitContext, *inputs: Value, alpha: float, beta: float) -> Value:
     """Inputs of other shapes added to the part that both have (blas.c shortcut_cpu)."""
     first, *others = (at.as_map(x, shape) for x, shape in zip(inputs, at.node.in_shapes, strict=True))
     for x, shape in zip(others, at.node.in_shapes[1:], strict=True):
@@ -66,7 +66,7 @@ def _partial_add(at: Place, *inputs: Value, alpha: float, beta: float) -> Value:
     return first if at.node.in_shapes[0].is_map else at.op("Flatten", first)
 
 
-def _added(at: Place, out: Value, x: Value, other: Shape, alpha: float, beta: float) -> Value:
+def _added(at: EmitContext, out: Value, x: Value, other: Shape, alpha: float, beta: float) -> Value:
     shape = at.node.in_shapes[0]
     stride, spread = max(other.w // shape.w, 1), max(shape.w // other.w, 1)
     c, h, w = (min(a, b) for a, b in zip(shape, other, strict=True))
@@ -90,14 +90,14 @@ def _added(at: Place, out: Value, x: Value, other: Shape, alpha: float, beta: fl
     return at.op("Where", at.graph.constant(places, bool), mixed, out)
 
 
-def _with_channels(at: Place, x: Value, have: int, want: int) -> Value:
+def _with_channels(at: EmitContext, x: Value, have: int, want: int) -> Value:
     """The first channels, with zeros behind where there are too few."""
     x = at.slice(x, 0, want) if have > want else x
     return at.pad(x, (0,) * 4, (0, max(want - have, 0), 0, 0))
 
 
 @emits(f"{MODULES}.WeightedShortcut")
-def _weighted(at: Place, *inputs: Value, shape: tuple[int, ...], normalization: str) -> Value:
+def _weighted(at: EmitContext, *inputs: Value, shape: tuple[int, ...], normalization: str) -> Value:
     """A weighted sum in the first input's shape; the weights are normalized beforehand."""
     rows, ints = at.parameter("weight", change=lambda weight: _normalized(weight, normalization)), at.graph.ints
     factors = at.split(rows if len(shape) > 1 else at.op("Unsqueeze", rows, ints(1)), (1,) * len(inputs), 0)
@@ -120,6 +120,6 @@ def _normalized(weight: Array, normalization: str) -> Array:
 
 
 @emits(f"{MODULES}.Gate", f"{MODULES}.VectorGate")
-def _gate(at: Place, gate: Value, x: Value) -> Value:
+def _gate(at: EmitContext, gate: Value, x: Value) -> Value:
     own, shape = at.node.in_shapes
     return at.as_map(x, shape) * at.as_map(gate, own)

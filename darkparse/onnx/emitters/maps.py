@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from darkparse.onnx.context import EMITTERS, MODULES, Place, emits
+from darkparse.onnx.context import EMITTERS, MODULES, EmitContext, emits
 from darkparse.onnx.emitters.convolutional import Two, both
 from darkparse.onnx.emitters.joining import NEAREST
 from darkparse.onnx.graph import Value
@@ -20,13 +20,15 @@ EMITTERS[f"{MODULES}.AppendZeros"] = lambda at, x, count: at.pad(at.op("Flatten"
 
 
 @emits("torch.nn.MaxPool2d")
-def _max_pool(at: Place, x: Value, *, kernel_size: int, stride: Two, padding: int, ceil_mode: bool = False) -> Value:
+def _max_pool(
+    at: EmitContext, x: Value, *, kernel_size: int, stride: Two, padding: int, ceil_mode: bool = False
+) -> Value:
     """What `ceil_mode` adds is one row and column behind the map."""
     return _pool(at, "MaxPool", x, kernel_size, stride, padding, padding + ceil_mode)
 
 
 @emits("torch.nn.AvgPool2d")
-def _mean_pool(at: Place, x: Value, *, kernel_size: int, stride: Two, padding: int, **_: Any) -> Value:
+def _mean_pool(at: EmitContext, x: Value, *, kernel_size: int, stride: Two, padding: int, **_: Any) -> Value:
     return _pool(at, "AveragePool", x, kernel_size, stride, padding, padding)
 
 
@@ -39,7 +41,7 @@ EMITTERS[f"{MODULES}.AvgPool2d"] = lambda at, x, size, stride, padding: _pool(
 )
 
 
-def _pool(at: Place, kind: str, x: Value, size: int, stride: Two, before: int, after: int) -> Value:
+def _pool(at: EmitContext, kind: str, x: Value, size: int, stride: Two, before: int, after: int) -> Value:
     """The maximum, or the mean over what lies inside the map."""
     how = {"kernel_shape": both(size), "strides": both(stride)}
     if 0 <= before <= after < size:
@@ -54,12 +56,12 @@ def _pool(at: Place, kind: str, x: Value, size: int, stride: Two, before: int, a
     return total / count
 
 
-def _lowest(at: Place) -> float:
+def _lowest(at: EmitContext) -> float:
     return float(np.finfo(at.graph.floats).min)
 
 
 @emits(f"{MODULES}.ChannelMaxPool")
-def _channel_max(at: Place, x: Value, *, out_channels: int) -> Value:
+def _channel_max(at: EmitContext, x: Value, *, out_channels: int) -> Value:
     """The maximum over every `out_channels`-th channel (maxpool_layer.c:245)."""
     channels = at.node.context.input.c
     x = at.pad(x, (0,) * 4, (0, -channels % out_channels, 0, 0), _lowest(at))
@@ -67,7 +69,7 @@ def _channel_max(at: Place, x: Value, *, out_channels: int) -> Value:
 
 
 @emits(f"{MODULES}.LocalResponseNorm")
-def _local_response(at: Place, x: Value, *, size: int, alpha: float, beta: float, kappa: float) -> Value:
+def _local_response(at: EmitContext, x: Value, *, size: int, alpha: float, beta: float, kappa: float) -> Value:
     """The sums over neighbouring channels are a 1×1 convolution of the squares (normalization_layer.c)."""
     place, ahead = np.arange(at.node.context.input.c), size // 2
     distance = place - place[:, None]
@@ -79,29 +81,29 @@ def _local_response(at: Place, x: Value, *, size: int, alpha: float, beta: float
 
 
 @emits("torch.nn.Upsample")
-def _upsample(at: Place, x: Value, *, scale_factor: int, **_: Any) -> Value:
+def _upsample(at: EmitContext, x: Value, *, scale_factor: int, **_: Any) -> Value:
     return at.op("Resize", x, None, at.graph.constant((1, 1, scale_factor, scale_factor), np.float32), **NEAREST)
 
 
 @emits(f"{MODULES}.ScaledUpsample")
-def _scaled_upsample(at: Place, x: Value, *, stride: int, scale: float) -> Value:
+def _scaled_upsample(at: EmitContext, x: Value, *, stride: int, scale: float) -> Value:
     """Repeated and scaled; with a negative stride blocks summed up and scaled (blas.c upsample_cpu)."""
     if stride > 0:
         return at.times(_upsample(at, x, scale_factor=stride), scale)
     return at.times(_pool(at, "AveragePool", x, -stride, -stride, 0, 0), scale * stride**2)
 
 
-def _gather(at: Place, x: Value, stride: int) -> Value:
+def _gather(at: EmitContext, x: Value, stride: int) -> Value:
     """(N, C, H, W) to (N, C·s², H/s, W/s), the offset in the block the slow part of the channel (reorg_cpu, 0)."""
     return at.op("SpaceToDepth", x, blocksize=stride)
 
 
-def _scatter(at: Place, x: Value, stride: int) -> Value:
+def _scatter(at: EmitContext, x: Value, stride: int) -> Value:
     """The inverse (reorg_cpu, 1)."""
     return at.op("DepthToSpace", x, blocksize=stride)
 
 
-def _taken_for(at: Place, x: Value, channels: int, like: Value, up: int = 1, down: int = 1) -> Value:
+def _taken_for(at: EmitContext, x: Value, channels: int, like: Value, up: int = 1, down: int = 1) -> Value:
     """The memory of x taken for a map of so many channels, ·up/down as wide as the layer's input, `like`."""
     width = at.length(like, 3, at.node.context.input.w)
     if isinstance(width, int):
@@ -111,7 +113,7 @@ def _taken_for(at: Place, x: Value, channels: int, like: Value, up: int = 1, dow
 
 
 @emits(f"{MODULES}.Reorg")
-def _reorg(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
+def _reorg(at: EmitContext, x: Value, *, stride: int, reverse: bool) -> Value:
     """reorg_cpu called with the input's sizes (pjreddie reorg_layer.c forward_reorg_layer)."""
     if reverse:
         return _scatter(at, x, stride)
@@ -121,7 +123,7 @@ def _reorg(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
 
 
 @emits(f"{MODULES}.Reorg3d")
-def _reorg3d(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
+def _reorg3d(at: EmitContext, x: Value, *, stride: int, reverse: bool) -> Value:
     """reorg_cpu called with the output's sizes (AlexeyAB reorg_layer.c)."""
     if not reverse:
         return _gather(at, x, stride)
@@ -130,7 +132,7 @@ def _reorg3d(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
 
 
 @emits(f"{MODULES}.FlattenReorg")
-def _flatten_reorg(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
+def _flatten_reorg(at: EmitContext, x: Value, *, stride: int, reverse: bool) -> Value:
     """The channels of each position side by side, or back (blas.c flatten)."""
     channels = at.node.context.input.c
     flat = at.reshape(x, 0, -1, channels) if reverse else at.reshape(x, 0, channels, -1)
@@ -141,7 +143,7 @@ def _flatten_reorg(at: Place, x: Value, *, stride: int, reverse: bool) -> Value:
 
 
 @emits(f"{MODULES}.CenterCrop")
-def _crop(at: Place, x: Value, *, height: int, width: int, adjust: bool) -> Value:
+def _crop(at: EmitContext, x: Value, *, height: int, width: int, adjust: bool) -> Value:
     shape, ints = at.node.context.input, at.graph.ints
     top, left = (shape.h - height) // 2, (shape.w - width) // 2
     x = at.op("Slice", x, ints(top, left), ints(top + height, left + width), ints(2, 3))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from darkparse.onnx.context import Place, emits
+from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.emitters.activations import FUNCTIONS
 from darkparse.onnx.emitters.convolutional import convolve
 from darkparse.onnx.graph import Value
@@ -13,23 +13,23 @@ from darkparse.onnx.graph import Value
 RECURRENT = "darkparse.model.recurrent"
 
 
-def _dense(at: Place, name: str, x: Value, activation: str = "linear") -> Value:
+def _dense(at: EmitContext, name: str, x: Value, activation: str = "linear") -> Value:
     """One matrix of a cell with batch norm and activation."""
     return FUNCTIONS[activation](at.graph, at.linear("Gemm", x, f"{at.path}.{name}.linear", transB=1))
 
 
-def _convolved(at: Place, name: str, x: Value, activation: str, geometry: dict[str, Any]) -> Value:
+def _convolved(at: EmitContext, name: str, x: Value, activation: str, geometry: dict[str, Any]) -> Value:
     """One convolution of a cell with batch norm and activation."""
     return FUNCTIONS[activation](at.graph, convolve(at, x, f"{at.path}.{name}.conv", **geometry))
 
 
-def _size(at: Place) -> tuple[int, int]:
+def _size(at: EmitContext) -> tuple[int, int]:
     """Height and width of the maps that it keeps."""
     return at.node.out_shape.h, at.node.out_shape.w
 
 
 def _recurrence(
-    at: Place, x: Value, shape: tuple[int, ...], shortcut: bool, part: Callable[[str, Value], Value]
+    at: EmitContext, x: Value, shape: tuple[int, ...], shortcut: bool, part: Callable[[str, Value], Value]
 ) -> Value:
     """State from input and state, output from state; `part` is one of the maps, by its name."""
     state = at.remembered("state", *shape)
@@ -40,7 +40,9 @@ def _recurrence(
 
 
 @emits(f"{RECURRENT}.Rnn")
-def _rnn(at: Place, x: Value, *, hidden: int, activation: str, self_activation: str, shortcut: bool, **_: Any) -> Value:
+def _rnn(
+    at: EmitContext, x: Value, *, hidden: int, activation: str, self_activation: str, shortcut: bool, **_: Any
+) -> Value:
     """rnn_layer.c."""
 
     def part(name: str, x: Value) -> Value:
@@ -50,7 +52,7 @@ def _rnn(at: Place, x: Value, *, hidden: int, activation: str, self_activation: 
 
 
 @emits(f"{RECURRENT}.Crnn")
-def _crnn(at: Place, x: Value, *, hidden: int, activation: str, shortcut: bool, **geometry: Any) -> Value:
+def _crnn(at: EmitContext, x: Value, *, hidden: int, activation: str, shortcut: bool, **geometry: Any) -> Value:
     """crnn_layer.c."""
 
     def part(name: str, x: Value) -> Value:
@@ -60,7 +62,7 @@ def _crnn(at: Place, x: Value, *, hidden: int, activation: str, shortcut: bool, 
 
 
 @emits(f"{RECURRENT}.Gru")
-def _gru(at: Place, x: Value, *, outputs: int, tanh: bool, **_: Any) -> Value:
+def _gru(at: EmitContext, x: Value, *, outputs: int, tanh: bool, **_: Any) -> Value:
     """gru_layer.c forward_gru_layer."""
     x, state = at.op("Flatten", x), at.remembered("state", outputs)
     z, r = (at.op("Sigmoid", _dense(at, f"u{g}", x) + _dense(at, f"w{g}", state)) for g in "zr")
@@ -71,7 +73,7 @@ def _gru(at: Place, x: Value, *, outputs: int, tanh: bool, **_: Any) -> Value:
 
 
 @emits(f"{RECURRENT}.Lstm")
-def _lstm(at: Place, x: Value, *, outputs: int, **_: Any) -> Value:
+def _lstm(at: EmitContext, x: Value, *, outputs: int, **_: Any) -> Value:
     """lstm_layer.c forward_lstm_layer."""
     x = at.op("Flatten", x)
     hidden, cell = (at.remembered(name, outputs) for name in ("hidden", "cell"))
@@ -88,7 +90,7 @@ def _lstm(at: Place, x: Value, *, outputs: int, **_: Any) -> Value:
 
 @emits(f"{RECURRENT}.ConvLstm")
 def _conv_lstm(
-    at: Place,
+    at: EmitContext,
     x: Value,
     *,
     outputs: int,
@@ -128,7 +130,7 @@ def _conv_lstm(
 
 
 @emits(f"{RECURRENT}.History")
-def _history(at: Place, x: Value, *, size: int) -> Value:
+def _history(at: EmitContext, x: Value, *, size: int) -> Value:
     """The last inputs side by side, the newest first."""
     shape = ((size - 1) * at.node.context.input.c, *_size(at))
     out = at.concat(x, at.remembered("past", *shape))

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from darkparse.layers import Layer, LayerContext, ModuleSpec, layer, option
 from darkparse.layers.base import absolute
-from darkparse.onnx.context import Place, emits
+from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.graph import Value
 
 
@@ -41,5 +41,5 @@ class LogisticGate(nn.Module):
 
 
 @emits(f"{__name__}.LogisticGate")
-def _written(at: Place, gate: Value, x: Value) -> Value:
+def _written(at: EmitContext, gate: Value, x: Value) -> Value:
     return x * at.op("Sigmoid", gate)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from darkparse.layers import Dialect, Head, LayerContext, ModuleSpec, layer, option
 from darkparse.model.decoders import DecodedBoxes, Size
-from darkparse.onnx.context import Place, emits
+from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.emitters import decoders
 from darkparse.onnx.graph import Value
 
@@ -51,11 +51,11 @@ class CentreDecoder(nn.Module):
 
 
 @emits(f"{__name__}.CentreDecoder")
-def _written(at: Place, x: Value) -> decoders.Boxes:
+def _written(at: EmitContext, x: Value) -> decoders.GraphBoxes:
     _, height, width = at.node.out_shape
     cells = at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, 6)
     near, far, scores = at.split(cells, (2, 2, 2), 2)
     y, x_ = np.divmod(np.arange(height * width), width)
     middle = at.graph.constant(np.stack(((x_ + 0.5) / width, (y + 0.5) / height), -1)[None])
     boxes = at.concat(middle + (far - near) / 2.0, near + far, axis=2)
-    return decoders.Boxes(boxes, scores, at.op("ReduceMax", scores, at.graph.ints(2)), 2)
+    return decoders.GraphBoxes(boxes, scores, at.op("ReduceMax", scores, at.graph.ints(2)), 2)

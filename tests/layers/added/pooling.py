@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from darkparse.layers import Dialect, Layer, LayerContext, ModuleSpec, Shape, layer, option
 from darkparse.layers.specs import Deviation
 from darkparse.layers.window import Window, square
-from darkparse.onnx.context import Place, emits
+from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.graph import Value
 
 
@@ -45,5 +45,5 @@ class Powerpool(Layer):
 
 
 @emits("torch.nn.LPPool2d")
-def _written(at: Place, x: Value, *, norm_type: float, kernel_size: int, stride: int) -> Value:
+def _written(at: EmitContext, x: Value, *, norm_type: float, kernel_size: int, stride: int) -> Value:
     return at.op("LpPool", x, p=int(norm_type), kernel_shape=(kernel_size,) * 2, strides=(stride,) * 2)
