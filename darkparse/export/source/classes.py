@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from darkparse.export.source import forward as bodies
 from darkparse.export.source import naming
 from darkparse.export.source.calls import WIDTH, Call, Named, Nested, Text, lines
-from darkparse.export.source.expressions import ConvClass, Item, Leaves
+from darkparse.export.source.expressions import ConvClass, Item, LayerExpressions
 from darkparse.export.source.folding import Folder, Template
 from darkparse.network import Network
 
@@ -21,7 +21,7 @@ BACKBONES = {
 """By how often the blocks of each stage are repeated."""
 
 
-def folded_classes(network: Network, leaves: Leaves, name: str) -> Iterator[str]:
+def folded_classes(network: Network, leaves: LayerExpressions, name: str) -> Iterator[str]:
     """The classes of the blocks, inner ones first, and that of the network."""
     outputs = [leaves.sources[i] for i in network.outputs]
     items, templates = Folder(leaves.items(), frozenset(outputs)).fold()
@@ -162,7 +162,7 @@ def _backbone(items: Sequence[Item], templates: Sequence[Template]) -> str | Non
         for item in t.items[-1:]
         if item.call is not None
     }
-    blocks = [(item.call, item.slots) for item in items if item.call is not None and "block" in item.marks]
+    blocks = [(item.call, item.slots) for item in items if item.call is not None and "block" in item.tags]
     stacks = [(call, slot.value) for call, slots in blocks for slot in slots if slot.kind == "count"]
     kinds = {inner.get(name, name) for call, _ in stacks for name in list(_calls(call))[:1]}
     counts = tuple(int(count) for _, count in stacks)

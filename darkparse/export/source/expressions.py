@@ -31,7 +31,7 @@ class Item:
     """What is done with the module's value: `F.relu({0})`."""
     in_shape: Shape
     out_shape: Shape
-    marks: frozenset[str] = field(default=frozenset())
+    tags: frozenset[str] = field(default=frozenset())
     """What it holds: `head`, `projection` to one, `upsample`, `reorg`, `cat`, `add`, `gate`, `pool`, `global`, `dense`,
     `conv`, or `block` where paths part and join in it, and `stack` where that is done to be repeated."""
     loose: str = field(init=False, repr=False, compare=False)
@@ -66,10 +66,10 @@ class ConvClass:
     strided: bool
 
 
-WORDS = {"LeakyReLU": "Leaky", "SiLU": "Swish", "": "Linear"}
+ARGUMENT_NAMES = {"LeakyReLU": "Leaky", "SiLU": "Swish", "": "Linear"}
 
 
-class Leaves:
+class LayerExpressions:
     """The layers of a network as items; convolutions of one make share a class."""
 
     def __init__(self, network: Network) -> None:
@@ -201,7 +201,7 @@ def _activation_word(text: str | None) -> str:
         if text and name == "DarknetActivation"
         else name
     )
-    return WORDS.get(word, word)
+    return ARGUMENT_NAMES.get(word, word)
 
 
 def _single(stride: int | tuple[int, int]) -> int:

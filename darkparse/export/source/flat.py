@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from darkparse.export.source import calls
-from darkparse.export.source.expressions import Leaves
+from darkparse.export.source.expressions import LayerExpressions
 from darkparse.network import Network
 
 RUNNING = '''
@@ -31,7 +31,7 @@ SHARING = '''
 '''
 
 
-def flat_class(network: Network, leaves: Leaves, name: str) -> str:
+def flat_class(network: Network, leaves: LayerExpressions, name: str) -> str:
     """The class of a whole network; its layers have Darknet's numbers."""
     shares = {node.index: node.shared_with for node in network.nodes if node.shared_with is not None}
     lines = [

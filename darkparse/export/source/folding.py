@@ -20,11 +20,11 @@ from itertools import pairwise
 
 from darkparse.export.source.calls import Arg, Call, Slot
 from darkparse.export.source.expressions import Item
-from darkparse.export.source.parameters import Parameters
+from darkparse.export.source.parameters import BlockParameters
 
-LONGEST = 24
-SMALLEST_CHAIN = 3
-MOST = 32
+MAX_PERIOD = 24
+MIN_CHAIN = 3
+MAX_PARAMETERS = 32
 """Classes that a network is folded into: each takes a look at all of it. Those known have 7 at most."""
 
 POOLS = {"pool", "cat"}
@@ -56,7 +56,7 @@ class Template:
     items: tuple[Item, ...]
     entry: int
     """The value that comes in, as the first copy numbers it."""
-    parameters: Parameters
+    parameters: BlockParameters
 
     @property
     def is_chain(self) -> bool:
@@ -82,7 +82,7 @@ class Folder:
     def fold(self) -> tuple[list[Item], list[Template]]:
         """Items with blocks in place of their copies, and the blocks' classes, inner ones first."""
         for fold in (self._fold_joined, self._fold_chain):
-            while len(self.templates) < MOST and fold():
+            while len(self.templates) < MAX_PARAMETERS and fold():
                 self._repeat()
         return self.items, self.templates
 
@@ -110,12 +110,12 @@ class Folder:
     def _is_worth(self, starts: list[int], length: int) -> bool:
         if len(starts) > 1:
             return True
-        only_pools = all(item.marks <= POOLS for item in self.items[starts[0] : starts[0] + length])
+        only_pools = all(item.tags <= POOLS for item in self.items[starts[0] : starts[0] + length])
         return only_pools and length > 2
 
     def _widened(self, starts: list[int], length: int) -> tuple[list[int], int]:
         """A block of paths side by side, with the items before and behind it that all copies share."""
-        if len(starts) < 2 or "cat" not in self.items[starts[0] + length - 1].marks:
+        if len(starts) < 2 or "cat" not in self.items[starts[0] + length - 1].tags:
             return starts, length
         while True:
             if not self._are_copies(starts, length + 1) or self._is_turn(starts[0] + length):
@@ -132,7 +132,7 @@ class Folder:
         """Items that belong to no block before them: a head's, or one that makes maps larger or smaller."""
         item = self.items[position]
         is_stack = item.call is not None and item.call.name == "repeat"
-        return is_stack or bool(item.marks & {"head", "upsample", "pool"}) or _scales(item)
+        return is_stack or bool(item.tags & {"head", "upsample", "pool"}) or _scales(item)
 
     def _are_copies(self, starts: list[int], length: int) -> bool:
         """Whether blocks of this length begin there, without overlap and with the same in common."""
@@ -169,27 +169,23 @@ class Folder:
         """4 for a head with what leads to it, 3 for a stage of blocks, 2 for all convolutions between two joints, 1 for
         some of them, 0 for no block."""
         window, copies = self.items[starts[0] : starts[0] + length], len(starts)
-        if "head" in window[-1].marks:
-            return (
-                4 if len(window) == SMALLEST_CHAIN and window[0].marks == {"conv"} and "conv" in window[1].marks else 0
-            )
-        if any(item.marks & {"head", "pool", "upsample", "global", "dense"} or not item.marks for item in window):
+        if "head" in window[-1].tags:
+            return 4 if len(window) == MIN_CHAIN and window[0].tags == {"conv"} and "conv" in window[1].tags else 0
+        if any(item.tags & {"head", "pool", "upsample", "global", "dense"} or not item.tags for item in window):
             return 0
         stacked = [item for item in window if item.call is not None and item.call.name == "repeat"]
         if stacked:
-            return 3 if len(window) == 2 and window[-1] is stacked[0] and copies >= SMALLEST_CHAIN else 0
+            return 3 if len(window) == 2 and window[-1] is stacked[0] and copies >= MIN_CHAIN else 0
         if _is_built_of_blocks(window):
-            return 3 if length >= SMALLEST_CHAIN else 0
+            return 3 if length >= MIN_CHAIN else 0
         if any(_scales(item) for item in window):
             return 0
         kernels = self._kernels(window)
         if len(set(kernels)) == 1 or len(kernels) != len(window):
             return 0
-        if length >= SMALLEST_CHAIN and all(
-            self._is_joint(start) and self._is_joint(start + length) for start in starts
-        ):
+        if length >= MIN_CHAIN and all(self._is_joint(start) and self._is_joint(start + length) for start in starts):
             return 2
-        return int(copies >= (4 if length < SMALLEST_CHAIN else 2))
+        return int(copies >= (4 if length < MIN_CHAIN else 2))
 
     def _is_joint(self, position: int) -> bool:
         """Whether paths part or join before an item,
@@ -197,7 +193,7 @@ class Folder:
         if not 0 < position < len(self.items):
             return True
         before, item = self.items[position - 1 : position + 1]
-        plain = before.marks == {"conv"} == item.marks and not _scales(before) and not _scales(item)
+        plain = before.tags == {"conv"} == item.tags and not _scales(before) and not _scales(item)
         return not plain or item.reads != (before.last,) or self.readers[before.last] > 1
 
     @staticmethod
@@ -208,7 +204,7 @@ class Folder:
         """For every length of two items and more, starts of its blocks without overlap,
         by what copies have in common: a run that nothing is a copy of is not followed further."""
         runs = [_Run(start) for start in range(len(self.items))]
-        for length in range(1, LONGEST):
+        for length in range(1, MAX_PERIOD):
             numbers: Numbers = {}
             runs = [run for run in runs if self._grows(run, length, numbers, strict=strict)]
             copies = Counter(run.key for run in runs)
@@ -238,7 +234,7 @@ class Folder:
         run.is_block = run.last_read < run.start + length
         run.places[item.last] = length
         run.last_read = max(run.last_read, self.last_reads.get(item.last, -1))
-        run.only_pools = run.only_pools and item.marks <= POOLS
+        run.only_pools = run.only_pools and item.tags <= POOLS
         return True
 
     def _replace(self, starts: list[int], length: int) -> None:
@@ -248,7 +244,7 @@ class Folder:
         takes_entry = [
             position == 0 and entry in item.reads for item in windows[0] for position, _ in enumerate(item.slots)
         ]
-        parameters = Parameters.of(
+        parameters = BlockParameters.of(
             [[slot for item in window for slot in item.slots] for window in windows], _ends(windows), takes_entry
         )
         template = Template(name, tuple(windows[0]), entry, parameters)
@@ -261,11 +257,11 @@ class Folder:
 
     def _repeat(self) -> None:
         """Copies in a row become one item; so does a single one, whose count is 1."""
-        names = {template.name for template in self.templates if "gate" not in template.items[-1].marks}
+        names = {template.name for template in self.templates if "gate" not in template.items[-1].tags}
         folded: list[Item] = []
         for item in self.items:
             is_block = item.call is not None and item.call.name in names and item.in_shape == item.out_shape
-            if not is_block or "head" in item.marks:
+            if not is_block or "head" in item.tags:
                 folded.append(item)
                 continue
             before = folded[-1] if folded else None
@@ -294,35 +290,35 @@ class Folder:
 
 def _is_single_block(item: Item) -> bool:
     """Whether it is a block that stands alone, not a stack of them."""
-    return "block" in item.marks and item.call is not None and item.call.name != "repeat"
+    return "block" in item.tags and item.call is not None and item.call.name != "repeat"
 
 
 def _is_built_of_blocks(window: Sequence[Item]) -> bool:
     """Convolutions around one block: an inverted bottleneck around its squeeze-and-excitation."""
     blocks = [item for item in window if _is_single_block(item)]
-    return len(blocks) == 1 and all(item in blocks or item.marks == {"conv"} for item in window)
+    return len(blocks) == 1 and all(item in blocks or item.tags == {"conv"} for item in window)
 
 
 def block_name(window: Sequence[Item]) -> str:
     """What people call such a block."""
-    marks = frozenset().union(*(item.marks for item in window))
+    marks = frozenset().union(*(item.tags for item in window))
     last = window[-1]
     calls = {item.call.name for item in window if item.call}
     names = {name for item in window if item.call for name in _names(item.call)}
     kernels = [slot.value for item in window for slot in item.slots if slot.kind == "size"]
     if "head" in marks:
         return "Head"
-    if "gate" in last.marks:
+    if "gate" in last.tags:
         return "SqueezeExcite" if "global" in marks else "SpatialGate"
     if marks <= POOLS:
         return "SpatialPyramidPooling"
-    if "add" in last.marks:
+    if "add" in last.tags:
         plain = "Bottleneck" if len(kernels) == 3 else "Residual"
         kind = "InvertedResidual" if "SqueezeExcite" in names else plain
         return f"Widening{kind}" if "PartialAdd" in names else kind
     if "cat" in marks and "repeat" in calls:
         return "CrossStage"
-    if "cat" in last.marks and _entry(window) in last.reads:
+    if "cat" in last.tags and _entry(window) in last.reads:
         return "DenseLayer"
     if "cat" in marks:
         return "Aggregation" if len(window) > 4 else "Split"
@@ -361,7 +357,7 @@ def _scales(item: Item) -> bool:
 
 def _merged(window: Sequence[Item], call: Call) -> Item:
     """The item that stands for a block."""
-    marks = frozenset[str]().union(*(item.marks for item in window))
+    marks = frozenset[str]().union(*(item.tags for item in window))
     entry, is_joined = _entry(window), len(window[-1].reads) > 1
     if marks & {"block", "cat", "add", "gate"} or is_joined:
         is_stack = "add" in marks or "stack" in marks or (entry in window[-1].reads and "conv" in marks)

@@ -34,8 +34,8 @@ class Segment:
         return self.items[0].call is not None
 
     @property
-    def marks(self) -> frozenset[str]:
-        return frozenset().union(*(item.marks for item in self.items))
+    def tags(self) -> frozenset[str]:
+        return frozenset().union(*(item.tags for item in self.items))
 
     def expression(self, operands: Sequence[str]) -> str:
         """What computes the value from the values read."""
@@ -66,10 +66,10 @@ def segments(items: Sequence[Item], outputs: frozenset[int], splits: Splits) -> 
         is_next = before is not None and follows and alone and item.call is not None and item.inline is None
         if is_next and not _takes_several(runs[-1][0]) and not splits(marks, runs[-1][-1], item):
             runs[-1].append(item)
-            marks |= item.marks
+            marks |= item.tags
         else:
             runs.append([item])
-            marks = item.marks
+            marks = item.tags
     return [Segment(tuple(run)) for run in runs]
 
 

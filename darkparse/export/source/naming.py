@@ -18,33 +18,33 @@ def splits_stage(marks: frozenset[str], before: Item, item: Item) -> bool:
         return _leads_to_head(item) and not _leads_to_head(before)
     if _is_stack(before) and not _is_stack(item):
         return True
-    if "upsample" in before.marks or _scales(item):
+    if "upsample" in before.tags or _scales(item):
         return True
     if _leads_to_head(item) and not _leads_to_head(before):
         return True
-    return bool(item.marks & {"global", "dense"}) and "projection" not in before.marks
+    return bool(item.tags & {"global", "dense"}) and "projection" not in before.tags
 
 
 def _is_stack(item: Item) -> bool:
     """A residual block, a stack of them, or a stage that holds some."""
-    return "stack" in item.marks
+    return "stack" in item.tags
 
 
 def _leads_to_head(item: Item) -> bool:
-    return bool(item.marks & {"head", "projection"})
+    return bool(item.tags & {"head", "projection"})
 
 
 def _scales(item: Item) -> bool:
-    return "upsample" not in item.marks and (item.in_shape.h, item.in_shape.w) != (item.out_shape.h, item.out_shape.w)
+    return "upsample" not in item.tags and (item.in_shape.h, item.in_shape.w) != (item.out_shape.h, item.out_shape.w)
 
 
 def name_stages(parts: Sequence[Segment]) -> list[Segment]:
     """The parts of a whole network: stem, stages, necks, upsampling paths, heads, classifier."""
     turn = next(
-        (i for i, part in enumerate(parts) if part.marks & {"upsample", "head", "reorg", "global", "dense"}), len(parts)
+        (i for i, part in enumerate(parts) if part.tags & {"upsample", "head", "reorg", "global", "dense"}), len(parts)
     )
     stacks = [i for i, part in enumerate(parts[:turn]) if any(_is_stack(item) for item in part.items)]
-    has_heads = any("head" in part.marks for part in parts)
+    has_heads = any("head" in part.tags for part in parts)
     turn = stacks[-1] + 1 if stacks and has_heads else turn
     roles = [_role(part, parts[i - 1] if i else None, in_backbone=i < turn) for i, part in enumerate(parts)]
     total, seen = Counter(roles), Counter[str]()
@@ -59,7 +59,7 @@ def name_stages(parts: Sequence[Segment]) -> list[Segment]:
 def _role(part: Segment, before: Segment | None, *, in_backbone: bool) -> str:
     if not part.is_module:
         return ""
-    marks = part.marks
+    marks = part.tags
     if "head" in marks:
         return "head"
     if before is None:
@@ -109,11 +109,11 @@ def name_paths(parts: Sequence[Segment]) -> list[Segment]:
 
 def _path(part: Segment, modules: Sequence[Segment], parts: Sequence[Segment]) -> str:
     call = part.items[0].call
-    if part.marks <= {"pool"}:
+    if part.tags <= {"pool"}:
         return "pool"
     if call is not None and call.name == "PartialAdd":
         return "add"
-    if "global" in part.marks:
+    if "global" in part.tags:
         return "gate"
     if len(modules) == 1:
         return "body"
@@ -152,7 +152,7 @@ class StageVariables:
         turned = False
         entry_until = last_use.get(entry, -1)
         for position, step in enumerate(steps):
-            turned = turned or bool(step.marks & {"upsample", "head"}) or step.name.startswith("neck")
+            turned = turned or bool(step.tags & {"upsample", "head"}) or step.name.startswith("neck")
             if step.last in self.heads:
                 names[step.last] = self.heads[step.last] if len(self.heads) > 1 else "y"
             elif last_use.get(step.last, -1) <= position + 1 and entry_until <= position:

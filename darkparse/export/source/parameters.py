@@ -14,7 +14,7 @@ FACTORS = ("* 2", "// 2", "* 4", "// 4")
 
 
 @dataclass(frozen=True, slots=True)
-class Parameters:
+class BlockParameters:
     """Names of a class's arguments, and for every slot of its block the expression over them."""
 
     names: tuple[str, ...]
@@ -25,7 +25,7 @@ class Parameters:
     @classmethod
     def of(
         cls, copies: Sequence[Sequence[Slot]], ends: tuple[Vector, Vector], takes_entry: Sequence[bool]
-    ) -> Parameters:
+    ) -> BlockParameters:
         """Find the arguments: channels in, channels out, then what does not follow from these by a small factor.
 
         Args:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from darkparse import __version__
 from darkparse.export.source.classes import DESCRIPTIONS, conv_class, folded_classes, layer_class
 from darkparse.export.source.definitions import definitions, is_defined
-from darkparse.export.source.expressions import Leaves, takes_several
+from darkparse.export.source.expressions import LayerExpressions, takes_several
 from darkparse.export.source.flat import flat_class
 from darkparse.export.source.weights_loader import loader
 from darkparse.network import Network
@@ -37,7 +37,7 @@ def to_source(network: Network, *, flat: bool = False) -> str:
     >>> [line for line in source.splitlines() if line.startswith("class YOLO")]
     ['class YOLOv3Tiny(nn.Module):']
     """
-    leaves = Leaves(network)
+    leaves = LayerExpressions(network)
     name = class_name(network.name)
     is_flat = flat or any(node.shared_with is not None for node in network.nodes)
     classes = [flat_class(network, leaves, name)] if is_flat else [*folded_classes(network, leaves, name)]
@@ -61,14 +61,14 @@ def class_name(name: str) -> str:
     text = "".join(_PROPER.get(word.lower(), word[:1].upper() + word[1:]) for word in words)
     for plain, proper in _PREFIXES.items():
         text = re.sub(rf"^{plain}", proper, text, flags=re.IGNORECASE)
-    text = text[:LONGEST_NAME]
+    text = text[:MAX_NAME]
     if not text[:1].isalpha():
         return f"Network{text}"
     is_taken = is_defined(text) or text.rstrip("0123456789") in _TAKEN or text.endswith("Conv")
     return f"{text}Network" if is_taken else text
 
 
-LONGEST_NAME = 60
+MAX_NAME = 60
 """Characters of a cfg's name that are taken over: a file system allows more than a line has."""
 _ABSTRACT = ("Callable", "Iterator", "Mapping", "Sequence")
 _TAKEN = frozenset(
@@ -97,7 +97,7 @@ _PREFIXES = {
 
 def _docstring(network: Network, name: str) -> str:
     """Where the file comes from and how to use it; nothing of the cfg is taken over but its name, made harmless."""
-    origin = re.sub(r"[^0-9A-Za-z._+ -]", "?", network.name[:LONGEST_NAME])
+    origin = re.sub(r"[^0-9A-Za-z._+ -]", "?", network.name[:MAX_NAME])
     shape = network.input_shape
     size = f"1, {shape.c}, {shape.h}, {shape.w}" if shape.is_map else f"1, {shape.size}"
     cost = network.cost
