@@ -27,8 +27,8 @@ from darkparse.cli.common import (
 from darkparse.cli.live import watch
 from darkparse.cli.report import Report
 from darkparse.datasets.data_file import DataFile
-from darkparse.datasets.image_files import pillow
-from darkparse.datasets.sources import Source, find_sources
+from darkparse.datasets.image_files import import_pillow
+from darkparse.datasets.sources import InputFile, find_sources
 from darkparse.datasets.urls import redact_url
 from darkparse.detect.batch.journal import Journal
 from darkparse.detect.batch.labels import LABELS
@@ -260,11 +260,11 @@ def _live(making: dict[str, Any], inputs: tuple[str, ...], settings: DetectionSe
     watch(load_detector(making), inputs[0], settings)
 
 
-def _here(making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]) -> int:
+def _here(making: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, given: dict[str, Any]) -> int:
     """Run on this machine; the number of pictures that could not be read."""
     from darkparse.detect.batch.process import process
 
-    pillow()
+    import_pillow()
     if "coco" in (given["form"], *given["save"]) and (remark := coco_remark(source.name for source in sources)):
         stderr().print(remark, style="yellow", soft_wrap=True)
     detector = load_detector(making)
@@ -301,7 +301,7 @@ def _here(making: dict[str, Any], sources: list[Source], settings: DetectionSett
 
 
 def _on_cluster(
-    making: dict[str, Any], sources: list[Source], settings: DetectionSettings, given: dict[str, Any]
+    making: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, given: dict[str, Any]
 ) -> int:
     """Run over Ray; the number of pictures that could not be read."""
     from darkparse.detect.batch.cluster import WORKERS, Cluster, detect_on_cluster
@@ -335,7 +335,9 @@ def _on_cluster(
     return failed
 
 
-def run_facts(making: dict[str, Any], detector: Detector, settings: DetectionSettings, sources: list[Source]) -> Record:
+def run_facts(
+    making: dict[str, Any], detector: Detector, settings: DetectionSettings, sources: list[InputFile]
+) -> Record:
     """What results depend on: another run's results are not gone on with."""
     texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}

@@ -27,7 +27,7 @@ from darkparse.network.detection_settings import DetectionSettings
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from darkparse.datasets.annotations import Annotations, Truth
+    from darkparse.datasets.annotations import Annotations, ImageAnnotation
     from darkparse.detect.detections import Detections
     from darkparse.detect.detector import Detector
     from darkparse.evaluation.average_precision import DarknetResult
@@ -97,7 +97,7 @@ def command(images: Path, annotations: Path | None, **given: Any) -> None:
     if detector.classifies:
         raise DarkparseError(f"{detector.network.name} is a classifier: it has no boxes to evaluate")
     truth = read_annotations(annotations, images, detector.names)
-    for remark in truth.remarks:
+    for remark in truth.warnings:
         stderr().print(remark, style="yellow", soft_wrap=True)
     # hierarchy: detector.c validate_detector_map
     how = {name: given[name] for name in ("threshold", "nms", "exif", "channels")}
@@ -131,7 +131,7 @@ def command(images: Path, annotations: Path | None, **given: Any) -> None:
 
 def _detected(
     detector: Detector, annotations: Annotations, settings: DetectionSettings, batch: int
-) -> Iterator[tuple[Truth, Detections]]:
+) -> Iterator[tuple[ImageAnnotation, Detections]]:
     """Each picture's truth with what is found in it, behind a progress bar."""
     from rich.progress import track
 
@@ -147,7 +147,7 @@ def _detected(
             console.print(str(outcome.result), style="red", soft_wrap=True)
             continue
         size = (outcome.result.height, outcome.result.width)
-        turned = annotations.knows_sizes and truth.size == size[::-1] != size
+        turned = annotations.has_sizes and truth.size == size[::-1] != size
         said = ("annotated with height and width exchanged: --exif on or off reads it so",) * turned
         remarks.add(str(truth.image), outcome.result.remarks + said)
         yield replace(truth, size=size), outcome.result

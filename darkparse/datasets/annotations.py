@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.datasets.image_files import Size, find_images, head_size
-from darkparse.datasets.labels import Box, label_places, read_labels
+from darkparse.datasets.image_files import Size, find_images, read_image_size
+from darkparse.datasets.labels import Box, label_candidates, read_labels
 from darkparse.datasets.sources import find_sources
 from darkparse.diagnostics.source import MAX_CONTENT, quote_safe, truncate
 from darkparse.errors import DarkparseError
@@ -26,7 +26,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Truth:
+class ImageAnnotation:
     """What is in a picture by those who annotated it; K objects."""
 
     image: Path
@@ -52,14 +52,14 @@ class Truth:
 class Annotations:
     """Annotated pictures, and where they come from."""
 
-    truths: tuple[Truth, ...]
+    truths: tuple[ImageAnnotation, ...]
     categories: tuple[int, ...]
     """The category of each of the network's classes, in the numbering of the annotations."""
     coco: Path | None = None
     """The file, if it is COCO's."""
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What of the annotations or of the pictures was left out."""
-    knows_sizes: bool = True
+    has_sizes: bool = True
     """Whether the pictures' sizes are those of the annotations, and not of the files as they are stored."""
 
 
@@ -105,13 +105,13 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
 SLACK = 1e-3
 """By so much a label may lie outside the picture: programs round."""
 
-FAR = 10.0
+MAX_OVERHANG = 10.0
 """By so many times its size a box may lie outside a picture, or be larger: beyond that it is no box of anything."""
 
-LONGEST_SIDE = 10**6
+MAX_SIDE = 10**6
 """Pixels of a picture's height or width."""
 
-LARGEST = 1 << 30
+MAX_COCO_BYTES = 1 << 30
 """Bytes of a COCO file; that of its 118,000 training pictures has 470 million."""
 
 CLASSES = "classes.txt"
@@ -121,16 +121,16 @@ Row = tuple[int, Box, bool]
 """An object: its class, its box as fractions of the picture, and whether it need not be found."""
 
 
-def _truth(image: Path, number: int, size: Size, rows: list[Row]) -> Truth:
+def _truth(image: Path, number: int, size: Size, rows: list[Row]) -> ImageAnnotation:
     boxes = np.array([box for _, box, _ in rows], np.float32).reshape(-1, 4)
     classes = np.array([c for c, _, _ in rows], np.int64)
-    return Truth(image, number, size, boxes, classes, np.array([i for _, _, i in rows], np.bool_))
+    return ImageAnnotation(image, number, size, boxes, classes, np.array([i for _, _, i in rows], np.bool_))
 
 
 def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
     data: Any = {}
     try:
-        data = json.loads(read_text(path, LARGEST))
+        data = json.loads(read_text(path, MAX_COCO_BYTES))
         categories = sorted(data["categories"], key=lambda c: c["id"])
         pictures, objects = data["images"], data["annotations"]
         classes = _matched([c["name"] for c in categories], names, path)
@@ -157,7 +157,7 @@ def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
         raise DarkparseError(f"{path}: not a COCO file: {truncate(why)}") from None
     category_of = {k: c["id"] for c, k in zip(categories, classes, strict=True)}
     known = tuple(category_of.get(k, -1 - k) for k in range(len(names)))
-    return Annotations(tuple(truths), known, path, remarks=tuple(_left_out(strange)))
+    return Annotations(tuple(truths), known, path, warnings=tuple(_left_out(strange)))
 
 
 def _number(value: object) -> int:
@@ -168,9 +168,7 @@ def _number(value: object) -> int:
 
 def _pixels(height: object, width: object, what: str) -> Size:
     """A picture's size. Raises ValueError if it is none."""
-    if not (
-        type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= LONGEST_SIDE
-    ):
+    if not (type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= MAX_SIDE):
         raise ValueError(f"{what} is {quote_safe(str(height))} pixels high and {quote_safe(str(width))} wide")
     return height, width
 
@@ -186,7 +184,7 @@ def _coco_box(box: Any, size: Size, what: str) -> Box:
 
 def _sound(box: Box, what: str, text: str) -> Box:
     """A box as fractions of the picture, if it is one. Raises ValueError with what it was read from."""
-    if not (all(-FAR <= number <= FAR for number in box) and all(number >= 0 for number in box[2:])):
+    if not (all(-MAX_OVERHANG <= number <= MAX_OVERHANG for number in box) and all(number >= 0 for number in box[2:])):
         raise ValueError(
             f"{what} {quote_safe(text)}, which is not finite, of negative size, or far outside of the picture"
         )
@@ -233,22 +231,24 @@ def _pictures(images: Path) -> list[Path]:
     return [source.path for source in find_sources([str(images)]) if not source.url and not source.is_video]
 
 
-def label_of(picture: Path) -> Path | None:
+def find_label(picture: Path) -> Path | None:
     """The label of a picture, wherever a program looks for it."""
-    return next((path for path in label_places(picture) if path.is_file()), None)
+    return next((path for path in label_candidates(picture) if path.is_file()), None)
 
 
 def _darknets(images: Path, names: Sequence[str]) -> Annotations:
     pictures, remarks = _pictures(images), list[str]()
-    paired = {picture: label for picture in pictures if (label := label_of(picture)) is not None}
+    paired = {picture: label for picture in pictures if (label := find_label(picture)) is not None}
     if not paired:
         raise DarkparseError(f"{images}: no picture has a .txt label beside it or in a folder `labels`")
     return _annotations(_labels(paired, pictures, names, remarks), names, remarks, knows_sizes=False)
 
 
-def _annotations(truths: list[Truth], names: Sequence[str], remarks: list[str], *, knows_sizes: bool) -> Annotations:
+def _annotations(
+    truths: list[ImageAnnotation], names: Sequence[str], remarks: list[str], *, knows_sizes: bool
+) -> Annotations:
     categories = tuple(range(1, len(names) + 1))
-    return Annotations(tuple(truths), categories, remarks=tuple(remarks), knows_sizes=knows_sizes)
+    return Annotations(tuple(truths), categories, warnings=tuple(remarks), has_sizes=knows_sizes)
 
 
 def _paired(files: list[Path], pictures: list[Path], images: Path) -> dict[Path, Path]:
@@ -274,9 +274,11 @@ def _paired(files: list[Path], pictures: list[Path], images: Path) -> dict[Path,
     return paired
 
 
-def _voc(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], remarks: list[str]) -> list[Truth]:
+def _voc(
+    paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], remarks: list[str]
+) -> list[ImageAnnotation]:
     index = {name: i for i, name in enumerate(names)}
-    truths: list[Truth] = []
+    truths: list[ImageAnnotation] = []
     strange: Counter[str] = Counter()
     for picture, file in paired.items():
         try:
@@ -319,7 +321,9 @@ def _text(element: ElementTree.Element, path: str) -> str:
     return text.strip()
 
 
-def _labels(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], remarks: list[str]) -> list[Truth]:
+def _labels(
+    paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], remarks: list[str]
+) -> list[ImageAnnotation]:
     """Darknet's labels, a file a picture; a picture without one has no objects (data.c read_boxes)."""
     if len(paired) < len(pictures):
         bare = len(pictures) - len(paired)
@@ -331,7 +335,7 @@ def _labels(paired: dict[Path, Path], pictures: list[Path], names: Sequence[str]
         _truth(
             picture,
             number,
-            head_size(picture) or (1, 1),
+            read_image_size(picture) or (1, 1),
             list(_label_rows(paired[picture], names)) if picture in paired else [],
         )
         for number, picture in enumerate(pictures, start=1)

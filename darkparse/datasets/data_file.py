@@ -16,7 +16,7 @@ from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS, Dialect
 from darkparse.syntax.files import is_file, read_text, split_lines
 
-LIST_BYTES = 1 << 28
+MAX_LIST_BYTES = 1 << 28
 """The most that is read of a list; ImageNet's has 60 million."""
 
 
@@ -24,7 +24,7 @@ EVIDENCE = 100
 """Pictures whose labels say which Darknet they lie for."""
 
 
-class Picture(NamedTuple):
+class DatasetImage(NamedTuple):
     """A line of a list."""
 
     path: str
@@ -116,13 +116,13 @@ class DataFile:
             raise DarkparseError(f"{value}: {key} = {quote_safe(value.text)}: {where}")
         return found
 
-    def pictures(self, key: str, dialect: Dialect, most: int | None = None) -> list[Picture]:
+    def pictures(self, key: str, dialect: Dialect, most: int | None = None) -> list[DatasetImage]:
         """The pictures of one of its lists, or its first ones, and where a dialect looks for their labels; raises as
         `train`."""
         path = self.file(key)
         return [
-            Picture(os.path.join(folder, text), os.path.join(folder, label_path(text, dialect)), line)  # noqa: PTH118
-            for line, text, folder in islice(listed(path), most)
+            DatasetImage(os.path.join(folder, text), os.path.join(folder, label_path(text, dialect)), line)  # noqa: PTH118
+            for line, text, folder in islice(read_list(path), most)
         ]
 
     def likely_dialect(self) -> Dialect:
@@ -137,7 +137,7 @@ class DataFile:
         return max(DIALECTS.values(), key=count)
 
 
-def read_lines(path: Path, most: int = LIST_BYTES) -> tuple[str, ...]:
+def read_lines(path: Path, most: int = MAX_LIST_BYTES) -> tuple[str, ...]:
     """The lines of a file, stripped; empty ones at the end do not count."""
     lines = [line.strip() for line in split_lines(read_text(path, most))]
     while lines and not lines[-1]:
@@ -145,7 +145,7 @@ def read_lines(path: Path, most: int = LIST_BYTES) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def listed(path: Path) -> Iterator[tuple[int, str, str]]:
+def read_list(path: Path) -> Iterator[tuple[int, str, str]]:
     """The lines of a list that are not empty: number, text, and the folder that the text is a path from: empty for the
     working directory, where Darknet opens it, or else the list's own."""
     folder = str(path.parent)

@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 Size = tuple[int, int]
 """Height and width in pixels."""
 
-SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"))
+IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"))
 """Files that a folder is searched for."""
 
-VIDEOS = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"))
+VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"))
 """Files that are read as videos."""
 
-BROKEN = (
+DECODER_ERRORS = (
     *(ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
     *(RuntimeError, MemoryError, struct.error, zlib.error),
 )
 """What Pillow's decoders raise for broken files, besides OSError."""
 
 
-def pillow() -> Any:
+def import_pillow() -> Any:
     """The `PIL.Image` module. Raises DarkparseError with what to install if Pillow is missing."""
     try:
         from PIL import Image
@@ -46,21 +46,21 @@ _QUIET = Lock()
 
 def open_with_pillow(path: str | os.PathLike[str] | IO[bytes]) -> PillowImage:
     """Open an image without Pillow's warning of large images: darkparse has a limit of its own."""
-    image = pillow()
+    image = import_pillow()
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return image.open(path)  # type: ignore[no-any-return]
 
 
-def head_size(path: Path) -> Size | None:
+def read_image_size(path: Path) -> Size | None:
     """Read height and width from an image's header; return None if Pillow cannot read the file."""
     try:
         with open_with_pillow(path) as file:
             return file.height, file.width
-    except (OSError, pillow().DecompressionBombError, *BROKEN):
+    except (OSError, import_pillow().DecompressionBombError, *DECODER_ERRORS):
         return None
 
 
 def find_images(folder: Path) -> list[Path]:
     """Return the images in a folder and its subfolders, sorted, without hidden files (`._x.jpg`, unfinished ones)."""
-    return sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    return sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())

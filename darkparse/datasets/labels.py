@@ -76,7 +76,7 @@ def label_path(picture: str, dialect: Dialect) -> str:
     return picture.removesuffix(ending) + ".txt" if ending else picture
 
 
-def label_places(picture: Path) -> list[Path]:
+def label_candidates(picture: Path) -> list[Path]:
     """Where any program looks: beside the picture, where `labels` stands for the last `images` or `JPEGImages` of its
     path, and where the dialects do."""
     beside = picture.with_suffix(".txt")

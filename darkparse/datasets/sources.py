@@ -9,16 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from darkparse.datasets.data_file import DataFile, listed
-from darkparse.datasets.image_files import SUFFIXES, VIDEOS, find_images
+from darkparse.datasets.data_file import DataFile, read_list
+from darkparse.datasets.image_files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, find_images
 from darkparse.datasets.urls import is_url, redact_message, redact_url
 from darkparse.errors import DarkparseError
 
-LISTS = frozenset((".txt", ".list"))
+LIST_SUFFIXES = frozenset((".txt", ".list"))
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class InputFile:
     """A picture or a video, and the folder that it was named under."""
 
     path: Path
@@ -28,19 +28,19 @@ class Source:
 
     @property
     def is_video(self) -> bool:
-        return self.path.suffix.lower() in VIDEOS
+        return self.path.suffix.lower() in VIDEO_SUFFIXES
 
     @property
     def name(self) -> str:
         return self.url or str(self.path)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """The same however it is named."""
-        return place_of(self.name)
+        return locate_input(self.name)
 
 
-def place_of(name: str, folder: str | None = None) -> str:
+def locate_input(name: str, folder: str | None = None) -> str:
     """A picture's absolute path, or its URL: the same however it is named. A link is a picture of its own.
 
     Args:
@@ -50,7 +50,7 @@ def place_of(name: str, folder: str | None = None) -> str:
     return name if is_url(name) else os.path.abspath(os.path.join(folder or "", name))  # noqa: PTH100, PTH118
 
 
-def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[Source]:
+def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[InputFile]:
     """The pictures and videos that are meant by files, folders, patterns and lists, each once, in the order given.
 
     Args:
@@ -62,42 +62,42 @@ def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[
     Raises:
         DarkparseError: something does not exist, or nothing is found.
     """
-    found: dict[str, Source] = {}
+    found: dict[str, InputFile] = {}
     skipped = None if without is None else Path(os.path.realpath(without))
     for text in inputs:
         for source in _expand(text):
             if source.url or skipped is None or skipped not in source.path.resolve().parents:
-                found.setdefault(source.place, source)
+                found.setdefault(source.location, source)
     if not found:
         raise DarkparseError(f"no pictures in {', '.join(map(redact_url, inputs))}")
     return list(found.values())
 
 
-def _expand(text: str) -> list[Source]:
+def _expand(text: str) -> list[InputFile]:
     if is_url(text):
-        return [Source(Path(PurePosixPath(url).name), Path(), url) for url in _urls(text)]
+        return [InputFile(Path(PurePosixPath(url).name), Path(), url) for url in _urls(text)]
     path = Path(text)
     if path.is_dir():
-        videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEOS and p.is_file())
-        return [Source(p, path) for p in (*find_images(path), *videos)]
+        videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        return [InputFile(p, path) for p in (*find_images(path), *videos)]
     if path.is_file() and path.suffix.lower() == ".data":
         path = DataFile.read(path).valid
-    if path.is_file() and path.suffix.lower() in LISTS:
-        return [source for _, text, folder in listed(path) for source in _entry(text, folder)]
+    if path.is_file() and path.suffix.lower() in LIST_SUFFIXES:
+        return [source for _, text, folder in read_list(path) for source in _entry(text, folder)]
     if path.exists():
-        return [Source(path, path.parent)]
+        return [InputFile(path, path.parent)]
     if glob.has_magic(text):
         matches = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns too
         files = [match for match in matches if match.is_file()]
         if files:
-            return [Source(match, Path(os.path.commonpath([f.parent for f in files]) or ".")) for match in files]
+            return [InputFile(match, Path(os.path.commonpath([f.parent for f in files]) or ".")) for match in files]
         raise DarkparseError(f"{text}: no file matches")
     raise DarkparseError(f"{text}: no such file, folder or pattern")
 
 
 def _urls(text: str) -> list[str]:
     """A picture's URL, or those of the pictures that a URL of a folder or a pattern stands for."""
-    if Path(text).suffix.lower() in SUFFIXES and not glob.has_magic(text):
+    if Path(text).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(text):
         return [text]
     try:
         import fsspec
@@ -106,7 +106,7 @@ def _urls(text: str) -> list[str]:
         names = system.glob(path) if glob.has_magic(path) else system.find(path)
     except remote_errors() as problem:
         raise DarkparseError(redact_message(text, problem)) from None
-    found = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in SUFFIXES]
+    found = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
     if not found:
         raise DarkparseError(f"{redact_url(text)}: no pictures there")
     return found
@@ -126,9 +126,9 @@ def remote_errors() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, *loaded)
 
 
-def _entry(text: str, folder: str) -> list[Source]:
+def _entry(text: str, folder: str) -> list[InputFile]:
     """A listed path, or a URL."""
     if is_url(text):
         return _expand(text)
     path = Path(folder, text)
-    return [Source(path, path.parent)]
+    return [InputFile(path, path.parent)]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse._utils.files import atomic_write
-from darkparse.datasets.image_files import Size, pillow
+from darkparse.datasets.image_files import Size, import_pillow
 from darkparse.detect.detection import Detection
 from darkparse.detect.images import as_image
 from darkparse.errors import DarkparseError
@@ -39,7 +39,7 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, turn: bool 
     Raises:
         DarkparseError: the image has another size.
     """
-    pil = pillow()
+    pil = import_pillow()
     from PIL import ImageDraw
 
     pixels = as_image(image, None, turn=turn).pixels
@@ -130,7 +130,7 @@ def save(picture: PillowImage, path: str | os.PathLike[str]) -> None:
     ending = target.suffix.lower()
     # Pillow says nothing where a disk takes the first part of what it writes only.
     encoded = BytesIO()
-    picture.save(encoded, format=pillow().registered_extensions()[ending], **_QUALITY.get(ending, {}))
+    picture.save(encoded, format=import_pillow().registered_extensions()[ending], **_QUALITY.get(ending, {}))
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target) as part:
         part.write_bytes(encoded.getbuffer())

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.datasets.image_files import BROKEN, open_with_pillow, pillow
+from darkparse.datasets.image_files import DECODER_ERRORS, import_pillow, open_with_pillow
 from darkparse.errors import ImageError
 from darkparse.syntax.files import describe_error
 
@@ -65,7 +65,7 @@ def open_image(
     Raises:
         ImageError: there is no such file, it is no picture, or it is broken.
     """
-    image, name = pillow(), name or str(path)
+    image, name = import_pillow(), name or str(path)
     try:
         size, head = _glance(path)
         if head.startswith(b"\x93NUMPY"):
@@ -83,7 +83,7 @@ def open_image(
         raise ImageError(f"{name}: not a picture, or of a kind that Pillow cannot read") from None
     except (image.DecompressionBombError, OSError) as problem:
         raise ImageError(f"{name}: {describe_error(problem)}") from None
-    except BROKEN as problem:
+    except DECODER_ERRORS as problem:
         raise ImageError(f"{name}: a broken picture: {describe_error(problem)}") from None
 
 
@@ -162,7 +162,7 @@ def _orientation(image: PillowImage) -> int:
     """EXIF's note on how the camera was held; 1 where there is none, or none that can be read."""
     try:
         noted: Any = image.getexif().get(0x0112, 1)
-    except (OSError, *BROKEN):
+    except (OSError, *DECODER_ERRORS):
         return 1
     return noted if isinstance(noted, int) and noted in ORIENTATIONS else 1
 
@@ -224,7 +224,7 @@ def as_image(image: Any, channels: int | None = 3, *, turn: bool, bgr: bool = Fa
     if hasattr(image, "convert") and hasattr(image, "mode"):
         try:
             return from_pillow(image, channels, turn=turn)
-        except (OSError, *BROKEN) as problem:
+        except (OSError, *DECODER_ERRORS) as problem:
             raise ImageError(f"a broken picture: {describe_error(problem)}") from None
     if hasattr(image, "detach"):
         image = image.detach().cpu()

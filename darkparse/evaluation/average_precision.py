@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.datasets.annotations import Annotations, Truth
+from darkparse.datasets.annotations import Annotations, ImageAnnotation
 from darkparse.detect.batch.results import coco_rows
 from darkparse.detect.detections import Detections
 from darkparse.detect.nms import overlap
@@ -104,7 +104,7 @@ class _Tally:
 
 
 def darknet_map(
-    pairs: Iterable[tuple[Truth, Detections]],
+    pairs: Iterable[tuple[ImageAnnotation, Detections]],
     classes: int,
     *,
     iou: float = 0.5,
@@ -131,7 +131,7 @@ def darknet_map(
     return DarknetResult(tuple(_result(t) for t in tallies), iou, at, overlaps / counted if counted else 0.0)
 
 
-def _count(tallies: list[_Tally], truth: Truth, found: Detections, seen: int, iou: float, at: float) -> float:
+def _count(tallies: list[_Tally], truth: ImageAnnotation, found: Detections, seen: int, iou: float, at: float) -> float:
     """Count one picture's detections; the sum of the overlaps of the true ones over `at`."""
     for label in truth.classes[~truth.ignored]:
         tallies[label].truths += 1
@@ -186,7 +186,7 @@ def _at_points(precision: NDArray[np.float64], recall: NDArray[np.float64], poin
     return float(np.mean([precision[recall >= level].max(initial=0.0) for level in levels]))
 
 
-def coco_map(annotations: Annotations, pairs: Sequence[tuple[Truth, Detections]]) -> dict[str, float]:
+def coco_map(annotations: Annotations, pairs: Sequence[tuple[ImageAnnotation, Detections]]) -> dict[str, float]:
     """COCO's twelve numbers, computed by pycocotools.
 
     Raises:

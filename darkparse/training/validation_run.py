@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from darkparse.datasets.annotations import Truth, read_annotations
+from darkparse.datasets.annotations import ImageAnnotation, read_annotations
 from darkparse.datasets.names import Names, find_names
 from darkparse.detect.detections import Detections
 from darkparse.detect.detector import Detector
@@ -43,7 +43,7 @@ class Measure:
         detector = Detector(copy.deepcopy(model), names=self.names)
         return darknet_map(self._found(detector), len(self.names))
 
-    def _found(self, detector: Detector) -> Iterator[tuple[Truth, Detections]]:
+    def _found(self, detector: Detector) -> Iterator[tuple[ImageAnnotation, Detections]]:
         truths, settings = self._annotations.truths, DetectionSettings(threshold=THRESHOLD, hierarchy=0.0)
         outcomes = stream(detector, (truth.image for truth in truths), settings, batch=detector.batch)
         for truth, outcome in zip(truths, outcomes, strict=True):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import darkparse
-from darkparse.datasets.annotations import label_of, read_annotations
+from darkparse.datasets.annotations import find_label, read_annotations
 from darkparse.detect.batch.labels import save_labels
 from tests.conftest import ROOT
 from tests.detect.reference import TINY, picture, tiny_weights
@@ -132,10 +132,10 @@ def test_a_label_lies_where_darknet_looks_for_it(tmp_path: Path) -> None:
     far = tmp_path / "images" / "set" / "labels" / "1.txt"
     far.parent.mkdir(parents=True)
     picture.parent.mkdir(parents=True)
-    assert label_of(picture) is None
+    assert find_label(picture) is None
     for path in (far, picture.with_suffix(".txt")):
         path.touch()
-        assert label_of(picture) == path
+        assert find_label(picture) == path
 
 
 PAGE = (ROOT / "docs" / "darknet.md").read_text("utf-8")

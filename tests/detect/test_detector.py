@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import darkparse
-from darkparse.datasets.names import find_names, shipped
+from darkparse.datasets.names import find_names, shipped_names
 from darkparse.detect import Detections, Detector
 from darkparse.detect.images import open_image
 from darkparse.errors import ImageError
@@ -265,7 +265,7 @@ def test_names(tmp_path: Path) -> None:
 
 def test_shipped_names_are_as_many_as_they_say() -> None:
     for count in (80, 20):
-        names = shipped(count)
+        names = shipped_names(count)
         assert names is not None
         assert len(set(names)) == count
         assert all(names)

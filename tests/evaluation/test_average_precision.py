@@ -12,7 +12,7 @@ from PIL import Image
 
 import darkparse
 from darkparse.cli import main
-from darkparse.datasets.annotations import Annotations, Truth, read_annotations
+from darkparse.datasets.annotations import Annotations, ImageAnnotation, read_annotations
 from darkparse.detect import Detection, Detections
 from darkparse.evaluation.average_precision import coco_map, darknet_map
 from tests.detect.reference import picture, tiny_weights
@@ -28,13 +28,15 @@ def found(rows: list[tuple[int, float, tuple[float, float, float, float]]]) -> D
 
 def truth(
     rows: list[tuple[int, tuple[float, float, float, float]]], number: int = 1, ignored: tuple[bool, ...] = ()
-) -> Truth:
+) -> ImageAnnotation:
     boxes = np.array([b for _, b in rows], np.float32).reshape(-1, 4)
     flags = np.array(ignored or [False] * len(rows), np.bool_)
-    return Truth(Path(f"{number}.png"), number, (100, 200), boxes, np.array([c for c, _ in rows], np.int64), flags)
+    return ImageAnnotation(
+        Path(f"{number}.png"), number, (100, 200), boxes, np.array([c for c, _ in rows], np.int64), flags
+    )
 
 
-def random_pairs(seed: int) -> list[tuple[Truth, Detections]]:
+def random_pairs(seed: int) -> list[tuple[ImageAnnotation, Detections]]:
     """Pictures whose detections are the truth moved about, with some too many and some missing."""
     random = np.random.RandomState(seed)
     pairs = []
@@ -51,7 +53,7 @@ def random_pairs(seed: int) -> list[tuple[Truth, Detections]]:
     return pairs
 
 
-def area_in_c(pairs: list[tuple[Truth, Detections]], iou: float, points: int) -> list[float]:
+def area_in_c(pairs: list[tuple[ImageAnnotation, Detections]], iou: float, points: int) -> list[float]:
     """detector.c validate_detector_map with its table of all classes at all ranks."""
     everything, offset, counts = [], 0, [0] * 3
     for true, detections in pairs:
@@ -198,11 +200,11 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     (labels / "classes.txt").write_text("dog\n", "utf-8")
     found = read_annotations(labels, images, NAMES)
     assert [(one.image.name, len(one.classes)) for one in found.truths] == [("7.png", 1), ("8.png", 0)]
-    assert found.remarks == ("1 of 2 pictures have no .txt file: taken to hold no object, as Darknet does",)
+    assert found.warnings == ("1 of 2 pictures have no .txt file: taken to hold no object, as Darknet does",)
     (voc / "7.xml").write_text(VOC.format(hard=0), "utf-8")
     found = read_annotations(voc, images, NAMES)
     assert len(found.truths) == 1
-    assert found.remarks == (
+    assert found.warnings == (
         "1 of 2 pictures have no .xml file: left out",
         "no classes of the network, left out: car (1)",
     )
@@ -215,7 +217,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
         json.dumps({"images": pictures, "annotations": objects, "categories": categories}), "utf-8"
     )
     found = read_annotations(tmp_path / "coco.json", images, NAMES)
-    assert found.remarks == ("no classes of the network, left out: car (1)",)
+    assert found.warnings == ("no classes of the network, left out: car (1)",)
     assert found.truths[0].classes.tolist() == [NAMES.index("dog")]
 
 

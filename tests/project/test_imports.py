@@ -116,7 +116,7 @@ LIGHT = (
     "import darkparse",
     "import darkparse; darkparse.compile('yolov4').to_yaml()",
     "darkparse.DetectionSettings(threshold=0.5)",
-    "from darkparse.datasets.names import read_names, shipped; assert len(shipped(80)) == 80",
+    "from darkparse.datasets.names import read_names, shipped_names; assert len(shipped_names(80)) == 80",
     "main(['show', 'yolov3-tiny'])",
     "main(['explain', 'yolov3-tiny'])",
     "main(['check', 'yolov3-tiny'])",

@@ -36,7 +36,10 @@ def find_names(network: Network, classes: int, names: Names | None = None) -> tu
     if names is None:
         numbered = tuple(f"class {i}" for i in range(classes))
         return (
-            _beside(network.config.source.path, classes) or shipped(classes) or _of_tree(network, classes) or numbered
+            _beside(network.config.source.path, classes)
+            or shipped_names(classes)
+            or _of_tree(network, classes)
+            or numbered
         )
     if isinstance(names, str | os.PathLike):
         found, where = read_names(names), str(names)
@@ -58,7 +61,7 @@ def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 @cache
-def shipped(classes: int) -> tuple[str, ...] | None:
+def shipped_names(classes: int) -> tuple[str, ...] | None:
     """The list that ships for so many classes."""
     if classes not in SHIPPED:
         return None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from darkparse._utils.files import atomic_write
-from darkparse.datasets.sources import place_of, remote_errors
+from darkparse.datasets.sources import locate_input, remote_errors
 from darkparse.datasets.urls import is_url, redact_message, redact_url
 from darkparse.detect.batch.lock import claimed, go_on, write_run
 from darkparse.detect.batch.results import Record, json_line
@@ -185,10 +185,10 @@ def detect_on_cluster(
                 file.unlink()
         elif _files(folder):
             run = go_on(out, run, resume=resume)
-        done = {place_of(image, run["relative_to"]) for image in _finished(folder)}
+        done = {locate_input(image, run["relative_to"]) for image in _finished(folder)}
         folder.mkdir(exist_ok=True)
         write_run(out, run)
-        left = [image for image in images if place_of(image, run["relative_to"]) not in done]
+        left = [image for image in images if locate_input(image, run["relative_to"]) not in done]
         if left:
             _connect(ray, cluster)
             _run(ray, making, left, settings, folder, cluster, batch, form)

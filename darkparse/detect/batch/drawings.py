@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from darkparse.datasets.image_files import SUFFIXES
-from darkparse.datasets.sources import Source
+from darkparse.datasets.image_files import IMAGE_SUFFIXES
+from darkparse.datasets.sources import InputFile
 from darkparse.errors import DarkparseError
 
 
-def targets(sources: Iterable[Source], folder: Path, taken: Iterable[str] = ()) -> dict[Path, str]:
+def targets(sources: Iterable[InputFile], folder: Path, taken: Iterable[str] = ()) -> dict[Path, str]:
     """Where each drawing goes in the results' folder: its path under the folder that it was named under.
 
     The ending stays where pictures can be written so, else `.png` is added; one that would meet another, or an earlier
@@ -37,5 +37,5 @@ def targets(sources: Iterable[Source], folder: Path, taken: Iterable[str] = ()) 
     return chosen
 
 
-def _can_be_written(source: Source) -> bool:
-    return source.is_video or source.path.suffix.lower() in SUFFIXES - {".gif"}
+def _can_be_written(source: InputFile) -> bool:
+    return source.is_video or source.path.suffix.lower() in IMAGE_SUFFIXES - {".gif"}

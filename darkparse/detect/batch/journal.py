@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from darkparse._utils.files import atomic_write
-from darkparse.datasets.sources import place_of
+from darkparse.datasets.sources import locate_input
 from darkparse.detect.batch.labels import LABELS, save_labels
 from darkparse.detect.batch.lock import go_on, write_run
 from darkparse.detect.batch.results import Record, formatted, json_line
@@ -51,7 +51,7 @@ class Journal:
 
     def has(self, image: str) -> bool:
         """Whether a picture or video is finished, by whatever path it is named."""
-        return place_of(image, self._run["relative_to"]) in self._done
+        return locate_input(image, self._run["relative_to"]) in self._done
 
     def add(self, record: Record) -> None:
         """Write a picture down; it survives a kill from here on."""
@@ -110,7 +110,7 @@ class Journal:
                 record = _record(line)
                 if record is None:
                     break
-                self._done.add(place_of(record["image"], self._run["relative_to"]))
+                self._done.add(locate_input(record["image"], self._run["relative_to"]))
                 if "drawing" in record:
                     self.drawings.add(record["drawing"])
                 end += len(line)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from darkparse.datasets.sources import Source
+from darkparse.datasets.sources import InputFile
 from darkparse.detect.batch.drawings import targets
 from darkparse.detect.batch.journal import Journal
 from darkparse.detect.batch.results import Record, json_line
@@ -35,7 +35,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 class Finished:
     """A picture, or a frame of a video, that is done."""
 
-    source: Source
+    source: InputFile
     result: Detections | ImageError
     frame: int | None = None
     drawing: str | None = None
@@ -54,7 +54,7 @@ class Finished:
 
 def process(
     detector: Detector,
-    sources: list[Source],
+    sources: list[InputFile],
     settings: DetectionSettings,
     *,
     batch: int,
@@ -80,14 +80,14 @@ def process(
 
 def _pictures(
     detector: Detector,
-    sources: Iterator[Source],
+    sources: Iterator[InputFile],
     settings: DetectionSettings,
     batch: int,
     workers: int | None,
     journal: Journal | None,
     places: dict[Path, str],
 ) -> Iterator[Finished]:
-    by_path: dict[Path, Source] = {}
+    by_path: dict[Path, InputFile] = {}
 
     def paths() -> Iterator[Path]:
         for source in sources:
@@ -127,7 +127,7 @@ def _noted(finished: Finished, written: Future[None], journal: Journal | None) -
 
 def _video(
     detector: Detector,
-    source: Source,
+    source: InputFile,
     settings: DetectionSettings,
     batch: int,
     journal: Journal | None,

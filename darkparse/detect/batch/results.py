@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from darkparse.datasets.names import shipped
+from darkparse.datasets.names import shipped_names
 
 FORMATS = ("json", "jsonl", "csv", "coco")
 COLUMNS = ("image", "frame", "class_id", "name", "score", "objectness", "left", "top", "right", "bottom")
@@ -26,7 +26,7 @@ COCO_IDS = tuple(i for i in range(1, 91) if i not in _COCO_GAPS)
 
 def categories_of(names: Sequence[str]) -> tuple[int, ...] | None:
     """COCO's ids where the classes are COCO's, else None."""
-    return COCO_IDS if tuple(names) == shipped(80) else None
+    return COCO_IDS if tuple(names) == shipped_names(80) else None
 
 
 class Formatter:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from darkparse._utils.text import pluralize
-from darkparse.datasets.data_file import LIST_BYTES, DataFile, Picture
-from darkparse.datasets.image_files import head_size
-from darkparse.datasets.labels import Box, label_lines, label_places
+from darkparse.datasets.data_file import MAX_LIST_BYTES, DataFile, DatasetImage
+from darkparse.datasets.image_files import read_image_size
+from darkparse.datasets.labels import Box, label_candidates, label_lines
 from darkparse.detect.images import open_image
 from darkparse.diagnostics.codes import DATA_CODES
 from darkparse.diagnostics.diagnostic import Diagnostic, Note, Severity
@@ -33,7 +33,7 @@ SLACK = 0.01
 OF_OBJECTS = frozenset({"label-class", "box-outside", "box-size", "box-tiny"})
 WARNINGS = frozenset({"box-outside", "box-tiny", "box-size", "overlap"})
 
-Progress = Callable[[Sequence[Picture]], Iterable[Picture]]
+Progress = Callable[[Sequence[DatasetImage]], Iterable[DatasetImage]]
 
 
 @dataclass
@@ -85,7 +85,7 @@ def remedy(code: str) -> str:
 
 
 def _source(path: Path) -> Source:
-    return Source(str(path), read_text(path, LIST_BYTES), path)
+    return Source(str(path), read_text(path, MAX_LIST_BYTES), path)
 
 
 def _line(source: Source, number: int) -> Span:
@@ -112,7 +112,7 @@ def check_data(
         decode: read each picture to its end, which finds truncated ones.
     """
     checked = DataCheck(files, dialect or (network.dialect if network else files.likely_dialect()), decode)
-    lists: dict[str, list[Picture]] = {}
+    lists: dict[str, list[DatasetImage]] = {}
     for key in ("train", *({"valid"} & files.options.keys())):
         try:
             lists[key] = files.pictures(key, checked.dialect)
@@ -156,7 +156,7 @@ def _classes(checked: DataCheck, network: Network | None) -> tuple[str, ...] | i
 
 def _check_pictures(
     checked: DataCheck,
-    lists: dict[str, list[Picture]],
+    lists: dict[str, list[DatasetImage]],
     classes: tuple[str, ...] | int | None,
     network: Network | None,
     progress: Progress,
@@ -202,14 +202,14 @@ class _Fault(NamedTuple):
     reason: str = ""
 
 
-def _read_head(picture: Picture) -> _Fault | None:
+def _read_head(picture: DatasetImage) -> _Fault | None:
     """Look at the beginning of a picture's file."""
     if not is_file(picture.path):
         return _Fault("no-picture")
-    return None if head_size(Path(picture.path)) is not None else _Fault("bad-picture")
+    return None if read_image_size(Path(picture.path)) is not None else _Fault("bad-picture")
 
 
-def _decode(picture: Picture) -> _Fault | None:
+def _decode(picture: DatasetImage) -> _Fault | None:
     """Read a picture to its end."""
     if not is_file(picture.path):
         return _Fault("no-picture")
@@ -220,7 +220,7 @@ def _decode(picture: Picture) -> _Fault | None:
     return None
 
 
-def _decoded(pictures: Sequence[Picture]) -> Iterator[_Fault | None]:
+def _decoded(pictures: Sequence[DatasetImage]) -> Iterator[_Fault | None]:
     """Decode pictures in threads, since Pillow's decoders run beside each other."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
@@ -229,8 +229,8 @@ def _decoded(pictures: Sequence[Picture]) -> Iterator[_Fault | None]:
         pool.shutdown(cancel_futures=True)
 
 
-def _no_label(tally: _Tally, path: Path, picture: Picture) -> None:
-    other = next(filter(is_file, label_places(Path(picture.path))), None)
+def _no_label(tally: _Tally, path: Path, picture: DatasetImage) -> None:
+    other = next(filter(is_file, label_candidates(Path(picture.path))), None)
     if other is None:
         tally.add("no-label", path, picture.line, quote_safe(picture.label))
     else:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from darkparse.datasets.data_file import Picture
+from darkparse.datasets.data_file import DatasetImage
 from darkparse.datasets.image_files import Size
 from darkparse.datasets.labels import Label, read_labels
 from darkparse.detect.images import Pixels
@@ -37,7 +37,7 @@ class Sample(NamedTuple):
 class Drawn:
     """A picture and how it is varied."""
 
-    picture: Picture
+    picture: DatasetImage
     pixels: Pixels
     geometry: Place | Crop
     flip: bool

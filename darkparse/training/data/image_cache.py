@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from darkparse.datasets.data_file import Picture
+from darkparse.datasets.data_file import DatasetImage
 from darkparse.detect.images import Pixels, open_image
 from darkparse.network.network import Network
 
@@ -20,11 +20,11 @@ class Album:
         room: bytes of pixels to keep.
     """
 
-    def __init__(self, network: Network, pictures: Sequence[Picture], room: int) -> None:
+    def __init__(self, network: Network, pictures: Sequence[DatasetImage], room: int) -> None:
         self._channels, self._turn = network.net.channels, network.dialect.follows_exif
         self._pictures, self._room, self._kept = pictures, room, dict[str, Pixels]()
 
-    def draw(self, random: np.random.Generator) -> tuple[Picture, Pixels]:
+    def draw(self, random: np.random.Generator) -> tuple[DatasetImage, Pixels]:
         """Any of them, with its pixels (H, W, C), not to be written to. Raises ImageError if it cannot be read."""
         picture = self._pictures[int(random.integers(len(self._pictures)))]
         pixels = self._kept.get(picture.path)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from darkparse._utils.text import pluralize
-from darkparse.datasets.data_file import EVIDENCE, DataFile, Picture
-from darkparse.datasets.labels import label_path, label_places
+from darkparse.datasets.data_file import EVIDENCE, DataFile, DatasetImage
+from darkparse.datasets.labels import label_candidates, label_path
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.network import Network
@@ -43,22 +43,22 @@ def check_labels(files: DataFile, network: Network) -> str | None:
     raise DarkparseError(f"{files.train}: no label for {first}: {missing} does not exist; {_hint(images, network)}")
 
 
-def _has_label(image: Picture, files: DataFile, network: Network) -> bool:
+def _has_label(image: DatasetImage, files: DataFile, network: Network) -> bool:
     if not network.heads:
         return any(label in image.path for label in files.labels)
     return _is_label(image.label, image)
 
 
-def _is_label(path: str, image: Picture) -> bool:
+def _is_label(path: str, image: DatasetImage) -> bool:
     """Whether a label is there; with an ending that Darknet does not know its name would be the image's."""
     return path != image.path and is_file(path)
 
 
-def _hint(images: Sequence[Picture], network: Network) -> str:
+def _hint(images: Sequence[DatasetImage], network: Network) -> str:
     """Say where labels lie instead."""
     for dialect in DIALECTS.values():
         path = next((path for image in images if _is_label(path := label_path(image.path, dialect), image)), None)
         if path is not None:
             return f"--dialect {dialect.name} finds {path}"
-    other = next((path for image in images for path in label_places(Path(image.path)) if is_file(path)), None)
+    other = next((path for image in images for path in label_candidates(Path(image.path)) if is_file(path)), None)
     return f"{network.dialect.title} does not look at {other}" if other else "an empty file means that nothing is there"
