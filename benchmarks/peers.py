@@ -195,11 +195,11 @@ class OnTorch(Peer):
         self._settings = darkparse.DetectionSettings()
 
     def __call__(self, x: Floats) -> Any:
-        from darkparse.detect.candidates import Prepared
+        from darkparse.detect.candidates import PreparedImage
         from darkparse.detect.preprocess import Placement
 
         size = x.shape[2], x.shape[3]
-        images = [Prepared(one, Placement(size, size, (0, 0)), size) for one in x]
+        images = [PreparedImage(one, Placement(size, size, (0, 0)), size) for one in x]
         return self.detector.run(images, self._settings)
 
     def outputs(self, x: Floats) -> list[Floats]:

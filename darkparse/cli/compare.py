@@ -49,7 +49,7 @@ def command(image: Path, against: Path, tolerance: float, every: bool, as_json: 
 
     detector = load_detector(detector_arguments(given) | {"device": "cpu", "dtype": None, "fold": False})
     prepared = detector.prepare(image)
-    for remark in prepared.remarks:
+    for remark in prepared.warnings:
         stderr().print(f"{image}: {remark}", style="yellow", soft_wrap=True)
     values = prepared.values[None]
     with stderr().status(f"Comparing {detector.network.name} with {against} …"):

@@ -32,14 +32,14 @@ from darkparse.datasets.sources import InputFile, find_sources
 from darkparse.datasets.urls import redact_url
 from darkparse.detect.batch.journal import Journal
 from darkparse.detect.batch.labels import LABELS
-from darkparse.detect.batch.lock import claimed
+from darkparse.detect.batch.lock import locked
 from darkparse.detect.batch.results import Formatter, categories_of, coco_remark
-from darkparse.detect.engines.engine import ENGINES, choose, has_gpu
+from darkparse.detect.engines.engine import ENGINES, choose_engine, has_gpu
 from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import EXIF, ORDERS, DetectionSettings
 
 if TYPE_CHECKING:
-    from darkparse.detect.batch.process import Finished
+    from darkparse.detect.batch.process import FileResult
     from darkparse.detect.batch.results import Formatter, Record
     from darkparse.detect.detector import Detector
     from darkparse.network.detection_settings import DetectionSettings
@@ -102,7 +102,7 @@ def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
     names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "mapped", "device", "engine")
     making = {name: given.pop(name) for name in names}
     if given.pop("half"):
-        choose(making["engine"], wants_torch=True)
+        choose_engine(making["engine"], wants_torch=True)
         import torch
 
         making["dtype"] = torch.float16
@@ -118,16 +118,16 @@ def names_of(inputs: Iterable[str]) -> str | None:
 def load_detector(making: dict[str, Any]) -> Detector:
     """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
     from darkparse.detect import Detector
-    from darkparse.detect.task import checked
+    from darkparse.detect.task import check_detector
 
     making, device = dict(making), making["device"]
     if making["engine"] == "auto" and device is None and find_spec("torch") and has_gpu():
         making["engine"] = "torch"
     wants_torch = device not in (None, "cpu") or making.get("dtype") is not None
-    making["engine"] = choose(making["engine"], wants_torch=wants_torch)
+    making["engine"] = choose_engine(making["engine"], wants_torch=wants_torch)
     if making["engine"] == "torch" and device is None:
         how = {name: making[name] for name in ("dialect", "size", "reorg")}
-        known = checked(making["cfg"], making["weights"], None, making["names"], mapped=making["mapped"], **how)
+        known = check_detector(making["cfg"], making["weights"], None, making["names"], mapped=making["mapped"], **how)
         if known is not None:
             making |= dict(zip(("cfg", "names"), known, strict=True)) | dict.fromkeys(how)
         import torch
@@ -272,7 +272,7 @@ def _here(making: dict[str, Any], sources: list[InputFile], settings: DetectionS
     with ExitStack() as stack:
         journal = None
         if given["out"] is not None:
-            stack.enter_context(claimed(given["out"]))
+            stack.enter_context(locked(given["out"]))
             run = run_facts(making, detector, settings, sources)
             journal = stack.enter_context(
                 Journal(given["out"], run, resume=given["resume"], overwrite=given["overwrite"])
@@ -357,10 +357,10 @@ def run_facts(
     return facts | how | asdict(settings)
 
 
-def _shown(detector: Detector) -> Callable[[Finished], None]:
+def _shown(detector: Detector) -> Callable[[FileResult], None]:
     from darkparse.detect.detections import Detections
 
-    def show(one: Finished) -> None:
+    def show(one: FileResult) -> None:
         if one.frame is None and isinstance(one.result, Detections):
             one.result.draw().show(title=one.source.name)
 

@@ -12,7 +12,7 @@ import click
 import darkparse
 from darkparse.cli.common import setting_option, stderr
 from darkparse.detect.images import open_image
-from darkparse.detect.preprocess import fit
+from darkparse.detect.preprocess import fit_image
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.weights.arrays import LoadedArrays
@@ -121,7 +121,7 @@ def _image(network: Network, path: Path) -> Tensor:
 
     net = network.net
     image = open_image(path, net.channels, turn=network.dialect.follows_exif)
-    values, _ = fit(image.pixels, (net.height, net.width), network.dialect.resize)
+    values, _ = fit_image(image.pixels, (net.height, net.width), network.dialect.resize)
     return torch.from_numpy(values)[None]
 
 

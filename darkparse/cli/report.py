@@ -12,7 +12,7 @@ from darkparse.cli.common import Remarks, stderr
 from darkparse.errors import ImageError
 
 if TYPE_CHECKING:
-    from darkparse.detect.batch.process import Finished
+    from darkparse.detect.batch.process import FileResult
     from darkparse.detect.batch.results import Formatter
 
 
@@ -50,7 +50,7 @@ class Report:
         if self._formatter is not None and kind is None:
             click.echo(self._formatter.end(), nl=False)
 
-    def add(self, one: Finished) -> bool:
+    def add(self, one: FileResult) -> bool:
         """Report a picture; whether it could not be read."""
         if one.source.name != self._last:
             rate = f"{task.speed:.1f}/s" if (task := self._progress.tasks[0]).speed else ""
@@ -76,7 +76,7 @@ class Report:
             click.echo(text, nl=False)
 
 
-def text_lines(one: Finished, *, heading: bool) -> Iterator[str]:
+def text_lines(one: FileResult, *, heading: bool) -> Iterator[str]:
     """Darknet's lines of a picture, `dog: 93%`; under its name if there are several."""
     found: Iterable[Any] = one.result  # type: ignore[assignment]
     indent = "  " if heading else ""

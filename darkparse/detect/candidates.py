@@ -16,7 +16,7 @@ from darkparse.detect.preprocess import Floats, Placement
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedImage:
     """A picture on its way into the network."""
 
     values: Floats
@@ -26,7 +26,7 @@ class Prepared:
     """Height and width of the picture in pixels."""
     path: str | None = None
     pixels: Pixels | None = None
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What is to be said of the picture."""
     orientation: int = 1
     """By what EXIF orientation it was turned."""
@@ -38,7 +38,7 @@ class Prepared:
             width=self.size[1],
             height=self.size[0],
             path=self.path,
-            remarks=self.remarks + more,
+            remarks=self.warnings + more,
             orientation=self.orientation,
         )
 

@@ -109,7 +109,7 @@ def _restore(found: list[Detection], image: dict[str, Any]) -> Detections:
     return Detections(found, **image)
 
 
-def warned(found: Detections) -> Detections:
+def emit_warnings(found: Detections) -> Detections:
     """The same, after its remarks were given as warnings to the caller's caller."""
     for remark in found.remarks:
         warnings.warn(f"{found.path or 'this picture'}: {remark}", DarkparseWarning, stacklevel=3)

@@ -13,16 +13,16 @@ import numpy as np
 from darkparse._utils.text import pluralize
 from darkparse.datasets.image_files import Size
 from darkparse.datasets.names import Names, find_names
-from darkparse.detect.candidates import Candidates, Prepared
+from darkparse.detect.candidates import Candidates, PreparedImage
 from darkparse.detect.detection import WHOLE, Detection
-from darkparse.detect.detections import Detections, warned
-from darkparse.detect.engines.engine import Engine, choose
+from darkparse.detect.detections import Detections, emit_warnings
+from darkparse.detect.engines.engine import Engine, choose_engine
 from darkparse.detect.engines.loading import as_engine, load_engine
 from darkparse.detect.images import as_image
 from darkparse.detect.nms import suppress
-from darkparse.detect.preprocess import RESIZES, Floats, Resize, fit
+from darkparse.detect.preprocess import RESIZES, Floats, Resize, fit_image
 from darkparse.detect.streaming import stream
-from darkparse.detect.task import checked, class_count, default_resize, is_classifier
+from darkparse.detect.task import check_detector, class_count, default_resize, is_classifier
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _REMEMBERING = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
 
-Picture = Any
+ImageInput = Any
 """A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor
 (C, H, W)."""
 
@@ -150,9 +150,9 @@ class Detector:
         """
         options = replace(options or ReadOptions(), **words)
         wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
-        name = choose(engine, wants_torch=wants_torch)
+        name = choose_engine(engine, wants_torch=wants_torch)
         how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
-        known = checked(cfg, weights, options, names, mapped=mapped, **how) if name == "torch" else None
+        known = check_detector(cfg, weights, options, names, mapped=mapped, **how) if name == "torch" else None
         if known is not None:
             (cfg, names), how = known, {}
         loaded = load_engine(name, cfg, weights, options, fold=fold, mapped=mapped, **how)
@@ -190,9 +190,9 @@ class Detector:
     ) -> list[Detections]: ...
 
     @overload
-    def detect(self, image: Picture, settings: DetectionSettings | None = ..., **words: Any) -> Any: ...
+    def detect(self, image: ImageInput, settings: DetectionSettings | None = ..., **words: Any) -> Any: ...
 
-    def detect(self, image: Picture, settings: DetectionSettings | None = None, **words: Any) -> Any:
+    def detect(self, image: ImageInput, settings: DetectionSettings | None = None, **words: Any) -> Any:
         """Find what is in a picture, or in each of several.
 
         Args:
@@ -214,16 +214,16 @@ class Detector:
         settings = replace(settings or DetectionSettings(), **words)
         if isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4:
             return list(self.stream(image, settings))
-        return warned(self.run([self.prepare(image, settings)], settings)[0])
+        return emit_warnings(self.run([self.prepare(image, settings)], settings)[0])
 
     def stream(
         self,
-        images: Iterable[Picture],
+        images: Iterable[ImageInput],
         settings: DetectionSettings | None = None,
         *,
         batch: int | None = None,
         workers: int | None = None,
-        on_error: Callable[[Picture, ImageError], None] | None = None,
+        on_error: Callable[[ImageInput, ImageError], None] | None = None,
         **words: Any,
     ) -> Generator[Detections, None, None]:
         """Detect in any number of pictures in constant memory, in their order, with several threads.
@@ -247,7 +247,7 @@ class Detector:
             raise DarkparseError(f"batch is how many pictures run at once, not {batch}")
         for outcome in stream(self, images, settings, batch=batch or self.batch, workers=workers):
             if not isinstance(outcome.result, ImageError):
-                yield warned(outcome.result)
+                yield emit_warnings(outcome.result)
             elif on_error is None:
                 raise outcome.result
             else:
@@ -262,12 +262,12 @@ class Detector:
 
     def prepare(
         self,
-        image: Picture,
+        image: ImageInput,
         settings: DetectionSettings | None = None,
         *,
         keep_pixels: bool = False,
         name: str | None = None,
-    ) -> Prepared:
+    ) -> PreparedImage:
         """Read a picture and fit it to the network's input.
 
         Args:
@@ -283,13 +283,13 @@ class Detector:
         turn = self.network.dialect.follows_exif if settings.exif == "auto" else settings.exif == "on"
         read = as_image(image, self.network.net.channels, turn=turn, bgr=settings.channels == "bgr", name=name)
         crop_first = self.network.dialect.resize == "letterbox"
-        values, placement = fit(read.pixels, self.input_size, self.resize, crop_first=crop_first)
+        values, placement = fit_image(read.pixels, self.input_size, self.resize, crop_first=crop_first)
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         pixels = read.pixels if keep_pixels else None
-        return Prepared(values, placement, read.pixels.shape[:2], path, pixels, read.remarks, read.orientation)
+        return PreparedImage(values, placement, read.pixels.shape[:2], path, pixels, read.warnings, read.orientation)
 
     def run(
-        self, prepared: Sequence[Prepared], settings: DetectionSettings, *, goes_on: bool = False
+        self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, goes_on: bool = False
     ) -> list[Detections]:
         """Detect in pictures that are ready, as one batch.
 
@@ -310,7 +310,7 @@ class Detector:
                 found += self._found([one], settings)
         return found
 
-    def _found(self, prepared: Sequence[Prepared], settings: DetectionSettings) -> list[Detections]:
+    def _found(self, prepared: Sequence[PreparedImage], settings: DetectionSettings) -> list[Detections]:
         images = np.stack([one.values for one in prepared]) if len(prepared) > 1 else prepared[0].values[None]
         if self.classifies:
             scores = self._class_scores(images)
@@ -324,16 +324,16 @@ class Detector:
         self.engine.reset_state()
 
     def _suppressed(
-        self, candidates: Candidates, index: int, prepared: Prepared, settings: DetectionSettings
+        self, candidates: Candidates, index: int, prepared: PreparedImage, settings: DetectionSettings
     ) -> Detections:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
-        here = (candidates.image == index) & (0 not in prepared.placement.scaled)
+        here = (candidates.image == index) & (0 not in prepared.placement.scaled_size)
         own = np.flatnonzero(here)
         boxes = candidates.boxes[own]
         head = get_head(self.network.nodes[self.network.heads[0]])
         if len(own) and not head.stays_in_letterbox:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
-            boxes = prepared.placement.undo(boxes)
+            boxes = prepared.placement.to_image_boxes(boxes)
         mine = np.flatnonzero(here[candidates.box])
         remarks = [f"{len(mine):,} boxes over the threshold: is this network trained?"] if len(mine) > MANY else []
         # exp() of a width or a height overflows in float32; such a box has no place in the image, nor in JSON.
@@ -373,7 +373,7 @@ class Detector:
             scores[:, [parent for parent in parents if parent >= 0]] = 0
         return scores
 
-    def _ranked(self, scores: Floats, prepared: Prepared, top: int) -> Detections:
+    def _ranked(self, scores: Floats, prepared: PreparedImage, top: int) -> Detections:
         is_finite = np.isfinite(scores)
         dropped = int((~is_finite).sum())
         remarks = [f"dropped {dropped:,} of {len(scores):,} classes with NaN or infinite scores"] if dropped else []

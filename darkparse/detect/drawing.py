@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont, ImageFont
 
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
 
 def draw(image: Any, detections: Sequence[Detection], size: Size, *, turn: bool = False) -> PillowImage:
@@ -58,7 +58,7 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, turn: bool 
     for one in reversed(detections):
         left, top, right, bottom = one.xyxy
         canvas.rectangle(
-            (left, top, max(right - 1, left), max(bottom - 1, top)), outline=colour(one.class_id), width=width
+            (left, top, max(right - 1, left), max(bottom - 1, top)), outline=class_color(one.class_id), width=width
         )
     taken = np.zeros(pixels.shape[:2], np.bool_)
     for one in detections:
@@ -83,8 +83,8 @@ def _label(canvas: Any, one: Detection, font: Any, taken: NDArray[np.bool_]) -> 
     while taken[y : y + height, x : x + width].any() and y + 2 * height <= taken.shape[0]:
         y += height
     taken[y : y + height, x : x + width] = True
-    canvas.rectangle((x, y, x + width, y + height), fill=colour(one.class_id))
-    canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=ink(colour(one.class_id)))
+    canvas.rectangle((x, y, x + width, y + height), fill=class_color(one.class_id))
+    canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=text_color(class_color(one.class_id)))
 
 
 def _list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
@@ -99,7 +99,7 @@ def _list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
 
 
 @lru_cache(maxsize=4096)
-def colour(class_id: int) -> Colour:
+def class_color(class_id: int) -> Color:
     """A colour for each class: hues a golden angle apart, so that neighbours differ."""
     hue = (0.58 + class_id * 0.6180339887) % 1.0
     value = 0.95 - 0.25 * (class_id % 2)
@@ -110,7 +110,7 @@ def colour(class_id: int) -> Colour:
     return channel(0), channel(2), channel(4)
 
 
-def ink(background: Colour) -> Colour:
+def text_color(background: Color) -> Color:
     """Black or white, whichever stands out on a colour (WCAG's relative luminance)."""
     linear = [c / 255 / 12.92 if c <= 10 else math.pow((c / 255 + 0.055) / 1.055, 2.4) for c in background]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 Pixels = NDArray[Any]
 """(H, W, C): RGB, grey or what else a network takes, uint8 in 0…255 or float32 in 0…1."""
 
-BEYOND = 0.5
+FLOAT_TOLERANCE = 0.5
 """By so much floats may lie outside 0…1: scaling and noise overshoot."""
 
-PLENTY = 96 << 20
+MAX_VALUES = 96 << 20
 """Values that any picture may have: 33 million pixels of RGB."""
-RATIO = 200
+MAX_EXPANSION = 200
 """So many times the size of its file a larger one may; photographs unpack to ten or twenty times."""
 
 
@@ -35,7 +35,7 @@ class Image:
     """A picture that was read."""
 
     pixels: Pixels
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     """What is to be said of it: a note that was not followed, pages that were left."""
     orientation: int = 1
     """The EXIF orientation that was followed, 1 to 8; 1: the pixels stand as they are stored."""
@@ -74,8 +74,8 @@ def open_image(
             return Image(from_array(_load_bands(path), channels))
         with open_with_pillow(path) as file:
             unpacked = file.width * file.height * len(file.getbands())
-            if unpacked > max(PLENTY, RATIO * size):
-                raise ImageError(f"{size:,} bytes that unpack to {unpacked:,}, more than {RATIO} times as many")
+            if unpacked > max(MAX_VALUES, MAX_EXPANSION * size):
+                raise ImageError(f"{size:,} bytes that unpack to {unpacked:,}, more than {MAX_EXPANSION} times as many")
             return from_pillow(file, channels, turn=turn)
     except ImageError as problem:
         raise ImageError(f"{name}: {problem}") from None
@@ -103,7 +103,7 @@ def _load_bands(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
     with tifffile.TiffFile(file) as opened:
         page = opened.pages[0]
         unpacked = page.nbytes
-        if unpacked > max(PLENTY, RATIO * opened.filehandle.size):
+        if unpacked > max(MAX_VALUES, MAX_EXPANSION * opened.filehandle.size):
             raise ImageError(f"{opened.filehandle.size:,} bytes that unpack to {unpacked:,}")
         array: Pixels = page.asarray()
         planes = page.axes.startswith("S")
@@ -155,7 +155,7 @@ def from_pillow(image: PillowImage, channels: int | None = 3, *, turn: bool = Fa
     if orientation in ORIENTATIONS and not turn:
         remarks.append(f'its EXIF note says "{ORIENTATIONS[orientation]}", which was not followed')
         orientation = 1
-    return Image(turned(pixels, orientation), tuple(remarks), orientation)
+    return Image(apply_orientation(pixels, orientation), tuple(remarks), orientation)
 
 
 def _orientation(image: PillowImage) -> int:
@@ -167,7 +167,7 @@ def _orientation(image: PillowImage) -> int:
     return noted if isinstance(noted, int) and noted in ORIENTATIONS else 1
 
 
-def turned(pixels: Pixels, orientation: int) -> Pixels:
+def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
     """Pixels (H, W, C) as they are to be shown by an EXIF orientation."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
@@ -251,7 +251,7 @@ def from_array(array: Pixels, channels: int | None = 3, *, bgr: bool = False) ->
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
         least, most = array.min(), array.max()
-        if not (least >= -BEYOND and most <= 1 + BEYOND):
+        if not (least >= -FLOAT_TOLERANCE and most <= 1 + FLOAT_TOLERANCE):
             raise ImageError(
                 f"a picture of floats has values from 0 to 1, this one {least:g} to {most:g}: scale it (by 1/255, "
                 "say), or pass uint8"

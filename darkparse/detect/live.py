@@ -12,7 +12,7 @@ from typing import Any
 
 from darkparse.datasets.urls import redact_url
 from darkparse.detect.images import Pixels
-from darkparse.detect.video import pyav
+from darkparse.detect.video import import_pyav
 from darkparse.errors import ImageError
 from darkparse.syntax.files import describe_error
 
@@ -75,7 +75,7 @@ class Live:
         self._count = 0
 
     def __iter__(self) -> Iterator[Frame]:
-        pyav()
+        import_pyav()
         reader = Thread(target=self._read, name="darkparse-live", daemon=True)
         reader.start()
         try:
@@ -102,7 +102,7 @@ class Live:
             if newest is None:
                 return None
             number, came, frame = newest
-            with suppress(pyav().FFmpegError):  # a damaged frame of a form that has no colors
+            with suppress(import_pyav().FFmpegError):  # a damaged frame of a form that has no colors
                 return Frame(number, came, frame.to_ndarray(format="rgb24"))
 
     def _read(self) -> None:
@@ -130,7 +130,7 @@ class Live:
 
     def _play(self) -> tuple[str, bool]:
         """Take frames until none come. Returns what went wrong, if anything, and whether that is the end."""
-        av = pyav()
+        av = import_pyav()
         try:
             form = "v4l2" if self.source.startswith(CAMERA) else None
             with closing(av.open(self.source, format=form, options=OPTIONS, timeout=SILENCE)) as container:
@@ -152,7 +152,7 @@ class Live:
         for packet in container.demux(video=0):
             try:
                 frames = packet.decode()
-            except pyav().FFmpegError as error:
+            except import_pyav().FFmpegError as error:
                 frames, problem = [], f": {describe_error(error)}"
             for frame in frames:
                 if self._is_video and frame.time is not None:

@@ -24,26 +24,26 @@ Floats = NDArray[np.float32]
 class Placement:
     """Where a picture lies in the network's input."""
 
-    net: Size
-    scaled: Size
+    input_size: Size
+    scaled_size: Size
     """What the whole picture is scaled to. A very long one comes to no height or no width: nothing of it is left."""
     offset: Size
     """Its top and left edge in the input; negative where it is cropped."""
 
-    def undo(self, boxes: Floats) -> Floats:
+    def to_image_boxes(self, boxes: Floats) -> Floats:
         """Boxes (B, 4: centre x, y, width, height) as fractions of the input to fractions of the picture.
 
         The shift is (netw - new_w)/2./netw, half a pixel off where the padding is odd (yolo_layer.c
         correct_yolo_boxes).
         """
-        net, scaled = np.array(self.net[::-1], np.float64), np.array(self.scaled[::-1], np.float64)
+        net, scaled = np.array(self.input_size[::-1], np.float64), np.array(self.scaled_size[::-1], np.float64)
         ratio = (scaled / net).astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # of boxes near the end of float32's range
             centre = ((boxes[:, :2] - (net - scaled) / 2.0 / net) / ratio).astype(np.float32)
             return np.concatenate((centre, boxes[:, 2:] * (net / scaled).astype(np.float32)), 1)
 
 
-def place(image: Size, net: Size, resize: Resize, *, crop_first: bool = False) -> Placement:
+def compute_placement(image: Size, net: Size, resize: Resize, *, crop_first: bool = False) -> Placement:
     """Where a picture of some size lies in an input of some size.
 
     Args:
@@ -70,7 +70,7 @@ def place(image: Size, net: Size, resize: Resize, *, crop_first: bool = False) -
     return Placement(net, scaled, ((net_h - scaled[0]) // 2, (net_w - scaled[1]) // 2))
 
 
-def fit(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = False) -> tuple[Floats, Placement]:
+def fit_image(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = False) -> tuple[Floats, Placement]:
     """A picture as the network's input (image.c letterbox_image, resize_image, crop_image).
 
     Args:
@@ -86,20 +86,24 @@ def fit(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = False) 
         side = min(pixels.shape[:2])
         top, left = (pixels.shape[0] - side) // 2, (pixels.shape[1] - side) // 2
         pixels = pixels[top : top + side, left : left + side]
-    placement = place(pixels.shape[:2], net, resize, crop_first=crop_first)
-    if 0 in placement.scaled:
+    placement = compute_placement(pixels.shape[:2], net, resize, crop_first=crop_first)
+    if 0 in placement.scaled_size:
         return np.full((pixels.shape[2], *net), 0.5, np.float32), placement
-    if placement.scaled == net:
+    if placement.scaled_size == net:
         return resize_image(pixels, net), placement
     top, left = placement.offset
     if resize == "crop":
-        scaled = resize_image(pixels, placement.scaled)
+        scaled = resize_image(pixels, placement.scaled_size)
         # Beyond the edge the last row or column goes on (image.c crop_image).
         rows, columns = (np.arange(n) - at for n, at in zip(net, (top, left), strict=True))
-        rows, columns = rows.clip(0, placement.scaled[0] - 1), columns.clip(0, placement.scaled[1] - 1)
+        rows, columns = rows.clip(0, placement.scaled_size[0] - 1), columns.clip(0, placement.scaled_size[1] - 1)
         return scaled[:, rows[:, None], columns], placement
     boxed = np.full((pixels.shape[2], *net), 0.5, np.float32)
-    resize_image(pixels, placement.scaled, boxed[:, top : top + placement.scaled[0], left : left + placement.scaled[1]])
+    resize_image(
+        pixels,
+        placement.scaled_size,
+        boxed[:, top : top + placement.scaled_size[0], left : left + placement.scaled_size[1]],
+    )
     return boxed, placement
 
 
@@ -114,11 +118,11 @@ def resize_image(pixels: Pixels, size: Size, out: Floats | None = None) -> Float
     Returns:
         (C, height, width), float32 in 0…1.
     """
-    rows = axis_taps(pixels.shape[0], size[0], last_is_exact=False)
-    return resample(pixels, rows, axis_taps(pixels.shape[1], size[1], last_is_exact=True), out)
+    rows = axis_weights(pixels.shape[0], size[0], last_is_exact=False)
+    return resample(pixels, rows, axis_weights(pixels.shape[1], size[1], last_is_exact=True), out)
 
 
-def resample(pixels: Pixels, rows: Taps, columns: Taps, out: Floats | None = None) -> Floats:
+def resample(pixels: Pixels, rows: ResampleWeights, columns: ResampleWeights, out: Floats | None = None) -> Floats:
     """The weighted sums of two neighbours along both axes: (C, rows, columns), float32 in 0…1.
 
     Args:
@@ -171,7 +175,7 @@ class _Band:
 
 
 @lru_cache(maxsize=64)
-def _bands(down: Taps) -> list[_Band]:
+def _bands(down: ResampleWeights) -> list[_Band]:
     bands = []
     for top in range(0, down.weights.shape[1], ROWS):
         rows = slice(top, top + ROWS)
@@ -181,7 +185,7 @@ def _bands(down: Taps) -> list[_Band]:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Taps:
+class ResampleWeights:
     """The two neighbours of each new position, and their weights: (2, n)."""
 
     places: NDArray[np.intp]
@@ -189,7 +193,7 @@ class Taps:
 
 
 @lru_cache(maxsize=256)
-def axis_taps(before: int, after: int, *, last_is_exact: bool) -> Taps:
+def axis_weights(before: int, after: int, *, last_is_exact: bool) -> ResampleWeights:
     """Where the values of an axis come from.
 
     Along the width the last column is the picture's last. Along the height Darknet computes the last row's place like
@@ -207,4 +211,4 @@ def axis_taps(before: int, after: int, *, last_is_exact: bool) -> Taps:
         first[-1], weights[:, -1] = (before - 1 if last_is_exact else 0), (1, 0)
     else:
         weights[1, -1] = 0
-    return Taps(np.stack((first, first + 1)).clip(0, before - 1), weights)
+    return ResampleWeights(np.stack((first, first + 1)).clip(0, before - 1), weights)

@@ -15,11 +15,11 @@ from darkparse.detect.images import Pixels
 from darkparse.errors import ImageError
 
 if TYPE_CHECKING:
-    from darkparse.detect.candidates import Prepared
+    from darkparse.detect.candidates import PreparedImage
     from darkparse.detect.engines.engine import Engine
     from darkparse.network.detection_settings import DetectionSettings
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 """More would each need memory for a network's maps; they take more threads each instead."""
 
 
@@ -31,15 +31,15 @@ class ImageDetector(Protocol):
 
     def prepare(
         self, image: Any, settings: DetectionSettings | None = None, *, keep_pixels: bool = False
-    ) -> Prepared: ...
+    ) -> PreparedImage: ...
 
     def run(
-        self, prepared: Sequence[Prepared], settings: DetectionSettings, *, goes_on: bool = False
+        self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, goes_on: bool = False
     ) -> list[Detections]: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Result:
     """A picture and what came of it."""
 
     source: Any
@@ -58,7 +58,7 @@ def stream(
     workers: int | None = None,
     keep_pixels: bool = False,
     goes_on: bool = False,
-) -> Iterator[Outcome]:
+) -> Iterator[Result]:
     """Detect in pictures, in their order; a picture that cannot be read yields its error.
 
     A worker reads a batch, fits it to the network's input, runs it and decodes it. The cores are shared out among the
@@ -75,9 +75,9 @@ def stream(
         goes_on: the pictures are the frames of a video.
     """
     source = iter(images)
-    workers = 1 if detector.remembers else workers or min(os.cpu_count() or 1, MOST_WORKERS)
+    workers = 1 if detector.remembers else workers or min(os.cpu_count() or 1, MAX_WORKERS)
 
-    def work(taken: list[Any]) -> list[Outcome]:
+    def work(taken: list[Any]) -> list[Result]:
         return _run(detector, taken, settings, keep_pixels=keep_pixels, goes_on=goes_on)
 
     batches = iter(lambda: list(islice(source, batch)), [])
@@ -85,7 +85,7 @@ def stream(
     with detector.engine.shared(min(workers, max(1, len(first)))) as start:
         pool = ThreadPoolExecutor(workers, "darkparse-detect", initializer=start)
         try:
-            waiting: deque[Future[list[Outcome]]] = deque(pool.submit(work, taken) for taken in first)
+            waiting: deque[Future[list[Result]]] = deque(pool.submit(work, taken) for taken in first)
             while waiting:
                 outcomes = waiting.popleft().result()
                 waiting.extend(pool.submit(work, taken) for taken in islice(batches, 1))
@@ -96,18 +96,18 @@ def stream(
 
 def _run(
     detector: ImageDetector, images: list[Any], settings: DetectionSettings, *, keep_pixels: bool, goes_on: bool
-) -> list[Outcome]:
+) -> list[Result]:
     prepared = [_prepared(detector, image, settings, keep_pixels) for image in images]
     found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, goes_on=goes_on))
     return [
-        Outcome(image, p) if isinstance(p, ImageError) else Outcome(image, next(found), p.pixels)
+        Result(image, p) if isinstance(p, ImageError) else Result(image, next(found), p.pixels)
         for image, p in zip(images, prepared, strict=True)
     ]
 
 
 def _prepared(
     detector: ImageDetector, image: Any, settings: DetectionSettings, keep_pixels: bool
-) -> Prepared | ImageError:
+) -> PreparedImage | ImageError:
     try:
         return detector.prepare(image, settings, keep_pixels=keep_pixels)
     except ImageError as problem:

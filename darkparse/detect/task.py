@@ -55,7 +55,7 @@ def default_resize(network: Network, classifies: bool) -> Resize:
     return "letterbox" if network.net.letter_box else network.dialect.resize
 
 
-def checked(
+def check_detector(
     cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | None,
     options: ReadOptions | None,

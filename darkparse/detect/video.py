@@ -15,7 +15,7 @@ from darkparse.detect.images import Pixels
 from darkparse.errors import DarkparseError, ImageError
 
 
-def pyav() -> Any:
+def import_pyav() -> Any:
     """The `av` module. Raises DarkparseError with what to install if it is missing."""
     try:
         import av
@@ -36,7 +36,7 @@ class Video:
     """
 
     def __init__(self, path: Path) -> None:
-        av = pyav()
+        av = import_pyav()
         self.path = path
         try:
             self._container = av.open(str(path))
@@ -55,7 +55,7 @@ class Video:
         try:
             for frame in self._container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
-        except pyav().FFmpegError as problem:
+        except import_pyav().FFmpegError as problem:
             raise ImageError(f"{self.path}: {getattr(problem, 'strerror', None) or problem}") from None
 
     def close(self) -> None:
@@ -70,7 +70,7 @@ def video_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None
     Yields a function that adds a frame, (H, W, 3), uint8; an odd row or column is doubled, since H.264 wants even
     sizes.
     """
-    av = pyav()
+    av = import_pyav()
     wanted = "libvpx-vp9" if path.suffix.lower() == ".webm" else "libx264"
     codec = wanted if wanted in av.codecs_available else "mpeg4"
     path.parent.mkdir(parents=True, exist_ok=True)

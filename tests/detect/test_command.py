@@ -224,10 +224,10 @@ def test_going_on_with_other_pictures_keeps_earlier_drawings(model: list[str], s
 def test_one_run_at_a_time_writes_to_a_folder(
     model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from darkparse.detect.batch.lock import claimed
+    from darkparse.detect.batch.lock import locked
 
     out = tmp_path / "out"
-    with claimed(out):
+    with locked(out):
         assert run("detect", *model, shots, "--out", out) == 2
         assert (
             f"{out} is in use by process {os.getpid()}; wait for it, or choose another --out"

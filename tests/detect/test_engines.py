@@ -15,7 +15,7 @@ import pytest
 import darkparse
 from darkparse import Detector
 from darkparse.detect.engines import graph_engine
-from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose
+from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose_engine
 from tests.conftest import DATA
 from tests.detect.reference import picture, tiny_weights
 
@@ -186,13 +186,13 @@ def test_the_fastest_that_is_installed_is_chosen(monkeypatch: pytest.MonkeyPatch
     assert set(FASTEST_FIRST) == set(ENGINES)
     there: set[str] = set(ENGINES)
     monkeypatch.setattr("darkparse.detect.engines.engine.find_spec", lambda name: name if name in there else None)
-    assert choose("auto", wants_torch=True) == "torch"
+    assert choose_engine("auto", wants_torch=True) == "torch"
     for name in FASTEST_FIRST:
-        assert choose("auto", wants_torch=False) == name
+        assert choose_engine("auto", wants_torch=False) == name
         there.discard(name)
         extra = "torch" if name == "torch" else rf"'darkparse\[{name}\]'"
         with pytest.raises(darkparse.DarkparseError, match=f"{name} is not installed: pip install {extra}"):
-            choose(name, wants_torch=False)
+            choose_engine(name, wants_torch=False)
 
 
 def test_what_an_engine_does_not_do_is_said(tmp_path: Path) -> None:

@@ -86,4 +86,4 @@ def test_undo_of_the_largest_boxes_warns_of_nothing() -> None:
     boxes = np.array([[3e38, -3e38, 3e38, 3e38]], np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert not np.isfinite(Placement((64, 64), (8, 64), (28, 0)).undo(boxes)).all()
+        assert not np.isfinite(Placement((64, 64), (8, 64), (28, 0)).to_image_boxes(boxes)).all()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from darkparse.datasets.image_files import Size
-from darkparse.detect.preprocess import Placement, fit, place, resize_image
+from darkparse.detect.preprocess import Placement, compute_placement, fit_image, resize_image
 from tests.detect.reference import picture
 
 SIZES = st.tuples(st.integers(2, 40), st.integers(2, 40))
@@ -60,7 +60,7 @@ def test_last_row_is_almost_black_where_darknets_is() -> None:
 
 def test_same_size_is_the_picture() -> None:
     pixels = picture(1)
-    out, placement = fit(pixels, pixels.shape[:2], "stretch")
+    out, placement = fit_image(pixels, pixels.shape[:2], "stretch")
     assert np.array_equal(out, pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(255))
     assert placement.offset == (0, 0)
 
@@ -76,11 +76,11 @@ def test_same_size_is_the_picture() -> None:
     ],
 )
 def test_letterbox_rounds_as_darknet(image: Size, net: Size, scaled: Size, offset: Size) -> None:
-    assert place(image, net, "letterbox") == Placement(net, scaled, offset)
+    assert compute_placement(image, net, "letterbox") == Placement(net, scaled, offset)
 
 
 def test_letterbox_is_grey_around() -> None:
-    out, placement = fit(picture(2, 30, 60), (64, 64), "letterbox")
+    out, placement = fit_image(picture(2, 30, 60), (64, 64), "letterbox")
     assert placement == Placement((64, 64), (32, 64), (16, 0))
     assert (out[:, :16] == 0.5).all()
     assert (out[:, 48:] == 0.5).all()
@@ -88,24 +88,24 @@ def test_letterbox_is_grey_around() -> None:
 
 
 def test_undoing_a_letterbox_keeps_darknets_half_pixel() -> None:
-    placement = place((424, 640), (416, 416), "letterbox")
-    box = placement.undo(np.array([[0.5, 0.5, 0.25, 0.25]], np.float32))[0]
+    placement = compute_placement((424, 640), (416, 416), "letterbox")
+    box = placement.to_image_boxes(np.array([[0.5, 0.5, 0.25, 0.25]], np.float32))[0]
     assert box == pytest.approx([0.5, (0.5 - 141 / 2 / 416) / (275 / 416), 0.25, 0.25 * 416 / 275], abs=1e-6)
 
 
 def test_stretch_changes_no_box() -> None:
     boxes = np.random.RandomState(0).rand(5, 4).astype(np.float32)
-    assert np.allclose(place((30, 50), (64, 64), "stretch").undo(boxes), boxes, atol=1e-7)
+    assert np.allclose(compute_placement((30, 50), (64, 64), "stretch").to_image_boxes(boxes), boxes, atol=1e-7)
 
 
 def test_crop_of_alexeyab_scales_the_shorter_side_and_cuts() -> None:
     pixels = picture(3, 40, 80)
-    out, placement = fit(pixels, (32, 32), "crop")
-    assert placement.scaled == (32, 64)
+    out, placement = fit_image(pixels, (32, 32), "crop")
+    assert placement.scaled_size == (32, 64)
     assert np.array_equal(out, resize_image(pixels, (32, 64))[:, :, 16:48])
 
 
 def test_crop_of_pjreddie_cuts_a_square_and_scales() -> None:
     pixels = picture(3, 40, 80)
-    out, _ = fit(pixels, (32, 32), "crop", crop_first=True)
+    out, _ = fit_image(pixels, (32, 32), "crop", crop_first=True)
     assert np.array_equal(out, resize_image(pixels[:, 20:60], (32, 32)))

@@ -58,8 +58,8 @@ def test_a_picture_is_turned_as_pillow_turns_it(orientation: int) -> None:
     assert np.array_equal(followed.pixels, upright)
     assert np.array_equal(stored.pixels, picture(3)[:20])
     assert (followed.orientation, stored.orientation) == (orientation if orientation in ORIENTATIONS else 1, 1)
-    assert not followed.remarks
-    assert len(stored.remarks) == (orientation in ORIENTATIONS)
+    assert not followed.warnings
+    assert len(stored.warnings) == (orientation in ORIENTATIONS)
 
 
 @pytest.mark.parametrize(("dialect", "exif", "turns"), [
@@ -188,7 +188,7 @@ def test_every_mode_is_read(mode: str, model: tuple[str, str], tmp_path: Path) -
         pixels = np.asarray(image.convert("RGB"))
     image.save(path)
     assert np.array_equal(open_image(path, turn=False).pixels, pixels)
-    assert not open_image(path, turn=True).remarks
+    assert not open_image(path, turn=True).warnings
 
 
 def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from darkparse._utils.files import atomic_write
 from darkparse.datasets.sources import locate_input, remote_errors
 from darkparse.datasets.urls import is_url, redact_message, redact_url
-from darkparse.detect.batch.lock import claimed, go_on, write_run
+from darkparse.detect.batch.lock import check_resumable, locked, write_run
 from darkparse.detect.batch.results import Record, json_line
-from darkparse.detect.candidates import Prepared
+from darkparse.detect.candidates import PreparedImage
 from darkparse.detect.detector import Detector
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.network.detection_settings import DetectionSettings
@@ -61,7 +61,7 @@ def ray_data() -> Any:
     return ray
 
 
-class Worker:
+class DetectionWorker:
     """A worker of Ray Data's actor pool: a model, and batches of pictures to detect in.
 
     Args:
@@ -90,7 +90,7 @@ class Worker:
             for row, p in zip(rows, prepared, strict=True)
         )
 
-    def _prepared(self, row: dict[str, Any]) -> Prepared | ImageError:
+    def _prepared(self, row: dict[str, Any]) -> PreparedImage | ImageError:
         if row["problem"]:
             return ImageError(row["problem"])
         try:
@@ -178,13 +178,13 @@ def detect_on_cluster(
     """
     ray = ray_data()
     folder = out / "results"
-    with claimed(out):
+    with locked(out):
         if overwrite:
             _connect(ray, cluster)  # before anything is removed
             for file in _files(folder):
                 file.unlink()
         elif _files(folder):
-            run = go_on(out, run, resume=resume)
+            run = check_resumable(out, run, resume=resume)
         done = {locate_input(image, run["relative_to"]) for image in _finished(folder)}
         folder.mkdir(exist_ok=True)
         write_run(out, run)
@@ -259,7 +259,7 @@ def _run(
     rows = [{"image": image, "place": image if is_url(image) else str(Path(image).absolute())} for image in images]
     data = ray.data.from_items(rows, override_num_blocks=blocks).map(read_bytes, num_cpus=READING_CPUS)
     data = data.map_batches(
-        Worker,
+        DetectionWorker,
         fn_constructor_kwargs={"making": making, "settings": asdict(settings), "batch": batch},
         batch_size=rows_at_once,
         batch_format="pyarrow",

@@ -10,7 +10,7 @@ from darkparse.datasets.sources import InputFile
 from darkparse.errors import DarkparseError
 
 
-def targets(sources: Iterable[InputFile], folder: Path, taken: Iterable[str] = ()) -> dict[Path, str]:
+def plan_drawings(sources: Iterable[InputFile], folder: Path, taken: Iterable[str] = ()) -> dict[Path, str]:
     """Where each drawing goes in the results' folder: its path under the folder that it was named under.
 
     The ending stays where pictures can be written so, else `.png` is added; one that would meet another, or an earlier

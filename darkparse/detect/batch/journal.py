@@ -11,7 +11,7 @@ from pathlib import Path
 from darkparse._utils.files import atomic_write
 from darkparse.datasets.sources import locate_input
 from darkparse.detect.batch.labels import LABELS, save_labels
-from darkparse.detect.batch.lock import go_on, write_run
+from darkparse.detect.batch.lock import check_resumable, write_run
 from darkparse.detect.batch.results import Record, formatted, json_line
 
 NAME = "detections.jsonl"
@@ -38,7 +38,7 @@ class Journal:
         self.drawings: set[str] = set()
         """What finished pictures were drawn to, under the folder."""
         if self.path.exists() and self.path.stat().st_size and not overwrite:
-            self._run = go_on(folder, run, resume=resume)
+            self._run = check_resumable(folder, run, resume=resume)
             self._recover()
         else:
             self._run = run

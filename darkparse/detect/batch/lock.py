@@ -17,7 +17,7 @@ RUN = "run.json"
 
 
 @contextmanager
-def claimed(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Hold a folder, made if it does not exist; what a killed run left half written in it is removed.
 
     Raises:
@@ -31,7 +31,7 @@ def claimed(folder: Path) -> Iterator[None]:
         raise DarkparseError(f"{problem}; wait for it, or choose another --out") from None
 
 
-def go_on(folder: Path, run: Record, *, resume: bool) -> Record:
+def check_resumable(folder: Path, run: Record, *, resume: bool) -> Record:
     """What a run depends on that goes on with a folder's results; with `relative_to` as the results have it.
 
     Args:

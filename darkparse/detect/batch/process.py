@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from darkparse.datasets.sources import InputFile
-from darkparse.detect.batch.drawings import targets
+from darkparse.detect.batch.drawings import plan_drawings
 from darkparse.detect.batch.journal import Journal
 from darkparse.detect.batch.results import Record, json_line
 from darkparse.detect.detections import Detections
 from darkparse.detect.detector import Detector
 from darkparse.detect.drawing import save
-from darkparse.detect.streaming import Outcome, stream
+from darkparse.detect.streaming import Result, stream
 from darkparse.detect.video import Video, video_writer
 from darkparse.errors import ImageError
 from darkparse.network.detection_settings import DetectionSettings
@@ -32,7 +32,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class FileResult:
     """A picture, or a frame of a video, that is done."""
 
     source: InputFile
@@ -61,7 +61,7 @@ def process(
     workers: int | None = None,
     journal: Journal | None = None,
     pictures: bool = True,
-) -> Iterator[Finished]:
+) -> Iterator[FileResult]:
     """Detect in pictures and videos; with a journal also draw and write down.
 
     Yields each picture when it is finished: when its drawing is in place and its line is in the journal. Pictures that
@@ -69,7 +69,7 @@ def process(
     where the disk has no room for a drawing.
     """
     left = [source for source in sources if not (journal and journal.has(source.name))]
-    places = targets(left, journal.folder, journal.drawings) if journal and pictures else {}
+    places = plan_drawings(left, journal.folder, journal.drawings) if journal and pictures else {}
     for is_video, group in groupby(left, key=lambda source: source.is_video):
         if is_video:
             for source in group:
@@ -86,7 +86,7 @@ def _pictures(
     workers: int | None,
     journal: Journal | None,
     places: dict[Path, str],
-) -> Iterator[Finished]:
+) -> Iterator[FileResult]:
     by_path: dict[Path, InputFile] = {}
 
     def paths() -> Iterator[Path]:
@@ -96,9 +96,9 @@ def _pictures(
 
     outcomes = stream(detector, paths(), settings, batch=batch, workers=workers, keep_pixels=bool(places))
     with ThreadPoolExecutor(WRITERS, thread_name_prefix="darkparse-write") as pool:
-        writing: deque[tuple[Finished, Future[None]]] = deque()
+        writing: deque[tuple[FileResult, Future[None]]] = deque()
         for outcome in outcomes:
-            finished = Finished(by_path.pop(outcome.source), outcome.result, drawing=places.get(outcome.source))
+            finished = FileResult(by_path.pop(outcome.source), outcome.result, drawing=places.get(outcome.source))
             target = journal.folder / finished.drawing if journal and finished.drawing else None
             writing.append((finished, pool.submit(_write, outcome, target)))
             if len(writing) > batch + WRITERS:
@@ -107,12 +107,12 @@ def _pictures(
             yield _noted(*writing.popleft(), journal)
 
 
-def _write(outcome: Outcome, target: Path | None) -> None:
+def _write(outcome: Result, target: Path | None) -> None:
     if target is not None and isinstance(outcome.result, Detections):
         save(outcome.result.draw(outcome.pixels), target)
 
 
-def _noted(finished: Finished, written: Future[None], journal: Journal | None) -> Finished:
+def _noted(finished: FileResult, written: Future[None], journal: Journal | None) -> FileResult:
     try:
         written.result()
     except OSError as problem:
@@ -132,12 +132,12 @@ def _video(
     batch: int,
     journal: Journal | None,
     drawing: str | None,
-) -> Iterator[Finished]:
+) -> Iterator[FileResult]:
     """The frames of a video; its lines come into the journal together, when its drawing is in place."""
     try:
         video = Video(source.path)
     except ImageError as problem:
-        yield Finished(source, problem)
+        yield FileResult(source, problem)
         return
     target = journal.folder / drawing if journal and drawing else None
     # A long video has many lines: they wait in a file, not in memory.
@@ -149,14 +149,14 @@ def _video(
                     detector, video, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True
                 )
                 for number, outcome in enumerate(outcomes):
-                    finished = Finished(source, outcome.result, number, drawing)
+                    finished = FileResult(source, outcome.result, number, drawing)
                     if add_frame is not None and isinstance(outcome.result, Detections):
                         add_frame(np.asarray(outcome.result.draw(outcome.pixels)))
                     if journal is not None:
                         lines.write(json_line(finished.record))
                     yield finished
         except ImageError as problem:
-            yield Finished(source, problem)
+            yield FileResult(source, problem)
             return
         if journal is not None:
             lines.seek(0)

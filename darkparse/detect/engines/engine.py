@@ -74,7 +74,7 @@ class Engine(ABC):
         return parts
 
 
-def choose(engine: str, *, wants_torch: bool) -> str:
+def choose_engine(engine: str, *, wants_torch: bool) -> str:
     """The engine to use.
 
     Args:

@@ -8,7 +8,7 @@ import numpy as np
 
 from darkparse.datasets.image_files import Size
 from darkparse.detect.images import Pixels
-from darkparse.detect.preprocess import Floats, Taps, axis_taps, resample
+from darkparse.detect.preprocess import Floats, ResampleWeights, axis_weights, resample
 
 NOWHERE = np.float32(999999)
 """A centre that stands for a box which is none (data.c correct_boxes)."""
@@ -60,8 +60,8 @@ class Crop:
     def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = WHOLE) -> Floats:
         """See `Place.render`."""
         height, width = pixels.shape[:2]
-        rows = _shifted(axis_taps(height - self.top - self.bottom, size[0], last_is_exact=False), self.top, height)
-        columns = _shifted(axis_taps(width - self.left - self.right, size[1], last_is_exact=True), self.left, width)
+        rows = _shifted(axis_weights(height - self.top - self.bottom, size[0], last_is_exact=False), self.top, height)
+        columns = _shifted(axis_weights(width - self.left - self.right, size[1], last_is_exact=True), self.left, width)
         return resample(
             pixels, _cut(rows, window[0]), _cut(_cut(columns, slice(None, None, -1 if flip else 1)), window[1])
         )
@@ -252,24 +252,24 @@ def _edges(centre: Floats, extent: Floats, sides: Floats) -> tuple[Floats, Float
     return np.trunc((centre - extent / 2) * sides), np.trunc((centre + extent / 2) * sides)
 
 
-def _scaled_taps(before: int, after: int) -> Taps:
+def _scaled_taps(before: int, after: int) -> ResampleWeights:
     """Without corner alignment; beyond the last row or column lies 0 (image.c bilinear_interpolate)."""
     place = np.arange(after, dtype=np.float32) / np.float32(after) * np.float32(before)
     first = np.floor(place).astype(np.intp)
     fraction = place - first.astype(np.float32)
     weights = np.stack((1 - fraction, np.where(first + 1 < before, fraction, 0)))
-    return Taps(np.stack((first, first + 1)).clip(0, before - 1), weights.astype(np.float32))
+    return ResampleWeights(np.stack((first, first + 1)).clip(0, before - 1), weights.astype(np.float32))
 
 
-def _inside(taps: Taps, start: int, size: int) -> tuple[Taps, int]:
+def _inside(taps: ResampleWeights, start: int, size: int) -> tuple[ResampleWeights, int]:
     """Those of the positions, of which the first lies at `start`, that lie in an input, and where they begin."""
     return _cut(taps, slice(max(0, -start), max(0, size - start))), max(0, start)
 
 
-def _shifted(taps: Taps, start: int, size: int) -> Taps:
+def _shifted(taps: ResampleWeights, start: int, size: int) -> ResampleWeights:
     """Those of a part that begins at `start`, for the whole, whose edges go on."""
-    return Taps((taps.places + start).clip(0, size - 1), taps.weights)
+    return ResampleWeights((taps.places + start).clip(0, size - 1), taps.weights)
 
 
-def _cut(taps: Taps, part: slice) -> Taps:
-    return Taps(taps.places[:, part], taps.weights[:, part])
+def _cut(taps: ResampleWeights, part: slice) -> ResampleWeights:
+    return ResampleWeights(taps.places[:, part], taps.weights[:, part])
