@@ -15,7 +15,7 @@ from darkparse.cli.detect import detector_arguments, detector_options, load_dete
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from darkparse.evaluation import Comparison, Difference
+    from darkparse.evaluation import Comparison, OutputDifference
 
 
 @click.command(name="compare")
@@ -103,7 +103,7 @@ def _part(relative: float) -> str:
     return f"{relative * 100:.2g} % of" if relative < 1 else f"{relative:.3g} times"
 
 
-def _place(first: Difference) -> str:
+def _place(first: OutputDifference) -> str:
     if len(first.place) == 3:
         return "channel {}, row {}, column {}".format(*first.place)
     return f"position {', '.join(map(str, first.place))}"

@@ -1,5 +1,5 @@
 from darkparse.evaluation.comparison import Comparison as Comparison
-from darkparse.evaluation.comparison import Difference as Difference
+from darkparse.evaluation.comparison import OutputDifference as OutputDifference
 from darkparse.evaluation.comparison import compare as compare
 from darkparse.evaluation.reference import Dump as Dump
 from darkparse.evaluation.reference import Reference as Reference

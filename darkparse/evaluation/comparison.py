@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from darkparse.errors import DarkparseError
-from darkparse.evaluation.known_deviations import tries
+from darkparse.evaluation.known_deviations import list_trials
 from darkparse.evaluation.reference import Reference
 from darkparse.model import Darknet
 from darkparse.network import Network, Node
@@ -22,7 +22,7 @@ TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class OutputDifference:
     """How far a layer's output is from the other's."""
 
     node: Node
@@ -40,9 +40,9 @@ class Difference:
 class Comparison:
     """What came of comparing all layers."""
 
-    differences: tuple[Difference, ...]
+    differences: tuple[OutputDifference, ...]
     """One for each layer that the other has, in order."""
-    first: Difference | None
+    first: OutputDifference | None
     """The first that is more than rounding."""
     cause: str | None = None
     """The known mistake that would explain it."""
@@ -92,7 +92,7 @@ def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: f
     return Comparison(tuple(differences), first, cause, remains)
 
 
-def difference(node: Node, ours: Floats, theirs: Floats) -> Difference:
+def difference(node: Node, ours: Floats, theirs: Floats) -> OutputDifference:
     """How far two outputs (1, …) of a layer are apart; a value that is no number is infinitely far."""
     gap = np.abs(ours - theirs)
     gap = np.where(np.isnan(gap), np.where(np.isnan(ours) & np.isnan(theirs), 0, np.inf), gap)
@@ -102,10 +102,12 @@ def difference(node: Node, ours: Floats, theirs: Floats) -> Difference:
     worst = float(gap[at])
     over_nothing = 0.0 if worst == 0 else np.inf
     relative = worst / scale if scale else over_nothing
-    return Difference(node, worst, relative, tuple(int(i) for i in at[1:]), float(ours[at]), float(theirs[at]))
+    return OutputDifference(node, worst, relative, tuple(int(i) for i in at[1:]), float(ours[at]), float(theirs[at]))
 
 
-def _first(network: Network, differences: list[Difference], tolerance: float, *, sure: bool) -> Difference | None:
+def _first(
+    network: Network, differences: list[OutputDifference], tolerance: float, *, sure: bool
+) -> OutputDifference | None:
     """The first layer that differs.
 
     Where outputs were matched by closeness, a layer whose value the other never has (fused away, decoded otherwise)
@@ -125,7 +127,7 @@ def _cause(
     """The mistake after which the layer is nearest to the other's,
     if it then agrees or nearly does (its input differs a little too)."""
     best, remains = None, min(5 * tolerance, relative / 4)
-    for words, run in tries(node, model.layers[node.index], inputs):  # type: ignore[arg-type]
+    for words, run in list_trials(node, model.layers[node.index], inputs):  # type: ignore[arg-type]
         try:
             output = run()
         except RuntimeError:

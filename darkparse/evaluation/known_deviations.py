@@ -13,7 +13,7 @@ from darkparse.layers.parts import MODULES, activation_modules
 from darkparse.model.darknet import Stage, instantiate
 from darkparse.network import Node
 
-Try = tuple[str, Callable[[], Tensor]]
+Trial = tuple[str, Callable[[], Tensor]]
 """A cause in words, and the layer's output with it."""
 
 # Where epsilon stands and how large it is: the dialects, and other tools' choices.
@@ -28,7 +28,7 @@ NORMS = (
 )
 
 
-def tries(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterator[Try]:
+def list_trials(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterator[Trial]:
     """Everything that is known to go wrong with a layer of this kind.
 
     Args:
