@@ -40,7 +40,7 @@ def with_losses(case: Case) -> Step:
 
     model = Module(case).model.train()
     losses = darkparse.training.losses.Losses(model)
-    optimizer, schedule = darkparse.training.optimizer(model)
+    optimizer, schedule = darkparse.training.build_optimizer(model)
     x = torch.rand(case.batch, 3, case.size, case.size)
     truth = [torch.rand(5, 5) * torch.tensor([1, 1, 0.4, 0.4, 0]) for _ in range(case.batch)]
 

@@ -19,7 +19,7 @@ from darkparse.diagnostics.diagnostic import MAX_SHOWN, Diagnostic, sort_diagnos
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.training_lint import lint_training
-from darkparse.training.data.dataset_check import DataCheck, check_data
+from darkparse.training.data.dataset_check import DatasetReport, check_data
 
 if TYPE_CHECKING:
     from darkparse.network import Network
@@ -111,7 +111,7 @@ class Checked:
 class CheckedData(Checked):
     """A data set and what was found."""
 
-    data: DataCheck | None = None
+    data: DatasetReport | None = None
 
     @property
     def is_refused(self) -> bool:
@@ -142,7 +142,7 @@ def _check_data(path: str, network: Network | None, dialect: str, *, decode: boo
         data = check_data(DataFile.read(path), DIALECTS.get(dialect), network, progress, decode=decode)
     except DarkparseError as problem:
         return CheckedData(path, (Diagnostic("error", "unreadable", str(problem)),), network)
-    return CheckedData(path, tuple(data.found), network, data)
+    return CheckedData(path, tuple(data.diagnostics), network, data)
 
 
 def _files(cfg: str | Config) -> Iterator[str | Config]:

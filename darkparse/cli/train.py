@@ -98,12 +98,12 @@ def _processes(device: str | None) -> Iterator[Any]:
     """The device of this process, which is one of several where torchrun started it."""
     from torch import cuda, distributed
 
-    from darkparse.training.distributed import device_of
+    from darkparse.training.distributed import get_device
 
     together = int(os.environ.get("WORLD_SIZE", "1")) > 1
     if together and cuda.is_available():
         cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    place = device_of(device)
+    place = get_device(device)
     if together:
         distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
     try:
@@ -116,10 +116,10 @@ def _processes(device: str | None) -> Iterator[Any]:
 def _trainer(network: Network, data: Path, weights: str | None, device: Any, given: dict[str, Any]) -> Trainer:
     import torch
 
-    from darkparse.training import Trainer, begin
+    from darkparse.training import Trainer, build_for_training
 
     torch.manual_seed(given["seed"])
-    model, said = begin(network, weights, device=device)
+    model, said = build_for_training(network, weights, device=device)
     if given["dry_run"] is not None:
         given["batches"] = 1
     if given["workers"] is None:

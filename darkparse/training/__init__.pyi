@@ -1,5 +1,5 @@
-from darkparse.training.initialization import begin as begin
-from darkparse.training.initialization import optimizer as optimizer
+from darkparse.training.initialization import build_for_training as build_for_training
+from darkparse.training.initialization import build_optimizer as build_optimizer
 from darkparse.training.lr_schedule import Schedule as Schedule
 from darkparse.training.trainer import Step as Step
 from darkparse.training.trainer import Trainer as Trainer

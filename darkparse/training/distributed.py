@@ -74,7 +74,7 @@ class Parallel:
             buffer /= self.size
 
 
-def device_of(name: str | None) -> torch.device:
+def get_device(name: str | None) -> torch.device:
     """Return a device by its name, or the best there is; of several GPUs that of this process.
 
     Raises:

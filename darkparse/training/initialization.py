@@ -16,7 +16,9 @@ from darkparse.weights import WeightsSource
 from darkparse.weights.load_result import LoadResult, format_ranges
 
 
-def begin(network: Network, weights: WeightsSource | None = None, *, device: Device = None) -> tuple[Darknet, str]:
+def build_for_training(
+    network: Network, weights: WeightsSource | None = None, *, device: Device = None
+) -> tuple[Darknet, str]:
     """A module to train, and what is to be said of where its values come from.
 
     Args:
@@ -59,7 +61,7 @@ def _of_other_classes(network: Network, weights: WeightsSource, classes: int, de
     )
 
 
-def optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, Schedule]:
+def build_optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, Schedule]:
     """The optimizer and the schedule that the cfg describes.
 
     Gradients are to be summed over the `batch` of the cfg, in as many mini-batches as `subdivisions` says or any other

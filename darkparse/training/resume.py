@@ -9,7 +9,7 @@ from pathlib import Path
 from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.training.checkpoints import Checkpoints
-from darkparse.training.initialization import optimizer
+from darkparse.training.initialization import build_optimizer
 from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import Update
 from darkparse.training.state import State, check_origin, check_state
@@ -32,7 +32,7 @@ def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[Update, Schedule,
     state = checkpoints.read()
     with _naming(checkpoints.state):
         check_origin(state, model.network)
-    update, schedule = optimizer(model, state["seen"])
+    update, schedule = build_optimizer(model, state["seen"])
     with _naming(checkpoints.state):
         check_state(state, model, update, schedule)
     model.load_state_dict(state["model"])

@@ -26,12 +26,12 @@ from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.data.label_check import check_labels
 from darkparse.training.distributed import Parallel
 from darkparse.training.finite_check import check_gradients, check_loss
-from darkparse.training.initialization import optimizer
+from darkparse.training.initialization import build_optimizer
 from darkparse.training.losses import Losses
 from darkparse.training.losses.network import Loss
 from darkparse.training.resume import restore
 from darkparse.training.state import State, digest_cfg
-from darkparse.training.validation_run import Measure
+from darkparse.training.validation_run import Validation
 from darkparse.weights import Header
 
 LEAST_BETWEEN, EPOCHS_BETWEEN = 100, 4
@@ -135,7 +135,7 @@ class Trainer:
             self.seed, self._average, self.best = state["seed"], state["loss"], state["best"]
             self._measure_due = state["measure_due"]
         else:
-            self.optimizer, self.schedule = optimizer(model, 0 if clear else None)
+            self.optimizer, self.schedule = build_optimizer(model, 0 if clear else None)
         self._saved, self._is_whole = self.schedule.seen, True
         self._pending: list[str | int] = []
         self.end = self._last_batch(batches)
@@ -146,7 +146,7 @@ class Trainer:
             warnings.warn(warning, DarkparseWarning, stacklevel=2)
         named = {"names", "labels"} & files.options.keys()
         self.names = read_names(files.path) if named else None
-        self._measure = Measure(network, files.path, self.names) if measures and self.is_first else None
+        self._measure = Validation(network, files.path, self.names) if measures and self.is_first else None
         self._measures = measures
 
     def _last_batch(self, batches: int | None) -> int:

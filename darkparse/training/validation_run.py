@@ -20,7 +20,7 @@ from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
 
 
-class Measure:
+class Validation:
     """Mean average precision by Darknet's rules, IoU .5, of a copy of a network as it is.
 
     Args:

@@ -11,7 +11,7 @@ import torch
 
 import darkparse
 from darkparse.datasets import DataFile
-from darkparse.training import Trainer, begin
+from darkparse.training import Trainer, build_for_training
 from tests.conftest import ROOT
 
 CFG = """[net]
@@ -81,7 +81,7 @@ def draw(folder: Path, train: int = 6, valid: int = 3, *switches: str) -> Path:
 
 def trainer(data: Path, path: Path, weights: Path | None = None, seed: int = 0, **how: object) -> Trainer:
     torch.manual_seed(seed)
-    model, _ = begin(darkparse.compile(path), weights)
+    model, _ = build_for_training(darkparse.compile(path), weights)
     return Trainer(model, DataFile.read(data), seed=seed, **how)  # type: ignore[arg-type]
 
 

@@ -61,7 +61,7 @@ def differences(name: str, folder: Path) -> Iterator[tuple[str, float]]:
     """Quantity and largest difference over the root mean square of its array."""
     numbers, model = NUMBERS[name], prepared(name, folder)
     losses = darkparse.training.losses.Losses(model)
-    optimizer, schedule = darkparse.training.optimizer(model, seen=numbers["seen"])
+    optimizer, schedule = darkparse.training.build_optimizer(model, seen=numbers["seen"])
     start, seen = arrays(model), numbers["seen"]
     heads, batch, parts = numbers["heads"], numbers["batch"], numbers["subdivisions"]
     for iteration in range(numbers["iterations"]):

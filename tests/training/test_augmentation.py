@@ -11,7 +11,7 @@ import pytest
 from darkparse.datasets.labels import label_path
 from darkparse.layers import DIALECTS
 from darkparse.training.data.color import distort
-from darkparse.training.data.geometry import Crop, Place, Tile, large, moved, sound, tile_axis
+from darkparse.training.data.geometry import Crop, ImagePlace, Tile, drop_tiny, sound, tile_axis, transform_boxes
 from tests.conftest import DATA
 
 NUMBERS: dict[str, list[Any]] = json.loads((DATA / "training" / "augmentation.json").read_text("utf-8"))
@@ -42,8 +42,8 @@ def test_boxes_move_with_a_crop_and_a_flip(case: dict[str, Any]) -> None:
     lines = np.array([(*box, number) for number, *box in case["lines"]], np.float32)
     how = (lines, (case["dx"], case["dy"]), (case["sx"], case["sy"]))
     flip = bool(case["flip"])
-    assert np.allclose(_ordered(large(moved(*how, flip=flip))), case["pjreddie"], atol=TOLERANCE)
-    kept = sound(moved(*how, flip=flip, leaves_out=True), (case["height"], case["width"]), case["classes"])
+    assert np.allclose(_ordered(drop_tiny(transform_boxes(*how, flip=flip))), case["pjreddie"], atol=TOLERANCE)
+    kept = sound(transform_boxes(*how, flip=flip, leaves_out=True), (case["height"], case["width"]), case["classes"])
     assert np.allclose(_ordered(kept), case["alexeyab"], atol=TOLERANCE)
 
 
@@ -60,8 +60,8 @@ def test_a_picture_is_placed_or_cropped(case: dict[str, Any]) -> None:
     width, height = case["size"]
     laid, cut = case["pjreddie"], case["alexeyab"]
     right, bottom = pixels.shape[1] - cut["left"] - cut["width"], pixels.shape[0] - cut["top"] - cut["height"]
-    ways: tuple[Place | Crop, ...] = (
-        Place(laid["nw"], laid["nh"], laid["dx"], laid["dy"]),
+    ways: tuple[ImagePlace | Crop, ...] = (
+        ImagePlace(laid["nw"], laid["nh"], laid["dx"], laid["dy"]),
         Crop(cut["left"], cut["top"], right, bottom),
     )
     for way, one in zip(ways, (laid, cut), strict=True):

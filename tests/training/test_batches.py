@@ -21,7 +21,7 @@ from darkparse.network.training import net_options
 from darkparse.training import data
 from darkparse.training.data import image_cache as album
 from darkparse.training.data.geometry import Crop
-from darkparse.training.data.sampling import draw_size, in_corner
+from darkparse.training.data.sampling import in_corner, sample_size
 
 DETECTOR = """[net]
 width=64
@@ -148,7 +148,7 @@ def test_pictures_are_kept_while_there_is_room(files: DataFile, monkeypatch: pyt
     pictures = files.pictures("train", network.dialect)
     drawn = []
     for room, again in (0, 6), (everything - 1, 1), (everything, 0):
-        one, random = album.Album(network, pictures, room), np.random.default_rng(0)
+        one, random = album.CachedImages(network, pictures, room), np.random.default_rng(0)
         opened.clear()
         drawn.append([one.draw(random)[1].sum() for _ in range(60)])
         assert sum(opened.count(path) > 1 for path in set(opened)) == again
@@ -171,7 +171,7 @@ def test_sizes_change_every_ten_batches(files: DataFile) -> None:
 ])  # fmt: skip
 def test_the_sizes_of_darknet(dialect: str, sizes: range, largest: int) -> None:
     options = net_options(_detector("max_batches=2000"))
-    found = [draw_size(1, i, (416, 416), DIALECTS[dialect], options, 32, 1.0) for i in range(0, 2000, 10)]
+    found = [sample_size(1, i, (416, 416), DIALECTS[dialect], options, 32, 1.0) for i in range(0, 2000, 10)]
     assert all(height == width and height in sizes for height, width in found)
     assert len(set(found)) > 6
     assert set(found[-9:]) == {(largest, largest)}

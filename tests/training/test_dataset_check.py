@@ -146,7 +146,7 @@ def test_each_fault_is_told_alone(code: str, tmp_path: Path) -> None:
     make, told = FAULTS[code]
     make(tmp_path)
     network = compile(CFG.format(net=""), dialect="alexeyab")
-    found = check_data(DataFile.read(tmp_path / "my.data"), network=network).found
+    found = check_data(DataFile.read(tmp_path / "my.data"), network=network).diagnostics
     assert [one.code for one in found] == [code]
     assert str(found[0]).startswith(f"{tmp_path}/{told}")
 
@@ -175,7 +175,7 @@ def test_a_label_that_is_no_text_ends_nothing(tmp_path: Path) -> None:
     plant(tmp_path)
     (tmp_path / "4.txt").write_bytes(b"\xff\xfe0")
     write(tmp_path / "5.txt", "0 1e300 .5 .1 nan\n")
-    found = check_data(DataFile.read(tmp_path / "my.data")).found
+    found = check_data(DataFile.read(tmp_path / "my.data")).diagnostics
     assert [(one.code, len(one.notes)) for one in found] == [("label-line", 1)]
     assert found[0].message.startswith(f"2 of 10 pictures ({tmp_path}/4.txt: not a text file): a label's line")
 
@@ -184,7 +184,7 @@ def test_a_missing_label_is_an_error_where_training_ends_at_it(tmp_path: Path) -
     plant(tmp_path)
     (tmp_path / "9.txt").unlink()
     for name, severity in (("pjreddie", "error"), ("alexeyab", "warning")):
-        found = check_data(DataFile.read(tmp_path / "my.data"), DIALECTS[name]).found
+        found = check_data(DataFile.read(tmp_path / "my.data"), DIALECTS[name]).diagnostics
         assert [(one.code, one.severity) for one in found] == [("no-label", severity)]
 
 
@@ -195,8 +195,8 @@ def test_a_classifiers_paths_hold_one_label(tmp_path: Path) -> None:
     write(tmp_path / "labels", "cat\ndog")
     write(tmp_path / "c.data", "classes=2\ntrain=list\nlabels=labels\n")
     checked = check_data(DataFile.read(tmp_path / "c.data"))
-    assert [one.code for one in checked.found] == ["path-label"]
-    assert checked.found[0].message.startswith("2 of 4 pictures (0 labels in it): a classifier's picture")
+    assert [one.code for one in checked.diagnostics] == ["path-label"]
+    assert checked.diagnostics[0].message.startswith("2 of 4 pictures (0 labels in it): a classifier's picture")
 
 
 def test_the_dialect_is_the_one_that_finds_labels(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_the_dialect_is_the_one_that_finds_labels(tmp_path: Path) -> None:
     for name in ("train.txt", "valid.txt"):
         write(tmp_path / name, (tmp_path / name).read_text().replace(f"{tmp_path}/", f"{tmp_path}/images/"))
     checked = check_data(DataFile.read(tmp_path / "my.data"))
-    assert (checked.dialect.name, checked.found) == ("alexeyab", [])
+    assert (checked.dialect.name, checked.diagnostics) == ("alexeyab", [])
 
 
 def test_every_code_is_planted() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import darkparse
 from darkparse.training import Trainer
-from darkparse.training.initialization import optimizer
+from darkparse.training.initialization import build_optimizer
 from darkparse.training.optimizers import EMA_END
 from darkparse.training.state import check_origin, check_state
 from tests.training.runs import cfg, draw, trainer
@@ -121,7 +121,7 @@ def test_state_mutants_are_refused(own: Path, net: str) -> None:
     list(run)
     state = torch.load(run.checkpoints.state, weights_only=True)
     assert bool(state["averages"]) == (net == "ema")
-    update, schedule = optimizer(run.model, state["seen"])
+    update, schedule = build_optimizer(run.model, state["seen"])
 
     def check(mutant: Any) -> None:
         check_origin(mutant, run.model.network)

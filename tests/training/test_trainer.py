@@ -16,9 +16,9 @@ import torch
 import darkparse
 from darkparse._utils.files import atomic_write
 from darkparse.datasets import DataFile
-from darkparse.training import Trainer, begin
+from darkparse.training import Trainer, build_for_training
 from darkparse.training.checkpoints import Checkpoints
-from darkparse.training.validation_run import Measure
+from darkparse.training.validation_run import Validation
 from tests.training.runs import cfg, draw, trainer
 
 pytest.importorskip("PIL")
@@ -120,7 +120,7 @@ def test_weights_of_other_classes_give_what_fits(tmp_path: Path) -> None:
     torch.manual_seed(1)
     darkparse.save_weights(darkparse.load(cfg(tmp_path, classes=7, name="seven")), tmp_path / "seven.weights", seen=640)
     old = darkparse.load(tmp_path / "seven.cfg", tmp_path / "seven.weights").state_dict()
-    model, said = begin(darkparse.compile(cfg(tmp_path)), tmp_path / "seven.weights")
+    model, said = build_for_training(darkparse.compile(cfg(tmp_path)), tmp_path / "seven.weights")
     new = model.state_dict()
     taken = [key for key in new if torch.equal(new[key], old[key]) and old[key].std() > 0]
     assert taken == ["layers.0.conv.weight", "layers.1.conv.weight"]
@@ -133,7 +133,7 @@ def test_weights_of_other_classes_give_what_fits(tmp_path: Path) -> None:
 def test_a_backbone_is_a_start(tmp_path: Path) -> None:
     whole = darkparse.load(cfg(tmp_path))
     darkparse.save_weights(whole, tmp_path / "small.conv.1", upto=1, seen=0)
-    model, said = begin(whole.network, tmp_path / "small.conv.1")
+    model, said = build_for_training(whole.network, tmp_path / "small.conv.1")
     assert said.endswith("loaded layer 0; as they were: layers 1, 3")
     key = "layers.0.conv.weight"
     assert torch.equal(model.get_parameter(key), whole.get_parameter(key))
@@ -305,16 +305,16 @@ def test_measure_that_failed_is_made_when_the_run_resumes(
     list(whole)
     best = (tmp_path / "backup" / "small_best.weights").read_bytes()
     shutil.rmtree(tmp_path / "backup")
-    measure = Measure.__call__
+    measure = Validation.__call__
 
-    def failing(self: Measure, model: darkparse.Darknet) -> Any:
+    def failing(self: Validation, model: darkparse.Darknet) -> Any:
         if model.iteration == batch:
             raise darkparse.ImageError("gone")
         return measure(self, model)
 
     one = trainer(own, cfg(tmp_path), measures=True)
     with monkeypatch.context() as patch:
-        patch.setattr(Measure, "__call__", failing)
+        patch.setattr(Validation, "__call__", failing)
         with pytest.raises(darkparse.ImageError, match="gone"):
             list(one)
     assert _saved(one) == batch

@@ -49,7 +49,7 @@ def _built(text: str, dialect: str = "alexeyab") -> darkparse.Darknet:
 
 def _train(model: darkparse.Darknet, batches: int, seen: int | None = None) -> darkparse.training.Schedule:
     losses = darkparse.training.losses.Losses(model)
-    optimizer, schedule = darkparse.training.optimizer(model, seen=seen)
+    optimizer, schedule = darkparse.training.build_optimizer(model, seen=seen)
     for _ in range(batches):
         outputs = model.layer_outputs(torch.rand(model.network.net.batch, 3, 16, 16))
         truth = torch.rand(len(outputs[-1]), outputs[-1][0].numel())
@@ -84,7 +84,7 @@ def test_seen_goes_on_after_another_batch(dialect: str, seen: int, saved: int, t
 def test_nothing_is_counted_before_the_first_step(tmp_path: Path) -> None:
     model = _built(_network(batch=4))
     model.header = Header.of_version((0, 2, 0), model.network.dialect, 7)
-    darkparse.training.optimizer(model)
+    darkparse.training.build_optimizer(model)
     assert (model.header or Header()).seen == 7
 
 
@@ -144,7 +144,7 @@ def test_dont_update() -> None:
 
 def test_an_additions_weights_move_by_one_at_most() -> None:
     model = _built(_network(shortcut="weights_type=per_feature\nweights_normalization=relu"))
-    optimizer, schedule = darkparse.training.optimizer(model, seen=0)
+    optimizer, schedule = darkparse.training.build_optimizer(model, seen=0)
     weight = model.get_parameter("layers.2.add.weight")
     for _ in range(3):
         before = weight.detach().clone()
@@ -158,7 +158,7 @@ def test_an_additions_weights_move_by_one_at_most() -> None:
 def test_averages_take_the_weights_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("darkparse.training.optimizers.EMA_END", 2)
     model = _built(_network(net="max_batches=6\nema_alpha=.5"))
-    _, schedule = darkparse.training.optimizer(model, seen=0)
+    _, schedule = darkparse.training.build_optimizer(model, seen=0)
     weight, values = model.get_parameter("layers.1.conv.weight"), []
     for batch in range(1, 5):
         weight.data.fill_(float(batch))
@@ -169,7 +169,7 @@ def test_averages_take_the_weights_place(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_adam_goes_on_counting_in_alexeyabs() -> None:
     for dialect, step in (("alexeyab", 5), ("pjreddie", 0)):
-        optimizer, _ = darkparse.training.optimizer(_built(_network(net="adam=1"), dialect), seen=10)
+        optimizer, _ = darkparse.training.build_optimizer(_built(_network(net="adam=1"), dialect), seen=10)
         assert {int(state["step"]) for state in optimizer.state.values()} == ({step} if step else set())
 
 

@@ -17,7 +17,7 @@ from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import Dialect
 from darkparse.syntax.files import is_file
 
-MOST_STEPS = 1000
+MAX_STEPS = 1000
 CHUNK = 1 << 16
 """Boxes that are compared at once."""
 
@@ -48,7 +48,7 @@ class Anchors:
         return text if float(text) else f"{side:.3g}"
 
 
-LARGEST_GRID = 32
+MAX_GRID = 32
 """An input that is no wider is a grid (detector.c calc_anchors)."""
 
 
@@ -75,7 +75,7 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
         raise DarkparseError(f"{files.train}: {found} with width and height, too few for {clusters} anchors")
     centres = np.random.default_rng(seed).permutation(boxes)[:clusters]
     nearest = np.full(len(boxes), -1)
-    for _ in range(MOST_STEPS):
+    for _ in range(MAX_STEPS):
         before, (nearest, _) = nearest, _closest(boxes, centres)
         if np.array_equal(before, nearest):
             break
@@ -85,7 +85,7 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
         centres[held] = sums[held] / counts[held, None]
     centres = centres[np.argsort(centres.prod(1), kind="stable")]
     overlap = float(_closest(boxes, centres)[1].mean())
-    return Anchors(centres, overlap, len(boxes), 0 if size[1] > LARGEST_GRID else 4)
+    return Anchors(centres, overlap, len(boxes), 0 if size[1] > MAX_GRID else 4)
 
 
 def _closest(boxes: Floats, centres: Floats) -> tuple[NDArray[np.intp], Floats]:

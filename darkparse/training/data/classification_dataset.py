@@ -10,11 +10,11 @@ from darkparse.datasets.image_files import Size
 from darkparse.detect.preprocess import Floats, resize_image
 from darkparse.layers.augmentation import Augmentation
 from darkparse.network.network import Network
-from darkparse.training.data.color import blurred, distort
+from darkparse.training.data.color import blur, distort
 from darkparse.training.data.detection_dataset import Sample
 from darkparse.training.data.geometry import Window, rotate_crop
-from darkparse.training.data.image_cache import Album
-from darkparse.training.data.sampling import draw_colours, draw_cut, draw_part, scale
+from darkparse.training.data.image_cache import CachedImages
+from darkparse.training.data.sampling import sample_colors, sample_cut, sample_part, scale
 
 BLUR = 15
 """Width of the kernel with `blur=1`."""
@@ -22,10 +22,10 @@ BLURRED = 4
 """One of so many pictures is."""
 
 
-class Classifying:
+class ClassificationDataset:
     """Draws samples for a classifier."""
 
-    def __init__(self, network: Network, album: Album, net: Augmentation, labels: Sequence[str]) -> None:
+    def __init__(self, network: Network, album: CachedImages, net: Augmentation, labels: Sequence[str]) -> None:
         self.album, self.net, self.labels = album, net, labels
         self.dialect, self.width = network.dialect, network.net.width
 
@@ -34,7 +34,7 @@ class Classifying:
         sample, net = self._several(random, size), self.net
         if not net.blur or random.integers(BLURRED):
             return sample
-        return sample._replace(image=blurred(sample.image, BLUR if net.blur == 1 else net.blur))
+        return sample._replace(image=blur(sample.image, BLUR if net.blur == 1 else net.blur))
 
     def _several(self, random: np.random.Generator, size: Size) -> Sample:
         """A picture, half of the time with others where the cfg wants that."""
@@ -42,9 +42,9 @@ class Classifying:
         if not (net.mixup or net.cutmix or net.mosaic) or random.integers(2):
             return self._one(random, size)
         if net.cutmix and (not net.mosaic or random.integers(2)):
-            return self._joined(random, size, [draw_part(random, size)])
+            return self._joined(random, size, [sample_part(random, size)])
         if net.mosaic:
-            (top, bottom), (left, right) = ((slice(at), slice(at, None)) for at in draw_cut(random, size))
+            (top, bottom), (left, right) = ((slice(at), slice(at, None)) for at in sample_cut(random, size))
             return self._joined(random, size, [(top, right), (bottom, left), (bottom, right)])
         one, two = (self._one(random, size) for _ in range(2))
         half = np.float32(0.5)
@@ -76,7 +76,7 @@ class Classifying:
         image = rotate_crop(pixels, side, angle=angle, scale=factor, shift=(dx, dy), aspect=aspect)
         if net.flip and random.integers(2):
             image = image[:, :, ::-1]
-        colours = draw_colours(random, net)
+        colours = sample_colors(random, net)
         image = distort(image, colours.hue, colours.saturation, colours.exposure)
         if size != (side, side):
             image = resize_image(image.transpose(1, 2, 0), size)

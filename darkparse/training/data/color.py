@@ -39,7 +39,7 @@ def _distort(image: Floats, hue: float, saturation: float, exposure: float) -> N
         np.clip(value - share.clip(0, 1) * spread, 0, 1, channel)
 
 
-def blurred(image: Floats, kernel: int) -> Floats:
+def blur(image: Floats, kernel: int) -> Floats:
     """OpenCV's GaussianBlur with its own sigma and mirrored edges (BORDER_REFLECT_101).
 
     Args:
@@ -59,9 +59,9 @@ def blurred(image: Floats, kernel: int) -> Floats:
     return image
 
 
-def blurred_behind(image: Floats, boxes: Floats) -> Floats:
+def blur_background(image: Floats, boxes: Floats) -> Floats:
     """The picture blurred but in its boxes (K, 5)."""
-    out = blurred(image, BACKGROUND_BLUR)
+    out = blur(image, BACKGROUND_BLUR)
     height, width = image.shape[1:]
     for x, y, w, h in boxes[:, :4].tolist():
         left, top = int((x - w / 2) * width), int((y - h / 2) * height)
@@ -70,6 +70,6 @@ def blurred_behind(image: Floats, boxes: Floats) -> Floats:
     return out
 
 
-def noisy(image: Floats, noise: Floats) -> Floats:
+def add_noise(image: Floats, noise: Floats) -> Floats:
     """With normal noise in steps of 1/255. Darknet's is of bytes, so what would be less than 0 is 0."""
     return np.minimum(image + np.rint(noise).clip(0, 255) / np.float32(255), 1, dtype=np.float32)

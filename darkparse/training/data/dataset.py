@@ -16,11 +16,11 @@ from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
 from darkparse.network.training import net_options, training_options
-from darkparse.training.data.classification_dataset import Classifying
-from darkparse.training.data.detection_dataset import Detecting
-from darkparse.training.data.image_cache import Album
+from darkparse.training.data.classification_dataset import ClassificationDataset
+from darkparse.training.data.detection_dataset import DetectionDataset
+from darkparse.training.data.image_cache import CachedImages
 from darkparse.training.data.processes import load_in_processes
-from darkparse.training.data.sampling import PICTURES, draw_size, generator
+from darkparse.training.data.sampling import PICTURES, generator, sample_size
 from darkparse.training.data.seed import check_seed
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def batches(
     import torch
 
     data = files if isinstance(files, DataFile) else DataFile.read(files)
-    loader = Loader(network, data, seed, fixed_size, room_for(max(1, workers) * world))
+    loader = Loader(network, data, seed, fixed_size, cache_budget(max(1, workers) * world))
     first = start * loader.subdivisions + rank
     numbers = count(first, world)
     loaded = load_in_processes(loader, numbers, workers) if workers else (loader[number] for number in numbers)
@@ -97,7 +97,7 @@ def batches(
             yield Batch(number, images, truths if loader.detects else torch.stack(truths), paths, size)
 
 
-def room_for(processes: int) -> int:
+def cache_budget(processes: int) -> int:
     """Bytes of pixels that each of so many processes may keep."""
     return min(KEPT, free_memory() // 8) // processes
 
@@ -114,21 +114,23 @@ class Loader:
         pictures = files.pictures("train", network.dialect)
         if not pictures:
             raise DarkparseError(f"{files.train}: the list names no picture")
-        self.detects, album = bool(network.heads), Album(network, pictures, room)
+        self.detects, album = bool(network.heads), CachedImages(network, pictures, room)
         self.random = 0.0
         if not self.detects:
-            self.source: Detecting | Classifying = Classifying(network, album, self.net, _labels(network, files))
+            self.source: DetectionDataset | ClassificationDataset = ClassificationDataset(
+                network, album, self.net, _labels(network, files)
+            )
             return
         head = training_options(network, network.nodes[network.heads[-1]].section, HeadAugmentation)
         self.random = 0.0 if fixed_size else head.random
-        self.source = Detecting(network, album, self.net, head)
+        self.source = DetectionDataset(network, album, self.net, head)
 
     def size_of(self, batch: int) -> Size:
         """Height and width of a batch, counted from 0."""
         if not self.random:
             return self.size
         step = self.net.resize_step
-        return draw_size(self.seed, batch, self.size, self.dialect, self.training, step, self.random)
+        return sample_size(self.seed, batch, self.size, self.dialect, self.training, step, self.random)
 
     def __getitem__(self, number: int) -> Any:
         """Number, images (N, C, H, W) as a tensor, the truth of each as an array, paths; or the error that came up."""

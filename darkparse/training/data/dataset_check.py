@@ -37,7 +37,7 @@ Progress = Callable[[Sequence[DatasetImage]], Iterable[DatasetImage]]
 
 
 @dataclass
-class DataCheck:
+class DatasetReport:
     """A data set and what was found.
 
     Attributes:
@@ -50,7 +50,7 @@ class DataCheck:
     files: DataFile
     dialect: Dialect
     is_decoded: bool = False
-    found: list[Diagnostic] = field(default_factory=list)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
     pictures: int = 0
     objects: int = 0
 
@@ -101,7 +101,7 @@ def check_data(
     progress: Progress = list,
     *,
     decode: bool = False,
-) -> DataCheck:
+) -> DatasetReport:
     """Look for what ruins a training: pictures' heads and all labels are read.
 
     Args:
@@ -111,13 +111,13 @@ def check_data(
         progress: goes through the pictures, and may say how far it is.
         decode: read each picture to its end, which finds truncated ones.
     """
-    checked = DataCheck(files, dialect or (network.dialect if network else files.likely_dialect()), decode)
+    checked = DatasetReport(files, dialect or (network.dialect if network else files.likely_dialect()), decode)
     lists: dict[str, list[DatasetImage]] = {}
     for key in ("train", *({"valid"} & files.options.keys())):
         try:
             lists[key] = files.pictures(key, checked.dialect)
         except DarkparseError as problem:
-            checked.found.append(_named(files, key, problem))
+            checked.diagnostics.append(_named(files, key, problem))
     classes = _classes(checked, network)
     _check_pictures(checked, lists, classes, network, progress)
     return checked
@@ -129,7 +129,7 @@ def _named(files: DataFile, key: str, problem: DarkparseError) -> Diagnostic:
     return Diagnostic("error", "data-file", str(problem).removeprefix(f"{span or files.path}: "), span)
 
 
-def _classes(checked: DataCheck, network: Network | None) -> tuple[str, ...] | int | None:
+def _classes(checked: DatasetReport, network: Network | None) -> tuple[str, ...] | int | None:
     """How many classes there are if that is known, of a classifier their labels; a finding where numbers disagree."""
     files, numbers = checked.files, {}
     key = "labels" if "labels" in files.options and not (network and network.heads) else "names"
@@ -141,21 +141,21 @@ def _classes(checked: DataCheck, network: Network | None) -> tuple[str, ...] | i
         if files.classes is not None:
             numbers["classes ="] = files.classes
     except DarkparseError as problem:
-        checked.found.append(_named(files, "classes" if "classes is" in str(problem) else key, problem))
+        checked.diagnostics.append(_named(files, "classes" if "classes is" in str(problem) else key, problem))
     if network:
         layer = network.nodes[network.outputs[-1]]
         numbers[network.config.source.name] = getattr(layer.layer, "classes", layer.out_shape.size)
     if len(set(numbers.values())) > 1:
         told = ", ".join(f"{number:,} by {name}" for name, number in numbers.items())
         span = files.options.get("classes") or files.options.get(key)
-        checked.found.append(Diagnostic("error", "class-names", f"{told}: {remedy('class-names')}", span))
+        checked.diagnostics.append(Diagnostic("error", "class-names", f"{told}: {remedy('class-names')}", span))
     if key == "labels":
         return names
     return list(numbers.values())[-1] if numbers else None
 
 
 def _check_pictures(
-    checked: DataCheck,
+    checked: DatasetReport,
     lists: dict[str, list[DatasetImage]],
     classes: tuple[str, ...] | int | None,
     network: Network | None,
@@ -192,7 +192,7 @@ def _check_pictures(
             tally.add("no-object", path, 1)
     totals = {"object": (checked.objects, "object"), "picture": (checked.pictures, "picture"), "no-object": (1, "list")}
     warnings = WARNINGS if checked.dialect.training.needs_labels else WARNINGS | {"no-label"}
-    checked.found += tally.findings(totals, warnings)
+    checked.diagnostics += tally.findings(totals, warnings)
 
 
 class _Fault(NamedTuple):

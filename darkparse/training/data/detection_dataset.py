@@ -17,10 +17,17 @@ from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
 from darkparse.syntax.files import is_file
-from darkparse.training.data.color import blurred, blurred_behind, distort, noisy
-from darkparse.training.data.geometry import NOWHERE, WHOLE, Crop, Place, Window, large, sound, tile
-from darkparse.training.data.image_cache import Album
-from darkparse.training.data.sampling import Colours, draw_colours, draw_crop, draw_cut, draw_place, in_corner
+from darkparse.training.data.color import add_noise, blur, blur_background, distort
+from darkparse.training.data.geometry import NOWHERE, WHOLE, Crop, ImagePlace, Window, drop_tiny, sound, tile
+from darkparse.training.data.image_cache import CachedImages
+from darkparse.training.data.sampling import (
+    ColorJitter,
+    in_corner,
+    sample_colors,
+    sample_crop,
+    sample_cut,
+    sample_place,
+)
 
 
 class Sample(NamedTuple):
@@ -34,14 +41,14 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
+class SampledTransform:
     """A picture and how it is varied."""
 
     picture: DatasetImage
     pixels: Pixels
-    geometry: Place | Crop
+    geometry: ImagePlace | Crop
     flip: bool
-    colours: Colours
+    colours: ColorJitter
 
     @property
     def shape(self) -> Size:
@@ -49,10 +56,10 @@ class Drawn:
         return height, width
 
 
-class Detecting:
+class DetectionDataset:
     """Draws samples for a detector."""
 
-    def __init__(self, network: Network, album: Album, net: Augmentation, head: HeadAugmentation) -> None:
+    def __init__(self, network: Network, album: CachedImages, net: Augmentation, head: HeadAugmentation) -> None:
         self.album, self.net, self.head = album, net, head
         self.dialect, self.channels = network.dialect, network.net.channels
         self.classes: int = getattr(network.nodes[network.heads[-1]].layer, "classes", 0)
@@ -69,7 +76,7 @@ class Detecting:
         return Sample(image, np.concatenate(boxes)[: self.head.max], drawn[0].picture.path)
 
     def _mosaic(self, random: np.random.Generator, size: Size) -> Sample:
-        row, column = draw_cut(random, size)
+        row, column = sample_cut(random, size)
         image, found, paths = np.empty((self.channels, *size), np.float32), [], []
         for number in range(4):
             drawn = self._draw(random, size, tile=number)
@@ -80,19 +87,21 @@ class Detecting:
             paths.append(drawn.picture.path)
         return Sample(image, np.concatenate(found)[: self.head.max], paths[0])
 
-    def _draw(self, random: np.random.Generator, size: Size, tile: int | None = None) -> Drawn:
+    def _draw(self, random: np.random.Generator, size: Size, tile: int | None = None) -> SampledTransform:
         picture, pixels = self.album.draw(random)
         height, width = pixels.shape[:2]
         flip = self.net.flip and bool(random.integers(2))
-        colours = draw_colours(random, self.net)
+        colours = sample_colors(random, self.net)
         if not self.dialect.training.crops_pictures:
-            return Drawn(picture, pixels, draw_place(random, (height, width), size, self.head.jitter), flip, colours)
-        crop = draw_crop(random, (height, width), size, self.net, self.head)
+            return SampledTransform(
+                picture, pixels, sample_place(random, (height, width), size, self.head.jitter), flip, colours
+            )
+        crop = sample_crop(random, (height, width), size, self.net, self.head)
         if tile is not None and random.integers(2):
             crop = in_corner(crop, tile, flip=flip)
-        return Drawn(picture, pixels, crop.sound((height, width)), flip, colours)
+        return SampledTransform(picture, pixels, crop.drop_invalid((height, width)), flip, colours)
 
-    def _boxes(self, random: np.random.Generator, drawn: Drawn, size: Size) -> Floats:
+    def _boxes(self, random: np.random.Generator, drawn: SampledTransform, size: Size) -> Floats:
         """(K, 5), in an order drawn anew, of which the first `max` count."""
         labels = self._labels(Path(drawn.picture.label))
         boxes = np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)
@@ -100,7 +109,7 @@ class Detecting:
         boxes = drawn.geometry.move(boxes, size, drawn.shape, flip=drawn.flip)
         if self.dialect.training.crops_pictures:
             return sound(boxes, size, self.classes)
-        return large(boxes[boxes[:, 0] != NOWHERE])
+        return drop_tiny(boxes[boxes[:, 0] != NOWHERE])
 
     def _labels(self, path: Path) -> list[Label]:
         if is_file(path):
@@ -111,7 +120,7 @@ class Detecting:
         return []
 
     def _render(
-        self, random: np.random.Generator, drawn: Drawn, size: Size, boxes: Floats, window: Window = WHOLE
+        self, random: np.random.Generator, drawn: SampledTransform, size: Size, boxes: Floats, window: Window = WHOLE
     ) -> Floats:
         """(C, *size), or a window of it."""
         colours, kernel = drawn.colours, drawn.colours.blur
@@ -123,8 +132,8 @@ class Detecting:
         image = drawn.geometry.render(drawn.pixels, size, flip=drawn.flip, window=within)
         image = distort(image, colours.hue, colours.saturation, colours.exposure)
         if kernel:
-            image = blurred_behind(image, boxes) if kernel == 1 else blurred(image, kernel)
+            image = blur_background(image, boxes) if kernel == 1 else blur(image, kernel)
             image = image[:, window[0], window[1]]
         if colours.noise:
-            image = noisy(image, random.normal(0, colours.noise, image.shape).astype(np.float32))
+            image = add_noise(image, random.normal(0, colours.noise, image.shape).astype(np.float32))
         return image

@@ -12,7 +12,7 @@ from darkparse.detect.preprocess import Floats, ResampleWeights, axis_weights, r
 
 NOWHERE = np.float32(999999)
 """A centre that stands for a box which is none (data.c correct_boxes)."""
-SMALLEST = 0.001
+MIN_SIDE = 0.001
 """Side of a box, as a share of the input (pjreddie data.c fill_truth_detection)."""
 
 Window = tuple[slice, slice]
@@ -21,7 +21,7 @@ WHOLE: Window = (slice(None), slice(None))
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ImagePlace:
     """A picture laid whole on grey (pjreddie data.c load_data_detection, image.c place_image)."""
 
     width: float
@@ -44,7 +44,7 @@ class Place:
         """See `moved`."""
         (h, w), scale = size, np.float32
         shift = (scale(-self.left) / scale(w), scale(-self.top) / scale(h))
-        return moved(boxes, shift, (scale(self.width) / scale(w), scale(self.height) / scale(h)), flip=flip)
+        return transform_boxes(boxes, shift, (scale(self.width) / scale(w), scale(self.height) / scale(h)), flip=flip)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +72,9 @@ class Crop:
         sx = share(shape[1] - self.left - self.right) / share(shape[1])
         sy = share(shape[0] - self.top - self.bottom) / share(shape[0])
         shift = (share(self.left) / share(shape[1]) / sx, share(self.top) / share(shape[0]) / sy)
-        return moved(boxes, shift, (1 / sx, 1 / sy), flip=flip, leaves_out=True)
+        return transform_boxes(boxes, shift, (1 / sx, 1 / sy), flip=flip, leaves_out=True)
 
-    def sound(self, shape: Size) -> Crop:
+    def drop_invalid(self, shape: Size) -> Crop:
         """The whole picture if nothing would be left of it."""
         height, width = shape
         rest = min(
@@ -92,7 +92,7 @@ class Crop:
         return replace(self, left=int(self.left - more), right=int(self.right - more))
 
 
-def moved(
+def transform_boxes(
     boxes: Floats,
     shift: tuple[np.float32, np.float32],
     scale: tuple[np.float32, np.float32],
@@ -132,9 +132,9 @@ def sound(boxes: Floats, size: Size, classes: int) -> Floats:
     return boxes[kept]
 
 
-def large(boxes: Floats) -> Floats:
+def drop_tiny(boxes: Floats) -> Floats:
     """The boxes that pjreddie's keeps."""
-    return boxes[(boxes[:, 2:4] >= SMALLEST).all(1)]
+    return boxes[(boxes[:, 2:4] >= MIN_SIDE).all(1)]
 
 
 @dataclass(frozen=True, slots=True)

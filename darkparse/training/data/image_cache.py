@@ -11,7 +11,7 @@ from darkparse.detect.images import Pixels, open_image
 from darkparse.network.network import Network
 
 
-class Album:
+class CachedImages:
     """The pictures of a list. Those that were read stay in memory while there is room: a small set is decoded once.
 
     Args:

@@ -13,7 +13,7 @@ from darkparse.datasets.image_files import Size
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.training import NetTraining
-from darkparse.training.data.geometry import Crop, Place, Window
+from darkparse.training.data.geometry import Crop, ImagePlace, Window
 
 SIZE_BATCHES = 10
 """So many batches have one size (detector.c train_detector)."""
@@ -37,7 +37,7 @@ def scale(random: np.random.Generator, most: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Colours:
+class ColorJitter:
     """What is drawn for the colours of a picture."""
 
     hue: float
@@ -49,25 +49,27 @@ class Colours:
     """Its deviation in steps of 1/255."""
 
 
-def draw_colours(random: np.random.Generator, net: Augmentation) -> Colours:
+def sample_colors(random: np.random.Generator, net: Augmentation) -> ColorJitter:
     """Of any picture."""
     hue = float(random.uniform(-abs(net.hue), abs(net.hue)))
     saturation, exposure = scale(random, net.saturation), scale(random, net.exposure)
     blur = (0, 1, net.blur)[random.integers(3)] if net.blur else 0
     noise = min(max(net.gaussian_noise, 0), 127) if net.gaussian_noise and random.integers(2) else 0
-    return Colours(hue, saturation, exposure, blur, noise)
+    return ColorJitter(hue, saturation, exposure, blur, noise)
 
 
-def draw_place(random: np.random.Generator, shape: Size, size: Size, jitter: float) -> Place:
+def sample_place(random: np.random.Generator, shape: Size, size: Size, jitter: float) -> ImagePlace:
     """Of a picture of some shape in an input of some size (pjreddie data.c load_data_detection)."""
     height, width = (n + float(random.uniform(-1, 1)) * jitter * n for n in shape)
     aspect = width / height
     nh, nw = (float(size[0]), size[0] * aspect) if aspect < 1 else (size[1] / aspect, float(size[1]))
     left, top = (float(random.uniform(min(0, room), max(0, room))) for room in (size[1] - nw, size[0] - nh))
-    return Place(nw, nh, left, top)
+    return ImagePlace(nw, nh, left, top)
 
 
-def draw_crop(random: np.random.Generator, shape: Size, size: Size, net: Augmentation, head: HeadAugmentation) -> Crop:
+def sample_crop(
+    random: np.random.Generator, shape: Size, size: Size, net: Augmentation, head: HeadAugmentation
+) -> Crop:
     """Of a picture of some shape (AlexeyAB data.c load_data_detection)."""
     low, high = sorted((head.resize, 1 / head.resize)) if head.resize > 0 else (1.0, 1.0)
     jitters, resizes = random.uniform(-1, 1, (2, 2)), random.random(2)
@@ -82,13 +84,13 @@ def draw_crop(random: np.random.Generator, shape: Size, size: Size, net: Augment
     return crop.letterboxed(shape, size) if net.letter_box and not net.mosaic else crop
 
 
-def draw_cut(random: np.random.Generator, size: Size) -> tuple[int, int]:
+def sample_cut(random: np.random.Generator, size: Size) -> tuple[int, int]:
     """The row and the column where a mosaic's tiles meet."""
     row, column = (int(random.integers(int(n * CUT), int(n * (1 - CUT)) + 1)) for n in size)
     return row, column
 
 
-def draw_part(random: np.random.Generator, size: Size) -> Window:
+def sample_part(random: np.random.Generator, size: Size) -> Window:
     """The part of an input that `cutmix` takes from a second picture (data.c load_data_augment)."""
     sides = [int(random.integers(int(n * PART[0]), int(n * PART[1]) + 1)) for n in size]
     top, left = (int(random.integers(max(1, n - side))) for n, side in zip(size, sides, strict=True))
@@ -104,7 +106,7 @@ def in_corner(crop: Crop, tile: int, *, flip: bool) -> Crop:
     return Crop(left, top, right, bottom)
 
 
-def draw_size(
+def sample_size(
     seed: int, batch: int, size: Size, dialect: Dialect, options: NetTraining, step: int, factor: float
 ) -> Size:
     """The input's size in a batch (detector.c train_detector).

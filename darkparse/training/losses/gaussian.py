@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darkparse.training.losses.predictors import Claims, Rows
-from darkparse.training.losses.targets import Truths
+from darkparse.training.losses.predictors import Assignments, Rows
+from darkparse.training.losses.targets import Targets
 from darkparse.training.losses.yolo import AlexeyYoloLoss
 
 SIGMA = 0.3
@@ -36,7 +36,7 @@ class GaussianYoloLoss(AlexeyYoloLoss):
     def raw_extent(self, rows: Rows) -> Tensor:
         return rows.values[:, 4:8:2]
 
-    def ignore(self, rows: Rows, truths: Truths, best: Tensor, which: Tensor) -> None:
+    def ignore(self, rows: Rows, truths: Targets, best: Tensor, which: Tensor) -> None:
         if not self.options.objectness_smooth:
             return super().ignore(rows, truths, best, which)
         matched, objectness = self.matched(rows, best), rows.values[:, self.objectness]
@@ -50,10 +50,10 @@ class GaussianYoloLoss(AlexeyYoloLoss):
     def keeps_objectness(self) -> bool:
         return False
 
-    def is_set(self, rows: Rows, claims: Claims) -> Tensor:
+    def is_set(self, rows: Rows, claims: Assignments) -> Tensor:
         return self.class_values(rows.delta)[claims.rows, 0] != 0
 
-    def add_boxes(self, rows: Rows, claims: Claims, boxes: Tensor, anchors: Tensor) -> None:
+    def add_boxes(self, rows: Rows, claims: Assignments, boxes: Tensor, anchors: Tensor) -> None:
         values = rows.values[claims.rows]
         mean, deviation = values[:, 0:8:2], values[:, 1:8:2]
         point = self.corner(claims.boxes) * rows.size - rows.place[claims.rows]
@@ -69,7 +69,7 @@ class GaussianYoloLoss(AlexeyYoloLoss):
         both = torch.stack((self.limited(of_mean), self.limited(of_deviation)), 2)
         rows.delta[claims.rows, :8] += both.flatten(1)
 
-    def overlap(self, rows: Rows, claims: Claims, boxes: Tensor) -> Tensor:
+    def overlap(self, rows: Rows, claims: Assignments, boxes: Tensor) -> Tensor:
         """The same, with what width and height bring to the point that is predicted."""
         delta = super().overlap(rows, claims, boxes)
         extent = delta[:, 2:] / self.raw_extent(rows)[claims.rows].exp()
@@ -78,5 +78,5 @@ class GaussianYoloLoss(AlexeyYoloLoss):
     def finish(self, rows: Rows) -> None:
         self.average(rows, torch.ones_like(rows.column, dtype=torch.bool))
 
-    def cost(self, rows: Rows, claims: Claims, boxes: Tensor) -> Tensor:
+    def cost(self, rows: Rows, claims: Assignments, boxes: Tensor) -> Tensor:
         return rows.delta.square().sum()

@@ -75,7 +75,7 @@ def parts_of(delta: Tensor, predictors: int, box_entries: int) -> dict[str, Tens
 
 
 @dataclass(frozen=True, eq=False)
-class Claims:
+class Assignments:
     """Predictors that truths fall to, in Darknet's order.
 
     Attributes:
@@ -88,8 +88,8 @@ class Claims:
     boxes: Tensor
     classes: Tensor
 
-    def __getitem__(self, which: Tensor) -> Claims:
-        return Claims(self.rows[which], self.boxes[which], self.classes[which])
+    def __getitem__(self, which: Tensor) -> Assignments:
+        return Assignments(self.rows[which], self.boxes[which], self.classes[which])
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -11,8 +11,8 @@ from torch import Tensor
 from darkparse.layers.training import RegionTraining
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.training.losses.boxes import iou
-from darkparse.training.losses.predictors import Claims, Rows, parts_of
-from darkparse.training.losses.targets import Truths, gather, rounds
+from darkparse.training.losses.predictors import Assignments, Rows, parts_of
+from darkparse.training.losses.targets import Targets, assignment_rounds, gather
 
 PRIOR_SEEN, PRIOR_SCALE = 12800, 0.01
 """While fewer pictures were seen, every predictor is drawn to its anchor, so strongly."""
@@ -58,10 +58,10 @@ class RegionLoss:
         if seen < PRIOR_SEEN:
             every = torch.arange(len(boxes), device=boxes.device)
             prior = torch.cat(((rows.place + 0.5) / rows.size, shapes), 1)
-            self.set_boxes(rows, Claims(every, prior, every), shapes, PRIOR_SCALE)
+            self.set_boxes(rows, Assignments(every, prior, every), shapes, PRIOR_SCALE)
         nowhere = self._class_only(truths)
         claims = self._assigned(rows, truths, boxes, shapes, ~nowhere)
-        for turn in rounds(claims.rows):
+        for turn in assignment_rounds(claims.rows):
             self.claim(rows, claims[turn], boxes, shapes)
         self._set_class_only(rows, truths, nowhere)
         return self.sent_back(rows), rows.delta.square().sum()
@@ -90,23 +90,23 @@ class RegionLoss:
         rows.delta[:, logistic] *= rows.values[:, logistic] * (1 - rows.values[:, logistic])
         return rows.planes()
 
-    def ignore(self, rows: Rows, truths: Truths, best: Tensor, which: Tensor) -> None:
+    def ignore(self, rows: Rows, truths: Targets, best: Tensor, which: Tensor) -> None:
         """No object, nor a delta where a truth is near."""
         target = 1.0 if self.background else 0.0
         missing = self.options.noobject_scale * (target - rows.values[:, 4])
         rows.delta[:, 4] = missing.where(best <= self.options.thresh, 0.0)
 
-    def set_boxes(self, rows: Rows, claims: Claims, shapes: Tensor, scale: Tensor | float) -> None:
+    def set_boxes(self, rows: Rows, claims: Assignments, shapes: Tensor, scale: Tensor | float) -> None:
         """Box deltas: target less value of each of x, y, w, h (delta_region_box)."""
         values, size = rows.values[claims.rows], shapes[claims.rows]
         centre = claims.boxes[:, :2] * rows.size - rows.place[claims.rows] - self.centre(values)
         extent = (claims.boxes[:, 2:] / size).log() - values[:, 2:4]
         rows.delta[claims.rows, :4] = scale * torch.cat((centre * self.slope(self.centre(values)), extent), 1)
 
-    def box_scale(self, claims: Claims) -> Tensor | float:
+    def box_scale(self, claims: Assignments) -> Tensor | float:
         return self.options.coord_scale * (2 - claims.boxes[:, 2:].prod(1, keepdim=True))
 
-    def _assigned(self, rows: Rows, truths: Truths, boxes: Tensor, shapes: Tensor, placed: Tensor) -> Claims:
+    def _assigned(self, rows: Rows, truths: Targets, boxes: Tensor, shapes: Tensor, placed: Tensor) -> Assignments:
         """The predictor of each truth's cell whose shape is nearest to its own."""
         image, number = (truths.valid & placed[:, None]).nonzero(as_tuple=True)
         chosen = truths.boxes[image, number]
@@ -117,9 +117,9 @@ class RegionLoss:
         nowhere = torch.zeros_like(sizes)
         shape = torch.cat((torch.zeros_like(chosen[:, :2]), chosen[:, 2:]), 1)
         best = iou(torch.cat((nowhere, sizes), -1), shape[:, None]).argmax(1, keepdim=True)
-        return Claims(place.gather(1, best)[:, 0], chosen, truths.classes[image, number])
+        return Assignments(place.gather(1, best)[:, 0], chosen, truths.classes[image, number])
 
-    def claim(self, rows: Rows, claims: Claims, boxes: Tensor, shapes: Tensor) -> None:
+    def claim(self, rows: Rows, claims: Assignments, boxes: Tensor, shapes: Tensor) -> None:
         """All deltas of predictors that a truth falls to, at most one each."""
         self.set_boxes(rows, claims, shapes, self.box_scale(claims))
         target: Tensor | float = iou(boxes[claims.rows], claims.boxes) if self.options.rescore else 1.0
@@ -128,7 +128,7 @@ class RegionLoss:
         rows.delta[claims.rows, 4] = self.options.object_scale * missing * self.slope(objectness)
         self.set_class(rows, claims, self.options.class_scale)
 
-    def set_class(self, rows: Rows, claims: Claims, scale: Tensor | float) -> None:
+    def set_class(self, rows: Rows, claims: Assignments, scale: Tensor | float) -> None:
         """Class deltas: of all classes; logistic ones of the true one alone where an earlier truth has set them."""
         delta, p = rows.delta[:, 5:], rows.values[claims.rows, 5:]
         if self.tree is not None:
@@ -170,13 +170,13 @@ class RegionLoss:
                 break
         return slice(end - size, end)
 
-    def _class_only(self, truths: Truths) -> Tensor:
+    def _class_only(self, truths: Targets) -> Tensor:
         """Pictures (N,) that have a box without a place: they train a class of the word tree and nothing else."""
         if self.tree is None:
             return torch.zeros_like(truths.valid[:, 0])
         return ((truths.boxes[..., :2] > CLASS_ONLY).all(-1) & truths.valid).any(1)
 
-    def _set_class_only(self, rows: Rows, truths: Truths, nowhere: Tensor) -> None:
+    def _set_class_only(self, rows: Rows, truths: Targets, nowhere: Tensor) -> None:
         """The class, at the predictor of the picture that holds it likeliest."""
         each = len(rows.values) // rows.shape[0]
         for image in nowhere.nonzero()[:, 0].tolist():
@@ -186,7 +186,7 @@ class RegionLoss:
             p = rows.values[here, 4] * rows.values[here, 5:][:, self._path(int(label))].prod(1)
             likeliest = p.argmax() + image * each
             rows.delta[here] = 0
-            claim = Claims(likeliest[None], truths.boxes[image, number][None], label[None])
+            claim = Assignments(likeliest[None], truths.boxes[image, number][None], label[None])
             self.set_class(rows, claim, self.options.class_scale)
             self.class_only_objectness(rows, here, likeliest)
 
@@ -214,10 +214,10 @@ class AlexeyRegionLoss(RegionLoss):
     def sent_back(self, rows: Rows) -> Tensor:
         return rows.planes()
 
-    def box_scale(self, claims: Claims) -> Tensor | float:
+    def box_scale(self, claims: Assignments) -> Tensor | float:
         return self.options.coord_scale
 
-    def ignore(self, rows: Rows, truths: Truths, best: Tensor, which: Tensor) -> None:
+    def ignore(self, rows: Rows, truths: Targets, best: Tensor, which: Tensor) -> None:
         objectness, options = rows.values[:, 4], self.options
         target = best if options.classfix == -1 else torch.zeros_like(best)
         delta = options.noobject_scale * (target - objectness) * self.slope(objectness)
@@ -226,7 +226,7 @@ class AlexeyRegionLoss(RegionLoss):
         if options.classfix > 0:
             chosen = near.nonzero()[:, 0]
             image = chosen // (len(best) // rows.shape[0])
-            claims = Claims(chosen, truths.boxes[image, which[chosen]], truths.classes[image, which[chosen]])
+            claims = Assignments(chosen, truths.boxes[image, which[chosen]], truths.classes[image, which[chosen]])
             sure = objectness[chosen][:, None] if options.classfix == 2 else 1.0
             self.set_class(rows, claims, options.class_scale * sure)
 

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 
 @dataclass(frozen=True, eq=False)
-class Truths:
+class Targets:
     """The true boxes of a batch: T a picture, those that a picture lacks are not `valid`."""
 
     boxes: Tensor
@@ -25,7 +25,7 @@ class Truths:
 
 def gather(
     truth: Any, like: Tensor, *, most: int, classes: int, map: tuple[int, ...] | None, maps_first: bool
-) -> Truths:
+) -> Targets:
     """The truths of a batch, those that Darknet reads: up to one with an x of 0, at most so many, of a known class.
 
     Args:
@@ -53,10 +53,10 @@ def gather(
         known &= labels < len(map)
         labels = torch.tensor(map, device=like.device)[labels.where(known, 0)]
     known &= labels < classes
-    return Truths(rows[..., :4], labels.where(known, 0), known)
+    return Targets(rows[..., :4], labels.where(known, 0), known)
 
 
-def rounds(cells: Tensor) -> Iterator[Tensor]:
+def assignment_rounds(cells: Tensor) -> Iterator[Tensor]:
     """Positions of what falls to each cell first, then second, and so on: what comes later may see what was before."""
     order = torch.argsort(cells, stable=True)
     ordered = cells[order]

@@ -12,8 +12,8 @@ from torch import Tensor
 from darkparse.layers.training import YoloTraining
 from darkparse.layers.tree import read_map
 from darkparse.training.losses.boxes import KINDS, giou, iou, overlap_delta
-from darkparse.training.losses.predictors import Claims, Rows, parts_of
-from darkparse.training.losses.targets import Truths, gather, rounds
+from darkparse.training.losses.predictors import Assignments, Rows, parts_of
+from darkparse.training.losses.targets import Targets, assignment_rounds, gather
 
 Pairs = tuple[tuple[float, float], ...]
 
@@ -57,7 +57,7 @@ class YoloLoss:
         self.claim_sure(rows, sure, best[sure.rows])
         self.add_boxes(rows, sure, boxes, of_row / net)
         claims = self._assigned(rows, truths, anchors / net)
-        for turn in rounds(claims.rows):
+        for turn in assignment_rounds(claims.rows):
             self.claim(rows, claims[turn])
             self.add_boxes(rows, claims[turn], boxes, of_row / net)
         self.finish(rows)
@@ -72,18 +72,18 @@ class YoloLoss:
         centre = (rows.place + rows.values[:, :2]) / rows.size
         return torch.cat((centre, rows.values[:, 2:4].exp() * anchors), 1)
 
-    def _best(self, rows: Rows, truths: Truths, boxes: Tensor) -> tuple[Tensor, Tensor]:
+    def _best(self, rows: Rows, truths: Targets, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """The best IoU of each predictor with a truth of its picture, and which that is."""
         overlap = iou(rows.by_image(boxes)[:, None], truths.boxes[:, :, None])
         best, which = overlap.where(truths.valid[:, :, None], 0.0).max(1)
         return best.flatten(), which.flatten()
 
-    def _claims(self, rows: Rows, truths: Truths, which: Tensor, chosen: Tensor) -> Claims:
+    def _claims(self, rows: Rows, truths: Targets, which: Tensor, chosen: Tensor) -> Assignments:
         """Some predictors with one truth each of their picture."""
         image = chosen // (len(rows.values) // rows.shape[0])
-        return Claims(chosen, truths.boxes[image, which[chosen]], truths.classes[image, which[chosen]])
+        return Assignments(chosen, truths.boxes[image, which[chosen]], truths.classes[image, which[chosen]])
 
-    def _assigned(self, rows: Rows, truths: Truths, anchors: Tensor) -> Claims:
+    def _assigned(self, rows: Rows, truths: Targets, anchors: Tensor) -> Assignments:
         """What the truths fall to, in their order: the best anchor of each, then those above `iou_thresh`."""
         corner = torch.zeros_like(truths.boxes[..., :2])
         shape = torch.cat((corner, truths.boxes[..., 2:]), -1)[:, :, None]
@@ -101,7 +101,7 @@ class YoloLoss:
         chosen = truths.boxes[image, number]
         row, column = rows.cell(self.corner(chosen))
         place = rows.index(image, position[anchor[image, number, slot]], row, column)
-        return Claims(place, chosen, truths.classes[image, number])
+        return Assignments(place, chosen, truths.classes[image, number])
 
     def corner(self, boxes: Tensor) -> Tensor:
         """The point (k, 2) of a true box whose cell predicts it: its centre."""
@@ -116,32 +116,32 @@ class YoloLoss:
         """The part of the classes (rows, classes)."""
         return x[:, self.box_entries + 1 :]
 
-    def ignore(self, rows: Rows, truths: Truths, best: Tensor, which: Tensor) -> None:
+    def ignore(self, rows: Rows, truths: Targets, best: Tensor, which: Tensor) -> None:
         """No object, nor a delta where a truth is near."""
         missing = -rows.values[:, self.objectness]
         rows.delta[:, self.objectness] = missing.where(best <= self.options.ignore_thresh, 0.0)
 
-    def claim_sure(self, rows: Rows, claims: Claims, best: Tensor) -> None:
+    def claim_sure(self, rows: Rows, claims: Assignments, best: Tensor) -> None:
         """Objectness and class of predictors above `truth_thresh`."""
         self.claim(rows, claims)
 
-    def claim(self, rows: Rows, claims: Claims) -> None:
+    def claim(self, rows: Rows, claims: Assignments) -> None:
         """Objectness and class of predictors that a truth falls to, at most one each."""
         rows.delta[claims.rows, self.objectness] = 1 - rows.values[claims.rows, self.objectness]
         self.set_class(rows, claims, self.class_values(rows.delta)[claims.rows, 0] != 0)
 
-    def set_class(self, rows: Rows, claims: Claims, is_set: Tensor) -> None:
+    def set_class(self, rows: Rows, claims: Assignments, is_set: Tensor) -> None:
         """Class deltas: of all classes, or of the true one alone where those of an earlier truth are there."""
         delta = self.class_values(rows.delta)
         y = torch.nn.functional.one_hot(claims.classes, self.classes)
         fresh = y - self.class_values(rows.values)[claims.rows]
         delta[claims.rows] = torch.where(is_set[:, None] & (y == 0), delta[claims.rows], fresh)
 
-    def add_boxes(self, rows: Rows, claims: Claims, boxes: Tensor, anchors: Tensor) -> None:
+    def add_boxes(self, rows: Rows, claims: Assignments, boxes: Tensor, anchors: Tensor) -> None:
         """Box deltas, in the place of those of an earlier truth."""
         rows.delta[claims.rows, :4] = self.distance(rows, claims, anchors)
 
-    def distance(self, rows: Rows, claims: Claims, anchors: Tensor) -> Tensor:
+    def distance(self, rows: Rows, claims: Assignments, anchors: Tensor) -> Tensor:
         """(k, 4): target less value of each of x, y, w, h, times 2 - the truth's area."""
         centre = claims.boxes[:, :2] * rows.size - rows.place[claims.rows]
         target = torch.cat((centre, self.extent(claims.boxes[:, 2:] / anchors[claims.rows])), 1)
@@ -155,7 +155,7 @@ class YoloLoss:
     def finish(self, rows: Rows) -> None:
         """What is done to all deltas in the end."""
 
-    def cost(self, rows: Rows, claims: Claims, boxes: Tensor) -> Tensor:
+    def cost(self, rows: Rows, claims: Assignments, boxes: Tensor) -> Tensor:
         """What Darknet reports."""
         return rows.delta.square().sum()
 
@@ -181,7 +181,7 @@ class AlexeyYoloLoss(YoloLoss):
     def extent(self, ratio: Tensor) -> Tensor:
         return (ratio / 4).sqrt() if self.new_coords else ratio.log()
 
-    def multiplier(self, claims: Claims) -> Tensor:
+    def multiplier(self, claims: Assignments) -> Tensor:
         """(k,): how rare the class of each truth is (`counters_per_class`)."""
         return claims.boxes.new_tensor(self.multipliers)[claims.classes]
 
@@ -189,7 +189,7 @@ class AlexeyYoloLoss(YoloLoss):
         """The best IoU where the predictor is sure of some class (compare_yolo_class), else 0."""
         return best.where((self.class_values(rows.values) > 0.25).any(1), 0.0)
 
-    def ignore(self, rows: Rows, truths: Truths, best: Tensor, which: Tensor) -> None:
+    def ignore(self, rows: Rows, truths: Targets, best: Tensor, which: Tensor) -> None:
         matched, objectness = self.matched(rows, best), rows.values[:, self.objectness]
         near = torch.zeros_like(objectness)
         if self.options.objectness_smooth:
@@ -197,7 +197,7 @@ class AlexeyYoloLoss(YoloLoss):
         delta = torch.where(matched > self.options.ignore_thresh, near, -objectness)
         rows.delta[:, self.objectness] = self.options.obj_normalizer * delta
 
-    def claim_sure(self, rows: Rows, claims: Claims, best: Tensor) -> None:
+    def claim_sure(self, rows: Rows, claims: Assignments, best: Tensor) -> None:
         target = best.square() if self.options.objectness_smooth else torch.ones_like(best)
         objectness = target - rows.values[claims.rows, self.objectness]
         rows.delta[claims.rows, self.objectness] = self.options.obj_normalizer * objectness
@@ -206,7 +206,7 @@ class AlexeyYoloLoss(YoloLoss):
             own = self.multiplier(claims) * (target - self.class_values(rows.values)[claims.rows, claims.classes])
             self.class_values(rows.delta)[claims.rows, claims.classes] = own
 
-    def claim(self, rows: Rows, claims: Claims) -> None:
+    def claim(self, rows: Rows, claims: Assignments) -> None:
         delta = self.options.obj_normalizer * (1 - rows.values[claims.rows, self.objectness])
         delta = delta * self.multiplier(claims)
         if self.keeps_objectness:
@@ -220,11 +220,11 @@ class AlexeyYoloLoss(YoloLoss):
         """A truth sets objectness only where its delta is 0 (yolo_layer.c:570)."""
         return self.options.objectness_smooth
 
-    def is_set(self, rows: Rows, claims: Claims) -> Tensor:
+    def is_set(self, rows: Rows, claims: Assignments) -> Tensor:
         """Where an earlier truth has set the delta of the same class."""
         return self.class_values(rows.delta)[claims.rows, claims.classes] != 0
 
-    def set_class(self, rows: Rows, claims: Claims, is_set: Tensor) -> None:
+    def set_class(self, rows: Rows, claims: Assignments, is_set: Tensor) -> None:
         options, delta = self.options, self.class_values(rows.delta)
         p = self.class_values(rows.values)[claims.rows]
         y = torch.nn.functional.one_hot(claims.classes, self.classes)
@@ -241,7 +241,7 @@ class AlexeyYoloLoss(YoloLoss):
         kept = torch.where(own, again, delta[claims.rows])
         delta[claims.rows] = torch.where(is_set[:, None], kept, fresh)
 
-    def add_boxes(self, rows: Rows, claims: Claims, boxes: Tensor, anchors: Tensor) -> None:
+    def add_boxes(self, rows: Rows, claims: Assignments, boxes: Tensor, anchors: Tensor) -> None:
         factor = self.options.iou_normalizer * self.multiplier(claims)[:, None]
         if self.options.iou_loss == "mse":
             delta = factor * self.distance(rows, claims, anchors)
@@ -249,7 +249,7 @@ class AlexeyYoloLoss(YoloLoss):
             delta = self.limited(factor * self.overlap(rows, claims, boxes))
         rows.delta[claims.rows, :4] += delta
 
-    def overlap(self, rows: Rows, claims: Claims, boxes: Tensor) -> Tensor:
+    def overlap(self, rows: Rows, claims: Assignments, boxes: Tensor) -> Tensor:
         """The delta of an IoU loss; width and height through their exponential, without the anchor's share."""
         box = boxes[claims.rows]
         box = torch.cat((box[:, :2], box[:, 2:].where(box[:, 2:] != 0, 1.0)), 1)
@@ -276,7 +276,7 @@ class AlexeyYoloLoss(YoloLoss):
         drawn = (self.class_values(rows.delta) > 0).sum(1).clamp(min=1).where(where, 1)
         rows.delta[:, : self.box_entries] /= drawn[:, None]
 
-    def cost(self, rows: Rows, claims: Claims, boxes: Tensor) -> Tensor:
+    def cost(self, rows: Rows, claims: Assignments, boxes: Tensor) -> Tensor:
         """Of an IoU loss the mean of what is missing to 1, and the squares of the other deltas."""
         options = self.options
         if options.iou_loss == "mse" or not options.show_details:
