@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from darkparse.network import Network
     from darkparse.syntax import Config
-    from darkparse.views.text.table import Row
+    from darkparse.views.text.table import TableRow
 
 FORMATS = ("table", "csv", "json", "yaml")
 LEAST = {"layer": 21, "input": 12, "reduces": 14}
@@ -77,7 +77,7 @@ def _more(network: Network, names: str) -> dict[str, tuple[str, ...]]:
 
 
 def as_table(
-    rows: tuple[Row, ...],
+    rows: tuple[TableRow, ...],
     more: Mapping[str, Sequence[str]] | None = None,
     *,
     without: Collection[str] = (),
@@ -122,7 +122,7 @@ def as_table(
     return shown
 
 
-def _style(row: Row) -> str:
+def _style(row: TableRow) -> str:
     if row.reduces:
         return "yellow"
     return "dim" if row.input == row.output else "blue"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import darkparse
-from darkparse.views.text.comparison import Mark, compare
+from darkparse.views.text.comparison import Mark, compare_networks
 
 TEXT = """[net]
 width=32
@@ -26,7 +26,7 @@ stride=2
 
 def test_a_network_is_like_itself() -> None:
     network = darkparse.compile("yolov3")
-    comparison = compare(network, darkparse.compile("yolov3", size=320))
+    comparison = compare_networks(network, darkparse.compile("yolov3", size=320))
     assert comparison.marks == ({}, {})
     assert comparison.pairs == {i: i for i in range(len(network.nodes))}
 
@@ -36,7 +36,7 @@ def test_a_changed_layer_and_a_new_one() -> None:
     second = darkparse.compile(
         TEXT.replace("filters=8\nsize=3", "filters=8\nsize=5").replace("[maxpool]", "[dropout]\n[maxpool]")
     )
-    comparison = compare(first, second)
+    comparison = compare_networks(first, second)
     assert comparison.marks == ({0: Mark("≠")}, {0: Mark("≠"), 2: Mark("+")})
     assert comparison.pairs == {0: 0, 1: 1, 2: 3}
 
@@ -60,7 +60,7 @@ def test_a_label_says_what_it_hides_otherwise() -> None:
         "filters=4", "activation=leaky\nstride=2\nfilters=4"
     )
     first, second = darkparse.compile(TEXT), darkparse.compile(options)
-    assert compare(first, second).marks == (
+    assert compare_networks(first, second).marks == (
         {0: Mark("≠", "logistic, not mish; without batch_normalize"), 1: Mark("≠")},
         {0: Mark("≠", "mish, not logistic; with batch_normalize"), 1: Mark("≠")},
     )
@@ -78,7 +78,7 @@ def test_a_label_says_what_it_hides_otherwise() -> None:
 
 def test_the_difference_in_a_line() -> None:
     first, second = darkparse.compile("yolov3"), darkparse.compile("yolov4")
-    assert compare(first, second).lines((first, second))[0] == (
+    assert compare_networks(first, second).lines((first, second))[0] == (
         "Against yolov4: 15 layers differ, 70 layers only here, 125 layers only there; −2.41M parameters, +12.3 GFLOPs",
     )
 

@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 import darkparse
-from darkparse.views.diagram.build import picture_of
+from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.font_metrics import text_width, wrap
 from darkparse.views.diagram.layout.grid import grid_places
 from darkparse.views.diagram.layout.page import Direction, Page
@@ -28,7 +28,7 @@ LAYOUTS: tuple[Layout, ...] = ("TB", "LR", "narrow")
 @cache
 def _page(path: Path, layout: Layout) -> Page:
     direction: Direction = "TB" if layout == "narrow" else layout
-    return arrange(picture_of(darkparse.compile(path)), direction=direction, narrow=layout == "narrow")
+    return arrange(build_diagram(darkparse.compile(path)), direction=direction, narrow=layout == "narrow")
 
 
 @pytest.mark.parametrize("direction", LAYOUTS)
@@ -78,7 +78,7 @@ def _cross(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov2"])
 def test_the_head_of_a_single_column_stands_below(name: str) -> None:
-    page = arrange(picture_of(darkparse.compile(name)))
+    page = arrange(build_diagram(darkparse.compile(name)))
     (head,), last = page.heads, page.cards[-1]
     assert head.y > last.bottom
     assert head.x + head.width / 2 == last.x + last.width / 2
@@ -117,7 +117,7 @@ def test_labels_stand_on_nothing(path: Path, direction: Layout) -> None:
 
 def test_both_ends_of_a_reused_map_say_whose_it_is() -> None:
     """A repeated block is read at the last layer of its last copy."""
-    page = arrange(picture_of(darkparse.compile("yolov3")))
+    page = arrange(build_diagram(darkparse.compile("yolov3")))
     found = {(label.text, route.link.target) for label, route in page.labels if route.link.kind == "reused"}
     assert found == {("L61 · 38×38×512", 86), ("L61", 86), ("L36 · 76×76×256", 98), ("L36", 98)}
 
@@ -161,7 +161,7 @@ def test_text_can_be_read_on_a_sheet(name: str, points: float) -> None:
 
 def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
     layers = "".join(f"[convolutional]\nfilters={8 + number % 37}\nsize=3\npad=1\n" for number in range(200))
-    picture = picture_of(darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=3\n{layers}"))
+    picture = build_diagram(darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=3\n{layers}"))
     page = arrange(picture)
     heights = [box.height for box in page.cards]
     assert len(heights) == len({box.column for box in page.cards}) > 2
@@ -171,7 +171,7 @@ def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
 
 @pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov3", 2), ("yolov4", 3)])
 def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns: int) -> None:
-    page = arrange(picture_of(darkparse.compile(name)))
+    page = arrange(build_diagram(darkparse.compile(name)))
     assert len({box.column for box in page.cards}) == columns
 
 
@@ -179,13 +179,13 @@ def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns
     ("name", "columns"), [("yolov1", 1), ("yolov2", 1), ("yolov3", 2), ("yolov4", 3), ("yolov3-tiny", 2)]
 )
 def test_columns(name: str, columns: int) -> None:
-    places = grid_places(picture_of(darkparse.compile(name)).cards)
+    places = grid_places(build_diagram(darkparse.compile(name)).cards)
     assert len({column for column, _ in places}) == columns
 
 
 def test_the_u_of_yolov3() -> None:
     """Down to the smallest map, then up again beside the maps of the same size."""
-    assert grid_places(picture_of(darkparse.compile("yolov3")).cards) == [
+    assert grid_places(build_diagram(darkparse.compile("yolov3")).cards) == [
         (0, 0),
         (0, 1),
         (0, 2),
@@ -208,7 +208,7 @@ def test_cards_of_one_scale_stand_side_by_side() -> None:
 
 def test_the_title_is_as_wide_as_the_page_lets_it() -> None:
     """The legend is one line where there is room; a name that is wider is cut."""
-    picture = picture_of(darkparse.compile("yolov4"))
+    picture = build_diagram(darkparse.compile("yolov4"))
     legends = [
         [line for _, line in notes_box(picture, room).lines if line and line[0].size == LEGEND_FONT]
         for room in (300, 1200)

@@ -6,20 +6,20 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
-from darkparse.views.diagram.build import picture_of
-from darkparse.views.diagram.elements import Picture, Row
+from darkparse.views.diagram.build import build_diagram
+from darkparse.views.diagram.elements import DiagramModel, DiagramRow
 from darkparse.views.formatting.numbers import flops, percent, short
 from darkparse.views.formatting.words import some
 from darkparse.views.text.table import table
 from tests.conftest import needs_shared, original_cfgs
 
 
-def _rows(picture: Picture) -> dict[int, Row]:
+def _rows(picture: DiagramModel) -> dict[int, DiagramRow]:
     return {row.index: row for card in picture.cards for row in card.rows}
 
 
 def _cells(network: Network, index: int) -> tuple[str, str, str]:
-    row = _rows(picture_of(network, fold=False))[index]
+    row = _rows(build_diagram(network, fold=False))[index]
     return row.label, row.spatial.text, row.channels.text
 
 
@@ -101,7 +101,7 @@ def test_scales_of_height_and_width() -> None:
     network = darkparse.compile(
         "[net]\nwidth=64\nheight=32\nchannels=3\n[conv]\nfilters=2\nstride_x=2\nstride_y=1\n[upsample]\nstride=2\n"
     )
-    assert [card.title() for card in picture_of(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
+    assert [card.title() for card in build_diagram(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
 
 
 def test_one_side_that_changes_is_named_in_every_view() -> None:
@@ -119,7 +119,7 @@ def test_a_title_tells_the_stride_and_no_ratio_of_sizes() -> None:
         f"[net]\nwidth=15\nheight=15\nchannels=3\n{halving * 3}[avgpool]\n[upsample]\nstride=5\n[conv]\nsize=1\n"
     )
     titles = ["8×8   (1/2)", "4×4   (1/4)", "2×2   (1/8)", "vector", "5×5"]
-    assert [card.title() for card in picture_of(network).cards] == titles
+    assert [card.title() for card in build_diagram(network).cards] == titles
 
 
 def test_gates_and_odd_kinds() -> None:
@@ -133,14 +133,16 @@ def test_gates_and_odd_kinds() -> None:
 
 
 def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
-    picture = picture_of(darkparse.compile("yolov3"), layers=range(79, 99))
+    picture = build_diagram(darkparse.compile("yolov3"), layers=range(79, 99))
     labels = {index: row.label for index, row in _rows(picture).items()}
     assert labels[79] == "conv 1×1, 512 (from L78, 19×19×1024)"
     assert labels[80] == "conv 3×3, 1024"
     assert labels[86] == "concat L85 + L61 (from L61, 38×38×512)"
     assert picture.totals == ("20 layers of 107", "9.81M parameters", "16.1 GFLOPs (8.04G multiply-adds) at 608×608")
     assert picture.facts[0].startswith("1×1 convolutions: 6 of 6 reduce channels")
-    assert picture_of(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
+    assert (
+        build_diagram(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
+    )
 
 
 def test_counts_of_one_card_are_written_one_way() -> None:
@@ -152,7 +154,7 @@ def test_counts_of_one_card_are_written_one_way() -> None:
         (7, ["▼ 25,088→4,096 (÷6.12)", "= 4,096", "▼ 4,096→1,000 (÷4.1)"]),
         (1, ["▲ 512→4096 (×8)", "= 4096", "▼ 4096→1000 (÷4.1)"]),
     ):
-        rows = _rows(picture_of(darkparse.compile(text.format(side))))
+        rows = _rows(build_diagram(darkparse.compile(text.format(side))))
         assert [rows[i].channels.text for i in (1, 2, 3)] == counts
 
 
@@ -169,12 +171,12 @@ def test_height_and_width_that_shrink_otherwise() -> None:
     network = darkparse.compile(
         "[net]\nwidth=16\nheight=16\nchannels=3\n[conv]\nsize=3\npad=1\nstride_x=4\nstride_y=2\n"
     )
-    assert picture_of(network).facts == ("Height×width: 16→8×4 (height ÷2, width ÷4) in 1 step: L0",)
+    assert build_diagram(network).facts == ("Height×width: 16→8×4 (height ÷2, width ÷4) in 1 step: L0",)
 
 
 def test_one_that_reduces() -> None:
     network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=6\n[conv]\nfilters=2\n")
-    assert picture_of(network).facts == ("1×1 convolutions: 1 of 1 reduces channels",)
+    assert build_diagram(network).facts == ("1×1 convolutions: 1 of 1 reduces channels",)
     assert "The one 1×1 convolution reduces the channels." in str(darkparse.explain(network))
 
 
@@ -207,7 +209,7 @@ def test_a_head_is_a_row_where_no_row_leads_to_it_or_it_is_read(
 
 
 def test_a_head_whose_projection_is_not_drawn() -> None:
-    (row,) = _rows(picture_of(darkparse.compile("yolov3"), layers=range(82, 83))).values()
+    (row,) = _rows(build_diagram(darkparse.compile("yolov3"), layers=range(82, 83))).values()
     assert row.label == "YOLO head (from L81, 19×19×255)"
     assert row.channels.text == "= 255: 3 × (80 classes + 5)"
 
@@ -231,7 +233,7 @@ def test_a_head_whose_projection_is_not_drawn() -> None:
     ],
 )
 def test_notes(name: str, index: int, note: str) -> None:
-    (found,) = _rows(picture_of(darkparse.compile(name)))[index].notes
+    (found,) = _rows(build_diagram(darkparse.compile(name)))[index].notes
     assert found.text == note
     assert found.saves == (" saves " in note)
 
@@ -240,7 +242,7 @@ def test_notes(name: str, index: int, note: str) -> None:
 def test_notes_of_other_forms() -> None:
     def note(name: str, index: int) -> str:
         network = darkparse.compile(next(p for p in original_cfgs() if p.stem == name))
-        return _rows(picture_of(network))[index].notes[0].text
+        return _rows(build_diagram(network))[index].notes[0].text
 
     assert note("resnet152", 8) == "bottleneck L6–L8: 69.6k weights, one direct 3×3 256→256: 590k, saves 88%"
     assert note("resnext50", 8).startswith("bottleneck L6–L8 (3×3 in 32 groups): 70.1k weights")
@@ -253,14 +255,14 @@ def test_notes_of_other_forms() -> None:
 @needs_shared
 def test_a_growing_repeat() -> None:
     network = darkparse.compile(next(p for p in original_cfgs() if p.stem == "densenet201"))
-    rows = _rows(picture_of(network))
+    rows = _rows(build_diagram(network))
     assert rows[60].channels.text == "▼ 256→128 … 1760→128, +32 each"
     assert rows[60].price == "32.8k … 225k"
     assert len(rows) < 60
 
 
 def test_the_input_of_a_repeated_block() -> None:
-    assert _rows(picture_of(darkparse.compile("yolov3")))[15].label == "add + block input"
+    assert _rows(build_diagram(darkparse.compile("yolov3")))[15].label == "add + block input"
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,12 @@ from itertools import combinations, pairwise
 import pytest
 
 import darkparse
-from darkparse.views.diagram.build import picture_of
+from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.layout import passes as layout
 from darkparse.views.diagram.layout.boxes import Box, columns_for
 from darkparse.views.diagram.layout.grid import grid_of
 from darkparse.views.diagram.layout.page import Direction, Page
-from darkparse.views.diagram.layout.vertical import GAP
+from darkparse.views.diagram.layout.vertical import LEVEL_GAP
 
 PAGES: list[tuple[str, Direction]] = [("yolov1", "TB"), ("yolov3", "TB"), ("yolov4", "TB"), ("yolov4", "LR")]
 pages = pytest.mark.parametrize(("name", "direction"), PAGES)
@@ -22,7 +22,7 @@ pages = pytest.mark.parametrize(("name", "direction"), PAGES)
 @cache
 def _after(step: str, name: str, direction: Direction) -> Page:
     """The page behind a pass and all before it."""
-    grid = grid_of(picture_of(darkparse.compile(name)))
+    grid = grid_of(build_diagram(darkparse.compile(name)))
     page = Page(grid, columns_for(grid.picture.cards), direction)
     for one in layout.PASSES:
         page = one(page)
@@ -91,7 +91,7 @@ def test_levels(name: str, direction: Direction) -> None:
     """Bands one below the other with room between, and every box on its own."""
     page = _after("levels", name, direction)
     bands = [page.bands[level] for level in sorted(page.bands)]
-    assert all(lower[0] - upper[1] >= GAP for upper, lower in pairwise(bands))
+    assert all(lower[0] - upper[1] >= LEVEL_GAP for upper, lower in pairwise(bands))
     for box in page.cards:
         assert page.bands[box.level][0] == box.y
         assert box.bottom <= page.bands[box.level][1]

@@ -14,13 +14,13 @@ from darkparse.views.diagram.elements import (
     Block,
     Card,
     Cell,
+    DiagramModel,
+    DiagramRow,
     HeadCard,
     Link,
     LinkKind,
     Measure,
-    Note,
-    Picture,
-    Row,
+    RowNote,
     Tone,
 )
 from darkparse.views.formatting.bottlenecks import bottleneck_text
@@ -33,7 +33,7 @@ from darkparse.views.overlay import Overlay
 from darkparse.views.text.comparison import Mark
 
 
-def picture_of(
+def build_diagram(
     network: Network,
     *,
     fold: bool = True,
@@ -43,7 +43,7 @@ def picture_of(
     facts: tuple[str, ...] = (),
     by: Measure = "weights",
     overlay: Overlay | None = None,
-) -> Picture:
+) -> DiagramModel:
     """The picture of a network, or of some of its layers.
 
     Args:
@@ -59,7 +59,7 @@ def picture_of(
     span = layers if layers is not None else range(len(network.nodes))
     builder = _Builder(network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by, overlay)
     cards = tuple(card for run in find_scale_runs(network) if (card := builder.card(run)) is not None)
-    return Picture(
+    return DiagramModel(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
         answer=answer(summarize_network(network, span)),
         totals=totals(network, span),
@@ -147,7 +147,7 @@ class _Builder:
             yield Block(rows, repeat.count, repeat.last, repeat.grows)
             at += len(repeat.layers)
 
-    def _row(self, index: int, size: tuple[int, int], repeat: Repeat | None) -> Row:
+    def _row(self, index: int, size: tuple[int, int], repeat: Repeat | None) -> DiagramRow:
         facts = self.facts[index]
         node, channels = facts.node, channels_cell(facts)
         shapes = ", ".join(dict.fromkeys(map(str, node.in_shapes))) or "no input"
@@ -162,7 +162,7 @@ class _Builder:
         copies = repeat.copies(index) if repeat else (index,)
         mark = next((self.marks[i] for i in copies if i in self.marks), None)
         remarks = [mark.difference] if mark and mark.difference else []
-        return Row(
+        return DiagramRow(
             index=index,
             label=self._label(node, repeat, remarks),
             spatial=Cell(str(spatial_cell(facts, size)), _tone(facts.spatial), hint),
@@ -187,7 +187,7 @@ class _Builder:
         reads = zip(node.inputs, node.in_shapes, strict=True)
         return (f"from L{i}, {shape}" for i, shape in reads if i >= 0 and i not in self.span)
 
-    def _notes(self, index: int, repeat: Repeat | None) -> Iterable[Note]:
+    def _notes(self, index: int, repeat: Repeat | None) -> Iterable[RowNote]:
         for block in self.bottlenecks.get(index, ()):
             last = None
             if repeat is not None and repeat.grows:
@@ -196,7 +196,7 @@ class _Builder:
                 )
             first, end = (self.network.nodes[i].out_shape for i in (block.first, block.last))
             elsewhere = f" (L{block.first} at {first.h}×{first.w})" if (first.h, first.w) != (end.h, end.w) else ""
-            yield Note(bottleneck_text(block, last) + elsewhere, block.saves)
+            yield RowNote(bottleneck_text(block, last) + elsewhere, block.saves)
 
     def heads(self) -> tuple[HeadCard, ...]:
         """The heads that stand beside the cards."""

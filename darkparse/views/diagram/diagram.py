@@ -13,8 +13,8 @@ from darkparse._utils.files import atomic_write
 from darkparse.errors import DarkparseError, DarkparseWarning, RendererError
 from darkparse.network import Network, compile
 from darkparse.syntax import Config
-from darkparse.views.diagram.build import picture_of
-from darkparse.views.diagram.elements import MEASURES, Measure, Picture
+from darkparse.views.diagram.build import build_diagram
+from darkparse.views.diagram.elements import MEASURES, DiagramModel, Measure
 from darkparse.views.diagram.graphviz.graph import digraph
 from darkparse.views.diagram.graphviz.rendering import FORMS, INSTALL, has_graphviz, render
 from darkparse.views.diagram.html import html_page
@@ -25,9 +25,9 @@ from darkparse.views.diagram.raster import Form as RasterForm
 from darkparse.views.diagram.sheet import Sheet, sheet_of
 from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import THEMES, ThemeName
-from darkparse.views.formatting.words import WIDE
+from darkparse.views.formatting.words import COLUMN_SEPARATOR
 from darkparse.views.overlay import OVERLAYS, Overlay
-from darkparse.views.text.comparison import compare
+from darkparse.views.text.comparison import compare_networks
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -56,7 +56,7 @@ class Diagram:
     """
 
     networks: tuple[Network, ...]
-    pictures: tuple[Picture, ...]
+    pictures: tuple[DiagramModel, ...]
     theme: ThemeName = "light"
     direction: Direction = "TB"
     dpi: float = DPI
@@ -149,7 +149,7 @@ class Diagram:
         return {"image/svg+xml": f'<svg style="max-width:100%;height:auto" {element}', "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        return f"Diagram({self.name}: {WIDE.join(self.pictures[0].totals)})"
+        return f"Diagram({self.name}: {COLUMN_SEPARATOR.join(self.pictures[0].totals)})"
 
 
 def draw(
@@ -211,12 +211,12 @@ def draw(
     options: dict[str, Any] = {"fold": fold, "notes": notes, "layers": layers, "by": by}
     laid = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
     if len(networks) == 1:
-        pictures: tuple[Picture, ...] = (picture_of(networks[0], **options, overlay=laid[0]),)
+        pictures: tuple[DiagramModel, ...] = (build_diagram(networks[0], **options, overlay=laid[0]),)
     else:
-        comparison = compare(*networks)
+        comparison = compare_networks(*networks)
         lines = comparison.lines((networks[0], networks[1]))
         pictures = tuple(
-            picture_of(one, **options, marks=marks, facts=facts, overlay=over)
+            build_diagram(one, **options, marks=marks, facts=facts, overlay=over)
             for one, marks, facts, over in zip(networks, comparison.marks, lines, laid, strict=True)
         )
     return Diagram(networks, pictures, theme, direction, dpi, layout)

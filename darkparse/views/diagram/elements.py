@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from darkparse.views.formatting.numbers import sides_text
-from darkparse.views.formatting.words import WIDE
+from darkparse.views.formatting.words import COLUMN_SEPARATOR
 from darkparse.views.layer_info import LayerFacts
 from darkparse.views.overlay import Overlay
 
@@ -33,7 +33,7 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class RowNote:
     """The price of a bottleneck."""
 
     text: str
@@ -41,7 +41,7 @@ class Note:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DiagramRow:
     """A layer, or one of the first copy of a repeated block, which stands for all."""
 
     index: int
@@ -54,7 +54,7 @@ class Row:
     """Of the network's, with all copies."""
     hint: str
     facts: LayerFacts
-    notes: tuple[Note, ...] = ()
+    notes: tuple[RowNote, ...] = ()
     mark: str = ""
     """How it differs from the other network of a comparison."""
     overlay: str = ""
@@ -79,7 +79,7 @@ class Row:
 class Block:
     """Rows that stand for `count` copies; one row and one copy where nothing repeats."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[DiagramRow, ...]
     count: int = 1
     last: int = 0
     """The last layer of the last copy."""
@@ -103,13 +103,13 @@ class Card:
     is_continued: bool = False
     """It goes on from the column before."""
 
-    def title(self, gap: str = WIDE) -> str:
+    def title(self, gap: str = COLUMN_SEPARATOR) -> str:
         """`56×56   (1/8)`."""
         size = sides_text(self.size) if self.size != (1, 1) else "vector"
         return f"{size}{gap + self.scale if self.scale else ''}{', continued' if self.is_continued else ''}"
 
     @property
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[DiagramRow, ...]:
         return tuple(row for block in self.blocks for row in block.rows)
 
     @property
@@ -142,7 +142,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class DiagramModel:
     """Everything on the page."""
 
     name: str

@@ -20,7 +20,7 @@ from darkparse.views.text.layer_report import layer_report
 if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.views.diagram.diagram import Diagram
-    from darkparse.views.diagram.elements import Picture
+    from darkparse.views.diagram.elements import DiagramModel
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -61,7 +61,7 @@ def _data(diagram: Diagram) -> dict[str, Any]:
     return {"layers": layers, "overlay": overlay.name if overlay else ""}
 
 
-def _layers(network: Network, picture: Picture, offset: int, *, several: bool) -> Iterator[dict[str, Any]]:
+def _layers(network: Network, picture: DiagramModel, offset: int, *, several: bool) -> Iterator[dict[str, Any]]:
     """The layers of one network with their places in the list of all."""
     rows = {
         index: row.index

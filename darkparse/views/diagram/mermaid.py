@@ -6,33 +6,33 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from darkparse.diagnostics.source import escape_control
-from darkparse.views.diagram.elements import Card, Picture
+from darkparse.views.diagram.elements import Card, DiagramModel
 from darkparse.views.diagram.layout.labels import source_names
 from darkparse.views.diagram.theme import THEMES
-from darkparse.views.formatting.words import WIDE, escaped_markdown
+from darkparse.views.formatting.words import COLUMN_SEPARATOR, escaped_markdown
 
 LIMIT = 50_000
 """Characters; Mermaid and GitHub draw no more."""
 ARROWS = {"chain": "-->", "reused": "-.->", "head": "==>"}
 
 
-def markdown_page(pictures: Sequence[Picture], theme: str = "light", *, direction: str = "TB") -> str:
+def markdown_page(pictures: Sequence[DiagramModel], theme: str = "light", *, direction: str = "TB") -> str:
     """Titles, answers and facts as Markdown, and the graph in its fence."""
     lines: list[str] = []
     for picture in pictures:
         lines += [f"# {escaped_markdown(picture.name)}", "", f"**{escaped_markdown(picture.answer)}**", ""]
-        lines += [escaped_markdown(WIDE.join(picture.totals)), ""]
+        lines += [escaped_markdown(COLUMN_SEPARATOR.join(picture.totals)), ""]
         lines += [f"- {escaped_markdown(fact)}" for fact in picture.facts] + [""]
     return "\n".join([*lines, "```mermaid", mermaid_text(pictures, theme, direction=direction) + "```", ""])
 
 
-def mermaid_text(pictures: Sequence[Picture], theme: str = "light", *, direction: str = "TB") -> str:
+def mermaid_text(pictures: Sequence[DiagramModel], theme: str = "light", *, direction: str = "TB") -> str:
     """One picture, or several in one graph; where there is too much text, without the layers that reduce nothing."""
     whole, short = (_graph(pictures, THEMES[theme], direction, is_short=is_short) for is_short in (False, True))
     return whole if len(whole) <= LIMIT else short
 
 
-def _graph(pictures: Sequence[Picture], colours: Mapping[str, str], direction: str, *, is_short: bool) -> str:
+def _graph(pictures: Sequence[DiagramModel], colours: Mapping[str, str], direction: str, *, is_short: bool) -> str:
     # Lines of layers are not broken.
     lines = ['%%{init: {"flowchart": {"wrappingWidth": 700}}}%%', f"flowchart {direction}"]
     for number, picture in enumerate(pictures, 1):
@@ -45,7 +45,7 @@ def _graph(pictures: Sequence[Picture], colours: Mapping[str, str], direction: s
     return "\n".join(lines) + "\n"
 
 
-def _lines(picture: Picture, prefix: str, *, is_short: bool) -> Iterator[str]:
+def _lines(picture: DiagramModel, prefix: str, *, is_short: bool) -> Iterator[str]:
     place = {row.index: f"{prefix}{card.name}" for card in picture.cards for row in card.rows}
     names = source_names(picture)
     for card in picture.cards:
@@ -61,7 +61,7 @@ def _lines(picture: Picture, prefix: str, *, is_short: bool) -> Iterator[str]:
         yield f'{source} {ARROWS[link.kind]}|"{_words(name)}"| {place[link.target]}'
 
 
-def _card(card: Card, picture: Picture, *, is_short: bool) -> Iterator[str]:
+def _card(card: Card, picture: DiagramModel, *, is_short: bool) -> Iterator[str]:
     yield f"<b>{_words(card.title(' '))}</b>"
     yield _words(", ".join((card.span, *card.cost)))
     for block in card.blocks:

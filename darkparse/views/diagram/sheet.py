@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from darkparse.views.diagram.elements import Picture
+from darkparse.views.diagram.elements import DiagramModel
 from darkparse.views.diagram.layout.page import Direction, Page
 from darkparse.views.diagram.layout.passes import arrange
 
@@ -34,7 +34,7 @@ class Sheet:
     height: float
 
 
-def sheet_of(pictures: Sequence[Picture], direction: Direction = "TB") -> Sheet:
+def sheet_of(pictures: Sequence[DiagramModel], direction: Direction = "TB") -> Sheet:
     """Every picture laid out in its place; several have a column each, to be read beside each other."""
     pages: list[Placed] = []
     x, offset = 0.0, 0

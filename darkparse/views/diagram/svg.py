@@ -15,11 +15,11 @@ from darkparse.views.diagram.elements import Block, Cell
 from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout import boxes
 from darkparse.views.diagram.layout.boxes import MARGIN, CardBox, HeadBox, RowLayout
-from darkparse.views.diagram.layout.routing import Point, Route
+from darkparse.views.diagram.layout.routing import LinkRoute, Point
 from darkparse.views.diagram.sheet import Placed, Sheet
 from darkparse.views.diagram.theme import FONTS, style, variables
-from darkparse.views.diagram.title import FILL_PADDING, LEGEND_GAP, Entry, TextBox
-from darkparse.views.formatting.words import WIDE
+from darkparse.views.diagram.title import FILL_PADDING, LEGEND_GAP, LegendEntry, TextBox
+from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
 CORNER = 6.0
 """Radius of a link's bends."""
@@ -119,7 +119,7 @@ def _texts(box: TextBox) -> Iterator[str]:
     yield "</g>"
 
 
-def _entry(entry: Entry, x: float, y: float, height: float) -> str:
+def _entry(entry: LegendEntry, x: float, y: float, height: float) -> str:
     middle = y + height / 2
     if not entry.is_filled:
         return text(entry.text, x, middle, entry.size, entry.role, bold=entry.is_bold)
@@ -176,7 +176,13 @@ class _Card:
         height = 1 + boxes.SPACING + boxes.HEADER_HEIGHT
         y, middle = box.y + height, box.y + height / 2
         title = text(box.card.title(), left + INDENT, middle, boxes.HEADER_FONT, bold=True)
-        cost = text(WIDE.join((box.card.span, *box.card.cost)), right - INDENT, middle, boxes.COST_FONT, anchor="end")
+        cost = text(
+            COLUMN_SEPARATOR.join((box.card.span, *box.card.cost)),
+            right - INDENT,
+            middle,
+            boxes.COST_FONT,
+            anchor="end",
+        )
         bar = rect(box.x, y - BAR, box.width * box.card.share, BAR, "price_line")
         yield f'<g class="header">{rect(box.x, box.y, box.width, height)}{title}{cost}</g>{bar}'
         if not box.has_column_heads:
@@ -250,7 +256,7 @@ class _Card:
         return f'<g class="{cell.tone}">{fill}{self._stack(lines, column, middle, boxes.CELL_FONT)}</g>'
 
 
-def _edge(placed: Placed, route: Route) -> str:
+def _edge(placed: Placed, route: LinkRoute) -> str:
     link = route.link
     source = f"L{link.source + placed.offset}" if link.source >= 0 else "input"
     labels = (label for label, owner in placed.page.labels if owner is route)

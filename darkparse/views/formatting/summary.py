@@ -13,7 +13,7 @@ from darkparse.views.formatting.numbers import flops, operations, percent, short
 from darkparse.views.formatting.words import NAMED, listed_some, mixing, some, verb
 
 NOTHING = "No 1×1 convolution, no bottleneck, and no way down to smaller maps"
-FEW = 4
+MAX_NAMED = 4
 """So many layers are named in the answer."""
 FORM_TITLES = {
     "pair": "Bottleneck pairs (1×1 then k×k)",
@@ -47,7 +47,7 @@ def answer(facts: NetworkSummary) -> str:
 
 
 def _few(indices: Sequence[int]) -> str:
-    return listed_some([f"L{i}" for i in indices]) if len(indices) <= FEW else str(len(indices))
+    return listed_some([f"L{i}" for i in indices]) if len(indices) <= MAX_NAMED else str(len(indices))
 
 
 def fact_lines(facts: NetworkSummary) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from darkparse._utils.text import join_with_and
 
 NAMED = 6
 """So many layers or blocks of a kind are named in prose."""
-WIDE = "   "
+COLUMN_SEPARATOR = "   "
 """Between figures that stand in a line of their own."""
 
 

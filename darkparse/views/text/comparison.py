@@ -12,7 +12,7 @@ from darkparse.network.analysis.repeats import REFERENCES
 from darkparse.views.formatting.numbers import flops, short, signed
 from darkparse.views.formatting.words import verb
 
-MOST_OPTIONS = 2
+MAX_OPTIONS = 2
 """So many options that differ are named on a row."""
 
 
@@ -27,7 +27,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class NetworkComparison:
     """The layers of two networks, matched in order; each side holds a mark for every layer that is not alike."""
 
     marks: tuple[dict[int, Mark], dict[int, Mark]]
@@ -54,7 +54,7 @@ class Comparison:
         return sum(mark.sign == sign for mark in self.marks[side].values())
 
 
-def compare(first: Network, second: Network) -> Comparison:
+def compare_networks(first: Network, second: Network) -> NetworkComparison:
     """Match the layers of two networks in order: the alike first, then those of one kind between them."""
     a, b = ([_signature(node) for node in network.nodes] for network in (first, second))
     marks: tuple[dict[int, Mark], dict[int, Mark]] = ({}, {})
@@ -70,7 +70,7 @@ def compare(first: Network, second: Network) -> Comparison:
         for i, j in changed.items():
             one, other = first.nodes[i], second.nodes[j]
             marks[0][i], marks[1][j] = Mark("≠", _difference(one, other)), Mark("≠", _difference(other, one))
-    return Comparison(marks, pairs)
+    return NetworkComparison(marks, pairs)
 
 
 def _same_kinds(a: tuple[Node, ...], b: tuple[Node, ...]) -> dict[int, int]:
@@ -98,7 +98,7 @@ def _difference(node: Node, other: Node) -> str:
         return ""
     theirs = _options(other)
     differing = [_option(name, value, theirs[name]) for name, value in _options(node).items() if value != theirs[name]]
-    return "; ".join(differing[:MOST_OPTIONS] + ["…"] * (len(differing) > MOST_OPTIONS))
+    return "; ".join(differing[:MAX_OPTIONS] + ["…"] * (len(differing) > MAX_OPTIONS))
 
 
 def _option(name: str, value: Any, other: Any) -> str:

@@ -14,15 +14,15 @@ from darkparse.errors import DarkparseError
 from darkparse.network import Network, compile
 from darkparse.network.analysis.summary import summarize_network
 from darkparse.syntax import Config
-from darkparse.views.diagram.build import picture_of
-from darkparse.views.diagram.elements import Card, Picture, Row
+from darkparse.views.diagram.build import build_diagram
+from darkparse.views.diagram.elements import Card, DiagramModel, DiagramRow
 from darkparse.views.formatting.cells import label
 from darkparse.views.formatting.sentences import reasons
 from darkparse.views.formatting.summary import prose
 from darkparse.views.formatting.words import escaped_markdown
 from darkparse.views.layer_info import LayerFacts, layer_facts
 from darkparse.views.text.layer_report import layer_report, report_lines
-from darkparse.views.text.table import LEAST_WIDTH, narrowed, wrapped
+from darkparse.views.text.table import MIN_WIDTH, narrowed, wrapped
 
 COLUMNS = ("", "layer", "height×width", "channels", "weights")
 Part = tuple[str, str]
@@ -52,7 +52,7 @@ class Explanation:
     """What a network, or one layer of it, reduces. `str()` is plain text."""
 
     network: Network
-    picture: Picture
+    picture: DiagramModel
     prose: tuple[Paragraph, ...]
     layer: LayerFacts | None = None
     """The layer asked for."""
@@ -75,7 +75,7 @@ class Explanation:
             return
         widths = [max((len(cells[i]) for _, cells in self._rows()), default=0) + GAP for i in range(len(COLUMNS))]
         if width is not None:
-            widths = narrowed(widths, width + GAP, [LEAST_WIDTH] * len(widths))
+            widths = narrowed(widths, width + GAP, [MIN_WIDTH] * len(widths))
         for card in self.picture.cards:
             yield (("", ""),)
             yield from (((line, "heading"),) for line in wrapped(heading(card), width))
@@ -90,7 +90,7 @@ class Explanation:
                     for line in wrapped(f"{'':{widths[0]}}└ {note.text}", width):
                         yield ((line, "saves" if note.saves else "costs"),)
 
-    def _rows(self) -> Iterator[tuple[Row, tuple[str, ...]]]:
+    def _rows(self) -> Iterator[tuple[DiagramRow, tuple[str, ...]]]:
         return (row for card in self.picture.cards for row in card_rows(card))
 
     def markdown(self) -> str:
@@ -161,7 +161,7 @@ def explain(network: str | os.PathLike[str] | Config | Network, layer: int | Non
     L13 of yolov3-tiny: conv 1×1, 256
     """
     network = compile(network)
-    picture = picture_of(network)
+    picture = build_diagram(network)
     if layer is None:
         return Explanation(network, picture, tuple(_paragraphs(network, picture)))
     if not 0 <= layer < len(network.nodes):
@@ -176,7 +176,7 @@ def heading(card: Card) -> str:
     return f"{card.title(' ')}: {', '.join([card.span, *card.cost])}"
 
 
-def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
+def card_rows(card: Card) -> Iterator[tuple[DiagramRow, tuple[str, ...]]]:
     """A card's rows with the texts of their columns; the first row of a repeated block says how often it comes."""
     for block in card.blocks:
         for position, row in enumerate(block.rows):
@@ -188,7 +188,7 @@ def card_rows(card: Card) -> Iterator[tuple[Row, tuple[str, ...]]]:
             yield row, (row.name, label, row.spatial.text, row.channels.text, row.price)
 
 
-def _paragraphs(network: Network, picture: Picture) -> Iterator[Paragraph]:
+def _paragraphs(network: Network, picture: DiagramModel) -> Iterator[Paragraph]:
     yield Paragraph((f"{network.name}: {', '.join(picture.totals)}.",))
     yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((f"{picture.answer}.",))
     if sentences := tuple(prose(network, summarize_network(network))):

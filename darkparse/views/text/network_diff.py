@@ -13,12 +13,12 @@ from darkparse.layers.base import DerivedDefault, bound_fields
 from darkparse.network import Network
 from darkparse.network.analysis.repeats import REFERENCES
 from darkparse.network.io.cfg import value_text
-from darkparse.views.text.comparison import compare
+from darkparse.views.text.comparison import compare_networks
 from darkparse.views.text.table import table
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PropertyChange:
     """A property before and after; None before where only the second network has it."""
 
     name: str
@@ -31,7 +31,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class LayerDifference:
+class LayerChange:
     """A layer that is in one network alone, or that differs from its counterpart."""
 
     sign: Literal["+", "-", "≠"]
@@ -40,7 +40,7 @@ class LayerDifference:
     after: int | None
     layer: str
     """What it does, as in the table."""
-    changes: tuple[Difference, ...] = ()
+    changes: tuple[PropertyChange, ...] = ()
 
     @property
     def place(self) -> str:
@@ -53,8 +53,8 @@ class NetworkDifference:
     """All that differs between two networks, matched layer by layer."""
 
     names: tuple[str, str]
-    totals: tuple[Difference, ...]
-    layers: tuple[LayerDifference, ...]
+    totals: tuple[PropertyChange, ...]
+    layers: tuple[LayerChange, ...]
 
     def __bool__(self) -> bool:
         return bool(self.totals or self.layers)
@@ -129,18 +129,18 @@ def _totals(network: Network) -> Iterator[tuple[str, str | int | None]]:
     yield "FLOPs", network.cost.flops
 
 
-def _layers(first: Network, second: Network) -> Iterator[LayerDifference]:
-    pairs = compare(first, second).pairs
+def _layers(first: Network, second: Network) -> Iterator[LayerChange]:
+    pairs = compare_networks(first, second).pairs
     back = {j: i for i, j in pairs.items()} | {-1: -1}
     rows = table(first), table(second)
     done = 0
     for j, row in enumerate(rows[1]):
         i = back.get(j)
         if i is None:
-            yield LayerDifference("+", None, j, row.layer, (Difference("output", None, row.output),))
+            yield LayerChange("+", None, j, row.layer, (PropertyChange("output", None, row.output),))
             continue
         for gone in range(done, i):
-            yield LayerDifference("-", gone, None, rows[0][gone].layer)
+            yield LayerChange("-", gone, None, rows[0][gone].layer)
         done = i + 1
         was = [_source(k) for k in first.nodes[i].inputs]
         now = [_source(back[k]) if k in back else f"the new {k}" for k in second.nodes[j].inputs]
@@ -148,9 +148,9 @@ def _layers(first: Network, second: Network) -> Iterator[LayerDifference]:
         after = _properties(second, j, now, row.reduction)
         sides = zip(before, after, strict=True)
         if changes := tuple(_differing(sides)):
-            yield LayerDifference("≠", i, j, row.layer, changes)
+            yield LayerChange("≠", i, j, row.layer, changes)
     for gone in range(done, len(rows[0])):
-        yield LayerDifference("-", gone, None, rows[0][gone].layer)
+        yield LayerChange("-", gone, None, rows[0][gone].layer)
 
 
 def _source(index: int) -> str:
@@ -183,5 +183,5 @@ def _properties(
 
 def _differing(
     sides: Iterator[tuple[tuple[str, str | int | None], tuple[str, str | int | None]]],
-) -> Iterator[Difference]:
-    return (Difference(name, before, after) for (name, before), (_, after) in sides if before != after)
+) -> Iterator[PropertyChange]:
+    return (PropertyChange(name, before, after) for (name, before), (_, after) in sides if before != after)

@@ -12,12 +12,12 @@ from darkparse.views.formatting.cells import label, reduction_text
 from darkparse.views.formatting.numbers import operations, sides_text
 from darkparse.views.layer_info import LayerFacts, layer_facts
 
-LEAST_WIDTH = 12
+MIN_WIDTH = 12
 """Of a column that gives way to a narrow terminal."""
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """One layer; shapes are height × width × channels."""
 
     index: int
@@ -31,7 +31,7 @@ class Row:
     reduces: bool
 
 
-def table(network: Network) -> tuple[Row, ...]:
+def table(network: Network) -> tuple[TableRow, ...]:
     """The rows of a network's table."""
     return tuple(map(_row, layer_facts(network)))
 
@@ -46,9 +46,9 @@ def totals(network: Network) -> str:
     return f"{params}, {operations(network.cost.macs)} at {size}, {network.bflops:.3f} BFLOPs as Darknet counts"
 
 
-def _row(facts: LayerFacts) -> Row:
+def _row(facts: LayerFacts) -> TableRow:
     node = facts.node
-    return Row(
+    return TableRow(
         index=node.index,
         layer=label(node),
         input=" + ".join(dict.fromkeys(map(str, node.in_shapes))) or "none",
@@ -79,5 +79,5 @@ def wrapped(text: str, width: int | None) -> list[str]:
     lines = []
     for line in text.split("\n"):
         indent = " " * (len(line) - len(line.lstrip(" └•")))
-        lines += wrap(line, max(width, LEAST_WIDTH), subsequent_indent=indent, break_on_hyphens=False) or [""]
+        lines += wrap(line, max(width, MIN_WIDTH), subsequent_indent=indent, break_on_hyphens=False) or [""]
     return lines

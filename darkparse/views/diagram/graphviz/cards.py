@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from darkparse.views.diagram.elements import Block, Cell, Picture
+from darkparse.views.diagram.elements import Block, Cell, DiagramModel
 from darkparse.views.diagram.graphviz.markup import Colors, cell, lines_of, plain, styled, table
 from darkparse.views.diagram.layout import boxes
 from darkparse.views.diagram.layout.boxes import CardBox, Columns, RowLayout
-from darkparse.views.formatting.words import WIDE
+from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
 SLACK = 1.2
 """Factor for columns: texts in DejaVu Sans, the widest font, would widen cards one by one."""
@@ -23,7 +23,9 @@ BAR_HEIGHT = 3
 class CardTable:
     """Writes one card."""
 
-    def __init__(self, box: CardBox, columns: Columns, picture: Picture, colors: Colors, *, offset: int = 0) -> None:
+    def __init__(
+        self, box: CardBox, columns: Columns, picture: DiagramModel, colors: Colors, *, offset: int = 0
+    ) -> None:
         """Take the card's rows as they are wrapped for `columns`; `offset` is added to layers in links."""
         self.box = box
         self.picture = picture
@@ -48,7 +50,7 @@ class CardTable:
     def _header(self) -> Iterator[str]:
         card, color = self.box.card, self.colors["header_text"]
         title = cell(styled(card.title(), boxes.HEADER_FONT, color, bold=True), align="LEFT")
-        cost = cell(styled(WIDE.join((card.span, *card.cost)), boxes.COST_FONT, color), align="RIGHT")
+        cost = cell(styled(COLUMN_SEPARATOR.join((card.span, *card.cost)), boxes.COST_FONT, color), align="RIGHT")
         yield cell(table([title + cost], cellpadding=3), colspan=self.span, bgcolor=self.colors["header"])
         yield from self._bar()
         if self.box.has_column_heads:

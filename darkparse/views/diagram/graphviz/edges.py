@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from darkparse.views.diagram.elements import Link, Picture
+from darkparse.views.diagram.elements import DiagramModel, Link
 from darkparse.views.diagram.graphviz.labels import edge_label
 from darkparse.views.diagram.graphviz.markup import Colors
 from darkparse.views.diagram.layout.grid import Grid
@@ -33,7 +33,7 @@ class EdgeWriter:
     """Writes the edges of one picture."""
 
     def __init__(
-        self, picture: Picture, grid: Grid, colors: Colors, prefix: str, offset: int, *, is_sideways: bool
+        self, picture: DiagramModel, grid: Grid, colors: Colors, prefix: str, offset: int, *, is_sideways: bool
     ) -> None:
         """Take the picture with the places of its cards.
 

@@ -8,7 +8,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from darkparse.diagnostics.source import escape_control
-from darkparse.views.diagram.elements import Picture
+from darkparse.views.diagram.elements import DiagramModel
 from darkparse.views.diagram.graphviz.cards import CardTable
 from darkparse.views.diagram.graphviz.edges import DOWN, EdgeWriter
 from darkparse.views.diagram.graphviz.labels import head_table, input_table, legend_table, title_table
@@ -16,7 +16,7 @@ from darkparse.views.diagram.layout.boxes import card_box, columns_for
 from darkparse.views.diagram.layout.grid import grid_of
 from darkparse.views.diagram.layout.page import Direction
 from darkparse.views.diagram.theme import THEMES
-from darkparse.views.diagram.title import LEAST_ROOM, fact_lines, legend_lines, title_lines
+from darkparse.views.diagram.title import MIN_ROOM, fact_lines, legend_lines, title_lines
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FONT = "Arial"
 
 
-def digraph(pictures: Sequence[Picture], theme: str = "light", direction: Direction = "TB") -> Digraph:
+def digraph(pictures: Sequence[DiagramModel], theme: str = "light", direction: Direction = "TB") -> Digraph:
     """Return the graph of one picture, or of several with a cluster each.
 
     Args:
@@ -63,7 +63,7 @@ def digraph(pictures: Sequence[Picture], theme: str = "light", direction: Direct
 class _Writer:
     """Writes one picture; a prefix keeps the names of several apart."""
 
-    def __init__(self, picture: Picture, theme: str, direction: Direction, prefix: str, offset: int) -> None:
+    def __init__(self, picture: DiagramModel, theme: str, direction: Direction, prefix: str, offset: int) -> None:
         self.picture = picture
         self.colors = THEMES[theme]
         self.direction = direction
@@ -93,7 +93,7 @@ class _Writer:
             graph.edge(edge.tail, edge.head, **edge.attributes)
 
     def _title(self, graph: Digraph) -> None:
-        room = max(LEAST_ROOM, self.columns.total * min(self.grid.columns, 2))
+        room = max(MIN_ROOM, self.columns.total * min(self.grid.columns, 2))
         lines = (line for _, line in (*title_lines(self.picture, room), *fact_lines(self.picture, room)))
         graph.attr(label=f"<{title_table(lines, self.colors)}>")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from darkparse.views.diagram.elements import HeadCard
 from darkparse.views.diagram.graphviz.markup import Colors, cell, plain, styled, table
 from darkparse.views.diagram.layout import boxes
-from darkparse.views.diagram.title import Entry
+from darkparse.views.diagram.title import LegendEntry
 
 
 def input_table(text: str, colors: Colors) -> str:
@@ -24,23 +24,23 @@ def head_table(head: HeadCard, colors: Colors) -> str:
     return table([cell("<BR/>".join(lines))], cellpadding=6, bgcolor=colors["head"])
 
 
-def title_table(lines: Iterable[tuple[Entry, ...]], colors: Colors) -> str:
+def title_table(lines: Iterable[tuple[LegendEntry, ...]], colors: Colors) -> str:
     """Return the lines of the title, of one text each."""
     indents = (("   " if entry.x else "", entry) for (entry,) in lines)
     return table((cell(indent + _entry(entry, colors), align="LEFT") for indent, entry in indents), cellpadding=2)
 
 
-def legend_table(lines: Iterable[tuple[Entry, ...]], colors: Colors) -> str:
+def legend_table(lines: Iterable[tuple[LegendEntry, ...]], colors: Colors) -> str:
     """Return the entries of the legend."""
     rows = ("".join(_filled(entry, colors) for entry in entries) for entries in lines)
     return table(rows, cellspacing=3, cellpadding=3)
 
 
-def _filled(entry: Entry, colors: Colors) -> str:
+def _filled(entry: LegendEntry, colors: Colors) -> str:
     return cell(_entry(entry, colors), bgcolor=colors[entry.role] if entry.is_filled else "")
 
 
-def _entry(entry: Entry, colors: Colors) -> str:
+def _entry(entry: LegendEntry, colors: Colors) -> str:
     on_fill = colors.get(f"{entry.role}_text", colors["text"])
     color = on_fill if entry.is_filled else colors[entry.role or "text"]
     return styled(entry.text, entry.size, color, bold=entry.is_bold)

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from darkparse.views.diagram.elements import Block, Card, HeadCard, Row
+from darkparse.views.diagram.elements import Block, Card, DiagramRow, HeadCard
 from darkparse.views.diagram.font_metrics import text_width, wrap
-from darkparse.views.formatting.words import WIDE
+from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
 LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
 HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
@@ -57,7 +57,7 @@ class Columns:
 class RowLayout:
     """A row with its texts in lines."""
 
-    row: Row
+    row: DiagramRow
     label: tuple[str, ...]
     channels: tuple[str, ...]
     notes: tuple[tuple[str, bool], ...]
@@ -139,12 +139,12 @@ def columns_for(cards: Sequence[Card]) -> Columns:
         weights=widest((row.price for row in rows), SMALL_FONT, least=48),
         overlay=widest((row.overlay for row in rows), SMALL_FONT, least=60) if any(row.overlay for row in rows) else 0,
     )
-    headers = (f"{card.title()}{card.span}{WIDE.join(card.cost)}" for card in cards)
+    headers = (f"{card.title()}{card.span}{COLUMN_SEPARATOR.join(card.cost)}" for card in cards)
     header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
     return replace(fixed, channels=fixed.channels + max(0, header - sum(fixed.all)))
 
 
-def font(row: Row) -> float:
+def font(row: DiagramRow) -> float:
     """Of its label."""
     return CELL_FONT if row.is_join else LAYER_FONT
 
@@ -174,7 +174,7 @@ def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox
     )
 
 
-def _row_layout(row: Row, columns: Columns, note_width: float, *, is_alone: bool) -> RowLayout:
+def _row_layout(row: DiagramRow, columns: Columns, note_width: float, *, is_alone: bool) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from darkparse.views.diagram.elements import Block, Card, Link, Picture
+from darkparse.views.diagram.elements import Block, Card, DiagramModel, Link
 from darkparse.views.formatting.words import layer_span
 
-MOST_COLUMNS = 8
+MAX_COLUMNS = 8
 """A single column is broken into so many at most."""
 
 Place = tuple[int, int]
@@ -22,7 +22,7 @@ Height = Callable[[Card], float]
 class Grid:
     """Cards in their places, in order. The input has level 0 of the first column."""
 
-    picture: Picture
+    picture: DiagramModel
     places: tuple[Place, ...]
     stacked: frozenset[int] = frozenset()
     """Columns whose cards stand one below the other whatever stands beside them; the others line up scale by scale."""
@@ -32,13 +32,13 @@ class Grid:
         return max(column for column, _ in self.places) + 1
 
 
-def grid_of(picture: Picture) -> Grid:
+def grid_of(picture: DiagramModel) -> Grid:
     """The columns that the scales ask for."""
     first = int(_has_input(picture))
     return Grid(picture, tuple((column, level + first) for column, level in grid_places(picture.cards)))
 
 
-def in_one_column(picture: Picture) -> Grid:
+def in_one_column(picture: DiagramModel) -> Grid:
     """One card below the other, which leaves room for another network beside it."""
     first = int(_has_input(picture))
     return Grid(picture, tuple((0, first + number) for number in range(len(picture.cards))))
@@ -68,7 +68,7 @@ def broken_grids(grid: Grid, height: Height) -> Iterator[Grid]:
     if grid.columns > 1:
         yield from _with_broken_trunk(grid)
         return
-    for count in range(2, MOST_COLUMNS + 1):
+    for count in range(2, MAX_COLUMNS + 1):
         limit = sum(map(height, grid.picture.cards)) / count
         cut = _cut(grid.picture, limit, height)
         for picture in (grid.picture, cut)[len(cut.cards) == len(grid.picture.cards) :]:
@@ -77,7 +77,7 @@ def broken_grids(grid: Grid, height: Height) -> Iterator[Grid]:
                 yield stacked
 
 
-def _has_input(picture: Picture) -> bool:
+def _has_input(picture: DiagramModel) -> bool:
     return any(link.source < 0 for link in picture.links)
 
 
@@ -91,7 +91,7 @@ def _with_broken_trunk(grid: Grid) -> Iterator[Grid]:
         yield Grid(grid.picture, (*upper, *others), frozenset({0}))
 
 
-def _stacked(picture: Picture, columns: Sequence[int]) -> Grid:
+def _stacked(picture: DiagramModel, columns: Sequence[int]) -> Grid:
     levels = [number - columns.index(column) for number, column in enumerate(columns)]
     first = int(_has_input(picture))
     places = tuple(
@@ -130,7 +130,7 @@ def _filled(heights: Sequence[float], limit: float) -> list[int]:
     return columns
 
 
-def _cut(picture: Picture, limit: float, height: Height) -> Picture:
+def _cut(picture: DiagramModel, limit: float, height: Height) -> DiagramModel:
     """The picture with the cards that are much taller than a limit in pieces, each linked to the next."""
     pieces = [_pieces(card, max(1, round(height(card) / limit)), height) for card in picture.cards]
     joins = (Link(a.rows[-1].index, b.rows[0].index, "", "chain") for parts in pieces for a, b in pairwise(parts))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout.labels import BESIDE, LABEL_FONT, source_text
 from darkparse.views.diagram.layout.page import Page
-from darkparse.views.diagram.layout.routing import LANE, Key, Point, Route, Span, lanes_of
+from darkparse.views.diagram.layout.routing import LANE, Key, LinkRoute, Point, Span, lanes_of
 from darkparse.views.diagram.layout.vertical import ENTRY, HEAD_ROOM, HEADER_MIDDLE, STUB
 
 NECK = 26.0
@@ -18,7 +18,7 @@ BEFORE_HEAD = 18.0
 """From the bend of a link to its head."""
 
 
-def gutters(page: Page) -> Page:
+def vertical_channels(page: Page) -> Page:
     """The lanes of every gutter, by heights."""
     spans: dict[int, list[tuple[Key, Span]]] = defaultdict(list)
     for route in page.routes:
@@ -34,7 +34,7 @@ def gutters(page: Page) -> Page:
     return replace(page, gutters={gutter: lanes_of(found) for gutter, found in spans.items()})
 
 
-def _turning(route: Route) -> int:
+def _turning(route: LinkRoute) -> int:
     """The one gutter in which a link changes its height that takes no corridor."""
     return route.enter if route.via == "source level" else route.leave
 
@@ -83,7 +83,7 @@ def routes(page: Page) -> Page:
     return replace(page, routes=tuple(replace(route, points=_points(page, route)) for route in page.routes))
 
 
-def _points(page: Page, route: Route) -> tuple[Point, ...]:
+def _points(page: Page, route: LinkRoute) -> tuple[Point, ...]:
     source, target = page.box[route.source], page.box[route.target]
     if route.is_straight:
         return _straight(page, route)
@@ -100,11 +100,11 @@ def _points(page: Page, route: Route) -> tuple[Point, ...]:
     return _clean([start, (lane, start[1]), (lane, end[1]), end])
 
 
-def _lane_x(page: Page, route: Route, gutter: int) -> float:
+def _lane_x(page: Page, route: LinkRoute, gutter: int) -> float:
     return page.lanes_x[gutter] + LANE * page.gutters[gutter].lane_of[route.key]
 
 
-def _straight(page: Page, route: Route) -> tuple[Point, Point]:
+def _straight(page: Page, route: LinkRoute) -> tuple[Point, Point]:
     source, target = page.box[route.source], page.box[route.target]
     if source.column == target.column:
         x = source.x + source.width / 2

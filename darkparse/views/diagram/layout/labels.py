@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from darkparse.views.diagram.elements import Link, Picture
+from darkparse.views.diagram.elements import DiagramModel, Link
 from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout.boxes import LAYER_FONT, Box
-from darkparse.views.diagram.layout.routing import Point, Route
+from darkparse.views.diagram.layout.routing import LinkRoute, Point
 
 LABEL_FONT = 10.0
 ABOVE, BELOW, HEAD = -7.0, 8.0, 2.0
@@ -19,7 +19,7 @@ BESIDE = 4.0
 
 
 @dataclass(frozen=True, slots=True)
-class Label:
+class LinkLabel:
     """A text beside a link."""
 
     text: str
@@ -35,12 +35,12 @@ class Label:
         width, height = text_width(self.text, self.size), 0.9 * self.size
         return abs(2 * self.x - x0 - x1) < width + x1 - x0 and abs(2 * self.y - y0 - y1) < height + y1 - y0
 
-    def overlaps(self, other: Label) -> bool:
+    def overlaps(self, other: LinkLabel) -> bool:
         width, height = text_width(other.text, other.size), 0.9 * other.size
         return self.meets(other.x - width / 2, other.y - height / 2, other.x + width / 2, other.y + height / 2)
 
 
-def source_names(picture: Picture) -> dict[int, str]:
+def source_names(picture: DiagramModel) -> dict[int, str]:
     """What a link from a row is called: the layer, or of a repeat, whose last copy is read, the last."""
     names = {row.index: row.name for card in picture.cards for row in card.rows}
     repeats = (block for card in picture.cards for block in card.blocks if block.count > 1)
@@ -52,12 +52,14 @@ def source_text(link: Link, names: Mapping[int, str]) -> str:
     return " · ".join(filter(None, (names[link.source], link.label)))
 
 
-def label_links(routes: Sequence[Route], boxes: Sequence[Box], names: Mapping[int, str]) -> list[tuple[Label, Route]]:
+def label_links(
+    routes: Sequence[LinkRoute], boxes: Sequence[Box], names: Mapping[int, str]
+) -> list[tuple[LinkLabel, LinkRoute]]:
     """Every label with its link; a text for which there is no room is shorter, or left out."""
-    labels: list[tuple[Label, Route]] = []
+    labels: list[tuple[LinkLabel, LinkRoute]] = []
     done: set[tuple[object, ...]] = set()
 
-    def is_free(label: Label, route: Route) -> bool:
+    def is_free(label: LinkLabel, route: LinkRoute) -> bool:
         lines = (stretch for other in routes if other is not route for stretch in pairwise(other.points))
         return not (
             any(label.overlaps(other) for other, _ in labels)
@@ -79,7 +81,7 @@ def _corners(stretch: tuple[Point, Point]) -> tuple[float, float, float, float]:
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
-def _choices(route: Route, names: Mapping[int, str]) -> Iterator[tuple[tuple[object, ...], Iterable[Label]]]:
+def _choices(route: LinkRoute, names: Mapping[int, str]) -> Iterator[tuple[tuple[object, ...], Iterable[LinkLabel]]]:
     """For each end that wants a label, what names it among all ends, and the labels that it can have, best first."""
     if route.link.kind == "head":
         return
@@ -94,23 +96,23 @@ def _choices(route: Route, names: Mapping[int, str]) -> Iterator[tuple[tuple[obj
     yield (*end, route.key), _at(end, (name,), to_right=not route.enters_left, is_at_head=True)
 
 
-def _between(route: Route) -> Iterator[Label]:
+def _between(route: LinkRoute) -> Iterator[LinkLabel]:
     """Beside a straight link."""
     (x0, y0), (x1, y1) = route.points
     text = route.link.label
     if not text:
         return
     if x0 == x1:
-        yield Label(text, x0 + 2 * BESIDE + text_width(text, LAYER_FONT) / 2, (y0 + y1) / 2, LAYER_FONT)
+        yield LinkLabel(text, x0 + 2 * BESIDE + text_width(text, LAYER_FONT) / 2, (y0 + y1) / 2, LAYER_FONT)
         return
     for y in (ABOVE - 1, BELOW + 1):
-        yield Label(text, (x0 + x1) / 2, y0 + y, LAYER_FONT)
+        yield LinkLabel(text, (x0 + x1) / 2, y0 + y, LAYER_FONT)
 
 
-def _at(end: Point, texts: Iterable[str], *, to_right: bool, is_at_head: bool = False) -> Iterator[Label]:
+def _at(end: Point, texts: Iterable[str], *, to_right: bool, is_at_head: bool = False) -> Iterator[LinkLabel]:
     """At a card's side, above the link or below."""
     for text in filter(None, texts):
         aside = BESIDE + text_width(text, LABEL_FONT) / 2
         further = HEAD if is_at_head else 0
         for y in (ABOVE - further, BELOW + further):
-            yield Label(text, end[0] + (aside if to_right else -aside), end[1] + y, is_at_head=is_at_head)
+            yield LinkLabel(text, end[0] + (aside if to_right else -aside), end[1] + y, is_at_head=is_at_head)

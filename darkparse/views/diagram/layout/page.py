@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from darkparse.views.diagram.elements import LinkKind, Picture
+from darkparse.views.diagram.elements import DiagramModel, LinkKind
 from darkparse.views.diagram.layout.boxes import MARGIN, Box, CardBox, Columns, HeadBox
 from darkparse.views.diagram.layout.grid import Grid
-from darkparse.views.diagram.layout.labels import Label, source_names
-from darkparse.views.diagram.layout.routing import LANE, Lanes, Route
+from darkparse.views.diagram.layout.labels import LinkLabel, source_names
+from darkparse.views.diagram.layout.routing import LANE, Lanes, LinkRoute
 
 Direction = Literal["TB", "LR"]
 
@@ -30,7 +30,7 @@ class Page:
     columns: Columns
     direction: Direction = "TB"
     boxes: tuple[Box, ...] = ()
-    routes: tuple[Route, ...] = ()
+    routes: tuple[LinkRoute, ...] = ()
     corridors: Mapping[int, Lanes] = field(default_factory=dict)
     """The lanes above each level, and below the last."""
     are_notes_beside: bool = False
@@ -47,10 +47,10 @@ class Page:
     """Where the lanes of each gutter begin."""
     width: float = 0.0
     height: float = 0.0
-    labels: tuple[tuple[Label, Route], ...] = ()
+    labels: tuple[tuple[LinkLabel, LinkRoute], ...] = ()
 
     @property
-    def picture(self) -> Picture:
+    def picture(self) -> DiagramModel:
         return self.grid.picture
 
     @property
@@ -95,27 +95,27 @@ class Page:
         sides = self.width + 2 * MARGIN, self.height + 2 * MARGIN
         return min(1, SHEET[0] / max(sides), SHEET[1] / min(sides))
 
-    def start_y(self, route: Route) -> float:
+    def start_y(self, route: LinkRoute) -> float:
         """Where a link leaves its row."""
         return self.box[route.source].row_y(route.link.source) + self.ports.get(port_out(route), 0)
 
-    def end_y(self, route: Route) -> float:
+    def end_y(self, route: LinkRoute) -> float:
         """Where a link enters its row: from the right a little lower than from the left,
         so that two at one height do not look like one."""
         lower = 0 if route.enters_left else 4
         return self.box[route.target].row_y(route.link.target) + self.ports[port_in(route)] + lower
 
-    def corridor_y(self, route: Route) -> float:
+    def corridor_y(self, route: LinkRoute) -> float:
         """The height at which a link runs along its corridor."""
         top = self.bands[route.corridor][0] if route.corridor in self.bands else self.bottom
         return top - 12 - LANE * self.corridors[route.corridor].lane_of[route.key]
 
 
-def port_out(route: Route) -> Port:
+def port_out(route: LinkRoute) -> Port:
     """Where a link leaves."""
     return route.link.source, route.leaves_right, *route.key, "out"
 
 
-def port_in(route: Route) -> Port:
+def port_in(route: LinkRoute) -> Port:
     """Where a link enters."""
     return route.link.target, not route.enters_left, *route.key, "in"

@@ -9,24 +9,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from darkparse.views.diagram.elements import Card, HeadCard, Link, Picture
+from darkparse.views.diagram.elements import Card, DiagramModel, HeadCard, Link
 from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout.boxes import Box, CardBox, HeadBox, card_box, columns_for, head_box
 from darkparse.views.diagram.layout.grid import Grid, broken_grids, grid_of, in_one_column
-from darkparse.views.diagram.layout.horizontal import columns, gutters, routes
+from darkparse.views.diagram.layout.horizontal import columns, routes, vertical_channels
 from darkparse.views.diagram.layout.labels import label_links
 from darkparse.views.diagram.layout.page import Direction, Page
 from darkparse.views.diagram.layout.routing import plan
-from darkparse.views.diagram.layout.vertical import GAP, corridors, heads, levels, ports, title
+from darkparse.views.diagram.layout.vertical import LEVEL_GAP, heads, horizontal_channels, levels, ports, title
 
-ENOUGH = 7.5 / 9
+MIN_LEGIBLE = 7.5 / 9
 """Columns are broken where the small print would be shown with less than 7.5 of its 9 points."""
 GAIN = 1.1
 """How much larger the text has to become for several columns, which say more than one, to be broken,
 and for a card to be cut."""
 
 
-def arrange(picture: Picture, *, direction: Direction = "TB", narrow: bool = False) -> Page:
+def arrange(picture: DiagramModel, *, direction: Direction = "TB", narrow: bool = False) -> Page:
     """Lay out a picture; a narrow one has a single column."""
     if narrow and direction == "TB":
         return labels(arranged(in_one_column(picture)))
@@ -36,11 +36,11 @@ def arrange(picture: Picture, *, direction: Direction = "TB", narrow: bool = Fal
 def _best(grid: Grid, direction: Direction) -> Page:
     """The page that shows the largest text on a sheet, of the grid's own columns and others."""
     page = arranged(grid, direction)
-    if direction == "LR" or page.scale >= ENOUGH:
+    if direction == "LR" or page.scale >= MIN_LEGIBLE:
         return page
 
     def height(card: Card) -> float:
-        return card_box(card, page.columns, has_column_heads=False).height + GAP
+        return card_box(card, page.columns, has_column_heads=False).height + LEVEL_GAP
 
     def worth(broken: Page) -> float:
         return broken.scale / (GAIN if len(broken.cards) > len(page.cards) else 1)
@@ -83,7 +83,7 @@ def _head(head: HeadCard, cards: list[CardBox], *, goes_below: bool) -> HeadBox:
     return replace(box, column=card.column, level=card.level + is_below)
 
 
-def ways(page: Page) -> Page:
+def route_plan(page: Page) -> Page:
     """Which gutters and corridors each link takes."""
     planned = plan(_ends(page), page.placed, sideways=page.direction == "LR", stacked=page.grid.stacked)
     return replace(page, routes=tuple(planned))
@@ -99,7 +99,7 @@ def _ends(page: Page) -> Iterator[tuple[Link, Box, Box]]:
         yield Link(box.head.source, index, "", "head"), box_of[box.head.source], box
 
 
-def closing(page: Page) -> Page:
+def page_size(page: Page) -> Page:
     """The size of all."""
     points = [point for route in page.routes for point in route.points]
     width = max([box.right for box in page.boxes] + [x for x, _ in points])
@@ -113,14 +113,14 @@ def labels(page: Page) -> Page:
 
 PASSES: tuple[Callable[[Page], Page], ...] = (
     boxes,
-    ways,
-    corridors,
+    route_plan,
+    horizontal_channels,
     title,
     levels,
     ports,
     heads,
-    gutters,
+    vertical_channels,
     columns,
     routes,
-    closing,
+    page_size,
 )

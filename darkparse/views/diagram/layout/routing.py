@@ -26,7 +26,7 @@ LANE = 9.0
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
+class LinkRoute:
     """One link's way."""
 
     link: Link
@@ -63,7 +63,7 @@ def plan(
     *,
     sideways: bool,
     stacked: frozenset[int] = frozenset(),
-) -> list[Route]:
+) -> list[LinkRoute]:
     """The kind of way of every link, by places in the grid alone.
 
     `sideways` says that scales go from left to right; cards in `stacked` columns do not line up with those beside them.
@@ -74,8 +74,8 @@ def plan(
 
 def _planned(
     link: Link, source: Box, target: Box, taken: set[tuple[int, int]], sideways: bool, stacked: frozenset[int]
-) -> Route:
-    route = Route(link, source.name, target.name, "straight")
+) -> LinkRoute:
+    route = LinkRoute(link, source.name, target.name, "straight")
     is_below = link.kind == "head" and source.level != target.level
     if is_below or (link.kind == "chain" and _are_neighbours(source, target, taken, sideways)):
         return route

@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from darkparse.views.diagram.layout.boxes import Box, HeadBox
 from darkparse.views.diagram.layout.page import Page, Port, port_in, port_out
-from darkparse.views.diagram.layout.routing import LANE, Key, Route, Span, lanes_of
+from darkparse.views.diagram.layout.routing import LANE, Key, LinkRoute, Span, lanes_of
 from darkparse.views.diagram.title import notes_box, title_box
 
-GAP = 30.0
+LEVEL_GAP = 30.0
 """Height of a corridor without lanes, which holds a link's label."""
 STUB, ENTRY = 64.0, 28.0
 """Room in a gutter before its lanes, for the shape of what leaves, and behind them,
@@ -25,7 +25,7 @@ PORT, PORTS = 6.0, 12.0
 ABOVE_NOTES, BELOW_TITLE = 4.0, 14.0
 
 
-def corridors(page: Page) -> Page:
+def horizontal_channels(page: Page) -> Page:
     """The lanes of every corridor, by columns."""
     spans: dict[int, list[tuple[Key, Span]]] = defaultdict(list)
     for route in page.routes:
@@ -56,7 +56,7 @@ def _fits_beside(page: Page, notes: Box, room: float) -> bool:
         return False
     first = min(others)
     lowest_use = min((r.corridor for r in page.routes if r.via == "corridor"), default=first)
-    above = [max(box.height for box in page.placed if box.level == level) + GAP for level in range(first)]
+    above = [max(box.height for box in page.placed if box.level == level) + LEVEL_GAP for level in range(first)]
     return lowest_use >= first and sum(above) > notes.height + 10 and room > notes.width
 
 
@@ -82,7 +82,7 @@ def levels(page: Page) -> Page:
 
 def _corridor_height(page: Page, level: int) -> float:
     lanes = page.corridors[level].count if level in page.corridors else 0
-    return (GAP if 0 < level <= page.last_level else 0) + lanes * LANE
+    return (LEVEL_GAP if 0 < level <= page.last_level else 0) + lanes * LANE
 
 
 def _stacked(boxes: list[Box], y: float) -> dict[str, float]:
@@ -90,7 +90,7 @@ def _stacked(boxes: list[Box], y: float) -> dict[str, float]:
     tops = {}
     for box in sorted(boxes, key=lambda box: box.level):
         tops[box.name] = y
-        y += box.height + GAP
+        y += box.height + LEVEL_GAP
     return tops
 
 
@@ -147,7 +147,7 @@ def _passing(page: Page, gutter: int) -> Iterator[float]:
             yield _crossing(page, route)
 
 
-def _crossing(page: Page, route: Route) -> float:
+def _crossing(page: Page, route: LinkRoute) -> float:
     """The height at which a link crosses the columns between its ends."""
     if route.via == "source level":
         return page.start_y(route)
