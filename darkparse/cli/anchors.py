@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from darkparse.cli.common import SizeType, dialect_option, patience, stderr
+from darkparse.cli.common import SizeType, dialect_option, slow_notice, stderr
 from darkparse.datasets.data_file import DataFile
 from darkparse.layers.dialect import DIALECTS
 
@@ -36,7 +36,7 @@ def command(data: str, clusters: int, size: Any, seed: int, dialect: str) -> Non
 
     files = DataFile.read(data)
     chosen = DIALECTS.get(dialect) or files.likely_dialect()
-    with patience("reading labels"):
+    with slow_notice("reading labels"):
         found = find_anchors(files, chosen, clusters, size if isinstance(size, tuple) else (size, size), seed)
     click.echo(str(found))
     stderr().print(f"{found.boxes:,} objects, mean overlap {found.overlap:.2%}", soft_wrap=True)

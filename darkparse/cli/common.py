@@ -194,13 +194,13 @@ def write_text(text: str, output: Path | None) -> None:
         click.echo(data, nl=False)
 
 
-def wrote(path: str | Path, said: str = "") -> None:
+def report_written(path: str | Path, said: str = "") -> None:
     """Say which file was written, and what there is to say about it, on standard error."""
     stderr().print(f"wrote {path}{said and f': {said}'}", soft_wrap=True)
 
 
 @contextmanager
-def patience(what: str) -> Iterator[None]:
+def slow_notice(what: str) -> Iterator[None]:
     """Say what is being done where it takes more than two seconds."""
     timer = Timer(PATIENCE, lambda: stderr().print(f"{what} …", soft_wrap=True))
     timer.daemon = True

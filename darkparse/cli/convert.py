@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, network_options, reorg_option, stdout, warn, wrote
+from darkparse.cli.common import CfgType, network_options, reorg_option, report_written, stdout, warn
 from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, ending_of, export, export_options
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
@@ -234,7 +234,7 @@ def command(
     if partial or upto is not None:
         console.print(str(made.loaded), soft_wrap=True)
     seconds = time.perf_counter() - start
-    wrote(out, f"{network.name}, {done}, in {seconds:.1f} s")
+    report_written(out, f"{network.name}, {done}, in {seconds:.1f} s")
 
 
 def target_of(out: Path) -> Target:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 import darkparse
-from darkparse.cli.common import stdout, wrote
+from darkparse.cli.common import report_written, stdout
 from darkparse.cli.show import as_table
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
@@ -66,7 +66,7 @@ def _diagram(console: Console, folder: Path) -> list[Path]:
     paths = [folder / "yolov1.svg", folder / "yolov1.html"]
     for path in paths:
         diagram.render(path)
-        wrote(path)
+        report_written(path)
     return paths
 
 
@@ -87,11 +87,11 @@ def _detector(console: Console, folder: Path) -> list[Path]:
         found = detector.detect(picture)
         paths.append(picture.with_name(f"{picture.stem}-found.png"))
         save(found.draw(), paths[-1])
-        wrote(paths[-1], ", ".join(one.line for one in found))
+        report_written(paths[-1], ", ".join(one.line for one in found))
 
     darkparse.save_weights(darkparse.load("shapes", first), again)
     same = first.read_bytes() == again.read_bytes()
-    wrote(again, f"{first.name} loaded and saved, {'the same, byte for byte' if same else 'NOT the same'}")
+    report_written(again, f"{first.name} loaded and saved, {'the same, byte for byte' if same else 'NOT the same'}")
     if not same:
         raise click.ClickException("saving what was loaded gave another file: please report this")
     return [*paths, again]

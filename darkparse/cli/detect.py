@@ -25,7 +25,7 @@ from darkparse.cli.common import (
     warn,
 )
 from darkparse.cli.live import watch
-from darkparse.cli.report import Report
+from darkparse.cli.report import DetectionPrinter
 from darkparse.datasets.data_file import DataFile
 from darkparse.datasets.image_files import import_pillow
 from darkparse.datasets.sources import InputFile, find_sources
@@ -279,7 +279,7 @@ def _here(making: dict[str, Any], sources: list[InputFile], settings: DetectionS
             )
         already = sum(journal.has(source.name) for source in sources) if journal else 0
         formatter = None if given["form"] == "text" else Formatter(given["form"], categories_of(detector.names))
-        report = stack.enter_context(Report(len(sources), formatter, already=already))
+        report = stack.enter_context(DetectionPrinter(len(sources), formatter, already=already))
         shown = _shown(detector) if given["show"] else None
         finished = process(
             detector,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 
-from darkparse.cli.common import CfgType, compile_cfg, network_options, patience, stderr, wrote
+from darkparse.cli.common import CfgType, compile_cfg, network_options, report_written, slow_notice, stderr
 from darkparse.errors import RendererError
 from darkparse.views.overlay import Overlay, time_overlay
 
@@ -134,12 +134,12 @@ def command(
         options["overlay"] = _timed(networks, weights)
     diagram = draw(*networks, **options)
     try:
-        with patience(f"drawing {target}"):
+        with slow_notice(f"drawing {target}"):
             diagram.render(target, form)
     except RendererError as problem:
         stderr().print(f"darkparse: error: {problem}", soft_wrap=True)
         sys.exit(EXIT_NO_RENDERER)
-    wrote(target)
+    report_written(target)
 
 
 def _is_weights(argument: str | Config) -> TypeGuard[str]:
@@ -156,6 +156,6 @@ def _timed(networks: Sequence[Network], weights: str | None) -> Overlay:
     if len(networks) > 1:
         raise click.UsageError("--overlay time takes one network")
     shape = networks[0].input_shape
-    with patience(f"running {networks[0].name}"):
+    with slow_notice(f"running {networks[0].name}"):
         x = torch.rand(1, *shape) if shape.is_map else torch.rand(1, shape.size)
         return time_overlay(layer_seconds(load(networks[0], weights, optimize=True), x))

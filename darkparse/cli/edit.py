@@ -13,10 +13,10 @@ from darkparse.cli.common import (
     cfg_argument,
     compile_cfg,
     dialect_option,
+    report_written,
     stderr,
     text_output_option,
     write_text,
-    wrote,
 )
 from darkparse.network import to_cfg
 
@@ -70,4 +70,4 @@ def command(
         said = f"{pluralize(len(changed.nodes), 'layer')}, input {changed.input_shape}"
         if classes is not None and "#" in text:
             said += "; comments are as they were, and may speak of the old classes"
-        wrote(output, said)
+        report_written(output, said)

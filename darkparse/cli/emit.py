@@ -11,10 +11,10 @@ from darkparse.cli.common import (
     cfg_argument,
     compile_cfg,
     network_options,
+    report_written,
     stderr,
     text_output_option,
     write_text,
-    wrote,
 )
 from darkparse.export import to_source
 
@@ -40,4 +40,4 @@ def command(
         text = to_source(network, flat=flat)
     write_text(text, output)
     if output is not None:
-        wrote(output, f"{text.count(chr(10))} lines")
+        report_written(output, f"{text.count(chr(10))} lines")

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from darkparse.network.detection_settings import DetectionSettings
 
 
-LEAST_SCORE = 0.005
+MIN_SCORE = 0.005
 """detector.c validate_detector_map: the whole curve counts, so almost every box does."""
 
 
@@ -71,7 +71,7 @@ GROUPS = {
     "--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least overlap, by Darknet's rules."
 )
 @setting_option("--at", default=DetectionSettings.threshold, help="Score from which precision and recall count.")
-@setting_option("--threshold", default=LEAST_SCORE, help="Least score of what is evaluated.")
+@setting_option("--threshold", default=MIN_SCORE, help="Least score of what is evaluated.")
 @setting_option("--nms", help="Largest overlap within a class; 0 keeps all.")
 @click.option(
     "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."

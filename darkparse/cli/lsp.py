@@ -56,7 +56,7 @@ def server() -> LanguageServer:
         uri = params.text_document.uri
         text = made.workspace.get_text_document(uri).source
         documents[uri] = Document.of(_path(uri), text, documents.get(uri))
-        found = [_diagnostic(uri, one) for one in documents[uri].found]
+        found = [_diagnostic(uri, one) for one in documents[uri].diagnostics]
         made.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri=uri, diagnostics=found))
 
     @made.feature(types.TEXT_DOCUMENT_DID_CLOSE)
@@ -87,7 +87,7 @@ def server() -> LanguageServer:
 class Document:
     """A cfg as it is typed: what is found in it, and the last that could be read and compiled."""
 
-    found: tuple[Diagnostic, ...]
+    diagnostics: tuple[Diagnostic, ...]
     config: Config | None
     network: Network | None
 

@@ -56,7 +56,7 @@ class Progress:
         if now - self._spoke >= BETWEEN or step.wrote or step.mean_ap is not None:
             self._spoke = now
             left = timedelta(seconds=round(self._left * self._seconds))
-            self._say(f"{step.batch:,}/{self._end:,}: {told(step)}, {speed}, {left} left")
+            self._say(f"{step.batch:,}/{self._end:,}: {format_step(step)}, {speed}, {left} left")
         for path in step.wrote:
             self._say(f"wrote {path}")
 
@@ -65,7 +65,7 @@ class Progress:
         self._console.print(text, soft_wrap=True)
 
 
-def told(step: Step) -> str:
+def format_step(step: Step) -> str:
     """The numbers of a batch in a line."""
     heads = "; ".join(f"L{i} {_parts(head)}" for i, head in step.heads.items())
     height, width = step.size

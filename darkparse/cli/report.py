@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from darkparse.detect.batch.results import Formatter
 
 
-class Report:
+class DetectionPrinter:
     """Prints each picture's lines as it is finished, beside a progress bar on a terminal."""
 
     def __init__(self, total: int, formatter: Formatter | None, *, already: int = 0) -> None:
@@ -24,7 +24,7 @@ class Report:
         self._last: str | None = None
         self._formatter = formatter
 
-    def __enter__(self) -> Report:
+    def __enter__(self) -> DetectionPrinter:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = stderr()

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from darkparse.views.text.table import TableRow
 
 FORMATS = ("table", "csv", "json", "yaml")
-LEAST = {"layer": 21, "input": 12, "reduces": 14}
+MIN_WIDTHS = {"layer": 21, "input": 12, "reduces": 14}
 """To so many characters the columns of texts give way to a narrow terminal."""
-GAP = 3
+COLUMN_GAP = 3
 """Characters between two columns."""
 
 
@@ -105,8 +105,8 @@ def as_table(
     columns = {name: cells for name, cells in columns.items() if name not in without}
     widths = [max(map(len, (name, *cells))) for name, cells in columns.items()]
     if width is not None:
-        least = [min(wide, LEAST.get(name, wide)) for name, wide in zip(columns, widths, strict=True)]
-        widths = narrowed(widths, width - GAP * (len(widths) - 1), least)
+        least = [min(wide, MIN_WIDTHS.get(name, wide)) for name, wide in zip(columns, widths, strict=True)]
+        widths = narrowed(widths, width - COLUMN_GAP * (len(widths) - 1), least)
     texts = [Text() for _ in columns]
     for number, cells in enumerate(zip(*columns.values(), strict=True)):
         lines = [wrapped(cell, wide) for cell, wide in zip(cells, widths, strict=True)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import GroupedCommand, cfg_argument, compile_cfg, network_options, stderr, wrote
+from darkparse.cli.common import GroupedCommand, cfg_argument, compile_cfg, network_options, report_written, stderr
 from darkparse.cli.progress import Progress
 from darkparse.datasets.data_file import DataFile
 from darkparse.errors import DarkparseError
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from darkparse.syntax import Config
     from darkparse.training import Step, Trainer
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 GROUPS = {
     "Run": ("batches", "resume", "clear", "measures", "seed"),
@@ -124,7 +124,7 @@ def _trainer(network: Network, data: Path, weights: str | None, device: Any, giv
         given["batches"] = 1
     if given["workers"] is None:
         cores = os.cpu_count() or 1
-        given["workers"] = min(cores // 4 if device.type == "cpu" else cores, MOST_WORKERS)
+        given["workers"] = min(cores // 4 if device.type == "cpu" else cores, MAX_WORKERS)
     how = {key: given[key] for key in ("seed", "workers", "batches", "resume", "clear", "measures", "amp")}
     trainer = Trainer(model, DataFile.read(data), **how)
     if trainer.is_first:
@@ -143,7 +143,7 @@ def _preview(trainer: Trainer, folder: Path) -> None:
         written += write_preview(batch, trainer.names, folder, len(written))
     height, width = batch.images.shape[2:]
     said = f"{len(written)} pictures of {width}×{height} with {sum(n for _, n in written)} objects"
-    wrote(folder, f"{said}: batch {trainer.schedule.batch:,} as the network would see it")
+    report_written(folder, f"{said}: batch {trainer.schedule.batch:,} as the network would see it")
 
 
 def _run(trainer: Trainer, given: dict[str, Any]) -> None:
