@@ -24,7 +24,9 @@ def kinds() -> str:
     for cls in sorted(set(REGISTRY.values()), key=lambda cls: cls.kind.lower()):
         names = ", ".join(f"`[{name}]`" for name in (cls.kind, *cls.aliases))
         what = (cls.__doc__ or "").split("\n")[0].split(" (")[0].rstrip(".")
-        forks = [fork.title.partition("/")[0] for fork in DIALECTS.values() if fork.supports(cls.only, f"[{cls.kind}]")]
+        forks = [
+            fork.title.partition("/")[0] for fork in DIALECTS.values() if fork.supports(cls.dialect, f"[{cls.kind}]")
+        ]
         rows.append(f"| {names} | {', '.join(forks) if len(forks) < len(DIALECTS) else 'all'} | {what} |")
     activations = ", ".join(f"`{name}`" for name in ACTIVATIONS)
     return "\n".join([*rows, "", f"Activations: {activations}."])

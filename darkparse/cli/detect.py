@@ -73,7 +73,10 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
         reorg_option,
         click.option(
-            "--map", "mapped", is_flag=True, help="Score the classes of the head's map= instead of its word tree."
+            "--map",
+            "use_class_map",
+            is_flag=True,
+            help="Score the classes of the head's map= instead of its word tree.",
         ),
         click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
         click.option("--half", is_flag=True, help="Run in half precision."),
@@ -99,7 +102,7 @@ def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
     """Take what `detector_options` made out of a command's arguments: the arguments of `Detector.load`."""
-    names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "mapped", "device", "engine")
+    names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "use_class_map", "device", "engine")
     making = {name: given.pop(name) for name in names}
     if given.pop("half"):
         choose_engine(making["engine"], wants_torch=True)
@@ -127,7 +130,9 @@ def load_detector(making: dict[str, Any]) -> Detector:
     making["engine"] = choose_engine(making["engine"], wants_torch=wants_torch)
     if making["engine"] == "torch" and device is None:
         how = {name: making[name] for name in ("dialect", "size", "reorg")}
-        known = check_detector(making["cfg"], making["weights"], None, making["names"], mapped=making["mapped"], **how)
+        known = check_detector(
+            making["cfg"], making["weights"], None, making["names"], use_class_map=making["use_class_map"], **how
+        )
         if known is not None:
             making |= dict(zip(("cfg", "names"), known, strict=True)) | dict.fromkeys(how)
         import torch
@@ -138,7 +143,7 @@ def load_detector(making: dict[str, Any]) -> Detector:
     return detector
 
 
-NETWORK = ("names", "dialect", "resize", "size", "reorg", "mapped")
+NETWORK = ("names", "dialect", "resize", "size", "reorg", "use_class_map")
 RUNNING = ("device", "half", "batch", "workers", "engine")
 GROUPS = {
     "What counts": ("threshold", "nms", "hierarchy", "top"),
@@ -347,7 +352,7 @@ def run_facts(
     )
     facts |= {
         "weights_bytes": Path(making["weights"]).stat().st_size,
-        "map": detector.mapped,
+        "map": detector.use_class_map,
         "reorg": making["reorg"],
         **hashes,
     }

@@ -35,7 +35,7 @@ from darkparse.weights import ReadOptions, WeightsSource
 if TYPE_CHECKING:
     from darkparse.model import Darknet
 
-_REMEMBERING = Lock()
+_STATEFUL = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
 
 ImageInput = Any
@@ -64,7 +64,7 @@ class Detector:
         resize: by default what Darknet's `detector test` does in the network's dialect (pjreddie letterboxes, AlexeyAB
             stretches unless `[net] letter_box=1`), or for a classifier `classifier predict` (AlexeyAB crops the
             middle).
-        mapped: of a word tree score the classes that the head's `map=` lists, as Darknet does when it validates.
+        use_class_map: of a word tree score the classes that the head's `map=` lists, as Darknet does when it validates.
         fold: batch norm is part of the weights, which is faster, as AlexeyAB's Darknet has it; pjreddie's does not, and
             finds the same.
 
@@ -88,21 +88,21 @@ class Detector:
         *,
         names: Names | None = None,
         resize: str | None = None,
-        mapped: bool = False,
+        use_class_map: bool = False,
         fold: bool = True,
     ) -> None:
-        self.engine = as_engine(model, fold=fold, mapped=mapped)
+        self.engine = as_engine(model, fold=fold, use_class_map=use_class_map)
         self.network = network = self.engine.network
-        self.mapped = mapped
+        self.use_class_map = use_class_map
         self.classifies = is_classifier(network)
-        self.names = find_names(network, class_count(network, mapped), names)
+        self.names = find_names(network, class_count(network, use_class_map), names)
         if resize is not None and resize not in RESIZES:
             raise DarkparseError(f"there is no resize {resize!r}; choose one of {', '.join(RESIZES)}")
         if resize == "crop" and not self.classifies:
             raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
         self.resize: Resize = resize or default_resize(network, self.classifies)
         self._suppression = None if self.classifies else get_suppression(network)
-        self.remembers = any(node.layer.has_state for node in network.nodes)
+        self.is_stateful = any(node.layer.has_state for node in network.nodes)
 
     @classmethod
     def load(
@@ -116,7 +116,7 @@ class Detector:
         resize: str | None = None,
         size: int | Size | None = None,
         reorg: str | None = None,
-        mapped: bool = False,
+        use_class_map: bool = False,
         fold: bool = True,
         engine: str = "torch",
         **words: Any,
@@ -133,7 +133,7 @@ class Detector:
             resize: see `Detector`.
             size: input size instead of the cfg's, n or (height, width).
             reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
-            mapped: see `Detector`.
+            use_class_map: see `Detector`.
             fold: see `Detector`.
             engine: what runs the network: `"torch"`, or on the CPU `"onnxruntime"` or `"openvino"`, which load without
                 torch; `"auto"` takes the fastest that is installed (see `darkparse.detect.engines.engine`).
@@ -152,11 +152,15 @@ class Detector:
         wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
         name = choose_engine(engine, wants_torch=wants_torch)
         how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
-        known = check_detector(cfg, weights, options, names, mapped=mapped, **how) if name == "torch" else None
+        known = (
+            check_detector(cfg, weights, options, names, use_class_map=use_class_map, **how)
+            if name == "torch"
+            else None
+        )
         if known is not None:
             (cfg, names), how = known, {}
-        loaded = load_engine(name, cfg, weights, options, fold=fold, mapped=mapped, **how)
-        return cls(loaded, names=names, resize=resize, mapped=mapped)
+        loaded = load_engine(name, cfg, weights, options, fold=fold, use_class_map=use_class_map, **how)
+        return cls(loaded, names=names, resize=resize, use_class_map=use_class_map)
 
     def __repr__(self) -> str:
         h, w = self.input_size
@@ -289,23 +293,23 @@ class Detector:
         return PreparedImage(values, placement, read.pixels.shape[:2], path, pixels, read.warnings, read.orientation)
 
     def run(
-        self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, goes_on: bool = False
+        self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, continuing: bool = False
     ) -> list[Detections]:
         """Detect in pictures that are ready, as one batch.
 
         Args:
             prepared: what `prepare` made.
             settings: thresholds.
-            goes_on: the pictures follow those of the call before; a recurrent network then remembers them.
+            continuing: the pictures follow those of the call before; a recurrent network then remembers them.
         """
         if not prepared:
             return []
-        if not self.remembers:
+        if not self.is_stateful:
             return self._found(prepared, settings)
         found = []
-        with _REMEMBERING:
+        with _STATEFUL:
             for one in prepared:
-                if not goes_on:
+                if not continuing:
                     self.reset_state()
                 found += self._found([one], settings)
         return found

@@ -27,14 +27,14 @@ class ImageDetector(Protocol):
     """The part of `Detector` that a stream uses."""
 
     engine: Engine
-    remembers: bool
+    is_stateful: bool
 
     def prepare(
         self, image: Any, settings: DetectionSettings | None = None, *, keep_pixels: bool = False
     ) -> PreparedImage: ...
 
     def run(
-        self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, goes_on: bool = False
+        self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, continuing: bool = False
     ) -> list[Detections]: ...
 
 
@@ -57,7 +57,7 @@ def stream(
     batch: int,
     workers: int | None = None,
     keep_pixels: bool = False,
-    goes_on: bool = False,
+    continuing: bool = False,
 ) -> Iterator[Result]:
     """Detect in pictures, in their order; a picture that cannot be read yields its error.
 
@@ -72,13 +72,13 @@ def stream(
         batch: how many pictures run at once.
         workers: threads, by default one for each core, at most 8. A recurrent network has one.
         keep_pixels: give the pictures' pixels back, for drawing.
-        goes_on: the pictures are the frames of a video.
+        continuing: the pictures are the frames of a video.
     """
     source = iter(images)
-    workers = 1 if detector.remembers else workers or min(os.cpu_count() or 1, MAX_WORKERS)
+    workers = 1 if detector.is_stateful else workers or min(os.cpu_count() or 1, MAX_WORKERS)
 
     def work(taken: list[Any]) -> list[Result]:
-        return _run(detector, taken, settings, keep_pixels=keep_pixels, goes_on=goes_on)
+        return _run(detector, taken, settings, keep_pixels=keep_pixels, continuing=continuing)
 
     batches = iter(lambda: list(islice(source, batch)), [])
     first = list(islice(batches, workers + 1))
@@ -95,10 +95,10 @@ def stream(
 
 
 def _run(
-    detector: ImageDetector, images: list[Any], settings: DetectionSettings, *, keep_pixels: bool, goes_on: bool
+    detector: ImageDetector, images: list[Any], settings: DetectionSettings, *, keep_pixels: bool, continuing: bool
 ) -> list[Result]:
     prepared = [_prepared(detector, image, settings, keep_pixels) for image in images]
-    found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, goes_on=goes_on))
+    found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, continuing=continuing))
     return [
         Result(image, p) if isinstance(p, ImageError) else Result(image, next(found), p.pixels)
         for image, p in zip(images, prepared, strict=True)

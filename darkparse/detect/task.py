@@ -23,7 +23,7 @@ def is_classifier(network: Network) -> bool:
     if not network.net.has_image:
         raise DarkparseError(f"{network.name} takes a vector, not a picture")
     last = network.nodes[network.outputs[-1]]
-    if isinstance(last.layer, Head) and last.layer.decoder(network.dialect, hierarchy=0, mapped=False) is None:
+    if isinstance(last.layer, Head) and last.layer.decoder(network.dialect, hierarchy=0, use_class_map=False) is None:
         raise DarkparseError(f"{network.name} ends in [{last.kind}], a head that has no boxes to decode")
     if network.heads:
         if len({get_head(network.nodes[i]).classes for i in network.heads}) > 1:
@@ -36,16 +36,16 @@ def is_classifier(network: Network) -> bool:
     return True
 
 
-def class_count(network: Network, mapped: bool) -> int:
-    """How many classes it tells apart; with `mapped` those that the head's `map=` lists."""
+def class_count(network: Network, use_class_map: bool) -> int:
+    """How many classes it tells apart; with `use_class_map` those that the head's `map=` lists."""
     last = network.nodes[network.outputs[-1]]
     if not network.heads:
         return last.out_shape.size
     path = getattr(last.layer, "map", None)
-    if mapped and path is None:
+    if use_class_map and path is None:
         raise DarkparseError(f"{network.name}: its head has no map=")
     classes: int = last.layer.classes  # type: ignore[attr-defined]
-    return len(read_map(path, classes)) if mapped and path is not None else classes
+    return len(read_map(path, classes)) if use_class_map and path is not None else classes
 
 
 def default_resize(network: Network, classifies: bool) -> Resize:
@@ -61,7 +61,7 @@ def check_detector(
     options: ReadOptions | None,
     names: Names | None,
     *,
-    mapped: bool,
+    use_class_map: bool,
     **how: Any,
 ) -> tuple[Network, tuple[str, ...]] | None:
     """The network of a `.weights` file and its classes' names, so that what is wrong is said before torch is imported;
@@ -74,4 +74,4 @@ def check_detector(
     if network is None:
         return None
     is_classifier(network)
-    return network, find_names(network, class_count(network, mapped), names)
+    return network, find_names(network, class_count(network, use_class_map), names)

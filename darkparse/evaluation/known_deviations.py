@@ -43,7 +43,7 @@ def list_trials(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterato
     for words, specs in _changes(own):
         yield words, _runner(stage, specs, inputs)
     before = own[: len(own) - len(node.layer.modules(node.context))]
-    for mistake in node.layer.mistakes(node.context):
+    for mistake in node.layer.known_deviations(node.context):
         taken = inputs if mistake.inputs is None else tuple(inputs[i] for i in mistake.inputs)
         yield mistake.words, _runner(stage, (*before, *mistake.modules), taken)
 

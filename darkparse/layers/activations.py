@@ -29,7 +29,7 @@ class ActivationRow:
     """The class of torch.nn that computes the same."""
     settings: Mapping[str, float] = field(default_factory=dict)
     """What function and module take beside the values."""
-    only: str | None = None
+    dialect: str | None = None
     """The one dialect that knows it, with those made from it (activations.c get_activation)."""
     packed: str = ""
     """oneDNN's name for it behind a convolution."""
@@ -45,13 +45,13 @@ class ActivationRow:
         return f"{self.function}({{}}{settings})" if self.function else "{}"
 
 
-def _leaky(name: str, slope: float, only: str | None = None, mistaken: str = "") -> ActivationRow:
+def _leaky(name: str, slope: float, dialect: str | None = None, mistaken: str = "") -> ActivationRow:
     settings = {"negative_slope": slope}
-    return ActivationRow(name, "F.leaky_relu", "LeakyReLU", settings, only, packed="leaky_relu", mistaken=mistaken)
+    return ActivationRow(name, "F.leaky_relu", "LeakyReLU", settings, dialect, packed="leaky_relu", mistaken=mistaken)
 
 
 def _over_channels(name: str) -> ActivationRow:
-    return ActivationRow(name, name, only="alexeyab", over_channels=True)
+    return ActivationRow(name, name, dialect="alexeyab", over_channels=True)
 
 
 _ROWS = (
@@ -60,17 +60,17 @@ _ROWS = (
         "logistic", "torch.sigmoid", "Sigmoid", packed="sigmoid", mistaken="the logistic function as activation"
     ),
     ActivationRow("relu", "F.relu", "ReLU", packed="relu", mistaken="ReLU as activation"),
-    ActivationRow("relu6", "F.relu6", "ReLU6", only="alexeyab"),
+    ActivationRow("relu6", "F.relu6", "ReLU6", dialect="alexeyab"),
     _leaky("leaky", 0.1, mistaken="leaky ReLU with slope 0.1"),
-    _leaky("revleaky", 0.1, only="alexeyab"),
+    _leaky("revleaky", 0.1, dialect="alexeyab"),
     _leaky("relie", 0.01, mistaken="leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1"),
     ActivationRow("elu", "F.elu", "ELU"),
     ActivationRow("hardtan", "F.hardtanh", "Hardtanh"),
     ActivationRow("tanh", "torch.tanh", "Tanh", packed="tanh"),
-    ActivationRow("swish", "F.silu", "SiLU", only="alexeyab", packed="swish", mistaken="swish as activation"),
-    ActivationRow("mish", "F.mish", "Mish", only="alexeyab"),
+    ActivationRow("swish", "F.silu", "SiLU", dialect="alexeyab", packed="swish", mistaken="swish as activation"),
+    ActivationRow("mish", "F.mish", "Mish", dialect="alexeyab"),
     *(ActivationRow(name, name) for name in ("ramp", "loggy", "plse", "stair", "lhtan", "selu")),
-    *(ActivationRow(name, name, only="alexeyab") for name in ("gelu", "hard_mish")),
+    *(ActivationRow(name, name, dialect="alexeyab") for name in ("gelu", "hard_mish")),
     _over_channels("normalize_channels"),
     _over_channels("normalize_channels_softmax"),
     _over_channels("normalize_channels_softmax_maxval"),
@@ -86,7 +86,7 @@ def read_activation(text: str, dialect: Dialect) -> ParsedValue:
     if row is None:
         hint = describe_unknown_activation(text, ACTIVATIONS)
         return ParsedValue("relu", f"unknown activation {truncate(text)!r}: Darknet goes on with relu{hint}")
-    if not dialect.supports(row.only, text):
-        hint = f" (dialect {row.only} knows it)" if row.only else ""
+    if not dialect.supports(row.dialect, text):
+        hint = f" (dialect {row.dialect} knows it)" if row.dialect else ""
         return ParsedValue("relu", f"{dialect.title} does not know {text!r} and goes on with relu{hint}")
     return ParsedValue(text)

@@ -19,18 +19,18 @@ class Augmentation(Training):
     min_crop: int | None = option(default=None)
     """None for the input's width, of `max_crop` for twice that."""
     max_crop: int | None = option(default=None)
-    min_ratio: float | None = option(default=None, only="pjreddie")
-    max_ratio: float | None = option(default=None, only="pjreddie")
-    flip: bool = option(default=True, only="alexeyab")
-    blur: int = option(default=0, only="alexeyab")
-    gaussian_noise: int = option(default=0, only="alexeyab")
-    mixup: bool = option(default=False, only="alexeyab")
-    cutmix: bool = option(default=False, only="alexeyab")
-    mosaic: bool = option(default=False, only="alexeyab")
-    mosaic_bound: bool = option(default=False, only="alexeyab")
-    letter_box: bool = option(default=False, only="alexeyab")
-    label_smooth_eps: float = option(default=0.0, only="alexeyab")
-    resize_step: int = option(default=32, least=1, only="alexeyab")
+    min_ratio: float | None = option(default=None, dialect="pjreddie")
+    max_ratio: float | None = option(default=None, dialect="pjreddie")
+    flip: bool = option(default=True, dialect="alexeyab")
+    blur: int = option(default=0, dialect="alexeyab")
+    gaussian_noise: int = option(default=0, dialect="alexeyab")
+    mixup: bool = option(default=False, dialect="alexeyab")
+    cutmix: bool = option(default=False, dialect="alexeyab")
+    mosaic: bool = option(default=False, dialect="alexeyab")
+    mosaic_bound: bool = option(default=False, dialect="alexeyab")
+    letter_box: bool = option(default=False, dialect="alexeyab")
+    label_smooth_eps: float = option(default=0.0, dialect="alexeyab")
+    resize_step: int = option(default=32, minimum=1, dialect="alexeyab")
 
 
 @training_class
@@ -38,6 +38,6 @@ class HeadAugmentation(Training):
     """Of a detection head: how pictures are moved, and how many boxes of one count (parser.c parse_yolo)."""
 
     jitter: float = option(default=0.2)
-    resize: float = option(default=1.0, only="alexeyab")
+    resize: float = option(default=1.0, dialect="alexeyab")
     random: float = option(default=0.0)
-    max: int = option(default=200, fact="training.max_boxes")
+    max: int = option(default=200, dialect_default="training.max_boxes")

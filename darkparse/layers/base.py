@@ -55,9 +55,9 @@ Keys = Mapping[str, str | None]
 """Options by name, each with the only dialect that knows it."""
 
 
-def keys(words: str, only: str | None = None) -> dict[str, str | None]:
+def keys(words: str, dialect: str | None = None) -> dict[str, str | None]:
     """Options without effect on inference, known by name: words with spaces between."""
-    return dict.fromkeys(words.split(), only)
+    return dict.fromkeys(words.split(), dialect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ class OptionSpec:
     keys: tuple[str, ...] | None
     """None where the option has the field's name."""
     read: Reader | None
-    only: str | None
-    fact: str | None
+    dialect: str | None
+    dialect_default: str | None
     """The field of Dialect that is the default in a dialect."""
     required: bool
     is_file: bool
-    least: int | None
+    minimum: int | None
     """The smallest value that makes sense."""
 
 
@@ -88,11 +88,11 @@ def option(
     default: Any = MISSING,
     keys: str | None = None,
     read: Reader | None = None,
-    only: str | None = None,
+    dialect: str | None = None,
     factory: Callable[[Any], Any] | None = None,
-    fact: str | None = None,
+    dialect_default: str | None = None,
     is_file: bool = False,
-    least: int | None = None,
+    minimum: int | None = None,
 ) -> Any:
     """A field that is a cfg option.
 
@@ -100,15 +100,15 @@ def option(
         default: Darknet's default; left out, the option is required.
         keys: the option's names in the cfg where they differ from the field's; none at all for a fact of the dialect.
         read: text to value; by default chosen by the field's type.
-        only: the one dialect that knows the option, with those made from it; the others ignore it.
+        dialect: the one dialect that knows the option, with those made from it; the others ignore it.
         factory: computes the default from the options above it.
-        fact: the field of Dialect that says the default in a dialect, `training.max_boxes` for one of its `training`.
+        dialect_default: the field of Dialect that holds the default, such as `training.max_boxes`.
         is_file: the value names a file: a Path where it may be read, a PurePath where it is missing or lies elsewhere.
-        least: the smallest value that makes sense.
+        minimum: the smallest value that makes sense.
     """
     value = DerivedDefault(factory) if factory else default
     names = None if keys is None else tuple(keys.split())
-    spec = OptionSpec(names, read, only, fact, value is MISSING, is_file, least)
+    spec = OptionSpec(names, read, dialect, dialect_default, value is MISSING, is_file, minimum)
     return field(default=value, metadata={"option": spec})
 
 
@@ -133,9 +133,9 @@ class Layer:
 
     kind: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]]
-    only: ClassVar[str | None]
+    dialect: ClassVar[str | None]
     """The one dialect that has this kind, with those made from it."""
-    part: ClassVar[LayerRole] = ""
+    role: ClassVar[LayerRole] = ""
     needs_map: ClassVar[bool] = False
     """The first input must be a map (Darknet: "layer before … must output image")."""
     is_head: ClassVar[bool] = False
@@ -168,8 +168,8 @@ class Layer:
     """Options of this kind that matter to training only."""
     common_training: ClassVar[Keys] = {
         **keys("onlyforward stopbackward learning_rate dontloadscales"),
-        **keys("truth dontsave smooth", only="pjreddie"),
-        **keys("clip dont_update burnin_update train_only_bn", only="alexeyab"),
+        **keys("truth dontsave smooth", dialect="pjreddie"),
+        **keys("clip dont_update burnin_update train_only_bn", dialect="alexeyab"),
     }
 
     dontload: bool = option(default=False)
@@ -178,11 +178,11 @@ class Layer:
     def __post_init__(self) -> None:
         resolve_derived(self)
 
-    def sources(self, index: int) -> tuple[int, ...]:
+    def inputs(self, index: int) -> tuple[int, ...]:
         """Absolute indices of the layers that this layer, the index-th, reads; -1 is the network's input."""
         return (index - 1,)
 
-    def shares(self, index: int) -> int | None:
+    def shared_with(self, index: int) -> int | None:
         """Absolute index of the layer whose tensors this layer uses instead of its own."""
         return None
 
@@ -190,55 +190,55 @@ class Layer:
         """Absolute indices of the layers whose `bin_output` it cancels (AlexeyAB parser.c:1489-1509)."""
         return ()
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         """The output's shape. Raises LayerError if the inputs do not fit."""
         return inputs[0]
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...] | None:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...] | None:
         """The windows that slide over the main input, one behind the other; None where each value sees all of it.
 
         Asked only where a map comes out. Raises NotImplementedError for a kind that gives a map of another size and
         does not say through which windows.
         """
-        before, after = at.inputs[self.main_input], at.output
+        before, after = ctx.inputs[self.main_input], ctx.output
         if (before.h, before.w) == (after.h, after.w):
             return ()
         raise NotImplementedError(
             f"[{self.kind}] makes {after} of {before}: {type(self).__name__} must state windows()"
         )
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         """Every array of the layer, in the order of the `.weights` file."""
         return ()
 
-    def numbers(self, at: LayerContext) -> int:
+    def num_elements(self, ctx: LayerContext) -> int:
         """How many numbers its tensors hold; a kind that most layers are of says it without making them."""
-        return sum(tensor.size for tensor in self.tensors(at))
+        return sum(tensor.size for tensor in self.tensors(ctx))
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         """The modules to run one after the other; the first takes all inputs. None: the input passes through."""
         return ()
 
-    def loss(self, at: LayerContext, options: Any, net: Shape) -> LossSpec:
+    def loss(self, ctx: LayerContext, options: Any, net: Shape) -> LossSpec:
         """The loss of the layer in a network with an input of that shape, where the kind has `loss_options`.
 
         Raises LayerError if it cannot train.
         """
         raise NotImplementedError(f"[{self.kind}] has no loss")
 
-    def macs(self, at: LayerContext) -> int:
+    def macs(self, ctx: LayerContext) -> int:
         """Multiply-adds for one image; a multiplication without an addition counts as one."""
         return 0
 
-    def printed_flops(self, at: LayerContext) -> float:
+    def printed_flops(self, ctx: LayerContext) -> float:
         """The operations that AlexeyAB's Darknet prints for the layer, in units of one (it prints billions)."""
         return 0.0
 
-    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
+    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         """What a reader of the cfg should know though it is no error: warnings, with their place."""
         return ()
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         """What other implementations are known to do instead, beside another batch norm or activation."""
         return ()
 
@@ -250,7 +250,7 @@ class Layer:
         """Some of the options with their values, for modules that take them under the same names."""
         return {name: getattr(self, name) for name in names}
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         """A few words for a table row: what the layer does, without its shapes."""
         return self.kind
 
@@ -262,12 +262,12 @@ REGISTRY: dict[str, type[Layer]] = {}
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
-def layer(kind: str, *aliases: str, only: str | None = None) -> Callable[[type[L]], type[L]]:
+def layer(kind: str, *aliases: str, dialect: str | None = None) -> Callable[[type[L]], type[L]]:
     """Register a layer class under its section names, and make it a frozen dataclass."""
 
     def register(cls: type[L]) -> type[L]:
         built = dataclass(frozen=True, kw_only=True)(cls)
-        built.kind, built.aliases, built.only = kind, aliases, only
+        built.kind, built.aliases, built.dialect = kind, aliases, dialect
         names = (kind, *aliases)
         for name in names:
             if name in REGISTRY:
@@ -328,7 +328,7 @@ def known_keys(cls: type) -> Keys:
     found = _KEYS.get(cls)
     if found is None:
         classes = [c for c in (getattr(cls, "loss_options", None), cls) if c is not None]
-        options = {key: item.spec.only for c in classes for item in bound_fields(c) for key in item.keys}
+        options = {key: item.spec.dialect for c in classes for item in bound_fields(c) for key in item.keys}
         found = _KEYS[cls] = {**cls.common_training, **cls.training, **options}  # type: ignore[attr-defined]
     return found
 

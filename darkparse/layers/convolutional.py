@@ -36,32 +36,32 @@ class Convolutional(Layer):
     """A convolution with optional batch norm and activation (parser.c parse_convolutional)."""
 
     needs_map = True
-    part = "conv"
+    role = "conv"
     training = keys("binary dot") | keys(
         "assisted_excitation sway rotate stretch stretch_sway angle grad_centr reverse coordconv stream wait_stream",
-        only="alexeyab",
+        dialect="alexeyab",
     )
 
-    filters: int = option(default=1, least=1)
+    filters: int = option(default=1, minimum=1)
     groups: int = option(default=1)
-    size: int = option(default=1, least=1)
+    size: int = option(default=1, minimum=1)
     stride: int = option(default=1)
-    stride_x: int = option(only="alexeyab", factory=lambda c: c.stride)
-    stride_y: int = option(only="alexeyab", factory=lambda c: c.stride)
-    dilation: int = option(default=1, only="alexeyab")
+    stride_x: int = option(dialect="alexeyab", factory=lambda c: c.stride)
+    stride_y: int = option(dialect="alexeyab", factory=lambda c: c.stride)
+    dilation: int = option(default=1, dialect="alexeyab")
     pad: bool = option(default=False)
-    padding: int = option(default=0, least=0)
+    padding: int = option(default=0, minimum=0)
     activation: Activation = option(default="logistic")
     batch_normalize: bool = option(default=False)
-    cbn: bool = option(default=False, only="alexeyab")
+    cbn: bool = option(default=False, dialect="alexeyab")
     flipped: bool = option(default=False)
     xnor: bool = option(default=False)
-    bin_output: bool = option(default=False, only="alexeyab")
-    antialiasing: int = option(default=0, only="alexeyab")
-    share_index: int | None = option(default=None, only="alexeyab")
+    bin_output: bool = option(default=False, dialect="alexeyab")
+    antialiasing: int = option(default=0, dialect="alexeyab")
+    share_index: int | None = option(default=None, dialect="alexeyab")
     dontloadscales: bool = option(default=False)
-    numload: int = option(default=0, only="pjreddie")
-    xnor_joins_groups: bool = option(default=False, keys="", fact="xnor_joins_groups")
+    numload: int = option(default=0, dialect="pjreddie")
+    xnor_joins_groups: bool = option(default=False, keys="", dialect_default="xnor_joins_groups")
 
     @property
     def effective_padding(self) -> int:
@@ -105,10 +105,10 @@ class Convolutional(Layer):
             return "alone"
         return "channels" if self.size == 1 and max(self.strides) == 1 else "both"
 
-    def shares(self, index: int) -> int | None:
+    def shared_with(self, index: int) -> int | None:
         return None if self.share_index is None else absolute(self.share_index, index)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, (sy, sx) = inputs[0].c, self.strides
         for key, value in (("stride", min(sy, sx)), ("dilation", self.effective_dilation)):
             if value < 1:
@@ -135,48 +135,48 @@ class Convolutional(Layer):
         )
         return Shape(self.filters, h, w)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return blurred_windows((self.size - 1) * self.effective_dilation + 1, self.strides, self.antialiasing)
 
     def weight_shape(self, x: Shape) -> tuple[int, int, int, int]:
         """(filters, input channels of a group, size, size)."""
         return (self.filters, x.c // self.effective_groups, self.size, self.size)
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         if self.share_index is not None:
             return ()
         return Weights(
-            self.weight_shape(at.input),
+            self.weight_shape(ctx.input),
             self.normalized,
             rows=self.numload or None,
             transposed=self.flipped,
             stores_scales=not self.dontloadscales,
         ).convolutional()
 
-    def numbers(self, at: LayerContext) -> int:
+    def num_elements(self, ctx: LayerContext) -> int:
         if self.share_index is not None:
             return 0
-        return prod(self.weight_shape(at.input)) + self.filters * (4 if self.normalized else 1)
+        return prod(self.weight_shape(ctx.input)) + self.filters * (4 if self.normalized else 1)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        convolution = self._convolution(at)
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        convolution = self._convolution(ctx)
         if self.share_index is not None:
             kwargs = {key: convolution.kwargs[key] for key in ("stride", "padding", "dilation", "groups")}
             chain = [ModuleSpec("conv", f"{MODULES}.SharedConvolution", kwargs)]
         else:
             chain = [convolution]
             if self.normalized:
-                chain.append(batchnorm_module(at.dialect, self.filters))
+                chain.append(batchnorm_module(ctx.dialect, self.filters))
         # network.c calculate_binary_weights: the next layer reads the signs alone.
-        signs = self.xnor and self.bin_output and not at.read_whole
+        signs = self.xnor and self.bin_output and not ctx.read_whole
         chain += activation_modules("linear" if signs else self.activation)
         if self.antialiasing:
             chain.append(blur_module(self.filters, self.antialiasing, self.strides))
         return tuple(chain)
 
-    def _convolution(self, at: LayerContext) -> ModuleSpec:
+    def _convolution(self, ctx: LayerContext) -> ModuleSpec:
         kwargs = {
-            "in_channels": at.input.c,
+            "in_channels": ctx.input.c,
             "out_channels": self.filters,
             "kernel_size": self.size,
             "stride": 1 if self.antialiasing else self.strides,
@@ -187,11 +187,11 @@ class Convolutional(Layer):
         }
         if not self.xnor:
             return ModuleSpec("conv", "torch.nn.Conv2d", kwargs)
-        bits = at.dialect.xnor_pads_with_minus_one and self.strides[0] == self.strides[1]
+        bits = ctx.dialect.xnor_pads_with_minus_one and self.strides[0] == self.strides[1]
         return ModuleSpec("conv", f"{MODULES}.XnorConv2d", kwargs | {"pad_value": -1.0 if bits else 0.0})
 
-    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
-        if at.dialect.pointwise_loses_stride and self.size == 1 and max(self.strides) > 1:
+    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+        if ctx.dialect.pointwise_loses_stride and self.size == 1 and max(self.strides) > 1:
             message = (
                 "pjreddie's CPU code forgets the stride of a 1×1 convolution (convolutional_layer.c:468), its GPU code "
                 "and darkparse do not"
@@ -199,8 +199,8 @@ class Convolutional(Layer):
             return (LayerError(message, option="stride"),)
         return ()
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
-        convolution, *rest = self.modules(at)
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
+        convolution, *rest = self.modules(ctx)
         given = convolution.kwargs
         for padding in sorted({0, self.size // 2} - {given["padding"]}) if self.share_index is None else ():
             words = f"padding {padding} instead of {given['padding']}"
@@ -212,15 +212,15 @@ class Convolutional(Layer):
             words = "padding as in TensorFlow's SAME, more behind the map than before it"
             yield Deviation(words, (pad, convolution.given(padding=0), *rest))
 
-    def macs(self, at: LayerContext) -> int:
-        blur = blur_macs(at.output.size, self.antialiasing)
-        return prod(self.weight_shape(at.input)) * self._unblurred(at.input).area + blur
+    def macs(self, ctx: LayerContext) -> int:
+        blur = blur_macs(ctx.output.size, self.antialiasing)
+        return prod(self.weight_shape(ctx.input)) * self._unblurred(ctx.input).area + blur
 
-    def printed_flops(self, at: LayerContext) -> float:
-        flops = 2.0 * prod(self.weight_shape(at.input)) * self._unblurred(at.input).area
+    def printed_flops(self, ctx: LayerContext) -> float:
+        flops = 2.0 * prod(self.weight_shape(ctx.input)) * self._unblurred(ctx.input).area
         return flops / 32 if self.xnor else flops
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         sy, sx = self.strides
         stride = "" if sy == sx == 1 else f" /{sy}" if sy == sx else f" /{sy}×{sx}"
         groups = " dw" if self.is_depthwise else f" g{self.effective_groups}" if self.effective_groups > 1 else ""
@@ -235,18 +235,18 @@ def _check_numload(layer: Convolutional | Deconvolutional) -> None:
         )
 
 
-@layer("deconvolutional", "deconv", only="pjreddie")
+@layer("deconvolutional", "deconv", dialect="pjreddie")
 class Deconvolutional(Layer):
     """A transposed convolution (pjreddie parser.c parse_deconvolutional)."""
 
     needs_map = True
     mechanism = "transposed convolution"
 
-    filters: int = option(default=1, least=1)
-    size: int = option(default=1, least=1)
-    stride: int = option(default=1, least=1)
+    filters: int = option(default=1, minimum=1)
+    size: int = option(default=1, minimum=1)
+    stride: int = option(default=1, minimum=1)
     pad: bool = option(default=False)
-    padding: int = option(default=0, least=0)
+    padding: int = option(default=0, minimum=0)
     activation: Activation = option(default="logistic")
     batch_normalize: bool = option(default=False)
     dontloadscales: bool = option(default=False)
@@ -256,7 +256,7 @@ class Deconvolutional(Layer):
     def effective_padding(self) -> int:
         return self.size // 2 if self.pad else self.padding
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         _check_numload(self)
         if self.numload * inputs[0].c % self.filters:
             message = (
@@ -267,38 +267,38 @@ class Deconvolutional(Layer):
         h, w = ((n - 1) * self.stride + self.size - 2 * self.effective_padding for n in (inputs[0].h, inputs[0].w))
         return Shape(self.filters, h, w)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return (square(ceil(self.size / self.stride), Fraction(1, self.stride)),)
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         # deconvolutional_layer.c reads its weights as (input channels, filters, size, size), torch's own order.
-        shape = (at.input.c, self.filters, self.size, self.size)
-        spread = 0.02 * at.output.area / at.input.area
+        shape = (ctx.input.c, self.filters, self.size, self.size)
+        spread = 0.02 * ctx.output.area / ctx.input.area
         held, stores_scales = self.numload or None, not self.dontloadscales
         parts = Weights(
             (self.filters, *shape[:1], *shape[2:]), self.batch_normalize, rows=held, stores_scales=stores_scales
         )
         *others, weights = parts.convolutional("deconv")
         # parser.c:1170 load_convolutional_weights takes as many numbers as those filters have, from the start.
-        rows = held and at.input.c * held // self.filters
+        rows = held and ctx.input.c * held // self.filters
         return (*others, replace(weights, shape=shape, rows=rows, initial=("normal", 0.0, spread)))
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {
-            "in_channels": at.input.c,
+            "in_channels": ctx.input.c,
             "out_channels": self.filters,
             "kernel_size": self.size,
             "stride": self.stride,
             "padding": self.effective_padding,
             "bias": not self.batch_normalize,
         }
-        norm = (batchnorm_module(at.dialect, self.filters),) if self.batch_normalize else ()
+        norm = (batchnorm_module(ctx.dialect, self.filters),) if self.batch_normalize else ()
         return (ModuleSpec("deconv", "torch.nn.ConvTranspose2d", kwargs), *norm, *activation_modules(self.activation))
 
-    def macs(self, at: LayerContext) -> int:
-        return at.input.size * self.filters * self.size**2
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.input.size * self.filters * self.size**2
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"deconv {self.size}×{self.size} /{self.stride}, {self.filters}"
 
 
@@ -310,13 +310,13 @@ class Local(Layer):
     mechanism = "local convolution"
     is_size_bound = True
 
-    filters: int = option(default=1, least=1)
-    size: int = option(default=1, least=1)
-    stride: int = option(default=1, least=1)
-    pad: int = option(default=0, least=0)
+    filters: int = option(default=1, minimum=1)
+    size: int = option(default=1, minimum=1)
+    stride: int = option(default=1, minimum=1)
+    pad: int = option(default=0, minimum=0)
     activation: Activation = option(default="logistic")
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         # local_layer.c local_out_height; im2col pads by `pad` pixels, so only size 3 is consistent when padded.
         h, w = ((n - (1 if self.pad else self.size)) // self.stride + 1 for n in (inputs[0].h, inputs[0].w))
         reach = [(n + 2 * self.pad - self.size) // self.stride + 1 for n in (inputs[0].h, inputs[0].w)]
@@ -327,29 +327,29 @@ class Local(Layer):
             )
         return Shape(self.filters, h, w)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return (square(self.size, self.stride),)
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
-        shape = (at.output.area, self.filters, at.input.c * self.size**2)
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
+        shape = (ctx.output.area, self.filters, ctx.input.c * self.size**2)
         return (
-            TensorSpec("local.bias", at.output.tensor, role="bias"),
+            TensorSpec("local.bias", ctx.output.tensor, role="bias"),
             TensorSpec("local.weight", shape, uniform_by_fan_in(shape[2])),
         )
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {
-            "in_channels": at.input.c,
+            "in_channels": ctx.input.c,
             "out_channels": self.filters,
-            "output_size": (at.output.h, at.output.w),
+            "output_size": (ctx.output.h, ctx.output.w),
             "kernel_size": self.size,
             "stride": self.stride,
             "padding": self.pad,
         }
         return (ModuleSpec("local", f"{MODULES}.LocallyConnected2d", kwargs), *activation_modules(self.activation))
 
-    def macs(self, at: LayerContext) -> int:
-        return at.output.size * at.input.c * self.size**2
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.output.size * ctx.input.c * self.size**2
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"local {self.size}×{self.size}{f' /{self.stride}' if self.stride > 1 else ''}, {self.filters}"

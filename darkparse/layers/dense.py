@@ -19,33 +19,33 @@ class Connected(Layer):
     """A fully connected layer over all values of its input (connected_layer.c)."""
 
     mechanism = "full connection"
-    part = "dense"
+    role = "dense"
     is_size_bound = True
     limits_gradient = True
 
-    output: int = option(default=1, least=1)
+    output: int = option(default=1, minimum=1)
     activation: Activation = option(default="logistic")
     batch_normalize: bool = option(default=False)
     dontloadscales: bool = option(default=False)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape.vector(self.output)
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         return Weights(
-            (self.output, at.input.size), self.batch_normalize, stores_scales=not self.dontloadscales
+            (self.output, ctx.input.size), self.batch_normalize, stores_scales=not self.dontloadscales
         ).connected()
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if at.input.is_map else ()
-        kwargs = {"in_features": at.input.size, "out_features": self.output, "bias": not self.batch_normalize}
-        norm = (batchnorm_module(at.dialect, self.output),) if self.batch_normalize else ()
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if ctx.input.is_map else ()
+        kwargs = {"in_features": ctx.input.size, "out_features": self.output, "bias": not self.batch_normalize}
+        norm = (batchnorm_module(ctx.dialect, self.output),) if self.batch_normalize else ()
         return (*flatten, ModuleSpec("linear", "torch.nn.Linear", kwargs), *norm, *activation_modules(self.activation))
 
-    def macs(self, at: LayerContext) -> int:
-        return at.input.size * self.output
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.input.size * self.output
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"fully connected, {self.output}"
 
 
@@ -53,7 +53,7 @@ class Connected(Layer):
 class Softmax(Layer):
     """Softmax over the vector, over equal parts of it, or over the groups of a word tree (softmax_layer.c)."""
 
-    part = "dense"
+    role = "dense"
     gives_classes = True
     loss_options = SoftmaxTraining
     is_identity_backward = True
@@ -63,7 +63,7 @@ class Softmax(Layer):
     tree: PurePath | None = option(default=None, is_file=True)
     spatial: bool = option(default=False)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.spatial and inputs[0].is_map:
             return inputs[0].flattened()
         if self.tree is not None:
@@ -74,14 +74,14 @@ class Softmax(Layer):
             )
         return inputs[0].flattened()
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        if self.spatial and at.input.is_map:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        if self.spatial and ctx.input.is_map:
             # Honoured by Darknet's GPU code only: softmax over the channels at each position.
             return (
                 ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}),
                 ModuleSpec("flatten", "torch.nn.Flatten", {}),
             )
-        flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if at.input.is_map else ()
+        flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if ctx.input.is_map else ()
         if self.tree is not None:
             kwargs = {"group_sizes": read_tree(self.tree).group_sizes, "temperature": self.temperature}
             return (*flatten, ModuleSpec("softmax", f"{MODULES}.TreeSoftmax", kwargs))
@@ -90,38 +90,38 @@ class Softmax(Layer):
         kwargs = {"groups": self.groups, "temperature": self.temperature}
         return (*flatten, ModuleSpec("softmax", f"{MODULES}.GroupedSoftmax", kwargs))
 
-    def loss(self, at: LayerContext, options: SoftmaxTraining, net: Shape) -> LossSpec:
+    def loss(self, ctx: LayerContext, options: SoftmaxTraining, net: Shape) -> LossSpec:
         return LossSpec("darkparse.training.losses.vectors.SoftmaxLoss", {"noloss": options.noloss})
 
-    def macs(self, at: LayerContext) -> int:
-        return at.output.size
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.output.size
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "softmax" if self.groups == 1 else f"softmax, {self.groups} groups"
 
 
-@layer("implicit", only="alexeyab")
+@layer("implicit", dialect="alexeyab")
 class Implicit(Layer):
     """A constant that is learned, the same for every picture (representation_layer.c)."""
 
     mean: float = option(default=0.0)
     std: float = option(default=0.2)
-    filters: int = option(default=128, least=1)
-    atoms: int = option(default=1, least=1)
+    filters: int = option(default=128, minimum=1)
+    atoms: int = option(default=1, minimum=1)
 
-    def sources(self, index: int) -> tuple[int, ...]:
+    def inputs(self, index: int) -> tuple[int, ...]:
         return ()
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape(self.filters, self.atoms, 1)
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         return (
             TensorSpec("implicit.weight", (self.filters, self.atoms, 1), ("uniform", self.mean, self.std), "constant"),
         )
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("implicit", f"{MODULES}.Implicit", {"shape": at.output.tensor}),)
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("implicit", f"{MODULES}.Implicit", {"shape": ctx.output.tensor}),)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"learned constant, {self.filters}"

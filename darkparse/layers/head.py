@@ -17,7 +17,7 @@ class Head(Layer):
     """A detection head: so many predictors a cell, each with so many numbers."""
 
     is_head = True
-    part = "head"
+    role = "head"
     anchor_options: ClassVar[str] = ""
     """The options that say how many anchors there are."""
 
@@ -62,7 +62,7 @@ class Head(Layer):
         """How that number comes about: `3 × (80 classes + 5)`."""
         return f"{self.predictors} × ({format_count(self.classes)} + {self.entries - self.classes})"
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         given = inputs[0].c
         if given != self.need:
             gives = f"the layer before gives {given}: filters={self.need} belongs there"
@@ -81,21 +81,21 @@ class Head(Layer):
         named = f"classes=, {self.anchor_options.replace(' and ', ' or ')}" if self.anchor_options else "classes="
         return told or f", or else {named} here is wrong"
 
-    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec | None:
+    def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec | None:
         """The module that makes boxes of the output (see `darkparse.model.decoders`); None where there are none.
 
         Args:
             dialect: the fork that decodes.
             hierarchy: how probable a class of a word tree must be.
-            mapped: score the classes of `map=` instead of the whole word tree.
+            use_class_map: score the classes of `map=` instead of the whole word tree.
         """
         return None
 
-    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+    def thresholds_objectness(self, dialect: Dialect, *, use_class_map: bool) -> bool:
         """Whether a box counts where its objectness is above the threshold, not where it is above 0."""
         return True
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield Deviation("the head left out: its input", (), (0,))
 
 

@@ -55,13 +55,13 @@ class MaskedHead(Head):
         """The anchors in use; without `mask` all of them (yolo_layer.c make_yolo_layer)."""
         return self.mask if self.mask is not None else tuple(range(self.num))
 
-    def loss_arguments(self, at: LayerContext, options: YoloTraining, net: Shape) -> dict[str, Any]:
+    def loss_arguments(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> dict[str, Any]:
         """Keyword arguments that the losses of these heads share."""
         return self.options("classes", "map") | {
             "options": options,
             "anchors": anchor_pairs(self.anchors, tuple(range(max(self.num, *(i + 1 for i in self.indices))))),
             "mask": self.indices,
-            "strides": (net.w / at.output.w, net.h / at.output.h),
+            "strides": (net.w / ctx.output.w, net.h / ctx.output.h),
         }
 
     @property
@@ -69,23 +69,23 @@ class MaskedHead(Head):
         """Width and height of each anchor in use, in pixels of the network's input; .5 where the cfg has none."""
         return anchor_pairs(self.anchors, self.indices)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.mask is not None and min(self.mask, default=-1) < 0:
             raise LayerError("mask must name anchors by their position, counted from 0", option="mask")
-        return super().infer(inputs, dialect)
+        return super().infer_shape(inputs, dialect)
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
-        yield from super().mistakes(at)
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
+        yield from super().known_deviations(ctx)
         if self.scale_x_y != 1:
-            yield Deviation("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(at)))
+            yield Deviation("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(ctx)))
 
-    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
+    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         odd = check_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
         used = [side for box in self.boxes for side in box]
         fractions = any(side % 1 for side in self.anchors)
         if not odd and (min(used) < 1 or (fractions and max(self.anchors) < MAX_IN_CELLS)):
-            least, most = min(self.anchors), max(self.anchors)
-            told = f"anchors of {least:g} to {most:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
+            minimum, most = min(self.anchors), max(self.anchors)
+            told = f"anchors of {minimum:g} to {most:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
             odd = (LayerError(told, option="anchors", code="anchors"),)
         highest = max(self.mask or (0,))
         if highest < self.num:
@@ -100,7 +100,7 @@ class MaskedHead(Head):
 ANCHOR_TRAINING = keys("jitter random")
 YOLO_TRAINING = keys(
     "resize track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer",
-    only="alexeyab",
+    dialect="alexeyab",
 )
 
 
@@ -111,16 +111,16 @@ class Yolo(MaskedHead):
     training = ANCHOR_TRAINING | YOLO_TRAINING
     loss_options = YoloTraining
 
-    classes: int = option(default=20, least=0)
-    num: int = option(default=1, least=1)
+    classes: int = option(default=20, minimum=0)
+    num: int = option(default=1, minimum=1)
     mask: tuple[int, ...] | None = option(default=None)
     anchors: tuple[float, ...] = option(default=())
-    scale_x_y: float = option(default=1.0, only="alexeyab")
-    new_coords: bool = option(default=False, only="alexeyab")
+    scale_x_y: float = option(default=1.0, dialect="alexeyab")
+    new_coords: bool = option(default=False, dialect="alexeyab")
     nms_kind: str = option(
-        default="default", only="alexeyab", read=read_word("default", "greedynms", "diounms", fallback="default")
+        default="default", dialect="alexeyab", read=read_word("default", "greedynms", "diounms", fallback="default")
     )
-    beta_nms: float = option(default=0.6, only="alexeyab")
+    beta_nms: float = option(default=0.6, dialect="alexeyab")
     map: PurePath | None = option(default=None, is_file=True)
 
     @property
@@ -131,39 +131,39 @@ class Yolo(MaskedHead):
     def entries(self) -> int:
         return 5 + self.classes
 
-    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+    def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         return ModuleSpec("boxes", f"{DECODERS}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords})
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, **self.options("classes", "scale_x_y"), "logistic": not self.new_coords}
         return (ModuleSpec("head", f"{HEADS}.YoloHead", kwargs),)
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
-        yield from super().mistakes(at)
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
+        yield from super().known_deviations(ctx)
         has, words = self.new_coords, "no logistic function in the head"
         if has:
             words = "a logistic function in a head with new_coords"
-        yield Deviation(words, tuple(spec.given(logistic=has) for spec in self.modules(at)))
+        yield Deviation(words, tuple(spec.given(logistic=has) for spec in self.modules(ctx)))
 
-    def loss(self, at: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
-        arguments = self.loss_arguments(at, options, net)
-        if not at.dialect.training.deltas_add_up:
+    def loss(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
+        arguments = self.loss_arguments(ctx, options, net)
+        if not ctx.dialect.training.deltas_add_up:
             return LossSpec(f"{LOSSES}.yolo.YoloLoss", arguments)
         return LossSpec(f"{LOSSES}.yolo.AlexeyYoloLoss", arguments | {"new_coords": self.new_coords})
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "YOLO head"
 
 
-@layer("Gaussian_yolo", only="alexeyab")
+@layer("Gaussian_yolo", dialect="alexeyab")
 class GaussianYolo(MaskedHead):
     """A YOLO head that predicts a mean and a deviation for each number of a box (gaussian_yolo_layer.c)."""
 
     training = ANCHOR_TRAINING | YOLO_TRAINING
     loss_options = YoloTraining
 
-    classes: int = option(default=20, least=0)
-    num: int = option(default=1, least=1)
+    classes: int = option(default=20, minimum=0)
+    num: int = option(default=1, minimum=1)
     mask: tuple[int, ...] | None = option(default=None)
     anchors: tuple[float, ...] = option(default=())
     scale_x_y: float = option(default=1.0)
@@ -183,18 +183,18 @@ class GaussianYolo(MaskedHead):
         """From the point that is predicted to the centre, in shares of the box."""
         return {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[self.yolo_point]
 
-    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+    def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         return ModuleSpec("boxes", f"{DECODERS}.GaussianDecoder", {"anchors": self.boxes, "shift": self.shift})
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
         return (ModuleSpec("head", f"{HEADS}.GaussianYoloHead", kwargs),)
 
-    def loss(self, at: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
-        arguments = self.loss_arguments(at, options, net) | {"shift": self.shift}
+    def loss(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
+        arguments = self.loss_arguments(ctx, options, net) | {"shift": self.shift}
         return LossSpec(f"{LOSSES}.gaussian.GaussianYoloLoss", arguments)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "Gaussian YOLO head"
 
 
@@ -205,14 +205,14 @@ class Region(Head):
 
     needs_map = True
     anchor_options = "num= and anchors="
-    training = keys("jitter random log sqrt absolute mask_scale") | keys("resize", only="alexeyab")
+    training = keys("jitter random log sqrt absolute mask_scale") | keys("resize", dialect="alexeyab")
     loss_options = RegionTraining
 
-    classes: int = option(default=20, least=0)
-    coords: int = option(default=4, least=4)
-    num: int = option(default=1, least=1)
+    classes: int = option(default=20, minimum=0)
+    coords: int = option(default=4, minimum=4)
+    num: int = option(default=1, minimum=1)
     softmax: bool = option(default=False)
-    background: bool = option(default=False, only="pjreddie")
+    background: bool = option(default=False, dialect="pjreddie")
     anchors: tuple[float, ...] = option(default=())
     tree: PurePath | None = option(default=None, is_file=True)
     map: PurePath | None = option(default=None, is_file=True)
@@ -233,49 +233,51 @@ class Region(Head):
         """Width and height of each anchor in cells of the grid; .5 where the cfg has none."""
         return anchor_pairs(self.anchors, tuple(range(self.num)))
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.tree is not None:
             check_tree(self.tree, self.classes, "classes of this head")
-        out = super().infer(inputs, dialect)
+        out = super().infer_shape(inputs, dialect)
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
-    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
+    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         odd = check_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
         largest = max(self.anchors, default=0)
-        if odd or largest <= 2 * max(at.input.h, at.input.w):
+        if odd or largest <= 2 * max(ctx.input.h, ctx.input.w):
             return odd
-        told = f"an anchor of {largest:g} on a grid of {at.input.h}×{at.input.w}: [region] wants cells, [yolo] pixels"
+        told = f"an anchor of {largest:g} on a grid of {ctx.input.h}×{ctx.input.w}: [region] wants cells, [yolo] pixels"
         return (LayerError(told, option="anchors", code="anchors"),)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         sizes = read_tree(self.tree).group_sizes if self.tree is not None else None
         kwargs = {"anchors": self.num, **self.options("classes", "coords", "softmax"), "group_sizes": sizes}
-        if at.dialect.region_interleaved:
+        if ctx.dialect.region_interleaved:
             return (ModuleSpec("head", f"{HEADS}.InterleavedRegionHead", kwargs),)
         return (ModuleSpec("head", f"{HEADS}.RegionHead", kwargs | {"background": self.background}),)
 
-    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+    def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         kwargs = self.options("classes", "coords", "background", "tree") | {
             "anchors": self.boxes,
             "interleaved": dialect.region_interleaved,
-            "map": self.map if mapped else None,
+            "map": self.map if use_class_map else None,
             "hierarchy": hierarchy,
         }
         return ModuleSpec("boxes", f"{DECODERS}.RegionDecoder", kwargs)
 
-    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+    def thresholds_objectness(self, dialect: Dialect, *, use_class_map: bool) -> bool:
         """AlexeyAB's fork asks of boxes with a word tree alone (region_layer.c get_region_boxes)."""
-        return not dialect.region_interleaved or (self.tree is not None and not (mapped and self.map is not None))
+        return not dialect.region_interleaved or (
+            self.tree is not None and not (use_class_map and self.map is not None)
+        )
 
-    def loss(self, at: LayerContext, options: RegionTraining, net: Shape) -> LossSpec:
+    def loss(self, ctx: LayerContext, options: RegionTraining, net: Shape) -> LossSpec:
         if self.coords > 4:
             raise LayerError("coords above 4 are masks, whose training is left out", option="coords")
         kwargs = self.options("classes", "softmax", "tree", "map") | {"options": options, "anchors": self.boxes}
-        if at.dialect.region_interleaved:
+        if ctx.dialect.region_interleaved:
             return LossSpec(f"{LOSSES}.region.AlexeyRegionLoss", kwargs)
         return LossSpec(f"{LOSSES}.region.RegionLoss", kwargs | {"background": self.background})
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "region head (v2)"
 
 
@@ -285,13 +287,13 @@ class DetectionHead(Head):
 
     is_size_bound = True
     stays_in_letterbox = True
-    training = keys("jitter max reorg") | keys("resize", only="alexeyab")
+    training = keys("jitter max reorg") | keys("resize", dialect="alexeyab")
     loss_options = DetectionTraining
 
-    classes: int = option(default=1, least=0)
-    coords: int = option(default=1, least=0)
-    num: int = option(default=1, least=1)
-    side: int = option(default=7, least=1)
+    classes: int = option(default=1, minimum=0)
+    coords: int = option(default=1, minimum=0)
+    num: int = option(default=1, minimum=1)
+    side: int = option(default=7, minimum=1)
     softmax: bool = option(default=False)
     sqrt: bool = option(default=False)
 
@@ -315,42 +317,42 @@ class DetectionHead(Head):
     def formula(self) -> str:
         return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {format_count(self.classes)})"
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.need:
             gives = f"the layer before gives {inputs[0].size}: output={self.need} belongs there"
             raise LayerError(f"this head needs {self.need} values = {self.formula}, {gives}", input=0, code="head")
         return Shape.flat(self.need)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"cells": self.side**2, "classes": self.classes, "softmax": self.softmax}
         return (ModuleSpec("head", f"{HEADS}.DetectionHead", kwargs),)
 
-    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+    def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         kwargs = self.options("side", "num", "classes", "coords", "sqrt")
         return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
 
-    def asks_objectness(self, dialect: Dialect, *, mapped: bool) -> bool:
+    def thresholds_objectness(self, dialect: Dialect, *, use_class_map: bool) -> bool:
         return False
 
-    def loss(self, at: LayerContext, options: DetectionTraining, net: Shape) -> LossSpec:
+    def loss(self, ctx: LayerContext, options: DetectionTraining, net: Shape) -> LossSpec:
         if self.coords != 4:
             raise LayerError("a box has 4 coords in training", option="coords")
         kwargs = self.options("classes", "num", "side", "sqrt") | {"options": options}
         return LossSpec(f"{LOSSES}.detection.DetectionLoss", kwargs)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "detection head (v1)"
 
 
-@layer("iseg", only="pjreddie")
+@layer("iseg", dialect="pjreddie")
 class Iseg(Head):
     """Instance segmentation: class maps, logistic, and an embedding for each pixel (iseg_layer.c)."""
 
     needs_map = True
     loss_options = Training
 
-    classes: int = option(default=20, least=0)
-    ids: int = option(default=32, least=0)
+    classes: int = option(default=20, minimum=0)
+    ids: int = option(default=32, minimum=0)
 
     @property
     def predictors(self) -> int:
@@ -360,11 +362,11 @@ class Iseg(Head):
     def entries(self) -> int:
         return self.classes + self.ids
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("head", f"{HEADS}.IsegHead", {"classes": self.classes}),)
 
-    def loss(self, at: LayerContext, options: Training, net: Shape) -> LossSpec:
+    def loss(self, ctx: LayerContext, options: Training, net: Shape) -> LossSpec:
         raise LayerError("[iseg] is not trained here: its loss needs a mask for every object, and no cfg ships with it")
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "segmentation head"

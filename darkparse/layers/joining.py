@@ -18,24 +18,24 @@ class Route(Layer):
     """Channels of several layers side by side, or a slice of each (parser.c parse_route)."""
 
     mechanism = "concatenation"
-    part = "cat"
-    training = keys("stream wait_stream", only="alexeyab")
+    role = "cat"
+    training = keys("stream wait_stream", dialect="alexeyab")
 
     layers: tuple[int, ...] = option()
-    groups: int = option(default=1, only="alexeyab")
-    group_id: int = option(default=0, only="alexeyab")
+    groups: int = option(default=1, dialect="alexeyab")
+    group_id: int = option(default=0, dialect="alexeyab")
 
     @property
     def chunk(self) -> tuple[int, int] | None:  # type: ignore[override]
         return (self.group_id, self.groups) if self.groups > 1 else None
 
-    def sources(self, index: int) -> tuple[int, ...]:
+    def inputs(self, index: int) -> tuple[int, ...]:
         return tuple(absolute(position, index) for position in self.layers)
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
-        return self.sources(index)
+        return self.inputs(index)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.groups < 1 or not 0 <= self.group_id < self.groups:
             raise LayerError(
                 f"group_id must be 0 to groups-1, this is {self.group_id} of {self.groups}", option="group_id"
@@ -50,24 +50,24 @@ class Route(Layer):
             return Shape.flat(sum(x.size for x in inputs) // self.groups)
         return Shape(channels, first.h, first.w, first.layout) if len(layouts) == 1 else Shape.vector(channels)
 
-    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
-        sizes = {f"{x.h}×{x.w}" for x in at.inputs if x.is_map}
+    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+        sizes = {f"{x.h}×{x.w}" for x in ctx.inputs if x.is_map}
         if len(sizes) < 2:
             return ()
-        told = f"maps of {' and '.join(sorted(sizes))} are joined: only a vector of {at.output.size} values is left"
+        told = f"maps of {' and '.join(sorted(sizes))} are joined: only a vector of {ctx.output.size} values is left"
         return (LayerError(told, option="layers", code="sizes"),)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        if len(at.inputs) == 1 and self.groups == 1:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        if len(ctx.inputs) == 1 and self.groups == 1:
             return ()
         kwargs = {"groups": self.groups, "group_id": self.group_id}
-        fits = all(x.layout == at.output.layout for x in at.inputs)
+        fits = all(x.layout == ctx.output.layout for x in ctx.inputs)
         return (ModuleSpec("join", f"{MODULES}.{'Route' if fits else 'FlatRoute'}", kwargs),)
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
-        own = self.modules(at)
-        if len(at.inputs) > 1:
-            yield Deviation("the joined maps in reversed order", own, tuple(range(len(at.inputs)))[::-1])
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
+        own = self.modules(ctx)
+        if len(ctx.inputs) > 1:
+            yield Deviation("the joined maps in reversed order", own, tuple(range(len(ctx.inputs)))[::-1])
         if self.groups == 1:
             return
         for group in set(range(self.groups)) - {self.group_id}:
@@ -75,7 +75,7 @@ class Route(Layer):
         whole = ModuleSpec("whole", f"{MODULES}.Route", {"groups": 1, "group_id": 0})
         yield Deviation("the maps joined first and the group taken then", (whole, *own))
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         part = f" part {self.group_id + 1} of {self.groups}" if self.groups > 1 else ""
         return f"{'concat' if len(self.layers) > 1 else 'branch'}{part}"
 
@@ -85,32 +85,32 @@ class Shortcut(Layer):
     """The sum of the layer before and others, plain or weighted (parser.c parse_shortcut)."""
 
     mechanism = "addition"
-    part = "add"
+    role = "add"
 
-    from_: tuple[int, ...] = option(keys="from", read=read_first(read_int, only="pjreddie"))
+    from_: tuple[int, ...] = option(keys="from", read=read_first(read_int, fork="pjreddie"))
     activation: Activation = option(default="linear")
-    alpha: float = option(default=1.0, only="pjreddie")
-    beta: float = option(default=1.0, only="pjreddie")
+    alpha: float = option(default=1.0, dialect="pjreddie")
+    beta: float = option(default=1.0, dialect="pjreddie")
     weights_type: str = option(
         default="none",
-        only="alexeyab",
+        dialect="alexeyab",
         read=read_word("none", "per_feature", "per_channel", aliases={"per_layer": "per_feature"}),
     )
     weights_normalization: str = option(
-        default="none", only="alexeyab", read=read_word("none", "relu", "softmax", aliases={"avg_relu": "relu"})
+        default="none", dialect="alexeyab", read=read_word("none", "relu", "softmax", aliases={"avg_relu": "relu"})
     )
 
-    def sources(self, index: int) -> tuple[int, ...]:
+    def inputs(self, index: int) -> tuple[int, ...]:
         return (index - 1, *(absolute(position, index) for position in self.from_))
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
-        return self.sources(index)[:2]
+        return self.inputs(index)[:2]
 
     @property
     def is_weighted(self) -> bool:
         return self.weights_type != "none"
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         out = inputs[0]
         for position, x in enumerate(inputs[1:], start=1):
             if Layout.FLAT in (x.layout, out.layout) and x != out:
@@ -128,30 +128,32 @@ class Shortcut(Layer):
                 raise LayerError("a weighted shortcut needs maps of one size", option="from", code="sizes")
         return out
 
-    def _weights(self, at: LayerContext) -> tuple[int, ...]:
-        rows = len(at.inputs)
-        return (rows, at.output.c) if self.weights_type == "per_channel" else (rows,)
+    def _weights(self, ctx: LayerContext) -> tuple[int, ...]:
+        rows = len(ctx.inputs)
+        return (rows, ctx.output.c) if self.weights_type == "per_channel" else (rows,)
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("add.weight", self._weights(at), ONE, "factor"),) if self.is_weighted else ()
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
+        return (TensorSpec("add.weight", self._weights(ctx), ONE, "factor"),) if self.is_weighted else ()
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.is_weighted:
-            kwargs = {"shape": self._weights(at), "normalization": self.weights_normalization}
+            kwargs = {"shape": self._weights(ctx), "normalization": self.weights_normalization}
             add = ModuleSpec("add", f"{MODULES}.WeightedShortcut", kwargs)
-        elif self.alpha == self.beta == 1 and all(x.tensor == at.output.tensor for x in at.inputs):
+        elif self.alpha == self.beta == 1 and all(x.tensor == ctx.output.tensor for x in ctx.inputs):
             add = ModuleSpec("add", f"{MODULES}.Add", {})
         else:
             add = ModuleSpec("add", f"{MODULES}.PartialAdd", {"alpha": self.alpha, "beta": self.beta})
         return (add, *activation_modules(self.activation))
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield Deviation("the shortcut left out", (), (0,))
 
-    def remarks(self, at: LayerContext) -> tuple[LayerError, ...]:
-        odd = next((x for x in at.inputs if (x.h, x.w) != (at.output.h, at.output.w)), None)
-        if odd is not None and at.dialect.adds_one_size:
-            told = f"{at.dialect.title} adds maps of one size, not {odd} to {at.output}, and stops here (parser.c:979)"
+    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+        odd = next((x for x in ctx.inputs if (x.h, x.w) != (ctx.output.h, ctx.output.w)), None)
+        if odd is not None and ctx.dialect.adds_one_size:
+            told = (
+                f"{ctx.dialect.title} adds maps of one size, not {odd} to {ctx.output}, and stops here (parser.c:979)"
+            )
             less = "built without assertions it adds values of other places; pjreddie/darknet adds what overlaps"
             return (LayerError(f"{told}; {less}", option="from", code="sizes"),)
         if self.is_weighted and self.weights_normalization == "none":
@@ -162,14 +164,14 @@ class Shortcut(Layer):
             return (LayerError(message, option="weights_type"),)
         return ()
 
-    def macs(self, at: LayerContext) -> int:
-        factors = len(at.inputs) if self.is_weighted else (self.alpha != 1) + (self.beta != 1)
-        return at.output.size * factors
+    def macs(self, ctx: LayerContext) -> int:
+        factors = len(ctx.inputs) if self.is_weighted else (self.alpha != 1) + (self.beta != 1)
+        return ctx.output.size * factors
 
-    def printed_flops(self, at: LayerContext) -> float:
-        return float(at.output.size * len(self.from_) * (2 if self.is_weighted else 1))
+    def printed_flops(self, ctx: LayerContext) -> float:
+        return float(ctx.output.size * len(self.from_) * (2 if self.is_weighted else 1))
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "weighted add" if self.is_weighted else "add"
 
 
@@ -178,29 +180,29 @@ class Gate(Layer):
 
     needs_map = True
     main_input = 1
-    part = "gate"
+    role = "gate"
 
     from_: int
     activation: Activation
 
-    def sources(self, index: int) -> tuple[int, ...]:
+    def inputs(self, index: int) -> tuple[int, ...]:
         return (index - 1, absolute(self.from_, index))
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
-        return self.sources(index)
+        return self.inputs(index)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        gate = "Gate" if at.inputs[1].is_map else "VectorGate"
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        gate = "Gate" if ctx.inputs[1].is_map else "VectorGate"
         return (ModuleSpec("gate", f"{MODULES}.{gate}", {}), *activation_modules(self.activation))
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield Deviation("the gate left out", (), (1,))
 
-    def macs(self, at: LayerContext) -> int:
-        return at.output.size
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.output.size
 
 
-@layer("scale_channels", only="alexeyab")
+@layer("scale_channels", dialect="alexeyab")
 class ScaleChannels(Gate):
     """An earlier map times one value a channel, or one a position with `scale_wh` (scale_channels_layer.c)."""
 
@@ -210,18 +212,18 @@ class ScaleChannels(Gate):
     scale_wh: bool = option(default=False)
     activation: Activation = option(default="linear")
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs
         want = (1, x.h, x.w) if self.scale_wh else (x.c, 1, 1)
         if tuple(gate) != want:
             raise LayerError(f"a gate of {Shape(*want)} is needed for a map of {x}", code="sizes")
         return x
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "position gate" if self.scale_wh else "channel gate"
 
 
-@layer("sam", only="alexeyab")
+@layer("sam", dialect="alexeyab")
 class Sam(Gate):
     """An earlier map times the layer before, value by value: spatial attention (sam_layer.c)."""
 
@@ -230,11 +232,11 @@ class Sam(Gate):
     from_: int = option(keys="from")
     activation: Activation = option(default="linear")
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs
         if gate != x:
             raise LayerError("gate and map must have one shape", code="sizes")
         return x
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "spatial gate"

@@ -16,12 +16,12 @@ class Net:
 
     kind: ClassVar[str] = "net"
     aliases: ClassVar[tuple[str, ...]] = ("network",)
-    only: ClassVar[str | None] = None
+    dialect: ClassVar[str | None] = None
     common_training: ClassVar[Keys] = {}
     loss_options: ClassVar[type[NetTraining]] = NetTraining
     training: ClassVar[Keys] = {
         **keys("max_crop min_crop angle aspect saturation exposure hue"),
-        **keys("notruth random max_ratio min_ratio center", only="pjreddie"),
+        **keys("notruth random max_ratio min_ratio center", dialect="pjreddie"),
         **keys(
             "track augment_speed sequential_subdivisions try_fix_nan "
             "weights_reject_freq equidistant_point badlabels_rejection_percentage num_sigmas_reject_badlabels "
@@ -29,7 +29,7 @@ class Net:
             "blur gaussian_noise mixup cutmix mosaic mosaic_bound contrastive contrastive_jit_flip "
             "contrastive_color unsupervised label_smooth_eps resize_step attention adversarial_lr max_chart_loss "
             "seq_scales show_receptive_field",
-            only="alexeyab",
+            dialect="alexeyab",
         ),
     }
 
@@ -40,7 +40,7 @@ class Net:
     batch: int = option(default=1)
     subdivisions: int = option(default=1)
     time_steps: int = option(default=1)
-    letter_box: bool = option(default=False, only="alexeyab")
+    letter_box: bool = option(default=False, dialect="alexeyab")
 
     def __post_init__(self) -> None:
         resolve_derived(self)

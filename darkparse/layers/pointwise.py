@@ -17,31 +17,31 @@ class ActivationLayer(Layer):
 
     activation: Activation = option(default="linear")
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if ACTIVATIONS[self.activation].over_channels and not inputs[0].is_map:
             raise LayerError(
                 f"{self.activation} works over the channels of a map, a vector comes in", option="activation", input=0
             )
         return inputs[0]
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return activation_modules(self.activation)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return self.activation
 
 
-@layer("logistic", only="pjreddie")
+@layer("logistic", dialect="pjreddie")
 class Logistic(Layer):
     """The logistic function, with a cross-entropy loss in training (logistic_layer.c)."""
 
     loss_options = Training
     is_identity_backward = True
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return activation_modules("logistic")
 
-    def loss(self, at: LayerContext, options: Training, net: Shape) -> LossSpec:
+    def loss(self, ctx: LayerContext, options: Training, net: Shape) -> LossSpec:
         return LossSpec("darkparse.training.losses.vectors.LogisticLoss", {})
 
 
@@ -51,22 +51,22 @@ class Batchnorm(Layer):
 
     needs_map = True
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
-        shape = (at.input.c,)
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
+        shape = (ctx.input.c,)
         return (
-            TensorSpec("norm.bias", shape, role="bias", stored=at.dialect.batchnorm_stores_biases),
+            TensorSpec("norm.bias", shape, role="bias", stored=ctx.dialect.batchnorm_stores_biases),
             TensorSpec("norm.weight", shape, ONE, "scale"),
             TensorSpec("norm.running_mean", shape, role="mean"),
             TensorSpec("norm.running_var", shape, ONE, "variance"),
         )
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (batchnorm_module(at.dialect, at.input.c),)
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        return (batchnorm_module(ctx.dialect, ctx.input.c),)
 
-    def macs(self, at: LayerContext) -> int:
-        return at.output.size
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.output.size
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "batch norm"
 
 
@@ -79,33 +79,33 @@ class Normalization(Layer):
     alpha: float = option(default=0.0001)
     beta: float = option(default=0.75)
     kappa: float = option(default=1.0)
-    size: int = option(default=5, least=1)
+    size: int = option(default=5, minimum=1)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = self.options("size", "alpha", "beta", "kappa")
         return (ModuleSpec("norm", f"{MODULES}.LocalResponseNorm", kwargs),)
 
-    def macs(self, at: LayerContext) -> int:
+    def macs(self, ctx: LayerContext) -> int:
         # The square, its entry into and its exit from the running sum, and the product at the end.
-        return 4 * at.output.size
+        return 4 * ctx.output.size
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"local response norm, {self.size}"
 
 
-@layer("l2norm", only="pjreddie")
+@layer("l2norm", dialect="pjreddie")
 class L2norm(Layer):
     """The channels at each position divided by their Euclidean length (blas.c l2normalize_cpu)."""
 
     needs_map = True
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("norm", f"{MODULES}.L2Norm", {}),)
 
-    def macs(self, at: LayerContext) -> int:
-        return 2 * at.output.size
+    def macs(self, ctx: LayerContext) -> int:
+        return 2 * ctx.output.size
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "l2 norm"
 
 
@@ -113,20 +113,20 @@ class L2norm(Layer):
 class Dropout(Layer):
     """Nothing at inference; in training a share of the values set to 0 (dropout_layer.c)."""
 
-    training = keys("dropblock dropblock_size_rel dropblock_size_abs", only="alexeyab")
+    training = keys("dropblock dropblock_size_rel dropblock_size_abs", dialect="alexeyab")
 
-    probability: float = option(default=0.5, fact="dropout_probability")
+    probability: float = option(default=0.5, dialect_default="dropout_probability")
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if not 0 <= self.probability <= 1:
             raise LayerError(f"probability must be 0 to 1, this is {self.probability:g}", option="probability")
         return inputs[0]
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("dropout", "torch.nn.Dropout", {"p": self.probability}),)
 
 
-@layer("empty", "silence", only="alexeyab")
+@layer("empty", "silence", dialect="alexeyab")
 class Empty(Layer):
     """Nothing: the input passes through (parser.c, EMPTY)."""
 
@@ -136,14 +136,14 @@ class CostLayer(Layer):
     """A loss; at inference the input passes through (cost_layer.c)."""
 
     is_sink = True
-    training = keys("ratio") | keys("noobj thresh", only="pjreddie")
+    training = keys("ratio") | keys("noobj thresh", dialect="pjreddie")
     loss_options = CostTraining
 
-    def loss(self, at: LayerContext, options: CostTraining, net: Shape) -> LossSpec:
+    def loss(self, ctx: LayerContext, options: CostTraining, net: Shape) -> LossSpec:
         return LossSpec("darkparse.training.losses.vectors.CostLoss", {"kind": options.type, "scale": options.scale})
 
 
-@layer("contrastive", only="alexeyab")
+@layer("contrastive", dialect="alexeyab")
 class Contrastive(Layer):
     """A loss over embeddings; at inference the input passes through (softmax_layer.c make_contrastive_layer)."""
 
@@ -151,5 +151,5 @@ class Contrastive(Layer):
     training = keys("classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max")
     loss_options = Training
 
-    def loss(self, at: LayerContext, options: Training, net: Shape) -> LossSpec:
+    def loss(self, ctx: LayerContext, options: Training, net: Shape) -> LossSpec:
         raise LayerError("[contrastive] is not trained here: its loss needs objects followed from picture to picture")

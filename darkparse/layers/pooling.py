@@ -20,19 +20,19 @@ class Maxpool(Layer):
 
     needs_map = True
     mechanism = "pool"
-    part = "pool"
-    training = keys("maxpool_zero_nonmax", only="alexeyab")
+    role = "pool"
+    training = keys("maxpool_zero_nonmax", dialect="alexeyab")
 
     stride: int = option(default=1)
-    stride_x: int = option(only="alexeyab", factory=lambda p: p.stride)
-    stride_y: int = option(only="alexeyab", factory=lambda p: p.stride)
+    stride_x: int = option(dialect="alexeyab", factory=lambda p: p.stride)
+    stride_y: int = option(dialect="alexeyab", factory=lambda p: p.stride)
     size: int = option(factory=lambda p: p.stride)
     padding: int = option(factory=lambda p: p.size - 1)
-    maxpool_depth: bool = option(default=False, only="alexeyab")
-    out_channels: int = option(default=1, only="alexeyab")
-    antialiasing: int = option(default=0, only="alexeyab")
+    maxpool_depth: bool = option(default=False, dialect="alexeyab")
+    out_channels: int = option(default=1, dialect="alexeyab")
+    antialiasing: int = option(default=0, dialect="alexeyab")
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         x = inputs[0]
         if self.maxpool_depth:
             if not 1 <= self.out_channels <= x.c:
@@ -58,12 +58,12 @@ class Maxpool(Layer):
         """Of the pooling itself: an antialiased one leaves its stride to the blur."""
         return (1, 1) if self.antialiasing else (self.stride_y, self.stride_x)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         if self.maxpool_depth:
             return ()
         return blurred_windows(self.size, (self.stride_y, self.stride_x), self.antialiasing)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.maxpool_depth:
             return (ModuleSpec("pool", f"{MODULES}.ChannelMaxPool", {"out_channels": self.out_channels}),)
         if (self.size, self._strides, self.padding) == (2, (2, 2), 1):
@@ -76,14 +76,14 @@ class Maxpool(Layer):
         else:
             chain = [pool_module("MaxPool2d", self.size, self._strides, self.padding)]
         if self.antialiasing:
-            chain.append(blur_module(at.input.c, self.antialiasing, (self.stride_y, self.stride_x)))
+            chain.append(blur_module(ctx.input.c, self.antialiasing, (self.stride_y, self.stride_x)))
         return tuple(chain)
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         if self.maxpool_depth:
-            yield from _channel_mistakes(at.input.c, self.out_channels)
+            yield from _channel_mistakes(ctx.input.c, self.out_channels)
             return
-        _, *blur = self.modules(at)
+        _, *blur = self.modules(ctx)
         before = int(self.padding / 2)
         behind = self.padding - before
         plain = ModuleSpec("pool", "torch.nn.MaxPool2d", {"kernel_size": self.size, "stride": self._strides})
@@ -100,28 +100,28 @@ class Maxpool(Layer):
             strided = pool_module("MaxPool2d", self.size, (self.stride_y, self.stride_x), self.padding)
             yield Deviation("max-pool with its stride, without the blur of antialiasing", (strided,))
 
-    def macs(self, at: LayerContext) -> int:
-        return blur_macs(at.output.size, self.antialiasing)
+    def macs(self, ctx: LayerContext) -> int:
+        return blur_macs(ctx.output.size, self.antialiasing)
 
-    def printed_flops(self, at: LayerContext) -> float:
+    def printed_flops(self, ctx: LayerContext) -> float:
         unblurred = (
-            Shape(self.out_channels, at.input.h, at.input.w) if self.maxpool_depth else self._unblurred(at.input)
+            Shape(self.out_channels, ctx.input.h, ctx.input.w) if self.maxpool_depth else self._unblurred(ctx.input)
         )
-        return float(self.size**2 * at.input.c * unblurred.area)
+        return float(self.size**2 * ctx.input.c * unblurred.area)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         if self.maxpool_depth:
             return f"maxpool channels, {self.out_channels}"
         return f"maxpool {window(self.size, self.stride_y, self.stride_x)}"
 
 
-@layer("local_avgpool", "local_avg", only="alexeyab")
+@layer("local_avgpool", "local_avg", dialect="alexeyab")
 class LocalAvgpool(Layer):
     """The mean over the part of a window that lies inside the map (maxpool_layer.c forward_local_avgpool_layer)."""
 
     needs_map = True
     mechanism = "pool"
-    part = "pool"
+    role = "pool"
 
     stride: int = option(default=1)
     stride_x: int = option(factory=lambda p: p.stride)
@@ -129,24 +129,24 @@ class LocalAvgpool(Layer):
     size: int = option(factory=lambda p: p.stride)
     padding: int = option(factory=lambda p: p.size - 1)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return pooled(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return (square(self.size, self.stride_y, self.stride_x),)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (
             pool_module("AvgPool2d", self.size, (self.stride_y, self.stride_x), self.padding, count_include_pad=False),
         )
 
-    def macs(self, at: LayerContext) -> int:
-        return at.output.size * self.size**2
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.output.size * self.size**2
 
-    def printed_flops(self, at: LayerContext) -> float:
-        return float(self.size**2 * at.output.size)
+    def printed_flops(self, ctx: LayerContext) -> float:
+        return float(self.size**2 * ctx.output.size)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"avgpool {window(self.size, self.stride_y, self.stride_x)}"
 
 
@@ -156,21 +156,21 @@ class Avgpool(Layer):
 
     needs_map = True
     mechanism = "global pool"
-    part = "global"
+    role = "global"
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape(inputs[0].c, 1, 1)
 
-    def windows(self, at: LayerContext) -> None:
+    def windows(self, ctx: LayerContext) -> None:
         return None
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("pool", "torch.nn.AdaptiveAvgPool2d", {"output_size": 1}),)
 
-    def macs(self, at: LayerContext) -> int:
-        return at.input.size
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.input.size
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "global avgpool"
 
 

@@ -34,7 +34,7 @@ class VectorMemory(Layer):
 
     output: int
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape.flat(self.output) if self.kind in dialect.flat_recurrences else Shape.vector(self.output)
 
 
@@ -42,11 +42,11 @@ class VectorMemory(Layer):
 class Rnn(VectorMemory):
     """A simple recurrent layer: state from input and state, output from state (rnn_layer.c)."""
 
-    output: int = option(default=1, least=1)
-    hidden: int = option(default=1, least=1)
+    output: int = option(default=1, minimum=1)
+    hidden: int = option(default=1, minimum=1)
     activation: Activation = option(default="logistic")
     batch_normalize: bool = option(default=False)
-    logistic: int = option(default=0, only="alexeyab")
+    logistic: int = option(default=0, dialect="alexeyab")
     shortcut: bool = option(default=False)
 
     @property
@@ -54,31 +54,31 @@ class Rnn(VectorMemory):
         """rnn_layer.c make_rnn_layer: `logistic=1` and `2` replace the state's activation."""
         return {1: "logistic", 2: "loggy"}.get(self.logistic, self.activation)
 
-    def _parts(self, at: LayerContext) -> dict[str, tuple[int, int]]:
+    def _parts(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
         """(outputs, inputs) of each matrix, in file order."""
-        hidden = self._state(at)
-        return {"input": (hidden, at.input.size), "self": (hidden, hidden), "output": (self.output, hidden)}
+        hidden = self._state(ctx)
+        return {"input": (hidden, ctx.input.size), "self": (hidden, hidden), "output": (self.output, hidden)}
 
-    def _state(self, at: LayerContext) -> int:
+    def _state(self, ctx: LayerContext) -> int:
         """Size of the state; pjreddie's fork has no `hidden`."""
-        return self.output if at.dialect.rnn_state_is_output else self.hidden
+        return self.output if ctx.dialect.rnn_state_is_output else self.hidden
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
-        parts = self._parts(at).items()
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
+        parts = self._parts(ctx).items()
         return tuple(
             t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected()
         )
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        kwargs = {"inputs": at.input.size, "hidden": self._state(at), "outputs": self.output}
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        kwargs = {"inputs": ctx.input.size, "hidden": self._state(ctx), "outputs": self.output}
         kwargs |= self.options("activation", "self_activation", "shortcut", "batch_normalize")
-        return (ModuleSpec("cell", f"{RECURRENT}.Rnn", kwargs | _norm(at.dialect)),)
+        return (ModuleSpec("cell", f"{RECURRENT}.Rnn", kwargs | _norm(ctx.dialect)),)
 
-    def macs(self, at: LayerContext) -> int:
-        return sum(prod(shape) for shape in self._parts(at).values())
+    def macs(self, ctx: LayerContext) -> int:
+        return sum(prod(shape) for shape in self._parts(ctx).values())
 
-    def summary(self, at: LayerContext) -> str:
-        return f"rnn, state {self._state(at)}, {self.output}"
+    def summary(self, ctx: LayerContext) -> str:
+        return f"rnn, state {self._state(ctx)}, {self.output}"
 
 
 class Gated(VectorMemory):
@@ -90,25 +90,25 @@ class Gated(VectorMemory):
     def order(self, dialect: Dialect) -> tuple[str, ...]:
         """The matrices in file order."""
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
-        columns = {"u": at.input.size, "w": self.output}
-        parts = ((name, (self.output, columns[name[0]])) for name in self.order(at.dialect))
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
+        columns = {"u": ctx.input.size, "w": self.output}
+        parts = ((name, (self.output, columns[name[0]])) for name in self.order(ctx.dialect))
         return tuple(
             t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected()
         )
 
-    def macs(self, at: LayerContext) -> int:
+    def macs(self, ctx: LayerContext) -> int:
         # Every gate's two matrices, and three products value by value.
-        gates = len(self.order(at.dialect)) // 2
-        return gates * self.output * (at.input.size + self.output) + 3 * self.output
+        gates = len(self.order(ctx.dialect)) // 2
+        return gates * self.output * (ctx.input.size + self.output) + 3 * self.output
 
-    def arguments(self, at: LayerContext) -> dict[str, Any]:
+    def arguments(self, ctx: LayerContext) -> dict[str, Any]:
         """Keyword arguments that both modules take."""
-        return {"inputs": at.input.size, "outputs": self.output, "batch_normalize": self.batch_normalize} | _norm(
-            at.dialect
+        return {"inputs": ctx.input.size, "outputs": self.output, "batch_normalize": self.batch_normalize} | _norm(
+            ctx.dialect
         )
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"{self.kind} {self.output}"
 
 
@@ -116,30 +116,30 @@ class Gated(VectorMemory):
 class Gru(Gated):
     """A gated recurrent unit (gru_layer.c); the candidate is logistic unless `tanh`."""
 
-    output: int = option(default=1, least=1)
+    output: int = option(default=1, minimum=1)
     batch_normalize: bool = option(default=False)
-    tanh: bool = option(default=False, only="pjreddie")
+    tanh: bool = option(default=False, dialect="pjreddie")
 
     def order(self, dialect: Dialect) -> tuple[str, ...]:
         return dialect.gru_order
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         # AlexeyAB's gru_layer.c takes tanh under `#ifdef USET`, which it does not define.
-        return (ModuleSpec("cell", f"{RECURRENT}.Gru", self.arguments(at) | {"tanh": self.tanh}),)
+        return (ModuleSpec("cell", f"{RECURRENT}.Gru", self.arguments(ctx) | {"tanh": self.tanh}),)
 
 
 @layer("lstm")
 class Lstm(Gated):
     """A long short-term memory (lstm_layer.c)."""
 
-    output: int = option(default=1, least=1)
+    output: int = option(default=1, minimum=1)
     batch_normalize: bool = option(default=False)
 
     def order(self, dialect: Dialect) -> tuple[str, ...]:
         return dialect.lstm_order
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("cell", f"{RECURRENT}.Lstm", self.arguments(at)),)
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        return (ModuleSpec("cell", f"{RECURRENT}.Lstm", self.arguments(ctx)),)
 
 
 class ConvolutionalMemory(Layer):
@@ -183,22 +183,22 @@ class ConvolutionalMemory(Layer):
             )
         return Shape(filters, h, w)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return (EVERYTHING,)
 
     @abstractmethod
-    def parts(self, at: LayerContext) -> dict[str, tuple[int, int, int, int]]:
+    def parts(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         """The weights of each convolution, in file order."""
 
-    def tensors(self, at: LayerContext) -> tuple[TensorSpec, ...]:
-        parts = self.parts(at).items()
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
+        parts = self.parts(ctx).items()
         return tuple(
             t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").convolutional()
         )
 
-    def products(self, at: LayerContext) -> int:
+    def products(self, ctx: LayerContext) -> int:
         """Multiply-adds of all convolutions."""
-        return at.output.area * sum(prod(shape) for shape in self.parts(at).values())
+        return ctx.output.area * sum(prod(shape) for shape in self.parts(ctx).values())
 
     def weight(self, x: int, filters: int) -> tuple[int, int, int, int]:
         return (filters, x // max(self.groups, 1), self.size, self.size)
@@ -208,46 +208,46 @@ class ConvolutionalMemory(Layer):
 class Crnn(ConvolutionalMemory):
     """A recurrent layer whose matrices are convolutions (crnn_layer.c)."""
 
-    hidden: int = option(default=1, keys="hidden hidden_filters", least=1)
-    output: int = option(default=1, keys="output output_filters", least=1)
+    hidden: int = option(default=1, keys="hidden hidden_filters", minimum=1)
+    output: int = option(default=1, keys="output output_filters", minimum=1)
     activation: Activation = option(default="logistic")
     batch_normalize: bool = option(default=False)
     shortcut: bool = option(default=False)
-    size: int = option(default=3, only="alexeyab", least=1)
-    stride: int = option(default=1, only="alexeyab", least=1)
-    dilation: int = option(default=1, only="alexeyab", least=1)
-    pad: bool = option(default=False, only="alexeyab")
-    padding: int = option(default=0, only="alexeyab", fact="crnn_padding", least=0)
-    groups: int = option(default=1, only="alexeyab", least=1)
-    xnor: bool = option(default=False, only="alexeyab")
+    size: int = option(default=3, dialect="alexeyab", minimum=1)
+    stride: int = option(default=1, dialect="alexeyab", minimum=1)
+    dilation: int = option(default=1, dialect="alexeyab", minimum=1)
+    pad: bool = option(default=False, dialect="alexeyab")
+    padding: int = option(default=0, dialect="alexeyab", dialect_default="crnn_padding", minimum=0)
+    groups: int = option(default=1, dialect="alexeyab", minimum=1)
+    xnor: bool = option(default=False, dialect="alexeyab")
 
-    def parts(self, at: LayerContext) -> dict[str, tuple[int, int, int, int]]:
+    def parts(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         channels = {
-            "input": (at.input.c, self.hidden),
+            "input": (ctx.input.c, self.hidden),
             "self": (self.hidden, self.hidden),
             "output": (self.hidden, self.output),
         }
         return {name: self.weight(c, n) for name, (c, n) in channels.items()}
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return self.convolve(self.convolve(inputs[0], self.hidden), self.output)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        kwargs = {"inputs": at.input.c, "hidden": self.hidden, "outputs": self.output}
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        kwargs = {"inputs": ctx.input.c, "hidden": self.hidden, "outputs": self.output}
         kwargs |= self.options("activation", "shortcut", "batch_normalize")
-        return (ModuleSpec("cell", f"{RECURRENT}.Crnn", kwargs | self.geometry() | _norm(at.dialect)),)
+        return (ModuleSpec("cell", f"{RECURRENT}.Crnn", kwargs | self.geometry() | _norm(ctx.dialect)),)
 
-    def macs(self, at: LayerContext) -> int:
-        return self.products(at)
+    def macs(self, ctx: LayerContext) -> int:
+        return self.products(ctx)
 
-    def printed_flops(self, at: LayerContext) -> float:
-        return 2.0 * self.macs(at)
+    def printed_flops(self, ctx: LayerContext) -> float:
+        return 2.0 * self.macs(ctx)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"crnn {self.size}×{self.size}, state {self.hidden}, {self.output}"
 
 
-@layer("conv_lstm", only="alexeyab")
+@layer("conv_lstm", dialect="alexeyab")
 class ConvLstm(ConvolutionalMemory):
     """An LSTM whose matrices are convolutions (conv_lstm_layer.c).
 
@@ -257,13 +257,13 @@ class ConvLstm(ConvolutionalMemory):
 
     training = keys("time_normalizer xnor")
 
-    output: int = option(default=1, least=1)
-    size: int = option(default=3, least=1)
-    stride: int = option(default=1, least=1)
-    dilation: int = option(default=1, least=1)
+    output: int = option(default=1, minimum=1)
+    size: int = option(default=3, minimum=1)
+    stride: int = option(default=1, minimum=1)
+    dilation: int = option(default=1, minimum=1)
     pad: bool = option(default=False)
-    padding: int = option(default=0, least=0)
-    groups: int = option(default=1, least=1)
+    padding: int = option(default=0, minimum=0)
+    groups: int = option(default=1, minimum=1)
     activation: Activation = option(default="linear")
     lstm_activation: Activation = option(default="tanh")
     batch_normalize: bool = option(default=False)
@@ -272,39 +272,39 @@ class ConvLstm(ConvolutionalMemory):
     shortcut: bool = option(default=False)
     state_constrain: int = option(default=32)
 
-    def parts(self, at: LayerContext) -> dict[str, tuple[int, int, int, int]]:
+    def parts(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         """The weights of each convolution, in file order (parser.c load_weights_upto, CONV_LSTM)."""
-        n, c = self.output, at.input.c
+        n, c = self.output, ctx.input.c
         state = {name: self.weight(n, n) for name in ("wf", "wi", "wg", "wo")}
         if self.bottleneck:
             state = {"wf": self.weight(2 * n, n)}
         peephole = {name: self.weight(n, n) for name in ("vf", "vi", "vo")} if self.peephole else {}
         return peephole | state | {name: self.weight(c, n) for name in ("uf", "ui", "ug", "uo")}
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.bottleneck and inputs[0].c != self.output:
             raise LayerError(
                 f"bottleneck=1 needs as many outputs as input channels, {inputs[0].c}", option="output", input=0
             )
         return self.convolve(inputs[0], self.output)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
-        kwargs = {"inputs": at.input.c, "outputs": self.output}
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
+        kwargs = {"inputs": ctx.input.c, "outputs": self.output}
         kwargs |= self.options("activation", "lstm_activation", "peephole", "bottleneck", "shortcut")
         kwargs |= {"constrain": self.state_constrain, "batch_normalize": self.batch_normalize}
-        return (ModuleSpec("cell", f"{RECURRENT}.ConvLstm", kwargs | self.geometry() | _norm(at.dialect)),)
+        return (ModuleSpec("cell", f"{RECURRENT}.ConvLstm", kwargs | self.geometry() | _norm(ctx.dialect)),)
 
-    def macs(self, at: LayerContext) -> int:
-        return self.products(at) + 3 * at.output.size
+    def macs(self, ctx: LayerContext) -> int:
+        return self.products(ctx) + 3 * ctx.output.size
 
-    def printed_flops(self, at: LayerContext) -> float:
-        return 2.0 * self.products(at) + (12 if self.peephole else 9) * at.output.size
+    def printed_flops(self, ctx: LayerContext) -> float:
+        return 2.0 * self.products(ctx) + (12 if self.peephole else 9) * ctx.output.size
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"conv lstm {self.size}×{self.size}, {self.output}"
 
 
-@layer("history", only="alexeyab")
+@layer("history", dialect="alexeyab")
 class History(Layer):
     """The last inputs side by side, the newest first (conv_lstm_layer.c forward_history_layer).
 
@@ -316,14 +316,14 @@ class History(Layer):
     has_state = True
     mechanism = "history"
 
-    history_size: int = option(default=4, least=1)
+    history_size: int = option(default=4, minimum=1)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, h, w = inputs[0]
         return Shape(c * self.history_size, h, w)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("history", f"{RECURRENT}.History", {"size": self.history_size}),)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"history, {self.history_size}"

@@ -20,12 +20,12 @@ class Upsample(Layer):
 
     needs_map = True
     mechanism = "upsampling"
-    part = "upsample"
+    role = "upsample"
 
     stride: int = option(default=2)
     scale: float = option(default=1.0)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, h, w = inputs[0]
         if self.stride == 0:
             raise LayerError("stride must not be 0", option="stride")
@@ -39,24 +39,24 @@ class Upsample(Layer):
             )
         return Shape(c, h // -self.stride, w // -self.stride)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return (square(-self.stride, -self.stride) if self.stride < 0 else square(1, Fraction(1, self.stride)),)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.stride > 0 and self.scale == 1:
             return (ModuleSpec("upsample", "torch.nn.Upsample", {"scale_factor": self.stride, "mode": "nearest"}),)
         return (ModuleSpec("upsample", f"{MODULES}.ScaledUpsample", {"stride": self.stride, "scale": self.scale}),)
 
-    def macs(self, at: LayerContext) -> int:
-        return at.input.size if self.stride < 0 else at.output.size if self.scale != 1 else 0
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.input.size if self.stride < 0 else ctx.output.size if self.scale != 1 else 0
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         for corners in (False, True) if self.stride > 0 else ():
             words = f"bilinear upsampling{', corners aligned' if corners else ''}"
             kwargs = {"scale_factor": self.stride, "mode": "bilinear", "align_corners": corners}
             yield Deviation(words, (ModuleSpec("upsample", "torch.nn.Upsample", kwargs),))
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"upsample ×{self.stride}" if self.stride > 0 else f"block sum /{-self.stride}"
 
 
@@ -65,12 +65,12 @@ class Rearranging(Layer):
 
     needs_map = True
     mechanism = "rearrangement"
-    part = "reorg"
+    role = "reorg"
 
     stride: int
     reverse: bool
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return (square(1, Fraction(1, self.stride)) if self.reverse else square(self.stride, self.stride),)
 
     def _rearranged(self, x: Shape, stride: int, reverse: bool) -> Shape:
@@ -97,10 +97,10 @@ class Reorg(Rearranging):
 
     stride: int = option(default=1)
     reverse: bool = option(default=False)
-    flatten: bool = option(default=False, only="pjreddie")
-    extra: int = option(default=0, only="pjreddie")
+    flatten: bool = option(default=False, dialect="pjreddie")
+    extra: int = option(default=0, dialect="pjreddie")
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         x = inputs[0]
         if self.extra:
             return Shape.flat(x.size + self.extra)
@@ -116,18 +116,18 @@ class Reorg(Rearranging):
     def appended(self) -> int:  # type: ignore[override]
         return self.extra
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         """Darknet's own order takes the columns of a block, and rows from further apart than the block's: more so where
         the height does not divide by the stride's square. What wraps round at the border is left out."""
         if self.flatten:
             return (square(inf, Fraction(1, self.stride) if self.reverse else self.stride),)
         if self.reverse:
-            return super().windows(at)
+            return super().windows(ctx)
         s = self.stride
-        rows = s * (s - 1) + 1 + (s - 1) * (s - gcd(at.input.h // s, s))
+        rows = s * (s - 1) + 1 + (s - 1) * (s - gcd(ctx.input.h // s, s))
         return (Window((rows, s), (s, s)),)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.extra:
             return (ModuleSpec("reorg", f"{MODULES}.AppendZeros", {"count": self.extra}),)
         if self.flatten:
@@ -135,9 +135,9 @@ class Reorg(Rearranging):
             return (ModuleSpec("reorg", f"{MODULES}.FlattenReorg", kwargs),)
         return (ModuleSpec("reorg", f"{MODULES}.Reorg", {"stride": self.stride, "reverse": self.reverse}),)
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         words = "[reorg] in the order of AlexeyAB's [reorg3d] (marvis, PyTorch-YOLOv4)"
-        yield Deviation(words, self.read_as("reorg3d").modules(at))
+        yield Deviation(words, self.read_as("reorg3d").modules(ctx))
         shuffle = ModuleSpec("reorg", "torch.nn.PixelUnshuffle", {"downscale_factor": self.stride})
         yield Deviation("[reorg] as pixel_unshuffle", (shuffle,))
 
@@ -146,35 +146,35 @@ class Reorg(Rearranging):
             return self
         return Reorg3d(stride=self.stride, reverse=self.reverse, dontload=self.dontload)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"reorg {'×' if self.reverse else '/'}{self.stride}"
 
 
-@layer("reorg3d", only="alexeyab")
+@layer("reorg3d", dialect="alexeyab")
 class Reorg3d(Rearranging):
     """Blocks of positions moved to channels, in the order that the name promises (AlexeyAB reorg_layer.c)."""
 
-    stride: int = option(default=1, least=1)
+    stride: int = option(default=1, minimum=1)
     reverse: bool = option(default=False)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.reverse and inputs[0].c % self.stride**4:
             raise LayerError(
                 f"reverse=1 divides the channels twice, and {inputs[0].c} is no multiple of {self.stride**4}", input=0
             )
         return self._rearranged(inputs[0], self.stride, self.reverse)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         if not self.reverse:
-            return super().windows(at)
+            return super().windows(ctx)
         # Called with the output's sizes, the way back leaves the rows of a block in turns: 0, 1, 0, 1, 2, 3, 2, 3.
         step = Fraction(1, self.stride)
         return (Window((1, 1), (step, step), (self.stride - 1, 0)),)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("reorg", f"{MODULES}.Reorg3d", {"stride": self.stride, "reverse": self.reverse}),)
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"reorg3d {'×' if self.reverse else '/'}{self.stride}"
 
 
@@ -191,22 +191,22 @@ class Crop(Layer):
     crop_width: int = option(default=1)
     noadjust: bool = option(default=False)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, h, w = inputs[0]
         for key, value, limit in (("crop_height", self.crop_height, h), ("crop_width", self.crop_width, w)):
             if not 1 <= value <= limit:
                 raise LayerError(f"{key} must be 1 to {limit}, the size that comes in", option=key)
         return Shape(c, self.crop_height, self.crop_width)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return ()
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"height": self.crop_height, "width": self.crop_width, "adjust": not self.noadjust}
         return (ModuleSpec("crop", f"{MODULES}.CenterCrop", kwargs),)
 
-    def macs(self, at: LayerContext) -> int:
-        return 0 if self.noadjust else at.output.size
+    def macs(self, ctx: LayerContext) -> int:
+        return 0 if self.noadjust else ctx.output.size
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"crop {self.crop_height}×{self.crop_width}"

@@ -25,7 +25,7 @@ class Training:
     """Typed options of one section."""
 
     kind: ClassVar[str] = ""
-    only: ClassVar[str | None] = None
+    dialect: ClassVar[str | None] = None
     common_training: ClassVar[Keys] = {}
     training: ClassVar[Keys] = {}
 
@@ -36,22 +36,22 @@ class YoloTraining(Training):
 
     ignore_thresh: float = option(default=0.5)
     truth_thresh: float = option(default=1.0)
-    max: int = option(default=200, fact="training.max_boxes")
+    max: int = option(default=200, dialect_default="training.max_boxes")
     """Boxes of a picture that count."""
-    iou_loss: str = option(default="mse", only="alexeyab", read=read_word("mse", *OVERLAPS, fallback="iou"))
-    iou_normalizer: float = option(default=0.75, only="alexeyab")
-    obj_normalizer: float = option(default=1.0, only="alexeyab")
-    cls_normalizer: float = option(default=1.0, only="alexeyab")
-    uc_normalizer: float = option(default=1.0, only="alexeyab")
-    delta_normalizer: float = option(default=1.0, only="alexeyab")
-    iou_thresh: float = option(default=1.0, only="alexeyab")
-    iou_thresh_kind: str = option(default="iou", only="alexeyab", read=read_word(*OVERLAPS, fallback="iou"))
-    objectness_smooth: bool = option(default=False, only="alexeyab")
-    label_smooth_eps: float = option(default=0.0, only="alexeyab")
-    focal_loss: bool = option(default=False, only="alexeyab")
-    counters_per_class: tuple[int, ...] = option(default=(), only="alexeyab")
-    max_delta: float = option(default=inf, only="alexeyab")
-    show_details: bool = option(default=True, only="alexeyab")
+    iou_loss: str = option(default="mse", dialect="alexeyab", read=read_word("mse", *OVERLAPS, fallback="iou"))
+    iou_normalizer: float = option(default=0.75, dialect="alexeyab")
+    obj_normalizer: float = option(default=1.0, dialect="alexeyab")
+    cls_normalizer: float = option(default=1.0, dialect="alexeyab")
+    uc_normalizer: float = option(default=1.0, dialect="alexeyab")
+    delta_normalizer: float = option(default=1.0, dialect="alexeyab")
+    iou_thresh: float = option(default=1.0, dialect="alexeyab")
+    iou_thresh_kind: str = option(default="iou", dialect="alexeyab", read=read_word(*OVERLAPS, fallback="iou"))
+    objectness_smooth: bool = option(default=False, dialect="alexeyab")
+    label_smooth_eps: float = option(default=0.0, dialect="alexeyab")
+    focal_loss: bool = option(default=False, dialect="alexeyab")
+    counters_per_class: tuple[int, ...] = option(default=(), dialect="alexeyab")
+    max_delta: float = option(default=inf, dialect="alexeyab")
+    show_details: bool = option(default=True, dialect="alexeyab")
 
 
 @training_class
@@ -59,15 +59,15 @@ class RegionTraining(Training):
     """Of `[region]` (parser.c parse_region)."""
 
     thresh: float = option(default=0.5)
-    max: int = option(default=200, fact="training.max_region_boxes", only="alexeyab")
+    max: int = option(default=200, dialect_default="training.max_region_boxes", dialect="alexeyab")
     coord_scale: float = option(default=1.0)
     object_scale: float = option(default=1.0)
     noobject_scale: float = option(default=1.0)
     class_scale: float = option(default=1.0)
     rescore: bool = option(default=False)
     bias_match: bool = option(default=False)
-    classfix: int = option(default=0, only="alexeyab")
-    focal_loss: bool = option(default=False, only="alexeyab")
+    classfix: int = option(default=0, dialect="alexeyab")
+    focal_loss: bool = option(default=False, dialect="alexeyab")
 
 
 @training_class
@@ -106,8 +106,8 @@ class LayerTraining(Training):
     """Factor on the network's."""
     stopbackward: int = option(default=0)
     onlyforward: bool = option(default=False)
-    clip: float = option(default=0.0, only="alexeyab")
-    dont_update: int = option(default=0, only="alexeyab")
+    clip: float = option(default=0.0, dialect="alexeyab")
+    dont_update: int = option(default=0, dialect="alexeyab")
 
 
 def _read_policy(text: str, dialect: Dialect) -> ParsedValue:
@@ -126,19 +126,19 @@ class NetTraining(Training):
     adam: bool = option(default=False)
     B1: float = option(default=0.9)
     B2: float = option(default=0.999)
-    eps: float = option(default=1e-6, fact="training.adam_epsilon")
+    eps: float = option(default=1e-6, dialect_default="training.adam_epsilon")
     policy: str = option(default="constant", read=_read_policy)
     burn_in: int = option(default=0)
     power: float = option(default=4.0)
-    step: int = option(default=1, least=1)
+    step: int = option(default=1, minimum=1)
     scale: float = option(default=1.0)
     steps: tuple[int, ...] = option(default=())
     scales: tuple[float, ...] = option(default=())
     gamma: float = option(default=1.0)
     max_batches: int = option(default=0)
-    learning_rate_min: float = option(default=1e-5, only="alexeyab")
-    sgdr_cycle: int | None = option(default=None, only="alexeyab")
+    learning_rate_min: float = option(default=1e-5, dialect="alexeyab")
+    sgdr_cycle: int | None = option(default=None, dialect="alexeyab")
     """None for all batches."""
-    sgdr_mult: int = option(default=2, only="alexeyab")
-    ema_alpha: float = option(default=0.0, only="alexeyab")
-    clip: float = option(default=0.0, only="pjreddie")
+    sgdr_mult: int = option(default=2, dialect="alexeyab")
+    ema_alpha: float = option(default=0.0, dialect="alexeyab")
+    clip: float = option(default=0.0, dialect="pjreddie")

@@ -104,13 +104,13 @@ def read_list(item: Reader) -> Reader:
     return read
 
 
-def read_first(item: Reader, *, only: str) -> Reader:
+def read_first(item: Reader, *, fork: str) -> Reader:
     """A list of which one dialect reads the first number alone."""
     whole = read_list(item)
 
     def read(text: str, dialect: Dialect) -> ParsedValue:
         values, complaint = whole(text, dialect)
-        if dialect.supports(only) and len(values) > 1:
+        if dialect.supports(fork) and len(values) > 1:
             return ParsedValue(values[:1], f"{dialect.title} reads the first number only, {values[0]}")
         return ParsedValue(values, complaint)
 

@@ -41,19 +41,19 @@ class Decoder(nn.Module):
     Args:
         network: whose heads to decode.
         hierarchy: how probable a class of a word tree must be; Darknet's `-hier`.
-        mapped: score the classes of the head's `map=` instead of its whole word tree.
+        use_class_map: score the classes of the head's `map=` instead of its whole word tree.
 
     Raises:
         DarkparseError: the network has no detection head.
     """
 
     def __init__(
-        self, network: Network, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False
+        self, network: Network, *, hierarchy: float = DetectionSettings.hierarchy, use_class_map: bool = False
     ) -> None:
         super().__init__()
         self.size = (network.net.height, network.net.width)
         self.heads = nn.ModuleList(
-            head_decoder(network.nodes[i], hierarchy=hierarchy, mapped=mapped) for i in network.heads
+            head_decoder(network.nodes[i], hierarchy=hierarchy, use_class_map=use_class_map) for i in network.heads
         )
         if not self.heads:
             raise DarkparseError(f"{network.name} has no detection head")
@@ -80,9 +80,11 @@ def decode(
     return Decoder(network, hierarchy=hierarchy)(outputs, size)  # type: ignore[no-any-return]
 
 
-def head_decoder(node: Node, *, hierarchy: float = DetectionSettings.hierarchy, mapped: bool = False) -> nn.Module:
+def head_decoder(
+    node: Node, *, hierarchy: float = DetectionSettings.hierarchy, use_class_map: bool = False
+) -> nn.Module:
     """The module that decodes one head: `(output, (height, width)) -> Boxes`."""
-    return instantiate(get_decoder(node, hierarchy=hierarchy, mapped=mapped))
+    return instantiate(get_decoder(node, hierarchy=hierarchy, use_class_map=use_class_map))
 
 
 class AnchorDecoder(nn.Module):

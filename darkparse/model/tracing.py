@@ -50,7 +50,7 @@ class ExportModule(nn.Module):
         if heads != "raw":
             self.decoders = Decoder(model.network).heads
         nodes = (model.network.nodes[i] for i in model.network.heads)
-        self.asks = [thresholds_objectness(node, mapped=False) for node in nodes]
+        self.asks = [thresholds_objectness(node, use_class_map=False) for node in nodes]
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:

@@ -62,10 +62,10 @@ class Binder:
         values: dict[str, Any] = {}
         for item in bound_fields(cls):
             option = next((chosen[key] for key in item.keys if key in chosen), None)
-            if option is not None and home.supports(item.spec.only, kind, option.key):
+            if option is not None and home.supports(item.spec.dialect, kind, option.key):
                 values.update(self._value(item, option))
-            elif item.spec.fact is not None:
-                values[item.name] = attrgetter(item.spec.fact)(self.dialect)
+            elif item.spec.dialect_default is not None:
+                values[item.name] = attrgetter(item.spec.dialect_default)(self.dialect)
             if item.spec.required and (option is None or option.text is None):
                 self._error("missing", f"[{section.kind}] needs {item.keys[0]}=", section)
         if any(d.severity == "error" and d.code != "refused" for d in self.diagnostics[before:]):
@@ -115,8 +115,8 @@ class Binder:
         except ValueTextError as problem:
             self._error("value", f"{option.key}={truncate(option.text)}: {problem}", option)
             return
-        if item.spec.least is not None and value < item.spec.least:
-            self._error("value", f"{option.key} must be at least {item.spec.least}, this is {value}", option)
+        if item.spec.minimum is not None and value < item.spec.minimum:
+            self._error("value", f"{option.key} must be at least {item.spec.minimum}, this is {value}", option)
             return
         if self.limits is not None and (said := self.limits.exceeded_by_option(option.key, value)) is not None:
             self._error("limit", said, option)
@@ -197,6 +197,6 @@ class Binder:
 def find_owner(cls: type[Any], dialect: Dialect) -> Dialect:
     """The dialect as in which sections of a class run: the one asked for, or the nearest that knows them."""
     kind = f"[{cls.kind}]"
-    if dialect.supports(cls.only, kind):
+    if dialect.supports(cls.dialect, kind):
         return dialect
-    return next(other for other in (*dialect.lineage, *DIALECTS.values()) if other.supports(cls.only, kind))
+    return next(other for other in (*dialect.lineage, *DIALECTS.values()) if other.supports(cls.dialect, kind))

@@ -258,7 +258,7 @@ def _step(nodes: tuple[Node, ...], image: Shape) -> int:
 
 
 def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: Section) -> Node:
-    sources, shares = layer.sources(index), layer.shares(index)
+    sources, shares = layer.inputs(index), layer.shared_with(index)
     for source in sources:
         if not (0 <= source < index or source == -1 == index - 1):
             raise _no_layer(section, index, source)
@@ -267,7 +267,7 @@ def _node(draft: _Draft, nodes: list[Node], index: int, layer: Layer, section: S
     shapes = tuple(nodes[i].out_shape if i >= 0 else draft.net.input_shape for i in sources)
     _check_joined(nodes, index, layer, section, sources)
     try:
-        out = layer.infer(_taken(layer, section, shapes), draft.dialect)
+        out = layer.infer_shape(_taken(layer, section, shapes), draft.dialect)
         if min(out) < 1:
             read = f", from an input of {shapes[0]}" if shapes else ""
             raise LayerError(f"nothing is left: the output would be {out.h}×{out.w}×{out.c}{read}", input=0)

@@ -61,15 +61,15 @@ def _evidence(section: Section, *, is_net: bool) -> list[tuple[str, str]]:
     if cls is None:
         return []
     found: list[tuple[str, str]] = []
-    if cls.only is not None:
-        found.append((cls.only, f"[{section.kind}]"))
+    if cls.dialect is not None:
+        found.append((cls.dialect, f"[{section.kind}]"))
     known = known_keys(cls)
     for option in section.options:
         dialect = known.get(option.key)
         if dialect is not None:
             found.append((dialect, option.key))
         elif option.key == "activation" and option.text in ACTIVATIONS:
-            only = ACTIVATIONS[option.text].only
+            only = ACTIVATIONS[option.text].dialect
             if only is not None:
                 found.append((only, f"activation={option.text}"))
     return found

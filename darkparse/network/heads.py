@@ -18,17 +18,17 @@ def get_head(node: Node) -> Head:
     return node.layer
 
 
-def get_decoder(node: Node, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+def get_decoder(node: Node, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
     """The module that decodes a head, as data. Raises DarkparseError if the layer predicts no boxes."""
-    spec = get_head(node).decoder(node.dialect, hierarchy=hierarchy, mapped=mapped)
+    spec = get_head(node).decoder(node.dialect, hierarchy=hierarchy, use_class_map=use_class_map)
     if spec is None:
         raise _boxless(node)
     return spec
 
 
-def thresholds_objectness(node: Node, *, mapped: bool) -> bool:
+def thresholds_objectness(node: Node, *, use_class_map: bool) -> bool:
     """Whether a box of this head counts where its objectness is above the threshold, not where it is above 0."""
-    return get_head(node).asks_objectness(node.dialect, mapped=mapped)
+    return get_head(node).thresholds_objectness(node.dialect, use_class_map=use_class_map)
 
 
 def _boxless(node: Node) -> DarkparseError:

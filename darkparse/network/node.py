@@ -105,7 +105,7 @@ class Node(NotebookRepr):
     @property
     def num_elements(self) -> int:
         """Of all arrays together, running statistics included."""
-        return self.layer.numbers(self.context)
+        return self.layer.num_elements(self.context)
 
     @property
     def params(self) -> int:

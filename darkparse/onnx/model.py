@@ -89,9 +89,9 @@ class NetworkGraph:
             free: tuple[Dim, ...] = tuple(f"{name}_{axis}" for axis in range(1, len(known) + 1))
             self.graph.output(name, value, batched(self.free, *(free if self.free.size else known)))
 
-    def candidates(self, hierarchy: float, mapped: bool) -> None:
+    def candidates(self, hierarchy: float, use_class_map: bool) -> None:
         """Three outputs for each head: `boxes_82` (N, B, 4), `scores_82` (N, B, classes), `objectness_82` (N, B, 1)."""
-        for index, head in zip(self.network.heads, self._boxes(hierarchy, mapped), strict=True):
+        for index, head in zip(self.network.heads, self._boxes(hierarchy, use_class_map), strict=True):
             for name in ("boxes", "scores", "objectness"):
                 self.graph.output(f"{name}_{index}", getattr(head, name), None)
 
@@ -108,7 +108,7 @@ class NetworkGraph:
         # Scores count where Darknet asks for them: they are 0 where the objectness is too low.
         opened = []
         for node, head in zip((self.network.nodes[i] for i in self.network.heads), heads, strict=True):
-            asks = thresholds_objectness(node, mapped=False)
+            asks = thresholds_objectness(node, use_class_map=False)
             kept = head.objectness > threshold if asks else self.graph.op("Abs", head.objectness) > 0.0
             opened.append(self.graph.op("Where", kept, head.scores, 0.0))
         boxes, scores = self._joined([head.boxes for head in heads]), self._joined(opened)
@@ -116,13 +116,15 @@ class NetworkGraph:
         self.graph.output("detections", found, ("found", 7))
         boxes.name, scores.name = "boxes", "scores"
 
-    def _boxes(self, hierarchy: float, mapped: bool = False) -> list[GraphBoxes]:
+    def _boxes(self, hierarchy: float, use_class_map: bool = False) -> list[GraphBoxes]:
         """What each head is decoded to. Raises DarkparseError if one predicts no boxes."""
         found = []
         for index, value in zip(self.network.heads, self.values, strict=True):
             self.graph.scope = f"decode_{index}"
             node = self.network.nodes[index]
-            found.append(self._emitted(node, get_decoder(node, hierarchy=hierarchy, mapped=mapped), [value]))
+            found.append(
+                self._emitted(node, get_decoder(node, hierarchy=hierarchy, use_class_map=use_class_map), [value])
+            )
         self.graph.scope = "heads"
         return found
 

@@ -113,7 +113,7 @@ def _remark(network: Network, node: Node) -> Remark:
         return Remark.NONE
     if change.direction == "projected":
         return Remark.PROJECTED
-    if layer.part == "cat" and len(node.inputs) > 1:
+    if layer.role == "cat" and len(node.inputs) > 1:
         return Remark.JOINED
     if isinstance(layer, Head):
         return Remark.DECODED
@@ -129,8 +129,8 @@ def _kept(node: Node) -> Remark:
     layer = node.layer
     if layer.mixing:
         return {"alone": Remark.ALONE, "channels": Remark.MIXED}.get(layer.mixing, Remark.UNREDUCED)
-    if layer.part == "gate":
+    if layer.role == "gate":
         return Remark.GATED
-    if layer.part == "add":
+    if layer.role == "add":
         return Remark.NONE if all(x == node.out_shape for x in node.in_shapes) else Remark.ADDED_PART
     return Remark.UNREDUCED if node.weights and node.out_shape.size > 1 else Remark.NONE

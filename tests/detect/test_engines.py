@@ -152,7 +152,7 @@ def test_a_memory_goes_on_where_torchs_does(engine: str, tmp_path: Path) -> None
         pictures = [detector.prepare(picture(n)) for n in range(3)]
         settings = darkparse.DetectionSettings(threshold=0.1)
         detector.reset_state()
-        found.append([rows(detector.run([one], settings, goes_on=True)[0]) for one in pictures])
+        found.append([rows(detector.run([one], settings, continuing=True)[0]) for one in pictures])
         forgotten = rows(detector.run([pictures[-1]], settings)[0])
         assert forgotten.shape != found[-1][-1].shape or not np.allclose(forgotten, found[-1][-1], atol=1e-4)
     for a, b in zip(*found, strict=True):

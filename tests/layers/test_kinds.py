@@ -235,7 +235,7 @@ def test_any_convolution_has_the_shape_that_torch_gives_it(
         batch_normalize=normalized,
     )
     x = Shape(4, h, w)
-    out = layer.infer((x,), DIALECTS["alexeyab"])
+    out = layer.infer_shape((x,), DIALECTS["alexeyab"])
     if min(out) < 1:
         return  # the compiler refuses it
     _check(layer, x, out)
@@ -246,7 +246,7 @@ def test_any_convolution_has_the_shape_that_torch_gives_it(
 def test_any_pooling_has_the_shape_that_torch_gives_it(size: int, stride: int, padding: int, h: int, w: int) -> None:
     layer = Maxpool(size=size, stride=stride, padding=padding)
     x = Shape(3, h, w)
-    out = layer.infer((x,), DIALECTS["pjreddie"])
+    out = layer.infer_shape((x,), DIALECTS["pjreddie"])
     if min(out) < 1:
         return
     _check(layer, x, out)
@@ -273,7 +273,7 @@ def test_pooling_is_darknets_loop() -> None:
     for size in range(1, 6):
         for stride in range(1, 4):
             for padding in range(8):
-                shape = Maxpool(size=size, stride=stride, padding=padding).infer(
+                shape = Maxpool(size=size, stride=stride, padding=padding).infer_shape(
                     (Shape(1, 7, 9),), DIALECTS["alexeyab"]
                 )
                 kwargs = {"size": size, "stride": (stride, stride), "padding": padding}

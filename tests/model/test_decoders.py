@@ -128,7 +128,7 @@ def test_region_with_a_tree(tmp_path: Path, dialect: str) -> None:
 def test_map_chooses_classes_of_the_tree(tmp_path: Path) -> None:
     network = darkparse.compile(region(tmp_path), dialect="pjreddie", size=(2, 3))
     output = darkparse.build(network)(torch.randn(1, 28, 2, 3))
-    _, scores, objectness = Decoder(network, mapped=True)(output)
+    _, scores, objectness = Decoder(network, use_class_map=True)(output)
     classes = output[0].unflatten(1, (2, 14)).permute(0, 3, 4, 1, 2).reshape(1, 12, 14)[..., 5:]
     absolute = Hierarchy(TREE).absolute(classes)
     assert torch.allclose(scores, objectness[..., None] * absolute[..., [3, 7]], atol=1e-6)

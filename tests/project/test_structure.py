@@ -50,8 +50,10 @@ def test_no_phase_imports_a_kind(path: Path) -> None:
 
 
 def _names_of_forks(tree: ast.Module) -> list[str]:
-    """Every place of a fork's name but in `only=` and in texts for people, which have more than one word."""
-    allowed = [keyword.value for node in ast.walk(tree) for keyword in _keywords(node) if keyword.arg == "only"]
+    """Every place of a fork's name but in `dialect=` and in texts for people, which have more than one word."""
+    allowed = [
+        keyword.value for node in ast.walk(tree) for keyword in _keywords(node) if keyword.arg in ("dialect", "fork")
+    ]
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in allowed:

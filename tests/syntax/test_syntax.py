@@ -256,7 +256,7 @@ def test_lists_end_at_a_comment_and_forgive_a_last_comma() -> None:
 
 
 def test_pjreddie_reads_one_layer_of_a_shortcut() -> None:
-    read_from = read_first(read_int, only="pjreddie")
+    read_from = read_first(read_int, fork="pjreddie")
     assert read_from("-3,-5", PJREDDIE).value == (-3,)
     assert read_from("-3,-5", ALEXEYAB).value == (-3, -5)
 

@@ -146,7 +146,7 @@ def _video(
             with closing(video), video_writer(target, video.rate) if target else nullcontext() as add_frame:
                 detector.reset_state()
                 outcomes = stream(
-                    detector, video, settings, batch=batch, keep_pixels=add_frame is not None, goes_on=True
+                    detector, video, settings, batch=batch, keep_pixels=add_frame is not None, continuing=True
                 )
                 for number, outcome in enumerate(outcomes):
                     finished = FileResult(source, outcome.result, number, drawing)

@@ -34,13 +34,13 @@ class Engine(ABC):
     Attributes:
         name: one of ENGINES.
         network: what it runs.
-        mapped: of a word tree the classes that the head's `map=` lists are scored.
+        use_class_map: of a word tree the classes that the head's `map=` lists are scored.
         batch: how many images should run at once.
     """
 
     name: str
     network: Network
-    mapped: bool
+    use_class_map: bool
     batch: int
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Engine(ABC):
         """The boxes over the threshold. `arrays` is the module of the heads' arrays: numpy or torch."""
         parts, count = [], 0
         for index, (boxes, scores, objectness) in zip(self.network.heads, heads, strict=True):
-            asks = thresholds_objectness(self.network.nodes[index], mapped=self.mapped)
+            asks = thresholds_objectness(self.network.nodes[index], use_class_map=self.use_class_map)
             image, box = arrays.where(objectness > threshold if asks else objectness != 0)
             chosen = scores[image, box]
             row, classes = arrays.where(chosen > threshold)

@@ -74,13 +74,13 @@ class GraphEngine(Engine):
         network: what `compile` made.
         arrays: its parameters.
         fold: see `Detector`.
-        mapped: see `Detector`.
+        use_class_map: see `Detector`.
     """
 
     batch = 1
 
-    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool, mapped: bool) -> None:
-        self.name, self.network, self.mapped = name, network, mapped
+    def __init__(self, name: str, network: Network, arrays: Arrays, *, fold: bool, use_class_map: bool) -> None:
+        self.name, self.network, self.use_class_map = name, network, use_class_map
         self._arrays, self._fold = arrays, fold
         self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
         self._running: dict[tuple[float, int], Run] = {}
@@ -104,7 +104,7 @@ class GraphEngine(Engine):
     def _model(self, hierarchy: float) -> OnnxModel:
         made = NetworkGraph(self.network, self._arrays, free=DynamicAxes(batch=False), fold=self._fold)
         if self.network.heads:
-            made.candidates(hierarchy, self.mapped)
+            made.candidates(hierarchy, self.use_class_map)
         else:
             made.raw()
         model = OnnxModel(made.graph, 18, {})
@@ -152,7 +152,7 @@ def load_graph(
     options: ReadOptions,
     *,
     fold: bool,
-    mapped: bool,
+    use_class_map: bool,
     **how: Any,
 ) -> GraphEngine:
     """Compile a cfg and read its weights for an engine; torch is needed where `open_held` says so.
@@ -170,4 +170,4 @@ def load_graph(
         if model.loaded is None:
             raise NoWeightsError(f"{model.network.name}: a detector needs weights")
         network, arrays = model.network, from_module(model)
-    return GraphEngine(name, network, arrays, fold=fold, mapped=mapped)
+    return GraphEngine(name, network, arrays, fold=fold, use_class_map=use_class_map)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from darkparse.model import Darknet
 
 
-def as_engine(model: Darknet | Engine, *, fold: bool, mapped: bool) -> Engine:
+def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> Engine:
     """Return an engine as it is, and a module in an engine.
 
     Raises:
@@ -25,7 +25,7 @@ def as_engine(model: Darknet | Engine, *, fold: bool, mapped: bool) -> Engine:
         return model
     from darkparse.detect.engines.torch_engine import TorchEngine
 
-    return TorchEngine(model, fold=fold, mapped=mapped)
+    return TorchEngine(model, fold=fold, use_class_map=use_class_map)
 
 
 def load_engine(
@@ -35,7 +35,7 @@ def load_engine(
     options: ReadOptions,
     *,
     fold: bool,
-    mapped: bool,
+    use_class_map: bool,
     **how: Any,
 ) -> Engine:
     """Compile a cfg and load its weights into an engine.
@@ -53,7 +53,7 @@ def load_engine(
             raise NoWeightsError(
                 f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
             )
-        return as_engine(model, fold=fold, mapped=mapped)
+        return as_engine(model, fold=fold, use_class_map=use_class_map)
     from darkparse.detect.engines.graph_engine import load_graph
 
-    return load_graph(name, cfg, weights, options, fold=fold, mapped=mapped, **how)
+    return load_graph(name, cfg, weights, options, fold=fold, use_class_map=use_class_map, **how)

@@ -25,13 +25,13 @@ class TorchEngine(Engine):
     Args:
         model: a network with its weights; see `Detector`.
         fold: see `Detector`.
-        mapped: see `Detector`.
+        use_class_map: see `Detector`.
     """
 
     name = "torch"
 
-    def __init__(self, model: Darknet, *, fold: bool, mapped: bool) -> None:
-        self.network, self.mapped = model.network, mapped
+    def __init__(self, model: Darknet, *, fold: bool, use_class_map: bool) -> None:
+        self.network, self.use_class_map = model.network, use_class_map
         # `load` may have optimized it already.
         self.model = (
             model if is_optimized(model) else make_optimized(require_weights(model, "detecting with"), folds=fold)
@@ -57,7 +57,7 @@ class TorchEngine(Engine):
     def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:
         outputs = self.forward(torch.from_numpy(images))
         if hierarchy not in self._decoders:
-            self._decoders[hierarchy] = Decoder(self.network, hierarchy=hierarchy, mapped=self.mapped)
+            self._decoders[hierarchy] = Decoder(self.network, hierarchy=hierarchy, use_class_map=self.use_class_map)
         decoders, size = self._decoders[hierarchy].to(outputs[0].device).heads, images.shape[2:]
         heads = [decoder(output, size) for decoder, output in zip(decoders, outputs, strict=True)]
         found = self.selected(heads, threshold, torch)

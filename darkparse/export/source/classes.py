@@ -149,7 +149,7 @@ def _summary(network: Network, items: Sequence[Item], templates: Sequence[Templa
     plain = "A backbone" if heads else "Features"
     if network.nodes[network.outputs[0]].layer.gives_classes:
         plain = "A classifier"
-    convs = sum(node.layer.part == "conv" for node in network.nodes)
+    convs = sum(node.layer.role == "conv" for node in network.nodes)
     return f"{_backbone(items, templates) or plain}{tail}: {convs} convolutions, input {network.input_shape}."
 
 

@@ -85,10 +85,8 @@ class LayerExpressions:
         reads = tuple(self.sources.get(i, i) for i in node.inputs) or (-1,)
         call, inline, wrap = self._call(node)
         projects = self.network.projected_head(node.index) is not None
-        marks = {node.layer.part, "projection" if projects else ""} - {""}
-        return Item(
-            node.index, node.index, reads, call, inline, wrap, _shape_in(node), node.out_shape, frozenset(marks)
-        )
+        tags = {node.layer.role, "projection" if projects else ""} - {""}
+        return Item(node.index, node.index, reads, call, inline, wrap, _shape_in(node), node.out_shape, frozenset(tags))
 
     def _call(self, node: Node) -> tuple[Call | None, str | None, str]:
         chain = node.modules
@@ -157,7 +155,7 @@ def _sources(network: Network) -> dict[int, int]:
 def _conv_key(node: Node) -> Key | None:
     """Batch norm and activation of a plain convolution: same strides, padded to keep its size, nothing else behind."""
     chain = node.modules
-    if node.layer.part != "conv" or not chain or chain[0].target != "torch.nn.Conv2d" or len(chain) > 3:
+    if node.layer.role != "conv" or not chain or chain[0].target != "torch.nn.Conv2d" or len(chain) > 3:
         return None
     kwargs = chain[0].kwargs
     stride = kwargs["stride"]

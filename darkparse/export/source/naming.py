@@ -11,10 +11,10 @@ from darkparse.export.source.forward import Segment
 from darkparse.network import Network
 
 
-def splits_stage(marks: frozenset[str], before: Item, item: Item) -> bool:
+def splits_stage(tags: frozenset[str], before: Item, item: Item) -> bool:
     """Whether a new part of the network begins:
     another scale, a head, the end of an upsampling path, the classifier."""
-    if marks & {"global", "dense"}:
+    if tags & {"global", "dense"}:
         return _leads_to_head(item) and not _leads_to_head(before)
     if _is_stack(before) and not _is_stack(item):
         return True
@@ -59,16 +59,16 @@ def name_stages(parts: Sequence[Segment]) -> list[Segment]:
 def _role(part: Segment, before: Segment | None, *, in_backbone: bool) -> str:
     if not part.is_module:
         return ""
-    marks = part.tags
-    if "head" in marks:
+    tags = part.tags
+    if "head" in tags:
         return "head"
     if before is None:
         return "stem"
-    if "upsample" in marks:
+    if "upsample" in tags:
         return "up"
-    if "reorg" in marks:
+    if "reorg" in tags:
         return "passthrough"
-    if marks & {"global", "dense"}:
+    if tags & {"global", "dense"}:
         return "classifier"
     if in_backbone:
         return "stage"

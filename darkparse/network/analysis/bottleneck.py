@@ -136,7 +136,7 @@ def find_gate(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: 
     if len(readers[index]) != 2 or readers[index][0] != index + 1:
         return None
     gate = nodes[readers[index][1]]
-    is_gate = gate.layer.part == "gate" and gate.inputs[gate.layer.main_input] == index
+    is_gate = gate.layer.role == "gate" and gate.inputs[gate.layer.main_input] == index
     path = range(index + 1, gate.index)
     return gate.index if is_gate and all(readers[i] == (i + 1,) for i in path) else None
 
@@ -144,7 +144,7 @@ def find_gate(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: 
 def _returns(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], first: Node, wide: Node, last: Node) -> bool:
     """The last 1×1 ends the block: it leads to an addition, or the middle is depthwise, or it leads back to the
     channels that came in and begins no pair of its own."""
-    adds = any(nodes[r].layer.part == "add" and r == last.index + 1 for r in readers[last.index])
+    adds = any(nodes[r].layer.role == "add" and r == last.index + 1 for r in readers[last.index])
     back = (
         last.out_shape.c == first.in_shapes[0].c
         and wide.out_shape.c == first.out_shape.c
@@ -173,6 +173,6 @@ def _measure(
         macs=sum(nodes[i].macs for i in block),
         direct_macs=direct * last.out_shape.area,
         groups=layer.effective_groups,
-        gated=any(nodes[i].layer.part == "gate" for i in block),
+        gated=any(nodes[i].layer.role == "gate" for i in block),
         also_feeds=tuple((i, r) for i in block[:-1] for r in readers[i] if r not in block),
     )

@@ -66,7 +66,7 @@ def compute_reductions(node: Node, *, projects: bool) -> Reductions:
     before, after = node.in_shape, node.out_shape
     if before is None:
         return Reductions(None, None)
-    joined = tuple(x.c for x in node.in_shapes) if node.layer.part == "cat" and after.is_map else (before.c,)
+    joined = tuple(x.c for x in node.in_shapes) if node.layer.role == "cat" and after.is_map else (before.c,)
     flattens = before.is_map and not after.is_map
     if flattens:
         joined = (before.size,)
@@ -79,7 +79,7 @@ def compute_reductions(node: Node, *, projects: bool) -> Reductions:
         _mechanism(node, before.area != after.area),
         keeps,
     )
-    total = sum(joined) if node.layer.part == "cat" else joined[0]
+    total = sum(joined) if node.layer.role == "cat" else joined[0]
     direction = _direction(joined[0] if len(joined) > 1 else total, after.c)
     mechanism = _mechanism(node, direction != "kept")
     if projects and node.weights:

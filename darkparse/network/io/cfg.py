@@ -68,7 +68,7 @@ def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> I
         is_same = value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value)
         if is_same or not item.keys:
             continue
-        if not home.supports(item.spec.only, f"[{layer.kind}]", item.keys[0]):
+        if not home.supports(item.spec.dialect, f"[{layer.kind}]", item.keys[0]):
             raise DarkparseError(
                 f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg"
             )
@@ -104,8 +104,8 @@ def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
     """Every option's default where the others are as they are."""
     for item in bound_fields(type(layer)):
         field = type(layer).__dataclass_fields__[item.name]
-        if item.spec.fact is not None:
-            yield attrgetter(item.spec.fact)(dialect)
+        if item.spec.dialect_default is not None:
+            yield attrgetter(item.spec.dialect_default)(dialect)
         else:
             yield field.default.rule(layer) if isinstance(field.default, DerivedDefault) else field.default
 

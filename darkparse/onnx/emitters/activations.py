@@ -64,12 +64,12 @@ FUNCTIONS: dict[str, Function] = {
 }
 """By Darknet's name."""
 
-EMITTERS["darkparse.model.activations.DarknetActivation"] = lambda at, x, name: FUNCTIONS[name](at.graph, x)
-EMITTERS["torch.nn.LeakyReLU"] = lambda at, x, negative_slope: at.op("LeakyRelu", x, alpha=negative_slope)
+EMITTERS["darkparse.model.activations.DarknetActivation"] = lambda ctx, x, name: FUNCTIONS[name](ctx.graph, x)
+EMITTERS["torch.nn.LeakyReLU"] = lambda ctx, x, negative_slope: ctx.op("LeakyRelu", x, alpha=negative_slope)
 
 
 def _named(function: Function) -> Callable[[EmitContext, Value], Value]:
-    return lambda at, x: function(at.graph, x)
+    return lambda ctx, x: function(ctx.graph, x)
 
 
 for row in ACTIVATIONS.values():

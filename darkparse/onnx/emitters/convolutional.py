@@ -18,26 +18,28 @@ def both(value: Two) -> tuple[int, int]:
 
 
 def convolve(
-    at: EmitContext, x: Value, path: str, *, stride: Two, padding: int, dilation: int, groups: int, **_: Any
+    ctx: EmitContext, x: Value, path: str, *, stride: Two, padding: int, dilation: int, groups: int, **_: Any
 ) -> Value:
     """A convolution with the weights, and the batch norm, at a path."""
     how: dict[str, Any] = {"strides": both(stride), "pads": (padding,) * 4, "dilations": both(dilation)}
-    return at.linear("Conv", x, path, **how, group=groups)
+    return ctx.linear("Conv", x, path, **how, group=groups)
 
 
-EMITTERS["torch.nn.Conv2d"] = lambda at, x, **k: convolve(at, x, at.path, **k)
-EMITTERS[f"{MODULES}.SharedConvolution"] = lambda at, x, **k: convolve(at, x, f"layers.{at.node.shares}.conv", **k)
-EMITTERS["torch.nn.Linear"] = lambda at, x, **_: at.linear("Gemm", x, at.path, transB=1)
+EMITTERS["torch.nn.Conv2d"] = lambda ctx, x, **k: convolve(ctx, x, ctx.path, **k)
+EMITTERS[f"{MODULES}.SharedConvolution"] = lambda ctx, x, **k: convolve(
+    ctx, x, f"layers.{ctx.node.shared_with}.conv", **k
+)
+EMITTERS["torch.nn.Linear"] = lambda ctx, x, **_: ctx.linear("Gemm", x, ctx.path, transB=1)
 
 
 @emits("torch.nn.ConvTranspose2d")
-def _transposed(at: EmitContext, x: Value, *, stride: int, padding: int, **_: Any) -> Value:
-    return at.linear("ConvTranspose", x, at.path, axis=1, strides=both(stride), pads=(padding,) * 4)
+def _transposed(ctx: EmitContext, x: Value, *, stride: int, padding: int, **_: Any) -> Value:
+    return ctx.linear("ConvTranspose", x, ctx.path, axis=1, strides=both(stride), pads=(padding,) * 4)
 
 
 @emits(f"{MODULES}.XnorConv2d")
 def _xnor(
-    at: EmitContext,
+    ctx: EmitContext,
     x: Value,
     *,
     stride: Two,
@@ -50,27 +52,27 @@ def _xnor(
 ) -> Value:
     """Signs by signs, which add up exactly, then the mean magnitude of each filter and the bias."""
     margin = (0, 0, padding, padding)
-    signs = at.pad(at.op("Where", x > 0.0, 1.0, -1.0), margin, margin, pad_value)
-    weight = at.parameter("weight", change=lambda weight: np.where(weight > 0, np.float32(1), np.float32(-1)))
-    sums = at.op("Conv", signs, weight, strides=both(stride), dilations=both(dilation), group=groups)
+    signs = ctx.pad(ctx.op("Where", x > 0.0, 1.0, -1.0), margin, margin, pad_value)
+    weight = ctx.parameter("weight", change=lambda weight: np.where(weight > 0, np.float32(1), np.float32(-1)))
+    sums = ctx.op("Conv", signs, weight, strides=both(stride), dilations=both(dilation), group=groups)
     # Whole numbers stay as they are. Without it a runtime moves the factor into the weights, and no sum is exactly 0.
-    sums = at.op("Round", sums)
-    magnitudes = np.abs(at.parameters.arrays[f"{at.path}.weight"].read()).mean((1, 2, 3), keepdims=True)[:, 0]
-    out = sums * at.graph.constant(magnitudes)
-    return out + at.op("Unsqueeze", at.parameter("bias"), at.graph.ints(1, 2)) if bias else out
+    sums = ctx.op("Round", sums)
+    magnitudes = np.abs(ctx.parameters.arrays[f"{ctx.path}.weight"].read()).mean((1, 2, 3), keepdims=True)[:, 0]
+    out = sums * ctx.graph.constant(magnitudes)
+    return out + ctx.op("Unsqueeze", ctx.parameter("bias"), ctx.graph.ints(1, 2)) if bias else out
 
 
 @emits(f"{MODULES}.Blur")
-def _blur(at: EmitContext, x: Value, *, size: int, stride: Two, **_: Any) -> Value:
+def _blur(ctx: EmitContext, x: Value, *, size: int, stride: Two, **_: Any) -> Value:
     """A 2×2 mean, of 2×2 means for three taps."""
     if size == 3:
-        x = at.op("AveragePool", x, kernel_shape=(2, 2), pads=(1,) * 4, count_include_pad=1)
-    return at.op("AveragePool", x, kernel_shape=(2, 2), strides=both(stride))
+        x = ctx.op("AveragePool", x, kernel_shape=(2, 2), pads=(1,) * 4, count_include_pad=1)
+    return ctx.op("AveragePool", x, kernel_shape=(2, 2), strides=both(stride))
 
 
 @emits(f"{MODULES}.LocallyConnected2d")
 def _local(
-    at: EmitContext,
+    ctx: EmitContext,
     x: Value,
     *,
     in_channels: int,
@@ -82,13 +84,13 @@ def _local(
 ) -> Value:
     """Each position's patch times the weights of that position."""
     margin, (rows, columns) = (0, 0, padding, padding), output_size
-    x, ints = at.pad(x, margin, margin), at.graph.ints
+    x, ints = ctx.pad(x, margin, margin), ctx.graph.ints
     patches = []
     for i, j in np.ndindex(kernel_size, kernel_size):
         end = ints(i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1)
-        tap = at.op("Slice", x, ints(i, j), end, ints(2, 3), ints(stride, stride))
-        patches.append(at.op("Unsqueeze", tap, ints(2)))
-    flat = at.reshape(at.concat(*patches, axis=2), 0, in_channels * kernel_size**2, rows * columns)
-    products = at.op("MatMul", at.parameter("weight"), at.op("Transpose", flat, perm=(2, 1, 0)))
-    out = at.reshape(at.op("Transpose", products, perm=(2, 1, 0)), 0, out_channels, rows, columns)
-    return out + at.parameter("bias")
+        tap = ctx.op("Slice", x, ints(i, j), end, ints(2, 3), ints(stride, stride))
+        patches.append(ctx.op("Unsqueeze", tap, ints(2)))
+    flat = ctx.reshape(ctx.concat(*patches, axis=2), 0, in_channels * kernel_size**2, rows * columns)
+    products = ctx.op("MatMul", ctx.parameter("weight"), ctx.op("Transpose", flat, perm=(2, 1, 0)))
+    out = ctx.reshape(ctx.op("Transpose", products, perm=(2, 1, 0)), 0, out_channels, rows, columns)
+    return out + ctx.parameter("bias")

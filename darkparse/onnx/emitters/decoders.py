@@ -34,31 +34,31 @@ class GraphBoxes:
 
 
 @emits(f"{DECODERS}.YoloDecoder")
-def _yolo(at: EmitContext, x: Value, *, anchors: Anchors, new_coords: bool) -> GraphBoxes:
+def _yolo(ctx: EmitContext, x: Value, *, anchors: Anchors, new_coords: bool) -> GraphBoxes:
     """yolo_layer.c get_yolo_box, get_yolo_detections."""
-    cells, entries = _cells(at, x, anchors)
-    centre, size, objectness, classes = at.split(cells, (2, 2, 1, entries - 5), 3)
-    size = size * size * 4.0 if new_coords else at.op("Exp", size)
-    size = _lengths(at, size, anchors, _size_of(at, at.image, at.image_shape))
-    return _flat(at, _centres(at, x, centre), size, classes * objectness, objectness, entries - 5)
+    cells, entries = _cells(ctx, x, anchors)
+    centre, size, objectness, classes = ctx.split(cells, (2, 2, 1, entries - 5), 3)
+    size = size * size * 4.0 if new_coords else ctx.op("Exp", size)
+    size = _lengths(ctx, size, anchors, _size_of(ctx, ctx.image, ctx.image_shape))
+    return _flat(ctx, _centres(ctx, x, centre), size, classes * objectness, objectness, entries - 5)
 
 
 @emits(f"{DECODERS}.GaussianDecoder")
-def _gaussian(at: EmitContext, x: Value, *, anchors: Anchors, shift: float) -> GraphBoxes:
+def _gaussian(ctx: EmitContext, x: Value, *, anchors: Anchors, shift: float) -> GraphBoxes:
     """gaussian_yolo_layer.c get_gaussian_yolo_box."""
-    cells, entries = _cells(at, x, anchors)
-    means, deviations = (at.slice(cells, start, 8, 3, 2) for start in (0, 1))
-    centre, size = at.split(means, (2, 2), 3)
-    objectness, classes = at.slice(cells, 8, 9, 3), at.slice(cells, 9, entries, 3)
-    size = _lengths(at, at.op("Exp", size), anchors, _size_of(at, at.image, at.image_shape))
-    certainty = 1.0 - at.op("ReduceMean", deviations, at.graph.ints(3))
-    centre = _centres(at, x, centre) + shift * size
-    return _flat(at, centre, size, classes * (objectness * certainty), objectness, entries - 9)
+    cells, entries = _cells(ctx, x, anchors)
+    means, deviations = (ctx.slice(cells, start, 8, 3, 2) for start in (0, 1))
+    centre, size = ctx.split(means, (2, 2), 3)
+    objectness, classes = ctx.slice(cells, 8, 9, 3), ctx.slice(cells, 9, entries, 3)
+    size = _lengths(ctx, ctx.op("Exp", size), anchors, _size_of(ctx, ctx.image, ctx.image_shape))
+    certainty = 1.0 - ctx.op("ReduceMean", deviations, ctx.graph.ints(3))
+    centre = _centres(ctx, x, centre) + shift * size
+    return _flat(ctx, centre, size, classes * (objectness * certainty), objectness, entries - 9)
 
 
 @emits(f"{DECODERS}.RegionDecoder")
 def _region(
-    at: EmitContext,
+    ctx: EmitContext,
     x: Value,
     *,
     anchors: Anchors,
@@ -71,47 +71,47 @@ def _region(
     hierarchy: float,
 ) -> GraphBoxes:
     """region_layer.c get_region_detections."""
-    x = at.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
-    cells, entries = _cells(at, x, anchors)
-    centre, size = at.slice(cells, 0, 2, 3), at.slice(cells, 2, 4, 3)
-    objectness, scores = at.slice(cells, coords, coords + 1, 3), at.slice(cells, coords + 1, entries, 3)
-    centre = at.op("Sigmoid", centre) if interleaved else centre
-    size = _lengths(at, at.op("Exp", size), anchors, _size_of(at, x, at.node.context.input))
+    x = ctx.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
+    cells, entries = _cells(ctx, x, anchors)
+    centre, size = ctx.slice(cells, 0, 2, 3), ctx.slice(cells, 2, 4, 3)
+    objectness, scores = ctx.slice(cells, coords, coords + 1, 3), ctx.slice(cells, coords + 1, entries, 3)
+    centre = ctx.op("Sigmoid", centre) if interleaved else centre
+    size = _lengths(ctx, ctx.op("Exp", size), anchors, _size_of(ctx, x, ctx.node.context.input))
     if background:
-        objectness = at.op("Where", objectness > 0.0, 1.0, 1.0)
+        objectness = ctx.op("Where", objectness > 0.0, 1.0, 1.0)
     words = read_tree(tree) if tree is not None else None
-    scores = absolute(at, scores, words) if words is not None else scores
+    scores = absolute(ctx, scores, words) if words is not None else scores
     if map is not None:
         listed = read_map(map, classes)
         classes = len(listed)
-        scores = objectness * at.op("Gather", scores, at.graph.ints(*listed), axis=3)
+        scores = objectness * ctx.op("Gather", scores, ctx.graph.ints(*listed), axis=3)
     elif words is None:
         scores = objectness * scores
     elif interleaved:
-        scores = deepest(at, scores, classes, hierarchy) * scores
+        scores = deepest(ctx, scores, classes, hierarchy) * scores
     else:
-        scores = top(at, scores, words, hierarchy) * objectness
-    return _flat(at, _centres(at, x, centre), size, scores, objectness, classes)
+        scores = top(ctx, scores, words, hierarchy) * objectness
+    return _flat(ctx, _centres(ctx, x, centre), size, scores, objectness, classes)
 
 
 @emits(f"{DECODERS}.GridDecoder")
-def _grid(at: EmitContext, x: Value, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> GraphBoxes:
+def _grid(ctx: EmitContext, x: Value, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> GraphBoxes:
     """detection_layer.c:225."""
     if coords != 4:
         raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
     area = side**2
-    chances, objectness, boxes = at.split(x, (area * classes, area * num, area * num * 4))
-    boxes, objectness = at.reshape(boxes, 0, area, num, 4), at.reshape(objectness, 0, area, num, 1)
-    centre, size = at.split(boxes, (2, 2), 3)
-    centre = (centre + at.graph.constant(_places(side, side))) / float(side)
-    scores = objectness * at.reshape(chances, 0, area, 1, classes)
-    return _flat(at, centre, size * size if sqrt else size, scores, objectness, classes)
+    chances, objectness, boxes = ctx.split(x, (area * classes, area * num, area * num * 4))
+    boxes, objectness = ctx.reshape(boxes, 0, area, num, 4), ctx.reshape(objectness, 0, area, num, 1)
+    centre, size = ctx.split(boxes, (2, 2), 3)
+    centre = (centre + ctx.graph.constant(_places(side, side))) / float(side)
+    scores = objectness * ctx.reshape(chances, 0, area, 1, classes)
+    return _flat(ctx, centre, size * size if sqrt else size, scores, objectness, classes)
 
 
-def _cells(at: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:
+def _cells(ctx: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:
     """Planes (N, anchors·entries, H, W) to cells (N, H·W, anchors, entries), and how many entries those are."""
-    entries = at.node.context.input.c // len(anchors)
-    return at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, len(anchors), entries), entries
+    entries = ctx.node.context.input.c // len(anchors)
+    return ctx.reshape(ctx.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, len(anchors), entries), entries
 
 
 def _places(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -120,34 +120,34 @@ def _places(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.
     return np.stack((columns, rows), -1)[None, :, None]
 
 
-def _size_of(at: EmitContext, x: Value, shape: Shape) -> Value:
+def _size_of(ctx: EmitContext, x: Value, shape: Shape) -> Value:
     """Width and height of a map, as floats (2,)."""
-    if not at.free.size:
-        return at.graph.constant((shape.w, shape.h))
-    width, height = at.length(x, 3, shape.w), at.length(x, 2, shape.h)
-    return at.op("Cast", at.op("Concat", width, height, axis=0), to=1)
+    if not ctx.free.size:
+        return ctx.graph.constant((shape.w, shape.h))
+    width, height = ctx.length(x, 3, shape.w), ctx.length(x, 2, shape.h)
+    return ctx.op("Cast", ctx.op("Concat", width, height, axis=0), to=1)
 
 
-def _centres(at: EmitContext, x: Value, centre: Value) -> Value:
+def _centres(ctx: EmitContext, x: Value, centre: Value) -> Value:
     """Offsets in the cells to fractions of the input."""
-    shape = at.node.context.input
-    size = _size_of(at, x, shape)
-    if not at.free.size:
-        return (centre + at.graph.constant(_places(shape.h, shape.w))) / size
-    width, height = at.length(x, 3, shape.w), at.length(x, 2, shape.h)
-    start, step = (at.graph.constant(value, np.int64) for value in (0, 1))
-    cell = at.op("Range", start, at.op("Squeeze", at.op("Mul", width, height)), step)
-    cell = at.reshape(cell, 1, -1, 1, 1)
-    places = at.concat(at.op("Mod", cell, width), at.op("Div", cell, width), axis=3)
-    return (centre + at.op("Cast", places, to=1)) / size
+    shape = ctx.node.context.input
+    size = _size_of(ctx, x, shape)
+    if not ctx.free.size:
+        return (centre + ctx.graph.constant(_places(shape.h, shape.w))) / size
+    width, height = ctx.length(x, 3, shape.w), ctx.length(x, 2, shape.h)
+    start, step = (ctx.graph.constant(value, np.int64) for value in (0, 1))
+    cell = ctx.op("Range", start, ctx.op("Squeeze", ctx.op("Mul", width, height)), step)
+    cell = ctx.reshape(cell, 1, -1, 1, 1)
+    places = ctx.concat(ctx.op("Mod", cell, width), ctx.op("Div", cell, width), axis=3)
+    return (centre + ctx.op("Cast", places, to=1)) / size
 
 
-def _lengths(at: EmitContext, factors: Value, anchors: Anchors, size: Value) -> Value:
+def _lengths(ctx: EmitContext, factors: Value, anchors: Anchors, size: Value) -> Value:
     """Widths and heights as fractions: anchors stretched, divided by the size that they are measured in."""
-    return factors * at.graph.constant(anchors) / size
+    return factors * ctx.graph.constant(anchors) / size
 
 
-def _flat(at: EmitContext, centre: Value, size: Value, scores: Value, objectness: Value, classes: int) -> GraphBoxes:
+def _flat(ctx: EmitContext, centre: Value, size: Value, scores: Value, objectness: Value, classes: int) -> GraphBoxes:
     """(N, H·W, anchors, …) to (N, B, …)."""
-    boxes = at.reshape(at.concat(centre, size, axis=3), 0, -1, 4)
-    return GraphBoxes(boxes, at.reshape(scores, 0, -1, classes), at.reshape(objectness, 0, -1, 1), classes)
+    boxes = ctx.reshape(ctx.concat(centre, size, axis=3), 0, -1, 4)
+    return GraphBoxes(boxes, ctx.reshape(scores, 0, -1, classes), ctx.reshape(objectness, 0, -1, 1), classes)

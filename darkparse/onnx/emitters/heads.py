@@ -14,40 +14,40 @@ HEADS = "darkparse.model.heads"
 Groups = tuple[int, ...] | None
 
 
-def _logistic(at: EmitContext, x: Value, is_logistic: Sequence[bool], anchors: int) -> Value:
+def _logistic(ctx: EmitContext, x: Value, is_logistic: Sequence[bool], anchors: int) -> Value:
     """The logistic function of some of each predictor's planes."""
-    planes = at.graph.constant(np.reshape(list(is_logistic) * anchors, (1, -1, 1, 1)), bool)
-    return at.op("Where", planes, at.op("Sigmoid", x), x)
+    planes = ctx.graph.constant(np.reshape(list(is_logistic) * anchors, (1, -1, 1, 1)), bool)
+    return ctx.op("Where", planes, ctx.op("Sigmoid", x), x)
 
 
-def _scaled(at: EmitContext, x: Value, is_centre: Sequence[bool], anchors: int, scale: float) -> Value:
+def _scaled(ctx: EmitContext, x: Value, is_centre: Sequence[bool], anchors: int, scale: float) -> Value:
     """Centres scaled around the middle of their cells (yolo_layer.c scal_add_cpu)."""
     if scale == 1:
         return x
     centre = np.reshape(list(is_centre) * anchors, (1, -1, 1, 1))
-    x = x * at.graph.constant(np.where(centre, scale, 1.0))
-    return x - at.graph.constant(np.where(centre, 0.5 * (scale - 1), 0.0))
+    x = x * ctx.graph.constant(np.where(centre, scale, 1.0))
+    return x - ctx.graph.constant(np.where(centre, 0.5 * (scale - 1), 0.0))
 
 
 @emits(f"{HEADS}.YoloHead")
-def _yolo(at: EmitContext, x: Value, *, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> Value:
+def _yolo(ctx: EmitContext, x: Value, *, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> Value:
     """yolo_layer.c forward_yolo_layer."""
     entries = range(5 + classes)
-    x = _logistic(at, x, [i not in (2, 3) for i in entries], anchors) if logistic else x
-    return _scaled(at, x, [i < 2 for i in entries], anchors, scale_x_y)
+    x = _logistic(ctx, x, [i not in (2, 3) for i in entries], anchors) if logistic else x
+    return _scaled(ctx, x, [i < 2 for i in entries], anchors, scale_x_y)
 
 
 @emits(f"{HEADS}.GaussianYoloHead")
-def _gaussian(at: EmitContext, x: Value, *, anchors: int, classes: int, scale_x_y: float) -> Value:
+def _gaussian(ctx: EmitContext, x: Value, *, anchors: int, classes: int, scale_x_y: float) -> Value:
     """gaussian_yolo_layer.c:412."""
     entries = range(9 + classes)
-    x = _logistic(at, x, [i not in (4, 6) for i in entries], anchors)
-    return _scaled(at, x, [i in (0, 2) for i in entries], anchors, scale_x_y)
+    x = _logistic(ctx, x, [i not in (4, 6) for i in entries], anchors)
+    return _scaled(ctx, x, [i in (0, 2) for i in entries], anchors, scale_x_y)
 
 
 @emits(f"{HEADS}.RegionHead")
 def _region(
-    at: EmitContext,
+    ctx: EmitContext,
     x: Value,
     *,
     anchors: int,
@@ -60,45 +60,45 @@ def _region(
     """pjreddie region_layer.c:158. With `background` the objectness takes part in the softmax."""
     grouped = softmax or group_sizes is not None
     is_logistic = [i < 2 for i in range(coords)] + [not background] + [not grouped] * classes
-    x = _logistic(at, x, is_logistic, anchors)
+    x = _logistic(ctx, x, is_logistic, anchors)
     joins = background and group_sizes is None
     sizes = (coords + (not joins), classes + joins, 0)
-    return _over_classes(at, x, anchors, sizes, group_sizes) if grouped else x
+    return _over_classes(ctx, x, anchors, sizes, group_sizes) if grouped else x
 
 
 @emits(f"{HEADS}.InterleavedRegionHead")
 def _interleaved(
-    at: EmitContext, x: Value, *, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: Groups
+    ctx: EmitContext, x: Value, *, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: Groups
 ) -> Value:
     """AlexeyAB region_layer.c:187: cell by cell, (N, H, W, predictors·entries)."""
-    x = _logistic(at, x, [i == 4 for i in range(coords + 1 + classes)], anchors)
+    x = _logistic(ctx, x, [i == 4 for i in range(coords + 1 + classes)], anchors)
     if softmax or group_sizes is not None:
-        x = _over_classes(at, x, anchors, (5, classes, coords - 4), group_sizes)
-    return at.op("Transpose", x, perm=(0, 2, 3, 1))
+        x = _over_classes(ctx, x, anchors, (5, classes, coords - 4), group_sizes)
+    return ctx.op("Transpose", x, perm=(0, 2, 3, 1))
 
 
-def _over_classes(at: EmitContext, x: Value, anchors: int, sizes: tuple[int, int, int], groups: Groups) -> Value:
+def _over_classes(ctx: EmitContext, x: Value, anchors: int, sizes: tuple[int, int, int], groups: Groups) -> Value:
     """Softmax over each predictor's classes, which stand between other planes."""
     places = tuple(size for size in sizes if size)
-    parts = list(at.split(x, places * anchors))
+    parts = list(ctx.split(x, places * anchors))
     for i in range(1, len(parts), len(places)):
         is_whole = groups is None
-        parts[i] = at.op("Softmax", parts[i], axis=1) if is_whole else within_groups(at, parts[i], group_sizes=groups)
-    return at.concat(*parts)
+        parts[i] = ctx.op("Softmax", parts[i], axis=1) if is_whole else within_groups(ctx, parts[i], group_sizes=groups)
+    return ctx.concat(*parts)
 
 
 @emits(f"{HEADS}.DetectionHead")
-def _detection(at: EmitContext, x: Value, *, cells: int, classes: int, softmax: bool) -> Value:
+def _detection(ctx: EmitContext, x: Value, *, cells: int, classes: int, softmax: bool) -> Value:
     """detection_layer.c:49."""
-    x = at.op("Flatten", x)
+    x = ctx.op("Flatten", x)
     if not (softmax and classes):
         return x
-    scores, rest = at.split(x, (cells * classes, at.node.out_shape.size - cells * classes))
-    scores = at.op("Softmax", at.reshape(scores, 0, cells, classes), axis=2)
-    return at.concat(at.op("Flatten", scores), rest)
+    scores, rest = ctx.split(x, (cells * classes, ctx.node.out_shape.size - cells * classes))
+    scores = ctx.op("Softmax", ctx.reshape(scores, 0, cells, classes), axis=2)
+    return ctx.concat(ctx.op("Flatten", scores), rest)
 
 
 @emits(f"{HEADS}.IsegHead")
-def _iseg(at: EmitContext, x: Value, *, classes: int) -> Value:
+def _iseg(ctx: EmitContext, x: Value, *, classes: int) -> Value:
     """iseg_layer.c:78."""
-    return _logistic(at, x, [i < classes for i in range(at.node.out_shape.c)], 1)
+    return _logistic(ctx, x, [i < classes for i in range(ctx.node.out_shape.c)], 1)

@@ -12,102 +12,102 @@ from darkparse.onnx.graph import Array, Value
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 """Every value repeated."""
 
-EMITTERS["torch.nn.Flatten"] = lambda at, x: at.op("Flatten", x)
-EMITTERS["torch.nn.Unflatten"] = lambda at, x, dim, unflattened_size: at.reshape(x, 0, *unflattened_size)
-EMITTERS["torch.nn.Dropout"] = lambda at, x, p: x
-EMITTERS["torch.nn.Softmax"] = lambda at, x, dim: at.op("Softmax", x, axis=dim)
-EMITTERS[f"{MODULES}.Add"] = lambda at, first, *others: sum(others, first)
+EMITTERS["torch.nn.Flatten"] = lambda ctx, x: ctx.op("Flatten", x)
+EMITTERS["torch.nn.Unflatten"] = lambda ctx, x, dim, unflattened_size: ctx.reshape(x, 0, *unflattened_size)
+EMITTERS["torch.nn.Dropout"] = lambda ctx, x, p: x
+EMITTERS["torch.nn.Softmax"] = lambda ctx, x, dim: ctx.op("Softmax", x, axis=dim)
+EMITTERS[f"{MODULES}.Add"] = lambda ctx, first, *others: sum(others, first)
 
 
 @emits(f"{MODULES}.GroupedSoftmax")
-def _grouped(at: EmitContext, x: Value, *, groups: int, temperature: float) -> Value:
-    parts = at.reshape(x, 0, groups, -1) / float(temperature)
-    return at.op("Flatten", at.op("Softmax", parts, axis=2))
+def _grouped(ctx: EmitContext, x: Value, *, groups: int, temperature: float) -> Value:
+    parts = ctx.reshape(x, 0, groups, -1) / float(temperature)
+    return ctx.op("Flatten", ctx.op("Softmax", parts, axis=2))
 
 
 @emits(f"{MODULES}.TreeSoftmax")
-def within_groups(at: EmitContext, x: Value, *, group_sizes: tuple[int, ...], temperature: float = 1.0) -> Value:
+def within_groups(ctx: EmitContext, x: Value, *, group_sizes: tuple[int, ...], temperature: float = 1.0) -> Value:
     """Softmax within consecutive groups of axis 1."""
-    x = at.times(x, 1 / temperature)
-    return at.concat(*(at.op("Softmax", part, axis=1) for part in at.split(x, group_sizes)))
+    x = ctx.times(x, 1 / temperature)
+    return ctx.concat(*(ctx.op("Softmax", part, axis=1) for part in ctx.split(x, group_sizes)))
 
 
 @emits(f"{MODULES}.Implicit")
-def _implicit(at: EmitContext, x: Value, *, shape: tuple[int, ...]) -> Value:
-    batch = at.op("Shape", x, start=0, end=1)
-    return at.op("Expand", at.parameter("weight"), at.op("Concat", batch, at.graph.ints(*shape), axis=0))
+def _implicit(ctx: EmitContext, x: Value, *, shape: tuple[int, ...]) -> Value:
+    batch = ctx.op("Shape", x, start=0, end=1)
+    return ctx.op("Expand", ctx.parameter("weight"), ctx.op("Concat", batch, ctx.graph.ints(*shape), axis=0))
 
 
 @emits(f"{MODULES}.Route")
-def _route(at: EmitContext, *inputs: Value, groups: int, group_id: int) -> Value:
-    return _routed(at, inputs, [shape.tensor[0] // groups for shape in at.node.in_shapes], groups, group_id)
+def _route(ctx: EmitContext, *inputs: Value, groups: int, group_id: int) -> Value:
+    return _routed(ctx, inputs, [shape.tensor[0] // groups for shape in ctx.node.in_shapes], groups, group_id)
 
 
 @emits(f"{MODULES}.FlatRoute")
-def _flat_route(at: EmitContext, *inputs: Value, groups: int, group_id: int) -> Value:
-    flat = tuple(at.op("Flatten", x) for x in inputs)
-    return _routed(at, flat, [shape.size // groups for shape in at.node.in_shapes], groups, group_id)
+def _flat_route(ctx: EmitContext, *inputs: Value, groups: int, group_id: int) -> Value:
+    flat = tuple(ctx.op("Flatten", x) for x in inputs)
+    return _routed(ctx, flat, [shape.size // groups for shape in ctx.node.in_shapes], groups, group_id)
 
 
-def _routed(at: EmitContext, inputs: tuple[Value, ...], sizes: list[int], groups: int, group_id: int) -> Value:
+def _routed(ctx: EmitContext, inputs: tuple[Value, ...], sizes: list[int], groups: int, group_id: int) -> Value:
     """A part of each input along axis 1."""
     if groups > 1:
         pairs = zip(inputs, sizes, strict=True)
-        inputs = tuple(at.slice(x, group_id * size, (group_id + 1) * size) for x, size in pairs)
-    return at.concat(*inputs)
+        inputs = tuple(ctx.slice(x, group_id * size, (group_id + 1) * size) for x, size in pairs)
+    return ctx.concat(*inputs)
 
 
 @emits(f"{MODULES}.PartialAdd")
-def _partial_add(at: EmitContext, *inputs: Value, alpha: float, beta: float) -> Value:
+def _partial_add(ctx: EmitContext, *inputs: Value, alpha: float, beta: float) -> Value:
     """Inputs of other shapes added to the part that both have (blas.c shortcut_cpu)."""
-    first, *others = (at.as_map(x, shape) for x, shape in zip(inputs, at.node.in_shapes, strict=True))
-    for x, shape in zip(others, at.node.in_shapes[1:], strict=True):
-        first = _added(at, first, x, shape, alpha, beta)
-    return first if at.node.in_shapes[0].is_map else at.op("Flatten", first)
+    first, *others = (ctx.as_map(x, shape) for x, shape in zip(inputs, ctx.node.in_shapes, strict=True))
+    for x, shape in zip(others, ctx.node.in_shapes[1:], strict=True):
+        first = _added(ctx, first, x, shape, alpha, beta)
+    return first if ctx.node.in_shapes[0].is_map else ctx.op("Flatten", first)
 
 
-def _added(at: EmitContext, out: Value, x: Value, other: Shape, alpha: float, beta: float) -> Value:
-    shape = at.node.in_shapes[0]
+def _added(ctx: EmitContext, out: Value, x: Value, other: Shape, alpha: float, beta: float) -> Value:
+    shape = ctx.node.in_shapes[0]
     stride, spread = max(other.w // shape.w, 1), max(shape.w // other.w, 1)
     c, h, w = (min(a, b) for a, b in zip(shape, other, strict=True))
     if (other.h, other.w) != (shape.h, shape.w):
-        if at.free.size:
-            where = f"layer {at.node.index} [{at.node.kind}]"
+        if ctx.free.size:
+            where = f"layer {ctx.node.index} [{ctx.node.kind}]"
             raise DarkparseError(f"{where} adds maps of different sizes, so height and width cannot be left free")
-        ints = at.graph.ints
-        x = at.op("Slice", x, ints(0, 0), ints(h * stride, w * stride), ints(2, 3), ints(stride, stride))
+        ints = ctx.graph.ints
+        x = ctx.op("Slice", x, ints(0, 0), ints(h * stride, w * stride), ints(2, 3), ints(stride, stride))
         if spread > 1:
-            x = at.op("Resize", x, None, at.graph.constant((1, 1, spread, spread), np.float32), **NEAREST)
+            x = ctx.op("Resize", x, None, ctx.graph.constant((1, 1, spread, spread), np.float32), **NEAREST)
             h, w = h * spread, w * spread
-        x = at.pad(x, (0,) * 4, (0, 0, shape.h - h, shape.w - w))
-    mixed = at.times(out, alpha) + at.times(_with_channels(at, x, other.c, shape.c), beta)
+        x = ctx.pad(x, (0,) * 4, (0, 0, shape.h - h, shape.w - w))
+    mixed = ctx.times(out, alpha) + ctx.times(_with_channels(ctx, x, other.c, shape.c), beta)
     places = np.zeros((1, *shape), bool)
     places[:, :c, :h:spread, :w:spread] = True
     if places.all():
         return mixed
     if places[:, :c].all():
         places = places[:, :, :1, :1]
-    return at.op("Where", at.graph.constant(places, bool), mixed, out)
+    return ctx.op("Where", ctx.graph.constant(places, bool), mixed, out)
 
 
-def _with_channels(at: EmitContext, x: Value, have: int, want: int) -> Value:
+def _with_channels(ctx: EmitContext, x: Value, have: int, want: int) -> Value:
     """The first channels, with zeros behind where there are too few."""
-    x = at.slice(x, 0, want) if have > want else x
-    return at.pad(x, (0,) * 4, (0, max(want - have, 0), 0, 0))
+    x = ctx.slice(x, 0, want) if have > want else x
+    return ctx.pad(x, (0,) * 4, (0, max(want - have, 0), 0, 0))
 
 
 @emits(f"{MODULES}.WeightedShortcut")
-def _weighted(at: EmitContext, *inputs: Value, shape: tuple[int, ...], normalization: str) -> Value:
+def _weighted(ctx: EmitContext, *inputs: Value, shape: tuple[int, ...], normalization: str) -> Value:
     """A weighted sum in the first input's shape; the weights are normalized beforehand."""
-    rows, ints = at.parameter("weight", change=lambda weight: _normalized(weight, normalization)), at.graph.ints
-    factors = at.split(rows if len(shape) > 1 else at.op("Unsqueeze", rows, ints(1)), (1,) * len(inputs), 0)
-    first, *_ = shapes = at.node.in_shapes
+    rows, ints = ctx.parameter("weight", change=lambda weight: _normalized(weight, normalization)), ctx.graph.ints
+    factors = ctx.split(rows if len(shape) > 1 else ctx.op("Unsqueeze", rows, ints(1)), (1,) * len(inputs), 0)
+    first, *_ = shapes = ctx.node.in_shapes
     parts = [
-        _with_channels(at, at.as_map(x, its), its.c, first.c) * at.op("Unsqueeze", factor, ints(2, 3))
+        _with_channels(ctx, ctx.as_map(x, its), its.c, first.c) * ctx.op("Unsqueeze", factor, ints(2, 3))
         for x, its, factor in zip(inputs, shapes, factors, strict=True)
     ]
     total = sum(parts[1:], parts[0])
-    return total if first.is_map else at.op("Flatten", total)
+    return total if first.is_map else ctx.op("Flatten", total)
 
 
 def _normalized(weight: Array, normalization: str) -> Array:
@@ -120,6 +120,6 @@ def _normalized(weight: Array, normalization: str) -> Array:
 
 
 @emits(f"{MODULES}.Gate", f"{MODULES}.VectorGate")
-def _gate(at: EmitContext, gate: Value, x: Value) -> Value:
-    own, shape = at.node.in_shapes
-    return at.as_map(x, shape) * at.as_map(gate, own)
+def _gate(ctx: EmitContext, gate: Value, x: Value) -> Value:
+    own, shape = ctx.node.in_shapes
+    return ctx.as_map(x, shape) * ctx.as_map(gate, own)

@@ -72,7 +72,7 @@ class DiagramRow:
     @property
     def is_join(self) -> bool:
         """It joins, adds or gates what others made."""
-        return self.facts.node.layer.part in ("cat", "add", "gate")
+        return self.facts.node.layer.role in ("cat", "add", "gate")
 
 
 @dataclass(frozen=True, slots=True)

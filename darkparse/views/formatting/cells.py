@@ -40,10 +40,10 @@ def label(node: Node, *, block_input: int | None = None) -> str:
     if node.inputs in ((node.index - 1,), ()):
         return node.summary
     names = ["block input" if i == block_input else input_name(i) for i in node.inputs]
-    if node.layer.part == "cat":
+    if node.layer.role == "cat":
         joined = " + ".join(names) if len(names) < MANY else ", ".join((names[0], *(n.lstrip("L") for n in names[1:])))
         return f"{node.summary}{' from' if len(names) == 1 else ''} {joined}"
-    if node.layer.part == "gate":
+    if node.layer.role == "gate":
         return f"{node.summary} {names[1]} × {names[0]}"
     return f"{node.summary} {' '.join(f'+ {name}' for name in names[1:])}"
 

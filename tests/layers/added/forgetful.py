@@ -11,9 +11,9 @@ class Forgetful(Layer):
 
     needs_map = True
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, h, w = inputs[0]
         return Shape(c, h // 2, w // 2)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("pool", "torch.nn.MaxPool2d", {"kernel_size": 2}),)

@@ -13,6 +13,6 @@ THIRD = fork(
     unsupported=frozenset({"[sam]", "[net] letter_box", "swish"}),
 )  # fmt: skip
 
-ACTIVATIONS["softplus"] = ActivationRow("softplus", "F.softplus", "Softplus", only="third")
+ACTIVATIONS["softplus"] = ActivationRow("softplus", "F.softplus", "Softplus", dialect="third")
 FUNCTIONS["softplus"] = lambda graph, x: graph.op("Softplus", x)
-emits("torch.nn.Softplus")(lambda at, x: FUNCTIONS["softplus"](at.graph, x))
+emits("torch.nn.Softplus")(lambda ctx, x: FUNCTIONS["softplus"](ctx.graph, x))

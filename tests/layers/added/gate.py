@@ -15,21 +15,21 @@ class Softgate(Layer):
     """An earlier map times the logistic function of the layer before."""
 
     needs_map = True
-    part = "gate"
+    role = "gate"
     main_input = 1
 
     from_: int = option(keys="from")
 
-    def sources(self, index: int) -> tuple[int, ...]:
+    def inputs(self, index: int) -> tuple[int, ...]:
         return (index - 1, absolute(self.from_, index))
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("gate", f"{__name__}.LogisticGate", {}),)
 
-    def macs(self, at: LayerContext) -> int:
-        return at.output.size
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.output.size
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "soft gate"
 
 
@@ -41,5 +41,5 @@ class LogisticGate(nn.Module):
 
 
 @emits(f"{__name__}.LogisticGate")
-def _written(at: EmitContext, gate: Value, x: Value) -> Value:
-    return x * at.op("Sigmoid", gate)
+def _written(ctx: EmitContext, gate: Value, x: Value) -> Value:
+    return x * ctx.op("Sigmoid", gate)

@@ -19,7 +19,7 @@ class Centre(Head):
 
     needs_map = True
 
-    classes: int = option(default=2, least=1)
+    classes: int = option(default=2, minimum=1)
 
     @property
     def predictors(self) -> int:
@@ -29,13 +29,13 @@ class Centre(Head):
     def entries(self) -> int:
         return 4 + self.classes
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("head", "torch.nn.Sigmoid", {}),)
 
-    def decoder(self, dialect: Dialect, *, hierarchy: float, mapped: bool) -> ModuleSpec:
+    def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         return ModuleSpec("boxes", f"{__name__}.CentreDecoder", {})
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return "centre head"
 
 
@@ -51,11 +51,11 @@ class CentreDecoder(nn.Module):
 
 
 @emits(f"{__name__}.CentreDecoder")
-def _written(at: EmitContext, x: Value) -> decoders.GraphBoxes:
-    _, height, width = at.node.out_shape
-    cells = at.reshape(at.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, 6)
-    near, far, scores = at.split(cells, (2, 2, 2), 2)
+def _written(ctx: EmitContext, x: Value) -> decoders.GraphBoxes:
+    _, height, width = ctx.node.out_shape
+    cells = ctx.reshape(ctx.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, 6)
+    near, far, scores = ctx.split(cells, (2, 2, 2), 2)
     y, x_ = np.divmod(np.arange(height * width), width)
-    middle = at.graph.constant(np.stack(((x_ + 0.5) / width, (y + 0.5) / height), -1)[None])
-    boxes = at.concat(middle + (far - near) / 2.0, near + far, axis=2)
-    return decoders.GraphBoxes(boxes, scores, at.op("ReduceMax", scores, at.graph.ints(2)), 2)
+    middle = ctx.graph.constant(np.stack(((x_ + 0.5) / width, (y + 0.5) / height), -1)[None])
+    boxes = ctx.concat(middle + (far - near) / 2.0, near + far, axis=2)
+    return decoders.GraphBoxes(boxes, scores, ctx.op("ReduceMax", scores, ctx.graph.ints(2)), 2)

@@ -17,33 +17,33 @@ class Powerpool(Layer):
 
     needs_map = True
     mechanism = "pool"
-    part = "pool"
+    role = "pool"
 
-    size: int = option(default=2, least=1)
-    stride: int = option(default=2, least=1)
+    size: int = option(default=2, minimum=1)
+    stride: int = option(default=2, minimum=1)
 
-    def infer(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, h, w = inputs[0]
         return Shape(c, (h - self.size) // self.stride + 1, (w - self.size) // self.stride + 1)
 
-    def windows(self, at: LayerContext) -> tuple[Window, ...]:
+    def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return (square(self.size, self.stride),)
 
-    def modules(self, at: LayerContext) -> tuple[ModuleSpec, ...]:
+    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"norm_type": 2.0, "kernel_size": self.size, "stride": self.stride}
         return (ModuleSpec("pool", "torch.nn.LPPool2d", kwargs),)
 
-    def macs(self, at: LayerContext) -> int:
-        return at.output.size * self.size**2
+    def macs(self, ctx: LayerContext) -> int:
+        return ctx.output.size * self.size**2
 
-    def mistakes(self, at: LayerContext) -> Iterable[Deviation]:
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         mean = ModuleSpec("pool", "torch.nn.AvgPool2d", {"kernel_size": self.size, "stride": self.stride})
         yield Deviation("the mean instead of the root of squares", (mean,))
 
-    def summary(self, at: LayerContext) -> str:
+    def summary(self, ctx: LayerContext) -> str:
         return f"powerpool {self.size}×{self.size} /{self.stride}"
 
 
 @emits("torch.nn.LPPool2d")
-def _written(at: EmitContext, x: Value, *, norm_type: float, kernel_size: int, stride: int) -> Value:
-    return at.op("LpPool", x, p=int(norm_type), kernel_shape=(kernel_size,) * 2, strides=(stride,) * 2)
+def _written(ctx: EmitContext, x: Value, *, norm_type: float, kernel_size: int, stride: int) -> Value:
+    return ctx.op("LpPool", x, p=int(norm_type), kernel_shape=(kernel_size,) * 2, strides=(stride,) * 2)
