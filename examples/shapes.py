@@ -24,17 +24,17 @@ SINGLE = 96
 MOST_COVERED = 0.35
 """Of a box by another."""
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Box = tuple[float, float, float, float]
 
 
-def colour(chance: random.Random, saturation: tuple[float, float], value: tuple[float, float]) -> Colour:
+def color(chance: random.Random, saturation: tuple[float, float], value: tuple[float, float]) -> Color:
     r, g, b = colorsys.hsv_to_rgb(chance.random(), chance.uniform(*saturation), chance.uniform(*value))
     return round(r * 255), round(g * 255), round(b * 255)
 
 
-def pale(chance: random.Random) -> Colour:
-    return colour(chance, (0, 0.3), (0.1, 1))
+def pale(chance: random.Random) -> Color:
+    return color(chance, (0, 0.3), (0.1, 1))
 
 
 def background(chance: random.Random) -> Image.Image:
@@ -88,7 +88,7 @@ def picture(chance: random.Random, *, single: bool) -> tuple[Image.Image, list[t
         if covers_too_much(box, [other for _, other in found]):
             continue
         points = [((x + dx) * FINER, (y + dy) * FINER) for dx, dy in corners]
-        draw.polygon(points, fill=colour(chance, (0.65, 1), (0.55, 1)))
+        draw.polygon(points, fill=color(chance, (0.65, 1), (0.55, 1)))
         found.append((number, box))
     return drawn.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS), found
 

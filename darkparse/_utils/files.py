@@ -79,7 +79,7 @@ def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Itera
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes left in a folder under the names that `unfinished` gives: what should have become
+    """Remove what killed processes left in a folder under the names that `atomic_write` gives: what should have become
     `name`, or all of it, then also in the folders below. What a living process writes stays."""
     for path in folder.rglob(".part-*") if name is None else folder.glob(".part-*"):
         match = PART.fullmatch(path.name)

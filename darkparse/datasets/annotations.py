@@ -68,7 +68,7 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
 
     Args:
         path: a COCO `.json` file, a folder of VOC `.xml` files, or a folder of Darknet's `.txt` labels. None: labels
-            where Darknet looks for them, see `label_of`.
+            where Darknet looks for them, see `find_label`.
         images: the folder of the pictures, a list of them, or a `.data` file whose `valid` is one.
         names: the network's classes.
 

@@ -39,8 +39,8 @@ class Placement:
         net, scaled = np.array(self.input_size[::-1], np.float64), np.array(self.scaled_size[::-1], np.float64)
         ratio = (scaled / net).astype(np.float32)
         with np.errstate(over="ignore", invalid="ignore"):  # of boxes near the end of float32's range
-            centre = ((boxes[:, :2] - (net - scaled) / 2.0 / net) / ratio).astype(np.float32)
-            return np.concatenate((centre, boxes[:, 2:] * (net / scaled).astype(np.float32)), 1)
+            center = ((boxes[:, :2] - (net - scaled) / 2.0 / net) / ratio).astype(np.float32)
+            return np.concatenate((center, boxes[:, 2:] * (net / scaled).astype(np.float32)), 1)
 
 
 def compute_placement(image: Size, net: Size, resize: Resize, *, crop_first: bool = False) -> Placement:

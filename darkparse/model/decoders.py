@@ -106,7 +106,7 @@ class YoloDecoder(AnchorDecoder):
 
     def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
         cells = _cells(output, len(self.anchors))
-        x, y = _centres(cells[..., 0], cells[..., 1])
+        x, y = _centers(cells[..., 0], cells[..., 1])
         lengths = cells[..., 2:4].square() * 4 if self.new_coords else cells[..., 2:4].exp()
         width, height = _lengths(lengths, self.anchors, size)
         objectness = cells[..., 4]
@@ -123,7 +123,7 @@ class GaussianDecoder(AnchorDecoder):
 
     def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
         cells = _cells(output, len(self.anchors))
-        x, y = _centres(cells[..., 0], cells[..., 2])
+        x, y = _centers(cells[..., 0], cells[..., 2])
         width, height = _lengths(cells[..., 4:8:2].exp(), self.anchors, size)
         objectness, certainty = cells[..., 8], 1 - cells[..., 1:8:2].mean(-1)
         scores = cells[..., 9:] * (objectness * certainty).unsqueeze(-1)
@@ -163,8 +163,8 @@ class RegionDecoder(AnchorDecoder):
             if self.interleaved
             else _cells(output, len(self.anchors))
         )
-        centre = cells[..., :2].sigmoid() if self.interleaved else cells[..., :2]
-        x, y = _centres(centre[..., 0], centre[..., 1])
+        center = cells[..., :2].sigmoid() if self.interleaved else cells[..., :2]
+        x, y = _centers(center[..., 0], center[..., 1])
         width, height = _lengths(cells[..., 2:4].exp(), self.anchors, (cells.shape[1], cells.shape[2]))
         objectness = cells[..., self.coords]
         if self.background:
@@ -200,7 +200,7 @@ class GridDecoder(nn.Module):
         classes, objectness, boxes = output.float().split((side**2 * self.classes, side**2 * num, side**2 * num * 4), 1)
         objectness = objectness.reshape(-1, side, side, num)
         boxes = boxes.reshape(-1, side, side, num, 4)
-        x, y = _centres(boxes[..., 0], boxes[..., 1])
+        x, y = _centers(boxes[..., 0], boxes[..., 1])
         width, height = (boxes[..., 2:].square() if self.sqrt else boxes[..., 2:]).unbind(-1)
         scores = objectness.unsqueeze(-1) * classes.reshape(-1, side, side, 1, self.classes)
         return _flat((x, y, width, height), scores, objectness)
@@ -212,7 +212,7 @@ def _cells(output: Tensor, anchors: int) -> Tensor:
     return planes.permute(0, 3, 4, 1, 2)
 
 
-def _centres(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _centers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Offsets in the cells (N, H, W, anchors) to fractions of the input."""
     height, width = x.shape[1], x.shape[2]
     columns = torch.arange(width, device=x.device).view(1, 1, -1, 1)

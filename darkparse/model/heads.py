@@ -16,11 +16,11 @@ class YoloHead(nn.Module):
         self.anchors, self.classes, self.scale_x_y, self.logistic = anchors, classes, scale_x_y, logistic
 
     def forward(self, x: Tensor) -> Tensor:
-        centre, size, rest = x.unflatten(1, (self.anchors, -1)).split((2, 2, 1 + self.classes), 2)
+        center, size, rest = x.unflatten(1, (self.anchors, -1)).split((2, 2, 1 + self.classes), 2)
         if self.logistic:
-            centre, rest = torch.sigmoid(centre), torch.sigmoid(rest)
-        centre = centre * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
-        return torch.cat((centre, size, rest), 2).flatten(1, 2)
+            center, rest = torch.sigmoid(center), torch.sigmoid(rest)
+        center = center * self.scale_x_y - 0.5 * (self.scale_x_y - 1)
+        return torch.cat((center, size, rest), 2).flatten(1, 2)
 
     def extra_repr(self) -> str:
         return f"anchors={self.anchors}, classes={self.classes}, scale_x_y={self.scale_x_y:g}, logistic={self.logistic}"
@@ -68,14 +68,14 @@ class RegionHead(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         entries = x.unflatten(1, (self.anchors, -1))
-        centre, others, objectness, classes = entries.split((2, self.coords - 2, 1, self.classes), 2)
+        center, others, objectness, classes = entries.split((2, self.coords - 2, 1, self.classes), 2)
         if self.background and self.softmax and self.group_sizes is None:
             # The objectness takes part in the softmax, as the class "background".
             objectness, classes = torch.softmax(torch.cat((objectness, classes), 2), 2).split((1, self.classes), 2)
         else:
             objectness = objectness if self.background else torch.sigmoid(objectness)
             classes = _class_scores(classes, 2, self.softmax, self.group_sizes, torch.sigmoid)
-        return torch.cat((torch.sigmoid(centre), others, objectness, classes), 2).flatten(1, 2)
+        return torch.cat((torch.sigmoid(center), others, objectness, classes), 2).flatten(1, 2)
 
     def extra_repr(self) -> str:
         return f"anchors={self.anchors}, classes={self.classes}, coords={self.coords}, softmax={self.softmax}"

@@ -29,12 +29,12 @@ def initial_values(
 
 
 def _drawn(value: Tensor, initial: Initial) -> Tensor:
-    distribution, centre, spread = initial
+    distribution, center, spread = initial
     if distribution == "uniform":
-        return value.uniform_(centre - spread, centre + spread)
+        return value.uniform_(center - spread, center + spread)
     if distribution == "normal":
-        return value.normal_(centre, spread)
-    return value.fill_(centre)
+        return value.normal_(center, spread)
+    return value.fill_(center)
 
 
 def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:

@@ -59,9 +59,9 @@ def _by_distance(graph: Graph, boxes: Value, found: Value, overlap: float, expon
     """
     ints = graph.ints
     here = _boxes_of(graph, boxes, found)
-    centres, sides = graph.ops("Split", 2, here, ints(2, 2), axis=1)
+    centers, sides = graph.ops("Split", 2, here, ints(2, 2), axis=1)
     halves = sides * 0.5
-    lows, highs = centres - halves, centres + halves
+    lows, highs = centers - halves, centers + halves
     areas = graph.op("ReduceProd", sides, ints(1), keepdims=0)
     labels = graph.op("Gather", found, ints(0, 1), axis=1)
     number = graph.op("Shape", areas)
@@ -73,14 +73,14 @@ def _by_distance(graph: Graph, boxes: Value, found: Value, overlap: float, expon
     i = body.input("nms/i", (), np.int64)
     goes_on = body.input("nms/goes_on", (), bool)
     alive = body.input("nms/alive", ("found",), bool)
-    low, high, centre, area, label, stands = (
-        body.op("Gather", values, i, axis=0) for values in (lows, highs, centres, areas, labels, alive)
+    low, high, center, area, label, stands = (
+        body.op("Gather", values, i, axis=0) for values in (lows, highs, centers, areas, labels, alive)
     )
     extent = body.op("Max", body.op("Min", high, highs) - body.op("Max", low, lows), 0.0)
     shared = body.op("ReduceProd", extent, ints(1), keepdims=0)
     iou = body.op("Where", body.op("Equal", shared, 0.0), 0.0, shared / (body.op("Add", area, areas) - shared))
     diagonal = _squares(body, body.op("Max", high, highs) - body.op("Min", low, lows))
-    distance = _squares(body, body.op("Sub", centres, centre))
+    distance = _squares(body, body.op("Sub", centers, center))
     iou = body.op("Cast", iou, to=11)
     penalty = body.op("Pow", body.op("Div", distance, diagonal), graph.constant(exponent, np.float64))
     is_point = body.op("Equal", diagonal, graph.constant(0, np.float64))

@@ -52,7 +52,7 @@ def to_onnx(
     Args:
         model: a module in eval mode, with weights; or what `compile` made or takes, together with `weights`.
         path: the file; weights of more than 2 GB go to `<path>.data` beside it.
-        weights: the weights of a network, a file, or what `open_held` made of it.
+        weights: the weights of a network, a file, or what `load_arrays` made of it.
         heads: `raw`: an output for each head, as `model(x)` gives them. `decoded`: one output `boxes`
             (N, B, 4 + classes), centre x, y, width and height as fractions of the input, then a score for each class.
             `nms`: one output `detections` (K, 7), a row for each: image, class, score, centre x, y, width, height.

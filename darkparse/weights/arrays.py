@@ -58,13 +58,13 @@ def read_lazily(fitted: FittedLayout, network: Network) -> Arrays:
 
 
 def _initial(tensor: TensorSpec) -> Array:
-    distribution, centre, spread = tensor.initial
+    distribution, center, spread = tensor.initial
     if distribution == "constant":
-        return np.full(tensor.shape, centre, np.float32)
+        return np.full(tensor.shape, center, np.float32)
     random = np.random.default_rng(0)
     draw = random.uniform(-spread, spread, tensor.shape) if distribution == "uniform" else None
     values = random.normal(0, spread, tensor.shape) if draw is None else draw
-    return (centre + values).astype(np.float32)
+    return (center + values).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ class ReadOptions:
         dtype: their dtype, by default the file's: float32 in a `.weights` file.
 
     >>> backbone = darkparse.ReadOptions(upto=10, mmap=False)
-    >>> darkparse.load("yolov3-tiny", "tiny.weights", backbone).loaded.untouched
+    >>> darkparse.load("yolov3-tiny", "tiny.weights", backbone).loaded.missing
     (10, 12, 13, 14, 15, 18, 21, 22)
     """
 

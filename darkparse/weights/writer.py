@@ -56,7 +56,7 @@ def write_weights(
 
 @contextmanager
 def replace_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
-    """Open a new file that takes the target's name once it is whole and on the disk, see `unfinished`.
+    """Open a new file that takes the target's name once it is whole and on the disk, see `atomic_write`.
 
     Raises:
         WeightsError: the file cannot be written.

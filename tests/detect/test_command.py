@@ -331,8 +331,8 @@ def test_labels_do_not_cover_each_other() -> None:
     for one in boxes:
         alone = np.asarray(Detections([one], width=200, height=200).draw(image))
         label = (alone != 0).any(2).sum()
-        colour = alone[(alone != 0).any(2)][0]
-        assert (together == colour).all(2).sum() > 100, label
+        color = alone[(alone != 0).any(2)][0]
+        assert (together == color).all(2).sum() > 100, label
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")

@@ -29,18 +29,18 @@ def overlap(a: list[float], b: list[float]) -> float:
     return shared / (a[0] * a[1] + b[0] * b[1] - shared)
 
 
-def plain(boxes: Boxes, centres: Boxes) -> Boxes:
+def plain(boxes: Boxes, centers: Boxes) -> Boxes:
     """matrix.c do_kmeans, loop by loop."""
     before: list[int] = []
     for _ in range(1000):
-        near = [max(range(len(centres)), key=lambda j, box=box: overlap(box, centres[j])) for box in boxes]  # type: ignore[misc]
+        near = [max(range(len(centers)), key=lambda j, box=box: overlap(box, centers[j])) for box in boxes]  # type: ignore[misc]
         if near == before:
             break
-        for j in range(len(centres)):
+        for j in range(len(centers)):
             own = [box for box, at in zip(boxes, near, strict=True) if at == j]
-            centres[j] = [sum(side) / len(own) for side in zip(*own, strict=True)] if own else centres[j]
+            centers[j] = [sum(side) / len(own) for side in zip(*own, strict=True)] if own else centers[j]
         before = near
-    return sorted(centres, key=lambda c: c[0] * c[1])
+    return sorted(centers, key=lambda c: c[0] * c[1])
 
 
 def test_the_anchors_are_those_of_darknets_loops(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_the_anchors_are_those_of_darknets_loops(tmp_path: Path) -> None:
     start = np.random.default_rng(3).permutation(pixels)[:5].tolist()
     wanted = plain(pixels.tolist(), start)
     assert np.allclose(found.sides, wanted, rtol=1e-5)
-    best = [max(overlap(box, centre) for centre in wanted) for box in pixels.tolist()]
+    best = [max(overlap(box, center) for center in wanted) for box in pixels.tolist()]
     assert found.overlap == pytest.approx(np.mean(best), rel=1e-5)
 
 

@@ -183,16 +183,16 @@ def test_every_row_has_one_name_for_screen_readers(opened: Opened) -> None:
 
 
 def test_themes(opened: Opened) -> None:
-    def colours() -> list[str]:
+    def colors() -> list[str]:
         found: list[str] = opened.page.evaluate(
             "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('svg a "
             ".row')).fill]"
         )
         return found
 
-    light = colours()
+    light = colors()
     opened.page.select_option("#theme", "dark")
-    dark = colours()
+    dark = colors()
     assert light[0] == "rgb(255, 255, 255)"
     assert all(a != b for a, b in zip(light, dark, strict=True))
     assert "#" not in "".join(

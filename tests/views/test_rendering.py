@@ -254,7 +254,7 @@ def test_text_can_be_read_on_its_cell(theme: str) -> None:
     """WCAG's contrast of 4.5 for every pair of text and fill."""
     from darkparse.views.diagram.theme import THEMES
 
-    colours = THEMES[theme]
+    colors = THEMES[theme]
     pairs = [
         (f"{role}_text", role) for role in ("header", "repeat", "reduced", "kept", "expanded", "projected", "head")
     ]
@@ -262,7 +262,7 @@ def test_text_can_be_read_on_its_cell(theme: str) -> None:
     pairs += [("price_text", "price"), ("faint", "price"), ("overlay_text", "overlay"), ("faint", "overlay")]
     pairs += [("text", "page"), ("faint", "page"), ("reused", "page"), ("head_line", "page")]
     for text, fill in pairs:
-        assert _contrast(colours[text], colours[fill]) >= 4.5, (text, fill)
+        assert _contrast(colors[text], colors[fill]) >= 4.5, (text, fill)
 
 
 def test_greys_can_be_told_apart() -> None:
@@ -277,7 +277,7 @@ def _contrast(a: str, b: str) -> float:
     return (light + 0.05) / (dark + 0.05)
 
 
-def _luminance(colour: str) -> float:
-    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+def _luminance(color: str) -> float:
+    parts = [int(color[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -60,6 +60,6 @@ def check_resumable(folder: Path, run: Record, *, resume: bool) -> Record:
 
 
 def write_run(folder: Path, run: Record) -> None:
-    """Write down what the results of a folder depend on, for `go_on`."""
+    """Write down what the results of a folder depend on, for `check_resumable`."""
     with atomic_write(folder / RUN) as part:
         part.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")

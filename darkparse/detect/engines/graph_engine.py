@@ -155,7 +155,7 @@ def load_graph(
     use_class_map: bool,
     **how: Any,
 ) -> GraphEngine:
-    """Compile a cfg and read its weights for an engine; torch is needed where `open_held` says so.
+    """Compile a cfg and read its weights for an engine; torch is needed where `load_arrays` says so.
 
     Raises:
         NoWeightsError: there are no weights.

@@ -46,7 +46,7 @@ class PackedConvolution(nn.Conv2d):
 
     Args:
         conv: the convolution, whose weights are taken over.
-        activation: what follows it (see `takes_in`), or None.
+        activation: what follows it (see `can_fuse`), or None.
         tiles: compute by Winograd's algorithm where that is faster.
     """
 

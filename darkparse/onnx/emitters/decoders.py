@@ -37,10 +37,10 @@ class GraphBoxes:
 def _yolo(ctx: EmitContext, x: Value, *, anchors: Anchors, new_coords: bool) -> GraphBoxes:
     """yolo_layer.c get_yolo_box, get_yolo_detections."""
     cells, entries = _cells(ctx, x, anchors)
-    centre, size, objectness, classes = ctx.split(cells, (2, 2, 1, entries - 5), 3)
+    center, size, objectness, classes = ctx.split(cells, (2, 2, 1, entries - 5), 3)
     size = size * size * 4.0 if new_coords else ctx.op("Exp", size)
     size = _lengths(ctx, size, anchors, _size_of(ctx, ctx.image, ctx.image_shape))
-    return _flat(ctx, _centres(ctx, x, centre), size, classes * objectness, objectness, entries - 5)
+    return _flat(ctx, _centers(ctx, x, center), size, classes * objectness, objectness, entries - 5)
 
 
 @emits(f"{DECODERS}.GaussianDecoder")
@@ -48,12 +48,12 @@ def _gaussian(ctx: EmitContext, x: Value, *, anchors: Anchors, shift: float) -> 
     """gaussian_yolo_layer.c get_gaussian_yolo_box."""
     cells, entries = _cells(ctx, x, anchors)
     means, deviations = (ctx.slice(cells, start, 8, 3, 2) for start in (0, 1))
-    centre, size = ctx.split(means, (2, 2), 3)
+    center, size = ctx.split(means, (2, 2), 3)
     objectness, classes = ctx.slice(cells, 8, 9, 3), ctx.slice(cells, 9, entries, 3)
     size = _lengths(ctx, ctx.op("Exp", size), anchors, _size_of(ctx, ctx.image, ctx.image_shape))
     certainty = 1.0 - ctx.op("ReduceMean", deviations, ctx.graph.ints(3))
-    centre = _centres(ctx, x, centre) + shift * size
-    return _flat(ctx, centre, size, classes * (objectness * certainty), objectness, entries - 9)
+    center = _centers(ctx, x, center) + shift * size
+    return _flat(ctx, center, size, classes * (objectness * certainty), objectness, entries - 9)
 
 
 @emits(f"{DECODERS}.RegionDecoder")
@@ -73,9 +73,9 @@ def _region(
     """region_layer.c get_region_detections."""
     x = ctx.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
     cells, entries = _cells(ctx, x, anchors)
-    centre, size = ctx.slice(cells, 0, 2, 3), ctx.slice(cells, 2, 4, 3)
+    center, size = ctx.slice(cells, 0, 2, 3), ctx.slice(cells, 2, 4, 3)
     objectness, scores = ctx.slice(cells, coords, coords + 1, 3), ctx.slice(cells, coords + 1, entries, 3)
-    centre = ctx.op("Sigmoid", centre) if interleaved else centre
+    center = ctx.op("Sigmoid", center) if interleaved else center
     size = _lengths(ctx, ctx.op("Exp", size), anchors, _size_of(ctx, x, ctx.node.context.input))
     if background:
         objectness = ctx.op("Where", objectness > 0.0, 1.0, 1.0)
@@ -91,7 +91,7 @@ def _region(
         scores = deepest(ctx, scores, classes, hierarchy) * scores
     else:
         scores = top(ctx, scores, words, hierarchy) * objectness
-    return _flat(ctx, _centres(ctx, x, centre), size, scores, objectness, classes)
+    return _flat(ctx, _centers(ctx, x, center), size, scores, objectness, classes)
 
 
 @emits(f"{DECODERS}.GridDecoder")
@@ -102,10 +102,10 @@ def _grid(ctx: EmitContext, x: Value, *, side: int, num: int, classes: int, coor
     area = side**2
     chances, objectness, boxes = ctx.split(x, (area * classes, area * num, area * num * 4))
     boxes, objectness = ctx.reshape(boxes, 0, area, num, 4), ctx.reshape(objectness, 0, area, num, 1)
-    centre, size = ctx.split(boxes, (2, 2), 3)
-    centre = (centre + ctx.graph.constant(_places(side, side))) / float(side)
+    center, size = ctx.split(boxes, (2, 2), 3)
+    center = (center + ctx.graph.constant(_places(side, side))) / float(side)
     scores = objectness * ctx.reshape(chances, 0, area, 1, classes)
-    return _flat(ctx, centre, size * size if sqrt else size, scores, objectness, classes)
+    return _flat(ctx, center, size * size if sqrt else size, scores, objectness, classes)
 
 
 def _cells(ctx: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:
@@ -128,18 +128,18 @@ def _size_of(ctx: EmitContext, x: Value, shape: Shape) -> Value:
     return ctx.op("Cast", ctx.op("Concat", width, height, axis=0), to=1)
 
 
-def _centres(ctx: EmitContext, x: Value, centre: Value) -> Value:
+def _centers(ctx: EmitContext, x: Value, center: Value) -> Value:
     """Offsets in the cells to fractions of the input."""
     shape = ctx.node.context.input
     size = _size_of(ctx, x, shape)
     if not ctx.free.size:
-        return (centre + ctx.graph.constant(_places(shape.h, shape.w))) / size
+        return (center + ctx.graph.constant(_places(shape.h, shape.w))) / size
     width, height = ctx.length(x, 3, shape.w), ctx.length(x, 2, shape.h)
     start, step = (ctx.graph.constant(value, np.int64) for value in (0, 1))
     cell = ctx.op("Range", start, ctx.op("Squeeze", ctx.op("Mul", width, height)), step)
     cell = ctx.reshape(cell, 1, -1, 1, 1)
     places = ctx.concat(ctx.op("Mod", cell, width), ctx.op("Div", cell, width), axis=3)
-    return (centre + ctx.op("Cast", places, to=1)) / size
+    return (center + ctx.op("Cast", places, to=1)) / size
 
 
 def _lengths(ctx: EmitContext, factors: Value, anchors: Anchors, size: Value) -> Value:
@@ -147,7 +147,7 @@ def _lengths(ctx: EmitContext, factors: Value, anchors: Anchors, size: Value) ->
     return factors * ctx.graph.constant(anchors) / size
 
 
-def _flat(ctx: EmitContext, centre: Value, size: Value, scores: Value, objectness: Value, classes: int) -> GraphBoxes:
+def _flat(ctx: EmitContext, center: Value, size: Value, scores: Value, objectness: Value, classes: int) -> GraphBoxes:
     """(N, H·W, anchors, …) to (N, B, …)."""
-    boxes = ctx.reshape(ctx.concat(centre, size, axis=3), 0, -1, 4)
+    boxes = ctx.reshape(ctx.concat(center, size, axis=3), 0, -1, 4)
     return GraphBoxes(boxes, ctx.reshape(scores, 0, -1, classes), ctx.reshape(objectness, 0, -1, 1), classes)

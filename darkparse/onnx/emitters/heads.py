@@ -20,13 +20,13 @@ def _logistic(ctx: EmitContext, x: Value, is_logistic: Sequence[bool], anchors: 
     return ctx.op("Where", planes, ctx.op("Sigmoid", x), x)
 
 
-def _scaled(ctx: EmitContext, x: Value, is_centre: Sequence[bool], anchors: int, scale: float) -> Value:
+def _scaled(ctx: EmitContext, x: Value, is_center: Sequence[bool], anchors: int, scale: float) -> Value:
     """Centres scaled around the middle of their cells (yolo_layer.c scal_add_cpu)."""
     if scale == 1:
         return x
-    centre = np.reshape(list(is_centre) * anchors, (1, -1, 1, 1))
-    x = x * ctx.graph.constant(np.where(centre, scale, 1.0))
-    return x - ctx.graph.constant(np.where(centre, 0.5 * (scale - 1), 0.0))
+    center = np.reshape(list(is_center) * anchors, (1, -1, 1, 1))
+    x = x * ctx.graph.constant(np.where(center, scale, 1.0))
+    return x - ctx.graph.constant(np.where(center, 0.5 * (scale - 1), 0.0))
 
 
 @emits(f"{HEADS}.YoloHead")

@@ -73,29 +73,29 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
     if len(boxes) < clusters:
         found = pluralize(len(boxes), "object")
         raise DarkparseError(f"{files.train}: {found} with width and height, too few for {clusters} anchors")
-    centres = np.random.default_rng(seed).permutation(boxes)[:clusters]
+    centers = np.random.default_rng(seed).permutation(boxes)[:clusters]
     nearest = np.full(len(boxes), -1)
     for _ in range(MAX_STEPS):
-        before, (nearest, _) = nearest, _closest(boxes, centres)
+        before, (nearest, _) = nearest, _closest(boxes, centers)
         if np.array_equal(before, nearest):
             break
         counts = np.bincount(nearest, minlength=clusters)
         sums = np.stack([np.bincount(nearest, boxes[:, i], clusters) for i in range(2)], 1)
         held = counts > 0
-        centres[held] = sums[held] / counts[held, None]
-    centres = centres[np.argsort(centres.prod(1), kind="stable")]
-    overlap = float(_closest(boxes, centres)[1].mean())
-    return Anchors(centres, overlap, len(boxes), 0 if size[1] > MAX_GRID else 4)
+        centers[held] = sums[held] / counts[held, None]
+    centers = centers[np.argsort(centers.prod(1), kind="stable")]
+    overlap = float(_closest(boxes, centers)[1].mean())
+    return Anchors(centers, overlap, len(boxes), 0 if size[1] > MAX_GRID else 4)
 
 
-def _closest(boxes: Floats, centres: Floats) -> tuple[NDArray[np.intp], Floats]:
+def _closest(boxes: Floats, centers: Floats) -> tuple[NDArray[np.intp], Floats]:
     """The centre that each box overlaps most, and by how much."""
-    found = [_overlaps(boxes[i : i + CHUNK], centres) for i in range(0, len(boxes), CHUNK)]
+    found = [_overlaps(boxes[i : i + CHUNK], centers) for i in range(0, len(boxes), CHUNK)]
     return np.concatenate([one.argmax(1) for one in found]), np.concatenate([one.max(1) for one in found])
 
 
-def _overlaps(boxes: Floats, centres: Floats) -> Floats:
+def _overlaps(boxes: Floats, centers: Floats) -> Floats:
     """(N, k): intersection over union, corners laid on each other."""
-    shared: Floats = np.minimum(boxes[:, None], centres).prod(2)
-    shared /= boxes.prod(1)[:, None] + centres.prod(1) - shared
+    shared: Floats = np.minimum(boxes[:, None], centers).prod(2)
+    shared /= boxes.prod(1)[:, None] + centers.prod(1) - shared
     return shared

@@ -76,8 +76,8 @@ class ClassificationDataset:
         image = rotate_crop(pixels, side, angle=angle, scale=factor, shift=(dx, dy), aspect=aspect)
         if net.flip and random.integers(2):
             image = image[:, :, ::-1]
-        colours = sample_colors(random, net)
-        image = distort(image, colours.hue, colours.saturation, colours.exposure)
+        colors = sample_colors(random, net)
+        image = distort(image, colors.hue, colors.saturation, colors.exposure)
         if size != (side, side):
             image = resize_image(image.transpose(1, 2, 0), size)
         return Sample(image, self._truth(picture.path), picture.path)

@@ -48,7 +48,7 @@ class SampledTransform:
     pixels: Pixels
     geometry: ImagePlace | Crop
     flip: bool
-    colours: ColorJitter
+    colors: ColorJitter
 
     @property
     def shape(self) -> Size:
@@ -91,15 +91,15 @@ class DetectionDataset:
         picture, pixels = self.album.draw(random)
         height, width = pixels.shape[:2]
         flip = self.net.flip and bool(random.integers(2))
-        colours = sample_colors(random, self.net)
+        colors = sample_colors(random, self.net)
         if not self.dialect.training.crops_pictures:
             return SampledTransform(
-                picture, pixels, sample_place(random, (height, width), size, self.head.jitter), flip, colours
+                picture, pixels, sample_place(random, (height, width), size, self.head.jitter), flip, colors
             )
         crop = sample_crop(random, (height, width), size, self.net, self.head)
         if tile is not None and random.integers(2):
             crop = in_corner(crop, tile, flip=flip)
-        return SampledTransform(picture, pixels, crop.drop_invalid((height, width)), flip, colours)
+        return SampledTransform(picture, pixels, crop.drop_invalid((height, width)), flip, colors)
 
     def _boxes(self, random: np.random.Generator, drawn: SampledTransform, size: Size) -> Floats:
         """(K, 5), in an order drawn anew, of which the first `max` count."""
@@ -123,17 +123,17 @@ class DetectionDataset:
         self, random: np.random.Generator, drawn: SampledTransform, size: Size, boxes: Floats, window: Window = WHOLE
     ) -> Floats:
         """(C, *size), or a window of it."""
-        colours, kernel = drawn.colours, drawn.colours.blur
+        colors, kernel = drawn.colors, drawn.colors.blur
         if kernel > 1:
             smallest = (boxes[:, 2:4] * np.array(size[::-1], np.float32)).min(initial=8 * kernel if len(boxes) else 0)
             kernel = min(kernel, int(smallest) // 8)
         # What a window shows of a blurred picture comes from beyond it too.
         within = WHOLE if kernel else window
         image = drawn.geometry.render(drawn.pixels, size, flip=drawn.flip, window=within)
-        image = distort(image, colours.hue, colours.saturation, colours.exposure)
+        image = distort(image, colors.hue, colors.saturation, colors.exposure)
         if kernel:
             image = blur_background(image, boxes) if kernel == 1 else blur(image, kernel)
             image = image[:, window[0], window[1]]
-        if colours.noise:
-            image = add_noise(image, random.normal(0, colours.noise, image.shape).astype(np.float32))
+        if colors.noise:
+            image = add_noise(image, random.normal(0, colors.noise, image.shape).astype(np.float32))
         return image

@@ -109,9 +109,9 @@ def transform_boxes(
         flip: whether the result is mirrored.
         leaves_out: whether boxes that lie outside of the picture are `NOWHERE`, as those at 0, 0 always are.
     """
-    centre, half = boxes[:, :2], boxes[:, 2:4] / 2
-    first, last = centre - half, centre + half
-    lost = (centre == 0).all(1)
+    center, half = boxes[:, :2], boxes[:, 2:4] / 2
+    first, last = center - half, center + half
+    lost = (center == 0).all(1)
     if leaves_out:
         lost |= ((last < 0) | (first > 1)).any(1)
     first, last = (side * np.array(scale, np.float32) - np.array(shift, np.float32) for side in (first, last))
@@ -127,8 +127,8 @@ def sound(boxes: Floats, size: Size, classes: int) -> Floats:
     """The boxes that AlexeyAB's Darknet keeps: of a known class, a pixel large at least, with their centre inside
     (data.c fill_truth_detection)."""
     least = 1 / np.array(size[::-1], np.float32)
-    centre, sides = boxes[:, :2], boxes[:, 2:4]
-    kept = (boxes[:, 4] < classes) & (sides >= least).all(1) & ((centre > 0) & (centre <= 1)).all(1)
+    center, sides = boxes[:, :2], boxes[:, 2:4]
+    kept = (boxes[:, 4] < classes) & (sides >= least).all(1) & ((center > 0) & (center <= 1)).all(1)
     return boxes[kept]
 
 
@@ -161,20 +161,20 @@ class Tile:
         """
         sides = np.array(size[::-1], np.float32)
         shift = [(w.start - at) / n for w, at, n in zip(self.window[::-1], self.start[::-1], size[::-1], strict=True)]
-        centre, extent = boxes[:, :2] + np.array(shift, np.float32), boxes[:, 2:4]
-        first, last = _edges(centre, extent, sides)
+        center, extent = boxes[:, :2] + np.array(shift, np.float32), boxes[:, 2:4]
+        first, last = _edges(center, extent, sides)
         if bound:
             low, high = (np.array([getattr(w, end) for w in self.window[::-1]]) for end in ("start", "stop"))
             first, last = np.maximum(first, low), np.minimum(last, high)
-            centre, extent = (first + last).astype(np.float32) / 2 / sides, (last - first).astype(np.float32) / sides
+            center, extent = (first + last).astype(np.float32) / 2 / sides, (last - first).astype(np.float32) / sides
         else:
             before = np.minimum(first, 0).astype(np.float32) / sides
             after = np.maximum(last - sides, 0) / sides
-            centre, extent = centre - before / 2 - after / 2, extent + before - after
-            first, last = _edges(centre, extent, sides)
-        inside = (first >= 0) & (last <= sides) & (centre > 0) & (centre < 1)
+            center, extent = center - before / 2 - after / 2, extent + before - after
+            first, last = _edges(center, extent, sides)
+        inside = (first >= 0) & (last <= sides) & (center > 0) & (center < 1)
         kept = (inside & (extent > 1 / sides) & (extent < 1)).all(1)
-        placed: Floats = np.concatenate((centre, extent, boxes[:, 4:]), 1, dtype=np.float32)[kept]
+        placed: Floats = np.concatenate((center, extent, boxes[:, 4:]), 1, dtype=np.float32)[kept]
         return placed
 
 
@@ -247,9 +247,9 @@ def rotate_crop(
     return out.transpose(2, 0, 1)
 
 
-def _edges(centre: Floats, extent: Floats, sides: Floats) -> tuple[Floats, Floats]:
+def _edges(center: Floats, extent: Floats, sides: Floats) -> tuple[Floats, Floats]:
     """First and last pixel, rounded towards zero as C does."""
-    return np.trunc((centre - extent / 2) * sides), np.trunc((centre + extent / 2) * sides)
+    return np.trunc((center - extent / 2) * sides), np.trunc((center + extent / 2) * sides)
 
 
 def _scaled_taps(before: int, after: int) -> ResampleWeights:

@@ -88,14 +88,14 @@ def overlap_delta(box: Tensor, truth: Tensor, kind: str) -> Tensor:
             term = (area * d_union - union * d_area) / (area * area)
             edge = torch.where((common <= 0).any(1, keepdim=True), term, torch.where(area > 0, edge + term, edge))
         edges.append(edge)
-    centre, extent = edges[0] + edges[1], edges[1] - edges[0]
+    center, extent = edges[0] + edges[1], edges[1] - edges[0]
     if kind in ("diou", "ciou"):
-        centre, extent = _with_distance(centre, extent, box, truth, common, hull, kind, both / union)
-    return torch.cat((centre, extent), 1)
+        center, extent = _with_distance(center, extent, box, truth, common, hull, kind, both / union)
+    return torch.cat((center, extent), 1)
 
 
 def _with_distance(
-    centre: Tensor,
+    center: Tensor,
     extent: Tensor,
     box: Tensor,
     truth: Tensor,
@@ -109,9 +109,9 @@ def _with_distance(
     high_out = box[:, :2] + box[:, 2:] / 2 > truth[:, :2] + truth[:, 2:] / 2
     away = truth[:, :2] - box[:, :2]
     distance, diagonal = away.square().sum(1, keepdim=True), hull.square().sum(1, keepdim=True)
-    d_centre = 2 * hull * (high_out.to(hull.dtype) - low_out.to(hull.dtype))
+    d_center = 2 * hull * (high_out.to(hull.dtype) - low_out.to(hull.dtype))
     d_extent = hull * (high_out.to(hull.dtype) + low_out.to(hull.dtype))
-    of_centre = (2 * away * diagonal - d_centre * distance) / (diagonal * diagonal)
+    of_center = (2 * away * diagonal - d_center * distance) / (diagonal * diagonal)
     of_extent = d_extent * distance / (diagonal * diagonal)
     if kind == "ciou":
         turn = _turn(box, truth)[:, None]
@@ -119,4 +119,4 @@ def _with_distance(
         alpha = aspect / (1 - ratio + aspect + 1e-6)
         of_extent = of_extent + alpha * 8 / pi**2 * turn * torch.cat((box[:, 3:], -box[:, 2:3]), 1)
     apart = (common <= 0).any(1, keepdim=True)
-    return torch.where(apart, of_centre, centre + of_centre), torch.where(apart, of_extent, extent + of_extent)
+    return torch.where(apart, of_center, center + of_center), torch.where(apart, of_extent, extent + of_extent)

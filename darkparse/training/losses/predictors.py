@@ -56,10 +56,10 @@ class Rows:
         _, a, h, w = self.shape
         return ((image * a + anchor) * h + row) * w + column
 
-    def cell(self, centre: Tensor) -> tuple[Tensor, Tensor]:
+    def cell(self, center: Tensor) -> tuple[Tensor, Tensor]:
         """Row and column of the cell that a point (…, 2) lies in. Darknet takes what stands next in memory for the
         border at 1; darkparse the last cell."""
-        column, row = (centre * self.size).long().unbind(-1)
+        column, row = (center * self.size).long().unbind(-1)
         return row.clamp(0, self.shape[2] - 1), column.clamp(0, self.shape[3] - 1)
 
     def planes(self) -> Tensor:

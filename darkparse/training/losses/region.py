@@ -50,8 +50,8 @@ class RegionLoss:
             truth, output, most=self.options.max, classes=self.classes, map=self.map, maps_first=self.maps_first
         )
         shapes = output.new_tensor(self.anchors)[rows.anchor] / rows.size
-        centre = rows.place + self.centre(rows.values)
-        boxes = torch.cat((centre / rows.size, rows.values[:, 2:4].exp() * shapes), 1)
+        center = rows.place + self.center(rows.values)
+        boxes = torch.cat((center / rows.size, rows.values[:, 2:4].exp() * shapes), 1)
         overlap = iou(rows.by_image(boxes)[:, None], truths.boxes[:, :, None])
         best, which = (x.flatten() for x in overlap.where(truths.valid[:, :, None], 0.0).max(1))
         self.ignore(rows, truths, best, which)
@@ -75,7 +75,7 @@ class RegionLoss:
         planes: Tensor = output.unflatten(1, (len(self.anchors), -1))
         return planes.permute(0, 1, 3, 4, 2)
 
-    def centre(self, values: Tensor) -> Tensor:
+    def center(self, values: Tensor) -> Tensor:
         """x and y within the cell."""
         return values[:, :2]
 
@@ -99,9 +99,9 @@ class RegionLoss:
     def set_boxes(self, rows: Rows, claims: Assignments, shapes: Tensor, scale: Tensor | float) -> None:
         """Box deltas: target less value of each of x, y, w, h (delta_region_box)."""
         values, size = rows.values[claims.rows], shapes[claims.rows]
-        centre = claims.boxes[:, :2] * rows.size - rows.place[claims.rows] - self.centre(values)
+        center = claims.boxes[:, :2] * rows.size - rows.place[claims.rows] - self.center(values)
         extent = (claims.boxes[:, 2:] / size).log() - values[:, 2:4]
-        rows.delta[claims.rows, :4] = scale * torch.cat((centre * self.slope(self.centre(values)), extent), 1)
+        rows.delta[claims.rows, :4] = scale * torch.cat((center * self.slope(self.center(values)), extent), 1)
 
     def box_scale(self, claims: Assignments) -> Tensor | float:
         return self.options.coord_scale * (2 - claims.boxes[:, 2:].prod(1, keepdim=True))
@@ -205,7 +205,7 @@ class AlexeyRegionLoss(RegionLoss):
         planes: Tensor = output.unflatten(3, (len(self.anchors), -1))
         return planes.permute(0, 3, 1, 2, 4)
 
-    def centre(self, values: Tensor) -> Tensor:
+    def center(self, values: Tensor) -> Tensor:
         return torch.sigmoid(values[:, :2])
 
     def slope(self, values: Tensor) -> Tensor:

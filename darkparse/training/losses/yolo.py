@@ -69,8 +69,8 @@ class YoloLoss:
 
     def decode(self, rows: Rows, anchors: Tensor) -> Tensor:
         """The box of each predictor (get_yolo_box)."""
-        centre = (rows.place + rows.values[:, :2]) / rows.size
-        return torch.cat((centre, rows.values[:, 2:4].exp() * anchors), 1)
+        center = (rows.place + rows.values[:, :2]) / rows.size
+        return torch.cat((center, rows.values[:, 2:4].exp() * anchors), 1)
 
     def _best(self, rows: Rows, truths: Targets, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """The best IoU of each predictor with a truth of its picture, and which that is."""
@@ -143,8 +143,8 @@ class YoloLoss:
 
     def distance(self, rows: Rows, claims: Assignments, anchors: Tensor) -> Tensor:
         """(k, 4): target less value of each of x, y, w, h, times 2 - the truth's area."""
-        centre = claims.boxes[:, :2] * rows.size - rows.place[claims.rows]
-        target = torch.cat((centre, self.extent(claims.boxes[:, 2:] / anchors[claims.rows])), 1)
+        center = claims.boxes[:, :2] * rows.size - rows.place[claims.rows]
+        target = torch.cat((center, self.extent(claims.boxes[:, 2:] / anchors[claims.rows])), 1)
         weight = 2 - claims.boxes[:, 2:].prod(1, keepdim=True)
         return weight * (target - rows.values[claims.rows, :4])
 
@@ -175,8 +175,8 @@ class AlexeyYoloLoss(YoloLoss):
     def decode(self, rows: Rows, anchors: Tensor) -> Tensor:
         if not self.new_coords:
             return super().decode(rows, anchors)
-        centre = (rows.place + rows.values[:, :2]) / rows.size
-        return torch.cat((centre, rows.values[:, 2:4].square() * 4 * anchors), 1)
+        center = (rows.place + rows.values[:, :2]) / rows.size
+        return torch.cat((center, rows.values[:, 2:4].square() * 4 * anchors), 1)
 
     def extent(self, ratio: Tensor) -> Tensor:
         return (ratio / 4).sqrt() if self.new_coords else ratio.log()

@@ -35,7 +35,7 @@ def html_page(diagram: Diagram) -> str:
         theme=diagram.theme,
         title=shown(diagram.name),
         script_hash=f"sha256-{digest}",
-        colours=_colours(),
+        colors=_colors(),
         style=Template(_asset("page.css")).substitute(fonts=FONTS, paper=paper),
         svg=svg_text(sheet, ""),
         data=_json(_data(diagram)),
@@ -43,7 +43,7 @@ def html_page(diagram: Diagram) -> str:
     )
 
 
-def _colours() -> str:
+def _colors() -> str:
     """Every theme as CSS variables; on paper the dark theme turns light."""
     rules = [
         f':root[data-theme="{name}"] {{ color-scheme: {"dark" if name == "dark" else "light"}; {variables(name)} }}'

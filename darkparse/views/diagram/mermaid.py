@@ -32,7 +32,7 @@ def mermaid_text(pictures: Sequence[DiagramModel], theme: str = "light", *, dire
     return whole if len(whole) <= LIMIT else short
 
 
-def _graph(pictures: Sequence[DiagramModel], colours: Mapping[str, str], direction: str, *, is_short: bool) -> str:
+def _graph(pictures: Sequence[DiagramModel], colors: Mapping[str, str], direction: str, *, is_short: bool) -> str:
     # Lines of layers are not broken.
     lines = ['%%{init: {"flowchart": {"wrappingWidth": 700}}}%%', f"flowchart {direction}"]
     for number, picture in enumerate(pictures, 1):
@@ -41,7 +41,7 @@ def _graph(pictures: Sequence[DiagramModel], colours: Mapping[str, str], directi
         lines += [*begin, *inside, "  end"] if len(pictures) > 1 else inside
     for name, text in (("card", "text"), ("head", "head_text"), ("header", "header_text")):
         align = ",text-align:left" if name == "card" else ""
-        lines.append(f"  classDef {name} fill:{colours[name]},color:{colours[text]},stroke:{colours['line']}{align}")
+        lines.append(f"  classDef {name} fill:{colors[name]},color:{colors[text]},stroke:{colors['line']}{align}")
     return "\n".join(lines) + "\n"
 
 

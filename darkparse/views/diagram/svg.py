@@ -53,11 +53,11 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
     width, height = (f"{side:g}" if dpi is None else f"{side:.9g}" for side in points)
     place = f'x="{-MARGIN:g}" y="{-MARGIN:g}" width="{width}" height="{height}"'
     box = f'viewBox="{-MARGIN:g} {-MARGIN:g} {width} {height}" width="{sides[0]}" height="{sides[1]}"'
-    colours = f".darkparse{{{variables(theme)}}}" if theme and not plain else ""
+    colors = f".darkparse{{{variables(theme)}}}" if theme and not plain else ""
     said = f'class="darkparse" role="group" aria-label="Layers" font-family="{FONTS}"'
     parts = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {box} {said}>',
-        f"<style>{colours}{style(theme if plain else None)}</style>",
+        f"<style>{colors}{style(theme if plain else None)}</style>",
         f'<rect class="page" {place}/>',
         *(line for placed in sheet.pages for line in _page(placed)),
         "</svg>\n",

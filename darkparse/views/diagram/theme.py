@@ -51,7 +51,7 @@ _ROLES = {
 }
 _NAMES: tuple[ThemeName, ...] = ("light", "dark", "print")
 THEMES: dict[str, dict[str, str]] = {
-    name: {role: colours.split()[number] for role, colours in _ROLES.items()} for number, name in enumerate(_NAMES)
+    name: {role: colors.split()[number] for role, colors in _ROLES.items()} for number, name in enumerate(_NAMES)
 }
 
 _FILLED = ("reduced", "kept", "expanded", "projected", "header", "repeat", "head", "price", "overlay")
@@ -78,7 +78,7 @@ _STYLE = f"""{"".join(map(_CELL.format, _FILLED))}
 
 def variables(theme: str) -> str:
     """A theme's colours as CSS variables."""
-    return "".join(f"--{role}:{colour};" for role, colour in THEMES[theme].items())
+    return "".join(f"--{role}:{color};" for role, color in THEMES[theme].items())
 
 
 def style(theme: str | None = None) -> str:

@@ -14,7 +14,7 @@ from darkparse.onnx.graph import Value
 
 
 @layer("centre")
-class Centre(Head):
+class Center(Head):
     """A box a cell: how far its four sides are from the cell's middle, and classes."""
 
     needs_map = True
@@ -33,13 +33,13 @@ class Centre(Head):
         return (ModuleSpec("head", "torch.nn.Sigmoid", {}),)
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
-        return ModuleSpec("boxes", f"{__name__}.CentreDecoder", {})
+        return ModuleSpec("boxes", f"{__name__}.CenterDecoder", {})
 
     def summary(self, ctx: LayerContext) -> str:
         return "centre head"
 
 
-class CentreDecoder(nn.Module):
+class CenterDecoder(nn.Module):
     """Distances as fractions of the input; the best class is what the box holds."""
 
     def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
@@ -50,7 +50,7 @@ class CentreDecoder(nn.Module):
         return DecodedBoxes(torch.stack(box, -1).flatten(1, 2), scores, scores.amax(-1))
 
 
-@emits(f"{__name__}.CentreDecoder")
+@emits(f"{__name__}.CenterDecoder")
 def _written(ctx: EmitContext, x: Value) -> decoders.GraphBoxes:
     _, height, width = ctx.node.out_shape
     cells = ctx.reshape(ctx.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, 6)

@@ -104,11 +104,11 @@ class CardBox(Box):
     card: Card
     rows: tuple[RowLayout, ...]
     has_column_heads: bool
-    centres: Mapping[int, float]
+    centers: Mapping[int, float]
     """For each row's layer the middle of the row, from the card's top."""
 
     def row_y(self, index: int) -> float:
-        return self.y + self.centres[index]
+        return self.y + self.centers[index]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,12 +165,12 @@ def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox
     y = 1 + SPACING + HEADER_HEIGHT + SPACING
     if has_column_heads:
         y += COLUMN_HEAD_HEIGHT + SPACING
-    centres = {}
+    centers = {}
     for row in rows:
-        centres[row.row.index] = y + row.height / 2
+        centers[row.row.index] = y + row.height / 2
         y += row.height + SPACING + len(row.notes) * (NOTE_HEIGHT + SPACING)
     return CardBox(
-        card.name, columns.total, y + 1, card=card, rows=rows, has_column_heads=has_column_heads, centres=centres
+        card.name, columns.total, y + 1, card=card, rows=rows, has_column_heads=has_column_heads, centers=centers
     )
 
 

@@ -77,7 +77,7 @@ def boxes(page: Page) -> Page:
 
 def _head(head: HeadCard, cards: list[CardBox], *, goes_below: bool) -> HeadBox:
     """A head in the place of its card, or below the last card of a single column."""
-    card = next(card for card in cards if head.source in card.centres)
+    card = next(card for card in cards if head.source in card.centers)
     is_below = goes_below and cards[-1].rows[-1].row.index == head.source
     box = head_box(head, is_beside=not is_below)
     return replace(box, column=card.column, level=card.level + is_below)
@@ -91,7 +91,7 @@ def route_plan(page: Page) -> Page:
 
 def _ends(page: Page) -> Iterator[tuple[Link, Box, Box]]:
     """Every link, also those from projections to heads, with the boxes at its ends."""
-    box_of: dict[int, Box] = {index: box for box in page.cards for index in box.centres}
+    box_of: dict[int, Box] = {index: box for box in page.cards for index in box.centers}
     box_of |= {-1: page.box["input"]} if "input" in page.box else {}
     heads = {box.head.index: box for box in page.heads}
     yield from ((link, box_of[link.source], box_of[link.target]) for link in page.picture.links)

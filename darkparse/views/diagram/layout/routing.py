@@ -77,7 +77,7 @@ def _planned(
 ) -> LinkRoute:
     route = LinkRoute(link, source.name, target.name, "straight")
     is_below = link.kind == "head" and source.level != target.level
-    if is_below or (link.kind == "chain" and _are_neighbours(source, target, taken, sideways)):
+    if is_below or (link.kind == "chain" and _are_neighbors(source, target, taken, sideways)):
         return route
     right, left = target.column >= source.column, target.column > source.column
     leave, enter = source.column - (not right), target.column - left
@@ -97,7 +97,7 @@ def _planned(
     return replace(route, via="corridor", corridor=corridor)
 
 
-def _are_neighbours(source: Box, target: Box, taken: set[tuple[int, int]], sideways: bool) -> bool:
+def _are_neighbors(source: Box, target: Box, taken: set[tuple[int, int]], sideways: bool) -> bool:
     """One column with nothing between, or side by side on one level."""
     if source.column == target.column:
         low, high = sorted((source.level, target.level))
