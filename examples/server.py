@@ -11,8 +11,8 @@ more pixels than that are decoded at any time: other requests wait for their tur
 limit is decoded at 1/2, 1/4 or 1/8 of its size, which changes its pixels; the answer then holds `reduced`.
 
 Memory: below 1 GB resident while 40 clients send the worst images at once to a small network, as
-tests/project/test_server.py measures: 0.28 GB before the first request, 0.9 to 0.95 GB at the peak, up to 0.56 GB of it for 25 megapixels (WebP) and
-50 MB for bodies. A larger network adds its own, as often as WORKERS says.
+tests/project/test_server.py measures: 0.28 GB before the first request, 0.9 to 0.95 GB at the peak, up to 0.56 GB of
+it for 25 megapixels (WebP) and 50 MB for bodies. A larger network adds its own, as often as WORKERS says.
 
 Speed on the loopback with yolo-fastest-1.1-xl and a JPEG of 768 × 576 pixels, on two cores that other programs used
 too: one client 9 images a second, 116 ms each in the median; 16 clients 21 a second, 0.75 s each.
