@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from sys import intern
 from typing import Any
@@ -48,6 +48,33 @@ class Item:
     @property
     def slots(self) -> tuple[Slot, ...]:
         return tuple(self.call.slots()) if self.call else ()
+
+    @property
+    def kernels(self) -> tuple[float, ...]:
+        """Kernel sizes of its convolutions and pools."""
+        return tuple(slot.value for slot in self.slots if slot.kind == "size")
+
+    @property
+    def is_module(self) -> bool:
+        """Whether it is a module alone, without an expression around it."""
+        return self.call is not None and self.inline is None and self.wrap == "{0}"
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it stands for copies of one block in a row."""
+        return self.call is not None and self.call.name == "repeat"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the classes that it calls."""
+        return frozenset(_called_names(self.call)) if self.call else frozenset()
+
+
+def _called_names(call: Call) -> Iterator[str]:
+    yield call.name
+    for arg in call.args:
+        if isinstance(arg.value, Call):
+            yield from _called_names(arg.value)
 
 
 Key = tuple[str | None, str | None]

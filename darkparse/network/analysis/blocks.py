@@ -1,0 +1,304 @@
+"""Blocks of a network: runs of items of which there are copies, and the names that the field has for them.
+
+A block is a run of items that takes one value and gives one. Two blocks are copies if their items and what these read
+within the block agree; channels, and how often an inner block is repeated, may differ.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
+
+from darkparse.layers import Shape
+
+MAX_PERIOD = 24
+MIN_CHAIN = 3
+POOLS = {"pool", "cat"}
+
+NumberOfRun = dict[tuple[int, str, tuple[int, ...]], int]
+"""A number for every run of items: for that of the run without its last,
+with the last and what this reads within the run."""
+
+
+class BlockItem(Protocol):
+    """A layer, or a block that stands for several, as the search for blocks sees it."""
+
+    @property
+    def last(self) -> int:
+        """Index of its last layer, whose value others read."""
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """Indices of the layers that it reads; -1 is the input."""
+
+    @property
+    def tags(self) -> frozenset[str]:
+        """Roles of the layers in it: `conv`, `add`, `cat`, `gate`, `pool`, `head`, …, `block` for a block."""
+
+    @property
+    def loose(self) -> str:
+        """What two copies have in common."""
+
+    @property
+    def strict(self) -> str:
+        """The same with kernel sizes and strides."""
+
+    @property
+    def in_shape(self) -> Shape: ...
+
+    @property
+    def out_shape(self) -> Shape: ...
+
+    @property
+    def kernels(self) -> tuple[float, ...]:
+        """Kernel sizes of its convolutions and pools."""
+
+    @property
+    def is_module(self) -> bool:
+        """Whether it is a module alone, without an expression around it."""
+
+    @property
+    def is_repeat(self) -> bool:
+        """Whether it stands for copies of one block in a row."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the module classes in it."""
+
+
+@dataclass(slots=True)
+class _Run:
+    """Items from one on into which one value comes: the values among them, the last item that reads one,
+    and whether only the last value is read outside."""
+
+    start: int
+    entry: int | None = None
+    places: dict[int, int] = field(default_factory=dict)
+    last_read: int = -1
+    key: int = -1
+    is_block: bool = False
+    only_pools: bool = True
+
+
+class BlockSearch:
+    """The search for blocks among items.
+
+    Args:
+        items: layers and blocks, in order.
+        outputs: layers whose values the network gives.
+    """
+
+    def __init__(self, items: Sequence[BlockItem], outputs: frozenset[int]) -> None:
+        self.items = items
+        self.readers = _count_readers(items)
+        self.last_reads = {i: position for position, item in enumerate(items) for i in item.reads}
+        self.last_reads |= dict.fromkeys(outputs, len(items))
+
+    def find_joined(self) -> tuple[list[int], int] | None:
+        """Return starts and length of the shortest blocks in which paths part and join again."""
+        for length, groups in self._groups(strict=False):
+            found = [
+                starts
+                for starts in groups.values()
+                if self._joins(starts[0], length) and self._is_worth(starts, length)
+            ]
+            if found:
+                return self._widened(max(found, key=len), length)
+        return None
+
+    def _joins(self, start: int, length: int) -> bool:
+        """The last item joins a path with another, and the first begins one of them."""
+        window = self.items[start : start + length]
+        entry = entry_of(window)
+        reads_entry = sum(entry in item.reads for item in window)
+        return len(window[-1].reads) > 1 and (reads_entry > 1 or any(len(item.reads) > 1 for item in window))
+
+    def _is_worth(self, starts: list[int], length: int) -> bool:
+        if len(starts) > 1:
+            return True
+        only_pools = all(item.tags <= POOLS for item in self.items[starts[0] : starts[0] + length])
+        return only_pools and length > 2
+
+    def _widened(self, starts: list[int], length: int) -> tuple[list[int], int]:
+        """A block of paths side by side, with the items before and behind it that all copies share."""
+        if len(starts) < 2 or "cat" not in self.items[starts[0] + length - 1].tags:
+            return starts, length
+        while True:
+            if not self._are_copies(starts, length + 1) or self._is_turn(starts[0] + length):
+                break
+            length += 1
+        while min(starts) > 0:
+            earlier = [start - 1 for start in starts]
+            if not self._are_copies(earlier, length + 1):
+                break
+            starts, length = earlier, length + 1
+        return starts, length
+
+    def _is_turn(self, position: int) -> bool:
+        """Items that belong to no block before them: a head's, or one that makes maps larger or smaller."""
+        item = self.items[position]
+        return item.is_repeat or bool(item.tags & {"head", "upsample", "pool"}) or _scales(item)
+
+    def _are_copies(self, starts: list[int], length: int) -> bool:
+        """Whether blocks of this length begin there, without overlap and with the same in common."""
+        runs = [_Run(start) for start in starts]
+        for size in range(1, length + 1):
+            numbers: NumberOfRun = {}
+            if not all(self._grows(run, size, numbers, strict=False) for run in runs) or len(numbers) > 1:
+                return False
+        return all(run.is_block for run in runs) and all(b - a >= length for a, b in pairwise(starts))
+
+    def find_chain(self) -> tuple[list[int], int] | None:
+        """Return starts and length of runs of single items: heads, stages, then the convolutions that save most."""
+        best: tuple[tuple[int, int, int], list[int]] | None = None
+        modes = (True, False) if any(map(_is_single_block, self.items)) else (True,)
+        found = ((strict, *of_length) for strict in modes for of_length in self._groups(strict=strict))
+        for strict, length, groups in found:
+            for starts in groups.values():
+                window = self.items[starts[0] : starts[0] + length]
+                if (
+                    len(starts) < 2
+                    or not is_chain(window, entry_of(window))
+                    or not (strict or _is_built_of_blocks(window))
+                ):
+                    continue
+                rank = self._rank(starts, length)
+                if rank and (best is None or (rank, (len(starts) - 1) * length, length) > best[0]):
+                    best = (rank, (len(starts) - 1) * length, length), starts
+        return None if best is None else (best[1], best[0][2])
+
+    def _rank(self, starts: list[int], length: int) -> int:
+        """4 for a head with what leads to it, 3 for a stage of blocks, 2 for all convolutions between two joints, 1 for
+        some of them, 0 for no block."""
+        window, copies = self.items[starts[0] : starts[0] + length], len(starts)
+        if "head" in window[-1].tags:
+            return 4 if len(window) == MIN_CHAIN and window[0].tags == {"conv"} and "conv" in window[1].tags else 0
+        if any(item.tags & {"head", "pool", "upsample", "global", "dense"} or not item.tags for item in window):
+            return 0
+        stacked = [item for item in window if item.is_repeat]
+        if stacked:
+            return 3 if len(window) == 2 and window[-1] is stacked[0] and copies >= MIN_CHAIN else 0
+        if _is_built_of_blocks(window):
+            return 3 if length >= MIN_CHAIN else 0
+        if any(_scales(item) for item in window):
+            return 0
+        kernels = [size for item in window for size in item.kernels]
+        if len(set(kernels)) == 1 or len(kernels) != len(window):
+            return 0
+        if length >= MIN_CHAIN and all(self._is_joint(start) and self._is_joint(start + length) for start in starts):
+            return 2
+        return int(copies >= (4 if length < MIN_CHAIN else 2))
+
+    def _is_joint(self, position: int) -> bool:
+        """Whether paths part or join before an item,
+        or something other than a plain convolution stands on either side."""
+        if not 0 < position < len(self.items):
+            return True
+        before, item = self.items[position - 1 : position + 1]
+        plain = before.tags == {"conv"} == item.tags and not _scales(before) and not _scales(item)
+        return not plain or item.reads != (before.last,) or self.readers[before.last] > 1
+
+    def _groups(self, *, strict: bool) -> Iterator[tuple[int, dict[int, list[int]]]]:
+        """For every length of two items and more, starts of its blocks without overlap,
+        by what copies have in common: a run that nothing is a copy of is not followed further."""
+        runs = [_Run(start) for start in range(len(self.items))]
+        for length in range(1, MAX_PERIOD):
+            numbers: NumberOfRun = {}
+            runs = [run for run in runs if self._grows(run, length, numbers, strict=strict)]
+            copies = Counter(run.key for run in runs)
+            runs = [run for run in runs if copies[run.key] > 1 or run.only_pools]
+            groups: dict[int, list[int]] = defaultdict(list)
+            for run in runs:
+                if run.is_block:
+                    starts = groups[run.key]
+                    if not starts or run.start - starts[-1] >= length:
+                        starts.append(run.start)
+            if length > 1:
+                yield length, groups
+
+    def _grows(self, run: _Run, length: int, numbers: NumberOfRun, *, strict: bool) -> bool:
+        """Take the next item into a run, to this length; False where a second value would come in, or all is taken."""
+        if run.start + length > len(self.items):
+            return False
+        item = self.items[run.start + length - 1]
+        for i in item.reads:
+            if i in run.places:
+                continue
+            if run.entry is not None and run.entry != i:
+                return False
+            run.entry = i
+        common = (run.key, item.strict if strict else item.loose, tuple(run.places.get(i, -1) for i in item.reads))
+        run.key = numbers.setdefault(common, len(numbers))
+        run.is_block = run.last_read < run.start + length
+        run.places[item.last] = length
+        run.last_read = max(run.last_read, self.last_reads.get(item.last, -1))
+        run.only_pools = run.only_pools and item.tags <= POOLS
+        return True
+
+
+def _is_single_block(item: BlockItem) -> bool:
+    """Whether it is a block that stands alone, not a stack of them."""
+    return "block" in item.tags and not item.is_repeat
+
+
+def _is_built_of_blocks(window: Sequence[BlockItem]) -> bool:
+    """Convolutions around one block: an inverted bottleneck around its squeeze-and-excitation."""
+    blocks = [item for item in window if _is_single_block(item)]
+    return len(blocks) == 1 and all(item in blocks or item.tags == {"conv"} for item in window)
+
+
+def block_name(window: Sequence[BlockItem]) -> str:
+    """Return the name that the field has for a block."""
+    tags = frozenset().union(*(item.tags for item in window))
+    last = window[-1]
+    names = frozenset[str]().union(*(item.names for item in window))
+    kernels = [size for item in window for size in item.kernels]
+    repeats = any(item.is_repeat for item in window)
+    if "head" in tags:
+        return "Head"
+    if "gate" in last.tags:
+        return "SqueezeExcite" if "global" in tags else "SpatialGate"
+    if tags <= POOLS:
+        return "SpatialPyramidPooling"
+    if "add" in last.tags:
+        plain = "Bottleneck" if len(kernels) == 3 else "Residual"
+        kind = "InvertedResidual" if "SqueezeExcite" in names else plain
+        return f"Widening{kind}" if "PartialAdd" in names else kind
+    if "cat" in tags and repeats:
+        return "CrossStage"
+    if "cat" in last.tags and entry_of(window) in last.reads:
+        return "DenseLayer"
+    if "cat" in tags:
+        return "Aggregation" if len(window) > 4 else "Split"
+    if "SqueezeExcite" in names:
+        return "InvertedBottleneck"
+    if repeats:
+        return "Stage"
+    return {2: "ConvPair", 3: "ConvTriple"}.get(len(window), "ConvSet")
+
+
+def is_chain(items: Sequence[BlockItem], entry: int) -> bool:
+    """Whether every item is a module that reads only the one before."""
+    before = [entry, *(item.last for item in items[:-1])]
+    return all(item.is_module and item.reads == (i,) for item, i in zip(items, before, strict=True))
+
+
+def entry_of(window: Sequence[BlockItem]) -> int:
+    """Return the one value that comes in."""
+    inner = {item.last for item in window}
+    return next(i for item in window for i in item.reads if i not in inner)
+
+
+def _scales(item: BlockItem) -> bool:
+    return (item.in_shape.h, item.in_shape.w) != (item.out_shape.h, item.out_shape.w)
+
+
+def _count_readers(items: Sequence[BlockItem]) -> dict[int, int]:
+    counts: dict[int, int] = defaultdict(int)
+    for item in items:
+        for i in set(item.reads):
+            counts[i] += 1
+    return counts
