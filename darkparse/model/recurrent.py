@@ -47,7 +47,7 @@ def _norm(features: int, epsilon: float, epsilon_on_root: bool) -> BatchNorm:
     return (RootEpsilonBatchNorm if epsilon_on_root else BatchNorm)(features, epsilon, 0.01)
 
 
-class Dense(nn.Module):
+class DenseTransform(nn.Module):
     """One matrix of a recurrent cell: linear map, batch norm, activation."""
 
     def __init__(
@@ -123,9 +123,9 @@ class Rnn(Recurrence):
         super().__init__("state")
         self.hidden, self.shortcut = hidden, shortcut
         norm = batch_normalize, epsilon, epsilon_on_root
-        self.add_module("input", Dense(inputs, hidden, activation, *norm))
-        self.add_module("self", Dense(hidden, hidden, self_activation, *norm))
-        self.add_module("output", Dense(hidden, outputs, activation, *norm))
+        self.add_module("input", DenseTransform(inputs, hidden, activation, *norm))
+        self.add_module("self", DenseTransform(hidden, hidden, self_activation, *norm))
+        self.add_module("output", DenseTransform(hidden, outputs, activation, *norm))
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.flatten(1))
@@ -167,8 +167,8 @@ class Gru(StatefulModule):
         self.outputs = outputs
         self.squash = torch.tanh if tanh else torch.sigmoid
 
-        def dense(c: int) -> Dense:
-            return Dense(c, outputs, "linear", batch_normalize, epsilon, epsilon_on_root)
+        def dense(c: int) -> DenseTransform:
+            return DenseTransform(c, outputs, "linear", batch_normalize, epsilon, epsilon_on_root)
 
         self.wz, self.wr, self.wh = dense(outputs), dense(outputs), dense(outputs)
         self.uz, self.ur, self.uh = dense(inputs), dense(inputs), dense(inputs)
@@ -191,8 +191,8 @@ class Lstm(StatefulModule):
         super().__init__("hidden", "cell")
         self.outputs = outputs
 
-        def dense(c: int) -> Dense:
-            return Dense(c, outputs, "linear", batch_normalize, epsilon, epsilon_on_root)
+        def dense(c: int) -> DenseTransform:
+            return DenseTransform(c, outputs, "linear", batch_normalize, epsilon, epsilon_on_root)
 
         self.wf, self.wi, self.wg, self.wo = (dense(outputs) for _ in range(4))
         self.uf, self.ui, self.ug, self.uo = (dense(inputs) for _ in range(4))

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import darkparse
 from darkparse.export.source.printing import class_name
 from darkparse.weights import compute_layout
-from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, shipped_cfgs
+from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, original_cfgs, shipped_cfgs
 from tests.layers.test_kinds import SMALL
 from tests.weights.making import HEADERS, transposed_header, weights
 
@@ -264,6 +264,47 @@ def test_odd_networks_compute_the_same_bits(layers: str, flat: bool) -> None:
 @pytest.mark.parametrize("name", ["yolov3", "yolov4", "yolov1", "yolov2"])
 def test_the_text_is_as_it_was(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"source/{name}.py.txt", darkparse.to_source(darkparse.compile(name)))
+
+
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [
+        ("yolov3", {"Residual"}),
+        ("yolov4", {"Residual", "CSP", "SPP"}),
+        ("yolov4-tiny", {"CSP"}),
+    ],
+)
+def test_blocks_have_the_names_of_the_field(name: str, blocks: set[str]) -> None:
+    assert blocks <= set(class_names(darkparse.compile(name)))
+
+
+@needs_shared
+@pytest.mark.parametrize(
+    ("name", "blocks"),
+    [
+        ("alexeyab/yolov7-tiny", {"ELAN", "SPP"}),
+        ("pjreddie/densenet201", {"Dense"}),
+        ("alexeyab/efficientnet_b0", {"MBConv", "ResidualMBConv", "SqueezeExcite"}),
+    ],
+)
+def test_blocks_of_original_networks_have_the_names_of_the_field(name: str, blocks: set[str]) -> None:
+    assert blocks <= set(class_names(darkparse.compile(SHARED / "cfgs" / f"{name}.cfg")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_class_names_are_unique(path: Path) -> None:
+    try:
+        network = darkparse.compile(path)
+    except darkparse.CfgError:
+        pytest.skip("the cfg does not compile")
+    names = class_names(network)
+    assert len(names) == len(set(names))
+
+
+def class_names(network: darkparse.Network) -> list[str]:
+    """Return the classes that the emitted source defines."""
+    return [node.name for node in ast.parse(darkparse.to_source(network)).body if isinstance(node, ast.ClassDef)]
 
 
 def test_yolov3_is_short() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from darkparse.export.source.calls import Arg, Call, Slot
+from darkparse.export.source.definitions import is_defined
 from darkparse.export.source.expressions import Item
 from darkparse.export.source.parameters import BlockParameters
 from darkparse.network.analysis.blocks import BlockSearch, block_name, entry_of, is_chain
@@ -64,7 +65,7 @@ class Folder:
 
     def _replace(self, starts: list[int], length: int) -> None:
         windows = [self.items[start : start + length] for start in starts]
-        name = self._name(windows[0], len(windows))
+        name = self._name(windows[0])
         entry = entry_of(windows[0])
         takes_entry = [
             position == 0 and entry in item.reads for item in windows[0] for position, _ in enumerate(item.slots)
@@ -107,10 +108,11 @@ class Folder:
                 folded.append(replace(item, call=one))
         self._arrange(folded)
 
-    def _name(self, window: Sequence[Item], copies: int) -> str:
+    def _name(self, window: Sequence[Item]) -> str:
         taken = {template.name for template in self.templates}
         name = block_name(window)
-        return next(n for n in (name, *(f"{name}{i}" for i in range(2, 99))) if n not in taken)
+        names = (name, *(f"{name}{i}" for i in range(2, 99)))
+        return next(n for n in names if n not in taken and not is_defined(n))
 
 
 def _merged(window: Sequence[Item], call: Call) -> Item:

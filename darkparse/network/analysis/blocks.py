@@ -17,6 +17,8 @@ from darkparse.layers import Shape
 MAX_PERIOD = 24
 MIN_CHAIN = 3
 POOLS = {"pool", "cat"}
+ELAN_PATHS = 4
+"""Maps that an ELAN block joins at least (YOLOv7); a CSP block joins two."""
 
 NumberOfRun = dict[tuple[int, str, tuple[int, ...]], int]
 """A number for every run of items: for that of the run without its last,
@@ -262,19 +264,23 @@ def block_name(window: Sequence[BlockItem]) -> str:
     if "gate" in last.tags:
         return "SqueezeExcite" if "global" in tags else "SpatialGate"
     if tags <= POOLS:
-        return "SpatialPyramidPooling"
+        return "SPP"
     if "add" in last.tags:
         plain = "Bottleneck" if len(kernels) == 3 else "Residual"
-        kind = "InvertedResidual" if "SqueezeExcite" in names else plain
+        kind = "ResidualMBConv" if "SqueezeExcite" in names else plain
         return f"Widening{kind}" if "PartialAdd" in names else kind
     if "cat" in tags and repeats:
-        return "CrossStage"
+        return "CSP"
     if "cat" in last.tags and entry_of(window) in last.reads:
-        return "DenseLayer"
+        return "Dense"
+    if "cat" in tags and any(name.startswith("SPP") for name in names):
+        return "SPPCSPC"
+    if any("cat" in item.tags and len(item.reads) >= ELAN_PATHS for item in window):
+        return "ELAN"
     if "cat" in tags:
-        return "Aggregation" if len(window) > 4 else "Split"
+        return "CSP" if len(window) > 4 else "Split"
     if "SqueezeExcite" in names:
-        return "InvertedBottleneck"
+        return "MBConv"
     if repeats:
         return "Stage"
     return {2: "ConvPair", 3: "ConvTriple"}.get(len(window), "ConvSet")
