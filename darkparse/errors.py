@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from darkparse.diagnostics.diagnostic import MAX_SHOWN, Diagnostic, Note, sort_diagnostics
+from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic, Note, sort_diagnostics
 from darkparse.diagnostics.source import Span
 
 
@@ -72,15 +72,19 @@ class CfgError(DarkparseError):
 
     def __init__(self, diagnostics: tuple[Diagnostic, ...]) -> None:
         self.diagnostics = sort_diagnostics(diagnostics)
-        shown = sorted(self.diagnostics, key=lambda d: d.severity)[:MAX_SHOWN]
-        cut = [f"… and {len(self.diagnostics) - MAX_SHOWN:,} more"] if len(self.diagnostics) > MAX_SHOWN else []
-        super().__init__("\n".join([*map(str, shown), *cut]))
+        shown = sorted(self.diagnostics, key=lambda d: d.severity)[:MAX_PRINTED_DIAGNOSTICS]
+        omitted = (
+            [f"… and {len(self.diagnostics) - MAX_PRINTED_DIAGNOSTICS:,} more"]
+            if len(self.diagnostics) > MAX_PRINTED_DIAGNOSTICS
+            else []
+        )
+        super().__init__("\n".join([*map(str, shown), *omitted]))
 
     def __reduce__(self) -> tuple[type[CfgError], tuple[tuple[Diagnostic, ...]]]:
         return type(self), (self.diagnostics,)
 
 
-def error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:
+def cfg_error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:
     """The exception for one error."""
     return CfgError((Diagnostic("error", code, message, span, notes),))
 

@@ -15,7 +15,7 @@ import click
 from darkparse._utils.text import pluralize
 from darkparse.cli.common import CfgType, network_options, stderr, stdout
 from darkparse.datasets.data_file import DataFile
-from darkparse.diagnostics.diagnostic import MAX_SHOWN, Diagnostic, sort_diagnostics
+from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.training_lint import lint_training
@@ -173,10 +173,10 @@ def _print(checked: list[Checked]) -> None:
     console = stdout()
     for one in checked:
         text = Text()
-        for finding in one.found[:MAX_SHOWN]:
+        for finding in one.found[:MAX_PRINTED_DIAGNOSTICS]:
             text.append(f"{finding}\n", "red" if finding.severity == "error" else "")
-        if len(one.found) > MAX_SHOWN:
-            text.append(f"… and {len(one.found) - MAX_SHOWN:,} more; --format json lists them all\n")
+        if len(one.found) > MAX_PRINTED_DIAGNOSTICS:
+            text.append(f"… and {len(one.found) - MAX_PRINTED_DIAGNOSTICS:,} more; --format json lists them all\n")
         if one.found or isinstance(one, CheckedData) or len(checked) == 1:
             console.print(text.append(one.summary), soft_wrap=True)
     checked = [one for one in checked if not isinstance(one, CheckedData)]

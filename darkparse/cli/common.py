@@ -148,9 +148,9 @@ def compile_cfg(
         network = compile(cfg, size=size, dialect=dialect, strict=strict)
     else:
         from darkparse.syntax import read
-        from darkparse.weights import compile_for, open_source
+        from darkparse.weights import compile_with_weights, open_source
 
-        network = compile_for(read(cfg), open_source(weights), dialect=dialect, size=size, strict=strict)
+        network = compile_with_weights(read(cfg), open_source(weights), dialect=dialect, size=size, strict=strict)
     warn(network)
     return network
 

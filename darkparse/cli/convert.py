@@ -16,7 +16,7 @@ from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, ending_
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.weights import ReadOptions, compute_layout, open_source
-from darkparse.weights.arrays import LoadedArrays, compile_fitting, load_arrays
+from darkparse.weights.arrays import LoadedArrays, compile_and_check, load_arrays
 from darkparse.weights.containers import container_kind
 from darkparse.weights.file_type import detect_file_type
 
@@ -221,7 +221,7 @@ def command(
     needs_torch = options.verify if is_onnx else target is to_export or container_kind(out) == "pt"
     made: Darknet | LoadedArrays | None = None if needs_torch else load_arrays(cfg, weights, reading, **how)
     if made is None:
-        known = compile_fitting(cfg, weights, reading, **how)
+        known = compile_and_check(cfg, weights, reading, **how)
         from darkparse.model import load
 
         made = load(cfg, weights, reading, **how) if known is None else load(known, weights, reading)

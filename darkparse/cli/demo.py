@@ -13,7 +13,7 @@ from darkparse.cli.common import report_written, stdout
 from darkparse.cli.show import as_table
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
-from darkparse.syntax.reader import locate
+from darkparse.syntax.reader import locate_cfg
 from darkparse.views import draw, explain
 from darkparse.views.text.table import table, totals
 
@@ -74,7 +74,7 @@ def _detector(console: Console, folder: Path) -> list[Path]:
     """The detector of our own: its weights loaded, three pictures looked at, the weights written again."""
     from darkparse.detect.drawing import save
 
-    cfg = locate("shapes")
+    cfg = locate_cfg("shapes")
     paths = []
     for path in (cfg.with_suffix(".names"), *sorted(cfg.with_suffix("").iterdir())):
         paths.append(folder / path.name)

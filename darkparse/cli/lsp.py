@@ -201,8 +201,8 @@ def _range(span: Span | None) -> types.Range:
 
     if span is None:
         return types.Range(types.Position(0, 0), types.Position(0, 0))
-    line, column = span.source.position(span.start)
-    before = span.source.line_at(span.start)[: column - 1]
+    line, column = span.source.get_position(span.start)
+    before = span.source.get_line(span.start)[: column - 1]
     start = len(before.encode("utf-16-le", "surrogatepass")) // 2
     width = len(span.text.partition("\n")[0].encode("utf-16-le", "surrogatepass")) // 2
     return types.Range(types.Position(line - 1, start), types.Position(line - 1, start + width))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from darkparse.datasets.image_files import Size, find_images, read_image_size
 from darkparse.datasets.labels import Box, label_candidates, read_labels
 from darkparse.datasets.sources import find_sources
-from darkparse.diagnostics.source import MAX_CONTENT, quote_safe, truncate
+from darkparse.diagnostics.source import MAX_QUOTE_LENGTH, quote_safe, truncate
 from darkparse.errors import DarkparseError
 from darkparse.syntax.files import describe_error, read_bytes, read_text
 
@@ -348,7 +348,7 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
         x, y, w, h = box
         if not 0 <= label < len(names):
             raise DarkparseError(
-                f"{file}:{line}: there is no class {truncate(str(label), MAX_CONTENT)}; "
+                f"{file}:{line}: there is no class {truncate(str(label), MAX_QUOTE_LENGTH)}; "
                 f"the network has classes 0 to {len(names) - 1}"
             )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):

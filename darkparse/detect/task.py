@@ -14,7 +14,7 @@ from darkparse.network import Network
 from darkparse.network.heads import get_head
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
-from darkparse.weights.arrays import compile_fitting
+from darkparse.weights.arrays import compile_and_check
 
 
 def is_classifier(network: Network) -> bool:
@@ -70,7 +70,7 @@ def check_detector(
     Raises:
         DarkparseError: what `Detector.load` raises.
     """
-    network = compile_fitting(cfg, weights, options, **how)
+    network = compile_and_check(cfg, weights, options, **how)
     if network is None:
         return None
     is_classifier(network)

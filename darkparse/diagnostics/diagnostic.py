@@ -11,7 +11,7 @@ from darkparse.diagnostics.source import Span
 
 Severity = Literal["error", "warning"]
 
-MAX_SHOWN = 100
+MAX_PRINTED_DIAGNOSTICS = 100
 """Findings that a text shows; the rest are counted."""
 
 
@@ -89,12 +89,12 @@ class Diagnostic:
         return start | finding | {"lines": [span.line for span in spans]}
 
 
-def sort_diagnostics(found: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
     """Findings in the order of the file, each cause once, at the first of its places."""
     first: dict[tuple[str, str, str], Diagnostic] = {}
     more: dict[tuple[str, str, str], list[Span]] = {}
-    for one in sorted(found, key=lambda d: d.span.start if d.span else 0):
-        key = (one.severity, one.code, one.cause or one.message)
-        if first.setdefault(key, one) is not one and one.span is not None:
-            more.setdefault(key, []).extend((one.span, *one.more))
+    for diagnostic in sorted(diagnostics, key=lambda d: d.span.start if d.span else 0):
+        key = (diagnostic.severity, diagnostic.code, diagnostic.cause or diagnostic.message)
+        if first.setdefault(key, diagnostic) is not diagnostic and diagnostic.span is not None:
+            more.setdefault(key, []).extend((diagnostic.span, *diagnostic.more))
     return tuple(replace(d, more=(*d.more, *more[key])) if key in more else d for key, d in first.items())

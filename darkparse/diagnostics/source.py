@@ -21,14 +21,14 @@ class Source:
     encoding: str = "utf-8"
     """Of the file; Darknet reads UTF-8 alone."""
 
-    def position(self, offset: int) -> tuple[int, int]:
+    def get_position(self, offset: int) -> tuple[int, int]:
         """Line and column of a character offset, both counted from 1; a byte order mark has no column."""
-        starts = _line_starts(self.text)
+        starts = compute_line_starts(self.text)
         line = bisect_right(starts, offset)
         start = starts[line - 1]
         return line, offset - start + 1 - self.text.startswith("\ufeff", start, offset)
 
-    def line_at(self, offset: int) -> str:
+    def get_line(self, offset: int) -> str:
         """The whole line that holds a character offset, without its line end."""
         start = self.text.rfind("\n", 0, offset) + 1
         end = self.text.find("\n", offset)
@@ -36,7 +36,7 @@ class Source:
 
 
 @lru_cache(maxsize=4)
-def _line_starts(text: str) -> list[int]:
+def compute_line_starts(text: str) -> list[int]:
     """The offset of each line's first character; kept, since a file of many findings asks for each of them."""
     return list(accumulate((len(line) + 1 for line in text.split("\n")[:-1]), initial=0))
 
@@ -55,32 +55,32 @@ class Span:
 
     @property
     def line(self) -> int:
-        return self.source.position(self.start)[0]
+        return self.source.get_position(self.start)[0]
 
     @property
     def column(self) -> int:
-        return self.source.position(self.start)[1]
+        return self.source.get_position(self.start)[1]
 
     def __str__(self) -> str:
-        line, column = self.source.position(self.start)
+        line, column = self.source.get_position(self.start)
         return f"{self.source.name}:{line}:{column}"
 
     def excerpt(self) -> str:
         """The source line with carets under the span, two lines; tabs become one space each, a long line is cut."""
-        line, column = self.source.position(self.start)
-        text = escape_control(self.source.line_at(self.start).replace("\t", " "))
+        line, column = self.source.get_position(self.start)
+        text = escape_control(self.source.get_line(self.start).replace("\t", " "))
         width = max(1, min(self.end - self.start, len(text) - column + 1))
-        if len(text) > MAX_LINE:
-            first = max(0, min(column - 1 - MAX_LINE // 4, len(text) - MAX_LINE))
-            text = f"{'…' * (first > 0)}{text[first : first + MAX_LINE - 2]}…"
-            column, width = column - first + (first > 0), min(width, MAX_LINE // 4)
+        if len(text) > MAX_LINE_LENGTH:
+            first = max(0, min(column - 1 - MAX_LINE_LENGTH // 4, len(text) - MAX_LINE_LENGTH))
+            text = f"{'…' * (first > 0)}{text[first : first + MAX_LINE_LENGTH - 2]}…"
+            column, width = column - first + (first > 0), min(width, MAX_LINE_LENGTH // 4)
         gutter = f"{line:>5} | "
         return f"{gutter}{text}\n{' ' * (len(gutter) - 2)}| {' ' * (column - 1)}{'^' * width}"
 
 
-MAX_LINE = 300
-MAX_VALUE = 200
-MAX_CONTENT = 60
+MAX_LINE_LENGTH = 300
+MAX_VALUE_LENGTH = 200
+MAX_QUOTE_LENGTH = 60
 """Characters that a message shows of a cfg's line, of a value in it, and of what another file holds."""
 
 
@@ -89,11 +89,11 @@ def escape_control(text: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
-def truncate(text: str, most: int = MAX_VALUE) -> str:
+def truncate(text: str, max_length: int = MAX_VALUE_LENGTH) -> str:
     """Text of a file as a message shows it: its beginning."""
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
 def quote_safe(text: str) -> str:
     """What a file holds, as a message quotes it: a few characters that can be shown."""
-    return repr(truncate(escape_control(text), MAX_CONTENT))
+    return repr(truncate(escape_control(text), MAX_QUOTE_LENGTH))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from darkparse.diagnostics.source import MAX_CONTENT
+from darkparse.diagnostics.source import MAX_QUOTE_LENGTH
 
 YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
 YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"
@@ -84,7 +84,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     Case and what stands around the letters (`linear;`, `leaky # x`) count for nothing; at most a third of the letters
     may be wrong. Among equals the one that begins alike longest wins, then the first.
     """
-    if len(word) > MAX_CONTENT:
+    if len(word) > MAX_QUOTE_LENGTH:
         return None
     typed = word.lower().partition("#")[0].strip(";:,.'\"()<>")
     allowed = max(1, len(typed) // 3)

@@ -10,7 +10,7 @@ from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path, PurePath
 
-from darkparse.diagnostics.source import MAX_CONTENT
+from darkparse.diagnostics.source import MAX_QUOTE_LENGTH
 from darkparse.errors import DarkparseError
 from darkparse.layers.values import INT_MAX
 from darkparse.syntax.files import read_text, split_lines
@@ -59,7 +59,7 @@ def read_tree(path: PurePath) -> Tree:
     for number, line in enumerate(_lines(path), start=1):
         name, _, parent = line.partition(" ")
         try:
-            parents.append(int(parent[:MAX_CONTENT]))
+            parents.append(int(parent[:MAX_QUOTE_LENGTH]))
         except ValueError:
             raise DarkparseError(f"{path}:{number}: not a line of a tree; expected `name parent`") from None
         if not -1 <= parents[-1] < number - 1:

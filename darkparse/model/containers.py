@@ -19,8 +19,8 @@ from darkparse._utils.files import deferred_errors
 from darkparse.errors import WeightsError
 from darkparse.syntax.files import describe_error
 from darkparse.weights import FileBuffer, replace_file
-from darkparse.weights.archive import ARCHIVE_ERRORS, check_unpacked
-from darkparse.weights.containers import PREFIX, Origin, not_installed, read_npz_arrays, write_npz
+from darkparse.weights.archive import ARCHIVE_ERRORS, check_unpacked_size
+from darkparse.weights.containers import KEY_PREFIX, Origin, missing_library_error, read_npz_arrays, write_npz
 from darkparse.weights.file_type import Container
 
 
@@ -44,7 +44,7 @@ def read_container(blob: FileBuffer, kind: Container) -> State:
         tensors, metadata = _READERS[kind](blob)
         return State(blob.name, tensors, Origin.from_metadata(metadata))
     except ImportError:
-        raise not_installed(kind) from None
+        raise missing_library_error(kind) from None
     except WeightsError:
         raise
     except _damaged() as problem:
@@ -72,7 +72,7 @@ def write_container(path: str | Path, kind: Container, tensors: Mapping[str, Ten
             _WRITERS[kind](file, tensors, origin.to_metadata())
             return file.tell()
     except ImportError:
-        raise not_installed(kind) from None
+        raise missing_library_error(kind) from None
 
 
 Read = tuple[Mapping[str, Tensor], Mapping[str, str]]
@@ -100,7 +100,7 @@ def _write_safetensors(file: Any, tensors: Mapping[str, Tensor], metadata: dict[
 def _read_pt(blob: FileBuffer) -> Read:
     if blob.head(2) == b"PK":
         with ZipFile(blob.stream()) as archive:
-            check_unpacked(archive, blob)
+            check_unpacked_size(archive, blob)
     mapped = blob.path if blob.is_mapped and blob.head(2) == b"PK" else None
     try:
         with warnings.catch_warnings():
@@ -130,7 +130,7 @@ STATE_KEYS = ("state_dict", "model_state_dict", "model", "ema", "net", "weights"
 def _metadata_of(state: object) -> Mapping[str, str]:
     """What `_write_pt` put beside the tensors, empty in the file of another program."""
     metadata = getattr(state, "_metadata", {})
-    found = metadata.get(PREFIX + "origin", {}) if isinstance(metadata, Mapping) else {}
+    found = metadata.get(KEY_PREFIX + "origin", {}) if isinstance(metadata, Mapping) else {}
     return found if isinstance(found, Mapping) else {}
 
 
@@ -152,7 +152,7 @@ def _described(found: object) -> str:
 def _write_pt(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     state = OrderedDict(tensors)
     # Where modules keep their versions: load_state_dict() passes it over, and weights_only=True keeps it.
-    state._metadata = OrderedDict({PREFIX + "origin": metadata})  # type: ignore[attr-defined]
+    state._metadata = OrderedDict({KEY_PREFIX + "origin": metadata})  # type: ignore[attr-defined]
     with deferred_errors(file) as patient:
         torch.save(state, patient)
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from darkparse.errors import DarkparseError
 from darkparse.layers.specs import Initial
 from darkparse.network import Network
-from darkparse.weights.layout import tensors_of
+from darkparse.weights.layout import get_tensors
 
 
 def initial_values(
@@ -20,7 +20,7 @@ def initial_values(
     dtype: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
     """Memory for some tensors of a network's state_dict, by default on the CPU in float32, as Darknet fills it."""
-    known = tensors_of(network) if tensors else {}
+    known = get_tensors(network) if tensors else {}
     make = {
         key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32)
         for key, old in tensors.items()

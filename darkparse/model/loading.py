@@ -22,9 +22,9 @@ from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config
 from darkparse.weights import FileBuffer, ReadOptions, WeightsSource, open_source, read_weights
-from darkparse.weights.containers import container_path, network_of
+from darkparse.weights.containers import container_path, resolve_network
 from darkparse.weights.file_type import detect_file_type
-from darkparse.weights.load_result import LoadResult, warn_of_values
+from darkparse.weights.load_result import LoadResult, warn_about_non_finite
 
 Device = str | torch.device | int | None
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -118,11 +118,11 @@ def load(
     blob = open_source(source, mmap=options.mmap)
     state = _container(blob)
     origin = state.origin if state else None
-    network = network_of(cfg, path, blob, origin, dialect=dialect, size=size, reorg=reorg)
+    network = resolve_network(cfg, path, blob, origin, dialect=dialect, size=size, reorg=reorg)
     values = _values(blob, state, network, options)
     model = build(network)
     _take(model, values, options)
-    return make_optimized(model, after_each=blob.forget) if optimize else model
+    return make_optimized(model, after_each=blob.release_pages) if optimize else model
 
 
 def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> LoadResult:
@@ -185,7 +185,9 @@ def _take(model: Darknet, values: Values, options: ReadOptions) -> LoadResult:
     """Move values into a module, all of them or none."""
     device, dtype = options.device, options.dtype
     check_dtype(dtype)
-    warn_of_values(values.name, ((key, value.float().numpy()) for key, value in values.tensors.items()), stacklevel=4)
+    warn_about_non_finite(
+        values.name, ((key, value.float().numpy()) for key, value in values.tensors.items()), stacklevel=4
+    )
     state = model.state_dict()
     _check_places(state, values)
     kept = next((value.dtype for value in values.tensors.values()), torch.float32)

@@ -20,7 +20,7 @@ from darkparse.network import Node
 from darkparse.weights import Entry, Floats, Header, compute_layout, write_weights
 from darkparse.weights.containers import Origin, container_kind
 from darkparse.weights.header import Version
-from darkparse.weights.layout import state_key, tensors_of
+from darkparse.weights.layout import get_tensors, state_key
 
 
 def save_weights(
@@ -100,16 +100,16 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     model = unwrap_model(model)
     compute_layout(model.network, upto)  # upto is a number of layers
     state = model.state_dict()
-    held = {key: _held(state, *owner) for key, owner in tensors_of(model.network, upto).items()}
+    held = {key: _held(state, *owner) for key, owner in get_tensors(model.network, upto).items()}
     tensors = _apart({key: held[key] for key in state if key in held})
-    return write_container(Path(path), kind, tensors, Origin.of(model.network, model.header))
+    return write_container(Path(path), kind, tensors, Origin.from_network(model.network, model.header))
 
 
 def _header(model: Darknet, seen: int | None, version: Version | str | None, header: Header | None) -> Header:
     dialect = model.network.dialect
-    chosen = header or model.header or Header.of_version(dialect.version, dialect)
+    chosen = header or model.header or Header.from_version(dialect.version, dialect)
     try:
-        return chosen.changed(dialect, seen, version)
+        return chosen.with_changes(dialect, seen, version)
     except ValueError as problem:
         raise WeightsError(str(problem)) from None
 

@@ -29,7 +29,7 @@ class Values:
     def loaded(self, network: Network) -> LoadResult:
         """What they bring, by layer."""
         shapes = {key: tuple(value.shape) for key, value in self.tensors.items()}
-        return LoadResult.of(self.name, self.header, network, shapes)
+        return LoadResult.from_shapes(self.name, self.header, network, shapes)
 
 
 def from_weights(fitted: FittedLayout) -> Values:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from darkparse.errors import WeightsError
 from darkparse.network import Network
-from darkparse.weights.layout import tensors_of
+from darkparse.weights.layout import get_tensors
 
 ROLES = ("weight", "bias", "running_mean", "running_var")
 BARE = ("w", "implicit")
@@ -49,7 +49,7 @@ class ThirdPartyLayer:
 
 def is_own(keys: Iterable[str], network: Network) -> bool:
     """Whether tensors carry this project's names: as many of them as not."""
-    own = tensors_of(network)
+    own = get_tensors(network)
     found = [key in own for key in keys]
     return bool(found) and sum(found) * 2 >= len(found)
 

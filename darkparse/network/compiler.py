@@ -10,7 +10,7 @@ from darkparse._utils.text import join_with_and
 from darkparse.diagnostics import Diagnostic, Note
 from darkparse.diagnostics.diagnostic import sort_diagnostics
 from darkparse.diagnostics.source import Span
-from darkparse.errors import CfgError, DarkparseError, error
+from darkparse.errors import CfgError, DarkparseError, cfg_error
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
 from darkparse.network.analysis.receptive import compute_receptive_fields
@@ -106,7 +106,7 @@ class _Draft:
 
 def _bind(config: Config, choice: DialectChoice, limits: Limits | None) -> _Draft:
     if limits is not None and len(config.sections) > limits.layers:
-        raise error(
+        raise cfg_error(
             "limit", exceeds("layers", len(config.sections), limits.layers), config.sections[limits.layers].span
         )
     binder = Binder(config.source, choice.dialect, limits)
@@ -146,12 +146,14 @@ def resized(net: Net, size: Size | None, section: Section) -> Net:
     ):
         if value < 0:
             option = section.find(key)
-            raise error("input-size", f"{key} must not be negative", option.value_span if option else section.span)
+            raise cfg_error("input-size", f"{key} must not be negative", option.value_span if option else section.span)
     if size is None:
         if not net.inputs:
             lacking = [f"{key}=" for key in ("width", "height", "channels") if not getattr(net, key)]
             missing = f"{join_with_and(lacking)} {'is' if len(lacking) == 1 else 'are'} missing"
-            raise error("input-size", f"[net] gives no input size: {missing} (or inputs=, for a vector)", section.span)
+            raise cfg_error(
+                "input-size", f"[net] gives no input size: {missing} (or inputs=, for a vector)", section.span
+            )
         return net
     if not net.has_image:
         raise DarkparseError("this network takes a vector, not an image: it has no input size to change")
@@ -201,7 +203,7 @@ def _beyond_limits(draft: _Draft) -> CfgError | None:
     ):
         if count > most:
             option = section.find(what.rpartition(" ")[2])
-            return error("limit", exceeds(what, count, most), option.value_span if option else section.span)
+            return cfg_error("limit", exceeds(what, count, most), option.value_span if option else section.span)
     return None
 
 
@@ -210,7 +212,7 @@ def _counted(limits: Limits, node: Node, before: int) -> int:
     own = node.num_elements
     said = limits.exceeded(node, own, before + own)
     if said is not None:
-        raise error("limit", said, node.section.span)
+        raise cfg_error("limit", said, node.section.span)
     return before + own
 
 
@@ -334,13 +336,13 @@ def _times(shape: tuple[int, ...]) -> str:
 def _no_layer(section: Section, index: int, wanted: int) -> CfgError:
     option = next((o for key in ("layers", "from", "share_index") if (o := section.find(key))), None)
     if option is None and wanted == -1:
-        return error("no-layer", f"[{section.kind}] needs a layer before it", section.span)
+        return cfg_error("no-layer", f"[{section.kind}] needs a layer before it", section.span)
     where = option.value_span if option else section.span
     if wanted >= index:
         said = "itself" if wanted == index else f"layer {wanted}, which comes later"
     else:
         said = f"a layer {-wanted} before the first" if wanted < 0 else f"layer {wanted}"
-    return error(
+    return cfg_error(
         "no-layer",
         f"layer {index} [{section.kind}] refers to {said}; there are layers 0 to {index - 1} before it",
         where,
@@ -358,7 +360,7 @@ def _located(
         at_fault = list(range(len(sources)))
         message += f": {join_with_and([f'layer {i} gives {x}' for i, x in zip(sources, shapes, strict=True)])}"
     notes = [_giving(nodes, sources[i], shapes[i], code) for i in at_fault if i < len(sources)]
-    return error(code, message, span, *notes)
+    return cfg_error(code, message, span, *notes)
 
 
 def _giving(nodes: list[Node], source: int, shape: Shape, code: str) -> Note:

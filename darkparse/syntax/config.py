@@ -8,12 +8,12 @@ from darkparse.diagnostics.source import Source, Span
 
 NET_NAMES = ("net", "network")
 """What the first section may be called; parser.c is_network."""
-_SPACE = str.maketrans("", "", " \t\r\n")
+_WHITESPACE = str.maketrans("", "", " \t\r\n")
 
 
 def strip_whitespace(text: str) -> str:
     """Text as Darknet sees it: every space, tab and line end deleted, also inside words (utils.c strip)."""
-    return text.translate(_SPACE)
+    return text.translate(_WHITESPACE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,30 +16,30 @@ MAX_TEXT_BYTES = 4 << 20
 """The most that is read as a word tree, a list of names and the like; the longest known has 246,356."""
 
 
-def read_bytes(path: Path, most: int = MAX_TEXT_BYTES) -> bytes:
+def read_bytes(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     """All bytes of a file, a pipe or a device that ends. Raises DarkparseError with its name."""
     try:
         with path.open("rb") as file:
-            return read_limited(file, str(path), most)
+            return read_limited(file, str(path), max_bytes)
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the name
         raise DarkparseError(f"{path}: {describe_error(problem)}") from None
 
 
-def read_limited(file: BinaryIO, name: str, most: int = MAX_TEXT_BYTES) -> bytes:
+def read_limited(file: BinaryIO, name: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     """What is left of an open file. Raises DarkparseError if that is more than `most` bytes."""
     parts, size = [], 0
-    while size <= most and (part := file.read(1 << 20)):
+    while size <= max_bytes and (part := file.read(1 << 20)):
         parts.append(part)
         size += len(part)
-    if size > most:
-        raise DarkparseError(f"{name}: more than {most:,} bytes, the most that is read of such a file")
+    if size > max_bytes:
+        raise DarkparseError(f"{name}: more than {max_bytes:,} bytes, the most that is read of such a file")
     return b"".join(parts)
 
 
-def read_text(path: Path, most: int = MAX_TEXT_BYTES) -> str:
+def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
     """A text file in UTF-8, without its byte order mark. Raises DarkparseError with its name."""
     try:
-        return read_bytes(path, most).decode("utf-8-sig")
+        return read_bytes(path, max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise DarkparseError(f"{path}: not a text file") from None
 

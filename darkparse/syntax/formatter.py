@@ -18,32 +18,34 @@ def format_cfg(config: Config) -> str:
     start = 0
     for raw in config.source.text.split("\n"):
         text = (raw if start else raw.removeprefix("\ufeff")).strip(" \t\r")
-        at = start + raw.find(text) if text else -1
+        text_start = start + raw.find(text) if text else -1
         start += len(raw) + 1
-        lines.append(f"[{strip_whitespace(text)[1:-1]}]" if text.startswith("[") else _line(options.get(at), text))
-    return "\n".join(_spaced(lines)) + "\n"
+        lines.append(
+            f"[{strip_whitespace(text)[1:-1]}]" if text.startswith("[") else _format_line(options.get(text_start), text)
+        )
+    return "\n".join(_normalize_blank_lines(lines)) + "\n"
 
 
-def _line(option: Option | None, text: str) -> str:
+def _format_line(option: Option | None, text: str) -> str:
     if option is None or option.text is None:
         return text
     value, mark, comment = text.partition("=")[2].partition("#")
     parts = [re.sub(r"[ \t\r]+", " ", part).strip(" ") for part in value.split(",")]  # what Darknet takes for space
     pairs = option.key == "anchors"
-    joined = "".join(f"{part}{', ' if pairs and i % 2 else ','}" for i, part in enumerate(parts[:-1])) + parts[-1]
-    return f"{option.key}={joined}{' ' if mark and joined else ''}{mark}{comment}".rstrip(" ")
+    formatted = "".join(f"{part}{', ' if pairs and i % 2 else ','}" for i, part in enumerate(parts[:-1])) + parts[-1]
+    return f"{option.key}={formatted}{' ' if mark and formatted else ''}{mark}{comment}".rstrip(" ")
 
 
-def _spaced(lines: list[str]) -> list[str]:
+def _normalize_blank_lines(lines: list[str]) -> list[str]:
     """Blank lines where they belong: one where some stood, and one before each section with its comment."""
-    spaced: list[str] = []
+    result: list[str] = []
     for line in lines:
         if line.startswith("["):
-            at = len(spaced)
-            while at and spaced[at - 1].startswith(("#", ";")):
-                at -= 1
-            if at and spaced[at - 1]:
-                spaced.insert(at, "")
-        if line or (spaced and spaced[-1]):
-            spaced.append(line)
-    return spaced[:-1] if spaced and not spaced[-1] else spaced
+            position = len(result)
+            while position and result[position - 1].startswith(("#", ";")):
+                position -= 1
+            if position and result[position - 1]:
+                result.insert(position, "")
+        if line or (result and result[-1]):
+            result.append(line)
+    return result[:-1] if result and not result[-1] else result

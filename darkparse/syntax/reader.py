@@ -14,11 +14,11 @@ from typing import Any, cast
 from lark import Lark, Transformer, UnexpectedInput
 from lark.lexer import Token
 
-from darkparse.diagnostics.source import MAX_CONTENT, Source, Span, truncate
-from darkparse.errors import DarkparseError, error
+from darkparse.diagnostics.source import MAX_QUOTE_LENGTH, Source, Span, truncate
+from darkparse.errors import DarkparseError, cfg_error
 from darkparse.syntax.config import NET_NAMES, Config, Option, Section, strip_whitespace
 from darkparse.syntax.files import MAX_CFG_BYTES, is_file, read_bytes
-from darkparse.syntax.recognition import SEEN, describe_foreign_bytes, describe_foreign_text, detect_encoding
+from darkparse.syntax.recognition import MAX_INSPECTED, describe_foreign_bytes, describe_foreign_text, detect_encoding
 
 
 def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.PathLike[str]] | None = None) -> Config:
@@ -42,21 +42,21 @@ def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.Pat
     '416'
     """
     if isinstance(cfg, Config):
-        return cfg if folders is None else parse(_allowed(cfg.source, folders))
+        return cfg if folders is None else parse(_replace_folders(cfg.source, folders))
     is_text = isinstance(cfg, str) and _looks_like_text(cfg) and not os.path.lexists(cfg)
-    source = Source("<text>", str(cfg)) if is_text else load_source(locate(cfg))
-    return parse(source if folders is None else _allowed(source, folders))
+    source = Source("<text>", str(cfg)) if is_text else load_source(locate_cfg(cfg))
+    return parse(source if folders is None else _replace_folders(source, folders))
 
 
 def _looks_like_text(cfg: str) -> bool:
     return "\n" in cfg or cfg.lstrip("\ufeff \t\r").startswith("[")
 
 
-def _allowed(source: Source, folders: Iterable[str | os.PathLike[str]]) -> Source:
+def _replace_folders(source: Source, folders: Iterable[str | os.PathLike[str]]) -> Source:
     return replace(source, folders=tuple(map(Path, folders)))
 
 
-def locate(cfg: str | os.PathLike[str]) -> Path:
+def locate_cfg(cfg: str | os.PathLike[str]) -> Path:
     """The file that a CFG argument means: a path, or else the name of a cfg that ships with darkparse."""
     path = Path(cfg)
     if is_file(path) or (path.suffix == ".cfg" and path.parent != Path()):
@@ -68,8 +68,8 @@ def locate(cfg: str | os.PathLike[str]) -> Path:
     if path.suffix not in ("", ".cfg") or path.parent != Path():
         return path
 
-    near = get_close_matches(name.lower()[:MAX_CONTENT], shipped, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(shipped)}"
+    close_matches = get_close_matches(name.lower()[:MAX_QUOTE_LENGTH], shipped, n=1)
+    hint = f"did you mean {close_matches[0]}?" if close_matches else f"there are {', '.join(shipped)}"
     raise DarkparseError(f"{truncate(str(path))}: no such file, and no cfg of that name ships with darkparse ({hint})")
 
 
@@ -94,33 +94,35 @@ def make_source(data: bytes, name: str, path: Path | None = None) -> Source:
             return Source(name, data.decode(encoding), path, encoding=encoding)
         except UnicodeDecodeError as problem:
             raise DarkparseError(f"{name}: {encoding.upper()} text that is damaged: {problem.reason}") from None
-    if b"\0" in data[:SEEN]:
+    if b"\0" in data[:MAX_INSPECTED]:
         raise DarkparseError(f"{name}: this is {describe_foreign_bytes(data)}, not a cfg")
     return Source(name, data.decode("utf-8", errors="surrogateescape"), path)
 
 
 def parse(source: Source) -> Config:
     """Parse a source whose text is at hand."""
-    foreign = describe_foreign_text(source.text)
-    if foreign is not None:
+    description = describe_foreign_text(source.text)
+    if description is not None:
         start = len(source.text) - len(source.text.lstrip("\ufeff \t\r\n"))
         first = source.text[start:].partition("\n")[0].rstrip()
-        raise error("not-a-cfg", f"this is {foreign}", Span(source, start, start + len(first)))
+        raise cfg_error("not-a-cfg", f"this is {description}", Span(source, start, start + len(first)))
     if source.text.count("\r") > 1 and "\n" not in source.text:
-        told = "lines end in CR alone, which Darknet reads as one line: save the file with LF line ends"
-        raise error("line-ends", told, Span(source, 0, source.text.index("\r")))
+        message = "lines end in CR alone, which Darknet reads as one line: save the file with LF line ends"
+        raise cfg_error("line-ends", message, Span(source, 0, source.text.index("\r")))
     try:
-        tokens, raw = cast("tuple[list[str], list[list[Token]]]", _parser().parse(source.text))
+        tokens, raw = cast("tuple[list[str], list[list[Token]]]", _load_parser().parse(source.text))
     except UnexpectedInput as problem:
-        raise _syntax_error(source, problem) from None
-    sections = [_section(source, lines) for lines in raw]
+        raise _make_syntax_error(source, problem) from None
+    sections = [_parse_section(source, lines) for lines in raw]
     if not sections:
-        raise error("empty", "no section in this file; a cfg starts with [net]", Span(source, 0, 0))
+        raise cfg_error("empty", "no section in this file; a cfg starts with [net]", Span(source, 0, 0))
     net, *layers = sections
     if net.kind not in NET_NAMES:
-        raise error("no-net", f"the first section must be [net] or [network], this is [{truncate(net.kind)}]", net.span)
+        raise cfg_error(
+            "no-net", f"the first section must be [net] or [network], this is [{truncate(net.kind)}]", net.span
+        )
     if not layers:
-        raise error("no-layers", "no layer follows [net]", net.span)
+        raise cfg_error("no-layers", "no layer follows [net]", net.span)
     return Config(source, tuple(tokens), net, tuple(layers))
 
 
@@ -137,29 +139,29 @@ class _Lines(Transformer[Token, Any]):
 
 
 @cache
-def _parser() -> Lark:
+def _load_parser() -> Lark:
     grammar = resources.files("darkparse.syntax").joinpath("grammar.lark").read_text("utf-8")
     return Lark(grammar, parser="lalr", lexer="contextual", transformer=_Lines())
 
 
-def _section(source: Source, lines: list[Token]) -> Section:
+def _parse_section(source: Source, lines: list[Token]) -> Section:
     header, *rest = lines
     start = header.start_pos or 0
     span = Span(source, start, start + len(header.rstrip()))
-    squeezed = strip_whitespace(header)
-    name, bracket, tail = squeezed[1:].partition("]")
+    header_text = strip_whitespace(header)
+    name, bracket, tail = header_text[1:].partition("]")
     if not bracket:
-        raise error("header", "a section header needs a closing bracket, as in [convolutional]", span)
+        raise cfg_error("header", "a section header needs a closing bracket, as in [convolutional]", span)
     if tail:
         message = (
             "text behind the bracket: Darknet takes the whole line as the name and knows no "
-            f"{truncate(squeezed)!r}; put it on a line of its own"
+            f"{truncate(header_text)!r}; put it on a line of its own"
         )
-        raise error("header", message, span)
-    return Section(name, tuple(_option(source, line) for line in rest if line.type == "OPTION"), span)
+        raise cfg_error("header", message, span)
+    return Section(name, tuple(_parse_option(source, line) for line in rest if line.type == "OPTION"), span)
 
 
-def _option(source: Source, line: Token) -> Option:
+def _parse_option(source: Source, line: Token) -> Option:
     start = line.start_pos or 0
     text = line.rstrip(" \t\r\n")
     key, equals, value = text.partition("=")
@@ -173,11 +175,11 @@ def _option(source: Source, line: Token) -> Option:
     )
 
 
-def _syntax_error(source: Source, problem: UnexpectedInput) -> DarkparseError:
+def _make_syntax_error(source: Source, problem: UnexpectedInput) -> DarkparseError:
     start = max(problem.pos_in_stream or 0, 0)
     end = source.text.find("\n", start)
     line = Span(source, start, end if end >= 0 else len(source.text))
-    return error(
+    return cfg_error(
         "outside-section",
         "a line before the first section; a cfg starts with [net]",
         Span(source, start, start + len(line.text.rstrip())),

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 
-SEEN = 4096
+MAX_INSPECTED = 4096
 """Bytes or characters that are looked at."""
 
 # Patterns of the text behind comments and blank lines, with what it is and what to do; the first that fits counts.
-_TEXTS: tuple[tuple[str, str], ...] = (
+_TEXT_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"version https://git-lfs", "a Git LFS pointer; fetch the file itself with `git lfs pull`"),
     (r"(?i)<(!doctype html|html|head|body)", "an HTML page; download the raw file, not the page that shows it"),
     (r"<", "XML or HTML; download the raw file, not the page that shows it"),
@@ -20,7 +20,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     (r"(classes|train|valid|names|backup|eval)\s*=", "a .data file, which names a data set; give the cfg in its place"),
     (r"([^=\[\]{}:]*\n)*[^=\[\]{}:]*\Z", "plain text that looks like a .names list; give the cfg in its place"),
 )
-_BYTES: tuple[tuple[bytes, str], ...] = (
+_MAGIC_PATTERNS: tuple[tuple[bytes, str], ...] = (
     (rb"PK\x03\x04", "a zip archive, such as a PyTorch checkpoint"),
     (rb"\x80[\x02-\x05]", "a pickle, such as an old PyTorch checkpoint"),
     (rb"\x89HDF", "an HDF5 file, such as a Keras checkpoint"),
@@ -46,13 +46,15 @@ def detect_encoding(data: bytes) -> str:
 
 def describe_foreign_bytes(data: bytes) -> str:
     """What bytes are that are no text."""
-    return next((told for magic, told in _BYTES if re.match(magic, data, re.DOTALL)), "a binary file")
+    return next(
+        (description for magic, description in _MAGIC_PATTERNS if re.match(magic, data, re.DOTALL)), "a binary file"
+    )
 
 
 def describe_foreign_text(text: str) -> str | None:
     """What a text is that does not begin with a section; None where it may be a cfg after all."""
-    start = text[:SEEN]
+    start = text[:MAX_INSPECTED]
     start = start[_PREFACE.match(start).end() :]  # type: ignore[union-attr]
     if not start or re.match(r"\[\s*[A-Za-z_]", start):
         return None
-    return next((told for pattern, told in _TEXTS if re.match(pattern, start)), None)
+    return next((description for pattern, description in _TEXT_PATTERNS if re.match(pattern, start)), None)

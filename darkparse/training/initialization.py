@@ -52,7 +52,7 @@ def _of_other_classes(network: Network, weights: WeightsSource, classes: int, de
     fitting = {key: value for key, value in old.state_dict().items() if value.shape == values[key].shape}
     model.load_state_dict(values | fitting)
     shapes = {key: tuple(value.shape) for key, value in fitting.items()}
-    loaded = LoadResult.of(old.loaded.name if old.loaded else "", None, network, shapes)
+    loaded = LoadResult.from_shapes(old.loaded.name if old.loaded else "", None, network, shapes)
     anew = format_ranges(tuple(index for index in loaded.missing if index not in loaded.layers))
     model.loaded = loaded
     return model.train(), (

@@ -6,7 +6,7 @@ import math
 import random
 from dataclasses import replace
 
-from darkparse.errors import error
+from darkparse.errors import cfg_error
 from darkparse.layers.training import NetTraining
 from darkparse.network import Network
 from darkparse.network.training import images_per_batch, net_options
@@ -49,7 +49,7 @@ class Schedule:
         if self._update is not None:
             model = self._update.model
             self._update.average(self.batch - 1)
-            header = model.header or Header.of_version(self._dialect.version, self._dialect)
+            header = model.header or Header.from_version(self._dialect.version, self._dialect)
             model.header = replace(header, seen=self.seen)
         self._hand_out()
 
@@ -105,4 +105,4 @@ def _check(network: Network, net: NetTraining) -> None:
     if not has:
         section = network.config.net
         at = section.find("policy")
-        raise error("training", f"policy={net.policy} needs {what}", at.span if at else section.span)
+        raise cfg_error("training", f"policy={net.policy} needs {what}", at.span if at else section.span)

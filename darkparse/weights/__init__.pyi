@@ -1,7 +1,7 @@
 from darkparse.weights.buffer import FileBuffer as FileBuffer
 from darkparse.weights.buffer import WeightsSource as WeightsSource
 from darkparse.weights.buffer import open_source as open_source
-from darkparse.weights.diagnosis.inspection import compile_for as compile_for
+from darkparse.weights.diagnosis.inspection import compile_with_weights as compile_with_weights
 from darkparse.weights.diagnosis.inspection import inspect_weights as inspect_weights
 from darkparse.weights.diagnosis.report import Report as Report
 from darkparse.weights.diagnosis.report import ReportRow as ReportRow

@@ -30,7 +30,7 @@ MAX_EXPANSION = 100
 """So many times its size a larger one may; weights in deflate take nine tenths of it."""
 
 
-def check_unpacked(archive: ZipFile, blob: FileBuffer) -> None:
+def check_unpacked_size(archive: ZipFile, blob: FileBuffer) -> None:
     """Raises WeightsError if an archive says that it unpacks to far more than it is."""
     unpacked = sum(member.file_size for member in archive.infolist())
     if unpacked > max(MIN_UNPACKED, MAX_EXPANSION * blob.size):
@@ -48,7 +48,7 @@ def read_npz(blob: FileBuffer) -> dict[str, NDArray[Any]]:
     """
     try:
         with ZipFile(blob.stream()) as archive:
-            check_unpacked(archive, blob)
+            check_unpacked_size(archive, blob)
         with np.load(blob.stream(), allow_pickle=False) as arrays:
             return {name: np.asanyarray(arrays[name]) for name in arrays.files}
     except ARCHIVE_ERRORS as problem:

@@ -17,11 +17,18 @@ from darkparse.layers import TensorSpec
 from darkparse.network import Network
 from darkparse.syntax import Config
 from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
-from darkparse.weights.containers import Origin, container_kind, container_path, network_of, read_arrays, write_arrays
+from darkparse.weights.containers import (
+    Origin,
+    container_kind,
+    container_path,
+    read_arrays,
+    resolve_network,
+    write_arrays,
+)
 from darkparse.weights.file_type import detect_file_type
 from darkparse.weights.header import Header
-from darkparse.weights.layout import compute_layout, tensors_of
-from darkparse.weights.load_result import LoadResult, select_fitting, warn_of_values
+from darkparse.weights.layout import compute_layout, get_tensors
+from darkparse.weights.load_result import LoadResult, select_fitting, warn_about_non_finite
 from darkparse.weights.options import ReadOptions
 from darkparse.weights.read import FittedLayout, read_weights
 from darkparse.weights.writer import write_weights
@@ -46,18 +53,18 @@ def read_lazily(fitted: FittedLayout, network: Network) -> Arrays:
     entries = {entry.name: entry for entry in fitted.entries}
 
     def read(key: str, tensor: TensorSpec) -> Array:
-        held = fitted.file.array(entries[key]) if key in entries else np.empty((0, *tensor.shape[1:]), np.float32)
-        if held.shape == tensor.shape:
-            return held
-        values = _initial(tensor)
-        values[: len(held)] = held
+        stored = fitted.file.get_array(entries[key]) if key in entries else np.empty((0, *tensor.shape[1:]), np.float32)
+        if stored.shape == tensor.shape:
+            return stored
+        values = _initialize_array(tensor)
+        values[: len(stored)] = stored
         return values
 
-    specs = tensors_of(network)
+    specs = get_tensors(network)
     return {key: LazyArray(tensor.shape, partial(read, key, tensor)) for key, (_, tensor) in specs.items()}
 
 
-def _initial(tensor: TensorSpec) -> Array:
+def _initialize_array(tensor: TensorSpec) -> Array:
     distribution, center, spread = tensor.initial
     if distribution == "constant":
         return np.full(tensor.shape, center, np.float32)
@@ -86,21 +93,21 @@ class LoadedArrays:
         """
         kind, network, entries = container_kind(path), self.network, compute_layout(self.network, upto)
         if kind is not None:
-            arrays = {name: np.ascontiguousarray(self.arrays[name].read()) for name in tensors_of(network, upto)}
-            return write_arrays(path, kind, arrays, Origin.of(network, self.header))
-        header = self.header or Header.of_version(network.dialect.version, network.dialect)
+            arrays = {name: np.ascontiguousarray(self.arrays[name].read()) for name in get_tensors(network, upto)}
+            return write_arrays(path, kind, arrays, Origin.from_network(network, self.header))
+        header = self.header or Header.from_version(network.dialect.version, network.dialect)
         try:
-            header = header.changed(network.dialect, seen, version)
+            header = header.with_changes(network.dialect, seen, version)
         except ValueError as problem:
             raise WeightsError(str(problem)) from None
         return write_weights(path, header, entries, lambda entry: self.arrays[entry.name].read())
 
 
-def compile_fitting(
+def compile_and_check(
     cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | None,
     options: ReadOptions | None = None,
-    **how: Any,
+    **compile_options: Any,
 ) -> Network | None:
     """The network of a `.weights` file, so that what is wrong is said before torch is imported; None for other files.
 
@@ -112,13 +119,13 @@ def compile_fitting(
     blob = None if weights is None else open_source(weights, mmap=options.mmap)
     if blob is None or detect_file_type(blob) is not None:
         return None
-    return _fitted(cfg, blob, options, **how)[0]
+    return _compile_and_read(cfg, blob, options, **compile_options)[0]
 
 
-def _fitted(
-    cfg: str | os.PathLike[str] | Config | Network, blob: FileBuffer, options: ReadOptions, **how: Any
+def _compile_and_read(
+    cfg: str | os.PathLike[str] | Config | Network, blob: FileBuffer, options: ReadOptions, **compile_options: Any
 ) -> tuple[Network, FittedLayout]:
-    network = network_of(cfg, None, blob, None, **how)
+    network = resolve_network(cfg, None, blob, None, **compile_options)
     return network, read_weights(blob, network, options)
 
 
@@ -126,7 +133,7 @@ def load_arrays(
     cfg: str | os.PathLike[str] | Config | Network,
     weights: WeightsSource | None = None,
     options: ReadOptions | None = None,
-    **how: Any,
+    **compile_options: Any,
 ) -> LoadedArrays | None:
     """Compile a cfg and read its weights; None where torch is needed: for none, for a PyTorch checkpoint, and for
     tensors with other programs' names or in another dtype than float32.
@@ -135,7 +142,7 @@ def load_arrays(
         cfg: what `darkparse.load` takes.
         weights: a `.weights`, `.safetensors` or `.npz` file.
         options: how they are read.
-        how: `dialect`, `size` and `reorg`, see `darkparse.load`.
+        compile_options: `dialect`, `size` and `reorg`, see `darkparse.load`.
 
     Raises:
         CfgError: the cfg is wrong.
@@ -147,35 +154,39 @@ def load_arrays(
     if source is None:
         return None
     blob = open_source(source, mmap=options.mmap)
-    kind = detect_file_type(blob)
-    if kind is None or kind.container is None:
-        network, fitted = _fitted(cfg, blob, options, **how)
+    file_type = detect_file_type(blob)
+    if file_type is None or file_type.container is None:
+        network, fitted = _compile_and_read(cfg, blob, options, **compile_options)
         tensors = {entry.name: entry.tensor for entry in fitted.entries}
         shapes = {
             name: (tensor.shape[0] if tensor.rows is None else tensor.rows, *tensor.shape[1:])
             for name, tensor in tensors.items()
         }
         header = fitted.file.header
-        warn_of_values(blob.name, ((entry.name, array) for entry, array in fitted), stacklevel=3)
+        warn_about_non_finite(blob.name, ((entry.name, array) for entry, array in fitted), stacklevel=3)
         return LoadedArrays(
-            network, read_lazily(fitted, network), header, LoadResult.of(blob.name, header, network, shapes)
+            network, read_lazily(fitted, network), header, LoadResult.from_shapes(blob.name, header, network, shapes)
         )
-    found = read_arrays(blob, kind.container)
-    if found is None:
+    contents = read_arrays(blob, file_type.container)
+    if contents is None:
         return None
-    arrays, origin = found
-    network = network_of(cfg, path, blob, origin, **how)
-    specs = tensors_of(network)
-    if not all(key in specs and held.dtype == np.float32 for key, held in arrays.items()):
+    arrays, origin = contents
+    network = resolve_network(cfg, path, blob, origin, **compile_options)
+    specs = get_tensors(network)
+    if not all(key in specs and array.dtype == np.float32 for key, array in arrays.items()):
         return None
     compute_layout(network, options.upto)  # upto is a number of layers
     shapes = select_fitting(blob.name, arrays, network, options)
     if any(arrays[key].shape != shape for key, shape in shapes.items()):
         return None
-    warn_of_values(blob.name, arrays.items(), stacklevel=3)
-    stored = {
-        key: LazyArray(spec.shape, partial(arrays.__getitem__, key) if key in shapes else partial(_initial, spec))
+    warn_about_non_finite(blob.name, arrays.items(), stacklevel=3)
+    lazy_arrays = {
+        key: LazyArray(
+            spec.shape, partial(arrays.__getitem__, key) if key in shapes else partial(_initialize_array, spec)
+        )
         for key, (_, spec) in specs.items()
     }
-    known = origin.header if origin else None
-    return LoadedArrays(network, stored, known, LoadResult.of(blob.name, known, network, shapes))
+    origin_header = origin.header if origin else None
+    return LoadedArrays(
+        network, lazy_arrays, origin_header, LoadResult.from_shapes(blob.name, origin_header, network, shapes)
+    )

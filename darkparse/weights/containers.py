@@ -25,7 +25,7 @@ from darkparse.syntax import Config, parse
 from darkparse.syntax.files import describe_error, is_file
 from darkparse.weights.archive import ARCHIVE_ERRORS, read_npz
 from darkparse.weights.buffer import FileBuffer, open_source
-from darkparse.weights.diagnosis.inspection import compile_for
+from darkparse.weights.diagnosis.inspection import compile_with_weights
 from darkparse.weights.file_type import Container, detect_file_type
 from darkparse.weights.header import Header
 from darkparse.weights.writer import replace_file
@@ -33,7 +33,7 @@ from darkparse.weights.writer import replace_file
 SUFFIXES: dict[str, Container] = {".safetensors": "safetensors", ".pt": "pt", ".pth": "pt", ".npz": "npz"}
 """File name endings and what they are written as. Files are read by what they hold."""
 
-PREFIX = "darkparse."
+KEY_PREFIX = "darkparse."
 """Of our keys in a container's metadata."""
 
 Metadata = Mapping[str, str]
@@ -71,7 +71,7 @@ class Origin:
     """Of the `.weights` file that the tensors came from."""
 
     @classmethod
-    def of(cls, network: Network, header: Header | None) -> Origin:
+    def from_network(cls, network: Network, header: Header | None) -> Origin:
         """What is to be known of a network."""
         net = network.net
         height, width = (net.height, net.width) if net.has_image else (0, 0)
@@ -84,7 +84,7 @@ class Origin:
         """Height and width of the input."""
         return (self.height, self.width) if self.height else None
 
-    def config(self, container: Path) -> Config:
+    def parse_cfg(self, container: Path) -> Config:
         """The cfg, under its old name; files that it names lie in the container's folder."""
         path = container.with_name(f"{self.name}.cfg")
         return parse(Source(f"{container} (cfg)", self.cfg, path, folders=(container.parent,)))
@@ -93,7 +93,7 @@ class Origin:
         """As text by key."""
         values = asdict(self)
         return {
-            PREFIX + key: value if isinstance(value, str) else json.dumps(value)
+            KEY_PREFIX + key: value if isinstance(value, str) else json.dumps(value)
             for key, value in values.items()
             if value is not None
         }
@@ -101,28 +101,28 @@ class Origin:
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Origin | None:
         """From text by key; None if another program wrote it. Raises ValueError if it is damaged."""
-        if PREFIX + "cfg" not in metadata:
+        if KEY_PREFIX + "cfg" not in metadata:
             return None
         try:
             if not all(isinstance(value, str) for value in metadata.values()):
                 raise ValueError("a value in it is no text")
-            name, header = metadata[PREFIX + "name"], metadata.get(PREFIX + "header")
+            name, header = metadata[KEY_PREFIX + "name"], metadata.get(KEY_PREFIX + "header")
             if Path(name).name != name:
                 raise ValueError(f"{name!r} is no name of a cfg")
             return cls(
                 name=name,
-                cfg=metadata[PREFIX + "cfg"],
-                dialect=metadata[PREFIX + "dialect"],
-                height=int(metadata[PREFIX + "height"]),
-                width=int(metadata[PREFIX + "width"]),
-                reorg=metadata.get(PREFIX + "reorg"),
+                cfg=metadata[KEY_PREFIX + "cfg"],
+                dialect=metadata[KEY_PREFIX + "dialect"],
+                height=int(metadata[KEY_PREFIX + "height"]),
+                width=int(metadata[KEY_PREFIX + "width"]),
+                reorg=metadata.get(KEY_PREFIX + "reorg"),
                 header=Header(**json.loads(header)) if header else None,
             )
         except (KeyError, TypeError, ValueError, RecursionError) as problem:
             raise ValueError(f"its metadata is damaged: {quote_safe(describe_error(problem))}") from None
 
 
-def network_of(
+def resolve_network(
     cfg: str | os.PathLike[str] | Config | Network,
     path: Path | None,
     blob: FileBuffer,
@@ -148,17 +148,17 @@ def network_of(
     if origin is not None and dialect in (None, "auto"):
         dialect = origin.dialect
     if path is None:
-        return compile_for(cfg, blob, dialect=dialect, size=size, reorg=reorg)
+        return compile_with_weights(cfg, blob, dialect=dialect, size=size, reorg=reorg)
     if origin is None:
         raise WeightsError(
             f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, "
             f"{str(path)!r})"
         )
-    given, size, reorg = origin.config(path), size or origin.size, reorg or origin.reorg
-    return compile_for(given, blob, dialect=dialect, size=size, reorg=reorg)
+    config, size, reorg = origin.parse_cfg(path), size or origin.size, reorg or origin.reorg
+    return compile_with_weights(config, blob, dialect=dialect, size=size, reorg=reorg)
 
 
-def not_installed(kind: Container) -> WeightsError:
+def missing_library_error(kind: Container) -> WeightsError:
     """The error for a container whose library is missing."""
     return WeightsError(f"{kind} files need a library: pip install 'darkparse[{kind}]'")
 
@@ -170,10 +170,10 @@ def read_arrays(blob: FileBuffer, kind: Container) -> tuple[Mapping[str, NDArray
         WeightsError: it is damaged, or its reader is not installed.
     """
     try:
-        found = _READERS[kind](blob)
-        return None if found is None else (found[0], Origin.from_metadata(found[1]))
+        contents = _READERS[kind](blob)
+        return None if contents is None else (contents[0], Origin.from_metadata(contents[1]))
     except ImportError:
-        raise not_installed(kind) from None
+        raise missing_library_error(kind) from None
     except WeightsError:
         raise
     except ARCHIVE_ERRORS as problem:
@@ -183,14 +183,14 @@ def read_arrays(blob: FileBuffer, kind: Container) -> tuple[Mapping[str, NDArray
 def read_npz_arrays(blob: FileBuffer) -> tuple[dict[str, NDArray[Any]], Metadata]:
     """The arrays of a NumPy archive, and what it knows of them."""
     arrays = read_npz(blob)
-    metadata = arrays.pop(PREFIX + "origin", None)
+    metadata = arrays.pop(KEY_PREFIX + "origin", None)
     if metadata is None:
         return arrays, {}
     # str() of NumPy's text takes code points beyond Unicode's, at which Python fails later.
     return arrays, json.loads(metadata.astype(metadata.dtype.newbyteorder("<")).tobytes().decode("utf-32-le"))
 
 
-def _safetensors_arrays(blob: FileBuffer) -> tuple[dict[str, NDArray[Any]], Metadata] | None:
+def _read_safetensors(blob: FileBuffer) -> tuple[dict[str, NDArray[Any]], Metadata] | None:
     """None for a file in memory, for a damaged one, which torch's reader has more to say of, and for bfloat16."""
     from safetensors import SafetensorError, safe_open
 
@@ -219,16 +219,16 @@ def write_arrays(path: str | Path, kind: Container, arrays: Mapping[str, NDArray
                 file.write(save(dict(arrays), {"format": "pt", **origin.to_metadata()}))
             return file.tell()
     except ImportError:
-        raise not_installed(kind) from None
+        raise missing_library_error(kind) from None
 
 
 def write_npz(file: Any, arrays: Mapping[str, NDArray[Any]], metadata: Metadata) -> None:
     """A NumPy archive."""
-    np.savez(file, **arrays, **{PREFIX + "origin": np.array(json.dumps(metadata))})  # type: ignore[arg-type]
+    np.savez(file, **arrays, **{KEY_PREFIX + "origin": np.array(json.dumps(metadata))})  # type: ignore[arg-type]
 
 
 _READERS: Mapping[Container, Callable[[FileBuffer], tuple[dict[str, NDArray[Any]], Metadata] | None]] = {
     "npz": read_npz_arrays,
-    "safetensors": _safetensors_arrays,
+    "safetensors": _read_safetensors,
     "pt": lambda blob: None,
 }

@@ -45,8 +45,8 @@ def compare_arrays(entry: Entry, a: Floats, b: Floats) -> ArrayDifference | None
     if same.all():
         return None
     with np.errstate(invalid="ignore", over="ignore"):
-        gap = np.abs(b.astype(np.float64) - a)
-        distance, norm = _root_mean_square(gap), _root_mean_square(a)
+        difference = np.abs(b.astype(np.float64) - a)
+        distance, norm = _root_mean_square(difference), _root_mean_square(a)
         differing = int(same.size - np.count_nonzero(same))
         relative = distance / norm if norm else float("inf")
         return ArrayDifference(
@@ -55,7 +55,7 @@ def compare_arrays(entry: Entry, a: Floats, b: Floats) -> ArrayDifference | None
             entry.tensor.path,
             a.shape,
             differing,
-            float(gap.max()),
+            float(difference.max()),
             distance,
             relative if distance else 0.0,
         )
@@ -94,9 +94,11 @@ def diff_weights(
     """
     network = compile(cfg, dialect=dialect, size=size)
     first, second = read_weights(a, network), read_weights(b, network)
-    return differences((entry, first.file.array(entry), second.file.array(entry)) for entry in first.entries)
+    return find_differences(
+        (entry, first.file.get_array(entry), second.file.get_array(entry)) for entry in first.entries
+    )
 
 
-def differences(pairs: Iterable[tuple[Entry, Floats, Floats]]) -> tuple[ArrayDifference, ...]:
+def find_differences(pairs: Iterable[tuple[Entry, Floats, Floats]]) -> tuple[ArrayDifference, ...]:
     """The differing ones among pairs of arrays."""
-    return tuple(found for entry, a, b in pairs if (found := compare_arrays(entry, a, b)))
+    return tuple(difference for entry, a, b in pairs if (difference := compare_arrays(entry, a, b)))

@@ -29,7 +29,7 @@ class FileType:
     """The container that darkparse reads it as."""
 
 
-CONVERT = "`darkparse convert CFG {0} -o OUT.weights` makes a .weights file of it"
+CONVERT_REMEDY = "`darkparse convert CFG {0} -o OUT.weights` makes a .weights file of it"
 
 _MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
     (0, b"\x89HDF", "hdf5", "an HDF5 file (Keras .h5)", "get the original .weights file, or a PyTorch state_dict"),
@@ -55,32 +55,32 @@ _ONNX_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
 def detect_file_type(blob: FileBuffer) -> FileType | None:
     """What a file is if it is something else than weights; None if it may be weights."""
     head = blob.head(4096)
-    return next((found for test in _TESTS if (found := test(blob, head))), None)
+    return next((file_type for test in _DETECTORS if (file_type := test(blob, head))), None)
 
 
-def _magic(blob: FileBuffer, head: bytes) -> FileType | None:
-    known = (
+def _detect_magic(blob: FileBuffer, head: bytes) -> FileType | None:
+    matches = (
         FileType(code, title, remedy) for offset, magic, code, title, remedy in _MAGIC if head.startswith(magic, offset)
     )
-    return next(known, None)
+    return next(matches, None)
 
 
-def _empty(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_empty(blob: FileBuffer, head: bytes) -> FileType | None:
     return None if head else FileType("empty", "empty, 0 bytes", "download or copy it again")
 
 
-def _lfs_pointer(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_lfs_pointer(blob: FileBuffer, head: bytes) -> FileType | None:
     if not head.startswith(b"version https://git-lfs"):
         return None
     size = re.search(rb"^size (\d+)", head, re.MULTILINE)
     facts: dict[str, int | str] = {"real_bytes": int(size[1])} if size else {}
-    real = f" of {int(size[1]):,} bytes" if size else ""
+    size_text = f" of {int(size[1]):,} bytes" if size else ""
     return FileType(
-        "lfs-pointer", f"a Git LFS pointer to a file{real}", "fetch the file itself with `git lfs pull`", facts
+        "lfs-pointer", f"a Git LFS pointer to a file{size_text}", "fetch the file itself with `git lfs pull`", facts
     )
 
 
-def _html(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_html(blob: FileBuffer, head: bytes) -> FileType | None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head.decode("utf-16", "replace").encode("utf-8", "replace")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -88,16 +88,16 @@ def _html(blob: FileBuffer, head: bytes) -> FileType | None:
         return None
     title = re.search(r"<title[^>]*>(.*?)</title>", head.decode("utf-8", "replace"), re.DOTALL | re.IGNORECASE)
     facts: dict[str, int | str] = {"title": " ".join(title[1].split())} if title else {}
-    named = f" titled “{facts['title']}”" if title else ""
+    title_text = f" titled “{facts['title']}”" if title else ""
     return FileType(
         "html",
-        f"an HTML page{named}",
+        f"an HTML page{title_text}",
         "the download gave a web page in place of the file: download it from its direct link",
         facts,
     )
 
 
-def _zip(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_zip(blob: FileBuffer, head: bytes) -> FileType | None:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
     try:
@@ -106,34 +106,34 @@ def _zip(blob: FileBuffer, head: bytes) -> FileType | None:
     except ARCHIVE_ERRORS:
         return FileType("zip", "a zip archive that is cut short or damaged", "download it again, and unpack it")
     if any(name.endswith(("/data.pkl", "/data.json")) or name == "data.pkl" for name in names):
-        return FileType("pickle", "a PyTorch checkpoint (.pt)", CONVERT, container="pt")
+        return FileType("pickle", "a PyTorch checkpoint (.pt)", CONVERT_REMEDY, container="pt")
     if names and all(name.endswith(".npy") for name in names):
-        return FileType("npz", "a NumPy archive (.npz)", CONVERT, container="npz")
-    inside = next((name for name in names if name.endswith(".weights")), None)
-    remedy = f"unpack it first: it holds {inside}" if inside else "unpack it first"
+        return FileType("npz", "a NumPy archive (.npz)", CONVERT_REMEDY, container="npz")
+    weights_name = next((name for name in names if name.endswith(".weights")), None)
+    remedy = f"unpack it first: it holds {weights_name}" if weights_name else "unpack it first"
     return FileType("zip", "a zip archive", remedy, {"members": len(names)})
 
 
-def _pickle(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_pickle(blob: FileBuffer, head: bytes) -> FileType | None:
     if head[:1] != b"\x80" or head[1:2] not in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return None
-    return FileType("pickle", "a pickle (an old PyTorch checkpoint, .pt)", CONVERT, container="pt")
+    return FileType("pickle", "a pickle (an old PyTorch checkpoint, .pt)", CONVERT_REMEDY, container="pt")
 
 
-def _safetensors(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_safetensors(blob: FileBuffer, head: bytes) -> FileType | None:
     size = int.from_bytes(head[:8], "little")
     if not (head[8:9] == b"{" and 2 <= size <= blob.size - 8 and head[8:].lstrip(b"{ \t\r\n").startswith((b'"', b"}"))):
         return None
-    return FileType("safetensors", "a safetensors file", CONVERT, container="safetensors")
+    return FileType("safetensors", "a safetensors file", CONVERT_REMEDY, container="safetensors")
 
 
-def _onnx(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_onnx(blob: FileBuffer, head: bytes) -> FileType | None:
     if len(head) < 8 or head[0] != 8 or not 1 <= head[1] <= 32 or head[2] not in _ONNX_TAGS:
         return None
     return FileType("onnx", "an ONNX model", "get the .weights file that it was made from")
 
 
-def _text(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_text(blob: FileBuffer, head: bytes) -> FileType | None:
     text = head.decode("utf-8", "replace")
     if "\ufffd" in text[:-4] or any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):
         return None
@@ -144,7 +144,7 @@ def _text(blob: FileBuffer, head: bytes) -> FileType | None:
     return FileType("text", f"a text file that begins “{first}”", "get the original .weights file", {"begins": first})
 
 
-def _zeros(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_zeros(blob: FileBuffer, head: bytes) -> FileType | None:
     if any(head) or blob.data.any():
         return None
     return FileType(
@@ -154,15 +154,15 @@ def _zeros(blob: FileBuffer, head: bytes) -> FileType | None:
     )
 
 
-_TESTS: tuple[Callable[[FileBuffer, bytes], FileType | None], ...] = (
-    _safetensors,  # begins with a length, which may read as another kind's first bytes
-    _magic,
-    _empty,
-    _lfs_pointer,
-    _html,
-    _zip,
-    _pickle,
-    _onnx,
-    _text,
-    _zeros,
+_DETECTORS: tuple[Callable[[FileBuffer, bytes], FileType | None], ...] = (
+    _detect_safetensors,  # begins with a length, which may read as another kind's first bytes
+    _detect_magic,
+    _detect_empty,
+    _detect_lfs_pointer,
+    _detect_html,
+    _detect_zip,
+    _detect_pickle,
+    _detect_onnx,
+    _detect_text,
+    _detect_zeros,
 )

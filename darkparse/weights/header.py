@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from darkparse.layers import Dialect
 
-VERSION = struct.Struct("<3i")
-SIZES = (VERSION.size + 4, VERSION.size + 8)
+VERSION_STRUCT = struct.Struct("<3i")
+HEADER_SIZES = (VERSION_STRUCT.size + 4, VERSION_STRUCT.size + 8)
 """Bytes of a header whose `seen` has 4 or 8."""
 
 Version = tuple[int, int, int]
@@ -41,7 +41,7 @@ class Header:
     @property
     def size(self) -> int:
         """Bytes in the file."""
-        return VERSION.size + self.seen_bytes
+        return VERSION_STRUCT.size + self.seen_bytes
 
     @property
     def is_transposed(self) -> bool:
@@ -49,19 +49,19 @@ class Header:
         return self.major > 1000 or self.minor > 1000
 
     @classmethod
-    def of_version(cls, version: Version, dialect: Dialect, seen: int = 0) -> Header:
+    def from_version(cls, version: Version, dialect: Dialect, seen: int = 0) -> Header:
         """The header of a version, with `seen` as wide as the dialect reads it there."""
-        return cls(*version, seen, seen_bytes(version, dialect))
+        return cls(*version, seen, get_seen_width(version, dialect))
 
-    def changed(self, dialect: Dialect, seen: int | None, version: Version | str | None) -> Header:
+    def with_changes(self, dialect: Dialect, seen: int | None, version: Version | str | None) -> Header:
         """With other numbers where they are given. Raises ValueError if the version is none."""
-        new = self if version is None else Header.of_version(parse_version(version), dialect, self.seen)
-        return new if seen is None else replace(new, seen=seen)
+        header = self if version is None else Header.from_version(parse_version(version), dialect, self.seen)
+        return header if seen is None else replace(header, seen=seen)
 
     def pack(self) -> bytes:
         """The header's bytes. Raises ValueError if a number is too large for its field."""
         try:
-            return VERSION.pack(*self.version) + self.seen.to_bytes(self.seen_bytes, "little")
+            return VERSION_STRUCT.pack(*self.version) + self.seen.to_bytes(self.seen_bytes, "little")
         except (struct.error, OverflowError):
             message = (
                 f"the header {self} does not fit: a version has three 32-bit numbers, seen is at most "
@@ -84,17 +84,17 @@ def parse_version(version: Version | str) -> Version:
     return int(match[1]), int(match[2]), int(match[3] or 0)
 
 
-def seen_bytes(version: Version, dialect: Dialect) -> int:
+def get_seen_width(version: Version, dialect: Dialect) -> int:
     """Width of `seen`; the forks disagree on versions from 1000 on."""
     major, minor, _ = version
     limit = dialect.seen_limit
-    wide = major * 10 + minor >= 2 and (limit is None or max(major, minor) < limit)
-    return 8 if wide else 4
+    is_wide = major * 10 + minor >= 2 and (limit is None or max(major, minor) < limit)
+    return 8 if is_wide else 4
 
 
 def read_version(data: bytes) -> Version | None:
     """The version at the start of a file's bytes, None if there are too few."""
-    return VERSION.unpack_from(data) if len(data) >= VERSION.size else None
+    return VERSION_STRUCT.unpack_from(data) if len(data) >= VERSION_STRUCT.size else None
 
 
 def read_header(data: bytes, dialect: Dialect, size: int | None = None) -> Header:
@@ -110,13 +110,13 @@ def read_header(data: bytes, dialect: Dialect, size: int | None = None) -> Heade
     """
     version = read_version(data)
     if version is None:
-        raise ValueError(f"a header needs at least {SIZES[0]} bytes, the file has {len(data)}")
-    if size not in (None, *SIZES):
-        raise ValueError(f"a header has {SIZES[0]} or {SIZES[1]} bytes, not {size}")
-    width = seen_bytes(version, dialect) if size is None else size - VERSION.size
-    end = VERSION.size + width
+        raise ValueError(f"a header needs at least {HEADER_SIZES[0]} bytes, the file has {len(data)}")
+    if size not in (None, *HEADER_SIZES):
+        raise ValueError(f"a header has {HEADER_SIZES[0]} or {HEADER_SIZES[1]} bytes, not {size}")
+    width = get_seen_width(version, dialect) if size is None else size - VERSION_STRUCT.size
+    end = VERSION_STRUCT.size + width
     if len(data) < end:
         raise ValueError(
             f"a header of version {'.'.join(map(str, version))} needs {end} bytes, the file has {len(data)}"
         )
-    return Header(*version, int.from_bytes(data[VERSION.size : end], "little"), width)
+    return Header(*version, int.from_bytes(data[VERSION_STRUCT.size : end], "little"), width)

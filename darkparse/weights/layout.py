@@ -14,7 +14,7 @@ def state_key(node: Node, tensor: TensorSpec) -> str:
     return f"layers.{node.index}.{tensor.path}"
 
 
-def tensors_of(network: Network, upto: int | None = None) -> dict[str, tuple[Node, TensorSpec]]:
+def get_tensors(network: Network, upto: int | None = None) -> dict[str, tuple[Node, TensorSpec]]:
     """Every tensor of a network, or of the layers before `upto`, by its key in the state_dict, with its layer."""
     return {state_key(node, tensor): (node, tensor) for node in network.nodes[:upto] for tensor in node.tensors}
 
@@ -62,11 +62,11 @@ def compute_layout(network: Network, upto: int | None = None) -> tuple[Entry, ..
     return tuple(entries)
 
 
-def stored_floats(entries: tuple[Entry, ...]) -> int:
+def count_stored_floats(entries: tuple[Entry, ...]) -> int:
     """Number of floats that the file must hold for these arrays."""
     return entries[-1].end if entries else 0
 
 
-def layer_ends(entries: tuple[Entry, ...]) -> dict[int, int]:
+def get_layer_ends(entries: tuple[Entry, ...]) -> dict[int, int]:
     """For every layer with stored arrays the number of floats up to its end."""
     return {entry.node.index: entry.end for entry in entries}

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from darkparse.errors import WeightsError
 from darkparse.network import Network
 from darkparse.weights.header import Header
-from darkparse.weights.layout import state_key, tensors_of
+from darkparse.weights.layout import get_tensors, state_key
 from darkparse.weights.options import ReadOptions
 
-MAX_SHOWN = 3
+MAX_LISTED_KEYS = 3
 """Names in a message."""
 
 
@@ -29,7 +29,7 @@ class LoadResult:
         name: of the file.
         header: its header; None for a container that has none.
         layers: the layers whose weights it held.
-        untouched: the layers that have weights and stayed as they were, or as they were initialized: those behind the
+        missing: the layers that have weights and stayed as they were, or as they were initialized: those behind the
             end of a partial file, those with `dontload`, `dontloadscales` or `numload`.
     """
 
@@ -39,18 +39,18 @@ class LoadResult:
     missing: tuple[int, ...]
 
     @classmethod
-    def of(
+    def from_shapes(
         cls, name: str, header: Header | None, network: Network, shapes: Mapping[str, tuple[int, ...]]
     ) -> LoadResult:
         """What arrays of these shapes bring, by layer."""
-        layers, untouched = [], []
+        layers, missing = [], []
         for node in network.nodes:
-            wanted = {state_key(node, tensor): tensor.shape for tensor in node.tensors}
-            if any(key in shapes for key in wanted):
+            expected = {state_key(node, tensor): tensor.shape for tensor in node.tensors}
+            if any(key in shapes for key in expected):
                 layers.append(node.index)
-            if any(shapes.get(key) != shape for key, shape in wanted.items()):
-                untouched.append(node.index)
-        return cls(name, header, tuple(layers), tuple(untouched))
+            if any(shapes.get(key) != shape for key, shape in expected.items()):
+                missing.append(node.index)
+        return cls(name, header, tuple(layers), tuple(missing))
 
     def __str__(self) -> str:
         text = f"{self.name}: loaded {format_ranges(self.layers)}" if self.layers else f"{self.name}: loaded no layer"
@@ -78,18 +78,18 @@ def select_fitting(
         WeightsError: one is missing, or too much.
     """
     upto = options.upto
-    wanted = {key: (node.index, tensor.shape) for key, (node, tensor) in tensors_of(network).items()}
-    unknown = [key for key in keys if key not in wanted]
-    missing = [key for key, (index, _) in wanted.items() if key not in keys and (upto is None or index < upto)]
+    expected = {key: (node.index, tensor.shape) for key, (node, tensor) in get_tensors(network).items()}
+    unknown = [key for key in keys if key not in expected]
+    missing = [key for key, (index, _) in expected.items() if key not in keys and (upto is None or index < upto)]
     if unknown and options.strict:
-        raise WeightsError(f"{name} does not fit {network.name}: {_listed(unknown)} in the file, not in the cfg")
+        raise WeightsError(f"{name} does not fit {network.name}: {_format_keys(unknown)} in the file, not in the cfg")
     if missing and not options.allow_partial:
-        raise WeightsError(f"{name} does not fit {network.name}: {_listed(missing)} missing from the file")
-    taken = (key for key in keys if key in wanted)
-    return {key: wanted[key][1] for key in taken if upto is None or wanted[key][0] < upto}
+        raise WeightsError(f"{name} does not fit {network.name}: {_format_keys(missing)} missing from the file")
+    selected = (key for key in keys if key in expected)
+    return {key: expected[key][1] for key in selected if upto is None or expected[key][0] < upto}
 
 
-def warn_of_values(name: str, arrays: Iterable[tuple[str, NDArray[Any]]], *, stacklevel: int) -> None:
+def warn_about_non_finite(name: str, arrays: Iterable[tuple[str, NDArray[Any]]], *, stacklevel: int) -> None:
     """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
     counts = {}
     with np.errstate(invalid="ignore", over="ignore"):  # on one core, where threads would wait for the file's pages
@@ -98,10 +98,10 @@ def warn_of_values(name: str, arrays: Iterable[tuple[str, NDArray[Any]]], *, sta
                 counts[key] = count
     if total := sum(counts.values()):
         first = next(iter(counts))
-        told = f"{name}: {total:,} values are not finite (infinite or no number), the first in {first}"
-        warnings.warn(f"{told}; `darkparse weights` says more", stacklevel=stacklevel)
+        message = f"{name}: {total:,} values are not finite (infinite or no number), the first in {first}"
+        warnings.warn(f"{message}; `darkparse weights` says more", stacklevel=stacklevel)
 
 
-def _listed(keys: list[str]) -> str:
-    more = f" and {len(keys) - MAX_SHOWN} more" if len(keys) > MAX_SHOWN else ""
-    return f"{', '.join(keys[:MAX_SHOWN])}{more} {'is' if len(keys) == 1 else 'are'}"
+def _format_keys(keys: list[str]) -> str:
+    more = f" and {len(keys) - MAX_LISTED_KEYS} more" if len(keys) > MAX_LISTED_KEYS else ""
+    return f"{', '.join(keys[:MAX_LISTED_KEYS])}{more} {'is' if len(keys) == 1 else 'are'}"

@@ -23,25 +23,29 @@ class WeightsFile:
     header: Header
     floats: Floats
     """(n,), float32, file order; a view of the blob."""
-    spare: int
+    trailing_bytes: int
     """Bytes at the end that make no whole float."""
 
-    def fits(self, need: int, *, longer: bool = False) -> bool:
+    def fits(self, num_floats: int, *, allow_longer: bool = False) -> bool:
         """Whether it holds so many floats and nothing else, or at least so many where a longer file will do."""
-        return self.floats.size >= need if longer else self.floats.size == need and not self.spare
+        return (
+            self.floats.size >= num_floats
+            if allow_longer
+            else self.floats.size == num_floats and not self.trailing_bytes
+        )
 
-    def array(self, entry: Entry) -> Floats:
+    def get_array(self, entry: Entry) -> Floats:
         """One tensor in its module's shape, (rows, …) of it if the file holds only some;
         a view wherever the order allows it."""
         return arrange(self.floats[entry.start : entry.end], entry.tensor, transposed=self.header.is_transposed)
 
 
-def as_weights(blob: FileBuffer, dialect: Dialect, header_size: int | None = None) -> WeightsFile:
+def parse_weights(blob: FileBuffer, dialect: Dialect, header_size: int | None = None) -> WeightsFile:
     """Read bytes as a `.weights` file. Raises ValueError if they are too few for a header."""
     header = read_header(blob.head(20), dialect, header_size)
-    count, spare = divmod(blob.size - header.size, 4)
+    count, trailing_bytes = divmod(blob.size - header.size, 4)
     floats = blob.data[header.size : header.size + 4 * count].view(np.float32)
-    return WeightsFile(blob, header, floats, spare)
+    return WeightsFile(blob, header, floats, trailing_bytes)
 
 
 def is_stored_transposed(tensor: TensorSpec, *, transposed: bool) -> bool:

@@ -26,7 +26,7 @@ def prepare_array(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Flo
 
 
 def write_weights(
-    path: str | os.PathLike[str], header: Header, entries: Iterable[Entry], get: Callable[[Entry], Floats]
+    path: str | os.PathLike[str], header: Header, entries: Iterable[Entry], get_array: Callable[[Entry], Floats]
 ) -> int:
     """Write a `.weights` file, whole or not at all.
 
@@ -50,7 +50,9 @@ def write_weights(
         size = file.write(head)
         for entry in entries:
             # No tofile(): it reports a full disk without its reason.
-            size += file.write(prepare_array(get(entry), entry.tensor, transposed=header.is_transposed).data.cast("B"))
+            size += file.write(
+                prepare_array(get_array(entry), entry.tensor, transposed=header.is_transposed).data.cast("B")
+            )
     return size
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import darkparse
 from darkparse.diagnostics.codes import CODES
-from darkparse.diagnostics.diagnostic import MAX_SHOWN, Diagnostic
+from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers import DIALECTS
 from darkparse.network.training_lint import lint_training
@@ -147,7 +147,7 @@ def test_very_many_findings_are_cut_with_their_count() -> None:
     assert len(raised.value.diagnostics) == 100_001
     lines = str(raised.value).splitlines()
     assert lines[0].endswith("error: unknown layer kind [maxpol]")
-    assert lines[-1] == f"… and {100_001 - MAX_SHOWN:,} more"
+    assert lines[-1] == f"… and {100_001 - MAX_PRINTED_DIAGNOSTICS:,} more"
 
 
 # The command.

@@ -72,7 +72,7 @@ def _moved(model: darkparse.Darknet, before: dict[str, Tensor]) -> set[str]:
 def test_seen_goes_on_after_another_batch(dialect: str, seen: int, saved: int, tmp_path: Path) -> None:
     """pjreddie's counts pictures, AlexeyAB's whole batches of the size of today (parser.c:1999)."""
     model = _built(_network(batch=4), dialect)
-    model.header = Header.of_version((0, 2, 0), model.network.dialect, seen)
+    model.header = Header.from_version((0, 2, 0), model.network.dialect, seen)
     schedule = _train(model, 3)
     assert schedule.batch == seen // 4 + 3 + 1
     darkparse.save_weights(model, tmp_path / "next.weights")
@@ -83,7 +83,7 @@ def test_seen_goes_on_after_another_batch(dialect: str, seen: int, saved: int, t
 
 def test_nothing_is_counted_before_the_first_step(tmp_path: Path) -> None:
     model = _built(_network(batch=4))
-    model.header = Header.of_version((0, 2, 0), model.network.dialect, 7)
+    model.header = Header.from_version((0, 2, 0), model.network.dialect, 7)
     darkparse.training.build_optimizer(model)
     assert (model.header or Header()).seen == 7
 

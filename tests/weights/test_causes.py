@@ -313,14 +313,14 @@ def test_a_trained_file_with_a_denormal_below_zero_is_sound() -> None:
 
 def test_cut_at_every_layer_boundary(tmp_path: Path) -> None:
     """At it, one byte before and one after: an error that names the layer, and an untouched model."""
-    from darkparse.weights.layout import layer_ends
+    from darkparse.weights.layout import get_layer_ends
 
     path = tmp_path / "cut.weights"
     model = darkparse.load(SMALL, DATA)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     other = weights(NET, seed=1)
-    indices = list(layer_ends(compute_layout(NET)))
-    for number, end in enumerate([0, *list(layer_ends(compute_layout(NET)).values())[:-1]]):
+    indices = list(get_layer_ends(compute_layout(NET)))
+    for number, end in enumerate([0, *list(get_layer_ends(compute_layout(NET)).values())[:-1]]):
         for shift in (-1, 0, 1):
             size = 20 + 4 * end + shift
             path.write_bytes(other[:size])

@@ -277,7 +277,7 @@ def test_a_network_without_parameters(ending: str, tmp_path: Path) -> None:
 def test_damaged_metadata(model: darkparse.Darknet, key: str, value: str, tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
-    metadata = Origin.of(model.network, None).to_metadata() | {f"darkparse.{key}": value}
+    metadata = Origin.from_network(model.network, None).to_metadata() | {f"darkparse.{key}": value}
     save_file(model.state_dict(), tmp_path / "x.safetensors", metadata)
     with pytest.raises(darkparse.WeightsError, match="its metadata is damaged"):
         darkparse.load(tmp_path / "x.safetensors")

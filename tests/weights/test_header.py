@@ -23,7 +23,7 @@ def test_the_width_of_seen_follows_version_and_fork(
     version: tuple[int, int, int], pjreddie: int, alexeyab: int
 ) -> None:
     for name, size in (("pjreddie", pjreddie), ("alexeyab", alexeyab)):
-        header = Header.of_version(version, DIALECTS[name], seen=123)
+        header = Header.from_version(version, DIALECTS[name], seen=123)
         assert header.size == size
         assert read_header(header.pack() + bytes(8), DIALECTS[name]) == header
 

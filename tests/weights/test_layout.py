@@ -12,7 +12,7 @@ import pytest
 
 import darkparse
 from darkparse.weights import compute_layout
-from darkparse.weights.layout import layer_ends, stored_floats
+from darkparse.weights.layout import count_stored_floats, get_layer_ends
 from tests.conftest import SHARED, needs_shared
 from tests.weights.making import network
 
@@ -39,8 +39,8 @@ def test_the_order_and_sizes_of_all_arrays_are_those_of_darknet() -> None:
 def test_upto_cuts_between_layers() -> None:
     whole = compute_layout(network())
     assert compute_layout(network(), 2) == tuple(entry for entry in whole if entry.node.index < 2)
-    assert list(layer_ends(whole)) == [0, 1, 2, 6, 7]
-    assert stored_floats(whole) == network().stored_floats
+    assert list(get_layer_ends(whole)) == [0, 1, 2, 6, 7]
+    assert count_stored_floats(whole) == network().stored_floats
     for upto in (0, 10, -1):
         with pytest.raises(darkparse.WeightsError, match="upto must be 1 to 9"):
             compute_layout(network(), upto)

@@ -71,7 +71,7 @@ def test_a_backbone_is_never_guessed_from_the_files_name(tmp_path: Path) -> None
 
 def test_darknets_own_backbones_end_where_ours_do() -> None:
     """darknet53.conv.74, darknet19_448.conv.23 and yolov3-tiny.conv.15 end with a convolution."""
-    from darkparse.weights.layout import compute_layout, stored_floats
+    from darkparse.weights.layout import compute_layout, count_stored_floats
 
     for name, upto, size in (
         ("yolov3", 74, 162_482_580),
@@ -79,5 +79,5 @@ def test_darknets_own_backbones_end_where_ours_do() -> None:
         ("yolov3-tiny", 15, 30_973_396),
     ):
         net = darkparse.compile(name)
-        assert 20 + 4 * stored_floats(compute_layout(net, upto)) == size
+        assert 20 + 4 * count_stored_floats(compute_layout(net, upto)) == size
         assert net.nodes[upto - 1].weights

@@ -91,7 +91,7 @@ def _source(path: Path) -> Source:
 def _line(source: Source, number: int) -> Span:
     """The place of a line."""
     start = sum(len(line) for line in split_lines(source.text)[: number - 1])
-    return Span(source, start, start + len(source.line_at(start)))
+    return Span(source, start, start + len(source.get_line(start)))
 
 
 def check_data(

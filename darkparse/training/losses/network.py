@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from darkparse.errors import DarkparseError, error
+from darkparse.errors import DarkparseError, cfg_error
 from darkparse.layers import LayerError
 from darkparse.model.darknet import unwrap_model
 from darkparse.network import Network, Node
@@ -125,7 +125,7 @@ def _build(network: Network, node: Node) -> Delta | None:
         spec = node.layer.loss(node.context, options, network.input_shape)
     except LayerError as problem:
         at = node.section.find(problem.option) if problem.option else None
-        raise error("training", str(problem), at.span if at else node.section.span) from None
+        raise cfg_error("training", str(problem), at.span if at else node.section.span) from None
     module, _, name = spec.target.rpartition(".")
     loss: Delta = getattr(import_module(module), name)(**spec.kwargs)
     return loss
@@ -137,5 +137,5 @@ def _entry(network: Network, node: Node) -> int:
     while index >= 0 and network.nodes[index].layer.is_identity_backward:
         index = network.nodes[index].inputs[0]
     if index < 0:
-        raise error("training", "nothing is trained by a loss on the network's input", node.section.span)
+        raise cfg_error("training", "nothing is trained by a loss on the network's input", node.section.span)
     return index

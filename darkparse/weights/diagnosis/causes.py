@@ -14,35 +14,35 @@ from darkparse.network import Network, compile
 from darkparse.network.io.edit import edit
 from darkparse.syntax import shipped_cfgs
 from darkparse.weights.diagnosis.case import Mismatch
-from darkparse.weights.diagnosis.corruption import half_precision, text_mode
-from darkparse.weights.diagnosis.head_filters import with_values
+from darkparse.weights.diagnosis.corruption import explain_half_precision, explain_text_mode
+from darkparse.weights.diagnosis.head_filters import replace_values
 from darkparse.weights.diagnosis.statistics import is_plausible
-from darkparse.weights.header import SIZES, VERSION
-from darkparse.weights.layout import compute_layout, layer_ends
+from darkparse.weights.header import HEADER_SIZES, VERSION_STRUCT
+from darkparse.weights.layout import compute_layout, get_layer_ends
 
-MOST_CHANNELS, MOST_ANCHORS = 64, 100
+MAX_CHANNELS, MAX_ANCHORS = 64, 100
 """Numbers above these would be chance."""
-DECISIVE = ("header-missing", "no-floats", "not-weights")
+DECISIVE_CODES = ("header-missing", "no-floats", "not-weights")
 """Causes behind which nothing that follows means anything."""
 
 
 def diagnose(case: Mismatch) -> tuple[Cause, ...]:
     """All causes that explain the file's size exactly, in the order of the tests; else what the size alone says."""
-    found: list[Cause] = []
+    causes: list[Cause] = []
     for test in TESTS:
         cause = test(case)
         if cause is not None:
-            found.append(cause)
-        if cause is not None and cause.code in DECISIVE:
+            causes.append(cause)
+        if cause is not None and cause.code in DECISIVE_CODES:
             break
-    return tuple(found) or (_size_alone(case),)
+    return tuple(causes) or (_explain_size(case),)
 
 
-def _not_weights(case: Mismatch) -> Cause | None:
+def _explain_not_weights(case: Mismatch) -> Cause | None:
     version = case.file.header.version
-    if case.has_version and case.have:
+    if case.has_version and case.available_floats:
         return None
-    if not case.have:
+    if not case.available_floats:
         return Cause(
             "no-floats", "there is a header and nothing behind it", "download or copy it again", {"bytes": case.size}
         )
@@ -58,17 +58,17 @@ def _not_weights(case: Mismatch) -> Cause | None:
     )
 
 
-def _header_width(case: Mismatch) -> Cause | None:
-    rest = case.size - 4 * case.need
+def _explain_header_width(case: Mismatch) -> Cause | None:
+    rest = case.size - 4 * case.needed_floats
     header = case.file.header
     version = ".".join(map(str, header.version))
-    if rest == header.size or rest not in (0, VERSION.size, *SIZES) or not case.is_sound_behind(rest):
+    if rest == header.size or rest not in (0, VERSION_STRUCT.size, *HEADER_SIZES) or not case.is_plausible_after(rest):
         return None
     has_header = case.has_version and (rest > 0 or is_plausible(case.file.floats, case.entries) is not False)
     if has_header != (rest > 0):
         return None
     facts: dict[str, int | str] = {"header_bytes": rest, "expected_header_bytes": header.size}
-    if rest in SIZES:
+    if rest in HEADER_SIZES:
         read = (
             f"version {version} has one of {header.size}"
             if case.options.header_size is None
@@ -77,23 +77,23 @@ def _header_width(case: Mismatch) -> Cause | None:
         message = f"the floats fit exactly behind a header of {rest} bytes, where {read}"
         remedy = f"read it with header_size={rest} (`--header-size {rest}`); saving it again writes that width"
         return Cause("header-width", message, remedy, facts)
-    lacks = "no header at all" if rest == 0 else "a version but no number of images seen"
+    missing_part = "no header at all" if rest == 0 else "a version but no number of images seen"
     new = "Header().pack()" if rest == 0 else "bytes(8)"
     where = "before them" if rest == 0 else "behind the first 12 bytes"
     return Cause(
         "header-missing",
-        f"the floats fit exactly if the file has {lacks}",
+        f"the floats fit exactly if the file has {missing_part}",
         f"put {new} {where} and load the bytes",
         facts,
     )
 
 
-def _dialect(case: Mismatch) -> Cause | None:
-    fitting = (other for other in _others(case) if other.file.fits(other.need))
-    return next((_dialect_cause(case.network, other.network) for other in fitting), None)
+def _explain_dialect(case: Mismatch) -> Cause | None:
+    fitting = (other for other in _iterate_dialects(case) if other.file.fits(other.needed_floats))
+    return next((_make_dialect_cause(case.network, other.network) for other in fitting), None)
 
 
-def _others(case: Mismatch) -> Iterator[Mismatch]:
+def _iterate_dialects(case: Mismatch) -> Iterator[Mismatch]:
     """The same cfg and file as other dialects read them, where the cfg compiles there."""
     network = case.network
     size = (network.net.height, network.net.width) if network.net.has_image else None
@@ -101,10 +101,10 @@ def _others(case: Mismatch) -> Iterator[Mismatch]:
         with suppress(DarkparseError, ValueError):
             if name != network.dialect.name:
                 other = compile(network.config, dialect=name, size=size)
-                yield Mismatch.of(other, case.file.blob, case.options)
+                yield Mismatch.from_buffer(other, case.file.blob, case.options)
 
 
-def _dialect_cause(network: Network, other: Network) -> Cause:
+def _make_dialect_cause(network: Network, other: Network) -> Cause:
     message = (
         f"the file fits exactly as {other.dialect.title} reads it; it was read as by {network.dialect.title} "
         f"({network.dialect_reason})"
@@ -117,28 +117,32 @@ def _dialect_cause(network: Network, other: Network) -> Cause:
     )
 
 
-def other_layout(case: Mismatch) -> tuple[Cause, ...]:
+def find_other_layout(case: Mismatch) -> tuple[Cause, ...]:
     """Another dialect, where a file has the right size for both and only there all variances make sense."""
-    for other in _others(case):
-        fits = other.file.fits(other.need, longer=case.options.upto is not None)
+    for other in _iterate_dialects(case):
+        fits = other.file.fits(other.needed_floats, allow_longer=case.options.upto is not None)
         if fits and is_plausible(other.file.floats, other.entries):
-            return (_dialect_cause(case.network, other.network),)
+            return (_make_dialect_cause(case.network, other.network),)
     return ()
 
 
-def _backbone(case: Mismatch) -> Cause | None:
-    ends = layer_ends(case.entries)
-    if case.file.spare or case.have >= case.need or case.have not in ends.values():
+def _explain_backbone(case: Mismatch) -> Cause | None:
+    ends = get_layer_ends(case.entries)
+    if (
+        case.file.trailing_bytes
+        or case.available_floats >= case.needed_floats
+        or case.available_floats not in ends.values()
+    ):
         return None
     nodes = case.network.nodes
-    last = max(index for index, end in ends.items() if end == case.have)
+    last = max(index for index, end in ends.items() if end == case.available_floats)
     upto = last + 1
     remedy = f"load it with upto={upto} or allow_partial=True; the layers behind stay as they are"
     heads = [i for i in case.network.heads if i <= last + 1]
     missing = len(case.network.heads) - len(heads)
     if heads and missing and heads[-1] == last + 1:
-        lacks = f"the last {pluralize(missing, 'head')} of the cfg, layers {heads[-1] + 1} to {nodes[-1].index}"
-        message = f"the file ends exactly after the head in layer {heads[-1]}: it lacks {lacks}"
+        missing_part = f"the last {pluralize(missing, 'head')} of the cfg, layers {heads[-1] + 1} to {nodes[-1].index}"
+        message = f"the file ends exactly after the head in layer {heads[-1]}: it lacks {missing_part}"
         remedy = f"use the cfg that it was trained with, which has {pluralize(len(heads), 'head')}; or {remedy}"
         return Cause("missing-heads", message, remedy, {"layer": last, "upto": upto, "heads": missing})
     message = (
@@ -148,24 +152,24 @@ def _backbone(case: Mismatch) -> Cause | None:
     return Cause("backbone", message, remedy, {"layer": last, "upto": upto})
 
 
-def _solved(case: Mismatch, change: Callable[[int], Network]) -> tuple[int, Network] | None:
+def _solve_count(case: Mismatch, change: Callable[[int], Network]) -> tuple[int, Network] | None:
     """The number with which a cfg fits, and the cfg, where its floats are linear in it: two networks tell."""
-    if case.file.spare or len(case.entries) != len(compute_layout(case.network)):
+    if case.file.trailing_bytes or len(case.entries) != len(compute_layout(case.network)):
         return None
     try:
-        one, two = (change(count).stored_floats for count in (1, 2))
-        more, rest = divmod(case.have - one, two - one)
-        return None if rest or more < 0 else (more + 1, change(more + 1))
+        floats_at_1, floats_at_2 = (change(count).stored_floats for count in (1, 2))
+        steps, rest = divmod(case.available_floats - floats_at_1, floats_at_2 - floats_at_1)
+        return None if rest or steps < 0 else (steps + 1, change(steps + 1))
     except (DarkparseError, ZeroDivisionError):
         return None
 
 
-def _classes(case: Mismatch) -> Cause | None:
-    solved = _solved(case, lambda count: edit(case.network, classes=count))
+def _explain_classes(case: Mismatch) -> Cause | None:
+    solved = _solve_count(case, lambda count: edit(case.network, classes=count))
     if solved is None:
         return None
     classes, edited = solved
-    changes = ", ".join(f"{text} in line {line}" for line, text in _changed(case.network, edited))
+    changes = ", ".join(f"{text} in line {line}" for line, text in _list_changes(case.network, edited))
     message = f"the file fits exactly with classes={classes}: {changes}"
     remedy = (
         f"set that in the cfg (`darkparse edit CFG --classes {classes} -o NEW.cfg`), or take the weights of your "
@@ -174,32 +178,32 @@ def _classes(case: Mismatch) -> Cause | None:
     return Cause("classes", message, remedy, {"classes": classes})
 
 
-def _anchors(case: Mismatch) -> Cause | None:
+def _explain_anchors(case: Mismatch) -> Cause | None:
     network = case.network
     heads = {i: layer for i in network.heads if isinstance(layer := network.nodes[i].layer, Head)}
 
     def change(count: int) -> Network:
         return edit(network, layers={i: head.with_anchors(count) or head for i, head in heads.items()})
 
-    solved = _solved(case, change)
-    if solved is None or solved[0] > MOST_ANCHORS:
+    solved = _solve_count(case, change)
+    if solved is None or solved[0] > MAX_ANCHORS:
         return None
     count, edited = solved
-    changes = ", ".join(f"{text} in line {line}" for line, text in _changed(network, edited))
+    changes = ", ".join(f"{text} in line {line}" for line, text in _list_changes(network, edited))
     message = f"the file fits exactly with {pluralize(count, 'anchor')} a head: {changes}"
     remedy = "set filters=, mask= (or num=) and anchors= as in the cfg that it was trained with"
     return Cause("anchors", message, remedy, {"anchors": count})
 
 
-def _channels(case: Mismatch) -> Cause | None:
+def _explain_channels(case: Mismatch) -> Cause | None:
     config = case.network.config
     option = config.net.find("channels")
     if option is None:
         return None
-    solved = _solved(
-        case, lambda count: compile(with_values(config, {option: str(count)}), dialect=case.network.dialect.name)
+    solved = _solve_count(
+        case, lambda count: compile(replace_values(config, {option: str(count)}), dialect=case.network.dialect.name)
     )
-    if solved is None or solved[0] > MOST_CHANNELS:
+    if solved is None or solved[0] > MAX_CHANNELS:
         return None
     count, line = solved[0], option.span.line
     message = (
@@ -211,7 +215,7 @@ def _channels(case: Mismatch) -> Cause | None:
     return Cause("channels", message, remedy, {"channels": count, "line": line})
 
 
-def _changed(network: Network, edited: Network) -> Iterator[tuple[int, str]]:
+def _list_changes(network: Network, edited: Network) -> Iterator[tuple[int, str]]:
     """The lines of a cfg that an edit changes, and what they say then."""
     for before, after in zip(network.nodes, edited.nodes, strict=True):
         for key in ("filters", "output", "classes"):
@@ -222,7 +226,7 @@ def _changed(network: Network, edited: Network) -> Iterator[tuple[int, str]]:
 
 
 @cache
-def _shipped() -> tuple[Network, ...]:
+def _compile_shipped_cfgs() -> tuple[Network, ...]:
     """The networks that come with darkparse, as far as they compile."""
     networks = []
     for path in shipped_cfgs().values():
@@ -233,44 +237,48 @@ def _shipped() -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def _extra_head(case: Mismatch) -> Cause | None:
+def _explain_extra_head(case: Mismatch) -> Cause | None:
     """A shipped cfg that the file fits and that begins as this one does."""
-    if case.have <= case.need or case.file.spare:
+    if case.available_floats <= case.needed_floats or case.file.trailing_bytes:
         return None
-    mine = [(entry.tensor.path, entry.tensor.shape) for entry in case.entries]
-    for other in _shipped():
-        theirs = [(entry.tensor.path, entry.tensor.shape) for entry in compute_layout(other)]
-        more = len(other.heads) - len(case.network.heads)
-        if other.stored_floats == case.have and theirs[: len(mine)] == mine and more > 0:
+    own_tensors = [(entry.tensor.path, entry.tensor.shape) for entry in case.entries]
+    for other in _compile_shipped_cfgs():
+        other_tensors = [(entry.tensor.path, entry.tensor.shape) for entry in compute_layout(other)]
+        added = len(other.heads) - len(case.network.heads)
+        if (
+            other.stored_floats == case.available_floats
+            and other_tensors[: len(own_tensors)] == own_tensors
+            and added > 0
+        ):
             message = (
-                f"the file fits {other.name}, which begins as this cfg does and has {pluralize(more, 'head')} more"
+                f"the file fits {other.name}, which begins as this cfg does and has {pluralize(added, 'head')} more"
             )
-            return Cause("extra-heads", message, f"use the cfg {other.name}", {"cfg": other.name, "heads": more})
+            return Cause("extra-heads", message, f"use the cfg {other.name}", {"cfg": other.name, "heads": added})
     return None
 
 
-def _shipped_cfg(case: Mismatch) -> Cause | None:
-    if case.file.spare:
+def _explain_shipped_cfg(case: Mismatch) -> Cause | None:
+    if case.file.trailing_bytes:
         return None
-    fits = [other.name for other in _shipped() if other.stored_floats == case.have]
+    fits = [other.name for other in _compile_shipped_cfgs() if other.stored_floats == case.available_floats]
     if not fits:
         return None
-    message = f"the file has exactly the {case.have:,} floats of {' and of '.join(fits)}, which ships with darkparse"
+    message = f"the file has exactly the {case.available_floats:,} floats of {' and of '.join(fits)}, which ships with darkparse"
     return Cause("shipped-cfg", message, f"use that cfg: `darkparse show {fits[0]}`", {"cfg": fits[0]})
 
 
-def _size_alone(case: Mismatch) -> Cause:
+def _explain_size(case: Mismatch) -> Cause:
     """What is left when no cause explains the size: a file cut short, or one that goes on."""
-    missing = 4 * (case.need - case.have) - case.file.spare
+    missing = 4 * (case.needed_floats - case.available_floats) - case.file.trailing_bytes
     plausible = is_plausible(case.file.floats, case.entries)
-    begins = "; what is there begins like this cfg (every variance is in range)" if plausible else ""
+    beginning = "; what is there begins like this cfg (every variance is in range)" if plausible else ""
     if missing > 0:
-        part = f"{pluralize(missing, 'byte')} of {4 * case.need:,} {'is' if missing == 1 else 'are'} missing"
+        part = f"{pluralize(missing, 'byte')} of {4 * case.needed_floats:,} {'is' if missing == 1 else 'are'} missing"
         if plausible is False:
             message = f"{part}, and the variances in it make no sense: the file belongs to another cfg"
             return Cause("other-network", message, "use the cfg that it was trained with", {"missing_bytes": missing})
         return Cause(
-            "truncated", f"a file cut short: {part}{begins}", "download or copy it again", {"missing_bytes": missing}
+            "truncated", f"a file cut short: {part}{beginning}", "download or copy it again", {"missing_bytes": missing}
         )
     extra = -missing
     facts: dict[str, int | str] = {"extra_bytes": extra}
@@ -278,7 +286,7 @@ def _size_alone(case: Mismatch) -> Cause:
         count = pluralize(extra, "byte")
         message = f"{count} too many, and the variances in it make no sense: the file belongs to another cfg"
         return Cause("other-network", message, "use the cfg that it was trained with", facts)
-    message = f"the file goes on for {pluralize(extra, 'byte')} behind the last layer{begins}"
+    message = f"the file goes on for {pluralize(extra, 'byte')} behind the last layer{beginning}"
     remedy = "use the cfg that it was trained with, or load it with strict=False"
     if extra >= 8 and case.network.heads and plausible:
         return Cause("extra-heads", f"{message}: it has a further head, or layers that this cfg lacks", remedy, facts)
@@ -286,15 +294,15 @@ def _size_alone(case: Mismatch) -> Cause:
 
 
 TESTS: tuple[Callable[[Mismatch], Cause | None], ...] = (
-    _header_width,
-    _not_weights,
-    _dialect,
-    _backbone,
-    _extra_head,
-    _shipped_cfg,
-    _classes,
-    _channels,
-    _anchors,
-    half_precision,
-    text_mode,
+    _explain_header_width,
+    _explain_not_weights,
+    _explain_dialect,
+    _explain_backbone,
+    _explain_extra_head,
+    _explain_shipped_cfg,
+    _explain_classes,
+    _explain_channels,
+    _explain_anchors,
+    explain_half_precision,
+    explain_text_mode,
 )

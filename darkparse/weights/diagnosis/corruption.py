@@ -8,16 +8,16 @@ from darkparse.errors import Cause
 from darkparse.weights.diagnosis.case import Mismatch
 from darkparse.weights.diagnosis.statistics import is_plausible
 
-CHUNK = 1 << 24
+CHUNK_BYTES = 1 << 24
 """Bytes that are searched at once."""
-REPLACED = b"\xef\xbf\xbd"
+REPLACEMENT_MARK = b"\xef\xbf\xbd"
 """The mark that stands in UTF-8 for bytes that were no text."""
 
 
-def half_precision(case: Mismatch) -> Cause | None:
+def explain_half_precision(case: Mismatch) -> Cause | None:
     """Floats of 16 bits behind the header."""
     header = case.file.header.size
-    if case.size - header != 2 * case.need:
+    if case.size - header != 2 * case.needed_floats:
         return None
     floats = case.file.blob.data[header:].view(np.float16).astype(np.float32)
     if is_plausible(floats, case.entries) is False or not np.isfinite(floats).all():
@@ -27,29 +27,36 @@ def half_precision(case: Mismatch) -> Cause | None:
     return Cause("half-precision", message, remedy, {"bytes_per_float": 2})
 
 
-def text_mode(case: Mismatch) -> Cause | None:
+def explain_text_mode(case: Mismatch) -> Cause | None:
     """A copy as text: line ends of one byte became two, or the reverse, or bytes that are no text were replaced."""
-    whole = case.file.header.size + 4 * case.need
-    again = "copy or download it again as binary (in ftp: `binary`; in git: `*.weights binary` in .gitattributes)"
-    newlines, pairs = _count(case, b"\n"), _count(case, b"\r\n")
-    if case.size - whole == pairs == newlines > 0:
+    expected_bytes = case.file.header.size + 4 * case.needed_floats
+    remedy = "copy or download it again as binary (in ftp: `binary`; in git: `*.weights binary` in .gitattributes)"
+    newlines, pairs = _count_pattern(case, b"\n"), _count_pattern(case, b"\r\n")
+    if case.size - expected_bytes == pairs == newlines > 0:
         message = (
             f"every one of {pairs:,} bytes 10 has a 13 before it, and without these the size fits: a copy in text mode"
         )
-        return Cause("text-mode", message, again, {"added_bytes": pairs})
-    usual = whole / 65536  # of two given bytes side by side, if all bytes were equally frequent
-    lost = whole - case.size
-    if not pairs and usual > 4 and 0 < lost < 8 * usual:
-        message = f"no byte 13 stands before a 10, where about {usual:,.0f} would, and {lost:,} bytes are missing: "
-        return Cause("text-mode", f"{message}a copy in text mode, which joined them", again, {"missing_bytes": lost})
-    replaced = _count(case, REPLACED)
+        return Cause("text-mode", message, remedy, {"added_bytes": pairs})
+    expected = expected_bytes / 65536  # of two given bytes side by side, if all bytes were equally frequent
+    missing = expected_bytes - case.size
+    if not pairs and expected > 4 and 0 < missing < 8 * expected:
+        message = (
+            f"no byte 13 stands before a 10, where about {expected:,.0f} would, and {missing:,} bytes are missing: "
+        )
+        return Cause(
+            "text-mode", f"{message}a copy in text mode, which joined them", remedy, {"missing_bytes": missing}
+        )
+    replaced = _count_pattern(case, REPLACEMENT_MARK)
     if replaced * 50 > case.size:
         message = f"{replaced:,} times bytes that are no text were replaced by U+FFFD: the file was saved as text"
-        return Cause("text-mode", message, f"{again}; this one is lost", {"replaced": replaced})
+        return Cause("text-mode", message, f"{remedy}; this one is lost", {"replaced": replaced})
     return None
 
 
-def _count(case: Mismatch, pattern: bytes) -> int:
+def _count_pattern(case: Mismatch, pattern: bytes) -> int:
     """How often a pattern stands in the file, whose bytes are copied a part at a time."""
-    data, reach = case.file.blob.data, len(pattern) - 1
-    return sum(data[at : at + CHUNK + reach].tobytes().count(pattern) for at in range(0, data.size, CHUNK))
+    data, overlap = case.file.blob.data, len(pattern) - 1
+    return sum(
+        data[offset : offset + CHUNK_BYTES + overlap].tobytes().count(pattern)
+        for offset in range(0, data.size, CHUNK_BYTES)
+    )

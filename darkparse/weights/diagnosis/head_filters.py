@@ -15,7 +15,7 @@ from darkparse.network.binding import Binder
 from darkparse.network.detect_dialect import choose_dialect
 from darkparse.syntax import Config, Option, parse
 from darkparse.weights.buffer import FileBuffer
-from darkparse.weights.reader import as_weights
+from darkparse.weights.reader import parse_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class LayoutMismatch:
     classes: Option | None
 
     @property
-    def classes_meant(self) -> int | None:
+    def intended_classes(self) -> int | None:
         """The classes for which the channels are right as they are, if there is such a number."""
         spare, rest = divmod(int(self.channels.text or 0) - self.head.need, self.head.per_class)
         classes = self.head.classes + spare
@@ -37,24 +37,24 @@ class LayoutMismatch:
 
 def explain_head_filters(problem: CfgError, config: Config, blob: FileBuffer, dialect: str | None) -> CfgError:
     """An error about a cfg with a note for each wrong `filters=`: its line, its value, and whether the file agrees."""
-    faults = [d for d in problem.diagnostics if d.severity == "error"]
-    name = choose_dialect(config, dialect).dialect.name
-    misfits = list(_misfits(config, name)) if faults[0].code == "head" else []
-    if not misfits:
+    errors = [d for d in problem.diagnostics if d.severity == "error"]
+    dialect_name = choose_dialect(config, dialect).dialect.name
+    mismatches = list(_find_mismatches(config, dialect_name)) if errors[0].code == "head" else []
+    if not mismatches:
         return problem
-    by_filters = {m.channels: str(m.head.need) for m in misfits}
-    by_classes = {m.classes: str(m.classes_meant) for m in misfits if m.classes and m.classes_meant}
-    if _fits(with_values(config, by_filters), name, blob):
-        edits, why = by_filters, f"{blob.name} fits exactly with that"
-    elif len(by_classes) == len(misfits) and _fits(with_values(config, by_classes), name, blob):
-        edits, why = by_classes, f"{blob.name} fits the filters as they are"
+    by_filters = {m.channels: str(m.head.need) for m in mismatches}
+    by_classes = {m.classes: str(m.intended_classes) for m in mismatches if m.classes and m.intended_classes}
+    if _file_fits(replace_values(config, by_filters), dialect_name, blob):
+        edits, reason = by_filters, f"{blob.name} fits exactly with that"
+    elif len(by_classes) == len(mismatches) and _file_fits(replace_values(config, by_classes), dialect_name, blob):
+        edits, reason = by_classes, f"{blob.name} fits the filters as they are"
     else:
-        edits, why = by_filters, f"{blob.name} does not decide it: it fits neither this nor other classes"
-    notes = tuple(Note(f"{option.key}={value} belongs here: {why}", option.span) for option, value in edits.items())
-    return CfgError(tuple(replace(d, notes=(*d.notes, *notes)) if d is faults[0] else d for d in problem.diagnostics))
+        edits, reason = by_filters, f"{blob.name} does not decide it: it fits neither this nor other classes"
+    notes = tuple(Note(f"{option.key}={value} belongs here: {reason}", option.span) for option, value in edits.items())
+    return CfgError(tuple(replace(d, notes=(*d.notes, *notes)) if d is errors[0] else d for d in problem.diagnostics))
 
 
-def _misfits(config: Config, dialect: str) -> Iterator[LayoutMismatch]:
+def _find_mismatches(config: Config, dialect: str) -> Iterator[LayoutMismatch]:
     binder = Binder(config.source, DIALECTS[dialect])
     for index, section in enumerate(config.sections):
         head = binder.layer(section)
@@ -63,12 +63,12 @@ def _misfits(config: Config, dialect: str) -> Iterator[LayoutMismatch]:
         before = reversed(config.sections[:index])
         channels = next((option for s in before for key in ("filters", "output") if (option := s.find(key))), None)
         if channels is not None and (channels.text or "").isdigit():
-            misfit = LayoutMismatch(head, channels, section.find("classes"))
+            mismatch = LayoutMismatch(head, channels, section.find("classes"))
             if int(channels.text or 0) != head.need:
-                yield misfit
+                yield mismatch
 
 
-def with_values(config: Config, values: dict[Option, str]) -> Config:
+def replace_values(config: Config, values: dict[Option, str]) -> Config:
     """A cfg with other values of some options; every line stays where it is."""
     text = config.source.text
     for option, value in sorted(values.items(), key=lambda item: -item[0].start):
@@ -77,10 +77,10 @@ def with_values(config: Config, values: dict[Option, str]) -> Config:
     return parse(Source(config.source.name, text, config.source.path))
 
 
-def _fits(config: Config, dialect: str, blob: FileBuffer) -> bool:
+def _file_fits(config: Config, dialect: str, blob: FileBuffer) -> bool:
     try:
         network: Network = compile(config, dialect=dialect)
-        file = as_weights(blob, network.dialect)
+        file = parse_weights(blob, network.dialect)
     except (DarkparseError, ValueError):
         return False
-    return file.floats.size == network.stored_floats and not file.spare
+    return file.floats.size == network.stored_floats and not file.trailing_bytes

@@ -5,26 +5,26 @@ from __future__ import annotations
 from darkparse.network.network import Network
 from darkparse.weights.diagnosis.report import Report, ReportRow
 from darkparse.weights.header import Header
-from darkparse.weights.layout import Entry, compute_layout, stored_floats
+from darkparse.weights.layout import Entry, compute_layout, count_stored_floats
 from darkparse.weights.options import ReadOptions
 
 
 def report_layout(network: Network, options: ReadOptions) -> Report:
     """Report where every array lies in the file that the dialect's Darknet writes."""
     entries = compute_layout(network, options.upto)
-    header = Header.of_version(network.dialect.version, network.dialect)
+    header = Header.from_version(network.dialect.version, network.dialect)
     return Report(
         name=network.name,
         cfg=network.config.source.name,
         dialect=network.dialect.name,
         dialect_reason=network.dialect_reason,
-        rows=layout_rows(entries, header.size),
+        rows=make_rows(entries, header.size),
         header_bytes=header.size,
-        floats=stored_floats(entries),
+        floats=count_stored_floats(entries),
     )
 
 
-def layout_rows(entries: tuple[Entry, ...], header_size: int) -> tuple[ReportRow, ...]:
+def make_rows(entries: tuple[Entry, ...], header_size: int) -> tuple[ReportRow, ...]:
     """Return one row per array, with offsets behind a header of so many bytes."""
     lines = {entry.node.index: entry.node.section.span.line for entry in entries}
     return tuple(

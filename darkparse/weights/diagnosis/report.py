@@ -113,7 +113,7 @@ class Report:
         """The text of the error: where file and cfg part, the byte counts, the causes and what to do."""
         lines = [self.verdict]
         if self.header is not None:
-            lines.append(self._parting_line())
+            lines.append(self._mismatch_line())
         elif self.rows:
             lines.append(f"{self.rows[0].where} ({self.cfg}:{self.rows[0].line}) would be the first to be read from it")
         size = f"{self.header_bytes} of header, {self.floats:,} floats"
@@ -124,7 +124,7 @@ class Report:
             lines.append(f"what to do: {cause.remedy}")
         return "\n  ".join(lines)
 
-    def _parting_line(self) -> str:
+    def _mismatch_line(self) -> str:
         row = self.first_mismatch
         if row is None:
             return f"{self.name} has no weights at all"
@@ -146,7 +146,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON; numbers that are not finite become None."""
         data = asdict(self) | {"needed_bytes": self.needed_bytes, "fits": self.fits, "verdict": self.verdict}
-        data["rows"] = [{key: _plain(value) for key, value in row.items()} for row in data["rows"]]
+        data["rows"] = [{key: _to_json_value(value) for key, value in row.items()} for row in data["rows"]]
         return data
 
     def __str__(self) -> str:
@@ -157,5 +157,5 @@ class Report:
         )
 
 
-def _plain(value: object) -> object:
+def _to_json_value(value: object) -> object:
     return None if isinstance(value, float) and not math.isfinite(value) else value

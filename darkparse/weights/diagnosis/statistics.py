@@ -11,19 +11,19 @@ from darkparse.weights.diagnosis.report import ReportRow
 from darkparse.weights.layout import Entry
 from darkparse.weights.reader import Floats
 
-CHUNK = 1 << 20
+CHUNK_FLOATS = 1 << 20
 """Floats that are looked at together, so that a large array needs no large copies."""
-LOWEST_VARIANCE = -1e-6
+MIN_VARIANCE = -1e-6
 """Trained files hold variances a denormal below 0, of dead channels; a value below this is no variance."""
 
 
-def measure(row: ReportRow, values: Floats) -> ReportRow:
+def measure_row(row: ReportRow, values: Floats) -> ReportRow:
     """A row with mean, deviation and range of its values, in double precision."""
     total = square = 0.0
-    low, high, odd = np.inf, -np.inf, 0
+    low, high, not_finite = np.inf, -np.inf, 0
     with np.errstate(invalid="ignore", over="ignore"):
-        for start in range(0, values.size, CHUNK):
-            part = values[start : start + CHUNK].astype(np.float64)
+        for start in range(0, values.size, CHUNK_FLOATS):
+            part = values[start : start + CHUNK_FLOATS].astype(np.float64)
             total += float(part.sum())
             square += float(np.dot(part, part))
             low, high = min(low, float(part.min())), max(high, float(part.max()))
@@ -32,30 +32,30 @@ def measure(row: ReportRow, values: Floats) -> ReportRow:
             float(np.sqrt(max(square / values.size - mean * mean, 0.0))) if np.isfinite(square) else float("nan")
         )
     if not np.isfinite(total) or not np.isfinite(square):
-        odd = int(np.count_nonzero(~np.isfinite(values)))
-    return replace(row, mean=mean, deviation=deviation, minimum=low, maximum=high, not_finite=odd)
+        not_finite = int(np.count_nonzero(~np.isfinite(values)))
+    return replace(row, mean=mean, deviation=deviation, minimum=low, maximum=high, not_finite=not_finite)
 
 
 def find_oddities(rows: tuple[ReportRow, ...]) -> tuple[Cause, ...]:
     """What is odd about the values of a file; rows must be measured."""
-    held = [row for row in rows if row.mean is not None]
-    if held and all(row.minimum == row.maximum == 0 for row in held):
-        message = f"all {sum(row.floats for row in held):,} values are zero"
+    measured = [row for row in rows if row.mean is not None]
+    if measured and all(row.minimum == row.maximum == 0 for row in measured):
+        message = f"all {sum(row.floats for row in measured):,} values are zero"
         return (Cause("zeros", message, "the file was laid out and never filled: download or train it again"),)
-    return tuple(found for found in (_not_finite(held), _negative_variance(held)) if found)
+    return tuple(cause for cause in (_find_non_finite(measured), _find_negative_variance(measured)) if cause)
 
 
-def _not_finite(rows: list[ReportRow]) -> Cause | None:
-    bad = [row for row in rows if row.not_finite]
-    if not bad:
+def _find_non_finite(rows: list[ReportRow]) -> Cause | None:
+    affected = [row for row in rows if row.not_finite]
+    if not affected:
         return None
-    count, first = sum(row.not_finite for row in bad), bad[0]
+    count, first = sum(row.not_finite for row in affected), affected[0]
     message = f"{count:,} values are not finite (infinite or no number), the first in {first.tensor} of {first.where}"
     remedy = "training diverged or the file is damaged: use an earlier checkpoint or download it again"
     return Cause("not-finite", message, remedy, {"values": count, "layer": first.layer, "tensor": first.tensor})
 
 
-def _negative_variance(rows: list[ReportRow]) -> Cause | None:
+def _find_negative_variance(rows: list[ReportRow]) -> Cause | None:
     first = next((row for row in rows if _is_negative_variance(row)), None)
     if first is None:
         return None
@@ -73,7 +73,7 @@ def _negative_variance(rows: list[ReportRow]) -> Cause | None:
 
 
 def _is_negative_variance(row: ReportRow) -> bool:
-    return row.tensor.endswith("running_var") and row.minimum is not None and row.minimum < LOWEST_VARIANCE
+    return row.tensor.endswith("running_var") and row.minimum is not None and row.minimum < MIN_VARIANCE
 
 
 def is_plausible(floats: Floats, entries: tuple[Entry, ...]) -> bool | None:
@@ -82,4 +82,4 @@ def is_plausible(floats: Floats, entries: tuple[Entry, ...]) -> bool | None:
     variances = [floats[e.start : e.end] for e in entries if e.tensor.role == "variance" and e.end <= floats.size]
     if not variances:
         return None
-    return all(bool((values >= LOWEST_VARIANCE).all()) and bool(np.isfinite(values).all()) for values in variances)
+    return all(bool((values >= MIN_VARIANCE).all()) and bool(np.isfinite(values).all()) for values in variances)
