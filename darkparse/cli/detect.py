@@ -36,7 +36,7 @@ from darkparse.detect.batch.lock import locked
 from darkparse.detect.batch.results import Formatter, categories_of, coco_remark
 from darkparse.detect.engines.engine import ENGINES, choose_engine, has_gpu
 from darkparse.errors import DarkparseError
-from darkparse.network.detection_settings import EXIF, ORDERS, DetectionSettings
+from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES, DetectionSettings
 
 if TYPE_CHECKING:
     from darkparse.detect.batch.process import FileResult
@@ -96,8 +96,10 @@ def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """How pictures are read."""
     turn = "Turn pictures as their EXIF note says; auto: where the dialect's Darknet does."
-    function = setting_option("--channels", type=click.Choice(ORDERS), help="Order of colours in .npy files.")(function)
-    return setting_option("--exif", type=click.Choice(EXIF), help=turn)(function)
+    function = setting_option("--channels", type=click.Choice(CHANNEL_ORDERS), help="Order of colours in .npy files.")(
+        function
+    )
+    return setting_option("--exif", type=click.Choice(EXIF_MODES), help=turn)(function)
 
 
 def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:

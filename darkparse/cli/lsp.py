@@ -17,7 +17,7 @@ from darkparse.layers import REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.base import absolute, bound_fields, known_keys
 from darkparse.layers.net import Net
-from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.syntax import Config, Section
 from darkparse.syntax.config import NET_NAMES
 from darkparse.views.formatting.numbers import flops, short
@@ -122,7 +122,7 @@ class Document:
         if at[0] < 0:
             return totals(network)
         node, row = network.nodes[at[0]], table(network)[at[0]]
-        field = receptive_fields(network)[node.index]
+        field = get_receptive_fields(network)[node.index]
         sees = f"{field[0]}×{field[1]} pixels of the input" if field else "all of the input"
         facts = [
             f"**L{node.index} {row.layer}**",

@@ -13,7 +13,7 @@ import click
 from darkparse.cli.common import CfgType, stderr
 from darkparse.cli.terminal import safe_streams
 from darkparse.errors import DarkparseError
-from darkparse.network.limits import limits_in_force
+from darkparse.network.limits import active_limits
 
 # Command, its module, and its one line of help: stated here so that `darkparse --help` need not import them all.
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -39,8 +39,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 def _no_limits(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        before = limits_in_force.set(None)
-        ctx.call_on_close(lambda: limits_in_force.reset(before))
+        before = active_limits.set(None)
+        ctx.call_on_close(lambda: active_limits.reset(before))
 
 
 NO_LIMITS = click.Option(

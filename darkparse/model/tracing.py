@@ -13,7 +13,7 @@ from darkparse.model.darknet import require_weights
 from darkparse.model.decoders import Decoder
 from darkparse.model.optimize import fuse
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_heads, size_step
+from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_export_form, compute_size_step
 from darkparse.network.heads import thresholds_objectness
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def prepare(
         DarkparseError: the network remembers its input, has no heads to decode, or no free size.
     """
     network = model.network
-    check_heads(network, heads, free)
+    check_export_form(network, heads, free)
     memory = next((node for node in network.nodes if node.layer.has_state), None)
     if memory is not None:
         raise DarkparseError(
@@ -121,7 +121,7 @@ def dynamic_shapes(network: Network, free: DynamicAxes) -> tuple[dict[int, objec
     """The free axes as torch.export wants them; height and width are multiples of the network's stride."""
     axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)} if free.batch else {}
     if free.size:
-        step = size_step(network)
+        step = compute_size_step(network)
         for axis, name in ((2, "rows"), (3, "columns")):
             steps = torch.export.Dim(name, min=1, max=LARGEST_SIDE)
             axes[axis] = steps * step if step > 1 else steps

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from darkparse.model.recurrent import StatefulModule
 from darkparse.network import Network, Node
-from darkparse.network.training import layer_options
+from darkparse.network.training import bind_layer_training
 
 
 class TrainingRules:
@@ -20,7 +20,7 @@ class TrainingRules:
     """
 
     def __init__(self, network: Network) -> None:
-        options = [layer_options(network, node) for node in network.nodes]
+        options = [bind_layer_training(network, node) for node in network.nodes]
         self._whole = network.dialect.training.freezes_whole_layers
         self._stops = {index: o.stopbackward for index, o in enumerate(options) if o.stopbackward}
         self._forward = frozenset(index for index, o in enumerate(options) if o.onlyforward)

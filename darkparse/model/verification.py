@@ -11,7 +11,7 @@ from torch import Tensor
 
 from darkparse.errors import DarkparseError
 from darkparse.model.tracing import check_image, example
-from darkparse.network.dynamic_axes import DynamicAxes, size_step
+from darkparse.network.dynamic_axes import DynamicAxes, compute_size_step
 
 if TYPE_CHECKING:
     from darkparse.network import Network
@@ -48,7 +48,7 @@ def inputs(network: Network, free: DynamicAxes) -> Iterator[Tensor]:
     yield example(network, 3 if free.batch else 1, seed=1)
     yield check_image(network)
     if free.size:
-        step = size_step(network)
+        step = compute_size_step(network)
         yield example(network, 1, (net.height + step, max(net.width - step, step)), seed=2)
 
 

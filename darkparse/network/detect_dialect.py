@@ -38,38 +38,38 @@ def choose_dialect(
         return DialectChoice(DIALECTS[name], "asked for", True)
     votes: dict[str, Counter[str]] = {name: Counter() for name in DIALECTS}
     for section in (config.net, *config.sections):
-        for only, word in _evidence(section, is_net=section is config.net):
-            votes[only][word] += 1
+        for dialect_name, feature in _collect_evidence(section, is_net=section is config.net):
+            votes[dialect_name][feature] += 1
     candidates = [dialect for dialect in DIALECTS.values() if dialect.auto_detectable]
-    weights = [sum(sum(votes[known.name].values()) for known in dialect.lineage) for dialect in candidates]
-    best = [dialect for dialect, weight in zip(candidates, weights, strict=True) if weight == max(weights)]
+    scores = [sum(sum(votes[ancestor.name].values()) for ancestor in dialect.lineage) for dialect in candidates]
+    best = [dialect for dialect, weight in zip(candidates, scores, strict=True) if weight == max(scores)]
     # Of a fork and the one that it was made from, a cfg that holds nothing of the fork's own is the latter's.
     best = [dialect for dialect in best if dialect.parent not in best]
     if len(best) == 1:
         (winner,) = best
-        counts = sum((votes[known.name] for known in winner.lineage if known.name in votes), Counter[str]())
-        words = [word for word, _ in counts.most_common(3)]
-        return DialectChoice(winner, f"only {winner.title} knows {', '.join(words)}", True)
+        counts = sum((votes[ancestor.name] for ancestor in winner.lineage if ancestor.name in votes), Counter[str]())
+        features = [feature for feature, _ in counts.most_common(3)]
+        return DialectChoice(winner, f"only {winner.title} knows {', '.join(features)}", True)
     if version is not None:
         dialect = next((dialect for dialect in candidates if dialect.version == version), candidates[0])
         return DialectChoice(dialect, f"the header of the weights says {'.'.join(map(str, version))}", True)
     return DialectChoice(candidates[0], "nothing in the cfg tells, so the original", False)
 
 
-def _evidence(section: Section, *, is_net: bool) -> list[tuple[str, str]]:
+def _collect_evidence(section: Section, *, is_net: bool) -> list[tuple[str, str]]:
     cls: type[Layer | Net] | None = Net if is_net else REGISTRY.get(section.kind)
     if cls is None:
         return []
-    found: list[tuple[str, str]] = []
+    evidence: list[tuple[str, str]] = []
     if cls.dialect is not None:
-        found.append((cls.dialect, f"[{section.kind}]"))
-    known = known_keys(cls)
+        evidence.append((cls.dialect, f"[{section.kind}]"))
+    known_options = known_keys(cls)
     for option in section.options:
-        dialect = known.get(option.key)
+        dialect = known_options.get(option.key)
         if dialect is not None:
-            found.append((dialect, option.key))
+            evidence.append((dialect, option.key))
         elif option.key == "activation" and option.text in ACTIVATIONS:
-            only = ACTIVATIONS[option.text].dialect
-            if only is not None:
-                found.append((only, f"activation={option.text}"))
-    return found
+            activation_dialect = ACTIVATIONS[option.text].dialect
+            if activation_dialect is not None:
+                evidence.append((activation_dialect, f"activation={option.text}"))
+    return evidence

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from darkparse.errors import DarkparseError
 
-EXIF = ("auto", "on", "off")
-ORDERS = ("rgb", "bgr")
+EXIF_MODES = ("auto", "on", "off")
+CHANNEL_ORDERS = ("rgb", "bgr")
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class DetectionSettings:
     channels: Literal["rgb", "bgr"] = "rgb"
 
     def __post_init__(self) -> None:
-        given: dict[str, Any] = vars(self)
+        values: dict[str, Any] = vars(self)
         for name in ("threshold", "nms", "hierarchy"):
-            if not isinstance(given[name], Real) or not 0 <= given[name] <= 1:
-                raise DarkparseError(f"{name} is a number from 0 to 1, not {given[name]!r}")
-        if not isinstance(given["top"], Integral) or given["top"] < 1:
+            if not isinstance(values[name], Real) or not 0 <= values[name] <= 1:
+                raise DarkparseError(f"{name} is a number from 0 to 1, not {values[name]!r}")
+        if not isinstance(values["top"], Integral) or values["top"] < 1:
             raise DarkparseError(f"top is how many classes a classifier names, not {self.top!r}")
-        for name, known in (("exif", EXIF), ("channels", ORDERS)):
-            if given[name] not in known:
-                raise DarkparseError(f"{name} is one of {', '.join(known)}, not {given[name]!r}")
+        for name, choices in (("exif", EXIF_MODES), ("channels", CHANNEL_ORDERS)):
+            if values[name] not in choices:
+                raise DarkparseError(f"{name} is one of {', '.join(choices)}, not {values[name]!r}")

@@ -10,7 +10,7 @@ from darkparse.errors import DarkparseError
 from darkparse.network import Network
 
 Heads = Literal["raw", "decoded", "nms"]
-HEADS: tuple[Heads, ...] = get_args(Heads)
+HEAD_FORMS: tuple[Heads, ...] = get_args(Heads)
 """What an exported file gives: what the module gives, boxes with their scores, or detections."""
 
 
@@ -22,15 +22,15 @@ class DynamicAxes:
     size: bool = False
 
 
-def check_heads(network: Network, heads: Heads, free: DynamicAxes) -> None:
+def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> None:
     """Make sure that a network has that form. Raises DarkparseError if it has no heads to decode, or no free size."""
-    if heads not in HEADS:
-        raise DarkparseError(f"heads must be one of {', '.join(HEADS)}, not {heads!r}")
+    if heads not in HEAD_FORMS:
+        raise DarkparseError(f"heads must be one of {', '.join(HEAD_FORMS)}, not {heads!r}")
     if heads != "raw" and not network.heads:
         raise DarkparseError(
             f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
         )
-    if not free.size:
+    if not dynamic.size:
         return
     if not network.net.has_image:
         raise DarkparseError(f"{network.name} takes a vector, so no height and width can be left free")
@@ -43,7 +43,7 @@ def check_heads(network: Network, heads: Heads, free: DynamicAxes) -> None:
             )
 
 
-def size_step(network: Network) -> int:
+def compute_size_step(network: Network) -> int:
     """By how much height and width go up in one step: what all strides that divide the cfg's size divide."""
     strides = {s.numerator for pair in network.strides if pair for s in pair}
     return math.lcm(*(s for s in strides if network.net.height % s == 0 and network.net.width % s == 0))

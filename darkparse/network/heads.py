@@ -14,7 +14,7 @@ from darkparse.network.node import Node
 def get_head(node: Node) -> Head:
     """The layer of a node that is a head, as one of `network.heads` is. Raises DarkparseError for another."""
     if not isinstance(node.layer, Head):
-        raise _boxless(node)
+        raise _make_boxless_error(node)
     return node.layer
 
 
@@ -22,7 +22,7 @@ def get_decoder(node: Node, *, hierarchy: float, use_class_map: bool) -> ModuleS
     """The module that decodes a head, as data. Raises DarkparseError if the layer predicts no boxes."""
     spec = get_head(node).decoder(node.dialect, hierarchy=hierarchy, use_class_map=use_class_map)
     if spec is None:
-        raise _boxless(node)
+        raise _make_boxless_error(node)
     return spec
 
 
@@ -31,7 +31,7 @@ def thresholds_objectness(node: Node, *, use_class_map: bool) -> bool:
     return get_head(node).thresholds_objectness(node.dialect, use_class_map=use_class_map)
 
 
-def _boxless(node: Node) -> DarkparseError:
+def _make_boxless_error(node: Node) -> DarkparseError:
     return DarkparseError(f"{node.section.span}: layer {node.index} [{node.kind}] does not predict boxes")
 
 
@@ -44,24 +44,26 @@ def check_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
             continue
         first = first or (head.classes, node)
         if head.classes != first[0]:  # the detections of all heads go into one list
-            told = f"this head has {head.classes} classes, the one in layer {first[1].index} has {first[0]}"
-            note = Note("that one is here", _place(first[1], "classes"))
-            yield Diagnostic("warning", "classes", told, _place(node, "classes"), (note,), "classes")
+            message = f"this head has {head.classes} classes, the one in layer {first[1].index} has {first[0]}"
+            note = Note("that one is here", _find_span(first[1], "classes"))
+            yield Diagnostic("warning", "classes", message, _find_span(node, "classes"), (note,), "classes")
         if head.expects is not None and node.inputs[0] >= 0:
-            yield from _activation(node, nodes[node.inputs[0]], head)
+            yield from _check_activation(node, nodes[node.inputs[0]], head)
 
 
-def _activation(node: Node, before: Node, head: Head) -> Iterator[Diagnostic]:
-    given = getattr(before.layer, "activation", None)
-    if given is None or given == head.expects:
+def _check_activation(node: Node, before: Node, head: Head) -> Iterator[Diagnostic]:
+    activation = getattr(before.layer, "activation", None)
+    if activation is None or activation == head.expects:
         return
-    span = _place(node, "new_coords")
+    span = _find_span(node, "new_coords")
     form = "new_coords=1" if head.expects == "logistic" else f"[{node.kind}] without new_coords=1"
-    told = f"{form} takes the layer before as {head.expects}, and it is {given}, which makes nonsense of the boxes"
-    note = Note(f"layer {before.index} [{before.kind}] is {given} here", _place(before, "activation"))
-    yield Diagnostic("warning", "new-coords", told, span, (note,))
+    message = (
+        f"{form} takes the layer before as {head.expects}, and it is {activation}, which makes nonsense of the boxes"
+    )
+    note = Note(f"layer {before.index} [{before.kind}] is {activation} here", _find_span(before, "activation"))
+    yield Diagnostic("warning", "new-coords", message, span, (note,))
 
 
-def _place(node: Node, key: str) -> Span:
+def _find_span(node: Node, key: str) -> Span:
     option = node.section.find(key)
     return option.value_span if option else node.section.span

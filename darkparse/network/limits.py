@@ -33,31 +33,35 @@ class Limits:
     items: int = 10_000
     """Numbers in a list; known: 40 of anchors."""
 
-    def exceeded(self, node: Node, own: int, whole: int) -> str | None:
+    def check_node(self, node: Node, parameters: int, whole: int) -> str | None:
         """What a layer of so many parameters would take beyond them, or the network up to it."""
         values = node.out_shape.size
         if values > self.map:
-            return exceeds("values in the output", values, self.map)
+            return format_excess("values in the output", values, self.map)
         if len(node.inputs) > self.inputs:
-            return exceeds("inputs", len(node.inputs), self.inputs)
-        if own > self.parameters:
-            return exceeds("parameters", own, self.parameters)
-        return exceeds("parameters up to this layer", whole, self.whole) if whole > self.whole else None
+            return format_excess("inputs", len(node.inputs), self.inputs)
+        if parameters > self.parameters:
+            return format_excess("parameters", parameters, self.parameters)
+        return format_excess("parameters up to this layer", whole, self.whole) if whole > self.whole else None
 
-    def exceeded_by_option(self, key: str, value: object) -> str | None:
+    def check_option(self, key: str, value: object) -> str | None:
         """The same of one option's value."""
         if isinstance(value, tuple):
-            return exceeds(f"numbers in {key}=", len(value), self.items) if len(value) > self.items else None
-        most = self.options.get(key)
-        return exceeds(key, value, most) if most is not None and isinstance(value, int) and value > most else None
+            return format_excess(f"numbers in {key}=", len(value), self.items) if len(value) > self.items else None
+        limit = self.options.get(key)
+        return (
+            format_excess(key, value, limit) if limit is not None and isinstance(value, int) and value > limit else None
+        )
 
 
-def exceeds(what: str, count: int, most: int) -> str:
+def format_excess(label: str, count: int, limit: int) -> str:
     """`num: 200,000,000, and the limit is 1,000`, and how to go on."""
-    return f"{what}: {count:,}, and the limit is {most:,} (none with --no-limits, or darkparse.compile(…, limits=None))"
+    return (
+        f"{label}: {count:,}, and the limit is {limit:,} (none with --no-limits, or darkparse.compile(…, limits=None))"
+    )
 
 
 LIMITS = Limits()
 
-limits_in_force: ContextVar[Limits | None] = ContextVar("limits_in_force", default=LIMITS)
+active_limits: ContextVar[Limits | None] = ContextVar("active_limits", default=LIMITS)
 """What every `compile` goes by that is not told otherwise; the command line's `--no-limits` makes it None."""

@@ -102,7 +102,7 @@ class Network(NotebookRepr):
     def reductions(self) -> tuple[Reductions, ...]:
         """For every layer what it reduces: height × width and channels."""
         return tuple(
-            compute_reductions(node, projects=self.projected_head(node.index) is not None) for node in self.nodes
+            compute_reductions(node, projects=self.find_projected_head(node.index) is not None) for node in self.nodes
         )
 
     @cached_property
@@ -115,7 +115,7 @@ class Network(NotebookRepr):
         """Every block that repeats, in order."""
         return find_repeats(self)
 
-    def projected_head(self, index: int) -> int | None:
+    def find_projected_head(self, index: int) -> int | None:
         """The head that a layer with weights projects to: its only reader, if that is a detection head."""
         readers = self.readers[index]
         if len(readers) == 1 and self.nodes[readers[0]].layer.is_head and self.nodes[index].weights:

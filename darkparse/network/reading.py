@@ -9,7 +9,7 @@ from typing import Any
 from darkparse.diagnostics.source import Source, quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.network.compiler import compile
-from darkparse.network.io.cfg import value_text
+from darkparse.network.io.cfg import format_value
 from darkparse.network.io.safe_yaml import load_yaml
 from darkparse.network.network import Network
 from darkparse.syntax import parse
@@ -42,11 +42,11 @@ def from_yaml(text: str | os.PathLike[str]) -> Network:
     document = load_yaml(load_source(Path(text)).text if is_path else str(text))
     if not isinstance(document, dict) or not isinstance(document.get("layers"), list):
         raise DarkparseError("not the YAML of a network: a mapping with `net` and a list `layers` is needed")
-    sections = [_section("net", document.get("net") or {})]
+    sections = [_format_section("net", document.get("net") or {})]
     for position, entry in enumerate(document["layers"]):
         if not isinstance(entry, dict) or not isinstance(entry.get("kind"), str):
             raise DarkparseError(f"layer {position}: a mapping with `kind` and `options` is needed")
-        sections.append(_section(entry["kind"], entry))
+        sections.append(_format_section(entry["kind"], entry))
     name, dialect = document.get("name") or "network", document.get("dialect")
     if Path(str(name)).name != str(name) or not isinstance(dialect, str | None):
         raise DarkparseError("`name` is the name of a cfg without a folder, `dialect` that of a Darknet")
@@ -54,27 +54,27 @@ def from_yaml(text: str | os.PathLike[str]) -> Network:
     return compile(parse(cfg), dialect=dialect)
 
 
-def _section(kind: str, entry: object) -> str:
+def _format_section(kind: str, entry: object) -> str:
     """A section of the cfg from `options` and `training`."""
     if not isinstance(entry, dict):
         raise DarkparseError(f"[{kind}]: a mapping with `options` is needed")
-    lines = [f"[{value_text(kind)}]"]
+    lines = [f"[{format_value(kind)}]"]
     for part in ("options", "training"):
         options = entry.get(part) or {}
         if not isinstance(options, dict):
             raise DarkparseError(f"[{kind}] {part}: a mapping from option to value is needed")
-        lines += [f"{_key(key)}={_value(key, value)}" for key, value in options.items()]
+        lines += [f"{_check_key(key)}={_format_value(key, value)}" for key, value in options.items()]
     return "\n".join([*lines, ""])
 
 
-def _key(key: str) -> str:
+def _check_key(key: str) -> str:
     if key != strip_whitespace(key) or not key or key[0] in "[#;" or "=" in key:
         raise DarkparseError(f"{quote_safe(key)} cannot be the name of an option")
     return key
 
 
-def _value(key: str, value: Any) -> str:
+def _format_value(key: str, value: Any) -> str:
     parts = tuple(value) if isinstance(value, list) else (value,)
     if not all(isinstance(part, str | int | float) for part in parts):
         raise DarkparseError(f"{key}: a text, a number or a list of them is needed")
-    return value_text(parts)
+    return format_value(parts)

@@ -16,10 +16,10 @@ from darkparse.network.training_lint import Rule, count, number, text
 from darkparse.syntax import Config, Option, Section
 from darkparse.syntax.config import NET_NAMES
 
-LISTS = frozenset(["layers", "mask", "anchors", "counters_per_class", "steps", "scales", "seq_scales"])
+LIST_OPTIONS = frozenset(["layers", "mask", "anchors", "counters_per_class", "steps", "scales", "seq_scales"])
 """Numbers with anything between: nothing in them is refused; `[shortcut] from` is one too (find_int_array)."""
-FILES = frozenset({"map", "tree"})
-WORDS = {
+FILE_OPTIONS = frozenset({"map", "tree"})
+CHOICES = {
     "activation": tuple(ACTIVATIONS),
     "iou_loss": ("mse", *OVERLAPS),
     "iou_thresh_kind": ("mse", *OVERLAPS),
@@ -30,19 +30,19 @@ WORDS = {
     "type": ("sse", "masked", "smooth"),
 }
 """Of the options that take a name (darknet_enums.cpp); those of policy= are the dialect's. All others take a number."""
-POLICIES = {
+OPTION_POLICIES = {
     "step": ("step", "sigmoid"),
     "scale": ("step",),
     "gamma": ("exp", "sigmoid"),
     **dict.fromkeys(("steps", "scales", "seq_scales"), ("steps", "sgdr")),
 }
 """The policies with which an option of `[net]` is read: with any other its line is unused (parse_net_section)."""
-ADAM = frozenset({"B1", "B2", "eps"})
+ADAM_OPTIONS = frozenset({"B1", "B2", "eps"})
 _NUMBER = re.compile(r"-?\.?[0-9][-.0-9]*")
 _SET_IN_COMMENT = re.compile(r"[ \t]*(;[^#= \t]*[ \t]*=[ \t]*[^#\r\n]+)")
 
-RULES: tuple[Rule, ...] = (
-    Rule("policy", lambda s, _: _policy(s) == "steps" and not (s.find("steps") and s.find("scales")),
+STRICT_RULES: tuple[Rule, ...] = (
+    Rule("policy", lambda s, _: _get_policy(s) == "steps" and not (s.find("steps") and s.find("scales")),
          "steps= and scales= are needed with it"),
     Rule("contrastive",
          lambda s, _: number(s, "contrastive") != 0 and number(s, "batch", 1) < 2 * number(s, "subdivisions", 1),
@@ -60,7 +60,7 @@ def is_plain(option: Option) -> bool:
     return "#" not in text and len(text) == option.end - option.equals - 1
 
 
-def value_text(option: Option) -> str:
+def get_value_text(option: Option) -> str:
     """What the reader takes for the value: inner spaces stay, a comment is cut off."""
     text = option.text or ""
     if is_plain(option):
@@ -68,33 +68,33 @@ def value_text(option: Option) -> str:
     return option.value_span.text.partition("#")[0].strip(" \t\r") if text else ""
 
 
-def is_passed_over(option: Option) -> bool:
+def is_skipped(option: Option) -> bool:
     """Whether the line is no `key=value` to the reader, which then says nothing."""
     if option.text is None or option.source.text.startswith("#", option.equals + 1):
         return True
     return "#" in option.key or not option.key or option.key_span.text != option.key
 
 
-def _policy(section: Section) -> str:
+def _get_policy(section: Section) -> str:
     option = section.find("policy")
-    return value_text(option) if option else "constant"
+    return get_value_text(option) if option else "constant"
 
 
 def find_fault(section: Section, option: Option, dialect: Dialect) -> str | None:
     """Why the program ends at an option that is known; None where it goes on."""
-    key, value, policy = option.key, value_text(option), _policy(section)
-    if section.kind in NET_NAMES and policy not in POLICIES.get(key, (policy,)):
-        return f"{key}= is read with policy={' or '.join(POLICIES[key])} alone, and no line may be unused"
-    if section.kind in NET_NAMES and key in ADAM and not number(section, "adam"):
+    key, value, policy = option.key, get_value_text(option), _get_policy(section)
+    if section.kind in NET_NAMES and policy not in OPTION_POLICIES.get(key, (policy,)):
+        return f"{key}= is read with policy={' or '.join(OPTION_POLICIES[key])} alone, and no line may be unused"
+    if section.kind in NET_NAMES and key in ADAM_OPTIONS and not number(section, "adam"):
         return f"{key}= is read with adam=1 alone, and no line may be unused"
-    if key in LISTS or key in FILES or (section.kind, key) == ("shortcut", "from"):
+    if key in LIST_OPTIONS or key in FILE_OPTIONS or (section.kind, key) == ("shortcut", "from"):
         return None
-    words = dialect.training.policies if key == "policy" else WORDS.get(key)
-    if words is None:
+    choices = dialect.training.policies if key == "policy" else CHOICES.get(key)
+    if choices is None:
         return None if _NUMBER.fullmatch(value) else f"{key}={truncate(value)} is no number of digits and a point"
-    if value in words:
+    if value in choices:
         return None
-    hint = describe_unknown_activation(value, words) if key == "activation" else did_you_mean(value, words)
+    hint = describe_unknown_activation(value, choices) if key == "activation" else did_you_mean(value, choices)
     return f"{truncate(value)!r} is no {key}{hint}"
 
 
@@ -103,16 +103,16 @@ def find_refusals(config: Config, dialect: Dialect) -> Iterator[Diagnostic]:
     for section in (config.net, *config.sections):
         name = section.span.text.strip()[1:].rpartition("]")[0]
         if name != section.kind:
-            yield refuse_value(dialect, f"[{truncate(name)}] is unknown with its spaces", section.span)
-        for rule in RULES:
+            yield make_refusal(dialect, f"[{truncate(name)}] is unknown with its spaces", section.span)
+        for rule in STRICT_RULES:
             option = section.find(rule.key)
             if option is not None and rule.holds(section, dialect):
-                yield refuse_value(dialect, f"{rule.key}={value_text(option)}: {rule.message}", option.span)
+                yield make_refusal(dialect, f"{rule.key}={get_value_text(option)}: {rule.message}", option.span)
     start = 0
     for line in config.source.text.split("\n"):
         if match := _SET_IN_COMMENT.match(line):
-            told = "a line that starts with ; and holds = is an option to it, and unused"
-            yield refuse_value(dialect, told, Span(config.source, start + match.start(1), start + match.end(1)))
+            message = "a line that starts with ; and holds = is an option to it, and unused"
+            yield make_refusal(dialect, message, Span(config.source, start + match.start(1), start + match.end(1)))
         start += len(line) + 1
 
 
@@ -120,10 +120,12 @@ def check_size_step(net: Net, config: Config, last: str, dialect: Dialect) -> It
     """A size that goes with no head of the last layer's kind (create_network)."""
     step = dialect.head_step
     if last in dialect.stepped_heads and (net.height % step or net.width % step):
-        told = f"width and height must be multiples of {step} where [{last}] is last, not {net.width} and {net.height}"
-        yield refuse_value(dialect, told, config.net.span)
+        message = (
+            f"width and height must be multiples of {step} where [{last}] is last, not {net.width} and {net.height}"
+        )
+        yield make_refusal(dialect, message, config.net.span)
 
 
-def refuse_value(dialect: Dialect, told: str, span: Span) -> Diagnostic:
+def make_refusal(dialect: Dialect, reason: str, span: Span) -> Diagnostic:
     """The finding that a reader ends the program at a place."""
-    return Diagnostic("error", "refused", f"{dialect.title} stops here: {told}", span)
+    return Diagnostic("error", "refused", f"{dialect.title} stops here: {reason}", span)

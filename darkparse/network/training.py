@@ -15,13 +15,13 @@ from darkparse.syntax import Section
 T = TypeVar("T", bound=Training)
 
 
-def images_per_batch(network: Network) -> int:
+def count_images_per_batch(network: Network) -> int:
     """Return the number of images between two updates, which `subdivisions` divides (parser.c parse_net_options)."""
     net = network.net
     return max(net.batch // max(net.subdivisions, 1), 1) * net.time_steps * max(net.subdivisions, 1)
 
 
-def training_options(network: Network, section: Section, cls: type[T]) -> T:
+def bind_training_options(network: Network, section: Section, cls: type[T]) -> T:
     """A section's options of one class, with a warning for a value that Darknet takes for another.
 
     Raises:
@@ -37,11 +37,11 @@ def training_options(network: Network, section: Section, cls: type[T]) -> T:
     return options
 
 
-def layer_options(network: Network, node: Node) -> LayerTraining:
+def bind_layer_training(network: Network, node: Node) -> LayerTraining:
     """What any layer may hold."""
-    return training_options(network, node.section, LayerTraining)
+    return bind_training_options(network, node.section, LayerTraining)
 
 
-def net_options(network: Network) -> NetTraining:
+def bind_net_training(network: Network) -> NetTraining:
     """What `[net]` holds."""
-    return training_options(network, network.config.net, NetTraining)
+    return bind_training_options(network, network.config.net, NetTraining)

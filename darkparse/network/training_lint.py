@@ -45,7 +45,7 @@ def text(section: Section, key: str) -> str:
     return (option.text or "").partition("#")[0] if option else ""
 
 
-def _unused_images(section: Section) -> float:
+def _count_unused_images(section: Section) -> float:
     return number(section, "batch", 1) % max(1, number(section, "subdivisions", 1))
 
 
@@ -54,21 +54,21 @@ def count(section: Section, key: str) -> int:
     return text(section, key).removesuffix(",").count(",") + 1
 
 
-def _nearest_policy(section: Section, dialect: Dialect) -> str:
+def _suggest_policy(section: Section, dialect: Dialect) -> str:
     return did_you_mean(text(section, "policy"), dialect.training.policies)
 
 
-def _never_used(key: str) -> Rule:
+def _make_unused_rule(key: str) -> Rule:
     return Rule(key, lambda s, _: s.kind == "region" and number(s, key) != 0, "this is read and never used")
 
 
-RULES: tuple[Rule, ...] = (
+TRAINING_RULES: tuple[Rule, ...] = (
     Rule("policy", lambda s, d: text(s, "policy") not in ("", *d.training.policies),
-         lambda s, d: f"no policy has this name: the rate stays constant{_nearest_policy(s, d)}"),
+         lambda s, d: f"no policy has this name: the rate stays constant{_suggest_policy(s, d)}"),
     Rule("scales", lambda s, _: text(s, "policy") == "steps" and count(s, "steps") != count(s, "scales"),
          "steps= and scales= differ in length: Darknet reads as many of both as steps= has"),
-    Rule("subdivisions", lambda s, _: _unused_images(s) > 0, lambda s, _:
-         f"subdivisions= does not divide batch=: {_unused_images(s):g} images of each batch are never loaded"),
+    Rule("subdivisions", lambda s, _: _count_unused_images(s) > 0, lambda s, _:
+         f"subdivisions= does not divide batch=: {_count_unused_images(s):g} images of each batch are never loaded"),
     Rule("burn_in", lambda s, _: 0 < number(s, "max_batches") <= number(s, "burn_in"),
          "training ends before burn_in= is over: the rate never reaches learning_rate="),
     Rule("cutmix", lambda s, _: number(s, "cutmix") == 1 == number(s, "mosaic"),
@@ -88,7 +88,7 @@ RULES: tuple[Rule, ...] = (
     Rule("max_delta",
          lambda s, _: s.kind == "yolo" and s.find("max_delta") is not None and text(s, "iou_loss") in ("", "mse"),
          "this clips the box deltas of an IoU loss only, and the loss here is mse"),
-    *(_never_used(key) for key in ("absolute", "log", "sqrt")),
+    *(_make_unused_rule(key) for key in ("absolute", "log", "sqrt")),
     Rule("activation", lambda s, _: s.kind == "activation" and text(s, "activation") in ZERO_SLOPE,
          "the slope of this activation is 0 in a section of its own: nothing before it is trained"),
     Rule("", lambda s, _: s.kind in NEVER_TRAINED,
@@ -99,10 +99,10 @@ RULES: tuple[Rule, ...] = (
 def lint_training(network: Network) -> Iterator[Diagnostic]:
     """A warning for each option of a cfg that does not do in training what it says."""
     for section in (network.config.net, *network.config.sections):
-        for rule in RULES:
+        for rule in TRAINING_RULES:
             if not (network.dialect.supports(rule.dialect) and rule.holds(section, network.dialect)):
                 continue
             option = section.find(rule.key)
-            told = rule.message if isinstance(rule.message, str) else rule.message(section, network.dialect)
+            message = rule.message if isinstance(rule.message, str) else rule.message(section, network.dialect)
             name = f"{rule.key}={text(section, rule.key)}" if rule.key else f"[{section.kind}]"
-            yield Diagnostic("warning", "training", f"{name}: {told}", option.span if option else section.span)
+            yield Diagnostic("warning", "training", f"{name}: {message}", option.span if option else section.span)

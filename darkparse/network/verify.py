@@ -13,14 +13,14 @@ def verify(network: Network) -> None:
     An AssertionError here is a fault of darkparse, not of the cfg."""
     shapes = {-1: network.input_shape}
     for position, node in enumerate(network.nodes):
-        what = f"layer {position} [{node.kind}]"
-        assert node.index == position, f"{what} stands at {position} and says {node.index}"
-        assert all(-1 <= i < position for i in node.inputs), f"{what} reads a layer that is not before it"
+        label = f"layer {position} [{node.kind}]"
+        assert node.index == position, f"{label} stands at {position} and says {node.index}"
+        assert all(-1 <= i < position for i in node.inputs), f"{label} reads a layer that is not before it"
         assert node.in_shapes == tuple(shapes[i] for i in node.inputs), (
-            f"{what} disagrees with its inputs about their shapes"
+            f"{label} disagrees with its inputs about their shapes"
         )
-        assert min(node.out_shape) >= 1, f"{what} has an empty output"
-        assert node.shared_with is None or 0 <= node.shared_with < position, f"{what} shares with no earlier layer"
-        assert node.dialect is network.dialect, f"{what} is of another dialect"
+        assert min(node.out_shape) >= 1, f"{label} has an empty output"
+        assert node.shared_with is None or 0 <= node.shared_with < position, f"{label} shares with no earlier layer"
+        assert node.dialect is network.dialect, f"{label} is of another dialect"
         shapes[position] = node.out_shape
     assert network.outputs, "the network has no output"

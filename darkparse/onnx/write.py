@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.network import Network, compile
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_heads
+from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_export_form
 from darkparse.network.suppression import get_suppression
 from darkparse.onnx.model import NetworkGraph
 from darkparse.onnx.parameters import from_module
@@ -82,7 +82,7 @@ def to_onnx(
         raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
     network, arrays = _source(model, weights)
     free = DynamicAxes(dynamic_batch, dynamic_size)
-    check_heads(network, heads, free)
+    check_export_form(network, heads, free)
     made = NetworkGraph(network, arrays, free=free, half=half, fold=fold)
     if heads == "nms":
         how = get_suppression(network)

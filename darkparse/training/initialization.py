@@ -9,7 +9,7 @@ from darkparse.model.darknet import Darknet, unwrap_model
 from darkparse.model.loading import Device, load
 from darkparse.network import Network
 from darkparse.network.io.edit import edit
-from darkparse.network.training import net_options
+from darkparse.network.training import bind_net_training
 from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import Adam, Sgd, Update
 from darkparse.weights import WeightsSource
@@ -77,7 +77,7 @@ def build_optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, 
     model = unwrap_model(model)
     if seen is None:
         seen = model.header.seen if model.header is not None else 0
-    net = net_options(model.network)
+    net = bind_net_training(model.network)
     kind: type[Sgd | Adam] = Adam if net.adam else Sgd
     update = kind(model, net, seen)
     return update, Schedule(model.network, seen, update)

@@ -9,7 +9,7 @@ from dataclasses import replace
 from darkparse.errors import cfg_error
 from darkparse.layers.training import NetTraining
 from darkparse.network import Network
-from darkparse.network.training import images_per_batch, net_options
+from darkparse.network.training import bind_net_training, count_images_per_batch
 from darkparse.training.optimizers import Update
 from darkparse.weights import Header
 
@@ -32,10 +32,10 @@ class Schedule:
     """
 
     def __init__(self, network: Network, seen: int = 0, update: Update | None = None) -> None:
-        self.options = net_options(network)
+        self.options = bind_net_training(network)
         _check(network, self.options)
         self._dialect = network.dialect
-        self.images, self._update = images_per_batch(network), update
+        self.images, self._update = count_images_per_batch(network), update
         self.seen = seen // self.images * self.images if network.dialect.training.counts_iterations else seen
         self._hand_out()
 

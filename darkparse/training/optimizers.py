@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from darkparse.layers.training import LayerTraining, NetTraining
 from darkparse.model.darknet import Darknet
-from darkparse.network.training import images_per_batch, layer_options
+from darkparse.network.training import bind_layer_training, count_images_per_batch
 from darkparse.weights.layout import state_key
 
 Group = dict[str, Any]
@@ -88,7 +88,7 @@ class Sgd(Update, torch.optim.SGD):
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
-        batch = images_per_batch(model.network)
+        batch = count_images_per_batch(model.network)
         groups = _groups(model, net, 1 / batch, net.decay * batch, DECAYING)
         super().__init__(groups, lr=net.learning_rate, momentum=net.momentum)
 
@@ -109,7 +109,7 @@ class Adam(Update, torch.optim.Adam):
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
-        batch, dialect = images_per_batch(model.network), model.network.dialect
+        batch, dialect = count_images_per_batch(model.network), model.network.dialect
         groups = _groups(model, net, 1.0, net.decay * batch, (*DECAYING, "bias", "scale"))
         super().__init__(groups, lr=net.learning_rate, betas=(net.B1, net.B2), eps=net.eps)
         before = seen // batch if dialect.training.counts_iterations else 0
@@ -126,7 +126,7 @@ def _groups(model: Darknet, net: NetTraining, factor: float, decay: float, decay
     for node in model.network.nodes:
         if node.index in resting:
             continue
-        options: LayerTraining = layer_options(model.network, node)
+        options: LayerTraining = bind_layer_training(model.network, node)
         for tensor in node.tensors:
             parameter = parameters.get(state_key(node, tensor))
             if parameter is None or not parameter.requires_grad:

@@ -20,7 +20,7 @@ from darkparse.datasets import DataFile
 from darkparse.datasets.names import read_names
 from darkparse.errors import DarkparseError, DarkparseWarning
 from darkparse.model.darknet import Darknet
-from darkparse.network.training import net_options
+from darkparse.network.training import bind_net_training
 from darkparse.training import data
 from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.data.label_check import check_labels
@@ -124,7 +124,7 @@ class Trainer:
     ) -> None:
         network = model.network
         self.model, self.files, self.seed, self.workers = model, files, seed, workers
-        self.net, self._amp = net_options(network), amp
+        self.net, self._amp = bind_net_training(network), amp
         every = {key: number for key in INTERVALS if (number := files.number(key))}
         self.checkpoints = Checkpoints(network, files.backup or Path("backup"), self.net.max_batches, **every)
         self.best, self._stopping = 0.0, False

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from darkparse.layers import Head, Shape
 from darkparse.network import Bottleneck, Network, Node, Reduction
-from darkparse.network.analysis.receptive import receptive_field
+from darkparse.network.analysis.receptive import get_receptive_field
 from darkparse.network.analysis.repeats import Repeat
 
 
@@ -83,7 +83,7 @@ class LayerFacts:
     @property
     def receptive_field(self) -> tuple[int, int] | None:
         """Height and width of what one value sees of the input; None where it sees no map."""
-        return receptive_field(self.network, self.index)
+        return get_receptive_field(self.network, self.index)
 
     @property
     def sees_all(self) -> bool:
@@ -102,7 +102,7 @@ def layer_facts(network: Network) -> tuple[LayerFacts, ...]:
 
 
 def _formula(network: Network, node: Node) -> str:
-    head = network.projected_head(node.index)
+    head = network.find_projected_head(node.index)
     layer = node.layer if head is None else network.nodes[head].layer
     return layer.formula if isinstance(layer, Head) else ""
 

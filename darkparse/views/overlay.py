@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from darkparse.network import Network
 from darkparse.network.analysis.memory import compute_memory
-from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.views.formatting.numbers import percent, scaled, sides_text, significant
 from darkparse.views.formatting.words import listed_some
 
@@ -47,8 +47,8 @@ class Overlay:
 def memory_overlay(network: Network) -> Overlay:
     """The bytes of each output, and the most that are held at once."""
     memory = compute_memory(network)
-    peak = memory.held[memory.peak]
-    ends = memory.let_go[memory.peak]
+    peak = memory.live_bytes[memory.peak]
+    ends = memory.released[memory.peak]
     then = f"; then {listed_some([f'L{i}' for i in ends])} can go" if ends else ""
     fact = f"Memory: at most {bytes_text(peak)} at once, while L{memory.peak} runs{then}"
     texts = tuple(bytes_text(size) for size in memory.outputs)
@@ -57,7 +57,7 @@ def memory_overlay(network: Network) -> Overlay:
 
 def receptive_overlay(network: Network) -> Overlay:
     """What one value of each layer sees of the input, height × width."""
-    fields, net = receptive_fields(network), network.net
+    fields, net = get_receptive_fields(network), network.net
     areas = tuple(field[0] * field[1] if field else 0 for field in fields)
     first = next((i for i, field in enumerate(fields) if field == (net.height, net.width)), None)
     sees = "no layer sees the whole input" if first is None else f"L{first} is the first that sees the whole input"

@@ -12,7 +12,7 @@ import torch
 import darkparse
 from darkparse.cli.export import ending_of
 from darkparse.model.verification import compare_outputs
-from darkparse.network.dynamic_axes import DynamicAxes, size_step
+from darkparse.network.dynamic_axes import DynamicAxes, compute_size_step
 from tests.export.test_source import initialized, outputs
 
 HEAD = "[yolo]\nmask=0,1\nanchors=4,5,9,7\nclasses=3\nnum=2\n"
@@ -85,8 +85,8 @@ def test_a_large_output_hides_no_difference_of_a_small_one() -> None:
 
 
 def test_steps_and_endings() -> None:
-    assert size_step(darkparse.compile("yolov3")) == 32
-    assert size_step(darkparse.compile("darknet53")) == 32
+    assert compute_size_step(darkparse.compile("yolov3")) == 32
+    assert compute_size_step(darkparse.compile("darknet53")) == 32
     assert [ending_of(Path(name)) for name in ("a.onnx", "a.aoti.pt2", "a.pt2", "a.ts", "a.weights")] == [
         ".onnx",
         ".aoti.pt2",

@@ -23,9 +23,9 @@ from darkparse.layers.dialect import fork
 from darkparse.model.decoders import decode
 from darkparse.model.tracing import prepare
 from darkparse.network import Network
-from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.network.detect_dialect import choose_dialect
-from darkparse.network.dynamic_axes import DynamicAxes, Heads, size_step
+from darkparse.network.dynamic_axes import DynamicAxes, Heads, compute_size_step
 from darkparse.views.text.table import table
 from darkparse.weights import Header
 from tests.export.test_source import class_of, load_source
@@ -83,8 +83,8 @@ def test_it_is_compiled_shown_drawn_and_said(cfg: str) -> None:
 
 def test_a_pooling_has_its_receptive_field_and_stride() -> None:
     network = darkparse.compile(POOLING)
-    assert receptive_fields(network) == ((3, 3), (5, 5))
-    assert receptive_fields(network)[-1] == seen_by_outputs(network)
+    assert get_receptive_fields(network) == ((3, 3), (5, 5))
+    assert get_receptive_fields(network)[-1] == seen_by_outputs(network)
     assert network.strides[-1] == (Fraction(2), Fraction(2))
     assert [row.reduction for row in table(network)][-1] == "H×W ÷2.13"
     kept, change = network.reductions[1].channels, network.reductions[1].spatial
@@ -97,7 +97,7 @@ def test_a_gate_is_told_as_one() -> None:
     network = darkparse.compile(GATE)
     assert [row.layer for row in table(network)][-1] == "soft gate L0 × L1"
     assert "8 (gated)" in darkparse.draw(network).dot
-    assert receptive_fields(network)[-1] == (3, 3)
+    assert get_receptive_fields(network)[-1] == (3, 3)
 
 
 def test_a_kind_that_forgets_its_windows_is_named() -> None:
@@ -130,7 +130,7 @@ def test_source_says_what_a_person_would() -> None:
 def test_the_size_is_free(cfg: str) -> None:
     network = darkparse.compile(cfg)
     prepare(model_of(network), "raw", free=DynamicAxes(batch=True, size=True))
-    assert size_step(network) == (4 if cfg is HEAD else 2 if cfg is POOLING else 1)
+    assert compute_size_step(network) == (4 if cfg is HEAD else 2 if cfg is POOLING else 1)
 
 
 @each

@@ -18,7 +18,7 @@ from darkparse.layers import REGISTRY, Layer, LayerContext, Layout, Shape
 from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.pooling import Maxpool
-from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.analysis.receptive import get_receptive_fields
 from tests.conftest import DATA, original_cfgs, shipped_cfgs
 
 SMALL = sorted([*(DATA / "kinds").glob("*.cfg"), *(DATA / "reference" / "units").glob("*.cfg")])
@@ -140,7 +140,7 @@ def test_costs_add_up_and_nothing_that_multiplies_is_free(path: Path) -> None:
 def seen_by_outputs(network: darkparse.Network) -> tuple[int, ...] | None:
     """Height and width of what the last layer's middle values see, by oracle: a row or column that is not a number
     spoils them. At most what the layers state is allowed; None where no map comes in and out."""
-    shape, (stated, *_) = network.input_shape, reversed(receptive_fields(network))
+    shape, (stated, *_) = network.input_shape, reversed(get_receptive_fields(network))
     if stated is None or any(x.layout is not Layout.MAP for x in (shape, network.nodes[-1].out_shape)):
         return None
     model, seen = darkparse.build(network, initialize=True, dtype=torch.double).eval(), []

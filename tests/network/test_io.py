@@ -13,7 +13,7 @@ from darkparse.diagnostics.source import Source
 from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.heads import GaussianYolo, Yolo
-from darkparse.network.io.cfg import section_text
+from darkparse.network.io.cfg import format_section
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.layers.test_kinds import SMALL
 
@@ -26,8 +26,8 @@ def facts(network: darkparse.Network) -> object:
 
 def unprinted(network: darkparse.Network) -> str:
     """The network as a cfg of which no section has a text to keep."""
-    layers = [section_text(node.layer, None, network.dialect) for node in network.nodes]
-    return "".join([section_text(network.net, None, network.dialect), *layers])
+    layers = [format_section(node.layer, None, network.dialect) for node in network.nodes]
+    return "".join([format_section(network.net, None, network.dialect), *layers])
 
 
 @pytest.mark.parametrize("dialect", [name for name, dialect in DIALECTS.items() if not dialect.strict_parser])

@@ -13,7 +13,7 @@ import pytest
 
 import darkparse
 from darkparse.network import Network, Node
-from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.network.detect_dialect import choose_dialect
 from darkparse.syntax import read
 from tests.conftest import SHARED, needs_shared, original_cfgs
@@ -141,7 +141,7 @@ def test_only_what_multiplies_is_a_weight() -> None:
     )
     assert [node.weights for node in network.nodes] == [3 * 18, 18 * 18, 0, 0, 0, 0]
     assert [node.params for node in network.nodes] == [3 * 18 + 2 * 18, 18 * 18 + 18, 2 * 18, 0, 18, 2 * 18]
-    assert network.projected_head(2) is None
+    assert network.find_projected_head(2) is None
 
 
 def test_a_triple_stands_in_place_of_its_pair() -> None:
@@ -215,7 +215,7 @@ def test_the_receptive_field_is_what_reaches_an_output(body: str) -> None:
         quarter = spoiled.shape[1] // 4
         places = [spoiled[:, i].nonzero() for i in range(quarter, spoiled.shape[1] - quarter)]
         seen.append(max(int(p.max() - p.min()) + 1 for p in places))
-    assert receptive_fields(network)[-1] == tuple(seen)
+    assert get_receptive_fields(network)[-1] == tuple(seen)
 
 
 def test_a_memory_sees_the_whole_input_and_a_constant_nothing() -> None:
@@ -223,7 +223,7 @@ def test_a_memory_sees_the_whole_input_and_a_constant_nothing() -> None:
         "[net]\nwidth=40\nheight=30\nchannels=3\n[conv]\nsize=3\nstride=2\npad=1\nfilters=4\n[crnn]\nhidden=4\noutput=4\npad=1\n"
         "[implicit]\nfilters=4\n[conv]\n[conv]\nsize=1\n"
     )
-    assert receptive_fields(network) == ((3, 3), (30, 40), None, None, None)
+    assert get_receptive_fields(network) == ((3, 3), (30, 40), None, None, None)
     assert network.strides == ((Fraction(2),) * 2, (Fraction(2),) * 2, None, None, None)
 
 
@@ -256,13 +256,13 @@ def test_strides_of_every_layer() -> None:
 
 
 def test_exports_tell_true_strides() -> None:
-    from darkparse.network.dynamic_axes import size_step
+    from darkparse.network.dynamic_axes import compute_size_step
     from darkparse.onnx.serialization import collect_metadata
 
     head = "[conv]\nfilters=18\nsize=1\nactivation=linear\n[yolo]\nclasses=1\nnum=3\nanchors=1,2,3,4,5,6\n"
     network = darkparse.compile(EIGHT_HALVINGS + head)
     assert collect_metadata(network, "raw", threshold=0.25, nms=0.45)["strides"] == "[256]"
-    assert size_step(network) == 4, "no other stride divides the size"
+    assert compute_size_step(network) == 4, "no other stride divides the size"
 
 
 def test_the_network_is_frozen_and_pickles() -> None:

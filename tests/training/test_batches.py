@@ -17,7 +17,7 @@ import darkparse
 from darkparse.datasets import DataFile
 from darkparse.detect.images import Image, open_image
 from darkparse.layers import DIALECTS
-from darkparse.network.training import net_options
+from darkparse.network.training import bind_net_training
 from darkparse.training import data
 from darkparse.training.data import image_cache as album
 from darkparse.training.data.geometry import Crop
@@ -170,7 +170,7 @@ def test_sizes_change_every_ten_batches(files: DataFile) -> None:
     ("alexeyab", range(320, 609, 32), 608),
 ])  # fmt: skip
 def test_the_sizes_of_darknet(dialect: str, sizes: range, largest: int) -> None:
-    options = net_options(_detector("max_batches=2000"))
+    options = bind_net_training(_detector("max_batches=2000"))
     found = [sample_size(1, i, (416, 416), DIALECTS[dialect], options, 32, 1.0) for i in range(0, 2000, 10)]
     assert all(height == width and height in sizes for height, width in found)
     assert len(set(found)) > 6

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 import darkparse
-from darkparse.network.training import layer_options
+from darkparse.network.training import bind_layer_training
 from darkparse.training.losses.boxes import ciou, diou, giou, iou, overlap_delta
 
 HEAD = """[net]
@@ -233,4 +233,4 @@ def test_no_gradient_through_onlyforward() -> None:
     darkparse.training.losses.Losses(model)(outputs, torch.zeros(2, 24), seen=0).total.backward()
     trained = {name.split(".")[1] for name, p in model.named_parameters() if p.grad is not None}
     assert trained == {"2"}
-    assert layer_options(model.network, model.network.nodes[1]).onlyforward
+    assert bind_layer_training(model.network, model.network.nodes[1]).onlyforward

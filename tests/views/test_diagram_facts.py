@@ -10,7 +10,7 @@ import pytest
 
 import darkparse
 from darkparse.network import Network
-from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.network.analysis.repeats import find_repeats
 from darkparse.network.analysis.scales import find_scale_runs
 from darkparse.network.analysis.summary import summarize_network
@@ -110,7 +110,7 @@ def test_the_two_that_do_not_reduce() -> None:
     ],
 )
 def test_savings(name: str, saving: int, weights: int, macs: int, costing: int) -> None:
-    (savings,) = summarize_network(darkparse.compile(name)).savings
+    (savings,) = summarize_network(darkparse.compile(name)).bottlenecks
     assert (savings.form, len(savings.saving), savings.weights, savings.macs, len(savings.costing)) == (
         "pair",
         saving,
@@ -130,7 +130,7 @@ def test_the_price_of_a_pair_by_hand() -> None:
 
 
 def test_descent() -> None:
-    descent = summarize_network(darkparse.compile("yolov1")).descent
+    descent = summarize_network(darkparse.compile("yolov1")).downsampling
     assert descent is not None
     assert (descent.before, descent.after, descent.layers, descent.halves) == (
         (448, 448),
@@ -145,8 +145,8 @@ def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
     """A padded 3×3 with stride 2 makes 10 to 5, to 3, to 2: ÷5 and not ÷8 in three steps."""
     step = "[conv]\nfilters=2\nsize=3\nstride=2\npad=1\n"
     facts = summarize_network(darkparse.compile(f"[net]\nwidth={side}\nheight={side}\nchannels=3\n{step * 3}"))
-    assert facts.descent is not None
-    assert (facts.descent.halves, facts.descent.after) == (halves, (2, 2))
+    assert facts.downsampling is not None
+    assert (facts.downsampling.halves, facts.downsampling.after) == (halves, (2, 2))
     steps = "halving steps" if halves else "steps"
     assert fact_lines(facts)[0] == f"Height×width: {side}→2 (÷{side // 2}) in 3 {steps}: L0, L1, L2"
 
@@ -154,11 +154,15 @@ def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
 def test_some_layers_have_facts_of_their_own() -> None:
     network = darkparse.compile("yolov3")
     facts = summarize_network(network, range(30, 80))
-    assert facts.descent is not None
-    assert (facts.descent.before, facts.descent.after, facts.descent.layers) == ((76, 76), (19, 19), (37, 62))
+    assert facts.downsampling is not None
+    assert (facts.downsampling.before, facts.downsampling.after, facts.downsampling.layers) == (
+        (76, 76),
+        (19, 19),
+        (37, 62),
+    )
     assert set(facts.pointwise.reducing) < set(range(30, 80))
-    assert all(30 <= b.first < b.last < 80 for savings in facts.savings for b in savings.saving)
-    assert summarize_network(network, range(84, 90)).descent is None
+    assert all(30 <= b.first < b.last < 80 for savings in facts.bottlenecks for b in savings.saving)
+    assert summarize_network(network, range(84, 90)).downsampling is None
     assert summarize_network(network, range(len(network.nodes))) == summarize_network(network)
 
 
@@ -236,7 +240,7 @@ def test_a_grouped_triple_counts_its_groups() -> None:
 
 
 def test_receptive_fields() -> None:
-    fields = receptive_fields(darkparse.compile("yolov1"))
+    fields = get_receptive_fields(darkparse.compile("yolov1"))
     # 7×7 /2, 2×2 /2, 3×3: 7, 7 + 2, 9 + 2·4.
     assert fields[:3] == ((7, 7), (9, 9), (17, 17))
     assert fields[30] == (448, 448)
@@ -244,7 +248,7 @@ def test_receptive_fields() -> None:
 
 @needs_shared
 def test_a_vector_has_no_receptive_field() -> None:
-    assert set(receptive_fields(_shared("rnn"))) == {None}
+    assert set(get_receptive_fields(_shared("rnn"))) == {None}
 
 
 def test_pairs_in_a_row_are_no_triple() -> None:

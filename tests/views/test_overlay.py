@@ -14,7 +14,7 @@ from darkparse.cli import main
 from darkparse.model.optimize.profiling import layer_seconds
 from darkparse.network import Network
 from darkparse.network.analysis.memory import compute_memory
-from darkparse.network.analysis.receptive import receptive_fields
+from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.views.overlay import Overlay, time_overlay
 
 
@@ -43,7 +43,7 @@ def _profiled_peak(network: Network) -> int:
 def test_the_peak_is_that_of_torchs_profiler(name: str) -> None:
     network = darkparse.compile(name)
     memory = compute_memory(network)
-    assert memory.held[memory.peak] == pytest.approx(_profiled_peak(network), rel=0.05)
+    assert memory.live_bytes[memory.peak] == pytest.approx(_profiled_peak(network), rel=0.05)
 
 
 def test_what_is_let_go() -> None:
@@ -52,9 +52,9 @@ def test_what_is_let_go() -> None:
     text = f"[net]\nwidth=8\nheight=8\nchannels=4\n{conv * 3}[shortcut]\nfrom=-3\n[route]\nlayers=-1\n{conv}"
     memory = compute_memory(darkparse.compile(text))
     assert memory.outputs == (1024, 1024, 1024, 1024, 0, 1024)
-    assert memory.let_go == ((), (), (1,), (0, 2), (), (3,))
+    assert memory.released == ((), (), (1,), (0, 2), (), (3,))
     # A convolution has its output, and copies of its input and of its 16 weights.
-    assert memory.held == (2112, 3136, 4160, 3072, 1024, 3136)
+    assert memory.live_bytes == (2112, 3136, 4160, 3072, 1024, 3136)
 
 
 @pytest.mark.slow
@@ -81,7 +81,7 @@ def test_every_row_has_its_value(name: str) -> None:
     network = darkparse.compile("yolov3")
     diagram = darkparse.draw(network, overlay=name)  # type: ignore[arg-type]
     picture = diagram.pictures[0]
-    expected: Sequence[object] = compute_memory(network).outputs if name == "memory" else receptive_fields(network)
+    expected: Sequence[object] = compute_memory(network).outputs if name == "memory" else get_receptive_fields(network)
     rows = {row.index: row for card in picture.cards for row in card.rows}
     for index, row in rows.items():
         assert bool(row.overlay) == bool(expected[index]), row

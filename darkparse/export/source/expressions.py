@@ -111,7 +111,7 @@ class LayerExpressions:
     def item(self, node: Node) -> Item:
         reads = tuple(self.sources.get(i, i) for i in node.inputs) or (-1,)
         call, inline, wrap = self._call(node)
-        projects = self.network.projected_head(node.index) is not None
+        projects = self.network.find_projected_head(node.index) is not None
         tags = {node.layer.role, "projection" if projects else ""} - {""}
         return Item(node.index, node.index, reads, call, inline, wrap, _shape_in(node), node.out_shape, frozenset(tags))
 

@@ -68,49 +68,51 @@ class Bottleneck:
 
 def find_bottlenecks(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]]) -> tuple[Bottleneck, ...]:
     """All blocks, in order and without overlap but at their ends; the longest form that fits stands."""
-    found: list[Bottleneck] = []
+    bottlenecks: list[Bottleneck] = []
     for node in nodes:
-        if found and node.index < found[-1].last and found[-1].form != "pair":
+        if bottlenecks and node.index < bottlenecks[-1].last and bottlenecks[-1].form != "pair":
             continue
-        block = _block_at(nodes, readers, node)
+        block = _match_bottleneck(nodes, readers, node)
         if block is not None:
-            found.append(block)
-    return tuple(found)
+            bottlenecks.append(block)
+    return tuple(bottlenecks)
 
 
-def _block_at(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], node: Node) -> Bottleneck | None:
-    layer = _convolution(node)
+def _match_bottleneck(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], node: Node) -> Bottleneck | None:
+    layer = _get_convolution(node)
     if layer is None:
         return None
     if layer.size > 1:
-        last = _pointwise_behind(nodes, readers, node) if layer.is_depthwise else None
-        return _measure(nodes, readers, node, node, last, "separable") if last is not None else None
-    wide = _wide_behind(nodes, node)
+        last = _find_pointwise_after(nodes, readers, node) if layer.is_depthwise else None
+        return _make_bottleneck(nodes, readers, node, node, last, "separable") if last is not None else None
+    wide = _find_wide_after(nodes, node)
     if wide is None:
         return None
-    last = _pointwise_behind(nodes, readers, wide) if readers[node.index] == (wide.index,) else None
-    if last is not None and _returns(nodes, readers, node, wide, last):
+    last = _find_pointwise_after(nodes, readers, wide) if readers[node.index] == (wide.index,) else None
+    if last is not None and _ends_block(nodes, readers, node, wide, last):
         is_wider = wide.in_shapes[0].c > max(node.in_shapes[0].c, last.out_shape.c)
-        return _measure(nodes, readers, node, wide, last, "inverted" if is_wider else "triple")
+        return _make_bottleneck(nodes, readers, node, wide, last, "inverted" if is_wider else "triple")
     if wide.layer.effective_groups == 1:  # type: ignore[attr-defined]
-        return _measure(nodes, readers, node, wide, wide, "pair")
+        return _make_bottleneck(nodes, readers, node, wide, wide, "pair")
     return None
 
 
-def _convolution(node: Node) -> Convolutional | None:
+def _get_convolution(node: Node) -> Convolutional | None:
     return node.layer if isinstance(node.layer, Convolutional) and node.shared_with is None else None
 
 
-def _wide_behind(nodes: Sequence[Node], node: Node) -> Node | None:
+def _find_wide_after(nodes: Sequence[Node], node: Node) -> Node | None:
     """The k×k convolution right behind a layer."""
-    after = nodes[node.index + 1] if node.index + 1 < len(nodes) else None
-    layer = _convolution(after) if after is not None else None
+    next_node = nodes[node.index + 1] if node.index + 1 < len(nodes) else None
+    layer = _get_convolution(next_node) if next_node is not None else None
     return (
-        after if after is not None and layer is not None and layer.size > 1 and after.inputs == (node.index,) else None
+        next_node
+        if next_node is not None and layer is not None and layer.size > 1 and next_node.inputs == (node.index,)
+        else None
     )
 
 
-def _pointwise_behind(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], wide: Node) -> Node | None:
+def _find_pointwise_after(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], wide: Node) -> Node | None:
     """The 1×1 convolution that alone takes the k×k convolution's map, directly or through a gate on it."""
     end = wide
     gate = find_gate(nodes, readers, wide.index)
@@ -118,17 +120,17 @@ def _pointwise_behind(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]],
         end = nodes[gate]
     elif len(readers[wide.index]) != 1:
         return None
-    after = nodes[end.index + 1] if end.index + 1 < len(nodes) else None
-    layer = _convolution(after) if after is not None else None
+    next_node = nodes[end.index + 1] if end.index + 1 < len(nodes) else None
+    layer = _get_convolution(next_node) if next_node is not None else None
     if (
-        after is None
+        next_node is None
         or layer is None
         or layer.size != 1
-        or after.inputs != (end.index,)
-        or readers[end.index] != (after.index,)
+        or next_node.inputs != (end.index,)
+        or readers[end.index] != (next_node.index,)
     ):
         return None
-    return after
+    return next_node
 
 
 def find_gate(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: int) -> int | None:
@@ -141,19 +143,19 @@ def find_gate(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: 
     return gate.index if is_gate and all(readers[i] == (i + 1,) for i in path) else None
 
 
-def _returns(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], first: Node, wide: Node, last: Node) -> bool:
+def _ends_block(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], first: Node, wide: Node, last: Node) -> bool:
     """The last 1×1 ends the block: it leads to an addition, or the middle is depthwise, or it leads back to the
     channels that came in and begins no pair of its own."""
-    adds = any(nodes[r].layer.role == "add" and r == last.index + 1 for r in readers[last.index])
-    back = (
+    feeds_addition = any(nodes[r].layer.role == "add" and r == last.index + 1 for r in readers[last.index])
+    restores_channels = (
         last.out_shape.c == first.in_shapes[0].c
         and wide.out_shape.c == first.out_shape.c
-        and _wide_behind(nodes, last) is None
+        and _find_wide_after(nodes, last) is None
     )
-    return back or adds or wide.layer.is_depthwise  # type: ignore[attr-defined]
+    return restores_channels or feeds_addition or wide.layer.is_depthwise  # type: ignore[attr-defined]
 
 
-def _measure(
+def _make_bottleneck(
     nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], first: Node, wide: Node, last: Node, form: Form
 ) -> Bottleneck:
     layer = wide.layer

@@ -30,7 +30,7 @@ class Axis:
     stagger: float = 0
     """How far values stand from their places in turns, which whoever sees several of them sees too."""
 
-    def through(self, window: Window, axis: int) -> Axis:
+    def apply_window(self, window: Window, axis: int) -> Axis:
         """Behind a window that slides over this axis, 0 or 1."""
         if self.jump is None:
             return self
@@ -43,28 +43,28 @@ class Axis:
 Field = tuple[Axis, Axis]
 """Height and width."""
 
-WHOLE: Field = (Axis(inf, None), Axis(inf, None))
+WHOLE_INPUT: Field = (Axis(inf, None), Axis(inf, None))
 """Of a value over all positions, or with a memory."""
-NOTHING: Field = (Axis(0, None), Axis(0, None))
+NO_INPUT: Field = (Axis(0, None), Axis(0, None))
 """Of a constant."""
 
 
 def compute_receptive_fields(nodes: Sequence[Node], image: Shape) -> tuple[Field, ...]:
     """For every layer what its values see of the image; what the values of a vector see is taken for the whole."""
     fields: list[Field] = []
-    start = (Axis(1, Fraction(1)), Axis(1, Fraction(1))) if image.is_map else WHOLE
+    input_field = (Axis(1, Fraction(1)), Axis(1, Fraction(1))) if image.is_map else WHOLE_INPUT
     for node in nodes:
-        sources = [fields[i] if i >= 0 else start for i in node.inputs]
-        fields.append(_behind(node, _union(sources, node.layer.main_input)) if sources else NOTHING)
+        sources = [fields[i] if i >= 0 else input_field for i in node.inputs]
+        fields.append(_apply_windows(node, _merge_fields(sources, node.layer.main_input)) if sources else NO_INPUT)
     return tuple(fields)
 
 
-def receptive_fields(network: Network) -> tuple[tuple[int, int] | None, ...]:
+def get_receptive_fields(network: Network) -> tuple[tuple[int, int] | None, ...]:
     """For every layer height and width of its receptive field, at most the input's; None where it sees no map."""
-    return tuple(receptive_field(network, node.index) for node in network.nodes)
+    return tuple(get_receptive_field(network, node.index) for node in network.nodes)
 
 
-def receptive_field(network: Network, index: int) -> tuple[int, int] | None:
+def get_receptive_field(network: Network, index: int) -> tuple[int, int] | None:
     """That of one layer."""
     y, x = network.fields[index]
     if not (network.input_shape.is_map and y.field and x.field):
@@ -72,17 +72,17 @@ def receptive_field(network: Network, index: int) -> tuple[int, int] | None:
     return round(min(y.field, network.net.height)), round(min(x.field, network.net.width))
 
 
-def _union(fields: list[Field], main_input: int) -> Field:
+def _merge_fields(fields: list[Field], main_input: int) -> Field:
     """Several maps read at the same positions, those of the main input where they have any in the input."""
     y, x = next((field for field in (fields[main_input], *fields) if field[0].jump), fields[main_input])
     return replace(y, field=max(y.field for y, _ in fields)), replace(x, field=max(x.field for _, x in fields))
 
 
-def _behind(node: Node, field: Field) -> Field:
+def _apply_windows(node: Node, field: Field) -> Field:
     windows = node.layer.windows(node.context) if node.out_shape.is_map else None
     if windows is None:
-        return WHOLE
+        return WHOLE_INPUT
     y, x = field
     for window in windows:
-        y, x = y.through(window, 0), x.through(window, 1)
+        y, x = y.apply_window(window, 0), x.apply_window(window, 1)
     return y, x

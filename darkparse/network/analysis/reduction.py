@@ -8,7 +8,7 @@ from typing import Literal
 from darkparse.layers import Shape
 from darkparse.network.node import Node
 
-Axis = Literal["spatial", "channels"]
+AxisName = Literal["spatial", "channels"]
 Direction = Literal["reduced", "kept", "expanded", "projected"]
 
 
@@ -20,7 +20,7 @@ class Reduction:
     joins maps, `before` on the channel axis has the channels of each.
     """
 
-    axis: Axis
+    axis: AxisName
     before: tuple[int, ...]
     after: tuple[int, ...]
     direction: Direction
@@ -66,37 +66,37 @@ def compute_reductions(node: Node, *, projects: bool) -> Reductions:
     before, after = node.in_shape, node.out_shape
     if before is None:
         return Reductions(None, None)
-    joined = tuple(x.c for x in node.in_shapes) if node.layer.role == "cat" and after.is_map else (before.c,)
+    channels_before = tuple(x.c for x in node.in_shapes) if node.layer.role == "cat" and after.is_map else (before.c,)
     flattens = before.is_map and not after.is_map
     if flattens:
-        joined = (before.size,)
-    keeps = _keeps_values(node, before, after)
+        channels_before = (before.size,)
+    is_lossless = _is_lossless(node, before, after)
     spatial = Reduction(
         "spatial",
         (before.h, before.w),
         (after.h, after.w),
-        _direction(before.area, after.area),
-        _mechanism(node, before.area != after.area),
-        keeps,
+        _compare_sizes(before.area, after.area),
+        _get_mechanism(node, before.area != after.area),
+        is_lossless,
     )
-    total = sum(joined) if node.layer.role == "cat" else joined[0]
-    direction = _direction(joined[0] if len(joined) > 1 else total, after.c)
-    mechanism = _mechanism(node, direction != "kept")
+    total = sum(channels_before) if node.layer.role == "cat" else channels_before[0]
+    direction = _compare_sizes(channels_before[0] if len(channels_before) > 1 else total, after.c)
+    mechanism = _get_mechanism(node, direction != "kept")
     if projects and node.weights:
         direction, mechanism = "projected", "head projection"
-    channels = Reduction("channels", joined, (after.c,), direction, mechanism, keeps)
+    channels = Reduction("channels", channels_before, (after.c,), direction, mechanism, is_lossless)
     return Reductions(spatial, channels)
 
 
-def _direction(before: int, after: int) -> Direction:
+def _compare_sizes(before: int, after: int) -> Direction:
     if after == before:
         return "kept"
     return "reduced" if after < before else "expanded"
 
 
-def _mechanism(node: Node, changes: bool) -> str:
+def _get_mechanism(node: Node, changes: bool) -> str:
     return node.layer.mechanism if changes else ""
 
 
-def _keeps_values(node: Node, before: Shape, after: Shape) -> bool:
+def _is_lossless(node: Node, before: Shape, after: Shape) -> bool:
     return not node.weights and before.size == after.size and before != after

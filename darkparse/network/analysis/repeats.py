@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from darkparse.network.network import Network
 
 MAX_PERIOD = 12
-REFERENCES = ("layers", "from_", "share_index")
+REFERENCE_OPTIONS = ("layers", "from_", "share_index")
 """Options that name other layers: what they mean is in a node's inputs."""
 
 
@@ -65,25 +65,25 @@ def find_repeats(network: Network, layers: range | None = None) -> tuple[Repeat,
     bottleneck.
     """
     span = layers if layers is not None else range(len(network.nodes))
-    finder = _Finder(network, span)
-    exact = _longest_first(finder.candidates(grows=False))
-    taken = {i for repeat in exact for i in repeat.layers}
-    growing = _longest_first(r for r in finder.candidates(grows=True) if taken.isdisjoint(r.layers))
+    finder = _RepeatFinder(network, span)
+    exact = _select_longest(finder.find_candidates(grows=False))
+    covered = {i for repeat in exact for i in repeat.layers}
+    growing = _select_longest(r for r in finder.find_candidates(grows=True) if covered.isdisjoint(r.layers))
     return tuple(sorted((*exact, *growing), key=lambda repeat: repeat.first))
 
 
-def _longest_first(candidates: Iterator[Repeat]) -> list[Repeat]:
+def _select_longest(candidates: Iterator[Repeat]) -> list[Repeat]:
     """The longest runs that do not overlap; among equals the shortest block, then the earliest."""
-    chosen: list[Repeat] = []
-    taken: set[int] = set()
+    selected: list[Repeat] = []
+    covered: set[int] = set()
     for repeat in sorted(candidates, key=lambda r: (-len(r.layers), r.period, r.first)):
-        if repeat.first not in taken and repeat.last not in taken:  # none that is chosen is shorter, to lie between
-            chosen.append(repeat)
-            taken.update(repeat.layers)
-    return chosen
+        if repeat.first not in covered and repeat.last not in covered:  # none that is chosen is shorter, to lie between
+            selected.append(repeat)
+            covered.update(repeat.layers)
+    return selected
 
 
-class _Finder:
+class _RepeatFinder:
     """Finds what repeats by lengths of runs, one pass over the layers for each period:
     long networks take no longer a layer."""
 
@@ -103,32 +103,36 @@ class _Finder:
         numbers: dict[Any, int] = {}
         for index in span:
             node = network.nodes[index]
-            signature = (*self._signature(index), index if node.layer.is_head else None)
+            signature = (*self._compute_signature(index), index if node.layer.is_head else None)
             self.shapes[index] = numbers.setdefault((*signature, node.in_shapes, node.out_shape), len(numbers))
-            self.trends[index] = numbers.setdefault((*signature, *self._trend(index)), len(numbers))
+            self.trends[index] = numbers.setdefault((*signature, *self._compute_trend(index)), len(numbers))
 
-    def candidates(self, *, grows: bool) -> Iterator[Repeat]:
+    def find_candidates(self, *, grows: bool) -> Iterator[Repeat]:
         """The longest run from every start, for every period."""
         for period in range(1, MAX_PERIOD + 1):
-            least = 3 if grows or period == 1 else 2
-            for first, copies in self._copies(period, grows=grows):
+            min_count = 3 if grows or period == 1 else 2
+            for first, copies in self._find_copies(period, grows=grows):
                 count = copies
-                while count >= least and not self.cuts[first + period * count]:
+                while count >= min_count and not self.cuts[first + period * count]:
                     count -= 1
-                if count >= least:
+                if count >= min_count:
                     yield Repeat(first, period, count, grows)
 
-    def _copies(self, period: int, *, grows: bool) -> Iterator[tuple[int, int]]:
+    def _find_copies(self, period: int, *, grows: bool) -> Iterator[tuple[int, int]]:
         """Starts, and how many copies follow one another there that are alike and cut off from the rest."""
         starts = range(self.span.start, self.span.stop - period)
-        looks = self.trends if grows else self.shapes
-        rises = {i: self._rise(i, i + period) if grows else () for i in starts if looks[i] == looks[i + period]}
+        signatures = self.trends if grows else self.shapes
+        rises = {
+            i: self._compute_rise(i, i + period) if grows else ()
+            for i in starts
+            if signatures[i] == signatures[i + period]
+        }
         if len(rises) < period:
             return
-        alike = _lengths(starts, lambda i: rises.get(i) is not None)
-        steady = _lengths(starts, lambda i: rises.get(i) == rises.get(i + period, ()))
-        level = _lengths(starts, lambda i: not any(rises.get(i) or ()))
-        leaks = cache(lambda residue: self._leaks(period, residue))
+        alike = _compute_run_lengths(starts, lambda i: rises.get(i) is not None)
+        steady = _compute_run_lengths(starts, lambda i: rises.get(i) == rises.get(i + period, ()))
+        level = _compute_run_lengths(starts, lambda i: not any(rises.get(i) or ()))
+        leaks = cache(lambda residue: self._find_leaks(period, residue))
         for first in starts:
             if alike[first] < period or not self.cuts[first] or (grows and level[first] >= period):
                 continue
@@ -138,43 +142,43 @@ class _Finder:
             stop = min(self.stops[first], leaks(first % period)[first] + 1)
             yield first, min(count, (stop - first) // period)
 
-    def _leaks(self, period: int, residue: int) -> dict[int, int]:
+    def _find_leaks(self, period: int, residue: int) -> dict[int, int]:
         """For every layer the next one that is read outside its copy,
         where copies begin at multiples of the period + residue."""
-        leak, found = len(self.network.nodes), {}
+        leak, next_leaks = len(self.network.nodes), {}
         for index in reversed(self.span):
             place = (index - residue) % period
             is_last = place == period - 1
             limit = max(index + period + 1, self.stops[index]) if is_last else index - place + period
             if max(self.network.readers[index], default=-1) >= limit:
                 leak = index
-            found[index] = leak
-        return found
+            next_leaks[index] = leak
+        return next_leaks
 
-    def _rise(self, a: int, b: int) -> tuple[int, ...] | None:
+    def _compute_rise(self, a: int, b: int) -> tuple[int, ...] | None:
         """By how much the channels of a layer's inputs and its output rise from `a` to `b`; None if any falls."""
         x, y = self.network.nodes[a], self.network.nodes[b]
         pairs = zip((*x.in_shapes, x.out_shape), (*y.in_shapes, y.out_shape), strict=True)
         rises = tuple(after.c - before.c for before, after in pairs)
         return None if any(rise < 0 for rise in rises) else rises
 
-    def _signature(self, index: int) -> tuple[Any, ...]:
+    def _compute_signature(self, index: int) -> tuple[Any, ...]:
         """Everything about a layer but its place and the channels that come in."""
         node = self.network.nodes[index]
-        options = tuple(getattr(node.layer, f.name) for f in fields(node.layer) if f.name not in REFERENCES)
+        options = tuple(getattr(node.layer, f.name) for f in fields(node.layer) if f.name not in REFERENCE_OPTIONS)
         shared = None if node.shared_with is None else node.shared_with - index
         return (node.kind, options, tuple(i - index for i in node.inputs), shared)
 
-    def _trend(self, index: int) -> tuple[Any, ...]:
+    def _compute_trend(self, index: int) -> tuple[Any, ...]:
         """Size of the map, what happens to its channels, and whether a bottleneck that begins here saves."""
         node, change = self.network.nodes[index], self.network.reductions[index].channels
         return (node.out_shape.h, node.out_shape.w, change.direction if change else None, self.saves.get(index))
 
 
-def _lengths(layers: range, holds: Callable[[int], bool]) -> dict[int, int]:
+def _compute_run_lengths(layers: range, holds: Callable[[int], bool]) -> dict[int, int]:
     """For how many layers in a row, from each, a condition holds."""
-    found, length = {}, 0
+    lengths, length = {}, 0
     for index in reversed(layers):
         length = length + 1 if holds(index) else 0
-        found[index] = length
-    return found
+        lengths[index] = length
+    return lengths

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from darkparse.network.network import Network
 
-SIDE_PATH = 3
+MAX_SIDE_PATH_LAYERS = 3
 """So many layers at another scale are a side path of the run around them, not a scale of their own."""
 
 
@@ -31,15 +31,15 @@ def find_scale_runs(network: Network) -> tuple[ScaleRun, ...]:
     A few layers at another scale that only the layers around them read stay in the run: the pooled path of a
     channel gate, or a branch from an earlier, larger map that is reduced at once. A new smallest map is no side path.
     """
-    runs = _plain_runs(network)
+    runs = _split_by_size(network)
     while True:
-        joined = _joined(network, runs)
-        if joined is None:
+        joined_runs = _join_side_path(network, runs)
+        if joined_runs is None:
             return tuple(runs)
-        runs = joined
+        runs = joined_runs
 
 
-def _plain_runs(network: Network) -> list[ScaleRun]:
+def _split_by_size(network: Network) -> list[ScaleRun]:
     runs: list[ScaleRun] = []
     for node in network.nodes:
         size = (node.out_shape.h, node.out_shape.w)
@@ -50,23 +50,29 @@ def _plain_runs(network: Network) -> list[ScaleRun]:
     return runs
 
 
-def _joined(network: Network, runs: list[ScaleRun]) -> list[ScaleRun] | None:
+def _join_side_path(network: Network, runs: list[ScaleRun]) -> list[ScaleRun] | None:
     """The runs with the shortest side path joined to the runs around it, or None where there is none."""
     smallest_before = list(accumulate((run.area for run in runs), min))
-    found = [
-        at for at in range(1, len(runs) - 1) if _is_side_path(network, runs[at - 1 : at + 2], smallest_before[at - 1])
+    candidates = [
+        index
+        for index in range(1, len(runs) - 1)
+        if _is_side_path(network, runs[index - 1 : index + 2], smallest_before[index - 1])
     ]
-    if not found:
+    if not candidates:
         return None
-    at = min(found, key=lambda i: len(runs[i].layers))
-    before, after = runs[at - 1], runs[at + 1]
-    return [*runs[: at - 1], ScaleRun(before.size, range(before.layers.start, after.layers.stop)), *runs[at + 2 :]]
+    index = min(candidates, key=lambda i: len(runs[i].layers))
+    before, after = runs[index - 1], runs[index + 1]
+    return [
+        *runs[: index - 1],
+        ScaleRun(before.size, range(before.layers.start, after.layers.stop)),
+        *runs[index + 2 :],
+    ]
 
 
-def _is_side_path(network: Network, around: list[ScaleRun], smallest_before: int) -> bool:
+def _is_side_path(network: Network, neighbors: list[ScaleRun], smallest_before: int) -> bool:
     """Whether the second of three runs is one; the smallest area before it is given."""
-    before, run, after = around
-    if before.size != after.size or len(run.layers) > SIDE_PATH:
+    before, run, after = neighbors
+    if before.size != after.size or len(run.layers) > MAX_SIDE_PATH_LAYERS:
         return False
     is_deepest = 1 < run.area < smallest_before
     within = all(reader < after.layers.stop for i in run.layers for reader in network.readers[i])

@@ -78,21 +78,23 @@ class BottleneckStats:
 class NetworkSummary:
     """The three answers about a network."""
 
-    descent: Downsampling | None
+    downsampling: Downsampling | None
     """None where the input is a vector or no layer shrinks a map."""
     pointwise: PointwiseStats
-    savings: tuple[BottleneckStats, ...]
+    bottlenecks: tuple[BottleneckStats, ...]
     """One for each form that occurs."""
 
 
 def summarize_network(network: Network, layers: range | None = None) -> NetworkSummary:
     """The facts about a network, or about some consecutive layers of it alone."""
     span = layers if layers is not None else range(len(network.nodes))
-    within = tuple(b for b in network.bottlenecks if b.first in span and b.last in span)
-    return NetworkSummary(_descent(network, span), _pointwise(network, span), _savings(within))
+    bottlenecks = tuple(b for b in network.bottlenecks if b.first in span and b.last in span)
+    return NetworkSummary(
+        _summarize_downsampling(network, span), _summarize_pointwise(network, span), _summarize_bottlenecks(bottlenecks)
+    )
 
 
-def _descent(network: Network, span: range) -> Downsampling | None:
+def _summarize_downsampling(network: Network, span: range) -> Downsampling | None:
     start = network.nodes[span.start].in_shape if span.start else network.input_shape
     if start is None or not start.is_map:
         return None
@@ -109,13 +111,13 @@ def _descent(network: Network, span: range) -> Downsampling | None:
     return Downsampling(before, shape, tuple(layers), halves) if layers else None
 
 
-def _pointwise(network: Network, span: range) -> PointwiseStats:
-    found: dict[str, list[int]] = {"reduced": [], "kept": [], "expanded": [], "projected": []}
+def _summarize_pointwise(network: Network, span: range) -> PointwiseStats:
+    by_direction: dict[str, list[int]] = {"reduced": [], "kept": [], "expanded": [], "projected": []}
     for node in network.nodes[span.start : span.stop]:
         change = network.reductions[node.index].channels
         if is_pointwise(node) and change is not None:
-            found[change.direction].append(node.index)
-    return PointwiseStats(*(tuple(indices) for indices in found.values()))
+            by_direction[change.direction].append(node.index)
+    return PointwiseStats(*(tuple(indices) for indices in by_direction.values()))
 
 
 def is_pointwise(node: Node) -> bool:
@@ -123,12 +125,12 @@ def is_pointwise(node: Node) -> bool:
     return node.layer.kernel == 1
 
 
-def _savings(bottlenecks: tuple[Bottleneck, ...]) -> tuple[BottleneckStats, ...]:
-    found = []
+def _summarize_bottlenecks(bottlenecks: tuple[Bottleneck, ...]) -> tuple[BottleneckStats, ...]:
+    stats = []
     for form in FORMS:
         of_form = [b for b in bottlenecks if b.form == form]
         if of_form:
-            found.append(
+            stats.append(
                 BottleneckStats(form, tuple(b for b in of_form if b.saves), tuple(b for b in of_form if not b.saves))
             )
-    return tuple(found)
+    return tuple(stats)

@@ -45,42 +45,44 @@ def to_cfg(network: Network) -> str:
     size=2
     stride=2
     """
-    parts = [section_text(network.net, network.config.net, network.dialect)]
-    parts += [section_text(node.layer, node.section, network.dialect) for node in network.nodes]
+    parts = [format_section(network.net, network.config.net, network.dialect)]
+    parts += [format_section(node.layer, node.section, network.dialect) for node in network.nodes]
     return "".join(parts).lstrip("\n")
 
 
-def section_text(layer: Layer | Net, section: Section | None, dialect: Dialect) -> str:
+def format_section(layer: Layer | Net, section: Section | None, dialect: Dialect) -> str:
     """One section with the comment lines before it, from the section's own text if there is one of this kind."""
     if section is not None:
         read = Binder(section.span.source, dialect).bind(section, type(layer))
         if read is not None and section.kind in (layer.kind, *layer.aliases):
-            return _patched(layer, read, section, dialect)
-    lines = [f"{item.keys[0]}={value_text(getattr(layer, item.name))}" for item in changes(layer, None, dialect)]
+            return _patch_section(layer, read, section, dialect)
+    lines = [f"{item.keys[0]}={format_value(getattr(layer, item.name))}" for item in find_changes(layer, None, dialect)]
     return "\n".join(["", f"[{layer.kind}]", *lines, ""])
 
 
-def changes(layer: Layer | Net, read: Layer | Net | None, dialect: Dialect) -> Iterator[BoundField]:
+def find_changes(layer: Layer | Net, parsed: Layer | Net | None, dialect: Dialect) -> Iterator[BoundField]:
     """The options in which a layer differs from what was read, or from the dialect's defaults."""
-    home = find_owner(type(layer), dialect)
-    for item, default in zip(bound_fields(type(layer)), _defaults(layer, dialect), strict=True):
+    owner = find_owner(type(layer), dialect)
+    for item, default in zip(bound_fields(type(layer)), _iterate_defaults(layer, dialect), strict=True):
         value = getattr(layer, item.name)
-        is_same = value == (default if read is None else getattr(read, item.name)) and not _is_moved_file(item, value)
+        is_same = value == (default if parsed is None else getattr(parsed, item.name)) and not _is_moved_file(
+            item, value
+        )
         if is_same or not item.keys:
             continue
-        if not home.supports(item.spec.dialect, f"[{layer.kind}]", item.keys[0]):
+        if not owner.supports(item.spec.dialect, f"[{layer.kind}]", item.keys[0]):
             raise DarkparseError(
                 f"{dialect.title} has no {item.keys[0]}=; {item.name}={value!r} cannot be said in its cfg"
             )
         yield item
 
 
-def value_text(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A typed value as cfg text."""
     if isinstance(value, bool):
         return str(int(value))
     if isinstance(value, tuple):
-        return ",".join(value_text(part) for part in value)
+        return ",".join(format_value(part) for part in value)
     if isinstance(value, float):
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
     text = str(value)
@@ -100,7 +102,7 @@ def _is_moved_file(item: BoundField, value: Any) -> bool:
     )
 
 
-def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
+def _iterate_defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
     """Every option's default where the others are as they are."""
     for item in bound_fields(type(layer)):
         field = type(layer).__dataclass_fields__[item.name]
@@ -110,14 +112,14 @@ def _defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
             yield field.default.rule(layer) if isinstance(field.default, DerivedDefault) else field.default
 
 
-def _patched(layer: Layer | Net, read: Layer | Net, section: Section, dialect: Dialect) -> str:
+def _patch_section(layer: Layer | Net, parsed: Layer | Net, section: Section, dialect: Dialect) -> str:
     """The section's text with new values in place of those that changed, and options that it lacks at its end."""
-    begin, end = _extent(section)
+    begin, end = _find_extent(section)
     edits: list[tuple[int, int, str]] = []
-    stated = {item.name for item in changes(layer, None, dialect)}
-    for item in changes(layer, read, dialect):
-        option, text = _chosen(section, item), value_text(getattr(layer, item.name))
-        if option is None and item.name not in stated:
+    non_default = {item.name for item in find_changes(layer, None, dialect)}
+    for item in find_changes(layer, parsed, dialect):
+        option, text = _find_option(section, item), format_value(getattr(layer, item.name))
+        if option is None and item.name not in non_default:
             continue
         if option is None:
             edits.append((end, end, f"\n{item.keys[0]}={text}"))
@@ -135,13 +137,13 @@ def _patched(layer: Layer | Net, read: Layer | Net, section: Section, dialect: D
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _chosen(section: Section, item: BoundField) -> Option | None:
+def _find_option(section: Section, item: BoundField) -> Option | None:
     """The option that the field was read from (see Binder)."""
-    found = (section.find(key) for key in item.keys)
-    return next((option for option in found if option is not None), None)
+    options = (section.find(key) for key in item.keys)
+    return next((option for option in options if option is not None), None)
 
 
-def _extent(section: Section) -> tuple[int, int]:
+def _find_extent(section: Section) -> tuple[int, int]:
     """Start and end of a section's text: from the blank and comment lines before its header to its last option."""
     text, start = section.span.source.text, section.span.start
     start = text.rfind("\n", 0, start) + 1

@@ -11,8 +11,8 @@ from darkparse.diagnostics.source import Source
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Head, Layer
 from darkparse.layers.net import Net
-from darkparse.network.compiler import Size, compile, resized
-from darkparse.network.io.cfg import section_text
+from darkparse.network.compiler import Size, compile, resize_net
+from darkparse.network.io.cfg import format_section
 from darkparse.network.network import Network
 from darkparse.syntax import Section, parse
 
@@ -65,9 +65,9 @@ def edit(
     for index, layer in draft.items():
         if isinstance(layer, Head):
             _fit_head(network, draft, index, layer)
-    net = resized(network.net, size, network.config.net)
-    kept = [(draft[node.index], node.section) for node in network.nodes[:upto]]
-    return assemble(network.name, network.dialect, (net, network.config.net), kept, network.config.source)
+    net = resize_net(network.net, size, network.config.net)
+    edited_layers = [(draft[node.index], node.section) for node in network.nodes[:upto]]
+    return assemble(network.name, network.dialect, (net, network.config.net), edited_layers, network.config.source)
 
 
 def assemble(
@@ -78,7 +78,7 @@ def assemble(
     origin: Source | None = None,
 ) -> Network:
     """Compile layers that come with or without the section that they were read from."""
-    sections = [section_text(*net, dialect), *(section_text(layer, section, dialect) for layer, section in layers)]
+    sections = [format_section(*net, dialect), *(format_section(layer, section, dialect) for layer, section in layers)]
     text = "".join(sections).lstrip("\n")
     source = Source(f"{name} (changed)", text, origin.path if origin else None, origin.folders if origin else None)
     return compile(parse(source), dialect=dialect.name)
@@ -89,17 +89,17 @@ def _set_anchors(draft: dict[int, Layer], anchors: tuple[float, ...]) -> None:
         raise DarkparseError(f"anchors are widths and heights in turn, these are {len(anchors)} numbers")
     if min(anchors) <= 0:
         raise DarkparseError(f"anchors are widths and heights above 0, one of these is {min(anchors):g}")
-    found = [(index, layer) for index, layer in draft.items() if hasattr(layer, "anchors")]
-    if not found:
+    heads = [(index, layer) for index, layer in draft.items() if hasattr(layer, "anchors")]
+    if not heads:
         raise DarkparseError("this network has no head with anchors")
     num = len(anchors) // 2
-    for index, layer in found:
-        named = max(getattr(layer, "mask", None) or (0,))
-        if named >= num:
+    for index, layer in heads:
+        max_anchor = max(getattr(layer, "mask", None) or (0,))
+        if max_anchor >= num:
             mask = layer.mask  # type: ignore[attr-defined]
             message = f"layer {index} [{layer.kind}] has the mask {mask}, and the anchors given end at number {num - 1}"
             raise DarkparseError(message)
-        draft[index] = _with(layer, anchors=anchors, num=num)
+        draft[index] = _replace_options(layer, anchors=anchors, num=num)
 
 
 def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> None:
@@ -111,7 +111,7 @@ def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> Non
         if tree is not None:
             raise DarkparseError(f"layer {index} [{draft[index].kind}] takes its classes from the word tree {tree}")
         # A map lists the old classes.
-        draft[index] = _with(draft[index], classes=classes, map=None)
+        draft[index] = _replace_options(draft[index], classes=classes, map=None)
     if heads:
         return
     softmax = next((index for index in reversed(draft) if draft[index].gives_classes), None)
@@ -135,7 +135,7 @@ def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channel
     if node.shared_with is not None:
         _fit_channels(network, draft, node.shared_with, channels)
     if option is not None:
-        draft[index] = _with(layer, **{option: channels})
+        draft[index] = _replace_options(layer, **{option: channels})
     elif all(shape.c == node.out_shape.c for shape in node.in_shapes):
         for source in node.inputs:
             _fit_channels(network, draft, source, channels)
@@ -145,7 +145,7 @@ def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channel
         )
 
 
-def _with(layer: Layer, **values: Any) -> Layer:
+def _replace_options(layer: Layer, **values: Any) -> Layer:
     """A layer with other values for those of these options that it has."""
     return replace(
         layer, **{name: value for name, value in values.items() if any(item.name == name for item in fields(layer))}

@@ -22,7 +22,7 @@ MAX_DEPTH = 10
 MAX_NODES = 100_000
 """Values and keys; the largest known network has 9,699."""
 
-_NUMBERS = ("int", "float", "bool")
+_NUMBER_TAGS = ("int", "float", "bool")
 _UNDECODABLE = re.compile(r"\\[uU]0*d[c-f]", re.IGNORECASE)
 """An escape that stands for a byte that is no UTF-8 in a cfg."""
 
@@ -37,7 +37,7 @@ def load_yaml(text: str) -> Any:
     use_c = yaml.__with_libyaml__ and not _UNDECODABLE.search(text)
     loader: Any = yaml.CSafeLoader if use_c else yaml.SafeLoader
     try:
-        return _Builder(yaml.parse(text, Loader=loader)).document()
+        return _ValueBuilder(yaml.parse(text, Loader=loader)).build_document()
     except yaml.MarkedYAMLError as problem:
         where = "" if problem.problem_mark is None else f" in line {problem.problem_mark.line + 1}"
         raise DarkparseError(f"not YAML: {problem.problem or problem.context}{where}") from None
@@ -45,7 +45,7 @@ def load_yaml(text: str) -> Any:
         raise DarkparseError(f"not YAML: {describe_error(problem)}") from None
 
 
-class _Builder:
+class _ValueBuilder:
     """Values from events; what is no plain value stops it where it stands."""
 
     def __init__(self, events: Iterator[yaml.Event]) -> None:
@@ -53,48 +53,48 @@ class _Builder:
         self._resolver: Any = yaml.SafeLoader("")
         self._count = 0
 
-    def document(self) -> Any:
+    def build_document(self) -> Any:
         value: Any = None
         documents = 0
         for event in self._events:
             documents += isinstance(event, yaml.DocumentStartEvent)
             if documents > 1:
-                self._refuse(event, "a second document")
+                self._reject(event, "a second document")
             if isinstance(event, yaml.NodeEvent):
-                value = self._value(event, 1)
+                value = self._build_value(event, 1)
         return value
 
-    def _value(self, event: yaml.Event, level: int) -> Any:
+    def _build_value(self, event: yaml.Event, level: int) -> Any:
         self._count += 1
         if self._count > MAX_NODES:
-            self._refuse(event, f"more than {MAX_NODES:,} values up to here")
+            self._reject(event, f"more than {MAX_NODES:,} values up to here")
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            self._refuse(event, "an anchor or alias (& or *)")
+            self._reject(event, "an anchor or alias (& or *)")
         if getattr(event, "tag", None) is not None:
-            self._refuse(event, "a tag (!)")
+            self._reject(event, "a tag (!)")
         if isinstance(event, yaml.ScalarEvent):
-            return self._scalar(event)
+            return self._build_scalar(event)
         if level > MAX_DEPTH:
-            self._refuse(event, f"more than {MAX_DEPTH} levels")
+            self._reject(event, f"more than {MAX_DEPTH} levels")
         if isinstance(event, yaml.SequenceStartEvent):
-            return [self._value(item, level + 1) for item in self._until(yaml.SequenceEndEvent)]
-        found: dict[str, Any] = {}
-        for key in self._until(yaml.MappingEndEvent):
+            return [self._build_value(item, level + 1) for item in self._iterate_until(yaml.SequenceEndEvent)]
+        mapping: dict[str, Any] = {}
+        for key in self._iterate_until(yaml.MappingEndEvent):
             if not isinstance(key, yaml.ScalarEvent):
-                self._refuse(key, "a key that is no text")
-            self._value(key, level + 1)
-            if key.value in found:
-                self._refuse(key, f"{quote_safe(key.value)} for a second time")
-            found[key.value] = self._value(next(self._events), level + 1)
-        return found
+                self._reject(key, "a key that is no text")
+            self._build_value(key, level + 1)
+            if key.value in mapping:
+                self._reject(key, f"{quote_safe(key.value)} for a second time")
+            mapping[key.value] = self._build_value(next(self._events), level + 1)
+        return mapping
 
-    def _until(self, end: type[yaml.Event]) -> Iterator[yaml.Event]:
+    def _iterate_until(self, end: type[yaml.Event]) -> Iterator[yaml.Event]:
         for event in self._events:
             if isinstance(event, end):
                 return
             yield event
 
-    def _scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
+    def _build_scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
         """A text as it stands, or the number that YAML 1.1 takes a plain one for."""
         if not event.implicit[0]:
             return event.value
@@ -104,16 +104,16 @@ class _Builder:
             return event.value
         if kind == "null":
             return None
-        if kind not in _NUMBERS or len(event.value) > MAX_INT_DIGITS:
-            self._refuse(event, f"{quote_safe(event.value)}, which is neither text nor a number that a cfg takes")
-        read = getattr(self._resolver, f"construct_yaml_{kind}")
+        if kind not in _NUMBER_TAGS or len(event.value) > MAX_INT_DIGITS:
+            self._reject(event, f"{quote_safe(event.value)}, which is neither text nor a number that a cfg takes")
+        construct = getattr(self._resolver, f"construct_yaml_{kind}")
         try:
-            value: float = read(yaml.ScalarNode(tag, event.value))
+            value: float = construct(yaml.ScalarNode(tag, event.value))
         except (ValueError, OverflowError):
-            self._refuse(event, f"{quote_safe(event.value)}, which is no number")
+            self._reject(event, f"{quote_safe(event.value)}, which is no number")
         return value
 
-    def _refuse(self, event: yaml.Event, what: str) -> NoReturn:
+    def _reject(self, event: yaml.Event, what: str) -> NoReturn:
         line = 0 if event.start_mark is None else event.start_mark.line
         message = f"line {line + 1} has {what}; a network is plain mappings, lists, texts and numbers"
         raise DarkparseError(f"not the YAML of a network: {message}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from darkparse.layers import Layer
 from darkparse.layers.base import bound_fields, known_keys
 from darkparse.layers.net import Net
-from darkparse.network.io.cfg import changes
+from darkparse.network.io.cfg import find_changes
 from darkparse.syntax import Section
 
 if TYPE_CHECKING:
@@ -48,16 +48,20 @@ def to_yaml(network: Network) -> str:
         "outputs": list(network.outputs),
         "parameters": network.cost.params,
         "macs": network.cost.macs,
-        "net": _options(network.net, network.config.net, network.dialect),
-        "layers": [_layer(node) for node in network.nodes],
+        "net": _options_to_dict(network.net, network.config.net, network.dialect),
+        "layers": [_layer_to_dict(node) for node in network.nodes],
     }
     import yaml
 
-    return yaml.dump(document, Dumper=_dumper(), sort_keys=False, width=120, allow_unicode=True)
+    return yaml.dump(document, Dumper=_make_dumper(), sort_keys=False, width=120, allow_unicode=True)
 
 
-def _layer(node: Node) -> dict[str, Any]:
-    entry: dict[str, Any] = {"index": node.index, "kind": node.kind, **_options(node.layer, node.section, node.dialect)}
+def _layer_to_dict(node: Node) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "index": node.index,
+        "kind": node.kind,
+        **_options_to_dict(node.layer, node.section, node.dialect),
+    }
     entry |= {"inputs": list(node.inputs), "output": list(node.out_shape)}
     if node.params:
         entry["parameters"] = node.params
@@ -66,45 +70,45 @@ def _layer(node: Node) -> dict[str, Any]:
     return entry
 
 
-def _options(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str, dict[str, Any]]:
+def _options_to_dict(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str, dict[str, Any]]:
     """`options` that differ from the defaults as plain values, and `training`, each where there are any."""
-    typed = {item.keys[0]: _plain(getattr(layer, item.name)) for item in changes(layer, None, dialect)}
-    read = {key for item in bound_fields(type(layer)) for key in item.keys}
-    known = known_keys(type(layer))
+    typed = {item.keys[0]: _to_plain_value(getattr(layer, item.name)) for item in find_changes(layer, None, dialect)}
+    bound_keys = {key for item in bound_fields(type(layer)) for key in item.keys}
+    known_options = known_keys(type(layer))
     training = {
         option.key: option.text
         for option in reversed(section.options)
-        if option.text and option.key in known and option.key not in read
+        if option.text and option.key in known_options and option.key not in bound_keys
     }
     parts = {"options": typed, "training": dict(reversed(training.items()))}
     return {name: options for name, options in parts.items() if options}
 
 
-def _plain(value: Any) -> Any:
+def _to_plain_value(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     return str(value) if isinstance(value, PurePath) else value
 
 
 @cache
-def _dumper() -> type[yaml.SafeDumper]:
+def _make_dumper() -> type[yaml.SafeDumper]:
     """Make the dumper: block style, with lists of numbers on one line."""
     import yaml
 
     class Dumper(yaml.SafeDumper):
         pass
 
-    Dumper.add_representer(list, _list)
-    Dumper.add_representer(str, _text)
+    Dumper.add_representer(list, _represent_list)
+    Dumper.add_representer(str, _represent_text)
     return Dumper
 
 
-def _list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
+def _represent_list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
     flow = all(isinstance(item, int | float) for item in value)
     return dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=flow)
 
 
-def _text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
+def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
     # YAML 1.1 ends a line at these too, and reads a space where it did; between double quotes they are spelled.
     style = '"' if any(end in value for end in "\x85\u2028\u2029") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)

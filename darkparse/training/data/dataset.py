@@ -15,7 +15,7 @@ from darkparse.datasets.image_files import Size
 from darkparse.errors import DarkparseError
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
-from darkparse.network.training import net_options, training_options
+from darkparse.network.training import bind_net_training, bind_training_options
 from darkparse.training.data.classification_dataset import ClassificationDataset
 from darkparse.training.data.detection_dataset import DetectionDataset
 from darkparse.training.data.image_cache import CachedImages
@@ -110,7 +110,10 @@ class Loader:
         self.seed, self.subdivisions, self.dialect = seed, network.net.subdivisions, network.dialect
         self.size, self.channels = (network.net.height, network.net.width), network.net.channels
         self.rows = max(1, network.net.batch // network.net.subdivisions)
-        self.net, self.training = training_options(network, network.config.net, Augmentation), net_options(network)
+        self.net, self.training = (
+            bind_training_options(network, network.config.net, Augmentation),
+            bind_net_training(network),
+        )
         pictures = files.pictures("train", network.dialect)
         if not pictures:
             raise DarkparseError(f"{files.train}: the list names no picture")
@@ -121,7 +124,7 @@ class Loader:
                 network, album, self.net, _labels(network, files)
             )
             return
-        head = training_options(network, network.nodes[network.heads[-1]].section, HeadAugmentation)
+        head = bind_training_options(network, network.nodes[network.heads[-1]].section, HeadAugmentation)
         self.random = 0.0 if fixed_size else head.random
         self.source = DetectionDataset(network, album, self.net, head)
 

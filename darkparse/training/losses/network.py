@@ -14,7 +14,7 @@ from darkparse.errors import DarkparseError, cfg_error
 from darkparse.layers import LayerError
 from darkparse.model.darknet import unwrap_model
 from darkparse.network import Network, Node
-from darkparse.network.training import training_options
+from darkparse.network.training import bind_training_options
 
 Truth = Sequence[Tensor] | Tensor
 """For box heads one tensor (K, 5) a picture: x, y, w, h of the box, centre and size as shares of the network's input,
@@ -120,7 +120,7 @@ class _HandedOut(torch.autograd.Function):
 def _build(network: Network, node: Node) -> Delta | None:
     if node.layer.loss_options is None:
         return None
-    options = training_options(network, node.section, node.layer.loss_options)
+    options = bind_training_options(network, node.section, node.layer.loss_options)
     try:
         spec = node.layer.loss(node.context, options, network.input_shape)
     except LayerError as problem:

@@ -36,7 +36,7 @@ def answer(facts: NetworkSummary) -> str:
     """The answer in one sentence: `7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only`."""
     points = facts.pointwise
     if not points.total:
-        return f"No 1×1 convolution; height×width {_change(facts.descent)}" if facts.descent else NOTHING
+        return f"No 1×1 convolution; height×width {_change(facts.downsampling)}" if facts.downsampling else NOTHING
     reducing = len(points.reducing)
     if reducing == points.total:
         all_of_them = {1: "The one", 2: "Both"}.get(reducing, f"All {reducing}")
@@ -52,9 +52,9 @@ def _few(indices: Sequence[int]) -> str:
 
 def fact_lines(facts: NetworkSummary) -> tuple[str, ...]:
     """The three answers, a line each; those that do not apply are left out."""
-    lines = [_descent(facts.descent)] if facts.descent else []
+    lines = [_descent(facts.downsampling)] if facts.downsampling else []
     lines += [_pointwise(facts.pointwise)] if facts.pointwise.total else []
-    return (*lines, *map(_savings, facts.savings))
+    return (*lines, *map(_savings, facts.bottlenecks))
 
 
 def _descent(descent: Downsampling) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from darkparse._utils.text import pluralize
 from darkparse.network import Network, Node
-from darkparse.network.analysis.repeats import REFERENCES
+from darkparse.network.analysis.repeats import REFERENCE_OPTIONS
 from darkparse.views.formatting.numbers import flops, short, signed
 from darkparse.views.formatting.words import verb
 
@@ -88,7 +88,9 @@ def _signature(node: Node) -> tuple[Any, ...]:
 
 def _options(node: Node) -> dict[str, Any]:
     """What the cfg can say of a layer by itself; what the dialect says is no difference of layers."""
-    items = [item for item in fields(node.layer) if item.name not in REFERENCES and item.metadata["option"].keys != ()]
+    items = [
+        item for item in fields(node.layer) if item.name not in REFERENCE_OPTIONS and item.metadata["option"].keys != ()
+    ]
     return {item.name: getattr(node.layer, item.name) for item in items}
 
 

@@ -129,7 +129,7 @@ class Explanation:
             "parameters": self.network.cost.params,
             "macs": self.network.cost.macs,
             "prose": [str(part) for part in self.prose],
-            "descent": asdict(facts.descent) if facts.descent else None,
+            "descent": asdict(facts.downsampling) if facts.downsampling else None,
             "pointwise": asdict(facts.pointwise) | {"total": facts.pointwise.total},
             "bottlenecks": [
                 asdict(b) | {"saved_weights": b.saved_weights, "saved_macs": b.saved_macs, "saves": b.saves}

@@ -11,8 +11,8 @@ from typing import Any, Literal
 from darkparse.diagnostics.source import escape_control
 from darkparse.layers.base import DerivedDefault, bound_fields
 from darkparse.network import Network
-from darkparse.network.analysis.repeats import REFERENCES
-from darkparse.network.io.cfg import value_text
+from darkparse.network.analysis.repeats import REFERENCE_OPTIONS
+from darkparse.network.io.cfg import format_value
 from darkparse.views.text.comparison import compare_networks
 from darkparse.views.text.table import table
 
@@ -167,9 +167,9 @@ def _properties(
         default = type(node.layer).__dataclass_fields__[item.name].default
         value = getattr(node.layer, item.name)
         follows = isinstance(default, DerivedDefault) and default.rule(node.layer) == value
-        if item.name not in REFERENCES and item.keys:
-            yield item.keys[0], "as by default" if value is None or follows else value_text(value)
-    if any(hasattr(node.layer, name) for name in REFERENCES):
+        if item.name not in REFERENCE_OPTIONS and item.keys:
+            yield item.keys[0], "as by default" if value is None or follows else format_value(value)
+    if any(hasattr(node.layer, name) for name in REFERENCE_OPTIONS):
         yield "reads", ", ".join(inputs)
     yield "channels out", node.out_shape.c
     image = network.input_shape

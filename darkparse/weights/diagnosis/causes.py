@@ -263,7 +263,10 @@ def _explain_shipped_cfg(case: Mismatch) -> Cause | None:
     fits = [other.name for other in _compile_shipped_cfgs() if other.stored_floats == case.available_floats]
     if not fits:
         return None
-    message = f"the file has exactly the {case.available_floats:,} floats of {' and of '.join(fits)}, which ships with darkparse"
+    message = (
+        f"the file has exactly the {case.available_floats:,} floats of {' and of '.join(fits)}, which ships with "
+        "darkparse"
+    )
     return Cause("shipped-cfg", message, f"use that cfg: `darkparse show {fits[0]}`", {"cfg": fits[0]})
 
 

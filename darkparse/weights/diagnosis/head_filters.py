@@ -57,7 +57,7 @@ def explain_head_filters(problem: CfgError, config: Config, blob: FileBuffer, di
 def _find_mismatches(config: Config, dialect: str) -> Iterator[LayoutMismatch]:
     binder = Binder(config.source, DIALECTS[dialect])
     for index, section in enumerate(config.sections):
-        head = binder.layer(section)
+        head = binder.bind_layer(section)
         if not isinstance(head, Head):
             continue
         before = reversed(config.sections[:index])
