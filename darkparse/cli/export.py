@@ -120,7 +120,7 @@ def _image(network: Network, path: Path) -> Tensor:
     import torch
 
     net = network.net
-    image = open_image(path, net.channels, turn=network.dialect.follows_exif)
+    image = open_image(path, net.channels, turn=network.dialect.applies_exif)
     values, _ = fit_image(image.pixels, (net.height, net.width), network.dialect.resize)
     return torch.from_numpy(values)[None]
 

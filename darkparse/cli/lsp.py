@@ -15,7 +15,7 @@ from darkparse.diagnostics import Diagnostic, Note, Source, Span
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers import REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.layers.base import absolute, bound_fields, known_keys
+from darkparse.layers.base import get_bound_fields, get_known_keys, to_absolute_index
 from darkparse.layers.net import Net
 from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.syntax import Config, Section
@@ -143,7 +143,7 @@ class Document:
             return None
         for number in re.finditer(r"-?\d+", option.value_span.text.partition("#")[0]):
             start = option.value_span.column - 1 + number.start()
-            target = absolute(int(number[0]), index)
+            target = to_absolute_index(int(number[0]), index)
             if start <= character <= start + len(number[0]) and 0 <= target < len(self.config.sections):
                 return self.config.sections[target]
         return None
@@ -166,9 +166,9 @@ def completions(lines: list[str]) -> Iterator[tuple[str, str]]:
         return
     key, equals, _ = line.partition("=")
     if not equals:
-        yield from ((name, f"option of [{kind}]") for name in known_keys(cls))
+        yield from ((name, f"option of [{kind}]") for name in get_known_keys(cls))
         return
-    item = next((item for item in bound_fields(cls) if key.strip() in item.keys), None)
+    item = next((item for item in get_bound_fields(cls) if key.strip() in item.keys), None)
     if item is not None:
         words = ACTIVATIONS if item.name.endswith("activation") else getattr(item.read, "words", ())
         yield from ((word, f"value of {key.strip()}") for word in words)

@@ -67,12 +67,12 @@ def label_path(picture: str, dialect: Dialect) -> str:
     AlexeyAB utils.c replace_image_to_label."""
     for old, new in dialect.training.label_folders:
         picture = picture.replace(old, new, 1)
-    if not dialect.training.label_by_ending:
-        for ending in dialect.training.picture_endings:
+    if not dialect.training.replaces_extension_at_end:
+        for ending in dialect.training.image_extensions:
             picture = picture.replace(ending, ".txt", 1)
         return picture
     picture = picture.strip(" \t")
-    ending = next(filter(picture.endswith, dialect.training.picture_endings), "")
+    ending = next(filter(picture.endswith, dialect.training.image_extensions), "")
     return picture.removesuffix(ending) + ".txt" if ending else picture
 
 

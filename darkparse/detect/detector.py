@@ -284,7 +284,7 @@ class Detector:
             ImageError: it cannot be read, or has other channels than the network takes.
         """
         settings = settings or DetectionSettings()
-        turn = self.network.dialect.follows_exif if settings.exif == "auto" else settings.exif == "on"
+        turn = self.network.dialect.applies_exif if settings.exif == "auto" else settings.exif == "on"
         read = as_image(image, self.network.net.channels, turn=turn, bgr=settings.channels == "bgr", name=name)
         crop_first = self.network.dialect.resize == "letterbox"
         values, placement = fit_image(read.pixels, self.input_size, self.resize, crop_first=crop_first)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from darkparse.layers import ModuleSpec
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.layers.parts import MODULES, activation_modules
+from darkparse.layers.parts import MODULES_PACKAGE, make_activation_modules
 from darkparse.model.darknet import Stage, instantiate
 from darkparse.network import Node
 
@@ -45,7 +45,7 @@ def list_trials(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterato
     before = own[: len(own) - len(node.layer.modules(node.context))]
     for mistake in node.layer.known_deviations(node.context):
         taken = inputs if mistake.inputs is None else tuple(inputs[i] for i in mistake.inputs)
-        yield mistake.words, _runner(stage, (*before, *mistake.modules), taken)
+        yield mistake.description, _runner(stage, (*before, *mistake.modules), taken)
 
 
 def _changes(specs: tuple[ModuleSpec, ...]) -> Iterator[tuple[str, tuple[ModuleSpec, ...]]]:
@@ -53,12 +53,12 @@ def _changes(specs: tuple[ModuleSpec, ...]) -> Iterator[tuple[str, tuple[ModuleS
     for spec in specs:
         if spec.name == "norm" and "eps" in spec.kwargs:
             for words, target, eps in NORMS:
-                changed = ModuleSpec("norm", f"{MODULES}.{target}", {**spec.kwargs, "eps": eps})
+                changed = ModuleSpec("norm", f"{MODULES_PACKAGE}.{target}", {**spec.kwargs, "eps": eps})
                 yield words, _with(specs, spec, (changed,))
         if spec.name == "activation":
             for row in ACTIVATIONS.values():
                 if row.mistaken:
-                    yield row.mistaken, _with(specs, spec, activation_modules(row.name))
+                    yield row.mistaken, _with(specs, spec, make_activation_modules(row.name))
 
 
 def _with(specs: tuple[ModuleSpec, ...], old: ModuleSpec, new: tuple[ModuleSpec, ...]) -> tuple[ModuleSpec, ...]:

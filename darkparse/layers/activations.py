@@ -45,12 +45,12 @@ class ActivationRow:
         return f"{self.function}({{}}{settings})" if self.function else "{}"
 
 
-def _leaky(name: str, slope: float, dialect: str | None = None, mistaken: str = "") -> ActivationRow:
+def _make_leaky(name: str, slope: float, dialect: str | None = None, mistaken: str = "") -> ActivationRow:
     settings = {"negative_slope": slope}
     return ActivationRow(name, "F.leaky_relu", "LeakyReLU", settings, dialect, packed="leaky_relu", mistaken=mistaken)
 
 
-def _over_channels(name: str) -> ActivationRow:
+def _make_over_channels(name: str) -> ActivationRow:
     return ActivationRow(name, name, dialect="alexeyab", over_channels=True)
 
 
@@ -61,9 +61,9 @@ _ROWS = (
     ),
     ActivationRow("relu", "F.relu", "ReLU", packed="relu", mistaken="ReLU as activation"),
     ActivationRow("relu6", "F.relu6", "ReLU6", dialect="alexeyab"),
-    _leaky("leaky", 0.1, mistaken="leaky ReLU with slope 0.1"),
-    _leaky("revleaky", 0.1, dialect="alexeyab"),
-    _leaky("relie", 0.01, mistaken="leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1"),
+    _make_leaky("leaky", 0.1, mistaken="leaky ReLU with slope 0.1"),
+    _make_leaky("revleaky", 0.1, dialect="alexeyab"),
+    _make_leaky("relie", 0.01, mistaken="leaky ReLU with slope 0.01, PyTorch's default, where Darknet has 0.1"),
     ActivationRow("elu", "F.elu", "ELU"),
     ActivationRow("hardtan", "F.hardtanh", "Hardtanh"),
     ActivationRow("tanh", "torch.tanh", "Tanh", packed="tanh"),
@@ -71,9 +71,9 @@ _ROWS = (
     ActivationRow("mish", "F.mish", "Mish", dialect="alexeyab"),
     *(ActivationRow(name, name) for name in ("ramp", "loggy", "plse", "stair", "lhtan", "selu")),
     *(ActivationRow(name, name, dialect="alexeyab") for name in ("gelu", "hard_mish")),
-    _over_channels("normalize_channels"),
-    _over_channels("normalize_channels_softmax"),
-    _over_channels("normalize_channels_softmax_maxval"),
+    _make_over_channels("normalize_channels"),
+    _make_over_channels("normalize_channels_softmax"),
+    _make_over_channels("normalize_channels_softmax_maxval"),
 )
 
 ACTIVATIONS = {row.name: row for row in _ROWS}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from darkparse.layers.base import LayerError
 
-MAX_IN_CELLS = 20
+MAX_ANCHOR_IN_CELLS = 20
 """The largest grid of YOLOv2 has 19 cells; anchors with fractions that all lie below this are none in pixels."""
 
 
@@ -14,18 +14,20 @@ def check_anchors(
     """What is odd about a list of anchors of which those at some indices are used."""
     count = len(anchors)
     if not anchors:
-        told, option = "there are no anchors: Darknet goes on with 0.5×0.5 for every box", None
+        message, option = "there are no anchors: Darknet goes on with 0.5×0.5 for every box", None
     elif count % 2:
-        told, option = f"anchors= has {count} numbers, which make no pairs of width and height", "anchors"
+        message, option = f"anchors= has {count} numbers, which make no pairs of width and height", "anchors"
     elif 2 * num < count:
-        told = f"anchors= has {count} numbers, num={num} has room for {2 * num} of them: pjreddie's Darknet writes "
-        told += "past its list (hank-ai's too), AlexeyAB's drops the rest"
+        message = f"anchors= has {count} numbers, num={num} has room for {2 * num} of them: pjreddie's Darknet writes "
+        message += "past its list (hank-ai's too), AlexeyAB's drops the rest"
         option = "anchors"
     elif count <= 2 * max(indices):
         first, last = min(indices), max(indices)
-        used = f"anchor {last}" if first == last else f"anchors {first} to {last}"
-        told = f"{chosen_by}= names {used}, anchors= has {count // 2} pairs: Darknet goes on with 0.5×0.5 for the rest"
+        names = f"anchor {last}" if first == last else f"anchors {first} to {last}"
+        message = (
+            f"{chosen_by}= names {names}, anchors= has {count // 2} pairs: Darknet goes on with 0.5×0.5 for the rest"
+        )
         option = chosen_by
     else:
         return ()
-    return (LayerError(told, option=option, code="anchors"),)
+    return (LayerError(message, option=option, code="anchors"),)

@@ -55,9 +55,9 @@ Keys = Mapping[str, str | None]
 """Options by name, each with the only dialect that knows it."""
 
 
-def keys(words: str, dialect: str | None = None) -> dict[str, str | None]:
+def keys(names: str, dialect: str | None = None) -> dict[str, str | None]:
     """Options without effect on inference, known by name: words with spaces between."""
-    return dict.fromkeys(words.split(), dialect)
+    return dict.fromkeys(names.split(), dialect)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,14 +266,14 @@ def layer(kind: str, *aliases: str, dialect: str | None = None) -> Callable[[typ
     """Register a layer class under its section names, and make it a frozen dataclass."""
 
     def register(cls: type[L]) -> type[L]:
-        built = dataclass(frozen=True, kw_only=True)(cls)
-        built.kind, built.aliases, built.dialect = kind, aliases, dialect
+        layer_class = dataclass(frozen=True, kw_only=True)(cls)
+        layer_class.kind, layer_class.aliases, layer_class.dialect = kind, aliases, dialect
         names = (kind, *aliases)
         for name in names:
             if name in REGISTRY:
                 raise ValueError(f"section name [{name}] is taken by {REGISTRY[name].__name__}")
-        REGISTRY.update(dict.fromkeys(names, built))
-        return built
+        REGISTRY.update(dict.fromkeys(names, layer_class))
+        return layer_class
 
     return register
 
@@ -300,43 +300,43 @@ class BoundField:
     read: Reader
 
 
-def bound_fields(cls: type) -> tuple[BoundField, ...]:
+def get_bound_fields(cls: type) -> tuple[BoundField, ...]:
     """The options of a layer class in the order of its fields."""
-    found = _FIELDS.get(cls)
-    if found is None:
+    bound = _FIELDS.get(cls)
+    if bound is None:
         hints = typing.get_type_hints(cls, include_extras=True)
-        found = _FIELDS[cls] = tuple(_bound(item, hints[item.name]) for item in fields(cls))
-    return found
+        bound = _FIELDS[cls] = tuple(_bind_field(item, hints[item.name]) for item in fields(cls))
+    return bound
 
 
 _FIELDS: dict[type, tuple[BoundField, ...]] = {}
 
 
-def _bound(item: Field[Any], annotation: Any) -> BoundField:
+def _bind_field(item: Field[Any], annotation: Any) -> BoundField:
     spec: OptionSpec = item.metadata["option"]
     keys = (item.name,) if spec.keys is None else spec.keys
-    return BoundField(item.name, spec, keys, spec.read or _reader(annotation))
+    return BoundField(item.name, spec, keys, spec.read or _find_reader(annotation))
 
 
-def _reader(annotation: Any) -> Reader:
+def _find_reader(annotation: Any) -> Reader:
     """By the type of a field; of an optional one by the type that it has if it is there."""
     return _READERS[annotation if annotation in _READERS else typing.get_args(annotation)[0]]
 
 
-def known_keys(cls: type) -> Keys:
+def get_known_keys(cls: type) -> Keys:
     """Every key that a section of this class may hold, and the only dialect that knows it."""
-    found = _KEYS.get(cls)
-    if found is None:
+    known = _KEYS.get(cls)
+    if known is None:
         classes = [c for c in (getattr(cls, "loss_options", None), cls) if c is not None]
-        options = {key: item.spec.dialect for c in classes for item in bound_fields(c) for key in item.keys}
-        found = _KEYS[cls] = {**cls.common_training, **cls.training, **options}  # type: ignore[attr-defined]
-    return found
+        options = {key: item.spec.dialect for c in classes for item in get_bound_fields(c) for key in item.keys}
+        known = _KEYS[cls] = {**cls.common_training, **cls.training, **options}  # type: ignore[attr-defined]
+    return known
 
 
 _KEYS: dict[type, Keys] = {}
 
 
-def absolute(position: int, index: int) -> int:
+def to_absolute_index(position: int, index: int) -> int:
     """Darknet's layer references: negative is relative to the layer itself,
     0 is the first layer (parser.c parse_route)."""
     return position if position >= 0 else index + position

@@ -8,25 +8,25 @@ from fractions import Fraction
 from math import ceil, prod
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Layer, LayerError, Mixing, absolute, keys, layer, option
+from darkparse.layers.base import Layer, LayerError, Mixing, keys, layer, option, to_absolute_index
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import (
-    MODULES,
+    MODULES_PACKAGE,
     Weights,
-    activation_modules,
-    batchnorm_module,
-    blur_macs,
-    blur_module,
-    blurred,
-    blurred_windows,
-    uniform_by_fan_in,
+    compute_blurred_length,
+    count_blur_macs,
+    make_activation_modules,
+    make_batchnorm_module,
+    make_blur_module,
+    make_blurred_windows,
+    make_uniform_initial,
 )
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec, TensorSpec
-from darkparse.layers.window import Window, square
+from darkparse.layers.window import Window, make_square_window
 
 
-def convolved(length: int, size: int, stride: int, padding: int, dilation: int = 1) -> int:
+def compute_conv_length(length: int, size: int, stride: int, padding: int, dilation: int = 1) -> int:
     """Length of an axis behind a convolution (convolutional_layer.c convolutional_out_height)."""
     return (length + 2 * padding * dilation - dilation * (size - 1) - 1) // stride + 1
 
@@ -106,7 +106,7 @@ class Convolutional(Layer):
         return "channels" if self.size == 1 and max(self.strides) == 1 else "both"
 
     def shared_with(self, index: int) -> int | None:
-        return None if self.share_index is None else absolute(self.share_index, index)
+        return None if self.share_index is None else to_absolute_index(self.share_index, index)
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         c, (sy, sx) = inputs[0].c, self.strides
@@ -114,29 +114,31 @@ class Convolutional(Layer):
             if value < 1:
                 raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
         _check_numload(self)
-        for what, count in (("input channels", c), ("filters", self.filters)):
+        for label, count in (("input channels", c), ("filters", self.filters)):
             if count % self.effective_groups:
                 raise LayerError(
-                    f"{self.effective_groups} groups do not divide the {count} {what}", option="groups", input=0
+                    f"{self.effective_groups} groups do not divide the {count} {label}", option="groups", input=0
                 )
-        unblurred = self._unblurred(inputs[0])
+        conv_shape = self._infer_conv_shape(inputs[0])
         if not self.antialiasing:
-            return unblurred
+            return conv_shape
         return Shape(
-            self.filters, blurred(unblurred.h, self.antialiasing, sy), blurred(unblurred.w, self.antialiasing, sx)
+            self.filters,
+            compute_blurred_length(conv_shape.h, self.antialiasing, sy),
+            compute_blurred_length(conv_shape.w, self.antialiasing, sx),
         )
 
-    def _unblurred(self, x: Shape) -> Shape:
+    def _infer_conv_shape(self, x: Shape) -> Shape:
         """The output of the convolution itself: an antialiased one leaves its stride to the blur."""
         sy, sx = (1, 1) if self.antialiasing else self.strides
         h, w = (
-            convolved(n, self.size, s, self.effective_padding, self.effective_dilation)
+            compute_conv_length(n, self.size, s, self.effective_padding, self.effective_dilation)
             for n, s in ((x.h, sy), (x.w, sx))
         )
         return Shape(self.filters, h, w)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return blurred_windows((self.size - 1) * self.effective_dilation + 1, self.strides, self.antialiasing)
+        return make_blurred_windows((self.size - 1) * self.effective_dilation + 1, self.strides, self.antialiasing)
 
     def weight_shape(self, x: Shape) -> tuple[int, int, int, int]:
         """(filters, input channels of a group, size, size)."""
@@ -151,7 +153,7 @@ class Convolutional(Layer):
             rows=self.numload or None,
             transposed=self.flipped,
             stores_scales=not self.dontloadscales,
-        ).convolutional()
+        ).make_convolutional()
 
     def num_elements(self, ctx: LayerContext) -> int:
         if self.share_index is not None:
@@ -159,22 +161,22 @@ class Convolutional(Layer):
         return prod(self.weight_shape(ctx.input)) + self.filters * (4 if self.normalized else 1)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        convolution = self._convolution(ctx)
+        convolution = self._make_convolution(ctx)
         if self.share_index is not None:
             kwargs = {key: convolution.kwargs[key] for key in ("stride", "padding", "dilation", "groups")}
-            chain = [ModuleSpec("conv", f"{MODULES}.SharedConvolution", kwargs)]
+            chain = [ModuleSpec("conv", f"{MODULES_PACKAGE}.SharedConvolution", kwargs)]
         else:
             chain = [convolution]
             if self.normalized:
-                chain.append(batchnorm_module(ctx.dialect, self.filters))
+                chain.append(make_batchnorm_module(ctx.dialect, self.filters))
         # network.c calculate_binary_weights: the next layer reads the signs alone.
-        signs = self.xnor and self.bin_output and not ctx.read_whole
-        chain += activation_modules("linear" if signs else self.activation)
+        gives_signs = self.xnor and self.bin_output and not ctx.read_whole
+        chain += make_activation_modules("linear" if gives_signs else self.activation)
         if self.antialiasing:
-            chain.append(blur_module(self.filters, self.antialiasing, self.strides))
+            chain.append(make_blur_module(self.filters, self.antialiasing, self.strides))
         return tuple(chain)
 
-    def _convolution(self, ctx: LayerContext) -> ModuleSpec:
+    def _make_convolution(self, ctx: LayerContext) -> ModuleSpec:
         kwargs = {
             "in_channels": ctx.input.c,
             "out_channels": self.filters,
@@ -188,7 +190,7 @@ class Convolutional(Layer):
         if not self.xnor:
             return ModuleSpec("conv", "torch.nn.Conv2d", kwargs)
         bits = ctx.dialect.xnor_pads_with_minus_one and self.strides[0] == self.strides[1]
-        return ModuleSpec("conv", f"{MODULES}.XnorConv2d", kwargs | {"pad_value": -1.0 if bits else 0.0})
+        return ModuleSpec("conv", f"{MODULES_PACKAGE}.XnorConv2d", kwargs | {"pad_value": -1.0 if bits else 0.0})
 
     def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         if ctx.dialect.pointwise_loses_stride and self.size == 1 and max(self.strides) > 1:
@@ -201,23 +203,23 @@ class Convolutional(Layer):
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         convolution, *rest = self.modules(ctx)
-        given = convolution.kwargs
-        for padding in sorted({0, self.size // 2} - {given["padding"]}) if self.share_index is None else ():
-            words = f"padding {padding} instead of {given['padding']}"
-            yield Deviation(words, (convolution.given(padding=padding), *rest))
+        kwargs = convolution.kwargs
+        for padding in sorted({0, self.size // 2} - {kwargs["padding"]}) if self.share_index is None else ():
+            description = f"padding {padding} instead of {kwargs['padding']}"
+            yield Deviation(description, (convolution.with_kwargs(padding=padding), *rest))
         if self.size > 1 and self.share_index is None:
-            behind = self.size - (1 if self.antialiasing else max(self.strides))
-            sides = (behind // 2, behind - behind // 2) * 2
+            total_padding = self.size - (1 if self.antialiasing else max(self.strides))
+            sides = (total_padding // 2, total_padding - total_padding // 2) * 2
             pad = ModuleSpec("pad", "torch.nn.ZeroPad2d", {"padding": sides})
-            words = "padding as in TensorFlow's SAME, more behind the map than before it"
-            yield Deviation(words, (pad, convolution.given(padding=0), *rest))
+            description = "padding as in TensorFlow's SAME, more behind the map than before it"
+            yield Deviation(description, (pad, convolution.with_kwargs(padding=0), *rest))
 
     def macs(self, ctx: LayerContext) -> int:
-        blur = blur_macs(ctx.output.size, self.antialiasing)
-        return prod(self.weight_shape(ctx.input)) * self._unblurred(ctx.input).area + blur
+        blur = count_blur_macs(ctx.output.size, self.antialiasing)
+        return prod(self.weight_shape(ctx.input)) * self._infer_conv_shape(ctx.input).area + blur
 
     def printed_flops(self, ctx: LayerContext) -> float:
-        flops = 2.0 * prod(self.weight_shape(ctx.input)) * self._unblurred(ctx.input).area
+        flops = 2.0 * prod(self.weight_shape(ctx.input)) * self._infer_conv_shape(ctx.input).area
         return flops / 32 if self.xnor else flops
 
     def summary(self, ctx: LayerContext) -> str:
@@ -268,19 +270,22 @@ class Deconvolutional(Layer):
         return Shape(self.filters, h, w)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return (square(ceil(self.size / self.stride), Fraction(1, self.stride)),)
+        return (make_square_window(ceil(self.size / self.stride), Fraction(1, self.stride)),)
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         # deconvolutional_layer.c reads its weights as (input channels, filters, size, size), torch's own order.
         shape = (ctx.input.c, self.filters, self.size, self.size)
         spread = 0.02 * ctx.output.area / ctx.input.area
-        held, stores_scales = self.numload or None, not self.dontloadscales
+        stored_filters, stores_scales = self.numload or None, not self.dontloadscales
         parts = Weights(
-            (self.filters, *shape[:1], *shape[2:]), self.batch_normalize, rows=held, stores_scales=stores_scales
+            (self.filters, *shape[:1], *shape[2:]),
+            self.batch_normalize,
+            rows=stored_filters,
+            stores_scales=stores_scales,
         )
-        *others, weights = parts.convolutional("deconv")
+        *others, weights = parts.make_convolutional("deconv")
         # parser.c:1170 load_convolutional_weights takes as many numbers as those filters have, from the start.
-        rows = held and ctx.input.c * held // self.filters
+        rows = stored_filters and ctx.input.c * stored_filters // self.filters
         return (*others, replace(weights, shape=shape, rows=rows, initial=("normal", 0.0, spread)))
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
@@ -292,8 +297,12 @@ class Deconvolutional(Layer):
             "padding": self.effective_padding,
             "bias": not self.batch_normalize,
         }
-        norm = (batchnorm_module(ctx.dialect, self.filters),) if self.batch_normalize else ()
-        return (ModuleSpec("deconv", "torch.nn.ConvTranspose2d", kwargs), *norm, *activation_modules(self.activation))
+        norm = (make_batchnorm_module(ctx.dialect, self.filters),) if self.batch_normalize else ()
+        return (
+            ModuleSpec("deconv", "torch.nn.ConvTranspose2d", kwargs),
+            *norm,
+            *make_activation_modules(self.activation),
+        )
 
     def macs(self, ctx: LayerContext) -> int:
         return ctx.input.size * self.filters * self.size**2
@@ -319,8 +328,8 @@ class Local(Layer):
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         # local_layer.c local_out_height; im2col pads by `pad` pixels, so only size 3 is consistent when padded.
         h, w = ((n - (1 if self.pad else self.size)) // self.stride + 1 for n in (inputs[0].h, inputs[0].w))
-        reach = [(n + 2 * self.pad - self.size) // self.stride + 1 for n in (inputs[0].h, inputs[0].w)]
-        if [h, w] != reach:
+        padded_size = [(n + 2 * self.pad - self.size) // self.stride + 1 for n in (inputs[0].h, inputs[0].w)]
+        if [h, w] != padded_size:
             raise LayerError(
                 f"a padded local layer needs size 3 and pad 1, this is size {self.size} and pad {self.pad}",
                 option="size",
@@ -328,13 +337,13 @@ class Local(Layer):
         return Shape(self.filters, h, w)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return (square(self.size, self.stride),)
+        return (make_square_window(self.size, self.stride),)
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         shape = (ctx.output.area, self.filters, ctx.input.c * self.size**2)
         return (
             TensorSpec("local.bias", ctx.output.tensor, role="bias"),
-            TensorSpec("local.weight", shape, uniform_by_fan_in(shape[2])),
+            TensorSpec("local.weight", shape, make_uniform_initial(shape[2])),
         )
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
@@ -346,7 +355,10 @@ class Local(Layer):
             "stride": self.stride,
             "padding": self.pad,
         }
-        return (ModuleSpec("local", f"{MODULES}.LocallyConnected2d", kwargs), *activation_modules(self.activation))
+        return (
+            ModuleSpec("local", f"{MODULES_PACKAGE}.LocallyConnected2d", kwargs),
+            *make_activation_modules(self.activation),
+        )
 
     def macs(self, ctx: LayerContext) -> int:
         return ctx.output.size * ctx.input.c * self.size**2

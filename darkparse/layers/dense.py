@@ -7,7 +7,7 @@ from pathlib import PurePath
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError, layer, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES, Weights, activation_modules, batchnorm_module, check_tree
+from darkparse.layers.parts import MODULES_PACKAGE, Weights, check_tree, make_activation_modules, make_batchnorm_module
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import LayerContext, LossSpec, ModuleSpec, TensorSpec
 from darkparse.layers.training import SoftmaxTraining
@@ -34,13 +34,18 @@ class Connected(Layer):
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         return Weights(
             (self.output, ctx.input.size), self.batch_normalize, stores_scales=not self.dontloadscales
-        ).connected()
+        ).make_connected()
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if ctx.input.is_map else ()
         kwargs = {"in_features": ctx.input.size, "out_features": self.output, "bias": not self.batch_normalize}
-        norm = (batchnorm_module(ctx.dialect, self.output),) if self.batch_normalize else ()
-        return (*flatten, ModuleSpec("linear", "torch.nn.Linear", kwargs), *norm, *activation_modules(self.activation))
+        norm = (make_batchnorm_module(ctx.dialect, self.output),) if self.batch_normalize else ()
+        return (
+            *flatten,
+            ModuleSpec("linear", "torch.nn.Linear", kwargs),
+            *norm,
+            *make_activation_modules(self.activation),
+        )
 
     def macs(self, ctx: LayerContext) -> int:
         return ctx.input.size * self.output
@@ -65,14 +70,14 @@ class Softmax(Layer):
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.spatial and inputs[0].is_map:
-            return inputs[0].flattened()
+            return inputs[0].flatten()
         if self.tree is not None:
             check_tree(self.tree, inputs[0].size, "values that come in")
         if self.groups < 1 or inputs[0].size % self.groups:
             raise LayerError(
                 f"{self.groups} groups do not divide the {inputs[0].size} values that come in", option="groups"
             )
-        return inputs[0].flattened()
+        return inputs[0].flatten()
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.spatial and ctx.input.is_map:
@@ -84,11 +89,11 @@ class Softmax(Layer):
         flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if ctx.input.is_map else ()
         if self.tree is not None:
             kwargs = {"group_sizes": read_tree(self.tree).group_sizes, "temperature": self.temperature}
-            return (*flatten, ModuleSpec("softmax", f"{MODULES}.TreeSoftmax", kwargs))
+            return (*flatten, ModuleSpec("softmax", f"{MODULES_PACKAGE}.TreeSoftmax", kwargs))
         if self.groups == 1 and self.temperature == 1:
             return (*flatten, ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}))
         kwargs = {"groups": self.groups, "temperature": self.temperature}
-        return (*flatten, ModuleSpec("softmax", f"{MODULES}.GroupedSoftmax", kwargs))
+        return (*flatten, ModuleSpec("softmax", f"{MODULES_PACKAGE}.GroupedSoftmax", kwargs))
 
     def loss(self, ctx: LayerContext, options: SoftmaxTraining, net: Shape) -> LossSpec:
         return LossSpec("darkparse.training.losses.vectors.SoftmaxLoss", {"noloss": options.noloss})
@@ -121,7 +126,7 @@ class Implicit(Layer):
         )
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("implicit", f"{MODULES}.Implicit", {"shape": ctx.output.tensor}),)
+        return (ModuleSpec("implicit", f"{MODULES_PACKAGE}.Implicit", {"shape": ctx.output.tensor}),)
 
     def summary(self, ctx: LayerContext) -> str:
         return f"learned constant, {self.filters}"

@@ -46,11 +46,11 @@ class Dialect:
     stepped_heads: frozenset[str] = frozenset()
     """Kinds of a last layer with which the input's sides must be multiples of `head_step`; darknet_cfg.cpp."""
     head_step: int = 32
-    adds_one_size: bool
+    adds_equal_sizes_only: bool
     """A shortcut of maps of two sizes ends the program; parser.c parse_shortcut."""
     resize: Literal["letterbox", "stretch"]
     """How `detector test` fits a picture to the network's input; examples/detector.c, src/detector.c."""
-    follows_exif: bool
+    applies_exif: bool
     """Whether its usual build turns a picture as its EXIF note says: OpenCV does; image_opencv.cpp load_image_mat."""
     version: tuple[int, int, int]
     """The header's version in the files that it writes; parser.c save_weights_upto."""
@@ -70,18 +70,18 @@ class Dialect:
         """It and those that it comes from, the newest first."""
         return (self, *(self.parent.lineage if self.parent else ()))
 
-    def supports(self, only: str | None, *words: str) -> bool:
+    def supports(self, dialect: str | None, *feature: str) -> bool:
         """Whether it knows what one dialect alone has, and with it those that were made from that one.
 
         Args:
-            only: that dialect's name; None for what all have.
-            words: the thing itself, as `lacks` writes it with spaces between.
+            dialect: that dialect's name; None for what all have.
+            feature: the thing itself, as `unsupported` writes it with spaces between.
         """
-        if self.unsupported and " ".join(words) in self.unsupported:
+        if self.unsupported and " ".join(feature) in self.unsupported:
             return False
         if self.parent is None:
-            return only is None or only == self.name
-        return only == self.name or self.parent.supports(only, *words)
+            return dialect is None or dialect == self.name
+        return dialect == self.name or self.parent.supports(dialect, *feature)
 
 
 POLICIES = ("constant", "step", "steps", "exp", "poly", "sigmoid", "random")
@@ -100,16 +100,16 @@ PJREDDIE = Dialect(
     region_interleaved=False,
     xnor_joins_groups=False,
     xnor_pads_with_minus_one=False,
-    adds_one_size=False,
+    adds_equal_sizes_only=False,
     resize="letterbox",
-    follows_exif=False,
+    applies_exif=False,
     version=(0, 2, 0),
     pointwise_loses_stride=True,
     dropout_probability=0.5,
     crnn_padding=1,
     ranks_leaves_only=True,
     training=TrainingBehavior(
-        deltas_add_up=False,
+        accumulates_deltas=False,
         max_boxes=90,
         max_region_boxes=30,
         policies=POLICIES,
@@ -117,10 +117,10 @@ PJREDDIE = Dialect(
         counts_iterations=False,
         freezes_whole_layers=False,
         label_folders=(("images", "labels"), ("JPEGImages", "labels"), ("raw", "labels")),
-        picture_endings=(".jpg", ".png", ".JPG", ".JPEG"),
-        label_by_ending=False,
+        image_extensions=(".jpg", ".png", ".JPG", ".JPEG"),
+        replaces_extension_at_end=False,
         needs_labels=True,
-        crops_pictures=False,
+        crops_images=False,
         square_sizes=tuple(range(320, 609, 32)),
         last_batches=200,
     ),
@@ -142,16 +142,16 @@ ALEXEYAB = Dialect(
     region_interleaved=True,
     xnor_joins_groups=True,
     xnor_pads_with_minus_one=True,
-    adds_one_size=True,
+    adds_equal_sizes_only=True,
     resize="stretch",
-    follows_exif=True,
+    applies_exif=True,
     version=(0, 2, 5),
     pointwise_loses_stride=False,
     dropout_probability=0.2,
     crnn_padding=0,
     ranks_leaves_only=False,
     training=TrainingBehavior(
-        deltas_add_up=True,
+        accumulates_deltas=True,
         max_boxes=200,
         max_region_boxes=200,
         policies=(*POLICIES, "sgdr"),
@@ -166,14 +166,14 @@ ALEXEYAB = Dialect(
             for bar in ("/", "\\")
             for place in (*(f"/images/{part}/" for part in COCO_PARTS), "/JPEGImages/")
         ),
-        picture_endings=tuple(
+        image_extensions=tuple(
             ending
             for name in ("jpg", "jpeg", "png", "bmp", "ppm", "tiff")
             for ending in (f".{name}", f".{name.upper()}")
         ),
-        label_by_ending=True,
+        replaces_extension_at_end=True,
         needs_labels=False,
-        crops_pictures=True,
+        crops_images=True,
         square_sizes=(),
         last_batches=100,
     ),

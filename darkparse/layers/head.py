@@ -29,7 +29,7 @@ class Head(Layer):
     """Its boxes are left where they lie in the padded picture."""
 
     @property
-    def expects(self) -> Activation | None:
+    def expected_activation(self) -> Activation | None:
         """The activation that the layer before should have; None where the head takes any."""
         return None
 
@@ -48,12 +48,12 @@ class Head(Layer):
         return None
 
     @property
-    def need(self) -> int:
+    def required_channels(self) -> int:
         """Channels that the layer before must have; before a v1 head, which takes a vector, values."""
         return self.predictors * self.entries
 
     @property
-    def per_class(self) -> int:
+    def channels_per_class(self) -> int:
         """What one class more adds to that: a number for each box, or for each cell of a v1 head."""
         return self.predictors
 
@@ -63,23 +63,24 @@ class Head(Layer):
         return f"{self.predictors} × ({format_count(self.classes)} + {self.entries - self.classes})"
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        given = inputs[0].c
-        if given != self.need:
-            gives = f"the layer before gives {given}: filters={self.need} belongs there"
-            message = f"this head needs {self.need} channels = {self.formula}, {gives}{self.otherwise(given)}"
+        channels = inputs[0].c
+        if channels != self.required_channels:
+            supply = f"the layer before gives {channels}: filters={self.required_channels} belongs there"
+            needs = f"this head needs {self.required_channels} channels = {self.formula}"
+            message = f"{needs}, {supply}{self.suggest_options(channels)}"
             raise LayerError(message, input=0, code="head")
         return inputs[0]
 
-    def otherwise(self, given: int) -> str:
+    def suggest_options(self, channels: int) -> str:
         """What else may be meant where the layer before has so many channels: other classes, other anchors."""
-        more, rest = divmod(given - self.need, self.per_class)
-        classes = self.classes + more
-        told = f", or classes={classes} here" if classes > 0 and not rest else ""
-        count, rest = divmod(given, self.entries)
+        added_classes, rest = divmod(channels - self.required_channels, self.channels_per_class)
+        classes = self.classes + added_classes
+        suggestion = f", or classes={classes} here" if classes > 0 and not rest else ""
+        count, rest = divmod(channels, self.entries)
         if self.anchor_options and count and not rest:
-            return f"{told}, or {self.anchor_options} for {count} anchor{'' if count == 1 else 's'}"
-        named = f"classes=, {self.anchor_options.replace(' and ', ' or ')}" if self.anchor_options else "classes="
-        return told or f", or else {named} here is wrong"
+            return f"{suggestion}, or {self.anchor_options} for {count} anchor{'' if count == 1 else 's'}"
+        options = f"classes=, {self.anchor_options.replace(' and ', ' or ')}" if self.anchor_options else "classes="
+        return suggestion or f", or else {options} here is wrong"
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec | None:
         """The module that makes boxes of the output (see `darkparse.model.decoders`); None where there are none.

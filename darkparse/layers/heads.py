@@ -8,7 +8,7 @@ from pathlib import PurePath
 from typing import Any
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.anchors import MAX_IN_CELLS, check_anchors
+from darkparse.layers.anchors import MAX_ANCHOR_IN_CELLS, check_anchors
 from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.head import Head, format_count
@@ -17,14 +17,14 @@ from darkparse.layers.shape import Layout, Shape
 from darkparse.layers.specs import Deviation, LayerContext, LossSpec, ModuleSpec
 from darkparse.layers.training import DetectionTraining, RegionTraining, Training, YoloTraining
 from darkparse.layers.tree import read_tree
-from darkparse.layers.values import read_word
+from darkparse.layers.values import read_choice
 
-HEADS = "darkparse.model.heads"
-DECODERS = "darkparse.model.decoders"
-LOSSES = "darkparse.training.losses"
+HEADS_MODULE = "darkparse.model.heads"
+DECODERS_MODULE = "darkparse.model.decoders"
+LOSSES_PACKAGE = "darkparse.training.losses"
 
 
-def anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
+def get_anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
     """Width and height of some anchors; .5 where the cfg has none (yolo_layer.c make_yolo_layer)."""
     sides = ((2 * i, 2 * i + 1) for i in indices)
     return tuple((anchors[w] if w < len(anchors) else 0.5, anchors[h] if h < len(anchors) else 0.5) for w, h in sides)
@@ -55,11 +55,11 @@ class MaskedHead(Head):
         """The anchors in use; without `mask` all of them (yolo_layer.c make_yolo_layer)."""
         return self.mask if self.mask is not None else tuple(range(self.num))
 
-    def loss_arguments(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> dict[str, Any]:
+    def get_loss_arguments(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> dict[str, Any]:
         """Keyword arguments that the losses of these heads share."""
         return self.options("classes", "map") | {
             "options": options,
-            "anchors": anchor_pairs(self.anchors, tuple(range(max(self.num, *(i + 1 for i in self.indices))))),
+            "anchors": get_anchor_pairs(self.anchors, tuple(range(max(self.num, *(i + 1 for i in self.indices))))),
             "mask": self.indices,
             "strides": (net.w / ctx.output.w, net.h / ctx.output.h),
         }
@@ -67,7 +67,7 @@ class MaskedHead(Head):
     @property
     def boxes(self) -> tuple[tuple[float, float], ...]:
         """Width and height of each anchor in use, in pixels of the network's input; .5 where the cfg has none."""
-        return anchor_pairs(self.anchors, self.indices)
+        return get_anchor_pairs(self.anchors, self.indices)
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.mask is not None and min(self.mask, default=-1) < 0:
@@ -77,24 +77,26 @@ class MaskedHead(Head):
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield from super().known_deviations(ctx)
         if self.scale_x_y != 1:
-            yield Deviation("scale_x_y left out", tuple(spec.given(scale_x_y=1.0) for spec in self.modules(ctx)))
+            yield Deviation("scale_x_y left out", tuple(spec.with_kwargs(scale_x_y=1.0) for spec in self.modules(ctx)))
 
     def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
-        odd = check_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
-        used = [side for box in self.boxes for side in box]
+        errors = check_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
+        sides = [side for box in self.boxes for side in box]
         fractions = any(side % 1 for side in self.anchors)
-        if not odd and (min(used) < 1 or (fractions and max(self.anchors) < MAX_IN_CELLS)):
-            minimum, most = min(self.anchors), max(self.anchors)
-            told = f"anchors of {minimum:g} to {most:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
-            odd = (LayerError(told, option="anchors", code="anchors"),)
+        if not errors and (min(sides) < 1 or (fractions and max(self.anchors) < MAX_ANCHOR_IN_CELLS)):
+            minimum, maximum = min(self.anchors), max(self.anchors)
+            message = (
+                f"anchors of {minimum:g} to {maximum:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
+            )
+            errors = (LayerError(message, option="anchors", code="anchors"),)
         highest = max(self.mask or (0,))
         if highest < self.num:
-            return odd
+            return errors
         message = (
             f"mask names anchor {highest} of num={self.num}; Darknet reads past its list, darkparse takes the anchors "
             "as written"
         )
-        return (*odd, LayerError(message, option="mask", code="mask"))
+        return (*errors, LayerError(message, option="mask", code="mask"))
 
 
 ANCHOR_TRAINING = keys("jitter random")
@@ -118,13 +120,13 @@ class Yolo(MaskedHead):
     scale_x_y: float = option(default=1.0, dialect="alexeyab")
     new_coords: bool = option(default=False, dialect="alexeyab")
     nms_kind: str = option(
-        default="default", dialect="alexeyab", read=read_word("default", "greedynms", "diounms", fallback="default")
+        default="default", dialect="alexeyab", read=read_choice("default", "greedynms", "diounms", fallback="default")
     )
     beta_nms: float = option(default=0.6, dialect="alexeyab")
     map: PurePath | None = option(default=None, is_file=True)
 
     @property
-    def expects(self) -> Activation:
+    def expected_activation(self) -> Activation:
         return "logistic" if self.new_coords else "linear"
 
     @property
@@ -132,24 +134,26 @@ class Yolo(MaskedHead):
         return 5 + self.classes
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
-        return ModuleSpec("boxes", f"{DECODERS}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords})
+        return ModuleSpec(
+            "boxes", f"{DECODERS_MODULE}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords}
+        )
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, **self.options("classes", "scale_x_y"), "logistic": not self.new_coords}
-        return (ModuleSpec("head", f"{HEADS}.YoloHead", kwargs),)
+        return (ModuleSpec("head", f"{HEADS_MODULE}.YoloHead", kwargs),)
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield from super().known_deviations(ctx)
-        has, words = self.new_coords, "no logistic function in the head"
-        if has:
-            words = "a logistic function in a head with new_coords"
-        yield Deviation(words, tuple(spec.given(logistic=has) for spec in self.modules(ctx)))
+        is_logistic, description = self.new_coords, "no logistic function in the head"
+        if is_logistic:
+            description = "a logistic function in a head with new_coords"
+        yield Deviation(description, tuple(spec.with_kwargs(logistic=is_logistic) for spec in self.modules(ctx)))
 
     def loss(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
-        arguments = self.loss_arguments(ctx, options, net)
-        if not ctx.dialect.training.deltas_add_up:
-            return LossSpec(f"{LOSSES}.yolo.YoloLoss", arguments)
-        return LossSpec(f"{LOSSES}.yolo.AlexeyYoloLoss", arguments | {"new_coords": self.new_coords})
+        arguments = self.get_loss_arguments(ctx, options, net)
+        if not ctx.dialect.training.accumulates_deltas:
+            return LossSpec(f"{LOSSES_PACKAGE}.yolo.YoloLoss", arguments)
+        return LossSpec(f"{LOSSES_PACKAGE}.yolo.AlexeyYoloLoss", arguments | {"new_coords": self.new_coords})
 
     def summary(self, ctx: LayerContext) -> str:
         return "YOLO head"
@@ -168,10 +172,12 @@ class GaussianYolo(MaskedHead):
     anchors: tuple[float, ...] = option(default=())
     scale_x_y: float = option(default=1.0)
     nms_kind: str = option(
-        default="default", read=read_word("default", "greedynms", "diounms", "cornersnms", fallback="default")
+        default="default", read=read_choice("default", "greedynms", "diounms", "cornersnms", fallback="default")
     )
     beta_nms: float = option(default=0.6)
-    yolo_point: str = option(default="center", read=read_word("center", "left_top", "right_bottom", fallback="center"))
+    yolo_point: str = option(
+        default="center", read=read_choice("center", "left_top", "right_bottom", fallback="center")
+    )
     map: PurePath | None = option(default=None, is_file=True)
 
     @property
@@ -184,15 +190,15 @@ class GaussianYolo(MaskedHead):
         return {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[self.yolo_point]
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
-        return ModuleSpec("boxes", f"{DECODERS}.GaussianDecoder", {"anchors": self.boxes, "shift": self.shift})
+        return ModuleSpec("boxes", f"{DECODERS_MODULE}.GaussianDecoder", {"anchors": self.boxes, "shift": self.shift})
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
-        return (ModuleSpec("head", f"{HEADS}.GaussianYoloHead", kwargs),)
+        return (ModuleSpec("head", f"{HEADS_MODULE}.GaussianYoloHead", kwargs),)
 
     def loss(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
-        arguments = self.loss_arguments(ctx, options, net) | {"shift": self.shift}
-        return LossSpec(f"{LOSSES}.gaussian.GaussianYoloLoss", arguments)
+        arguments = self.get_loss_arguments(ctx, options, net) | {"shift": self.shift}
+        return LossSpec(f"{LOSSES_PACKAGE}.gaussian.GaussianYoloLoss", arguments)
 
     def summary(self, ctx: LayerContext) -> str:
         return "Gaussian YOLO head"
@@ -231,7 +237,7 @@ class Region(Head):
     @property
     def boxes(self) -> tuple[tuple[float, float], ...]:
         """Width and height of each anchor in cells of the grid; .5 where the cfg has none."""
-        return anchor_pairs(self.anchors, tuple(range(self.num)))
+        return get_anchor_pairs(self.anchors, tuple(range(self.num)))
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.tree is not None:
@@ -240,19 +246,21 @@ class Region(Head):
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
     def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
-        odd = check_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
+        errors = check_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
         largest = max(self.anchors, default=0)
-        if odd or largest <= 2 * max(ctx.input.h, ctx.input.w):
-            return odd
-        told = f"an anchor of {largest:g} on a grid of {ctx.input.h}×{ctx.input.w}: [region] wants cells, [yolo] pixels"
-        return (LayerError(told, option="anchors", code="anchors"),)
+        if errors or largest <= 2 * max(ctx.input.h, ctx.input.w):
+            return errors
+        message = (
+            f"an anchor of {largest:g} on a grid of {ctx.input.h}×{ctx.input.w}: [region] wants cells, [yolo] pixels"
+        )
+        return (LayerError(message, option="anchors", code="anchors"),)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         sizes = read_tree(self.tree).group_sizes if self.tree is not None else None
         kwargs = {"anchors": self.num, **self.options("classes", "coords", "softmax"), "group_sizes": sizes}
         if ctx.dialect.region_interleaved:
-            return (ModuleSpec("head", f"{HEADS}.InterleavedRegionHead", kwargs),)
-        return (ModuleSpec("head", f"{HEADS}.RegionHead", kwargs | {"background": self.background}),)
+            return (ModuleSpec("head", f"{HEADS_MODULE}.InterleavedRegionHead", kwargs),)
+        return (ModuleSpec("head", f"{HEADS_MODULE}.RegionHead", kwargs | {"background": self.background}),)
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         kwargs = self.options("classes", "coords", "background", "tree") | {
@@ -261,7 +269,7 @@ class Region(Head):
             "map": self.map if use_class_map else None,
             "hierarchy": hierarchy,
         }
-        return ModuleSpec("boxes", f"{DECODERS}.RegionDecoder", kwargs)
+        return ModuleSpec("boxes", f"{DECODERS_MODULE}.RegionDecoder", kwargs)
 
     def thresholds_objectness(self, dialect: Dialect, *, use_class_map: bool) -> bool:
         """AlexeyAB's fork asks of boxes with a word tree alone (region_layer.c get_region_boxes)."""
@@ -274,8 +282,8 @@ class Region(Head):
             raise LayerError("coords above 4 are masks, whose training is left out", option="coords")
         kwargs = self.options("classes", "softmax", "tree", "map") | {"options": options, "anchors": self.boxes}
         if ctx.dialect.region_interleaved:
-            return LossSpec(f"{LOSSES}.region.AlexeyRegionLoss", kwargs)
-        return LossSpec(f"{LOSSES}.region.RegionLoss", kwargs | {"background": self.background})
+            return LossSpec(f"{LOSSES_PACKAGE}.region.AlexeyRegionLoss", kwargs)
+        return LossSpec(f"{LOSSES_PACKAGE}.region.RegionLoss", kwargs | {"background": self.background})
 
     def summary(self, ctx: LayerContext) -> str:
         return "region head (v2)"
@@ -306,11 +314,11 @@ class DetectionHead(Head):
         return 1 + self.coords
 
     @property
-    def need(self) -> int:
+    def required_channels(self) -> int:
         return self.side**2 * (self.num * self.entries + self.classes)
 
     @property
-    def per_class(self) -> int:
+    def channels_per_class(self) -> int:
         return self.side**2
 
     @property
@@ -318,18 +326,20 @@ class DetectionHead(Head):
         return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {format_count(self.classes)})"
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if inputs[0].size != self.need:
-            gives = f"the layer before gives {inputs[0].size}: output={self.need} belongs there"
-            raise LayerError(f"this head needs {self.need} values = {self.formula}, {gives}", input=0, code="head")
-        return Shape.flat(self.need)
+        if inputs[0].size != self.required_channels:
+            supply = f"the layer before gives {inputs[0].size}: output={self.required_channels} belongs there"
+            raise LayerError(
+                f"this head needs {self.required_channels} values = {self.formula}, {supply}", input=0, code="head"
+            )
+        return Shape.flat(self.required_channels)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"cells": self.side**2, "classes": self.classes, "softmax": self.softmax}
-        return (ModuleSpec("head", f"{HEADS}.DetectionHead", kwargs),)
+        return (ModuleSpec("head", f"{HEADS_MODULE}.DetectionHead", kwargs),)
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         kwargs = self.options("side", "num", "classes", "coords", "sqrt")
-        return ModuleSpec("boxes", f"{DECODERS}.GridDecoder", kwargs)
+        return ModuleSpec("boxes", f"{DECODERS_MODULE}.GridDecoder", kwargs)
 
     def thresholds_objectness(self, dialect: Dialect, *, use_class_map: bool) -> bool:
         return False
@@ -338,7 +348,7 @@ class DetectionHead(Head):
         if self.coords != 4:
             raise LayerError("a box has 4 coords in training", option="coords")
         kwargs = self.options("classes", "num", "side", "sqrt") | {"options": options}
-        return LossSpec(f"{LOSSES}.detection.DetectionLoss", kwargs)
+        return LossSpec(f"{LOSSES_PACKAGE}.detection.DetectionLoss", kwargs)
 
     def summary(self, ctx: LayerContext) -> str:
         return "detection head (v1)"
@@ -363,7 +373,7 @@ class Iseg(Head):
         return self.classes + self.ids
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("head", f"{HEADS}.IsegHead", {"classes": self.classes}),)
+        return (ModuleSpec("head", f"{HEADS_MODULE}.IsegHead", {"classes": self.classes}),)
 
     def loss(self, ctx: LayerContext, options: Training, net: Shape) -> LossSpec:
         raise LayerError("[iseg] is not trained here: its loss needs a mask for every object, and no cfg ships with it")

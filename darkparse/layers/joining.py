@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Layer, LayerError, absolute, keys, layer, option
+from darkparse.layers.base import Layer, LayerError, keys, layer, option, to_absolute_index
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES, activation_modules
+from darkparse.layers.parts import MODULES_PACKAGE, make_activation_modules
 from darkparse.layers.shape import Layout, Shape
 from darkparse.layers.specs import ONE, Deviation, LayerContext, ModuleSpec, TensorSpec
-from darkparse.layers.values import read_first, read_int, read_word
+from darkparse.layers.values import read_choice, read_first, read_int
 
 
 @layer("route")
@@ -30,7 +30,7 @@ class Route(Layer):
         return (self.group_id, self.groups) if self.groups > 1 else None
 
     def inputs(self, index: int) -> tuple[int, ...]:
-        return tuple(absolute(position, index) for position in self.layers)
+        return tuple(to_absolute_index(position, index) for position in self.layers)
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
         return self.inputs(index)
@@ -54,26 +54,28 @@ class Route(Layer):
         sizes = {f"{x.h}×{x.w}" for x in ctx.inputs if x.is_map}
         if len(sizes) < 2:
             return ()
-        told = f"maps of {' and '.join(sorted(sizes))} are joined: only a vector of {ctx.output.size} values is left"
-        return (LayerError(told, option="layers", code="sizes"),)
+        message = f"maps of {' and '.join(sorted(sizes))} are joined: only a vector of {ctx.output.size} values is left"
+        return (LayerError(message, option="layers", code="sizes"),)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if len(ctx.inputs) == 1 and self.groups == 1:
             return ()
         kwargs = {"groups": self.groups, "group_id": self.group_id}
         fits = all(x.layout == ctx.output.layout for x in ctx.inputs)
-        return (ModuleSpec("join", f"{MODULES}.{'Route' if fits else 'FlatRoute'}", kwargs),)
+        return (ModuleSpec("join", f"{MODULES_PACKAGE}.{'Route' if fits else 'FlatRoute'}", kwargs),)
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        own = self.modules(ctx)
+        modules = self.modules(ctx)
         if len(ctx.inputs) > 1:
-            yield Deviation("the joined maps in reversed order", own, tuple(range(len(ctx.inputs)))[::-1])
+            yield Deviation("the joined maps in reversed order", modules, tuple(range(len(ctx.inputs)))[::-1])
         if self.groups == 1:
             return
         for group in set(range(self.groups)) - {self.group_id}:
-            yield Deviation(f"group {group} of the channels", tuple(spec.given(group_id=group) for spec in own))
-        whole = ModuleSpec("whole", f"{MODULES}.Route", {"groups": 1, "group_id": 0})
-        yield Deviation("the maps joined first and the group taken then", (whole, *own))
+            yield Deviation(
+                f"group {group} of the channels", tuple(spec.with_kwargs(group_id=group) for spec in modules)
+            )
+        whole = ModuleSpec("whole", f"{MODULES_PACKAGE}.Route", {"groups": 1, "group_id": 0})
+        yield Deviation("the maps joined first and the group taken then", (whole, *modules))
 
     def summary(self, ctx: LayerContext) -> str:
         part = f" part {self.group_id + 1} of {self.groups}" if self.groups > 1 else ""
@@ -94,14 +96,14 @@ class Shortcut(Layer):
     weights_type: str = option(
         default="none",
         dialect="alexeyab",
-        read=read_word("none", "per_feature", "per_channel", aliases={"per_layer": "per_feature"}),
+        read=read_choice("none", "per_feature", "per_channel", aliases={"per_layer": "per_feature"}),
     )
     weights_normalization: str = option(
-        default="none", dialect="alexeyab", read=read_word("none", "relu", "softmax", aliases={"avg_relu": "relu"})
+        default="none", dialect="alexeyab", read=read_choice("none", "relu", "softmax", aliases={"avg_relu": "relu"})
     )
 
     def inputs(self, index: int) -> tuple[int, ...]:
-        return (index - 1, *(absolute(position, index) for position in self.from_))
+        return (index - 1, *(to_absolute_index(position, index) for position in self.from_))
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
         return self.inputs(index)[:2]
@@ -128,34 +130,35 @@ class Shortcut(Layer):
                 raise LayerError("a weighted shortcut needs maps of one size", option="from", code="sizes")
         return out
 
-    def _weights(self, ctx: LayerContext) -> tuple[int, ...]:
+    def _get_weight_shape(self, ctx: LayerContext) -> tuple[int, ...]:
         rows = len(ctx.inputs)
         return (rows, ctx.output.c) if self.weights_type == "per_channel" else (rows,)
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
-        return (TensorSpec("add.weight", self._weights(ctx), ONE, "factor"),) if self.is_weighted else ()
+        return (TensorSpec("add.weight", self._get_weight_shape(ctx), ONE, "factor"),) if self.is_weighted else ()
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.is_weighted:
-            kwargs = {"shape": self._weights(ctx), "normalization": self.weights_normalization}
-            add = ModuleSpec("add", f"{MODULES}.WeightedShortcut", kwargs)
+            kwargs = {"shape": self._get_weight_shape(ctx), "normalization": self.weights_normalization}
+            add = ModuleSpec("add", f"{MODULES_PACKAGE}.WeightedShortcut", kwargs)
         elif self.alpha == self.beta == 1 and all(x.tensor == ctx.output.tensor for x in ctx.inputs):
-            add = ModuleSpec("add", f"{MODULES}.Add", {})
+            add = ModuleSpec("add", f"{MODULES_PACKAGE}.Add", {})
         else:
-            add = ModuleSpec("add", f"{MODULES}.PartialAdd", {"alpha": self.alpha, "beta": self.beta})
-        return (add, *activation_modules(self.activation))
+            add = ModuleSpec("add", f"{MODULES_PACKAGE}.PartialAdd", {"alpha": self.alpha, "beta": self.beta})
+        return (add, *make_activation_modules(self.activation))
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield Deviation("the shortcut left out", (), (0,))
 
     def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
-        odd = next((x for x in ctx.inputs if (x.h, x.w) != (ctx.output.h, ctx.output.w)), None)
-        if odd is not None and ctx.dialect.adds_one_size:
-            told = (
-                f"{ctx.dialect.title} adds maps of one size, not {odd} to {ctx.output}, and stops here (parser.c:979)"
+        mismatched = next((x for x in ctx.inputs if (x.h, x.w) != (ctx.output.h, ctx.output.w)), None)
+        if mismatched is not None and ctx.dialect.adds_equal_sizes_only:
+            message = (
+                f"{ctx.dialect.title} adds maps of one size, not {mismatched} to {ctx.output}, and stops here "
+                "(parser.c:979)"
             )
-            less = "built without assertions it adds values of other places; pjreddie/darknet adds what overlaps"
-            return (LayerError(f"{told}; {less}", option="from", code="sizes"),)
+            consequence = "built without assertions it adds values of other places; pjreddie/darknet adds what overlaps"
+            return (LayerError(f"{message}; {consequence}", option="from", code="sizes"),)
         if self.is_weighted and self.weights_normalization == "none":
             message = (
                 "AlexeyAB's Darknet refuses weights without weights_normalization= (parser.c:935), darkparse takes "
@@ -186,14 +189,14 @@ class Gate(Layer):
     activation: Activation
 
     def inputs(self, index: int) -> tuple[int, ...]:
-        return (index - 1, absolute(self.from_, index))
+        return (index - 1, to_absolute_index(self.from_, index))
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
         return self.inputs(index)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         gate = "Gate" if ctx.inputs[1].is_map else "VectorGate"
-        return (ModuleSpec("gate", f"{MODULES}.{gate}", {}), *activation_modules(self.activation))
+        return (ModuleSpec("gate", f"{MODULES_PACKAGE}.{gate}", {}), *make_activation_modules(self.activation))
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield Deviation("the gate left out", (), (1,))
@@ -214,9 +217,9 @@ class ScaleChannels(Gate):
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         gate, x = inputs
-        want = (1, x.h, x.w) if self.scale_wh else (x.c, 1, 1)
-        if tuple(gate) != want:
-            raise LayerError(f"a gate of {Shape(*want)} is needed for a map of {x}", code="sizes")
+        expected = (1, x.h, x.w) if self.scale_wh else (x.c, 1, 1)
+        if tuple(gate) != expected:
+            raise LayerError(f"a gate of {Shape(*expected)} is needed for a map of {x}", code="sizes")
         return x
 
     def summary(self, ctx: LayerContext) -> str:

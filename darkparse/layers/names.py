@@ -55,30 +55,30 @@ FOREIGN_ACTIVATIONS: dict[str, str] = {
 }
 
 
-def describe_unknown_kind(name: str, known: Iterable[str]) -> str:
+def describe_unknown_kind(name: str, known_names: Iterable[str]) -> str:
     """The end of a sentence about a section that is unknown: what it is in Darknet, or the nearest name."""
-    word = name.lower().replace("_", "").removesuffix("2d")
-    word = "depthwise" if word.startswith(("depthwise", "dwconv")) else word
-    if word in FOREIGN_KINDS:
-        return f": {FOREIGN_KINDS[word]}"
-    near = nearest(name, known)
-    return f"; did you mean [{near}]?" if near else ""
+    normalized = name.lower().replace("_", "").removesuffix("2d")
+    normalized = "depthwise" if normalized.startswith(("depthwise", "dwconv")) else normalized
+    if normalized in FOREIGN_KINDS:
+        return f": {FOREIGN_KINDS[normalized]}"
+    suggestion = find_nearest_name(name, known_names)
+    return f"; did you mean [{suggestion}]?" if suggestion else ""
 
 
-def describe_unknown_activation(name: str, known: Iterable[str]) -> str:
+def describe_unknown_activation(name: str, known_names: Iterable[str]) -> str:
     """The same of an activation."""
-    word = name.partition("#")[0].partition(";")[0]
-    foreign = FOREIGN_ACTIVATIONS.get(word.lower().replace("_", ""))
-    return f"; {foreign}" if foreign else did_you_mean(name, known)
+    stripped = name.partition("#")[0].partition(";")[0]
+    explanation = FOREIGN_ACTIVATIONS.get(stripped.lower().replace("_", ""))
+    return f"; {explanation}" if explanation else format_suggestion(name, known_names)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def format_suggestion(name: str, known_names: Iterable[str]) -> str:
     """The end of a sentence about a word that is unknown; empty where no known one is near."""
-    near = nearest(word, known)
-    return f"; did you mean {near}?" if near else ""
+    suggestion = find_nearest_name(name, known_names)
+    return f"; did you mean {suggestion}?" if suggestion else ""
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def find_nearest_name(word: str, known_names: Iterable[str]) -> str | None:
     """The known name that the fewest slips lead to: a letter wrong, missing, too many, or two exchanged.
 
     Case and what stands around the letters (`linear;`, `leaky # x`) count for nothing; at most a third of the letters
@@ -87,23 +87,23 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     if len(word) > MAX_QUOTE_LENGTH:
         return None
     typed = word.lower().partition("#")[0].strip(";:,.'\"()<>")
-    allowed = max(1, len(typed) // 3)
-    best, found = (allowed + 1, 0, 0), None
-    for name in known:
+    max_edits = max(1, len(typed) // 3)
+    best, nearest_name = (max_edits + 1, 0, 0), None
+    for name in known_names:
         if abs(len(name) - len(typed)) > best[0]:
             continue
-        slips = _slips(typed, name.lower())
-        rank = (slips, -_common_start(typed, name.lower()), abs(len(name) - len(typed)))
-        if slips <= allowed and slips < max(len(typed), len(name)) and rank < best:
-            best, found = rank, name
-    return found
+        num_edits = _count_edits(typed, name.lower())
+        rank = (num_edits, -_count_common_prefix(typed, name.lower()), abs(len(name) - len(typed)))
+        if num_edits <= max_edits and num_edits < max(len(typed), len(name)) and rank < best:
+            best, nearest_name = rank, name
+    return nearest_name
 
 
-def _common_start(a: str, b: str) -> int:
+def _count_common_prefix(a: str, b: str) -> int:
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _slips(a: str, b: str) -> int:
+def _count_edits(a: str, b: str) -> int:
     """Letters to change, insert, leave out or exchange with the next: the restricted Damerau-Levenshtein distance."""
     before: list[int] = []
     row = list(range(len(b) + 1))

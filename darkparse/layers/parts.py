@@ -12,17 +12,17 @@ from darkparse.layers.base import LayerError
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.specs import ONE, Initial, ModuleSpec, TensorSpec
 from darkparse.layers.tree import read_tree
-from darkparse.layers.window import Window, square
+from darkparse.layers.window import Window, make_square_window
 
-MODULES = "darkparse.model.modules"
+MODULES_PACKAGE = "darkparse.model.modules"
 
 
-def uniform_by_fan_in(fan_in: int) -> Initial:
+def make_uniform_initial(fan_in: int) -> Initial:
     """Darknet's start for weights: uniform within ±√(2 / fan-in) (convolutional_layer.c, connected_layer.c)."""
     return ("uniform", 0.0, math.sqrt(2 / max(fan_in, 1)))
 
 
-def check_tree(path: PurePath, count: int, what: str) -> None:
+def check_tree(path: PurePath, count: int, label: str) -> None:
     """Make sure that a word tree has a node for each class; a missing file is no error before the module is built.
 
     Raises:
@@ -35,7 +35,7 @@ def check_tree(path: PurePath, count: int, what: str) -> None:
     except DarkparseError as problem:
         raise LayerError(str(problem), option="tree") from None
     if nodes != count:
-        raise LayerError(f"the tree has {nodes} nodes, there are {count} {what}", option="tree")
+        raise LayerError(f"the tree has {nodes} nodes, there are {count} {label}", option="tree")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Weights:
     transposed: bool = False
     stores_scales: bool = True
 
-    def _norm(self, outputs: int) -> tuple[TensorSpec, ...]:
+    def _make_norm(self, outputs: int) -> tuple[TensorSpec, ...]:
         if not self.batch_normalize:
             return ()
         # Darknet starts the running variance at 0, with which an untrained network overflows; 1 keeps it finite.
@@ -66,34 +66,34 @@ class Weights:
             ),
         )
 
-    def _biases(self, name: str) -> TensorSpec:
+    def _make_biases(self, name: str) -> TensorSpec:
         owner = "norm" if self.batch_normalize else name
         return TensorSpec(f"{self.prefix}{owner}.bias", self.shape[:1], role="bias", rows=self.rows)
 
-    def _fan_in(self) -> Initial:
-        return uniform_by_fan_in(math.prod(self.shape[1:]))
+    def _make_initial(self) -> Initial:
+        return make_uniform_initial(math.prod(self.shape[1:]))
 
-    def convolutional(self, name: str = "conv") -> tuple[TensorSpec, ...]:
+    def make_convolutional(self, name: str = "conv") -> tuple[TensorSpec, ...]:
         """biases, [scales, mean, variance], weights (parser.c load_convolutional_weights)."""
         weights = TensorSpec(
-            f"{self.prefix}{name}.weight", self.shape, self._fan_in(), rows=self.rows, transposed=self.transposed
+            f"{self.prefix}{name}.weight", self.shape, self._make_initial(), rows=self.rows, transposed=self.transposed
         )
-        return (self._biases(name), *self._norm(self.shape[0]), weights)
+        return (self._make_biases(name), *self._make_norm(self.shape[0]), weights)
 
-    def connected(self, name: str = "linear") -> tuple[TensorSpec, ...]:
+    def make_connected(self, name: str = "linear") -> tuple[TensorSpec, ...]:
         """biases, weights, [scales, mean, variance] (parser.c load_connected_weights)."""
-        weights = TensorSpec(f"{self.prefix}{name}.weight", self.shape, self._fan_in(), transposable=True)
-        return (self._biases(name), weights, *self._norm(self.shape[0]))
+        weights = TensorSpec(f"{self.prefix}{name}.weight", self.shape, self._make_initial(), transposable=True)
+        return (self._make_biases(name), weights, *self._make_norm(self.shape[0]))
 
 
-def batchnorm_module(dialect: Dialect, features: int, name: str = "norm") -> ModuleSpec:
+def make_batchnorm_module(dialect: Dialect, features: int, name: str = "norm") -> ModuleSpec:
     """Batch norm with the dialect's place and size of epsilon (blas.c normalize_cpu)."""
-    target = f"{MODULES}.{'RootEpsilonBatchNorm' if dialect.epsilon_on_root else 'BatchNorm'}"
+    target = f"{MODULES_PACKAGE}.{'RootEpsilonBatchNorm' if dialect.epsilon_on_root else 'BatchNorm'}"
     kwargs = {"num_features": features, "eps": dialect.batchnorm_epsilon, "momentum": 0.01}
     return ModuleSpec(name, target, kwargs)
 
 
-def activation_modules(activation: str, name: str = "activation") -> tuple[ModuleSpec, ...]:
+def make_activation_modules(activation: str, name: str = "activation") -> tuple[ModuleSpec, ...]:
     """The module of an activation: torch's own where it computes the same; none for linear."""
     row = ACTIVATIONS[activation]
     if not row.function:
@@ -103,37 +103,37 @@ def activation_modules(activation: str, name: str = "activation") -> tuple[Modul
     return (ModuleSpec(name, "darkparse.model.activations.DarknetActivation", {"name": activation}),)
 
 
-def parse_activation(spec: ModuleSpec) -> ActivationRow | None:
+def find_activation(spec: ModuleSpec) -> ActivationRow | None:
     """The activation that a module is, if it is one."""
-    return next((row for row in ACTIVATIONS.values() if activation_modules(row.name, spec.name) == (spec,)), None)
+    return next((row for row in ACTIVATIONS.values() if make_activation_modules(row.name, spec.name) == (spec,)), None)
 
 
-def blur_module(channels: int, antialiasing: int, stride: tuple[int, int]) -> ModuleSpec:
+def make_blur_module(channels: int, antialiasing: int, stride: tuple[int, int]) -> ModuleSpec:
     """The fixed blur that takes over the stride of an antialiased layer (convolutional_layer.c:800)."""
     return ModuleSpec(
-        "blur", f"{MODULES}.Blur", {"channels": channels, "size": blur_size(antialiasing), "stride": stride}
+        "blur", f"{MODULES_PACKAGE}.Blur", {"channels": channels, "size": get_blur_size(antialiasing), "stride": stride}
     )
 
 
-def blur_size(antialiasing: int) -> int:
+def get_blur_size(antialiasing: int) -> int:
     """3 taps with one pixel of padding, or 2 taps without for `antialiasing=2`."""
     return 2 if antialiasing == 2 else 3
 
 
-def blurred(length: int, antialiasing: int, stride: int) -> int:
+def compute_blurred_length(length: int, antialiasing: int, stride: int) -> int:
     """Length of an axis behind the blur."""
-    size = blur_size(antialiasing)
+    size = get_blur_size(antialiasing)
     padding = 1 if size == 3 else 0
     return (length + 2 * padding - size) // stride + 1
 
 
-def blurred_windows(size: int, strides: tuple[int, int], antialiasing: int) -> tuple[Window, ...]:
+def make_blurred_windows(size: int, strides: tuple[int, int], antialiasing: int) -> tuple[Window, ...]:
     """A window that slides, with the blur that takes over its strides where there is one."""
     if antialiasing:
-        return square(size), square(blur_size(antialiasing), *strides)
-    return (square(size, *strides),)
+        return make_square_window(size), make_square_window(get_blur_size(antialiasing), *strides)
+    return (make_square_window(size, *strides),)
 
 
-def blur_macs(outputs: int, antialiasing: int) -> int:
+def count_blur_macs(outputs: int, antialiasing: int) -> int:
     """Multiply-adds of the blur: one a tap; none without antialiasing."""
-    return outputs * blur_size(antialiasing) ** 2 if antialiasing else 0
+    return outputs * get_blur_size(antialiasing) ** 2 if antialiasing else 0

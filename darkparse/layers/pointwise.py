@@ -5,7 +5,7 @@ from __future__ import annotations
 from darkparse.layers.activations import ACTIVATIONS, Activation
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES, activation_modules, batchnorm_module
+from darkparse.layers.parts import MODULES_PACKAGE, make_activation_modules, make_batchnorm_module
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import ONE, LayerContext, LossSpec, ModuleSpec, TensorSpec
 from darkparse.layers.training import CostTraining, Training
@@ -25,7 +25,7 @@ class ActivationLayer(Layer):
         return inputs[0]
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return activation_modules(self.activation)
+        return make_activation_modules(self.activation)
 
     def summary(self, ctx: LayerContext) -> str:
         return self.activation
@@ -39,7 +39,7 @@ class Logistic(Layer):
     is_identity_backward = True
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return activation_modules("logistic")
+        return make_activation_modules("logistic")
 
     def loss(self, ctx: LayerContext, options: Training, net: Shape) -> LossSpec:
         return LossSpec("darkparse.training.losses.vectors.LogisticLoss", {})
@@ -61,7 +61,7 @@ class Batchnorm(Layer):
         )
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (batchnorm_module(ctx.dialect, ctx.input.c),)
+        return (make_batchnorm_module(ctx.dialect, ctx.input.c),)
 
     def macs(self, ctx: LayerContext) -> int:
         return ctx.output.size
@@ -83,7 +83,7 @@ class Normalization(Layer):
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = self.options("size", "alpha", "beta", "kappa")
-        return (ModuleSpec("norm", f"{MODULES}.LocalResponseNorm", kwargs),)
+        return (ModuleSpec("norm", f"{MODULES_PACKAGE}.LocalResponseNorm", kwargs),)
 
     def macs(self, ctx: LayerContext) -> int:
         # The square, its entry into and its exit from the running sum, and the product at the end.
@@ -100,7 +100,7 @@ class L2norm(Layer):
     needs_map = True
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("norm", f"{MODULES}.L2Norm", {}),)
+        return (ModuleSpec("norm", f"{MODULES_PACKAGE}.L2Norm", {}),)
 
     def macs(self, ctx: LayerContext) -> int:
         return 2 * ctx.output.size

@@ -8,10 +8,16 @@ from math import inf
 
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES, blur_macs, blur_module, blurred, blurred_windows
+from darkparse.layers.parts import (
+    MODULES_PACKAGE,
+    compute_blurred_length,
+    count_blur_macs,
+    make_blur_module,
+    make_blurred_windows,
+)
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec
-from darkparse.layers.window import Window, square
+from darkparse.layers.window import Window, make_square_window
 
 
 @layer("maxpool", "max")
@@ -38,20 +44,21 @@ class Maxpool(Layer):
             if not 1 <= self.out_channels <= x.c:
                 raise LayerError(f"out_channels must be 1 to {x.c}, the channels that come in", option="out_channels")
             return Shape(self.out_channels, x.h, x.w)
-        unblurred = self._unblurred(x)
+        pooled_shape = self._infer_pooled_shape(x)
         if not self.antialiasing:
-            return unblurred
+            return pooled_shape
         if min(self.stride_y, self.stride_x) < 1:
             raise LayerError(
                 f"a blurred stride must be at least 1, this is {min(self.stride_y, self.stride_x)}", option="stride"
             )
         h, w = (
-            blurred(n, self.antialiasing, s) for n, s in ((unblurred.h, self.stride_y), (unblurred.w, self.stride_x))
+            compute_blurred_length(n, self.antialiasing, s)
+            for n, s in ((pooled_shape.h, self.stride_y), (pooled_shape.w, self.stride_x))
         )
         return Shape(x.c, h, w)
 
-    def _unblurred(self, x: Shape) -> Shape:
-        return pooled(x, self.size, self._strides, self.padding)
+    def _infer_pooled_shape(self, x: Shape) -> Shape:
+        return infer_pooled_shape(x, self.size, self._strides, self.padding)
 
     @property
     def _strides(self) -> tuple[int, int]:
@@ -61,11 +68,11 @@ class Maxpool(Layer):
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         if self.maxpool_depth:
             return ()
-        return blurred_windows(self.size, (self.stride_y, self.stride_x), self.antialiasing)
+        return make_blurred_windows(self.size, (self.stride_y, self.stride_x), self.antialiasing)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.maxpool_depth:
-            return (ModuleSpec("pool", f"{MODULES}.ChannelMaxPool", {"out_channels": self.out_channels}),)
+            return (ModuleSpec("pool", f"{MODULES_PACKAGE}.ChannelMaxPool", {"out_channels": self.out_channels}),)
         if (self.size, self._strides, self.padding) == (2, (2, 2), 1):
             # One pixel behind the map, which only the last window of an odd map would meet.
             chain = [
@@ -74,45 +81,47 @@ class Maxpool(Layer):
                 )
             ]
         else:
-            chain = [pool_module("MaxPool2d", self.size, self._strides, self.padding)]
+            chain = [make_pool_module("MaxPool2d", self.size, self._strides, self.padding)]
         if self.antialiasing:
-            chain.append(blur_module(ctx.input.c, self.antialiasing, (self.stride_y, self.stride_x)))
+            chain.append(make_blur_module(ctx.input.c, self.antialiasing, (self.stride_y, self.stride_x)))
         return tuple(chain)
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         if self.maxpool_depth:
-            yield from _channel_mistakes(ctx.input.c, self.out_channels)
+            yield from _find_channel_deviations(ctx.input.c, self.out_channels)
             return
         _, *blur = self.modules(ctx)
         before = int(self.padding / 2)
-        behind = self.padding - before
+        after = self.padding - before
         plain = ModuleSpec("pool", "torch.nn.MaxPool2d", {"kernel_size": self.size, "stride": self._strides})
-        zeros = ModuleSpec("pad", "torch.nn.ConstantPad2d", {"padding": (before, behind) * 2, "value": 0.0})
-        turned = zeros.given(padding=(behind, before) * 2, value=-inf)
-        both = plain.given(padding=self.size // 2)
+        zeros = ModuleSpec("pad", "torch.nn.ConstantPad2d", {"padding": (before, after) * 2, "value": 0.0})
+        mirrored = zeros.with_kwargs(padding=(after, before) * 2, value=-inf)
+        symmetric = plain.with_kwargs(padding=self.size // 2)
         mean = replace(plain, target="torch.nn.AvgPool2d")
         yield Deviation("max-pool padded with zeros", (zeros, plain, *blur))
-        yield Deviation("max-pool padded with more before the map than behind it", (turned, plain, *blur))
+        yield Deviation("max-pool padded with more before the map than behind it", (mirrored, plain, *blur))
         yield Deviation("max-pool without padding", (plain, *blur))
-        yield Deviation("max-pool padded on both sides, size // 2", (both, *blur))
+        yield Deviation("max-pool padded on both sides, size // 2", (symmetric, *blur))
         yield Deviation("the mean instead of the maximum", (zeros, mean, *blur))
         if blur:
-            strided = pool_module("MaxPool2d", self.size, (self.stride_y, self.stride_x), self.padding)
+            strided = make_pool_module("MaxPool2d", self.size, (self.stride_y, self.stride_x), self.padding)
             yield Deviation("max-pool with its stride, without the blur of antialiasing", (strided,))
 
     def macs(self, ctx: LayerContext) -> int:
-        return blur_macs(ctx.output.size, self.antialiasing)
+        return count_blur_macs(ctx.output.size, self.antialiasing)
 
     def printed_flops(self, ctx: LayerContext) -> float:
-        unblurred = (
-            Shape(self.out_channels, ctx.input.h, ctx.input.w) if self.maxpool_depth else self._unblurred(ctx.input)
+        pooled_shape = (
+            Shape(self.out_channels, ctx.input.h, ctx.input.w)
+            if self.maxpool_depth
+            else self._infer_pooled_shape(ctx.input)
         )
-        return float(self.size**2 * ctx.input.c * unblurred.area)
+        return float(self.size**2 * ctx.input.c * pooled_shape.area)
 
     def summary(self, ctx: LayerContext) -> str:
         if self.maxpool_depth:
             return f"maxpool channels, {self.out_channels}"
-        return f"maxpool {window(self.size, self.stride_y, self.stride_x)}"
+        return f"maxpool {format_window(self.size, self.stride_y, self.stride_x)}"
 
 
 @layer("local_avgpool", "local_avg", dialect="alexeyab")
@@ -130,14 +139,16 @@ class LocalAvgpool(Layer):
     padding: int = option(factory=lambda p: p.size - 1)
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        return pooled(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)
+        return infer_pooled_shape(inputs[0], self.size, (self.stride_y, self.stride_x), self.padding)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return (square(self.size, self.stride_y, self.stride_x),)
+        return (make_square_window(self.size, self.stride_y, self.stride_x),)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (
-            pool_module("AvgPool2d", self.size, (self.stride_y, self.stride_x), self.padding, count_include_pad=False),
+            make_pool_module(
+                "AvgPool2d", self.size, (self.stride_y, self.stride_x), self.padding, count_include_pad=False
+            ),
         )
 
     def macs(self, ctx: LayerContext) -> int:
@@ -147,7 +158,7 @@ class LocalAvgpool(Layer):
         return float(self.size**2 * ctx.output.size)
 
     def summary(self, ctx: LayerContext) -> str:
-        return f"avgpool {window(self.size, self.stride_y, self.stride_x)}"
+        return f"avgpool {format_window(self.size, self.stride_y, self.stride_x)}"
 
 
 @layer("avgpool", "avg")
@@ -174,17 +185,17 @@ class Avgpool(Layer):
         return "global avgpool"
 
 
-def _channel_mistakes(channels: int, groups: int) -> Iterable[Deviation]:
+def _find_channel_deviations(channels: int, groups: int) -> Iterable[Deviation]:
     """What may be done instead of the maximum over every `groups`-th channel."""
-    window = {"kernel_size": (-(-channels // groups), 1, 1), "ceil_mode": True}
-    for words, name in (
+    kwargs = {"kernel_size": (-(-channels // groups), 1, 1), "ceil_mode": True}
+    for description, name in (
         ("the maximum over neighbouring channels", "MaxPool3d"),
         ("the mean over the channels", "AvgPool3d"),
     ):
-        yield Deviation(f"{words}", (ModuleSpec("pool", f"torch.nn.{name}", window),))
+        yield Deviation(f"{description}", (ModuleSpec("pool", f"torch.nn.{name}", kwargs),))
 
 
-def pooled(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape:
+def infer_pooled_shape(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape:
     """The map behind a window that slides with `padding` pixels in total (maxpool_layer.c:30)."""
     for key, value in (("size", size), ("stride", min(strides))):
         if value < 1:
@@ -193,17 +204,17 @@ def pooled(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape
     return Shape(x.c, h, w)
 
 
-def pool_module(name: str, size: int, strides: tuple[int, int], padding: int, **options: bool) -> ModuleSpec:
+def make_pool_module(name: str, size: int, strides: tuple[int, int], padding: int, **options: bool) -> ModuleSpec:
     """torch's own pooling, with its options, where it computes the same:
     it pads all sides alike, by half a window at most."""
     if padding % 2 == 0 and 0 <= padding <= size:
         return ModuleSpec(
             "pool", f"torch.nn.{name}", {"kernel_size": size, "stride": strides, "padding": padding // 2, **options}
         )
-    return ModuleSpec("pool", f"{MODULES}.{name}", {"size": size, "stride": strides, "padding": padding})
+    return ModuleSpec("pool", f"{MODULES_PACKAGE}.{name}", {"size": size, "stride": strides, "padding": padding})
 
 
-def window(size: int, stride_y: int, stride_x: int) -> str:
+def format_window(size: int, stride_y: int, stride_x: int) -> str:
     """`2×2 /2`."""
     stride = f" /{stride_y}" if stride_y == stride_x else f" /{stride_y}×{stride_x}"
     return f"{size}×{size}{stride if (stride_y, stride_x) != (1, 1) else ''}"

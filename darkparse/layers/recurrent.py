@@ -11,17 +11,17 @@ from typing import Any
 
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
-from darkparse.layers.convolutional import convolved
+from darkparse.layers.convolutional import compute_conv_length
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import Weights
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import LayerContext, ModuleSpec, TensorSpec
-from darkparse.layers.window import EVERYTHING, Window
+from darkparse.layers.window import WHOLE_MAP, Window
 
-RECURRENT = "darkparse.model.recurrent"
+RECURRENT_MODULE = "darkparse.model.recurrent"
 
 
-def _norm(dialect: Dialect) -> dict[str, Any]:
+def _get_norm_kwargs(dialect: Dialect) -> dict[str, Any]:
     """The batch norm of the parts, as keyword arguments."""
     return {"epsilon": dialect.batchnorm_epsilon, "epsilon_on_root": dialect.epsilon_on_root}
 
@@ -54,92 +54,94 @@ class Rnn(VectorMemory):
         """rnn_layer.c make_rnn_layer: `logistic=1` and `2` replace the state's activation."""
         return {1: "logistic", 2: "loggy"}.get(self.logistic, self.activation)
 
-    def _parts(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
+    def _get_matrix_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
         """(outputs, inputs) of each matrix, in file order."""
-        hidden = self._state(ctx)
+        hidden = self._get_state_size(ctx)
         return {"input": (hidden, ctx.input.size), "self": (hidden, hidden), "output": (self.output, hidden)}
 
-    def _state(self, ctx: LayerContext) -> int:
+    def _get_state_size(self, ctx: LayerContext) -> int:
         """Size of the state; pjreddie's fork has no `hidden`."""
         return self.output if ctx.dialect.rnn_state_is_output else self.hidden
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
-        parts = self._parts(ctx).items()
+        parts = self._get_matrix_shapes(ctx).items()
         return tuple(
-            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected()
+            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").make_connected()
         )
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        kwargs = {"inputs": ctx.input.size, "hidden": self._state(ctx), "outputs": self.output}
+        kwargs = {"inputs": ctx.input.size, "hidden": self._get_state_size(ctx), "outputs": self.output}
         kwargs |= self.options("activation", "self_activation", "shortcut", "batch_normalize")
-        return (ModuleSpec("cell", f"{RECURRENT}.Rnn", kwargs | _norm(ctx.dialect)),)
+        return (ModuleSpec("cell", f"{RECURRENT_MODULE}.Rnn", kwargs | _get_norm_kwargs(ctx.dialect)),)
 
     def macs(self, ctx: LayerContext) -> int:
-        return sum(prod(shape) for shape in self._parts(ctx).values())
+        return sum(prod(shape) for shape in self._get_matrix_shapes(ctx).values())
 
     def summary(self, ctx: LayerContext) -> str:
-        return f"rnn, state {self._state(ctx)}, {self.output}"
+        return f"rnn, state {self._get_state_size(ctx)}, {self.output}"
 
 
-class Gated(VectorMemory):
+class GatedVectorMemory(VectorMemory):
     """What gru and lstm share: for each gate a matrix over the state (`w…`) and one over the input (`u…`)."""
 
     batch_normalize: bool
 
     @abstractmethod
-    def order(self, dialect: Dialect) -> tuple[str, ...]:
+    def get_matrix_order(self, dialect: Dialect) -> tuple[str, ...]:
         """The matrices in file order."""
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         columns = {"u": ctx.input.size, "w": self.output}
-        parts = ((name, (self.output, columns[name[0]])) for name in self.order(ctx.dialect))
+        parts = ((name, (self.output, columns[name[0]])) for name in self.get_matrix_order(ctx.dialect))
         return tuple(
-            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").connected()
+            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").make_connected()
         )
 
     def macs(self, ctx: LayerContext) -> int:
         # Every gate's two matrices, and three products value by value.
-        gates = len(self.order(ctx.dialect)) // 2
+        gates = len(self.get_matrix_order(ctx.dialect)) // 2
         return gates * self.output * (ctx.input.size + self.output) + 3 * self.output
 
-    def arguments(self, ctx: LayerContext) -> dict[str, Any]:
+    def get_arguments(self, ctx: LayerContext) -> dict[str, Any]:
         """Keyword arguments that both modules take."""
-        return {"inputs": ctx.input.size, "outputs": self.output, "batch_normalize": self.batch_normalize} | _norm(
-            ctx.dialect
-        )
+        return {
+            "inputs": ctx.input.size,
+            "outputs": self.output,
+            "batch_normalize": self.batch_normalize,
+        } | _get_norm_kwargs(ctx.dialect)
 
     def summary(self, ctx: LayerContext) -> str:
         return f"{self.kind} {self.output}"
 
 
 @layer("gru")
-class Gru(Gated):
+class Gru(GatedVectorMemory):
     """A gated recurrent unit (gru_layer.c); the candidate is logistic unless `tanh`."""
 
     output: int = option(default=1, minimum=1)
     batch_normalize: bool = option(default=False)
     tanh: bool = option(default=False, dialect="pjreddie")
 
-    def order(self, dialect: Dialect) -> tuple[str, ...]:
+    def get_matrix_order(self, dialect: Dialect) -> tuple[str, ...]:
         return dialect.gru_order
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         # AlexeyAB's gru_layer.c takes tanh under `#ifdef USET`, which it does not define.
-        return (ModuleSpec("cell", f"{RECURRENT}.Gru", self.arguments(ctx) | {"tanh": self.tanh}),)
+        return (ModuleSpec("cell", f"{RECURRENT_MODULE}.Gru", self.get_arguments(ctx) | {"tanh": self.tanh}),)
 
 
 @layer("lstm")
-class Lstm(Gated):
+class Lstm(GatedVectorMemory):
     """A long short-term memory (lstm_layer.c)."""
 
     output: int = option(default=1, minimum=1)
     batch_normalize: bool = option(default=False)
 
-    def order(self, dialect: Dialect) -> tuple[str, ...]:
+    def get_matrix_order(self, dialect: Dialect) -> tuple[str, ...]:
         return dialect.lstm_order
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("cell", f"{RECURRENT}.Lstm", self.arguments(ctx)),)
+        return (ModuleSpec("cell", f"{RECURRENT_MODULE}.Lstm", self.get_arguments(ctx)),)
 
 
 class ConvolutionalMemory(Layer):
@@ -157,7 +159,7 @@ class ConvolutionalMemory(Layer):
     groups: int
     batch_normalize: bool
 
-    def geometry(self) -> dict[str, int]:
+    def get_geometry(self) -> dict[str, int]:
         """Keyword arguments that all convolutions of the layer share."""
         margin = self.size // 2 if self.pad else self.padding
         return {
@@ -168,14 +170,17 @@ class ConvolutionalMemory(Layer):
             "groups": self.groups,
         }
 
-    def convolve(self, x: Shape, filters: int) -> Shape:
+    def infer_conv_shape(self, x: Shape, filters: int) -> Shape:
         """The shape behind one of the convolutions; it must keep height and width, since the state does."""
-        g = self.geometry()
+        g = self.get_geometry()
         if x.c % self.groups or filters % self.groups:
             raise LayerError(
                 f"{self.groups} groups do not divide {x.c} channels and {filters} filters", option="groups"
             )
-        h, w = (convolved(n, self.size, self.stride, g["padding"] // self.dilation, self.dilation) for n in (x.h, x.w))
+        h, w = (
+            compute_conv_length(n, self.size, self.stride, g["padding"] // self.dilation, self.dilation)
+            for n in (x.h, x.w)
+        )
         if (h, w) != (x.h, x.w):
             raise LayerError(
                 f"its convolutions make {h}×{w} of {x.h}×{x.w}, but a state must keep its size (use pad=1)",
@@ -184,23 +189,25 @@ class ConvolutionalMemory(Layer):
         return Shape(filters, h, w)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return (EVERYTHING,)
+        return (WHOLE_MAP,)
 
     @abstractmethod
-    def parts(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
+    def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         """The weights of each convolution, in file order."""
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
-        parts = self.parts(ctx).items()
+        parts = self.get_weight_shapes(ctx).items()
         return tuple(
-            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").convolutional()
+            t
+            for name, shape in parts
+            for t in Weights(shape, self.batch_normalize, f"cell.{name}.").make_convolutional()
         )
 
-    def products(self, ctx: LayerContext) -> int:
+    def count_products(self, ctx: LayerContext) -> int:
         """Multiply-adds of all convolutions."""
-        return ctx.output.area * sum(prod(shape) for shape in self.parts(ctx).values())
+        return ctx.output.area * sum(prod(shape) for shape in self.get_weight_shapes(ctx).values())
 
-    def weight(self, x: int, filters: int) -> tuple[int, int, int, int]:
+    def get_weight_shape(self, x: int, filters: int) -> tuple[int, int, int, int]:
         return (filters, x // max(self.groups, 1), self.size, self.size)
 
 
@@ -221,24 +228,28 @@ class Crnn(ConvolutionalMemory):
     groups: int = option(default=1, dialect="alexeyab", minimum=1)
     xnor: bool = option(default=False, dialect="alexeyab")
 
-    def parts(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
+    def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         channels = {
             "input": (ctx.input.c, self.hidden),
             "self": (self.hidden, self.hidden),
             "output": (self.hidden, self.output),
         }
-        return {name: self.weight(c, n) for name, (c, n) in channels.items()}
+        return {name: self.get_weight_shape(c, n) for name, (c, n) in channels.items()}
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        return self.convolve(self.convolve(inputs[0], self.hidden), self.output)
+        return self.infer_conv_shape(self.infer_conv_shape(inputs[0], self.hidden), self.output)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"inputs": ctx.input.c, "hidden": self.hidden, "outputs": self.output}
         kwargs |= self.options("activation", "shortcut", "batch_normalize")
-        return (ModuleSpec("cell", f"{RECURRENT}.Crnn", kwargs | self.geometry() | _norm(ctx.dialect)),)
+        return (
+            ModuleSpec(
+                "cell", f"{RECURRENT_MODULE}.Crnn", kwargs | self.get_geometry() | _get_norm_kwargs(ctx.dialect)
+            ),
+        )
 
     def macs(self, ctx: LayerContext) -> int:
-        return self.products(ctx)
+        return self.count_products(ctx)
 
     def printed_flops(self, ctx: LayerContext) -> float:
         return 2.0 * self.macs(ctx)
@@ -272,33 +283,37 @@ class ConvLstm(ConvolutionalMemory):
     shortcut: bool = option(default=False)
     state_constrain: int = option(default=32)
 
-    def parts(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
+    def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
         """The weights of each convolution, in file order (parser.c load_weights_upto, CONV_LSTM)."""
         n, c = self.output, ctx.input.c
-        state = {name: self.weight(n, n) for name in ("wf", "wi", "wg", "wo")}
+        state = {name: self.get_weight_shape(n, n) for name in ("wf", "wi", "wg", "wo")}
         if self.bottleneck:
-            state = {"wf": self.weight(2 * n, n)}
-        peephole = {name: self.weight(n, n) for name in ("vf", "vi", "vo")} if self.peephole else {}
-        return peephole | state | {name: self.weight(c, n) for name in ("uf", "ui", "ug", "uo")}
+            state = {"wf": self.get_weight_shape(2 * n, n)}
+        peephole = {name: self.get_weight_shape(n, n) for name in ("vf", "vi", "vo")} if self.peephole else {}
+        return peephole | state | {name: self.get_weight_shape(c, n) for name in ("uf", "ui", "ug", "uo")}
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.bottleneck and inputs[0].c != self.output:
             raise LayerError(
                 f"bottleneck=1 needs as many outputs as input channels, {inputs[0].c}", option="output", input=0
             )
-        return self.convolve(inputs[0], self.output)
+        return self.infer_conv_shape(inputs[0], self.output)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"inputs": ctx.input.c, "outputs": self.output}
         kwargs |= self.options("activation", "lstm_activation", "peephole", "bottleneck", "shortcut")
         kwargs |= {"constrain": self.state_constrain, "batch_normalize": self.batch_normalize}
-        return (ModuleSpec("cell", f"{RECURRENT}.ConvLstm", kwargs | self.geometry() | _norm(ctx.dialect)),)
+        return (
+            ModuleSpec(
+                "cell", f"{RECURRENT_MODULE}.ConvLstm", kwargs | self.get_geometry() | _get_norm_kwargs(ctx.dialect)
+            ),
+        )
 
     def macs(self, ctx: LayerContext) -> int:
-        return self.products(ctx) + 3 * ctx.output.size
+        return self.count_products(ctx) + 3 * ctx.output.size
 
     def printed_flops(self, ctx: LayerContext) -> float:
-        return 2.0 * self.products(ctx) + (12 if self.peephole else 9) * ctx.output.size
+        return 2.0 * self.count_products(ctx) + (12 if self.peephole else 9) * ctx.output.size
 
     def summary(self, ctx: LayerContext) -> str:
         return f"conv lstm {self.size}×{self.size}, {self.output}"
@@ -323,7 +338,7 @@ class History(Layer):
         return Shape(c * self.history_size, h, w)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("history", f"{RECURRENT}.History", {"size": self.history_size}),)
+        return (ModuleSpec("history", f"{RECURRENT_MODULE}.History", {"size": self.history_size}),)
 
     def summary(self, ctx: LayerContext) -> str:
         return f"history, {self.history_size}"

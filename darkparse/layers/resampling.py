@@ -8,10 +8,10 @@ from math import gcd, inf
 
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES
+from darkparse.layers.parts import MODULES_PACKAGE
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec
-from darkparse.layers.window import Window, square
+from darkparse.layers.window import Window, make_square_window
 
 
 @layer("upsample")
@@ -40,21 +40,27 @@ class Upsample(Layer):
         return Shape(c, h // -self.stride, w // -self.stride)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return (square(-self.stride, -self.stride) if self.stride < 0 else square(1, Fraction(1, self.stride)),)
+        return (
+            make_square_window(-self.stride, -self.stride)
+            if self.stride < 0
+            else make_square_window(1, Fraction(1, self.stride)),
+        )
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.stride > 0 and self.scale == 1:
             return (ModuleSpec("upsample", "torch.nn.Upsample", {"scale_factor": self.stride, "mode": "nearest"}),)
-        return (ModuleSpec("upsample", f"{MODULES}.ScaledUpsample", {"stride": self.stride, "scale": self.scale}),)
+        return (
+            ModuleSpec("upsample", f"{MODULES_PACKAGE}.ScaledUpsample", {"stride": self.stride, "scale": self.scale}),
+        )
 
     def macs(self, ctx: LayerContext) -> int:
         return ctx.input.size if self.stride < 0 else ctx.output.size if self.scale != 1 else 0
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        for corners in (False, True) if self.stride > 0 else ():
-            words = f"bilinear upsampling{', corners aligned' if corners else ''}"
-            kwargs = {"scale_factor": self.stride, "mode": "bilinear", "align_corners": corners}
-            yield Deviation(words, (ModuleSpec("upsample", "torch.nn.Upsample", kwargs),))
+        for align_corners in (False, True) if self.stride > 0 else ():
+            description = f"bilinear upsampling{', corners aligned' if align_corners else ''}"
+            kwargs = {"scale_factor": self.stride, "mode": "bilinear", "align_corners": align_corners}
+            yield Deviation(description, (ModuleSpec("upsample", "torch.nn.Upsample", kwargs),))
 
     def summary(self, ctx: LayerContext) -> str:
         return f"upsample ×{self.stride}" if self.stride > 0 else f"block sum /{-self.stride}"
@@ -71,9 +77,13 @@ class Rearranging(Layer):
     reverse: bool
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return (square(1, Fraction(1, self.stride)) if self.reverse else square(self.stride, self.stride),)
+        return (
+            make_square_window(1, Fraction(1, self.stride))
+            if self.reverse
+            else make_square_window(self.stride, self.stride),
+        )
 
-    def _rearranged(self, x: Shape, stride: int, reverse: bool) -> Shape:
+    def _infer_rearranged_shape(self, x: Shape, stride: int, reverse: bool) -> Shape:
         if stride < 1:
             raise LayerError(f"stride must be at least 1, this is {stride}", option="stride")
         if reverse:
@@ -104,7 +114,7 @@ class Reorg(Rearranging):
         x = inputs[0]
         if self.extra:
             return Shape.flat(x.size + self.extra)
-        out = self._rearranged(x, self.stride, self.reverse)
+        out = self._infer_rearranged_shape(x, self.stride, self.reverse)
         if not self.flatten and x.c % self.stride**2:
             raise LayerError(
                 f"reorg reads {x.c} channels as blocks of {self.stride}×{self.stride}, which do not divide them",
@@ -120,7 +130,7 @@ class Reorg(Rearranging):
         """Darknet's own order takes the columns of a block, and rows from further apart than the block's: more so where
         the height does not divide by the stride's square. What wraps round at the border is left out."""
         if self.flatten:
-            return (square(inf, Fraction(1, self.stride) if self.reverse else self.stride),)
+            return (make_square_window(inf, Fraction(1, self.stride) if self.reverse else self.stride),)
         if self.reverse:
             return super().windows(ctx)
         s = self.stride
@@ -129,15 +139,15 @@ class Reorg(Rearranging):
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.extra:
-            return (ModuleSpec("reorg", f"{MODULES}.AppendZeros", {"count": self.extra}),)
+            return (ModuleSpec("reorg", f"{MODULES_PACKAGE}.AppendZeros", {"count": self.extra}),)
         if self.flatten:
             kwargs = {"stride": self.stride, "reverse": self.reverse}
-            return (ModuleSpec("reorg", f"{MODULES}.FlattenReorg", kwargs),)
-        return (ModuleSpec("reorg", f"{MODULES}.Reorg", {"stride": self.stride, "reverse": self.reverse}),)
+            return (ModuleSpec("reorg", f"{MODULES_PACKAGE}.FlattenReorg", kwargs),)
+        return (ModuleSpec("reorg", f"{MODULES_PACKAGE}.Reorg", {"stride": self.stride, "reverse": self.reverse}),)
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        words = "[reorg] in the order of AlexeyAB's [reorg3d] (marvis, PyTorch-YOLOv4)"
-        yield Deviation(words, self.read_as("reorg3d").modules(ctx))
+        description = "[reorg] in the order of AlexeyAB's [reorg3d] (marvis, PyTorch-YOLOv4)"
+        yield Deviation(description, self.read_as("reorg3d").modules(ctx))
         shuffle = ModuleSpec("reorg", "torch.nn.PixelUnshuffle", {"downscale_factor": self.stride})
         yield Deviation("[reorg] as pixel_unshuffle", (shuffle,))
 
@@ -162,7 +172,7 @@ class Reorg3d(Rearranging):
             raise LayerError(
                 f"reverse=1 divides the channels twice, and {inputs[0].c} is no multiple of {self.stride**4}", input=0
             )
-        return self._rearranged(inputs[0], self.stride, self.reverse)
+        return self._infer_rearranged_shape(inputs[0], self.stride, self.reverse)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         if not self.reverse:
@@ -172,7 +182,7 @@ class Reorg3d(Rearranging):
         return (Window((1, 1), (step, step), (self.stride - 1, 0)),)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        return (ModuleSpec("reorg", f"{MODULES}.Reorg3d", {"stride": self.stride, "reverse": self.reverse}),)
+        return (ModuleSpec("reorg", f"{MODULES_PACKAGE}.Reorg3d", {"stride": self.stride, "reverse": self.reverse}),)
 
     def summary(self, ctx: LayerContext) -> str:
         return f"reorg3d {'×' if self.reverse else '/'}{self.stride}"
@@ -203,7 +213,7 @@ class Crop(Layer):
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"height": self.crop_height, "width": self.crop_width, "adjust": not self.noadjust}
-        return (ModuleSpec("crop", f"{MODULES}.CenterCrop", kwargs),)
+        return (ModuleSpec("crop", f"{MODULES_PACKAGE}.CenterCrop", kwargs),)
 
     def macs(self, ctx: LayerContext) -> int:
         return 0 if self.noadjust else ctx.output.size

@@ -72,7 +72,7 @@ class Shape:
         """The same sizes, read as a map."""
         return self if self.layout is Layout.MAP else replace(self, layout=Layout.MAP)
 
-    def flattened(self) -> Shape:
+    def flatten(self) -> Shape:
         return Shape.flat(self.size)
 
     def __iter__(self) -> Iterator[int]:

@@ -64,7 +64,7 @@ class ModuleSpec:
     target: str
     kwargs: Mapping[str, Any]
 
-    def given(self, **kwargs: Any) -> ModuleSpec:
+    def with_kwargs(self, **kwargs: Any) -> ModuleSpec:
         """The module with other values of some arguments."""
         return replace(self, kwargs={**self.kwargs, **kwargs})
 
@@ -72,7 +72,7 @@ class ModuleSpec:
 class Deviation(NamedTuple):
     """What other implementations do in place of a layer."""
 
-    words: str
+    description: str
     modules: tuple[ModuleSpec, ...]
     inputs: tuple[int, ...] | None = None
     """Positions of the inputs that they read, in their order; None for all as they come."""

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from darkparse.layers.base import Keys, option
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.values import ParsedValue, read_word
+from darkparse.layers.values import ParsedValue, read_choice
 
-OVERLAPS = ("iou", "giou", "diou", "ciou")
+IOU_KINDS = ("iou", "giou", "diou", "ciou")
 
 
 # Nothing compares or prints them, and a table's start need not pay for that.
@@ -38,14 +38,14 @@ class YoloTraining(Training):
     truth_thresh: float = option(default=1.0)
     max: int = option(default=200, dialect_default="training.max_boxes")
     """Boxes of a picture that count."""
-    iou_loss: str = option(default="mse", dialect="alexeyab", read=read_word("mse", *OVERLAPS, fallback="iou"))
+    iou_loss: str = option(default="mse", dialect="alexeyab", read=read_choice("mse", *IOU_KINDS, fallback="iou"))
     iou_normalizer: float = option(default=0.75, dialect="alexeyab")
     obj_normalizer: float = option(default=1.0, dialect="alexeyab")
     cls_normalizer: float = option(default=1.0, dialect="alexeyab")
     uc_normalizer: float = option(default=1.0, dialect="alexeyab")
     delta_normalizer: float = option(default=1.0, dialect="alexeyab")
     iou_thresh: float = option(default=1.0, dialect="alexeyab")
-    iou_thresh_kind: str = option(default="iou", dialect="alexeyab", read=read_word(*OVERLAPS, fallback="iou"))
+    iou_thresh_kind: str = option(default="iou", dialect="alexeyab", read=read_choice(*IOU_KINDS, fallback="iou"))
     objectness_smooth: bool = option(default=False, dialect="alexeyab")
     label_smooth_eps: float = option(default=0.0, dialect="alexeyab")
     focal_loss: bool = option(default=False, dialect="alexeyab")
@@ -94,7 +94,7 @@ class SoftmaxTraining(Training):
 class CostTraining(Training):
     """Of `[cost]` (parser.c parse_cost, cost_layer.c get_cost_type)."""
 
-    type: str = option(default="sse", read=read_word("sse", "masked", "smooth", "L1", fallback="sse"))
+    type: str = option(default="sse", read=read_choice("sse", "masked", "smooth", "L1", fallback="sse"))
     scale: float = option(default=1.0)
 
 
@@ -112,7 +112,7 @@ class LayerTraining(Training):
 
 def _read_policy(text: str, dialect: Dialect) -> ParsedValue:
     """network.c get_policy."""
-    return read_word(*dialect.training.policies, fallback="constant")(text, dialect)
+    return read_choice(*dialect.training.policies, fallback="constant")(text, dialect)
 
 
 @training_class

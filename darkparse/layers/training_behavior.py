@@ -9,7 +9,7 @@ from dataclasses import dataclass
 class TrainingBehavior:
     """Differences between the forks in training and training data; part of a `Dialect`."""
 
-    deltas_add_up: bool
+    accumulates_deltas: bool
     """Whether the truths of one predictor add up their boxes' deltas, or the last one counts; yolo_layer.c."""
     max_boxes: int
     """Truths of a picture that a `[yolo]` counts at most, unless `max` says so; parser.c parse_yolo."""
@@ -25,13 +25,13 @@ class TrainingBehavior:
     """Whether the layers before `stopbackward=1` rest altogether, or decay and move their statistics; parser.c:1686."""
     label_folders: tuple[tuple[str, str], ...]
     """What of a picture's path is replaced in its label's, the first of each; utils.c replace_image_to_label."""
-    picture_endings: tuple[str, ...]
+    image_extensions: tuple[str, ...]
     """What becomes `.txt` there."""
-    label_by_ending: bool
+    replaces_extension_at_end: bool
     """Whether that is the path's end, or the first place where it stands."""
     needs_labels: bool
     """Whether training ends where a picture has no label, or takes it for one without objects; data.c read_boxes."""
-    crops_pictures: bool
+    crops_images: bool
     """Whether a picture is cropped and stretched, with the truth held to be sound, or laid whole on grey with all of it
     kept; data.c load_data_detection, fill_truth_detection."""
     square_sizes: tuple[int, ...]

@@ -42,11 +42,11 @@ class Tree:
     @cached_property
     def children(self) -> tuple[int, ...]:
         """The group of each node's children, -1 for a leaf."""
-        found = [-1] * len(self.names)
+        groups = [-1] * len(self.names)
         for group, start in enumerate(self.group_starts):
             if self.parents[start] >= 0:
-                found[self.parents[start]] = group
-        return tuple(found)
+                groups[self.parents[start]] = group
+        return tuple(groups)
 
 
 # Typed: a path that may be read is equal to the bare name of one that may not.
@@ -56,7 +56,7 @@ def read_tree(path: PurePath) -> Tree:
     names: list[str] = []
     parents: list[int] = []
     sizes: list[int] = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(_read_lines(path), start=1):
         name, _, parent = line.partition(" ")
         try:
             parents.append(int(parent[:MAX_QUOTE_LENGTH]))
@@ -80,17 +80,17 @@ def read_map(path: PurePath, classes: int) -> tuple[int, ...]:
     Raises:
         DarkparseError: the file is missing or broken.
     """
-    found = []
-    for number, line in enumerate(_lines(path), start=1):
+    indices = []
+    for number, line in enumerate(_read_lines(path), start=1):
         if not line.isdecimal() or len(line) > len(str(INT_MAX)) or int(line) >= classes:
             raise DarkparseError(f"{path}:{number}: not a line of a map; expected a class index below {classes}")
-        found.append(int(line))
-    if not found:
+        indices.append(int(line))
+    if not indices:
         raise DarkparseError(f"{path}: a map without a line")
-    return tuple(found)
+    return tuple(indices)
 
 
-def _lines(path: PurePath) -> list[str]:
+def _read_lines(path: PurePath) -> list[str]:
     if not isinstance(path, Path):
         raise DarkparseError(f"{path}: no such file where a cfg's files may lie")
     return [line.strip() for line in split_lines(read_text(path)) if line.strip()]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from darkparse.diagnostics.source import truncate
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.names import did_you_mean
+from darkparse.layers.names import format_suggestion
 
 INT_MAX = 2**31 - 1
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
@@ -48,7 +48,7 @@ def read_int(text: str, _: Dialect) -> ParsedValue:
     number = int(match[0][:MAX_INT_DIGITS]) if match else 0
     if abs(number) > INT_MAX:
         raise ValueTextError(f"the number does not fit Darknet's int (at most {INT_MAX:,})")
-    return ParsedValue(number, _dropped(text, match[0] if match else "", number))
+    return ParsedValue(number, _describe_dropped_text(text, match[0] if match else "", number))
 
 
 def read_float(text: str, _: Dialect) -> ParsedValue:
@@ -63,7 +63,7 @@ def read_float(text: str, _: Dialect) -> ParsedValue:
         number = inf
     if abs(number) >= FLOAT_LIMIT:
         raise ValueTextError("the number does not fit Darknet's float")
-    return ParsedValue(number, _dropped(text, match[0], f"{number:g}" if hexadecimal else match[0]))
+    return ParsedValue(number, _describe_dropped_text(text, match[0], f"{number:g}" if hexadecimal else match[0]))
 
 
 def read_flag(text: str, dialect: Dialect) -> ParsedValue:
@@ -94,9 +94,9 @@ def read_list(item: Reader) -> Reader:
         )
         values = []
         for part in parts:
-            number, trouble = item(part, dialect)
+            number, item_complaint = item(part, dialect)
             values.append(number)
-            complaint = complaint or trouble
+            complaint = complaint or item_complaint
         if body.endswith(","):
             complaint = complaint or "the comma at the end is ignored; Darknet reads a 0 behind it"
         return ParsedValue(tuple(values), complaint)
@@ -106,10 +106,10 @@ def read_list(item: Reader) -> Reader:
 
 def read_first(item: Reader, *, fork: str) -> Reader:
     """A list of which one dialect reads the first number alone."""
-    whole = read_list(item)
+    read_all = read_list(item)
 
     def read(text: str, dialect: Dialect) -> ParsedValue:
-        values, complaint = whole(text, dialect)
+        values, complaint = read_all(text, dialect)
         if dialect.supports(fork) and len(values) > 1:
             return ParsedValue(values[:1], f"{dialect.title} reads the first number only, {values[0]}")
         return ParsedValue(values, complaint)
@@ -117,25 +117,25 @@ def read_first(item: Reader, *, fork: str) -> Reader:
     return read
 
 
-def read_word(*words: str, fallback: str | None = None, aliases: dict[str, str] | None = None) -> Reader:
+def read_choice(*choices: str, fallback: str | None = None, aliases: dict[str, str] | None = None) -> Reader:
     """One of some words; another word is an error, or the fallback where Darknet has one."""
-    known = {word: word for word in words} | (aliases or {})
+    values = {word: word for word in choices} | (aliases or {})
 
     def read(text: str, _: Dialect) -> ParsedValue:
-        if text in known:
-            return ParsedValue(known[text])
+        if text in values:
+            return ParsedValue(values[text])
         if fallback is None:
-            raise ValueTextError(f"one of {', '.join(known)} is needed here{did_you_mean(text, known)}")
-        told = f"{truncate(text)!r} is none of {', '.join(known)}; Darknet goes on with {fallback!r}"
-        return ParsedValue(fallback, told + did_you_mean(text, known))
+            raise ValueTextError(f"one of {', '.join(values)} is needed here{format_suggestion(text, values)}")
+        message = f"{truncate(text)!r} is none of {', '.join(values)}; Darknet goes on with {fallback!r}"
+        return ParsedValue(fallback, message + format_suggestion(text, values))
 
-    setattr(read, "words", tuple(known))  # noqa: B010  an editor offers them
+    setattr(read, "words", tuple(values))  # noqa: B010  an editor offers them
     return read
 
 
-def _dropped(text: str, number: str, shown: object) -> str | None:
+def _describe_dropped_text(text: str, number: str, value: object) -> str | None:
     rest = text[len(number) :]
     if not rest:
         return None
     comma = " (is a comma missing?)" if re.match(r"[+-]?[0-9]", rest) else ""
-    return f"Darknet reads {truncate(str(shown))} here and drops {truncate(rest)!r}{comma}"
+    return f"Darknet reads {truncate(str(value))} here and drops {truncate(rest)!r}{comma}"

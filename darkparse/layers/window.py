@@ -21,10 +21,10 @@ class Window:
     """By how many positions values stand in turns before and behind their places."""
 
 
-def square(size: float, step: Step = 1, step_x: Step | None = None) -> Window:
+def make_square_window(size: float, step: Step = 1, step_x: Step | None = None) -> Window:
     """A window as high as wide, with one step for both ways unless there are two."""
     return Window((size, size), (step, step if step_x is None else step_x))
 
 
-EVERYTHING = square(inf)
+WHOLE_MAP = make_square_window(inf)
 """All of the map, from where each value stands."""

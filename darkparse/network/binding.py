@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from darkparse.diagnostics import Diagnostic, Note
 from darkparse.diagnostics.source import Source, Span, truncate
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
-from darkparse.layers.base import BoundField, bound_fields, known_keys
-from darkparse.layers.names import describe_unknown_kind, did_you_mean
+from darkparse.layers.base import BoundField, get_bound_fields, get_known_keys
+from darkparse.layers.names import describe_unknown_kind, format_suggestion
 from darkparse.layers.net import Net
 from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
@@ -60,7 +60,7 @@ class Binder:
         selected = self._select_options(section, cls, owner)
         before, kind = len(self.diagnostics), f"[{cls.kind}]"
         values: dict[str, Any] = {}
-        for item in bound_fields(cls):
+        for item in get_bound_fields(cls):
             option = next((selected[key] for key in item.keys if key in selected), None)
             if option is not None and owner.supports(item.spec.dialect, kind, option.key):
                 values.update(self._bind_value(item, option))
@@ -74,7 +74,7 @@ class Binder:
 
     def _select_options(self, section: Section, cls: type[Any], owner: Dialect) -> dict[str, Option]:
         """The option that counts for each key: the first of that name (option_list.c option_find)."""
-        known_options, kind = known_keys(cls), f"[{cls.kind}]"
+        known_options, kind = get_known_keys(cls), f"[{cls.kind}]"
         selected: dict[str, Option] = {}
         for option in section.options:
             key = option.key
@@ -159,7 +159,7 @@ class Binder:
         match = re.fullmatch(r"([A-Za-z_]+)[:;]?([-0-9.,]+)", option.key) if option.text is None else None
         if match and match[1] in known_options:
             return f"; did you mean {match[1]}={truncate(match[2])}?"
-        return did_you_mean(option.key, known_options)
+        return format_suggestion(option.key, known_options)
 
     def _resolve_file(self, name: str, option: Option) -> PurePath:
         """The side file's path, which can be read; its bare name where it is missing or lies elsewhere."""

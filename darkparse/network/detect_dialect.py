@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from darkparse.layers import DIALECTS, REGISTRY, Dialect, Layer
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.layers.base import known_keys
+from darkparse.layers.base import get_known_keys
 from darkparse.layers.net import Net
 from darkparse.syntax import Config, Section
 
@@ -63,7 +63,7 @@ def _collect_evidence(section: Section, *, is_net: bool) -> list[tuple[str, str]
     evidence: list[tuple[str, str]] = []
     if cls.dialect is not None:
         evidence.append((cls.dialect, f"[{section.kind}]"))
-    known_options = known_keys(cls)
+    known_options = get_known_keys(cls)
     for option in section.options:
         dialect = known_options.get(option.key)
         if dialect is not None:

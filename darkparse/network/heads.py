@@ -47,18 +47,19 @@ def check_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
             message = f"this head has {head.classes} classes, the one in layer {first[1].index} has {first[0]}"
             note = Note("that one is here", _find_span(first[1], "classes"))
             yield Diagnostic("warning", "classes", message, _find_span(node, "classes"), (note,), "classes")
-        if head.expects is not None and node.inputs[0] >= 0:
+        if head.expected_activation is not None and node.inputs[0] >= 0:
             yield from _check_activation(node, nodes[node.inputs[0]], head)
 
 
 def _check_activation(node: Node, before: Node, head: Head) -> Iterator[Diagnostic]:
     activation = getattr(before.layer, "activation", None)
-    if activation is None or activation == head.expects:
+    if activation is None or activation == head.expected_activation:
         return
     span = _find_span(node, "new_coords")
-    form = "new_coords=1" if head.expects == "logistic" else f"[{node.kind}] without new_coords=1"
+    form = "new_coords=1" if head.expected_activation == "logistic" else f"[{node.kind}] without new_coords=1"
     message = (
-        f"{form} takes the layer before as {head.expects}, and it is {activation}, which makes nonsense of the boxes"
+        f"{form} takes the layer before as {head.expected_activation}, and it is {activation}, which makes nonsense of "
+        "the boxes"
     )
     note = Note(f"layer {before.index} [{before.kind}] is {activation} here", _find_span(before, "activation"))
     yield Diagnostic("warning", "new-coords", message, span, (note,))

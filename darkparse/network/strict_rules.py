@@ -9,9 +9,9 @@ from darkparse.diagnostics import Diagnostic, Span
 from darkparse.diagnostics.source import truncate
 from darkparse.layers import Dialect
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.layers.names import describe_unknown_activation, did_you_mean
+from darkparse.layers.names import describe_unknown_activation, format_suggestion
 from darkparse.layers.net import Net
-from darkparse.layers.training import OVERLAPS
+from darkparse.layers.training import IOU_KINDS
 from darkparse.network.training_lint import Rule, count, number, text
 from darkparse.syntax import Config, Option, Section
 from darkparse.syntax.config import NET_NAMES
@@ -21,8 +21,8 @@ LIST_OPTIONS = frozenset(["layers", "mask", "anchors", "counters_per_class", "st
 FILE_OPTIONS = frozenset({"map", "tree"})
 CHOICES = {
     "activation": tuple(ACTIVATIONS),
-    "iou_loss": ("mse", *OVERLAPS),
-    "iou_thresh_kind": ("mse", *OVERLAPS),
+    "iou_loss": ("mse", *IOU_KINDS),
+    "iou_thresh_kind": ("mse", *IOU_KINDS),
     "nms_kind": ("default", "greedynms", "diounms", "cornersnms"),
     "yolo_point": ("center", "left_top", "right_bottom"),
     "weights_type": ("none", "per_feature", "per_channel"),
@@ -94,7 +94,7 @@ def find_fault(section: Section, option: Option, dialect: Dialect) -> str | None
         return None if _NUMBER.fullmatch(value) else f"{key}={truncate(value)} is no number of digits and a point"
     if value in choices:
         return None
-    hint = describe_unknown_activation(value, choices) if key == "activation" else did_you_mean(value, choices)
+    hint = describe_unknown_activation(value, choices) if key == "activation" else format_suggestion(value, choices)
     return f"{truncate(value)!r} is no {key}{hint}"
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 from darkparse.diagnostics import Diagnostic
 from darkparse.layers import Dialect
-from darkparse.layers.names import did_you_mean
-from darkparse.layers.training import OVERLAPS
+from darkparse.layers.names import format_suggestion
+from darkparse.layers.training import IOU_KINDS
 from darkparse.syntax import Section
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network
 
-IOU_LOSSES = ("mse", *OVERLAPS)
+IOU_LOSSES = ("mse", *IOU_KINDS)
 NEVER_TRAINED = frozenset({"connected", "conn", "local", "batchnorm", "rnn", "lstm", "gru", "implicit"})
 ZERO_SLOPE = frozenset({"swish", "mish", "hard_mish"})
 
@@ -55,7 +55,7 @@ def count(section: Section, key: str) -> int:
 
 
 def _suggest_policy(section: Section, dialect: Dialect) -> str:
-    return did_you_mean(text(section, "policy"), dialect.training.policies)
+    return format_suggestion(text(section, "policy"), dialect.training.policies)
 
 
 def _make_unused_rule(key: str) -> Rule:
@@ -84,7 +84,7 @@ TRAINING_RULES: tuple[Rule, ...] = (
     Rule("cls_normalizer", lambda s, _: number(s, "cls_normalizer", 1) != 1 and not s.find("counters_per_class"),
          "this has no effect without counters_per_class="),
     Rule("iou_loss", lambda s, _: text(s, "iou_loss") not in ("", *IOU_LOSSES), lambda s, _:
-         f"no loss has this name: Darknet goes on with iou{did_you_mean(text(s, 'iou_loss'), IOU_LOSSES)}"),
+         f"no loss has this name: Darknet goes on with iou{format_suggestion(text(s, 'iou_loss'), IOU_LOSSES)}"),
     Rule("max_delta",
          lambda s, _: s.kind == "yolo" and s.find("max_delta") is not None and text(s, "iou_loss") in ("", "mse"),
          "this clips the box deltas of an IoU loss only, and the loss here is mse"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import darkparse
-from darkparse.layers.heads import anchor_pairs
+from darkparse.layers.heads import get_anchor_pairs
 
 YOLO = "[yolo]\nclasses=1\nnum=3\nmax=90\nanchors=1,2,3,4,5,6\n"
 NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
@@ -60,7 +60,7 @@ def test_max_in_a_yolo_head_tells_no_dialect() -> None:
 
 
 def test_anchors_beyond_the_list_are_a_half() -> None:
-    assert anchor_pairs((1.0, 2.0, 3.0), (0, 1, 7)) == ((1.0, 2.0), (3.0, 0.5), (0.5, 0.5))
+    assert get_anchor_pairs((1.0, 2.0, 3.0), (0, 1, 7)) == ((1.0, 2.0), (3.0, 0.5), (0.5, 0.5))
 
 
 def test_a_vector_is_a_map_to_a_layer_of_maps() -> None:

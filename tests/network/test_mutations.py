@@ -15,7 +15,7 @@ from darkparse.diagnostics import Diagnostic
 from darkparse.errors import CfgError
 from darkparse.layers import REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.layers.base import known_keys
+from darkparse.layers.base import get_known_keys
 from darkparse.layers.net import Net
 from darkparse.network.training_lint import lint_training
 from tests.conftest import shipped_cfgs
@@ -47,7 +47,7 @@ def _texts() -> tuple[str, ...]:
 def _known_of(line: str, kind: str) -> set[str]:
     """All that the slip may have turned into and still be right."""
     cls = Net if kind == "net" else REGISTRY[kind]
-    return {*REGISTRY} if line.startswith("[") else {*known_keys(cls), *WORDS}
+    return {*REGISTRY} if line.startswith("[") else {*get_known_keys(cls), *WORDS}
 
 
 def _slip(word: str, rng: random.Random) -> str:

@@ -50,7 +50,9 @@ def test_every_finding_is_in_the_page_about_cfgs() -> None:
     sources = "".join(
         path.read_text("utf-8") for folder in ("syntax", "network") for path in (package / folder).glob("*.py")
     )
-    codes = set(re.findall(r'(?:error|_add_error|_add_warning|Diagnostic)\(\s*(?:"(?:error|warning)", )?"([a-z-]+)"', sources))
+    codes = set(
+        re.findall(r'(?:error|_add_error|_add_warning|Diagnostic)\(\s*(?:"(?:error|warning)", )?"([a-z-]+)"', sources)
+    )
     page = (ROOT / "docs" / "cfg.md").read_text("utf-8")
     assert len(codes) > 15
     assert {code for code in codes - {"error", "warning"} if f"`{code}`" not in page} == set()

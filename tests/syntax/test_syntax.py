@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import darkparse
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import ALEXEYAB, PJREDDIE
-from darkparse.layers.values import ValueTextError, read_first, read_float, read_int, read_list, read_word
+from darkparse.layers.values import ValueTextError, read_choice, read_first, read_float, read_int, read_list
 from darkparse.syntax import read
 from tests.conftest import original_cfgs, shipped_cfgs
 
@@ -262,8 +262,8 @@ def test_pjreddie_reads_one_layer_of_a_shortcut() -> None:
 
 
 def test_words_have_aliases_and_fallbacks() -> None:
-    reader = read_word("none", "relu", fallback="none", aliases={"avg_relu": "relu"})
+    reader = read_choice("none", "relu", fallback="none", aliases={"avg_relu": "relu"})
     assert reader("avg_relu", ALEXEYAB) == ("relu", None)
     assert reader("other", ALEXEYAB).value == "none"
     with pytest.raises(ValueTextError, match="one of a, b is needed"):
-        read_word("a", "b")("c", ALEXEYAB)
+        read_choice("a", "b")("c", ALEXEYAB)

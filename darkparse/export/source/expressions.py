@@ -10,7 +10,7 @@ from typing import Any
 
 from darkparse.export.source.calls import Arg, Call, Slot, expressions, literal
 from darkparse.layers import ModuleSpec, Shape
-from darkparse.layers.parts import parse_activation
+from darkparse.layers.parts import find_activation
 from darkparse.network import Network, Node
 
 
@@ -240,7 +240,7 @@ def _norm_text(spec: ModuleSpec) -> str:
 
 
 def _functional(spec: ModuleSpec) -> str | None:
-    row = parse_activation(spec)
+    row = find_activation(spec)
     return row.expression if row else None
 
 

@@ -24,7 +24,8 @@ class MemoryUsage:
 
     Attributes:
         outputs: bytes of every layer's output, 0 where it is what comes in.
-        live_bytes: bytes held at most while it runs: what is still to be read, what comes in, and what it makes on its way.
+        live_bytes: bytes held at most while it runs: what is still to be read, what comes in, and what it makes
+            on its way.
         released: the layers whose outputs nobody reads behind it.
     """
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Layer
-from darkparse.layers.base import BoundField, DerivedDefault, bound_fields
+from darkparse.layers.base import BoundField, DerivedDefault, get_bound_fields
 from darkparse.layers.net import Net
 from darkparse.network.binding import Binder, find_owner
 from darkparse.syntax import Option, Section
@@ -53,9 +53,9 @@ def to_cfg(network: Network) -> str:
 def format_section(layer: Layer | Net, section: Section | None, dialect: Dialect) -> str:
     """One section with the comment lines before it, from the section's own text if there is one of this kind."""
     if section is not None:
-        read = Binder(section.span.source, dialect).bind(section, type(layer))
-        if read is not None and section.kind in (layer.kind, *layer.aliases):
-            return _patch_section(layer, read, section, dialect)
+        parsed = Binder(section.span.source, dialect).bind(section, type(layer))
+        if parsed is not None and section.kind in (layer.kind, *layer.aliases):
+            return _patch_section(layer, parsed, section, dialect)
     lines = [f"{item.keys[0]}={format_value(getattr(layer, item.name))}" for item in find_changes(layer, None, dialect)]
     return "\n".join(["", f"[{layer.kind}]", *lines, ""])
 
@@ -63,7 +63,7 @@ def format_section(layer: Layer | Net, section: Section | None, dialect: Dialect
 def find_changes(layer: Layer | Net, parsed: Layer | Net | None, dialect: Dialect) -> Iterator[BoundField]:
     """The options in which a layer differs from what was read, or from the dialect's defaults."""
     owner = find_owner(type(layer), dialect)
-    for item, default in zip(bound_fields(type(layer)), _iterate_defaults(layer, dialect), strict=True):
+    for item, default in zip(get_bound_fields(type(layer)), _iterate_defaults(layer, dialect), strict=True):
         value = getattr(layer, item.name)
         is_same = value == (default if parsed is None else getattr(parsed, item.name)) and not _is_moved_file(
             item, value
@@ -104,7 +104,7 @@ def _is_moved_file(item: BoundField, value: Any) -> bool:
 
 def _iterate_defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
     """Every option's default where the others are as they are."""
-    for item in bound_fields(type(layer)):
+    for item in get_bound_fields(type(layer)):
         field = type(layer).__dataclass_fields__[item.name]
         if item.spec.dialect_default is not None:
             yield attrgetter(item.spec.dialect_default)(dialect)

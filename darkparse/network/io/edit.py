@@ -122,7 +122,7 @@ def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> Non
 
 def _fit_head(network: Network, draft: dict[int, Layer], index: int, head: Head) -> None:
     before = network.nodes[index].in_shapes[0]
-    channels = head.need if head.needs_map else head.need // before.area
+    channels = head.required_channels if head.needs_map else head.required_channels // before.area
     _fit_channels(network, draft, network.nodes[index].inputs[0], channels)
 
 

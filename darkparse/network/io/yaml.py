@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from darkparse.layers import Layer
-from darkparse.layers.base import bound_fields, known_keys
+from darkparse.layers.base import get_bound_fields, get_known_keys
 from darkparse.layers.net import Net
 from darkparse.network.io.cfg import find_changes
 from darkparse.syntax import Section
@@ -73,8 +73,8 @@ def _layer_to_dict(node: Node) -> dict[str, Any]:
 def _options_to_dict(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str, dict[str, Any]]:
     """`options` that differ from the defaults as plain values, and `training`, each where there are any."""
     typed = {item.keys[0]: _to_plain_value(getattr(layer, item.name)) for item in find_changes(layer, None, dialect)}
-    bound_keys = {key for item in bound_fields(type(layer)) for key in item.keys}
-    known_options = known_keys(type(layer))
+    bound_keys = {key for item in get_bound_fields(type(layer)) for key in item.keys}
+    known_options = get_known_keys(type(layer))
     training = {
         option.key: option.text
         for option in reversed(section.options)

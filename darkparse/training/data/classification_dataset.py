@@ -70,7 +70,7 @@ class ClassificationDataset:
         factor = int(random.integers(self._side(size, 1), self._side(size, 2) + 1)) / max(1, shortest)
         angle = float(np.deg2rad(random.uniform(-1, 1) * net.angle))
         rooms = ((width * factor / aspect - side) / 2, (height * factor - side) / 2)
-        if self.dialect.training.crops_pictures:
+        if self.dialect.training.crops_images:
             rooms = (max(0.0, rooms[0]), max(0.0, rooms[1]))
         dx, dy = (float(random.uniform(-abs(room), abs(room))) for room in rooms)
         image = rotate_crop(pixels, side, angle=angle, scale=factor, shift=(dx, dy), aspect=aspect)

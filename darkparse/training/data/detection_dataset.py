@@ -92,7 +92,7 @@ class DetectionDataset:
         height, width = pixels.shape[:2]
         flip = self.net.flip and bool(random.integers(2))
         colors = sample_colors(random, self.net)
-        if not self.dialect.training.crops_pictures:
+        if not self.dialect.training.crops_images:
             return SampledTransform(
                 picture, pixels, sample_place(random, (height, width), size, self.head.jitter), flip, colors
             )
@@ -107,7 +107,7 @@ class DetectionDataset:
         boxes = np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)
         boxes = random.permutation(boxes)[: self.head.max]
         boxes = drawn.geometry.move(boxes, size, drawn.shape, flip=drawn.flip)
-        if self.dialect.training.crops_pictures:
+        if self.dialect.training.crops_images:
             return sound(boxes, size, self.classes)
         return drop_tiny(boxes[boxes[:, 0] != NOWHERE])
 

@@ -21,7 +21,7 @@ class CachedImages:
     """
 
     def __init__(self, network: Network, pictures: Sequence[DatasetImage], room: int) -> None:
-        self._channels, self._turn = network.net.channels, network.dialect.follows_exif
+        self._channels, self._turn = network.net.channels, network.dialect.applies_exif
         self._pictures, self._room, self._kept = pictures, room, dict[str, Pixels]()
 
     def draw(self, random: np.random.Generator) -> tuple[DatasetImage, Pixels]:

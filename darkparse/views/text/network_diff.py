@@ -9,7 +9,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from darkparse.diagnostics.source import escape_control
-from darkparse.layers.base import DerivedDefault, bound_fields
+from darkparse.layers.base import DerivedDefault, get_bound_fields
 from darkparse.network import Network
 from darkparse.network.analysis.repeats import REFERENCE_OPTIONS
 from darkparse.network.io.cfg import format_value
@@ -163,7 +163,7 @@ def _properties(
 ) -> Iterator[tuple[str, str | int | None]]:
     """What a layer is, whatever the network's input size; inputs by the indices of the first network."""
     node = network.nodes[index]
-    for item in bound_fields(type(node.layer)):
+    for item in get_bound_fields(type(node.layer)):
         default = type(node.layer).__dataclass_fields__[item.name].default
         value = getattr(node.layer, item.name)
         follows = isinstance(default, DerivedDefault) and default.rule(node.layer) == value

@@ -30,7 +30,7 @@ class LayoutMismatch:
     @property
     def intended_classes(self) -> int | None:
         """The classes for which the channels are right as they are, if there is such a number."""
-        spare, rest = divmod(int(self.channels.text or 0) - self.head.need, self.head.per_class)
+        spare, rest = divmod(int(self.channels.text or 0) - self.head.required_channels, self.head.channels_per_class)
         classes = self.head.classes + spare
         return classes if not rest and classes > 0 else None
 
@@ -42,7 +42,7 @@ def explain_head_filters(problem: CfgError, config: Config, blob: FileBuffer, di
     mismatches = list(_find_mismatches(config, dialect_name)) if errors[0].code == "head" else []
     if not mismatches:
         return problem
-    by_filters = {m.channels: str(m.head.need) for m in mismatches}
+    by_filters = {m.channels: str(m.head.required_channels) for m in mismatches}
     by_classes = {m.classes: str(m.intended_classes) for m in mismatches if m.classes and m.intended_classes}
     if _file_fits(replace_values(config, by_filters), dialect_name, blob):
         edits, reason = by_filters, f"{blob.name} fits exactly with that"
@@ -64,7 +64,7 @@ def _find_mismatches(config: Config, dialect: str) -> Iterator[LayoutMismatch]:
         channels = next((option for s in before for key in ("filters", "output") if (option := s.find(key))), None)
         if channels is not None and (channels.text or "").isdigit():
             mismatch = LayoutMismatch(head, channels, section.find("classes"))
-            if int(channels.text or 0) != head.need:
+            if int(channels.text or 0) != head.required_channels:
                 yield mismatch
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from darkparse.layers import Layer, LayerContext, ModuleSpec, layer, option
-from darkparse.layers.base import absolute
+from darkparse.layers.base import to_absolute_index
 from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.graph import Value
 
@@ -21,7 +21,7 @@ class Softgate(Layer):
     from_: int = option(keys="from")
 
     def inputs(self, index: int) -> tuple[int, ...]:
-        return (index - 1, absolute(self.from_, index))
+        return (index - 1, to_absolute_index(self.from_, index))
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("gate", f"{__name__}.LogisticGate", {}),)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from darkparse.layers import Dialect, Layer, LayerContext, ModuleSpec, Shape, layer, option
 from darkparse.layers.specs import Deviation
-from darkparse.layers.window import Window, square
+from darkparse.layers.window import Window, make_square_window
 from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.graph import Value
 
@@ -27,7 +27,7 @@ class Powerpool(Layer):
         return Shape(c, (h - self.size) // self.stride + 1, (w - self.size) // self.stride + 1)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        return (square(self.size, self.stride),)
+        return (make_square_window(self.size, self.stride),)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"norm_type": 2.0, "kernel_size": self.size, "stride": self.stride}
