@@ -54,9 +54,9 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         from click.shell_completion import CompletionItem
 
-        from darkparse.syntax import shipped_cfgs
+        from darkparse.syntax import find_shipped_cfgs
 
-        names = [CompletionItem(name) for name in shipped_cfgs() if name.startswith(incomplete)]
+        names = [CompletionItem(name) for name in find_shipped_cfgs() if name.startswith(incomplete)]
         return [*names, CompletionItem(incomplete, type="file")]
 
 

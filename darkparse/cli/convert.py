@@ -17,7 +17,7 @@ from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.weights import ReadOptions, compute_layout, open_source
 from darkparse.weights.arrays import LoadedArrays, compile_and_check, load_arrays
-from darkparse.weights.containers import container_kind
+from darkparse.weights.containers import get_container_kind
 from darkparse.weights.file_type import detect_file_type
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def command(
     is_onnx = ending_of(out) == ".onnx"
     runs_by_default = not is_onnx or wanted.image is not None
     options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, wanted)
-    needs_torch = options.verify if is_onnx else target is to_export or container_kind(out) == "pt"
+    needs_torch = options.verify if is_onnx else target is to_export or get_container_kind(out) == "pt"
     made: Darknet | LoadedArrays | None = None if needs_torch else load_arrays(cfg, weights, reading, **how)
     if made is None:
         known = compile_and_check(cfg, weights, reading, **how)

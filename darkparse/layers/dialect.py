@@ -126,7 +126,7 @@ PJREDDIE = Dialect(
     ),
 )
 
-COCO_PARTS = ("train2017", "val2017", "train2014", "val2014")
+COCO_FOLDERS = ("train2017", "val2017", "train2014", "val2014")
 
 ALEXEYAB = Dialect(
     name="alexeyab",
@@ -164,7 +164,7 @@ ALEXEYAB = Dialect(
                 place.replace("images", "labels").replace("JPEGImages", "labels").replace("/", bar),
             )
             for bar in ("/", "\\")
-            for place in (*(f"/images/{part}/" for part in COCO_PARTS), "/JPEGImages/")
+            for place in (*(f"/images/{part}/" for part in COCO_FOLDERS), "/JPEGImages/")
         ),
         image_extensions=tuple(
             ending

@@ -56,14 +56,14 @@ def read_tree(path: PurePath) -> Tree:
     names: list[str] = []
     parents: list[int] = []
     sizes: list[int] = []
-    for number, line in enumerate(_read_lines(path), start=1):
+    for line_number, line in enumerate(_read_lines(path), start=1):
         name, _, parent = line.partition(" ")
         try:
             parents.append(int(parent[:MAX_QUOTE_LENGTH]))
         except ValueError:
-            raise DarkparseError(f"{path}:{number}: not a line of a tree; expected `name parent`") from None
-        if not -1 <= parents[-1] < number - 1:
-            raise DarkparseError(f"{path}:{number}: not a line of a tree; the parent is not an earlier line")
+            raise DarkparseError(f"{path}:{line_number}: not a line of a tree; expected `name parent`") from None
+        if not -1 <= parents[-1] < line_number - 1:
+            raise DarkparseError(f"{path}:{line_number}: not a line of a tree; the parent is not an earlier line")
         if not sizes or parents[-1] != parents[-2]:
             sizes.append(0)
         sizes[-1] += 1
@@ -81,9 +81,9 @@ def read_map(path: PurePath, classes: int) -> tuple[int, ...]:
         DarkparseError: the file is missing or broken.
     """
     indices = []
-    for number, line in enumerate(_read_lines(path), start=1):
+    for line_number, line in enumerate(_read_lines(path), start=1):
         if not line.isdecimal() or len(line) > len(str(INT_MAX)) or int(line) >= classes:
-            raise DarkparseError(f"{path}:{number}: not a line of a map; expected a class index below {classes}")
+            raise DarkparseError(f"{path}:{line_number}: not a line of a map; expected a class index below {classes}")
         indices.append(int(line))
     if not indices:
         raise DarkparseError(f"{path}: a map without a line")

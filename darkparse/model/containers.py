@@ -98,16 +98,16 @@ def _write_safetensors(file: Any, tensors: Mapping[str, Tensor], metadata: dict[
 
 
 def _read_pt(blob: FileBuffer) -> Read:
-    if blob.head(2) == b"PK":
-        with ZipFile(blob.stream()) as archive:
+    if blob.read_head(2) == b"PK":
+        with ZipFile(blob.open_stream()) as archive:
             check_unpacked_size(archive, blob)
-    mapped = blob.path if blob.is_mapped and blob.head(2) == b"PK" else None
+    mapped = blob.path if blob.is_mapped and blob.read_head(2) == b"PK" else None
     try:
         with warnings.catch_warnings():
             # About pickles that torch did not write; the error that follows says more.
             warnings.simplefilter("ignore", UserWarning)
             found = torch.load(
-                mapped or blob.stream(), map_location="cpu", weights_only=True, mmap=True if mapped else None
+                mapped or blob.open_stream(), map_location="cpu", weights_only=True, mmap=True if mapped else None
             )
     except UnpicklingError:
         message = (

@@ -22,7 +22,7 @@ from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config
 from darkparse.weights import FileBuffer, ReadOptions, WeightsSource, open_source, read_weights
-from darkparse.weights.containers import container_path, resolve_network
+from darkparse.weights.containers import find_container, resolve_network
 from darkparse.weights.file_type import detect_file_type
 from darkparse.weights.load_result import LoadResult, warn_about_non_finite
 
@@ -109,7 +109,7 @@ def load(
     """
     options = replace(options or ReadOptions(), **words)
     check_device(options.device)
-    path = container_path(cfg) if weights is None else None
+    path = find_container(cfg) if weights is None else None
     source = path if weights is None else weights
     if source is None:
         network = compile(cfg, size=size, dialect=dialect, reorg=reorg)

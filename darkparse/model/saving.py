@@ -18,7 +18,7 @@ from darkparse.model.containers import write_container
 from darkparse.model.darknet import Darknet, unwrap_model
 from darkparse.network import Node
 from darkparse.weights import Entry, Floats, Header, compute_layout, write_weights
-from darkparse.weights.containers import Origin, container_kind
+from darkparse.weights.containers import Origin, get_container_kind
 from darkparse.weights.header import Version
 from darkparse.weights.layout import get_tensors, state_key
 
@@ -61,7 +61,7 @@ def save_weights(
     """
     model = unwrap_model(model)
     target = Path(path)
-    if container_kind(target) is not None:
+    if get_container_kind(target) is not None:
         raise WeightsError(
             f"{target}: a .weights file with this ending would mislead; darkparse.save() writes {target.suffix} files"
         )
@@ -94,7 +94,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     >>> darkparse.save(model, "tiny.npz") // 1_000_000
     35
     """
-    kind = container_kind(path)
+    kind = get_container_kind(path)
     if kind is None:
         return save_weights(model, path, upto=upto)
     model = unwrap_model(model)

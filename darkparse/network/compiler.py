@@ -152,9 +152,9 @@ def resize_net(net: Net, size: Size | None, section: Section) -> Net:
     if size is None:
         if not net.inputs:
             missing_keys = [f"{key}=" for key in ("width", "height", "channels") if not getattr(net, key)]
-            missing = f"{join_with_and(missing_keys)} {'is' if len(missing_keys) == 1 else 'are'} missing"
+            description = f"{join_with_and(missing_keys)} {'is' if len(missing_keys) == 1 else 'are'} missing"
             raise cfg_error(
-                "input-size", f"[net] gives no input size: {missing} (or inputs=, for a vector)", section.span
+                "input-size", f"[net] gives no input size: {description} (or inputs=, for a vector)", section.span
             )
         return net
     if not net.has_image:
@@ -190,8 +190,8 @@ def _infer_nodes(draft: _Draft) -> tuple[tuple[Node, ...], CfgError | None]:
             fault = problem
             break
         nodes.append(node)
-    whole = {source for node in nodes for source in node.layer.reads_whole(node.index)}
-    return tuple(replace(node, read_whole=True) if node.index in whole else node for node in nodes), fault
+    read_whole = {source for node in nodes for source in node.layer.reads_whole(node.index)}
+    return tuple(replace(node, read_whole=True) if node.index in read_whole else node for node in nodes), fault
 
 
 def _check_limits(draft: _Draft) -> CfgError | None:

@@ -22,7 +22,7 @@ class Limits:
     """Positions × channels of a layer's output; known: 188,743,680."""
     parameters: int = 1 << 31
     """Of one layer; known: 205,524,992."""
-    whole: int = 1 << 37
+    total_parameters: int = 1 << 37
     """Parameters of all layers; known: 276,555,572."""
     layers: int = 10_000
     """Known: 375."""
@@ -33,7 +33,7 @@ class Limits:
     items: int = 10_000
     """Numbers in a list; known: 40 of anchors."""
 
-    def check_node(self, node: Node, parameters: int, whole: int) -> str | None:
+    def check_node(self, node: Node, parameters: int, total: int) -> str | None:
         """What a layer of so many parameters would take beyond them, or the network up to it."""
         values = node.out_shape.size
         if values > self.map:
@@ -42,7 +42,11 @@ class Limits:
             return format_excess("inputs", len(node.inputs), self.inputs)
         if parameters > self.parameters:
             return format_excess("parameters", parameters, self.parameters)
-        return format_excess("parameters up to this layer", whole, self.whole) if whole > self.whole else None
+        return (
+            format_excess("parameters up to this layer", total, self.total_parameters)
+            if total > self.total_parameters
+            else None
+        )
 
     def check_option(self, key: str, value: object) -> str | None:
         """The same of one option's value."""

@@ -33,15 +33,15 @@ class Option:
 
     @property
     def key_span(self) -> Span:
-        return _trim(Span(self.source, self.start, self.equals))
+        return _strip_span(Span(self.source, self.start, self.equals))
 
     @property
     def value_span(self) -> Span:
-        value = _trim(Span(self.source, self.equals + 1, self.end)) if self.text else None
+        value = _strip_span(Span(self.source, self.equals + 1, self.end)) if self.text else None
         return value if value is not None else self.span
 
 
-def _trim(span: Span) -> Span:
+def _strip_span(span: Span) -> Span:
     text = span.text
     return Span(span.source, span.start + len(text) - len(text.lstrip(" \t\r")), span.start + len(text.rstrip(" \t\r")))
 

@@ -61,7 +61,7 @@ def locate_cfg(cfg: str | os.PathLike[str]) -> Path:
     path = Path(cfg)
     if is_file(path) or (path.suffix == ".cfg" and path.parent != Path()):
         return path
-    shipped = shipped_cfgs()
+    shipped = find_shipped_cfgs()
     name = path.name.removesuffix(".cfg")
     if path.parent == Path() and name in shipped:
         return shipped[name]
@@ -74,7 +74,7 @@ def locate_cfg(cfg: str | os.PathLike[str]) -> Path:
 
 
 @cache
-def shipped_cfgs() -> dict[str, Path]:
+def find_shipped_cfgs() -> dict[str, Path]:
     """The cfgs that come with darkparse, by name."""
     package = Path(str(resources.files("darkparse")))
     folder = next((f for f in (package / "cfgs", package.parent / "cfgs") if f.is_dir()), None)

@@ -24,7 +24,7 @@ ARCHIVE_ERRORS = (
 )
 """What zipfile and NumPy raise for archives that are damaged, or made to harm."""
 
-MIN_UNPACKED = 64 << 20
+MIN_UNPACKED_LIMIT = 64 << 20
 """Bytes that any archive may unpack to."""
 MAX_EXPANSION = 100
 """So many times its size a larger one may; weights in deflate take nine tenths of it."""
@@ -33,7 +33,7 @@ MAX_EXPANSION = 100
 def check_unpacked_size(archive: ZipFile, blob: FileBuffer) -> None:
     """Raises WeightsError if an archive says that it unpacks to far more than it is."""
     unpacked = sum(member.file_size for member in archive.infolist())
-    if unpacked > max(MIN_UNPACKED, MAX_EXPANSION * blob.size):
+    if unpacked > max(MIN_UNPACKED_LIMIT, MAX_EXPANSION * blob.size):
         raise WeightsError(
             f"{blob.name}: {blob.size:,} bytes that unpack to {unpacked:,}, more than {MAX_EXPANSION} times as many: "
             "not read"
@@ -47,9 +47,9 @@ def read_npz(blob: FileBuffer) -> dict[str, NDArray[Any]]:
         WeightsError: it is damaged, or holds anything but arrays of plain values.
     """
     try:
-        with ZipFile(blob.stream()) as archive:
+        with ZipFile(blob.open_stream()) as archive:
             check_unpacked_size(archive, blob)
-        with np.load(blob.stream(), allow_pickle=False) as arrays:
+        with np.load(blob.open_stream(), allow_pickle=False) as arrays:
             return {name: np.asanyarray(arrays[name]) for name in arrays.files}
     except ARCHIVE_ERRORS as problem:
         raise WeightsError(f"{blob.name}: this npz file cannot be read: {describe_error(problem)}") from None

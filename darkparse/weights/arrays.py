@@ -19,8 +19,8 @@ from darkparse.syntax import Config
 from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
 from darkparse.weights.containers import (
     Origin,
-    container_kind,
-    container_path,
+    find_container,
+    get_container_kind,
     read_arrays,
     resolve_network,
     write_arrays,
@@ -91,7 +91,7 @@ class LoadedArrays:
         Raises:
             WeightsError: the file cannot be written, or the header's numbers are none.
         """
-        kind, network, entries = container_kind(path), self.network, compute_layout(self.network, upto)
+        kind, network, entries = get_container_kind(path), self.network, compute_layout(self.network, upto)
         if kind is not None:
             arrays = {name: np.ascontiguousarray(self.arrays[name].read()) for name in get_tensors(network, upto)}
             return write_arrays(path, kind, arrays, Origin.from_network(network, self.header))
@@ -149,7 +149,7 @@ def load_arrays(
         WeightsError: the weights cannot be read or do not fit.
     """
     options = options or ReadOptions()
-    path = container_path(cfg) if weights is None else None
+    path = find_container(cfg) if weights is None else None
     source = path if weights is None else weights
     if source is None:
         return None

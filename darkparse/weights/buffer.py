@@ -39,7 +39,7 @@ class FileBuffer:
         """Number of bytes."""
         return self.data.size
 
-    def head(self, count: int = 4096) -> bytes:
+    def read_head(self, count: int = 4096) -> bytes:
         """The first bytes."""
         return self.data[:count].tobytes()
 
@@ -48,7 +48,7 @@ class FileBuffer:
         if self.is_mapped and hasattr(memory, "MADV_DONTNEED"):
             self.data.base.obj.madvise(memory.MADV_DONTNEED)  # type: ignore[union-attr]
 
-    def stream(self) -> BinaryIO:
+    def open_stream(self) -> BinaryIO:
         """The bytes as an open file, for libraries that read one."""
         return io.BytesIO(self.data.data)
 

@@ -39,12 +39,12 @@ KEY_PREFIX = "darkparse."
 Metadata = Mapping[str, str]
 
 
-def container_kind(path: str | os.PathLike[str]) -> Container | None:
+def get_container_kind(path: str | os.PathLike[str]) -> Container | None:
     """The container that a file name's ending stands for, None for a `.weights` file."""
     return SUFFIXES.get(Path(path).suffix.lower())
 
 
-def container_path(cfg: object) -> Path | None:
+def find_container(cfg: object) -> Path | None:
     """The container that a CFG argument names, if it names one rather than a cfg."""
     if not isinstance(cfg, str | os.PathLike) or not is_file(cfg):
         return None

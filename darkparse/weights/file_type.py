@@ -54,8 +54,8 @@ _ONNX_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
 
 def detect_file_type(blob: FileBuffer) -> FileType | None:
     """What a file is if it is something else than weights; None if it may be weights."""
-    head = blob.head(4096)
-    return next((file_type for test in _DETECTORS if (file_type := test(blob, head))), None)
+    head = blob.read_head(4096)
+    return next((file_type for detect in _DETECTORS if (file_type := detect(blob, head))), None)
 
 
 def _detect_magic(blob: FileBuffer, head: bytes) -> FileType | None:
@@ -101,7 +101,7 @@ def _detect_zip(blob: FileBuffer, head: bytes) -> FileType | None:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
     try:
-        with ZipFile(blob.stream()) as archive:
+        with ZipFile(blob.open_stream()) as archive:
             names = archive.namelist()
     except ARCHIVE_ERRORS:
         return FileType("zip", "a zip archive that is cut short or damaged", "download it again, and unpack it")

@@ -42,7 +42,7 @@ class WeightsFile:
 
 def parse_weights(blob: FileBuffer, dialect: Dialect, header_size: int | None = None) -> WeightsFile:
     """Read bytes as a `.weights` file. Raises ValueError if they are too few for a header."""
-    header = read_header(blob.head(20), dialect, header_size)
+    header = read_header(blob.read_head(20), dialect, header_size)
     count, trailing_bytes = divmod(blob.size - header.size, 4)
     floats = blob.data[header.size : header.size + 4 * count].view(np.float32)
     return WeightsFile(blob, header, floats, trailing_bytes)

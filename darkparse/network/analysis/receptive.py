@@ -20,7 +20,7 @@ Stride = tuple[Fraction, Fraction]
 
 
 @dataclass(frozen=True, slots=True)
-class Axis:
+class AxisField:
     """Along height or width, in pixels of the network's input."""
 
     field: float
@@ -30,29 +30,29 @@ class Axis:
     stagger: float = 0
     """How far values stand from their places in turns, which whoever sees several of them sees too."""
 
-    def apply_window(self, window: Window, axis: int) -> Axis:
+    def apply_window(self, window: Window, axis: int) -> AxisField:
         """Behind a window that slides over this axis, 0 or 1."""
         if self.jump is None:
             return self
         size, step, stagger = window.size[axis], window.step[axis], window.stagger[axis]
         if size > 1:
-            return Axis(self.field + self.stagger + (size - 1) * self.jump, self.jump * step)
-        return Axis(self.field, self.jump * step, self.stagger + stagger * self.jump)
+            return AxisField(self.field + self.stagger + (size - 1) * self.jump, self.jump * step)
+        return AxisField(self.field, self.jump * step, self.stagger + stagger * self.jump)
 
 
-Field = tuple[Axis, Axis]
+Field = tuple[AxisField, AxisField]
 """Height and width."""
 
-WHOLE_INPUT: Field = (Axis(inf, None), Axis(inf, None))
+WHOLE_INPUT: Field = (AxisField(inf, None), AxisField(inf, None))
 """Of a value over all positions, or with a memory."""
-NO_INPUT: Field = (Axis(0, None), Axis(0, None))
+NO_INPUT: Field = (AxisField(0, None), AxisField(0, None))
 """Of a constant."""
 
 
 def compute_receptive_fields(nodes: Sequence[Node], image: Shape) -> tuple[Field, ...]:
     """For every layer what its values see of the image; what the values of a vector see is taken for the whole."""
     fields: list[Field] = []
-    input_field = (Axis(1, Fraction(1)), Axis(1, Fraction(1))) if image.is_map else WHOLE_INPUT
+    input_field = (AxisField(1, Fraction(1)), AxisField(1, Fraction(1))) if image.is_map else WHOLE_INPUT
     for node in nodes:
         sources = [fields[i] if i >= 0 else input_field for i in node.inputs]
         fields.append(_apply_windows(node, _merge_fields(sources, node.layer.main_input)) if sources else NO_INPUT)

@@ -65,7 +65,7 @@ def find_changes(layer: Layer | Net, parsed: Layer | Net | None, dialect: Dialec
     owner = find_owner(type(layer), dialect)
     for item, default in zip(get_bound_fields(type(layer)), _iterate_defaults(layer, dialect), strict=True):
         value = getattr(layer, item.name)
-        is_same = value == (default if parsed is None else getattr(parsed, item.name)) and not _is_moved_file(
+        is_same = value == (default if parsed is None else getattr(parsed, item.name)) and not _is_absolute_file(
             item, value
         )
         if is_same or not item.keys:
@@ -91,7 +91,7 @@ def format_value(value: Any) -> str:
     return text
 
 
-def _is_moved_file(item: BoundField, value: Any) -> bool:
+def _is_absolute_file(item: BoundField, value: Any) -> bool:
     """A side file that was found stands in the cfg by its whole path, which holds wherever the cfg is put;
     if it can."""
     return (

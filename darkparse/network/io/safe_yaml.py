@@ -113,7 +113,7 @@ class _ValueBuilder:
             self._reject(event, f"{quote_safe(event.value)}, which is no number")
         return value
 
-    def _reject(self, event: yaml.Event, what: str) -> NoReturn:
+    def _reject(self, event: yaml.Event, reason: str) -> NoReturn:
         line = 0 if event.start_mark is None else event.start_mark.line
-        message = f"line {line + 1} has {what}; a network is plain mappings, lists, texts and numbers"
+        message = f"line {line + 1} has {reason}; a network is plain mappings, lists, texts and numbers"
         raise DarkparseError(f"not the YAML of a network: {message}")

@@ -12,7 +12,7 @@ from darkparse.layers import DIALECTS
 from darkparse.layers.head import Head
 from darkparse.network import Network, compile
 from darkparse.network.io.edit import edit
-from darkparse.syntax import shipped_cfgs
+from darkparse.syntax import find_shipped_cfgs
 from darkparse.weights.diagnosis.case import Mismatch
 from darkparse.weights.diagnosis.corruption import explain_half_precision, explain_text_mode
 from darkparse.weights.diagnosis.head_filters import replace_values
@@ -29,8 +29,8 @@ DECISIVE_CODES = ("header-missing", "no-floats", "not-weights")
 def diagnose(case: Mismatch) -> tuple[Cause, ...]:
     """All causes that explain the file's size exactly, in the order of the tests; else what the size alone says."""
     causes: list[Cause] = []
-    for test in TESTS:
-        cause = test(case)
+    for explain in EXPLANATIONS:
+        cause = explain(case)
         if cause is not None:
             causes.append(cause)
         if cause is not None and cause.code in DECISIVE_CODES:
@@ -78,12 +78,12 @@ def _explain_header_width(case: Mismatch) -> Cause | None:
         remedy = f"read it with header_size={rest} (`--header-size {rest}`); saving it again writes that width"
         return Cause("header-width", message, remedy, facts)
     missing_part = "no header at all" if rest == 0 else "a version but no number of images seen"
-    new = "Header().pack()" if rest == 0 else "bytes(8)"
-    where = "before them" if rest == 0 else "behind the first 12 bytes"
+    insertion = "Header().pack()" if rest == 0 else "bytes(8)"
+    position = "before them" if rest == 0 else "behind the first 12 bytes"
     return Cause(
         "header-missing",
         f"the floats fit exactly if the file has {missing_part}",
-        f"put {new} {where} and load the bytes",
+        f"put {insertion} {position} and load the bytes",
         facts,
     )
 
@@ -229,7 +229,7 @@ def _list_changes(network: Network, edited: Network) -> Iterator[tuple[int, str]
 def _compile_shipped_cfgs() -> tuple[Network, ...]:
     """The networks that come with darkparse, as far as they compile."""
     networks = []
-    for path in shipped_cfgs().values():
+    for path in find_shipped_cfgs().values():
         try:
             networks.append(compile(path))
         except DarkparseError:
@@ -281,7 +281,10 @@ def _explain_size(case: Mismatch) -> Cause:
             message = f"{part}, and the variances in it make no sense: the file belongs to another cfg"
             return Cause("other-network", message, "use the cfg that it was trained with", {"missing_bytes": missing})
         return Cause(
-            "truncated", f"a file cut short: {part}{beginning}", "download or copy it again", {"missing_bytes": missing}
+            "truncated",
+            f"a file cut short: {part}{beginning}",
+            "download or copy it again",
+            {"missing_bytes": missing},
         )
     extra = -missing
     facts: dict[str, int | str] = {"extra_bytes": extra}
@@ -296,7 +299,7 @@ def _explain_size(case: Mismatch) -> Cause:
     return Cause("longer", message, remedy, facts)
 
 
-TESTS: tuple[Callable[[Mismatch], Cause | None], ...] = (
+EXPLANATIONS: tuple[Callable[[Mismatch], Cause | None], ...] = (
     _explain_header_width,
     _explain_not_weights,
     _explain_dialect,

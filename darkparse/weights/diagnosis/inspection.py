@@ -14,7 +14,7 @@ from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
 from darkparse.weights.diagnosis.case import Mismatch
 from darkparse.weights.diagnosis.causes import diagnose, find_other_layout
 from darkparse.weights.diagnosis.head_filters import explain_head_filters
-from darkparse.weights.diagnosis.layout_report import make_rows, report_layout
+from darkparse.weights.diagnosis.layout_report import make_report_rows, report_layout
 from darkparse.weights.diagnosis.report import Report
 from darkparse.weights.diagnosis.statistics import find_oddities, measure_row
 from darkparse.weights.file_type import FileType, detect_file_type
@@ -87,7 +87,7 @@ def compile_with_weights(
 
 def get_weights_version(blob: FileBuffer) -> Version | None:
     """The version in a file's header, None if the file is something else."""
-    return None if detect_file_type(blob) else read_version(blob.head(20))
+    return None if detect_file_type(blob) else read_version(blob.read_head(20))
 
 
 def report_file(network: Network, blob: FileBuffer, options: ReadOptions) -> Report:
@@ -102,7 +102,7 @@ def report_file(network: Network, blob: FileBuffer, options: ReadOptions) -> Rep
         cause = Cause("header", str(problem), "download or copy it again", {"bytes": blob.size})
         return replace(report, causes=(cause,))
     file, rows = case.file, []
-    for entry, row in zip(case.entries, make_rows(case.entries, file.header.size), strict=True):
+    for entry, row in zip(case.entries, make_report_rows(case.entries, file.header.size), strict=True):
         row = replace(row, held=min(max(case.available_floats - entry.start, 0), entry.size))
         rows.append(measure_row(row, file.floats[entry.start : entry.end]) if row.held == row.floats else row)
     fits = file.fits(case.needed_floats, allow_longer=options.upto is not None)

@@ -18,13 +18,13 @@ def report_layout(network: Network, options: ReadOptions) -> Report:
         cfg=network.config.source.name,
         dialect=network.dialect.name,
         dialect_reason=network.dialect_reason,
-        rows=make_rows(entries, header.size),
+        rows=make_report_rows(entries, header.size),
         header_bytes=header.size,
         floats=count_stored_floats(entries),
     )
 
 
-def make_rows(entries: tuple[Entry, ...], header_size: int) -> tuple[ReportRow, ...]:
+def make_report_rows(entries: tuple[Entry, ...], header_size: int) -> tuple[ReportRow, ...]:
     """Return one row per array, with offsets behind a header of so many bytes."""
     lines = {entry.node.index: entry.node.section.span.line for entry in entries}
     return tuple(

@@ -104,16 +104,16 @@ class Report:
             return f"{self.file} fits {self.name}: {size}"
         if self.header is None:
             return f"{self.file} is not a .weights file: {self.causes[0].message}"
-        gap = abs(self.missing_bytes)
-        off = f"too {'short' if self.missing_bytes > 0 else 'long'} by {pluralize(gap, 'byte')}"
-        return f"{self.file} does not fit {self.name}: it is {off}"
+        num_bytes = abs(self.missing_bytes)
+        reason = f"too {'short' if self.missing_bytes > 0 else 'long'} by {pluralize(num_bytes, 'byte')}"
+        return f"{self.file} does not fit {self.name}: it is {reason}"
 
     @property
     def problem(self) -> str:
         """The text of the error: where file and cfg part, the byte counts, the causes and what to do."""
         lines = [self.verdict]
         if self.header is not None:
-            lines.append(self._mismatch_line())
+            lines.append(self._format_mismatch())
         elif self.rows:
             lines.append(f"{self.rows[0].where} ({self.cfg}:{self.rows[0].line}) would be the first to be read from it")
         size = f"{self.header_bytes} of header, {self.floats:,} floats"
@@ -124,7 +124,7 @@ class Report:
             lines.append(f"what to do: {cause.remedy}")
         return "\n  ".join(lines)
 
-    def _mismatch_line(self) -> str:
+    def _format_mismatch(self) -> str:
         row = self.first_mismatch
         if row is None:
             return f"{self.name} has no weights at all"
