@@ -15,7 +15,7 @@ class Dialect:
     name: str
     title: str
     parent: Dialect | None = None
-    """The fork that it was made from, all of which it knows but what it `lacks`."""
+    """The fork that it was made from, all of which it knows but what is `unsupported`."""
     unsupported: frozenset[str] = frozenset()
     """What it dropped of that: kinds as `[rnn]`, options as `[net] adam`, activations by their name."""
     auto_detectable: bool = True

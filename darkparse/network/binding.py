@@ -187,7 +187,7 @@ class Binder:
     def _add_warning(
         self, code: str, message: str, element: Section | Option, *notes: Note, cause: str = "", refusal: str = ""
     ) -> None:
-        """Warn, or say what is `refused` where the dialect's reader ends the program at such a thing."""
+        """Warn, or report `refusal` where the dialect's reader ends the program at such a thing."""
         about_value = code in ("odd-value", "inline-comment", "unknown-activation")
         span: Span = element.value_span if about_value and isinstance(element, Option) else element.span
         if refusal and self.dialect.strict_parser:

@@ -26,7 +26,7 @@ def read_bytes(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def read_limited(file: BinaryIO, name: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """What is left of an open file. Raises DarkparseError if that is more than `most` bytes."""
+    """What is left of an open file. Raises DarkparseError if that is more than `max_bytes`."""
     parts, size = [], 0
     while size <= max_bytes and (part := file.read(1 << 20)):
         parts.append(part)

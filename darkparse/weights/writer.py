@@ -34,7 +34,7 @@ def write_weights(
         path: where to; a file that is there stays whole until the new one is.
         header: its header.
         entries: the layout.
-        get: the array of an entry, float32, in its module's shape.
+        get_array: the array of an entry, float32, in its module's shape.
 
     Returns:
         The number of bytes.
