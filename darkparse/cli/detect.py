@@ -31,9 +31,9 @@ from darkparse.datasets.image_files import import_pillow
 from darkparse.datasets.sources import InputFile, find_sources
 from darkparse.datasets.urls import redact_url
 from darkparse.detect.batch.journal import Journal
-from darkparse.detect.batch.labels import LABELS
+from darkparse.detect.batch.labels import LABEL_SUFFIXES
 from darkparse.detect.batch.lock import locked
-from darkparse.detect.batch.results import Formatter, categories_of, coco_remark
+from darkparse.detect.batch.results import Formatter, describe_coco_id_problems, get_coco_categories
 from darkparse.detect.engines.engine import ENGINES, choose_engine, has_gpu
 from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES, DetectionSettings
@@ -174,7 +174,7 @@ GROUPS = {
 @click.option("--no-pictures", is_flag=True, help="With --out: write the results alone.")
 @click.option(
     "--save",
-    type=click.Choice(["csv", "json", "coco", *LABELS]),
+    type=click.Choice(["csv", "json", "coco", *LABEL_SUFFIXES]),
     multiple=True,
     help="With --out: write the results in this format too.",
 )
@@ -272,7 +272,9 @@ def _here(making: dict[str, Any], sources: list[InputFile], settings: DetectionS
     from darkparse.detect.batch.process import process
 
     import_pillow()
-    if "coco" in (given["form"], *given["save"]) and (remark := coco_remark(source.name for source in sources)):
+    if "coco" in (given["form"], *given["save"]) and (
+        remark := describe_coco_id_problems(source.name for source in sources)
+    ):
         stderr().print(remark, style="yellow", soft_wrap=True)
     detector = load_detector(making)
     failed: set[str] = set()
@@ -285,7 +287,7 @@ def _here(making: dict[str, Any], sources: list[InputFile], settings: DetectionS
                 Journal(given["out"], run, resume=given["resume"], overwrite=given["overwrite"])
             )
         already = sum(journal.has(source.name) for source in sources) if journal else 0
-        formatter = None if given["form"] == "text" else Formatter(given["form"], categories_of(detector.names))
+        formatter = None if given["form"] == "text" else Formatter(given["form"], get_coco_categories(detector.names))
         report = stack.enter_context(DetectionPrinter(len(sources), formatter, already=already))
         shown = _shown(detector) if given["show"] else None
         finished = process(
@@ -295,7 +297,7 @@ def _here(making: dict[str, Any], sources: list[InputFile], settings: DetectionS
             batch=given["batch"] or detector.batch,
             workers=given["workers"],
             journal=journal,
-            pictures=not given["no_pictures"],
+            draw_images=not given["no_pictures"],
         )
         for one in finished:
             if report.add(one):
@@ -303,7 +305,7 @@ def _here(making: dict[str, Any], sources: list[InputFile], settings: DetectionS
             elif shown:
                 shown(one)
         for form in given["save"] if journal else ():
-            journal.save(form, categories_of(detector.names))  # type: ignore[union-attr]
+            journal.save(form, get_coco_categories(detector.names))  # type: ignore[union-attr]
     return len(failed)
 
 
@@ -311,7 +313,7 @@ def _on_cluster(
     making: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, given: dict[str, Any]
 ) -> int:
     """Run over Ray; the number of pictures that could not be read."""
-    from darkparse.detect.batch.cluster import WORKERS, Cluster, detect_on_cluster
+    from darkparse.detect.batch.cluster import DEFAULT_WORKERS, Cluster, detect_on_cluster
 
     if given["out"] is None:
         raise click.UsageError("--ray needs --out: the workers write their results there")
@@ -322,7 +324,7 @@ def _on_cluster(
     if videos:
         raise DarkparseError(f"{videos[0]}: --ray takes pictures, no videos")
     detector = load_detector(making | {"device": "cpu"})
-    cluster = Cluster(given["address"], given["workers"] or WORKERS, given["worker_cpus"], given["worker_gpus"])
+    cluster = Cluster(given["address"], given["workers"] or DEFAULT_WORKERS, given["worker_cpus"], given["worker_gpus"])
     remarks = Remarks(stderr())
     failed = detect_on_cluster(
         making | {"dialect": detector.network.dialect.name, "names": detector.names, "resize": detector.resize},
@@ -336,7 +338,7 @@ def _on_cluster(
         resume=given["resume"],
         overwrite=given["overwrite"],
         on_error=lambda name, problem: stderr().print(problem, style="red", soft_wrap=True),
-        on_remarks=remarks.add,
+        on_warnings=remarks.add,
     )
     remarks.end()
     return failed

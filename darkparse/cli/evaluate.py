@@ -108,7 +108,9 @@ def command(images: Path, annotations: Path | None, **given: Any) -> None:
             f"none of the {len(truth.truths)} pictures of {annotations or images} can be read from {images}"
         )
     darknet = (
-        darknet_map(pairs, len(detector.names), iou=given["iou"], at=given["at"]) if given["rule"] != "coco" else None
+        darknet_map(pairs, len(detector.names), iou=given["iou"], score_threshold=given["at"])
+        if given["rule"] != "coco"
+        else None
     )
     coco: dict[str, float] | None = None
     if given["rule"] != "darknet":
@@ -149,7 +151,7 @@ def _detected(
         size = (outcome.result.height, outcome.result.width)
         turned = annotations.has_sizes and truth.size == size[::-1] != size
         said = ("annotated with height and width exchanged: --exif on or off reads it so",) * turned
-        remarks.add(str(truth.image), outcome.result.remarks + said)
+        remarks.add(str(truth.image), outcome.result.warnings + said)
         yield replace(truth, size=size), outcome.result
     remarks.end()
 
@@ -164,8 +166,8 @@ def as_dict(
             {
                 "name": name,
                 "objects": one.truths,
-                "true_positives": one.found,
-                "false_positives": one.false,
+                "true_positives": one.true_positives,
+                "false_positives": one.false_positives,
                 "ap_area": round(one.area, 6),
                 "ap_11": round(one.points11, 6),
                 "ap_101": round(one.points101, 6),
@@ -174,10 +176,10 @@ def as_dict(
         ]
         numbers["darknet"] = {
             "iou": darknet.iou,
-            "map_area": round(darknet.mean("area"), 6),
-            "map_11": round(darknet.mean("points11"), 6),
-            "map_101": round(darknet.mean("points101"), 6),
-            "at": darknet.at,
+            "map_area": round(darknet.mean_ap("area"), 6),
+            "map_11": round(darknet.mean_ap("points11"), 6),
+            "map_101": round(darknet.mean_ap("points101"), 6),
+            "at": darknet.score_threshold,
             "precision": round(darknet.precision, 6),
             "recall": round(darknet.recall, 6),
             "f1": round(darknet.f1, 6),
@@ -190,23 +192,23 @@ def as_dict(
 
 
 def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int) -> None:
-    from darkparse.evaluation.average_precision import COCO_NUMBERS
+    from darkparse.evaluation.average_precision import COCO_METRICS
 
     console = stdout()
     if darknet is not None:
         console.print(_class_table(darknet, names))
         iou = f"{darknet.iou:.2f}"
         for rule, what in (("area", "area under the curve"), ("points11", "11 points"), ("points101", "101 points")):
-            mean, occurring = (darknet.mean(rule, occurring=only) * 100 for only in (False, True))
+            mean, occurring = (darknet.mean_ap(rule, occurring=only) * 100 for only in (False, True))
             console.print(f"mAP@{iou} = {mean:6.2f} %  {what}{_over(darknet, occurring)}")
         console.print(
-            f"at score {darknet.at:g}: precision {darknet.precision:.2f}, recall {darknet.recall:.2f}, F1 "
+            f"at score {darknet.score_threshold:g}: precision {darknet.precision:.2f}, recall {darknet.recall:.2f}, F1 "
             f"{darknet.f1:.2f}, "
             f"mean IoU {darknet.mean_iou * 100:.2f} %",
         )
     if coco is not None:
         console.print("by COCO's rules", style="bold")
-        for name, meaning in COCO_NUMBERS:
+        for name, meaning in COCO_METRICS:
             value = f"{coco[name] * 100:6.2f} %" if coco[name] >= 0 else "     –  "  # -1: no such object
             console.print(f"{name:<10} {value}  {meaning}")
     console.print(f"{images} pictures", style="dim")
@@ -231,7 +233,7 @@ def _class_table(result: DarknetResult, names: tuple[str, ...]) -> Table:
     for heading in ("class", "objects", "true", "false", "AP area", "AP 11", "AP 101"):
         shown.add_column(heading, justify="left" if heading == "class" else "right")
     for name, one in zip(names, result.classes, strict=True):
-        if one.truths or one.found or one.false:
+        if one.truths or one.true_positives or one.false_positives:
             numbers = (f"{value * 100:.2f} %" for value in (one.area, one.points11, one.points101))
-            shown.add_row(name, f"{one.truths:,}", f"{one.found:,}", f"{one.false:,}", *numbers)
+            shown.add_row(name, f"{one.truths:,}", f"{one.true_positives:,}", f"{one.false_positives:,}", *numbers)
     return shown

@@ -20,7 +20,7 @@ from darkparse.weights.arrays import LoadedArrays
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from darkparse.model import Check, Darknet
+    from darkparse.model import CheckResult, Darknet
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,7 +108,7 @@ def export(source: Darknet | LoadedArrays, out: Path, options: ExportOptions, *,
     if options.image is not None:
         known["image"] = _image(network, options.image)
     with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):
-        checked: Check | None = getattr(darkparse, name)(model, out, **known)
+        checked: CheckResult | None = getattr(darkparse, name)(model, out, **known)
     size = f"{out.stat().st_size:,} bytes"
     if checked is not None:
         return f"{size}, {checked}"
@@ -120,7 +120,7 @@ def _image(network: Network, path: Path) -> Tensor:
     import torch
 
     net = network.net
-    image = open_image(path, net.channels, turn=network.dialect.applies_exif)
+    image = open_image(path, net.channels, apply_exif=network.dialect.applies_exif)
     values, _ = fit_image(image.pixels, (net.height, net.width), network.dialect.resize)
     return torch.from_numpy(values)[None]
 

@@ -28,7 +28,7 @@ def watch(detector: Detector, source: str, settings: DetectionSettings) -> None:
     detector.warm_up()
     for frame in live:
         (found,) = detector.run([detector.prepare(frame.pixels)], settings, continuing=True)
-        remarks.add(live.name, found.remarks)
+        remarks.add(live.name, found.warnings)
         head = {"image": live.name, "frame": frame.number, "time": round(frame.time, 3)}
         click.echo(json_line(head | found.to_dict() | {"image": live.name}), nl=False)
     remarks.end()

@@ -59,7 +59,7 @@ class DetectionPrinter:
         if isinstance(one.result, ImageError):
             self._console.print(f"{one.result}", style="red", soft_wrap=True)
             return True
-        self._remarks.add(one.source.name, one.result.remarks if not one.frame else ())
+        self._remarks.add(one.source.name, one.result.warnings if not one.frame else ())
         if self._formatter is not None:
             self._print(self._formatter.add(one.record))
         else:

@@ -31,14 +31,14 @@ class PreparedImage:
     orientation: int = 1
     """By what EXIF orientation it was turned."""
 
-    def found(self, found: Iterable[Detection], *more: str) -> Detections:
-        """What is found in it, with more remarks."""
+    def to_detections(self, detections: Iterable[Detection], *more_warnings: str) -> Detections:
+        """What is found in it, with more warnings."""
         return Detections(
-            found,
+            detections,
             width=self.size[1],
             height=self.size[0],
             path=self.path,
-            remarks=self.warnings + more,
+            warnings=self.warnings + more_warnings,
             orientation=self.orientation,
         )
 

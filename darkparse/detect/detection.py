@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-WHOLE = (0.5, 0.5, 1.0, 1.0)
+WHOLE_IMAGE = (0.5, 0.5, 1.0, 1.0)
 """The box of a classifier's answer: the whole picture."""
 
 
@@ -46,7 +46,7 @@ class Detection:
     @property
     def is_whole(self) -> bool:
         """Whether this is a classifier's answer, about the whole picture."""
-        return self.box == WHOLE
+        return self.box == WHOLE_IMAGE
 
     @property
     def line(self) -> str:
@@ -64,12 +64,12 @@ class Detection:
         return {
             "class_id": self.class_id,
             "name": self.name,
-            "score": _rounded(self.score, 6),
-            "objectness": _rounded(self.objectness, 6),
-            "box": [_rounded(value, 6) for value in self.box],
-            "xyxy": [_rounded(value, 2) for value in self.xyxy],
+            "score": _round_finite(self.score, 6),
+            "objectness": _round_finite(self.objectness, 6),
+            "box": [_round_finite(value, 6) for value in self.box],
+            "xyxy": [_round_finite(value, 2) for value in self.xyxy],
         }
 
 
-def _rounded(value: float, digits: int) -> float | None:
+def _round_finite(value: float, digits: int) -> float | None:
     return round(value, digits) if isfinite(value) else None

@@ -23,11 +23,11 @@ class Detections(list[Detection]):
     """All that is found in one picture, the best first: a list, with the picture's size and ways out.
 
     Args:
-        found: the detections.
+        detections: the detections.
         width: of the picture in pixels.
         height: of the picture in pixels.
         path: the file, if it came from one.
-        remarks: what is to be said of the picture or of what is found, such as a note that was not followed.
+        warnings: what is to be said of the picture or of what is found, such as a note that was not followed.
         orientation: the EXIF orientation by which the picture was turned, 1 to 8; 1: it stands as it is stored.
 
     >>> found = darkparse.Detections([], width=200, height=100, path="dog.jpg")
@@ -37,20 +37,20 @@ class Detections(list[Detection]):
 
     def __init__(
         self,
-        found: Iterable[Detection] = (),
+        detections: Iterable[Detection] = (),
         *,
         width: int,
         height: int,
         path: str | os.PathLike[str] | None = None,
-        remarks: tuple[str, ...] = (),
+        warnings: tuple[str, ...] = (),
         orientation: int = 1,
     ) -> None:
-        super().__init__(found)
+        super().__init__(detections)
         self.width, self.height = width, height
         self.path = None if path is None else os.fspath(path)
-        self.remarks, self.orientation = remarks, orientation
+        self.warnings, self.orientation = warnings, orientation
 
-    def _with(self, found: Iterable[Detection]) -> Detections:
+    def _copy_with(self, found: Iterable[Detection]) -> Detections:
         """Others of the same picture."""
         return _restore(list(found), vars(self))
 
@@ -64,12 +64,12 @@ class Detections(list[Detection]):
     def __getitem__(self, index: SupportsIndex | slice) -> Detection | Detections:
         """One, or those of a slice with the same picture."""
         if isinstance(index, slice):
-            return self._with(list(self)[index])
+            return self._copy_with(list(self)[index])
         return super().__getitem__(index)
 
     def filter(self, keep: Callable[[Detection], bool]) -> Detections:
         """Those for which `keep` says so, of the same picture."""
-        return self._with(one for one in self if keep(one))
+        return self._copy_with(detection for detection in self if keep(detection))
 
     def numpy(self) -> NDArray[np.float32]:
         """(K, 6): left, top, right, bottom in pixels, score, class."""
@@ -86,31 +86,33 @@ class Detections(list[Detection]):
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON, with the remarks and the orientation if there are any.
+        """Return plain values for JSON, with the warnings and the orientation if there are any.
 
         Detections with NaN or infinite values are left out, with one DarkparseWarning; a `Detector` returns none.
         """
         values: dict[str, Any] = {"image": self.path, "width": self.width, "height": self.height}
         values["detections"] = [d.to_dict() for d in self if d.is_finite]
         if dropped := len(self) - len(values["detections"]):
-            sentence = f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values"
-            warnings.warn(f"{self.path or 'this image'}: {sentence}", DarkparseWarning, stacklevel=2)
-        values |= {"remarks": list(self.remarks)} if self.remarks else {}
+            message = f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values"
+            warnings.warn(f"{self.path or 'this image'}: {message}", DarkparseWarning, stacklevel=2)
+        values |= {"remarks": list(self.warnings)} if self.warnings else {}
         return values | ({"orientation": self.orientation} if self.orientation != 1 else {})
 
     def draw(self, image: Any = None) -> PillowImage:
         """A picture with the boxes drawn on it: on the image given, or on the file that they were found in."""
         if image is None and self.path is None:
             raise ValueError("these detections come from no file: draw(image) needs the image")
-        return draw(self.path if image is None else image, self, (self.height, self.width), turn=self.orientation != 1)
+        return draw(
+            self.path if image is None else image, self, (self.height, self.width), apply_exif=self.orientation != 1
+        )
 
 
-def _restore(found: list[Detection], image: dict[str, Any]) -> Detections:
-    return Detections(found, **image)
+def _restore(detections: list[Detection], image: dict[str, Any]) -> Detections:
+    return Detections(detections, **image)
 
 
-def emit_warnings(found: Detections) -> Detections:
-    """The same, after its remarks were given as warnings to the caller's caller."""
-    for remark in found.remarks:
-        warnings.warn(f"{found.path or 'this picture'}: {remark}", DarkparseWarning, stacklevel=3)
-    return found
+def emit_warnings(detections: Detections) -> Detections:
+    """The same, after its warnings were given as warnings to the caller's caller."""
+    for message in detections.warnings:
+        warnings.warn(f"{detections.path or 'this picture'}: {message}", DarkparseWarning, stacklevel=3)
+    return detections

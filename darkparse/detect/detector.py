@@ -14,13 +14,13 @@ from darkparse._utils.text import pluralize
 from darkparse.datasets.image_files import Size
 from darkparse.datasets.names import Names, find_names
 from darkparse.detect.candidates import Candidates, PreparedImage
-from darkparse.detect.detection import WHOLE, Detection
+from darkparse.detect.detection import WHOLE_IMAGE, Detection
 from darkparse.detect.detections import Detections, emit_warnings
 from darkparse.detect.engines.engine import Engine, choose_engine
 from darkparse.detect.engines.loading import as_engine, load_engine
 from darkparse.detect.images import as_image
 from darkparse.detect.nms import suppress
-from darkparse.detect.preprocess import RESIZES, Floats, Resize, fit_image
+from darkparse.detect.preprocess import RESIZE_MODES, Floats, Resize, fit_image
 from darkparse.detect.streaming import stream
 from darkparse.detect.task import check_detector, class_count, default_resize, is_classifier
 from darkparse.errors import DarkparseError, ImageError
@@ -35,14 +35,14 @@ from darkparse.weights import ReadOptions, WeightsSource
 if TYPE_CHECKING:
     from darkparse.model import Darknet
 
-_STATEFUL = Lock()
+_STATE_LOCK = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
 
 ImageInput = Any
 """A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor
 (C, H, W)."""
 
-MANY = 10_000
+MAX_PLAUSIBLE_BOXES = 10_000
 """More boxes than this over the threshold come of no trained network: crowded pictures have some thousands at .005."""
 
 
@@ -96,8 +96,8 @@ class Detector:
         self.use_class_map = use_class_map
         self.classifies = is_classifier(network)
         self.names = find_names(network, class_count(network, use_class_map), names)
-        if resize is not None and resize not in RESIZES:
-            raise DarkparseError(f"there is no resize {resize!r}; choose one of {', '.join(RESIZES)}")
+        if resize is not None and resize not in RESIZE_MODES:
+            raise DarkparseError(f"there is no resize {resize!r}; choose one of {', '.join(RESIZE_MODES)}")
         if resize == "crop" and not self.classifies:
             raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
         self.resize: Resize = resize or default_resize(network, self.classifies)
@@ -119,7 +119,7 @@ class Detector:
         use_class_map: bool = False,
         fold: bool = True,
         engine: str = "torch",
-        **words: Any,
+        **overrides: Any,
     ) -> Detector:
         """Compile a cfg, load its weights and find its names.
 
@@ -137,7 +137,7 @@ class Detector:
             fold: see `Detector`.
             engine: what runs the network: `"torch"`, or on the CPU `"onnxruntime"` or `"openvino"`, which load without
                 torch; `"auto"` takes the fastest that is installed (see `darkparse.detect.engines.engine`).
-            words: fields of `options`, by name: `device="cuda"`.
+            overrides: fields of `options`, by name: `device="cuda"`.
 
         Returns:
             The detector.
@@ -148,19 +148,21 @@ class Detector:
             WeightsError: the weights do not fit.
             DarkparseError: the network is no detector, or the names do not fit.
         """
-        options = replace(options or ReadOptions(), **words)
+        options = replace(options or ReadOptions(), **overrides)
         wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
         name = choose_engine(engine, wants_torch=wants_torch)
-        how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
-        known = (
-            check_detector(cfg, weights, options, names, use_class_map=use_class_map, **how)
+        compile_options: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
+        compiled = (
+            check_detector(cfg, weights, options, names, use_class_map=use_class_map, **compile_options)
             if name == "torch"
             else None
         )
-        if known is not None:
-            (cfg, names), how = known, {}
-        loaded = load_engine(name, cfg, weights, options, fold=fold, use_class_map=use_class_map, **how)
-        return cls(loaded, names=names, resize=resize, use_class_map=use_class_map)
+        if compiled is not None:
+            (cfg, names), compile_options = compiled, {}
+        loaded_engine = load_engine(
+            name, cfg, weights, options, fold=fold, use_class_map=use_class_map, **compile_options
+        )
+        return cls(loaded_engine, names=names, resize=resize, use_class_map=use_class_map)
 
     def __repr__(self) -> str:
         h, w = self.input_size
@@ -178,10 +180,10 @@ class Detector:
     @property
     def model(self) -> Darknet:
         """The optimized module. Raises DarkparseError where another engine than torch runs the network."""
-        found: Darknet | None = getattr(self.engine, "model", None)
-        if found is None:
+        module: Darknet | None = getattr(self.engine, "model", None)
+        if module is None:
             raise DarkparseError(f"engine {self.engine.name} runs the network: there is no module")
-        return found
+        return module
 
     @property
     def batch(self) -> int:
@@ -190,7 +192,7 @@ class Detector:
 
     @overload
     def detect(
-        self, image: list[Any] | tuple[Any, ...], settings: DetectionSettings | None = ..., **words: Any
+        self, image: list[Any] | tuple[Any, ...], settings: DetectionSettings | None = ..., **overrides: Any
     ) -> list[Detections]: ...
 
     @overload
@@ -205,11 +207,11 @@ class Detector:
                 or a tensor (N, C, H, W), which run in batches. Three channels are RGB; OpenCV's are BGR:
                 `channels="bgr"`.
             settings: what counts as a detection, and how pictures are read.
-            words: fields of `settings`, by name: `threshold=0.5`.
+            overrides: fields of `settings`, by name: `threshold=0.5`.
 
         Returns:
             The detections, the best first: a list of `Detection`; a list of such lists for several pictures. What is
-            to be said of one stands in its `remarks`, and is a DarkparseWarning.
+            to be said of one stands in its `warnings`, and is a DarkparseWarning.
 
         Raises:
             ImageError: a picture cannot be read.
@@ -228,7 +230,7 @@ class Detector:
         batch: int | None = None,
         workers: int | None = None,
         on_error: Callable[[ImageInput, ImageError], None] | None = None,
-        **words: Any,
+        **overrides: Any,
     ) -> Generator[Detections, None, None]:
         """Detect in any number of pictures in constant memory, in their order, with several threads.
 
@@ -238,24 +240,24 @@ class Detector:
             batch: how many pictures run at once; by default one on the CPU, 16 on a GPU.
             workers: threads that read and run them, by default one for each core, at most 8.
             on_error: called for a picture that cannot be read, which is then left out; without it the error is raised.
-            words: fields of `settings`, by name: `threshold=0.5`.
+            overrides: fields of `settings`, by name: `threshold=0.5`.
 
         Raises:
             ImageError: a picture cannot be read, and there is no `on_error`.
             DarkparseError: a setting is out of its range.
         """
-        settings = replace(settings or DetectionSettings(), **words)
+        settings = replace(settings or DetectionSettings(), **overrides)
         if isinstance(images, str | bytes | os.PathLike):
             raise DarkparseError("stream takes several pictures; detect takes one")
         if batch is not None and batch < 1:
             raise DarkparseError(f"batch is how many pictures run at once, not {batch}")
-        for outcome in stream(self, images, settings, batch=batch or self.batch, workers=workers):
-            if not isinstance(outcome.result, ImageError):
-                yield emit_warnings(outcome.result)
+        for result in stream(self, images, settings, batch=batch or self.batch, workers=workers):
+            if not isinstance(result.result, ImageError):
+                yield emit_warnings(result.result)
             elif on_error is None:
-                raise outcome.result
+                raise result.result
             else:
-                on_error(outcome.source, outcome.result)
+                on_error(result.source, result.result)
 
     def warm_up(self) -> Detector:
         """Run a blank picture, so that the first real one is as fast as any; returns the detector."""
@@ -284,13 +286,23 @@ class Detector:
             ImageError: it cannot be read, or has other channels than the network takes.
         """
         settings = settings or DetectionSettings()
-        turn = self.network.dialect.applies_exif if settings.exif == "auto" else settings.exif == "on"
-        read = as_image(image, self.network.net.channels, turn=turn, bgr=settings.channels == "bgr", name=name)
+        apply_exif = self.network.dialect.applies_exif if settings.exif == "auto" else settings.exif == "on"
+        loaded_image = as_image(
+            image, self.network.net.channels, apply_exif=apply_exif, bgr=settings.channels == "bgr", name=name
+        )
         crop_first = self.network.dialect.resize == "letterbox"
-        values, placement = fit_image(read.pixels, self.input_size, self.resize, crop_first=crop_first)
+        values, placement = fit_image(loaded_image.pixels, self.input_size, self.resize, crop_first=crop_first)
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
-        pixels = read.pixels if keep_pixels else None
-        return PreparedImage(values, placement, read.pixels.shape[:2], path, pixels, read.warnings, read.orientation)
+        pixels = loaded_image.pixels if keep_pixels else None
+        return PreparedImage(
+            values,
+            placement,
+            loaded_image.pixels.shape[:2],
+            path,
+            pixels,
+            loaded_image.warnings,
+            loaded_image.orientation,
+        )
 
     def run(
         self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, continuing: bool = False
@@ -305,65 +317,76 @@ class Detector:
         if not prepared:
             return []
         if not self.is_stateful:
-            return self._found(prepared, settings)
-        found = []
-        with _STATEFUL:
-            for one in prepared:
+            return self._detect_batch(prepared, settings)
+        detections = []
+        with _STATE_LOCK:
+            for image in prepared:
                 if not continuing:
                     self.reset_state()
-                found += self._found([one], settings)
-        return found
+                detections += self._detect_batch([image], settings)
+        return detections
 
-    def _found(self, prepared: Sequence[PreparedImage], settings: DetectionSettings) -> list[Detections]:
-        images = np.stack([one.values for one in prepared]) if len(prepared) > 1 else prepared[0].values[None]
+    def _detect_batch(self, prepared: Sequence[PreparedImage], settings: DetectionSettings) -> list[Detections]:
+        images = np.stack([image.values for image in prepared]) if len(prepared) > 1 else prepared[0].values[None]
         if self.classifies:
-            scores = self._class_scores(images)
-            return [self._ranked(own, one, settings.top) for own, one in zip(scores, prepared, strict=True)]
+            scores = self._compute_class_scores(images)
+            return [
+                self._rank_classes(image_scores, image, settings.top)
+                for image_scores, image in zip(scores, prepared, strict=True)
+            ]
         parts = self.engine.candidates(images, settings.threshold, settings.hierarchy)
-        candidates = Candidates(*(np.concatenate(same) for same in zip(*parts, strict=True)))
-        return [self._suppressed(candidates, i, one, settings) for i, one in enumerate(prepared)]
+        candidates = Candidates(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+        return [self._suppress(candidates, i, image, settings) for i, image in enumerate(prepared)]
 
     def reset_state(self) -> None:
         """Make recurrent layers forget the pictures before."""
         self.engine.reset_state()
 
-    def _suppressed(
+    def _suppress(
         self, candidates: Candidates, index: int, prepared: PreparedImage, settings: DetectionSettings
     ) -> Detections:
         # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
-        here = (candidates.image == index) & (0 not in prepared.placement.scaled_size)
-        own = np.flatnonzero(here)
-        boxes = candidates.boxes[own]
+        in_image = (candidates.image == index) & (0 not in prepared.placement.scaled_size)
+        box_indices = np.flatnonzero(in_image)
+        boxes = candidates.boxes[box_indices]
         head = get_head(self.network.nodes[self.network.heads[0]])
-        if len(own) and not head.stays_in_letterbox:
+        if len(box_indices) and not head.stays_in_letterbox:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.to_image_boxes(boxes)
-        mine = np.flatnonzero(here[candidates.box])
-        remarks = [f"{len(mine):,} boxes over the threshold: is this network trained?"] if len(mine) > MANY else []
+        candidate_indices = np.flatnonzero(in_image[candidates.box])
+        messages = (
+            [f"{len(candidate_indices):,} boxes over the threshold: is this network trained?"]
+            if len(candidate_indices) > MAX_PLAUSIBLE_BOXES
+            else []
+        )
         # exp() of a width or a height overflows in float32; such a box has no place in the image, nor in JSON.
-        is_finite = np.isfinite(boxes).all(1) & np.isfinite(candidates.objectness[own])
-        at = np.searchsorted(own, candidates.box[mine])
-        is_valid = is_finite[at] & np.isfinite(candidates.scores[mine])
+        is_finite = np.isfinite(boxes).all(1) & np.isfinite(candidates.objectness[box_indices])
+        positions = np.searchsorted(box_indices, candidates.box[candidate_indices])
+        is_valid = is_finite[positions] & np.isfinite(candidates.scores[candidate_indices])
         if dropped := int((~is_valid).sum()):
-            remarks.append(f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values")
-        mine, at = mine[is_valid], at[is_valid]
-        scores, classes, box = candidates.scores[mine], candidates.classes[mine], candidates.box[mine]
+            messages.append(f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values")
+        candidate_indices, positions = candidate_indices[is_valid], positions[is_valid]
+        scores, classes, box = (
+            candidates.scores[candidate_indices],
+            candidates.classes[candidate_indices],
+            candidates.box[candidate_indices],
+        )
         assert self._suppression is not None
-        kept = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression, of=at)
-        found = (
+        keep = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression, box_indices=positions)
+        detections = (
             Detection(
                 class_id=int(classes[i]),
                 name=self.names[classes[i]],
                 score=float(scores[i]),
                 objectness=float(candidates.objectness[box[i]]),
-                box=tuple(boxes[at[i]].tolist()),
+                box=tuple(boxes[positions[i]].tolist()),
                 image_size=prepared.size,
             )
-            for i in kept
+            for i in keep
         )
-        return prepared.found(found, *remarks)
+        return prepared.to_detections(detections, *messages)
 
-    def _class_scores(self, images: Floats) -> Floats:
+    def _compute_class_scores(self, images: Floats) -> Floats:
         """(N, classes)."""
         scores = self.engine.class_scores(images).reshape(len(images), -1)
         path = getattr(self.network.nodes[self.network.outputs[0]].layer, "tree", None)
@@ -377,12 +400,13 @@ class Detector:
             scores[:, [parent for parent in parents if parent >= 0]] = 0
         return scores
 
-    def _ranked(self, scores: Floats, prepared: PreparedImage, top: int) -> Detections:
+    def _rank_classes(self, scores: Floats, prepared: PreparedImage, top: int) -> Detections:
         is_finite = np.isfinite(scores)
         dropped = int((~is_finite).sum())
-        remarks = [f"dropped {dropped:,} of {len(scores):,} classes with NaN or infinite scores"] if dropped else []
+        messages = [f"dropped {dropped:,} of {len(scores):,} classes with NaN or infinite scores"] if dropped else []
         order = np.argsort(-scores, kind="stable")
         best = order[is_finite[order]][:top]
-        return prepared.found(
-            (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE, prepared.size) for i in best), *remarks
+        return prepared.to_detections(
+            (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE_IMAGE, prepared.size) for i in best),
+            *messages,
         )

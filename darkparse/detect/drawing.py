@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 Color = tuple[int, int, int]
 
 
-def draw(image: Any, detections: Sequence[Detection], size: Size, *, turn: bool = False) -> PillowImage:
+def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif: bool = False) -> PillowImage:
     """Draw boxes and labels such as `name 93%` on an RGB copy of an image; the best are drawn last, on top.
 
     Args:
         image: a path, a Pillow image, an array or a tensor, as `detect` takes it.
         detections: what is in it, the best first.
         size: height and width that the image must have.
-        turn: whether its EXIF orientation is followed.
+        apply_exif: whether its EXIF orientation is followed.
 
     Raises:
         DarkparseError: the image has another size.
@@ -42,56 +42,60 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, turn: bool 
     pil = import_pillow()
     from PIL import ImageDraw
 
-    pixels = as_image(image, None, turn=turn).pixels
+    pixels = as_image(image, None, apply_exif=apply_exif).pixels
     if pixels.shape[:2] != size:
-        given = " × ".join(map(str, pixels.shape[1::-1]))
-        raise DarkparseError(f"this picture has {given} pixels; the detections come from one of {size[1]} × {size[0]}")
+        actual_size = " × ".join(map(str, pixels.shape[1::-1]))
+        raise DarkparseError(
+            f"this picture has {actual_size} pixels; the detections come from one of {size[1]} × {size[0]}"
+        )
     if pixels.dtype.kind == "f":
         pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
-    picture: PillowImage = pil.fromarray(pixels)
-    canvas = ImageDraw.Draw(picture)
-    short = min(picture.size)
-    width, font = max(round(short * 0.005), 2), _font(max(round(short * 0.03), 11))
+    drawing: PillowImage = pil.fromarray(pixels)
+    canvas = ImageDraw.Draw(drawing)
+    short_side = min(drawing.size)
+    width, font = max(round(short_side * 0.005), 2), _load_font(max(round(short_side * 0.03), 11))
     if detections and detections[0].is_whole:
-        _list(canvas, detections, font)
-        return picture
-    for one in reversed(detections):
-        left, top, right, bottom = one.xyxy
+        _draw_list(canvas, detections, font)
+        return drawing
+    for detection in reversed(detections):
+        left, top, right, bottom = detection.xyxy
         canvas.rectangle(
-            (left, top, max(right - 1, left), max(bottom - 1, top)), outline=class_color(one.class_id), width=width
+            (left, top, max(right - 1, left), max(bottom - 1, top)),
+            outline=class_color(detection.class_id),
+            width=width,
         )
-    taken = np.zeros(pixels.shape[:2], np.bool_)
-    for one in detections:
-        _label(canvas, one, font, taken)
-    return picture
+    occupied = np.zeros(pixels.shape[:2], np.bool_)
+    for detection in detections:
+        _draw_label(canvas, detection, font, occupied)
+    return drawing
 
 
-def _label(canvas: Any, one: Detection, font: Any, taken: NDArray[np.bool_]) -> None:
+def _draw_label(canvas: Any, detection: Detection, font: Any, occupied: NDArray[np.bool_]) -> None:
     """Write a detection's label on its box's upper edge, or below it where a better one's label stands.
 
     Args:
         canvas: what is drawn on.
-        one: the detection.
+        detection: what is labeled.
         font: of the label.
-        taken: (H, W), where labels stand; this one is added.
+        occupied: (H, W), where labels stand; this one is added.
     """
-    text = f"{one.name} {one.score * 100:.0f}%"
+    text = f"{detection.name} {detection.score * 100:.0f}%"
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     width, height = math.ceil(right - left) + 6, math.ceil(bottom - top) + 6
-    x = round(min(max(one.xyxy[0], 0), max(taken.shape[1] - width, 0)))
-    y = round(one.xyxy[1] - height if one.xyxy[1] >= height else one.xyxy[1])
-    while taken[y : y + height, x : x + width].any() and y + 2 * height <= taken.shape[0]:
+    x = round(min(max(detection.xyxy[0], 0), max(occupied.shape[1] - width, 0)))
+    y = round(detection.xyxy[1] - height if detection.xyxy[1] >= height else detection.xyxy[1])
+    while occupied[y : y + height, x : x + width].any() and y + 2 * height <= occupied.shape[0]:
         y += height
-    taken[y : y + height, x : x + width] = True
-    canvas.rectangle((x, y, x + width, y + height), fill=class_color(one.class_id))
-    canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=text_color(class_color(one.class_id)))
+    occupied[y : y + height, x : x + width] = True
+    canvas.rectangle((x, y, x + width, y + height), fill=class_color(detection.class_id))
+    canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=text_color(class_color(detection.class_id)))
 
 
-def _list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
+def _draw_list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
     """A classifier's answers, one below the other."""
     y = 4.0
-    for one in detections:
-        text = f"{one.score * 100:5.2f}% {one.name}"
+    for detection in detections:
+        text = f"{detection.score * 100:5.2f}% {detection.name}"
         left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
         canvas.rectangle((4, y, 10 + right - left, y + bottom - top + 6), fill=(0, 0, 0))
         canvas.text((7 - left, y + 3 - top), text, font=font, fill=(255, 255, 255))
@@ -118,25 +122,25 @@ def text_color(background: Color) -> Color:
 
 
 @lru_cache(maxsize=16)
-def _font(size: int) -> FreeTypeFont | ImageFont:
+def _load_font(size: int) -> FreeTypeFont | ImageFont:
     from PIL import ImageFont
 
     return ImageFont.load_default(size)
 
 
-def save(picture: PillowImage, path: str | os.PathLike[str]) -> None:
+def save(image: PillowImage, path: str | os.PathLike[str]) -> None:
     """Write a picture, whole or not at all."""
     target = Path(path)
-    ending = target.suffix.lower()
+    suffix = target.suffix.lower()
     # Pillow says nothing where a disk takes the first part of what it writes only.
     encoded = BytesIO()
-    picture.save(encoded, format=import_pillow().registered_extensions()[ending], **_QUALITY.get(ending, {}))
+    image.save(encoded, format=import_pillow().registered_extensions()[suffix], **_SAVE_OPTIONS.get(suffix, {}))
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(target) as part:
         part.write_bytes(encoded.getbuffer())
 
 
-_QUALITY: dict[str, dict[str, Any]] = {
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     ".jpg": {"quality": 92},
     ".jpeg": {"quality": 92},
     ".webp": {"quality": 92},

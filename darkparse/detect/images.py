@@ -45,7 +45,7 @@ def open_image(
     path: str | os.PathLike[str] | IO[bytes],
     channels: int | None = 3,
     *,
-    turn: bool,
+    apply_exif: bool,
     bgr: bool = False,
     name: str | None = None,
 ) -> Image:
@@ -55,7 +55,7 @@ def open_image(
         path: any file that Pillow reads, open or not; of several frames the first. Or an array that `numpy.save` wrote.
         channels: 3 for RGB, 1 for grey; as many as the file has otherwise, in the file's order. None: RGB to look at,
             of more channels the first three, of two the first.
-        turn: whether its EXIF orientation is followed.
+        apply_exif: whether its EXIF orientation is followed.
         bgr: the first three channels of an array are blue, green and red.
         name: what errors call the file, by default its path.
 
@@ -65,23 +65,25 @@ def open_image(
     Raises:
         ImageError: there is no such file, it is no picture, or it is broken.
     """
-    image, name = import_pillow(), name or str(path)
+    pillow, name = import_pillow(), name or str(path)
     try:
-        size, head = _glance(path)
+        size, head = _read_head(path)
         if head.startswith(b"\x93NUMPY"):
             return Image(from_array(_load_array(path), channels, bgr=bgr))
         if (channels or 0) > 4 and head.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
             return Image(from_array(_load_bands(path), channels))
         with open_with_pillow(path) as file:
-            unpacked = file.width * file.height * len(file.getbands())
-            if unpacked > max(MAX_VALUES, MAX_EXPANSION * size):
-                raise ImageError(f"{size:,} bytes that unpack to {unpacked:,}, more than {MAX_EXPANSION} times as many")
-            return from_pillow(file, channels, turn=turn)
+            unpacked_size = file.width * file.height * len(file.getbands())
+            if unpacked_size > max(MAX_VALUES, MAX_EXPANSION * size):
+                raise ImageError(
+                    f"{size:,} bytes that unpack to {unpacked_size:,}, more than {MAX_EXPANSION} times as many"
+                )
+            return from_pillow(file, channels, apply_exif=apply_exif)
     except ImageError as problem:
         raise ImageError(f"{name}: {problem}") from None
-    except image.UnidentifiedImageError:
+    except pillow.UnidentifiedImageError:
         raise ImageError(f"{name}: not a picture, or of a kind that Pillow cannot read") from None
-    except (image.DecompressionBombError, OSError) as problem:
+    except (pillow.DecompressionBombError, OSError) as problem:
         raise ImageError(f"{name}: {describe_error(problem)}") from None
     except DECODER_ERRORS as problem:
         raise ImageError(f"{name}: a broken picture: {describe_error(problem)}") from None
@@ -100,18 +102,18 @@ def _load_bands(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
         import tifffile
     except ImportError:
         raise ImageError("a TIFF of more than four bands needs tifffile: pip install 'darkparse[tiff]'") from None
-    with tifffile.TiffFile(file) as opened:
-        page = opened.pages[0]
-        unpacked = page.nbytes
-        if unpacked > max(MAX_VALUES, MAX_EXPANSION * opened.filehandle.size):
-            raise ImageError(f"{opened.filehandle.size:,} bytes that unpack to {unpacked:,}")
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages[0]
+        unpacked_size = page.nbytes
+        if unpacked_size > max(MAX_VALUES, MAX_EXPANSION * tiff.filehandle.size):
+            raise ImageError(f"{tiff.filehandle.size:,} bytes that unpack to {unpacked_size:,}")
         array: Pixels = page.asarray()
         planes = page.axes.startswith("S")
     array = np.moveaxis(array, 0, -1) if planes else array
     return (array >> 8).astype(np.uint8) if array.dtype == np.uint16 else array
 
 
-def _glance(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
+def _read_head(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
     """Size of a file and its first bytes; nothing of a pipe, which cannot be read twice. Raises ImageError for a
     device."""
     if isinstance(file, str | os.PathLike):
@@ -120,8 +122,8 @@ def _glance(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
             raise ImageError("a device, not a picture")
         if not stat.S_ISREG(status.st_mode):
             return status.st_size, b""
-        with open(file, "rb") as opened:
-            return status.st_size, opened.read(8)
+        with open(file, "rb") as stream:
+            return status.st_size, stream.read(8)
     try:
         start, end = file.tell(), file.seek(0, os.SEEK_END)
         file.seek(start)
@@ -144,27 +146,27 @@ ORIENTATIONS = {
 """What EXIF's orientations say of how the picture is to be shown: clockwise."""
 
 
-def from_pillow(image: PillowImage, channels: int | None = 3, *, turn: bool = False) -> Image:
+def from_pillow(image: PillowImage, channels: int | None = 3, *, apply_exif: bool = False) -> Image:
     """A Pillow image; see `open_image`."""
-    pixels = _bands(image, channels)
+    pixels = _to_array(image, channels)
     # A camera's MPO holds previews; an image that stands at a later frame was put there.
     frames = 1 if image.format == "MPO" or image.tell() else getattr(image, "n_frames", 1)
     page = "page" if image.format == "TIFF" else "frame"
-    remarks = [f"the first of {frames} {page}s; the others are left out"] if frames > 1 else []
-    orientation = _orientation(image)
-    if orientation in ORIENTATIONS and not turn:
-        remarks.append(f'its EXIF note says "{ORIENTATIONS[orientation]}", which was not followed')
+    messages = [f"the first of {frames} {page}s; the others are left out"] if frames > 1 else []
+    orientation = _read_orientation(image)
+    if orientation in ORIENTATIONS and not apply_exif:
+        messages.append(f'its EXIF note says "{ORIENTATIONS[orientation]}", which was not followed')
         orientation = 1
-    return Image(apply_orientation(pixels, orientation), tuple(remarks), orientation)
+    return Image(apply_orientation(pixels, orientation), tuple(messages), orientation)
 
 
-def _orientation(image: PillowImage) -> int:
+def _read_orientation(image: PillowImage) -> int:
     """EXIF's note on how the camera was held; 1 where there is none, or none that can be read."""
     try:
-        noted: Any = image.getexif().get(0x0112, 1)
+        tag: Any = image.getexif().get(0x0112, 1)
     except (OSError, *DECODER_ERRORS):
         return 1
-    return noted if isinstance(noted, int) and noted in ORIENTATIONS else 1
+    return tag if isinstance(tag, int) and tag in ORIENTATIONS else 1
 
 
 def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
@@ -176,38 +178,40 @@ def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
     return np.ascontiguousarray(pixels[::rows, ::columns])
 
 
-def _bands(image: PillowImage, channels: int | None) -> Pixels:
+def _to_array(image: PillowImage, channels: int | None) -> Pixels:
     """(H, W, channels), uint8."""
     if image.mode.startswith("I;16"):
         # stb_image keeps the high byte of 16 bits; Pillow would clip at 255.
-        return _with_channels((np.asarray(image) >> 8).astype(np.uint8)[..., None], channels)
+        return _convert_channels((np.asarray(image) >> 8).astype(np.uint8)[..., None], channels)
     if image.mode in ("I", "F"):
         array = np.asarray(image)
-        most = array.max(initial=0)
-        if image.mode == "F" or array.min(initial=0) < 0 or most > 0xFFFF:
-            what = "floating point" if image.mode == "F" else "32-bit"
-            raise ImageError(f"a picture of {what} numbers, whose white is not known; pass an array in 0…1")
-        return _with_channels((array >> (8 if most > 255 else 0)).astype(np.uint8)[..., None], channels)
+        maximum = array.max(initial=0)
+        if image.mode == "F" or array.min(initial=0) < 0 or maximum > 0xFFFF:
+            number_type = "floating point" if image.mode == "F" else "32-bit"
+            raise ImageError(f"a picture of {number_type} numbers, whose white is not known; pass an array in 0…1")
+        return _convert_channels((array >> (8 if maximum > 255 else 0)).astype(np.uint8)[..., None], channels)
     if channels == 1 and image.mode == "L":
         return np.asarray(image)[..., None]
     if image.mode == "P":  # whose transparency convert("RGB") warns of
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if channels in (1, 3, None):
-        return _with_channels(np.asarray(image.convert("RGB")), channels)
+        return _convert_channels(np.asarray(image.convert("RGB")), channels)
     if channels == 4 and image.has_transparency_data and image.mode != "LA":
         return np.asarray(image.convert("RGBA"))
     array = np.asarray(image)
-    return _with_channels(array[..., None] if array.ndim == 2 else array, channels)
+    return _convert_channels(array[..., None] if array.ndim == 2 else array, channels)
 
 
-def as_image(image: Any, channels: int | None = 3, *, turn: bool, bgr: bool = False, name: str | None = None) -> Image:
+def as_image(
+    image: Any, channels: int | None = 3, *, apply_exif: bool, bgr: bool = False, name: str | None = None
+) -> Image:
     """Read whatever `detect` takes: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W), a
     tensor (C, H, W).
 
     Args:
         image: the picture.
         channels: those of the network.
-        turn: whether an EXIF orientation is followed.
+        apply_exif: whether an EXIF orientation is followed.
         bgr: the first three channels of an array or a tensor are blue, green and red, as in OpenCV.
         name: what errors call a file that has none.
 
@@ -215,15 +219,15 @@ def as_image(image: Any, channels: int | None = 3, *, turn: bool, bgr: bool = Fa
         ImageError: the file cannot be read, or the value is no picture of so many channels.
     """
     if isinstance(image, str | os.PathLike):
-        return open_image(image, channels, turn=turn, bgr=bgr, name=name)
+        return open_image(image, channels, apply_exif=apply_exif, bgr=bgr, name=name)
     if isinstance(image, bytes | bytearray | memoryview):
-        return open_image(io.BytesIO(image), channels, turn=turn, bgr=bgr, name=name or "these bytes")
+        return open_image(io.BytesIO(image), channels, apply_exif=apply_exif, bgr=bgr, name=name or "these bytes")
     if hasattr(image, "read"):
         name = name or str(getattr(image, "name", "this file"))
-        return open_image(image, channels, turn=turn, bgr=bgr, name=name)
+        return open_image(image, channels, apply_exif=apply_exif, bgr=bgr, name=name)
     if hasattr(image, "convert") and hasattr(image, "mode"):
         try:
-            return from_pillow(image, channels, turn=turn)
+            return from_pillow(image, channels, apply_exif=apply_exif)
         except (OSError, *DECODER_ERRORS) as problem:
             raise ImageError(f"a broken picture: {describe_error(problem)}") from None
     if hasattr(image, "detach"):
@@ -250,30 +254,30 @@ def from_array(array: Pixels, channels: int | None = 3, *, bgr: bool = False) ->
         )
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
-        least, most = array.min(), array.max()
-        if not (least >= -FLOAT_TOLERANCE and most <= 1 + FLOAT_TOLERANCE):
+        minimum, maximum = array.min(), array.max()
+        if not (minimum >= -FLOAT_TOLERANCE and maximum <= 1 + FLOAT_TOLERANCE):
             raise ImageError(
-                f"a picture of floats has values from 0 to 1, this one {least:g} to {most:g}: scale it (by 1/255, "
+                f"a picture of floats has values from 0 to 1, this one {minimum:g} to {maximum:g}: scale it (by 1/255, "
                 "say), or pass uint8"
             )
     elif array.dtype != np.uint8:
         raise ImageError(f"a picture has uint8 pixels, or floats from 0 to 1, not {array.dtype}")
     if bgr and array.shape[2] >= 3:
         array = np.concatenate((array[..., 2::-1], array[..., 3:]), 2)
-    return _with_channels(array, channels)
+    return _convert_channels(array, channels)
 
 
-def _with_channels(array: Pixels, channels: int | None) -> Pixels:
+def _convert_channels(array: Pixels, channels: int | None) -> Pixels:
     """The channels that a network takes: its own number, or RGB from grey, grey from RGB, neither with alpha."""
     if channels is None:
         array, channels = array[..., : 3 if array.shape[2] >= 3 else 1], 3
-    given = array.shape[2]
-    if given == channels:
+    num_channels = array.shape[2]
+    if num_channels == channels:
         return array
-    if channels not in (1, 3) or given not in (1, 3, 4):
-        raise ImageError(f"the network takes {channels} channels, this picture has {given}")
+    if channels not in (1, 3) or num_channels not in (1, 3, 4):
+        raise ImageError(f"the network takes {channels} channels, this picture has {num_channels}")
     if channels == 3:
-        return np.repeat(array, 3, axis=2) if given == 1 else array[..., :3]
+        return np.repeat(array, 3, axis=2) if num_channels == 1 else array[..., :3]
     red, green, blue = (array[..., i] for i in range(3))
     if array.dtype != np.uint8:
         return (0.299 * red + 0.587 * green + 0.114 * blue).astype(np.float32)[..., None]

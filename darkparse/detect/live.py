@@ -16,18 +16,18 @@ from darkparse.detect.video import import_pyav
 from darkparse.errors import ImageError
 from darkparse.syntax.files import describe_error
 
-SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
+LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
 """Of URLs that are live whatever is said."""
 
-CAMERA = "/dev/video"
+CAMERA_PREFIX = "/dev/video"
 """What a camera's device begins with, on Linux."""
 
-SILENCE = 10.0
+STREAM_TIMEOUT = 10.0
 """Seconds without a frame after which a stream is lost."""
-FIRST_WAIT, LONGEST_WAIT = 1.0, 30.0
+MIN_WAIT, MAX_WAIT = 1.0, 30.0
 """Seconds before a lost stream is tried again; the wait doubles until frames come."""
 
-OPTIONS = {"fflags": "nobuffer", "rtsp_transport": "tcp"}
+PYAV_OPTIONS = {"fflags": "nobuffer", "rtsp_transport": "tcp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Frame:
 
 def is_live(source: str) -> bool:
     """Whether an input is a stream's URL or a camera's device."""
-    return source.partition("://")[0] in SCHEMES or source.startswith(CAMERA)
+    return source.partition("://")[0] in LIVE_SCHEMES or source.startswith(CAMERA_PREFIX)
 
 
 class Live:
@@ -79,7 +79,7 @@ class Live:
         reader = Thread(target=self._read, name="darkparse-live", daemon=True)
         reader.start()
         try:
-            while (frame := self._taken()) is not None:
+            while (frame := self._wait_for_frame()) is not None:
                 yield frame
         finally:
             self.stop()
@@ -94,55 +94,59 @@ class Live:
             self._ended = True
             self._changed.notify()
 
-    def _taken(self) -> Frame | None:
+    def _wait_for_frame(self) -> Frame | None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._newest is not None or self._ended)
                 newest, self._newest = self._newest, None
             if newest is None:
                 return None
-            number, came, frame = newest
+            number, timestamp, frame = newest
             with suppress(import_pyav().FFmpegError):  # a damaged frame of a form that has no colors
-                return Frame(number, came, frame.to_ndarray(format="rgb24"))
+                return Frame(number, timestamp, frame.to_ndarray(format="rgb24"))
 
     def _read(self) -> None:
         try:
-            self._play_again_and_again()
+            self._play_with_retries()
         except BaseException as problem:  # noqa: BLE001 - raised to the caller, who would wait forever otherwise
             self._problem = problem
         finally:
             self.stop()
 
-    def _play_again_and_again(self) -> None:
-        wait = FIRST_WAIT
+    def _play_with_retries(self) -> None:
+        wait = MIN_WAIT
         while not self._stop.is_set():
-            before = self._count
+            count_before = self._count
             problem, is_final = self._play()
             if is_final and problem:
                 raise ImageError(f"{self.name}: {problem}")
             if is_final:
                 return
-            wait = FIRST_WAIT if self._count > before else wait
+            wait = MIN_WAIT if self._count > count_before else wait
             if not self._stop.is_set():
                 self._on_loss(f"{self.name}: {problem}; trying again in {wait:g} s")
                 self._stop.wait(wait)
-                wait = min(2 * wait, LONGEST_WAIT)
+                wait = min(2 * wait, MAX_WAIT)
 
     def _play(self) -> tuple[str, bool]:
         """Take frames until none come. Returns what went wrong, if anything, and whether that is the end."""
         av = import_pyav()
         try:
-            form = "v4l2" if self.source.startswith(CAMERA) else None
-            with closing(av.open(self.source, format=form, options=OPTIONS, timeout=SILENCE)) as container:
+            container_format = "v4l2" if self.source.startswith(CAMERA_PREFIX) else None
+            with closing(
+                av.open(self.source, format=container_format, options=PYAV_OPTIONS, timeout=STREAM_TIMEOUT)
+            ) as container:
                 if not container.streams.video:
                     return "no picture track in it", True
-                problem = self._take(container)
+                problem = self._store_frames(container)
         except (av.FFmpegError, OSError) as error:
-            is_none = isinstance(error, (av.error.ProtocolNotFoundError, av.error.InvalidDataError, FileNotFoundError))
-            return describe_error(error), self._is_video or (is_none and not self._count)
+            is_invalid = isinstance(
+                error, (av.error.ProtocolNotFoundError, av.error.InvalidDataError, FileNotFoundError)
+            )
+            return describe_error(error), self._is_video or (is_invalid and not self._count)
         return problem or ("" if self._is_video else "the stream ended"), self._is_video
 
-    def _take(self, container: Any) -> str:
+    def _store_frames(self, container: Any) -> str:
         """Store each frame as the newest until the source ends; return why if no frame can be decoded.
 
         A damaged frame is skipped: the connection stays, and the next frame may be whole.
@@ -166,6 +170,6 @@ class Live:
                 last = time.monotonic()
             if self._stop.is_set():
                 return ""
-            if not self._is_video and time.monotonic() - last > SILENCE:
-                return f"no frame decoded for {SILENCE:g} s{problem}"
+            if not self._is_video and time.monotonic() - last > STREAM_TIMEOUT:
+                return f"no frame decoded for {STREAM_TIMEOUT:g} s{problem}"
         return f"no frame can be decoded{problem}" if problem and last == start else ""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from darkparse.network.suppression import Suppression
 
 Floats = NDArray[np.float32]
-BLOCK = 128
+BLOCK_SIZE = 128
 """Boxes that are weighed against each other at once."""
 
 
@@ -19,9 +19,9 @@ def suppress(
     scores: Floats,
     classes: NDArray[np.int64],
     threshold: float,
-    how: Suppression,
+    suppression: Suppression,
     *,
-    of: NDArray[np.int64] | None = None,
+    box_indices: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
     """The candidates that stay (box.c do_nms_sort, diounms_sort).
 
@@ -30,32 +30,32 @@ def suppress(
         scores: (K,), of each candidate: a box and a class.
         classes: (K,); only candidates of one class suppress each other.
         threshold: a candidate goes where its box's overlap with a better one's is larger.
-        how: what counts as overlap.
-        of: (K,), the box of each candidate; by default a box of its own.
+        suppression: what counts as overlap.
+        box_indices: (K,), the box of each candidate; by default a box of its own.
 
     Returns:
         Positions of the candidates that stay, the best first.
     """
-    of = np.arange(len(scores)) if of is None else of
-    overlaps = _Overlaps(boxes, threshold, how.exponent, shared=len(scores) > 2 * len(boxes))
+    box_indices = np.arange(len(scores)) if box_indices is None else box_indices
+    overlaps = _Overlaps(boxes, threshold, suppression.exponent, shared=len(scores) > 2 * len(boxes))
     order = np.lexsort((np.arange(len(scores)), -scores, classes))
-    kept: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
-    for group in _groups(order, classes[order]):
+    selected: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    for group in _split_classes(order, classes[order]):
         while group.size:
-            block, group = group[:BLOCK], group[BLOCK:]
-            kept.append(block[overlaps.greedy(of[block], classes[block])])
+            block, group = group[:BLOCK_SIZE], group[BLOCK_SIZE:]
+            selected.append(block[overlaps.select_greedily(box_indices[block], classes[block])])
             if group.size:
-                group = group[~overlaps.with_any(of[kept[-1]], of[group])]
-    found = np.concatenate(kept)
-    return found[np.argsort(-scores[found], kind="stable")]
+                group = group[~overlaps.overlaps_any(box_indices[selected[-1]], box_indices[group])]
+    keep = np.concatenate(selected)
+    return keep[np.argsort(-scores[keep], kind="stable")]
 
 
-def _groups(order: NDArray[np.int64], classes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+def _split_classes(order: NDArray[np.int64], classes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Candidates class by class, small classes together: few numpy calls cost less than few comparisons."""
     first = 0
     ends = [*(np.flatnonzero(np.diff(classes)) + 1), len(order)]
     for end, after in zip(ends, [*ends[1:], np.inf], strict=True):
-        if after - first > BLOCK // 2:
+        if after - first > BLOCK_SIZE // 2:
             yield order[first:end]
             first = end
 
@@ -66,52 +66,52 @@ class _Overlaps:
     Args:
         boxes: (B, 4).
         threshold: of the overlap.
-        exponent: see `overlap`.
+        exponent: see `compute_overlap`.
         shared: most boxes are asked about in several classes: what overlaps a box is found once and kept, a bit a box.
     """
 
     def __init__(self, boxes: Floats, threshold: float, exponent: float | None, *, shared: bool) -> None:
         self._boxes, self._threshold, self._exponent, self._shared = boxes, threshold, exponent, shared
-        self._known = np.zeros(len(boxes), np.bool_)
+        self._is_computed = np.zeros(len(boxes), np.bool_)
         self._bits = np.zeros((len(boxes) if shared else 0, -(-len(boxes) // 8)), np.uint8)
 
-    def greedy(self, block: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def select_greedily(self, block: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(K,): which of some boxes, the best of a class first, stay beside those of their class."""
-        over = self._between(block) & (classes[:, None] == classes)
-        stays: NDArray[np.bool_] = np.ones(len(block), np.bool_)
-        for i in np.flatnonzero(over.any(1)):
-            if stays[i]:
-                stays[i + 1 :] &= ~over[i, i + 1 :]
-        return stays
+        overlapping = self._compare_within(block) & (classes[:, None] == classes)
+        keep: NDArray[np.bool_] = np.ones(len(block), np.bool_)
+        for i in np.flatnonzero(overlapping.any(1)):
+            if keep[i]:
+                keep[i + 1 :] &= ~overlapping[i, i + 1 :]
+        return keep
 
-    def with_any(self, kept: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def overlaps_any(self, selected: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(L,): which of the rest overlap any of those kept."""
         if not self._shared:
-            return np.logical_or.reduce(self._over(kept, rest))  # type: ignore[no-any-return]
-        bits = np.bitwise_or.reduce(self._bits[kept])
+            return np.logical_or.reduce(self._exceeds_threshold(selected, rest))  # type: ignore[no-any-return]
+        bits = np.bitwise_or.reduce(self._bits[selected])
         return np.unpackbits(bits, count=len(self._boxes)).view(np.bool_)[rest]
 
-    def _between(self, block: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _compare_within(self, block: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(K, K): which of some boxes overlap each other."""
         if not self._shared:
-            return self._over(block, block)
-        new = block[~self._known[block]]
-        self._known[new] = True
-        self._bits[new] = np.packbits(self._over(new, np.arange(len(self._boxes))), axis=1)
+            return self._exceeds_threshold(block, block)
+        uncomputed = block[~self._is_computed[block]]
+        self._is_computed[uncomputed] = True
+        self._bits[uncomputed] = np.packbits(self._exceeds_threshold(uncomputed, np.arange(len(self._boxes))), axis=1)
         bits: NDArray[np.uint8] = self._bits[block[:, None], block >> 3] << (block & 7).astype(np.uint8)
         return bits >= 128
 
-    def _over(self, these: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    def _exceeds_threshold(self, indices: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(K, L): whether these overlap the others by more; `>`, as in C: an overlap that is no number is none."""
         boxes = self._boxes
-        over: NDArray[np.bool_] = overlap(boxes[these, None], boxes[others]) > self._threshold
+        over: NDArray[np.bool_] = compute_overlap(boxes[indices, None], boxes[others]) > self._threshold
         if self._exponent is not None:  # it only lowers the overlap
             i, j = np.nonzero(over)
-            over[i, j] = overlap(boxes[these[i]], boxes[others[j]], self._exponent) > self._threshold
+            over[i, j] = compute_overlap(boxes[indices[i]], boxes[others[j]], self._exponent) > self._threshold
         return over
 
 
-def overlap(boxes: Floats, others: Floats, exponent: float | None = None) -> Floats:
+def compute_overlap(boxes: Floats, others: Floats, exponent: float | None = None) -> Floats:
     """IoU of boxes with others, less (d²/c²)^exponent: d between the centres, c the diagonal around both.
 
     box.c box_iou, box_diounms. In greedynms and diounms the difference is what is compared, which is smaller than the
@@ -123,20 +123,20 @@ def overlap(boxes: Floats, others: Floats, exponent: float | None = None) -> Flo
         exponent: of the distance, None for the plain IoU.
     """
     with np.errstate(all="ignore"):
-        (low, high), (lows, highs) = _edges(boxes), _edges(others)
+        (low, high), (lows, highs) = _compute_corners(boxes), _compute_corners(others)
         width, height = (np.minimum(high[i], highs[i]) - np.maximum(low[i], lows[i]) for i in (0, 1))
-        shared = np.where((width < 0) | (height < 0), np.float32(0), width * height)
-        union = boxes[..., 2] * boxes[..., 3] + others[..., 2] * others[..., 3] - shared
-        iou: Floats = np.where(shared == 0, np.float32(0), shared / union)
+        intersection = np.where((width < 0) | (height < 0), np.float32(0), width * height)
+        union = boxes[..., 2] * boxes[..., 3] + others[..., 2] * others[..., 3] - intersection
+        iou: Floats = np.where(intersection == 0, np.float32(0), intersection / union)
         if exponent is None:
             return iou
-        around = [np.maximum(high[i], highs[i]) - np.minimum(low[i], lows[i]) for i in (0, 1)]
-        apart = [others[..., i] - boxes[..., i] for i in (0, 1)]
-        diagonal, distance = (x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2 for x, y in (around, apart))
+        enclosing = [np.maximum(high[i], highs[i]) - np.minimum(low[i], lows[i]) for i in (0, 1)]
+        offsets = [others[..., i] - boxes[..., i] for i in (0, 1)]
+        diagonal, distance = (x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2 for x, y in (enclosing, offsets))
         return np.where(diagonal == 0, iou, iou - (distance / diagonal) ** exponent).astype(np.float32)
 
 
-def _edges(boxes: Floats) -> tuple[list[Floats], list[Floats]]:
+def _compute_corners(boxes: Floats) -> tuple[list[Floats], list[Floats]]:
     """The left and upper edges, and the right and lower ones: x, y of each."""
     half: list[Floats] = [boxes[..., i] / np.float32(2) for i in (2, 3)]
     return [boxes[..., i] - half[i] for i in (0, 1)], [boxes[..., i] + half[i] for i in (0, 1)]

@@ -15,7 +15,7 @@ from darkparse.detect.images import Pixels
 Resize = Literal["letterbox", "stretch", "crop"]
 """letterbox: all of the picture, grey around it. stretch: all of it, distorted. crop: its middle (classifiers)."""
 
-RESIZES: tuple[Resize, ...] = get_args(Resize)
+RESIZE_MODES: tuple[Resize, ...] = get_args(Resize)
 
 Floats = NDArray[np.float32]
 
@@ -77,7 +77,7 @@ def fit_image(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = F
         pixels: (H, W, C), uint8, or float32 in 0…1.
         net: height and width of the input.
         resize: how the picture is fitted to it.
-        crop_first: see `place`.
+        crop_first: see `compute_placement`.
 
     Returns:
         (C, height, width), float32 in 0…1, and where the picture lies in it.
@@ -95,16 +95,16 @@ def fit_image(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = F
     if resize == "crop":
         scaled = resize_image(pixels, placement.scaled_size)
         # Beyond the edge the last row or column goes on (image.c crop_image).
-        rows, columns = (np.arange(n) - at for n, at in zip(net, (top, left), strict=True))
+        rows, columns = (np.arange(n) - offset for n, offset in zip(net, (top, left), strict=True))
         rows, columns = rows.clip(0, placement.scaled_size[0] - 1), columns.clip(0, placement.scaled_size[1] - 1)
         return scaled[:, rows[:, None], columns], placement
-    boxed = np.full((pixels.shape[2], *net), 0.5, np.float32)
+    canvas = np.full((pixels.shape[2], *net), 0.5, np.float32)
     resize_image(
         pixels,
         placement.scaled_size,
-        boxed[:, top : top + placement.scaled_size[0], left : left + placement.scaled_size[1]],
+        canvas[:, top : top + placement.scaled_size[0], left : left + placement.scaled_size[1]],
     )
-    return boxed, placement
+    return canvas, placement
 
 
 def resize_image(pixels: Pixels, size: Size, out: Floats | None = None) -> Floats:
@@ -136,28 +136,32 @@ def resample(pixels: Pixels, rows: ResampleWeights, columns: ResampleWeights, ou
     # Single values are gathered faster than pixels of three, and so come out plane by plane: first neighbours, second.
     index = (columns.places[:, None] * channels + np.arange(channels)[:, None]).ravel()
     weights = np.repeat(columns.weights[:, None], channels, 1).ravel()
-    source, bands, n = pixels.reshape(len(pixels), -1), _bands(rows), channels * width
-    most = max((len(band.lines) for band in bands), default=0)
-    room = np.empty((most, 2 * n), pixels.dtype), np.empty((most, 2 * n), np.float32), np.empty((most, n), np.float32)
-    both = np.empty((2, ROWS, n), np.float32)
+    source, bands, n = pixels.reshape(len(pixels), -1), _split_bands(rows), channels * width
+    max_lines = max((len(band.lines) for band in bands), default=0)
+    buffers = (
+        np.empty((max_lines, 2 * n), pixels.dtype),
+        np.empty((max_lines, 2 * n), np.float32),
+        np.empty((max_lines, n), np.float32),
+    )
+    pair_buffer = np.empty((2, BAND_ROWS, n), np.float32)
     for band in bands:
-        taken, mixed, lines = (array[: len(band.lines)] for array in room)
-        source[band.lines].take(index, 1, taken, "clip")
-        np.copyto(mixed, taken)
+        gathered, mixed, lines = (array[: len(band.lines)] for array in buffers)
+        source[band.lines].take(index, 1, gathered, "clip")
+        np.copyto(mixed, gathered)
         if pixels.dtype == np.uint8:
             mixed /= np.float32(255)
         mixed *= weights
         np.add(mixed[:, :n], mixed[:, n:], lines)
-        pairs = both[:, : band.places.shape[1]]
-        for own, places in zip(pairs, band.places, strict=True):
-            lines.take(places, 0, own, "clip")
+        pairs = pair_buffer[:, : band.places.shape[1]]
+        for target, places in zip(pairs, band.places, strict=True):
+            lines.take(places, 0, target, "clip")
         pairs *= band.weights
         first, second = pairs.reshape(2, -1, channels, width).swapaxes(1, 2)
         np.add(first, second, out[:, band.rows])
     return out
 
 
-ROWS = 32
+BAND_ROWS = 32
 """Rows of the result that are made at once: what they need stays in the caches, and in memory that is there."""
 
 
@@ -175,12 +179,12 @@ class _Band:
 
 
 @lru_cache(maxsize=64)
-def _bands(down: ResampleWeights) -> list[_Band]:
+def _split_bands(row_weights: ResampleWeights) -> list[_Band]:
     bands = []
-    for top in range(0, down.weights.shape[1], ROWS):
-        rows = slice(top, top + ROWS)
-        lines, places = np.unique(down.places[:, rows], return_inverse=True)
-        bands.append(_Band(rows, lines, places.reshape(2, -1), down.weights[:, rows, None]))
+    for top in range(0, row_weights.weights.shape[1], BAND_ROWS):
+        rows = slice(top, top + BAND_ROWS)
+        lines, places = np.unique(row_weights.places[:, rows], return_inverse=True)
+        bands.append(_Band(rows, lines, places.reshape(2, -1), row_weights.weights[:, rows, None]))
     return bands
 
 
@@ -193,22 +197,22 @@ class ResampleWeights:
 
 
 @lru_cache(maxsize=256)
-def axis_weights(before: int, after: int, *, last_is_exact: bool) -> ResampleWeights:
+def axis_weights(in_size: int, out_size: int, *, last_is_exact: bool) -> ResampleWeights:
     """Where the values of an axis come from.
 
     Along the width the last column is the picture's last. Along the height Darknet computes the last row's place like
     any other's, in float32, and leaves its second neighbour out: where rounding puts the place just above the last row,
     that row comes out almost black (image.c:1223-1231), and here too.
     """
-    scale = np.float32(before - 1) / np.float32(after - 1) if after > 1 else np.float32(0)
-    place = np.arange(after, dtype=np.float32) * scale
+    scale = np.float32(in_size - 1) / np.float32(out_size - 1) if out_size > 1 else np.float32(0)
+    place = np.arange(out_size, dtype=np.float32) * scale
     first = place.astype(np.intp)
-    if before == 1:
+    if in_size == 1:
         first[:] = 0
     fraction = place - first.astype(np.float32)
     weights = np.stack((1 - fraction, fraction))
-    if last_is_exact or after == 1:
-        first[-1], weights[:, -1] = (before - 1 if last_is_exact else 0), (1, 0)
+    if last_is_exact or out_size == 1:
+        first[-1], weights[:, -1] = (in_size - 1 if last_is_exact else 0), (1, 0)
     else:
         weights[1, -1] = 0
-    return ResampleWeights(np.stack((first, first + 1)).clip(0, before - 1), weights)
+    return ResampleWeights(np.stack((first, first + 1)).clip(0, in_size - 1), weights)

@@ -77,35 +77,39 @@ def stream(
     source = iter(images)
     workers = 1 if detector.is_stateful else workers or min(os.cpu_count() or 1, MAX_WORKERS)
 
-    def work(taken: list[Any]) -> list[Result]:
-        return _run(detector, taken, settings, keep_pixels=keep_pixels, continuing=continuing)
+    def run_batch(batch_images: list[Any]) -> list[Result]:
+        return _run_batch(detector, batch_images, settings, keep_pixels=keep_pixels, continuing=continuing)
 
     batches = iter(lambda: list(islice(source, batch)), [])
-    first = list(islice(batches, workers + 1))
-    with detector.engine.shared(min(workers, max(1, len(first)))) as start:
-        pool = ThreadPoolExecutor(workers, "darkparse-detect", initializer=start)
+    first_batches = list(islice(batches, workers + 1))
+    with detector.engine.share_cores(min(workers, max(1, len(first_batches)))) as initializer:
+        pool = ThreadPoolExecutor(workers, "darkparse-detect", initializer=initializer)
         try:
-            waiting: deque[Future[list[Result]]] = deque(pool.submit(work, taken) for taken in first)
-            while waiting:
-                outcomes = waiting.popleft().result()
-                waiting.extend(pool.submit(work, taken) for taken in islice(batches, 1))
+            pending: deque[Future[list[Result]]] = deque(
+                pool.submit(run_batch, batch_images) for batch_images in first_batches
+            )
+            while pending:
+                outcomes = pending.popleft().result()
+                pending.extend(pool.submit(run_batch, batch_images) for batch_images in islice(batches, 1))
                 yield from outcomes
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _run(
+def _run_batch(
     detector: ImageDetector, images: list[Any], settings: DetectionSettings, *, keep_pixels: bool, continuing: bool
 ) -> list[Result]:
-    prepared = [_prepared(detector, image, settings, keep_pixels) for image in images]
-    found = iter(detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, continuing=continuing))
+    prepared = [_prepare(detector, image, settings, keep_pixels) for image in images]
+    detections = iter(
+        detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, continuing=continuing)
+    )
     return [
-        Result(image, p) if isinstance(p, ImageError) else Result(image, next(found), p.pixels)
+        Result(image, p) if isinstance(p, ImageError) else Result(image, next(detections), p.pixels)
         for image, p in zip(images, prepared, strict=True)
     ]
 
 
-def _prepared(
+def _prepare(
     detector: ImageDetector, image: Any, settings: DetectionSettings, keep_pixels: bool
 ) -> PreparedImage | ImageError:
     try:

@@ -62,7 +62,7 @@ def check_detector(
     names: Names | None,
     *,
     use_class_map: bool,
-    **how: Any,
+    **compile_options: Any,
 ) -> tuple[Network, tuple[str, ...]] | None:
     """The network of a `.weights` file and its classes' names, so that what is wrong is said before torch is imported;
     None for other files.
@@ -70,7 +70,7 @@ def check_detector(
     Raises:
         DarkparseError: what `Detector.load` raises.
     """
-    network = compile_and_check(cfg, weights, options, **how)
+    network = compile_and_check(cfg, weights, options, **compile_options)
     if network is None:
         return None
     is_classifier(network)

@@ -63,7 +63,7 @@ class Video:
 
 
 @contextmanager
-def video_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None]]:
+def write_video(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None]]:
     """A video to write, H.264 where FFmpeg has it; it takes its name when it is finished, after an error nothing is
     left.
 
@@ -71,8 +71,8 @@ def video_writer(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None
     sizes.
     """
     av = import_pyav()
-    wanted = "libvpx-vp9" if path.suffix.lower() == ".webm" else "libx264"
-    codec = wanted if wanted in av.codecs_available else "mpeg4"
+    preferred_codec = "libvpx-vp9" if path.suffix.lower() == ".webm" else "libx264"
+    codec = preferred_codec if preferred_codec in av.codecs_available else "mpeg4"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as part, av.open(str(part), "w") as container:
         stream: Any = None

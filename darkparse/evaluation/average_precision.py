@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from darkparse.datasets.annotations import Annotations, ImageAnnotation
 from darkparse.detect.batch.results import coco_rows
 from darkparse.detect.detections import Detections
-from darkparse.detect.nms import overlap
+from darkparse.detect.nms import compute_overlap
 from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import DetectionSettings
 
-THRESHOLD = 0.005
+MIN_SCORE = 0.005
 """Least score of what is evaluated (detector.c validate_detector_map)."""
 
-COCO_NUMBERS = (
+COCO_METRICS = (
     ("AP", "IoU .50 to .95"),
     ("AP50", "IoU .50"),
     ("AP75", "IoU .75"),
@@ -44,9 +44,9 @@ class ClassResult:
     """How well one class is found."""
 
     truths: int
-    found: int
-    """True positives over `at` (see `DarknetResult`)."""
-    false: int
+    true_positives: int
+    """True positives over `score_threshold` (see `DarknetResult`)."""
+    false_positives: int
     """False positives over it."""
     area: float
     """Average precision as the area under the curve (Darknet's `-points 0`; VOC 2010-2012)."""
@@ -63,12 +63,12 @@ class DarknetResult:
     classes: tuple[ClassResult, ...]
     iou: float
     """A detection is true where it overlaps an object of its class by more than this."""
-    at: float
+    score_threshold: float
     """The score from which precision and recall count."""
     mean_iou: float
-    """Of all detections over `at`, false ones counted as 0."""
+    """Of all detections over `score_threshold`, false ones counted as 0."""
 
-    def mean(self, rule: str, *, occurring: bool = False) -> float:
+    def mean_ap(self, rule: str, *, occurring: bool = False) -> float:
         """Mean average precision over all classes, as in Darknet,
         or over those that the annotations have an object of."""
         values: list[float] = [getattr(c, rule) for c in self.classes if c.truths or not occurring]
@@ -76,13 +76,16 @@ class DarknetResult:
 
     @property
     def precision(self) -> float:
-        found, false = sum(c.found for c in self.classes), sum(c.false for c in self.classes)
-        return found / (found + false) if found + false else 0.0
+        true_positives, false_positives = (
+            sum(c.true_positives for c in self.classes),
+            sum(c.false_positives for c in self.classes),
+        )
+        return true_positives / (true_positives + false_positives) if true_positives + false_positives else 0.0
 
     @property
     def recall(self) -> float:
         truths = sum(c.truths for c in self.classes)
-        return sum(c.found for c in self.classes) / truths if truths else 0.0
+        return sum(c.true_positives for c in self.classes) / truths if truths else 0.0
 
     @property
     def f1(self) -> float:
@@ -92,15 +95,15 @@ class DarknetResult:
 
 
 @dataclass(slots=True)
-class _Tally:
+class _ClassTally:
     """One class over all pictures: a row for each detection."""
 
     scores: list[float]
     matched: list[int]
     """The object that it overlaps most, counted through all pictures, -1 for none."""
     truths: int = 0
-    found: int = 0
-    false: int = 0
+    true_positives: int = 0
+    false_positives: int = 0
 
 
 def darknet_map(
@@ -108,7 +111,7 @@ def darknet_map(
     classes: int,
     *,
     iou: float = 0.5,
-    at: float = DetectionSettings.threshold,
+    score_threshold: float = DetectionSettings.threshold,
 ) -> DarknetResult:
     """Average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
 
@@ -120,59 +123,70 @@ def darknet_map(
         pairs: pictures, each with what was found in it.
         classes: how many the network has.
         iou: least overlap, exclusive.
-        at: the score from which precision, recall and mean IoU count.
+        score_threshold: the score from which precision, recall and mean IoU count.
     """
-    tallies = [_Tally([], []) for _ in range(classes)]
-    seen, overlaps = 0, 0.0
-    for truth, found in pairs:
-        overlaps += _count(tallies, truth, found, seen, iou, at)
-        seen += len(truth.classes)
-    counted = sum(t.found + t.false for t in tallies)
-    return DarknetResult(tuple(_result(t) for t in tallies), iou, at, overlaps / counted if counted else 0.0)
+    tallies = [_ClassTally([], []) for _ in range(classes)]
+    num_seen, overlaps = 0, 0.0
+    for truth, detections in pairs:
+        overlaps += _count_detections(tallies, truth, detections, num_seen, iou, score_threshold)
+        num_seen += len(truth.classes)
+    counted = sum(t.true_positives + t.false_positives for t in tallies)
+    return DarknetResult(
+        tuple(_compute_class_result(t) for t in tallies), iou, score_threshold, overlaps / counted if counted else 0.0
+    )
 
 
-def _count(tallies: list[_Tally], truth: ImageAnnotation, found: Detections, seen: int, iou: float, at: float) -> float:
-    """Count one picture's detections; the sum of the overlaps of the true ones over `at`."""
+def _count_detections(
+    tallies: list[_ClassTally],
+    truth: ImageAnnotation,
+    detections: Detections,
+    num_seen: int,
+    iou: float,
+    score_threshold: float,
+) -> float:
+    """Count one picture's detections; the sum of the overlaps of the true ones over `score_threshold`."""
     for label in truth.classes[~truth.ignored]:
         tallies[label].truths += 1
-    taken: set[int] = set()
+    matched: set[int] = set()
     total = 0.0
-    for one in found:
-        tally, box = tallies[one.class_id], np.array(one.box, np.float32)
-        same = truth.classes == one.class_id
-        shares = np.where(same, overlap(box, truth.boxes), 0) if len(same) else np.zeros(0)
-        counted = np.where(truth.ignored, 0, shares)
+    for detection in detections:
+        tally, box = tallies[detection.class_id], np.array(detection.box, np.float32)
+        same_class = truth.classes == detection.class_id
+        overlaps = np.where(same_class, compute_overlap(box, truth.boxes), 0) if len(same_class) else np.zeros(0)
+        counted = np.where(truth.ignored, 0, overlaps)
         best = int(counted.argmax()) if counted.size and counted.max() > iou else -1
-        if best < 0 and bool((shares > iou).any()):
+        if best < 0 and bool((overlaps > iou).any()):
             continue
-        tally.scores.append(one.score)
-        tally.matched.append(seen + best if best >= 0 else -1)
-        if one.score <= at:
+        tally.scores.append(detection.score)
+        tally.matched.append(num_seen + best if best >= 0 else -1)
+        if detection.score <= score_threshold:
             continue
-        if best >= 0 and best not in taken:
-            tally.found += 1
+        if best >= 0 and best not in matched:
+            tally.true_positives += 1
             total += float(counted[best])
         else:
-            tally.false += 1
-        taken.add(best)
+            tally.false_positives += 1
+        matched.add(best)
     return total
 
 
-def _result(tally: _Tally) -> ClassResult:
+def _compute_class_result(tally: _ClassTally) -> ClassResult:
     order = np.argsort(-np.array(tally.scores), kind="stable")
-    seen: set[int] = set()
-    true = np.zeros(len(order), np.bool_)
+    matched: set[int] = set()
+    is_true = np.zeros(len(order), np.bool_)
     for rank, i in enumerate(order):
-        true[rank] = tally.matched[i] >= 0 and tally.matched[i] not in seen
-        seen.add(tally.matched[i])
-    hits = true.cumsum()
+        is_true[rank] = tally.matched[i] >= 0 and tally.matched[i] not in matched
+        matched.add(tally.matched[i])
+    hits = is_true.cumsum()
     precision = hits / np.arange(1, len(hits) + 1)
     recall = hits / tally.truths if tally.truths else np.zeros(len(hits))
-    points = [_at_points(precision, recall, n) for n in (11, 101)]
-    return ClassResult(tally.truths, tally.found, tally.false, _area(precision, recall), *points)
+    points = [_compute_mean_at_recalls(precision, recall, n) for n in (11, 101)]
+    return ClassResult(
+        tally.truths, tally.true_positives, tally.false_positives, _compute_area(precision, recall), *points
+    )
 
 
-def _area(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> float:
+def _compute_area(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> float:
     """The area under the curve, precision made to fall only."""
     if not precision.size:
         return 0.0
@@ -180,7 +194,7 @@ def _area(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> float:
     return float((np.diff(recall, prepend=0.0) * best).sum())
 
 
-def _at_points(precision: NDArray[np.float64], recall: NDArray[np.float64], points: int) -> float:
+def _compute_mean_at_recalls(precision: NDArray[np.float64], recall: NDArray[np.float64], points: int) -> float:
     """The mean of the best precision from each of some evenly spaced recalls on."""
     levels = np.arange(points) / (points - 1)
     return float(np.mean([precision[recall >= level].max(initial=0.0) for level in levels]))
@@ -199,22 +213,22 @@ def coco_map(annotations: Annotations, pairs: Sequence[tuple[ImageAnnotation, De
         raise DarkparseError("COCO's rule needs pycocotools: pip install 'darkparse[evaluate]'") from None
     rows = [
         row
-        for truth, found in pairs
-        for row in coco_rows(found.to_dict(), image_id=truth.image_id, categories=annotations.categories)
+        for truth, detections in pairs
+        for row in coco_rows(detections.to_dict(), image_id=truth.image_id, categories=annotations.categories)
     ]
     with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
         truths = COCO()
         truths.dataset = (
-            _as_coco(annotations) if annotations.coco is None else json.loads(annotations.coco.read_text("utf-8"))
+            _to_coco(annotations) if annotations.coco is None else json.loads(annotations.coco.read_text("utf-8"))
         )
-        for number, one in enumerate(truths.dataset["annotations"], start=1):
+        for number, annotation in enumerate(truths.dataset["annotations"], start=1):
             # What pycocotools needs and not every program writes.
-            one.setdefault("id", number)
-            one.setdefault("iscrowd", 0)
-            one.setdefault("area", one["bbox"][2] * one["bbox"][3])
+            annotation.setdefault("id", number)
+            annotation.setdefault("iscrowd", 0)
+            annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
         truths.createIndex()
         if not rows:
-            return dict.fromkeys((name for name, _ in COCO_NUMBERS), 0.0)
+            return dict.fromkeys((name for name, _ in COCO_METRICS), 0.0)
         evaluation = COCOeval(truths, truths.loadRes(rows), "bbox")
         evaluation.params.imgIds = [truth.image_id for truth, _ in pairs]
         evaluation.params.catIds = [
@@ -223,18 +237,22 @@ def coco_map(annotations: Annotations, pairs: Sequence[tuple[ImageAnnotation, De
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return {name: float(value) for (name, _), value in zip(COCO_NUMBERS, evaluation.stats, strict=True)}
+    return {name: float(value) for (name, _), value in zip(COCO_METRICS, evaluation.stats, strict=True)}
 
 
-def _as_coco(annotations: Annotations) -> dict[str, Any]:
+def _to_coco(annotations: Annotations) -> dict[str, Any]:
     """Annotations of another kind as a COCO data set."""
     objects: list[dict[str, Any]] = []
     for truth in annotations.truths:
         for box, label, ignored in zip(
             truth.bboxes.tolist(), truth.classes.tolist(), truth.ignored.tolist(), strict=True
         ):
-            one = {"id": len(objects) + 1, "image_id": truth.image_id, "category_id": annotations.categories[label]}
-            objects.append(one | {"bbox": box, "area": box[2] * box[3], "iscrowd": int(ignored)})
+            annotation = {
+                "id": len(objects) + 1,
+                "image_id": truth.image_id,
+                "category_id": annotations.categories[label],
+            }
+            objects.append(annotation | {"bbox": box, "area": box[2] * box[3], "iscrowd": int(ignored)})
     images = [{"id": t.image_id, "height": t.size[0], "width": t.size[1]} for t in annotations.truths]
     return {
         "images": images,

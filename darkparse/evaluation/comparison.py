@@ -76,36 +76,38 @@ def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: f
         ours = output.float().numpy()
         theirs = reference.output(node, ours)
         if theirs is not None:
-            differences.append(difference(node, ours, theirs))
+            differences.append(compute_difference(node, ours, theirs))
     if not differences:
         raise DarkparseError(
             f"there is nothing to compare: the other has no value for any of the layers 0 to {len(outputs) - 1}"
         )
-    first = _first(network, differences, tolerance, sure=reference.sure)
+    first = _find_first(network, differences, tolerance, sure=reference.sure)
     if first is None:
         return Comparison(tuple(differences), None)
     node = first.node
     inputs = tuple(outputs[i] if i >= 0 else image for i in node.inputs)
     target = reference.output(node, outputs[node.index].float().numpy())
     assert target is not None
-    cause, remains = _cause(model, node, inputs, target, first.relative, tolerance)
-    return Comparison(tuple(differences), first, cause, remains)
+    cause, remaining = _find_cause(model, node, inputs, target, first.relative, tolerance)
+    return Comparison(tuple(differences), first, cause, remaining)
 
 
-def difference(node: Node, ours: Floats, theirs: Floats) -> OutputDifference:
+def compute_difference(node: Node, ours: Floats, theirs: Floats) -> OutputDifference:
     """How far two outputs (1, …) of a layer are apart; a value that is no number is infinitely far."""
-    gap = np.abs(ours - theirs)
-    gap = np.where(np.isnan(gap), np.where(np.isnan(ours) & np.isnan(theirs), 0, np.inf), gap)
-    at = np.unravel_index(int(gap.argmax()), gap.shape)
+    distance = np.abs(ours - theirs)
+    distance = np.where(np.isnan(distance), np.where(np.isnan(ours) & np.isnan(theirs), 0, np.inf), distance)
+    index = np.unravel_index(int(distance.argmax()), distance.shape)
     finite = theirs[np.isfinite(theirs)].astype(np.float64)
     scale = float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
-    worst = float(gap[at])
-    over_nothing = 0.0 if worst == 0 else np.inf
-    relative = worst / scale if scale else over_nothing
-    return OutputDifference(node, worst, relative, tuple(int(i) for i in at[1:]), float(ours[at]), float(theirs[at]))
+    worst = float(distance[index])
+    relative_to_zero = 0.0 if worst == 0 else np.inf
+    relative = worst / scale if scale else relative_to_zero
+    return OutputDifference(
+        node, worst, relative, tuple(int(i) for i in index[1:]), float(ours[index]), float(theirs[index])
+    )
 
 
-def _first(
+def _find_first(
     network: Network, differences: list[OutputDifference], tolerance: float, *, sure: bool
 ) -> OutputDifference | None:
     """The first layer that differs.
@@ -113,28 +115,32 @@ def _first(
     Where outputs were matched by closeness, a layer whose value the other never has (fused away, decoded otherwise)
     seems to differ; it counts only if a layer that reads it differs as well, or if nothing reads it but for a head.
     """
-    off = {d.node.index: d for d in differences if d.relative > tolerance}
-    for index, found in off.items():
+    differing = {d.node.index: d for d in differences if d.relative > tolerance}
+    for index, difference_found in differing.items():
         readers = network.readers[index]
-        if sure or any(reader in off for reader in readers) or (not readers and not found.node.layer.is_head):
-            return found
+        if (
+            sure
+            or any(reader in differing for reader in readers)
+            or (not readers and not difference_found.node.layer.is_head)
+        ):
+            return difference_found
     return None
 
 
-def _cause(
+def _find_cause(
     model: Darknet, node: Node, inputs: tuple[Tensor, ...], target: Floats, relative: float, tolerance: float
 ) -> tuple[str | None, float]:
     """The mistake after which the layer is nearest to the other's,
     if it then agrees or nearly does (its input differs a little too)."""
-    best, remains = None, min(5 * tolerance, relative / 4)
-    for words, run in list_trials(node, model.layers[node.index], inputs):  # type: ignore[arg-type]
+    best, smallest = None, min(5 * tolerance, relative / 4)
+    for cause, run in list_trials(node, model.layers[node.index], inputs):  # type: ignore[arg-type]
         try:
             output = run()
         except RuntimeError:
             continue  # the mistake gives another shape here
         if output.numel() != target.size:
             continue
-        left = difference(node, output.reshape(target.shape).float().numpy(), target).relative
-        if left < remains:
-            best, remains = words, left
-    return best, remains if best else 0.0
+        remaining = compute_difference(node, output.reshape(target.shape).float().numpy(), target).relative
+        if remaining < smallest:
+            best, smallest = cause, remaining
+    return best, smallest if best else 0.0

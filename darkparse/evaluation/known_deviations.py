@@ -36,41 +36,43 @@ def list_trials(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterato
         stage: its modules.
         inputs: what came into it.
     """
-    own = node.modules
+    modules = node.modules
     if node.inputs and node.inputs[0] < 0 and inputs[0].shape[1] == 3:
         yield "the picture's channels in the order blue, green, red", lambda: stage(inputs[0].flip(1))
         yield "the picture's values from 0 to 255 instead of 0 to 1", lambda: stage(inputs[0] * 255)
-    for words, specs in _changes(own):
-        yield words, _runner(stage, specs, inputs)
-    before = own[: len(own) - len(node.layer.modules(node.context))]
-    for mistake in node.layer.known_deviations(node.context):
-        taken = inputs if mistake.inputs is None else tuple(inputs[i] for i in mistake.inputs)
-        yield mistake.description, _runner(stage, (*before, *mistake.modules), taken)
+    for description, specs in _list_changes(modules):
+        yield description, _make_runner(stage, specs, inputs)
+    modules_before = modules[: len(modules) - len(node.layer.modules(node.context))]
+    for deviation in node.layer.known_deviations(node.context):
+        deviation_inputs = inputs if deviation.inputs is None else tuple(inputs[i] for i in deviation.inputs)
+        yield deviation.description, _make_runner(stage, (*modules_before, *deviation.modules), deviation_inputs)
 
 
-def _changes(specs: tuple[ModuleSpec, ...]) -> Iterator[tuple[str, tuple[ModuleSpec, ...]]]:
+def _list_changes(specs: tuple[ModuleSpec, ...]) -> Iterator[tuple[str, tuple[ModuleSpec, ...]]]:
     """A layer's modules with another batch norm or another activation."""
     for spec in specs:
         if spec.name == "norm" and "eps" in spec.kwargs:
-            for words, target, eps in NORMS:
+            for description, target, eps in NORMS:
                 changed = ModuleSpec("norm", f"{MODULES_PACKAGE}.{target}", {**spec.kwargs, "eps": eps})
-                yield words, _with(specs, spec, (changed,))
+                yield description, _replace_module(specs, spec, (changed,))
         if spec.name == "activation":
             for row in ACTIVATIONS.values():
                 if row.mistaken:
-                    yield row.mistaken, _with(specs, spec, make_activation_modules(row.name))
+                    yield row.mistaken, _replace_module(specs, spec, make_activation_modules(row.name))
 
 
-def _with(specs: tuple[ModuleSpec, ...], old: ModuleSpec, new: tuple[ModuleSpec, ...]) -> tuple[ModuleSpec, ...]:
-    at = specs.index(old)
-    return (*specs[:at], *new, *specs[at + 1 :])
+def _replace_module(
+    specs: tuple[ModuleSpec, ...], old: ModuleSpec, new: tuple[ModuleSpec, ...]
+) -> tuple[ModuleSpec, ...]:
+    index = specs.index(old)
+    return (*specs[:index], *new, *specs[index + 1 :])
 
 
-def _runner(stage: Stage, specs: tuple[ModuleSpec, ...], inputs: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+def _make_runner(stage: Stage, specs: tuple[ModuleSpec, ...], inputs: tuple[Tensor, ...]) -> Callable[[], Tensor]:
     def run() -> Tensor:
-        changed = Stage(OrderedDict((spec.name, instantiate(spec)) for spec in specs)).eval()
-        changed.load_state_dict(stage.state_dict(), strict=False, assign=True)
-        out: Tensor = changed(*inputs)
-        return out
+        changed_stage = Stage(OrderedDict((spec.name, instantiate(spec)) for spec in specs)).eval()
+        changed_stage.load_state_dict(stage.state_dict(), strict=False, assign=True)
+        output: Tensor = changed_stage(*inputs)
+        return output
 
     return run

@@ -88,21 +88,21 @@ class OnnxReference(Reference):
     def __init__(self, path: Path, image: Floats) -> None:
         self.path = path
         self._by_size: dict[int, list[Floats]] = {}
-        for value in _run(path, image):
+        for value in _run_onnx(path, image):
             if value.dtype.kind == "f":
                 self._by_size.setdefault(value.size, []).append(value.astype(np.float32).ravel())
 
     def output(self, node: Node, ours: Floats) -> Floats | None:
         flat = ours.ravel()
-        near = min(
+        nearest = min(
             self._by_size.get(flat.size, []),
             key=lambda value: float(np.nan_to_num(np.abs(value - flat), nan=np.inf).mean()),
             default=None,
         )
-        return None if near is None else near.reshape(ours.shape)
+        return None if nearest is None else nearest.reshape(ours.shape)
 
 
-def _run(path: Path, image: Floats) -> list[NDArray[Any]]:
+def _run_onnx(path: Path, image: Floats) -> list[NDArray[Any]]:
     """Every value inside an ONNX model for an input."""
     try:
         import onnx
@@ -113,8 +113,8 @@ def _run(path: Path, image: Floats) -> list[NDArray[Any]]:
         ) from None
     try:
         model = onnx.load(str(path))
-        known = {value.name for value in model.graph.output}
-        names = [name for node in model.graph.node for name in node.output if name and name not in known]
+        output_names = {value.name for value in model.graph.output}
+        names = [name for node in model.graph.node for name in node.output if name and name not in output_names]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
         options = ort.SessionOptions()
         # Optimizing would fuse the layers that are to be seen.
@@ -122,22 +122,24 @@ def _run(path: Path, image: Floats) -> list[NDArray[Any]]:
         options.log_severity_level = 3
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
         values: list[NDArray[Any]] = session.run(None, {session.get_inputs()[0].name: image})
-    except _onnx_errors() as problem:
+    except _get_onnx_errors() as problem:
         raise DarkparseError(
             f"{path}: the model does not run on an input {image.shape}: {describe_error(problem)}"
         ) from None
     return [value for value in values if isinstance(value, np.ndarray)]
 
 
-def _onnx_errors() -> tuple[type[Exception], ...]:
+def _get_onnx_errors() -> tuple[type[Exception], ...]:
     """What protobuf, onnx and onnxruntime raise for a model that is damaged or does not fit; they share no class."""
     from google.protobuf.message import Error
     from onnx.checker import ValidationError
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    known = tuple(one for one in vars(state).values() if isinstance(one, type) and issubclass(one, Exception))
+    runtime_errors = tuple(
+        error for error in vars(state).values() if isinstance(error, type) and issubclass(error, Exception)
+    )
     return (
-        *known,
+        *runtime_errors,
         ValidationError,
         Error,
         RuntimeError,

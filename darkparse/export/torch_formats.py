@@ -14,8 +14,8 @@ from torch import Tensor
 
 from darkparse._utils.files import atomic_write, deferred_errors
 from darkparse.errors import DarkparseError
-from darkparse.model.tracing import ExportModule, example, prepare, trace
-from darkparse.model.verification import Check, Runner, compare_outputs
+from darkparse.model.tracing import ExportModule, make_example_input, prepare_export, trace
+from darkparse.model.verification import CheckResult, Runner, compare_outputs
 from darkparse.network.dynamic_axes import DynamicAxes, Heads
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def to_program(
     half: bool = False,
     verify: bool = True,
     image: Tensor | None = None,
-) -> Check | None:
+) -> CheckResult | None:
     """Write a module as a torch.export program (`.pt2`), which `torch.export.load(path).module()` runs.
 
     Args:
@@ -80,7 +80,7 @@ def to_torchscript(
     half: bool = False,
     verify: bool = True,
     image: Tensor | None = None,
-) -> Check | None:
+) -> CheckResult | None:
     """Write a module as TorchScript by tracing (`.ts`), which `torch.jit.load(path)` runs, for any batch.
 
     Args:
@@ -109,7 +109,7 @@ def to_torchscript(
         with torch.no_grad(), warnings.catch_warnings():
             # torch prefers torch.export, and warns that a shape becomes a constant where it is meant to.
             warnings.simplefilter("ignore")
-            script = torch.jit.trace(exported, example(model.network), check_trace=False)
+            script = torch.jit.trace(exported, make_example_input(model.network), check_trace=False)
             with target.open("wb") as opened, deferred_errors(opened) as file:
                 torch.jit.save(script, file)
 
@@ -130,7 +130,7 @@ def to_compiled(
     half: bool = False,
     verify: bool = True,
     image: Tensor | None = None,
-) -> Check | None:
+) -> CheckResult | None:
     """Compile a module ahead of time by AOTInductor (`.aoti.pt2`), for this machine's kind of processor.
 
     `torch._inductor.aoti_load_package(path)` runs it, in Python or C++.
@@ -177,7 +177,7 @@ def to_compiled(
 def _prepared(model: Darknet, heads: Heads, free: DynamicAxes, half: bool) -> ExportModule:
     if heads == "nms":
         raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
-    return prepare(model, heads, free=free, half=half)
+    return prepare_export(model, heads, free=free, half=half)
 
 
 def _runner(module: Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]) -> Runner:
@@ -202,11 +202,11 @@ def _written(
     half: bool,
     verify: bool,
     image: Tensor | None,
-) -> Check | None:
+) -> CheckResult | None:
     """Write to a file beside the target, check that, and give it the target's name."""
     with atomic_write(path) as partial:
         write(partial)
         if not verify:
             return None
         expected = _runner(ExportModule(model, exported.heads).eval())
-        return compare_outputs(model.network, expected, load(partial), free, half=half, real=image)
+        return compare_outputs(model.network, expected, load(partial), free, half=half, image=image)

@@ -7,4 +7,4 @@ from darkparse.model.loading import load as load
 from darkparse.model.loading import load_weights as load_weights
 from darkparse.model.saving import save as save
 from darkparse.model.saving import save_weights as save_weights
-from darkparse.model.verification import Check as Check
+from darkparse.model.verification import CheckResult as CheckResult

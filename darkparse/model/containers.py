@@ -47,18 +47,18 @@ def read_container(blob: FileBuffer, kind: Container) -> State:
         raise missing_library_error(kind) from None
     except WeightsError:
         raise
-    except _damaged() as problem:
+    except _get_read_errors() as problem:
         raise WeightsError(f"{blob.name}: this {kind} file cannot be read: {describe_error(problem)}") from None
 
 
-def _damaged() -> tuple[type[Exception], ...]:
+def _get_read_errors() -> tuple[type[Exception], ...]:
     """What the three libraries raise for a damaged file; weights_only keeps torch from raising anything of the file."""
-    known = (*ARCHIVE_ERRORS, UnpicklingError, AssertionError)
+    errors = (*ARCHIVE_ERRORS, UnpicklingError, AssertionError)
     try:
         from safetensors import SafetensorError
     except ImportError:
-        return known
-    return (*known, SafetensorError)
+        return errors
+    return (*errors, SafetensorError)
 
 
 def write_container(path: str | Path, kind: Container, tensors: Mapping[str, Tensor], origin: Origin) -> int:
@@ -75,10 +75,10 @@ def write_container(path: str | Path, kind: Container, tensors: Mapping[str, Ten
         raise missing_library_error(kind) from None
 
 
-Read = tuple[Mapping[str, Tensor], Mapping[str, str]]
+ContainerContent = tuple[Mapping[str, Tensor], Mapping[str, str]]
 
 
-def _read_safetensors(blob: FileBuffer) -> Read:
+def _read_safetensors(blob: FileBuffer) -> ContainerContent:
     from safetensors import safe_open
     from safetensors.torch import load
 
@@ -97,17 +97,20 @@ def _write_safetensors(file: Any, tensors: Mapping[str, Tensor], metadata: dict[
     file.write(save(dict(tensors), {"format": "pt", **metadata}))
 
 
-def _read_pt(blob: FileBuffer) -> Read:
+def _read_pt(blob: FileBuffer) -> ContainerContent:
     if blob.read_head(2) == b"PK":
         with ZipFile(blob.open_stream()) as archive:
             check_unpacked_size(archive, blob)
-    mapped = blob.path if blob.is_mapped and blob.read_head(2) == b"PK" else None
+    mapped_path = blob.path if blob.is_mapped and blob.read_head(2) == b"PK" else None
     try:
         with warnings.catch_warnings():
             # About pickles that torch did not write; the error that follows says more.
             warnings.simplefilter("ignore", UserWarning)
-            found = torch.load(
-                mapped or blob.open_stream(), map_location="cpu", weights_only=True, mmap=True if mapped else None
+            checkpoint = torch.load(
+                mapped_path or blob.open_stream(),
+                map_location="cpu",
+                weights_only=True,
+                mmap=True if mapped_path else None,
             )
     except UnpicklingError:
         message = (
@@ -117,56 +120,58 @@ def _read_pt(blob: FileBuffer) -> Read:
         raise WeightsError(
             f"{blob.name}: {message}. Where you trust it, save model.state_dict() instead of the model"
         ) from None
-    state = _state_dict_in(found)
+    state = _find_state_dict(checkpoint)
     if state is None:
-        raise WeightsError(f"{blob.name}: no state_dict in this checkpoint, which holds {_described(found)}")
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}, _metadata_of(state)
+        raise WeightsError(
+            f"{blob.name}: no state_dict in this checkpoint, which holds {_describe_checkpoint(checkpoint)}"
+        )
+    return {key: value for key, value in state.items() if isinstance(value, Tensor)}, _get_metadata(state)
 
 
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "ema", "net", "weights")
 """Where training scripts put the state_dict in a checkpoint."""
 
 
-def _metadata_of(state: object) -> Mapping[str, str]:
+def _get_metadata(state: object) -> Mapping[str, str]:
     """What `_write_pt` put beside the tensors, empty in the file of another program."""
     metadata = getattr(state, "_metadata", {})
-    found = metadata.get(KEY_PREFIX + "origin", {}) if isinstance(metadata, Mapping) else {}
-    return found if isinstance(found, Mapping) else {}
+    metadata_found = metadata.get(KEY_PREFIX + "origin", {}) if isinstance(metadata, Mapping) else {}
+    return metadata_found if isinstance(metadata_found, Mapping) else {}
 
 
-def _state_dict_in(found: object) -> Mapping[str, Any] | None:
-    if not isinstance(found, Mapping):
+def _find_state_dict(checkpoint: object) -> Mapping[str, Any] | None:
+    if not isinstance(checkpoint, Mapping):
         return None
-    if _metadata_of(found) or any(isinstance(value, Tensor) for value in found.values()):
-        return found if all(isinstance(key, str) for key in found) else None
-    inner = (_state_dict_in(found.get(key)) for key in STATE_KEYS)
+    if _get_metadata(checkpoint) or any(isinstance(value, Tensor) for value in checkpoint.values()):
+        return checkpoint if all(isinstance(key, str) for key in checkpoint) else None
+    inner = (_find_state_dict(checkpoint.get(key)) for key in STATE_KEYS)
     return next((state for state in inner if state is not None), None)
 
 
-def _described(found: object) -> str:
-    if isinstance(found, Mapping):
-        return f"the keys {', '.join(map(str, list(found)[:8]))}" if found else "nothing"
-    return f"a {type(found).__name__}"
+def _describe_checkpoint(checkpoint: object) -> str:
+    if isinstance(checkpoint, Mapping):
+        return f"the keys {', '.join(map(str, list(checkpoint)[:8]))}" if checkpoint else "nothing"
+    return f"a {type(checkpoint).__name__}"
 
 
 def _write_pt(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
     state = OrderedDict(tensors)
     # Where modules keep their versions: load_state_dict() passes it over, and weights_only=True keeps it.
     state._metadata = OrderedDict({KEY_PREFIX + "origin": metadata})  # type: ignore[attr-defined]
-    with deferred_errors(file) as patient:
-        torch.save(state, patient)
+    with deferred_errors(file) as writer:
+        torch.save(state, writer)
 
 
-def _read_npz(blob: FileBuffer) -> Read:
+def _read_npz(blob: FileBuffer) -> ContainerContent:
     arrays, metadata = read_npz_arrays(blob)
     return {name: torch.from_numpy(array) for name, array in arrays.items()}, metadata
 
 
 def _write_npz(file: Any, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    odd = next((name for name, tensor in tensors.items() if tensor.dtype == torch.bfloat16), None)
-    if odd:
+    unsupported = next((name for name, tensor in tensors.items() if tensor.dtype == torch.bfloat16), None)
+    if unsupported:
         raise WeightsError(
-            f"{odd} is in bfloat16, which NumPy does not know: save model.float(), or a .safetensors file"
+            f"{unsupported} is in bfloat16, which NumPy does not know: save model.float(), or a .safetensors file"
         )
     write_npz(file, {name: tensor.numpy() for name, tensor in tensors.items()}, metadata)
 

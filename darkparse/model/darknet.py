@@ -60,7 +60,7 @@ class Darknet(NotebookRepr, nn.Module):
         self.header: Header | None = None
         self.loaded: LoadResult | None = None
         self.iteration = 0
-        self._dead = _dead_after(network)
+        self._unused_after = _find_unused_after(network)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Run the network.
@@ -92,16 +92,16 @@ class Darknet(NotebookRepr, nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Training mode, but for layers that `stopbackward` puts to rest (AlexeyAB parser.c:1686)."""
         super().train(mode)
-        for index in self.training_rules.resting if mode else ():
+        for index in self.training_rules.frozen if mode else ():
             self.layers[index].eval()
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local: dict[str, Any], *rest: Any) -> None:
         """Before `load_state_dict` copies values, a module without memory gets some, like theirs."""
         if self._is_empty and not local.get("assign_to_params_buffers", False):
-            like = next((value for key, value in state_dict.items() if key.startswith(f"{prefix}layers.")), None)
-            if like is not None:
-                assign(self, initial_values(self.network, self.state_dict(), like.device, like.dtype))
+            value_like = next((value for key, value in state_dict.items() if key.startswith(f"{prefix}layers.")), None)
+            if value_like is not None:
+                assign(self, initial_values(self.network, self.state_dict(), value_like.device, value_like.dtype))
         super()._load_from_state_dict(state_dict, prefix, local, *rest)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -128,9 +128,9 @@ class Darknet(NotebookRepr, nn.Module):
         return TrainingRules(self.network)
 
     def _run(self, x: Tensor, *, keep: bool) -> list[Tensor]:
-        x = self._checked(x)
+        x = self._check_input(x)
         values: list[Tensor | None] = [None] * len(self.layers)
-        for node, layer, dead in zip(self.network.nodes, self.layers, self._dead, strict=True):
+        for node, layer, unused in zip(self.network.nodes, self.layers, self._unused_after, strict=True):
             inputs: list[object] = [values[i] if i >= 0 else x for i in node.inputs] or [x]
             if node.shared_with is not None:
                 inputs.append(self.layers[node.shared_with])
@@ -139,11 +139,11 @@ class Darknet(NotebookRepr, nn.Module):
             else:
                 values[node.index] = layer(*inputs)
             if not keep:
-                for i in dead:
+                for i in unused:
                     values[i] = None
         return values  # type: ignore[return-value]
 
-    def _checked(self, x: Tensor) -> Tensor:
+    def _check_input(self, x: Tensor) -> Tensor:
         if not x.is_meta:
             self._check_weights()
         shape = self.network.input_shape
@@ -154,26 +154,26 @@ class Darknet(NotebookRepr, nn.Module):
         return x
 
 
-def _dead_after(network: Network) -> tuple[tuple[int, ...], ...]:
+def _find_unused_after(network: Network) -> tuple[tuple[int, ...], ...]:
     """For every layer the layers whose output nothing reads after it."""
-    dead: list[list[int]] = [[] for _ in network.nodes]
+    unused: list[list[int]] = [[] for _ in network.nodes]
     for index, last in enumerate(network.last_reads):
-        if last < len(dead):
-            dead[last].append(index)
-    return tuple(tuple(d) for d in dead)
+        if last < len(unused):
+            unused[last].append(index)
+    return tuple(tuple(indices) for indices in unused)
 
 
 def instantiate(spec: ModuleSpec) -> nn.Module:
     """Build the module that a spec describes; its parameters are not initialized."""
     path, _, name = spec.target.rpartition(".")
     kind: type[nn.Module] = getattr(import_module(path), name)
-    module = _uninitialized(kind)(**spec.kwargs)  # type: ignore[arg-type]
+    module = _skip_initialization(kind)(**spec.kwargs)  # type: ignore[arg-type]
     module.__class__ = kind
     return module
 
 
 @cache
-def _uninitialized(kind: type[nn.Module]) -> type[nn.Module]:
+def _skip_initialization(kind: type[nn.Module]) -> type[nn.Module]:
     """A module class of torch without the random start that its constructor makes, which takes half of its time."""
     return (
         type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})

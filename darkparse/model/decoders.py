@@ -66,7 +66,7 @@ class Decoder(nn.Module):
             size: height and width of the model's input; by default those of the cfg.
         """
         parts = [head(output, size or self.size) for head, output in zip(self.heads, outputs, strict=True)]
-        return DecodedBoxes(*(torch.cat(same, 1) for same in zip(*parts, strict=True)))
+        return DecodedBoxes(*(torch.cat(values, 1) for values in zip(*parts, strict=True)))
 
 
 def decode(
@@ -105,12 +105,12 @@ class YoloDecoder(AnchorDecoder):
         self.new_coords = new_coords
 
     def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
-        cells = _cells(output, len(self.anchors))
-        x, y = _centers(cells[..., 0], cells[..., 1])
+        cells = _split_cells(output, len(self.anchors))
+        x, y = _compute_centers(cells[..., 0], cells[..., 1])
         lengths = cells[..., 2:4].square() * 4 if self.new_coords else cells[..., 2:4].exp()
-        width, height = _lengths(lengths, self.anchors, size)
+        width, height = _compute_sizes(lengths, self.anchors, size)
         objectness = cells[..., 4]
-        return _flat((x, y, width, height), cells[..., 5:] * objectness.unsqueeze(-1), objectness)
+        return _flatten((x, y, width, height), cells[..., 5:] * objectness.unsqueeze(-1), objectness)
 
 
 class GaussianDecoder(AnchorDecoder):
@@ -122,12 +122,12 @@ class GaussianDecoder(AnchorDecoder):
         self.shift = shift
 
     def forward(self, output: Tensor, size: Size) -> DecodedBoxes:
-        cells = _cells(output, len(self.anchors))
-        x, y = _centers(cells[..., 0], cells[..., 2])
-        width, height = _lengths(cells[..., 4:8:2].exp(), self.anchors, size)
+        cells = _split_cells(output, len(self.anchors))
+        x, y = _compute_centers(cells[..., 0], cells[..., 2])
+        width, height = _compute_sizes(cells[..., 4:8:2].exp(), self.anchors, size)
         objectness, certainty = cells[..., 8], 1 - cells[..., 1:8:2].mean(-1)
         scores = cells[..., 9:] * (objectness * certainty).unsqueeze(-1)
-        return _flat((x + self.shift * width, y + self.shift * height, width, height), scores, objectness)
+        return _flatten((x + self.shift * width, y + self.shift * height, width, height), scores, objectness)
 
 
 class RegionDecoder(AnchorDecoder):
@@ -161,16 +161,16 @@ class RegionDecoder(AnchorDecoder):
         cells = (
             output.float().unflatten(3, (len(self.anchors), -1))
             if self.interleaved
-            else _cells(output, len(self.anchors))
+            else _split_cells(output, len(self.anchors))
         )
         center = cells[..., :2].sigmoid() if self.interleaved else cells[..., :2]
-        x, y = _centers(center[..., 0], center[..., 1])
-        width, height = _lengths(cells[..., 2:4].exp(), self.anchors, (cells.shape[1], cells.shape[2]))
+        x, y = _compute_centers(center[..., 0], center[..., 1])
+        width, height = _compute_sizes(cells[..., 2:4].exp(), self.anchors, (cells.shape[1], cells.shape[2]))
         objectness = cells[..., self.coords]
         if self.background:
             objectness = torch.ones_like(objectness)
         scores = self._scores(cells[..., self.coords + 1 :], objectness.unsqueeze(-1))
-        return _flat((x, y, width, height), scores, objectness)
+        return _flatten((x, y, width, height), scores, objectness)
 
     def _scores(self, classes: Tensor, objectness: Tensor) -> Tensor:
         if self.tree is not None:
@@ -200,19 +200,19 @@ class GridDecoder(nn.Module):
         classes, objectness, boxes = output.float().split((side**2 * self.classes, side**2 * num, side**2 * num * 4), 1)
         objectness = objectness.reshape(-1, side, side, num)
         boxes = boxes.reshape(-1, side, side, num, 4)
-        x, y = _centers(boxes[..., 0], boxes[..., 1])
+        x, y = _compute_centers(boxes[..., 0], boxes[..., 1])
         width, height = (boxes[..., 2:].square() if self.sqrt else boxes[..., 2:]).unbind(-1)
         scores = objectness.unsqueeze(-1) * classes.reshape(-1, side, side, 1, self.classes)
-        return _flat((x, y, width, height), scores, objectness)
+        return _flatten((x, y, width, height), scores, objectness)
 
 
-def _cells(output: Tensor, anchors: int) -> Tensor:
+def _split_cells(output: Tensor, anchors: int) -> Tensor:
     """Planes (N, anchors · entries, H, W) to cells (N, H, W, anchors, entries), in float32."""
     planes: Tensor = output.float().unflatten(1, (anchors, -1))
     return planes.permute(0, 3, 4, 1, 2)
 
 
-def _centers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def _compute_centers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Offsets in the cells (N, H, W, anchors) to fractions of the input."""
     height, width = x.shape[1], x.shape[2]
     columns = torch.arange(width, device=x.device).view(1, 1, -1, 1)
@@ -220,12 +220,12 @@ def _centers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return (columns + x) / width, (rows + y) / height
 
 
-def _lengths(exponentials: Tensor, anchors: Tensor, size: Size) -> tuple[Tensor, Tensor]:
+def _compute_sizes(exponentials: Tensor, anchors: Tensor, size: Size) -> tuple[Tensor, Tensor]:
     """Widths and heights of boxes as fractions:
     anchors (anchors, 2) stretched, divided by the size that they are measured in."""
     return exponentials[..., 0] * anchors[:, 0] / size[1], exponentials[..., 1] * anchors[:, 1] / size[0]
 
 
-def _flat(boxes: tuple[Tensor, Tensor, Tensor, Tensor], scores: Tensor, objectness: Tensor) -> DecodedBoxes:
+def _flatten(boxes: tuple[Tensor, Tensor, Tensor, Tensor], scores: Tensor, objectness: Tensor) -> DecodedBoxes:
     """(N, H, W, anchors, …) to (N, B, …)."""
     return DecodedBoxes(torch.stack(boxes, -1).flatten(1, 3), scores.flatten(1, 3), objectness.flatten(1, 3))

@@ -60,24 +60,24 @@ class Hierarchy(nn.Module):
         product is of absolute probabilities, so that the way ends earlier than their meaning would have it.
         """
         group, child, group_parent = self.group, self.child, self.group_parent
-        highest, best = self._best(classes, group, len(group_parent))
-        here = torch.zeros(classes.shape[:-1], dtype=torch.long, device=classes.device)
+        highest, best = self._find_best(classes, group, len(group_parent))
+        current = torch.zeros(classes.shape[:-1], dtype=torch.long, device=classes.device)
         product = torch.ones_like(highest[..., 0])
-        chosen = torch.full_like(here, -1)
+        selected = torch.full_like(current, -1)
         for _ in range(len(self.levels) + 1):
-            candidate = best.gather(-1, here.unsqueeze(-1)).squeeze(-1)
-            grown = product * highest.gather(-1, here.unsqueeze(-1)).squeeze(-1)
-            goes_on = grown > self.threshold
-            below = child[candidate]
-            end = torch.where(goes_on | (here == 0), candidate, group_parent[here])
-            done = ~goes_on | (below < 0)
-            chosen = torch.where((chosen < 0) & done, end, chosen)
-            product = torch.where(goes_on, grown, product)
-            here = torch.where(goes_on & (below >= 0), below, here)
+            candidate = best.gather(-1, current.unsqueeze(-1)).squeeze(-1)
+            next_product = product * highest.gather(-1, current.unsqueeze(-1)).squeeze(-1)
+            continues = next_product > self.threshold
+            child_group = child[candidate]
+            end = torch.where(continues | (current == 0), candidate, group_parent[current])
+            done = ~continues | (child_group < 0)
+            selected = torch.where((selected < 0) & done, end, selected)
+            product = torch.where(continues, next_product, product)
+            current = torch.where(continues & (child_group >= 0), child_group, current)
         index = torch.arange(classes.shape[-1], device=classes.device)
-        return (index == chosen.unsqueeze(-1)).to(classes.dtype)
+        return (index == selected.unsqueeze(-1)).to(classes.dtype)
 
-    def _best(self, classes: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
+    def _find_best(self, classes: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
         """The highest probability in each group and the first node that has it."""
         where = group.expand_as(classes)
         shape = (*classes.shape[:-1], groups)

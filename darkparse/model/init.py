@@ -20,15 +20,15 @@ def initial_values(
     dtype: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
     """Memory for some tensors of a network's state_dict, by default on the CPU in float32, as Darknet fills it."""
-    known = get_tensors(network) if tensors else {}
-    make = {
+    specs = get_tensors(network) if tensors else {}
+    values = {
         key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32)
         for key, old in tensors.items()
     }
-    return {key: _drawn(value, known[key][1].initial) for key, value in make.items()}
+    return {key: _fill(value, specs[key][1].initial) for key, value in values.items()}
 
 
-def _drawn(value: Tensor, initial: Initial) -> Tensor:
+def _fill(value: Tensor, initial: Initial) -> Tensor:
     distribution, center, spread = initial
     if distribution == "uniform":
         return value.uniform_(center - spread, center + spread)

@@ -17,7 +17,7 @@ from darkparse.model.containers import State, read_container
 from darkparse.model.darknet import Darknet, unwrap_model
 from darkparse.model.init import assign, check_dtype, initial_values
 from darkparse.model.optimize.optimizer import make_optimized
-from darkparse.model.state import Values, from_container, from_weights
+from darkparse.model.state import WeightValues, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compiler import Size
 from darkparse.syntax import Config
@@ -78,7 +78,7 @@ def load(
     size: Size | None = None,
     reorg: str | None = None,
     optimize: bool = False,
-    **words: Any,
+    **overrides: Any,
 ) -> Darknet:
     """Compile a cfg, build its module and load its weights.
 
@@ -93,7 +93,7 @@ def load(
         size: input size instead of the cfg's, n or (height, width).
         reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
         optimize: make it fast for inference (see `darkparse.optimize`), layer by layer from the mapped file.
-        words: fields of `options`, by name: `device="cuda"`, `upto=74`.
+        overrides: fields of `options`, by name: `device="cuda"`, `upto=74`.
 
     Returns:
         The module in eval mode; `model.loaded` says what was loaded.
@@ -107,7 +107,7 @@ def load(
     >>> print(model.loaded)
     tiny.weights: loaded layers 0, 2, 4, 6, 8; as they were: layers 10, 12–15, 18, 21–22
     """
-    options = replace(options or ReadOptions(), **words)
+    options = replace(options or ReadOptions(), **overrides)
     check_device(options.device)
     path = find_container(cfg) if weights is None else None
     source = path if weights is None else weights
@@ -116,16 +116,18 @@ def load(
         model = build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
         return make_optimized(model) if optimize else model
     blob = open_source(source, mmap=options.mmap)
-    state = _container(blob)
+    state = _read_container(blob)
     origin = state.origin if state else None
     network = resolve_network(cfg, path, blob, origin, dialect=dialect, size=size, reorg=reorg)
-    values = _values(blob, state, network, options)
+    values = _read_values(blob, state, network, options)
     model = build(network)
-    _take(model, values, options)
+    _assign_values(model, values, options)
     return make_optimized(model, after_each=blob.release_pages) if optimize else model
 
 
-def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **words: Any) -> LoadResult:
+def load_weights(
+    model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **overrides: Any
+) -> LoadResult:
     """Load weights into a module; on an error the module is left as it was.
 
     Parameters that have memory keep it, with its device and dtype, and get the values. Those on the meta device become
@@ -136,7 +138,7 @@ def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | N
         model: built by `build` or `load`, also compiled or wrapped for parallel use.
         path: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes.
         options: how it is read, and where parameters that have no memory yet go.
-        words: fields of `options`, by name: `upto=74`, `strict=False`.
+        overrides: fields of `options`, by name: `upto=74`, `strict=False`.
 
     Returns:
         Which layers were loaded and which stay as they were.
@@ -148,10 +150,10 @@ def load_weights(model: nn.Module, path: WeightsSource, options: ReadOptions | N
     >>> print(darkparse.load_weights(model, "tiny.weights"))
     tiny.weights: loaded layers 0, 2, 4, 6, 8, 10, 12–15, 18, 21–22
     """
-    options = replace(options or ReadOptions(), **words)
+    options = replace(options or ReadOptions(), **overrides)
     model = unwrap_model(model)
     blob = open_source(path, mmap=options.mmap)
-    return _take(model, _values(blob, _container(blob), model.network, options), options)
+    return _assign_values(model, _read_values(blob, _read_container(blob), model.network, options), options)
 
 
 def check_device(device: Device) -> None:
@@ -169,19 +171,19 @@ def check_device(device: Device) -> None:
         raise DarkparseError(f"device {device}: {reason}") from None
 
 
-def _container(blob: FileBuffer) -> State | None:
+def _read_container(blob: FileBuffer) -> State | None:
     """The tensors of a container, known by its first bytes; None for a file that may be a `.weights` file."""
     kind = detect_file_type(blob)
     return read_container(blob, kind.container) if kind is not None and kind.container is not None else None
 
 
-def _values(blob: FileBuffer, state: State | None, network: Network, options: ReadOptions) -> Values:
+def _read_values(blob: FileBuffer, state: State | None, network: Network, options: ReadOptions) -> WeightValues:
     if state is not None:
         return from_container(state, network, options)
     return from_weights(read_weights(blob, network, options))
 
 
-def _take(model: Darknet, values: Values, options: ReadOptions) -> LoadResult:
+def _assign_values(model: Darknet, values: WeightValues, options: ReadOptions) -> LoadResult:
     """Move values into a module, all of them or none."""
     device, dtype = options.device, options.dtype
     check_dtype(dtype)
@@ -189,28 +191,28 @@ def _take(model: Darknet, values: Values, options: ReadOptions) -> LoadResult:
         values.name, ((key, value.float().numpy()) for key, value in values.tensors.items()), stacklevel=4
     )
     state = model.state_dict()
-    _check_places(state, values)
-    kept = next((value.dtype for value in values.tensors.values()), torch.float32)
-    absent = {
+    _check_shapes(state, values)
+    stored_dtype = next((value.dtype for value in values.tensors.values()), torch.float32)
+    missing = {
         key: old
         for key, old in state.items()
         if old.is_meta and (key not in values.tensors or values.tensors[key].shape != old.shape)
     }
-    new = initial_values(model.network, absent, device, dtype or kept)
+    new_tensors = initial_values(model.network, missing, device, dtype or stored_dtype)
     for key, value in values.tensors.items():
-        if key in new:
-            new[key][: value.shape[0]].copy_(value)
+        if key in new_tensors:
+            new_tensors[key][: value.shape[0]].copy_(value)
         elif state[key].is_meta:
-            new[key] = value.to(device=device or value.device, dtype=dtype or value.dtype)
-    _overwrite((state[key][: value.shape[0]], value) for key, value in values.tensors.items() if key not in new)
-    assign(model, new)
+            new_tensors[key] = value.to(device=device or value.device, dtype=dtype or value.dtype)
+    _overwrite((state[key][: value.shape[0]], value) for key, value in values.tensors.items() if key not in new_tensors)
+    assign(model, new_tensors)
     if values.header is not None:
         model.header = values.header
-    model.loaded = values.loaded(model.network)
+    model.loaded = values.make_load_result(model.network)
     return model.loaded
 
 
-def _check_places(state: Mapping[str, Tensor], values: Values) -> None:
+def _check_shapes(state: Mapping[str, Tensor], values: WeightValues) -> None:
     """Every value has a tensor of its shape, or of more rows, to go to:
     the module may have been changed since it was built."""
     for key, value in values.tensors.items():
@@ -231,28 +233,28 @@ def _check_places(state: Mapping[str, Tensor], values: Values) -> None:
 @torch.no_grad()
 def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
     """Copy values over tensors; where one copy fails, those before it get back what they held."""
-    held: list[tuple[Tensor, Tensor]] = []
+    saved: list[tuple[Tensor, Tensor]] = []
     try:
         for old, value in pairs:
-            held.append((old, old.clone()))
+            saved.append((old, old.clone()))
             old.copy_(value)
     except BaseException:
-        for old, before in reversed(held):
+        for old, old_value in reversed(saved):
             with suppress(RuntimeError):  # the copy that failed may fail again
-                old.copy_(before)
+                old.copy_(old_value)
         raise
 
 
 def _check_size(network: Network, *, in_memory: bool) -> None:
     """Refuse what torch cannot address, or what memory cannot hold: the system would end the process, not raise."""
-    bytes_of = [(node, 4 * node.num_elements) for node in network.nodes]
-    total = sum(size for _, size in bytes_of)
-    node, largest = max(bytes_of, key=lambda item: item[1])
-    where = (
+    node_bytes = [(node, 4 * node.num_elements) for node in network.nodes]
+    total = sum(size for _, size in node_bytes)
+    node, largest = max(node_bytes, key=lambda item: item[1])
+    description = (
         f"{network.name} needs {total:,} bytes for its parameters, {largest:,} of them for layer {node.index} "
         f"[{node.kind}]"
     )
     if largest >= 2**63:
-        raise DarkparseError(f"{where} ({node.section.span}): more than torch can address")
-    if in_memory and total > (free := free_memory()):
-        raise DarkparseError(f"{where} ({node.section.span}): {free:,} are free")
+        raise DarkparseError(f"{description} ({node.section.span}): more than torch can address")
+    if in_memory and total > (available := free_memory()):
+        raise DarkparseError(f"{description} ({node.section.span}): {available:,} are free")

@@ -66,9 +66,9 @@ def save_weights(
             f"{target}: a .weights file with this ending would mislead; darkparse.save() writes {target.suffix} files"
         )
     entries = compute_layout(model.network, upto)
-    tensors = _checked(model, entries, widen=widen)
+    tensors = _collect_tensors(model, entries, widen=widen)
     return write_weights(
-        target, _header(model, seen, version, header), entries, lambda entry: _array(tensors[entry.name])
+        target, _make_header(model, seen, version, header), entries, lambda entry: _to_array(tensors[entry.name])
     )
 
 
@@ -100,28 +100,28 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     model = unwrap_model(model)
     compute_layout(model.network, upto)  # upto is a number of layers
     state = model.state_dict()
-    held = {key: _held(state, *owner) for key, owner in get_tensors(model.network, upto).items()}
-    tensors = _apart({key: held[key] for key in state if key in held})
+    all_tensors = {key: _get_tensor(state, *owner) for key, owner in get_tensors(model.network, upto).items()}
+    tensors = _detach_storage({key: all_tensors[key] for key in state if key in all_tensors})
     return write_container(Path(path), kind, tensors, Origin.from_network(model.network, model.header))
 
 
-def _header(model: Darknet, seen: int | None, version: Version | str | None, header: Header | None) -> Header:
+def _make_header(model: Darknet, seen: int | None, version: Version | str | None, header: Header | None) -> Header:
     dialect = model.network.dialect
-    chosen = header or model.header or Header.from_version(dialect.version, dialect)
+    base = header or model.header or Header.from_version(dialect.version, dialect)
     try:
-        return chosen.with_changes(dialect, seen, version)
+        return base.with_changes(dialect, seen, version)
     except ValueError as problem:
         raise WeightsError(str(problem)) from None
 
 
-def _checked(model: Darknet, entries: tuple[Entry, ...], *, widen: bool) -> Mapping[str, Tensor]:
+def _collect_tensors(model: Darknet, entries: tuple[Entry, ...], *, widen: bool) -> Mapping[str, Tensor]:
     """The tensors to write, all of them checked before the first byte is."""
     state = model.state_dict()
     tensors = {}
     for entry in entries:
-        tensor = _unfolded(model, entry, state) if widen else None
+        tensor = _make_unfolded(model, entry, state) if widen else None
         if tensor is None:
-            tensor = _held(state, entry.node, entry.tensor)
+            tensor = _get_tensor(state, entry.node, entry.tensor)
         if tensor.dtype != torch.float32 and not widen:
             kind = str(tensor.dtype).removeprefix("torch.")
             raise WeightsError(
@@ -132,11 +132,11 @@ def _checked(model: Darknet, entries: tuple[Entry, ...], *, widen: bool) -> Mapp
     return tensors
 
 
-def _held(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) -> Tensor:
+def _get_tensor(state: Mapping[str, Tensor], node: Node, spec: TensorSpec) -> Tensor:
     """A module's tensor, which must have values and be what the cfg says."""
-    name = state_key(node, wanted)
+    name = state_key(node, spec)
     tensor = state.get(name)
-    if tensor is None and _folded_bias(state, node, wanted) is None:
+    if tensor is None and _find_folded_bias(state, node, spec) is None:
         raise WeightsError(
             f"{name} is not in this module: its layers were changed after it was built, so it fits no file of its cfg"
         )
@@ -148,15 +148,15 @@ def _held(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) -> Tensor
         raise WeightsError(f"{name} is not in this module: batch norm was folded (fused) into the layer; {message}")
     if tensor.is_meta:
         raise NoWeightsError(f"{name} has no values yet: load or initialize the module before saving it")
-    if tensor.shape != wanted.shape:
-        raise WeightsError(f"{name} has the shape {tuple(tensor.shape)}, the cfg says {wanted.shape}")
+    if tensor.shape != spec.shape:
+        raise WeightsError(f"{name} has the shape {tuple(tensor.shape)}, the cfg says {spec.shape}")
     return tensor
 
 
-def _folded_bias(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) -> Tensor | None:
+def _find_folded_bias(state: Mapping[str, Tensor], node: Node, spec: TensorSpec) -> Tensor | None:
     """The bias of the map that a batch norm's tensor was folded into, None if it was not."""
-    owner = wanted.path.rpartition(".")[0]
-    if not owner.endswith("norm") or state_key(node, wanted) in state:
+    owner = spec.path.rpartition(".")[0]
+    if not owner.endswith("norm") or state_key(node, spec) in state:
         return None
     return next(
         (state[k] for t in node.tensors if (k := f"layers.{node.index}.{t.path.rpartition('.')[0]}.bias") in state),
@@ -164,9 +164,9 @@ def _folded_bias(state: Mapping[str, Tensor], node: Node, wanted: TensorSpec) ->
     )
 
 
-def _unfolded(model: Darknet, entry: Entry, state: Mapping[str, Tensor]) -> Tensor | None:
+def _make_unfolded(model: Darknet, entry: Entry, state: Mapping[str, Tensor]) -> Tensor | None:
     """In the place of a batch norm's tensor that was folded into the convolution one that changes nothing."""
-    bias, role = _folded_bias(state, entry.node, entry.tensor), entry.tensor.role
+    bias, role = _find_folded_bias(state, entry.node, entry.tensor), entry.tensor.role
     if bias is None or role == "bias":
         return bias
     epsilon = model.network.dialect.batchnorm_epsilon
@@ -174,18 +174,18 @@ def _unfolded(model: Darknet, entry: Entry, state: Mapping[str, Tensor]) -> Tens
     return torch.full(entry.tensor.shape, {"scale": 1.0, "mean": 0.0, "variance": variance}[role])
 
 
-def _apart(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _detach_storage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors on the CPU, each in a memory that is its own and no larger: containers write all of it, or refuse it."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     users = Counter(value.untyped_storage().data_ptr() for value in tensors.values())
-    return {key: value if _is_alone(value, users) else value.clone() for key, value in tensors.items()}
+    return {key: value if _owns_storage(value, users) else value.clone() for key, value in tensors.items()}
 
 
-def _is_alone(tensor: Tensor, users: Counter[int]) -> bool:
+def _owns_storage(tensor: Tensor, users: Counter[int]) -> bool:
     storage = tensor.untyped_storage()
     return users[storage.data_ptr()] == 1 and storage.nbytes() == tensor.nbytes
 
 
-def _array(tensor: Tensor) -> Floats:
+def _to_array(tensor: Tensor) -> Floats:
     array = tensor.detach().to(device="cpu", dtype=torch.float32).numpy()
     return cast("Floats", np.asarray(array))

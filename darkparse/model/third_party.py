@@ -16,9 +16,9 @@ from darkparse.network import Network
 from darkparse.weights.layout import get_tensors
 
 ROLES = ("weight", "bias", "running_mean", "running_var")
-BARE = ("w", "implicit")
+LONE_PARAMETERS = ("w", "implicit")
 """Names of a lone parameter: the weights of a shortcut in ultralytics/yolov3, a learned constant in yolor."""
-PASSED_OVER = (
+IGNORED = (
     "num_batches_tracked",
     "anchors",
     "anchor_grid",
@@ -47,11 +47,11 @@ class ThirdPartyLayer:
         return f"{self.name} ({shapes})"
 
 
-def is_own(keys: Iterable[str], network: Network) -> bool:
+def has_own_names(keys: Iterable[str], network: Network) -> bool:
     """Whether tensors carry this project's names: as many of them as not."""
     own = get_tensors(network)
-    found = [key in own for key in keys]
-    return bool(found) and sum(found) * 2 >= len(found)
+    matches = [key in own for key in keys]
+    return bool(matches) and sum(matches) * 2 >= len(matches)
 
 
 def match_by_order(
@@ -68,18 +68,19 @@ def match_by_order(
     Raises:
         WeightsError: a module is missing, is one too many, or has another shape than the layer at its place.
     """
-    mine, theirs = _expected(network, upto), _found(tensors)
-    for position, (want, have) in enumerate(zip(mine, theirs, strict=False)):
-        if not _agree(want, have):
-            place = f"module {position + 1} of {len(theirs)}, {have}"
+    mine, theirs = _list_expected(network, upto), _list_layers(tensors)
+    for position, (expected, actual) in enumerate(zip(mine, theirs, strict=False)):
+        if not _is_match(expected, actual):
+            place = f"module {position + 1} of {len(theirs)}, {actual}"
             raise WeightsError(
-                f"{name} does not fit {network.name}: {place}, stands where the cfg has {_titled(want, network)}"
+                f"{name} does not fit {network.name}: {place}, stands where the cfg has "
+                f"{_describe_layer(expected, network)}"
             )
     if len(theirs) < len(mine):
-        rest = mine[len(theirs)]
+        first_missing = mine[len(theirs)]
         raise WeightsError(
             f"{name} does not fit {network.name}: it has {len(theirs)} modules with tensors, the cfg {len(mine)}; "
-            f"the first that is missing is {_titled(rest, network)}"
+            f"the first that is missing is {_describe_layer(first_missing, network)}"
         )
     if len(theirs) > len(mine) and upto is None:
         raise WeightsError(
@@ -88,13 +89,13 @@ def match_by_order(
         )
     pairs = zip(mine, theirs, strict=False)
     return {
-        want.keys[role]: tensors[have.keys[role]].reshape(want.shapes[role])
-        for want, have in pairs
-        for role in want.keys
+        expected.keys[role]: tensors[actual.keys[role]].reshape(expected.shapes[role])
+        for expected, actual in pairs
+        for role in expected.keys
     }
 
 
-def _expected(network: Network, upto: int | None) -> list[ThirdPartyLayer]:
+def _list_expected(network: Network, upto: int | None) -> list[ThirdPartyLayer]:
     """The modules of a network that hold tensors, a map before its batch norm as in a state_dict."""
     parts = []
     for node in network.nodes[:upto]:
@@ -112,14 +113,14 @@ def _expected(network: Network, upto: int | None) -> list[ThirdPartyLayer]:
     return parts
 
 
-def _found(tensors: Mapping[str, Tensor]) -> list[ThirdPartyLayer]:
+def _list_layers(tensors: Mapping[str, Tensor]) -> list[ThirdPartyLayer]:
     """A state_dict's modules, in the order of their first tensors."""
     groups: dict[str, dict[str, str]] = {}
     for key in tensors:
         owner, _, role = key.rpartition(".")
-        if role in PASSED_OVER:
+        if role in IGNORED:
             continue
-        if role in BARE:
+        if role in LONE_PARAMETERS:
             owner, role = key, "weight"
         groups.setdefault(owner, {})[role] = key
     return [
@@ -128,18 +129,20 @@ def _found(tensors: Mapping[str, Tensor]) -> list[ThirdPartyLayer]:
     ]
 
 
-def _agree(want: ThirdPartyLayer, have: ThirdPartyLayer) -> bool:
+def _is_match(expected: ThirdPartyLayer, actual: ThirdPartyLayer) -> bool:
     """The same roles and shapes; a lone parameter may have other axes of length 1."""
-    if set(want.shapes) != set(have.shapes):
+    if set(expected.shapes) != set(actual.shapes):
         return False
-    squeezed = [[tuple(n for n in part.shapes[role] if n != 1) for role in want.shapes] for part in (want, have)]
-    if any(len(shape) > 1 for shape in want.shapes.values()) and len(want.shapes["weight"]) != len(
-        have.shapes["weight"]
+    squeezed = [
+        [tuple(n for n in part.shapes[role] if n != 1) for role in expected.shapes] for part in (expected, actual)
+    ]
+    if any(len(shape) > 1 for shape in expected.shapes.values()) and len(expected.shapes["weight"]) != len(
+        actual.shapes["weight"]
     ):
-        return len(want.shapes) == 1 and squeezed[0] == squeezed[1]
+        return len(expected.shapes) == 1 and squeezed[0] == squeezed[1]
     return squeezed[0] == squeezed[1]
 
 
-def _titled(part: ThirdPartyLayer, network: Network) -> str:
+def _describe_layer(part: ThirdPartyLayer, network: Network) -> str:
     node = network.nodes[int(part.name.split(".")[1])]
     return f"layer {node.index} [{node.kind}] ({node.section.span}), {part}"

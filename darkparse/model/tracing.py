@@ -19,8 +19,8 @@ from darkparse.network.heads import thresholds_objectness
 if TYPE_CHECKING:
     from darkparse.network import Network
 
-LARGEST_BATCH = 4096
-LARGEST_SIDE = 512
+MAX_BATCH = 4096
+MAX_SIDE = 512
 """In steps of the network's stride."""
 
 
@@ -50,29 +50,29 @@ class ExportModule(nn.Module):
         if heads != "raw":
             self.decoders = Decoder(model.network).heads
         nodes = (model.network.nodes[i] for i in model.network.heads)
-        self.asks = [thresholds_objectness(node, use_class_map=False) for node in nodes]
+        self.thresholds_objectness = [thresholds_objectness(node, use_class_map=False) for node in nodes]
         self.heads = heads
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        found = self.model(x.half() if self.half_precision else x)
-        outputs = tuple(value.float() for value in (found if isinstance(found, tuple) else (found,)))
+        result = self.model(x.half() if self.half_precision else x)
+        outputs = tuple(value.float() for value in (result if isinstance(result, tuple) else (result,)))
         if self.decoders is None:
             return outputs if len(outputs) > 1 else outputs[0]
         size = (x.shape[2], x.shape[3])
         boxes, scores = [], []
-        for head, asks, output in zip(self.decoders, self.asks, outputs, strict=True):
-            its_boxes, its_scores, objectness = head(output, size)
+        for head, by_objectness, output in zip(self.decoders, self.thresholds_objectness, outputs, strict=True):
+            head_boxes, head_scores, objectness = head(output, size)
             if self.heads == "nms":
-                kept = objectness > self.threshold if asks else objectness != 0
-                its_scores = torch.where(kept.unsqueeze(-1), its_scores, torch.zeros_like(its_scores))
-            boxes.append(its_boxes)
-            scores.append(its_scores)
+                selected = objectness > self.threshold if by_objectness else objectness != 0
+                head_scores = torch.where(selected.unsqueeze(-1), head_scores, torch.zeros_like(head_scores))
+            boxes.append(head_boxes)
+            scores.append(head_scores)
         if self.heads == "nms":
             return torch.cat(boxes, 1), torch.cat(scores, 1)
         return torch.cat((torch.cat(boxes, 1), torch.cat(scores, 1)), 2)
 
 
-def prepare(
+def prepare_export(
     model: Darknet,
     heads: Heads,
     *,
@@ -88,29 +88,31 @@ def prepare(
     """
     network = model.network
     check_export_form(network, heads, free)
-    memory = next((node for node in network.nodes if node.layer.has_state), None)
-    if memory is not None:
+    stateful = next((node for node in network.nodes if node.layer.has_state), None)
+    if stateful is not None:
         raise DarkparseError(
-            f"layer {memory.index} [{memory.kind}] remembers what came before, and an exported graph has no memory"
+            f"layer {stateful.index} [{stateful.kind}] remembers what came before, and an exported graph has no memory"
         )
     require_weights(model, "exporting")
     if model.training:
         raise DarkparseError("the model is in training mode: export model.eval()")
     # A copy with batch norm folded in double precision: half the steps to trace, and the caller's model stays as it is.
-    fused = fuse(model)
-    return ExportModule(fused.half() if half else fused, heads, half=half, threshold=threshold).eval()
+    folded = fuse(model)
+    return ExportModule(folded.half() if half else folded, heads, half=half, threshold=threshold).eval()
 
 
-def example(network: Network, batch: int = 2, size: tuple[int, int] | None = None, *, seed: int = 0) -> Tensor:
+def make_example_input(
+    network: Network, batch: int = 2, size: tuple[int, int] | None = None, *, seed: int = 0
+) -> Tensor:
     """A random input (batch, C, H, W) with values in 0…1."""
     shape = network.input_shape.tensor if size is None else (network.input_shape.c, *size)
     return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(seed))
 
 
-def check_image(network: Network, size: tuple[int, int] | None = None) -> Tensor:
+def make_smooth_image(network: Network, size: tuple[int, int] | None = None) -> Tensor:
     """An input (1, C, H, W) as smooth as a photograph: waves of a few lengths, values in 0…1."""
     if not network.net.has_image:
-        return example(network, 1, seed=1)
+        return make_example_input(network, 1, seed=1)
     c, h, w = network.input_shape if size is None else (network.input_shape.c, *size)
     y, x = torch.meshgrid(torch.linspace(0, 1, h), torch.linspace(0, 1, w), indexing="ij")
     planes = [torch.sin(6 * (i + 1) * x + i) * torch.cos(4 * (i + 2) * y) for i in range(c)]
@@ -119,11 +121,11 @@ def check_image(network: Network, size: tuple[int, int] | None = None) -> Tensor
 
 def dynamic_shapes(network: Network, free: DynamicAxes) -> tuple[dict[int, object]]:
     """The free axes as torch.export wants them; height and width are multiples of the network's stride."""
-    axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=LARGEST_BATCH)} if free.batch else {}
+    axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)} if free.batch else {}
     if free.size:
         step = compute_size_step(network)
         for axis, name in ((2, "rows"), (3, "columns")):
-            steps = torch.export.Dim(name, min=1, max=LARGEST_SIDE)
+            steps = torch.export.Dim(name, min=1, max=MAX_SIDE)
             axes[axis] = steps * step if step > 1 else steps
     return (axes,)
 
@@ -139,12 +141,12 @@ def trace(exported: ExportModule, network: Network, free: DynamicAxes) -> torch.
         with torch.no_grad():
             return torch.export.export(
                 exported,
-                (example(network, batch),),
+                (make_example_input(network, batch),),
                 dynamic_shapes=dynamic_shapes(network, free),
                 strict=False,
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
     except Exception as problem:
         axes = "batch, height and width" if free.size else "batch"
-        first = str(problem).strip().partition("\n")[0]
-        raise DarkparseError(f"{network.name} cannot be traced with a free {axes}: {first}") from problem
+        first_line = str(problem).strip().partition("\n")[0]
+        raise DarkparseError(f"{network.name} cannot be traced with a free {axes}: {first_line}") from problem

@@ -21,30 +21,34 @@ class TrainingRules:
 
     def __init__(self, network: Network) -> None:
         options = [bind_layer_training(network, node) for node in network.nodes]
-        self._whole = network.dialect.training.freezes_whole_layers
-        self._stops = {index: o.stopbackward for index, o in enumerate(options) if o.stopbackward}
-        self._forward = frozenset(index for index, o in enumerate(options) if o.onlyforward)
-        lasting = max((index for index, until in self._stops.items() if until == 1), default=0)
-        self.resting = range(lasting if self._whole else 0)
+        self._freezes_whole_layers = network.dialect.training.freezes_whole_layers
+        self._stop_iterations = {index: o.stopbackward for index, o in enumerate(options) if o.stopbackward}
+        self._forward_only = frozenset(index for index, o in enumerate(options) if o.onlyforward)
+        last_frozen = max((index for index, until in self._stop_iterations.items() if until == 1), default=0)
+        self.frozen = range(last_frozen if self._freezes_whole_layers else 0)
         self._steps = network.net.time_steps
 
     def run(self, node: Node, layer: nn.Module, inputs: list[Any], iteration: int) -> Tensor:
         """A layer's output, with a gradient that comes back as Darknet's does."""
-        cut = node.index in self._forward or node.index <= self._stop(iteration)
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not cut):
+        is_cut = node.index in self._forward_only or node.index <= self._find_stop(iteration)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and not is_cut):
             if node.layer.has_state:
-                return through_time(layer, inputs[0], self._steps)
+                return run_through_time(layer, inputs[0], self._steps)
             out: Tensor = layer(*inputs)
             return limit_gradient(out) if node.layer.limits_gradient else out
 
-    def _stop(self, iteration: int) -> int:
+    def _find_stop(self, iteration: int) -> int:
         """The layer at which the gradient ends: of `stopbackward=N` AlexeyAB's Darknet takes N above 1 for the
         iteration up to which it holds (network_kernels.cu:172)."""
-        active = (i for i, until in self._stops.items() if not self._whole or until == 1 or until > iteration)
+        active = (
+            i
+            for i, until in self._stop_iterations.items()
+            if not self._freezes_whole_layers or until == 1 or until > iteration
+        )
         return max(active, default=-1)
 
 
-def through_time(layer: nn.Module, x: Tensor, steps: int) -> Tensor:
+def run_through_time(layer: nn.Module, x: Tensor, steps: int) -> Tensor:
     """A recurrent layer over rows that are `steps` times a mini-batch, step behind step, from a state of zeros.
 
     Raises:
@@ -52,16 +56,16 @@ def through_time(layer: nn.Module, x: Tensor, steps: int) -> Tensor:
     """
     if len(x) % steps:
         raise ValueError(f"{len(x)} rows cannot be divided into time_steps={steps}")
-    memories = [module for module in layer.modules() if isinstance(module, StatefulModule)]
-    for memory in memories:
-        memory.reset_state()
+    stateful_modules = [module for module in layer.modules() if isinstance(module, StatefulModule)]
+    for module in stateful_modules:
+        module.reset_state()
     out = torch.cat([layer(part) for part in x.chunk(steps)])
-    for memory in memories:
-        memory.reset_state()
+    for module in stateful_modules:
+        module.reset_state()
     return out
 
 
-class _Limited(torch.autograd.Function):
+class _GradientLimit(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
         return x.view_as(x)
@@ -73,5 +77,5 @@ class _Limited(torch.autograd.Function):
 
 def limit_gradient(x: Tensor) -> Tensor:
     """The same, whose gradient is cut to ±1 on its way back."""
-    out: Tensor = _Limited.apply(x)  # type: ignore[no-untyped-call]
+    out: Tensor = _GradientLimit.apply(x)  # type: ignore[no-untyped-call]
     return out

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from darkparse.errors import DarkparseError
 from darkparse.model.tracing import ExportModule
-from darkparse.model.verification import Check, Runner, compare_outputs
+from darkparse.model.verification import CheckResult, Runner, compare_outputs
 from darkparse.network.dynamic_axes import DynamicAxes, Heads
 from darkparse.onnx.graph import Graph, Value
 from darkparse.onnx.protobuf import block
@@ -31,7 +31,7 @@ def check_onnx(
     half: bool,
     threshold: float,
     image: Tensor | None,
-) -> Check:
+) -> CheckResult:
     """Compare a file with the module. See `verification.compare`.
 
     With `nms` it is the boxes and scores in front of the suppression that are compared: a last bit may decide which of
@@ -64,7 +64,7 @@ def check_onnx(
             feeds |= dict(zip(states, kept, strict=True))
         return [torch.from_numpy(np.asarray(value)) for value in session.run(names, feeds)]
 
-    return compare_outputs(model.network, module, exported, free, half=half, real=image, exact=exact)
+    return compare_outputs(model.network, module, exported, free, half=half, image=image, exact=exact)
 
 
 def _runner(model: Darknet, heads: Heads, threshold: float, steps: int) -> Runner:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from darkparse.model import Darknet
-    from darkparse.model.verification import Check
+    from darkparse.model.verification import CheckResult
 
 OPSETS = range(18, 24)
 """Versions of the operators that can be asked for; what is written is the same in all of them."""
@@ -43,7 +43,7 @@ def to_onnx(
     nms: float = DetectionSettings.nms,
     verify: bool = False,
     image: Tensor | None = None,
-) -> Check | None:
+) -> CheckResult | None:
     """Write a network as an ONNX file; torch is not needed but for `verify`.
 
     A layer with a memory takes its state as a further input, `layers.3.cell.state`, and gives it back as an output of

@@ -122,7 +122,7 @@ def _groups(model: Darknet, net: NetTraining, factor: float, decay: float, decay
     """Parameters with the same settings, together."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     groups: dict[tuple[object, ...], Group] = {}
-    resting = model.training_rules.resting
+    resting = model.training_rules.frozen
     for node in model.network.nodes:
         if node.index in resting:
             continue

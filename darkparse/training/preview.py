@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from darkparse.detect.detection import WHOLE, Detection
+from darkparse.detect.detection import WHOLE_IMAGE, Detection
 from darkparse.detect.detections import Detections
 from darkparse.detect.drawing import save
 from darkparse.training.data import Batch
@@ -36,7 +36,7 @@ def write_preview(
         if truth.dim() == 2:
             objects = [(int(c), (x, y, w, h)) for x, y, w, h, c in truth.tolist()]
         else:
-            objects = [(c, WHOLE) for c in truth.nonzero()[:, 0].tolist()]
+            objects = [(c, WHOLE_IMAGE) for c in truth.nonzero()[:, 0].tolist()]
         found = [Detection(c, _name(c, names), 1.0, 1.0, box, (height, width)) for c, box in objects]
         target = folder / f"{first + number:03}-{Path(path).stem}.png"
         save(Detections(found, height=height, width=width).draw(image), target)

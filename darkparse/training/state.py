@@ -16,7 +16,7 @@ from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.network import Network
-from darkparse.network.training import count_images_per_batch, bind_net_options
+from darkparse.network.training import bind_net_training, count_images_per_batch
 from darkparse.syntax.config import strip_whitespace
 from darkparse.training.data.seed import MAX_SEED
 from darkparse.training.lr_schedule import Schedule
@@ -76,7 +76,7 @@ def check_origin(state: Any, network: Network) -> None:
             "the state belongs to a different cfg, dialect or size; resume with those that it was trained with, "
             "or leave --resume out and start from its weights"
         )
-    images, batches = count_images_per_batch(network), bind_net_options(network).max_batches
+    images, batches = count_images_per_batch(network), bind_net_training(network).max_batches
     most = (batches + 1) * images - 1 if batches else MAX_SEEN
     step = images if network.dialect.training.counts_iterations else 1
     multiple = Leaf(

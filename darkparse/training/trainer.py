@@ -362,7 +362,7 @@ class Trainer:
         """Measure in the first process, while the others wait; the best weights so far are due then."""
         value = torch.zeros((), device=self._device)
         if self._measure is not None:
-            value += self._measure(self.model).mean("area")
+            value += self._measure(self.model).mean_ap("area")
         mean_ap = self._parallel.summed(value).item()
         self._measure_due = False
         if mean_ap >= self.best:

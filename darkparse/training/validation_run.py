@@ -14,7 +14,7 @@ from darkparse.detect.detector import Detector
 from darkparse.detect.streaming import stream
 from darkparse.detect.task import class_count, is_classifier
 from darkparse.errors import DarkparseError, ImageError
-from darkparse.evaluation.average_precision import THRESHOLD, DarknetResult, darknet_map
+from darkparse.evaluation.average_precision import MIN_SCORE, DarknetResult, darknet_map
 from darkparse.model.darknet import Darknet
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
@@ -44,7 +44,7 @@ class Validation:
         return darknet_map(self._found(detector), len(self.names))
 
     def _found(self, detector: Detector) -> Iterator[tuple[ImageAnnotation, Detections]]:
-        truths, settings = self._annotations.truths, DetectionSettings(threshold=THRESHOLD, hierarchy=0.0)
+        truths, settings = self._annotations.truths, DetectionSettings(threshold=MIN_SCORE, hierarchy=0.0)
         outcomes = stream(detector, (truth.image for truth in truths), settings, batch=detector.batch)
         for truth, outcome in zip(truths, outcomes, strict=True):
             if isinstance(outcome.result, ImageError):

@@ -296,10 +296,10 @@ def test_videos(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     pytest.importorskip("av", reason="needs PyAV")
     from fractions import Fraction
 
-    from darkparse.detect.video import Video, video_writer
+    from darkparse.detect.video import Video, write_video
 
     video, out = tmp_path / "video.mp4", tmp_path / "out"
-    with video_writer(video, Fraction(10)) as add:
+    with write_video(video, Fraction(10)) as add:
         for number in range(7):
             add(picture(number, 65, 81))
     assert run("detect", *model, video, "--out", out) == 0
@@ -317,7 +317,7 @@ def test_videos(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     broken.write_bytes(b"no video")
     assert run("detect", *model, broken, "--out", tmp_path / "other") == 1
     assert "broken.mp4" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="array shape"), video_writer(tmp_path / "half.mp4", Fraction(10)) as add:
+    with pytest.raises(ValueError, match="array shape"), write_video(tmp_path / "half.mp4", Fraction(10)) as add:
         add(np.zeros((64, 64, 2), np.uint8))
     assert not list(tmp_path.glob("*half*"))
 

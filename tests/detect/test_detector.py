@@ -125,7 +125,7 @@ def test_broken_files(tmp_path: Path, content: bytes | None, message: str) -> No
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ImageError, match=message) as caught:
-        open_image(path, turn=False)
+        open_image(path, apply_exif=False)
     assert str(path) in str(caught.value)
 
 
@@ -134,16 +134,18 @@ def test_truncated_picture(tmp_path: Path) -> None:
     Image.fromarray(np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(ImageError, match=r"x\.png"):
-        open_image(path, turn=False)
+        open_image(path, apply_exif=False)
 
 
 def test_sixteen_bits_keep_the_high_byte_and_alpha_goes(tmp_path: Path) -> None:
     deep = np.array([[0, 255, 256, 65535]], np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
-    assert open_image(tmp_path / "deep.png", turn=False).pixels[0, :, 0].tolist() == [0, 0, 1, 255]
+    assert open_image(tmp_path / "deep.png", apply_exif=False).pixels[0, :, 0].tolist() == [0, 0, 1, 255]
     Image.fromarray(np.array([[[9, 8, 7, 0]]], np.uint8), "RGBA").save(tmp_path / "alpha.png")
-    assert open_image(tmp_path / "alpha.png", turn=False).pixels[0, 0].tolist() == [9, 8, 7]
-    assert open_image(tmp_path / "alpha.png", 1, turn=False).pixels[0, 0].tolist() == [(9 * 77 + 8 * 150 + 7 * 29) >> 8]
+    assert open_image(tmp_path / "alpha.png", apply_exif=False).pixels[0, 0].tolist() == [9, 8, 7]
+    assert open_image(tmp_path / "alpha.png", 1, apply_exif=False).pixels[0, 0].tolist() == [
+        (9 * 77 + 8 * 150 + 7 * 29) >> 8
+    ]
 
 
 def test_without_pillow(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:

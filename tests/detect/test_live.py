@@ -235,7 +235,7 @@ def test_live_stream_without_any_decodable_frame_is_lost(monkeypatch: pytest.Mon
 
     container = SimpleNamespace(demux=lambda video: (Packet() for _ in range(100)))
     live = Live("tcp://camera", lambda _: None)
-    assert live._take(container) == "no frame decoded for 0.1 s: bad data"
+    assert live._store_frames(container) == "no frame decoded for 0.1 s: bad data"
 
 
 @pytest.mark.parametrize("problem", [BrokenPipeError("closed"), RuntimeError("bug"), SystemExit(3)])

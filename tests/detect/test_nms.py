@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import darkparse
-from darkparse.detect.nms import overlap, suppress
+from darkparse.detect.nms import compute_overlap, suppress
 from darkparse.network.suppression import Suppression, get_suppression
 
 
@@ -76,7 +76,7 @@ def one_by_one(boxes: Any, scores: Any, classes: Any, threshold: float, how: Sup
         group = group[np.argsort(-scores[group], kind="stable")]
         while group.size:
             kept.append(int(group[0]))
-            group = group[1:][~(overlap(boxes[group[0]], boxes[group[1:]], how.exponent) > threshold)]
+            group = group[1:][~(compute_overlap(boxes[group[0]], boxes[group[1:]], how.exponent) > threshold)]
     return sorted(kept, key=lambda i: -scores[i])
 
 
@@ -93,7 +93,7 @@ def test_blocks_of_boxes_suppress_as_boxes_one_by_one(kind: Any, several: bool) 
         classes = np.tile(np.arange(10), count) if several else random.randint(0, 2, count)
         scores = random.uniform(0.25, 1, 1000).round(2).astype(np.float32)
         how = Suppression(kind, 0.8)
-        kept = suppress(boxes, scores, classes, 0.45, how, of=of)
+        kept = suppress(boxes, scores, classes, 0.45, how, box_indices=of)
         assert kept.tolist() == one_by_one(boxes[of], scores, classes, 0.45, how)
 
 
@@ -109,7 +109,7 @@ def test_every_box_in_eighty_classes_ends_soon(count: int, seconds: float) -> No
     took = []
     for _ in range(2):
         start = process_time()
-        suppress(boxes, scores, classes, 0.45, Suppression(), of=of)
+        suppress(boxes, scores, classes, 0.45, Suppression(), box_indices=of)
         took.append(process_time() - start)
     assert min(took) < seconds
 
@@ -117,8 +117,8 @@ def test_every_box_in_eighty_classes_ends_soon(count: int, seconds: float) -> No
 def test_greedynms_compares_less_than_the_iou() -> None:
     """Two unit boxes .25 apart: IoU .6, and .6 - (.0625 / 2.5625)^.6 = .492 is what yolov4's cfg compares."""
     boxes = np.array([[0.5, 0.5, 1, 1], [0.75, 0.5, 1, 1]], np.float32)
-    assert overlap(boxes[0], boxes[1:])[0] == pytest.approx(0.6, abs=1e-6)
-    assert overlap(boxes[0], boxes[1:], 0.6)[0] == pytest.approx(0.4922, abs=1e-4)
+    assert compute_overlap(boxes[0], boxes[1:])[0] == pytest.approx(0.6, abs=1e-6)
+    assert compute_overlap(boxes[0], boxes[1:], 0.6)[0] == pytest.approx(0.4922, abs=1e-4)
     scores, classes = np.array([0.9, 0.8], np.float32), np.zeros(2, np.int64)
     assert len(suppress(boxes, scores, classes, 0.5, Suppression("default"))) == 1
     assert len(suppress(boxes, scores, classes, 0.5, Suppression("greedynms"))) == 2

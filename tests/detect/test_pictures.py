@@ -54,7 +54,7 @@ def test_a_picture_is_turned_as_pillow_turns_it(orientation: int) -> None:
 
     data = noted(picture(3)[:20], orientation)
     upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
-    followed, stored = (as_image(data, turn=turn) for turn in (True, False))
+    followed, stored = (as_image(data, apply_exif=turn) for turn in (True, False))
     assert np.array_equal(followed.pixels, upright)
     assert np.array_equal(stored.pixels, picture(3)[:20])
     assert (followed.orientation, stored.orientation) == (orientation if orientation in ORIENTATIONS else 1, 1)
@@ -75,7 +75,9 @@ def test_the_note_is_followed_or_said(model: tuple[str, str], dialect: str, exif
         found = detector.detect(path, exif=exif)
     assert [str(one.message) for one in told] == ([] if turns else [f"{path}: {NOT_FOLLOWED}"])
     assert all(issubclass(one.category, DarkparseWarning) and one.filename == __file__ for one in told)
-    upright = np.rot90(open_image(path, turn=False).pixels, -1) if turns else open_image(path, turn=False).pixels
+    upright = (
+        np.rot90(open_image(path, apply_exif=False).pixels, -1) if turns else open_image(path, apply_exif=False).pixels
+    )
     assert (found.height, found.width) == upright.shape[:2]
     assert list(found) == list(detector.detect(np.ascontiguousarray(upright)))
     assert found.draw().size == (found.width, found.height)
@@ -187,14 +189,14 @@ def test_every_mode_is_read(mode: str, model: tuple[str, str], tmp_path: Path) -
         image = image.convert(mode)
         pixels = np.asarray(image.convert("RGB"))
     image.save(path)
-    assert np.array_equal(open_image(path, turn=False).pixels, pixels)
-    assert not open_image(path, turn=True).warnings
+    assert np.array_equal(open_image(path, apply_exif=False).pixels, pixels)
+    assert not open_image(path, apply_exif=True).warnings
 
 
 def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
     image = Image.fromarray(picture(0)).convert("P")
     image.save(tmp_path / "a.png", transparency=bytes([0, 128, 255]))
-    assert np.array_equal(open_image(tmp_path / "a.png", turn=False).pixels, np.asarray(image.convert("RGB")))
+    assert np.array_equal(open_image(tmp_path / "a.png", apply_exif=False).pixels, np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("channels", range(1, 7))

@@ -102,25 +102,29 @@ def test_is_darknets(seed: int) -> None:
     result = darknet_map(pairs, 3, iou=0.5)
     for rule, points in (("area", 0), ("points11", 11), ("points101", 101)):
         assert [getattr(c, rule) for c in result.classes] == pytest.approx(area_in_c(pairs, 0.5, points)), rule
-        assert result.mean(rule) == pytest.approx(np.mean(area_in_c(pairs, 0.5, points)))
+        assert result.mean_ap(rule) == pytest.approx(np.mean(area_in_c(pairs, 0.5, points)))
 
 
 def test_counts() -> None:
     box, far = (0.5, 0.5, 0.2, 0.2), (0.1, 0.1, 0.1, 0.1)
     pair = (truth([(0, box), (1, far)]), found([(0, 0.9, box), (0, 0.8, box), (0, 0.1, far), (2, 0.7, box)]))
-    result = darknet_map([pair], 3, at=0.25)
-    assert [(c.truths, c.found, c.false) for c in result.classes] == [(1, 1, 1), (1, 0, 0), (0, 0, 1)]
+    result = darknet_map([pair], 3, score_threshold=0.25)
+    assert [(c.truths, c.true_positives, c.false_positives) for c in result.classes] == [
+        (1, 1, 1),
+        (1, 0, 0),
+        (0, 0, 1),
+    ]
     assert result.precision == pytest.approx(1 / 3)
     assert result.recall == 0.5
-    assert result.mean("area") == pytest.approx(1 / 3)
-    assert result.mean("area", occurring=True) == 0.5
+    assert result.mean_ap("area") == pytest.approx(1 / 3)
+    assert result.mean_ap("area", occurring=True) == 0.5
     assert result.mean_iou == pytest.approx(1 / 3)
 
 
 def test_difficult_objects_do_not_count() -> None:
     box = (0.5, 0.5, 0.2, 0.2)
     result = darknet_map([(truth([(0, box)], ignored=(True,)), found([(0, 0.9, box)]))], 3)
-    assert (result.classes[0].truths, result.classes[0].found, result.classes[0].false) == (0, 0, 0)
+    assert (result.classes[0].truths, result.classes[0].true_positives, result.classes[0].false_positives) == (0, 0, 0)
 
 
 def test_coco_rule_on_what_is_known() -> None:

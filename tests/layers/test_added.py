@@ -21,7 +21,7 @@ from darkparse.layers import DIALECTS, REGISTRY
 from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.dialect import fork
 from darkparse.model.decoders import decode
-from darkparse.model.tracing import prepare
+from darkparse.model.tracing import prepare_export
 from darkparse.network import Network
 from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.network.detect_dialect import choose_dialect
@@ -129,7 +129,7 @@ def test_source_says_what_a_person_would() -> None:
 @each
 def test_the_size_is_free(cfg: str) -> None:
     network = darkparse.compile(cfg)
-    prepare(model_of(network), "raw", free=DynamicAxes(batch=True, size=True))
+    prepare_export(model_of(network), "raw", free=DynamicAxes(batch=True, size=True))
     assert compute_size_step(network) == (4 if cfg is HEAD else 2 if cfg is POOLING else 1)
 
 

@@ -157,7 +157,7 @@ def test_archives_and_pictures_that_unpack_to_too_much(tmp_path: Path) -> None:
             read()
     Image.new("RGB", (6_000, 6_000)).save(tmp_path / "x.png")
     with pytest.raises(darkparse.DarkparseError, match="more than 200 times as many"):
-        open_image(tmp_path / "x.png", turn=False)
+        open_image(tmp_path / "x.png", apply_exif=False)
 
 
 def test_tensors_of_odd_kinds(tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def test_pictures_are_kept_while_there_is_room(files: DataFile, monkeypatch: pyt
 
     def counted(path: str, channels: int | None, *, turn: bool) -> Image:
         opened.append(path)
-        return open_image(path, channels, turn=turn)
+        return open_image(path, channels, apply_exif=turn)
 
     monkeypatch.setattr(album, "open_image", counted)
     network = _detector()

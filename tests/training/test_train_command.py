@@ -226,7 +226,7 @@ def test_eight_pictures_are_learned_by_heart(tmp_path: Path) -> None:
     main(["train", str(data), str(path), str(tmp_path / "backbone.weights")])
     assert time.process_time() - begun < 600
     model = darkparse.load(path, tmp_path / "shapes" / "backup" / "fast_final.weights")
-    assert Validation(model.network, data, data)(model).mean("area", occurring=True) > 0.9
+    assert Validation(model.network, data, data)(model).mean_ap("area", occurring=True) > 0.9
 
 
 CLASSIFIER = """[net]

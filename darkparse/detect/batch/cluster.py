@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 READING_CPUS = 0.25
 """CPUs of a task that reads pictures or writes results."""
 
-WORKERS = 2
+DEFAULT_WORKERS = 2
 
-ROWS = 16
+ROWS_PER_BATCH = 16
 """Pictures that Ray hands a worker at once, which it decodes side by side."""
 
 RESERVED_CPUS = 0.5
@@ -44,14 +44,14 @@ class Cluster:
 
     address: str | None = None
     """Of a running cluster; without one Ray starts on this machine."""
-    workers: int = WORKERS
+    workers: int = DEFAULT_WORKERS
     worker_cpus: float = 0.5
     """For each worker; a fraction leaves CPUs for reading on a small machine."""
     worker_gpus: float | None = None
     """For each worker; None: one if the cluster has any."""
 
 
-def ray_data() -> Any:
+def import_ray() -> Any:
     """The `ray` module, with `ray.data`. Raises DarkparseError with what to install if it is missing."""
     try:
         import ray
@@ -65,13 +65,13 @@ class DetectionWorker:
     """A worker of Ray Data's actor pool: a model, and batches of pictures to detect in.
 
     Args:
-        making: arguments of `Detector.load`.
+        detector_kwargs: arguments of `Detector.load`.
         settings: thresholds, as `DetectionSettings` takes them.
         batch: how many pictures run at once; by default what suits the device.
     """
 
-    def __init__(self, making: dict[str, Any], settings: dict[str, Any], batch: int | None = None) -> None:
-        self._detector = Detector.load(**making)
+    def __init__(self, detector_kwargs: dict[str, Any], settings: dict[str, Any], batch: int | None = None) -> None:
+        self._detector = Detector.load(**detector_kwargs)
         self._settings = DetectionSettings(**settings)
         self._batch = batch or self._detector.batch
 
@@ -79,18 +79,18 @@ class DetectionWorker:
         """A table of `image`, `bytes` and `problem` to one of `schema()`."""
         rows = batch.to_pylist()
         with ThreadPoolExecutor() as pool:
-            prepared = list(pool.map(self._prepared, rows))
-        good = [p for p in prepared if not isinstance(p, ImageError)]
-        chunks = (good[i : i + self._batch] for i in range(0, len(good), self._batch))
-        found = iter([one for chunk in chunks for one in self._detector.run(chunk, self._settings)])
-        return self._table(
+            prepared = list(pool.map(self._prepare, rows))
+        readable = [p for p in prepared if not isinstance(p, ImageError)]
+        chunks = (readable[i : i + self._batch] for i in range(0, len(readable), self._batch))
+        detections = iter([result for chunk in chunks for result in self._detector.run(chunk, self._settings)])
+        return self._to_table(
             {"image": row["image"], "problem": str(p)}
             if isinstance(p, ImageError)
-            else next(found).to_dict() | {"image": row["image"]}
+            else next(detections).to_dict() | {"image": row["image"]}
             for row, p in zip(rows, prepared, strict=True)
         )
 
-    def _prepared(self, row: dict[str, Any]) -> PreparedImage | ImageError:
+    def _prepare(self, row: dict[str, Any]) -> PreparedImage | ImageError:
         if row["problem"]:
             return ImageError(row["problem"])
         try:
@@ -98,7 +98,7 @@ class DetectionWorker:
         except ImageError as problem:
             return problem
 
-    def _table(self, records: Iterator[Record]) -> pyarrow.Table:
+    def _to_table(self, records: Iterator[Record]) -> pyarrow.Table:
         import pyarrow as pa
 
         return pa.Table.from_pylist(list(records), schema=schema())
@@ -108,14 +108,14 @@ def schema() -> pyarrow.Schema:
     """A result's columns: a picture's size and its detections, or the problem with it."""
     import pyarrow as pa
 
-    four = pa.list_(pa.float64())
+    box_type = pa.list_(pa.float64())
     detection = {
         "class_id": pa.int64(),
         "name": pa.string(),
         "score": pa.float64(),
         "objectness": pa.float64(),
-        "box": four,
-        "xyxy": four,
+        "box": box_type,
+        "xyxy": box_type,
     }
     fields = {
         "image": pa.string(),
@@ -140,7 +140,7 @@ def read_bytes(row: dict[str, str]) -> dict[str, Any]:
 
 
 def detect_on_cluster(
-    making: dict[str, Any],
+    detector_kwargs: dict[str, Any],
     images: list[str],
     settings: DetectionSettings,
     out: Path,
@@ -152,12 +152,12 @@ def detect_on_cluster(
     resume: bool = False,
     overwrite: bool = False,
     on_error: Callable[[str, str], None] | None = None,
-    on_remarks: Callable[[str, list[str]], None] | None = None,
+    on_warnings: Callable[[str, list[str]], None] | None = None,
 ) -> int:
     """Detect in pictures on a Ray cluster; results go to a folder as Parquet or JSON Lines, a file for each block.
 
     Args:
-        making: arguments of `Detector.load`; every machine must find the files.
+        detector_kwargs: arguments of `Detector.load`; every machine must find the files.
         images: paths or URLs that every machine can read.
         settings: thresholds.
         out: the folder; `results` in it takes the files.
@@ -168,7 +168,7 @@ def detect_on_cluster(
         resume: leave out pictures that the folder has results of.
         overwrite: remove the results that it has.
         on_error: called with each picture that could not be read, and why.
-        on_remarks: called with what is to be said of a picture.
+        on_warnings: called with what is to be said of a picture.
 
     Returns:
         How many pictures could not be read.
@@ -176,27 +176,27 @@ def detect_on_cluster(
     Raises:
         DarkparseError: Ray is missing, the cluster cannot place the workers, or the folder holds results.
     """
-    ray = ray_data()
+    ray = import_ray()
     folder = out / "results"
     with locked(out):
         if overwrite:
             _connect(ray, cluster)  # before anything is removed
-            for file in _files(folder):
+            for file in _list_result_files(folder):
                 file.unlink()
-        elif _files(folder):
+        elif _list_result_files(folder):
             run = check_resumable(out, run, resume=resume)
-        done = {locate_input(image, run["relative_to"]) for image in _finished(folder)}
+        done = {locate_input(image, run["relative_to"]) for image in _iter_finished(folder)}
         folder.mkdir(exist_ok=True)
         write_run(out, run)
-        left = [image for image in images if locate_input(image, run["relative_to"]) not in done]
-        if left:
+        remaining = [image for image in images if locate_input(image, run["relative_to"]) not in done]
+        if remaining:
             _connect(ray, cluster)
-            _run(ray, making, left, settings, folder, cluster, batch, form)
-    asked, failed = set(images), 0
+            _run(ray, detector_kwargs, remaining, settings, folder, cluster, batch, form)
+    requested, failed = set(images), 0
     for record in read_results(folder):
-        if on_remarks is not None and record.get("remarks"):
-            on_remarks(redact_url(record["image"]), record["remarks"])
-        if record.get("problem") and record["image"] in asked:
+        if on_warnings is not None and record.get("remarks"):
+            on_warnings(redact_url(record["image"]), record["remarks"])
+        if record.get("problem") and record["image"] in requested:
             failed += 1
             if on_error is not None:
                 on_error(record["image"], record["problem"])
@@ -213,23 +213,24 @@ def _connect(ray: Any, cluster: Cluster) -> None:
         except (ConnectionError, ValueError, RuntimeError) as problem:
             raise DarkparseError(f"--address {cluster.address}: {str(problem).splitlines()[0]}") from None
     cpus = ray.cluster_resources().get("CPU", 0.0)
-    room = int((cpus - RESERVED_CPUS) / cluster.worker_cpus + 1e-9)
-    if cluster.workers > room:
+    max_workers = int((cpus - RESERVED_CPUS) / cluster.worker_cpus + 1e-9)
+    if cluster.workers > max_workers:
         raise DarkparseError(
             f"{cluster.workers} workers of {cluster.worker_cpus:g} CPUs do not fit: the cluster has {cpus:g}, and "
             f"{RESERVED_CPUS:g} must "
-            f"stay for reading and writing. It has room for {max(room, 0)}; --workers or --worker-cpus makes them fit"
+            f"stay for reading and writing. It has room for {max(max_workers, 0)}; --workers or --worker-cpus makes "
+            "them fit"
         )
-    gpus, each = ray.cluster_resources().get("GPU", 0.0), _gpus(ray, cluster)
-    if each and cluster.workers * each > gpus + 1e-9:
-        room = int(gpus / each + 1e-9)
+    gpus, gpus_per_worker = ray.cluster_resources().get("GPU", 0.0), _get_worker_gpus(ray, cluster)
+    if gpus_per_worker and cluster.workers * gpus_per_worker > gpus + 1e-9:
+        max_workers = int(gpus / gpus_per_worker + 1e-9)
         raise DarkparseError(
-            f"{cluster.workers} workers of {each:g} GPUs do not fit: the cluster has {gpus:g}, room for {room}; "
-            "--workers or --worker-gpus makes them fit"
+            f"{cluster.workers} workers of {gpus_per_worker:g} GPUs do not fit: the cluster has {gpus:g}, room for "
+            f"{max_workers}; --workers or --worker-gpus makes them fit"
         )
 
 
-def _gpus(ray: Any, cluster: Cluster) -> float:
+def _get_worker_gpus(ray: Any, cluster: Cluster) -> float:
     if cluster.worker_gpus is not None:
         return cluster.worker_gpus
     return 1.0 if ray.cluster_resources().get("GPU", 0.0) else 0.0
@@ -237,7 +238,7 @@ def _gpus(ray: Any, cluster: Cluster) -> float:
 
 def _run(
     ray: Any,
-    making: dict[str, Any],
+    detector_kwargs: dict[str, Any],
     images: list[str],
     settings: DetectionSettings,
     folder: Path,
@@ -245,12 +246,14 @@ def _run(
     batch: int | None,
     form: str,
 ) -> None:
-    gpus = _gpus(ray, cluster)
-    making = making | {"device": making.get("device") or ("cuda" if gpus else "cpu")}
+    gpus = _get_worker_gpus(ray, cluster)
+    detector_kwargs = detector_kwargs | {"device": detector_kwargs.get("device") or ("cuda" if gpus else "cpu")}
     # A cfg from standard input is no path.
-    files = {key: making[key] for key in ("cfg", "weights") if isinstance(making[key], str | os.PathLike)}
-    making |= {key: str(Path(path).absolute()) for key, path in files.items() if Path(path).exists()}
-    rows_at_once = max(batch or 1, ROWS)
+    files = {
+        key: detector_kwargs[key] for key in ("cfg", "weights") if isinstance(detector_kwargs[key], str | os.PathLike)
+    }
+    detector_kwargs |= {key: str(Path(path).absolute()) for key, path in files.items() if Path(path).exists()}
+    rows_at_once = max(batch or 1, ROWS_PER_BATCH)
     # Each block becomes a file of results: a few for each worker, of at most 2,000 pictures.
     blocks = min(
         len(images), max(cluster.workers, min(len(images) // rows_at_once, 4 * cluster.workers), len(images) // 2000)
@@ -260,7 +263,7 @@ def _run(
     data = ray.data.from_items(rows, override_num_blocks=blocks).map(read_bytes, num_cpus=READING_CPUS)
     data = data.map_batches(
         DetectionWorker,
-        fn_constructor_kwargs={"making": making, "settings": asdict(settings), "batch": batch},
+        fn_constructor_kwargs={"detector_kwargs": detector_kwargs, "settings": asdict(settings), "batch": batch},
         batch_size=rows_at_once,
         batch_format="pyarrow",
         compute=ray.data.ActorPoolStrategy(size=cluster.workers),
@@ -277,11 +280,11 @@ def _run(
         raise DarkparseError(f"Ray gave up: {reason}; what is finished is in {folder}, --resume goes on") from problem
 
 
-def _finished(folder: Path) -> Iterator[str]:
+def _iter_finished(folder: Path) -> Iterator[str]:
     """The pictures that need no second run; files that a broken run left half written are removed."""
-    for file in _files(folder):
+    for file in _list_result_files(folder):
         try:
-            records = list(_read(file))
+            records = list(_read_records(file))
         except (OSError, ValueError):
             file.unlink()
             continue
@@ -292,18 +295,18 @@ def _finished(folder: Path) -> Iterator[str]:
         yield from (record["image"] for record in records)
 
 
-def _files(folder: Path) -> list[Path]:
+def _list_result_files(folder: Path) -> list[Path]:
     """What is finished: a killed run's `.part-…` files do not count."""
     return sorted(file for file in folder.glob("[!.]*") if file.suffix in (".parquet", ".json", ".jsonl"))
 
 
 def read_results(folder: str | os.PathLike[str]) -> Iterator[Record]:
     """Every picture's result in a folder of Parquet or JSON Lines files, with `problem` where it could not be read."""
-    for file in _files(Path(folder)):
-        yield from _read(file)
+    for file in _list_result_files(Path(folder)):
+        yield from _read_records(file)
 
 
-def _read(file: Path) -> Iterator[Record]:
+def _read_records(file: Path) -> Iterator[Record]:
     if file.suffix == ".parquet":
         import pyarrow.parquet as pq
 

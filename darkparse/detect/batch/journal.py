@@ -10,12 +10,12 @@ from pathlib import Path
 
 from darkparse._utils.files import atomic_write
 from darkparse.datasets.sources import locate_input
-from darkparse.detect.batch.labels import LABELS, save_labels
+from darkparse.detect.batch.labels import LABEL_SUFFIXES, save_labels
 from darkparse.detect.batch.lock import check_resumable, write_run
-from darkparse.detect.batch.results import Record, formatted, json_line
+from darkparse.detect.batch.results import Record, format_records, json_line
 
-NAME = "detections.jsonl"
-EXPORTS = {"coco": "coco.json", "csv": "detections.csv", "json": "detections.json"}
+JOURNAL_NAME = "detections.jsonl"
+EXPORT_NAMES = {"coco": "coco.json", "csv": "detections.csv", "json": "detections.json"}
 
 
 class Journal:
@@ -32,8 +32,8 @@ class Journal:
     """
 
     def __init__(self, folder: Path, run: Record, *, resume: bool = False, overwrite: bool = False) -> None:
-        self.folder, self.path = folder, folder / NAME
-        self._mark = folder / ".video"
+        self.folder, self.path = folder, folder / JOURNAL_NAME
+        self._video_marker = folder / ".video"
         self._done: set[str] = set()
         self.drawings: set[str] = set()
         """What finished pictures were drawn to, under the folder."""
@@ -42,7 +42,7 @@ class Journal:
             self._recover()
         else:
             self._run = run
-            for name in (self._mark.name, *EXPORTS.values()):
+            for name in (self._video_marker.name, *EXPORT_NAMES.values()):
                 (folder / name).unlink(missing_ok=True)
         write_run(folder, self._run)
         self._file = self.path.open(
@@ -59,10 +59,10 @@ class Journal:
 
     def add_video(self, lines: Iterable[str]) -> None:
         """Write all frames of a video down; a kill in the middle leaves none of them."""
-        with atomic_write(self._mark) as part:
+        with atomic_write(self._video_marker) as part:
             part.write_text(str(self._file.tell()), "utf-8")
         self._write(lines)
-        self._mark.unlink()
+        self._video_marker.unlink()
 
     def _write(self, lines: Iterable[str]) -> None:
         try:
@@ -79,14 +79,14 @@ class Journal:
 
     def save(self, form: str, categories: tuple[int, ...] | None = None) -> None:
         """Write all results in another format beside the journal, see `Formatter` and `save_labels`."""
-        if form in LABELS:
+        if form in LABEL_SUFFIXES:
             return save_labels(self.records, form, self.folder)
-        target = self.folder / EXPORTS[form]
+        target = self.folder / EXPORT_NAMES[form]
         with (
             atomic_write(target) as part,
             part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
-            file.writelines(formatted(self.records(), form, categories))
+            file.writelines(format_records(self.records(), form, categories))
         return None
 
     def close(self) -> None:
@@ -101,13 +101,13 @@ class Journal:
 
     def _recover(self) -> None:
         """Read what is finished, and cut a half-written line or video off."""
-        if self._mark.exists():
-            os.truncate(self.path, int(self._mark.read_text("utf-8")))
-            self._mark.unlink()
+        if self._video_marker.exists():
+            os.truncate(self.path, int(self._video_marker.read_text("utf-8")))
+            self._video_marker.unlink()
         end = 0
         with self.path.open("rb") as file:
             for line in file:
-                record = _record(line)
+                record = _parse_record(line)
                 if record is None:
                     break
                 self._done.add(locate_input(record["image"], self._run["relative_to"]))
@@ -117,7 +117,7 @@ class Journal:
         os.truncate(self.path, end)
 
 
-def _record(line: bytes) -> Record | None:
+def _parse_record(line: bytes) -> Record | None:
     if not line.endswith(b"\n"):
         return None
     try:

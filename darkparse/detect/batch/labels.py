@@ -11,10 +11,10 @@ from xml.etree import ElementTree
 from darkparse._utils.files import atomic_write
 from darkparse.detect.batch.results import Record
 
-LABELS = {"yolo": ".txt", "voc": ".xml"}
+LABEL_SUFFIXES = {"yolo": ".txt", "voc": ".xml"}
 """The ending of each form."""
 
-LEAST = 1e-4
+MIN_SIDE = 1e-4
 """The smallest side that four decimals can say."""
 
 
@@ -26,60 +26,66 @@ def save_labels(records: Callable[[], Iterator[Record]], form: str, folder: Path
         form: one of LABELS.
         folder: that of the results.
     """
-    make = {"yolo": _yolo, "voc": _voc}[form]
-    for record, place in _placed(records):
-        target = folder / place.with_suffix(LABELS[form])
+    to_text = {"yolo": _to_yolo, "voc": _to_voc}[form]
+    for record, path in _iter_label_paths(records):
+        target = folder / path.with_suffix(LABEL_SUFFIXES[form])
         target.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(target) as part:
-            part.write_text(make(record), "utf-8", "surrogateescape", newline="\n")
+            part.write_text(to_text(record), "utf-8", "surrogateescape", newline="\n")
 
 
-def _placed(records: Callable[[], Iterator[Record]]) -> Iterator[tuple[Record, Path]]:
+def _iter_label_paths(records: Callable[[], Iterator[Record]]) -> Iterator[tuple[Record, Path]]:
     """Each picture with its place under the folder of results: its drawing's, or its own below what all have above
     them."""
-    bare = [os.path.abspath(record["image"]) for record in records() if "drawing" not in record]  # noqa: PTH100
-    above = os.path.commonpath([os.path.dirname(path) for path in bare]) if bare else ""  # noqa: PTH120
+    undrawn = [os.path.abspath(record["image"]) for record in records() if "drawing" not in record]  # noqa: PTH100
+    common_parent = os.path.commonpath([os.path.dirname(path) for path in undrawn]) if undrawn else ""  # noqa: PTH120
     for record in records():
-        drawing = record.get("drawing") or os.path.relpath(record["image"], above)
-        place = Path(drawing)
-        yield record, place if "frame" not in record else place.with_name(f"{place.stem}_{record['frame']:06}.txt")
+        drawing = record.get("drawing") or os.path.relpath(record["image"], common_parent)
+        path_in_folder = Path(drawing)
+        yield (
+            record,
+            path_in_folder
+            if "frame" not in record
+            else path_in_folder.with_name(f"{path_in_folder.stem}_{record['frame']:06}.txt"),
+        )
 
 
-def _yolo(record: Record) -> str:
+def _to_yolo(record: Record) -> str:
     """`class x y width height` a line, the best class of each box (detector.c test_detector, `-save_labels`). A box
     that leaves the picture by more than Darknet's reader takes (data.c fill_truth_detection) is cut to it."""
     best: dict[tuple[float, ...], Record] = {}
-    for one in record["detections"]:
-        best.setdefault(tuple(one["box"]), one)
+    for detection in record["detections"]:
+        best.setdefault(tuple(detection["box"]), detection)
     lines = []
-    for one in best.values():
-        x, y, w, h = one["box"]
+    for detection in best.values():
+        x, y, w, h = detection["box"]
         if not (0 < x <= 1 and 0 < y <= 1 and w <= 1 and h <= 1):
             left, top, right, bottom = (
-                pixels / side for pixels, side in zip(one["xyxy"], (record["width"], record["height"]) * 2, strict=True)
+                pixels / side
+                for pixels, side in zip(detection["xyxy"], (record["width"], record["height"]) * 2, strict=True)
             )
             x, y, w, h = (left + right) / 2, (top + bottom) / 2, right - left, bottom - top
-        lines.append(f"{one['class_id']} {x:.4f} {y:.4f} {max(w, LEAST):.4f} {max(h, LEAST):.4f}\n")
+        lines.append(f"{detection['class_id']} {x:.4f} {y:.4f} {max(w, MIN_SIDE):.4f} {max(h, MIN_SIDE):.4f}\n")
     return "".join(lines)
 
 
-def _voc(record: Record) -> str:
+def _to_voc(record: Record) -> str:
     """VOC's XML, whose pixels count from 1."""
     root = ElementTree.Element("annotation")
-    _add(root, "filename", Path(record["image"]).name)
+    _add_element(root, "filename", Path(record["image"]).name)
     size = ElementTree.SubElement(root, "size")
     for name, value in (("width", record["width"]), ("height", record["height"]), ("depth", 3)):
-        _add(size, name, value)
-    for one in record["detections"]:
-        found = ElementTree.SubElement(root, "object")
-        for name, value in (("name", one["name"]), ("difficult", 0), ("score", one["score"])):
-            _add(found, name, value)
-        box = ElementTree.SubElement(found, "bndbox")
-        for name, value in zip(("xmin", "ymin", "xmax", "ymax"), one["xyxy"], strict=True):
-            _add(box, name, round(value) + 1)
+        _add_element(size, name, value)
+    for detection in record["detections"]:
+        object_element = ElementTree.SubElement(root, "object")
+        for name, value in (("name", detection["name"]), ("difficult", 0), ("score", detection["score"])):
+            _add_element(object_element, name, value)
+        box = ElementTree.SubElement(object_element, "bndbox")
+        for name, value in zip(("xmin", "ymin", "xmax", "ymax"), detection["xyxy"], strict=True):
+            _add_element(box, name, round(value) + 1)
     ElementTree.indent(root)
     return ElementTree.tostring(root, "unicode") + "\n"
 
 
-def _add(element: ElementTree.Element, name: str, value: Any) -> None:
+def _add_element(element: ElementTree.Element, name: str, value: Any) -> None:
     ElementTree.SubElement(element, name).text = str(value)

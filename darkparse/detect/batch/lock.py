@@ -13,7 +13,7 @@ from darkparse._utils.lock import DirectoryInUseError, lock_directory
 from darkparse.detect.batch.results import Record
 from darkparse.errors import DarkparseError
 
-RUN = "run.json"
+RUN_FILE = "run.json"
 
 
 @contextmanager
@@ -47,19 +47,19 @@ def check_resumable(folder: Path, run: Record, *, resume: bool) -> Record:
             f"{folder} holds the results of an earlier run: --resume goes on with it, --overwrite starts anew"
         )
     try:
-        before: Any = json.loads((folder / RUN).read_text("utf-8", "surrogateescape"))
+        previous: Any = json.loads((folder / RUN_FILE).read_text("utf-8", "surrogateescape"))
     except (OSError, ValueError):
         return run
-    base = before.setdefault("relative_to", None) or run["relative_to"]
+    base = previous.setdefault("relative_to", None) or run["relative_to"]
     run = run | {"relative_to": run["relative_to"] or base}
-    changed = [key for key in run if (base if key == "relative_to" else before.get(key)) != run[key]]
+    changed = [key for key in run if (base if key == "relative_to" else previous.get(key)) != run[key]]
     if changed:
-        said = ", ".join(f"{key} {before.get(key)!r} then, {run[key]!r} now" for key in changed)
-        raise DarkparseError(f"{folder} was made otherwise: {said}; --overwrite starts anew")
+        differences = ", ".join(f"{key} {previous.get(key)!r} then, {run[key]!r} now" for key in changed)
+        raise DarkparseError(f"{folder} was made otherwise: {differences}; --overwrite starts anew")
     return run
 
 
 def write_run(folder: Path, run: Record) -> None:
     """Write down what the results of a folder depend on, for `check_resumable`."""
-    with atomic_write(folder / RUN) as part:
+    with atomic_write(folder / RUN_FILE) as part:
         part.write_text(json.dumps(run, indent=1, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")

@@ -22,12 +22,12 @@ from darkparse.detect.detections import Detections
 from darkparse.detect.detector import Detector
 from darkparse.detect.drawing import save
 from darkparse.detect.streaming import Result, stream
-from darkparse.detect.video import Video, video_writer
+from darkparse.detect.video import Video, write_video
 from darkparse.errors import ImageError
 from darkparse.network.detection_settings import DetectionSettings
 
-WRITERS = 2
-NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+WRITER_THREADS = 2
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """What the next drawing would meet too: a full disk, a quota, a limit, a broken device."""
 
 
@@ -60,7 +60,7 @@ def process(
     batch: int,
     workers: int | None = None,
     journal: Journal | None = None,
-    pictures: bool = True,
+    draw_images: bool = True,
 ) -> Iterator[FileResult]:
     """Detect in pictures and videos; with a journal also draw and write down.
 
@@ -68,24 +68,24 @@ def process(
     the journal has already are left out; what cannot be read comes with its error, and the rest goes on. Nothing does
     where the disk has no room for a drawing.
     """
-    left = [source for source in sources if not (journal and journal.has(source.name))]
-    places = plan_drawings(left, journal.folder, journal.drawings) if journal and pictures else {}
-    for is_video, group in groupby(left, key=lambda source: source.is_video):
+    remaining = [source for source in sources if not (journal and journal.has(source.name))]
+    drawings = plan_drawings(remaining, journal.folder, journal.drawings) if journal and draw_images else {}
+    for is_video, group in groupby(remaining, key=lambda source: source.is_video):
         if is_video:
             for source in group:
-                yield from _video(detector, source, settings, batch, journal, places.get(source.path))
+                yield from _process_video(detector, source, settings, batch, journal, drawings.get(source.path))
             continue
-        yield from _pictures(detector, group, settings, batch, workers, journal, places)
+        yield from _process_images(detector, group, settings, batch, workers, journal, drawings)
 
 
-def _pictures(
+def _process_images(
     detector: Detector,
     sources: Iterator[InputFile],
     settings: DetectionSettings,
     batch: int,
     workers: int | None,
     journal: Journal | None,
-    places: dict[Path, str],
+    drawings: dict[Path, str],
 ) -> Iterator[FileResult]:
     by_path: dict[Path, InputFile] = {}
 
@@ -94,38 +94,40 @@ def _pictures(
             by_path[source.path] = source
             yield source.path
 
-    outcomes = stream(detector, paths(), settings, batch=batch, workers=workers, keep_pixels=bool(places))
-    with ThreadPoolExecutor(WRITERS, thread_name_prefix="darkparse-write") as pool:
-        writing: deque[tuple[FileResult, Future[None]]] = deque()
+    outcomes = stream(detector, paths(), settings, batch=batch, workers=workers, keep_pixels=bool(drawings))
+    with ThreadPoolExecutor(WRITER_THREADS, thread_name_prefix="darkparse-write") as pool:
+        pending: deque[tuple[FileResult, Future[None]]] = deque()
         for outcome in outcomes:
-            finished = FileResult(by_path.pop(outcome.source), outcome.result, drawing=places.get(outcome.source))
-            target = journal.folder / finished.drawing if journal and finished.drawing else None
-            writing.append((finished, pool.submit(_write, outcome, target)))
-            if len(writing) > batch + WRITERS:
-                yield _noted(*writing.popleft(), journal)
-        while writing:
-            yield _noted(*writing.popleft(), journal)
+            file_result = FileResult(by_path.pop(outcome.source), outcome.result, drawing=drawings.get(outcome.source))
+            target = journal.folder / file_result.drawing if journal and file_result.drawing else None
+            pending.append((file_result, pool.submit(_write_drawing, outcome, target)))
+            if len(pending) > batch + WRITER_THREADS:
+                yield _add_to_journal(*pending.popleft(), journal)
+        while pending:
+            yield _add_to_journal(*pending.popleft(), journal)
 
 
-def _write(outcome: Result, target: Path | None) -> None:
+def _write_drawing(outcome: Result, target: Path | None) -> None:
     if target is not None and isinstance(outcome.result, Detections):
         save(outcome.result.draw(outcome.pixels), target)
 
 
-def _noted(finished: FileResult, written: Future[None], journal: Journal | None) -> FileResult:
+def _add_to_journal(file_result: FileResult, writing: Future[None], journal: Journal | None) -> FileResult:
     try:
-        written.result()
+        writing.result()
     except OSError as problem:
-        if problem.errno in NO_ROOM:
+        if problem.errno in DISK_ERRORS:
             raise
         reason = problem.strerror or problem
-        return replace(finished, result=ImageError(f"{finished.source.name}: its drawing cannot be written: {reason}"))
-    if journal is not None and isinstance(finished.result, Detections):
-        journal.add(finished.record)
-    return finished
+        return replace(
+            file_result, result=ImageError(f"{file_result.source.name}: its drawing cannot be written: {reason}")
+        )
+    if journal is not None and isinstance(file_result.result, Detections):
+        journal.add(file_result.record)
+    return file_result
 
 
-def _video(
+def _process_video(
     detector: Detector,
     source: InputFile,
     settings: DetectionSettings,
@@ -143,18 +145,18 @@ def _video(
     # A long video has many lines: they wait in a file, not in memory.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as lines:
         try:
-            with closing(video), video_writer(target, video.rate) if target else nullcontext() as add_frame:
+            with closing(video), write_video(target, video.rate) if target else nullcontext() as add_frame:
                 detector.reset_state()
                 outcomes = stream(
                     detector, video, settings, batch=batch, keep_pixels=add_frame is not None, continuing=True
                 )
                 for number, outcome in enumerate(outcomes):
-                    finished = FileResult(source, outcome.result, number, drawing)
+                    file_result = FileResult(source, outcome.result, number, drawing)
                     if add_frame is not None and isinstance(outcome.result, Detections):
                         add_frame(np.asarray(outcome.result.draw(outcome.pixels)))
                     if journal is not None:
-                        lines.write(json_line(finished.record))
-                    yield finished
+                        lines.write(json_line(file_result.record))
+                    yield file_result
         except ImageError as problem:
             yield FileResult(source, problem)
             return

@@ -14,7 +14,7 @@ from typing import Any
 from darkparse.datasets.names import shipped_names
 
 FORMATS = ("json", "jsonl", "csv", "coco")
-COLUMNS = ("image", "frame", "class_id", "name", "score", "objectness", "left", "top", "right", "bottom")
+CSV_COLUMNS = ("image", "frame", "class_id", "name", "score", "objectness", "left", "top", "right", "bottom")
 
 Record = dict[str, Any]
 """One picture: `Detections.to_dict()`, for a video with the number of the `frame`."""
@@ -24,7 +24,7 @@ COCO_IDS = tuple(i for i in range(1, 91) if i not in _COCO_GAPS)
 """The category of each of COCO's 80 classes: the ids run to 90 and leave ten out."""
 
 
-def categories_of(names: Sequence[str]) -> tuple[int, ...] | None:
+def get_coco_categories(names: Sequence[str]) -> tuple[int, ...] | None:
     """COCO's ids where the classes are COCO's, else None."""
     return COCO_IDS if tuple(names) == shipped_names(80) else None
 
@@ -46,9 +46,9 @@ class Formatter:
         if self.form == "jsonl":
             return json_line(record)
         if self.form == "csv":
-            return self._header() + _csv_lines(record)
+            return self._header() + _format_csv_lines(record)
         items = [record] if self.form == "json" else coco_rows(record, categories=self.categories)
-        return "".join(map(self._item, items))
+        return "".join(map(self._format_item, items))
 
     def end(self) -> str:
         """The last piece."""
@@ -58,19 +58,19 @@ class Formatter:
             return ""
         return "\n]\n" if self._started else "[]\n"
 
-    def _item(self, item: Record) -> str:
-        before = "," if self._started else "["
+    def _format_item(self, item: Record) -> str:
+        prefix = "," if self._started else "["
         self._started = True
-        return f"{before}\n{json.dumps(item, ensure_ascii=False)}"
+        return f"{prefix}\n{json.dumps(item, ensure_ascii=False)}"
 
     def _header(self) -> str:
         if self._started:
             return ""
         self._started = True
-        return ",".join(COLUMNS) + "\n"
+        return ",".join(CSV_COLUMNS) + "\n"
 
 
-def formatted(records: Iterable[Record], form: str, categories: tuple[int, ...] | None = None) -> Iterator[str]:
+def format_records(records: Iterable[Record], form: str, categories: tuple[int, ...] | None = None) -> Iterator[str]:
     """The pieces of text that make up a file of results; none is larger than one picture's."""
     formatter = Formatter(form, categories)
     yield from map(formatter.add, records)
@@ -96,11 +96,11 @@ def coco_rows(
     if image_id is None:
         image_id = _image_id(record["image"] or "", record.get("frame"))
     rows = []
-    for one in record["detections"]:
-        left, top, right, bottom = one["xyxy"]
-        category = categories[one["class_id"]] if categories else one["class_id"]
+    for detection in record["detections"]:
+        left, top, right, bottom = detection["xyxy"]
+        category = categories[detection["class_id"]] if categories else detection["class_id"]
         bbox = [left, top, round(right - left, 2), round(bottom - top, 2)]
-        rows.append({"image_id": image_id, "category_id": category, "bbox": bbox, "score": one["score"]})
+        rows.append({"image_id": image_id, "category_id": category, "bbox": bbox, "score": detection["score"]})
     return rows
 
 
@@ -112,22 +112,26 @@ def _image_id(image: str, frame: int | None = None) -> int | str:
     return int(digits[1]) if digits else stem
 
 
-def coco_remark(images: Iterable[str]) -> str | None:
+def describe_coco_id_problems(images: Iterable[str]) -> str | None:
     """What COCO's tools will not like about the ids of pictures, if anything:
     they want a number of its own for each."""
     counts = Counter(map(_image_id, images))
-    shared = [str(name) for name, count in counts.items() if count > 1]
-    named = [name for name in counts if isinstance(name, str)]
-    parts = [f"several pictures share the id {shared[0]}"] if shared else []
-    more = f" and {len(named) - 1} more" if named[1:] else ""
-    parts += [f"{named[0]!r}{more} has none"] if named else []
-    return f"COCO's tools tell pictures by the number at the end of their names: {'; '.join(parts)}" if parts else None
+    shared_ids = [str(name) for name, count in counts.items() if count > 1]
+    unnumbered = [name for name in counts if isinstance(name, str)]
+    problems = [f"several pictures share the id {shared_ids[0]}"] if shared_ids else []
+    more = f" and {len(unnumbered) - 1} more" if unnumbered[1:] else ""
+    problems += [f"{unnumbered[0]!r}{more} has none"] if unnumbered else []
+    return (
+        f"COCO's tools tell pictures by the number at the end of their names: {'; '.join(problems)}"
+        if problems
+        else None
+    )
 
 
-def _csv_lines(record: Record) -> str:
+def _format_csv_lines(record: Record) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    for one in record["detections"]:
-        head = (record["image"], record.get("frame", ""), one["class_id"], one["name"])
-        writer.writerow((*head, one["score"], one["objectness"], *one["xyxy"]))
+    for detection in record["detections"]:
+        head = (record["image"], record.get("frame", ""), detection["class_id"], detection["name"])
+        writer.writerow((*head, detection["score"], detection["objectness"], *detection["xyxy"]))
     return text.getvalue()

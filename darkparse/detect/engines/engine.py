@@ -24,7 +24,7 @@ FASTEST_FIRST = ("openvino", "onnxruntime", "torch")
 
 HeadBoxes = tuple[Any, Any, Any]
 """Of a head: boxes (N, B, 4), scores (N, B, classes), objectness (N, B)."""
-Selected = tuple[Any, Any, Any, Any, Any, Any]
+SelectedBoxes = tuple[Any, Any, Any, Any, Any, Any]
 """Image, box and objectness of each of B boxes; number of the box, score and class of each of K candidates."""
 
 
@@ -48,7 +48,7 @@ class Engine(ABC):
         """What the last layer gives, (N, …), for images (N, C, H, W) with values in 0…1."""
 
     @abstractmethod
-    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:
+    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[SelectedBoxes]:
         """The boxes over the threshold, for each head, as numpy arrays."""
 
     @abstractmethod
@@ -56,19 +56,19 @@ class Engine(ABC):
         """Make recurrent layers forget the images before."""
 
     @contextmanager
-    def shared(self, workers: int) -> Iterator[Callable[[], None]]:
+    def share_cores(self, workers: int) -> Iterator[Callable[[], None]]:
         """While so many threads use it; what is given is to be called in each of them first."""
         yield lambda: None
 
-    def selected(self, heads: Sequence[HeadBoxes], threshold: float, arrays: Any) -> list[Selected]:
+    def select_boxes(self, heads: Sequence[HeadBoxes], threshold: float, arrays: Any) -> list[SelectedBoxes]:
         """The boxes over the threshold. `arrays` is the module of the heads' arrays: numpy or torch."""
         parts, count = [], 0
         for index, (boxes, scores, objectness) in zip(self.network.heads, heads, strict=True):
-            asks = thresholds_objectness(self.network.nodes[index], use_class_map=self.use_class_map)
-            image, box = arrays.where(objectness > threshold if asks else objectness != 0)
-            chosen = scores[image, box]
-            row, classes = arrays.where(chosen > threshold)
-            scored = (row + count, chosen[row, classes], classes)
+            by_objectness = thresholds_objectness(self.network.nodes[index], use_class_map=self.use_class_map)
+            image, box = arrays.where(objectness > threshold if by_objectness else objectness != 0)
+            box_scores = scores[image, box]
+            row, classes = arrays.where(box_scores > threshold)
+            scored = (row + count, box_scores[row, classes], classes)
             parts.append((image, boxes[image, box], objectness[image, box], *scored))
             count += len(image)
         return parts

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from darkparse.detect.engines.engine import Engine, Selected
+from darkparse.detect.engines.engine import Engine, SelectedBoxes
 from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.network import Network
@@ -28,7 +28,7 @@ Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
 """Inputs by name to outputs in the graph's order; several threads may call it."""
 
 
-def _onnxruntime(content: bytes, workers: int, threads: int) -> Run:
+def _make_onnxruntime(content: bytes, workers: int, threads: int) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -37,7 +37,7 @@ def _onnxruntime(content: bytes, workers: int, threads: int) -> Run:
     return lambda feeds: session.run(None, dict(feeds))
 
 
-def _openvino(content: bytes, workers: int, threads: int) -> Run:
+def _make_openvino(content: bytes, workers: int, threads: int) -> Run:
     import openvino
 
     core = openvino.Core()
@@ -48,20 +48,20 @@ def _openvino(content: bytes, workers: int, threads: int) -> Run:
     if threads:
         settings["INFERENCE_NUM_THREADS"] = workers * threads
     compiled = core.compile_model(core.read_model(io.BytesIO(content)), "CPU", settings)
-    own = threading.local()
+    thread_local = threading.local()
 
     def run(feeds: Mapping[str, Floats]) -> Sequence[Floats]:
-        if not hasattr(own, "request"):
-            own.request = compiled.create_infer_request()
-        return list(own.request.infer(dict(feeds), share_inputs=True).values())
+        if not hasattr(thread_local, "request"):
+            thread_local.request = compiled.create_infer_request()
+        return list(thread_local.request.infer(dict(feeds), share_inputs=True).values())
 
     return run
 
 
-RUNTIMES: dict[str, Callable[[bytes, int, int], Run]] = {"onnxruntime": _onnxruntime, "openvino": _openvino}
+RUNTIMES: dict[str, Callable[[bytes, int, int], Run]] = {"onnxruntime": _make_onnxruntime, "openvino": _make_openvino}
 """Each takes a graph, how many threads will call it at once, and how many threads a call may use (0: all)."""
 
-SMALL = 0.05
+MAX_SINGLE_THREAD_BFLOPS = 0.05
 """BFLOPs of a network for which waking a second thread takes as long as it saves: MobileNetV2-YOLO-Fastest has 0.03 at
 160×160, where two threads gain nothing in either runtime, and 0.13 at 320×320, where they do."""
 
@@ -83,53 +83,60 @@ class GraphEngine(Engine):
         self.name, self.network, self.use_class_map = name, network, use_class_map
         self._arrays, self._fold = arrays, fold
         self._has_tree = any(getattr(network.nodes[i].layer, "tree", None) is not None for i in network.heads)
-        self._running: dict[tuple[float, int], Run] = {}
-        self._making, self._workers = threading.Lock(), 1
-        self._made = self._model(DetectionSettings.hierarchy)
-        made = self._made.graph
-        self._outputs = [port.value.name for port in made.outputs]
-        self._memory = {port.value.name: np.zeros(port.shape, np.float32) for port in made.inputs[1:]}
+        self._runs: dict[tuple[float, int], Run] = {}
+        self._lock, self._workers = threading.Lock(), 1
+        self._default_model = self._build_model(DetectionSettings.hierarchy)
+        graph = self._default_model.graph
+        self._outputs = [port.value.name for port in graph.outputs]
+        self._state = {port.value.name: np.zeros(port.shape, np.float32) for port in graph.inputs[1:]}
 
-    def _runner(self, hierarchy: float) -> Run:
+    def _get_run(self, hierarchy: float) -> Run:
         """What runs the graph, made when it is first needed; a word tree's threshold is part of it."""
         key = hierarchy if self._has_tree else 0.0, self._workers
-        with self._making:
-            if key not in self._running:
-                content = b"".join((self._model(hierarchy) if self._has_tree else self._made).pieces())
-                share = max(1, (os.cpu_count() or 1) // self._workers) if self._workers > 1 else 0
-                threads = 1 if self.network.bflops < SMALL else share
-                self._running[key] = RUNTIMES[self.name](content, self._workers, threads)
-            return self._running[key]
+        with self._lock:
+            if key not in self._runs:
+                graph_bytes = b"".join(
+                    (self._build_model(hierarchy) if self._has_tree else self._default_model).pieces()
+                )
+                threads_per_worker = max(1, (os.cpu_count() or 1) // self._workers) if self._workers > 1 else 0
+                threads = 1 if self.network.bflops < MAX_SINGLE_THREAD_BFLOPS else threads_per_worker
+                self._runs[key] = RUNTIMES[self.name](graph_bytes, self._workers, threads)
+            return self._runs[key]
 
-    def _model(self, hierarchy: float) -> OnnxModel:
-        made = NetworkGraph(self.network, self._arrays, free=DynamicAxes(batch=False), fold=self._fold)
+    def _build_model(self, hierarchy: float) -> OnnxModel:
+        network_graph = NetworkGraph(self.network, self._arrays, free=DynamicAxes(batch=False), fold=self._fold)
         if self.network.heads:
-            made.candidates(hierarchy, self.use_class_map)
+            network_graph.candidates(hierarchy, self.use_class_map)
         else:
-            made.raw()
-        model = OnnxModel(made.graph, 18, {})
+            network_graph.raw()
+        model = OnnxModel(network_graph.graph, 18, {})
         if model.nbytes >= MAX_FILE:
             raise DarkparseError(f"{self.network.name} is too large for a graph in memory: use engine torch")
         return model
 
     def _run(self, image: Floats, hierarchy: float) -> Mapping[str, Floats]:
-        run = self._runner(hierarchy)
-        found = dict(zip(self._outputs, run({"image": image, **self._memory}), strict=True))
-        self._memory = {name: found[f"{name}.next"] for name in self._memory}
-        return found
+        run = self._get_run(hierarchy)
+        outputs = dict(zip(self._outputs, run({"image": image, **self._state}), strict=True))
+        self._state = {name: outputs[f"{name}.next"] for name in self._state}
+        return outputs
 
     def class_scores(self, images: Floats) -> Floats:
         name = output_name(self.network.nodes[self.network.outputs[0]])
         return np.concatenate([self._run(image[None], DetectionSettings.hierarchy)[name] for image in images])
 
-    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:
-        found = [self._run(image[None], hierarchy) for image in images]
+    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[SelectedBoxes]:
+        results = [self._run(image[None], hierarchy) for image in images]
         names = ("boxes", "scores", "objectness")
-        heads = [[_joined([one[f"{name}_{index}"] for one in found]) for name in names] for index in self.network.heads]
-        return self.selected([(boxes, scores, it[..., 0]) for boxes, scores, it in heads], threshold, np)
+        heads = [
+            [_concatenate([result[f"{name}_{index}"] for result in results]) for name in names]
+            for index in self.network.heads
+        ]
+        return self.select_boxes(
+            [(boxes, scores, head_objectness[..., 0]) for boxes, scores, head_objectness in heads], threshold, np
+        )
 
     @contextmanager
-    def shared(self, workers: int) -> Iterator[Callable[[], None]]:
+    def share_cores(self, workers: int) -> Iterator[Callable[[], None]]:
         """The cores are shared out among the workers, as for torch, by a runner that is made for so many."""
         self._workers = workers
         try:
@@ -138,10 +145,10 @@ class GraphEngine(Engine):
             self._workers = 1
 
     def reset_state(self) -> None:
-        self._memory = {name: np.zeros_like(value) for name, value in self._memory.items()}
+        self._state = {name: np.zeros_like(value) for name, value in self._state.items()}
 
 
-def _joined(parts: Sequence[Floats]) -> Floats:
+def _concatenate(parts: Sequence[Floats]) -> Floats:
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
 
@@ -153,20 +160,20 @@ def load_graph(
     *,
     fold: bool,
     use_class_map: bool,
-    **how: Any,
+    **compile_options: Any,
 ) -> GraphEngine:
     """Compile a cfg and read its weights for an engine; torch is needed where `load_arrays` says so.
 
     Raises:
         NoWeightsError: there are no weights.
     """
-    held = load_arrays(cfg, weights, options, **how)
-    if held is not None:
-        network, arrays = held.network, held.arrays
+    loaded = load_arrays(cfg, weights, options, **compile_options)
+    if loaded is not None:
+        network, arrays = loaded.network, loaded.arrays
     else:
         from darkparse.model import load
 
-        model = load(cfg, weights, options, **how)
+        model = load(cfg, weights, options, **compile_options)
         if model.loaded is None:
             raise NoWeightsError(f"{model.network.name}: a detector needs weights")
         network, arrays = model.network, from_module(model)

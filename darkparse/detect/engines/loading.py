@@ -36,7 +36,7 @@ def load_engine(
     *,
     fold: bool,
     use_class_map: bool,
-    **how: Any,
+    **compile_options: Any,
 ) -> Engine:
     """Compile a cfg and load its weights into an engine.
 
@@ -48,7 +48,7 @@ def load_engine(
     if name == "torch":
         from darkparse.model import load
 
-        model = load(cfg, weights, options, optimize=fold, **how)
+        model = load(cfg, weights, options, optimize=fold, **compile_options)
         if model.loaded is None:
             raise NoWeightsError(
                 f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
@@ -56,4 +56,4 @@ def load_engine(
         return as_engine(model, fold=fold, use_class_map=use_class_map)
     from darkparse.detect.engines.graph_engine import load_graph
 
-    return load_graph(name, cfg, weights, options, fold=fold, use_class_map=use_class_map, **how)
+    return load_graph(name, cfg, weights, options, fold=fold, use_class_map=use_class_map, **compile_options)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from darkparse.detect.engines.engine import Engine, Selected
+from darkparse.detect.engines.engine import Engine, SelectedBoxes
 from darkparse.detect.preprocess import Floats
 from darkparse.model import Darknet
 from darkparse.model.darknet import require_weights
@@ -45,8 +45,8 @@ class TorchEngine(Engine):
     @torch.inference_mode()
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """What the network gives for a batch (N, C, H, W) of inputs in 0…1: the output of each head."""
-        like = next(self.model.parameters())
-        outputs = self.model(images.to(like.device, like.dtype, memory_format=torch.channels_last))
+        parameter = next(self.model.parameters())
+        outputs = self.model(images.to(parameter.device, parameter.dtype, memory_format=torch.channels_last))
         return outputs if isinstance(outputs, tuple) else (outputs,)
 
     def class_scores(self, images: Floats) -> Floats:
@@ -54,24 +54,24 @@ class TorchEngine(Engine):
         return scores
 
     @torch.inference_mode()
-    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[Selected]:
+    def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[SelectedBoxes]:
         outputs = self.forward(torch.from_numpy(images))
         if hierarchy not in self._decoders:
             self._decoders[hierarchy] = Decoder(self.network, hierarchy=hierarchy, use_class_map=self.use_class_map)
         decoders, size = self._decoders[hierarchy].to(outputs[0].device).heads, images.shape[2:]
         heads = [decoder(output, size) for decoder, output in zip(decoders, outputs, strict=True)]
-        found = self.selected(heads, threshold, torch)
-        return [tuple(values.cpu().numpy() for values in part) for part in found]
+        selected = self.select_boxes(heads, threshold, torch)
+        return [tuple(values.cpu().numpy() for values in boxes) for boxes in selected]
 
     def reset_state(self) -> None:
         self.model.reset_state()
 
     @contextmanager
-    def shared(self, workers: int) -> Iterator[Callable[[], None]]:
+    def share_cores(self, workers: int) -> Iterator[Callable[[], None]]:
         """The cores are shared out among the workers, which is faster than all of them on one batch after the other."""
         threads = torch.get_num_threads()
-        each = max(1, threads // workers)
+        threads_per_worker = max(1, threads // workers)
         try:
-            yield lambda: torch.set_num_threads(each)
+            yield lambda: torch.set_num_threads(threads_per_worker)
         finally:
             torch.set_num_threads(threads)  # for threads to come: the last number set is what a new one starts with

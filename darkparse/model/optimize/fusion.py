@@ -14,7 +14,7 @@ from darkparse.model.darknet import Darknet, require_weights
 from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm, XnorConv2d
 
 Linear = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
-AT_ONCE = 2**15
+CHUNK_SIZE = 2**15
 """Weights that are folded at once: in double precision they stay in the caches, and torch starts no threads for so
 few."""
 
@@ -44,7 +44,7 @@ def fuse(model: nn.Module) -> Darknet:
     )
     """
     model = require_weights(model, "folding")
-    folded = [layer for layer in model.layers if _foldable(layer)]
+    folded = [layer for layer in model.layers if _find_foldable(layer)]
     fused = shallow_copy(model, (tensor for layer in folded for tensor in layer.state_dict(keep_vars=True).values()))
     for layer in fused.layers:
         fold(layer)
@@ -56,35 +56,35 @@ def shallow_copy(model: Darknet, shared: Iterable[Tensor]) -> Darknet:
     memo: dict[int, Any] = {id(model.network): model.network}
     for tensor in shared:
         # A parameter of its own over the same memory: where the copy is moved, the model stays.
-        of_its_own = isinstance(tensor, nn.Parameter)
-        memo[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=False) if of_its_own else tensor
+        is_parameter = isinstance(tensor, nn.Parameter)
+        memo[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=False) if is_parameter else tensor
     return copy.deepcopy(model, memo).eval()
 
 
 def fold(layer: nn.Module) -> None:
     """Put a layer's batch norm, if it has one, into the weights before it."""
-    owner = _foldable(layer)
+    owner = _find_foldable(layer)
     if owner is not None:
         _fold(owner, layer.norm)  # type: ignore[arg-type]
         del layer.norm
 
 
-def _foldable(layer: nn.Module) -> Linear | None:
+def _find_foldable(layer: nn.Module) -> Linear | None:
     """The map that a layer's batch norm can be folded into."""
     if not isinstance(layer._modules.get("norm"), BatchNorm):
         return None
     owners = (layer._modules.get(name) for name in ("conv", "deconv", "linear"))
-    return next((one for one in owners if isinstance(one, Linear) and not isinstance(one, XnorConv2d)), None)
+    return next((owner for owner in owners if isinstance(owner, Linear) and not isinstance(owner, XnorConv2d)), None)
 
 
 def _fold(owner: Linear, norm: BatchNorm) -> None:
     """Weights · scale and bias - mean · scale, in double precision as Darknet computes them, rounded once."""
-    scale, shift = _affine(norm)
+    scale, shift = _compute_affine(norm)
     axis = 1 if isinstance(owner, nn.ConvTranspose2d) else 0
     shape = [1] * owner.weight.dim()
     shape[axis] = -1
     old, weight = owner.weight.detach(), torch.empty_like(owner.weight)
-    rows = max(1, AT_ONCE // old[0].numel())
+    rows = max(1, CHUNK_SIZE // old[0].numel())
     for part in zip(old.split(rows), scale.view(shape).expand_as(old).split(rows), weight.split(rows), strict=True):
         torch.mul(*part[:2], out=part[2])
     owner.weight = nn.Parameter(weight, requires_grad=False)
@@ -92,7 +92,7 @@ def _fold(owner: Linear, norm: BatchNorm) -> None:
 
 
 @torch.no_grad()
-def _affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
+def _compute_affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
     """The factor and the summand that batch norm comes to at inference."""
     mean, variance = norm.running_mean.double(), norm.running_var.double().clamp(min=0)
     root = variance.sqrt() + norm.eps if isinstance(norm, RootEpsilonBatchNorm) else (variance + norm.eps).sqrt()

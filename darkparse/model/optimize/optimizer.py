@@ -67,9 +67,9 @@ def make_optimized(
     It goes layer by layer, so that beside the model and the copy there is never more than one layer's weights;
     `after_each` layer the model's are not used again.
     """
-    fast = shallow_copy(model, chain(model.parameters(), model.buffers()))
-    owners = {node.shared_with for node in model.network.nodes}
-    for node, layer in zip(model.network.nodes, fast.layers, strict=True):
+    optimized = shallow_copy(model, chain(model.parameters(), model.buffers()))
+    shared_owners = {node.shared_with for node in model.network.nodes}
+    for node, layer in zip(model.network.nodes, optimized.layers, strict=True):
         if folds:
             fold(layer)
         if dtype is not None:
@@ -77,10 +77,10 @@ def make_optimized(
         for name, module in layer.named_children():
             if type(module) is nn.Mish:
                 setattr(layer, name, Mish())
-        if node.index in owners or not _pack(node, layer, winograd):
+        if node.index in shared_owners or not _pack(node, layer, winograd):
             layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         after_each()
-    return fast
+    return optimized
 
 
 def _pack(node: Node, layer: nn.Module, tiles: bool) -> bool:

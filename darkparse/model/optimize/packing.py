@@ -28,10 +28,10 @@ def can_pack(values: Tensor) -> bool:
 
 def can_fuse(activation: nn.Module | None) -> bool:
     """Whether a packed convolution does better with this activation than before it."""
-    return _row_of(activation) is not None or isinstance(activation, Mish)
+    return _find_row(activation) is not None or isinstance(activation, Mish)
 
 
-def _row_of(activation: nn.Module | None) -> ActivationRow | None:
+def _find_row(activation: nn.Module | None) -> ActivationRow | None:
     """The activation, if oneDNN computes it with the convolution."""
     rows = (row for row in ACTIVATIONS.values() if row.packed and type(activation) is getattr(nn, row.module))
     return next(rows, None)
@@ -51,33 +51,33 @@ class PackedConvolution(nn.Conv2d):
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, *, tiles: bool) -> None:
-        windows: dict[str, Any] = {key: getattr(conv, key) for key in ("padding", "stride", "dilation", "groups")}
+        geometry: dict[str, Any] = {key: getattr(conv, key) for key in ("padding", "stride", "dilation", "groups")}
         size: Any = conv.kernel_size
-        super().__init__(conv.in_channels, conv.out_channels, size, bias=False, device="meta", **windows)
-        self._geometry = [list(one) if isinstance(one, tuple) else one for one in windows.values()]
+        super().__init__(conv.in_channels, conv.out_channels, size, bias=False, device="meta", **geometry)
+        self._geometry = [list(value) if isinstance(value, tuple) else value for value in geometry.values()]
         self.weight, self.bias = conv.weight, conv.bias
-        self.activation, self._may_tile = activation or nn.Identity(), tiles
+        self.activation, self._use_winograd = activation or nn.Identity(), tiles
         if isinstance(getattr(activation, "inplace", None), bool):
             self.activation.inplace = True  # type: ignore[assignment]  # what goes into it is the convolution's alone
-        row = _row_of(activation)
-        self._merged = row.packed if row else "none"
-        self._numbers = [getattr(activation, key) for key in row.settings] if row else []
+        row = _find_row(activation)
+        self._fused_name = row.packed if row else "none"
+        self._fused_args = [getattr(activation, key) for key in row.settings] if row else []
         self._size: tuple[int, ...] | None = None
         """Height and width of the maps that the weights are laid out for, None where they are plain."""
 
     def forward(self, x: Tensor) -> Tensor:
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
-        if traced or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
-            plain: Tensor = self.activation(super().forward(x))
-            return plain
+        is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+        if is_traced or not (self._size == x.shape[2:] or self.lay_out(x.shape)):
+            plain_output: Tensor = self.activation(super().forward(x))
+            return plain_output
         x, weight = x.contiguous(memory_format=torch.channels_last), self.weight
         if weight.dim() == 3:
-            by_tiles: Tensor = self.activation(winograd.convolve(x, weight, self.bias))
-            return by_tiles
+            tiled_output: Tensor = self.activation(winograd.convolve(x, weight, self.bias))
+            return tiled_output
         out: Tensor = KERNELS._convolution_pointwise(
-            x, weight, self.bias, *self._geometry, self._merged, self._numbers, ""
+            x, weight, self.bias, *self._geometry, self._fused_name, self._fused_args, ""
         )
-        return self.activation(out) if self._merged == "none" else out
+        return self.activation(out) if self._fused_name == "none" else out
 
     @torch.no_grad()
     def lay_out(self, shape: tuple[int, ...]) -> bool:
@@ -85,7 +85,7 @@ class PackedConvolution(nn.Conv2d):
         if not can_pack(self.weight):
             return False
         weight = self._plain_weight().contiguous()
-        if self._may_tile and winograd.is_supported(self, shape):
+        if self._use_winograd and winograd.is_supported(self, shape):
             packed = winograd.transform_filters(weight)
         else:
             packed = KERNELS._reorder_convolution_weight(weight, *self._geometry, list(shape))
@@ -107,13 +107,13 @@ class PackedConvolution(nn.Conv2d):
         self._unpack()
         return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
 
-    def _save_to_state_dict(self, *given: Any) -> None:
+    def _save_to_state_dict(self, *args: Any) -> None:
         self._unpack()
-        super()._save_to_state_dict(*given)
+        super()._save_to_state_dict(*args)
 
-    def _load_from_state_dict(self, *given: Any) -> None:
+    def _load_from_state_dict(self, *args: Any) -> None:
         self._unpack()
-        super()._load_from_state_dict(*given)
+        super()._load_from_state_dict(*args)
 
     def __getstate__(self) -> dict[str, Any]:
         self._unpack()

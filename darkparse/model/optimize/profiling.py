@@ -10,7 +10,7 @@ from torch import Tensor
 
 from darkparse.model.darknet import Darknet
 
-RUNS = 3
+NUM_RUNS = 3
 
 
 def layer_seconds(model: Darknet, x: Tensor) -> tuple[float, ...]:
@@ -25,7 +25,7 @@ def layer_seconds(model: Darknet, x: Tensor) -> tuple[float, ...]:
     passes: list[list[float]] = []
     try:
         with torch.inference_mode():
-            for _ in range(1 + RUNS):
+            for _ in range(1 + NUM_RUNS):
                 model.reset_state()
                 marks.clear()
                 start = time.perf_counter()

@@ -48,5 +48,5 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     tiles = padded.as_strided((6, 6, n, rows, columns, c), (row, column, image, 4 * row, 4 * column, 1))
     products = torch.bmm((TILES @ tiles.reshape(36, -1)).view(36, -1, c), weight)
     out = (OUT_OF_TILES @ products.flatten(1)).view(4, 4, n, rows, columns, -1)
-    whole = out.permute(2, 3, 0, 4, 1, 5).reshape(n, 4 * rows, 4 * columns, -1)[:, :h, :w]
-    return (whole if bias is None else whole + bias).permute(0, 3, 1, 2)
+    padded_output = out.permute(2, 3, 0, 4, 1, 5).reshape(n, 4 * rows, 4 * columns, -1)[:, :h, :w]
+    return (padded_output if bias is None else padded_output + bias).permute(0, 3, 1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from darkparse.detect.preprocess import ROWS, Floats
+from darkparse.detect.preprocess import BAND_ROWS, Floats
 
 BACKGROUND_BLUR = 17
 """Width of the kernel with `blur=1` (image_opencv.cpp image_data_augmentation)."""
@@ -18,8 +18,8 @@ def distort(image: Floats, hue: float, saturation: float, exposure: float) -> Fl
     if len(image) < 3:
         return (image * np.float32(exposure)).clip(0, 1)
     out = image.copy()
-    for row in range(0, image.shape[1], ROWS):
-        _distort(out[:3, row : row + ROWS], hue, saturation, exposure)
+    for row in range(0, image.shape[1], BAND_ROWS):
+        _distort(out[:3, row : row + BAND_ROWS], hue, saturation, exposure)
     return out
 
 

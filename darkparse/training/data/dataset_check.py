@@ -214,7 +214,7 @@ def _decode(picture: DatasetImage) -> _Fault | None:
     if not is_file(picture.path):
         return _Fault("no-picture")
     try:
-        open_image(picture.path, None, turn=False)
+        open_image(picture.path, None, apply_exif=False)
     except ImageError as problem:
         return _Fault("bad-picture", str(problem))
     return None

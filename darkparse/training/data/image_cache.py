@@ -29,7 +29,7 @@ class CachedImages:
         picture = self._pictures[int(random.integers(len(self._pictures)))]
         pixels = self._kept.get(picture.path)
         if pixels is None:
-            pixels = open_image(picture.path, self._channels, turn=self._turn).pixels
+            pixels = open_image(picture.path, self._channels, apply_exif=self._turn).pixels
             if pixels.nbytes <= self._room:
                 self._kept[picture.path] = pixels
                 self._room -= pixels.nbytes

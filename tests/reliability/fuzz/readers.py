@@ -85,7 +85,7 @@ READERS: dict[str, tuple[str, Callable[[Path], bytes], Read]] = {
     "coco": ("x.json", lambda _: json.dumps(COCO).encode(), lambda path, at: read_annotations(path, at, ("a", "b"))),
     "voc": ("voc/a.xml", lambda _: VOC.encode(), lambda path, at: read_annotations(path.parent, at, ("a", "b"))),
     "labels": ("labels/a.txt", lambda _: b"0 .5 .5 1 1\n", lambda path, at: read_annotations(path.parent, at, ("a",))),
-    "picture": ("x.png", lambda _: _pictured(), lambda path, _: open_image(path, turn=False).pixels),
+    "picture": ("x.png", lambda _: _pictured(), lambda path, _: open_image(path, apply_exif=False).pixels),
 }
 """By format: a file's name, a good one, and what reads it."""
 
