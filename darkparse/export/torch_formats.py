@@ -58,18 +58,18 @@ def to_program(
     >>> darkparse.to_program(model, "tiny.pt2").difference < 1e-3
     True
     """
-    free = DynamicAxes(dynamic_batch, dynamic_size)
-    exported = _prepared(model, heads, free, half)
+    dynamic_axes = DynamicAxes(dynamic_batch, dynamic_size)
+    exported = _prepare(model, heads, dynamic_axes, half)
 
     def write(target: Path) -> None:
-        program = trace(exported, model.network, free)
-        with target.open("wb") as opened, deferred_errors(opened) as file:
+        program = trace(exported, model.network, dynamic_axes)
+        with target.open("wb") as stream, deferred_errors(stream) as file:
             torch.export.save(program, file)
 
     def load(target: Path) -> Runner:
-        return _runner(torch.export.load(target).module())
+        return _make_runner(torch.export.load(target).module())
 
-    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+    return _write_and_check(exported, model, path, write, load, dynamic_axes, half=half, verify=verify, image=image)
 
 
 def to_torchscript(
@@ -102,23 +102,23 @@ def to_torchscript(
     >>> darkparse.to_torchscript(model, "tiny.ts").difference < 1e-3
     True
     """
-    free = DynamicAxes(batch=True, size=False)
-    exported = _prepared(model, heads, free, half)
+    dynamic_axes = DynamicAxes(batch=True, size=False)
+    exported = _prepare(model, heads, dynamic_axes, half)
 
     def write(target: Path) -> None:
         with torch.no_grad(), warnings.catch_warnings():
             # torch prefers torch.export, and warns that a shape becomes a constant where it is meant to.
             warnings.simplefilter("ignore")
             script = torch.jit.trace(exported, make_example_input(model.network), check_trace=False)
-            with target.open("wb") as opened, deferred_errors(opened) as file:
+            with target.open("wb") as stream, deferred_errors(stream) as file:
                 torch.jit.save(script, file)
 
     def load(target: Path) -> Runner:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _runner(torch.jit.load(target))
+            return _make_runner(torch.jit.load(target))
 
-    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+    return _write_and_check(exported, model, path, write, load, dynamic_axes, half=half, verify=verify, image=image)
 
 
 def to_compiled(
@@ -158,46 +158,46 @@ def to_compiled(
     """
     if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
         raise DarkparseError(f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH")
-    free = DynamicAxes(dynamic_batch)
-    exported = _prepared(model, heads, free, half)
+    dynamic_axes = DynamicAxes(dynamic_batch)
+    exported = _prepare(model, heads, dynamic_axes, half)
 
     def write(target: Path) -> None:
-        program = trace(exported, model.network, free)
+        program = trace(exported, model.network, dynamic_axes)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with target.open("wb") as opened, deferred_errors(opened) as file:
+            with target.open("wb") as stream, deferred_errors(stream) as file:
                 torch._inductor.aoti_compile_and_package(program, package_path=file)
 
     def load(target: Path) -> Runner:
-        return _runner(torch._inductor.aoti_load_package(str(target)))
+        return _make_runner(torch._inductor.aoti_load_package(str(target)))
 
-    return _written(exported, model, path, write, load, free, half=half, verify=verify, image=image)
+    return _write_and_check(exported, model, path, write, load, dynamic_axes, half=half, verify=verify, image=image)
 
 
-def _prepared(model: Darknet, heads: Heads, free: DynamicAxes, half: bool) -> ExportModule:
+def _prepare(model: Darknet, heads: Heads, dynamic_axes: DynamicAxes, half: bool) -> ExportModule:
     if heads == "nms":
         raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
-    return prepare_export(model, heads, free=free, half=half)
+    return prepare_export(model, heads, dynamic_axes=dynamic_axes, half=half)
 
 
-def _runner(module: Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]) -> Runner:
+def _make_runner(module: Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]) -> Runner:
     """A module as a function that always gives a sequence."""
 
     def run(x: Tensor) -> Sequence[Tensor]:
         with torch.no_grad():
-            out = module(x)
-        return (out,) if isinstance(out, Tensor) else out
+            output = module(x)
+        return (output,) if isinstance(output, Tensor) else output
 
     return run
 
 
-def _written(
+def _write_and_check(
     exported: ExportModule,
     model: Darknet,
     path: str | os.PathLike[str],
     write: Callable[[Path], None],
     load: Callable[[Path], Runner],
-    free: DynamicAxes,
+    dynamic_axes: DynamicAxes,
     *,
     half: bool,
     verify: bool,
@@ -208,5 +208,5 @@ def _written(
         write(partial)
         if not verify:
             return None
-        expected = _runner(ExportModule(model, exported.heads).eval())
-        return compare_outputs(model.network, expected, load(partial), free, half=half, image=image)
+        expected = _make_runner(ExportModule(model, exported.heads).eval())
+        return compare_outputs(model.network, expected, load(partial), dynamic_axes, half=half, image=image)

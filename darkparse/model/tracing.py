@@ -76,7 +76,7 @@ def prepare_export(
     model: Darknet,
     heads: Heads,
     *,
-    free: DynamicAxes,
+    dynamic_axes: DynamicAxes,
     half: bool = False,
     threshold: float = DetectionSettings.threshold,
 ) -> ExportModule:
@@ -87,7 +87,7 @@ def prepare_export(
         DarkparseError: the network remembers its input, has no heads to decode, or no free size.
     """
     network = model.network
-    check_export_form(network, heads, free)
+    check_export_form(network, heads, dynamic_axes)
     stateful = next((node for node in network.nodes if node.layer.has_state), None)
     if stateful is not None:
         raise DarkparseError(
@@ -119,10 +119,10 @@ def make_smooth_image(network: Network, size: tuple[int, int] | None = None) -> 
     return (torch.stack(planes)[None] + 1) / 2
 
 
-def dynamic_shapes(network: Network, free: DynamicAxes) -> tuple[dict[int, object]]:
+def make_dynamic_shapes(network: Network, dynamic_axes: DynamicAxes) -> tuple[dict[int, object]]:
     """The free axes as torch.export wants them; height and width are multiples of the network's stride."""
-    axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)} if free.batch else {}
-    if free.size:
+    axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)} if dynamic_axes.batch else {}
+    if dynamic_axes.size:
         step = compute_size_step(network)
         for axis, name in ((2, "rows"), (3, "columns")):
             steps = torch.export.Dim(name, min=1, max=MAX_SIDE)
@@ -130,23 +130,23 @@ def dynamic_shapes(network: Network, free: DynamicAxes) -> tuple[dict[int, objec
     return (axes,)
 
 
-def trace(exported: ExportModule, network: Network, free: DynamicAxes) -> torch.export.ExportedProgram:
+def trace(exported: ExportModule, network: Network, dynamic_axes: DynamicAxes) -> torch.export.ExportedProgram:
     """The graph of a module, by torch.export.
 
     Raises:
         DarkparseError: it cannot be traced with these axes free.
     """
-    batch = 2 if free.batch else 1
+    batch = 2 if dynamic_axes.batch else 1
     try:
         with torch.no_grad():
             return torch.export.export(
                 exported,
                 (make_example_input(network, batch),),
-                dynamic_shapes=dynamic_shapes(network, free),
+                dynamic_shapes=make_dynamic_shapes(network, dynamic_axes),
                 strict=False,
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
     except Exception as problem:
-        axes = "batch, height and width" if free.size else "batch"
+        axes = "batch, height and width" if dynamic_axes.size else "batch"
         first_line = str(problem).strip().partition("\n")[0]
         raise DarkparseError(f"{network.name} cannot be traced with a free {axes}: {first_line}") from problem

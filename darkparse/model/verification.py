@@ -42,12 +42,12 @@ class CheckResult:
         return f"largest difference from the module {self.difference:.1e} on {runs}"
 
 
-def make_inputs(network: Network, free: DynamicAxes) -> Iterator[Tensor]:
+def make_inputs(network: Network, dynamic_axes: DynamicAxes) -> Iterator[Tensor]:
     """A random batch, a smooth picture, and what else the free axes allow."""
     net = network.net
-    yield make_example_input(network, 3 if free.batch else 1, seed=1)
+    yield make_example_input(network, 3 if dynamic_axes.batch else 1, seed=1)
     yield make_smooth_image(network)
-    if free.size:
+    if dynamic_axes.size:
         step = compute_size_step(network)
         yield make_example_input(network, 1, (net.height + step, max(net.width - step, step)), seed=2)
 
@@ -56,7 +56,7 @@ def compare_outputs(
     network: Network,
     expected: Runner,
     actual: Runner,
-    free: DynamicAxes,
+    dynamic_axes: DynamicAxes,
     *,
     half: bool = False,
     image: Tensor | None = None,
@@ -67,7 +67,7 @@ def compare_outputs(
     Args:
         network: whose inputs to make.
         expected, actual: the module, and what was made of it.
-        free: the axes that may differ.
+        dynamic_axes: the axes that may differ.
         half: whether the new one computes in float16, which is bounded less tightly.
         image: a picture (1, C, H, W) to compare on too.
         exact: the module in double precision, of a network that takes signs: where a sum is so near 0 that rounding
@@ -78,7 +78,7 @@ def compare_outputs(
     """
     tolerance = MAX_HALF_DIFFERENCE if half else MAX_FLOAT_DIFFERENCE
     difference, scale, runs = 0.0, 1.0, 0
-    check_inputs = (*make_inputs(network, free), *([image] if image is not None else []))
+    check_inputs = (*make_inputs(network, dynamic_axes), *([image] if image is not None else []))
     for x in check_inputs if exact is None else _select_certain(network, expected, exact, check_inputs, tolerance):
         with torch.no_grad():
             expected_outputs = expected(x)

@@ -15,7 +15,7 @@ from darkparse.model.tracing import ExportModule
 from darkparse.model.verification import CheckResult, Runner, compare_outputs
 from darkparse.network.dynamic_axes import DynamicAxes, Heads
 from darkparse.onnx.graph import Graph, Value
-from darkparse.onnx.protobuf import block
+from darkparse.onnx.protobuf import encode_block
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
@@ -27,7 +27,7 @@ def check_onnx(
     file: OnnxFile,
     *,
     heads: Heads,
-    free: DynamicAxes,
+    dynamic_axes: DynamicAxes,
     half: bool,
     threshold: float,
     image: Tensor | None,
@@ -46,43 +46,43 @@ def check_onnx(
         raise DarkparseError("onnxruntime is not installed: pip install 'darkparse[onnxruntime]'") from None
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.path.parent))
-    content = file.content() + (_observing() if heads == "nms" else b"")
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    model_bytes = file.read_bytes() + (_make_observer() if heads == "nms" else b"")
+    session = onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
     states = {value.name: value.shape for value in session.get_inputs() if value.name != "image"}
     names = [value.name for value in session.get_outputs() if not value.name.endswith(".next")]
     names = ["boxes", "scores"] if heads == "nms" else names
     steps = 2 if states else 1
     takes_signs = any(getattr(node.layer, "xnor", False) for node in model.network.nodes)
-    exact = _runner(copy.deepcopy(model).double(), heads, threshold, steps) if takes_signs else None
-    module = _runner(model, heads, threshold, steps)
+    exact = _make_runner(copy.deepcopy(model).double(), heads, threshold, steps) if takes_signs else None
+    module = _make_runner(model, heads, threshold, steps)
 
-    def exported(x: Tensor) -> Sequence[Tensor]:
-        memory = {name: np.zeros((len(x), *shape[1:]), np.float32) for name, shape in states.items()}
-        feeds = {"image": x.numpy(), **memory}
+    def run_exported(x: Tensor) -> Sequence[Tensor]:
+        state = {name: np.zeros((len(x), *shape[1:]), np.float32) for name, shape in states.items()}
+        feeds = {"image": x.numpy(), **state}
         if states:
-            kept = session.run([f"{name}.next" for name in states], feeds)
-            feeds |= dict(zip(states, kept, strict=True))
+            next_state = session.run([f"{name}.next" for name in states], feeds)
+            feeds |= dict(zip(states, next_state, strict=True))
         return [torch.from_numpy(np.asarray(value)) for value in session.run(names, feeds)]
 
-    return compare_outputs(model.network, module, exported, free, half=half, image=image, exact=exact)
+    return compare_outputs(model.network, module, run_exported, dynamic_axes, half=half, image=image, exact=exact)
 
 
-def _runner(model: Darknet, heads: Heads, threshold: float, steps: int) -> Runner:
+def _make_runner(model: Darknet, heads: Heads, threshold: float, steps: int) -> Runner:
     """What the module gives for an input that it sees so many times."""
     expected = ExportModule(model, heads, threshold=threshold).eval()
 
     def run(x: Tensor) -> Sequence[Tensor]:
         model.reset_state()
         for _ in range(steps):
-            out = expected(x)
-        return out if isinstance(out, tuple) else (out,)
+            output = expected(x)
+        return output if isinstance(output, tuple) else (output,)
 
     return run
 
 
-def _observing() -> bytes:
+def _make_observer() -> bytes:
     """A model's bytes that give it `boxes` and `scores` as outputs: parts of one message are joined when it is read."""
     graph = Graph("")
     for name in ("boxes", "scores"):
         graph.output(name, Value(graph, name), None)
-    return block(7, *(block(12, port.encoded()) for port in graph.outputs))
+    return encode_block(7, *(encode_block(12, port.encode()) for port in graph.outputs))

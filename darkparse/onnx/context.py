@@ -38,7 +38,7 @@ class EmitContext:
     path: str
     """Of the module in the state_dict: `layers.12.conv`."""
     parameters: GraphParameters
-    free: DynamicAxes
+    dynamic_axes: DynamicAxes
     image: Value
     """The network's input."""
     image_shape: Shape
@@ -55,29 +55,29 @@ class EmitContext:
         """A linear map with the weights at a path, and the batch norm that stands behind it."""
         weight, bias = self.parameters.linear(path, axis)
         x = self.op(kind, x, self.graph.add(weight), self.graph.add(bias) if bias else None, **attributes)
-        is_kept = self.parameters.is_normalized(path) and bias is None
-        return self.norm(x, f"{path.rpartition('.')[0]}.norm") if is_kept else x
+        has_own_norm = self.parameters.is_normalized(path) and bias is None
+        return self.norm(x, f"{path.rpartition('.')[0]}.norm") if has_own_norm else x
 
     def norm(self, x: Value, path: str) -> Value:
         """A batch norm as an operator of its own."""
         arrays, eps = self.parameters.norm(path)
         return self.op("BatchNormalization", x, *(self.graph.add(array) for array in arrays), epsilon=eps)
 
-    def times(self, x: Value, factor: float) -> Value:
+    def scale(self, x: Value, factor: float) -> Value:
         """Multiplied by a number."""
         return x if factor == 1 else x * float(factor)
 
     def reshape(self, x: Value, *dims: int | Value) -> Value:
         """In Reshape's terms: 0 keeps an axis as it is, -1 takes what is left."""
-        known = [dim for dim in dims if isinstance(dim, int)]
-        if len(known) == len(dims):
-            return self.op("Reshape", x, self.graph.ints(*known))
+        ints = [dim for dim in dims if isinstance(dim, int)]
+        if len(ints) == len(dims):
+            return self.op("Reshape", x, self.graph.ints(*ints))
         parts = (self.graph.ints(dim) if isinstance(dim, int) else dim for dim in dims)
         return self.op("Reshape", x, self.op("Concat", *parts, axis=0))
 
-    def length(self, x: Value, axis: int, known: int) -> int | Value:
+    def get_length(self, x: Value, axis: int, known_length: int) -> int | Value:
         """Of an axis of height or width: known, or asked of the graph where sizes are free, as a vector of one."""
-        return self.op("Shape", x, start=axis, end=axis + 1) if self.free.size else known
+        return self.op("Shape", x, start=axis, end=axis + 1) if self.dynamic_axes.size else known_length
 
     def slice(self, x: Value, start: int, end: int, axis: int = 1, step: int = 1) -> Value:
         """Part of an axis."""
@@ -97,21 +97,21 @@ class EmitContext:
             return x
         return self.op("Pad", x, self.graph.ints(*before, *after), self.graph.constant(value))
 
-    def as_map(self, x: Value, shape: Shape) -> Value:
+    def to_map(self, x: Value, shape: Shape) -> Value:
         """A vector (N, n) as a map of 1×1; a map as it is."""
         return x if shape.is_map else self.op("Unsqueeze", x, self.graph.ints(2, 3))
 
-    def remembered(self, name: str, *shape: int) -> Value:
+    def read_state(self, name: str, *shape: int) -> Value:
         """A state from the call before, an input of the graph (N, *shape)."""
-        value = self.graph.input(f"{self.path}.{name}", batched(self.free, *shape))
+        value = self.graph.input(f"{self.path}.{name}", with_batch(self.dynamic_axes, *shape))
         return self.op("Cast", value, to=10) if self.graph.floats.itemsize == 2 else value
 
-    def remember(self, name: str, value: Value, *shape: int) -> None:
+    def write_state(self, name: str, value: Value, *shape: int) -> None:
         """A state for the next call, an output of the graph."""
         value = self.op("Cast", value, to=1) if self.graph.floats.itemsize == 2 else self.op("Identity", value)
-        self.graph.output(f"{self.path}.{name}.next", value, batched(self.free, *shape))
+        self.graph.output(f"{self.path}.{name}.next", value, with_batch(self.dynamic_axes, *shape))
 
 
-def batched(free: DynamicAxes, *shape: Dim) -> tuple[Dim, ...]:
+def with_batch(dynamic_axes: DynamicAxes, *shape: Dim) -> tuple[Dim, ...]:
     """Axes with the batch in front."""
-    return ("batch" if free.batch else 1, *shape)
+    return ("batch" if dynamic_axes.batch else 1, *shape)

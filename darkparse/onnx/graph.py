@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from darkparse.onnx.protobuf import block, integer, real, text
+from darkparse.onnx.protobuf import encode_block, encode_float, encode_int, encode_text
 
 Array = NDArray[Any]
 Dim = int | str
@@ -24,7 +24,7 @@ ELEMENTS: dict[Any, int] = {
     np.dtype("f8"): 11,
 }
 """TensorProto.DataType."""
-PIECE = 2**20
+CHUNK_SIZE = 2**20
 """Values that are converted and written at a time."""
 
 
@@ -80,12 +80,12 @@ class Initializer:
         """Bytes of its values."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
-    def pieces(self) -> Iterator[Array]:
+    def iter_chunks(self) -> Iterator[Array]:
         """The values in order, some at a time."""
         values = self.read().reshape(self.shape)
         rows = values.reshape(1, -1) if values.ndim < 2 else values
         scale = None if self.scale is None else np.broadcast_to(self.scale, self.shape).reshape(rows.shape)
-        step = max(1, PIECE // max(1, rows[0].size)) if len(rows) else 1
+        step = max(1, CHUNK_SIZE // max(1, rows[0].size)) if len(rows) else 1
         with np.errstate(over="ignore"):
             for start in range(0, len(rows), step):
                 part = rows[start : start + step]
@@ -93,10 +93,10 @@ class Initializer:
                     part = part.astype(np.float64) * scale[start : start + step]
                 yield np.ascontiguousarray(part, self.dtype.newbyteorder("<"))
 
-    def described(self) -> bytes:
+    def encode_header(self) -> bytes:
         """TensorProto without the values."""
-        dims = b"".join(integer(1, n) for n in self.shape)
-        return dims + integer(2, ELEMENTS[self.dtype]) + text(8, self.name)
+        dims = b"".join(encode_int(1, n) for n in self.shape)
+        return dims + encode_int(2, ELEMENTS[self.dtype]) + encode_text(8, self.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,25 +109,25 @@ class Operator:
     outputs: tuple[Value, ...]
     attributes: dict[str, Any]
 
-    def encoded(self) -> bytes:
+    def encode(self) -> bytes:
         """NodeProto."""
-        taken = b"".join(text(1, value.name if value else "") for value in self.inputs)
-        given = b"".join(text(2, value.name) for value in self.outputs)
-        attributes = b"".join(block(5, _attribute(key, value)) for key, value in self.attributes.items())
-        return taken + given + text(3, self.name) + text(4, self.kind) + attributes
+        input_fields = b"".join(encode_text(1, value.name if value else "") for value in self.inputs)
+        output_fields = b"".join(encode_text(2, value.name) for value in self.outputs)
+        attributes = b"".join(encode_block(5, _encode_attribute(key, value)) for key, value in self.attributes.items())
+        return input_fields + output_fields + encode_text(3, self.name) + encode_text(4, self.kind) + attributes
 
 
-def _attribute(name: str, value: Any) -> bytes:
+def _encode_attribute(name: str, value: Any) -> bytes:
     """AttributeProto: the kind of a value follows from its type."""
     if isinstance(value, Graph):
-        return text(1, name) + block(6, value.encoded()) + integer(20, 5)
+        return encode_text(1, name) + encode_block(6, value.encode()) + encode_int(20, 5)
     if isinstance(value, str):
-        return text(1, name) + text(4, value) + integer(20, 3)
+        return encode_text(1, name) + encode_text(4, value) + encode_int(20, 3)
     if isinstance(value, float):
-        return text(1, name) + real(2, value) + integer(20, 1)
+        return encode_text(1, name) + encode_float(2, value) + encode_int(20, 1)
     if isinstance(value, int):
-        return text(1, name) + integer(3, value) + integer(20, 2)
-    return text(1, name) + b"".join(integer(8, item) for item in value) + integer(20, 7)
+        return encode_text(1, name) + encode_int(3, value) + encode_int(20, 2)
+    return encode_text(1, name) + b"".join(encode_int(8, item) for item in value) + encode_int(20, 7)
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,15 @@ class Port:
         """The axes that are known."""
         return tuple(dim for dim in self.dims or () if isinstance(dim, int))
 
-    def encoded(self) -> bytes:
+    def encode(self) -> bytes:
         """ValueInfoProto."""
         shape = b""
         if self.dims is not None:
-            axes = (integer(1, dim) if isinstance(dim, int) else text(2, dim) for dim in self.dims)
-            shape = block(2, *(block(1, axis) for axis in axes))
-        return text(1, self.value.name) + block(2, block(1, integer(1, ELEMENTS[self.dtype]), shape))
+            axes = (encode_int(1, dim) if isinstance(dim, int) else encode_text(2, dim) for dim in self.dims)
+            shape = encode_block(2, *(encode_block(1, axis) for axis in axes))
+        return encode_text(1, self.value.name) + encode_block(
+            2, encode_block(1, encode_int(1, ELEMENTS[self.dtype]), shape)
+        )
 
 
 @dataclass(eq=False)
@@ -175,12 +177,12 @@ class Graph:
 
     def ops(self, kind: str, count: int, *inputs: Operand, **attributes: Any) -> tuple[Value, ...]:
         """Add an operator with so many outputs; attributes that are None are left out."""
-        name = self._named(f"{self.scope}/{kind}")
-        taken = tuple(self.constant(value) if isinstance(value, int | float) else value for value in inputs)
-        given = tuple(Value(self, f"{name}.{i}" if i else name) for i in range(count))
-        known = {key: value for key, value in attributes.items() if value is not None}
-        self.operators.append(Operator(kind, name, taken, given, known))
-        return given
+        name = self._make_unique(f"{self.scope}/{kind}")
+        operands = tuple(self.constant(value) if isinstance(value, int | float) else value for value in inputs)
+        outputs = tuple(Value(self, f"{name}.{i}" if i else name) for i in range(count))
+        present_attributes = {key: value for key, value in attributes.items() if value is not None}
+        self.operators.append(Operator(kind, name, operands, outputs, present_attributes))
+        return outputs
 
     def constant(self, values: ArrayLike, dtype: DTypeLike | None = None) -> Value:
         """A constant tensor; equal ones are one."""
@@ -189,7 +191,7 @@ class Graph:
         array = np.asarray(values, dtype or self.floats)
         key = (array.dtype, array.shape, array.tobytes())
         if key not in self._constants:
-            name = self._named(f"constant/{'x'.join(map(str, array.shape)) or 'scalar'}")
+            name = self._make_unique(f"constant/{'x'.join(map(str, array.shape)) or 'scalar'}")
             self._constants[key] = self.add(Initializer(name, array.shape, array.dtype, lambda: array))
         return self._constants[key]
 
@@ -210,22 +212,24 @@ class Graph:
 
     def output(self, name: str, value: Value, dims: Sequence[Dim] | None, dtype: DTypeLike = np.float32) -> None:
         """Give a value out under a name of its own."""
-        given = self.op("Identity", value) if value.is_named else value
-        given.name, given.is_named = name, True
-        self.outputs.append(Port(given, np.dtype(dtype), dims))
+        port_value = self.op("Identity", value) if value.is_named else value
+        port_value.name, port_value.is_named = name, True
+        self.outputs.append(Port(port_value, np.dtype(dtype), dims))
 
     def body(self, name: str) -> Graph:
         """An empty graph for a loop in this one."""
         return Graph(name, self.floats, self, self.scope, _names=self._names)
 
-    def _named(self, name: str) -> str:
+    def _make_unique(self, name: str) -> str:
         self._names[name] += 1
         return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
 
-    def encoded(self) -> bytes:
+    def encode(self) -> bytes:
         """GraphProto without the initializers, which may stand anywhere in it."""
-        operators = b"".join(block(1, operator.encoded()) for operator in self.operators)
+        operators = b"".join(encode_block(1, operator.encode()) for operator in self.operators)
         ports = (
-            block(number, port.encoded()) for number, side in ((11, self.inputs), (12, self.outputs)) for port in side
+            encode_block(number, port.encode())
+            for number, side_ports in ((11, self.inputs), (12, self.outputs))
+            for port in side_ports
         )
-        return operators + text(2, self.name) + b"".join(ports)
+        return operators + encode_text(2, self.name) + b"".join(ports)

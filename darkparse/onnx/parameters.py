@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def from_module(module: nn.Module) -> Arrays:
+def get_module_arrays(module: nn.Module) -> Arrays:
     """A module's own arrays, whatever device and dtype they have."""
 
     def read(value: Any) -> Array:
@@ -47,7 +47,7 @@ class GraphParameters:
 
     def is_normalized(self, path: str) -> bool:
         """Whether a batch norm stands behind the linear map at that path."""
-        return f"{_norm_of(path)}.running_mean" in self.arrays
+        return f"{_get_norm_path(path)}.running_mean" in self.arrays
 
     def linear(self, path: str, axis: int = 0) -> tuple[Initializer, Initializer | None]:
         """Weights, whose outputs lie on `axis`, and biases; folded, the batch norm behind is part of both."""
@@ -56,9 +56,9 @@ class GraphParameters:
             return weight, self.get(f"{path}.bias") if f"{path}.bias" in self.arrays else None
         if not self.fold:
             return weight, None
-        scale, shift = self._affine(_norm_of(path))
-        across = scale.reshape([-1 if i == axis else 1 for i in range(len(weight.shape))])
-        folded = Initializer(weight.name, weight.shape, self.floats, weight.read, across)
+        scale, shift = self._compute_affine(_get_norm_path(path))
+        scale_shape = scale.reshape([-1 if i == axis else 1 for i in range(len(weight.shape))])
+        folded = Initializer(weight.name, weight.shape, self.floats, weight.read, scale_shape)
         return folded, Initializer(f"{path}.bias", shift.shape, self.floats, lambda: shift)
 
     def norm(self, path: str) -> tuple[tuple[Initializer, ...], float]:
@@ -68,28 +68,28 @@ class GraphParameters:
         """
         eps = self.dialect.batchnorm_epsilon
         on_root = self.dialect.epsilon_on_root
-        variance = self.get(f"{path}.running_var", (lambda v: (_root(v) + eps) ** 2) if on_root else None)
+        variance = self.get(f"{path}.running_var", (lambda v: (_safe_sqrt(v) + eps) ** 2) if on_root else None)
         others = (self.get(f"{path}.{name}") for name in ("weight", "bias", "running_mean"))
         return (*others, variance), 0.0 if on_root else eps
 
-    def _affine(self, path: str) -> tuple[Array, Array]:
+    def _compute_affine(self, path: str) -> tuple[Array, Array]:
         """The factor and the summand that batch norm comes to at inference, in double precision."""
         weight, bias, mean, variance = (
             self.arrays[f"{path}.{name}"].read().astype(np.float64)
             for name in ("weight", "bias", "running_mean", "running_var")
         )
         eps = self.dialect.batchnorm_epsilon
-        root = _root(variance) + eps if self.dialect.epsilon_on_root else np.sqrt(np.maximum(variance, 0) + eps)
+        root = _safe_sqrt(variance) + eps if self.dialect.epsilon_on_root else np.sqrt(np.maximum(variance, 0) + eps)
         scale = weight / root
         return scale, bias - mean * scale
 
 
-def _root(variance: Array) -> Array:
+def _safe_sqrt(variance: Array) -> Array:
     # A dead channel's variance can be a denormal below 0; Darknet, built with fast math, takes denormals for 0.
     root: Array = np.sqrt(np.maximum(variance, 0))
     return root
 
 
-def _norm_of(path: str) -> str:
+def _get_norm_path(path: str) -> str:
     """`layers.3.conv` to `layers.3.norm`."""
     return f"{path.rpartition('.')[0]}.norm"

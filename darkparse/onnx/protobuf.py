@@ -12,7 +12,7 @@ from collections.abc import Iterator
 VARINT, FIXED64, BLOCK, FIXED32 = 0, 1, 2, 5
 
 
-def varint(value: int) -> bytes:
+def encode_varint(value: int) -> bytes:
     """An integer, seven bits a byte, the lowest first; a negative one as if it had 64 bits."""
     value &= 2**64 - 1
     out = bytearray()
@@ -22,33 +22,33 @@ def varint(value: int) -> bytes:
     return bytes((*out, value))
 
 
-def integer(number: int, value: int) -> bytes:
+def encode_int(number: int, value: int) -> bytes:
     """An integer field."""
-    return varint(number << 3 | VARINT) + varint(value)
+    return encode_varint(number << 3 | VARINT) + encode_varint(value)
 
 
-def real(number: int, value: float) -> bytes:
+def encode_float(number: int, value: float) -> bytes:
     """A float32 field."""
-    return varint(number << 3 | FIXED32) + struct.pack("<f", value)
+    return encode_varint(number << 3 | FIXED32) + struct.pack("<f", value)
 
 
-def opening(number: int, length: int) -> bytes:
+def encode_opening(number: int, length: int) -> bytes:
     """What stands before a field of so many bytes."""
-    return varint(number << 3 | BLOCK) + varint(length)
+    return encode_varint(number << 3 | BLOCK) + encode_varint(length)
 
 
-def block(number: int, *parts: bytes) -> bytes:
+def encode_block(number: int, *parts: bytes) -> bytes:
     """A message field."""
     data = b"".join(parts)
-    return opening(number, len(data)) + data
+    return encode_opening(number, len(data)) + data
 
 
-def text(number: int, value: str) -> bytes:
+def encode_text(number: int, value: str) -> bytes:
     """A text field."""
-    return block(number, value.encode())
+    return encode_block(number, value.encode())
 
 
-def fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+def iter_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
     """Number and value of each field of a message, blocks as views. Raises ValueError if it ends within one."""
     at = 0
     while at < len(data):

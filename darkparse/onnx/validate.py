@@ -10,9 +10,9 @@ from typing import Any
 
 from darkparse.errors import DarkparseError
 from darkparse.onnx.graph import ELEMENTS
-from darkparse.onnx.protobuf import fields
+from darkparse.onnx.protobuf import iter_fields
 
-SIZES = {number: dtype.itemsize for dtype, number in ELEMENTS.items()}
+ELEMENT_SIZES = {number: dtype.itemsize for dtype, number in ELEMENTS.items()}
 
 
 def check_structure(path: Path, data: Path | None = None) -> None:
@@ -25,64 +25,72 @@ def check_structure(path: Path, data: Path | None = None) -> None:
     Raises:
         DarkparseError: the file is damaged.
     """
-    outside = data.stat().st_size if data is not None else 0
+    data_size = data.stat().st_size if data is not None else 0
     try:
         with path.open("rb") as file:
             pages = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        (graph,) = _blocks(pages, 7)
-        _check_graph(graph, set(), outside)
+        (graph,) = _get_blocks(pages, 7)
+        _check_graph(graph, set(), data_size)
     except ValueError as problem:
         raise DarkparseError(f"the ONNX file is damaged: {problem}; it was not kept") from None
 
 
-def _blocks(message: memoryview, number: int) -> list[memoryview]:
-    return [value for found, value in fields(message) if found == number and isinstance(value, memoryview)]
+def _get_blocks(message: memoryview, number: int) -> list[memoryview]:
+    return [
+        value
+        for field_number, value in iter_fields(message)
+        if field_number == number and isinstance(value, memoryview)
+    ]
 
 
-def _names(message: memoryview, number: int) -> list[str]:
-    return [str(value, "utf-8") for value in _blocks(message, number)]
+def _get_names(message: memoryview, number: int) -> list[str]:
+    return [str(value, "utf-8") for value in _get_blocks(message, number)]
 
 
-def _check_graph(graph: memoryview, known: set[str], outside: int) -> None:
-    """Values in `known` are those of the graph around this one."""
-    known = set(known)
-    for tensor in _blocks(graph, 5):
-        _check_tensor(tensor, outside)
-        _make(known, _names(tensor, 8))
-    for port in _blocks(graph, 11):
-        _make(known, _names(port, 1))
-    for operator in _blocks(graph, 1):
-        missing = [name for name in _names(operator, 1) if name and name not in known]
+def _check_graph(graph: memoryview, defined: set[str], data_size: int) -> None:
+    """Values in `defined` are those of the graph around this one."""
+    defined = set(defined)
+    for tensor in _get_blocks(graph, 5):
+        _check_tensor(tensor, data_size)
+        _define(defined, _get_names(tensor, 8))
+    for port in _get_blocks(graph, 11):
+        _define(defined, _get_names(port, 1))
+    for operator in _get_blocks(graph, 1):
+        missing = [name for name in _get_names(operator, 1) if name and name not in defined]
         if missing:
-            raise ValueError(f"{_names(operator, 3)[0]} takes {missing[0]}, which nothing before it makes")
-        for attribute in _blocks(operator, 5):
-            for body in _blocks(attribute, 6):
-                _check_graph(body, known, outside)
-        _make(known, _names(operator, 2))
-    for port in _blocks(graph, 12):
-        if _names(port, 1)[0] not in known:
-            raise ValueError(f"nothing makes the output {_names(port, 1)[0]}")
+            raise ValueError(f"{_get_names(operator, 3)[0]} takes {missing[0]}, which nothing before it makes")
+        for attribute in _get_blocks(operator, 5):
+            for body in _get_blocks(attribute, 6):
+                _check_graph(body, defined, data_size)
+        _define(defined, _get_names(operator, 2))
+    for port in _get_blocks(graph, 12):
+        if _get_names(port, 1)[0] not in defined:
+            raise ValueError(f"nothing makes the output {_get_names(port, 1)[0]}")
 
 
-def _make(known: set[str], names: Iterable[str]) -> None:
+def _define(defined: set[str], names: Iterable[str]) -> None:
     for name in names:
-        if name in known:
+        if name in defined:
             raise ValueError(f"{name} is made twice")
-        known.add(name)
+        defined.add(name)
 
 
-def _check_tensor(tensor: memoryview, outside: int) -> None:
-    found: dict[int, Any] = {}
+def _check_tensor(tensor: memoryview, data_size: int) -> None:
+    field_values: dict[int, Any] = {}
     dims: list[int] = []
-    for number, value in fields(tensor):
-        found[number] = value
+    for number, value in iter_fields(tensor):
+        field_values[number] = value
         if isinstance(value, int) and number == 1:
             dims.append(value)
-    place = dict(
-        zip(("location", "offset", "length"), (_names(entry, 2)[0] for entry in _blocks(tensor, 13)), strict=False)
+    location = dict(
+        zip(
+            ("location", "offset", "length"),
+            (_get_names(entry, 2)[0] for entry in _get_blocks(tensor, 13)),
+            strict=False,
+        )
     )
-    held = len(found[9]) if 9 in found else int(place["length"])
-    if held != math.prod(dims) * SIZES[found[2]]:
-        raise ValueError(f"{str(found[8], 'utf-8')} has {held} bytes for {'×'.join(map(str, dims))} values")
-    if place and int(place["offset"]) + held > outside:
-        raise ValueError(f"{str(found[8], 'utf-8')} reaches beyond the file of weights")
+    num_bytes = len(field_values[9]) if 9 in field_values else int(location["length"])
+    if num_bytes != math.prod(dims) * ELEMENT_SIZES[field_values[2]]:
+        raise ValueError(f"{str(field_values[8], 'utf-8')} has {num_bytes} bytes for {'×'.join(map(str, dims))} values")
+    if location and int(location["offset"]) + num_bytes > data_size:
+        raise ValueError(f"{str(field_values[8], 'utf-8')} reaches beyond the file of weights")

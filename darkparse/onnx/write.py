@@ -11,7 +11,7 @@ from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_export_form
 from darkparse.network.suppression import get_suppression
 from darkparse.onnx.model import NetworkGraph
-from darkparse.onnx.parameters import from_module
+from darkparse.onnx.parameters import get_module_arrays
 from darkparse.onnx.serialization import OnnxModel, collect_metadata, write_onnx
 from darkparse.onnx.validate import check_structure
 from darkparse.syntax import Config
@@ -80,47 +80,49 @@ def to_onnx(
     """
     if opset not in OPSETS:
         raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
-    network, arrays = _source(model, weights)
-    free = DynamicAxes(dynamic_batch, dynamic_size)
-    check_export_form(network, heads, free)
-    made = NetworkGraph(network, arrays, free=free, half=half, fold=fold)
+    network, arrays = _get_network_and_arrays(model, weights)
+    dynamic_axes = DynamicAxes(dynamic_batch, dynamic_size)
+    check_export_form(network, heads, dynamic_axes)
+    graph = NetworkGraph(network, arrays, dynamic_axes=dynamic_axes, half=half, fold=fold)
     if heads == "nms":
-        how = get_suppression(network)
-        if how.kind == "cornersnms":
+        suppression = get_suppression(network)
+        if suppression.kind == "cornersnms":
             raise DarkparseError("nms_kind=cornersnms has no graph: export the decoded boxes instead (heads decoded)")
-        made.nms(DetectionSettings.hierarchy, threshold, nms, how.exponent)
+        graph.add_nms_output(DetectionSettings.hierarchy, threshold, nms, suppression.exponent)
     else:
-        made.decoded(DetectionSettings.hierarchy) if heads == "decoded" else made.raw()
-    facts = collect_metadata(network, heads, threshold=threshold, nms=nms)
-    with write_onnx(OnnxModel(made.graph, opset, facts), path) as file:
+        graph.add_decoded_output(DetectionSettings.hierarchy) if heads == "decoded" else graph.add_raw_outputs()
+    metadata = collect_metadata(network, heads, threshold=threshold, nms=nms)
+    with write_onnx(OnnxModel(graph.graph, opset, metadata), path) as file:
         check_structure(file.path, file.data)
         if not verify:
             return None
         from darkparse.onnx.check import check_onnx
 
-        module = _module(model, network, weights)
-        return check_onnx(module, file, heads=heads, free=free, half=half, threshold=threshold, image=image)
+        module = _get_module(model, network, weights)
+        return check_onnx(
+            module, file, heads=heads, dynamic_axes=dynamic_axes, half=half, threshold=threshold, image=image
+        )
 
 
-def _source(
+def _get_network_and_arrays(
     model: Darknet | Network | Config | str | os.PathLike[str], weights: WeightsSource | LoadedArrays | None
 ) -> tuple[Network, Arrays]:
     if isinstance(model, Network | Config | str | os.PathLike):
         if weights is None:
             raise NoWeightsError(f"{compile(model).name}: a network is exported with its weights, and there are none")
-        held = weights if isinstance(weights, LoadedArrays) else load_arrays(model, weights)
-        if held is not None:
-            return held.network, held.arrays
-        model = _module(None, compile(model), weights)
+        loaded = weights if isinstance(weights, LoadedArrays) else load_arrays(model, weights)
+        if loaded is not None:
+            return loaded.network, loaded.arrays
+        model = _get_module(None, compile(model), weights)
     from darkparse.model.darknet import require_weights
 
     module = require_weights(model, "exporting")
     if module.training:
         raise DarkparseError("the model is in training mode: export model.eval()")
-    return module.network, from_module(module)
+    return module.network, get_module_arrays(module)
 
 
-def _module(model: object, network: Network, weights: WeightsSource | LoadedArrays | None) -> Darknet:
+def _get_module(model: object, network: Network, weights: WeightsSource | LoadedArrays | None) -> Darknet:
     from darkparse.model import build, load
     from darkparse.model.darknet import unwrap_model
 

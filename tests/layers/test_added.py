@@ -129,7 +129,7 @@ def test_source_says_what_a_person_would() -> None:
 @each
 def test_the_size_is_free(cfg: str) -> None:
     network = darkparse.compile(cfg)
-    prepare_export(model_of(network), "raw", free=DynamicAxes(batch=True, size=True))
+    prepare_export(model_of(network), "raw", dynamic_axes=DynamicAxes(batch=True, size=True))
     assert compute_size_step(network) == (4 if cfg is HEAD else 2 if cfg is POOLING else 1)
 
 

@@ -20,7 +20,7 @@ from darkparse.detect.nms import suppress
 from darkparse.model import Decoder
 from darkparse.network.dynamic_axes import Heads
 from darkparse.network.suppression import get_suppression
-from darkparse.onnx.serialization import MIN_OUTSIDE
+from darkparse.onnx.serialization import MIN_EXTERNAL_SIZE
 from darkparse.onnx.validate import check_structure
 from darkparse.onnx.write import OPSETS
 from tests.conftest import DATA, SHARED, exhaustive, needs_shared
@@ -264,7 +264,7 @@ def test_weights_too_large_for_one_file_are_whole_or_not_there(
         runs.append({file.name: file.read_bytes() for file in tmp_path.iterdir()})
     assert set(runs[0]) == {"x.onnx", "x.onnx.data"}
     assert runs[0] == runs[1]
-    assert len(runs[0]["x.onnx.data"]) > MIN_OUTSIDE
+    assert len(runs[0]["x.onnx.data"]) > MIN_EXTERNAL_SIZE
     Runner(path)
     with torch.no_grad():
         next(model.parameters()).add_(1)

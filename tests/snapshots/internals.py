@@ -13,7 +13,7 @@ from darkparse.layers import DIALECTS
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.network.suppression import get_suppression
 from darkparse.onnx.model import NetworkGraph
-from darkparse.onnx.parameters import from_module
+from darkparse.onnx.parameters import get_module_arrays
 from darkparse.views.text.table import table
 
 DIALECT_NAMES = tuple(DIALECTS)
@@ -34,15 +34,17 @@ def is_stateful(network: darkparse.Network) -> bool:
 def onnx_parts(model: darkparse.Darknet, heads: str) -> Iterator[bytes]:
     """Yield a module's ONNX graph without writing a file: operators, ports, initializers and their small values."""
     settings = darkparse.DetectionSettings()
-    made = NetworkGraph(model.network, from_module(model), free=DynamicAxes(batch=True, size=False))
+    made = NetworkGraph(model.network, get_module_arrays(model), dynamic_axes=DynamicAxes(batch=True, size=False))
     if heads == "raw":
-        made.raw()
+        made.add_raw_outputs()
     elif heads == "decoded":
-        made.decoded(settings.hierarchy)
+        made.add_decoded_output(settings.hierarchy)
     else:
-        made.nms(settings.hierarchy, settings.threshold, settings.nms, get_suppression(model.network).exponent)
-    yield made.graph.encoded()
+        made.add_nms_output(
+            settings.hierarchy, settings.threshold, settings.nms, get_suppression(model.network).exponent
+        )
+    yield made.graph.encode()
     for initializer in made.graph.initializers.values():
-        yield initializer.described()
+        yield initializer.encode_header()
         if initializer.nbytes <= LARGE_TENSOR:
-            yield from (np.asarray(piece).tobytes() for piece in initializer.pieces())
+            yield from (np.asarray(piece).tobytes() for piece in initializer.iter_chunks())

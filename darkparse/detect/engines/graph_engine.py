@@ -18,8 +18,8 @@ from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.model import NetworkGraph, output_name
-from darkparse.onnx.parameters import from_module
-from darkparse.onnx.serialization import MAX_FILE, OnnxModel
+from darkparse.onnx.parameters import get_module_arrays
+from darkparse.onnx.serialization import MAX_INLINE_SIZE, OnnxModel
 from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 from darkparse.weights.arrays import Arrays, load_arrays
@@ -96,7 +96,7 @@ class GraphEngine(Engine):
         with self._lock:
             if key not in self._runs:
                 graph_bytes = b"".join(
-                    (self._build_model(hierarchy) if self._has_tree else self._default_model).pieces()
+                    (self._build_model(hierarchy) if self._has_tree else self._default_model).iter_file_chunks()
                 )
                 threads_per_worker = max(1, (os.cpu_count() or 1) // self._workers) if self._workers > 1 else 0
                 threads = 1 if self.network.bflops < MAX_SINGLE_THREAD_BFLOPS else threads_per_worker
@@ -104,13 +104,13 @@ class GraphEngine(Engine):
             return self._runs[key]
 
     def _build_model(self, hierarchy: float) -> OnnxModel:
-        network_graph = NetworkGraph(self.network, self._arrays, free=DynamicAxes(batch=False), fold=self._fold)
+        network_graph = NetworkGraph(self.network, self._arrays, dynamic_axes=DynamicAxes(batch=False), fold=self._fold)
         if self.network.heads:
-            network_graph.candidates(hierarchy, self.use_class_map)
+            network_graph.add_candidate_outputs(hierarchy, self.use_class_map)
         else:
-            network_graph.raw()
+            network_graph.add_raw_outputs()
         model = OnnxModel(network_graph.graph, 18, {})
-        if model.nbytes >= MAX_FILE:
+        if model.nbytes >= MAX_INLINE_SIZE:
             raise DarkparseError(f"{self.network.name} is too large for a graph in memory: use engine torch")
         return model
 
@@ -176,5 +176,5 @@ def load_graph(
         model = load(cfg, weights, options, **compile_options)
         if model.loaded is None:
             raise NoWeightsError(f"{model.network.name}: a detector needs weights")
-        network, arrays = model.network, from_module(model)
+        network, arrays = model.network, get_module_arrays(model)
     return GraphEngine(name, network, arrays, fold=fold, use_class_map=use_class_map)

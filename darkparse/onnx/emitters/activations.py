@@ -31,7 +31,7 @@ def _hard_mish(g: Graph, x: Value) -> Value:
     return g.op("Where", x > 0.0, x, g.op("Where", x > -2.0, x * x / 2.0 + x, 0.0))
 
 
-def _over_channels(g: Graph, x: Value) -> Value:
+def _normalize_channels(g: Graph, x: Value) -> Value:
     return x / (g.op("ReduceSum", x, g.ints(1)) + 1e-4)
 
 
@@ -56,9 +56,9 @@ FUNCTIONS: dict[str, Function] = {
     "selu": lambda g, x: g.op("Selu", x, alpha=1.6732, gamma=1.0507),
     "gelu": lambda g, x: 0.5 * x * (1.0 + g.op("Tanh", 0.797885 * x + 0.035677 * x * x * x)),
     "hard_mish": _hard_mish,
-    "normalize_channels": lambda g, x: _over_channels(g, g.op("Relu", x)),
-    "normalize_channels_softmax": lambda g, x: _over_channels(g, g.op("Exp", x)),
-    "normalize_channels_softmax_maxval": lambda g, x: _over_channels(
+    "normalize_channels": lambda g, x: _normalize_channels(g, g.op("Relu", x)),
+    "normalize_channels_softmax": lambda g, x: _normalize_channels(g, g.op("Exp", x)),
+    "normalize_channels_softmax_maxval": lambda g, x: _normalize_channels(
         g, g.op("Exp", x - g.op("ReduceMax", x, g.ints(1)))
     ),
 }
@@ -68,10 +68,10 @@ EMITTERS["darkparse.model.activations.DarknetActivation"] = lambda ctx, x, name:
 EMITTERS["torch.nn.LeakyReLU"] = lambda ctx, x, negative_slope: ctx.op("LeakyRelu", x, alpha=negative_slope)
 
 
-def _named(function: Function) -> Callable[[EmitContext, Value], Value]:
+def _make_emitter(function: Function) -> Callable[[EmitContext, Value], Value]:
     return lambda ctx, x: function(ctx.graph, x)
 
 
 for row in ACTIVATIONS.values():
     if row.module and not row.settings:
-        emits(f"torch.nn.{row.module}")(_named(FUNCTIONS[row.name]))
+        emits(f"torch.nn.{row.module}")(_make_emitter(FUNCTIONS[row.name]))

@@ -9,20 +9,20 @@ import numpy as np
 from darkparse.onnx.context import EMITTERS, MODULES, EmitContext, emits
 from darkparse.onnx.graph import Value
 
-Two = int | tuple[int, int]
+IntOrPair = int | tuple[int, int]
 
 
-def both(value: Two) -> tuple[int, int]:
+def to_pair(value: IntOrPair) -> tuple[int, int]:
     """One number for height and width, or two."""
     return (value, value) if isinstance(value, int) else value
 
 
 def convolve(
-    ctx: EmitContext, x: Value, path: str, *, stride: Two, padding: int, dilation: int, groups: int, **_: Any
+    ctx: EmitContext, x: Value, path: str, *, stride: IntOrPair, padding: int, dilation: int, groups: int, **_: Any
 ) -> Value:
     """A convolution with the weights, and the batch norm, at a path."""
-    how: dict[str, Any] = {"strides": both(stride), "pads": (padding,) * 4, "dilations": both(dilation)}
-    return ctx.linear("Conv", x, path, **how, group=groups)
+    attributes: dict[str, Any] = {"strides": to_pair(stride), "pads": (padding,) * 4, "dilations": to_pair(dilation)}
+    return ctx.linear("Conv", x, path, **attributes, group=groups)
 
 
 EMITTERS["torch.nn.Conv2d"] = lambda ctx, x, **k: convolve(ctx, x, ctx.path, **k)
@@ -33,16 +33,16 @@ EMITTERS["torch.nn.Linear"] = lambda ctx, x, **_: ctx.linear("Gemm", x, ctx.path
 
 
 @emits("torch.nn.ConvTranspose2d")
-def _transposed(ctx: EmitContext, x: Value, *, stride: int, padding: int, **_: Any) -> Value:
-    return ctx.linear("ConvTranspose", x, ctx.path, axis=1, strides=both(stride), pads=(padding,) * 4)
+def _emit_transposed(ctx: EmitContext, x: Value, *, stride: int, padding: int, **_: Any) -> Value:
+    return ctx.linear("ConvTranspose", x, ctx.path, axis=1, strides=to_pair(stride), pads=(padding,) * 4)
 
 
 @emits(f"{MODULES}.XnorConv2d")
-def _xnor(
+def _emit_xnor(
     ctx: EmitContext,
     x: Value,
     *,
-    stride: Two,
+    stride: IntOrPair,
     padding: int,
     dilation: int,
     groups: int,
@@ -54,7 +54,7 @@ def _xnor(
     margin = (0, 0, padding, padding)
     signs = ctx.pad(ctx.op("Where", x > 0.0, 1.0, -1.0), margin, margin, pad_value)
     weight = ctx.parameter("weight", change=lambda weight: np.where(weight > 0, np.float32(1), np.float32(-1)))
-    sums = ctx.op("Conv", signs, weight, strides=both(stride), dilations=both(dilation), group=groups)
+    sums = ctx.op("Conv", signs, weight, strides=to_pair(stride), dilations=to_pair(dilation), group=groups)
     # Whole numbers stay as they are. Without it a runtime moves the factor into the weights, and no sum is exactly 0.
     sums = ctx.op("Round", sums)
     magnitudes = np.abs(ctx.parameters.arrays[f"{ctx.path}.weight"].read()).mean((1, 2, 3), keepdims=True)[:, 0]
@@ -63,15 +63,15 @@ def _xnor(
 
 
 @emits(f"{MODULES}.Blur")
-def _blur(ctx: EmitContext, x: Value, *, size: int, stride: Two, **_: Any) -> Value:
+def _emit_blur(ctx: EmitContext, x: Value, *, size: int, stride: IntOrPair, **_: Any) -> Value:
     """A 2×2 mean, of 2×2 means for three taps."""
     if size == 3:
         x = ctx.op("AveragePool", x, kernel_shape=(2, 2), pads=(1,) * 4, count_include_pad=1)
-    return ctx.op("AveragePool", x, kernel_shape=(2, 2), strides=both(stride))
+    return ctx.op("AveragePool", x, kernel_shape=(2, 2), strides=to_pair(stride))
 
 
 @emits(f"{MODULES}.LocallyConnected2d")
-def _local(
+def _emit_local(
     ctx: EmitContext,
     x: Value,
     *,

@@ -11,7 +11,7 @@ from darkparse.errors import DarkparseError
 from darkparse.layers import Shape
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.onnx.context import EmitContext, emits
-from darkparse.onnx.emitters.hierarchy import absolute, deepest, top
+from darkparse.onnx.emitters.hierarchy import compute_absolute, select_deepest, select_top
 from darkparse.onnx.graph import Value
 
 DECODERS = "darkparse.model.decoders"
@@ -34,30 +34,30 @@ class GraphBoxes:
 
 
 @emits(f"{DECODERS}.YoloDecoder")
-def _yolo(ctx: EmitContext, x: Value, *, anchors: Anchors, new_coords: bool) -> GraphBoxes:
+def _emit_yolo(ctx: EmitContext, x: Value, *, anchors: Anchors, new_coords: bool) -> GraphBoxes:
     """yolo_layer.c get_yolo_box, get_yolo_detections."""
-    cells, entries = _cells(ctx, x, anchors)
+    cells, entries = _split_cells(ctx, x, anchors)
     center, size, objectness, classes = ctx.split(cells, (2, 2, 1, entries - 5), 3)
     size = size * size * 4.0 if new_coords else ctx.op("Exp", size)
-    size = _lengths(ctx, size, anchors, _size_of(ctx, ctx.image, ctx.image_shape))
-    return _flat(ctx, _centers(ctx, x, center), size, classes * objectness, objectness, entries - 5)
+    size = _compute_sizes(ctx, size, anchors, _get_size(ctx, ctx.image, ctx.image_shape))
+    return _flatten(ctx, _compute_centers(ctx, x, center), size, classes * objectness, objectness, entries - 5)
 
 
 @emits(f"{DECODERS}.GaussianDecoder")
-def _gaussian(ctx: EmitContext, x: Value, *, anchors: Anchors, shift: float) -> GraphBoxes:
+def _emit_gaussian(ctx: EmitContext, x: Value, *, anchors: Anchors, shift: float) -> GraphBoxes:
     """gaussian_yolo_layer.c get_gaussian_yolo_box."""
-    cells, entries = _cells(ctx, x, anchors)
+    cells, entries = _split_cells(ctx, x, anchors)
     means, deviations = (ctx.slice(cells, start, 8, 3, 2) for start in (0, 1))
     center, size = ctx.split(means, (2, 2), 3)
     objectness, classes = ctx.slice(cells, 8, 9, 3), ctx.slice(cells, 9, entries, 3)
-    size = _lengths(ctx, ctx.op("Exp", size), anchors, _size_of(ctx, ctx.image, ctx.image_shape))
+    size = _compute_sizes(ctx, ctx.op("Exp", size), anchors, _get_size(ctx, ctx.image, ctx.image_shape))
     certainty = 1.0 - ctx.op("ReduceMean", deviations, ctx.graph.ints(3))
-    center = _centers(ctx, x, center) + shift * size
-    return _flat(ctx, center, size, classes * (objectness * certainty), objectness, entries - 9)
+    center = _compute_centers(ctx, x, center) + shift * size
+    return _flatten(ctx, center, size, classes * (objectness * certainty), objectness, entries - 9)
 
 
 @emits(f"{DECODERS}.RegionDecoder")
-def _region(
+def _emit_region(
     ctx: EmitContext,
     x: Value,
     *,
@@ -72,82 +72,84 @@ def _region(
 ) -> GraphBoxes:
     """region_layer.c get_region_detections."""
     x = ctx.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
-    cells, entries = _cells(ctx, x, anchors)
+    cells, entries = _split_cells(ctx, x, anchors)
     center, size = ctx.slice(cells, 0, 2, 3), ctx.slice(cells, 2, 4, 3)
     objectness, scores = ctx.slice(cells, coords, coords + 1, 3), ctx.slice(cells, coords + 1, entries, 3)
     center = ctx.op("Sigmoid", center) if interleaved else center
-    size = _lengths(ctx, ctx.op("Exp", size), anchors, _size_of(ctx, x, ctx.node.context.input))
+    size = _compute_sizes(ctx, ctx.op("Exp", size), anchors, _get_size(ctx, x, ctx.node.context.input))
     if background:
         objectness = ctx.op("Where", objectness > 0.0, 1.0, 1.0)
-    words = read_tree(tree) if tree is not None else None
-    scores = absolute(ctx, scores, words) if words is not None else scores
+    word_tree = read_tree(tree) if tree is not None else None
+    scores = compute_absolute(ctx, scores, word_tree) if word_tree is not None else scores
     if map is not None:
-        listed = read_map(map, classes)
-        classes = len(listed)
-        scores = objectness * ctx.op("Gather", scores, ctx.graph.ints(*listed), axis=3)
-    elif words is None:
+        class_map = read_map(map, classes)
+        classes = len(class_map)
+        scores = objectness * ctx.op("Gather", scores, ctx.graph.ints(*class_map), axis=3)
+    elif word_tree is None:
         scores = objectness * scores
     elif interleaved:
-        scores = deepest(ctx, scores, classes, hierarchy) * scores
+        scores = select_deepest(ctx, scores, classes, hierarchy) * scores
     else:
-        scores = top(ctx, scores, words, hierarchy) * objectness
-    return _flat(ctx, _centers(ctx, x, center), size, scores, objectness, classes)
+        scores = select_top(ctx, scores, word_tree, hierarchy) * objectness
+    return _flatten(ctx, _compute_centers(ctx, x, center), size, scores, objectness, classes)
 
 
 @emits(f"{DECODERS}.GridDecoder")
-def _grid(ctx: EmitContext, x: Value, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> GraphBoxes:
+def _emit_grid(ctx: EmitContext, x: Value, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> GraphBoxes:
     """detection_layer.c:225."""
     if coords != 4:
         raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
     area = side**2
-    chances, objectness, boxes = ctx.split(x, (area * classes, area * num, area * num * 4))
+    class_scores, objectness, boxes = ctx.split(x, (area * classes, area * num, area * num * 4))
     boxes, objectness = ctx.reshape(boxes, 0, area, num, 4), ctx.reshape(objectness, 0, area, num, 1)
     center, size = ctx.split(boxes, (2, 2), 3)
-    center = (center + ctx.graph.constant(_places(side, side))) / float(side)
-    scores = objectness * ctx.reshape(chances, 0, area, 1, classes)
-    return _flat(ctx, center, size * size if sqrt else size, scores, objectness, classes)
+    center = (center + ctx.graph.constant(_get_cell_positions(side, side))) / float(side)
+    scores = objectness * ctx.reshape(class_scores, 0, area, 1, classes)
+    return _flatten(ctx, center, size * size if sqrt else size, scores, objectness, classes)
 
 
-def _cells(ctx: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:
+def _split_cells(ctx: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:
     """Planes (N, anchors·entries, H, W) to cells (N, H·W, anchors, entries), and how many entries those are."""
     entries = ctx.node.context.input.c // len(anchors)
     return ctx.reshape(ctx.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, len(anchors), entries), entries
 
 
-def _places(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _get_cell_positions(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     """Column and row of each cell (1, H·W, 1, 2)."""
     rows, columns = np.divmod(np.arange(height * width, dtype=np.float32), np.float32(width))
     return np.stack((columns, rows), -1)[None, :, None]
 
 
-def _size_of(ctx: EmitContext, x: Value, shape: Shape) -> Value:
+def _get_size(ctx: EmitContext, x: Value, shape: Shape) -> Value:
     """Width and height of a map, as floats (2,)."""
-    if not ctx.free.size:
+    if not ctx.dynamic_axes.size:
         return ctx.graph.constant((shape.w, shape.h))
-    width, height = ctx.length(x, 3, shape.w), ctx.length(x, 2, shape.h)
+    width, height = ctx.get_length(x, 3, shape.w), ctx.get_length(x, 2, shape.h)
     return ctx.op("Cast", ctx.op("Concat", width, height, axis=0), to=1)
 
 
-def _centers(ctx: EmitContext, x: Value, center: Value) -> Value:
+def _compute_centers(ctx: EmitContext, x: Value, center: Value) -> Value:
     """Offsets in the cells to fractions of the input."""
     shape = ctx.node.context.input
-    size = _size_of(ctx, x, shape)
-    if not ctx.free.size:
-        return (center + ctx.graph.constant(_places(shape.h, shape.w))) / size
-    width, height = ctx.length(x, 3, shape.w), ctx.length(x, 2, shape.h)
+    size = _get_size(ctx, x, shape)
+    if not ctx.dynamic_axes.size:
+        return (center + ctx.graph.constant(_get_cell_positions(shape.h, shape.w))) / size
+    width, height = ctx.get_length(x, 3, shape.w), ctx.get_length(x, 2, shape.h)
     start, step = (ctx.graph.constant(value, np.int64) for value in (0, 1))
     cell = ctx.op("Range", start, ctx.op("Squeeze", ctx.op("Mul", width, height)), step)
     cell = ctx.reshape(cell, 1, -1, 1, 1)
-    places = ctx.concat(ctx.op("Mod", cell, width), ctx.op("Div", cell, width), axis=3)
-    return (center + ctx.op("Cast", places, to=1)) / size
+    positions = ctx.concat(ctx.op("Mod", cell, width), ctx.op("Div", cell, width), axis=3)
+    return (center + ctx.op("Cast", positions, to=1)) / size
 
 
-def _lengths(ctx: EmitContext, factors: Value, anchors: Anchors, size: Value) -> Value:
+def _compute_sizes(ctx: EmitContext, factors: Value, anchors: Anchors, size: Value) -> Value:
     """Widths and heights as fractions: anchors stretched, divided by the size that they are measured in."""
     return factors * ctx.graph.constant(anchors) / size
 
 
-def _flat(ctx: EmitContext, center: Value, size: Value, scores: Value, objectness: Value, classes: int) -> GraphBoxes:
+def _flatten(
+    ctx: EmitContext, center: Value, size: Value, scores: Value, objectness: Value, classes: int
+) -> GraphBoxes:
     """(N, H·W, anchors, …) to (N, B, …)."""
     boxes = ctx.reshape(ctx.concat(center, size, axis=3), 0, -1, 4)
     return GraphBoxes(boxes, ctx.reshape(scores, 0, -1, classes), ctx.reshape(objectness, 0, -1, 1), classes)

@@ -9,31 +9,31 @@ from darkparse.onnx.context import EmitContext
 from darkparse.onnx.graph import Value
 
 
-def absolute(ctx: EmitContext, classes: Value, tree: Tree) -> Value:
+def compute_absolute(ctx: EmitContext, classes: Value, tree: Tree) -> Value:
     """Each node's probability times that of its parents (tree.c hierarchy_predictions)."""
     depths = np.array(tree.depths)
     order = np.argsort(depths, kind="stable")
-    place = np.argsort(order)
+    positions = np.argsort(order)
     levels: list[Value] = []
     for nodes in np.split(order, np.flatnonzero(np.diff(depths[order])) + 1):
-        own = ctx.op("Gather", classes, ctx.graph.ints(*nodes), axis=3)
+        probabilities = ctx.op("Gather", classes, ctx.graph.ints(*nodes), axis=3)
         if levels:
-            before = int((depths < depths[nodes[0]] - 1).sum())
-            parents = [int(place[tree.parents[node]]) - before for node in nodes]
-            own = own * ctx.op("Gather", levels[-1], ctx.graph.ints(*parents), axis=3)
-        levels.append(own)
-    return ctx.op("Gather", ctx.concat(*levels, axis=3), ctx.graph.ints(*place), axis=3)
+            offset = int((depths < depths[nodes[0]] - 1).sum())
+            parents = [int(positions[tree.parents[node]]) - offset for node in nodes]
+            probabilities = probabilities * ctx.op("Gather", levels[-1], ctx.graph.ints(*parents), axis=3)
+        levels.append(probabilities)
+    return ctx.op("Gather", ctx.concat(*levels, axis=3), ctx.graph.ints(*positions), axis=3)
 
 
-def deepest(ctx: EmitContext, classes: Value, count: int, threshold: float) -> Value:
+def select_deepest(ctx: EmitContext, classes: Value, count: int, threshold: float) -> Value:
     """1 at the last node that is probable enough, 0 elsewhere (AlexeyAB region_layer.c get_region_boxes)."""
     index = ctx.graph.constant(np.arange(1, count + 1))
     last = ctx.op("Where", classes > threshold, index, 0.0)
-    found = ctx.op("And", ctx.op("Equal", last, ctx.op("ReduceMax", last, ctx.graph.ints(3))), last > 0.0)
-    return ctx.op("Cast", found, to=1)
+    is_deepest = ctx.op("And", ctx.op("Equal", last, ctx.op("ReduceMax", last, ctx.graph.ints(3))), last > 0.0)
+    return ctx.op("Cast", is_deepest, to=1)
 
 
-def top(ctx: EmitContext, classes: Value, tree: Tree, threshold: float) -> Value:
+def select_top(ctx: EmitContext, classes: Value, tree: Tree, threshold: float) -> Value:
     """1 at the node where the way down from the root ends, 0 elsewhere (tree.c hierarchy_top_prediction).
 
     From each group of siblings the best goes on while the product stays above the threshold; the product is of
@@ -45,22 +45,22 @@ def top(ctx: EmitContext, classes: Value, tree: Tree, threshold: float) -> Value
     first = ctx.concat(*(ctx.op("ArgMax", part, axis=3) for part in parts), axis=3)
     best = ctx.op("Add", first, ctx.graph.ints(*tree.group_starts))
 
-    zero, none = ctx.graph.ints(0), ctx.graph.ints(-1)
-    here = ctx.op("Mul", ctx.op("ArgMax", highest, axis=3), zero)
-    product, chosen = ctx.op("Cast", here, to=1) + 1.0, ctx.op("Add", here, none)
+    zero, minus_one = ctx.graph.ints(0), ctx.graph.ints(-1)
+    current = ctx.op("Mul", ctx.op("ArgMax", highest, axis=3), zero)
+    product, selected = ctx.op("Cast", current, to=1) + 1.0, ctx.op("Add", current, minus_one)
     for _ in range(max(tree.depths) + 1):
-        candidate = ctx.op("GatherElements", best, here, axis=3)
-        grown = product * ctx.op("GatherElements", highest, here, axis=3)
-        goes_on = grown > threshold
-        below = ctx.op("Gather", ctx.graph.ints(*tree.children), candidate)
-        is_leaf = ctx.op("Less", below, zero)
-        is_root = ctx.op("Equal", here, zero)
+        candidate = ctx.op("GatherElements", best, current, axis=3)
+        next_product = product * ctx.op("GatherElements", highest, current, axis=3)
+        continues = next_product > threshold
+        child_group = ctx.op("Gather", ctx.graph.ints(*tree.children), candidate)
+        is_leaf = ctx.op("Less", child_group, zero)
+        is_root = ctx.op("Equal", current, zero)
         end = ctx.op(
-            "Where", ctx.op("Or", goes_on, is_root), candidate, ctx.op("Gather", ctx.graph.ints(*parents), here)
+            "Where", ctx.op("Or", continues, is_root), candidate, ctx.op("Gather", ctx.graph.ints(*parents), current)
         )
-        done = ctx.op("Or", ctx.op("Not", goes_on), is_leaf)
-        chosen = ctx.op("Where", ctx.op("And", ctx.op("Less", chosen, zero), done), end, chosen)
-        product = ctx.op("Where", goes_on, grown, product)
-        here = ctx.op("Where", ctx.op("And", goes_on, ctx.op("Not", is_leaf)), below, here)
+        done = ctx.op("Or", ctx.op("Not", continues), is_leaf)
+        selected = ctx.op("Where", ctx.op("And", ctx.op("Less", selected, zero), done), end, selected)
+        product = ctx.op("Where", continues, next_product, product)
+        current = ctx.op("Where", ctx.op("And", continues, ctx.op("Not", is_leaf)), child_group, current)
     nodes = ctx.graph.ints(*range(len(tree.names)))
-    return ctx.op("Cast", ctx.op("Equal", nodes, chosen), to=1)
+    return ctx.op("Cast", ctx.op("Equal", nodes, selected), to=1)
