@@ -32,7 +32,7 @@ def check_onnx(
     threshold: float,
     image: Tensor | None,
 ) -> CheckResult:
-    """Compare a file with the module. See `verification.compare`.
+    """Compare a file with the module. See `verification.compare_outputs`.
 
     With `nms` it is the boxes and scores in front of the suppression that are compared: a last bit may decide which of
     two boxes stays. A network with a memory takes each input twice, and the second time is compared.

@@ -223,7 +223,7 @@ def test_the_cores_are_shared_out(engine: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(graph_engine.RUNTIMES, engine, noted)
     monkeypatch.setattr("os.cpu_count", lambda: 4)
     for limit, expected in ((1e9, [(1, 1), (2, 1)]), (0, [(1, 0), (2, 2)])):
-        monkeypatch.setattr(graph_engine, "SMALL", limit)
+        monkeypatch.setattr(graph_engine, "MAX_SINGLE_THREAD_BFLOPS", limit)
         detector = Detector.load(*tiny_weights(tmp_path), engine=engine)
         detector.detect(picture(0, 40, 56))
         list(detector.stream([picture(n, 40, 56) for n in range(4)], workers=2))

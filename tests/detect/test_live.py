@@ -91,7 +91,7 @@ def test_the_newest_frame_comes_first(served: str) -> None:
 
 @pytest.mark.slow
 def test_a_lost_stream_is_said_and_tried_again(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "FIRST_WAIT", 0.05)
+    monkeypatch.setattr(live_module, "MIN_WAIT", 0.05)
     told: list[str] = []
     seen: list[Frame] = []
     after = 0
@@ -106,7 +106,7 @@ def test_a_lost_stream_is_said_and_tried_again(served: str, monkeypatch: pytest.
 
 
 def test_a_stream_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(live_module, "MIN_WAIT", 0.01)
     told: list[str] = []
     with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
         port = server.server_address[1]
@@ -226,7 +226,7 @@ def test_live_damaged_mjpeg_frames_keep_the_connection(kind: str) -> None:
 
 
 def test_live_stream_without_any_decodable_frame_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live_module, "SILENCE", 0.1)
+    monkeypatch.setattr(live_module, "STREAM_TIMEOUT", 0.1)
 
     class Packet:
         def decode(self) -> list[Any]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import darkparse
-from darkparse.export.source.printing import class_name
+from darkparse.export.source.printing import make_class_name
 from darkparse.weights import compute_layout
 from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, original_cfgs, shipped_cfgs
 from tests.layers.test_kinds import SMALL
@@ -146,7 +146,7 @@ def run_alone(network: darkparse.Network, folder: Path, *, flat: bool) -> None:
     torch.set_num_threads(threads)
     source = folder / "emitted.py"
     source.write_text(darkparse.to_source(network, flat=flat), "utf-8")
-    arguments = [str(source), class_name(network.name), str(folder / "state.pt"), str(folder / "out.pt")]
+    arguments = [str(source), make_class_name(network.name), str(folder / "state.pt"), str(folder / "out.pt")]
     done = subprocess.run(
         [sys.executable, "-c", ALONE, *arguments], cwd=folder, capture_output=True, text=True, check=False
     )
@@ -400,7 +400,9 @@ def test_no_name_escapes_into_the_source(name: str, tmp_path: Path) -> None:
 
 
 def test_names_of_classes() -> None:
-    names = {name: class_name(name) for name in ("yolov3-tiny", "resnet50", "vgg-16", "darknet53_448", "Gru", "3d", "")}
+    names = {
+        name: make_class_name(name) for name in ("yolov3-tiny", "resnet50", "vgg-16", "darknet53_448", "Gru", "3d", "")
+    }
     assert names == {
         "yolov3-tiny": "YOLOv3Tiny",
         "resnet50": "ResNet50",
@@ -420,10 +422,10 @@ def test_no_class_takes_a_name_that_a_file_has_or_python() -> None:
             match statement:
                 case ast.Import(names) | ast.ImportFrom(names=names):
                     found |= {alias.asname or alias.name for alias in names}
-                case ast.ClassDef(name) | ast.FunctionDef(name) if name != class_name(path.stem):
+                case ast.ClassDef(name) | ast.FunctionDef(name) if name != make_class_name(path.stem):
                     found.add(name)
                 case ast.Assign(targets=[ast.Name(name)]):
                     found.add(name)
     assert {"F", "Tensor", "LeakyConv", "Residual", "ConvPair", "LAYERS", "Any", "Callable"} <= found
-    assert [name for name in sorted(found) if class_name(name) == name] == []
-    assert len(class_name("a-name-" * 20)) <= 60 + len("Network")
+    assert [name for name in sorted(found) if make_class_name(name) == name] == []
+    assert len(make_class_name("a-name-" * 20)) <= 60 + len("Network")

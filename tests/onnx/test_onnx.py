@@ -253,7 +253,7 @@ def test_decoded_heads_are_the_decoders(name: str, dialect: str, tmp_path: Path)
 def test_weights_too_large_for_one_file_are_whole_or_not_there(
     heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("darkparse.onnx.serialization.MAX_FILE", 0)
+    monkeypatch.setattr("darkparse.onnx.serialization.MAX_INLINE_SIZE", 0)
     model = initialized(darkparse.compile(SMALL.replace("filters=8", "filters=64")))
     path = tmp_path / "x.onnx"
     runs = []
@@ -268,7 +268,7 @@ def test_weights_too_large_for_one_file_are_whole_or_not_there(
     Runner(path)
     with torch.no_grad():
         next(model.parameters()).add_(1)
-    monkeypatch.setattr("darkparse.model.verification.FLOAT_BOUND", -1.0)
+    monkeypatch.setattr("darkparse.model.verification.MAX_FLOAT_DIFFERENCE", -1.0)
     with pytest.raises(darkparse.DarkparseError, match="it was not kept"):
         darkparse.to_onnx(model, path, heads=heads, verify=True)
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == runs[0]

@@ -21,38 +21,44 @@ BACKBONES = {
 """By how often the blocks of each stage are repeated."""
 
 
-def folded_classes(network: Network, leaves: LayerExpressions, name: str) -> Iterator[str]:
+def iter_folded_classes(network: Network, layer_expressions: LayerExpressions, name: str) -> Iterator[str]:
     """The classes of the blocks, inner ones first, and that of the network."""
-    outputs = [leaves.sources[i] for i in network.outputs]
-    items, templates = Folder(leaves.items(), frozenset(outputs)).fold()
+    outputs = [layer_expressions.sources[i] for i in network.outputs]
+    items, templates = Folder(layer_expressions.items(), frozenset(outputs)).fold()
     for template in templates:
-        yield _block_class(template)
-    yield _network_class(network, name, items, outputs, templates)
+        yield _format_block_class(template)
+    yield _format_network_class(network, name, items, outputs, templates)
 
 
-def _block_class(template: Template) -> str:
+def _format_block_class(template: Template) -> str:
     parameters = template.parameters
     stream = iter(parameters.texts)
     texts = {item.first: [next(stream) for _ in item.slots] for item in template.items}
 
-    def of(item: Item) -> Iterator[str]:
+    def get_texts(item: Item) -> Iterator[str]:
         return iter(texts[item.first])
 
-    head = _signature([f"{name}: {'float' if name.startswith('scale') else 'int'}" for name in parameters.names])
+    head = _format_signature([f"{name}: {'float' if name.startswith('scale') else 'int'}" for name in parameters.names])
     if template.is_chain:
-        module = bodies.sequential(template.items, (text for item in template.items for text in of(item)))
+        module = bodies.make_sequential(template.items, (text for item in template.items for text in get_texts(item)))
         assert isinstance(module, Nested)
         call = Nested("super().__init__", module.parts)
         return "\n".join(
-            [f"class {template.name}(nn.Sequential):", f'    """{_describe(template)}"""', "", head, *lines(call, 8)]
+            [
+                f"class {template.name}(nn.Sequential):",
+                f'    """{_describe_block(template)}"""',
+                "",
+                head,
+                *lines(call, 8),
+            ]
         )
     outputs = frozenset({template.items[-1].last})
-    parts = naming.name_paths(bodies.segments(template.items, outputs, lambda marks, before, item: False))
-    style = bodies.Style(naming.block_variables)
-    body = bodies.body(parts, template.entry, list(outputs), of, style)
+    parts = naming.name_paths(bodies.split_segments(template.items, outputs, lambda marks, before, item: False))
+    style = bodies.Style(naming.name_block_variables)
+    body = bodies.format_body(parts, template.entry, list(outputs), get_texts, style)
     text = [
         f"class {template.name}(nn.Module):",
-        f'    """{_describe(template)}"""',
+        f'    """{_describe_block(template)}"""',
         "",
         head,
         "        super().__init__()",
@@ -62,19 +68,19 @@ def _block_class(template: Template) -> str:
     return "\n".join([*text, "    def forward(self, x: Tensor) -> Tensor:", *body.forward])
 
 
-def _network_class(
+def _format_network_class(
     network: Network, name: str, items: Sequence[Item], outputs: Sequence[int], templates: Sequence[Template]
 ) -> str:
-    parts = naming.name_stages(bodies.segments(items, frozenset(outputs), naming.splits_stage))
+    parts = naming.name_stages(bodies.split_segments(items, frozenset(outputs), naming.starts_stage))
 
-    def of(item: Item) -> Iterator[str]:
+    def get_texts(item: Item) -> Iterator[str]:
         return (repr(slot.value) for slot in item.slots)
 
-    titles = naming.titles(parts, _backbone(items, templates))
+    titles = naming.make_titles(parts, _find_backbone(items, templates))
     style = bodies.Style(
-        naming.StageVariables(network), titles, _layer_range, lambda part: str(part.items[-1].out_shape)
+        naming.StageVariables(network), titles, _format_layer_range, lambda part: str(part.items[-1].out_shape)
     )
-    body = bodies.body(parts, -1, outputs, of, style)
+    body = bodies.format_body(parts, -1, outputs, get_texts, style)
     result = "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]"
     hooks = [
         "        nn.Module.register_state_dict_post_hook(self, swap_names)",
@@ -83,7 +89,7 @@ def _network_class(
     has_parameters = any(node.tensors for node in network.nodes)
     lines = [
         f"class {name}(nn.Module):",
-        f'    """{_summary(network, items, templates)}"""',
+        f'    """{_summarize(network, items, templates)}"""',
         "",
         "    def __init__(self) -> None:",
         "        super().__init__()",
@@ -93,10 +99,10 @@ def _network_class(
         f"    def forward(self, x: Tensor) -> {result}:",
         *body.forward,
     ]
-    return "\n".join([*lines, *_reset(network)])
+    return "\n".join([*lines, *_format_reset_state(network)])
 
 
-def _reset(network: Network) -> list[str]:
+def _format_reset_state(network: Network) -> list[str]:
     if not any(node.layer.has_state for node in network.nodes):
         return []
     return [
@@ -109,17 +115,17 @@ def _reset(network: Network) -> list[str]:
     ]
 
 
-def _layer_range(part: bodies.Segment) -> str:
+def _format_layer_range(part: bodies.Segment) -> str:
     first, last = part.items[0].first, part.last
     return f"L{first}" if first == last else f"L{first}–L{last}"
 
 
-def _describe(template: Template) -> str:
+def _describe_block(template: Template) -> str:
     """One line that says what a block does."""
     kernels = [slot.value for item in template.items for slot in item.slots if slot.kind == "size"]
     sizes = [f"{k}×{k}" for k in kernels]
-    known = DESCRIPTIONS.get(template.name.rstrip("0123456789"))
-    return known or f"Convolutions {', '.join(sizes[:-1])} and {sizes[-1]}."
+    description = DESCRIPTIONS.get(template.name.rstrip("0123456789"))
+    return description or f"Convolutions {', '.join(sizes[:-1])} and {sizes[-1]}."
 
 
 DESCRIPTIONS = {
@@ -142,22 +148,22 @@ DESCRIPTIONS = {
 }
 
 
-def _summary(network: Network, items: Sequence[Item], templates: Sequence[Template]) -> str:
+def _summarize(network: Network, items: Sequence[Item], templates: Sequence[Template]) -> str:
     """One line for the whole network."""
     heads = len(network.heads)
     plural = "s" if heads > 1 else ""
     tail = f" and {heads} detection head{plural}" if heads else ""
-    plain = "A backbone" if heads else "Features"
+    default = "A backbone" if heads else "Features"
     if network.nodes[network.outputs[0]].layer.gives_classes:
-        plain = "A classifier"
+        default = "A classifier"
     convs = sum(node.layer.role == "conv" for node in network.nodes)
-    return f"{_backbone(items, templates) or plain}{tail}: {convs} convolutions, input {network.input_shape}."
+    return f"{_find_backbone(items, templates) or default}{tail}: {convs} convolutions, input {network.input_shape}."
 
 
-def _backbone(items: Sequence[Item], templates: Sequence[Template]) -> str | None:
+def _find_backbone(items: Sequence[Item], templates: Sequence[Template]) -> str | None:
     """The name of a backbone that is known by the number of blocks in its stages."""
-    inner = {
-        t.name: next(_calls(item.call))
+    inner_names = {
+        t.name: next(_iter_call_names(item.call))
         for t in templates
         if t.name == "Stage"
         for item in t.items[-1:]
@@ -165,21 +171,21 @@ def _backbone(items: Sequence[Item], templates: Sequence[Template]) -> str | Non
     }
     blocks = [(item.call, item.slots) for item in items if item.call is not None and "block" in item.tags]
     stacks = [(call, slot.value) for call, slots in blocks for slot in slots if slot.kind == "count"]
-    kinds = {inner.get(name, name) for call, _ in stacks for name in list(_calls(call))[:1]}
+    kinds = {inner_names.get(name, name) for call, _ in stacks for name in list(_iter_call_names(call))[:1]}
     counts = tuple(int(count) for _, count in stacks)
     return BACKBONES.get((kinds.pop() if len(kinds) == 1 else "", counts))
 
 
-def _calls(call: Call) -> Iterator[str]:
+def _iter_call_names(call: Call) -> Iterator[str]:
     """The names of a call and those in it; a repetition has none of its own."""
     if call.name != "repeat":
         yield call.name
     for arg in call.args:
         if isinstance(arg.value, Call):
-            yield from _calls(arg.value)
+            yield from _iter_call_names(arg.value)
 
 
-def layer_class(*, several: bool) -> str:
+def format_layer_class(*, has_multiple_inputs: bool) -> str:
     """The base of all layers with parameters; `several` says that some take more than one input."""
     lines = [
         "class Layer(nn.Sequential):",
@@ -188,7 +194,7 @@ def layer_class(*, several: bool) -> str:
         "    def __init__(self, **modules: nn.Module) -> None:",
         "        super().__init__(OrderedDict(modules))",
     ]
-    if several:
+    if has_multiple_inputs:
         lines += [
             "",
             "    def forward(self, *inputs: Any) -> Tensor:",
@@ -201,14 +207,14 @@ def layer_class(*, several: bool) -> str:
     return "\n".join(lines)
 
 
-def conv_class(conv: ConvClass) -> str:
+def format_conv_class(conv: ConvClass) -> str:
     """The class of convolutions with one kind of batch norm and activation."""
-    words = [
+    word_list = [
         "Convolution",
         *(["batch norm"] if conv.norm else []),
-        *([_activation_word(conv.activation)] if conv.activation else []),
+        *([_get_activation_word(conv.activation)] if conv.activation else []),
     ]
-    described = f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
+    description = f"{', '.join(word_list[:-1])} and {word_list[-1]}" if len(word_list) > 1 else word_list[0]
     parameters = [
         "c_in: int",
         "c_out: int",
@@ -223,22 +229,22 @@ def conv_class(conv: ConvClass) -> str:
     modules += [Named("activation", conv.activation)] if conv.activation else []
     call = Nested("super().__init__", tuple(modules))
     return "\n".join(
-        [f"class {conv.name}(Layer):", f'    """{described}."""', "", _signature(parameters), *lines(call, 8)]
+        [f"class {conv.name}(Layer):", f'    """{description}."""', "", _format_signature(parameters), *lines(call, 8)]
     )
 
 
-def _signature(parameters: Sequence[str]) -> str:
+def _format_signature(parameters: Sequence[str]) -> str:
     """The first line of `__init__`, or its lines where it is too long for one."""
-    everything = ["self", *parameters]
-    line = f"    def __init__({', '.join(everything)}) -> None:"
+    parameter_list = ["self", *parameters]
+    line = f"    def __init__({', '.join(parameter_list)}) -> None:"
     return (
         line
         if len(line) <= WIDTH
-        else "\n".join(["    def __init__(", *(f"        {p}," for p in everything), "    ) -> None:"])
+        else "\n".join(["    def __init__(", *(f"        {p}," for p in parameter_list), "    ) -> None:"])
     )
 
 
-def _activation_word(text: str) -> str:
+def _get_activation_word(text: str) -> str:
     name = text.removeprefix("nn.").partition("(")[0]
     return {"LeakyReLU": "leaky ReLU", "SiLU": "swish", "Sigmoid": "logistic", "DarknetActivation": "activation"}.get(
         name, name

@@ -14,7 +14,7 @@ from types import ModuleType
 from darkparse.layers.activations import ACTIVATIONS
 
 FAMILIES = ("normalization", "convolutional", "pooling", "joining", "resampling", "dense")
-HOMES = (
+MODULE_NAMES = (
     "darkparse.model.activations",
     *(f"darkparse.model.modules.{family}" for family in FAMILIES),
     "darkparse.model.heads",
@@ -24,11 +24,11 @@ TABLE = "FUNCTIONS"
 """The dictionary of activations by name, of which a file gets the entries that it uses."""
 
 
-Known = Mapping[str, tuple[ModuleType, ast.stmt]]
+DefinitionMap = Mapping[str, tuple[ModuleType, ast.stmt]]
 """Classes, functions and constants by name, with where each stands."""
 
 
-def definitions(text: str, targets: Iterable[str], activations: tuple[str, ...]) -> str:
+def collect_definitions(text: str, targets: Iterable[str], activations: tuple[str, ...]) -> str:
     """Every class and function that a text uses and torch does not have, those first that others use.
 
     Args:
@@ -36,71 +36,77 @@ def definitions(text: str, targets: Iterable[str], activations: tuple[str, ...])
         targets: whole names of the modules in it; what stands beside them may be used too.
         activations: Darknet's names of those that modules look up when they run.
     """
-    known = _known(tuple(dict.fromkeys((*HOMES, *(target.rpartition(".")[0] for target in targets)))))
-    wanted: dict[str, str] = {}
-    for name in _used(text, known):
-        _collect(name, known, wanted, activations)
-    return "\n\n\n".join(wanted.values())
+    definitions_by_name = _load_definitions(
+        tuple(dict.fromkeys((*MODULE_NAMES, *(target.rpartition(".")[0] for target in targets))))
+    )
+    collected: dict[str, str] = {}
+    for name in _find_used_names(text, definitions_by_name):
+        _collect(name, definitions_by_name, collected, activations)
+    return "\n\n\n".join(collected.values())
 
 
 def is_defined(name: str) -> bool:
     """Whether darkparse's modules have a class or function of this name."""
-    return name in _known()
+    return name in _load_definitions()
 
 
-def _collect(name: str, known: Known, wanted: dict[str, str], activations: tuple[str, ...]) -> None:
-    if name in wanted:
+def _collect(
+    name: str, definitions_by_name: DefinitionMap, collected: dict[str, str], activations: tuple[str, ...]
+) -> None:
+    if name in collected:
         return
-    text = _source(*known[name], activations)
-    for other in _used(text, known):
-        if other != name:
-            _collect(other, known, wanted, activations)
-    wanted.setdefault(name, text)
+    text = _get_definition_source(*definitions_by_name[name], activations)
+    for used_name in _find_used_names(text, definitions_by_name):
+        if used_name != name:
+            _collect(used_name, definitions_by_name, collected, activations)
+    collected.setdefault(name, text)
 
 
-def _used(text: str, known: Known) -> list[str]:
+def _find_used_names(text: str, definitions_by_name: DefinitionMap) -> list[str]:
     """Names of definitions that a text mentions as names, not as attributes or parts of strings."""
     tree = ast.parse(text)
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
-    return [name for name in dict.fromkeys(names) if name in known]
+    return [name for name in dict.fromkeys(names) if name in definitions_by_name]
 
 
 @cache
-def _known(homes: tuple[str, ...] = HOMES) -> Known:
-    found: dict[str, tuple[ModuleType, ast.stmt]] = {}
-    for home in homes:
+def _load_definitions(modules: tuple[str, ...] = MODULE_NAMES) -> DefinitionMap:
+    statements: dict[str, tuple[ModuleType, ast.stmt]] = {}
+    for home in modules:
         module = import_module(home)
         for statement in ast.parse(inspect.getsource(module)).body:
             if isinstance(statement, ast.ClassDef | ast.FunctionDef):
-                found[statement.name] = (module, statement)
+                statements[statement.name] = (module, statement)
             elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-                found[statement.target.id] = (module, statement)
-    return found
+                statements[statement.target.id] = (module, statement)
+    return statements
 
 
 @cache
-def _source(module: ModuleType, statement: ast.stmt, activations: tuple[str, ...]) -> str:
+def _get_definition_source(module: ModuleType, statement: ast.stmt, activations: tuple[str, ...]) -> str:
     if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == TABLE:
-        return _table(statement, activations)
+        return _format_table(statement, activations)
     lines = inspect.getsource(module).splitlines()
     start = min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", []))])
-    dropped: set[int] = set()
+    skipped_lines: set[int] = set()
     for item in getattr(statement, "body", []):
         if isinstance(item, ast.FunctionDef) and item.name == "extra_repr":
-            dropped |= set(range(item.lineno, (item.end_lineno or item.lineno) + 1))
-    kept = [lines[i - 1] for i in range(start, (statement.end_lineno or start) + 1) if i not in dropped]
-    text = re.sub(r"\n{3,}", "\n\n", "\n".join(kept))
+            skipped_lines |= set(range(item.lineno, (item.end_lineno or item.lineno) + 1))
+    remaining_lines = [
+        lines[i - 1] for i in range(start, (statement.end_lineno or start) + 1) if i not in skipped_lines
+    ]
+    text = re.sub(r"\n{3,}", "\n\n", "\n".join(remaining_lines))
     return textwrap.dedent(text).rstrip()
 
 
-def _table(statement: ast.AnnAssign, activations: tuple[str, ...]) -> str:
+def _format_table(statement: ast.AnnAssign, activations: tuple[str, ...]) -> str:
     entries = [
-        f'    "{row.name}": {_entry(row.expression)},' for row in ACTIVATIONS.values() if row.name in activations
+        f'    "{row.name}": {_format_entry(row.expression)},' for row in ACTIVATIONS.values() if row.name in activations
     ]
     return "\n".join([f"{TABLE}: {ast.unparse(statement.annotation)} = {{", *entries, "}"])
 
 
-def _entry(expression: str) -> str:
+def _format_entry(expression: str) -> str:
     """A function that computes an expression: by its name where it does nothing else."""
     name = expression.removesuffix("({})")
     return name if name != expression else f"lambda x: {expression.format('x')}"

@@ -31,7 +31,7 @@ SHARING = '''
 '''
 
 
-def flat_class(network: Network, leaves: LayerExpressions, name: str) -> str:
+def format_flat_class(network: Network, layer_expressions: LayerExpressions, name: str) -> str:
     """The class of a whole network; its layers have Darknet's numbers."""
     shares = {node.index: node.shared_with for node in network.nodes if node.shared_with is not None}
     lines = [
@@ -44,7 +44,7 @@ def flat_class(network: Network, leaves: LayerExpressions, name: str) -> str:
         "        self.reads: list[tuple[int, ...]] = []",
     ]
     for node in network.nodes:
-        call = leaves.module(node)
+        call = layer_expressions.module(node)
         reads = node.inputs or (-1,)
         parts = [calls.expressions(call, (repr(slot.value) for slot in call.slots()))]
         parts += [] if reads == (node.index - 1,) else map(str, reads)
@@ -53,13 +53,13 @@ def flat_class(network: Network, leaves: LayerExpressions, name: str) -> str:
         lines += [add[0] + comment] if len(add) == 1 and len(add[0] + comment) <= calls.WIDTH else add
     outputs = list(network.outputs)
     result = "Tensor" if len(outputs) == 1 else f"tuple[{', '.join(['Tensor'] * len(outputs))}]"
-    running = RUNNING.format(
+    running_text = RUNNING.format(
         result=result,
         owner=", *self.owner(number)" if shares else "",
         outputs=f"{{{', '.join(map(str, outputs))}}}",
         returned=", ".join(f"values[{i}]" for i in outputs),
     )
-    text = "\n".join([*lines, running.rstrip("\n")])
+    text = "\n".join([*lines, running_text.rstrip("\n")])
     if not shares:
         return text
     table = ", ".join(f"{index}: {owner}" for index, owner in shares.items())

@@ -11,18 +11,18 @@ from darkparse.export.source.forward import Segment
 from darkparse.network import Network
 
 
-def splits_stage(tags: frozenset[str], before: Item, item: Item) -> bool:
+def starts_stage(tags: frozenset[str], previous: Item, item: Item) -> bool:
     """Whether a new part of the network begins:
     another scale, a head, the end of an upsampling path, the classifier."""
     if tags & {"global", "dense"}:
-        return _leads_to_head(item) and not _leads_to_head(before)
-    if _is_stack(before) and not _is_stack(item):
+        return _leads_to_head(item) and not _leads_to_head(previous)
+    if _is_stack(previous) and not _is_stack(item):
         return True
-    if "upsample" in before.tags or _scales(item):
+    if "upsample" in previous.tags or _scales(item):
         return True
-    if _leads_to_head(item) and not _leads_to_head(before):
+    if _leads_to_head(item) and not _leads_to_head(previous):
         return True
-    return bool(item.tags & {"global", "dense"}) and "projection" not in before.tags
+    return bool(item.tags & {"global", "dense"}) and "projection" not in previous.tags
 
 
 def _is_stack(item: Item) -> bool:
@@ -40,29 +40,31 @@ def _scales(item: Item) -> bool:
 
 def name_stages(parts: Sequence[Segment]) -> list[Segment]:
     """The parts of a whole network: stem, stages, necks, upsampling paths, heads, classifier."""
-    turn = next(
+    backbone_end = next(
         (i for i, part in enumerate(parts) if part.tags & {"upsample", "head", "reorg", "global", "dense"}), len(parts)
     )
-    stacks = [i for i, part in enumerate(parts[:turn]) if any(_is_stack(item) for item in part.items)]
+    stacks = [i for i, part in enumerate(parts[:backbone_end]) if any(_is_stack(item) for item in part.items)]
     has_heads = any("head" in part.tags for part in parts)
-    turn = stacks[-1] + 1 if stacks and has_heads else turn
-    roles = [_role(part, parts[i - 1] if i else None, in_backbone=i < turn) for i, part in enumerate(parts)]
-    total, seen = Counter(roles), Counter[str]()
-    named = []
+    backbone_end = stacks[-1] + 1 if stacks and has_heads else backbone_end
+    roles = [
+        _choose_role(part, parts[i - 1] if i else None, in_backbone=i < backbone_end) for i, part in enumerate(parts)
+    ]
+    total, role_counts = Counter(roles), Counter[str]()
+    named_parts = []
     for part, role in zip(parts, roles, strict=True):
-        seen[role] += 1
+        role_counts[role] += 1
         numbered = role in ("stage",) or total[role] > 1
-        named.append(replace(part, name=f"{role}{seen[role]}" if numbered else role))
-    return named
+        named_parts.append(replace(part, name=f"{role}{role_counts[role]}" if numbered else role))
+    return named_parts
 
 
-def _role(part: Segment, before: Segment | None, *, in_backbone: bool) -> str:
+def _choose_role(part: Segment, previous: Segment | None, *, in_backbone: bool) -> str:
     if not part.is_module:
         return ""
     tags = part.tags
     if "head" in tags:
         return "head"
-    if before is None:
+    if previous is None:
         return "stem"
     if "upsample" in tags:
         return "up"
@@ -74,40 +76,42 @@ def _role(part: Segment, before: Segment | None, *, in_backbone: bool) -> str:
         return "stage"
     if _scales(part.items[0]):
         return "down"
-    is_branch = part.reads != (before.last,) and len(part.items) == 1
+    is_branch = part.reads != (previous.last,) and len(part.items) == 1
     return "lateral" if is_branch and part.items[0].first == part.items[0].last else "neck"
 
 
-def titles(parts: Sequence[Segment], backbone: str | None) -> dict[str, str]:
+def make_titles(parts: Sequence[Segment], backbone: str | None) -> dict[str, str]:
     """Comments above the first part of the backbone, of what follows it, and of each way up or down."""
-    found = {}
+    titles_by_name = {}
     for part in parts:
         out = part.items[-1].out_shape
         role = part.name.rstrip("0123456789")
         if role == "stem" and backbone:
-            found[part.name] = backbone
+            titles_by_name[part.name] = backbone
         elif role in ("up", "down"):
-            found[part.name] = f"{role.title()} to {out.h}×{out.w}"
+            titles_by_name[part.name] = f"{role.title()} to {out.h}×{out.w}"
         elif (
-            role in ("neck", "head") and backbone and not any(name.startswith(("neck", "head", "up")) for name in found)
+            role in ("neck", "head")
+            and backbone
+            and not any(name.startswith(("neck", "head", "up")) for name in titles_by_name)
         ):
-            found[part.name] = f"{out.h}×{out.w}"
-    return found
+            titles_by_name[part.name] = f"{out.h}×{out.w}"
+    return titles_by_name
 
 
 def name_paths(parts: Sequence[Segment]) -> list[Segment]:
     """The parts of a block."""
     modules = [part for part in parts if part.items[0].call is not None and part.items[0].call.name != "PartialAdd"]
-    roles = [_path(part, modules, parts) if part.is_module else "" for part in parts]
-    total, seen = Counter(roles), Counter[str]()
-    named = []
+    roles = [_choose_path_name(part, modules, parts) if part.is_module else "" for part in parts]
+    total, role_counts = Counter(roles), Counter[str]()
+    named_parts = []
     for part, role in zip(parts, roles, strict=True):
-        seen[role] += 1
-        named.append(replace(part, name=f"{role}{seen[role]}" if total[role] > 1 else role))
-    return named
+        role_counts[role] += 1
+        named_parts.append(replace(part, name=f"{role}{role_counts[role]}" if total[role] > 1 else role))
+    return named_parts
 
 
-def _path(part: Segment, modules: Sequence[Segment], parts: Sequence[Segment]) -> str:
+def _choose_path_name(part: Segment, modules: Sequence[Segment], parts: Sequence[Segment]) -> str:
     call = part.items[0].call
     if part.tags <= {"pool"}:
         return "pool"
@@ -124,17 +128,19 @@ def _path(part: Segment, modules: Sequence[Segment], parts: Sequence[Segment]) -
     return "path"
 
 
-SHORT = ("x", "y", "z", "u", "v", "w")
+SHORT_NAMES = ("x", "y", "z", "u", "v", "w")
 
 
-def block_variables(steps: Sequence[Segment], entry: int, last_use: dict[int, int]) -> dict[int, str]:
+def name_block_variables(steps: Sequence[Segment], entry: int, last_use: dict[int, int]) -> dict[int, str]:
     """Short names in a block, each taken again as soon as its value is no longer read."""
-    names, held = {entry: "x"}, {"x": entry}
+    names, name_owners = {entry: "x"}, {"x": entry}
     for position, step in enumerate(steps):
-        free = [name for name in SHORT if name not in held or last_use.get(held[name], -1) <= position]
+        free = [
+            name for name in SHORT_NAMES if name not in name_owners or last_use.get(name_owners[name], -1) <= position
+        ]
         name = free[0] if free else f"x{step.last}"
         names[step.last] = name
-        held[name] = step.last
+        name_owners[name] = step.last
     return names
 
 
@@ -148,24 +154,26 @@ class StageVariables:
 
     def __call__(self, steps: Sequence[Segment], entry: int, last_use: dict[int, int]) -> dict[int, str]:
         names = {entry: "x"}
-        taken = {"x"}
-        turned = False
+        used_names = {"x"}
+        is_past_backbone = False
         entry_until = last_use.get(entry, -1)
         for position, step in enumerate(steps):
-            turned = turned or bool(step.tags & {"upsample", "head"}) or step.name.startswith("neck")
+            is_past_backbone = (
+                is_past_backbone or bool(step.tags & {"upsample", "head"}) or step.name.startswith("neck")
+            )
             if step.last in self.heads:
                 names[step.last] = self.heads[step.last] if len(self.heads) > 1 else "y"
             elif last_use.get(step.last, -1) <= position + 1 and entry_until <= position:
                 names[step.last] = "x"
             else:
-                names[step.last] = self._level(step, taken, turned)
-            taken.add(names[step.last])
+                names[step.last] = self._choose_level_name(step, used_names, is_past_backbone)
+            used_names.add(names[step.last])
         return names
 
-    def _level(self, step: Segment, taken: set[str], turned: bool) -> str:
+    def _choose_level_name(self, step: Segment, used_names: set[str], is_past_backbone: bool) -> str:
         strides = self.network.strides[step.last]
         stride = strides[0] if strides else 0
         level = int(stride).bit_length() - 1
-        letters = "pn" if turned else "c"
-        free = [f"{letter}{level}" for letter in letters if f"{letter}{level}" not in taken]
+        letters = "pn" if is_past_backbone else "c"
+        free = [f"{letter}{level}" for letter in letters if f"{letter}{level}" not in used_names]
         return free[0] if free and level > 0 and 2**level == stride else f"x{step.last}"

@@ -38,58 +38,60 @@ class BlockParameters:
         kinds = [slot.kind for slot in copies[0]]
         vectors = [tuple(slot.value for slot in column) for column in zip(*copies, strict=True)]
         used = set(vectors)
-        entry, leave = ends
-        same = entry == leave
+        entry, exit = ends
+        is_same = entry == exit
         if entry in used and len(set(entry)) > 1:
-            solver.add("channels" if same else "c_in", entry, "channels")
-        if leave in used and not same and len(set(leave)) > 1:
-            solver.add("c_out", leave, "channels")
+            solver.add("channels" if is_same else "c_in", entry, "channels")
+        if exit in used and not is_same and len(set(exit)) > 1:
+            solver.add("c_out", exit, "channels")
         texts = tuple(solver.text(*slot) for slot in zip(vectors, kinds, takes_entry, strict=True))
-        names = tuple(name for name, _, _ in solver.found)
-        arguments = tuple(tuple(Slot(vector[i], kind) for _, vector, kind in solver.found) for i in range(len(copies)))
+        names = tuple(name for name, _, _ in solver.parameters)
+        arguments = tuple(
+            tuple(Slot(vector[i], kind) for _, vector, kind in solver.parameters) for i in range(len(copies))
+        )
         return cls(names, texts, arguments)
 
 
 class _Solver:
     def __init__(self) -> None:
-        self.found: list[tuple[str, Vector, Kind]] = []
+        self.parameters: list[tuple[str, Vector, Kind]] = []
 
     def add(self, name: str, vector: Vector, kind: Kind) -> None:
-        taken = {other for other, _, _ in self.found}
-        unique = next(n for n in (name, *(f"{name}{i}" for i in range(2, 99))) if n not in taken)
-        self.found.append((unique, vector, kind))
+        used_names = {used_name for used_name, _, _ in self.parameters}
+        unique = next(n for n in (name, *(f"{name}{i}" for i in range(2, 99))) if n not in used_names)
+        self.parameters.append((unique, vector, kind))
 
     def text(self, vector: Vector, kind: Kind, takes_entry: bool) -> str:
         """A constant, an argument, an argument times or over a small factor, a sum of two, or else a new argument."""
         if len(set(vector)) == 1:
             return repr(vector[0])
-        known = [(name, values) for name, values, its_kind in self.found if its_kind == kind]
+        same_kind = [(name, values) for name, values, its_kind in self.parameters if its_kind == kind]
         if not takes_entry:
-            known.sort(key=lambda parameter: parameter[0] == "c_in")
-            derived = _derived([parameter for parameter in known if parameter[0] == "c_out"], vector)
-            if derived is not None and all(values != vector for name, values in known if name != "c_in"):
+            same_kind.sort(key=lambda parameter: parameter[0] == "c_in")
+            derived = _derive([parameter for parameter in same_kind if parameter[0] == "c_out"], vector)
+            if derived is not None and all(values != vector for name, values in same_kind if name != "c_in"):
                 return derived
-        for name, values in known:
+        for name, values in same_kind:
             if values == vector:
                 return name
         if kind == "channels":
-            derived = _derived(known, vector)
+            derived = _derive(same_kind, vector)
             if derived is not None:
                 return derived
         self.add({"channels": "hidden", "count": "blocks"}.get(kind, kind), vector, kind)
-        return self.found[-1][0]
+        return self.parameters[-1][0]
 
 
-def _derived(known: Sequence[tuple[str, Vector]], vector: Vector) -> str | None:
-    for name, values in known:
+def _derive(parameters: Sequence[tuple[str, Vector]], vector: Vector) -> str | None:
+    for name, values in parameters:
         for factor in FACTORS:
             operator, number = factor.split()
             if operator == "*" and all(v * int(number) == x for v, x in zip(values, vector, strict=True)):
                 return f"{name} {factor}"
             if operator == "//" and all(v == x * int(number) for v, x in zip(values, vector, strict=True)):
                 return f"{name} {factor}"
-    for position, (a, first) in enumerate(known):
-        for b, second in known[position + 1 :]:
+    for position, (a, first) in enumerate(parameters):
+        for b, second in parameters[position + 1 :]:
             if all(x + y == v for x, y, v in zip(first, second, vector, strict=True)):
                 return f"{a} + {b}"
         step = {v - x for x, v in zip(first, vector, strict=True)}

@@ -9,11 +9,11 @@ import textwrap
 from collections.abc import Iterator
 
 from darkparse import __version__
-from darkparse.export.source.classes import DESCRIPTIONS, conv_class, folded_classes, layer_class
-from darkparse.export.source.definitions import definitions, is_defined
+from darkparse.export.source.classes import DESCRIPTIONS, format_conv_class, format_layer_class, iter_folded_classes
+from darkparse.export.source.definitions import collect_definitions, is_defined
 from darkparse.export.source.expressions import LayerExpressions, takes_several
-from darkparse.export.source.flat import flat_class
-from darkparse.export.source.weights_loader import loader
+from darkparse.export.source.flat import format_flat_class
+from darkparse.export.source.weights_loader import format_loader
 from darkparse.network import Network
 
 
@@ -37,41 +37,47 @@ def to_source(network: Network, *, flat: bool = False) -> str:
     >>> [line for line in source.splitlines() if line.startswith("class YOLO")]
     ['class YOLOv3Tiny(nn.Module):']
     """
-    leaves = LayerExpressions(network)
-    name = class_name(network.name)
+    layer_expressions = LayerExpressions(network)
+    name = make_class_name(network.name)
     is_flat = flat or any(node.shared_with is not None for node in network.nodes)
-    classes = [flat_class(network, leaves, name)] if is_flat else [*folded_classes(network, leaves, name)]
-    text = "\n\n\n".join(classes)
-    base = layer_class(
-        several=any((n.tensors and len(n.inputs) > 1) or (is_flat and takes_several(n)) for n in network.nodes)
+    classes = (
+        [format_flat_class(network, layer_expressions, name)]
+        if is_flat
+        else [*iter_folded_classes(network, layer_expressions, name)]
     )
-    convs = [conv_class(conv) for conv in leaves.convs.values() if f"{conv.name}(" in text]
-    own = "\n\n\n".join([base, *convs, text])
+    text = "\n\n\n".join(classes)
+    base = format_layer_class(
+        has_multiple_inputs=any(
+            (n.tensors and len(n.inputs) > 1) or (is_flat and takes_several(n)) for n in network.nodes
+        )
+    )
+    convs = [format_conv_class(conv) for conv in layer_expressions.convs.values() if f"{conv.name}(" in text]
+    own_code = "\n\n\n".join([base, *convs, text])
     targets = (s.target for n in network.nodes for s in n.modules if not s.target.startswith("torch."))
-    copied = definitions(own, targets, _activations(network))
-    if copied:
-        copied = f"# fmt: off\n{copied}\n# fmt: on"
-    code = "\n\n\n".join(part for part in (copied, own, loader(network, is_flat=is_flat)) if part)
-    return f"{_docstring(network, name)}\n\n{_imports(code)}\n\n\n{code}\n"
+    copied_code = collect_definitions(own_code, targets, _collect_activations(network))
+    if copied_code:
+        copied_code = f"# fmt: off\n{copied_code}\n# fmt: on"
+    code = "\n\n\n".join(part for part in (copied_code, own_code, format_loader(network, is_flat=is_flat)) if part)
+    return f"{_format_docstring(network, name)}\n\n{_format_imports(code)}\n\n\n{code}\n"
 
 
-def class_name(name: str) -> str:
+def make_class_name(name: str) -> str:
     """A class name from a cfg's: `YOLOv3Tiny` from yolov3-tiny."""
     words = [word for word in re.split(r"[^0-9A-Za-z]+", name) if word]
-    text = "".join(_PROPER.get(word.lower(), word[:1].upper() + word[1:]) for word in words)
-    for plain, proper in _PREFIXES.items():
-        text = re.sub(rf"^{plain}", proper, text, flags=re.IGNORECASE)
+    text = "".join(_PROPER_WORDS.get(word.lower(), word[:1].upper() + word[1:]) for word in words)
+    for prefix, proper_prefix in _PREFIXES.items():
+        text = re.sub(rf"^{prefix}", proper_prefix, text, flags=re.IGNORECASE)
     text = text[:MAX_NAME]
     if not text[:1].isalpha():
         return f"Network{text}"
-    is_taken = is_defined(text) or text.rstrip("0123456789") in _TAKEN or text.endswith("Conv")
+    is_taken = is_defined(text) or text.rstrip("0123456789") in _RESERVED_NAMES or text.endswith("Conv")
     return f"{text}Network" if is_taken else text
 
 
 MAX_NAME = 60
 """Characters of a cfg's name that are taken over: a file system allows more than a line has."""
 _ABSTRACT = ("Callable", "Iterator", "Mapping", "Sequence")
-_TAKEN = frozenset(
+_RESERVED_NAMES = frozenset(
     {
         *(*dir(builtins), *keyword.kwlist),
         *(*_ABSTRACT, "Any", "F", "OrderedDict", "Path", "Tensor"),
@@ -83,7 +89,7 @@ _TAKEN = frozenset(
 blocks have a number behind theirs where there are several."""
 
 
-_PROPER = {"spp": "SPP", "prn": "PRN", "csp": "CSP", "panet": "PANet", "yolo": "YOLO", "voc": "VOC", "vgg": "VGG"}
+_PROPER_WORDS = {"spp": "SPP", "prn": "PRN", "csp": "CSP", "panet": "PANet", "yolo": "YOLO", "voc": "VOC", "vgg": "VGG"}
 _PREFIXES = {
     "yolo": "YOLO",
     "resnet": "ResNet",
@@ -95,14 +101,14 @@ _PREFIXES = {
 }
 
 
-def _docstring(network: Network, name: str) -> str:
+def _format_docstring(network: Network, name: str) -> str:
     """Where the file comes from and how to use it; nothing of the cfg is taken over but its name, made harmless."""
     origin = re.sub(r"[^0-9A-Za-z._+ -]", "?", network.name[:MAX_NAME])
     shape = network.input_shape
     size = f"1, {shape.c}, {shape.h}, {shape.w}" if shape.is_map else f"1, {shape.size}"
     cost = network.cost
     result = ", ".join(f"y{i + 1}" for i in range(len(network.outputs))) if len(network.outputs) > 1 else "y"
-    takes = f"(N, {shape.c}, H, W), values 0…1" if shape.is_map else f"(N, {shape.size})"
+    input_text = f"(N, {shape.c}, H, W), values 0…1" if shape.is_map else f"(N, {shape.size})"
     loading = (
         [f'    load_darknet_weights(model, "{origin}.weights")'] if any(node.tensors for node in network.nodes) else []
     )
@@ -112,8 +118,8 @@ def _docstring(network: Network, name: str) -> str:
             *textwrap.wrap(title, 120),
             "",
             f"{len(network.nodes)} Darknet layers, {cost.params:,} parameters, {cost.flops / 1e9:,.1f} GFLOPs.",
-            f"Takes {takes}; maps are written height×width×channels.",
-            *_heads(network),
+            f"Takes {input_text}; maps are written height×width×channels.",
+            *_describe_heads(network),
             "",
             f"    model = {name}().eval()",
             *loading,
@@ -123,47 +129,53 @@ def _docstring(network: Network, name: str) -> str:
     )
 
 
-def _heads(network: Network) -> Iterator[str]:
+def _describe_heads(network: Network) -> Iterator[str]:
     """What each head gives, with its anchors."""
     for k, index in enumerate(network.heads, start=1):
         node = network.nodes[index]
         boxes = getattr(node.layer, "boxes", ())
         anchors = ", ".join(f"{w:g}×{h:g}" for w, h in boxes[:6])
-        more = f"; anchors {anchors}" if anchors else ""
+        anchor_text = f"; anchors {anchors}" if anchors else ""
         label = f"y{k}" if len(network.heads) > 1 else "y"
-        line = f"{label}: {node.out_shape} = {node.layer.formula}{more}."  # type: ignore[attr-defined]
+        line = f"{label}: {node.out_shape} = {node.layer.formula}{anchor_text}."  # type: ignore[attr-defined]
         yield from textwrap.wrap(line, 120)
 
 
-def _imports(code: str) -> str:
+def _format_imports(code: str) -> str:
     standard = [
         *(["import struct"] if "struct." in code else []),
         *(["from collections import OrderedDict"] if "OrderedDict(" in code else []),
-        *([f"from collections.abc import {', '.join(_abstract(code))}"] if _abstract(code) else []),
+        *(
+            [f"from collections.abc import {', '.join(_find_abstract_names(code))}"]
+            if _find_abstract_names(code)
+            else []
+        ),
         *(["from pathlib import Path"] if re.search(r"\bPath\(", code) else []),
         *(["from typing import Any"] if re.search(r"\bAny\b", code) else []),
     ]
     names = [name for name in ("Tensor", "nn") if re.search(rf"\b{name}\b", code)]
-    third = [
+    third_party = [
         *(["import torch"] if "torch." in code else []),
         f"from torch import {', '.join(names)}",
         *(["from torch.nn import functional as F"] if re.search(r"\bF\.", code) else []),
     ]
     # torch has methods without annotations.
-    return "\n".join(["# mypy: allow-untyped-calls", *standard, *([""] if standard else []), *third])
+    return "\n".join(["# mypy: allow-untyped-calls", *standard, *([""] if standard else []), *third_party])
 
 
-def _abstract(code: str) -> list[str]:
+def _find_abstract_names(code: str) -> list[str]:
     return [name for name in _ABSTRACT if re.search(rf"\b{name}\b", code)]
 
 
-def _activations(network: Network) -> tuple[str, ...]:
+def _collect_activations(network: Network) -> tuple[str, ...]:
     """Darknet's names of the activations that modules look up when they run."""
-    found: dict[str, None] = {}
+    names: dict[str, None] = {}
     for node in network.nodes:
         for spec in node.modules:
-            words = [value for key, value in spec.kwargs.items() if key == "name" or key.endswith("activation")]
-            found |= dict.fromkeys(words)
+            activation_names = [
+                value for key, value in spec.kwargs.items() if key == "name" or key.endswith("activation")
+            ]
+            names |= dict.fromkeys(activation_names)
             if spec.name == "cell":  # The matrices of a cell are linear.
-                found["linear"] = None
-    return tuple(found)
+                names["linear"] = None
+    return tuple(names)

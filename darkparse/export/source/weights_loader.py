@@ -58,41 +58,46 @@ LISTED = """
 """
 
 
-def loader(network: Network, *, is_flat: bool) -> str:
+def format_loader(network: Network, *, is_flat: bool) -> str:
     """What an emitted file has behind its classes:
     Darknet's order, the hook that renames, and `load_darknet_weights`."""
     nodes = [node for node in network.nodes if node.tensors]
     if not nodes:
         return ""
-    order = file_order(network)
+    order = find_file_order(network)
     constants = []
     if order is not None or not is_flat:
         constants.append(
-            _constant(
+            _format_constant(
                 "LAYERS",
                 [str(node.index) for node in nodes],
                 "Darknet's numbers of the layers with parameters, and the order of a layer's tensors in a file.",
             )
         )
     if order is not None:
-        constants.append(_constant("ORDER", order))
+        constants.append(_format_constant("ORDER", order))
     else:
-        rows = [f"{e.name} {e.tensor.rows or e.tensor.shape[0]} {_turning(e.tensor)}" for e in compute_layout(network)]
-        about = "Tensors of a `.weights` file: name, rows, and which files hold the matrix turned."
-        constants.append("\n".join([f"# {about}", 'STORED = """', *(f"    {row}" for row in rows), '"""']))
-    load = LOADING.format(
-        header=_header(network), stored=(LISTED if order is None else RULE).strip("\n"), **_copy(network, order is None)
+        rows = [
+            f"{e.name} {e.tensor.rows or e.tensor.shape[0]} {_get_transposition(e.tensor)}"
+            for e in compute_layout(network)
+        ]
+        comment = "Tensors of a `.weights` file: name, rows, and which files hold the matrix turned."
+        constants.append("\n".join([f"# {comment}", 'STORED = """', *(f"    {row}" for row in rows), '"""']))
+    load_function = LOADING.format(
+        header=_format_header_size(network),
+        stored=(LISTED if order is None else RULE).strip("\n"),
+        **_format_copy(network, order is None),
     )
-    functions = [load] if is_flat else [RENAMING, load]
+    functions = [load_function] if is_flat else [RENAMING, load_function]
     return "\n\n\n".join(["\n".join(constants), *(text.strip("\n") for text in functions)])
 
 
-def _header(network: Network) -> str:
+def _format_header_size(network: Network) -> str:
     limit = network.dialect.seen_limit
     return "20 if major * 10 + minor >= 2" + (f" and max(major, minor) < {limit}" if limit else "") + " else 16"
 
 
-def _turning(tensor: TensorSpec) -> str:
+def _get_transposition(tensor: TensorSpec) -> str:
     """Which files hold the matrix transposed."""
     # parser.c load_weights_upto: connected layers are stored (inputs, outputs) from version 1000 on.
     if tensor.transposed:
@@ -100,7 +105,7 @@ def _turning(tensor: TensorSpec) -> str:
     return "new" if tensor.transposable else "-"
 
 
-def _copy(network: Network, is_listed: bool) -> dict[str, str]:
+def _format_copy(network: Network, is_listed: bool) -> dict[str, str]:
     """How a tensor takes its numbers."""
     lines = []
     if is_listed:
@@ -115,17 +120,17 @@ def _copy(network: Network, is_listed: bool) -> dict[str, str]:
     return {"names": names, "values": values, "copy": textwrap.indent("\n".join(lines), "        ")}
 
 
-def _constant(name: str, words: Iterable[str], comment: str = "") -> str:
+def _format_constant(name: str, items: Iterable[str], comment: str = "") -> str:
     """A string of words, on one line where they fit."""
-    above = [f"# {comment}"] if comment else []
-    text = " ".join(words)
+    comment_lines = [f"# {comment}"] if comment else []
+    text = " ".join(items)
     if len(f'{name} = "{text}"') <= WIDTH:
-        return "\n".join([*above, f'{name} = "{text}"'])
+        return "\n".join([*comment_lines, f'{name} = "{text}"'])
     lines = textwrap.wrap(text, WIDTH - 4, initial_indent="    ", subsequent_indent="    ")
-    return "\n".join([*above, f'{name} = """', *lines, '"""'])
+    return "\n".join([*comment_lines, f'{name} = """', *lines, '"""'])
 
 
-def file_order(network: Network) -> tuple[str, ...] | None:
+def find_file_order(network: Network) -> tuple[str, ...] | None:
     """The order of tensor names that holds in every layer; None where no such order gives the file."""
     if (
         len({tensor.transposable for node in network.nodes for tensor in node.tensors if len(tensor.shape) == MATRIX})
