@@ -261,6 +261,17 @@ def test_odd_networks_compute_the_same_bits(layers: str, flat: bool) -> None:
     assert_same_bits(darkparse.compile(NET + layers, dialect="alexeyab"), flat=flat)
 
 
+def test_emitted_recurrent_network_after_reset_gives_its_first_output() -> None:
+    network = darkparse.compile("[net]\nheight=4\nwidth=4\nchannels=3\n[crnn]\noutput=2\nhidden=2\nactivation=leaky\n")
+    model = class_of(load_source(darkparse.to_source(network)))().eval()
+    x = torch.rand(1, 3, 4, 4)
+    with torch.no_grad():
+        first, second = model(x), model(x)
+        model.reset_state()
+        assert not torch.equal(first, second)
+        assert torch.equal(first, model(x))
+
+
 @pytest.mark.parametrize("name", ["yolov3", "yolov4", "yolov1", "yolov2"])
 def test_the_text_is_as_it_was(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"source/{name}.py.txt", darkparse.to_source(darkparse.compile(name)))

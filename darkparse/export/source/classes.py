@@ -110,7 +110,7 @@ def _format_reset_state(network: Network) -> list[str]:
         "    def reset_state(self) -> None:",
         '        """Make all recurrent layers forget."""',
         "        for module in self.modules():",
-        "            if isinstance(module, Memory):",
+        "            if isinstance(module, StatefulModule):",
         "                module.reset_state()",
     ]
 
