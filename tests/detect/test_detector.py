@@ -328,11 +328,11 @@ def test_an_untrained_network_is_told(tmp_path: Path) -> None:
     darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
     with pytest.warns(darkparse.DarkparseWarning, match="this picture: .* is this network trained"):
         found = Detector.load("yolov3-tiny", weights, size=224).detect(picture(0), threshold=0.2)
-    (remark,) = found.remarks
+    (remark,) = found.warnings
     assert remark.endswith(" boxes over the threshold: is this network trained?")
     assert int(remark.split()[0].replace(",", "")) >= len(found) > 5000
     assert found.to_dict()["remarks"] == [remark]
-    assert pickle.loads(pickle.dumps(found)).remarks == found[:3].remarks == found.remarks
+    assert pickle.loads(pickle.dumps(found)).warnings == found[:3].warnings == found.warnings
 
 
 def test_one_file_is_enough_if_it_knows_its_cfg(tmp_path: Path) -> None:

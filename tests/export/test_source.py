@@ -267,7 +267,7 @@ def test_emitted_recurrent_network_after_reset_gives_its_first_output() -> None:
     x = torch.rand(1, 3, 4, 4)
     with torch.no_grad():
         first, second = model(x), model(x)
-        model.reset_state()
+        model.reset_state()  # type: ignore[operator]
         assert not torch.equal(first, second)
         assert torch.equal(first, model(x))
 

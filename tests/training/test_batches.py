@@ -138,9 +138,9 @@ def test_a_share_of_several_trainings_is_every_other_mini_batch(files: DataFile)
 def test_pictures_are_kept_while_there_is_room(files: DataFile, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
-    def counted(path: str, channels: int | None, *, turn: bool) -> Image:
+    def counted(path: str, channels: int | None, *, apply_exif: bool) -> Image:
         opened.append(path)
-        return open_image(path, channels, apply_exif=turn)
+        return open_image(path, channels, apply_exif=apply_exif)
 
     monkeypatch.setattr(album, "open_image", counted)
     network = _detector()
