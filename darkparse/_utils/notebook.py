@@ -11,5 +11,5 @@ class NotebookRepr:
     __slots__ = ()
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        bundle: dict[str, str] = import_module("darkparse.views.notebook").bundle(self)
+        bundle: dict[str, str] = import_module("darkparse.views.notebook").mime_bundle(self)
         return bundle

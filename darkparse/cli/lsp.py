@@ -20,7 +20,7 @@ from darkparse.layers.net import Net
 from darkparse.network.analysis.receptive import get_receptive_fields
 from darkparse.syntax import Config, Section
 from darkparse.syntax.config import NET_NAMES
-from darkparse.views.formatting.numbers import flops, short
+from darkparse.views.formatting.numbers import flops_text, number_text
 from darkparse.views.text.table import table, totals
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Document:
             f"{row.input} → {row.output}",
             f"reduction: {row.reduction or 'none'}",
         ]
-        cost = f"{short(node.params)} parameters, {flops(node.macs)}"
+        cost = f"{number_text(node.params)} parameters, {flops_text(node.macs)}"
         return "  \n".join([*facts, cost, f"a value sees {sees}"])
 
     def referred(self, line: int, character: int) -> Section | None:

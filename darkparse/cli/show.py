@@ -13,7 +13,7 @@ import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
 from darkparse.views.overlay import OVERLAYS
-from darkparse.views.text.table import narrowed, table, totals, wrapped
+from darkparse.views.text.table import shrink_widths, table, totals, wrap_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -106,10 +106,10 @@ def as_table(
     widths = [max(map(len, (name, *cells))) for name, cells in columns.items()]
     if width is not None:
         least = [min(wide, MIN_WIDTHS.get(name, wide)) for name, wide in zip(columns, widths, strict=True)]
-        widths = narrowed(widths, width - COLUMN_GAP * (len(widths) - 1), least)
+        widths = shrink_widths(widths, width - COLUMN_GAP * (len(widths) - 1), least)
     texts = [Text() for _ in columns]
     for number, cells in enumerate(zip(*columns.values(), strict=True)):
-        lines = [wrapped(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
+        lines = [wrap_text(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
         height = max(map(len, lines))
         for name, text, part in zip(columns, texts, lines, strict=True):
             text.append("\n" * (number > 0))

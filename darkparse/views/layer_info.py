@@ -11,7 +11,7 @@ from darkparse.network.analysis.receptive import get_receptive_field
 from darkparse.network.analysis.repeats import Repeat
 
 
-class Remark(Enum):
+class ChannelNote(Enum):
     """What there is to say of a layer's channels beside their numbers."""
 
     NONE = auto()
@@ -41,7 +41,7 @@ class LayerFacts:
 
     network: Network
     node: Node
-    remark: Remark
+    channel_note: ChannelNote
     formula: str
     """How the number of channels comes about, of a head or of a projection to one."""
     largest_vector: int
@@ -62,7 +62,7 @@ class LayerFacts:
         return self.network.reductions[self.index].channels
 
     @property
-    def reads(self) -> tuple[tuple[int, Shape], ...]:
+    def inputs(self) -> tuple[tuple[int, Shape], ...]:
         """The layers that it reads, -1 for the input, each with the shape that comes from it."""
         return tuple(zip(self.node.inputs, self.node.in_shapes, strict=True))
 
@@ -93,44 +93,44 @@ class LayerFacts:
 def layer_facts(network: Network) -> tuple[LayerFacts, ...]:
     """The facts of every layer."""
     vectors = (node for node in network.nodes if not node.out_shape.is_map)
-    largest = max((shape.size for node in vectors for shape in (node.out_shape, *node.in_shapes)), default=0)
-    beside = (0 if node.out_shape.is_map else largest for node in network.nodes)
+    largest_vector = max((shape.size for node in vectors for shape in (node.out_shape, *node.in_shapes)), default=0)
+    vector_sizes = (0 if node.out_shape.is_map else largest_vector for node in network.nodes)
     return tuple(
-        LayerFacts(network, node, _remark(network, node), _formula(network, node), vector)
-        for node, vector in zip(network.nodes, beside, strict=True)
+        LayerFacts(network, node, _find_channel_note(network, node), _find_formula(network, node), vector)
+        for node, vector in zip(network.nodes, vector_sizes, strict=True)
     )
 
 
-def _formula(network: Network, node: Node) -> str:
+def _find_formula(network: Network, node: Node) -> str:
     head = network.find_projected_head(node.index)
     layer = node.layer if head is None else network.nodes[head].layer
     return layer.formula if isinstance(layer, Head) else ""
 
 
-def _remark(network: Network, node: Node) -> Remark:
+def _find_channel_note(network: Network, node: Node) -> ChannelNote:
     layer, change = node.layer, network.reductions[node.index].channels
     if change is None:
-        return Remark.NONE
+        return ChannelNote.NONE
     if change.direction == "projected":
-        return Remark.PROJECTED
+        return ChannelNote.PROJECTED
     if layer.role == "cat" and len(node.inputs) > 1:
-        return Remark.JOINED
+        return ChannelNote.JOINED
     if isinstance(layer, Head):
-        return Remark.DECODED
+        return ChannelNote.DECODED
     if layer.appended:
-        return Remark.APPENDED
+        return ChannelNote.APPENDED
     if change.direction != "kept":
-        return Remark.PART if layer.chunk else Remark.NONE
-    return _kept(node)
+        return ChannelNote.PART if layer.chunk else ChannelNote.NONE
+    return _find_unchanged_note(node)
 
 
-def _kept(node: Node) -> Remark:
+def _find_unchanged_note(node: Node) -> ChannelNote:
     """What there is to say where as many channels go out as come in."""
     layer = node.layer
     if layer.mixing:
-        return {"alone": Remark.ALONE, "channels": Remark.MIXED}.get(layer.mixing, Remark.UNREDUCED)
+        return {"alone": ChannelNote.ALONE, "channels": ChannelNote.MIXED}.get(layer.mixing, ChannelNote.UNREDUCED)
     if layer.role == "gate":
-        return Remark.GATED
+        return ChannelNote.GATED
     if layer.role == "add":
-        return Remark.NONE if all(x == node.out_shape for x in node.in_shapes) else Remark.ADDED_PART
-    return Remark.UNREDUCED if node.weights and node.out_shape.size > 1 else Remark.NONE
+        return ChannelNote.NONE if all(x == node.out_shape for x in node.in_shapes) else ChannelNote.ADDED_PART
+    return ChannelNote.UNREDUCED if node.weights and node.out_shape.size > 1 else ChannelNote.NONE

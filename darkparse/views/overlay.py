@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from darkparse.network import Network
 from darkparse.network.analysis.memory import compute_memory
 from darkparse.network.analysis.receptive import get_receptive_fields
-from darkparse.views.formatting.numbers import percent, scaled, sides_text, significant
-from darkparse.views.formatting.words import listed_some
+from darkparse.views.formatting.numbers import percent_text, sides_text, significant_digits, split_unit
+from darkparse.views.formatting.words import join_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Overlay:
 
     name: str
     values: tuple[float, ...]
-    whole: float
+    total: float
     share_of: str
     fact: str
     texts: tuple[str, ...] = ()
@@ -35,22 +35,22 @@ class Overlay:
     def text(self, copies: Sequence[int]) -> str:
         """What stands in the row of a layer and its copies."""
         if not self.texts:
-            return _milliseconds(sum(self.values[i] for i in copies))
+            return _milliseconds_text(sum(self.values[i] for i in copies))
         return " … ".join(dict.fromkeys(text for i in (copies[0], copies[-1]) if (text := self.texts[i])))
 
     def share(self, copies: Sequence[int]) -> float:
         """How long the bar is, of 1."""
         values = [self.values[i] for i in copies]
-        return (max(values) if self.texts else sum(values)) / (self.whole or 1)
+        return (max(values) if self.texts else sum(values)) / (self.total or 1)
 
 
 def memory_overlay(network: Network) -> Overlay:
     """The bytes of each output, and the most that are held at once."""
     memory = compute_memory(network)
     peak = memory.live_bytes[memory.peak]
-    ends = memory.released[memory.peak]
-    then = f"; then {listed_some([f'L{i}' for i in ends])} can go" if ends else ""
-    fact = f"Memory: at most {bytes_text(peak)} at once, while L{memory.peak} runs{then}"
+    freed = memory.released[memory.peak]
+    suffix = f"; then {join_names([f'L{i}' for i in freed])} can go" if freed else ""
+    fact = f"Memory: at most {bytes_text(peak)} at once, while L{memory.peak} runs{suffix}"
     texts = tuple(bytes_text(size) for size in memory.outputs)
     return Overlay("memory", memory.outputs, peak, "the most at once", fact, texts)
 
@@ -60,28 +60,28 @@ def receptive_overlay(network: Network) -> Overlay:
     fields, net = get_receptive_fields(network), network.net
     areas = tuple(field[0] * field[1] if field else 0 for field in fields)
     first = next((i for i, field in enumerate(fields) if field == (net.height, net.width)), None)
-    sees = "no layer sees the whole input" if first is None else f"L{first} is the first that sees the whole input"
+    sentence = "no layer sees the whole input" if first is None else f"L{first} is the first that sees the whole input"
     texts = tuple(sides_text(field) if field else "" for field in fields)
-    return Overlay("field", areas, net.height * net.width, "the input", f"Receptive field: {sees}", texts)
+    return Overlay("field", areas, net.height * net.width, "the input", f"Receptive field: {sentence}", texts)
 
 
 def time_overlay(seconds: Sequence[float]) -> Overlay:
     """How long each layer ran."""
-    whole = sum(seconds)
+    total = sum(seconds)
     slowest = max(range(len(seconds)), key=seconds.__getitem__)
-    share = percent(seconds[slowest], whole)
-    fact = f"Time: {_milliseconds(whole)} on this machine's CPU, {share} of it in L{slowest}"
-    return Overlay("time", tuple(seconds), whole, "the forward pass", fact)
+    share = percent_text(seconds[slowest], total)
+    fact = f"Time: {_milliseconds_text(total)} on this machine's CPU, {share} of it in L{slowest}"
+    return Overlay("time", tuple(seconds), total, "the forward pass", fact)
 
 
 def bytes_text(size: int) -> str:
     """`47.3 MB`; nothing for 0."""
-    value, unit = scaled(size)
+    value, unit = split_unit(size)
     return f"{value} {unit}B" if size else ""
 
 
-def _milliseconds(seconds: float) -> str:
-    return f"{significant(1e3 * seconds)} ms"
+def _milliseconds_text(seconds: float) -> str:
+    return f"{significant_digits(1e3 * seconds)} ms"
 
 
 OVERLAYS: Mapping[str, Callable[[Network], Overlay]] = {"memory": memory_overlay, "receptive": receptive_overlay}

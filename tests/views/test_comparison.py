@@ -66,7 +66,7 @@ def test_a_label_says_what_it_hides_otherwise() -> None:
     )
     assert [
         row.label
-        for picture in darkparse.draw(first, second).pictures
+        for picture in darkparse.draw(first, second).models
         for card in picture.cards
         for row in card.rows
         if row.index == 0

@@ -8,8 +8,8 @@ import darkparse
 from darkparse.network import Network
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.elements import DiagramModel, DiagramRow
-from darkparse.views.formatting.numbers import flops, percent, short
-from darkparse.views.formatting.words import some
+from darkparse.views.formatting.numbers import flops_text, number_text, percent_text
+from darkparse.views.formatting.words import layer_names
 from darkparse.views.text.table import table
 from tests.conftest import needs_shared, original_cfgs
 
@@ -181,8 +181,8 @@ def test_one_that_reduces() -> None:
 
 
 def test_some_names_hide_two_at_least() -> None:
-    assert some((1, 2, 3), 2) == "L1, L2, L3"
-    assert some((1, 2, 3, 4), 2) == "L1, L2 …"
+    assert layer_names((1, 2, 3), 2) == "L1, L2, L3"
+    assert layer_names((1, 2, 3, 4), 2) == "L1, L2 …"
 
 
 HEAD = "[yolo]\nclasses=1\nnum=1\nmask=0\nanchors=8,8\n"
@@ -202,7 +202,7 @@ CONV = "[conv]\nfilters=6\n"
 def test_a_head_is_a_row_where_no_row_leads_to_it_or_it_is_read(
     layers: str, rows: list[int], heads: list[tuple[int, int]], links: list[tuple[int, int]]
 ) -> None:
-    picture = darkparse.draw(darkparse.compile(f"[net]\nwidth=8\nheight=8\nchannels=6\n{layers}")).pictures[0]
+    picture = darkparse.draw(darkparse.compile(f"[net]\nwidth=8\nheight=8\nchannels=6\n{layers}")).models[0]
     assert list(_rows(picture)) == rows
     assert [(head.index, head.source) for head in picture.heads] == heads
     assert [(link.source, link.target) for link in picture.links] == links
@@ -278,12 +278,18 @@ def test_the_input_of_a_repeated_block() -> None:
     ],
 )
 def test_short(number: float, text: str) -> None:
-    assert short(number) == text
+    assert number_text(number) == text
 
 
 def test_flops_are_two_for_each_multiply_add() -> None:
-    assert flops(500_000_000) == "1 GFLOPs"
+    assert flops_text(500_000_000) == "1 GFLOPs"
 
 
 def test_percent() -> None:
-    assert [percent(part, 10_000) for part in (4400, 50, 0, 14_400, 1)] == ["44%", "0.5%", "0%", "144%", "under 0.1%"]
+    assert [percent_text(part, 10_000) for part in (4400, 50, 0, 14_400, 1)] == [
+        "44%",
+        "0.5%",
+        "0%",
+        "144%",
+        "under 0.1%",
+    ]

@@ -52,7 +52,7 @@ def test_other_networks(name: str, sentences: list[str]) -> None:
 def test_the_rows_are_those_of_the_diagram() -> None:
     explanation = darkparse.explain(darkparse.compile("yolov3"))
     lines = str(explanation).splitlines()
-    for card in explanation.picture.cards:
+    for card in explanation.model.cards:
         for row in card.rows:
             (line,) = [line for line in lines if line.split("  ")[0].strip() == row.name]
             assert row.spatial.text in line

@@ -177,7 +177,7 @@ def test_every_row_has_one_name_for_screen_readers(opened: Opened) -> None:
         "[...document.querySelectorAll('svg a')].map(a => [a.getAttribute('tabindex'), a.getAttribute('aria-label')])"
     )
     named = [label for tabindex, label in labels if tabindex == "0"]
-    picture = darkparse.draw(darkparse.compile("yolov3")).pictures[0]
+    picture = darkparse.draw(darkparse.compile("yolov3")).models[0]
     assert len(named) == len(set(named)) == sum(len(card.rows) for card in picture.cards) + len(picture.heads)
     assert opened.page.locator("#panel").get_attribute("aria-live") == "polite"
 

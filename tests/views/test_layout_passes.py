@@ -60,7 +60,7 @@ def test_boxes(name: str, direction: Direction) -> None:
 @pages
 def test_ways(name: str, direction: Direction) -> None:
     """Every link has its way; between neighbours of one column it is straight."""
-    page = _after("ways", name, direction)
+    page = _after("route_plan", name, direction)
     assert len(page.routes) == len(page.picture.links) + len(page.picture.heads)
     assert any(route.is_straight for route in page.routes)
     for route in page.routes:
@@ -71,7 +71,7 @@ def test_ways(name: str, direction: Direction) -> None:
 @pages
 def test_corridors(name: str, direction: Direction) -> None:
     """Whoever takes a corridor has a lane there."""
-    page = _after("corridors", name, direction)
+    page = _after("horizontal_channels", name, direction)
     for route in page.routes:
         if route.via == "corridor":
             assert route.key in page.corridors[route.corridor].lane_of
@@ -120,7 +120,7 @@ def test_heads(name: str, direction: Direction) -> None:
 @pages
 def test_gutters(name: str, direction: Direction) -> None:
     """Two that share a lane are not beside each other."""
-    page = _after("gutters", name, direction)
+    page = _after("vertical_channels", name, direction)
     routed = [route for route in page.routes if route.is_routed]
     assert all(any(route.key in lanes.lane_of for lanes in page.gutters.values()) for route in routed)
 
@@ -153,7 +153,7 @@ def test_routes(name: str, direction: Direction) -> None:
 
 @pages
 def test_closing(name: str, direction: Direction) -> None:
-    page = _after("closing", name, direction)
+    page = _after("page_size", name, direction)
     assert page.width == max([box.right for box in page.boxes] + [x for r in page.routes for x, _ in r.points])
     assert page.height == max([box.bottom for box in page.boxes] + [y for r in page.routes for _, y in r.points])
 
@@ -161,6 +161,6 @@ def test_closing(name: str, direction: Direction) -> None:
 @pages
 def test_labels(name: str, direction: Direction) -> None:
     """The last step, on the page that was chosen."""
-    page = layout.labels(_after("closing", name, direction))
+    page = layout.labels(_after("page_size", name, direction))
     assert page.labels
     assert all(route in page.routes for _, route in page.labels)

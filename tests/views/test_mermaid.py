@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import darkparse
-from darkparse.views.diagram.mermaid import LIMIT
+from darkparse.views.diagram.mermaid import MAX_CHARACTERS
 from tests.views.browser import needs_chromium, script
 from tests.views.networks import CFGS
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("path", CFGS)
 def test_every_card_and_link_is_there(path: Path) -> None:
     diagram = darkparse.draw(darkparse.compile(path))
-    (picture,) = diagram.pictures
+    (picture,) = diagram.models
     text = diagram.data("mmd").decode()
-    assert len(text) <= LIMIT
+    assert len(text) <= MAX_CHARACTERS
     has_input = any(link.source < 0 for link in picture.links)
     assert len(re.findall(r'^ +\w+\["', text, re.MULTILINE)) == len(picture.cards) + len(picture.heads) + has_input
     assert len(re.findall(r"^ +\w+ (?:-->|-\.->|==>)", text, re.MULTILINE)) == len(picture.links) + len(picture.heads)
@@ -39,7 +39,7 @@ def test_where_there_is_too_much_only_what_changes_is_told(monkeypatch: pytest.M
     from darkparse.views.diagram import mermaid
 
     whole = darkparse.draw("yolov3").data("mmd").decode()
-    monkeypatch.setattr(mermaid, "LIMIT", len(whole) - 1)
+    monkeypatch.setattr(mermaid, "MAX_CHARACTERS", len(whole) - 1)
     short = darkparse.draw("yolov3").data("mmd").decode()
     assert len(short) < len(whole)
     assert "L4 add" in whole
@@ -76,14 +76,14 @@ def test_mermaid_draws_it(browser: Browser, names: tuple[str, ...] | str, tmp_pa
         here.innerHTML = (await mermaid.render("drawn", text)).svg; }""",
         diagram.data("mmd").decode(),
     )
-    cards = [card for picture in diagram.pictures for card in picture.cards]
-    heads = [head for picture in diagram.pictures for head in picture.heads]
-    assert page.locator("g.node").count() == len(cards) + len(heads) + len(diagram.pictures)
+    cards = [card for picture in diagram.models for card in picture.cards]
+    heads = [head for picture in diagram.models for head in picture.heads]
+    assert page.locator("g.node").count() == len(cards) + len(heads) + len(diagram.models)
     drawn = page.locator("#here").inner_text()
     for card in cards:
         assert all(row.label in drawn for row in card.rows)
-    if len(diagram.pictures) > 1:
-        assert all(picture.name in drawn for picture in diagram.pictures)
+    if len(diagram.models) > 1:
+        assert all(picture.name in drawn for picture in diagram.models)
     assert page.locator("#here img").count() == 0
     assert complaints == []
     page.close()

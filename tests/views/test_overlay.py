@@ -80,7 +80,7 @@ def test_times_of_copies_add_up() -> None:
 def test_every_row_has_its_value(name: str) -> None:
     network = darkparse.compile("yolov3")
     diagram = darkparse.draw(network, overlay=name)  # type: ignore[arg-type]
-    picture = diagram.pictures[0]
+    picture = diagram.models[0]
     expected: Sequence[object] = compute_memory(network).outputs if name == "memory" else get_receptive_fields(network)
     rows = {row.index: row for card in picture.cards for row in card.rows}
     for index, row in rows.items():

@@ -236,14 +236,14 @@ def test_some_layers_only() -> None:
 
 def test_a_head_stands_beside_what_projects_to_it() -> None:
     network = darkparse.compile("yolov3")
-    assert [head.index for head in darkparse.draw(network, layers=range(82, 106)).pictures[0].heads] == [94]
-    assert [head.index for head in darkparse.draw(network, layers=range(81, 107)).pictures[0].heads] == [82, 94, 106]
+    assert [head.index for head in darkparse.draw(network, layers=range(82, 106)).models[0].heads] == [94]
+    assert [head.index for head in darkparse.draw(network, layers=range(81, 107)).models[0].heads] == [82, 94, 106]
 
 
 def test_a_head_of_a_repeated_block() -> None:
     block = "[conv]\nfilters=8\nsize=3\npad=1\n[conv]\nfilters=18\nsize=1\n"
     network = darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=18\n{block * 3}[yolo]\nclasses=1\nnum=3\n")
-    picture = darkparse.draw(network).pictures[0]
+    picture = darkparse.draw(network).models[0]
     assert len(picture.cards[0].rows) == 2
     assert [(head.index, head.source) for head in picture.heads] == [(6, 1)]
     assert "cardL0:o1:e -> L6:w" in darkparse.draw(network).dot

@@ -24,8 +24,8 @@ from darkparse.views.diagram.elements import (
     Tone,
 )
 from darkparse.views.formatting.bottlenecks import bottleneck_text
-from darkparse.views.formatting.cells import channels_cell, growing_cell, label, price_text, spatial_cell
-from darkparse.views.formatting.numbers import flops, short
+from darkparse.views.formatting.cells import channels_cell, growing_cell, layer_label, price_text, spatial_cell
+from darkparse.views.formatting.numbers import flops_text, number_text
 from darkparse.views.formatting.summary import answer, fact_lines, totals
 from darkparse.views.formatting.words import layer_span
 from darkparse.views.layer_info import layer_facts
@@ -57,8 +57,10 @@ def build_diagram(
         overlay: one more column.
     """
     span = layers if layers is not None else range(len(network.nodes))
-    builder = _Builder(network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by, overlay)
-    cards = tuple(card for run in find_scale_runs(network) if (card := builder.card(run)) is not None)
+    builder = _DiagramBuilder(
+        network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by, overlay
+    )
+    cards = tuple(card for run in find_scale_runs(network) if (card := builder.build_card(run)) is not None)
     return DiagramModel(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
         answer=answer(summarize_network(network, span)),
@@ -72,8 +74,8 @@ def build_diagram(
         if network.input_shape.is_map
         else f"input {network.input_shape.size} values",
         cards=cards,
-        heads=builder.heads(),
-        links=builder.links(cards),
+        heads=builder.build_heads(),
+        links=builder.build_links(cards),
         has_repeats=any(block.count > 1 for card in cards for block in card.blocks),
         layers=len(network.nodes),
         by=by,
@@ -81,7 +83,7 @@ def build_diagram(
     )
 
 
-class _Builder:
+class _DiagramBuilder:
     def __init__(
         self,
         network: Network,
@@ -98,11 +100,11 @@ class _Builder:
         self.marks = marks
         self.by = by
         self.overlay = overlay
-        self.whole = max(1, sum(map(self._price, network.nodes)))
+        self.total_price = max(1, sum(map(self._price, network.nodes)))
         self.repeats = {repeat.first: repeat for repeat in repeats}
-        self.stands_for = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
+        self.row_of = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
         """For a layer in a repeat the layer of the first copy whose row shows it."""
-        self.boxed = [
+        self.side_heads = [
             i for i in network.heads if i in span and network.nodes[i].inputs[0] in span and not network.readers[i]
         ]
         """Heads beside the row that they read.
@@ -113,47 +115,47 @@ class _Builder:
                 continue
             self.bottlenecks.setdefault(block.last, []).append(block)
 
-    def card(self, run: ScaleRun) -> Card | None:
+    def build_card(self, run: ScaleRun) -> Card | None:
         """The card of one run of layers; None where it has no rows."""
-        indices = [i for i in run.layers if i in self.span and i not in self.boxed]
+        indices = [i for i in run.layers if i in self.span and i not in self.side_heads]
         if not indices:
             return None
         nodes = [self.network.nodes[i] for i in indices]
         weights, macs = sum(node.weights for node in nodes), sum(node.macs for node in nodes)
-        cost = ([f"{short(weights)} weights"] if weights else []) + ([flops(macs)] if macs else [])
-        layers, blocks = layer_span(indices[0], indices[-1]), tuple(self._blocks(indices, run.size))
-        return Card(run.size, self._scale(run), layers, tuple(cost), self._share(indices), blocks)
+        cost = ([f"{number_text(weights)} weights"] if weights else []) + ([flops_text(macs)] if macs else [])
+        layers, blocks = layer_span(indices[0], indices[-1]), tuple(self._build_blocks(indices, run.size))
+        return Card(run.size, self._scale_text(run), layers, tuple(cost), self._compute_share(indices), blocks)
 
     def _price(self, node: Node) -> int:
         return node.weights if self.by == "weights" else node.macs
 
-    def _share(self, indices: Iterable[int]) -> float:
+    def _compute_share(self, indices: Iterable[int]) -> float:
         """Of the whole network's price."""
-        return sum(self._price(self.network.nodes[i]) for i in indices) / self.whole
+        return sum(self._price(self.network.nodes[i]) for i in indices) / self.total_price
 
-    def _scale(self, run: ScaleRun) -> str:
+    def _scale_text(self, run: ScaleRun) -> str:
         stride = self.network.strides[run.layers.start]
-        return f"({' by '.join(dict.fromkeys(map(_ratio, stride)))})" if stride and run.area > 1 else ""
+        return f"({' by '.join(dict.fromkeys(map(_ratio_text, stride)))})" if stride and run.area > 1 else ""
 
-    def _blocks(self, indices: list[int], size: tuple[int, int]) -> Iterable[Block]:
-        at = 0
-        while at < len(indices):
-            repeat = self.repeats.get(indices[at])
+    def _build_blocks(self, indices: list[int], size: tuple[int, int]) -> Iterable[Block]:
+        position = 0
+        while position < len(indices):
+            repeat = self.repeats.get(indices[position])
             if repeat is None:
-                yield Block((self._row(indices[at], size, None),))
-                at += 1
+                yield Block((self._build_row(indices[position], size, None),))
+                position += 1
                 continue
-            rows = tuple(self._row(i, size, repeat) for i in repeat.window)
+            rows = tuple(self._build_row(i, size, repeat) for i in repeat.window)
             yield Block(rows, repeat.count, repeat.last, repeat.grows)
-            at += len(repeat.layers)
+            position += len(repeat.layers)
 
-    def _row(self, index: int, size: tuple[int, int], repeat: Repeat | None) -> DiagramRow:
+    def _build_row(self, index: int, size: tuple[int, int], repeat: Repeat | None) -> DiagramRow:
         facts = self.facts[index]
         node, channels = facts.node, channels_cell(facts)
         shapes = ", ".join(dict.fromkeys(map(str, node.in_shapes))) or "no input"
-        hint = moved = f"L{index}: {shapes} → {node.out_shape} (H×W×C)"
+        hint = channels_hint = f"L{index}: {shapes} → {node.out_shape} (H×W×C)"
         if facts.channels and facts.channels.keeps_values and facts.channels.direction != "kept":
-            moved = "values kept, moved to channels"
+            channels_hint = "values kept, moved to channels"
         last = self.facts[repeat.copies(index)[-1]] if repeat is not None and repeat.grows else facts
         if repeat is not None and last.node.in_shapes != node.in_shapes:
             following = self.network.nodes[index + repeat.period]
@@ -161,33 +163,33 @@ class _Builder:
             channels = growing_cell(facts, last, step)
         copies = repeat.copies(index) if repeat else (index,)
         mark = next((self.marks[i] for i in copies if i in self.marks), None)
-        remarks = [mark.difference] if mark and mark.difference else []
+        details = [mark.difference] if mark and mark.difference else []
         return DiagramRow(
             index=index,
-            label=self._label(node, repeat, remarks),
+            label=self._label_text(node, repeat, details),
             spatial=Cell(str(spatial_cell(facts, size)), _tone(facts.spatial), hint),
-            channels=Cell(str(channels), _tone(facts.channels), moved),
+            channels=Cell(str(channels), _tone(facts.channels), channels_hint),
             price=price_text(self._price(node), self._price(last.node), self.by),
-            share=self._share(copies),
+            share=self._compute_share(copies),
             hint=hint,
             facts=facts,
-            notes=tuple(self._notes(index, repeat)),
+            notes=tuple(self._build_notes(index, repeat)),
             mark=mark.sign if mark else "",
             overlay=self.overlay.text(copies) if self.overlay else "",
             overlay_share=self.overlay.share(copies) if self.overlay else 0,
         )
 
-    def _label(self, node: Node, repeat: Repeat | None, remarks: list[str]) -> str:
-        name = label(node, block_input=repeat.first - 1 if repeat is not None else None)
-        remarks += self._from_outside(node)
-        return f"{name} ({'; '.join(remarks)})" if remarks else name
+    def _label_text(self, node: Node, repeat: Repeat | None, details: list[str]) -> str:
+        name = layer_label(node, block_input=repeat.first - 1 if repeat is not None else None)
+        details += self._outside_inputs(node)
+        return f"{name} ({'; '.join(details)})" if details else name
 
-    def _from_outside(self, node: Node) -> Iterable[str]:
+    def _outside_inputs(self, node: Node) -> Iterable[str]:
         """The maps that come from layers that are not drawn, for which there is no arrow."""
-        reads = zip(node.inputs, node.in_shapes, strict=True)
-        return (f"from L{i}, {shape}" for i, shape in reads if i >= 0 and i not in self.span)
+        inputs = zip(node.inputs, node.in_shapes, strict=True)
+        return (f"from L{i}, {shape}" for i, shape in inputs if i >= 0 and i not in self.span)
 
-    def _notes(self, index: int, repeat: Repeat | None) -> Iterable[RowNote]:
+    def _build_notes(self, index: int, repeat: Repeat | None) -> Iterable[RowNote]:
         for block in self.bottlenecks.get(index, ()):
             last = None
             if repeat is not None and repeat.grows:
@@ -195,45 +197,45 @@ class _Builder:
                     (b for b in self.bottlenecks.get(repeat.copies(index)[-1], ()) if b.form == block.form), None
                 )
             first, end = (self.network.nodes[i].out_shape for i in (block.first, block.last))
-            elsewhere = f" (L{block.first} at {first.h}×{first.w})" if (first.h, first.w) != (end.h, end.w) else ""
-            yield RowNote(bottleneck_text(block, last) + elsewhere, block.saves)
+            suffix = f" (L{block.first} at {first.h}×{first.w})" if (first.h, first.w) != (end.h, end.w) else ""
+            yield RowNote(bottleneck_text(block, last) + suffix, block.saves)
 
-    def heads(self) -> tuple[HeadCard, ...]:
+    def build_heads(self) -> tuple[HeadCard, ...]:
         """The heads that stand beside the cards."""
-        return tuple(self._head(self.network.nodes[i]) for i in self.boxed)
+        return tuple(self._build_head(self.network.nodes[i]) for i in self.side_heads)
 
-    def _head(self, node: Node) -> HeadCard:
+    def _build_head(self, node: Node) -> HeadCard:
         assert isinstance(node.layer, Head)
-        source = self.stands_for.get(node.inputs[0], node.inputs[0])
+        source = self.row_of.get(node.inputs[0], node.inputs[0])
         return HeadCard(
             node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), node.layer.formula)
         )
 
-    def links(self, cards: tuple[Card, ...]) -> tuple[Link, ...]:
+    def build_links(self, cards: tuple[Card, ...]) -> tuple[Link, ...]:
         """The tensors that cross between cards, each once for every row that reads it."""
         card_of = {row.index: number for number, card in enumerate(cards) for row in card.rows}
-        found: dict[tuple[int, int], Link] = {}
+        links: dict[tuple[int, int], Link] = {}
         for node in self.network.nodes:
-            target = self.stands_for.get(node.index, node.index)
-            for read in node.inputs:
-                source = self.stands_for.get(read, read)
+            target = self.row_of.get(node.index, node.index)
+            for input_index in node.inputs:
+                source = self.row_of.get(input_index, input_index)
                 if (
                     target not in card_of
-                    or (source not in card_of and read >= 0)
+                    or (source not in card_of and input_index >= 0)
                     or card_of[target] == card_of.get(source)
                 ):
                     continue
-                shape = self.network.nodes[read].out_shape if read >= 0 else self.network.input_shape
-                kind: LinkKind = "chain" if self._follows(read, node.index) else "reused"
-                found.setdefault((source, target), Link(source, target, str(shape), kind))
-        return tuple(found.values())
+                shape = self.network.nodes[input_index].out_shape if input_index >= 0 else self.network.input_shape
+                kind: LinkKind = "chain" if self._is_chained(input_index, node.index) else "reused"
+                links.setdefault((source, target), Link(source, target, str(shape), kind))
+        return tuple(links.values())
 
-    def _follows(self, read: int, index: int) -> bool:
+    def _is_chained(self, input_index: int, index: int) -> bool:
         """Whether a layer reads the one before it, heads aside."""
-        return all(self.network.nodes[i].layer.is_head for i in range(read + 1, index))
+        return all(self.network.nodes[i].layer.is_head for i in range(input_index + 1, index))
 
 
-def _ratio(stride: Fraction) -> str:
+def _ratio_text(stride: Fraction) -> str:
     """`1/8` of the input's length, or `×2`."""
     return f"{stride.denominator}/{stride.numerator}" if stride >= 1 else f"×{1 / stride}"
 

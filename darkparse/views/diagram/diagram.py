@@ -15,14 +15,14 @@ from darkparse.network import Network, compile
 from darkparse.syntax import Config
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.elements import MEASURES, DiagramModel, Measure
-from darkparse.views.diagram.graphviz.graph import digraph
-from darkparse.views.diagram.graphviz.rendering import FORMS, INSTALL, has_graphviz, render
+from darkparse.views.diagram.graphviz.graph import build_digraph
+from darkparse.views.diagram.graphviz.rendering import FORMS, INSTALL_HINT, has_graphviz, render
 from darkparse.views.diagram.html import html_page
 from darkparse.views.diagram.layout.page import Direction
 from darkparse.views.diagram.mermaid import markdown_page, mermaid_text
 from darkparse.views.diagram.raster import MODULES, check_pixels, has_rasterizer, rasterize
 from darkparse.views.diagram.raster import Form as RasterForm
-from darkparse.views.diagram.sheet import Sheet, sheet_of
+from darkparse.views.diagram.sheet import Sheet, arrange_sheet
 from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import THEMES, ThemeName
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
@@ -44,7 +44,7 @@ class Diagram:
 
     Attributes:
         networks: one network, or the two of a comparison.
-        pictures: what is drawn of each.
+        models: what is drawn of each.
         theme: `"light"`, `"dark"` or `"print"`.
         direction: `"TB"` or `"LR"`.
         dpi: resolution of a PNG in dots per inch.
@@ -56,7 +56,7 @@ class Diagram:
     """
 
     networks: tuple[Network, ...]
-    pictures: tuple[DiagramModel, ...]
+    models: tuple[DiagramModel, ...]
     theme: ThemeName = "light"
     direction: Direction = "TB"
     dpi: float = DPI
@@ -65,17 +65,17 @@ class Diagram:
     @property
     def name(self) -> str:
         """What the page shows."""
-        return " and ".join(picture.name for picture in self.pictures)
+        return " and ".join(model.name for model in self.models)
 
     @cached_property
     def sheet(self) -> Sheet:
         """Everything in its place."""
-        return sheet_of(self.pictures, self.direction)
+        return arrange_sheet(self.models, self.direction)
 
     @property
     def graph(self) -> Digraph:
         """The same cards and links as a new graph for Graphviz, which finds places of its own."""
-        return digraph(self.pictures, self.theme, self.direction)
+        return build_digraph(self.models, self.theme, self.direction)
 
     @property
     def dot(self) -> str:
@@ -117,19 +117,19 @@ class Diagram:
             endings = ", ".join(f".{suffix}" for suffix in SUFFIXES)
             raise DarkparseError(f"a diagram cannot be written as {form!r}; end the name with {endings}")
         if form in ("dot", "gv"):
-            return _encoded(self.dot)
+            return _encode(self.dot)
         if self.layout == "graphviz":
             if form not in FORMS:
                 raise DarkparseError(f"layout graphviz cannot be written as {form}; expected svg, png, pdf, dot or gv")
             return render(self.graph, form, self.dpi)
         if form in MODULES:
-            return self._rasterized(form)
+            return self._rasterize(form)
         if form in ("mmd", "md"):
             write = mermaid_text if form == "mmd" else markdown_page
-            return _encoded(write(self.pictures, self.theme, direction=self.direction))
-        return _encoded(html_page(self) if form == "html" else self.svg())
+            return _encode(write(self.models, self.theme, direction=self.direction))
+        return _encode(html_page(self) if form == "html" else self.svg())
 
-    def _rasterized(self, form: RasterForm) -> bytes:
+    def _rasterize(self, form: RasterForm) -> bytes:
         """Return a PNG or PDF of our layout, or of Graphviz's where the package that writes ours is not installed."""
         package = MODULES[form].replace("_", "-")
         if has_rasterizer(form):
@@ -138,7 +138,7 @@ class Diagram:
             return rasterize(svg_text(self.sheet, self.theme, plain=True, dpi=dpi), form)
         missing = f"{form.upper()} needs {package}: pip install 'darkparse[pdf]'"
         if not has_graphviz():
-            raise RendererError(f"{missing}\nhint: or install Graphviz: {INSTALL}")
+            raise RendererError(f"{missing}\nhint: or install Graphviz: {INSTALL_HINT}")
         warnings.warn(f"{missing}; laid out by Graphviz instead", DarkparseWarning, stacklevel=4)
         return render(self.graph, form, self.dpi)
 
@@ -149,7 +149,7 @@ class Diagram:
         return {"image/svg+xml": f'<svg style="max-width:100%;height:auto" {element}', "text/plain": repr(self)}
 
     def __repr__(self) -> str:
-        return f"Diagram({self.name}: {COLUMN_SEPARATOR.join(self.pictures[0].totals)})"
+        return f"Diagram({self.name}: {COLUMN_SEPARATOR.join(self.models[0].totals)})"
 
 
 def draw(
@@ -199,27 +199,27 @@ def draw(
         ("layout", layout, get_args(Layout)),
         ("measure", by, MEASURES),
     )
-    for what, value, choices in options_with_choices:
+    for option, value, choices in options_with_choices:
         if value not in choices:
-            raise DarkparseError(f"there is no {what} {value!r}; choose one of {', '.join(choices)}")
+            raise DarkparseError(f"there is no {option} {value!r}; choose one of {', '.join(choices)}")
     if isinstance(overlay, str) and overlay not in OVERLAYS:
         raise DarkparseError(f"there is no overlay {overlay!r}; choose one of {', '.join(OVERLAYS)}")
     networks = tuple(compile(one) for one in (network, other) if one is not None)
     for one in networks if layers is not None else ():
         if not layers or layers[0] < 0 or layers[-1] >= len(one.nodes) or layers.step != 1:
-            raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span(layers)}")
+            raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span_text(layers)}")
     options: dict[str, Any] = {"fold": fold, "notes": notes, "layers": layers, "by": by}
-    laid = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
+    overlays = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
     if len(networks) == 1:
-        pictures: tuple[DiagramModel, ...] = (build_diagram(networks[0], **options, overlay=laid[0]),)
+        models: tuple[DiagramModel, ...] = (build_diagram(networks[0], **options, overlay=overlays[0]),)
     else:
         comparison = compare_networks(*networks)
         lines = comparison.lines((networks[0], networks[1]))
-        pictures = tuple(
-            build_diagram(one, **options, marks=marks, facts=facts, overlay=over)
-            for one, marks, facts, over in zip(networks, comparison.marks, lines, laid, strict=True)
+        models = tuple(
+            build_diagram(one, **options, marks=marks, facts=facts, overlay=network_overlay)
+            for one, marks, facts, network_overlay in zip(networks, comparison.marks, lines, overlays, strict=True)
         )
-    return Diagram(networks, pictures, theme, direction, dpi, layout)
+    return Diagram(networks, models, theme, direction, dpi, layout)
 
 
 def to_graphviz(
@@ -261,9 +261,9 @@ def to_graphviz(
     return draw(network, other, fold=fold, notes=notes, layers=layers, theme=theme, direction=direction).graph
 
 
-def _encoded(text: str) -> bytes:
+def _encode(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
-def _span(layers: range | None) -> str:
+def _span_text(layers: range | None) -> str:
     return f"{layers[0]} to {layers[-1]}" if layers else "empty range"

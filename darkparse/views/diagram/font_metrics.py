@@ -30,14 +30,14 @@ _BOLD = (
     "297 638 638 485 435 888 884 638 631 842 842 638"
 )
 _CHARACTERS = "".join(map(chr, range(32, 127))) + _SIGNS
-_ROOMS = [dict(zip(_CHARACTERS, map(int, rooms.split()), strict=True)) for rooms in (_REGULAR, _BOLD)]
+_WIDTHS = [dict(zip(_CHARACTERS, map(int, rooms.split()), strict=True)) for rooms in (_REGULAR, _BOLD)]
 
 
 @lru_cache(maxsize=10_000)
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
     """Points for one line at a font size in points; a character without known width counts as a full square."""
-    rooms = _ROOMS[bold]
-    return sum([rooms.get(character, 1000) for character in text]) * size / 1000
+    widths = _WIDTHS[bold]
+    return sum([widths.get(character, 1000) for character in text]) * size / 1000
 
 
 def wrap(text: str, width: float, size: float, *, bold: bool = False) -> tuple[str, ...]:
@@ -52,9 +52,9 @@ def wrap(text: str, width: float, size: float, *, bold: bool = False) -> tuple[s
     ]
     lines = [""]
     for word in words:
-        longer = f"{lines[-1]} {word}".strip() if lines[-1] else word
-        if lines[-1] and text_width(longer, size, bold=bold) > width:
+        candidate = f"{lines[-1]} {word}".strip() if lines[-1] else word
+        if lines[-1] and text_width(candidate, size, bold=bold) > width:
             lines.append(word)
         else:
-            lines[-1] = longer
+            lines[-1] = candidate
     return tuple(lines)

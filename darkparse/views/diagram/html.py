@@ -12,8 +12,8 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from darkparse.diagnostics.source import escape_control
-from darkparse.views.diagram.svg import shown, svg_text
-from darkparse.views.diagram.theme import FONTS, THEMES, variables
+from darkparse.views.diagram.svg import escape_text, svg_text
+from darkparse.views.diagram.theme import FONTS, THEMES, css_variables
 from darkparse.views.layer_info import layer_facts
 from darkparse.views.text.layer_report import layer_report
 
@@ -27,76 +27,76 @@ ASSETS = Path(__file__).parent / "assets"
 
 def html_page(diagram: Diagram) -> str:
     """The page. Its script is named by its hash in the content security policy, so no other runs."""
-    script = _asset("page.js")
+    script = _read_asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     sheet = diagram.sheet
     paper = "A3 landscape" if sheet.width > sheet.height else "A3 portrait"
-    return Template(_asset("page.html")).substitute(
+    return Template(_read_asset("page.html")).substitute(
         theme=diagram.theme,
-        title=shown(diagram.name),
+        title=escape_text(diagram.name),
         script_hash=f"sha256-{digest}",
-        colors=_colors(),
-        style=Template(_asset("page.css")).substitute(fonts=FONTS, paper=paper),
+        colors=_color_rules(),
+        style=Template(_read_asset("page.css")).substitute(fonts=FONTS, paper=paper),
         svg=svg_text(sheet, ""),
-        data=_json(_data(diagram)),
+        data=_script_json(_page_data(diagram)),
         script=script,
     )
 
 
-def _colors() -> str:
+def _color_rules() -> str:
     """Every theme as CSS variables; on paper the dark theme turns light."""
     rules = [
-        f':root[data-theme="{name}"] {{ color-scheme: {"dark" if name == "dark" else "light"}; {variables(name)} }}'
+        f':root[data-theme="{name}"] {{ color-scheme: {"dark" if name == "dark" else "light"}; {css_variables(name)} }}'
         for name in THEMES
     ]
-    return "\n".join([*rules, f'@media print {{ :root[data-theme="dark"] {{ {variables("light")} }} }}'])
+    return "\n".join([*rules, f'@media print {{ :root[data-theme="dark"] {{ {css_variables("light")} }} }}'])
 
 
-def _data(diagram: Diagram) -> dict[str, Any]:
+def _page_data(diagram: Diagram) -> dict[str, Any]:
     """Every layer's report; the layers of a second network follow those of the first."""
     layers: list[dict[str, Any]] = []
-    for network, picture in zip(diagram.networks, diagram.pictures, strict=True):
-        layers += _layers(network, picture, len(layers), several=len(diagram.networks) > 1)
-    overlay = diagram.pictures[0].overlay
+    for network, model in zip(diagram.networks, diagram.models, strict=True):
+        layers += _layer_data(network, model, len(layers), several=len(diagram.networks) > 1)
+    overlay = diagram.models[0].overlay
     return {"layers": layers, "overlay": overlay.name if overlay else ""}
 
 
-def _layers(network: Network, picture: DiagramModel, offset: int, *, several: bool) -> Iterator[dict[str, Any]]:
+def _layer_data(network: Network, model: DiagramModel, offset: int, *, several: bool) -> Iterator[dict[str, Any]]:
     """The layers of one network with their places in the list of all."""
     rows = {
         index: row.index
-        for card in picture.cards
+        for card in model.cards
         for block in card.blocks
         for row in block.rows
         for index in (range(row.index, block.last + 1, len(block.rows)) if block.count > 1 else (row.index,))
     }
     source = Path(network.config.source.name).name
     for facts in layer_facts(network):
-        yield _printable(asdict(layer_report(facts))) | {
-            "name": f"L{facts.index}{f' of {picture.name}' if several else ''}",
+        yield _escape_values(asdict(layer_report(facts))) | {
+            "name": f"L{facts.index}{f' of {model.name}' if several else ''}",
             "index": offset + facts.index,
             "row": offset + rows.get(facts.index, facts.index),
             "sources": [offset + i if i >= 0 else -1 for i in facts.node.inputs],
             "readers": [offset + i for i in facts.readers],
             "source": source,
-            "overlay": picture.overlay.text((facts.index,)) if picture.overlay else "",
+            "overlay": model.overlay.text((facts.index,)) if model.overlay else "",
         }
 
 
-def _printable(value: Any) -> Any:
+def _escape_values(value: Any) -> Any:
     """A report's texts as the page shows them."""
     if isinstance(value, dict):
-        return {key: _printable(one) for key, one in value.items()}
+        return {key: _escape_values(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [_printable(one) for one in value]
+        return [_escape_values(item) for item in value]
     return escape_control(value.expandtabs(4)) if isinstance(value, str) else value
 
 
-def _json(value: Any) -> str:
+def _script_json(value: Any) -> str:
     """JSON that cannot end the script element that holds it."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _asset(name: str) -> str:
+def _read_asset(name: str) -> str:
     return (ASSETS / name).read_text("utf-8").strip()

@@ -16,9 +16,9 @@ from darkparse.views.diagram.theme import FONTS
 Form = Literal["png", "pdf"]
 MODULES: dict[Form, str] = {"png": "resvg_py", "pdf": "typst"}
 PDF_PAGE = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
-MAX_PNG = 30_000
+MAX_PNG_SIDE = 30_000
 """Pixels of a side; image viewers fail on larger files."""
-PROBE = (
+PROBE_SVG = (
     f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" font-family="{FONTS}"><text y="15">M</text></svg>'
 )
 
@@ -31,7 +31,7 @@ def has_rasterizer(form: Form) -> bool:
 def check_pixels(form: str, width: float, height: float, dpi: float) -> None:
     """Raise an error where a page of so many points would make too large a PNG."""
     pixels = [round(side * dpi / 72) for side in (width, height)]
-    if form == "png" and max(pixels) > MAX_PNG:
+    if form == "png" and max(pixels) > MAX_PNG_SIDE:
         raise DarkparseError(
             f"a PNG would have {pixels[0]}×{pixels[1]} pixels; lower --dpi, or write .svg, which has no such limit"
         )
@@ -52,14 +52,14 @@ def rasterize(svg: str, form: Form) -> bytes:
     """
     renderer = import_module(MODULES[form])
     try:
-        return _png(renderer, svg) if form == "png" else _pdf(renderer, svg)
+        return _render_png(renderer, svg) if form == "png" else _render_pdf(renderer, svg)
     except (RuntimeError, ValueError) as problem:
         raise RendererError(f"{MODULES[form]} failed: {problem}") from None
 
 
-def _png(resvg: ModuleType, svg: str) -> bytes:
+def _render_png(resvg: ModuleType, svg: str) -> bytes:
     # resvg silently leaves out texts for which it finds no font.
-    if resvg.svg_to_bytes(svg_string=PROBE) == resvg.svg_to_bytes(svg_string=PROBE, skip_system_fonts=True):
+    if resvg.svg_to_bytes(svg_string=PROBE_SVG) == resvg.svg_to_bytes(svg_string=PROBE_SVG, skip_system_fonts=True):
         fonts = FONTS.replace("'", "").removesuffix(", sans-serif")
         raise RendererError(
             f"PNG needs one of these fonts, got none: {fonts}\nhint: install one, or write .svg or .pdf"
@@ -68,7 +68,7 @@ def _png(resvg: ModuleType, svg: str) -> bytes:
     return data
 
 
-def _pdf(typst: ModuleType, svg: str) -> bytes:
+def _render_pdf(typst: ModuleType, svg: str) -> bytes:
     """Return the page as PDF with its fonts; without any installed font typst uses its own, a serif."""
     data: bytes = typst.compile(PDF_PAGE.encode(), sys_inputs={"svg": svg}, format="pdf")
     return data

@@ -9,12 +9,12 @@ from darkparse.views.diagram.elements import DiagramModel
 from darkparse.views.diagram.layout.page import Direction, Page
 from darkparse.views.diagram.layout.passes import arrange
 
-BETWEEN = 70.0
+PAGE_GAP = 70.0
 """Room between two networks."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class PlacedPage:
     """A page on the sheet."""
 
     page: Page
@@ -29,18 +29,18 @@ class Placed:
 class Sheet:
     """Pages beside each other, with the size of all in points."""
 
-    pages: tuple[Placed, ...]
+    pages: tuple[PlacedPage, ...]
     width: float
     height: float
 
 
-def sheet_of(pictures: Sequence[DiagramModel], direction: Direction = "TB") -> Sheet:
+def arrange_sheet(models: Sequence[DiagramModel], direction: Direction = "TB") -> Sheet:
     """Every picture laid out in its place; several have a column each, to be read beside each other."""
-    pages: list[Placed] = []
+    pages: list[PlacedPage] = []
     x, offset = 0.0, 0
-    for number, picture in enumerate(pictures):
-        page = arrange(picture, direction=direction, narrow=len(pictures) > 1)
-        pages.append(Placed(page, x, offset, f"n{number + 1}_" if number else ""))
-        x += page.width + BETWEEN
-        offset += picture.layers
-    return Sheet(tuple(pages), x - BETWEEN, max(placed.page.height for placed in pages))
+    for number, model in enumerate(models):
+        page = arrange(model, direction=direction, narrow=len(models) > 1)
+        pages.append(PlacedPage(page, x, offset, f"n{number + 1}_" if number else ""))
+        x += page.width + PAGE_GAP
+        offset += model.layers
+    return Sheet(tuple(pages), x - PAGE_GAP, max(placed.page.height for placed in pages))

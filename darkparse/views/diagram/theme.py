@@ -55,8 +55,8 @@ THEMES: dict[str, dict[str, str]] = {
 }
 
 _FILLED = ("reduced", "kept", "expanded", "projected", "header", "repeat", "head", "price", "overlay")
-_CELL = ".darkparse .{0} rect{{fill:var(--{0})}}.darkparse .{0} text{{fill:var(--{0}_text)}}"
-_STYLE = f"""{"".join(map(_CELL.format, _FILLED))}
+_FILL_RULE = ".darkparse .{0} rect{{fill:var(--{0})}}.darkparse .{0} text{{fill:var(--{0}_text)}}"
+_STYLE = f"""{"".join(map(_FILL_RULE.format, _FILLED))}
 .darkparse text{{fill:var(--text);font-size-adjust:{X_HEIGHT};text-rendering:geometricPrecision;font-kerning:none}}
 .darkparse .page{{fill:var(--page)}}
 .darkparse .frame{{fill:var(--card);stroke:var(--line)}}
@@ -76,11 +76,11 @@ _STYLE = f"""{"".join(map(_CELL.format, _FILLED))}
 """
 
 
-def variables(theme: str) -> str:
+def css_variables(theme: str) -> str:
     """A theme's colours as CSS variables."""
     return "".join(f"--{role}:{color};" for role, color in THEMES[theme].items())
 
 
-def style(theme: str | None = None) -> str:
+def style_sheet(theme: str | None = None) -> str:
     """The style sheet of an SVG; with a theme its colours stand in it, for renderers that know no variables."""
     return _STYLE if theme is None else re.sub(r"var\(--(\w+)\)", lambda match: THEMES[theme][match[1]], _STYLE)

@@ -16,7 +16,7 @@ REPEAT_LEGEND = "× n  block repeated n times"
 REUSED_LEGEND = "- - -  feature map reused later"
 LEGEND_FONT, ANSWER_FONT = 10.0, 16.0
 LEGEND_HEIGHT, LEGEND_GAP, FILL_PADDING = 19.0, 6.0, 6.0
-MIN_ROOM = 480.0
+MIN_TEXT_WIDTH = 480.0
 """The texts have so many points beside each other even on a narrower page."""
 LEADING = 1.4
 """Height of a line of text, in font sizes."""
@@ -45,80 +45,84 @@ class TextBox(Box):
     lines: tuple[tuple[float, tuple[LegendEntry, ...]], ...]
 
 
-def title_box(picture: DiagramModel, room: float) -> TextBox:
+def title_box(model: DiagramModel, width: float) -> TextBox:
     """Name, answer and totals, as wide as there is room; a name that is wider is cut."""
-    room = max(MIN_ROOM, room)
-    return _box("title", title_lines(picture, room))
+    width = max(MIN_TEXT_WIDTH, width)
+    return _text_box("title", title_lines(model, width))
 
 
-def title_lines(picture: DiagramModel, room: float) -> Iterator[tuple[float, tuple[LegendEntry, ...]]]:
+def title_lines(model: DiagramModel, width: float) -> Iterator[tuple[float, tuple[LegendEntry, ...]]]:
     """Yield the lines of the title, each with its height."""
-    yield _line(_cut(picture.name, room), TITLE_FONT, is_bold=True)
-    yield from (_line(text, ANSWER_FONT, is_bold=True) for text in wrap(picture.answer, room, ANSWER_FONT, bold=True))
-    yield _line(COLUMN_SEPARATOR.join(picture.totals), FACT_FONT, "faint")
+    yield _text_line(_truncate(model.name, width), TITLE_FONT, is_bold=True)
+    yield from (
+        _text_line(text, ANSWER_FONT, is_bold=True) for text in wrap(model.answer, width, ANSWER_FONT, bold=True)
+    )
+    yield _text_line(COLUMN_SEPARATOR.join(model.totals), FACT_FONT, "faint")
 
 
-def notes_box(picture: DiagramModel, room: float) -> TextBox:
+def notes_box(model: DiagramModel, width: float) -> TextBox:
     """Facts and legend, the legend in lines as wide as there is room."""
-    lines = *fact_lines(picture, room), (LEGEND_GAP, ())
-    return _box("notes", [*lines, *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend_lines(picture, room))])
+    lines = *fact_lines(model, width), (LEGEND_GAP, ())
+    return _text_box("notes", [*lines, *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend_lines(model, width))])
 
 
-def fact_lines(picture: DiagramModel, room: float) -> list[tuple[float, tuple[LegendEntry, ...]]]:
+def fact_lines(model: DiagramModel, width: float) -> list[tuple[float, tuple[LegendEntry, ...]]]:
     """Return the facts in lines as wide as there is room, each with its height."""
-    return [line for fact in picture.facts for line in _fact(fact, max(MIN_ROOM, room))]
+    return [line for fact in model.facts for line in _wrap_fact(fact, max(MIN_TEXT_WIDTH, width))]
 
 
-def legend_lines(picture: DiagramModel, room: float) -> list[tuple[LegendEntry, ...]]:
+def legend_lines(model: DiagramModel, width: float) -> list[tuple[LegendEntry, ...]]:
     """Return the entries of the legend in lines as wide as there is room."""
-    return _legend_lines([*_legend(picture)], max(MIN_ROOM, room))
+    return _break_entries([*_legend_entries(model)], max(MIN_TEXT_WIDTH, width))
 
 
-def _fact(fact: str, room: float) -> Iterator[tuple[float, tuple[LegendEntry, ...]]]:
+def _wrap_fact(fact: str, width: float) -> Iterator[tuple[float, tuple[LegendEntry, ...]]]:
     """A fact in lines, those after the first under its first word."""
-    sign = text_width("• ", FACT_FONT)
-    for number, text in enumerate(wrap(fact, room - sign, FACT_FONT)):
-        entry = LegendEntry(text, sign, FACT_FONT) if number else LegendEntry(f"• {text}", 0, FACT_FONT)
+    indent = text_width("• ", FACT_FONT)
+    for number, text in enumerate(wrap(fact, width - indent, FACT_FONT)):
+        entry = LegendEntry(text, indent, FACT_FONT) if number else LegendEntry(f"• {text}", 0, FACT_FONT)
         yield FACT_FONT * LEADING, (entry,)
 
 
-def _box(name: str, lines: Iterable[tuple[float, tuple[LegendEntry, ...]]]) -> TextBox:
+def _text_box(name: str, lines: Iterable[tuple[float, tuple[LegendEntry, ...]]]) -> TextBox:
     lines = tuple(lines)
     width = max(entry.x + entry.width for _, line in lines for entry in line)
     return TextBox(name, width, sum(height for height, _ in lines), lines=lines)
 
 
-def _line(text: str, size: float, role: str = "", *, is_bold: bool = False) -> tuple[float, tuple[LegendEntry, ...]]:
+def _text_line(
+    text: str, size: float, role: str = "", *, is_bold: bool = False
+) -> tuple[float, tuple[LegendEntry, ...]]:
     return size * LEADING, (LegendEntry(text, 0, size, role, is_bold),)
 
 
-def _legend(picture: DiagramModel) -> Iterator[LegendEntry]:
+def _legend_entries(model: DiagramModel) -> Iterator[LegendEntry]:
     """The entries that the picture needs."""
-    rows = [row for card in picture.cards for row in card.rows]
+    rows = [row for card in model.cards for row in card.rows]
     marks = {row.mark for row in rows}
     for role, text in LEGEND:
         yield LegendEntry(text, 0, LEGEND_FONT, role, is_filled=True)
     if any(row.channels.tone == "projected" for row in rows):
         yield LegendEntry(HEAD_LEGEND, 0, LEGEND_FONT, "projected", is_filled=True)
-    if picture.has_repeats:
+    if model.has_repeats:
         yield LegendEntry(REPEAT_LEGEND, 0, LEGEND_FONT, "repeat", is_filled=True)
-    if any(link.kind == "reused" for link in picture.links):
+    if any(link.kind == "reused" for link in model.links):
         yield LegendEntry(REUSED_LEGEND, 0, LEGEND_FONT, "reused")
     for sign, meaning in MARKS.items():
         if sign in marks:
             yield LegendEntry(f"{sign} {meaning}", 0, LEGEND_FONT, "changed", is_filled=True)
-    yield LegendEntry(picture.price_legend, 0, LEGEND_FONT, "price", is_filled=True)
-    if picture.overlay:
-        name = f"{picture.overlay.name}: share of {picture.overlay.share_of}"
+    yield LegendEntry(model.price_legend, 0, LEGEND_FONT, "price", is_filled=True)
+    if model.overlay:
+        name = f"{model.overlay.name}: share of {model.overlay.share_of}"
         yield LegendEntry(name, 0, LEGEND_FONT, "overlay", is_filled=True)
 
 
-def _legend_lines(entries: Sequence[LegendEntry], room: float) -> list[tuple[LegendEntry, ...]]:
+def _break_entries(entries: Sequence[LegendEntry], width: float) -> list[tuple[LegendEntry, ...]]:
     """Entries beside each other, in lines of at most a width."""
     lines: list[list[LegendEntry]] = [[]]
     x = 0.0
     for entry in entries:
-        if lines[-1] and x + entry.width > room:
+        if lines[-1] and x + entry.width > width:
             lines.append([])
             x = 0.0
         lines[-1].append(LegendEntry(entry.text, x, entry.size, entry.role, entry.is_bold, entry.is_filled))
@@ -126,7 +130,7 @@ def _legend_lines(entries: Sequence[LegendEntry], room: float) -> list[tuple[Leg
     return [tuple(line) for line in lines]
 
 
-def _cut(name: str, width: float) -> str:
+def _truncate(name: str, width: float) -> str:
     """A name, or as much of it as a width holds, with dots."""
     names = (name, *(f"{name[:n]}…" for n in range(len(name) - 1, 0, -1)))
     return next((text for text in names if text_width(text, TITLE_FONT, bold=True) <= width), "…")

@@ -9,16 +9,20 @@ from typing import NamedTuple
 from darkparse._utils.text import pluralize
 from darkparse.layers import Shape
 from darkparse.network import Node, Reduction
-from darkparse.views.formatting.numbers import factor, short, sides_text, size_text
-from darkparse.views.formatting.words import mixing
-from darkparse.views.layer_info import LayerFacts, Remark
+from darkparse.views.formatting.numbers import factor_text, number_text, sides_text, size_text
+from darkparse.views.formatting.words import mixing_text
+from darkparse.views.layer_info import ChannelNote, LayerFacts
 
 SIGNS = {"reduced": "▼", "kept": "=", "expanded": "▲", "projected": "→"}
-LONG = 10_000
+MIN_SEPARATED_COUNT = 10_000
 """A count that nobody reads without its thousands set off."""
-MANY = 3
+MIN_NUMBERED_INPUTS = 3
 """So many joined maps are told by their numbers alone: `concat L114, 112, 110, 109`."""
-UNREDUCED = {Remark.UNREDUCED: "", Remark.MIXED: f", {mixing()}", Remark.ALONE: ", each channel alone"}
+UNREDUCED = {
+    ChannelNote.UNREDUCED: "",
+    ChannelNote.MIXED: f", {mixing_text()}",
+    ChannelNote.ALONE: ", each channel alone",
+}
 """What follows `no reduction`."""
 
 
@@ -33,7 +37,7 @@ class Change(NamedTuple):
         return f"{self.sign} {self.figures}{self.tail}"
 
 
-def label(node: Node, *, block_input: int | None = None) -> str:
+def layer_label(node: Node, *, block_input: int | None = None) -> str:
     """What a layer does and what it reads: `conv 3×3 /2, 64`, `add + L37`; `block_input` is called by that name."""
     if node.shared_with is not None:
         return f"{node.summary} (weights of L{node.shared_with})"
@@ -41,7 +45,11 @@ def label(node: Node, *, block_input: int | None = None) -> str:
         return node.summary
     names = ["block input" if i == block_input else input_name(i) for i in node.inputs]
     if node.layer.role == "cat":
-        joined = " + ".join(names) if len(names) < MANY else ", ".join((names[0], *(n.lstrip("L") for n in names[1:])))
+        joined = (
+            " + ".join(names)
+            if len(names) < MIN_NUMBERED_INPUTS
+            else ", ".join((names[0], *(n.lstrip("L") for n in names[1:])))
+        )
         return f"{node.summary}{' from' if len(names) == 1 else ''} {joined}"
     if node.layer.role == "gate":
         return f"{node.summary} {names[1]} × {names[0]}"
@@ -53,7 +61,7 @@ def input_name(index: int, network_input: str = "input") -> str:
     return f"L{index}" if index >= 0 else network_input
 
 
-def spatial_cell(facts: LayerFacts, home: tuple[int, ...]) -> Change:
+def spatial_cell(facts: LayerFacts, card_size: tuple[int, ...]) -> Change:
     """The height × width cell; `home` is the size of the card that the layer stands in."""
     change = facts.spatial
     if change is None:
@@ -64,69 +72,69 @@ def spatial_cell(facts: LayerFacts, home: tuple[int, ...]) -> Change:
     sign = SIGNS[change.direction]
     if change.direction == "kept":
         path = "gate" if after == (1, 1) else "side"
-        return Change(sign, end, "" if after == home else f" ({path} path)")
+        return Change(sign, end, "" if after == card_size else f" ({path} path)")
     if after == (1, 1):
         return Change(sign, f"{sides_text(change.before)}→{end}")
     are_square = len(set(change.before)) == len(set(after)) == 1
-    write = size_text if are_square else sides_text
-    return Change(sign, f"{write(change.before)}→{write(after)}", f" ({factor(change)})")
+    format_size = size_text if are_square else sides_text
+    return Change(sign, f"{format_size(change.before)}→{format_size(after)}", f" ({factor_text(change)})")
 
 
 def channels_cell(facts: LayerFacts) -> Change:
     """The channels cell."""
-    change, node, remark = facts.channels, facts.node, facts.remark
+    change, node, remark = facts.channels, facts.node, facts.channel_note
     if change is None:
         return Change("•", f"{node.out_shape.c:,} learned")
     sign = SIGNS[change.direction]
-    if remark is Remark.PROJECTED:
+    if remark is ChannelNote.PROJECTED:
         return Change(sign, f"{change.after[0]} = {facts.formula}")
-    if remark is Remark.JOINED:
-        return _joined(sign, node)
-    before, after = _counts(facts, change)
-    if remark is Remark.DECODED:
+    if remark is ChannelNote.JOINED:
+        return _concat_cell(sign, node)
+    before, after = _count_texts(facts, change)
+    if remark is ChannelNote.DECODED:
         return Change(sign, after, f": {facts.formula}")
-    if remark is Remark.APPENDED:
-        return Change(sign, f"{before}→{after}", f" ({zeros(node.layer.appended)} appended)")
+    if remark is ChannelNote.APPENDED:
+        return Change(sign, f"{before}→{after}", f" ({zeros_text(node.layer.appended)} appended)")
     if change.direction != "kept":
         part = f", part {node.layer.chunk[0] + 1} of {node.layer.chunk[1]}" if node.layer.chunk else ""
-        return Change(sign, f"{before}→{after}", f" ({factor(change)}{part})")
+        return Change(sign, f"{before}→{after}", f" ({factor_text(change)}{part})")
     if remark in UNREDUCED:
         return Change(sign, f"{before}→{after}", f": no reduction{UNREDUCED[remark]}")
-    tails = {Remark.ADDED_PART: f" (added part: {_added_part(node)})", Remark.GATED: " (gated)"}
+    tails = {ChannelNote.ADDED_PART: f" (added part: {_added_part_text(node)})", ChannelNote.GATED: " (gated)"}
     return Change(sign, after, tails.get(remark, ""))
 
 
-def _counts(facts: LayerFacts, change: Reduction) -> tuple[str, str]:
+def _count_texts(facts: LayerFacts, change: Reduction) -> tuple[str, str]:
     """Channel counts, with thousands set off where there are ten thousand or more, and in vectors beside such."""
     before, after = change.before[0], change.after[0]
-    form = "," if max(before, after, facts.largest_vector) >= LONG else "d"
+    form = "," if max(before, after, facts.largest_vector) >= MIN_SEPARATED_COUNT else "d"
     return format(before, form), format(after, form)
 
 
-def zeros(count: int) -> str:
+def zeros_text(count: int) -> str:
     """What is appended to a vector."""
     return pluralize(count, "zero")
 
 
-def _joined(sign: str, node: Node) -> Change:
+def _concat_cell(sign: str, node: Node) -> Change:
     """`256 + 512 = 768 (joined)`: channels, or values where the maps do not fit and only their number is kept."""
     counts = [shape.c if node.out_shape.is_map else shape.size for shape in node.in_shapes]
-    runs = [(count, len(list(same))) for count, same in groupby(counts)]
+    groups = [(count, len(list(group))) for count, group in groupby(counts)]
     collapses = len(counts) > 3
-    terms = [f"{n} × {c}" if collapses and n > 1 else " + ".join([str(c)] * n) for c, n in runs]
+    terms = [f"{n} × {c}" if collapses and n > 1 else " + ".join([str(c)] * n) for c, n in groups]
     total, after = " + ".join(terms), node.out_shape.c
     if node.layer.chunk is None:
         return Change(sign, f"{total} = {after}", " (joined)")
     return Change(sign, f"({total}) ÷ {node.layer.chunk[1]} = {after}", " (joined parts)")
 
 
-def _added_part(node: Node) -> str:
+def _added_part_text(node: Node) -> str:
     """Darknet adds only as much as fits of a map of another shape (blas.c shortcut_cpu)."""
-    parts = (_fitting(x, node.out_shape) for x in node.in_shapes[1:] if x != node.out_shape)
+    parts = (_fitting_text(x, node.out_shape) for x in node.in_shapes[1:] if x != node.out_shape)
     return "; ".join(dict.fromkeys(parts))
 
 
-def _fitting(added: Shape, out: Shape) -> str:
+def _fitting_text(added: Shape, out: Shape) -> str:
     stride, spread = max(1, added.w // out.w), max(1, out.w // added.w)
     return f"first {min(added.c, out.c)}, {f'spread ×{spread}' if spread > 1 else f'stride {stride}'}"
 
@@ -140,21 +148,21 @@ def growing_cell(first: LayerFacts, last: LayerFacts, step: int) -> Change:
 def price_text(first: int, last: int, by: str) -> str:
     """`65.5k`, or `32.8k … 225k` from a growing repeat's first copy to its last; nothing for 0."""
     each = 2 if by == "flops" else 1
-    return " … ".join(dict.fromkeys(short(each * count) for count in (first, last) if count))
+    return " … ".join(dict.fromkeys(number_text(each * count) for count in (first, last) if count))
 
 
 def reduction_text(facts: LayerFacts) -> str:
     """`H×W ÷2, C ×2`: what became smaller and larger; nothing where all was kept, words where that surprises."""
-    unreduced = f"none{UNREDUCED[facts.remark]}" if facts.remark in UNREDUCED else ""
-    return ", ".join(_changes(facts)) or unreduced
+    unreduced = f"none{UNREDUCED[facts.channel_note]}" if facts.channel_note in UNREDUCED else ""
+    return ", ".join(_change_texts(facts)) or unreduced
 
 
-def _changes(facts: LayerFacts) -> Iterator[str]:
+def _change_texts(facts: LayerFacts) -> Iterator[str]:
     spatial, channels = facts.spatial, facts.channels
     if spatial is not None and spatial.direction != "kept":
         is_vector = spatial.after == (1, 1) and spatial.direction == "reduced"
-        yield "H×W to vector" if is_vector else f"H×W {factor(spatial)}"
+        yield "H×W to vector" if is_vector else f"H×W {factor_text(spatial)}"
     if channels is None or channels.direction == "kept":
         return
-    joined = " (joined)" if len(channels.before) > 1 else ""
-    yield "to the head" if facts.remark is Remark.PROJECTED else f"C {factor(channels)}{joined}"
+    suffix = " (joined)" if len(channels.before) > 1 else ""
+    yield "to the head" if facts.channel_note is ChannelNote.PROJECTED else f"C {factor_text(channels)}{suffix}"

@@ -7,52 +7,52 @@ from darkparse.network.analysis.reduction import Reduction
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
-def short(number: float) -> str:
+def number_text(number: float) -> str:
     """`864`, `9.41k`, `1.18M`."""
-    value, unit = scaled(number)
+    value, unit = split_unit(number)
     return f"{value}{unit}"
 
 
-def scaled(number: float) -> tuple[str, str]:
+def split_unit(number: float) -> tuple[str, str]:
     """A number's digits and the letter of its unit."""
     for size, unit in UNITS:
         # 999.6k would be written 1000k.
         if abs(number) >= size * 0.9995:
-            return significant(number / size), unit
-    return significant(number), ""
+            return significant_digits(number / size), unit
+    return significant_digits(number), ""
 
 
-def flops(macs: int) -> str:
+def flops_text(macs: int) -> str:
     """Multiply-adds as operations, two each: `944 MFLOPs`."""
-    value, unit = scaled(2 * macs)
+    value, unit = split_unit(2 * macs)
     return f"{value} {unit}FLOPs"
 
 
-def operations(macs: int) -> str:
+def operations_text(macs: int) -> str:
     """Operations beside the multiply-adds that they are two of: `40.4 GFLOPs (20.2G multiply-adds)`."""
-    return f"{flops(macs)} ({short(macs)} multiply-adds)"
+    return f"{flops_text(macs)} ({number_text(macs)} multiply-adds)"
 
 
-def significant(number: float) -> str:
+def significant_digits(number: float) -> str:
     """Three significant digits without trailing zeros; whole numbers from 1000 on."""
     return f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}"
 
 
-def factor(reduction: Reduction) -> str:
+def factor_text(reduction: Reduction) -> str:
     """`÷2` or `×21.3`; `width ÷1.08` where height was kept; the difference, `−1`, where the factor would say little."""
-    kept = [before == after for before, after in zip(reduction.before, reduction.after, strict=False)]
-    if reduction.axis == "spatial" and kept in ([True, False], [False, True]):
-        side = kept.index(False)
+    unchanged = [before == after for before, after in zip(reduction.before, reduction.after, strict=False)]
+    if reduction.axis == "spatial" and unchanged in ([True, False], [False, True]):
+        side = unchanged.index(False)
         ratio = reduction.before[side] / reduction.after[side]
-        return f"{('height', 'width')[side]} {'÷' if ratio > 1 else '×'}{short(max(ratio, 1 / ratio))}"
+        return f"{('height', 'width')[side]} {'÷' if ratio > 1 else '×'}{number_text(max(ratio, 1 / ratio))}"
     if reduction.factor < 1.05:
         difference = reduction.after[0] - reduction.before[0]
-        return signed(difference, f"{abs(difference):,}")
+        return signed_text(difference, f"{abs(difference):,}")
     sign = "÷" if reduction.direction == "reduced" else "×"
-    return f"{sign}{significant(reduction.factor)}"
+    return f"{sign}{significant_digits(reduction.factor)}"
 
 
-def percent(part: float, whole: float) -> str:
+def percent_text(part: float, whole: float) -> str:
     """A share in whole per cent, in tenths below one."""
     share = 100 * part / whole
     if 0 < abs(share) < 0.05:
@@ -70,6 +70,6 @@ def sides_text(size: tuple[int, ...]) -> str:
     return f"{size[0]}×{size[1]}"
 
 
-def signed(number: int, text: str) -> str:
+def signed_text(number: int, text: str) -> str:
     """The text of a number's amount behind its sign."""
     return f"{'−' if number < 0 else '+'}{text}"

@@ -8,10 +8,10 @@ from darkparse._utils.text import pluralize
 from darkparse.network import Reduction
 from darkparse.network.analysis.repeats import Repeat
 from darkparse.views.formatting.bottlenecks import bottleneck_text
-from darkparse.views.formatting.cells import channels_cell, zeros
-from darkparse.views.formatting.numbers import factor, operations, percent, short, sides_text
-from darkparse.views.formatting.words import layer_span, mixing
-from darkparse.views.layer_info import LayerFacts, Remark
+from darkparse.views.formatting.cells import channels_cell, zeros_text
+from darkparse.views.formatting.numbers import factor_text, number_text, operations_text, percent_text, sides_text
+from darkparse.views.formatting.words import layer_span, mixing_text
+from darkparse.views.layer_info import ChannelNote, LayerFacts
 
 MECHANISMS = {
     "stride": "by its stride",
@@ -31,66 +31,70 @@ def reasons(facts: LayerFacts) -> Iterator[str]:
     if spatial is None or channels is None:
         yield f"Nothing comes in: {node.out_shape.c} learned values, the same for every picture."
         return
-    if facts.remark is Remark.DECODED:
+    if facts.channel_note is ChannelNote.DECODED:
         yield f"A detection head: it decodes {node.in_shapes[0].c} = {facts.formula} and reduces nothing."
         return
-    yield _spatial(facts, spatial)
-    yield _channels(facts, channels)
+    yield _spatial_sentence(facts, spatial)
+    yield _channels_sentence(facts, channels)
     if node.layer.has_state:
         yield "It keeps a state from call to call: what goes out depends on the calls before."
     if node.shared_with is not None:
         yield f"It has no weights of its own, it uses those of L{node.shared_with}."
     for text in map(bottleneck_text, facts.blocks):
         yield f"{text[0].upper()}{text[1:]}."
-    yield from (_repeat(repeat, facts.index) for repeat in facts.repeats)
+    yield from (_repeat_sentence(repeat, facts.index) for repeat in facts.repeats)
 
 
-def _spatial(facts: LayerFacts, change: Reduction) -> str:
+def _spatial_sentence(facts: LayerFacts, change: Reduction) -> str:
     (h, w), (to_h, to_w) = change.before, change.after
     is_map = facts.node.out_shape.is_map
     if change.direction == "kept":
-        stays = f"Height × width stay {to_h}×{to_w}."
-        return stays if is_map else "It works on vectors: there is no height and width."
-    to = sides_text(change.after) if is_map else "a vector"
-    ratio = f" ({factor(change)})" if is_map and h * to_w == w * to_h else ""
-    how = f", {MECHANISMS[change.mechanism]}" if change.mechanism in MECHANISMS else ""
-    return f"It {_verb(change)} height × width from {h}×{w} to {to}{ratio}{how}."
+        sentence = f"Height × width stay {to_h}×{to_w}."
+        return sentence if is_map else "It works on vectors: there is no height and width."
+    target = sides_text(change.after) if is_map else "a vector"
+    ratio = f" ({factor_text(change)})" if is_map and h * to_w == w * to_h else ""
+    mechanism = f", {MECHANISMS[change.mechanism]}" if change.mechanism in MECHANISMS else ""
+    return f"It {_change_verb(change)} height × width from {h}×{w} to {target}{ratio}{mechanism}."
 
 
-def _verb(change: Reduction) -> str:
+def _change_verb(change: Reduction) -> str:
     return "reduces" if change.direction == "reduced" else "expands"
 
 
-def _channels(facts: LayerFacts, change: Reduction) -> str:
-    node, remark = facts.node, facts.remark
+def _channels_sentence(facts: LayerFacts, change: Reduction) -> str:
+    node, remark = facts.node, facts.channel_note
     before, after = change.before[0], change.after[0]
-    what = "channels" if node.out_shape.is_map else "values"
-    go = f"{before:,} {what} come in and {after:,} go out"
-    this = f"this {node.layer.kernel}×{node.layer.kernel} convolution" if node.layer.kernel else "it"
-    if remark is Remark.PROJECTED:
+    noun = "channels" if node.out_shape.is_map else "values"
+    counts = f"{before:,} {noun} come in and {after:,} go out"
+    operation = f"this {node.layer.kernel}×{node.layer.kernel} convolution" if node.layer.kernel else "it"
+    if remark is ChannelNote.PROJECTED:
         head = f"what the head L{facts.readers[0]} decodes"
         return f"Its {after} channels = {facts.formula} are {head}: a projection, not a reduction."
-    if remark is Remark.JOINED:
+    if remark is ChannelNote.JOINED:
         cell = channels_cell(facts)
-        return f"It puts {what} side by side: {cell.figures}{cell.tail}; nothing is computed."
-    if remark is Remark.GATED:
+        return f"It puts {noun} side by side: {cell.figures}{cell.tail}; nothing is computed."
+    if remark is ChannelNote.GATED:
         product = f"the map of L{node.inputs[1]} by L{node.inputs[0]}"
         return f"It multiplies {product} and keeps its {after} channels: a gate, no reduction."
-    if remark is Remark.ALONE:
-        each = f"Every one of the {after} channels is convolved by itself"
-        return f"{each}: no channel is reduced, and they are not mixed."
-    if remark is Remark.MIXED:
-        return f"{go}: {this} reduces nothing, it {mixing()}."
+    if remark is ChannelNote.ALONE:
+        subject = f"Every one of the {after} channels is convolved by itself"
+        return f"{subject}: no channel is reduced, and they are not mixed."
+    if remark is ChannelNote.MIXED:
+        return f"{counts}: {operation} reduces nothing, it {mixing_text()}."
     if change.direction == "kept":
         is_pointwise = node.layer.kernel == 1
-        return f"{go}: {this} keeps their number and mixes them." if is_pointwise else f"The {what} stay {after:,}."
-    if remark is Remark.APPENDED:
-        return f"{go}, with {zeros(node.layer.appended)} appended."
+        return (
+            f"{counts}: {operation} keeps their number and mixes them."
+            if is_pointwise
+            else f"The {noun} stay {after:,}."
+        )
+    if remark is ChannelNote.APPENDED:
+        return f"{counts}, with {zeros_text(node.layer.appended)} appended."
     tail = "; values only move, none is lost" if change.keeps_values else ""
-    return f"{go}: {this} {_verb(change)} them ({factor(change)}){tail}."
+    return f"{counts}: {operation} {_change_verb(change)} them ({factor_text(change)}){tail}."
 
 
-def _repeat(repeat: Repeat, index: int) -> str:
+def _repeat_sentence(repeat: Repeat, index: int) -> str:
     copy = (index - repeat.first) // repeat.period + 1
     kind = "a block that repeats with growing input" if repeat.grows else "a repeated block"
     return f"Copy {copy} of {repeat.count} of {kind} ({layer_span(repeat.first, repeat.last)})."
@@ -100,10 +104,10 @@ def cost_text(facts: LayerFacts) -> str:
     """`65.5k weights, 66,048 parameters, 411 MFLOPs (206M multiply-adds), 1% of the network's`,
     and Darknet's figure where it counts otherwise."""
     node = facts.node
-    parts = [f"{short(node.weights)} weights"] if node.weights else []
+    parts = [f"{number_text(node.weights)} weights"] if node.weights else []
     parts.append(pluralize(node.params, "parameter") if node.params else "no parameters")
     share = f"{share_text(facts)} of the network's"
-    parts.append(f"{operations(node.macs)}, {share}" if node.macs else "no FLOPs")
+    parts.append(f"{operations_text(node.macs)}, {share}" if node.macs else "no FLOPs")
     printed = f"{node.bflops:.3f}"
     if node.bflops and printed != f"{node.cost.flops / 1e9:.3f}":
         parts.append(f"{printed} BFLOPs as Darknet counts")
@@ -113,7 +117,7 @@ def cost_text(facts: LayerFacts) -> str:
 def share_text(facts: LayerFacts) -> str:
     """Of all the network's multiply-adds."""
     total = facts.network.cost.macs
-    return percent(facts.node.macs, total) if total else "0%"
+    return percent_text(facts.node.macs, total) if total else "0%"
 
 
 def field_text(facts: LayerFacts) -> str:

@@ -9,11 +9,18 @@ from darkparse.network import Bottleneck, Network
 from darkparse.network.analysis.summary import BottleneckStats, Downsampling, NetworkSummary, PointwiseStats
 from darkparse.network.node import Cost
 from darkparse.views.formatting.bottlenecks import block_span, direct_text
-from darkparse.views.formatting.numbers import flops, operations, percent, short, sides_text, size_text
-from darkparse.views.formatting.words import NAMED, listed_some, mixing, some, verb
+from darkparse.views.formatting.numbers import (
+    flops_text,
+    number_text,
+    operations_text,
+    percent_text,
+    sides_text,
+    size_text,
+)
+from darkparse.views.formatting.words import MAX_NAMES, join_names, layer_names, mixing_text, verb
 
 NOTHING = "No 1×1 convolution, no bottleneck, and no way down to smaller maps"
-MAX_NAMED = 4
+MAX_ANSWER_NAMES = 4
 """So many layers are named in the answer."""
 FORM_TITLES = {
     "pair": "Bottleneck pairs (1×1 then k×k)",
@@ -27,113 +34,122 @@ def totals(network: Network, layers: range) -> tuple[str, ...]:
     """`107 layers`, `61.9M parameters`, `141 GFLOPs at 608×608`, of all layers or some."""
     shape, nodes = network.input_shape, network.nodes
     cost = sum((nodes[i].cost for i in layers), Cost())
-    of_all = f" of {len(nodes)}" if len(layers) < len(nodes) else ""
-    at = f" at {sides_text((shape.h, shape.w))}" if shape.is_map else ""
-    return f"{pluralize(len(layers), 'layer')}{of_all}", f"{short(cost.params)} parameters", operations(cost.macs) + at
+    total_suffix = f" of {len(nodes)}" if len(layers) < len(nodes) else ""
+    size_suffix = f" at {sides_text((shape.h, shape.w))}" if shape.is_map else ""
+    return (
+        f"{pluralize(len(layers), 'layer')}{total_suffix}",
+        f"{number_text(cost.params)} parameters",
+        operations_text(cost.macs) + size_suffix,
+    )
 
 
 def answer(facts: NetworkSummary) -> str:
     """The answer in one sentence: `7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only`."""
-    points = facts.pointwise
-    if not points.total:
-        return f"No 1×1 convolution; height×width {_change(facts.downsampling)}" if facts.downsampling else NOTHING
-    reducing = len(points.reducing)
-    if reducing == points.total:
-        all_of_them = {1: "The one", 2: "Both"}.get(reducing, f"All {reducing}")
-        return f"{all_of_them} 1×1 {verb(reducing, 'convolution reduces', 'convolutions reduce')}"
-    rest = [f"{_few(points.keeping)} {mixing(len(points.keeping))}"] if points.keeping else []
-    rest += [f"{_few(points.expanding)} {verb(len(points.expanding), 'expands')}"] if points.expanding else []
-    return f"{reducing} of {points.total} 1×1 convolutions {verb(reducing, 'reduces')}; {', '.join(rest)}"
+    pointwise = facts.pointwise
+    if not pointwise.total:
+        return f"No 1×1 convolution; height×width {_change_text(facts.downsampling)}" if facts.downsampling else NOTHING
+    reducing = len(pointwise.reducing)
+    if reducing == pointwise.total:
+        subject = {1: "The one", 2: "Both"}.get(reducing, f"All {reducing}")
+        return f"{subject} 1×1 {verb(reducing, 'convolution reduces', 'convolutions reduce')}"
+    rest = [f"{_name_or_count(pointwise.keeping)} {mixing_text(len(pointwise.keeping))}"] if pointwise.keeping else []
+    rest += (
+        [f"{_name_or_count(pointwise.expanding)} {verb(len(pointwise.expanding), 'expands')}"]
+        if pointwise.expanding
+        else []
+    )
+    return f"{reducing} of {pointwise.total} 1×1 convolutions {verb(reducing, 'reduces')}; {', '.join(rest)}"
 
 
-def _few(indices: Sequence[int]) -> str:
-    return listed_some([f"L{i}" for i in indices]) if len(indices) <= MAX_NAMED else str(len(indices))
+def _name_or_count(indices: Sequence[int]) -> str:
+    return join_names([f"L{i}" for i in indices]) if len(indices) <= MAX_ANSWER_NAMES else str(len(indices))
 
 
 def fact_lines(facts: NetworkSummary) -> tuple[str, ...]:
     """The three answers, a line each; those that do not apply are left out."""
-    lines = [_descent(facts.downsampling)] if facts.downsampling else []
-    lines += [_pointwise(facts.pointwise)] if facts.pointwise.total else []
-    return (*lines, *map(_savings, facts.bottlenecks))
+    lines = [_downsampling_line(facts.downsampling)] if facts.downsampling else []
+    lines += [_pointwise_line(facts.pointwise)] if facts.pointwise.total else []
+    return (*lines, *map(_bottleneck_line, facts.bottlenecks))
 
 
-def _descent(descent: Downsampling) -> str:
-    steps = pluralize(len(descent.layers), "halving step" if descent.halves else "step")
-    return f"Height×width: {_change(descent)} in {steps}: {some(descent.layers, 12)}"
+def _downsampling_line(downsampling: Downsampling) -> str:
+    steps = pluralize(len(downsampling.layers), "halving step" if downsampling.halves else "step")
+    return f"Height×width: {_change_text(downsampling)} in {steps}: {layer_names(downsampling.layers, 12)}"
 
 
-def _change(descent: Downsampling) -> str:
-    ratios = zip(descent.before, descent.after, strict=True)
-    height, width = (short(round(before / after, 3)) for before, after in ratios)
-    by = f"÷{height}" if height == width else f"height ÷{height}, width ÷{width}"
-    return f"{size_text(descent.before)}→{size_text(descent.after)} ({by})"
+def _change_text(downsampling: Downsampling) -> str:
+    ratios = zip(downsampling.before, downsampling.after, strict=True)
+    height, width = (number_text(round(before / after, 3)) for before, after in ratios)
+    ratio = f"÷{height}" if height == width else f"height ÷{height}, width ÷{width}"
+    return f"{size_text(downsampling.before)}→{size_text(downsampling.after)} ({ratio})"
 
 
-def _pointwise(facts: PointwiseStats) -> str:
+def _pointwise_line(facts: PointwiseStats) -> str:
     """`1×1 convolutions: 7 of 9 reduce channels, 2 do not (L6, L17)`."""
     reducing, rest = len(facts.reducing), facts.not_reducing
     line = f"1×1 convolutions: {reducing} of {facts.total} {verb(reducing, 'reduces')} channels"
     if facts.expanding and facts.keeping:
-        line += f", {len(rest)} do not: {len(facts.keeping)} kept ({some(facts.keeping, 6)}), "
-        line += f"{len(facts.expanding)} expanded ({some(facts.expanding, 6)})"
+        line += f", {len(rest)} do not: {len(facts.keeping)} kept ({layer_names(facts.keeping, 6)}), "
+        line += f"{len(facts.expanding)} expanded ({layer_names(facts.expanding, 6)})"
     elif facts.expanding:
-        line += f", {len(rest)} {verb(len(rest), 'expands')} them ({some(rest)})"
+        line += f", {len(rest)} {verb(len(rest), 'expands')} them ({layer_names(rest)})"
     elif rest:
-        line += f", {len(rest)} {verb(len(rest), 'does', 'do')} not ({some(rest)})"
+        line += f", {len(rest)} {verb(len(rest), 'does', 'do')} not ({layer_names(rest)})"
     heads = verb(len(facts.projecting), "projects to the head", "project to the heads")
     return f"{line}; {len(facts.projecting)} more {heads}" if facts.projecting else line
 
 
-def _savings(savings: BottleneckStats) -> str:
+def _bottleneck_line(savings: BottleneckStats) -> str:
     """`Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing`."""
     saving, costing = len(savings.saving), len(savings.costing)
     saved_flops, direct_flops = (
-        (f" and {flops(savings.macs)}", f", {flops(savings.direct_macs)}") if savings.macs > 0 else ("", "")
+        (f" and {flops_text(savings.macs)}", f", {flops_text(savings.direct_macs)}") if savings.macs > 0 else ("", "")
     )
-    direct = f"direct k×k ({short(savings.direct_weights)} weights{direct_flops})"
-    saved = f"{saving} {verb(saving, 'saves')} {short(savings.weights)} weights{saved_flops} over {direct}"
+    direct = f"direct k×k ({number_text(savings.direct_weights)} weights{direct_flops})"
+    saved = f"{saving} {verb(saving, 'saves')} {number_text(savings.weights)} weights{saved_flops} over {direct}"
     parts = ([saved] if saving else []) + ([f"{costing} {verb(costing, 'saves')} nothing"] if costing else [])
     return f"{FORM_TITLES[savings.form]}: {'; '.join(parts)}"
 
 
 def prose(network: Network, facts: NetworkSummary) -> Iterator[str]:
     """Sentences: which 1×1 convolutions do what, and what the blocks cost that save nothing."""
-    points = facts.pointwise
-    if points.total:
-        yield _reducing(len(points.reducing), points.total)
-    if points.keeping:
-        count = len(points.keeping)
-        yield f"{_with_channels(network, points.keeping)} {verb(count, 'reduces')} nothing and {mixing(count)}."
-    if points.expanding:
-        yield f"{_with_channels(network, points.expanding)} {verb(len(points.expanding), 'expands')} the channels."
-    if points.projecting:
-        does = verb(len(points.projecting), "projects to its head", "project to their heads")
-        yield f"{listed_some([f'L{i}' for i in points.projecting])} {does}: that is no reduction."
-    yield from _prices(network.bottlenecks)
+    pointwise = facts.pointwise
+    if pointwise.total:
+        yield _reducing_sentence(len(pointwise.reducing), pointwise.total)
+    if pointwise.keeping:
+        count = len(pointwise.keeping)
+        yield f"{_channels_list(network, pointwise.keeping)} {verb(count, 'reduces')} nothing and {mixing_text(count)}."
+    if pointwise.expanding:
+        count = len(pointwise.expanding)
+        yield f"{_channels_list(network, pointwise.expanding)} {verb(count, 'expands')} the channels."
+    if pointwise.projecting:
+        projects = verb(len(pointwise.projecting), "projects to its head", "project to their heads")
+        yield f"{join_names([f'L{i}' for i in pointwise.projecting])} {projects}: that is no reduction."
+    yield from _price_sentences(network.bottlenecks)
 
 
-def _reducing(count: int, total: int) -> str:
+def _reducing_sentence(count: int, total: int) -> str:
     if total == 1:
         return f"The one 1×1 convolution {'reduces' if count else 'does not reduce'} the channels."
     return f"{count} of the {total} 1×1 convolutions {verb(count, 'reduces')} the channels."
 
 
-def _with_channels(network: Network, indices: Iterable[int]) -> str:
+def _channels_list(network: Network, indices: Iterable[int]) -> str:
     nodes = [network.nodes[i] for i in indices]
-    return listed_some([f"L{node.index} (1×1, {node.in_shapes[0].c}→{node.out_shape.c})" for node in nodes])
+    return join_names([f"L{node.index} (1×1, {node.in_shapes[0].c}→{node.out_shape.c})" for node in nodes])
 
 
-def _prices(blocks: Iterable[Bottleneck]) -> Iterator[str]:
+def _price_sentences(blocks: Iterable[Bottleneck]) -> Iterator[str]:
     """What the blocks that save nothing cost, those with the same figures together."""
-    alike: dict[tuple[int, ...], list[Bottleneck]] = {}
+    groups: dict[tuple[int, ...], list[Bottleneck]] = {}
     for block in blocks:
         if not block.saves:
-            alike.setdefault((block.weights, block.direct_weights, *block.channels, block.size), []).append(block)
-    for same in list(alike.values())[:NAMED]:
-        block, each = same[0], "" if len(same) == 1 else " each"
-        direct = f"{short(block.direct_weights)} for {direct_text(block)}"
-        more = percent(-block.saved_weights, block.direct_weights)
-        spans = listed_some([*map(block_span, same)])
-        yield f"{spans}: {short(block.weights)} weights{each} against {direct}: {more} more."
-    if len(alike) > NAMED:
-        yield f"… and {sum(map(len, list(alike.values())[NAMED:]))} more such blocks."
+            groups.setdefault((block.weights, block.direct_weights, *block.channels, block.size), []).append(block)
+    for group in list(groups.values())[:MAX_NAMES]:
+        block, suffix = group[0], "" if len(group) == 1 else " each"
+        direct = f"{number_text(block.direct_weights)} for {direct_text(block)}"
+        more = percent_text(-block.saved_weights, block.direct_weights)
+        spans = join_names([*map(block_span, group)])
+        yield f"{spans}: {number_text(block.weights)} weights{suffix} against {direct}: {more} more."
+    if len(groups) > MAX_NAMES:
+        yield f"… and {sum(map(len, list(groups.values())[MAX_NAMES:]))} more such blocks."

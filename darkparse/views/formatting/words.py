@@ -7,31 +7,31 @@ from collections.abc import Iterable, Sequence
 
 from darkparse._utils.text import join_with_and
 
-NAMED = 6
+MAX_NAMES = 6
 """So many layers or blocks of a kind are named in prose."""
 COLUMN_SEPARATOR = "   "
 """Between figures that stand in a line of their own."""
 
 
-def verb(count: int, one: str, many: str = "") -> str:
+def verb(count: int, singular: str, plural: str = "") -> str:
     """The verb that goes with a count: `reduces`, `reduce`."""
-    return one if count == 1 else many or one.removesuffix("s")
+    return singular if count == 1 else plural or singular.removesuffix("s")
 
 
-def mixing(count: int = 1) -> str:
+def mixing_text(count: int = 1) -> str:
     """What a 1×1 convolution does that reduces nothing."""
     return f"{verb(count, 'mixes', 'mix')} channels only"
 
 
-def some(indices: Sequence[int], limit: int = 8) -> str:
+def layer_names(indices: Sequence[int], limit: int = 8) -> str:
     """`L6, L17`, at most so many names; one more stands rather than a sign that leaves it out."""
-    shown = indices if len(indices) <= limit + 1 else indices[:limit]
-    return ", ".join(f"L{i}" for i in shown) + (" …" if len(shown) < len(indices) else "")
+    selected = indices if len(indices) <= limit + 1 else indices[:limit]
+    return ", ".join(f"L{i}" for i in selected) + (" …" if len(selected) < len(indices) else "")
 
 
-def listed_some(names: Sequence[str]) -> str:
+def join_names(names: Sequence[str]) -> str:
     """`a and b`, `a, b and 5 more`."""
-    return join_with_and(names if len(names) <= NAMED else [*names[:NAMED], f"{len(names) - NAMED} more"])
+    return join_with_and(names if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
 
 
 def layer_span(first: int, last: int, *, pair: str = "–") -> str:
@@ -41,12 +41,12 @@ def layer_span(first: int, last: int, *, pair: str = "–") -> str:
     return f"L{first}{pair if last - first == 1 else '–'}L{last}"
 
 
-def in_brackets(words: Iterable[str]) -> str:
+def parenthesize(texts: Iterable[str]) -> str:
     """` (a, b)`, nothing for no words."""
-    inside = ", ".join(words)
+    inside = ", ".join(texts)
     return f" ({inside})" if inside else ""
 
 
-def escaped_markdown(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)

@@ -9,7 +9,7 @@ from typing import Any
 from darkparse._utils.text import pluralize
 from darkparse.network import Network, Node
 from darkparse.network.analysis.repeats import REFERENCE_OPTIONS
-from darkparse.views.formatting.numbers import flops, short, signed
+from darkparse.views.formatting.numbers import flops_text, number_text, signed_text
 from darkparse.views.formatting.words import verb
 
 MAX_OPTIONS = 2
@@ -36,21 +36,27 @@ class NetworkComparison:
 
     def lines(self, networks: tuple[Network, Network]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """For each side the difference in a line."""
-        return (self._line(0, networks), self._line(1, networks))
+        return (self._summary_lines(0, networks), self._summary_lines(1, networks))
 
-    def _line(self, side: int, networks: tuple[Network, Network]) -> tuple[str, ...]:
-        mine, other = networks[side], networks[1 - side]
-        name = other.name if other.name != mine.name else "the other"
-        changed, here, there = self._count(side, "≠"), self._count(side, "+"), self._count(1 - side, "+")
+    def _summary_lines(self, side: int, networks: tuple[Network, Network]) -> tuple[str, ...]:
+        ours, other = networks[side], networks[1 - side]
+        name = other.name if other.name != ours.name else "the other"
+        changed, here, there = (
+            self._count_marks(side, "≠"),
+            self._count_marks(side, "+"),
+            self._count_marks(1 - side, "+"),
+        )
         layers = [f"{pluralize(changed, 'layer')} {verb(changed, 'differs')}" if changed else "no layer differs"]
         layers += [
             f"{pluralize(count, 'layer')} only {where}" for count, where in ((here, "here"), (there, "there")) if count
         ]
-        params, macs = mine.cost.params - other.cost.params, mine.cost.macs - other.cost.macs
-        costs = f"{signed(params, short(abs(params)))} parameters, {signed(macs, flops(abs(macs)))}"
+        params, macs = ours.cost.params - other.cost.params, ours.cost.macs - other.cost.macs
+        costs = (
+            f"{signed_text(params, number_text(abs(params)))} parameters, {signed_text(macs, flops_text(abs(macs)))}"
+        )
         return (f"Against {name}: {', '.join(layers)}; {costs}",)
 
-    def _count(self, side: int, sign: str) -> int:
+    def _count_marks(self, side: int, sign: str) -> int:
         return sum(mark.sign == sign for mark in self.marks[side].values())
 
 
@@ -63,17 +69,20 @@ def compare_networks(first: Network, second: Network) -> NetworkComparison:
         if tag == "equal":
             pairs.update(zip(range(a0, a1), range(b0, b1), strict=True))
             continue
-        changed = _same_kinds(first.nodes[a0:a1], second.nodes[b0:b1])
+        changed = _match_kinds(first.nodes[a0:a1], second.nodes[b0:b1])
         pairs.update(changed)
         marks[0].update({i: Mark("+") for i in range(a0, a1)})
         marks[1].update({i: Mark("+") for i in range(b0, b1)})
         for i, j in changed.items():
-            one, other = first.nodes[i], second.nodes[j]
-            marks[0][i], marks[1][j] = Mark("≠", _difference(one, other)), Mark("≠", _difference(other, one))
+            first_node, second_node = first.nodes[i], second.nodes[j]
+            marks[0][i], marks[1][j] = (
+                Mark("≠", _difference_text(first_node, second_node)),
+                Mark("≠", _difference_text(second_node, first_node)),
+            )
     return NetworkComparison(marks, pairs)
 
 
-def _same_kinds(a: tuple[Node, ...], b: tuple[Node, ...]) -> dict[int, int]:
+def _match_kinds(a: tuple[Node, ...], b: tuple[Node, ...]) -> dict[int, int]:
     """Layers of one kind at matching places of two stretches that are not alike."""
     blocks = SequenceMatcher(
         None, [node.kind for node in a], [node.kind for node in b], autojunk=False
@@ -94,16 +103,18 @@ def _options(node: Node) -> dict[str, Any]:
     return {item.name: getattr(node.layer, item.name) for item in items}
 
 
-def _difference(node: Node, other: Node) -> str:
+def _difference_text(node: Node, other: Node) -> str:
     """Options by which a layer differs from one of its kind that has the same label."""
     if node.summary != other.summary:
         return ""
     theirs = _options(other)
-    differing = [_option(name, value, theirs[name]) for name, value in _options(node).items() if value != theirs[name]]
+    differing = [
+        _option_text(name, value, theirs[name]) for name, value in _options(node).items() if value != theirs[name]
+    ]
     return "; ".join(differing[:MAX_OPTIONS] + ["…"] * (len(differing) > MAX_OPTIONS))
 
 
-def _option(name: str, value: Any, other: Any) -> str:
+def _option_text(name: str, value: Any, other: Any) -> str:
     if isinstance(value, bool):
         return f"{'with' if value else 'without'} {name}"
     return f"{value}, not {other}" if name == "activation" else f"{name} {value}, not {other}"

@@ -16,19 +16,19 @@ from darkparse.network.analysis.summary import summarize_network
 from darkparse.syntax import Config
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.elements import Card, DiagramModel, DiagramRow
-from darkparse.views.formatting.cells import label
+from darkparse.views.formatting.cells import layer_label
 from darkparse.views.formatting.sentences import reasons
 from darkparse.views.formatting.summary import prose
-from darkparse.views.formatting.words import escaped_markdown
+from darkparse.views.formatting.words import escape_markdown
 from darkparse.views.layer_info import LayerFacts, layer_facts
 from darkparse.views.text.layer_report import layer_report, report_lines
-from darkparse.views.text.table import MIN_WIDTH, narrowed, wrapped
+from darkparse.views.text.table import MIN_WIDTH, shrink_widths, wrap_text
 
 COLUMNS = ("", "layer", "height×width", "channels", "weights")
-Part = tuple[str, str]
+StyledText = tuple[str, str]
 """Text, and what it means: a cell's tone, `heading`, `weighted`, `saves`, `costs`, or nothing."""
 
-GAP = 2
+COLUMN_GAP = 2
 """Characters between two columns."""
 
 
@@ -44,7 +44,7 @@ class Paragraph:
 
     def markdown(self) -> str:
         sign, end = ("- ", "\n") if self.is_list else ("", "  \n")
-        return end.join(f"{sign}{escaped_markdown(line)}" for line in self.lines)
+        return end.join(f"{sign}{escape_markdown(line)}" for line in self.lines)
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,7 +52,7 @@ class Explanation:
     """What a network, or one layer of it, reduces. `str()` is plain text."""
 
     network: Network
-    picture: DiagramModel
+    model: DiagramModel
     prose: tuple[Paragraph, ...]
     layer: LayerFacts | None = None
     """The layer asked for."""
@@ -63,56 +63,67 @@ class Explanation:
     def __str__(self) -> str:
         return "\n".join("".join(text for text, _ in line).rstrip() for line in self.lines())
 
-    def lines(self, width: int | None = None) -> Iterator[tuple[Part, ...]]:
+    def lines(self, width: int | None = None) -> Iterator[tuple[StyledText, ...]]:
         """The text line by line, each in parts with what they mean, for colours.
 
         Args:
             width: characters that a line may have; without it no line is broken.
         """
-        yield from (((line, ""),) for text in _spaced(map(str, self.prose)) for line in wrapped(text, width))
+        yield from (
+            ((line, ""),) for text in _separate_paragraphs(map(str, self.prose)) for line in wrap_text(text, width)
+        )
         if self.layer is not None:
-            yield from (((line, ""),) for text in ("", *report_lines(self.layer)) for line in wrapped(text, width))
+            yield from (((line, ""),) for text in ("", *report_lines(self.layer)) for line in wrap_text(text, width))
             return
-        widths = [max((len(cells[i]) for _, cells in self._rows()), default=0) + GAP for i in range(len(COLUMNS))]
+        widths = [
+            max((len(cells[i]) for _, cells in self._rows()), default=0) + COLUMN_GAP for i in range(len(COLUMNS))
+        ]
         if width is not None:
-            widths = narrowed(widths, width + GAP, [MIN_WIDTH] * len(widths))
-        for card in self.picture.cards:
+            widths = shrink_widths(widths, width + COLUMN_GAP, [MIN_WIDTH] * len(widths))
+        for card in self.model.cards:
             yield (("", ""),)
-            yield from (((line, "heading"),) for line in wrapped(heading(card), width))
+            yield from (((line, "heading"),) for line in wrap_text(card_heading(card), width))
             for row, cells in card_rows(card):
                 meanings = ("", "weighted" if row.facts.node.weights else "", row.spatial.tone, row.channels.tone, "")
-                columns = [wrapped(cell, wide - GAP) for cell, wide in zip(cells, widths, strict=True)]
+                columns = [
+                    wrap_text(cell, column_width - COLUMN_GAP) for cell, column_width in zip(cells, widths, strict=True)
+                ]
                 for texts in zip_longest(*columns, fillvalue=""):
                     yield tuple(
-                        (text.ljust(wide), meaning) for text, wide, meaning in zip(texts, widths, meanings, strict=True)
+                        (text.ljust(column_width), meaning)
+                        for text, column_width, meaning in zip(texts, widths, meanings, strict=True)
                     )
                 for note in row.notes:
-                    for line in wrapped(f"{'':{widths[0]}}└ {note.text}", width):
+                    for line in wrap_text(f"{'':{widths[0]}}└ {note.text}", width):
                         yield ((line, "saves" if note.saves else "costs"),)
 
     def _rows(self) -> Iterator[tuple[DiagramRow, tuple[str, ...]]]:
-        return (row for card in self.picture.cards for row in card_rows(card))
+        return (row for card in self.model.cards for row in card_rows(card))
 
     def markdown(self) -> str:
         """The same as Markdown."""
-        lines = [f"# {escaped_markdown(self.picture.name)}", "", *_spaced(part.markdown() for part in self.prose)]
+        lines = [
+            f"# {escape_markdown(self.model.name)}",
+            "",
+            *_separate_paragraphs(paragraph.markdown() for paragraph in self.prose),
+        ]
         if self.layer is not None:
-            lines += ["", *(f"- {escaped_markdown(line)}" for line in report_lines(self.layer, section=False))]
+            lines += ["", *(f"- {escape_markdown(line)}" for line in report_lines(self.layer, section=False))]
             section = [text for _, text in layer_report(self.layer).section]
             fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "\n".join(section))), default=0))
             lines += ["", f"{fence}ini", *section, fence]
             return "\n".join(lines) + "\n"
-        for card in self.picture.cards:
+        for card in self.model.cards:
             lines += [
                 "",
-                f"## {escaped_markdown(heading(card))}",
+                f"## {escape_markdown(card_heading(card))}",
                 "",
                 f"| {' | '.join(COLUMNS)} |",
                 "|---" * len(COLUMNS) + "|",
             ]
             for row, cells in card_rows(card):
-                lines.append(f"| {' | '.join(map(escaped_markdown, cells))} |")
-                lines += [f"| | *{escaped_markdown(note.text)}* | | | |" for note in row.notes]
+                lines.append(f"| {' | '.join(map(escape_markdown, cells))} |")
+                lines += [f"| | *{escape_markdown(note.text)}* | | | |" for note in row.notes]
         return "\n".join(lines) + "\n"
 
     def _repr_markdown_(self) -> str:
@@ -161,17 +172,20 @@ def explain(network: str | os.PathLike[str] | Config | Network, layer: int | Non
     L13 of yolov3-tiny: conv 1×1, 256
     """
     network = compile(network)
-    picture = build_diagram(network)
+    model = build_diagram(network)
     if layer is None:
-        return Explanation(network, picture, tuple(_paragraphs(network, picture)))
+        return Explanation(network, model, tuple(_build_paragraphs(network, model)))
     if not 0 <= layer < len(network.nodes):
         raise DarkparseError(f"there is no layer {layer}; {network.name} has layers 0 to {len(network.nodes) - 1}")
     facts = layer_facts(network)[layer]
-    told = Paragraph((f"L{layer} of {network.name}: {label(facts.node)}",)), Paragraph((" ".join(reasons(facts)),))
-    return Explanation(network, picture, told, facts)
+    paragraphs = (
+        Paragraph((f"L{layer} of {network.name}: {layer_label(facts.node)}",)),
+        Paragraph((" ".join(reasons(facts)),)),
+    )
+    return Explanation(network, model, paragraphs, facts)
 
 
-def heading(card: Card) -> str:
+def card_heading(card: Card) -> str:
     """`56×56 (1/8): L3–L7, 1.56M weights, 9.81 GFLOPs`."""
     return f"{card.title(' ')}: {', '.join([card.span, *card.cost])}"
 
@@ -188,14 +202,14 @@ def card_rows(card: Card) -> Iterator[tuple[DiagramRow, tuple[str, ...]]]:
             yield row, (row.name, label, row.spatial.text, row.channels.text, row.price)
 
 
-def _paragraphs(network: Network, picture: DiagramModel) -> Iterator[Paragraph]:
-    yield Paragraph((f"{network.name}: {', '.join(picture.totals)}.",))
-    yield Paragraph(picture.facts, is_list=True) if picture.facts else Paragraph((f"{picture.answer}.",))
+def _build_paragraphs(network: Network, model: DiagramModel) -> Iterator[Paragraph]:
+    yield Paragraph((f"{network.name}: {', '.join(model.totals)}.",))
+    yield Paragraph(model.facts, is_list=True) if model.facts else Paragraph((f"{model.answer}.",))
     if sentences := tuple(prose(network, summarize_network(network))):
         yield Paragraph(sentences)
 
 
-def _spaced(paragraphs: Iterable[str]) -> Iterator[str]:
+def _separate_paragraphs(paragraphs: Iterable[str]) -> Iterator[str]:
     """Paragraphs with an empty line between."""
     for number, text in enumerate(paragraphs):
         if number:

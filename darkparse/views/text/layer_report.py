@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from darkparse.network import Node
-from darkparse.views.formatting.cells import channels_cell, input_name, label, spatial_cell
+from darkparse.views.formatting.cells import channels_cell, input_name, layer_label, spatial_cell
 from darkparse.views.formatting.sentences import cost_text, field_text, reasons, share_text
-from darkparse.views.formatting.words import some
+from darkparse.views.formatting.words import layer_names
 from darkparse.views.layer_info import LayerFacts
 
 
@@ -48,8 +48,8 @@ def layer_report(facts: LayerFacts) -> LayerReport:
     return LayerReport(
         index=node.index,
         kind=node.kind,
-        label=label(node),
-        inputs=tuple((input_name(index, "the input"), str(shape)) for index, shape in facts.reads),
+        label=layer_label(node),
+        inputs=tuple((input_name(index, "the input"), str(shape)) for index, shape in facts.inputs),
         output=str(node.out_shape),
         readers=facts.readers,
         spatial=str(spatial_cell(facts, (node.out_shape.h, node.out_shape.w))),
@@ -77,7 +77,7 @@ def report_lines(facts: LayerFacts, *, section: bool = True) -> Iterator[str]:
     """One layer's facts, a line each."""
     report = layer_report(facts)
     yield from (f"in: {shape} from {name}" for name, shape in report.inputs)
-    readers = f"read by {some(report.readers, 20)}" if report.readers else "the network's output"
+    readers = f"read by {layer_names(report.readers, 20)}" if report.readers else "the network's output"
     yield f"out: {report.output}, {readers}"
     yield f"height×width: {report.spatial}"
     yield f"channels: {report.channels}"

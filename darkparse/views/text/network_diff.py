@@ -67,9 +67,12 @@ class NetworkDifference:
         head = f"{self.names[0]} → {self.names[1]}"
         if not self:
             return f"{head}: the same network"
-        rows = [(f"{one.sign} {one.place}", one.layer, ", ".join(map(str, one.changes))) for one in self.layers]
-        wide = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
-        lines = [f"  {place:<{wide[0]}}  {layer:<{wide[1]}}  {changes}".rstrip() for place, layer, changes in rows]
+        rows = [
+            (f"{change.sign} {change.place}", change.layer, ", ".join(map(str, change.changes)))
+            for change in self.layers
+        ]
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
+        lines = [f"  {place:<{widths[0]}}  {layer:<{widths[1]}}  {changes}".rstrip() for place, layer, changes in rows]
         return "\n".join([head, *(f"  {total}" for total in self.totals), *lines])
 
     def to_markdown(self) -> str:
@@ -84,20 +87,21 @@ class NetworkDifference:
             parts.append("\n".join(["| | before | after |", "|---|---|---|", *cells]))
         if self.layers:
             cells = [
-                f"| {one.sign} | {one.place} | {_cell(one.layer)} | {'<br>'.join(_cell(str(c)) for c in one.changes)} |"
-                for one in self.layers
+                f"| {layer.sign} | {layer.place} | {_cell(layer.layer)} | "
+                f"{'<br>'.join(_cell(str(change)) for change in layer.changes)} |"
+                for layer in self.layers
             ]
             parts.append("\n".join(["| | layer | | what changed |", "|---|---|---|---|", *cells]))
         return "\n\n".join(parts) + "\n"
 
 
-PLAIN = re.compile(r"(?!.*www\.)[A-Za-z0-9 .,()%/=×÷→−≠…-]*", re.IGNORECASE)
+PLAIN_TEXT = re.compile(r"(?!.*www\.)[A-Za-z0-9 .,()%/=×÷→−≠…-]*", re.IGNORECASE)
 """Text that is the same in Markdown: no markup, mention, reference or link."""
 
 
 def _cell(text: str) -> str:
     """Return text for a cell of a table; values of a cfg may hold any."""
-    return text if PLAIN.fullmatch(text) else code_span(text).replace("|", r"\|")
+    return text if PLAIN_TEXT.fullmatch(text) else code_span(text).replace("|", r"\|")
 
 
 def code_span(text: str) -> str:
@@ -115,8 +119,8 @@ def diff_networks(first: Network, second: Network) -> NetworkDifference:
     """
     return NetworkDifference(
         (first.config.source.name, second.config.source.name),
-        tuple(_differing(zip(_totals(first), _totals(second), strict=True))),
-        tuple(_layers(first, second)),
+        tuple(_find_changes(zip(_totals(first), _totals(second), strict=True))),
+        tuple(_diff_layers(first, second)),
     )
 
 
@@ -129,31 +133,31 @@ def _totals(network: Network) -> Iterator[tuple[str, str | int | None]]:
     yield "FLOPs", network.cost.flops
 
 
-def _layers(first: Network, second: Network) -> Iterator[LayerChange]:
+def _diff_layers(first: Network, second: Network) -> Iterator[LayerChange]:
     pairs = compare_networks(first, second).pairs
-    back = {j: i for i, j in pairs.items()} | {-1: -1}
+    matches = {j: i for i, j in pairs.items()} | {-1: -1}
     rows = table(first), table(second)
-    done = 0
+    next_index = 0
     for j, row in enumerate(rows[1]):
-        i = back.get(j)
+        i = matches.get(j)
         if i is None:
             yield LayerChange("+", None, j, row.layer, (PropertyChange("output", None, row.output),))
             continue
-        for gone in range(done, i):
-            yield LayerChange("-", gone, None, rows[0][gone].layer)
-        done = i + 1
-        was = [_source(k) for k in first.nodes[i].inputs]
-        now = [_source(back[k]) if k in back else f"the new {k}" for k in second.nodes[j].inputs]
-        before = _properties(first, i, was, rows[0][i].reduction)
-        after = _properties(second, j, now, row.reduction)
+        for removed in range(next_index, i):
+            yield LayerChange("-", removed, None, rows[0][removed].layer)
+        next_index = i + 1
+        inputs_before = [_source_name(k) for k in first.nodes[i].inputs]
+        inputs_after = [_source_name(matches[k]) if k in matches else f"the new {k}" for k in second.nodes[j].inputs]
+        before = _properties(first, i, inputs_before, rows[0][i].reduction)
+        after = _properties(second, j, inputs_after, row.reduction)
         sides = zip(before, after, strict=True)
-        if changes := tuple(_differing(sides)):
+        if changes := tuple(_find_changes(sides)):
             yield LayerChange("≠", i, j, row.layer, changes)
-    for gone in range(done, len(rows[0])):
-        yield LayerChange("-", gone, None, rows[0][gone].layer)
+    for removed in range(next_index, len(rows[0])):
+        yield LayerChange("-", removed, None, rows[0][removed].layer)
 
 
-def _source(index: int) -> str:
+def _source_name(index: int) -> str:
     """What a layer reads, in a word."""
     return "the input" if index < 0 else f"L{index}"
 
@@ -166,9 +170,9 @@ def _properties(
     for item in get_bound_fields(type(node.layer)):
         default = type(node.layer).__dataclass_fields__[item.name].default
         value = getattr(node.layer, item.name)
-        follows = isinstance(default, DerivedDefault) and default.rule(node.layer) == value
+        is_default = isinstance(default, DerivedDefault) and default.rule(node.layer) == value
         if item.name not in REFERENCE_OPTIONS and item.keys:
-            yield item.keys[0], "as by default" if value is None or follows else format_value(value)
+            yield item.keys[0], "as by default" if value is None or is_default else format_value(value)
     if any(hasattr(node.layer, name) for name in REFERENCE_OPTIONS):
         yield "reads", ", ".join(inputs)
     yield "channels out", node.out_shape.c
@@ -181,7 +185,7 @@ def _properties(
     yield "reduction", reduction or "none"
 
 
-def _differing(
+def _find_changes(
     sides: Iterator[tuple[tuple[str, str | int | None], tuple[str, str | int | None]]],
 ) -> Iterator[PropertyChange]:
     return (PropertyChange(name, before, after) for (name, before), (_, after) in sides if before != after)

@@ -8,8 +8,8 @@ from textwrap import wrap
 
 from darkparse._utils.text import pluralize
 from darkparse.network import Network
-from darkparse.views.formatting.cells import label, reduction_text
-from darkparse.views.formatting.numbers import operations, sides_text
+from darkparse.views.formatting.cells import layer_label, reduction_text
+from darkparse.views.formatting.numbers import operations_text, sides_text
 from darkparse.views.layer_info import LayerFacts, layer_facts
 
 MIN_WIDTH = 12
@@ -33,24 +33,24 @@ class TableRow:
 
 def table(network: Network) -> tuple[TableRow, ...]:
     """The rows of a network's table."""
-    return tuple(map(_row, layer_facts(network)))
+    return tuple(map(_build_row, layer_facts(network)))
 
 
 def totals(network: Network) -> str:
     """One line below the table: layers, parameters, size of the weights file, operations."""
     megabytes = 4 * network.stored_floats / 1e6
-    stored = f"{network.stored_floats:,} floats, {megabytes:,.1f} MB of weights"
-    params = f"{pluralize(len(network.nodes), 'layer')}, {pluralize(network.cost.params, 'parameter')} ({stored})"
+    weights_text = f"{network.stored_floats:,} floats, {megabytes:,.1f} MB of weights"
+    counts = f"{pluralize(len(network.nodes), 'layer')}, {pluralize(network.cost.params, 'parameter')} ({weights_text})"
     shape = network.input_shape
     size = sides_text((shape.h, shape.w)) if shape.is_map else pluralize(shape.size, "input")
-    return f"{params}, {operations(network.cost.macs)} at {size}, {network.bflops:.3f} BFLOPs as Darknet counts"
+    return f"{counts}, {operations_text(network.cost.macs)} at {size}, {network.bflops:.3f} BFLOPs as Darknet counts"
 
 
-def _row(facts: LayerFacts) -> TableRow:
+def _build_row(facts: LayerFacts) -> TableRow:
     node = facts.node
     return TableRow(
         index=node.index,
-        layer=label(node),
+        layer=layer_label(node),
         input=" + ".join(dict.fromkeys(map(str, node.in_shapes))) or "none",
         output=str(node.out_shape),
         params=node.params,
@@ -60,19 +60,19 @@ def _row(facts: LayerFacts) -> TableRow:
     )
 
 
-def narrowed(widths: Sequence[int], limit: int, least: Sequence[int]) -> list[int]:
+def shrink_widths(widths: Sequence[int], limit: int, min_widths: Sequence[int]) -> list[int]:
     """Widths of columns that make up at most a limit, if that is possible:
     the widest give way, none to less than its least."""
-    found = list(widths)
-    while sum(found) > limit:
-        wide = [i for i, width in enumerate(found) if width > least[i]]
-        if not wide:
+    result = list(widths)
+    while sum(result) > limit:
+        shrinkable = [i for i, width in enumerate(result) if width > min_widths[i]]
+        if not shrinkable:
             break
-        found[max(wide, key=found.__getitem__)] -= 1
-    return found
+        result[max(shrinkable, key=result.__getitem__)] -= 1
+    return result
 
 
-def wrapped(text: str, width: int | None) -> list[str]:
+def wrap_text(text: str, width: int | None) -> list[str]:
     """Lines of at most so many characters, if that is possible; those after the first stand under its first word."""
     if width is None or len(text) <= width:
         return text.split("\n")

@@ -16,7 +16,7 @@ from darkparse.views.diagram.graphviz.markup import Colors
 from darkparse.views.diagram.layout.grid import Grid
 from darkparse.views.diagram.layout.labels import source_names, source_text
 
-DOWN, UP, ACROSS = 50, 20, 1
+DOWN_WEIGHT, UP_WEIGHT, ACROSS_WEIGHT = 50, 20, 1
 """Weights: edges down a column are the straightest, then those up a column, then those between columns."""
 
 
@@ -33,7 +33,7 @@ class EdgeWriter:
     """Writes the edges of one picture."""
 
     def __init__(
-        self, picture: DiagramModel, grid: Grid, colors: Colors, prefix: str, offset: int, *, is_sideways: bool
+        self, model: DiagramModel, grid: Grid, colors: Colors, prefix: str, offset: int, *, is_sideways: bool
     ) -> None:
         """Take the picture with the places of its cards.
 
@@ -45,64 +45,72 @@ class EdgeWriter:
             offset: is added to layers in ids.
             is_sideways: whether levels run from left to right.
         """
-        self.picture = picture
+        self.model = model
         self.colors = colors
         self.prefix = prefix
         self.offset = offset
         self.is_sideways = is_sideways
-        self.names = source_names(picture)
-        self.card = {-1: "input"} | {row.index: card.name for card in picture.cards for row in card.rows}
-        places = zip(picture.cards, grid.places, strict=True)
-        self.place = {-1: (0, -1)} | {row.index: place for card, place in places for row in card.rows}
+        self.names = source_names(model)
+        self.card_names = {-1: "input"} | {row.index: card.name for card in model.cards for row in card.rows}
+        places = zip(model.cards, grid.places, strict=True)
+        self.places = {-1: (0, -1)} | {row.index: place for card, place in places for row in card.rows}
 
     def edges(self) -> Iterator[Edge]:
         """Yield every link, then those to the heads."""
-        yield from map(self._edge, self.picture.links)
-        for head in self.picture.heads:
-            attributes = {"id": self._id(head.source, head.index), "color": self.colors["head_line"]}
-            yield Edge(self._right(head.source), f"{self.prefix}{head.name}:w", attributes | {"weight": str(ACROSS)})
+        yield from map(self._build_edge, self.model.links)
+        for head in self.model.heads:
+            attributes = {"id": self._edge_id(head.source, head.index), "color": self.colors["head_line"]}
+            yield Edge(
+                self._right_port(head.source),
+                f"{self.prefix}{head.name}:w",
+                attributes | {"weight": str(ACROSS_WEIGHT)},
+            )
 
-    def _edge(self, link: Link) -> Edge:
-        attributes = {"id": self._id(link.source, link.target)}
+    def _build_edge(self, link: Link) -> Edge:
+        attributes = {"id": self._edge_id(link.source, link.target)}
         if link.kind == "reused":
             color = self.colors["reused"]
             attributes |= {"style": "dashed", "penwidth": "1.8", "color": color, "fontcolor": color}
-        (column, level), (to_column, to_level) = self.place[link.source], self.place[link.target]
+        (column, level), (to_column, to_level) = self.places[link.source], self.places[link.target]
         text = link.label if link.kind == "chain" else source_text(link, self.names)
         if level == to_level:
             attributes["xlabel"] = f"<{edge_label(text, self.colors['page'])}>"
         else:
             attributes["label"] = f"<{edge_label(text)}>"
-        along = UP if to_level < level else DOWN
-        attributes["weight"] = str(along if column == to_column else ACROSS)
-        start, end = self._ends(link)
+        column_weight = UP_WEIGHT if to_level < level else DOWN_WEIGHT
+        attributes["weight"] = str(column_weight if column == to_column else ACROSS_WEIGHT)
+        start, end = self._find_ends(link)
         return Edge(end, start, attributes | {"dir": "back"}) if to_level < level else Edge(start, end, attributes)
 
-    def _ends(self, link: Link) -> tuple[str, str]:
+    def _find_ends(self, link: Link) -> tuple[str, str]:
         """Return where a link leaves and enters: between neighbors the middle of a card's side, else a row's end."""
-        (column, level), (to_column, to_level) = self.place[link.source], self.place[link.target]
+        (column, level), (to_column, to_level) = self.places[link.source], self.places[link.target]
         if self.is_sideways:
             if to_level < level:
-                return self._left(link.source), self._right(link.target)
-            return self._right(link.source), (self._right if level == to_level else self._left)(link.target)
+                return self._left_port(link.source), self._right_port(link.target)
+            return self._right_port(link.source), (self._right_port if level == to_level else self._left_port)(
+                link.target
+            )
         if column == to_column and link.kind == "chain":
             sides = "ns" if to_level < level else "sn"
-            return f"{self._node(link.source)}:{sides[0]}", f"{self._node(link.target)}:{sides[1]}"
-        return self._right(link.source), (self._right if column == to_column else self._left)(link.target)
+            return f"{self._node_name(link.source)}:{sides[0]}", f"{self._node_name(link.target)}:{sides[1]}"
+        return self._right_port(link.source), (self._right_port if column == to_column else self._left_port)(
+            link.target
+        )
 
-    def _left(self, index: int) -> str:
-        return f"{self._node(index)}:i{index}:w"
+    def _left_port(self, index: int) -> str:
+        return f"{self._node_name(index)}:i{index}:w"
 
-    def _right(self, index: int) -> str:
+    def _right_port(self, index: int) -> str:
         """Return the right end of a row; the input has none."""
         if index >= 0:
-            return f"{self._node(index)}:o{index}:e"
-        return f"{self._node(index)}:{'e' if self.is_sideways else 's'}"
+            return f"{self._node_name(index)}:o{index}:e"
+        return f"{self._node_name(index)}:{'e' if self.is_sideways else 's'}"
 
-    def _node(self, index: int) -> str:
-        return f"{self.prefix}{self.card[index]}"
+    def _node_name(self, index: int) -> str:
+        return f"{self.prefix}{self.card_names[index]}"
 
-    def _id(self, source: int, target: int) -> str:
+    def _edge_id(self, source: int, target: int) -> str:
         """Return an edge's id, which is that in the SVG of our own layout."""
         start = f"L{source + self.offset}" if source >= 0 else "input"
         return f"{start}-L{target + self.offset}"

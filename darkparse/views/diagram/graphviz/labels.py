@@ -5,47 +5,47 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from darkparse.views.diagram.elements import HeadCard
-from darkparse.views.diagram.graphviz.markup import Colors, cell, plain, styled, table
+from darkparse.views.diagram.graphviz.markup import Colors, cell, escape_label, format_text, table
 from darkparse.views.diagram.layout import boxes
 from darkparse.views.diagram.title import LegendEntry
 
 
 def input_table(text: str, colors: Colors) -> str:
     """Return the network's input."""
-    words = styled(text, boxes.FACT_FONT, colors["header_text"], bold=True)
-    return table([cell(words)], cellpadding=6, bgcolor=colors["header"])
+    content = format_text(text, boxes.FACT_FONT, colors["header_text"], bold=True)
+    return table([cell(content)], cellpadding=6, bgcolor=colors["header"])
 
 
 def head_table(head: HeadCard, colors: Colors) -> str:
     """Return a detection head."""
     color = colors["head_text"]
     first, *others = head.lines
-    lines = [styled(first, boxes.LAYER_FONT, color, bold=True), *(styled(line, 10, color) for line in others)]
+    lines = [format_text(first, boxes.LAYER_FONT, color, bold=True), *(format_text(line, 10, color) for line in others)]
     return table([cell("<BR/>".join(lines))], cellpadding=6, bgcolor=colors["head"])
 
 
 def title_table(lines: Iterable[tuple[LegendEntry, ...]], colors: Colors) -> str:
     """Return the lines of the title, of one text each."""
     indents = (("   " if entry.x else "", entry) for (entry,) in lines)
-    return table((cell(indent + _entry(entry, colors), align="LEFT") for indent, entry in indents), cellpadding=2)
+    return table((cell(indent + _entry_text(entry, colors), align="LEFT") for indent, entry in indents), cellpadding=2)
 
 
 def legend_table(lines: Iterable[tuple[LegendEntry, ...]], colors: Colors) -> str:
     """Return the entries of the legend."""
-    rows = ("".join(_filled(entry, colors) for entry in entries) for entries in lines)
+    rows = ("".join(_legend_cell(entry, colors) for entry in entries) for entries in lines)
     return table(rows, cellspacing=3, cellpadding=3)
 
 
-def _filled(entry: LegendEntry, colors: Colors) -> str:
-    return cell(_entry(entry, colors), bgcolor=colors[entry.role] if entry.is_filled else "")
+def _legend_cell(entry: LegendEntry, colors: Colors) -> str:
+    return cell(_entry_text(entry, colors), bgcolor=colors[entry.role] if entry.is_filled else "")
 
 
-def _entry(entry: LegendEntry, colors: Colors) -> str:
+def _entry_text(entry: LegendEntry, colors: Colors) -> str:
     on_fill = colors.get(f"{entry.role}_text", colors["text"])
     color = on_fill if entry.is_filled else colors[entry.role or "text"]
-    return styled(entry.text, entry.size, color, bold=entry.is_bold)
+    return format_text(entry.text, entry.size, color, bold=entry.is_bold)
 
 
 def edge_label(text: str, background: str = "") -> str:
     """Return a label with room around it, which Graphviz would set onto the edge."""
-    return table([cell(plain(text), bgcolor=background)], cellpadding=3)
+    return table([cell(escape_label(text), bgcolor=background)], cellpadding=3)

@@ -12,9 +12,9 @@ from darkparse.views.diagram.raster import check_pixels
 if TYPE_CHECKING:
     from graphviz import Digraph
 
-Form = Literal["svg", "png", "pdf"]
-FORMS: tuple[Form, ...] = ("svg", "png", "pdf")
-INSTALL = "apt-get install graphviz, brew install graphviz, or winget install graphviz"
+GraphvizForm = Literal["svg", "png", "pdf"]
+FORMS: tuple[GraphvizForm, ...] = ("svg", "png", "pdf")
+INSTALL_HINT = "apt-get install graphviz, brew install graphviz, or winget install graphviz"
 
 
 def has_graphviz() -> bool:
@@ -22,7 +22,7 @@ def has_graphviz() -> bool:
     return which("dot") is not None
 
 
-def render(graph: Digraph, form: Form, dpi: float) -> bytes:
+def render(graph: Digraph, form: GraphvizForm, dpi: float) -> bytes:
     """Lay out a graph with `dot` and return the bytes of a file.
 
     Args:
@@ -35,9 +35,9 @@ def render(graph: Digraph, form: Form, dpi: float) -> bytes:
         DarkparseError: a PNG would be too large.
     """
     # Its size and its texts are known from the SVG, before pixels take memory.
-    svg = _piped(graph, "svg")
+    svg = _run_dot(graph, "svg")
     if b">height\xc3\x97width<" not in svg:
-        raise RendererError(f"this Graphviz cannot draw tables: it was built without expat\nhint: {INSTALL}")
+        raise RendererError(f"this Graphviz cannot draw tables: it was built without expat\nhint: {INSTALL_HINT}")
     if form == "svg":
         return svg
     width, height = map(int, re.findall(rb'\b(?:width|height)="(\d+)pt"', svg)[:2])
@@ -45,17 +45,17 @@ def render(graph: Digraph, form: Form, dpi: float) -> bytes:
     if form == "png":
         graph = graph.copy()
         graph.graph_attr["dpi"] = f"{dpi:g}"
-    return _piped(graph, form)
+    return _run_dot(graph, form)
 
 
-def _piped(graph: Digraph, form: Form) -> bytes:
+def _run_dot(graph: Digraph, form: GraphvizForm) -> bytes:
     import graphviz
 
     try:
         # Not `graph.pipe`: it ends in a broken pipe where dot fails before it has read everything.
         data: bytes = graphviz.pipe("dot", form, graph.source.encode("utf-8", "replace"), quiet=True)
     except graphviz.ExecutableNotFound:
-        raise RendererError(f"Graphviz is not installed: no program dot on the PATH\nhint: {INSTALL}") from None
+        raise RendererError(f"Graphviz is not installed: no program dot on the PATH\nhint: {INSTALL_HINT}") from None
     except graphviz.CalledProcessError as problem:
         reason = (problem.stderr or b"").decode("utf-8", "replace").strip().splitlines()
         raise RendererError(f"dot failed: {reason[0] if reason else f'exit status {problem.returncode}'}") from None
