@@ -11,7 +11,7 @@ import pytest
 from darkparse.datasets.labels import label_path
 from darkparse.layers import DIALECTS
 from darkparse.training.data.color import distort
-from darkparse.training.data.geometry import Crop, ImagePlace, Tile, drop_tiny, sound, tile_axis, transform_boxes
+from darkparse.training.data.geometry import CropWindow, ImagePlace, Tile, drop_tiny, sound, tile_axis, transform_boxes
 from tests.conftest import DATA
 
 NUMBERS: dict[str, list[Any]] = json.loads((DATA / "training" / "augmentation.json").read_text("utf-8"))
@@ -60,9 +60,9 @@ def test_a_picture_is_placed_or_cropped(case: dict[str, Any]) -> None:
     width, height = case["size"]
     laid, cut = case["pjreddie"], case["alexeyab"]
     right, bottom = pixels.shape[1] - cut["left"] - cut["width"], pixels.shape[0] - cut["top"] - cut["height"]
-    ways: tuple[ImagePlace | Crop, ...] = (
+    ways: tuple[ImagePlace | CropWindow, ...] = (
         ImagePlace(laid["nw"], laid["nh"], laid["dx"], laid["dy"]),
-        Crop(cut["left"], cut["top"], right, bottom),
+        CropWindow(cut["left"], cut["top"], right, bottom),
     )
     for way, one in zip(ways, (laid, cut), strict=True):
         found = way.render(pixels, (height, width), flip=bool(case["flip"]))

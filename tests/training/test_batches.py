@@ -20,7 +20,7 @@ from darkparse.layers import DIALECTS
 from darkparse.network.training import bind_net_training
 from darkparse.training import data
 from darkparse.training.data import image_cache as album
-from darkparse.training.data.geometry import Crop
+from darkparse.training.data.geometry import CropWindow
 from darkparse.training.data.sampling import in_corner, sample_size
 
 DETECTOR = """[net]
@@ -178,9 +178,9 @@ def test_the_sizes_of_darknet(dialect: str, sizes: range, largest: int) -> None:
 
 
 def test_what_is_cut_off_goes_away_from_the_corner_of_its_tile() -> None:
-    crop = Crop(1, 2, 3, 4)
-    assert in_corner(crop, 0, flip=False) == Crop(0, 0, 4, 6) == in_corner(crop, 1, flip=True)
-    assert in_corner(crop, 3, flip=False) == Crop(4, 6, 0, 0) == in_corner(crop, 2, flip=True)
+    crop = CropWindow(1, 2, 3, 4)
+    assert in_corner(crop, 0, flip=False) == CropWindow(0, 0, 4, 6) == in_corner(crop, 1, flip=True)
+    assert in_corner(crop, 3, flip=False) == CropWindow(4, 6, 0, 0) == in_corner(crop, 2, flip=True)
 
 
 def test_a_classifiers_labels_stand_in_the_paths(files: DataFile) -> None:

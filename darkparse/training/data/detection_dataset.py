@@ -18,7 +18,7 @@ from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
 from darkparse.syntax.files import is_file
 from darkparse.training.data.color import add_noise, blur, blur_background, distort
-from darkparse.training.data.geometry import NOWHERE, WHOLE, Crop, ImagePlace, Window, drop_tiny, sound, tile
+from darkparse.training.data.geometry import NOWHERE, WHOLE, CropWindow, ImagePlace, Window, drop_tiny, sound, tile
 from darkparse.training.data.image_cache import CachedImages
 from darkparse.training.data.sampling import (
     ColorJitter,
@@ -46,7 +46,7 @@ class SampledTransform:
 
     picture: DatasetImage
     pixels: Pixels
-    geometry: ImagePlace | Crop
+    geometry: ImagePlace | CropWindow
     flip: bool
     colors: ColorJitter
 

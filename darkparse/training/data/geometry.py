@@ -48,7 +48,7 @@ class ImagePlace:
 
 
 @dataclass(frozen=True, slots=True)
-class Crop:
+class CropWindow:
     """A part of a picture stretched to the input, by the pixels that are cut off each side, less than 0 where the edge
     goes on instead (AlexeyAB data.c load_data_detection, image.c crop_image, resize_image)."""
 
@@ -74,15 +74,15 @@ class Crop:
         shift = (share(self.left) / share(shape[1]) / sx, share(self.top) / share(shape[0]) / sy)
         return transform_boxes(boxes, shift, (1 / sx, 1 / sy), flip=flip, leaves_out=True)
 
-    def drop_invalid(self, shape: Size) -> Crop:
+    def drop_invalid(self, shape: Size) -> CropWindow:
         """The whole picture if nothing would be left of it."""
         height, width = shape
         rest = min(
             width - self.left - self.right, height - self.top - self.bottom, width - self.left, height - self.top
         )
-        return self if rest > 0 else Crop(0, 0, 0, 0)
+        return self if rest > 0 else CropWindow(0, 0, 0, 0)
 
-    def letterboxed(self, shape: Size, size: Size) -> Crop:
+    def letterboxed(self, shape: Size, size: Size) -> CropWindow:
         """With the edges that bring the picture to the input's aspect."""
         (height, width), aspect = shape, np.float32(size[1]) / np.float32(size[0])
         if np.float32(width) / np.float32(height) / aspect > 1:
@@ -178,7 +178,7 @@ class Tile:
         return placed
 
 
-def tile(number: int, size: Size, cut: tuple[int, int], crop: Crop, shape: Size, *, flip: bool) -> Tile:
+def tile(number: int, size: Size, cut: tuple[int, int], crop: CropWindow, shape: Size, *, flip: bool) -> Tile:
     """A tile of a mosaic.
 
     Args:

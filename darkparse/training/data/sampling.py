@@ -13,7 +13,7 @@ from darkparse.datasets.image_files import Size
 from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.training import NetTraining
-from darkparse.training.data.geometry import Crop, ImagePlace, Window
+from darkparse.training.data.geometry import CropWindow, ImagePlace, Window
 
 SIZE_BATCHES = 10
 """So many batches have one size (detector.c train_detector)."""
@@ -69,7 +69,7 @@ def sample_place(random: np.random.Generator, shape: Size, size: Size, jitter: f
 
 def sample_crop(
     random: np.random.Generator, shape: Size, size: Size, net: Augmentation, head: HeadAugmentation
-) -> Crop:
+) -> CropWindow:
     """Of a picture of some shape (AlexeyAB data.c load_data_detection)."""
     low, high = sorted((head.resize, 1 / head.resize)) if head.resize > 0 else (1.0, 1.0)
     jitters, resizes = random.uniform(-1, 1, (2, 2)), random.random(2)
@@ -80,7 +80,7 @@ def sample_crop(
         jittered = [int(int(length * head.jitter) * part) for part in jitter]
         cuts.append([int(cut + least + (most - least) * part) for cut, part in zip(jittered, resizes, strict=True)])
     (top, bottom), (left, right) = cuts
-    crop = Crop(left, top, right, bottom)
+    crop = CropWindow(left, top, right, bottom)
     return crop.letterboxed(shape, size) if net.letter_box and not net.mosaic else crop
 
 
@@ -97,13 +97,13 @@ def sample_part(random: np.random.Generator, size: Size) -> Window:
     return slice(top, top + sides[0]), slice(left, left + sides[1])
 
 
-def in_corner(crop: Crop, tile: int, *, flip: bool) -> Crop:
+def in_corner(crop: CropWindow, tile: int, *, flip: bool) -> CropWindow:
     """A mosaic's picture with what is cut off moved away from the corner of its tile, so that most of it shows."""
     is_left, is_top = (tile % 2 == 0) != flip, tile < 2
     across, down = crop.left + crop.right, crop.top + crop.bottom
     left, right = (0, across) if is_left else (across, 0)
     top, bottom = (0, down) if is_top else (down, 0)
-    return Crop(left, top, right, bottom)
+    return CropWindow(left, top, right, bottom)
 
 
 def sample_size(
