@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-WARNINGS_SHOWN = 3
-PATIENCE = 2.0
+MAX_WARNINGS = 3
+NOTICE_DELAY = 2.0
 """Seconds."""
 FRACTION = click.FloatRange(0, 1)
 
@@ -151,21 +151,21 @@ def compile_cfg(
         from darkparse.weights import compile_with_weights, open_source
 
         network = compile_with_weights(read(cfg), open_source(weights), dialect=dialect, size=size, strict=strict)
-    warn(network)
+    print_warnings(network)
     return network
 
 
-def warn(network: Network) -> None:
+def print_warnings(network: Network) -> None:
     """Print the first warnings about a cfg to standard error, a line each."""
-    found = network.diagnostics
-    for diagnostic in found[:WARNINGS_SHOWN]:
+    diagnostics = network.diagnostics
+    for diagnostic in diagnostics[:MAX_WARNINGS]:
         stderr().print(diagnostic.headline, soft_wrap=True)
-    if len(found) > WARNINGS_SHOWN:
-        more = len(found) - WARNINGS_SHOWN
+    if len(diagnostics) > MAX_WARNINGS:
+        more = len(diagnostics) - MAX_WARNINGS
         stderr().print(f"… and {more} more: darkparse check {network.config.source.name}", soft_wrap=True)
 
 
-class Remarks:
+class WarningPrinter:
     """Prints what is to be said of pictures to standard error: a line each for the first ones, then how many more."""
 
     def __init__(self, console: Console) -> None:
@@ -174,12 +174,12 @@ class Remarks:
     def add(self, name: str, remarks: Iterable[str]) -> None:
         for remark in remarks:
             self._said += 1
-            if self._said <= WARNINGS_SHOWN:
+            if self._said <= MAX_WARNINGS:
                 self._console.print(f"{name}: {remark}", style="yellow", soft_wrap=True)
 
     def end(self) -> None:
-        if self._said > WARNINGS_SHOWN:
-            self._console.print(f"… and {self._said - WARNINGS_SHOWN:,} remarks more", style="yellow")
+        if self._said > MAX_WARNINGS:
+            self._console.print(f"… and {self._said - MAX_WARNINGS:,} remarks more", style="yellow")
 
 
 def write_text(text: str, output: Path | None) -> None:
@@ -194,15 +194,15 @@ def write_text(text: str, output: Path | None) -> None:
         click.echo(data, nl=False)
 
 
-def report_written(path: str | Path, said: str = "") -> None:
+def report_written(path: str | Path, message: str = "") -> None:
     """Say which file was written, and what there is to say about it, on standard error."""
-    stderr().print(f"wrote {path}{said and f': {said}'}", soft_wrap=True)
+    stderr().print(f"wrote {path}{message and f': {message}'}", soft_wrap=True)
 
 
 @contextmanager
 def slow_notice(what: str) -> Iterator[None]:
     """Say what is being done where it takes more than two seconds."""
-    timer = Timer(PATIENCE, lambda: stderr().print(f"{what} …", soft_wrap=True))
+    timer = Timer(NOTICE_DELAY, lambda: stderr().print(f"{what} …", soft_wrap=True))
     timer.daemon = True
     timer.start()
     try:

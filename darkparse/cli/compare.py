@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 )
 @click.option("--all", "every", is_flag=True, help="Print a row for every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(image: Path, against: Path, tolerance: float, every: bool, as_json: bool, **given: Any) -> None:
+def command(image: Path, against: Path, tolerance: float, every: bool, as_json: bool, **options: Any) -> None:
     """Find the first layer whose output differs from another implementation's, and the likely cause.
 
     The picture goes through darkparse and, if --against is an ONNX model, through that. Known mistakes (the epsilon of
@@ -47,40 +47,46 @@ def command(image: Path, against: Path, tolerance: float, every: bool, as_json: 
 
     from darkparse.evaluation import compare, open_reference
 
-    detector = load_detector(detector_arguments(given) | {"device": "cpu", "dtype": None, "fold": False})
+    detector = load_detector(detector_arguments(options) | {"device": "cpu", "dtype": None, "fold": False})
     prepared = detector.prepare(image)
     for remark in prepared.warnings:
         stderr().print(f"{image}: {remark}", style="yellow", soft_wrap=True)
     values = prepared.values[None]
     with stderr().status(f"Comparing {detector.network.name} with {against} …"):
-        found = compare(detector.model, torch.from_numpy(values), open_reference(against, values), tolerance=tolerance)
+        comparison = compare(
+            detector.model, torch.from_numpy(values), open_reference(against, values), tolerance=tolerance
+        )
     if as_json:
-        click.echo(json.dumps(as_dict(found), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(as_dict(comparison), indent=1, ensure_ascii=False))
     else:
-        _print(found, against, every)
-    sys.exit(1 if found.first else 0)
+        _print(comparison, against, every)
+    sys.exit(1 if comparison.first else 0)
 
 
-def as_dict(found: Comparison) -> dict[str, Any]:
+def as_dict(comparison: Comparison) -> dict[str, Any]:
     """The findings as plain values."""
     layers = [
         {"layer": d.node.index, "kind": d.node.kind, "worst": d.worst, "relative": d.relative, "place": d.place}
-        for d in found.differences
+        for d in comparison.differences
     ]
-    return {"first": found.first.node.index if found.first else None, "cause": found.cause, "layers": layers}
+    return {
+        "first": comparison.first.node.index if comparison.first else None,
+        "cause": comparison.cause,
+        "layers": layers,
+    }
 
 
-def _print(found: Comparison, against: Path, every: bool) -> None:
+def _print(comparison: Comparison, against: Path, every: bool) -> None:
     console = stdout()
     if every:
-        console.print(_table(found))
-    total = len(found.differences)
-    if found.first is None:
-        worst = max((d.relative for d in found.differences), default=0.0)
+        console.print(_table(comparison))
+    total = len(comparison.differences)
+    if comparison.first is None:
+        worst = max((d.relative for d in comparison.differences), default=0.0)
         console.print(f"{total} layers agree with {against}, the worst within {worst:.1e} of its RMS", soft_wrap=True)
         return
-    first = found.first
-    before = [d for d in found.differences if d.node.index < first.node.index]
+    first = comparison.first
+    before = [d for d in comparison.differences if d.node.index < first.node.index]
     if before:
         worst = max(d.relative for d in before)
         console.print(f"{len(before)} layers before it agree, the worst within {worst:.1e} of its RMS", soft_wrap=True)
@@ -92,8 +98,9 @@ def _print(found: Comparison, against: Path, every: bool) -> None:
         soft_wrap=True,
     )
     console.print(f"{first.node.section.span}", style="dim", soft_wrap=True)
-    if found.cause:
-        text = f"likely cause: {found.cause}; with that the layer agrees within {found.with_cause:.1e} of its RMS"
+    if comparison.cause:
+        text = f"likely cause: {comparison.cause}; with that the layer agrees within "
+        text += f"{comparison.with_cause:.1e} of its RMS"
     else:
         text = "no known mistake explains it: are the weights the same?"
     console.print(text, soft_wrap=True)
@@ -109,7 +116,7 @@ def _place(first: OutputDifference) -> str:
     return f"position {', '.join(map(str, first.place))}"
 
 
-def _table(found: Comparison) -> Table:
+def _table(comparison: Comparison) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
@@ -117,8 +124,8 @@ def _table(found: Comparison) -> Table:
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for heading in ("", "layer", "difference", "of its RMS"):
         shown.add_column(heading, justify="left" if heading == "layer" else "right")
-    start = found.first.node.index if found.first else len(found.differences)
-    for d in found.differences:
+    start = comparison.first.node.index if comparison.first else len(comparison.differences)
+    for d in comparison.differences:
         style = "red" if d.node.index >= start else ""
         shown.add_row(
             *(Text(t, style) for t in (f"L{d.node.index}", d.node.summary, f"{d.worst:.2e}", f"{d.relative:.1e}"))

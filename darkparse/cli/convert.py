@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, network_options, reorg_option, report_written, stdout, warn
-from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, ending_of, export, export_options
+from darkparse.cli.common import CfgType, network_options, print_warnings, reorg_option, report_written, stdout
+from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, export, export_options, find_ending
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.weights import ReadOptions, compute_layout, open_source
@@ -42,19 +42,19 @@ Target = Callable[[Any, Path, Options], str]
 """Writes a module, or a network's arrays, to a file and returns a sentence that says what was written."""
 
 
-def to_weights(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
+def write_weights(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
     """A `.weights` file."""
-    how: dict[str, Any] = {"upto": options.upto, "seen": options.seen, "version": options.file_version}
+    header_options: dict[str, Any] = {"upto": options.upto, "seen": options.seen, "version": options.file_version}
     if isinstance(source, LoadedArrays):
-        size = source.save(out, **how)
+        size = source.save(out, **header_options)
     else:
         from darkparse.model import save_weights
 
-        size = save_weights(source, out, header=source.header, widen=options.widen, **how)
-    return f"{size:,} bytes{read_back(source, out, options)}"
+        size = save_weights(source, out, header=source.header, widen=options.widen, **header_options)
+    return f"{size:,} bytes{verify_file(source, out, options)}"
 
 
-def to_container(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
+def write_container(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
     """A `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
     if options.seen is not None or options.file_version is not None:
         raise click.UsageError("--seen and --file-version belong to .weights files")
@@ -64,15 +64,15 @@ def to_container(source: Darknet | LoadedArrays, out: Path, options: Options) ->
         from darkparse.model import save
 
         size = save(source, out, upto=options.upto)
-    return f"{size:,} bytes{read_back(source, out, options)}"
+    return f"{size:,} bytes{verify_file(source, out, options)}"
 
 
-def to_export(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
+def write_export(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
     """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
     return export(source, out, options.export, verify=options.verify)
 
 
-def read_back(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
+def verify_file(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
     """Read the new file and compare every tensor that it should hold."""
     if not options.verify:
         return ""
@@ -80,7 +80,7 @@ def read_back(source: Darknet | LoadedArrays, out: Path, options: Options) -> st
     floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
     reading = ReadOptions(upto=options.upto, header_size=floats if floats in (16, 20) else None)
     again = load_arrays(source.network, out, reading) if isinstance(source, LoadedArrays) else None
-    mine, theirs = (_arrays(one) for one in (source, again or _loaded(source.network, out, reading)))
+    mine, theirs = (_arrays(one) for one in (source, again or _load_module(source.network, out, reading)))
     for entry in entries:
         a, b = mine(entry.name), theirs(entry.name)
         rows = slice(entry.tensor.rows)
@@ -89,7 +89,7 @@ def read_back(source: Darknet | LoadedArrays, out: Path, options: Options) -> st
     return ", read back and the same"
 
 
-def _loaded(network: Network, out: Path, reading: ReadOptions) -> Darknet:
+def _load_module(network: Network, out: Path, reading: ReadOptions) -> Darknet:
     from darkparse.model import build, load_weights
 
     module = build(network)
@@ -107,15 +107,15 @@ def _arrays(source: Darknet | LoadedArrays) -> Callable[[str], Any]:
 
 # One line a kind of file: the ending of OUT, and what writes it. A target that needs a heavy library imports it inside.
 TARGETS: dict[str, Target] = {
-    ".weights": to_weights,
-    ".safetensors": to_container,
-    ".pt": to_container,
-    ".pth": to_container,
-    ".npz": to_container,
-    **dict.fromkeys(EXPORTERS, to_export),
+    ".weights": write_weights,
+    ".safetensors": write_container,
+    ".pt": write_container,
+    ".pth": write_container,
+    ".npz": write_container,
+    **dict.fromkeys(EXPORTERS, write_export),
 }
 
-ELSEWHERE = {
+EXTERNAL_TOOLS = {
     ".engine": "write .onnx, of which TensorRT makes .engine files: trtexec --onnx=X.onnx --saveEngine=X.engine",
     ".tflite": "write .onnx, of which onnx2tf makes .tflite: onnx2tf -i X.onnx",
     ".mlpackage": "write .pt2, of which Core ML makes packages: coremltools.convert(torch.export.load('X.pt2'))",
@@ -167,7 +167,7 @@ def command(
     file_version: str | None,
     widen: bool,
     verify: bool | None,
-    **exporting: Any,
+    **export_params: Any,
 ) -> None:
     """Convert the weights of a cfg to another kind of file, which the ending of OUT chooses.
 
@@ -186,17 +186,17 @@ def command(
     \b
     darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms --dynamic-size
     """
-    target = target_of(out)
-    read = [Path(given) for given in source if isinstance(given, str)]
+    target = find_target(out)
+    read = [Path(argument) for argument in source if isinstance(argument, str)]
     if out.exists() and any(path.exists() and out.samefile(path) for path in read):
         raise click.UsageError(f"{out} is to be read: choose another name to write")
-    wanted = ExportOptions(**exporting)
-    if target is not to_export and wanted.given():
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(wanted.given()))
+    export_settings = ExportOptions(**export_params)
+    if target is not write_export and export_settings.used_options():
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(export_settings.used_options()))
         raise click.UsageError(f"{flags} does not apply to {out.suffix} files")
-    if target is to_export:
-        check_export(out, wanted)
-    if target is to_export and upto is not None:
+    if target is write_export:
+        check_export(out, export_settings)
+    if target is write_export and upto is not None:
         raise click.UsageError(
             f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {upto} -o NEW.cfg"
         )
@@ -206,44 +206,50 @@ def command(
     cfg, weights = source[0], source[1] if len(source) == 2 else None
     if not isinstance(weights, str | None):
         raise click.UsageError("only the cfg is read from standard input: name a file of weights")
-    if weights is None and (kind := _signature_code(cfg)) in ("cfg", None):
+    if weights is None and (kind := _detect_code(cfg)) in ("cfg", None):
         name = cfg if isinstance(cfg, str) else "-"
         if kind:
             hint = f"is a cfg: which weights are to be converted? darkparse convert {name} WEIGHTS"
         else:
             hint = f"does not know its cfg: darkparse convert CFG {name}"
         raise DarkparseError(f"{name} {hint} -o {out}")
-    how: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
-    reading = ReadOptions(upto=upto, allow_partial=partial, header_size=int(header_size) if header_size else None)
-    is_onnx = ending_of(out) == ".onnx"
-    runs_by_default = not is_onnx or wanted.image is not None
-    options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, wanted)
-    needs_torch = options.verify if is_onnx else target is to_export or get_container_kind(out) == "pt"
-    made: Darknet | LoadedArrays | None = None if needs_torch else load_arrays(cfg, weights, reading, **how)
-    if made is None:
-        known = compile_and_check(cfg, weights, reading, **how)
+    compile_options: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
+    read_options = ReadOptions(upto=upto, allow_partial=partial, header_size=int(header_size) if header_size else None)
+    is_onnx = find_ending(out) == ".onnx"
+    runs_by_default = not is_onnx or export_settings.image is not None
+    options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, export_settings)
+    needs_torch = options.verify if is_onnx else target is write_export or get_container_kind(out) == "pt"
+    model: Darknet | LoadedArrays | None = (
+        None if needs_torch else load_arrays(cfg, weights, read_options, **compile_options)
+    )
+    if model is None:
+        fitted_network = compile_and_check(cfg, weights, read_options, **compile_options)
         from darkparse.model import load
 
-        made = load(cfg, weights, reading, **how) if known is None else load(known, weights, reading)
-    network = made.network
+        model = (
+            load(cfg, weights, read_options, **compile_options)
+            if fitted_network is None
+            else load(fitted_network, weights, read_options)
+        )
+    network = model.network
     if strict and network.diagnostics:
         compile(network.config, dialect=network.dialect.name, strict=True)
-    warn(network)
-    done = target(made, out, options)
+    print_warnings(network)
+    summary = target(model, out, options)
     console = stdout()
     if partial or upto is not None:
-        console.print(str(made.loaded), soft_wrap=True)
+        console.print(str(model.loaded), soft_wrap=True)
     seconds = time.perf_counter() - start
-    report_written(out, f"{network.name}, {done}, in {seconds:.1f} s")
+    report_written(out, f"{network.name}, {summary}, in {seconds:.1f} s")
 
 
-def target_of(out: Path) -> Target:
+def find_target(out: Path) -> Target:
     """What writes a file of this name; `darknet53.conv.74` is a `.weights` file too."""
     if re.fullmatch(r"\.\d+", out.suffix):
         return TARGETS[".weights"]
-    ending = ending_of(out) or out.suffix.lower()
-    if ending in ELSEWHERE:
-        raise click.UsageError(f"{out}: {ELSEWHERE[ending]}")
+    ending = find_ending(out) or out.suffix.lower()
+    if ending in EXTERNAL_TOOLS:
+        raise click.UsageError(f"{out}: {EXTERNAL_TOOLS[ending]}")
     if ending not in TARGETS:
         raise click.UsageError(
             f"{out}: {ending or 'a name without an ending'} is no target; choose one of {', '.join(TARGETS)}"
@@ -251,9 +257,9 @@ def target_of(out: Path) -> Target:
     return TARGETS[ending]
 
 
-def _signature_code(given: str | Config) -> str | None:
+def _detect_code(source: str | Config) -> str | None:
     """What a lone argument is: `cfg`, the code of another kind of file, or None for what may be a `.weights` file."""
-    if not isinstance(given, str) or not Path(given).is_file() or given.endswith(".cfg"):
+    if not isinstance(source, str) or not Path(source).is_file() or source.endswith(".cfg"):
         return "cfg"
-    found = detect_file_type(open_source(given))
-    return found.code if found else None
+    file_type = detect_file_type(open_source(source))
+    return file_type.code if file_type else None

@@ -42,26 +42,26 @@ def command(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as problem:
         raise DarkparseError(f"{folder}: {problem.strerror}; choose another folder with -o") from None
-    drawn = _diagram(console, folder)
-    weights = _detector(console, folder)
+    drawn = _show_diagram(console, folder)
+    weights = _run_detector(console, folder)
     console.print("\nThe files:", style="bold")
     for path in (*drawn, *weights):
         console.print(f"  {path}  {path.stat().st_size:,} bytes")
 
 
-def _step(console: Console, title: str) -> None:
+def _print_step(console: Console, title: str) -> None:
     console.print(f"\n{title}\n{'─' * len(title)}", style="bold")
 
 
-def _diagram(console: Console, folder: Path) -> list[Path]:
+def _show_diagram(console: Console, folder: Path) -> list[Path]:
     """yolov1 as a table, an explanation and a diagram."""
-    _step(console, "1. yolov1 compiled: darkparse show yolov1")
+    _print_step(console, "1. yolov1 compiled: darkparse show yolov1")
     network = compile("yolov1")
     console.print(as_table(table(network)))
     console.print(f"{network.name}: {totals(network)}")
-    _step(console, "2. What it reduces: darkparse explain yolov1")
+    _print_step(console, "2. What it reduces: darkparse explain yolov1")
     console.print(str(explain(network)), soft_wrap=True)
-    _step(console, "3. Its diagram: darkparse draw yolov1 -o yolov1.svg")
+    _print_step(console, "3. Its diagram: darkparse draw yolov1 -o yolov1.svg")
     diagram = draw(network)
     paths = [folder / "yolov1.svg", folder / "yolov1.html"]
     for path in paths:
@@ -70,7 +70,7 @@ def _diagram(console: Console, folder: Path) -> list[Path]:
     return paths
 
 
-def _detector(console: Console, folder: Path) -> list[Path]:
+def _run_detector(console: Console, folder: Path) -> list[Path]:
     """The detector of our own: its weights loaded, three pictures looked at, the weights written again."""
     from darkparse.detect.drawing import save
 
@@ -79,15 +79,15 @@ def _detector(console: Console, folder: Path) -> list[Path]:
     for path in (cfg.with_suffix(".names"), *sorted(cfg.with_suffix("").iterdir())):
         paths.append(folder / path.name)
         shutil.copyfile(path, paths[-1])
-    _step(console, "4. A detector with weights: darkparse detect shapes shapes.weights shapes1.jpg --out found")
+    _print_step(console, "4. A detector with weights: darkparse detect shapes shapes.weights shapes1.jpg --out found")
     first, again = folder / "shapes.weights", folder / "again.weights"
     detector = darkparse.Detector.load("shapes", first)
     console.print(f"loaded {first}: {sum(p.numel() for p in detector.model.parameters()):,} parameters")
-    for picture in (path for path in list(paths) if path.suffix == ".jpg"):
-        found = detector.detect(picture)
-        paths.append(picture.with_name(f"{picture.stem}-found.png"))
-        save(found.draw(), paths[-1])
-        report_written(paths[-1], ", ".join(one.line for one in found))
+    for image in (path for path in list(paths) if path.suffix == ".jpg"):
+        detections = detector.detect(image)
+        paths.append(image.with_name(f"{image.stem}-found.png"))
+        save(detections.draw(), paths[-1])
+        report_written(paths[-1], ", ".join(detection.line for detection in detections))
 
     darkparse.save_weights(darkparse.load("shapes", first), again)
     same = first.read_bytes() == again.read_bytes()

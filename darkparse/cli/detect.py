@@ -16,13 +16,13 @@ import click
 from darkparse.cli.common import (
     CfgType,
     GroupedCommand,
-    Remarks,
     SizeType,
+    WarningPrinter,
     dialect_option,
+    print_warnings,
     reorg_option,
     setting_option,
     stderr,
-    warn,
 )
 from darkparse.cli.live import watch
 from darkparse.cli.report import DetectionPrinter
@@ -102,46 +102,51 @@ def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return setting_option("--exif", type=click.Choice(EXIF_MODES), help=turn)(function)
 
 
-def detector_arguments(given: dict[str, Any]) -> dict[str, Any]:
+def detector_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Take what `detector_options` made out of a command's arguments: the arguments of `Detector.load`."""
     names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "use_class_map", "device", "engine")
-    making = {name: given.pop(name) for name in names}
-    if given.pop("half"):
-        choose_engine(making["engine"], wants_torch=True)
+    detector_kwargs = {name: options.pop(name) for name in names}
+    if options.pop("half"):
+        choose_engine(detector_kwargs["engine"], wants_torch=True)
         import torch
 
-        making["dtype"] = torch.float16
-    return making
+        detector_kwargs["dtype"] = torch.float16
+    return detector_kwargs
 
 
-def names_of(inputs: Iterable[str]) -> str | None:
+def find_names_file(inputs: Iterable[str]) -> str | None:
     """The `.data` file among some inputs that says names, if there is one."""
     data = (Path(text) for text in inputs if text.lower().endswith(".data") and Path(text).is_file())
     return next((str(path) for path in data if {"names", "labels"} & set(DataFile.read(path).options)), None)
 
 
-def load_detector(making: dict[str, Any]) -> Detector:
+def load_detector(detector_kwargs: dict[str, Any]) -> Detector:
     """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
     from darkparse.detect import Detector
     from darkparse.detect.task import check_detector
 
-    making, device = dict(making), making["device"]
-    if making["engine"] == "auto" and device is None and find_spec("torch") and has_gpu():
-        making["engine"] = "torch"
-    wants_torch = device not in (None, "cpu") or making.get("dtype") is not None
-    making["engine"] = choose_engine(making["engine"], wants_torch=wants_torch)
-    if making["engine"] == "torch" and device is None:
-        how = {name: making[name] for name in ("dialect", "size", "reorg")}
-        known = check_detector(
-            making["cfg"], making["weights"], None, making["names"], use_class_map=making["use_class_map"], **how
+    detector_kwargs, device = dict(detector_kwargs), detector_kwargs["device"]
+    if detector_kwargs["engine"] == "auto" and device is None and find_spec("torch") and has_gpu():
+        detector_kwargs["engine"] = "torch"
+    wants_torch = device not in (None, "cpu") or detector_kwargs.get("dtype") is not None
+    detector_kwargs["engine"] = choose_engine(detector_kwargs["engine"], wants_torch=wants_torch)
+    if detector_kwargs["engine"] == "torch" and device is None:
+        compile_kwargs = {name: detector_kwargs[name] for name in ("dialect", "size", "reorg")}
+        resolved = check_detector(
+            detector_kwargs["cfg"],
+            detector_kwargs["weights"],
+            None,
+            detector_kwargs["names"],
+            use_class_map=detector_kwargs["use_class_map"],
+            **compile_kwargs,
         )
-        if known is not None:
-            making |= dict(zip(("cfg", "names"), known, strict=True)) | dict.fromkeys(how)
+        if resolved is not None:
+            detector_kwargs |= dict(zip(("cfg", "names"), resolved, strict=True)) | dict.fromkeys(compile_kwargs)
         import torch
 
-        making["device"] = "cuda" if torch.cuda.is_available() else "cpu"
-    detector = Detector.load(**making)
-    warn(detector.network)
+        detector_kwargs["device"] = "cuda" if torch.cuda.is_available() else "cpu"
+    detector = Detector.load(**detector_kwargs)
+    print_warnings(detector.network)
     return detector
 
 
@@ -219,7 +224,7 @@ GROUPS = {
     show_default=True,
     help="With --ray.",
 )
-def command(inputs: tuple[str, ...], **given: Any) -> None:
+def command(inputs: tuple[str, ...], **options: Any) -> None:
     """Find what is in pictures and videos, with Darknet's arithmetic: the same boxes, the same per cent.
 
     Prints `dog: 93%` for each object. With --out the pictures are written there with their boxes, and
@@ -235,108 +240,119 @@ def command(inputs: tuple[str, ...], **given: Any) -> None:
     """
     from darkparse.detect.live import is_live
 
-    given["names"] = given["names"] or names_of(inputs)
-    making = detector_arguments(given)
-    settings = DetectionSettings(**{field.name: given.pop(field.name) for field in fields(DetectionSettings)})
-    if given.pop("live") or any(map(is_live, inputs)):
-        _live(making, inputs, settings, given)
+    options["names"] = options["names"] or find_names_file(inputs)
+    detector_kwargs = detector_arguments(options)
+    settings = DetectionSettings(**{field.name: options.pop(field.name) for field in fields(DetectionSettings)})
+    if options.pop("live") or any(map(is_live, inputs)):
+        _detect_live(detector_kwargs, inputs, settings, options)
         return
-    if given["out"] is None and (given["resume"] or given["overwrite"] or given["save"]):
+    if options["out"] is None and (options["resume"] or options["overwrite"] or options["save"]):
         raise click.UsageError("--resume, --overwrite and --save need --out")
-    if given.pop("as_json"):
-        given["form"] = "json"
-    sources = find_sources(inputs, without=given["out"])
-    if given["ray"]:
-        failed = _on_cluster(making, sources, settings, given)
+    if options.pop("as_json"):
+        options["form"] = "json"
+    sources = find_sources(inputs, without=options["out"])
+    if options["ray"]:
+        failed = _detect_on_cluster(detector_kwargs, sources, settings, options)
     else:
         urls = [source.url for source in sources if source.url]
         if urls:
             raise DarkparseError(f"{redact_url(urls[0])}: URLs are read with --ray")
-        failed = _here(making, sources, settings, given)
+        failed = _detect_locally(detector_kwargs, sources, settings, options)
     if failed:
         stderr().print(f"{failed} of {len(sources)} could not be read", style="red")
         sys.exit(1)
 
 
-def _live(making: dict[str, Any], inputs: tuple[str, ...], settings: DetectionSettings, given: dict[str, Any]) -> None:
-    unheard = [name for name in ("out", "save", "show", "resume", "overwrite", "as_json") if given[name]]
-    if unheard or given["form"] not in ("text", "jsonl"):
+def _detect_live(
+    detector_kwargs: dict[str, Any], inputs: tuple[str, ...], settings: DetectionSettings, options: dict[str, Any]
+) -> None:
+    unsupported = [name for name in ("out", "save", "show", "resume", "overwrite", "as_json") if options[name]]
+    if unsupported or options["form"] not in ("text", "jsonl"):
         raise click.UsageError("live pictures come out as JSON Lines, on standard output alone")
     if len(inputs) > 1:
         raise click.UsageError(f"one camera or stream at a time, not {len(inputs)}")
-    watch(load_detector(making), inputs[0], settings)
+    watch(load_detector(detector_kwargs), inputs[0], settings)
 
 
-def _here(making: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, given: dict[str, Any]) -> int:
+def _detect_locally(
+    detector_kwargs: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, options: dict[str, Any]
+) -> int:
     """Run on this machine; the number of pictures that could not be read."""
     from darkparse.detect.batch.process import process
 
     import_pillow()
-    if "coco" in (given["form"], *given["save"]) and (
+    if "coco" in (options["form"], *options["save"]) and (
         remark := describe_coco_id_problems(source.name for source in sources)
     ):
         stderr().print(remark, style="yellow", soft_wrap=True)
-    detector = load_detector(making)
+    detector = load_detector(detector_kwargs)
     failed: set[str] = set()
     with ExitStack() as stack:
         journal = None
-        if given["out"] is not None:
-            stack.enter_context(locked(given["out"]))
-            run = run_facts(making, detector, settings, sources)
+        if options["out"] is not None:
+            stack.enter_context(locked(options["out"]))
+            run = describe_run(detector_kwargs, detector, settings, sources)
             journal = stack.enter_context(
-                Journal(given["out"], run, resume=given["resume"], overwrite=given["overwrite"])
+                Journal(options["out"], run, resume=options["resume"], overwrite=options["overwrite"])
             )
         already = sum(journal.has(source.name) for source in sources) if journal else 0
-        formatter = None if given["form"] == "text" else Formatter(given["form"], get_coco_categories(detector.names))
+        formatter = (
+            None if options["form"] == "text" else Formatter(options["form"], get_coco_categories(detector.names))
+        )
         report = stack.enter_context(DetectionPrinter(len(sources), formatter, already=already))
-        shown = _shown(detector) if given["show"] else None
-        finished = process(
+        shown = _make_viewer(detector) if options["show"] else None
+        results = process(
             detector,
             sources,
             settings,
-            batch=given["batch"] or detector.batch,
-            workers=given["workers"],
+            batch=options["batch"] or detector.batch,
+            workers=options["workers"],
             journal=journal,
-            draw_images=not given["no_pictures"],
+            draw_images=not options["no_pictures"],
         )
-        for one in finished:
-            if report.add(one):
-                failed.add(one.source.name)
+        for file_result in results:
+            if report.add(file_result):
+                failed.add(file_result.source.name)
             elif shown:
-                shown(one)
-        for form in given["save"] if journal else ():
+                shown(file_result)
+        for form in options["save"] if journal else ():
             journal.save(form, get_coco_categories(detector.names))  # type: ignore[union-attr]
     return len(failed)
 
 
-def _on_cluster(
-    making: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, given: dict[str, Any]
+def _detect_on_cluster(
+    detector_kwargs: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, options: dict[str, Any]
 ) -> int:
     """Run over Ray; the number of pictures that could not be read."""
     from darkparse.detect.batch.cluster import DEFAULT_WORKERS, Cluster, detect_on_cluster
 
-    if given["out"] is None:
+    if options["out"] is None:
         raise click.UsageError("--ray needs --out: the workers write their results there")
-    unheard = [f"--{name}" for name in ("save", "show") if given[name]] + ["--format"] * (given["form"] != "text")
-    if unheard:
-        raise click.UsageError(f"{', '.join(unheard)} is not for --ray, which writes --results in --out")
+    unsupported = [f"--{name}" for name in ("save", "show") if options[name]] + ["--format"] * (
+        options["form"] != "text"
+    )
+    if unsupported:
+        raise click.UsageError(f"{', '.join(unsupported)} is not for --ray, which writes --results in --out")
     videos = [source.name for source in sources if source.is_video]
     if videos:
         raise DarkparseError(f"{videos[0]}: --ray takes pictures, no videos")
-    detector = load_detector(making | {"device": "cpu"})
-    cluster = Cluster(given["address"], given["workers"] or DEFAULT_WORKERS, given["worker_cpus"], given["worker_gpus"])
-    remarks = Remarks(stderr())
+    detector = load_detector(detector_kwargs | {"device": "cpu"})
+    cluster = Cluster(
+        options["address"], options["workers"] or DEFAULT_WORKERS, options["worker_cpus"], options["worker_gpus"]
+    )
+    remarks = WarningPrinter(stderr())
     failed = detect_on_cluster(
-        making | {"dialect": detector.network.dialect.name, "names": detector.names, "resize": detector.resize},
+        detector_kwargs
+        | {"dialect": detector.network.dialect.name, "names": detector.names, "resize": detector.resize},
         [source.name for source in sources],
         settings,
-        given["out"],
-        run=run_facts(making, detector, settings, sources),
+        options["out"],
+        run=describe_run(detector_kwargs, detector, settings, sources),
         cluster=cluster,
-        batch=given["batch"],
-        form=given["results"],
-        resume=given["resume"],
-        overwrite=given["overwrite"],
+        batch=options["batch"],
+        form=options["results"],
+        resume=options["resume"],
+        overwrite=options["overwrite"],
         on_error=lambda name, problem: stderr().print(problem, style="red", soft_wrap=True),
         on_warnings=remarks.add,
     )
@@ -344,33 +360,38 @@ def _on_cluster(
     return failed
 
 
-def run_facts(
-    making: dict[str, Any], detector: Detector, settings: DetectionSettings, sources: list[InputFile]
+def describe_run(
+    detector_kwargs: dict[str, Any], detector: Detector, settings: DetectionSettings, sources: list[InputFile]
 ) -> Record:
     """What results depend on: another run's results are not gone on with."""
     texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
-    facts = {"cfg": detector.network.config.source.name, "weights": making["weights"]}
+    facts = {"cfg": detector.network.config.source.name, "weights": detector_kwargs["weights"]}
     facts["relative_to"] = (
         None if all(source.url or source.path.is_absolute() for source in sources) else str(Path.cwd())
     )
     facts |= {
-        "weights_bytes": Path(making["weights"]).stat().st_size,
+        "weights_bytes": Path(detector_kwargs["weights"]).stat().st_size,
         "map": detector.use_class_map,
-        "reorg": making["reorg"],
+        "reorg": detector_kwargs["reorg"],
         **hashes,
     }
     size = "x".join(map(str, detector.input_size))
-    how = {"dialect": detector.network.dialect.name, "resize": detector.resize, "size": size, "half": "dtype" in making}
-    how["engine"] = detector.engine.name
-    return facts | how | asdict(settings)
+    run_options = {
+        "dialect": detector.network.dialect.name,
+        "resize": detector.resize,
+        "size": size,
+        "half": "dtype" in detector_kwargs,
+    }
+    run_options["engine"] = detector.engine.name
+    return facts | run_options | asdict(settings)
 
 
-def _shown(detector: Detector) -> Callable[[FileResult], None]:
+def _make_viewer(detector: Detector) -> Callable[[FileResult], None]:
     from darkparse.detect.detections import Detections
 
-    def show(one: FileResult) -> None:
-        if one.frame is None and isinstance(one.result, Detections):
-            one.result.draw().show(title=one.source.name)
+    def show(file_result: FileResult) -> None:
+        if file_result.frame is None and isinstance(file_result.result, Detections):
+            file_result.result.draw().show(title=file_result.source.name)
 
     return show

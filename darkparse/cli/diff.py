@@ -56,34 +56,34 @@ def command(
 
     network = compile_cfg(cfg, size, dialect, strict, a)
     blobs = open_source(a), open_source(b)
-    found = diff_weights(*blobs, network)
+    differences = diff_weights(*blobs, network)
     headers = [read_weights(blob, network).file.header for blob in blobs]
     if form == "json":
         data = {
-            "same": not found,
+            "same": not differences,
             "headers": [asdict(header) for header in headers],
-            "tensors": [asdict(d) for d in found],
+            "tensors": [asdict(d) for d in differences],
         }
         click.echo(json.dumps(data, ensure_ascii=False, indent=1))
-        sys.exit(1 if found else 0)
+        sys.exit(1 if differences else 0)
     console = stdout()
-    if found:
-        console.print(as_table(found), crop=False, overflow="fold")
+    if differences:
+        console.print(as_table(differences), crop=False, overflow="fold")
     if headers[0] != headers[1]:
         console.print(f"headers differ: {headers[0]}; {headers[1]}", soft_wrap=True)
-    console.print(_verdict(found, network), soft_wrap=True)
-    sys.exit(1 if found else 0)
+    console.print(_summary_text(differences, network), soft_wrap=True)
+    sys.exit(1 if differences else 0)
 
 
 def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
-    found = diff_networks(first, second)
+    difference = diff_networks(first, second)
     if form == "json":
-        click.echo(json.dumps(found.to_dict(), ensure_ascii=False, indent=1))
+        click.echo(json.dumps(difference.to_dict(), ensure_ascii=False, indent=1))
     elif form == "markdown":
-        click.echo(found.to_markdown(), nl=False)
+        click.echo(difference.to_markdown(), nl=False)
     else:
-        stdout().print(str(found), soft_wrap=True)
-    sys.exit(1 if found else 0)
+        stdout().print(str(difference), soft_wrap=True)
+    sys.exit(1 if difference else 0)
 
 
 def as_table(found: tuple[ArrayDifference, ...]) -> Table:
@@ -102,11 +102,11 @@ def as_table(found: tuple[ArrayDifference, ...]) -> Table:
     return shown
 
 
-def _verdict(found: tuple[ArrayDifference, ...], network: Network) -> str:
+def _summary_text(differences: tuple[ArrayDifference, ...], network: Network) -> str:
     total = len(compute_layout(network))
-    if not found:
+    if not differences:
         return f"the same values in all {total} tensors"
-    layers = len({d.layer for d in found})
-    worst = max(found, key=lambda d: d.root_mean_square)
+    layers = len({d.layer for d in differences})
+    worst = max(differences, key=lambda d: d.root_mean_square)
     where = f"the most in {worst.tensor} of layer {worst.layer} [{worst.kind}], by {worst.root_mean_square:.3g} rms"
-    return f"{len(found)} of {total} tensors differ, in {layers} layer{'' if layers == 1 else 's'}; {where}"
+    return f"{len(differences)} of {total} tensors differ, in {layers} layer{'' if layers == 1 else 's'}; {where}"

@@ -131,7 +131,7 @@ def command(
     if form is None and not target.suffix:
         raise click.UsageError(f"{target}: the ending says how to write it: {ENDINGS}; or choose --format")
     if overlay == "time":
-        options["overlay"] = _timed(networks, weights)
+        options["overlay"] = _time_layers(networks, weights)
     diagram = draw(*networks, **options)
     try:
         with slow_notice(f"drawing {target}"):
@@ -146,7 +146,7 @@ def _is_weights(argument: str | Config) -> TypeGuard[str]:
     return isinstance(argument, str) and Path(argument).suffix not in ("", ".cfg")
 
 
-def _timed(networks: Sequence[Network], weights: str | None) -> Overlay:
+def _time_layers(networks: Sequence[Network], weights: str | None) -> Overlay:
     """The layers of one network, run on random values."""
     import torch
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from darkparse.syntax import Config
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
+def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, ...] | None:
     if value is None:
         return None
     try:
@@ -39,7 +39,7 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @click.option("--classes", type=click.IntRange(min=1), help="Number of classes; the layers before the heads follow.")
 @click.option("--size", type=SizeType(), help="Input size, height first.")
 @click.option("--upto", type=click.IntRange(min=1), metavar="N", help="Keep the first N layers, 0 to N-1.")
-@click.option("--anchors", callback=_numbers, metavar="W,H,…", help="Anchors of every head that has some.")
+@click.option("--anchors", callback=_parse_numbers, metavar="W,H,…", help="Anchors of every head that has some.")
 @dialect_option
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 def command(
@@ -67,7 +67,7 @@ def command(
         text = text.replace("\n", "\r\n")
     write_text("\ufeff" * before.startswith("\ufeff") + text, output)
     if output is not None:
-        said = f"{pluralize(len(changed.nodes), 'layer')}, input {changed.input_shape}"
+        message = f"{pluralize(len(changed.nodes), 'layer')}, input {changed.input_shape}"
         if classes is not None and "#" in text:
-            said += "; comments are as they were, and may speak of the old classes"
-        report_written(output, said)
+            message += "; comments are as they were, and may speak of the old classes"
+        report_written(output, message)

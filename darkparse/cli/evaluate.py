@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import GroupedCommand, Remarks, setting_option, stderr, stdout
+from darkparse.cli.common import GroupedCommand, WarningPrinter, setting_option, stderr, stdout
 from darkparse.cli.detect import (
     NETWORK,
     RUNNING,
     detector_arguments,
     detector_options,
+    find_names_file,
     image_options,
     load_detector,
-    names_of,
 )
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.network.detection_settings import DetectionSettings
@@ -78,7 +78,7 @@ GROUPS = {
 )
 @image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
-def command(images: Path, annotations: Path | None, **given: Any) -> None:
+def command(images: Path, annotations: Path | None, **options: Any) -> None:
     """Measure mean average precision on annotated pictures.
 
     By Darknet's rules (`detector map`): the area under the curve, 11 points and 101 points, at one overlap; and by
@@ -92,35 +92,35 @@ def command(images: Path, annotations: Path | None, **given: Any) -> None:
     from darkparse.datasets.annotations import read_annotations
     from darkparse.evaluation.average_precision import coco_map, darknet_map
 
-    given["names"] = given["names"] or names_of([str(images)])
-    detector = load_detector(detector_arguments(given))
+    options["names"] = options["names"] or find_names_file([str(images)])
+    detector = load_detector(detector_arguments(options))
     if detector.classifies:
         raise DarkparseError(f"{detector.network.name} is a classifier: it has no boxes to evaluate")
     truth = read_annotations(annotations, images, detector.names)
     for remark in truth.warnings:
         stderr().print(remark, style="yellow", soft_wrap=True)
     # hierarchy: detector.c validate_detector_map
-    how = {name: given[name] for name in ("threshold", "nms", "exif", "channels")}
-    settings = DetectionSettings(hierarchy=0.0, **how)
-    pairs = list(_detected(detector, truth, settings, given["batch"] or detector.batch))
+    overrides = {name: options[name] for name in ("threshold", "nms", "exif", "channels")}
+    settings = DetectionSettings(hierarchy=0.0, **overrides)
+    pairs = list(_detect_images(detector, truth, settings, options["batch"] or detector.batch))
     if not pairs:
         raise DarkparseError(
             f"none of the {len(truth.truths)} pictures of {annotations or images} can be read from {images}"
         )
     darknet = (
-        darknet_map(pairs, len(detector.names), iou=given["iou"], score_threshold=given["at"])
-        if given["rule"] != "coco"
+        darknet_map(pairs, len(detector.names), iou=options["iou"], score_threshold=options["at"])
+        if options["rule"] != "coco"
         else None
     )
     coco: dict[str, float] | None = None
-    if given["rule"] != "darknet":
+    if options["rule"] != "darknet":
         try:
             coco = coco_map(truth, pairs)
         except DarkparseError as problem:
-            if given["rule"] == "coco":
+            if options["rule"] == "coco":
                 raise
             stderr().print(str(problem), style="dim", soft_wrap=True)
-    if given["as_json"]:
+    if options["as_json"]:
         click.echo(json.dumps(as_dict(darknet, coco, detector.names, len(pairs)), indent=1, ensure_ascii=False))
     else:
         _print(darknet, coco, detector.names, len(pairs))
@@ -131,7 +131,7 @@ def command(images: Path, annotations: Path | None, **given: Any) -> None:
         sys.exit(1)
 
 
-def _detected(
+def _detect_images(
     detector: Detector, annotations: Annotations, settings: DetectionSettings, batch: int
 ) -> Iterator[tuple[ImageAnnotation, Detections]]:
     """Each picture's truth with what is found in it, behind a progress bar."""
@@ -140,19 +140,19 @@ def _detected(
     from darkparse.detect.streaming import stream
 
     console = stderr()
-    remarks = Remarks(console)
-    outcomes = stream(detector, (truth.image for truth in annotations.truths), settings, batch=batch)
+    remarks = WarningPrinter(console)
+    results = stream(detector, (truth.image for truth in annotations.truths), settings, batch=batch)
     total = len(annotations.truths)
-    shown = track(outcomes, "detecting", total=total, console=console, transient=True, disable=not console.is_terminal)
-    for truth, outcome in zip(annotations.truths, shown, strict=True):
-        if isinstance(outcome.result, ImageError):
-            console.print(str(outcome.result), style="red", soft_wrap=True)
+    shown = track(results, "detecting", total=total, console=console, transient=True, disable=not console.is_terminal)
+    for truth, file_result in zip(annotations.truths, shown, strict=True):
+        if isinstance(file_result.result, ImageError):
+            console.print(str(file_result.result), style="red", soft_wrap=True)
             continue
-        size = (outcome.result.height, outcome.result.width)
-        turned = annotations.has_sizes and truth.size == size[::-1] != size
-        said = ("annotated with height and width exchanged: --exif on or off reads it so",) * turned
-        remarks.add(str(truth.image), outcome.result.warnings + said)
-        yield replace(truth, size=size), outcome.result
+        size = (file_result.result.height, file_result.result.width)
+        is_rotated = annotations.has_sizes and truth.size == size[::-1] != size
+        messages = ("annotated with height and width exchanged: --exif on or off reads it so",) * is_rotated
+        remarks.add(str(truth.image), file_result.result.warnings + messages)
+        yield replace(truth, size=size), file_result.result
     remarks.end()
 
 
@@ -200,7 +200,7 @@ def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: 
         iou = f"{darknet.iou:.2f}"
         for rule, what in (("area", "area under the curve"), ("points11", "11 points"), ("points101", "101 points")):
             mean, occurring = (darknet.mean_ap(rule, occurring=only) * 100 for only in (False, True))
-            console.print(f"mAP@{iou} = {mean:6.2f} %  {what}{_over(darknet, occurring)}")
+            console.print(f"mAP@{iou} = {mean:6.2f} %  {what}{_occurring_text(darknet, occurring)}")
         console.print(
             f"at score {darknet.score_threshold:g}: precision {darknet.precision:.2f}, recall {darknet.recall:.2f}, F1 "
             f"{darknet.f1:.2f}, "
@@ -214,7 +214,7 @@ def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: 
     console.print(f"{images} pictures", style="dim")
 
 
-def _over(result: DarknetResult, mean: float) -> str:
+def _occurring_text(result: DarknetResult, mean: float) -> str:
     """Darknet divides by all classes; where the pictures lack some, the mean over the others says more."""
     some = sum(c.truths > 0 for c in result.classes)
     return (

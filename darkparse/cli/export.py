@@ -39,7 +39,7 @@ class ExportOptions:
     image: Path | None = None
     no_fold: bool = False
 
-    def given(self) -> set[str]:
+    def used_options(self) -> set[str]:
         """Names of the options that were used."""
         plain = ExportOptions()
         return {name for name in self.__slots__ if getattr(self, name) != getattr(plain, name)}
@@ -80,8 +80,8 @@ def export_options(function: F) -> F:
 
 def check_export(out: Path, options: ExportOptions) -> None:
     """Refuse options that the kind of file does not take."""
-    ending = ending_of(out)
-    unused = options.given() - EXPORTERS[ending][1]
+    ending = find_ending(out)
+    unused = options.used_options() - EXPORTERS[ending][1]
     if unused:
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))
         raise click.UsageError(f"{flags} does not apply to {ending} files")
@@ -89,26 +89,26 @@ def check_export(out: Path, options: ExportOptions) -> None:
 
 def export(source: Darknet | LoadedArrays, out: Path, options: ExportOptions, *, verify: bool) -> str:
     """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
-    ending = ending_of(out)
+    ending = find_ending(out)
     name, takes = EXPORTERS[ending]
     network = source.network
-    known: dict[str, Any] = {"heads": options.heads, "half": options.half, "verify": verify}
+    export_kwargs: dict[str, Any] = {"heads": options.heads, "half": options.half, "verify": verify}
     if "dynamic_size" in takes:
-        known["dynamic_size"] = options.dynamic_size
+        export_kwargs["dynamic_size"] = options.dynamic_size
     if "fixed_batch" in takes:
-        known["dynamic_batch"] = not options.fixed_batch
-    known |= {name: getattr(options, name) for name in ("threshold", "nms") if name in takes}
+        export_kwargs["dynamic_batch"] = not options.fixed_batch
+    export_kwargs |= {name: getattr(options, name) for name in ("threshold", "nms") if name in takes}
     if options.opset is not None:
-        known["opset"] = options.opset
+        export_kwargs["opset"] = options.opset
     if "no_fold" in takes:
-        known["fold"] = not options.no_fold
+        export_kwargs["fold"] = not options.no_fold
     model: Any = source
     if isinstance(source, LoadedArrays):
-        model, known["weights"] = network, source
+        model, export_kwargs["weights"] = network, source
     if options.image is not None:
-        known["image"] = _image(network, options.image)
+        export_kwargs["image"] = _image(network, options.image)
     with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):
-        checked: CheckResult | None = getattr(darkparse, name)(model, out, **known)
+        checked: CheckResult | None = getattr(darkparse, name)(model, out, **export_kwargs)
     size = f"{out.stat().st_size:,} bytes"
     if checked is not None:
         return f"{size}, {checked}"
@@ -125,16 +125,16 @@ def _image(network: Network, path: Path) -> Tensor:
     return torch.from_numpy(values)[None]
 
 
-_EVERY = {"heads", "half", "image"}
+_COMMON_OPTIONS = {"heads", "half", "image"}
 EXPORTERS: dict[str, tuple[str, set[str]]] = {
-    ".onnx": ("to_onnx", {*_EVERY, "dynamic_size", "fixed_batch", "opset", "threshold", "nms", "no_fold"}),
-    ".aoti.pt2": ("to_compiled", {*_EVERY, "fixed_batch"}),
-    ".pt2": ("to_program", {*_EVERY, "dynamic_size", "fixed_batch"}),
-    ".ts": ("to_torchscript", _EVERY),
+    ".onnx": ("to_onnx", {*_COMMON_OPTIONS, "dynamic_size", "fixed_batch", "opset", "threshold", "nms", "no_fold"}),
+    ".aoti.pt2": ("to_compiled", {*_COMMON_OPTIONS, "fixed_batch"}),
+    ".pt2": ("to_program", {*_COMMON_OPTIONS, "dynamic_size", "fixed_batch"}),
+    ".ts": ("to_torchscript", _COMMON_OPTIONS),
 }
 """The function of `darkparse` for each ending, and the options that it takes."""
 
 
-def ending_of(out: Path) -> str:
+def find_ending(out: Path) -> str:
     """The longest of the endings that a file's name has; empty where it has none of them."""
     return next((ending for ending in EXPORTERS if out.name.lower().endswith(ending)), "")

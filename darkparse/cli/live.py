@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darkparse.cli.common import Remarks, stderr
+from darkparse.cli.common import WarningPrinter, stderr
 from darkparse.detect.batch.results import json_line
 from darkparse.network.detection_settings import DetectionSettings
 
@@ -24,11 +24,11 @@ def watch(detector: Detector, source: str, settings: DetectionSettings) -> None:
 
     console = stderr()
     live = Live(source, lambda sentence: console.print(sentence, style="yellow", soft_wrap=True))
-    remarks = Remarks(console)
+    remarks = WarningPrinter(console)
     detector.warm_up()
     for frame in live:
-        (found,) = detector.run([detector.prepare(frame.pixels)], settings, continuing=True)
-        remarks.add(live.name, found.warnings)
+        (detections,) = detector.run([detector.prepare(frame.pixels)], settings, continuing=True)
+        remarks.add(live.name, detections.warnings)
         head = {"image": live.name, "frame": frame.number, "time": round(frame.time, 3)}
-        click.echo(json_line(head | found.to_dict() | {"image": live.name}), nl=False)
+        click.echo(json_line(head | detections.to_dict() | {"image": live.name}), nl=False)
     remarks.end()

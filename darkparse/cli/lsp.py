@@ -36,10 +36,10 @@ def command() -> None:
 
     It speaks the Language Server Protocol over standard input and output; docs/cfg.md has settings for editors.
     """
-    server().start_io()
+    create_server().start_io()
 
 
-def server() -> LanguageServer:
+def create_server() -> LanguageServer:
     """The server with its five answers. Raises DarkparseError where pygls is missing."""
     try:
         from lsprotocol import types
@@ -47,40 +47,42 @@ def server() -> LanguageServer:
     except ModuleNotFoundError:
         raise DarkparseError("serving an editor needs pygls: pip install 'darkparse[lsp]'") from None
 
-    made = LanguageServer("darkparse", __version__)
+    language_server = LanguageServer("darkparse", __version__)
     documents: dict[str, Document] = {}
 
-    @made.feature(types.TEXT_DOCUMENT_DID_OPEN)
-    @made.feature(types.TEXT_DOCUMENT_DID_CHANGE)
+    @language_server.feature(types.TEXT_DOCUMENT_DID_OPEN)
+    @language_server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def changed(params: types.DidOpenTextDocumentParams | types.DidChangeTextDocumentParams) -> None:
         uri = params.text_document.uri
-        text = made.workspace.get_text_document(uri).source
-        documents[uri] = Document.of(_path(uri), text, documents.get(uri))
-        found = [_diagnostic(uri, one) for one in documents[uri].diagnostics]
-        made.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri=uri, diagnostics=found))
+        text = language_server.workspace.get_text_document(uri).source
+        documents[uri] = Document.from_text(_to_path(uri), text, documents.get(uri))
+        diagnostics = [_diagnostic(uri, diagnostic) for diagnostic in documents[uri].diagnostics]
+        language_server.text_document_publish_diagnostics(
+            types.PublishDiagnosticsParams(uri=uri, diagnostics=diagnostics)
+        )
 
-    @made.feature(types.TEXT_DOCUMENT_DID_CLOSE)
+    @language_server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def closed(params: types.DidCloseTextDocumentParams) -> None:
         documents.pop(params.text_document.uri, None)
 
-    @made.feature(types.TEXT_DOCUMENT_HOVER)
+    @language_server.feature(types.TEXT_DOCUMENT_HOVER)
     def hover(params: types.HoverParams) -> types.Hover | None:
-        told = documents[params.text_document.uri].facts(params.position.line + 1)
-        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, told)) if told else None
+        markdown = documents[params.text_document.uri].describe_line(params.position.line + 1)
+        return types.Hover(types.MarkupContent(types.MarkupKind.Markdown, markdown)) if markdown else None
 
-    @made.feature(types.TEXT_DOCUMENT_DEFINITION)
+    @language_server.feature(types.TEXT_DOCUMENT_DEFINITION)
     def definition(params: types.DefinitionParams) -> types.Location | None:
         at = params.position
-        section = documents[params.text_document.uri].referred(at.line + 1, at.character)
-        return types.Location(params.text_document.uri, _range(section.span)) if section else None
+        section = documents[params.text_document.uri].find_reference(at.line + 1, at.character)
+        return types.Location(params.text_document.uri, _to_range(section.span)) if section else None
 
-    @made.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=["[", "="]))
+    @language_server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=["[", "="]))
     def completion(params: types.CompletionParams) -> list[types.CompletionItem]:
-        lines = made.workspace.get_text_document(params.text_document.uri).source.split("\n")
+        lines = language_server.workspace.get_text_document(params.text_document.uri).source.split("\n")
         before = [*lines[: params.position.line], lines[params.position.line][: params.position.character]]
         return [types.CompletionItem(label=name, detail=detail) for name, detail in completions(before)]
 
-    return made
+    return language_server
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ class Document:
     network: Network | None
 
     @classmethod
-    def of(cls, path: Path, text: str, before: Document | None) -> Document:
+    def from_text(cls, path: Path, text: str, before: Document | None) -> Document:
         """Compile a text; what does not hold any more stays as it was before."""
         from darkparse.network import compile
         from darkparse.syntax import parse
@@ -107,16 +109,16 @@ class Document:
             return cls((Diagnostic("error", "unreadable", str(problem)),), config, network)
         return cls(network.diagnostics, config, network)
 
-    def _section(self, line: int) -> tuple[int, Section] | None:
+    def _find_section(self, line: int) -> tuple[int, Section] | None:
         """The section that a line stands in, and its layer's index; -1 of [net]."""
         if self.config is None:
             return None
         sections = enumerate((self.config.net, *self.config.sections), start=-1)
         return max(((i, s) for i, s in sections if s.span.line <= line), key=lambda pair: pair[0], default=None)
 
-    def facts(self, line: int) -> str:
+    def describe_line(self, line: int) -> str:
         """Markdown about the layer whose section a line stands in, as far as the cfg compiles."""
-        at, network = self._section(line), self.network
+        at, network = self._find_section(line), self.network
         if at is None or network is None or at[0] >= len(network.nodes):
             return ""
         if at[0] < 0:
@@ -132,9 +134,9 @@ class Document:
         cost = f"{number_text(node.params)} parameters, {flops_text(node.macs)}"
         return "  \n".join([*facts, cost, f"a value sees {sees}"])
 
-    def referred(self, line: int, character: int) -> Section | None:
+    def find_reference(self, line: int, character: int) -> Section | None:
         """The section of the layer that a number names, in `layers=`, `from=` or `share_index=`."""
-        at = self._section(line)
+        at = self._find_section(line)
         if at is None or self.config is None:
             return None
         index, section = at
@@ -174,7 +176,7 @@ def completions(lines: list[str]) -> Iterator[tuple[str, str]]:
         yield from ((word, f"value of {key.strip()}") for word in words)
 
 
-def _path(uri: str) -> Path:
+def _to_path(uri: str) -> Path:
     from pygls import uris
 
     return Path(uris.to_fs_path(uri) or uri)
@@ -185,17 +187,17 @@ def _diagnostic(uri: str, one: Diagnostic) -> types.Diagnostic:
 
     severity = types.DiagnosticSeverity.Error if one.severity == "error" else types.DiagnosticSeverity.Warning
     related = [
-        types.DiagnosticRelatedInformation(types.Location(uri, _range(note.span)), note.message)
+        types.DiagnosticRelatedInformation(types.Location(uri, _to_range(note.span)), note.message)
         for note in (*one.notes, *(Note("here too", span) for span in one.more))
         if note.span is not None
     ]
     message = "\n".join([one.message, *(note.message for note in one.notes if note.span is None)])
     return types.Diagnostic(
-        _range(one.span), message, severity, one.code, source="darkparse", related_information=related
+        _to_range(one.span), message, severity, one.code, source="darkparse", related_information=related
     )
 
 
-def _range(span: Span | None) -> types.Range:
+def _to_range(span: Span | None) -> types.Range:
     """A span as the protocol counts: lines and UTF-16 units from 0."""
     from lsprotocol import types
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import Remarks, stderr
+from darkparse.cli.common import WarningPrinter, stderr
 from darkparse.errors import ImageError
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class DetectionPrinter:
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         self._console = stderr()
-        self._remarks = Remarks(self._console)
+        self._remarks = WarningPrinter(self._console)
         columns = (
             TextColumn("detecting"),
             BarColumn(),
@@ -50,21 +50,24 @@ class DetectionPrinter:
         if self._formatter is not None and kind is None:
             click.echo(self._formatter.end(), nl=False)
 
-    def add(self, one: FileResult) -> bool:
+    def add(self, file_result: FileResult) -> bool:
         """Report a picture; whether it could not be read."""
-        if one.source.name != self._last:
+        if file_result.source.name != self._last:
             rate = f"{task.speed:.1f}/s" if (task := self._progress.tasks[0]).speed else ""
             self._progress.update(self._task, advance=1, rate=rate)
-            self._last = one.source.name
-        if isinstance(one.result, ImageError):
-            self._console.print(f"{one.result}", style="red", soft_wrap=True)
+            self._last = file_result.source.name
+        if isinstance(file_result.result, ImageError):
+            self._console.print(f"{file_result.result}", style="red", soft_wrap=True)
             return True
-        self._remarks.add(one.source.name, one.result.warnings if not one.frame else ())
+        self._remarks.add(file_result.source.name, file_result.result.warnings if not file_result.frame else ())
         if self._formatter is not None:
-            self._print(self._formatter.add(one.record))
+            self._print(self._formatter.add(file_result.record))
         else:
             self._print(
-                "".join(f"{line}\n" for line in text_lines(one, heading=self.total > 1 or one.frame is not None))
+                "".join(
+                    f"{line}\n"
+                    for line in text_lines(file_result, heading=self.total > 1 or file_result.frame is not None)
+                )
             )
         return False
 
@@ -76,14 +79,14 @@ class DetectionPrinter:
             click.echo(text, nl=False)
 
 
-def text_lines(one: FileResult, *, heading: bool) -> Iterator[str]:
+def text_lines(file_result: FileResult, *, heading: bool) -> Iterator[str]:
     """Darknet's lines of a picture, `dog: 93%`; under its name if there are several."""
-    found: Iterable[Any] = one.result  # type: ignore[assignment]
+    detections: Iterable[Any] = file_result.result  # type: ignore[assignment]
     indent = "  " if heading else ""
     if heading:
-        frame = "" if one.frame is None else f" frame {one.frame}"
-        yield f"{one.source.name}{frame}:"
-    for detection in found:
+        frame = "" if file_result.frame is None else f" frame {file_result.frame}"
+        yield f"{file_result.source.name}{frame}:"
+    for detection in detections:
         yield f"{indent}{detection.line}"
-    if not found:
+    if not detections:
         yield f"{indent}nothing found"

@@ -53,7 +53,7 @@ def command(
     if form == "yaml":
         click.echo(network.to_yaml(), nl=False)
         return
-    rows, more = table(network), _more(network, columns)
+    rows, more = table(network), _extra_columns(network, columns)
     plain = [asdict(row) | {name: texts[row.index] for name, texts in more.items()} for row in rows]
     if form == "json":
         click.echo(json.dumps(plain, ensure_ascii=False, indent=1))
@@ -68,7 +68,7 @@ def command(
         console.print(f"dialect {network.dialect.name}: {network.dialect_reason}", style="dim", soft_wrap=True)
 
 
-def _more(network: Network, names: str) -> dict[str, tuple[str, ...]]:
+def _extra_columns(network: Network, names: str) -> dict[str, tuple[str, ...]]:
     """The columns asked for, by name."""
     asked = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in asked if name not in OVERLAYS]:

@@ -13,9 +13,11 @@ from typing import IO, TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from rich.console import Console
 
-OBEYED = re.compile("[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]")
+CONTROL_CHARACTERS = re.compile(
+    "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
+)
 """C0 but tab and line end, C1, and what turns the direction of writing."""
-SPELLED = dict(zip("×÷▼▲→−–─━│└├•·≠…“”", 'x/v^>----|`|*.!.""', strict=True))
+ASCII_FALLBACKS = dict(zip("×÷▼▲→−–─━│└├•·≠…“”", 'x/v^>----|`|*.!.""', strict=True))
 """Signs of ours in ASCII, a character each, which keeps columns in line."""
 
 
@@ -24,7 +26,7 @@ def spell(problem: UnicodeError) -> tuple[str, int]:
     if not isinstance(problem, UnicodeEncodeError):
         raise problem
     unknown = problem.object[problem.start : problem.end]
-    return "".join(SPELLED.get(character, "?") for character in unknown), problem.end
+    return "".join(ASCII_FALLBACKS.get(character, "?") for character in unknown), problem.end
 
 
 codecs.register_error("spelled", spell)
@@ -32,7 +34,7 @@ codecs.register_error("spelled", spell)
 
 def fit(text: str) -> str:
     """Text for a terminal, with a question mark for every character that it would obey."""
-    return OBEYED.sub("?", text)
+    return CONTROL_CHARACTERS.sub("?", text)
 
 
 class Stream:
@@ -85,7 +87,7 @@ def safe_console() -> type[Console]:
 
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
             for segment in super().render(renderable, options):
-                is_safe = segment.control or not OBEYED.search(segment.text)
+                is_safe = segment.control or not CONTROL_CHARACTERS.search(segment.text)
                 yield segment if is_safe else Segment(fit(segment.text), segment.style)
 
     return SafeConsole

@@ -7,7 +7,7 @@ from importlib import metadata
 
 from darkparse._version import __version__
 
-PARTS = (
+PACKAGES = (
     "torch",
     "lark",
     "numpy",
@@ -30,7 +30,7 @@ def versions() -> str:
         f"darkparse {__version__}",
         f"python {platform.python_version()} ({platform.system()} {platform.machine()})",
     ]
-    for name in PARTS:
+    for name in PACKAGES:
         try:
             lines.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:

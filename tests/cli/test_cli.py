@@ -303,7 +303,7 @@ def test_a_drawing_that_takes_long_says_so(
     from darkparse.views.diagram.diagram import Diagram
 
     target = tmp_path / "x.svg"
-    monkeypatch.setattr(common, "PATIENCE", 0.01)
+    monkeypatch.setattr(common, "NOTICE_DELAY", 0.01)
     monkeypatch.setattr(Diagram, "render", lambda self, path, form: time.sleep(0.2))
     main(["draw", "yolov3-tiny", "-o", str(target)])
     assert capsys.readouterr().err == f"drawing {target} …\nwrote {target}\n"

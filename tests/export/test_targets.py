@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import darkparse
-from darkparse.cli.export import ending_of
+from darkparse.cli.export import find_ending
 from darkparse.model.verification import compare_outputs
 from darkparse.network.dynamic_axes import DynamicAxes, compute_size_step
 from tests.export.test_source import initialized, outputs
@@ -87,7 +87,7 @@ def test_a_large_output_hides_no_difference_of_a_small_one() -> None:
 def test_steps_and_endings() -> None:
     assert compute_size_step(darkparse.compile("yolov3")) == 32
     assert compute_size_step(darkparse.compile("darknet53")) == 32
-    assert [ending_of(Path(name)) for name in ("a.onnx", "a.aoti.pt2", "a.pt2", "a.ts", "a.weights")] == [
+    assert [find_ending(Path(name)) for name in ("a.onnx", "a.aoti.pt2", "a.pt2", "a.ts", "a.weights")] == [
         ".onnx",
         ".aoti.pt2",
         ".pt2",
