@@ -13,10 +13,11 @@ import pytest
 import darkparse
 from darkparse.detect import Detection, Detections, Detector
 from darkparse.detect.preprocess import Placement
+from tests.conftest import DATA
 from tests.detect.reference import picture
 from tests.detect.test_command import run
 
-CASE = Path(__file__).parent / "cases" / "boxes-infinite"
+CASE = DATA / "images" / "boxes-infinite"
 MODEL = (f"{CASE}.cfg", f"{CASE}.weights")
 CLASSIFIER = "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput=4\nactivation=linear\n[softmax]\n"
 
