@@ -65,9 +65,9 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
     return "\n".join(parts)
 
 
-def escape_text(text_element: str) -> str:
+def escape_text(text: str) -> str:
     """Text as it can stand in XML, with a question mark for everything that cannot be shown."""
-    return escape(escape_control(text_element))
+    return escape(escape_control(text))
 
 
 def text(
