@@ -19,11 +19,11 @@ from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.training_lint import lint_training
-from darkparse.training.data.dataset_check import DatasetReport, check_data
 
 if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.syntax import Config
+    from darkparse.training.data.dataset_check import DatasetReport
 
 FOUND, REFUSED = 1, 2
 """Exit statuses, as linters have them: something was found; a file is none that can be looked at to its end."""
@@ -135,6 +135,8 @@ class CheckedData(Checked):
 
 def _check_data(path: str, network: Network | None, dialect: str, *, decode: bool) -> Checked:
     from rich.progress import track
+
+    from darkparse.training.data.dataset_check import check_data
 
     console = stderr()
     progress = partial(track, description="checking", console=console, transient=True, disable=not console.is_terminal)

@@ -287,22 +287,13 @@ class Detector:
         """
         settings = settings or DetectionSettings()
         apply_exif = self.network.dialect.applies_exif if settings.exif == "auto" else settings.exif == "on"
-        loaded_image = as_image(
-            image, self.network.net.channels, apply_exif=apply_exif, bgr=settings.channels == "bgr", name=name
-        )
-        crop_first = self.network.dialect.resize == "letterbox"
-        values, placement = fit_image(loaded_image.pixels, self.input_size, self.resize, crop_first=crop_first)
+        is_bgr, channels = settings.channels == "bgr", self.network.net.channels
+        loaded = as_image(image, channels, apply_exif=apply_exif, bgr=is_bgr, name=name)
+        size, crop_first = loaded.pixels.shape[:2], self.network.dialect.resize == "letterbox"
+        values, placement = fit_image(loaded.pixels, self.input_size, self.resize, crop_first=crop_first)
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
-        pixels = loaded_image.pixels if keep_pixels else None
-        return PreparedImage(
-            values,
-            placement,
-            loaded_image.pixels.shape[:2],
-            path,
-            pixels,
-            loaded_image.warnings,
-            loaded_image.orientation,
-        )
+        pixels = loaded.pixels if keep_pixels else None
+        return PreparedImage(values, placement, size, path, pixels, loaded.warnings, loaded.orientation)
 
     def run(
         self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, continuing: bool = False
@@ -354,11 +345,9 @@ class Detector:
             # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
             boxes = prepared.placement.to_image_boxes(boxes)
         candidate_indices = np.flatnonzero(in_image[candidates.box])
-        messages = (
-            [f"{len(candidate_indices):,} boxes over the threshold: is this network trained?"]
-            if len(candidate_indices) > MAX_PLAUSIBLE_BOXES
-            else []
-        )
+        messages = []
+        if len(candidate_indices) > MAX_PLAUSIBLE_BOXES:
+            messages.append(f"{len(candidate_indices):,} boxes over the threshold: is this network trained?")
         # exp() of a width or a height overflows in float32; such a box has no place in the image, nor in JSON.
         is_finite = np.isfinite(boxes).all(1) & np.isfinite(candidates.objectness[box_indices])
         positions = np.searchsorted(box_indices, candidates.box[candidate_indices])
@@ -366,11 +355,8 @@ class Detector:
         if dropped := int((~is_valid).sum()):
             messages.append(f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values")
         candidate_indices, positions = candidate_indices[is_valid], positions[is_valid]
-        scores, classes, box = (
-            candidates.scores[candidate_indices],
-            candidates.classes[candidate_indices],
-            candidates.box[candidate_indices],
-        )
+        scores, classes = candidates.scores[candidate_indices], candidates.classes[candidate_indices]
+        box = candidates.box[candidate_indices]
         assert self._suppression is not None
         keep = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression, box_indices=positions)
         detections = (

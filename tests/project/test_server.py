@@ -23,7 +23,7 @@ import pytest
 from PIL import Image
 
 import darkparse
-from tests.conftest import ROOT
+from tests.conftest import DATA, ROOT
 from tests.detect.reference import picture, tiny_weights
 
 uvicorn = pytest.importorskip("uvicorn")
@@ -31,7 +31,7 @@ pytest.importorskip("fastapi")
 pytest.importorskip("python_multipart")
 
 SERVER = ROOT / "examples" / "server.py"
-CASE = ROOT / "tests" / "detect" / "cases" / "boxes-infinite"
+CASE = DATA / "images" / "boxes-infinite"
 BOUNDARY = "----boundary"
 
 

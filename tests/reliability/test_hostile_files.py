@@ -38,7 +38,7 @@ from pathlib import Path
 import numpy, torch, darkparse, darkparse.evaluation, darkparse.datasets.annotations, darkparse.detect.detector
 import darkparse.export
 from darkparse.cli import main
-from darkparse.syntax import DarkparseError
+from darkparse.errors import DarkparseError
 def used():
     spent = resource.getrusage(resource.RUSAGE_SELF)
     status = Path("/proc/self/status")

@@ -288,8 +288,8 @@ def test_full_disk_loses_no_file_that_is_due(
         return atomic_write(path, **options)
 
     with monkeypatch.context() as patch:
-        for module in ("train.checkpoints", "weights.writer"):
-            patch.setattr(f"darkparse.{module}.unfinished", full)
+        for module in ("training.checkpoints", "weights.writer"):
+            patch.setattr(f"darkparse.{module}.atomic_write", full)
         with pytest.raises((OSError, darkparse.WeightsError), match="No space left"):
             list(one)
     list(trainer(own, cfg(tmp_path), resume=one.checkpoints.state.exists()))
