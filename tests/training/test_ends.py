@@ -88,9 +88,8 @@ def test_signal_finishes_the_batch_and_saves(name: str, workers: str, data: Path
     check_same(finish(data, tmp_path, "--resume"), whole)
 
 
-@pytest.mark.parametrize(
-    "name", ["SIGTERM", *(pytest.param(name, marks=pytest.mark.long) for name in ("SIGINT", "SIGHUP"))]
-)
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
 def test_second_signal_does_not_wait_for_the_batch(name: str, data: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "run").mkdir()
     write_cfg(data.parent, "two", batch=800, subdivisions=400, max_batches=2)
@@ -106,6 +105,7 @@ def test_second_signal_does_not_wait_for_the_batch(name: str, data: Path, tmp_pa
     check_same(finish(data, folder, "--resume", name="two"), finish(data, tmp_path / "whole", name="two"))
 
 
+@pytest.mark.long
 def test_closed_terminal_finishes_the_batch_and_saves(data: Path, whole: Path, tmp_path: Path) -> None:
     """The system sends SIGHUP, and every line that is printed from then on is an error."""
     terminal, side = pty.openpty()
@@ -253,6 +253,7 @@ def test_kill_leaves_the_state_of_before(data: Path, whole: Path, tmp_path: Path
     check_same(finish(often, tmp_path, "--resume"), whole)
 
 
+@pytest.mark.long
 def test_second_training_in_a_folder_names_the_process_of_the_first(data: Path, whole: Path, tmp_path: Path) -> None:
     write_cfg(data.parent, "long", batch=800, subdivisions=400, max_batches=1000)
     first = start(data, tmp_path, name="long")

@@ -112,7 +112,7 @@ def _font_files(name: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("font", ["DejaVu Sans", "Liberation Sans"])
-@pytest.mark.parametrize("name", ["yolov1", "yolov3"])
+@pytest.mark.parametrize("name", ["yolov1", pytest.param("yolov3", marks=pytest.mark.long)])
 def test_texts_are_whole(font: str, name: str, tmp_path: Path) -> None:
     """Each text looks as it does drawn at thrice the resolution and reduced; a lost row would shift half of it."""
     diagram = darkparse.draw(name)
