@@ -36,6 +36,8 @@ from darkparse.network.reading import from_yaml as from_yaml
 from darkparse.onnx.write import to_onnx as to_onnx
 from darkparse.syntax.config import Config as Config
 from darkparse.syntax.reader import read as read
+from darkparse.training import losses as losses
+from darkparse.training import train as train
 from darkparse.views.diagram.diagram import Diagram as Diagram
 from darkparse.views.diagram.diagram import draw as draw
 from darkparse.views.diagram.diagram import to_graphviz as to_graphviz

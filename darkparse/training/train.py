@@ -1,0 +1,7 @@
+"""Short names for a training loop of your own, as `darkparse.train`: `optimizer(model)`, `Schedule(network)`."""
+
+from darkparse.training.initialization import build_optimizer as optimizer
+from darkparse.training.lr_schedule import Schedule
+from darkparse.training.trainer import Step, Trainer
+
+__all__ = ["Schedule", "Step", "Trainer", "optimizer"]
