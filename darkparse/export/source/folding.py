@@ -82,7 +82,7 @@ class Folder:
         self._arrange(items)
 
     def _repeat(self) -> None:
-        """Copies in a row become one item; so does a single one, whose count is 1."""
+        """Join copies in a row to one item; a single copy becomes an item whose count is 1."""
         names = {template.name for template in self.templates if "gate" not in template.items[-1].tags}
         folded: list[Item] = []
         for item in self.items:
@@ -116,7 +116,7 @@ class Folder:
 
 
 def _merged(window: Sequence[Item], call: Call) -> Item:
-    """The item that stands for a block."""
+    """Return the item that stands for a block."""
     tags = frozenset[str]().union(*(item.tags for item in window))
     entry, is_joined = entry_of(window), len(window[-1].reads) > 1
     if tags & {"block", "cat", "add", "gate"} or is_joined:
@@ -129,7 +129,7 @@ def _merged(window: Sequence[Item], call: Call) -> Item:
 
 
 def _ends(windows: Sequence[Sequence[Item]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Channels that come in and go out, of every copy."""
+    """Return the channels that come in and go out, of every copy."""
     return tuple(window[0].in_shape.c for window in windows), tuple(window[-1].out_shape.c for window in windows)
 
 
