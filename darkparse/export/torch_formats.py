@@ -6,8 +6,9 @@ import os
 import shutil
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -16,12 +17,62 @@ from darkparse._utils.files import atomic_write, deferred_errors
 from darkparse.errors import DarkparseError
 from darkparse.model.tracing import ExportModule, make_example_input, prepare_export, trace
 from darkparse.model.verification import CheckResult, Runner, compare_outputs
+from darkparse.network import Network
 from darkparse.network.dynamic_axes import DynamicAxes, Heads
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
 
 COMPILERS = ("c++", "g++", "clang++", "cl")
+OutputModule = Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]
+
+
+@dataclass(frozen=True, slots=True)
+class TorchFormat:
+    """One of torch's file formats.
+
+    Attributes:
+        produce: compute what is saved from a module, with these axes dynamic.
+        save: write it to an open file.
+        load: read a file back as a function of a batch of images (N, C, H, W).
+        find_obstacle: say why this machine cannot write the format; empty if it can.
+    """
+
+    produce: Callable[[ExportModule, Network, DynamicAxes], Any]
+    save: Callable[[Any, BinaryIO], object]
+    load: Callable[[Path], OutputModule]
+    find_obstacle: Callable[[], str] = lambda: ""
+
+
+def _trace_script(exported: ExportModule, network: Network, dynamic_axes: DynamicAxes) -> torch.jit.ScriptModule:
+    """Trace a module for TorchScript, whose batch axis is always dynamic."""
+    with torch.no_grad():
+        script: torch.jit.ScriptModule = torch.jit.trace(exported, make_example_input(network), check_trace=False)
+    return script
+
+
+def _find_compiler_obstacle() -> str:
+    if any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
+        return ""
+    return f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH"
+
+
+PROGRAM = TorchFormat(
+    produce=trace,
+    save=torch.export.save,
+    load=lambda path: torch.export.load(path).module(),
+)
+TORCHSCRIPT = TorchFormat(
+    produce=_trace_script,
+    save=torch.jit.save,
+    load=torch.jit.load,
+)
+COMPILED = TorchFormat(
+    produce=trace,
+    save=lambda program, file: torch._inductor.aoti_compile_and_package(program, package_path=file),
+    load=lambda path: torch._inductor.aoti_load_package(str(path)),
+    find_obstacle=_find_compiler_obstacle,
+)
 
 
 def to_program(
@@ -41,35 +92,25 @@ def to_program(
         model: in eval mode, with weights.
         path: the file.
         heads: `raw` or `decoded`, see `to_onnx`.
-        dynamic_batch: leave the number of pictures free.
-        dynamic_size: leave height and width free, in steps of the network's stride.
+        dynamic_batch: allow any batch size.
+        dynamic_size: allow any height and width that are multiples of the network's stride.
         half: weights and arithmetic in float16; inputs and outputs stay float32.
-        verify: run the file and compare it with the module.
-        image: a picture (1, C, H, W) to compare on too.
+        verify: run the file and compare its outputs with the module's.
+        image: another input (1, C, H, W) to verify with.
 
     Returns:
-        What the check found; None without one.
+        Result of the comparison; None with `verify=False`.
 
     Raises:
         NoWeightsError: the module has no weights yet.
-        DarkparseError: the network cannot be exported so, or the file computes something else.
+        DarkparseError: the network cannot be exported to this format, or the file's outputs differ.
 
     >>> model = darkparse.load("yolov3-tiny", size=64)
     >>> darkparse.to_program(model, "tiny.pt2").difference < 1e-3
     True
     """
-    dynamic_axes = DynamicAxes(dynamic_batch, dynamic_size)
-    exported = _prepare(model, heads, dynamic_axes, half)
-
-    def write(target: Path) -> None:
-        program = trace(exported, model.network, dynamic_axes)
-        with target.open("wb") as stream, deferred_errors(stream) as file:
-            torch.export.save(program, file)
-
-    def load(target: Path) -> Runner:
-        return _make_runner(torch.export.load(target).module())
-
-    return _write_and_check(exported, model, path, write, load, dynamic_axes, half=half, verify=verify, image=image)
+    axes = DynamicAxes(dynamic_batch, dynamic_size)
+    return _export(PROGRAM, model, path, heads, axes, half=half, verify=verify, image=image)
 
 
 def to_torchscript(
@@ -88,37 +129,22 @@ def to_torchscript(
         path: the file.
         heads: `raw` or `decoded`, see `to_onnx`.
         half: weights and arithmetic in float16; inputs and outputs stay float32.
-        verify: run the file and compare it with the module.
-        image: a picture (1, C, H, W) to compare on too.
+        verify: run the file and compare its outputs with the module's.
+        image: another input (1, C, H, W) to verify with.
 
     Returns:
-        What the check found; None without one.
+        Result of the comparison; None with `verify=False`.
 
     Raises:
         NoWeightsError: the module has no weights yet.
-        DarkparseError: the network cannot be exported so, or the file computes something else.
+        DarkparseError: the network cannot be exported to this format, or the file's outputs differ.
 
     >>> model = darkparse.load("yolov3-tiny", size=64)
     >>> darkparse.to_torchscript(model, "tiny.ts").difference < 1e-3
     True
     """
-    dynamic_axes = DynamicAxes(batch=True, size=False)
-    exported = _prepare(model, heads, dynamic_axes, half)
-
-    def write(target: Path) -> None:
-        with torch.no_grad(), warnings.catch_warnings():
-            # torch prefers torch.export, and warns that a shape becomes a constant where it is meant to.
-            warnings.simplefilter("ignore")
-            script = torch.jit.trace(exported, make_example_input(model.network), check_trace=False)
-            with target.open("wb") as stream, deferred_errors(stream) as file:
-                torch.jit.save(script, file)
-
-    def load(target: Path) -> Runner:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return _make_runner(torch.jit.load(target))
-
-    return _write_and_check(exported, model, path, write, load, dynamic_axes, half=half, verify=verify, image=image)
+    axes = DynamicAxes(batch=True, size=False)
+    return _export(TORCHSCRIPT, model, path, heads, axes, half=half, verify=verify, image=image)
 
 
 def to_compiled(
@@ -139,49 +165,59 @@ def to_compiled(
         model: in eval mode, with weights.
         path: the file.
         heads: `raw` or `decoded`, see `to_onnx`.
-        dynamic_batch: leave the number of pictures free.
+        dynamic_batch: allow any batch size.
         half: weights and arithmetic in float16; inputs and outputs stay float32.
-        verify: run the file and compare it with the module.
-        image: a picture (1, C, H, W) to compare on too.
+        verify: run the file and compare its outputs with the module's.
+        image: another input (1, C, H, W) to verify with.
 
     Returns:
-        What the check found; None without one.
+        Result of the comparison; None with `verify=False`.
 
     Raises:
         NoWeightsError: the module has no weights yet.
-        DarkparseError: the network cannot be exported so, there is no C++ compiler, or the file computes something
-            else.
+        DarkparseError: the network cannot be exported to this format, there is no C++ compiler, or the file's
+            outputs differ.
 
     >>> model = darkparse.load("yolov3-tiny", size=64)
     >>> darkparse.to_compiled(model, "tiny.aoti.pt2").difference < 1e-3
     True
     """
-    if not any(shutil.which(name) for name in (os.environ.get("CXX", ""), *COMPILERS) if name):
-        raise DarkparseError(f"AOTInductor needs a C++ compiler, and there is none of {', '.join(COMPILERS)} on PATH")
-    dynamic_axes = DynamicAxes(dynamic_batch)
-    exported = _prepare(model, heads, dynamic_axes, half)
-
-    def write(target: Path) -> None:
-        program = trace(exported, model.network, dynamic_axes)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with target.open("wb") as stream, deferred_errors(stream) as file:
-                torch._inductor.aoti_compile_and_package(program, package_path=file)
-
-    def load(target: Path) -> Runner:
-        return _make_runner(torch._inductor.aoti_load_package(str(target)))
-
-    return _write_and_check(exported, model, path, write, load, dynamic_axes, half=half, verify=verify, image=image)
+    axes = DynamicAxes(dynamic_batch)
+    return _export(COMPILED, model, path, heads, axes, half=half, verify=verify, image=image)
 
 
-def _prepare(model: Darknet, heads: Heads, dynamic_axes: DynamicAxes, half: bool) -> ExportModule:
+def _export(
+    torch_format: TorchFormat,
+    model: Darknet,
+    path: str | os.PathLike[str],
+    heads: Heads,
+    dynamic_axes: DynamicAxes,
+    *,
+    half: bool,
+    verify: bool,
+    image: Tensor | None,
+) -> CheckResult | None:
+    """Write to a file beside the target, verify that, and give it the target's name."""
+    if obstacle := torch_format.find_obstacle():
+        raise DarkparseError(obstacle)
     if heads == "nms":
         raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
-    return prepare_export(model, heads, dynamic_axes=dynamic_axes, half=half)
+    exported = prepare_export(model, heads, dynamic_axes=dynamic_axes, half=half)
+    with atomic_write(path) as partial, warnings.catch_warnings():
+        # torch prefers torch.export to TorchScript, and warns that a shape becomes a constant where it is meant to.
+        warnings.simplefilter("ignore")
+        artifact = torch_format.produce(exported, model.network, dynamic_axes)
+        with partial.open("wb") as stream, deferred_errors(stream) as file:
+            torch_format.save(artifact, file)
+        if not verify:
+            return None
+        expected = _make_runner(ExportModule(model, heads).eval())
+        actual = _make_runner(torch_format.load(partial))
+        return compare_outputs(model.network, expected, actual, dynamic_axes, half=half, image=image)
 
 
-def _make_runner(module: Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]) -> Runner:
-    """A module as a function that always gives a sequence."""
+def _make_runner(module: OutputModule) -> Runner:
+    """Wrap a module so that it always returns a sequence."""
 
     def run(x: Tensor) -> Sequence[Tensor]:
         with torch.no_grad():
@@ -189,24 +225,3 @@ def _make_runner(module: Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[T
         return (output,) if isinstance(output, Tensor) else output
 
     return run
-
-
-def _write_and_check(
-    exported: ExportModule,
-    model: Darknet,
-    path: str | os.PathLike[str],
-    write: Callable[[Path], None],
-    load: Callable[[Path], Runner],
-    dynamic_axes: DynamicAxes,
-    *,
-    half: bool,
-    verify: bool,
-    image: Tensor | None,
-) -> CheckResult | None:
-    """Write to a file beside the target, check that, and give it the target's name."""
-    with atomic_write(path) as partial:
-        write(partial)
-        if not verify:
-            return None
-        expected = _make_runner(ExportModule(model, exported.heads).eval())
-        return compare_outputs(model.network, expected, load(partial), dynamic_axes, half=half, image=image)
