@@ -129,6 +129,11 @@ class Node(NotebookRepr):
         return self.layer.macs(self.context)
 
     @property
+    def flops(self) -> int:
+        """Operations for one image, two for each multiply-add."""
+        return Cost(macs=self.macs).flops
+
+    @property
     def cost(self) -> Cost:
         return Cost(self.params, self.macs, self.out_shape.size)
 

@@ -7,7 +7,7 @@ from enum import Enum, auto
 
 from darkparse.layers import Head, Shape
 from darkparse.network import Bottleneck, Network, Node, Reduction
-from darkparse.network.analysis.receptive import get_receptive_field
+from darkparse.network.analysis.receptive import get_receptive_field, sees_whole_input
 from darkparse.network.analysis.repeats import Repeat
 
 
@@ -42,8 +42,6 @@ class LayerFacts:
     network: Network
     node: Node
     channel_note: ChannelNote
-    formula: str
-    """How the number of channels comes about, of a head or of a projection to one."""
     largest_vector: int
     """The largest count beside which its own stand: that of all vectors for a vector, 0 for a map."""
 
@@ -81,13 +79,25 @@ class LayerFacts:
         return tuple(repeat for repeat in self.network.repeats if self.index in repeat.layers)
 
     @property
+    def projected_head(self) -> int | None:
+        """The head that decodes its channels, if only that reads them."""
+        return self.network.find_projected_head(self.index)
+
+    @property
+    def formula(self) -> str:
+        """How the number of channels comes about, of a head or of a projection to one."""
+        head = self.projected_head
+        layer = self.node.layer if head is None else self.network.nodes[head].layer
+        return layer.formula if isinstance(layer, Head) else ""
+
+    @property
     def receptive_field(self) -> tuple[int, int] | None:
         """Height and width of what one value sees of the input; None where it sees no map."""
         return get_receptive_field(self.network, self.index)
 
     @property
     def sees_all(self) -> bool:
-        return self.receptive_field == (self.network.net.height, self.network.net.width)
+        return sees_whole_input(self.network, self.index)
 
 
 def layer_facts(network: Network) -> tuple[LayerFacts, ...]:
@@ -96,15 +106,9 @@ def layer_facts(network: Network) -> tuple[LayerFacts, ...]:
     largest_vector = max((shape.size for node in vectors for shape in (node.out_shape, *node.in_shapes)), default=0)
     vector_sizes = (0 if node.out_shape.is_map else largest_vector for node in network.nodes)
     return tuple(
-        LayerFacts(network, node, _find_channel_note(network, node), _find_formula(network, node), vector)
+        LayerFacts(network, node, _find_channel_note(network, node), vector)
         for node, vector in zip(network.nodes, vector_sizes, strict=True)
     )
-
-
-def _find_formula(network: Network, node: Node) -> str:
-    head = network.find_projected_head(node.index)
-    layer = node.layer if head is None else network.nodes[head].layer
-    return layer.formula if isinstance(layer, Head) else ""
 
 
 def _find_channel_note(network: Network, node: Node) -> ChannelNote:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from darkparse.network import Network
 from darkparse.network.analysis.memory import compute_memory
-from darkparse.network.analysis.receptive import get_receptive_fields
-from darkparse.views.formatting.numbers import percent_text, sides_text, significant_digits, split_unit
+from darkparse.network.analysis.receptive import get_receptive_fields, sees_whole_input
+from darkparse.views.formatting.numbers import field_text, percent_text, significant_digits, split_unit
 from darkparse.views.formatting.words import join_names
 
 
@@ -59,9 +59,9 @@ def receptive_overlay(network: Network) -> Overlay:
     """What one value of each layer sees of the input, height × width."""
     fields, net = get_receptive_fields(network), network.net
     areas = tuple(field[0] * field[1] if field else 0 for field in fields)
-    first = next((i for i, field in enumerate(fields) if field == (net.height, net.width)), None)
+    first = next((node.index for node in network.nodes if sees_whole_input(network, node.index)), None)
     sentence = "no layer sees the whole input" if first is None else f"L{first} is the first that sees the whole input"
-    texts = tuple(sides_text(field) if field else "" for field in fields)
+    texts = tuple(map(field_text, fields))
     return Overlay("field", areas, net.height * net.width, "the input", f"Receptive field: {sentence}", texts)
 
 

@@ -72,6 +72,11 @@ def get_receptive_field(network: Network, index: int) -> tuple[int, int] | None:
     return round(min(y.field, network.net.height)), round(min(x.field, network.net.width))
 
 
+def sees_whole_input(network: Network, index: int) -> bool:
+    """Whether a value of a layer depends on the whole input map."""
+    return get_receptive_field(network, index) == (network.net.height, network.net.width)
+
+
 def _merge_fields(fields: list[Field], main_input: int) -> Field:
     """Several maps read at the same positions, those of the main input where they have any in the input."""
     y, x = next((field for field in (fields[main_input], *fields) if field[0].jump), fields[main_input])

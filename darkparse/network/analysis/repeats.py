@@ -123,7 +123,7 @@ class _RepeatFinder:
         starts = range(self.span.start, self.span.stop - period)
         signatures = self.trends if grows else self.shapes
         rises = {
-            i: self._compute_rise(i, i + period) if grows else ()
+            i: compute_rise(self.network, i, i + period) if grows else ()
             for i in starts
             if signatures[i] == signatures[i + period]
         }
@@ -155,13 +155,6 @@ class _RepeatFinder:
             next_leaks[index] = leak
         return next_leaks
 
-    def _compute_rise(self, a: int, b: int) -> tuple[int, ...] | None:
-        """By how much the channels of a layer's inputs and its output rise from `a` to `b`; None if any falls."""
-        x, y = self.network.nodes[a], self.network.nodes[b]
-        pairs = zip((*x.in_shapes, x.out_shape), (*y.in_shapes, y.out_shape), strict=True)
-        rises = tuple(after.c - before.c for before, after in pairs)
-        return None if any(rise < 0 for rise in rises) else rises
-
     def _compute_signature(self, index: int) -> tuple[Any, ...]:
         """Everything about a layer but its place and the channels that come in."""
         node = self.network.nodes[index]
@@ -173,6 +166,14 @@ class _RepeatFinder:
         """Size of the map, what happens to its channels, and whether a bottleneck that begins here saves."""
         node, change = self.network.nodes[index], self.network.reductions[index].channels
         return (node.out_shape.h, node.out_shape.w, change.direction if change else None, self.saves.get(index))
+
+
+def compute_rise(network: Network, a: int, b: int) -> tuple[int, ...] | None:
+    """Compute by how many channels inputs and output of layer `b` exceed those of `a`; None if any has fewer."""
+    x, y = network.nodes[a], network.nodes[b]
+    pairs = zip((*x.in_shapes, x.out_shape), (*y.in_shapes, y.out_shape), strict=True)
+    rises = tuple(after.c - before.c for before, after in pairs)
+    return None if any(rise < 0 for rise in rises) else rises
 
 
 def _compute_run_lengths(layers: range, holds: Callable[[int], bool]) -> dict[int, int]:

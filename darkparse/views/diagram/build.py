@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
-from darkparse.layers import Head
 from darkparse.network import Bottleneck, Network, Node, Reduction
-from darkparse.network.analysis.repeats import Repeat, find_repeats
+from darkparse.network.analysis.repeats import Repeat, compute_rise, find_repeats
 from darkparse.network.analysis.scales import ScaleRun, find_scale_runs
 from darkparse.network.analysis.summary import summarize_network
 from darkparse.views.diagram.elements import (
@@ -60,13 +59,15 @@ def build_diagram(
     builder = _DiagramBuilder(
         network, span, find_repeats(network, span) if fold else (), notes, marks or {}, by, overlay
     )
+    summary = summarize_network(network, span)
     cards = tuple(card for run in find_scale_runs(network) if (card := builder.build_card(run)) is not None)
     return DiagramModel(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
-        answer=answer(summarize_network(network, span)),
+        answer=answer(summary),
         totals=totals(network, span),
+        summary=summary,
         facts=(
-            *fact_lines(summarize_network(network, span)),
+            *fact_lines(summary),
             *([overlay.fact] if overlay else ()),
             *(facts if layers is None else (f"Of the whole network: {f}" for f in facts)),
         ),
@@ -127,7 +128,7 @@ class _DiagramBuilder:
         return Card(run.size, self._scale_text(run), layers, tuple(cost), self._compute_share(indices), blocks)
 
     def _price(self, node: Node) -> int:
-        return node.weights if self.by == "weights" else node.macs
+        return node.weights if self.by == "weights" else node.flops
 
     def _compute_share(self, indices: Iterable[int]) -> float:
         """Of the whole network's price."""
@@ -158,9 +159,8 @@ class _DiagramBuilder:
             channels_hint = "values kept, moved to channels"
         last = self.facts[repeat.copies(index)[-1]] if repeat is not None and repeat.grows else facts
         if repeat is not None and last.node.in_shapes != node.in_shapes:
-            following = self.network.nodes[index + repeat.period]
-            step = max(b.c - a.c for a, b in zip(node.in_shapes, following.in_shapes, strict=True))
-            channels = growing_cell(facts, last, step)
+            rises = compute_rise(self.network, index, index + repeat.period) or ()
+            channels = growing_cell(facts, last, max(rises[: len(node.inputs)], default=0))
         copies = repeat.copies(index) if repeat else (index,)
         mark = next((self.marks[i] for i in copies if i in self.marks), None)
         details = [mark.difference] if mark and mark.difference else []
@@ -169,10 +169,11 @@ class _DiagramBuilder:
             label=self._label_text(node, repeat, details),
             spatial=Cell(str(spatial_cell(facts, size)), _tone(facts.spatial), hint),
             channels=Cell(str(channels), _tone(facts.channels), channels_hint),
-            price=price_text(self._price(node), self._price(last.node), self.by),
+            price=price_text(self._price(node), self._price(last.node)),
             share=self._compute_share(copies),
             hint=hint,
             facts=facts,
+            copies=copies,
             notes=tuple(self._build_notes(index, repeat)),
             mark=mark.sign if mark else "",
             overlay=self.overlay.text(copies) if self.overlay else "",
@@ -205,11 +206,8 @@ class _DiagramBuilder:
         return tuple(self._build_head(self.network.nodes[i]) for i in self.side_heads)
 
     def _build_head(self, node: Node) -> HeadCard:
-        assert isinstance(node.layer, Head)
-        source = self.row_of.get(node.inputs[0], node.inputs[0])
-        return HeadCard(
-            node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), node.layer.formula)
-        )
+        source, formula = self.row_of.get(node.inputs[0], node.inputs[0]), self.facts[node.index].formula
+        return HeadCard(node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), formula))
 
     def build_links(self, cards: tuple[Card, ...]) -> tuple[Link, ...]:
         """The tensors that cross between cards, each once for every row that reads it."""

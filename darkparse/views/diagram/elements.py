@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from darkparse.network.analysis.summary import NetworkSummary
 from darkparse.views.formatting.numbers import sides_text
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
 from darkparse.views.layer_info import LayerFacts
@@ -54,6 +56,8 @@ class DiagramRow:
     """Of the network's, with all copies."""
     hint: str
     facts: LayerFacts
+    copies: Sequence[int]
+    """The layers that it stands for: its own, and its counterparts in the copies of the block."""
     notes: tuple[RowNote, ...] = ()
     mark: str = ""
     """How it differs from the other network of a comparison."""
@@ -84,6 +88,11 @@ class Block:
     last: int = 0
     """The last layer of the last copy."""
     grows: bool = False
+
+    @property
+    def repeat_texts(self) -> tuple[str, str]:
+        """`× 3`, `to L15`: how often it comes, and up to which layer."""
+        return f"× {self.count}", f"to L{self.last}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +158,8 @@ class DiagramModel:
     answer: str
     """In one sentence."""
     totals: tuple[str, ...]
+    summary: NetworkSummary
+    """Of what is drawn."""
     facts: tuple[str, ...]
     input_text: str
     cards: tuple[Card, ...]

@@ -63,13 +63,7 @@ def _page_data(diagram: Diagram) -> dict[str, Any]:
 
 def _layer_data(network: Network, model: DiagramModel, offset: int, *, several: bool) -> Iterator[dict[str, Any]]:
     """The layers of one network with their places in the list of all."""
-    rows = {
-        index: row.index
-        for card in model.cards
-        for block in card.blocks
-        for row in block.rows
-        for index in (range(row.index, block.last + 1, len(block.rows)) if block.count > 1 else (row.index,))
-    }
+    rows = {index: row.index for card in model.cards for row in card.rows for index in row.copies}
     source = Path(network.config.source.name).name
     for facts in layer_facts(network):
         yield _escape_values(asdict(layer_report(facts))) | {

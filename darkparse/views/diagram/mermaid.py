@@ -69,7 +69,7 @@ def _card_lines(card: Card, model: DiagramModel, *, is_short: bool) -> Iterator[
             cells = [cell.text for cell in (row.spatial, row.channels) if cell.tone != "kept" or ":" in cell.text]
             if is_short and not cells:
                 continue
-            times = f"(× {block.count}, to L{block.last})" if block.count > 1 and number == 0 else ""
+            times = f"({', '.join(block.repeat_texts)})" if block.count > 1 and number == 0 else ""
             price = f"{row.price} {model.price_name}" if row.price else ""
             overlay = f"{model.overlay.name} {row.overlay}" if model.overlay and row.overlay else ""
             yield _escape(" ".join(filter(None, (row.mark, row.name, row.label, times, *cells, price, overlay))))

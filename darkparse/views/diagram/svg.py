@@ -214,7 +214,7 @@ class _CardWriter:
         notes = len(last.notes) * (boxes.NOTE_HEIGHT + boxes.SPACING)
         bottom = self.box.row_y(last.row.index) + last.height / 2 + notes
         x, y = self.lefts[0] + self.widths[0] / 2, (top + bottom) / 2
-        (count, end), (large, small) = boxes.repeat_lines(block), boxes.REPEAT_FONTS
+        (count, end), (large, small) = block.repeat_texts, boxes.REPEAT_FONTS
         texts = text(count, x, y - 5, large, bold=True, anchor="middle") + text(end, x, y + 8, small, anchor="middle")
         return f'<g class="repeat">{rect_element(self.lefts[0], top, self.widths[0], bottom - top)}{texts}</g>'
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from darkparse.views.diagram.elements import MARKS, DiagramModel
 from darkparse.views.diagram.font_metrics import text_width, wrap
 from darkparse.views.diagram.layout.boxes import FACT_FONT, TITLE_FONT, Box
+from darkparse.views.formatting.cells import SIGNS
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
-LEGEND = (("reduced", "▼ reduced, ÷ factor"), ("kept", "= kept, no reduction"), ("expanded", "▲ expanded, × factor"))
-HEAD_LEGEND = "→ projected to a head"
+LEGEND = {"reduced": "reduced, ÷ factor", "kept": "kept, no reduction", "expanded": "expanded, × factor"}
+HEAD_LEGEND = {"projected": "projected to a head"}
+"""What a cell's tone means, behind its sign."""
 REPEAT_LEGEND = "× n  block repeated n times"
 REUSED_LEGEND = "- - -  feature map reused later"
 LEGEND_FONT, ANSWER_FONT = 10.0, 16.0
@@ -100,10 +102,9 @@ def _legend_entries(model: DiagramModel) -> Iterator[LegendEntry]:
     """The entries that the picture needs."""
     rows = [row for card in model.cards for row in card.rows]
     marks = {row.mark for row in rows}
-    for role, text in LEGEND:
-        yield LegendEntry(text, 0, LEGEND_FONT, role, is_filled=True)
-    if any(row.channels.tone == "projected" for row in rows):
-        yield LegendEntry(HEAD_LEGEND, 0, LEGEND_FONT, "projected", is_filled=True)
+    projects = any(row.channels.tone in HEAD_LEGEND for row in rows)
+    for tone, text in (LEGEND | HEAD_LEGEND if projects else LEGEND).items():
+        yield LegendEntry(f"{SIGNS[tone]} {text}", 0, LEGEND_FONT, tone, is_filled=True)
     if model.has_repeats:
         yield LegendEntry(REPEAT_LEGEND, 0, LEGEND_FONT, "repeat", is_filled=True)
     if any(link.kind == "reused" for link in model.links):

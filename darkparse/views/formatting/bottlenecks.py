@@ -21,7 +21,7 @@ def bottleneck_text(block: Bottleneck, last: Bottleneck | None = None) -> str:
     """What a block saves or costs over a direct convolution; `last` is that of a growing repeat's last copy."""
     verdict = _verdict(block)
     if last is not None:
-        verdict += f" … {_saving_texts(last.saved_weights, last.direct_weights)[1]} in the last copy"
+        verdict += f" … {saving_texts(last.saved_weights, last.direct_weights)[1]} in the last copy"
     feeds = parenthesize(f"L{i} also feeds L{reader}" for i, reader in block.also_feeds[:2])
     direct = f"{direct_text(block)}: {number_text(block.direct_weights)}"
     return f"{_block_name(block)}: {number_text(block.weights)} weights, {direct}, {verdict}{feeds}"
@@ -43,8 +43,8 @@ def _block_name(block: Bottleneck) -> str:
 
 def _verdict(block: Bottleneck) -> str:
     """`saves 44%`, of the weights; where the stride makes them differ the operations too."""
-    weights = _saving_texts(block.saved_weights, block.direct_weights)
-    operations = _saving_texts(block.saved_macs, block.direct_macs)
+    weights = saving_texts(block.saved_weights, block.direct_weights)
+    operations = saving_texts(block.saved_macs, block.direct_macs)
     if weights == operations:
         return f"{weights[0]} {weights[1]}{weights[2]}"
     both = " of the weights," if weights[0] == "saves" else " weights,"
@@ -53,7 +53,7 @@ def _verdict(block: Bottleneck) -> str:
     return f"{weights[0]} {weights[1]}{weights[2]}{both} {verb}{operations[1]}{operations[2]}{tail}"
 
 
-def _saving_texts(saved: int, direct: int) -> tuple[str, str, str]:
+def saving_texts(saved: int, direct: int) -> tuple[str, str, str]:
     """`saves`, `44%`, or `costs`, `6%`, ` more`."""
     return (
         ("saves", percent_text(saved, direct), "") if saved >= 0 else ("costs", percent_text(-saved, direct), " more")

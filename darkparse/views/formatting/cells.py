@@ -145,10 +145,9 @@ def growing_cell(first: LayerFacts, last: LayerFacts, step: int) -> Change:
     return Change(start.sign, f"{start.figures} … {end.figures}", f", +{step} each")
 
 
-def price_text(first: int, last: int, by: str) -> str:
+def price_text(first: int, last: int) -> str:
     """`65.5k`, or `32.8k … 225k` from a growing repeat's first copy to its last; nothing for 0."""
-    each = 2 if by == "flops" else 1
-    return " … ".join(dict.fromkeys(number_text(each * count) for count in (first, last) if count))
+    return " … ".join(dict.fromkeys(number_text(count) for count in (first, last) if count))
 
 
 def reduction_text(facts: LayerFacts) -> str:

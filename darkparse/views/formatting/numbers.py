@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from darkparse.network.analysis.reduction import Reduction
+from darkparse.network.node import Cost
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -24,7 +25,7 @@ def split_unit(number: float) -> tuple[str, str]:
 
 def flops_text(macs: int) -> str:
     """Multiply-adds as operations, two each: `944 MFLOPs`."""
-    value, unit = split_unit(2 * macs)
+    value, unit = split_unit(Cost(macs=macs).flops)
     return f"{value} {unit}FLOPs"
 
 
@@ -68,6 +69,11 @@ def size_text(size: tuple[int, ...]) -> str:
 def sides_text(size: tuple[int, ...]) -> str:
     """`56×56`."""
     return f"{size[0]}×{size[1]}"
+
+
+def field_text(field: tuple[int, int] | None) -> str:
+    """Format a receptive field: `37×37`, or nothing where no map is seen."""
+    return sides_text(field) if field else ""
 
 
 def signed_text(number: int, text: str) -> str:

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from darkparse._utils.text import pluralize
 from darkparse.network import Reduction
 from darkparse.network.analysis.repeats import Repeat
+from darkparse.network.analysis.summary import is_pointwise
 from darkparse.views.formatting.bottlenecks import bottleneck_text
 from darkparse.views.formatting.cells import channels_cell, zeros_text
-from darkparse.views.formatting.numbers import factor_text, number_text, operations_text, percent_text, sides_text
+from darkparse.views.formatting.numbers import (
+    factor_text,
+    field_text,
+    number_text,
+    operations_text,
+    percent_text,
+    sides_text,
+)
 from darkparse.views.formatting.words import layer_span, mixing_text
 from darkparse.views.layer_info import ChannelNote, LayerFacts
 
@@ -68,7 +76,7 @@ def _channels_sentence(facts: LayerFacts, change: Reduction) -> str:
     counts = f"{before:,} {noun} come in and {after:,} go out"
     operation = f"this {node.layer.kernel}×{node.layer.kernel} convolution" if node.layer.kernel else "it"
     if remark is ChannelNote.PROJECTED:
-        head = f"what the head L{facts.readers[0]} decodes"
+        head = f"what the head L{facts.projected_head} decodes"
         return f"Its {after} channels = {facts.formula} are {head}: a projection, not a reduction."
     if remark is ChannelNote.JOINED:
         cell = channels_cell(facts)
@@ -82,10 +90,9 @@ def _channels_sentence(facts: LayerFacts, change: Reduction) -> str:
     if remark is ChannelNote.MIXED:
         return f"{counts}: {operation} reduces nothing, it {mixing_text()}."
     if change.direction == "kept":
-        is_pointwise = node.layer.kernel == 1
         return (
             f"{counts}: {operation} keeps their number and mixes them."
-            if is_pointwise
+            if is_pointwise(node)
             else f"The {noun} stay {after:,}."
         )
     if remark is ChannelNote.APPENDED:
@@ -109,7 +116,7 @@ def cost_text(facts: LayerFacts) -> str:
     share = f"{share_text(facts)} of the network's"
     parts.append(f"{operations_text(node.macs)}, {share}" if node.macs else "no FLOPs")
     printed = f"{node.bflops:.3f}"
-    if node.bflops and printed != f"{node.cost.flops / 1e9:.3f}":
+    if node.bflops and printed != f"{node.flops / 1e9:.3f}":
         parts.append(f"{printed} BFLOPs as Darknet counts")
     return ", ".join(parts)
 
@@ -120,9 +127,6 @@ def share_text(facts: LayerFacts) -> str:
     return percent_text(facts.node.macs, total) if total else "0%"
 
 
-def field_text(facts: LayerFacts) -> str:
-    """`37×37`; nothing where no map is seen."""
-    field = facts.receptive_field
-    if not field:
-        return ""
-    return f"{sides_text(field)}{', the whole input' if facts.sees_all else ''}"
+def receptive_field_text(facts: LayerFacts) -> str:
+    """`37×37`, `608×608, the whole input`; nothing where no map is seen."""
+    return f"{field_text(facts.receptive_field)}{', the whole input' if facts.sees_all else ''}"

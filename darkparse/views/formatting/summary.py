@@ -8,12 +8,11 @@ from darkparse._utils.text import pluralize
 from darkparse.network import Bottleneck, Network
 from darkparse.network.analysis.summary import BottleneckStats, Downsampling, NetworkSummary, PointwiseStats
 from darkparse.network.node import Cost
-from darkparse.views.formatting.bottlenecks import block_span, direct_text
+from darkparse.views.formatting.bottlenecks import block_span, direct_text, saving_texts
 from darkparse.views.formatting.numbers import (
     flops_text,
     number_text,
     operations_text,
-    percent_text,
     sides_text,
     size_text,
 )
@@ -148,8 +147,8 @@ def _price_sentences(blocks: Iterable[Bottleneck]) -> Iterator[str]:
     for group in list(groups.values())[:MAX_NAMES]:
         block, suffix = group[0], "" if len(group) == 1 else " each"
         direct = f"{number_text(block.direct_weights)} for {direct_text(block)}"
-        more = percent_text(-block.saved_weights, block.direct_weights)
+        _, percent, more = saving_texts(block.saved_weights, block.direct_weights)
         spans = join_names([*map(block_span, group)])
-        yield f"{spans}: {number_text(block.weights)} weights{suffix} against {direct}: {more} more."
+        yield f"{spans}: {number_text(block.weights)} weights{suffix} against {direct}: {percent}{more}."
     if len(groups) > MAX_NAMES:
         yield f"… and {sum(map(len, list(groups.values())[MAX_NAMES:]))} more such blocks."

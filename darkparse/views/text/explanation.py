@@ -7,12 +7,12 @@ import os
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
 from darkparse.errors import DarkparseError
 from darkparse.network import Network, compile
-from darkparse.network.analysis.summary import summarize_network
 from darkparse.syntax import Config
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.elements import Card, DiagramModel, DiagramRow
@@ -52,10 +52,21 @@ class Explanation:
     """What a network, or one layer of it, reduces. `str()` is plain text."""
 
     network: Network
-    model: DiagramModel
-    prose: tuple[Paragraph, ...]
     layer: LayerFacts | None = None
     """The layer asked for."""
+
+    @cached_property
+    def model(self) -> DiagramModel:
+        """The diagram whose facts are explained."""
+        return build_diagram(self.network)
+
+    @cached_property
+    def prose(self) -> tuple[Paragraph, ...]:
+        """The paragraphs above the table, or above one layer's report."""
+        if self.layer is None:
+            return tuple(_build_paragraphs(self.network, self.model))
+        heading = f"L{self.layer.index} of {self.network.name}: {layer_label(self.layer.node)}"
+        return Paragraph((heading,)), Paragraph((" ".join(reasons(self.layer)),))
 
     def __repr__(self) -> str:
         return f"Explanation({self.network!r})"
@@ -84,7 +95,7 @@ class Explanation:
             yield (("", ""),)
             yield from (((line, "heading"),) for line in wrap_text(card_heading(card), width))
             for row, cells in card_rows(card):
-                meanings = ("", "weighted" if row.facts.node.weights else "", row.spatial.tone, row.channels.tone, "")
+                meanings = ("", "weighted" if row.is_bold else "", row.spatial.tone, row.channels.tone, "")
                 columns = [
                     wrap_text(cell, column_width - COLUMN_GAP) for cell, column_width in zip(cells, widths, strict=True)
                 ]
@@ -103,7 +114,7 @@ class Explanation:
     def markdown(self) -> str:
         """The same as Markdown."""
         lines = [
-            f"# {escape_markdown(self.model.name)}",
+            f"# {escape_markdown(self.network.name)}",
             "",
             *_separate_paragraphs(paragraph.markdown() for paragraph in self.prose),
         ]
@@ -133,15 +144,15 @@ class Explanation:
         """The same as plain values; numbers are exact."""
         if self.layer is not None:
             return asdict(layer_report(self.layer))
-        facts = summarize_network(self.network)
+        summary = self.model.summary
         return {
             "name": self.network.name,
             "layers": len(self.network.nodes),
             "parameters": self.network.cost.params,
             "macs": self.network.cost.macs,
             "prose": [str(part) for part in self.prose],
-            "descent": asdict(facts.downsampling) if facts.downsampling else None,
-            "pointwise": asdict(facts.pointwise) | {"total": facts.pointwise.total},
+            "descent": asdict(summary.downsampling) if summary.downsampling else None,
+            "pointwise": asdict(summary.pointwise) | {"total": summary.pointwise.total},
             "bottlenecks": [
                 asdict(b) | {"saved_weights": b.saved_weights, "saved_macs": b.saved_macs, "saves": b.saves}
                 for b in self.network.bottlenecks
@@ -172,17 +183,11 @@ def explain(network: str | os.PathLike[str] | Config | Network, layer: int | Non
     L13 of yolov3-tiny: conv 1×1, 256
     """
     network = compile(network)
-    model = build_diagram(network)
     if layer is None:
-        return Explanation(network, model, tuple(_build_paragraphs(network, model)))
+        return Explanation(network)
     if not 0 <= layer < len(network.nodes):
         raise DarkparseError(f"there is no layer {layer}; {network.name} has layers 0 to {len(network.nodes) - 1}")
-    facts = layer_facts(network)[layer]
-    paragraphs = (
-        Paragraph((f"L{layer} of {network.name}: {layer_label(facts.node)}",)),
-        Paragraph((" ".join(reasons(facts)),)),
-    )
-    return Explanation(network, model, paragraphs, facts)
+    return Explanation(network, layer_facts(network)[layer])
 
 
 def card_heading(card: Card) -> str:
@@ -197,7 +202,7 @@ def card_rows(card: Card) -> Iterator[tuple[DiagramRow, tuple[str, ...]]]:
             label = (
                 row.label
                 if block.count == 1 or position
-                else f"{row.label}  [{len(block.rows)} layers × {block.count}, to L{block.last}]"
+                else f"{row.label}  [{len(block.rows)} layers {', '.join(block.repeat_texts)}]"
             )
             yield row, (row.name, label, row.spatial.text, row.channels.text, row.price)
 
@@ -205,7 +210,7 @@ def card_rows(card: Card) -> Iterator[tuple[DiagramRow, tuple[str, ...]]]:
 def _build_paragraphs(network: Network, model: DiagramModel) -> Iterator[Paragraph]:
     yield Paragraph((f"{network.name}: {', '.join(model.totals)}.",))
     yield Paragraph(model.facts, is_list=True) if model.facts else Paragraph((f"{model.answer}.",))
-    if sentences := tuple(prose(network, summarize_network(network))):
+    if sentences := tuple(prose(network, model.summary)):
         yield Paragraph(sentences)
 
 

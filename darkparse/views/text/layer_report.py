@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from darkparse.network import Node
 from darkparse.views.formatting.cells import channels_cell, input_name, layer_label, spatial_cell
-from darkparse.views.formatting.sentences import cost_text, field_text, reasons, share_text
+from darkparse.views.formatting.sentences import cost_text, reasons, receptive_field_text, share_text
 from darkparse.views.formatting.words import layer_names
 from darkparse.views.layer_info import LayerFacts
 
@@ -60,7 +60,7 @@ def layer_report(facts: LayerFacts) -> LayerReport:
         macs=node.macs,
         bflops=node.bflops,
         share=share_text(facts),
-        receptive_field=field_text(facts),
+        receptive_field=receptive_field_text(facts),
         section=_section_lines(node),
     )
 

@@ -85,7 +85,7 @@ class CardTable:
                 yield cell("") + empty + self._notes_cell(layout)
 
     def _repeat_cell(self, block: Block, height: int) -> str:
-        count, end = boxes.repeat_lines(block)
+        count, end = block.repeat_texts
         large, small = boxes.REPEAT_FONTS
         color = self.colors["repeat_text"]
         content = f"{format_text(count, large, color, bold=True)}<BR/>{format_text(end, small, color)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from darkparse.views.diagram.elements import Block, Card, DiagramRow, HeadCard
+from darkparse.views.diagram.elements import Card, DiagramRow, HeadCard
 from darkparse.views.diagram.font_metrics import text_width, wrap
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
@@ -128,7 +128,7 @@ def columns_for(cards: Sequence[Card]) -> Columns:
     def widest(texts: Iterable[str], size: float, *, bold: bool = False, least: float = 0) -> float:
         return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
 
-    repeat = max((max(map(text_width, repeat_lines(block), REPEAT_FONTS)) + PADDING for block in repeats), default=0)
+    repeat = max((max(map(text_width, block.repeat_texts, REPEAT_FONTS)) + PADDING for block in repeats), default=0)
     layers = (widest([row.label], LAYER_FONT, bold=row.is_bold, least=LEAST_LAYER) for row in rows if not row.is_join)
     fixed = Columns(
         repeat,
@@ -147,11 +147,6 @@ def columns_for(cards: Sequence[Card]) -> Columns:
 def font(row: DiagramRow) -> float:
     """Of its label."""
     return CELL_FONT if row.is_join else LAYER_FONT
-
-
-def repeat_lines(block: Block) -> tuple[str, str]:
-    """What stands beside a repeated block, in two fonts."""
-    return f"× {block.count}", f"to L{block.last}"
 
 
 def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox:
