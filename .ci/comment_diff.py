@@ -24,7 +24,7 @@ from darkparse.network import Network, compile
 from darkparse.syntax import parse
 from darkparse.syntax.files import MAX_CFG_BYTES, read_limited
 from darkparse.syntax.reader import make_source
-from darkparse.views.text.network_diff import code_span, diff_networks
+from darkparse.views.text.network_diff import code_span, report_differences
 
 MARKER = "<!-- darkparse diff -->"
 """First line of the comment, by which the next run finds it."""
@@ -81,7 +81,7 @@ def describe(change: Change) -> str:
             return f"**{name}** is new.\n"
         version = "did not compile before and cannot be compared"
         before = compile_content(change.path, change.before)
-        found = diff_networks(before, after)
+        found = report_differences(before, after)
     except DarkparseError as problem:
         return f"**{name}** {version}:\n\n{fence(str(problem))}\n"
     except Exception as problem:  # noqa: BLE001 - the other files are reported

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
-from darkparse.views.text.network_diff import diff_networks
+from darkparse.views.text.network_diff import report_differences
 from darkparse.weights import compute_layout
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def command(
 
 
 def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
-    difference = diff_networks(first, second)
+    difference = report_differences(first, second)
     if form == "json":
         click.echo(json.dumps(difference.to_dict(), ensure_ascii=False, indent=1))
     elif form == "markdown":

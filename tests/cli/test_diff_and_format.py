@@ -18,7 +18,7 @@ import darkparse
 from darkparse.syntax import Config, read
 from darkparse.syntax.config import strip_whitespace
 from darkparse.syntax.formatter import format_cfg
-from darkparse.views.text.network_diff import code_span, diff_networks
+from darkparse.views.text.network_diff import code_span, report_differences
 from tests.conftest import original_cfgs, shipped_cfgs
 
 NET = "[net]\nwidth=64\nheight=64\nchannels=3\n\n"
@@ -28,13 +28,13 @@ BEFORE = NET + CONV * 2 + "[route]\nlayers=-1,0\n\n" + HEAD
 
 
 def _told(after: str, before: str = BEFORE) -> list[str]:
-    found = diff_networks(darkparse.compile(before), darkparse.compile(after))
+    found = report_differences(darkparse.compile(before), darkparse.compile(after))
     return [f"{one.sign} {one.place}: {', '.join(map(str, one.changes))}" for one in found.layers]
 
 
 def test_text_that_changes_nothing_is_no_difference() -> None:
     after = "# a comment\n" + BEFORE.replace("filters=8\nsize=3", "size = 3\nfilters=8").replace("-1,0", "1,-2")
-    found = diff_networks(darkparse.compile(BEFORE), darkparse.compile(after))
+    found = report_differences(darkparse.compile(BEFORE), darkparse.compile(after))
     assert not found
     assert str(found) == "<text> → <text>: the same network"
 
@@ -60,7 +60,7 @@ def test_other_wiring_alone() -> None:
 
 
 def test_another_input_size_is_told_once() -> None:
-    found = diff_networks(darkparse.compile("yolov3"), darkparse.compile("yolov3", size=416))
+    found = report_differences(darkparse.compile("yolov3"), darkparse.compile("yolov3", size=416))
     assert not found.layers
     assert [total.name for total in found.totals] == ["input", "FLOPs"]
     assert "input 608×608×3 → 416×416×3" in str(found)
@@ -68,7 +68,7 @@ def test_another_input_size_is_told_once() -> None:
 
 def test_other_classes() -> None:
     network = darkparse.compile("yolov3")
-    found = diff_networks(network, darkparse.edit(network, classes=3))
+    found = report_differences(network, darkparse.edit(network, classes=3))
     assert [one.after for one in found.layers] == [81, 82, 93, 94, 105, 106]
     assert "| ≠ | L82 | YOLO head | classes 80 → 3<br>channels out 255 → 24 |" in found.to_markdown()
 
@@ -82,7 +82,7 @@ def test_code_span_of_any_text_is_one_line_that_nothing_ends(text: str) -> None:
 @pytest.mark.parametrize("value", ["@octocat", "[a](http:b)", "<img>", "www.example.org", "#1", "a|b", "`|`", "*a*"])
 def test_markdown_of_untrusted_values_is_in_code_spans(value: str) -> None:
     before = NET + CONV + "[softmax]\ntree=a.tree\n"
-    after = diff_networks(darkparse.compile(before), darkparse.compile(before.replace("a.tree", f"{value}.tree")))
+    after = report_differences(darkparse.compile(before), darkparse.compile(before.replace("a.tree", f"{value}.tree")))
     row = after.to_markdown().splitlines()[-1]
     assert re.search(r"(`+) ?tree a\.tree → .*\1 \|$", row)
     assert value.replace("|", r"\|") in row

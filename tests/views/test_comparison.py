@@ -1,11 +1,12 @@
-"""Two networks side by side."""
+"""The diagram of two networks side by side."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import darkparse
-from darkparse.views.text.comparison import Mark, compare_networks
+from darkparse.network.diff import diff_networks
+from darkparse.views.diagram.marks import Mark, build_marks, summary_lines
 
 TEXT = """[net]
 width=32
@@ -24,24 +25,7 @@ stride=2
 """
 
 
-def test_a_network_is_like_itself() -> None:
-    network = darkparse.compile("yolov3")
-    comparison = compare_networks(network, darkparse.compile("yolov3", size=320))
-    assert comparison.marks == ({}, {})
-    assert comparison.pairs == {i: i for i in range(len(network.nodes))}
-
-
-def test_a_changed_layer_and_a_new_one() -> None:
-    first = darkparse.compile(TEXT)
-    second = darkparse.compile(
-        TEXT.replace("filters=8\nsize=3", "filters=8\nsize=5").replace("[maxpool]", "[dropout]\n[maxpool]")
-    )
-    comparison = compare_networks(first, second)
-    assert comparison.marks == ({0: Mark("≠")}, {0: Mark("≠"), 2: Mark("+")})
-    assert comparison.pairs == {0: 0, 1: 1, 2: 3}
-
-
-def test_the_picture_marks_them(tmp_path: Path) -> None:
+def test_diagram_of_two_networks_marks_what_differs(tmp_path: Path) -> None:
     first = darkparse.compile(TEXT)
     second = darkparse.compile(TEXT.replace("[maxpool]", "[dropout]\n[maxpool]"))
     diagram = darkparse.draw(first, second)
@@ -54,13 +38,13 @@ def test_the_picture_marks_them(tmp_path: Path) -> None:
         assert f"{words}; +0 parameters, +0 FLOPs" in diagram.dot
 
 
-def test_a_label_says_what_it_hides_otherwise() -> None:
+def test_label_of_differing_layer_names_options_that_it_hides() -> None:
     """The second convolution's own label tells its stride; what the first has otherwise no label shows."""
     options = TEXT.replace("filters=8", "batch_normalize=1\nactivation=mish\nfilters=8").replace(
         "filters=4", "activation=leaky\nstride=2\nfilters=4"
     )
     first, second = darkparse.compile(TEXT), darkparse.compile(options)
-    assert compare_networks(first, second).marks == (
+    assert build_marks(diff_networks(first, second)) == (
         {0: Mark("≠", "logistic, not mish; without batch_normalize"), 1: Mark("≠")},
         {0: Mark("≠", "mish, not logistic; with batch_normalize"), 1: Mark("≠")},
     )
@@ -76,14 +60,15 @@ def test_a_label_says_what_it_hides_otherwise() -> None:
     ]
 
 
-def test_the_difference_in_a_line() -> None:
-    first, second = darkparse.compile("yolov3"), darkparse.compile("yolov4")
-    assert compare_networks(first, second).lines((first, second))[0] == (
+def test_summary_line_counts_layers_and_costs() -> None:
+    diff = diff_networks(darkparse.compile("yolov3"), darkparse.compile("yolov4"))
+    assert summary_lines(diff, build_marks(diff)) == (
         "Against yolov4: 15 layers differ, 70 layers only here, 125 layers only there; −2.41M parameters, +12.3 GFLOPs",
+        "Against yolov3: 15 layers differ, 125 layers only here, 70 layers only there; +2.41M parameters, −12.3 GFLOPs",
     )
 
 
-def test_links_of_the_second_network_go_on_counting() -> None:
+def test_links_of_second_network_continue_numbering() -> None:
     """The HTML page tells the layers of both by these numbers."""
     first, second = darkparse.compile("yolov3-tiny"), darkparse.compile("yolov4-tiny")
     svg = darkparse.draw(first, second).svg()

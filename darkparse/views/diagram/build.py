@@ -22,6 +22,7 @@ from darkparse.views.diagram.elements import (
     RowNote,
     Tone,
 )
+from darkparse.views.diagram.marks import Mark
 from darkparse.views.formatting.bottlenecks import bottleneck_text
 from darkparse.views.formatting.cells import channels_cell, growing_cell, layer_label, price_text, spatial_cell
 from darkparse.views.formatting.numbers import flops_text, number_text
@@ -29,7 +30,6 @@ from darkparse.views.formatting.summary import answer, fact_lines, totals
 from darkparse.views.formatting.words import layer_span
 from darkparse.views.layer_info import layer_facts
 from darkparse.views.overlay import Overlay
-from darkparse.views.text.comparison import Mark
 
 
 def build_diagram(

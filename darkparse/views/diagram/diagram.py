@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from darkparse._utils.files import atomic_write
 from darkparse.errors import DarkparseError, DarkparseWarning, RendererError
 from darkparse.network import Network, compile
+from darkparse.network.diff import diff_networks
 from darkparse.syntax import Config
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.elements import MEASURES, DiagramModel, Measure
@@ -19,6 +20,7 @@ from darkparse.views.diagram.graphviz.graph import build_digraph
 from darkparse.views.diagram.graphviz.rendering import FORMS, INSTALL_HINT, has_graphviz, render
 from darkparse.views.diagram.html import html_page
 from darkparse.views.diagram.layout.page import Direction
+from darkparse.views.diagram.marks import build_marks, summary_lines
 from darkparse.views.diagram.mermaid import markdown_page, mermaid_text
 from darkparse.views.diagram.raster import MODULES, check_pixels, has_rasterizer, rasterize
 from darkparse.views.diagram.raster import Form as RasterForm
@@ -27,7 +29,6 @@ from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import THEMES, ThemeName
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
 from darkparse.views.overlay import OVERLAYS, Overlay
-from darkparse.views.text.comparison import compare_networks
 
 if TYPE_CHECKING:
     from graphviz import Digraph
@@ -210,15 +211,16 @@ def draw(
             raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span_text(layers)}")
     options: dict[str, Any] = {"fold": fold, "notes": notes, "layers": layers, "by": by}
     overlays = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
-    if len(networks) == 1:
-        models: tuple[DiagramModel, ...] = (build_diagram(networks[0], **options, overlay=overlays[0]),)
-    else:
-        comparison = compare_networks(*networks)
-        lines = comparison.lines((networks[0], networks[1]))
-        models = tuple(
-            build_diagram(one, **options, marks=marks, facts=facts, overlay=network_overlay)
-            for one, marks, facts, network_overlay in zip(networks, comparison.marks, lines, overlays, strict=True)
-        )
+    sides: tuple[dict[str, Any], ...] = ({},)
+    if len(networks) == 2:
+        diff = diff_networks(*networks)
+        marks = build_marks(diff)
+        lines = summary_lines(diff, marks)
+        sides = tuple({"marks": side, "facts": (line,)} for side, line in zip(marks, lines, strict=True))
+    models = tuple(
+        build_diagram(one, **options, **side, overlay=network_overlay)
+        for one, side, network_overlay in zip(networks, sides, overlays, strict=True)
+    )
     return Diagram(networks, models, theme, direction, dpi, layout)
 
 

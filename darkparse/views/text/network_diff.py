@@ -1,33 +1,16 @@
-"""What changed from one network to another: not in the text of the cfg, in the network."""
+"""The difference between two networks as text, Markdown and plain values."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from fractions import Fraction
 from typing import Any, Literal
 
 from darkparse.diagnostics.source import escape_control
-from darkparse.layers.base import DerivedDefault, get_bound_fields
 from darkparse.network import Network
-from darkparse.network.analysis.repeats import REFERENCE_OPTIONS
+from darkparse.network.diff import LayerPair, OptionChange, OptionValue, PropertyChange, diff_networks
 from darkparse.network.io.cfg import format_value
-from darkparse.views.text.comparison import compare_networks
-from darkparse.views.text.table import table
-
-
-@dataclass(frozen=True, slots=True)
-class PropertyChange:
-    """A property before and after; None before where only the second network has it."""
-
-    name: str
-    before: str | int | None
-    after: str | int | None
-
-    def __str__(self) -> str:
-        sides = [f"{side:,}" if isinstance(side, int) else side for side in (self.before, self.after)]
-        return f"{self.name} {' → '.join(side for side in sides if side is not None)}"
+from darkparse.views.text.table import TableRow, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,80 +95,40 @@ def code_span(text: str) -> str:
     return f"{fence}{padding}{text or ' '}{padding}{fence}"
 
 
-def diff_networks(first: Network, second: Network) -> NetworkDifference:
-    """Match the layers of two networks and say what changed: options, inputs, channels, scales, parameters, reductions.
-
-    Shapes (H, W, C) that follow from another input size alone are no difference of a layer.
-    """
+def report_differences(first: Network, second: Network) -> NetworkDifference:
+    """Compare two networks layer by layer: options, inputs, channels, scales, parameters, reductions."""
+    diff = diff_networks(first, second)
+    rows = table(first), table(second)
+    layers = (_describe_pair(pair, *rows) for pair in diff.pairs)
     return NetworkDifference(
         (first.config.source.name, second.config.source.name),
-        tuple(_find_changes(zip(_totals(first), _totals(second), strict=True))),
-        tuple(_diff_layers(first, second)),
+        diff.totals,
+        tuple(layer for layer in layers if layer is not None),
     )
 
 
-def _totals(network: Network) -> Iterator[tuple[str, str | int | None]]:
-    yield "input", str(network.input_shape)
-    yield "dialect", network.dialect.name
-    yield "layers", len(network.nodes)
-    yield "parameters", network.cost.params
-    yield "floats in the weights file", network.stored_floats
-    yield "FLOPs", network.cost.flops
+def _describe_pair(
+    pair: LayerPair, rows_before: tuple[TableRow, ...], rows_after: tuple[TableRow, ...]
+) -> LayerChange | None:
+    """Return what to print about a pair; None if nothing differs."""
+    before = rows_before[pair.before.index] if pair.before else None
+    after = rows_after[pair.after.index] if pair.after else None
+    match before, after:
+        case TableRow(), None:
+            return LayerChange("-", before.index, None, before.layer)
+        case None, TableRow():
+            return LayerChange("+", None, after.index, after.layer, (PropertyChange("output", None, after.output),))
+        case TableRow(), TableRow():
+            options = map(_format_option, pair.options)
+            reduction = PropertyChange("reduction", before.reduction or "none", after.reduction or "none")
+            changes = tuple(c for c in (*options, *pair.properties, reduction) if c.before != c.after)
+            return LayerChange("≠", before.index, after.index, after.layer, changes) if changes else None
+    return None
 
 
-def _diff_layers(first: Network, second: Network) -> Iterator[LayerChange]:
-    pairs = compare_networks(first, second).pairs
-    matches = {j: i for i, j in pairs.items()} | {-1: -1}
-    rows = table(first), table(second)
-    next_index = 0
-    for j, row in enumerate(rows[1]):
-        i = matches.get(j)
-        if i is None:
-            yield LayerChange("+", None, j, row.layer, (PropertyChange("output", None, row.output),))
-            continue
-        for removed in range(next_index, i):
-            yield LayerChange("-", removed, None, rows[0][removed].layer)
-        next_index = i + 1
-        inputs_before = [_source_name(k) for k in first.nodes[i].inputs]
-        inputs_after = [_source_name(matches[k]) if k in matches else f"the new {k}" for k in second.nodes[j].inputs]
-        before = _properties(first, i, inputs_before, rows[0][i].reduction)
-        after = _properties(second, j, inputs_after, row.reduction)
-        sides = zip(before, after, strict=True)
-        if changes := tuple(_find_changes(sides)):
-            yield LayerChange("≠", i, j, row.layer, changes)
-    for removed in range(next_index, len(rows[0])):
-        yield LayerChange("-", removed, None, rows[0][removed].layer)
+def _format_option(change: OptionChange) -> PropertyChange:
+    return PropertyChange(change.option.keys[0], _format_value(change.before), _format_value(change.after))
 
 
-def _source_name(index: int) -> str:
-    """What a layer reads, in a word."""
-    return "the input" if index < 0 else f"L{index}"
-
-
-def _properties(
-    network: Network, index: int, inputs: list[str], reduction: str
-) -> Iterator[tuple[str, str | int | None]]:
-    """What a layer is, whatever the network's input size; inputs by the indices of the first network."""
-    node = network.nodes[index]
-    for item in get_bound_fields(type(node.layer)):
-        default = type(node.layer).__dataclass_fields__[item.name].default
-        value = getattr(node.layer, item.name)
-        is_default = isinstance(default, DerivedDefault) and default.rule(node.layer) == value
-        if item.name not in REFERENCE_OPTIONS and item.keys:
-            yield item.keys[0], "as by default" if value is None or is_default else format_value(value)
-    if any(hasattr(node.layer, name) for name in REFERENCE_OPTIONS):
-        yield "reads", ", ".join(inputs)
-    yield "channels out", node.out_shape.c
-    image = network.input_shape
-    yield (
-        "scale",
-        f"{Fraction(node.out_shape.h, image.h)}×{Fraction(node.out_shape.w, image.w)}" if image.is_map else "",
-    )
-    yield "parameters", node.params
-    yield "reduction", reduction or "none"
-
-
-def _find_changes(
-    sides: Iterator[tuple[tuple[str, str | int | None], tuple[str, str | int | None]]],
-) -> Iterator[PropertyChange]:
-    return (PropertyChange(name, before, after) for (name, before), (_, after) in sides if before != after)
+def _format_value(value: OptionValue) -> str:
+    return "as by default" if value.value is None or value.is_derived else format_value(value.value)

@@ -1,0 +1,81 @@
+"""What a diagram of two networks marks: the layers that differ, and those that only one network has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from darkparse._utils.text import pluralize
+from darkparse.network import Network, Node
+from darkparse.network.diff import NetworkDiff
+from darkparse.views.formatting.numbers import flops_text, number_text, signed_text
+from darkparse.views.formatting.words import verb
+
+MAX_OPTIONS = 2
+"""Number of differing options that a row names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """How a layer differs from its counterpart in the other network."""
+
+    sign: str
+    """A key of `elements.MARKS`."""
+    difference: str = ""
+    """What the layer's label does not tell: `mish, not leaky`."""
+
+
+Marks = dict[int, Mark]
+
+
+def build_marks(diff: NetworkDiff) -> tuple[Marks, Marks]:
+    """Return for each network the mark of every layer that is not alike in both."""
+    marks: tuple[Marks, Marks] = ({}, {})
+    for pair in diff.pairs:
+        match pair.before, pair.after:
+            case Node() as before, Node() as after:
+                if not pair.is_alike:
+                    changes = [(c.option.name, c.before.value, c.after.value) for c in pair.options]
+                    if before.summary != after.summary:
+                        changes = []
+                    marks[0][before.index] = Mark("≠", _difference_text(changes))
+                    marks[1][after.index] = Mark("≠", _difference_text([(name, b, a) for name, a, b in changes]))
+            case Node() as removed, None:
+                marks[0][removed.index] = Mark("+")
+            case None, Node() as added:
+                marks[1][added.index] = Mark("+")
+    return marks
+
+
+def summary_lines(diff: NetworkDiff, marks: tuple[Marks, Marks]) -> tuple[str, str]:
+    """Return for each network its difference from the other in one line."""
+    first, second = marks
+    return _summary_line(diff.first, diff.second, first, second), _summary_line(diff.second, diff.first, second, first)
+
+
+def _summary_line(ours: Network, other: Network, marks: Marks, other_marks: Marks) -> str:
+    name = other.name if other.name != ours.name else "the other"
+    changed, here, there = _count(marks, "≠"), _count(marks, "+"), _count(other_marks, "+")
+    layers = [f"{pluralize(changed, 'layer')} {verb(changed, 'differs')}" if changed else "no layer differs"]
+    layers += [
+        f"{pluralize(count, 'layer')} only {where}" for count, where in ((here, "here"), (there, "there")) if count
+    ]
+    params, macs = ours.cost.params - other.cost.params, ours.cost.macs - other.cost.macs
+    costs = f"{signed_text(params, number_text(abs(params)))} parameters, {signed_text(macs, flops_text(abs(macs)))}"
+    return f"Against {name}: {', '.join(layers)}; {costs}"
+
+
+def _count(marks: Marks, sign: str) -> int:
+    return sum(mark.sign == sign for mark in marks.values())
+
+
+def _difference_text(changes: list[tuple[str, Any, Any]]) -> str:
+    """Return the first options that differ, each given by name, own value and the other layer's value."""
+    texts = [_option_text(*change) for change in changes if change[1] != change[2]]
+    return "; ".join(texts[:MAX_OPTIONS] + ["…"] * (len(texts) > MAX_OPTIONS))
+
+
+def _option_text(name: str, value: Any, other: Any) -> str:
+    if isinstance(value, bool):
+        return f"{'with' if value else 'without'} {name}"
+    return f"{value}, not {other}" if name == "activation" else f"{name} {value}, not {other}"
