@@ -42,7 +42,7 @@ def into_module(cfg: str, path: Path, *, mmap: bool) -> Callable[[], object]:
 
     def load() -> object:
         model = darkparse.build(network)
-        darkparse.load_weights(model, path, mmap=mmap)
+        darkparse.load_weights(model, path, darkparse.ReadOptions(mmap=mmap))
         return model
 
     return load
@@ -51,7 +51,7 @@ def into_module(cfg: str, path: Path, *, mmap: bool) -> Callable[[], object]:
 def from_cfg(cfg: str, path: Path, *, mmap: bool) -> Callable[[], object]:
     import darkparse
 
-    return lambda: darkparse.load(cfg, path, mmap=mmap)
+    return lambda: darkparse.load(cfg, path, darkparse.ReadOptions(mmap=mmap))
 
 
 CASES: dict[str, Callable[[str, Path], Callable[[], object]]] = {

@@ -25,6 +25,7 @@ from darkparse.model.optimize.fusion import fuse as fuse
 from darkparse.model.optimize.optimizer import optimize as optimize
 from darkparse.model.saving import save as save
 from darkparse.model.saving import save_weights as save_weights
+from darkparse.network.compile_options import CompileOptions as CompileOptions
 from darkparse.network.compiler import compile as compile
 from darkparse.network.detection_settings import DetectionSettings as DetectionSettings
 from darkparse.network.io.cfg import to_cfg as to_cfg

@@ -18,6 +18,7 @@ from darkparse.datasets.data_file import DataFile
 from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
+from darkparse.network.compile_options import CompileOptions
 from darkparse.network.training_lint import lint_training
 
 if TYPE_CHECKING:
@@ -159,7 +160,7 @@ def _check(cfg: str | Config, *, training: bool, **options: Any) -> Checked:
 
     name = cfg if isinstance(cfg, str) else cfg.source.name
     try:
-        network = compile(cfg, **options)
+        network = compile(cfg, CompileOptions(**options))
     except CfgError as problem:
         return Checked(name, problem.diagnostics, None)
     except DarkparseError as problem:

@@ -16,6 +16,7 @@ from darkparse._utils.files import atomic_write
 from darkparse.cli.terminal import safe_console
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
+from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.syntax.files import MAX_CFG_BYTES, read_limited
 
@@ -142,15 +143,16 @@ def compile_cfg(
 ) -> Network:
     """Compile a CFG argument, with a weights file as further evidence;
     warnings go to standard error, the first few of them."""
+    options = CompileOptions(size=size, dialect=dialect, strict=strict)
     if weights is None:
         from darkparse.network import compile
 
-        network = compile(cfg, size=size, dialect=dialect, strict=strict)
+        network = compile(cfg, options)
     else:
         from darkparse.syntax import read
         from darkparse.weights import compile_with_weights, open_source
 
-        network = compile_with_weights(read(cfg), open_source(weights), dialect=dialect, size=size, strict=strict)
+        network = compile_with_weights(read(cfg), open_source(weights), options)
     print_warnings(network)
     return network
 

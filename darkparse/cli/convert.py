@@ -15,6 +15,7 @@ from darkparse.cli.common import CfgType, network_options, print_warnings, reorg
 from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, export, export_options, find_ending
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
+from darkparse.network.compile_options import CompileOptions
 from darkparse.weights import ReadOptions, compute_layout, open_source
 from darkparse.weights.arrays import LoadedArrays, compile_and_check, load_arrays
 from darkparse.weights.containers import get_container_kind
@@ -213,27 +214,27 @@ def command(
         else:
             hint = f"does not know its cfg: darkparse convert CFG {name}"
         raise DarkparseError(f"{name} {hint} -o {out}")
-    compile_options: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
+    compile_options = CompileOptions(size=size, dialect=dialect, reorg=reorg)
     read_options = ReadOptions(upto=upto, allow_partial=partial, header_size=int(header_size) if header_size else None)
     is_onnx = find_ending(out) == ".onnx"
     runs_by_default = not is_onnx or export_settings.image is not None
     options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, export_settings)
     needs_torch = options.verify if is_onnx else target is write_export or get_container_kind(out) == "pt"
     model: Darknet | LoadedArrays | None = (
-        None if needs_torch else load_arrays(cfg, weights, read_options, **compile_options)
+        None if needs_torch else load_arrays(cfg, weights, read_options, compile_options)
     )
     if model is None:
-        fitted_network = compile_and_check(cfg, weights, read_options, **compile_options)
+        fitted_network = compile_and_check(cfg, weights, read_options, compile_options)
         from darkparse.model import load
 
         model = (
-            load(cfg, weights, read_options, **compile_options)
+            load(cfg, weights, read_options, compile_options=compile_options)
             if fitted_network is None
             else load(fitted_network, weights, read_options)
         )
     network = model.network
     if strict and network.diagnostics:
-        compile(network.config, dialect=network.dialect.name, strict=True)
+        compile(network.config, CompileOptions(dialect=network.dialect.name, strict=True))
     print_warnings(network)
     summary = target(model, out, options)
     console = stdout()

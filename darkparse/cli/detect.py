@@ -36,7 +36,9 @@ from darkparse.detect.batch.lock import locked
 from darkparse.detect.batch.results import Formatter, describe_coco_id_problems, get_coco_categories
 from darkparse.detect.engines.engine import ENGINES, choose_engine, has_gpu
 from darkparse.errors import DarkparseError
+from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES, DetectionSettings
+from darkparse.weights import ReadOptions
 
 if TYPE_CHECKING:
     from darkparse.detect.batch.process import FileResult
@@ -104,8 +106,11 @@ def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def detector_arguments(options: dict[str, Any]) -> dict[str, Any]:
     """Take what `detector_options` made out of a command's arguments: the arguments of `Detector.load`."""
-    names = ("cfg", "weights", "names", "dialect", "resize", "size", "reorg", "use_class_map", "device", "engine")
+    names = ("cfg", "weights", "names", "resize", "use_class_map", "device", "engine")
     detector_kwargs = {name: options.pop(name) for name in names}
+    detector_kwargs["compile_options"] = CompileOptions(
+        size=options.pop("size"), dialect=options.pop("dialect"), reorg=options.pop("reorg")
+    )
     if options.pop("half"):
         choose_engine(detector_kwargs["engine"], wants_torch=True)
         import torch
@@ -131,17 +136,17 @@ def load_detector(detector_kwargs: dict[str, Any]) -> Detector:
     wants_torch = device not in (None, "cpu") or detector_kwargs.get("dtype") is not None
     detector_kwargs["engine"] = choose_engine(detector_kwargs["engine"], wants_torch=wants_torch)
     if detector_kwargs["engine"] == "torch" and device is None:
-        compile_kwargs = {name: detector_kwargs[name] for name in ("dialect", "size", "reorg")}
         resolved = check_detector(
             detector_kwargs["cfg"],
             detector_kwargs["weights"],
-            None,
-            detector_kwargs["names"],
+            ReadOptions(),
+            detector_kwargs["compile_options"],
+            names=detector_kwargs["names"],
             use_class_map=detector_kwargs["use_class_map"],
-            **compile_kwargs,
         )
         if resolved is not None:
-            detector_kwargs |= dict(zip(("cfg", "names"), resolved, strict=True)) | dict.fromkeys(compile_kwargs)
+            detector_kwargs |= dict(zip(("cfg", "names"), resolved, strict=True))
+            detector_kwargs["compile_options"] = CompileOptions()
         import torch
 
         detector_kwargs["device"] = "cuda" if torch.cuda.is_available() else "cpu"
@@ -373,7 +378,7 @@ def describe_run(
     facts |= {
         "weights_bytes": Path(detector_kwargs["weights"]).stat().st_size,
         "map": detector.use_class_map,
-        "reorg": detector_kwargs["reorg"],
+        "reorg": detector_kwargs["compile_options"].reorg,
         **hashes,
     }
     size = "x".join(map(str, detector.input_size))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, overload
 
@@ -25,14 +24,15 @@ from darkparse.detect.streaming import stream
 from darkparse.detect.task import check_detector, class_count, default_resize, is_classifier
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.layers.tree import read_tree
-from darkparse.network import Network
+from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.heads import get_head
 from darkparse.network.suppression import get_suppression
-from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 
 if TYPE_CHECKING:
+    import torch
+
     from darkparse.model import Darknet
 
 _STATE_LOCK = Lock()
@@ -107,19 +107,20 @@ class Detector:
     @classmethod
     def load(
         cls,
-        cfg: str | os.PathLike[str] | Config | Network,
+        cfg: CfgLike,
         weights: WeightsSource | None = None,
-        options: ReadOptions | None = None,
+        options: ReadOptions = ReadOptions(),
         *,
         names: Names | None = None,
         dialect: str | None = None,
         resize: str | None = None,
         size: int | Size | None = None,
-        reorg: str | None = None,
+        device: str | torch.device | int | None = None,
+        dtype: torch.dtype | None = None,
+        compile_options: CompileOptions = CompileOptions(),
         use_class_map: bool = False,
         fold: bool = True,
         engine: str = "torch",
-        **overrides: Any,
     ) -> Detector:
         """Compile a cfg, load its weights and find its names.
 
@@ -129,15 +130,16 @@ class Detector:
             weights: what `darkparse.load` takes; left out only where the first argument is such a file.
             options: how the weights are read, and where the network runs: on the CPU by default, in float32.
             names: see `Detector`.
-            dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
+            dialect: overrides `compile_options.dialect`.
             resize: see `Detector`.
-            size: input size instead of the cfg's, n or (height, width).
-            reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
+            size: overrides `compile_options.size`: n or (height, width), in pixels.
+            device: overrides `options.device`.
+            dtype: overrides `options.dtype`.
+            compile_options: how the cfg is compiled.
             use_class_map: see `Detector`.
             fold: see `Detector`.
             engine: what runs the network: `"torch"`, or on the CPU `"onnxruntime"` or `"openvino"`, which load without
                 torch; `"auto"` takes the fastest that is installed (see `darkparse.detect.engines.engine`).
-            overrides: fields of `options`, by name: `device="cuda"`.
 
         Returns:
             The detector.
@@ -148,19 +150,19 @@ class Detector:
             WeightsError: the weights do not fit.
             DarkparseError: the network is no detector, or the names do not fit.
         """
-        options = replace(options or ReadOptions(), **overrides)
+        options = options.override(device=device, dtype=dtype)
+        compile_options = compile_options.override(size=size, dialect=dialect)
         wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
         name = choose_engine(engine, wants_torch=wants_torch)
-        compile_options: dict[str, Any] = {"dialect": dialect, "size": size, "reorg": reorg}
-        compiled = (
-            check_detector(cfg, weights, options, names, use_class_map=use_class_map, **compile_options)
+        checked = (
+            check_detector(cfg, weights, options, compile_options, names=names, use_class_map=use_class_map)
             if name == "torch"
             else None
         )
-        if compiled is not None:
-            (cfg, names), compile_options = compiled, {}
+        if checked is not None:
+            (cfg, names), compile_options = checked, CompileOptions()
         loaded_engine = load_engine(
-            name, cfg, weights, options, fold=fold, use_class_map=use_class_map, **compile_options
+            name, cfg, weights, options, compile_options, fold=fold, use_class_map=use_class_map
         )
         return cls(loaded_engine, names=names, resize=resize, use_class_map=use_class_map)
 
@@ -192,22 +194,46 @@ class Detector:
 
     @overload
     def detect(
-        self, image: list[Any] | tuple[Any, ...], settings: DetectionSettings | None = ..., **overrides: Any
+        self,
+        image: list[Any] | tuple[Any, ...],
+        settings: DetectionSettings = ...,
+        *,
+        threshold: float | None = ...,
+        nms: float | None = ...,
+        hierarchy: float | None = ...,
     ) -> list[Detections]: ...
 
     @overload
-    def detect(self, image: ImageInput, settings: DetectionSettings | None = ..., **words: Any) -> Any: ...
+    def detect(
+        self,
+        image: ImageInput,
+        settings: DetectionSettings = ...,
+        *,
+        threshold: float | None = ...,
+        nms: float | None = ...,
+        hierarchy: float | None = ...,
+    ) -> Any: ...
 
-    def detect(self, image: ImageInput, settings: DetectionSettings | None = None, **words: Any) -> Any:
+    def detect(
+        self,
+        image: ImageInput,
+        settings: DetectionSettings = DetectionSettings(),
+        *,
+        threshold: float | None = None,
+        nms: float | None = None,
+        hierarchy: float | None = None,
+    ) -> Any:
         """Find what is in a picture, or in each of several.
 
         Args:
             image: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 with
                 the network's channels, a tensor (C, H, W); or several: a list or tuple of them, an array (N, H, W, C)
                 or a tensor (N, C, H, W), which run in batches. Three channels are RGB; OpenCV's are BGR:
-                `channels="bgr"`.
-            settings: what counts as a detection, and how pictures are read.
-            overrides: fields of `settings`, by name: `threshold=0.5`.
+                `DetectionSettings(channels="bgr")`.
+            settings: what counts as a detection, and how images are read.
+            threshold: overrides `settings.threshold`.
+            nms: overrides `settings.nms`.
+            hierarchy: overrides `settings.hierarchy`.
 
         Returns:
             The detections, the best first: a list of `Detection`; a list of such lists for several pictures. What is
@@ -217,7 +243,7 @@ class Detector:
             ImageError: a picture cannot be read.
             DarkparseError: a setting is out of its range.
         """
-        settings = replace(settings or DetectionSettings(), **words)
+        settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy)
         if isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4:
             return list(self.stream(image, settings))
         return emit_warnings(self.run([self.prepare(image, settings)], settings)[0])
@@ -225,28 +251,32 @@ class Detector:
     def stream(
         self,
         images: Iterable[ImageInput],
-        settings: DetectionSettings | None = None,
+        settings: DetectionSettings = DetectionSettings(),
         *,
+        threshold: float | None = None,
+        nms: float | None = None,
+        hierarchy: float | None = None,
         batch: int | None = None,
         workers: int | None = None,
         on_error: Callable[[ImageInput, ImageError], None] | None = None,
-        **overrides: Any,
     ) -> Generator[Detections, None, None]:
         """Detect in any number of pictures in constant memory, in their order, with several threads.
 
         Args:
             images: what `detect` takes; paths are read a few batches ahead.
-            settings: what counts as a detection.
+            settings: what counts as a detection, and how images are read.
+            threshold: overrides `settings.threshold`.
+            nms: overrides `settings.nms`.
+            hierarchy: overrides `settings.hierarchy`.
             batch: how many pictures run at once; by default one on the CPU, 16 on a GPU.
             workers: threads that read and run them, by default one for each core, at most 8.
             on_error: called for a picture that cannot be read, which is then left out; without it the error is raised.
-            overrides: fields of `settings`, by name: `threshold=0.5`.
 
         Raises:
             ImageError: a picture cannot be read, and there is no `on_error`.
             DarkparseError: a setting is out of its range.
         """
-        settings = replace(settings or DetectionSettings(), **overrides)
+        settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy)
         if isinstance(images, str | bytes | os.PathLike):
             raise DarkparseError("stream takes several pictures; detect takes one")
         if batch is not None and batch < 1:
@@ -269,7 +299,7 @@ class Detector:
     def prepare(
         self,
         image: ImageInput,
-        settings: DetectionSettings | None = None,
+        settings: DetectionSettings = DetectionSettings(),
         *,
         keep_pixels: bool = False,
         name: str | None = None,
@@ -285,7 +315,6 @@ class Detector:
         Raises:
             ImageError: it cannot be read, or has other channels than the network takes.
         """
-        settings = settings or DetectionSettings()
         apply_exif = self.network.dialect.applies_exif if settings.exif == "auto" else settings.exif == "on"
         is_bgr, channels = settings.channels == "bgr", self.network.net.channels
         loaded = as_image(image, channels, apply_exif=apply_exif, bgr=is_bgr, name=name)

@@ -29,9 +29,7 @@ class ImageDetector(Protocol):
     engine: Engine
     is_stateful: bool
 
-    def prepare(
-        self, image: Any, settings: DetectionSettings | None = None, *, keep_pixels: bool = False
-    ) -> PreparedImage: ...
+    def prepare(self, image: Any, settings: DetectionSettings = ..., *, keep_pixels: bool = False) -> PreparedImage: ...
 
     def run(
         self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, continuing: bool = False

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any
-
 from darkparse.datasets.names import Names, find_names
 from darkparse.detect.preprocess import Resize
 from darkparse.errors import DarkparseError
 from darkparse.layers import Head
 from darkparse.layers.tree import read_map
 from darkparse.network import Network
+from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.heads import get_head
-from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 from darkparse.weights.arrays import compile_and_check
 
@@ -56,13 +53,13 @@ def default_resize(network: Network, classifies: bool) -> Resize:
 
 
 def check_detector(
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     weights: WeightsSource | None,
-    options: ReadOptions | None,
-    names: Names | None,
+    options: ReadOptions,
+    compile_options: CompileOptions,
     *,
+    names: Names | None,
     use_class_map: bool,
-    **compile_options: Any,
 ) -> tuple[Network, tuple[str, ...]] | None:
     """The network of a `.weights` file and its classes' names, so that what is wrong is said before torch is imported;
     None for other files.
@@ -70,7 +67,7 @@ def check_detector(
     Raises:
         DarkparseError: what `Detector.load` raises.
     """
-    network = compile_and_check(cfg, weights, options, **compile_options)
+    network = compile_and_check(cfg, weights, options, compile_options)
     if network is None:
         return None
     is_classifier(network)

@@ -35,7 +35,7 @@ CODES: dict[str, str] = {
     "directory (not the home or `/`), beside the cfg, the folder above it; `darkparse.read(cfg, folders=[…])` names "
     "others.",
     "limit": "The network would be larger than ten times the largest that is known; `--no-limits`, or "
-    "`darkparse.compile(cfg, limits=None)`, takes it.",
+    "`darkparse.CompileOptions(limits=None)`, takes it.",
     # Layers together.
     "input-size": "`[net]` gives no usable input size.",
     "no-layer": "A reference to a layer that is not before this one.",

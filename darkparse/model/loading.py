@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +16,7 @@ from darkparse.model.init import assign, check_dtype, initial_values
 from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.model.state import WeightValues, from_container, from_weights
 from darkparse.network import Network, compile
-from darkparse.network.compiler import Size
-from darkparse.syntax import Config
+from darkparse.network.compile_options import CfgLike, CompileOptions, Size
 from darkparse.weights import FileBuffer, ReadOptions, WeightsSource, open_source, read_weights
 from darkparse.weights.containers import find_container, resolve_network
 from darkparse.weights.file_type import detect_file_type
@@ -31,7 +27,7 @@ DEVICES = ("cpu", "cuda", "mps", "xpu")
 
 
 def build(
-    network: str | os.PathLike[str] | Config | Network,
+    network: CfgLike,
     *,
     initialize: bool = False,
     device: Device = None,
@@ -70,15 +66,16 @@ def build(
 
 
 def load(
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     weights: WeightsSource | None = None,
-    options: ReadOptions | None = None,
+    options: ReadOptions = ReadOptions(),
     *,
     dialect: str | None = None,
     size: Size | None = None,
-    reorg: str | None = None,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
+    compile_options: CompileOptions = CompileOptions(),
     optimize: bool = False,
-    **overrides: Any,
 ) -> Darknet:
     """Compile a cfg, build its module and load its weights.
 
@@ -88,12 +85,12 @@ def load(
         weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out,
             the parameters are initialized as Darknet does before training.
         options: how the weights are read, and where the parameters go.
-        dialect: a Darknet's name, as `"pjreddie"`, or None to choose by evidence in the cfg, then in the header of the
-            weights.
-        size: input size instead of the cfg's, n or (height, width).
-        reorg: `"reorg3d"` to read `[reorg]` as AlexeyAB's fork did in early 2018.
+        dialect: overrides `compile_options.dialect`; None to detect it from the cfg, then from the weights' header.
+        size: overrides `compile_options.size`: n or (height, width), in pixels.
+        device: overrides `options.device`.
+        dtype: overrides `options.dtype`.
+        compile_options: how the cfg is compiled.
         optimize: make it fast for inference (see `darkparse.optimize`), layer by layer from the mapped file.
-        overrides: fields of `options`, by name: `device="cuda"`, `upto=74`.
 
     Returns:
         The module in eval mode; `model.loaded` says what was loaded.
@@ -103,22 +100,23 @@ def load(
         WeightsError: the weights cannot be read or do not fit; its `report` says why.
         DarkparseError: this machine has no such device.
 
-    >>> model = darkparse.load("yolov3-tiny", "tiny.weights", upto=10)
+    >>> model = darkparse.load("yolov3-tiny", "tiny.weights", darkparse.ReadOptions(upto=10))
     >>> print(model.loaded)
     tiny.weights: loaded layers 0, 2, 4, 6, 8; as they were: layers 10, 12–15, 18, 21–22
     """
-    options = replace(options or ReadOptions(), **overrides)
+    options = options.override(device=device, dtype=dtype)
+    compile_options = compile_options.override(size=size, dialect=dialect)
     check_device(options.device)
     path = find_container(cfg) if weights is None else None
     source = path if weights is None else weights
     if source is None:
-        network = compile(cfg, size=size, dialect=dialect, reorg=reorg)
+        network = compile(cfg, compile_options)
         model = build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
         return make_optimized(model) if optimize else model
     blob = open_source(source, mmap=options.mmap)
     state = _read_container(blob)
     origin = state.origin if state else None
-    network = resolve_network(cfg, path, blob, origin, dialect=dialect, size=size, reorg=reorg)
+    network = resolve_network(cfg, path, blob, origin, compile_options)
     values = _read_values(blob, state, network, options)
     model = build(network)
     _assign_values(model, values, options)
@@ -126,7 +124,12 @@ def load(
 
 
 def load_weights(
-    model: nn.Module, path: WeightsSource, options: ReadOptions | None = None, **overrides: Any
+    model: nn.Module,
+    path: WeightsSource,
+    options: ReadOptions = ReadOptions(),
+    *,
+    device: Device = None,
+    dtype: torch.dtype | None = None,
 ) -> LoadResult:
     """Load weights into a module; on an error the module is left as it was.
 
@@ -138,7 +141,8 @@ def load_weights(
         model: built by `build` or `load`, also compiled or wrapped for parallel use.
         path: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes.
         options: how it is read, and where parameters that have no memory yet go.
-        overrides: fields of `options`, by name: `upto=74`, `strict=False`.
+        device: overrides `options.device`.
+        dtype: overrides `options.dtype`.
 
     Returns:
         Which layers were loaded and which stay as they were.
@@ -150,7 +154,7 @@ def load_weights(
     >>> print(darkparse.load_weights(model, "tiny.weights"))
     tiny.weights: loaded layers 0, 2, 4, 6, 8, 10, 12–15, 18, 21–22
     """
-    options = replace(options or ReadOptions(), **overrides)
+    options = options.override(device=device, dtype=dtype)
     model = unwrap_model(model)
     blob = open_source(path, mmap=options.mmap)
     return _assign_values(model, _read_values(blob, _read_container(blob), model.network, options), options)

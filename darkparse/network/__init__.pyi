@@ -1,6 +1,7 @@
 from darkparse.network.analysis.bottleneck import Bottleneck as Bottleneck
 from darkparse.network.analysis.reduction import Reduction as Reduction
 from darkparse.network.analysis.reduction import Reductions as Reductions
+from darkparse.network.compile_options import CompileOptions as CompileOptions
 from darkparse.network.compiler import compile as compile
 from darkparse.network.detection_settings import DetectionSettings as DetectionSettings
 from darkparse.network.io.cfg import to_cfg as to_cfg

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
 from math import lcm
 
@@ -15,6 +14,7 @@ from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
 from darkparse.layers.net import Net
 from darkparse.network.analysis.receptive import compute_receptive_fields
 from darkparse.network.binding import Binder
+from darkparse.network.compile_options import CfgLike, CompileOptions, Size
 from darkparse.network.detect_dialect import DialectChoice, choose_dialect
 from darkparse.network.heads import check_heads
 from darkparse.network.limits import LIMITS, Limits, active_limits, format_excess
@@ -24,30 +24,24 @@ from darkparse.network.strict_rules import check_size_step, find_refusals
 from darkparse.network.verify import verify
 from darkparse.syntax import Config, Section, read
 
-Size = int | tuple[int, int]
-
 
 def compile(
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
+    options: CompileOptions = CompileOptions(),
     *,
     size: Size | None = None,
     dialect: str | None = None,
-    strict: bool = False,
     version: tuple[int, int, int] | None = None,
-    reorg: str | None = None,
-    limits: Limits | None = LIMITS,
 ) -> Network:
     """Compile a cfg to the intermediate representation, in which every shape is known.
 
     Args:
         cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, or a parsed Config; a Network is
             returned as it is.
-        size: input size instead of the cfg's: n for n×n, or (height, width), in pixels.
-        dialect: a Darknet's name, as `"pjreddie"`, or None (or `"auto"`) to choose by evidence.
-        strict: turn warnings into errors.
+        options: how to compile it.
+        size: overrides `options.size`: n for n×n, or (height, width), in pixels.
+        dialect: overrides `options.dialect`, the name of a Darknet fork.
         version: the version in the header of the weights, evidence for the dialect where the cfg holds none.
-        reorg: `"reorg3d"` to read `[reorg]` as that: AlexeyAB's fork did so in early 2018 (AlexeyAB/darknet#489).
-        limits: how large a network may be; None for any size.
 
     Returns:
         The network; warnings are in its `diagnostics`.
@@ -60,23 +54,24 @@ def compile(
     >>> network.nodes[16].out_shape
     Shape(c=255, h=10, w=20)
     """
+    options = options.override(size=size, dialect=dialect)
     if isinstance(cfg, Network):
-        if size is not None or reorg is not None or dialect not in (None, "auto", cfg.dialect.name):
+        if options.size is not None or options.reorg is not None or not _is_dialect_of(cfg, options.dialect):
             raise DarkparseError(
                 f"{cfg.name} is compiled already; size=, dialect= and reorg= go with its cfg, network.config"
             )
         return cfg
     config = read(cfg)
-    limits = active_limits.get() if limits is LIMITS else limits
+    limits = active_limits.get() if options.limits is LIMITS else options.limits
     try:
-        choice = choose_dialect(config, dialect, version=version)
+        choice = choose_dialect(config, options.dialect, version=version)
     except ValueError as problem:
         raise DarkparseError(str(problem)) from None
     bound = _bind(config, choice, limits)
-    if reorg is not None:
-        bound = _replace_reorg(bound, reorg)
+    if options.reorg is not None:
+        bound = _replace_reorg(bound, options.reorg)
     try:
-        draft = _resize_draft(bound, size)
+        draft = _resize_draft(bound, options.size)
     except CfgError as problem:
         raise CfgError((*bound.diagnostics, *problem.diagnostics)) from None
     nodes, fault = _infer_nodes(draft)
@@ -89,11 +84,15 @@ def compile(
     diagnostics = sort_diagnostics((*diagnostics, *check_size_step(draft.net, config, nodes[-1].kind, choice.dialect)))
     if any(d.severity == "error" for d in diagnostics):
         raise CfgError(diagnostics)
-    if strict and diagnostics:
+    if options.strict and diagnostics:
         raise CfgError(tuple(replace(d, severity="error") for d in diagnostics))
     network = Network(config, choice.dialect, choice.reason, draft.net, nodes, diagnostics)
     verify(network)
     return network
+
+
+def _is_dialect_of(network: Network, dialect: str | None) -> bool:
+    return dialect in (None, "auto", network.dialect.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 class DetectionSettings:
     """What counts as a detection, with Darknet's defaults, and how pictures are read.
 
-    Functions that detect take its fields as words too, which is the short form: `detector.detect(image, nms=0)`.
+    Functions that detect take `threshold`, `nms` and `hierarchy` as keywords too, which override these fields.
 
     Attributes:
         threshold: least score, and least objectness, 0…1; `-thresh` (detector.c: .25 in AlexeyAB's, .5 in pjreddie's).
@@ -50,3 +50,14 @@ class DetectionSettings:
         for name, choices in (("exif", EXIF_MODES), ("channels", CHANNEL_ORDERS)):
             if values[name] not in choices:
                 raise DarkparseError(f"{name} is one of {', '.join(choices)}, not {values[name]!r}")
+
+    def override(
+        self, *, threshold: float | None = None, nms: float | None = None, hierarchy: float | None = None
+    ) -> DetectionSettings:
+        """Return these settings with each value that is not None in place of the field."""
+        return replace(
+            self,
+            threshold=self.threshold if threshold is None else threshold,
+            nms=self.nms if nms is None else nms,
+            hierarchy=self.hierarchy if hierarchy is None else hierarchy,
+        )

@@ -60,9 +60,8 @@ class Limits:
 
 def format_excess(label: str, count: int, limit: int) -> str:
     """`num: 200,000,000, and the limit is 1,000`, and how to go on."""
-    return (
-        f"{label}: {count:,}, and the limit is {limit:,} (none with --no-limits, or darkparse.compile(…, limits=None))"
-    )
+    hint = "none with --no-limits, or darkparse.CompileOptions(limits=None)"
+    return f"{label}: {count:,}, and the limit is {limit:,} ({hint})"
 
 
 LIMITS = Limits()

@@ -12,7 +12,7 @@ from darkparse.network.io.edit import edit
 from darkparse.network.training import bind_net_training
 from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import Adam, Sgd, Update
-from darkparse.weights import WeightsSource
+from darkparse.weights import ReadOptions, WeightsSource
 from darkparse.weights.load_result import LoadResult, format_ranges
 
 
@@ -36,7 +36,7 @@ def build_for_training(
         model = load(network, device=device)
         return model.train(), "weights: none, every layer starts anew"
     try:
-        model = load(network, weights, allow_partial=True, device=device, mmap=False)
+        model = load(network, weights, ReadOptions(allow_partial=True, mmap=False), device=device)
     except WeightsError as problem:
         classes = next((cause.facts["classes"] for cause in problem.causes if cause.code == "classes"), None)
         if classes is None:
@@ -47,7 +47,7 @@ def build_for_training(
 
 def _of_other_classes(network: Network, weights: WeightsSource, classes: int, device: Device) -> tuple[Darknet, str]:
     """Every tensor whose shape does not depend on the classes; the rest starts anew, and training counts from 0."""
-    old, model = load(edit(network, classes=classes), weights, mmap=False), load(network, device=device)
+    old, model = load(edit(network, classes=classes), weights, ReadOptions(mmap=False)), load(network, device=device)
     values = model.state_dict()
     fitting = {key: value for key, value in old.state_dict().items() if value.shape == values[key].shape}
     model.load_state_dict(values | fitting)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from darkparse.errors import WeightsError
 from darkparse.layers import TensorSpec
 from darkparse.network import Network
-from darkparse.syntax import Config
+from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
 from darkparse.weights.containers import (
     Origin,
@@ -104,10 +103,10 @@ class LoadedArrays:
 
 
 def compile_and_check(
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     weights: WeightsSource | None,
-    options: ReadOptions | None = None,
-    **compile_options: Any,
+    options: ReadOptions = ReadOptions(),
+    compile_options: CompileOptions = CompileOptions(),
 ) -> Network | None:
     """The network of a `.weights` file, so that what is wrong is said before torch is imported; None for other files.
 
@@ -115,25 +114,24 @@ def compile_and_check(
         CfgError: the cfg is wrong.
         WeightsError: the weights cannot be read or do not fit.
     """
-    options = options or ReadOptions()
     blob = None if weights is None else open_source(weights, mmap=options.mmap)
     if blob is None or detect_file_type(blob) is not None:
         return None
-    return _compile_and_read(cfg, blob, options, **compile_options)[0]
+    return _compile_and_read(cfg, blob, options, compile_options)[0]
 
 
 def _compile_and_read(
-    cfg: str | os.PathLike[str] | Config | Network, blob: FileBuffer, options: ReadOptions, **compile_options: Any
+    cfg: CfgLike, blob: FileBuffer, options: ReadOptions, compile_options: CompileOptions
 ) -> tuple[Network, FittedLayout]:
-    network = resolve_network(cfg, None, blob, None, **compile_options)
+    network = resolve_network(cfg, None, blob, None, compile_options)
     return network, read_weights(blob, network, options)
 
 
 def load_arrays(
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     weights: WeightsSource | None = None,
-    options: ReadOptions | None = None,
-    **compile_options: Any,
+    options: ReadOptions = ReadOptions(),
+    compile_options: CompileOptions = CompileOptions(),
 ) -> LoadedArrays | None:
     """Compile a cfg and read its weights; None where torch is needed: for none, for a PyTorch checkpoint, and for
     tensors with other programs' names or in another dtype than float32.
@@ -142,13 +140,12 @@ def load_arrays(
         cfg: what `darkparse.load` takes.
         weights: a `.weights`, `.safetensors` or `.npz` file.
         options: how they are read.
-        compile_options: `dialect`, `size` and `reorg`, see `darkparse.load`.
+        compile_options: how the cfg is compiled.
 
     Raises:
         CfgError: the cfg is wrong.
         WeightsError: the weights cannot be read or do not fit.
     """
-    options = options or ReadOptions()
     path = find_container(cfg) if weights is None else None
     source = path if weights is None else weights
     if source is None:
@@ -156,7 +153,7 @@ def load_arrays(
     blob = open_source(source, mmap=options.mmap)
     file_type = detect_file_type(blob)
     if file_type is None or file_type.container is None:
-        network, fitted = _compile_and_read(cfg, blob, options, **compile_options)
+        network, fitted = _compile_and_read(cfg, blob, options, compile_options)
         tensors = {entry.name: entry.tensor for entry in fitted.entries}
         shapes = {
             name: (tensor.shape[0] if tensor.rows is None else tensor.rows, *tensor.shape[1:])
@@ -171,7 +168,7 @@ def load_arrays(
     if contents is None:
         return None
     arrays, origin = contents
-    network = resolve_network(cfg, path, blob, origin, **compile_options)
+    network = resolve_network(cfg, path, blob, origin, compile_options)
     specs = get_tensors(network)
     if not all(key in specs and array.dtype == np.float32 for key, array in arrays.items()):
         return None

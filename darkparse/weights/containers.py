@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from darkparse.diagnostics.source import Source, quote_safe
 from darkparse.errors import WeightsError
 from darkparse.layers import REGISTRY
 from darkparse.network import Network
-from darkparse.network.compiler import Size
+from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.syntax import Config, parse
 from darkparse.syntax.files import describe_error, is_file
 from darkparse.weights.archive import ARCHIVE_ERRORS, read_npz
@@ -123,14 +123,11 @@ class Origin:
 
 
 def resolve_network(
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     path: Path | None,
     blob: FileBuffer,
     origin: Origin | None,
-    *,
-    dialect: str | None = None,
-    size: Size | None = None,
-    reorg: str | None = None,
+    options: CompileOptions,
 ) -> Network:
     """The network that weights are for.
 
@@ -139,23 +136,23 @@ def resolve_network(
         path: the container that was named in its place, if one was.
         blob: the weights.
         origin: what they know of the network.
-        dialect, size, reorg: see `compile`.
+        options: how the cfg is compiled; the container's dialect, size and reading of `[reorg]` stand for those unset.
 
     Raises:
         CfgError: the cfg is wrong.
         WeightsError: the container is to say what its cfg is, and does not know.
     """
-    if origin is not None and dialect in (None, "auto"):
-        dialect = origin.dialect
+    if origin is not None and options.dialect in (None, "auto"):
+        options = replace(options, dialect=origin.dialect)
     if path is None:
-        return compile_with_weights(cfg, blob, dialect=dialect, size=size, reorg=reorg)
+        return compile_with_weights(cfg, blob, options)
     if origin is None:
         raise WeightsError(
             f"{path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, "
             f"{str(path)!r})"
         )
-    config, size, reorg = origin.parse_cfg(path), size or origin.size, reorg or origin.reorg
-    return compile_with_weights(config, blob, dialect=dialect, size=size, reorg=reorg)
+    options = replace(options, size=options.size or origin.size, reorg=options.reorg or origin.reorg)
+    return compile_with_weights(origin.parse_cfg(path), blob, options)
 
 
 def missing_library_error(kind: Container) -> WeightsError:

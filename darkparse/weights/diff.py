@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
-from darkparse.network import Network, compile
-from darkparse.network.compiler import Size
-from darkparse.syntax import Config
+from darkparse.network import compile
+from darkparse.network.compile_options import CfgLike, CompileOptions, Size
 from darkparse.weights.buffer import FileBuffer, WeightsSource
 from darkparse.weights.layout import Entry
 from darkparse.weights.read import read_weights
@@ -68,10 +66,11 @@ def _root_mean_square(values: Floats | np.ndarray[tuple[int, ...], np.dtype[np.f
 def diff_weights(
     a: WeightsSource | FileBuffer,
     b: WeightsSource | FileBuffer,
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     *,
     dialect: str | None = None,
     size: Size | None = None,
+    compile_options: CompileOptions = CompileOptions(),
 ) -> tuple[ArrayDifference, ...]:
     """The arrays in which two `.weights` files of one cfg differ, in file order; empty if they hold the same values.
 
@@ -79,8 +78,9 @@ def diff_weights(
         a: a path, an open binary file, or bytes.
         b: the other.
         cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a Network.
-        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
-        size: input size instead of the cfg's.
+        dialect: overrides `compile_options.dialect`.
+        size: overrides `compile_options.size`.
+        compile_options: how the cfg is compiled.
 
     Returns:
         A `Difference` for each array that is not the same bit for bit.
@@ -92,7 +92,7 @@ def diff_weights(
     >>> darkparse.diff_weights("tiny.weights", "tiny.weights", "yolov3-tiny")
     ()
     """
-    network = compile(cfg, dialect=dialect, size=size)
+    network = compile(cfg, compile_options, size=size, dialect=dialect)
     first, second = read_weights(a, network), read_weights(b, network)
     return find_differences(
         (entry, first.file.get_array(entry), second.file.get_array(entry)) for entry in first.entries

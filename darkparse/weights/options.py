@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class ReadOptions:
     """How a file of weights is read, and where its values go.
 
-    Functions that read take its fields as words too, which is the short form: `load(cfg, weights, upto=74)`.
+    Functions that load weights into a module take `device` and `dtype` as keywords too, which override these fields.
 
     Attributes:
         strict: the file must hold exactly the floats that the network needs; otherwise a longer file is accepted.
@@ -37,3 +37,13 @@ class ReadOptions:
     header_size: int | None = None
     device: str | torch.device | int | None = None
     dtype: torch.dtype | None = None
+
+    def override(
+        self, *, device: str | torch.device | int | None = None, dtype: torch.dtype | None = None
+    ) -> ReadOptions:
+        """Return these options with each value that is not None in place of the field."""
+        return replace(
+            self,
+            device=self.device if device is None else device,
+            dtype=self.dtype if dtype is None else dtype,
+        )

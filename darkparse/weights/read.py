@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 from darkparse.errors import WeightsError
 from darkparse.network import Network
@@ -29,10 +28,7 @@ class FittedLayout:
 
 
 def read_weights(
-    source: WeightsSource | FileBuffer,
-    network: Network,
-    options: ReadOptions | None = None,
-    **overrides: Any,
+    source: WeightsSource | FileBuffer, network: Network, options: ReadOptions = ReadOptions()
 ) -> FittedLayout:
     """Read a `.weights` file for a network.
 
@@ -40,12 +36,10 @@ def read_weights(
         source: a path, an open binary file, or bytes.
         network: what `compile` made.
         options: how to read it.
-        overrides: fields of `options`, by name.
 
     Raises:
         WeightsError: the file cannot be read, is something else, or does not fit; its report says why.
     """
-    options = replace(options or ReadOptions(), **overrides)
     blob = open_source(source, mmap=options.mmap)
     entries = compute_layout(network, options.upto)
     if detect_file_type(blob) is not None:

@@ -206,10 +206,11 @@ def test_a_classifier_names_the_whole_picture(tmp_path: Path) -> None:
         model = darkparse.build(darkparse.compile(cfg, dialect=dialect), initialize=True)
         classifier = Detector(model, names=["a", "b", "c", "d"])
         assert (classifier.classifies, classifier.resize) == (True, resize)
-        found = classifier.detect(picture(0), top=3)
+        found = classifier.detect(picture(0), darkparse.DetectionSettings(top=3))
         assert len(found) == 3
         assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
-        assert sum(d.score for d in classifier.detect(picture(0), top=4)) == pytest.approx(1)
+        all_classes = classifier.detect(picture(0), darkparse.DetectionSettings(top=4))
+        assert sum(d.score for d in all_classes) == pytest.approx(1)
         assert {d.box for d in found} == {(0.5, 0.5, 1.0, 1.0)}
         assert found.draw(picture(0)).size == (56, 40)
 

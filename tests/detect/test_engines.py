@@ -16,6 +16,7 @@ import darkparse
 from darkparse import Detector
 from darkparse.detect.engines import graph_engine
 from darkparse.detect.engines.engine import ENGINES, FASTEST_FIRST, choose_engine
+from darkparse.network.detection_settings import DetectionSettings
 from tests.conftest import DATA
 from tests.detect.reference import picture, tiny_weights
 
@@ -42,17 +43,25 @@ def rows(found: Any) -> Any:
     return np.array([(d.class_id, d.score, d.objectness, *d.box) for d in found]).reshape(-1, 7)
 
 
-def assert_same(cfg: Path, weights: Path, engine: str, *, batches: bool = True, **how: Any) -> None:
+def assert_same(
+    cfg: Path,
+    weights: Path,
+    engine: str,
+    settings: DetectionSettings = DetectionSettings(threshold=0.1),
+    *,
+    batches: bool = True,
+    dialect: str | None = None,
+    names: list[str] | None = None,
+) -> None:
     """What an engine finds is what torch finds, one by one and as a stream."""
-    ask: dict[str, Any] = how.pop("ask", {})
-    want, got = (Detector.load(cfg, weights, engine=name, **how) for name in ("torch", engine))
+    want, got = (Detector.load(cfg, weights, engine=name, dialect=dialect, names=names) for name in ("torch", engine))
     assert got.engine.name == engine
     pictures = [picture(n, 40 + 9 * n, 56) for n in range(4)]
-    mine = [want.detect(one, **ask) for one in pictures]
+    mine = [want.detect(one, settings) for one in pictures]
     assert sum(map(len, mine)) > 3
-    runs: list[Callable[[], Any]] = [lambda: [got.detect(one, **ask) for one in pictures]]
+    runs: list[Callable[[], Any]] = [lambda: [got.detect(one, settings) for one in pictures]]
     if batches:
-        runs.append(lambda: list(got.stream(pictures, batch=3, workers=2, **ask)))
+        runs.append(lambda: list(got.stream(pictures, settings, batch=3, workers=2)))
     for run in runs:
         for a, b in zip(mine, run(), strict=True):
             assert_equal_but_for_ties(rows(a), rows(b))
@@ -68,7 +77,7 @@ def assert_equal_but_for_ties(mine: Any, theirs: Any) -> None:
 @each
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
 def test_the_boxes_are_the_same(engine: str, dialect: str, tmp_path: Path) -> None:
-    assert_same(*tiny_weights(tmp_path), engine, dialect=dialect, ask={"threshold": 0.1})
+    assert_same(*tiny_weights(tmp_path), engine, dialect=dialect)
 
 
 @each
@@ -83,8 +92,8 @@ def test_a_word_trees_threshold_is_asked(engine: str, dialect: str, hierarchy: f
     network = darkparse.compile(tmp_path / "x.cfg", dialect=dialect)
     names = [str(i) for i in range(network.nodes[-1].layer.classes)]  # type: ignore[attr-defined]
     weights = stored(tmp_path / "x.cfg", dialect)
-    ask = {"threshold": 0.02, "hierarchy": hierarchy}
-    assert_same(tmp_path / "x.cfg", weights, engine, dialect=dialect, names=names, ask=ask)
+    settings = DetectionSettings(threshold=0.02, hierarchy=hierarchy)
+    assert_same(tmp_path / "x.cfg", weights, engine, settings, dialect=dialect, names=names)
 
 
 CLASSIFIER = """
@@ -110,7 +119,7 @@ def test_a_classifiers_words_are_as_probable_as_the_way_to_them(engine: str, dia
     (tmp_path / "x.cfg").write_text(CLASSIFIER, "utf-8")
     weights = stored(tmp_path / "x.cfg", dialect)
     detector = Detector.load(tmp_path / "x.cfg", weights, dialect=dialect, engine=engine, names=list("atdc"))
-    scores = {d.name: d.score for d in detector.detect(picture(0), top=4)}
+    scores = {d.name: d.score for d in detector.detect(picture(0), darkparse.DetectionSettings(top=4))}
     animal = scores["d"] + scores["c"]
     if dialect == "pjreddie":
         assert scores["a"] == 0
@@ -145,7 +154,7 @@ num=3
 def test_a_memory_goes_on_where_torchs_does(engine: str, tmp_path: Path) -> None:
     cfg = tmp_path / "x.cfg"
     cfg.write_text(REMEMBERING, "utf-8")
-    assert_same(cfg, stored(cfg), engine, batches=False, ask={"threshold": 0.1})
+    assert_same(cfg, stored(cfg), engine, batches=False)
     found = []
     for name in ("torch", engine):
         detector = Detector.load(cfg, cfg.with_suffix(".weights"), engine=name)

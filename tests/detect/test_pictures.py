@@ -7,7 +7,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -68,11 +68,13 @@ def test_a_picture_is_turned_as_pillow_turns_it(orientation: int) -> None:
     ("pjreddie", "auto", False),
     ("pjreddie", "on", True),
 ])  # fmt: skip
-def test_the_note_is_followed_or_said(model: tuple[str, str], dialect: str, exif: str, turns: bool) -> None:
+def test_the_note_is_followed_or_said(
+    model: tuple[str, str], dialect: str, exif: Literal["auto", "on", "off"], turns: bool
+) -> None:
     detector, path = Detector.load(*model, dialect=dialect), CASES / "exif6.jpg"
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
-        found = detector.detect(path, exif=exif)
+        found = detector.detect(path, darkparse.DetectionSettings(exif=exif))
     assert [str(one.message) for one in told] == ([] if turns else [f"{path}: {NOT_FOLLOWED}"])
     assert all(issubclass(one.category, DarkparseWarning) and one.filename == __file__ for one in told)
     upright = (
@@ -253,12 +255,12 @@ def test_opencvs_frames_are_turned_round(
 ) -> None:
     detector, pixels = Detector.load(*model), picture(0)
     frame = np.ascontiguousarray(pixels[..., ::-1])
-    want = list(detector.detect(pixels))
-    assert list(detector.detect(frame, channels="bgr")) == want
-    assert list(detector.detect(torch.from_numpy(frame).movedim(2, 0), channels="bgr")) == want
-    assert list(detector.detect(Image.fromarray(pixels), channels="bgr")) == want
+    want, bgr = list(detector.detect(pixels)), darkparse.DetectionSettings(channels="bgr")
+    assert list(detector.detect(frame, bgr)) == want
+    assert list(detector.detect(torch.from_numpy(frame).movedim(2, 0), bgr)) == want
+    assert list(detector.detect(Image.fromarray(pixels), bgr)) == want
     with pytest.raises(DarkparseError, match="channels is one of rgb, bgr, not 'gbr'"):
-        detector.detect(frame, channels="gbr")
+        detector.detect(frame, darkparse.DetectionSettings(channels="gbr"))  # type: ignore[arg-type]
     np.save(tmp_path / "a.npy", frame)
     assert run("detect", *model, tmp_path / "a.npy", "--channels", "bgr") == 0
     assert len(capsys.readouterr().out.splitlines()) == len(want)

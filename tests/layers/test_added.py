@@ -195,7 +195,7 @@ FORKED = f"{NET}{CONV}[route]\nlayers=-1\ngroups=2\ngroup_id=1\n[conv]\nfilters=
 
 
 def test_a_fork_knows_what_the_fork_before_it_knows() -> None:
-    network = darkparse.compile(FORKED, dialect="third", strict=True)
+    network = darkparse.compile(FORKED, darkparse.CompileOptions(strict=True), dialect="third")
     assert network.dialect is DIALECTS["third"]
     assert [str(node.out_shape) for node in network.nodes] == ["32×32×8", "32×32×4", "32×32×4"]
     assert network.nodes[0].modules[1].kwargs["eps"] == 0.25
@@ -233,7 +233,7 @@ def test_a_fork_that_no_evidence_speaks_for_is_chosen_by_name_alone() -> None:
     quiet = fork(DIALECTS["third"], "quiet", "nobody/darknet", auto_detectable=False, version=(7, 7, 7))
     assert choose_dialect(darkparse.read(ACTIVATION)).dialect.name == "third"
     assert choose_dialect(darkparse.read(f"{NET}{CONV}"), version=(7, 7, 7)).dialect.name == "pjreddie"
-    network = darkparse.compile(ACTIVATION, dialect="quiet", strict=True)
+    network = darkparse.compile(ACTIVATION, darkparse.CompileOptions(strict=True), dialect="quiet")
     assert network.dialect is quiet
     assert "[sam]" in darkparse.compile(f"{NET}{CONV}{CONV}[sam]\nfrom=-2\n", dialect="quiet").diagnostics[0].message
 

@@ -9,6 +9,7 @@ import pytest
 import darkparse
 from darkparse.cli import main
 from darkparse.errors import CfgError
+from darkparse.network.compile_options import CompileOptions
 from tests.conftest import DATA
 
 CASES = sorted((DATA / "errors").glob("*.cfg"))
@@ -45,21 +46,21 @@ def test_strict_makes_warnings_errors() -> None:
     text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4 # four\n"
     assert len(darkparse.compile(text).diagnostics) == 1
     with pytest.raises(CfgError, match="<text>:6:9: error: filters: Darknet reads 4 here and drops '#four'"):
-        darkparse.compile(text, strict=True)
+        darkparse.compile(text, darkparse.CompileOptions(strict=True))
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("options", "message"),
     [
-        ({"size": 0}, "at least 1×1"),
-        ({"size": (32, -1)}, "at least 1×1"),
-        ({"dialect": "darknet"}, "there is no dialect 'darknet'; choose one of auto, pjreddie, alexeyab"),
-        ({"reorg": "other"}, "reorg must be"),
+        (CompileOptions(size=0), "at least 1×1"),
+        (CompileOptions(size=(32, -1)), "at least 1×1"),
+        (CompileOptions(dialect="darknet"), "there is no dialect 'darknet'; choose one of auto, pjreddie, alexeyab"),
+        (CompileOptions(reorg="other"), "reorg must be"),
     ],
 )
-def test_wrong_arguments_are_told(arguments: dict[str, object], message: str) -> None:
+def test_compile_with_an_invalid_option_raises_an_error(options: CompileOptions, message: str) -> None:
     with pytest.raises(darkparse.DarkparseError, match=message):
-        darkparse.compile("yolov2", **arguments)  # type: ignore[arg-type]
+        darkparse.compile("yolov2", options)
 
 
 def test_a_vector_has_no_size_to_change() -> None:

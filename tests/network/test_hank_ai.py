@@ -107,7 +107,7 @@ def test_a_comment_is_cut_off_and_the_warning_says_how_each_fork_reads_it() -> N
 
 def test_numbers_of_a_list_may_have_anything_between_them() -> None:
     text = GOOD.replace("0,1,2", "0 1 2").replace("10,14, 23,27", "10x14; 23 27") + "[route]\nlayers=-1 -2 # both\n"
-    head, route = darkparse.compile(text, dialect="hank-ai", strict=True).nodes[1:]
+    head, route = darkparse.compile(text, darkparse.CompileOptions(strict=True), dialect="hank-ai").nodes[1:]
     assert head.layer.options("mask", "anchors") == {"mask": (0, 1, 2), "anchors": (10, 14, 23, 27, 37, 58)}
     assert route.inputs == (1, 0)
 

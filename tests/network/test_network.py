@@ -98,10 +98,10 @@ def test_a_size_may_be_other_than_square() -> None:
 def test_a_size_that_does_not_fit_is_told_one_that_does(body: str, asked: Any, fitting: str) -> None:
     cfg = f"[net]\nwidth=12\nheight=12\nchannels=3\n{body}"
     with pytest.raises(darkparse.CfgError, match=f"does not fit; {fitting}"):
-        darkparse.compile(cfg, size=asked, reorg="reorg3d")
+        darkparse.compile(cfg, darkparse.CompileOptions(reorg="reorg3d"), size=asked)
     if "such as" in fitting:
         height, width = map(int, fitting.rpartition(" ")[2].split("×"))
-        darkparse.compile(cfg, size=(height, width), reorg="reorg3d")
+        darkparse.compile(cfg, darkparse.CompileOptions(reorg="reorg3d"), size=(height, width))
 
 
 def test_a_size_is_told_where_one_position_is_all_that_is_left() -> None:
@@ -327,7 +327,9 @@ def test_a_kind_of_the_other_fork_runs_with_a_warning() -> None:
 
 
 def test_reorg_may_be_read_as_early_2018_meant_it() -> None:
-    assert any(node.kind == "reorg3d" for node in darkparse.compile("yolov2", reorg="reorg3d").nodes)
+    assert any(
+        node.kind == "reorg3d" for node in darkparse.compile("yolov2", darkparse.CompileOptions(reorg="reorg3d")).nodes
+    )
 
 
 def test_side_files_are_found_beside_the_cfg_and_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

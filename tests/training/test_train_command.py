@@ -269,7 +269,10 @@ def test_a_classifier_tells_shapes_that_it_has_not_seen(tmp_path: Path, monkeypa
     weights = tmp_path / "shapes" / "backup" / "kinds_final.weights"
     detector = darkparse.Detector.load(cfg, weights, names=data)
     paths = (tmp_path / "shapes" / "valid.txt").read_text().split()
-    right = sum(found[0].name in path for path, found in zip(paths, detector.stream(paths, top=1), strict=True))
+    right = sum(
+        found[0].name in path
+        for path, found in zip(paths, detector.stream(paths, darkparse.DetectionSettings(top=1)), strict=True)
+    )
     assert right / len(paths) > 0.85
 
 

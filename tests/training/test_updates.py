@@ -93,7 +93,9 @@ def test_a_partial_file_is_trained_and_saved(upto: int, tmp_path: Path) -> None:
     """As `darknet partial` makes it, with seen 0."""
     text = _network()
     darkparse.save_weights(_built(text), tmp_path / "part.weights", upto=upto, seen=0)
-    model = darkparse.load(text, tmp_path / "part.weights", dialect="alexeyab", allow_partial=True).train()
+    model = darkparse.load(
+        text, tmp_path / "part.weights", darkparse.ReadOptions(allow_partial=True), dialect="alexeyab"
+    ).train()
     before = _copy(model)
     _train(model, 1)
     assert len(_moved(model, before)) == len(before)

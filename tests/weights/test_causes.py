@@ -25,10 +25,12 @@ DEEP = network(
 """With so many batch norms that no shifted reading of its weights makes sense."""
 
 
-def caught(data: bytes, cfg: str = SMALL, **options: object) -> darkparse.WeightsError:
+def caught(
+    data: bytes, cfg: str = SMALL, options: darkparse.ReadOptions | None = None, dialect: str | None = None
+) -> darkparse.WeightsError:
     """The error of loading, which pickles, and carries the same causes as the report."""
     with pytest.raises(darkparse.WeightsError) as caught:
-        darkparse.load(cfg, data, **options)  # type: ignore[arg-type]
+        darkparse.load(cfg, data, options or darkparse.ReadOptions(), dialect=dialect)
     error: darkparse.WeightsError = pickle.loads(pickle.dumps(caught.value))
     assert str(error) == str(caught.value)
     assert error.report is not None
@@ -50,7 +52,7 @@ def test_a_header_of_20_bytes_where_16_are_read() -> None:
 
 
 def test_a_header_size_that_the_file_does_not_have() -> None:
-    error = caught(DATA, header_size=16)
+    error = caught(DATA, options=darkparse.ReadOptions(header_size=16))
     assert [cause.code for cause in error.causes] == ["header-width"]
     assert "exactly behind a header of 20 bytes, where header_size=16 was given" in str(error)
 

@@ -49,7 +49,7 @@ def test_a_container_beside_its_cfg_from_any_source(model: darkparse.Darknet, en
     before = path.read_bytes()
     for mmap in (True, False):
         for source in (path, before, io.BytesIO(before)):
-            other = darkparse.load(SMALL, source, mmap=mmap)
+            other = darkparse.load(SMALL, source, darkparse.ReadOptions(mmap=mmap))
             assert all(torch.equal(other.state_dict()[key], tensor) for key, tensor in model.state_dict().items())
             with torch.no_grad():
                 next(other.parameters()).fill_(5)
@@ -68,7 +68,7 @@ def test_half_precision_and_backbones(ending: str, tmp_path: Path) -> None:
     darkparse.save(half, path, upto=2)
     with pytest.raises(darkparse.WeightsError, match=r"layers\.2\.conv\.bias, .* are missing from the file"):
         darkparse.load(path)
-    loaded = darkparse.load(path, allow_partial=True).loaded
+    loaded = darkparse.load(path, options=darkparse.ReadOptions(allow_partial=True)).loaded
     assert loaded is not None
     assert loaded.missing == (2, 6, 7)
 
@@ -96,7 +96,10 @@ def test_the_order_of_2018_and_transposed_headers_survive(tmp_path: Path) -> Non
     header = transposed_header("alexeyab")
     data = weights(network(cfg, "alexeyab"), header)
     for ending in (".safetensors", ".pt", ".npz"):
-        darkparse.save(darkparse.load(cfg, data, dialect="alexeyab", reorg="reorg3d"), tmp_path / f"x{ending}")
+        darkparse.save(
+            darkparse.load(cfg, data, dialect="alexeyab", compile_options=darkparse.CompileOptions(reorg="reorg3d")),
+            tmp_path / f"x{ending}",
+        )
         again = darkparse.load(tmp_path / f"x{ending}")
         assert again.network.nodes[0].kind == "reorg3d"
         darkparse.save_weights(again, tmp_path / "x.weights")
@@ -112,7 +115,7 @@ def test_files_of_others_that_do_not_fit(model: darkparse.Darknet, tmp_path: Pat
     torch.save(state | {"more": torch.zeros(1)}, path)
     with pytest.raises(darkparse.WeightsError, match="more is in the file, not in the cfg"):
         darkparse.load(SMALL, path)
-    darkparse.load(SMALL, path, strict=False)
+    darkparse.load(SMALL, path, darkparse.ReadOptions(strict=False))
     torch.save(state | {"layers.1.conv.weight": torch.zeros(4, 4)}, path)
     with pytest.raises(
         darkparse.WeightsError, match=r"layers\.1\.conv\.weight is 4×4 float32, layer 1 .* needs 16×8×3×3"

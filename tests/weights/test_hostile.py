@@ -22,9 +22,11 @@ NEED = 20 + 4 * (4 * 2_000_000_000 + 27 * 2_000_000_000)
 
 def test_a_tiny_file_fails_with_the_size_that_is_needed() -> None:
     with pytest.raises(darkparse.WeightsError, match=f"needs {NEED:,} bytes .*, the file has 120"):
-        darkparse.load(darkparse.compile(HUGE, limits=None), PJREDDIE.pack() + bytes(100))
+        darkparse.load(darkparse.compile(HUGE, darkparse.CompileOptions(limits=None)), PJREDDIE.pack() + bytes(100))
     assert (
-        darkparse.build(darkparse.compile(HUGE, limits=None)).state_dict()["layers.0.conv.weight"].shape[0]
+        darkparse.build(darkparse.compile(HUGE, darkparse.CompileOptions(limits=None)))
+        .state_dict()["layers.0.conv.weight"]
+        .shape[0]
         == 2_000_000_000
     )
 
@@ -38,7 +40,7 @@ import resource, sys, time
 import darkparse, torch
 before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
 resource.setrlimit(resource.RLIMIT_AS, (int(8e9), int(8e9)))
-huge = darkparse.compile('huge.cfg', limits=None)
+huge = darkparse.compile('huge.cfg', darkparse.CompileOptions(limits=None))
 for weights in ('huge.weights', open('huge.weights', 'rb').read()):
     try:
         darkparse.load(huge, weights)
@@ -73,9 +75,9 @@ def test_beyond_the_limits_unless_there_are_none() -> None:
 def test_more_than_torch_can_address() -> None:
     start = time.perf_counter()
     with pytest.raises(darkparse.WeightsError, match=r"needs 144,000,\d\d\d,\d\d\d,\d\d\d,\d\d\d,\d\d\d bytes"):
-        darkparse.load(darkparse.compile(BEYOND, limits=None), PJREDDIE.pack() + bytes(99))
+        darkparse.load(darkparse.compile(BEYOND, darkparse.CompileOptions(limits=None)), PJREDDIE.pack() + bytes(99))
     with pytest.raises(
         darkparse.DarkparseError, match=r"layer 1 \[convolutional\] \(<text>:11:1\): more than torch can address"
     ):
-        darkparse.build(darkparse.compile(BEYOND, limits=None))
+        darkparse.build(darkparse.compile(BEYOND, darkparse.CompileOptions(limits=None)))
     assert time.perf_counter() - start < 5

@@ -16,8 +16,8 @@ NET = network()
 def test_a_backbone_is_loaded_when_asked_and_the_rest_stays() -> None:
     model = darkparse.load(SMALL, weights(NET))
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    for options in ({"upto": 2}, {"allow_partial": True}):
-        loaded = darkparse.load_weights(model, weights(NET, ALEXEYAB, seed=1, upto=2), **options)
+    for options in (darkparse.ReadOptions(upto=2), darkparse.ReadOptions(allow_partial=True)):
+        loaded = darkparse.load_weights(model, weights(NET, ALEXEYAB, seed=1, upto=2), options)
         assert (loaded.layers, loaded.missing) == ((0, 1), (2, 6, 7))
         assert str(loaded) == "<bytes>: loaded layers 0–1; as they were: layers 2, 6–7"
         assert model.loaded is loaded
@@ -29,7 +29,7 @@ def test_a_backbone_is_loaded_when_asked_and_the_rest_stays() -> None:
 
 
 def test_layers_that_a_new_model_does_not_get_are_initialized() -> None:
-    model = darkparse.load(SMALL, weights(NET, upto=2), allow_partial=True)
+    model = darkparse.load(SMALL, weights(NET, upto=2), darkparse.ReadOptions(allow_partial=True))
     assert model.loaded is not None
     assert model.loaded.missing == (2, 6, 7)
     assert not any(tensor.is_meta for tensor in model.state_dict().values())
@@ -39,10 +39,10 @@ def test_layers_that_a_new_model_does_not_get_are_initialized() -> None:
 def test_upto_reads_the_front_of_a_whole_file() -> None:
     """As for other classes: the backbone of trained weights in a network with other heads."""
     other = SMALL.replace("classes=2", "classes=9").replace("filters=21", "filters=42")
-    model = darkparse.load(other, weights(NET), upto=2)
+    model = darkparse.load(other, weights(NET), darkparse.ReadOptions(upto=2))
     want = darkparse.load(SMALL, weights(NET)).state_dict()
     assert all(torch.equal(model.state_dict()[key], want[key]) for key in want if int(key.split(".")[1]) < 2)
-    report = darkparse.inspect_weights(other, weights(NET), upto=2)
+    report = darkparse.inspect_weights(other, weights(NET), darkparse.ReadOptions(upto=2))
     assert report.fits
     assert f"of {len(weights(NET)):,}, 20 of header" in str(report)
 
@@ -51,9 +51,9 @@ def test_a_file_that_ends_within_a_layer_is_no_backbone() -> None:
     data = weights(NET, upto=2)
     for cut in (data[:-4], data + bytes(4), data[:-1]):
         with pytest.raises(darkparse.WeightsError, match="it ends in layer"):
-            darkparse.load(SMALL, cut, allow_partial=True)
+            darkparse.load(SMALL, cut, darkparse.ReadOptions(allow_partial=True))
     with pytest.raises(darkparse.WeightsError, match="too short"):
-        darkparse.load(SMALL, data, upto=3)
+        darkparse.load(SMALL, data, darkparse.ReadOptions(upto=3))
     with pytest.raises(darkparse.WeightsError, match="too short"):
         darkparse.load(SMALL, data)
 

@@ -51,7 +51,8 @@ def test_every_source_gives_the_same(file: Path, mmap: bool) -> None:
             opened,
             raw,
         ):
-            assert _same(darkparse.load(SMALL, source, mmap=mmap), floats(network())), type(source)
+            model = darkparse.load(SMALL, source, darkparse.ReadOptions(mmap=mmap))
+            assert _same(model, floats(network())), type(source)
 
 
 def test_an_open_file_is_read_from_where_it_stands(file: Path) -> None:
@@ -117,7 +118,7 @@ def test_a_mapped_model_may_save_over_its_own_file(file: Path) -> None:
 def test_writing_to_a_parameter_leaves_the_file_alone(file: Path) -> None:
     before = file.read_bytes()
     for mmap in (True, False):
-        model = darkparse.load(SMALL, file, mmap=mmap)
+        model = darkparse.load(SMALL, file, darkparse.ReadOptions(mmap=mmap))
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.fill_(5)
@@ -173,11 +174,11 @@ def test_flipped_convolutions_are_transposed() -> None:
 
 def test_a_header_of_the_other_width_is_read_when_asked() -> None:
     odd = Header(0, 2, 0, 9, 4)
-    model = darkparse.load(SMALL, weights(network(), odd), header_size=16)
+    model = darkparse.load(SMALL, weights(network(), odd), darkparse.ReadOptions(header_size=16))
     assert model.header == odd
     assert _same(model, floats(network()))
     with pytest.raises(darkparse.WeightsError, match="16 or 20"):
-        darkparse.load(SMALL, weights(network()), header_size=17)
+        darkparse.load(SMALL, weights(network()), darkparse.ReadOptions(header_size=17))
 
 
 def test_a_longer_file_is_accepted_when_asked() -> None:
@@ -185,7 +186,9 @@ def test_a_longer_file_is_accepted_when_asked() -> None:
     with pytest.raises(darkparse.WeightsError, match="too long by 4 bytes"):
         darkparse.load(SMALL, data)
     for more in range(1, 5):
-        assert _same(darkparse.load(SMALL, data[: len(data) - 4 + more], strict=False), floats(network()))
+        assert _same(
+            darkparse.load(SMALL, data[: len(data) - 4 + more], darkparse.ReadOptions(strict=False)), floats(network())
+        )
 
 
 def test_memory_that_a_module_has_is_kept() -> None:

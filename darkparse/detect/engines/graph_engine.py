@@ -15,12 +15,12 @@ from darkparse.detect.engines.engine import Engine, SelectedBoxes
 from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.network import Network
+from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.model import NetworkGraph, output_name
 from darkparse.onnx.parameters import get_module_arrays
 from darkparse.onnx.serialization import MAX_INLINE_SIZE, OnnxModel
-from darkparse.syntax import Config
 from darkparse.weights import ReadOptions, WeightsSource
 from darkparse.weights.arrays import Arrays, load_arrays
 
@@ -154,26 +154,26 @@ def _concatenate(parts: Sequence[Floats]) -> Floats:
 
 def load_graph(
     name: str,
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     weights: WeightsSource | None,
     options: ReadOptions,
+    compile_options: CompileOptions,
     *,
     fold: bool,
     use_class_map: bool,
-    **compile_options: Any,
 ) -> GraphEngine:
     """Compile a cfg and read its weights for an engine; torch is needed where `load_arrays` says so.
 
     Raises:
         NoWeightsError: there are no weights.
     """
-    loaded = load_arrays(cfg, weights, options, **compile_options)
+    loaded = load_arrays(cfg, weights, options, compile_options)
     if loaded is not None:
         network, arrays = loaded.network, loaded.arrays
     else:
         from darkparse.model import load
 
-        model = load(cfg, weights, options, **compile_options)
+        model = load(cfg, weights, options, compile_options=compile_options)
         if model.loaded is None:
             raise NoWeightsError(f"{model.network.name}: a detector needs weights")
         network, arrays = model.network, get_module_arrays(model)

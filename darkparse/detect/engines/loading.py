@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from darkparse.detect.engines.engine import Engine
 from darkparse.errors import NoWeightsError
-from darkparse.network import Network
-from darkparse.syntax import Config
+from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.weights import ReadOptions, WeightsSource
 
 if TYPE_CHECKING:
@@ -30,13 +28,13 @@ def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> En
 
 def load_engine(
     name: str,
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     weights: WeightsSource | None,
     options: ReadOptions,
+    compile_options: CompileOptions,
     *,
     fold: bool,
     use_class_map: bool,
-    **compile_options: Any,
 ) -> Engine:
     """Compile a cfg and load its weights into an engine.
 
@@ -48,7 +46,7 @@ def load_engine(
     if name == "torch":
         from darkparse.model import load
 
-        model = load(cfg, weights, options, optimize=fold, **compile_options)
+        model = load(cfg, weights, options, compile_options=compile_options, optimize=fold)
         if model.loaded is None:
             raise NoWeightsError(
                 f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
@@ -56,4 +54,4 @@ def load_engine(
         return as_engine(model, fold=fold, use_class_map=use_class_map)
     from darkparse.detect.engines.graph_engine import load_graph
 
-    return load_graph(name, cfg, weights, options, fold=fold, use_class_map=use_class_map, **compile_options)
+    return load_graph(name, cfg, weights, options, compile_options, fold=fold, use_class_map=use_class_map)

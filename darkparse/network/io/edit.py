@@ -11,7 +11,8 @@ from darkparse.diagnostics.source import Source
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Head, Layer
 from darkparse.layers.net import Net
-from darkparse.network.compiler import Size, compile, resize_net
+from darkparse.network.compile_options import Size
+from darkparse.network.compiler import compile, resize_net
 from darkparse.network.io.cfg import format_section
 from darkparse.network.network import Network
 from darkparse.syntax import Section, parse

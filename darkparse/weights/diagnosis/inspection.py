@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
-from typing import Any
 
 from darkparse.errors import Cause, CfgError
 from darkparse.network import Network, compile
-from darkparse.network.compiler import Size
-from darkparse.syntax import Config, read
+from darkparse.network.compile_options import CfgLike, CompileOptions, Size
+from darkparse.syntax import read
 from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
 from darkparse.weights.diagnosis.case import Mismatch
 from darkparse.weights.diagnosis.causes import diagnose, find_other_layout
@@ -23,13 +21,13 @@ from darkparse.weights.options import ReadOptions
 
 
 def inspect_weights(
-    cfg: str | os.PathLike[str] | Config | Network,
+    cfg: CfgLike,
     weights: WeightsSource | FileBuffer | None = None,
-    options: ReadOptions | None = None,
+    options: ReadOptions = ReadOptions(),
     *,
     dialect: str | None = None,
     size: Size | None = None,
-    **overrides: Any,
+    compile_options: CompileOptions = CompileOptions(),
 ) -> Report:
     """Lay a weights file beside a cfg: every array with its place and values, and whether they fit, or why not.
 
@@ -37,9 +35,9 @@ def inspect_weights(
         cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a Network.
         weights: a path, an open binary file, or bytes; left out, the report holds the layout alone.
         options: how to read the file: `upto` and `header_size` matter here.
-        dialect: `"pjreddie"`, `"alexeyab"`, or None to choose by evidence.
-        size: input size instead of the cfg's, n or (height, width).
-        overrides: fields of `options`, by name.
+        dialect: overrides `compile_options.dialect`.
+        size: overrides `compile_options.size`.
+        compile_options: how the cfg is compiled.
 
     Returns:
         The report. `fits` says whether the sizes agree, `causes` what explains it if they do not, `findings` what is
@@ -53,23 +51,15 @@ def inspect_weights(
     >>> report.fits, report.floats, report.rows[0].tensor
     (True, 8858734, 'norm.bias')
     """
-    options = replace(options or ReadOptions(), **overrides)
+    compile_options = compile_options.override(size=size, dialect=dialect)
     if weights is None:
-        return report_layout(compile(cfg, size=size, dialect=dialect), options)
+        return report_layout(compile(cfg, compile_options), options)
     blob = open_source(weights, mmap=options.mmap)
-    network = compile_with_weights(cfg, blob, dialect=dialect, size=size)
+    network = compile_with_weights(cfg, blob, compile_options)
     return report_file(network, blob, options)
 
 
-def compile_with_weights(
-    cfg: str | os.PathLike[str] | Config | Network,
-    blob: FileBuffer,
-    *,
-    dialect: str | None = None,
-    size: Size | None = None,
-    strict: bool = False,
-    reorg: str | None = None,
-) -> Network:
+def compile_with_weights(cfg: CfgLike, blob: FileBuffer, options: CompileOptions) -> Network:
     """Compile a cfg that a weights file is at hand for: it is evidence for the dialect, and for what a wrong head
     should be.
 
@@ -78,11 +68,11 @@ def compile_with_weights(
     """
     config = cfg if isinstance(cfg, Network) else read(cfg)
     try:
-        return compile(
-            config, size=size, dialect=dialect, strict=strict, version=get_weights_version(blob), reorg=reorg
-        )
+        return compile(config, options, version=get_weights_version(blob))
     except CfgError as problem:
-        raise problem if isinstance(config, Network) else explain_head_filters(problem, config, blob, dialect) from None
+        if isinstance(config, Network):
+            raise
+        raise explain_head_filters(problem, config, blob, options.dialect) from None
 
 
 def get_weights_version(blob: FileBuffer) -> Version | None:

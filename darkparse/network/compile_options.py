@@ -1,0 +1,48 @@
+"""How a cfg is compiled."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+
+from darkparse.network.limits import LIMITS, Limits
+from darkparse.network.network import Network
+from darkparse.syntax import Config
+
+Size = int | tuple[int, int]
+"""Height and width in pixels; one number for both."""
+
+CfgLike = str | os.PathLike[str] | Config | Network
+"""A path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a compiled Network."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompileOptions:
+    """How a cfg is compiled.
+
+    Functions that compile take `size` and `dialect` as keywords too, which override these fields.
+
+    Attributes:
+        size: input size instead of the cfg's: n for n×n, or (height, width), in pixels.
+        dialect: name of a Darknet fork, such as `"pjreddie"`; None or `"auto"` to detect it from the cfg and weights.
+        reorg: `"reorg3d"` to read `[reorg]` as that: AlexeyAB's fork did so in early 2018 (AlexeyAB/darknet#489).
+        strict: raise an error where there would be a warning.
+        limits: the largest network to accept; None for any size.
+
+    >>> darkparse.compile("yolov3-tiny", darkparse.CompileOptions(strict=True), size=(320, 640)).input_shape
+    Shape(c=3, h=320, w=640)
+    """
+
+    size: Size | None = None
+    dialect: str | None = None
+    reorg: str | None = None
+    strict: bool = False
+    limits: Limits | None = LIMITS
+
+    def override(self, *, size: Size | None = None, dialect: str | None = None) -> CompileOptions:
+        """Return these options with each value that is not None in place of the field."""
+        return replace(
+            self,
+            size=self.size if size is None else size,
+            dialect=self.dialect if dialect is None else dialect,
+        )
