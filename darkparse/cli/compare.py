@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import stderr, stdout
-from darkparse.cli.detect import detector_arguments, detector_options, load_detector
+from darkparse.cli.detector import detector_arguments, detector_options, load_detector
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import GroupedCommand, WarningPrinter, setting_option, stderr, stdout
-from darkparse.cli.detect import (
+from darkparse.cli.detector import (
     NETWORK,
     RUNNING,
     detector_arguments,

@@ -9,24 +9,20 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from darkparse._utils.text import pluralize
 from darkparse.datasets.image_files import Size
 from darkparse.datasets.names import Names, find_names
 from darkparse.detect.candidates import Candidates, PreparedImage
-from darkparse.detect.detection import WHOLE_IMAGE, Detection
 from darkparse.detect.detections import Detections, emit_warnings
 from darkparse.detect.engines.engine import Engine, choose_engine
 from darkparse.detect.engines.loading import as_engine, load_engine
 from darkparse.detect.images import as_image
-from darkparse.detect.nms import suppress
-from darkparse.detect.preprocess import RESIZE_MODES, Floats, Resize, fit_image
+from darkparse.detect.postprocess import Postprocessor
+from darkparse.detect.preprocess import RESIZE_MODES, Resize, fit_image
 from darkparse.detect.streaming import stream
 from darkparse.detect.task import check_detector, class_count, default_resize, is_classifier
 from darkparse.errors import DarkparseError, ImageError
-from darkparse.layers.tree import read_tree
 from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.heads import get_head
 from darkparse.network.suppression import get_suppression
 from darkparse.weights import ReadOptions, WeightsSource
 
@@ -41,9 +37,6 @@ _STATE_LOCK = Lock()
 ImageInput = Any
 """A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor
 (C, H, W)."""
-
-MAX_PLAUSIBLE_BOXES = 10_000
-"""More boxes than this over the threshold come of no trained network: crowded pictures have some thousands at .005."""
 
 
 class Detector:
@@ -101,7 +94,7 @@ class Detector:
         if resize == "crop" and not self.classifies:
             raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
         self.resize: Resize = resize or default_resize(network, self.classifies)
-        self._suppression = None if self.classifies else get_suppression(network)
+        self._postprocessor = Postprocessor(network, self.names, None if self.classifies else get_suppression(network))
         self.is_stateful = any(node.layer.has_state for node in network.nodes)
 
     @classmethod
@@ -349,79 +342,15 @@ class Detector:
     def _detect_batch(self, prepared: Sequence[PreparedImage], settings: DetectionSettings) -> list[Detections]:
         images = np.stack([image.values for image in prepared]) if len(prepared) > 1 else prepared[0].values[None]
         if self.classifies:
-            scores = self._compute_class_scores(images)
+            scores = self._postprocessor.apply_tree(self.engine.class_scores(images).reshape(len(images), -1))
             return [
-                self._rank_classes(image_scores, image, settings.top)
+                self._postprocessor.rank_classes(image_scores, image, settings.top)
                 for image_scores, image in zip(scores, prepared, strict=True)
             ]
         parts = self.engine.candidates(images, settings.threshold, settings.hierarchy)
         candidates = Candidates(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-        return [self._suppress(candidates, i, image, settings) for i, image in enumerate(prepared)]
+        return [self._postprocessor.select_boxes(candidates, i, image, settings) for i, image in enumerate(prepared)]
 
     def reset_state(self) -> None:
         """Make recurrent layers forget the pictures before."""
         self.engine.reset_state()
-
-    def _suppress(
-        self, candidates: Candidates, index: int, prepared: PreparedImage, settings: DetectionSettings
-    ) -> Detections:
-        # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
-        in_image = (candidates.image == index) & (0 not in prepared.placement.scaled_size)
-        box_indices = np.flatnonzero(in_image)
-        boxes = candidates.boxes[box_indices]
-        head = get_head(self.network.nodes[self.network.heads[0]])
-        if len(box_indices) and not head.stays_in_letterbox:
-            # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
-            boxes = prepared.placement.to_image_boxes(boxes)
-        candidate_indices = np.flatnonzero(in_image[candidates.box])
-        messages = []
-        if len(candidate_indices) > MAX_PLAUSIBLE_BOXES:
-            messages.append(f"{len(candidate_indices):,} boxes over the threshold: is this network trained?")
-        # exp() of a width or a height overflows in float32; such a box has no place in the image, nor in JSON.
-        is_finite = np.isfinite(boxes).all(1) & np.isfinite(candidates.objectness[box_indices])
-        positions = np.searchsorted(box_indices, candidates.box[candidate_indices])
-        is_valid = is_finite[positions] & np.isfinite(candidates.scores[candidate_indices])
-        if dropped := int((~is_valid).sum()):
-            messages.append(f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values")
-        candidate_indices, positions = candidate_indices[is_valid], positions[is_valid]
-        scores, classes = candidates.scores[candidate_indices], candidates.classes[candidate_indices]
-        box = candidates.box[candidate_indices]
-        assert self._suppression is not None
-        keep = suppress(boxes, scores, classes, settings.nms or np.inf, self._suppression, box_indices=positions)
-        detections = (
-            Detection(
-                class_id=int(classes[i]),
-                name=self.names[classes[i]],
-                score=float(scores[i]),
-                objectness=float(candidates.objectness[box[i]]),
-                box=tuple(boxes[positions[i]].tolist()),
-                image_size=prepared.size,
-            )
-            for i in keep
-        )
-        return prepared.to_detections(detections, *messages)
-
-    def _compute_class_scores(self, images: Floats) -> Floats:
-        """(N, classes)."""
-        scores = self.engine.class_scores(images).reshape(len(images), -1)
-        path = getattr(self.network.nodes[self.network.outputs[0]].layer, "tree", None)
-        if path is None:
-            return scores
-        scores, parents = scores.copy(), read_tree(path).parents
-        for node, parent in enumerate(parents):  # tree.c hierarchy_predictions
-            if parent >= 0:
-                scores[:, node] *= scores[:, parent]
-        if self.network.dialect.ranks_leaves_only:
-            scores[:, [parent for parent in parents if parent >= 0]] = 0
-        return scores
-
-    def _rank_classes(self, scores: Floats, prepared: PreparedImage, top: int) -> Detections:
-        is_finite = np.isfinite(scores)
-        dropped = int((~is_finite).sum())
-        messages = [f"dropped {dropped:,} of {len(scores):,} classes with NaN or infinite scores"] if dropped else []
-        order = np.argsort(-scores, kind="stable")
-        best = order[is_finite[order]][:top]
-        return prepared.to_detections(
-            (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE_IMAGE, prepared.size) for i in best),
-            *messages,
-        )

@@ -295,9 +295,13 @@ def test_what_is_no_picture_is_told(detector: Detector, wrong: Any, message: str
 
 
 def test_settings_that_mean_nothing_are_refused(detector: Detector) -> None:
-    for settings in ({"threshold": 25}, {"threshold": float("nan")}, {"nms": -1}, {"hierarchy": "0.5"}, {"top": 0}):
-        with pytest.raises(darkparse.DarkparseError, match=f"{next(iter(settings))} is "):
-            detector.detect(picture(0), **settings)
+    wrong: tuple[dict[str, Any], ...]
+    wrong = {"threshold": 25}, {"threshold": float("nan")}, {"nms": -1}, {"hierarchy": "0.5"}, {"top": 0}
+    for fields in wrong:
+        with pytest.raises(darkparse.DarkparseError, match=f"{next(iter(fields))} is "):
+            darkparse.DetectionSettings(**fields)
+    with pytest.raises(darkparse.DarkparseError, match="threshold is "):
+        detector.detect(picture(0), threshold=25)
     with pytest.raises(darkparse.DarkparseError, match="stream takes several pictures; detect takes one"):
         next(detector.stream("dog.png"))
     with pytest.raises(darkparse.DarkparseError, match="batch is how many"):

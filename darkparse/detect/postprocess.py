@@ -1,0 +1,102 @@
+"""Boxes and class scores of a network to detections: non-maximum suppression, word trees, ranking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from darkparse._utils.text import pluralize
+from darkparse.detect.candidates import Candidates, PreparedImage
+from darkparse.detect.detection import WHOLE_IMAGE, Detection
+from darkparse.detect.detections import Detections
+from darkparse.detect.nms import suppress
+from darkparse.detect.preprocess import Floats
+from darkparse.layers.tree import read_tree
+from darkparse.network import Network
+from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.heads import get_head
+from darkparse.network.suppression import Suppression
+
+MAX_PLAUSIBLE_BOXES = 10_000
+"""More boxes than this over the threshold come of no trained network: crowded pictures have some thousands at .005."""
+
+
+@dataclass(frozen=True, slots=True)
+class Postprocessor:
+    """Turns what an engine computes into detections.
+
+    Attributes:
+        network: the network that was run.
+        names: the name of each class.
+        suppression: how boxes are suppressed; None for a classifier.
+    """
+
+    network: Network
+    names: tuple[str, ...]
+    suppression: Suppression | None
+
+    def select_boxes(
+        self, candidates: Candidates, index: int, prepared: PreparedImage, settings: DetectionSettings
+    ) -> Detections:
+        """Return the detections of the image at `index` in a batch, best first, after non-maximum suppression."""
+        # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
+        in_image = (candidates.image == index) & (0 not in prepared.placement.scaled_size)
+        box_indices = np.flatnonzero(in_image)
+        boxes = candidates.boxes[box_indices]
+        head = get_head(self.network.nodes[self.network.heads[0]])
+        if len(box_indices) and not head.stays_in_letterbox:
+            # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
+            boxes = prepared.placement.to_image_boxes(boxes)
+        candidate_indices = np.flatnonzero(in_image[candidates.box])
+        messages = []
+        if len(candidate_indices) > MAX_PLAUSIBLE_BOXES:
+            messages.append(f"{len(candidate_indices):,} boxes over the threshold: is this network trained?")
+        # exp() of a width or a height overflows in float32; such a box has no place in the image, nor in JSON.
+        is_finite = np.isfinite(boxes).all(1) & np.isfinite(candidates.objectness[box_indices])
+        positions = np.searchsorted(box_indices, candidates.box[candidate_indices])
+        is_valid = is_finite[positions] & np.isfinite(candidates.scores[candidate_indices])
+        if dropped := int((~is_valid).sum()):
+            messages.append(f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values")
+        candidate_indices, positions = candidate_indices[is_valid], positions[is_valid]
+        scores, classes = candidates.scores[candidate_indices], candidates.classes[candidate_indices]
+        box = candidates.box[candidate_indices]
+        assert self.suppression is not None
+        keep = suppress(boxes, scores, classes, settings.nms or np.inf, self.suppression, box_indices=positions)
+        detections = (
+            Detection(
+                class_id=int(classes[i]),
+                name=self.names[classes[i]],
+                score=float(scores[i]),
+                objectness=float(candidates.objectness[box[i]]),
+                box=tuple(boxes[positions[i]].tolist()),
+                image_size=prepared.size,
+            )
+            for i in keep
+        )
+        return prepared.to_detections(detections, *messages)
+
+    def apply_tree(self, scores: Floats) -> Floats:
+        """Multiply a classifier's scores (N, classes) down its word tree, if it has one."""
+        path = getattr(self.network.nodes[self.network.outputs[0]].layer, "tree", None)
+        if path is None:
+            return scores
+        scores, parents = scores.copy(), read_tree(path).parents
+        for node, parent in enumerate(parents):  # tree.c hierarchy_predictions
+            if parent >= 0:
+                scores[:, node] *= scores[:, parent]
+        if self.network.dialect.ranks_leaves_only:
+            scores[:, [parent for parent in parents if parent >= 0]] = 0
+        return scores
+
+    def rank_classes(self, scores: Floats, prepared: PreparedImage, top: int) -> Detections:
+        """Return the best `top` classes of an image by their scores (classes)."""
+        is_finite = np.isfinite(scores)
+        dropped = int((~is_finite).sum())
+        messages = [f"dropped {dropped:,} of {len(scores):,} classes with NaN or infinite scores"] if dropped else []
+        order = np.argsort(-scores, kind="stable")
+        best = order[is_finite[order]][:top]
+        return prepared.to_detections(
+            (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE_IMAGE, prepared.size) for i in best),
+            *messages,
+        )
