@@ -6,16 +6,17 @@
 Shape(c=16, h=416, w=416)
 """
 
-# As `darkparse._utils.lazy.lazy` does it, but nothing is imported here: what Ctrl-C does has to be set first.
+# As in the other packages, but on first use: `import darkparse` alone takes as long as an empty module.
 
 
-def __getattr__(name):  # type: ignore[no-untyped-def]
-    from darkparse._utils.lazy import attribute
+def __getattr__(name: str) -> object:
+    from darkparse._utils.lazy import attach
 
-    return attribute(__name__, name)
+    get_export, _, exports = attach(__name__, __file__)
+    return exports if name == "__all__" else get_export(name)
 
 
-def __dir__():  # type: ignore[no-untyped-def]
-    from darkparse._utils.lazy import names
+def __dir__() -> list[str]:
+    from darkparse._utils.lazy import attach
 
-    return names(__name__)
+    return attach(__name__, __file__)[1]()

@@ -1,50 +1,33 @@
-"""Names of a package that are imported when they are first used: a table needs no torch, and no numpy either."""
+"""Packages whose names are imported on first use, so that a table needs neither torch nor numpy."""
 
 from __future__ import annotations
 
-import re
-import sys
 from collections.abc import Callable
-from functools import cache, partial
-from importlib import import_module
-from pathlib import Path
+from functools import cache
 from typing import Any
 
-EXPORT = re.compile(r"^from (\S+) import (\w+) as \2$", re.MULTILINE)
-"""A line of a stub: `from darkparse.model.loading import load as load`."""
+from lazy_loader import attach_stub
 
 
 @cache
-def _homes(package: str) -> dict[str, str]:
-    """Where a package's names come from, as its stub says, which type checkers read too."""
-    stub = Path(str(sys.modules[package].__file__)).with_suffix(".pyi")
-    return {name: home for home, name in EXPORT.findall(stub.read_text("utf-8"))}
+def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
+    """Return a package's `__getattr__`, `__dir__` and `__all__` for the names that its stub exports (PEP 562).
 
+    The stub, `__init__.pyi`, must lie on disk beside `__init__.py`, so darkparse cannot be imported from a zip file.
 
-def attribute(package: str, name: str) -> Any:
-    """What a package's `__getattr__` gives (PEP 562), `__all__` too."""
-    homes = _homes(package)
-    if name == "__all__":
-        return sorted(homes)
-    if name not in homes:
-        raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    home = homes[name]
-    try:
-        value = import_module(f"{home}.{name}") if home == package else getattr(import_module(home), name)
-    except ModuleNotFoundError as problem:
-        if problem.name != "torch":
-            raise
-        message = f"{package}.{name} needs torch, which is not installed: pip install torch"
-        raise ModuleNotFoundError(message, name="torch") from None
-    setattr(sys.modules[package], name, value)
-    return value
+    Args:
+        package: `__name__` of the package.
+        file: `__file__` of the package.
+    """
+    import_export, list_exports, exports = attach_stub(package, file)
 
+    def get_export(name: str) -> Any:
+        try:
+            return import_export(name)
+        except ModuleNotFoundError as problem:
+            if problem.name not in ("torch", "numpy"):
+                raise
+            message = f"{package}.{name} needs {problem.name}, which is not installed: pip install {problem.name}"
+            raise ModuleNotFoundError(message, name=problem.name) from None
 
-def names(package: str) -> list[str]:
-    """What a package's `__dir__` gives."""
-    return sorted({*vars(sys.modules[package]), *_homes(package)})
-
-
-def lazy(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """A package's `__getattr__`, `__dir__` and `__all__`."""
-    return partial(attribute, package), partial(names, package), attribute(package, "__all__")
+    return get_export, list_exports, exports

@@ -1,1 +1,1 @@
-from darkparse.datasets.data_file import DataFile as DataFile
+from .data_file import DataFile as DataFile

@@ -1,3 +1,3 @@
-from darkparse.detect.detection import Detection as Detection
-from darkparse.detect.detections import Detections as Detections
-from darkparse.detect.detector import Detector as Detector
+from .detection import Detection as Detection
+from .detections import Detections as Detections
+from .detector import Detector as Detector

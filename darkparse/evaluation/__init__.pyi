@@ -1,6 +1,6 @@
-from darkparse.evaluation.comparison import Comparison as Comparison
-from darkparse.evaluation.comparison import OutputDifference as OutputDifference
-from darkparse.evaluation.comparison import compare as compare
-from darkparse.evaluation.reference import Dump as Dump
-from darkparse.evaluation.reference import Reference as Reference
-from darkparse.evaluation.reference import open_reference as open_reference
+from .comparison import Comparison as Comparison
+from .comparison import OutputDifference as OutputDifference
+from .comparison import compare as compare
+from .reference import Dump as Dump
+from .reference import Reference as Reference
+from .reference import open_reference as open_reference

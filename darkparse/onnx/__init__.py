@@ -1,5 +1,5 @@
 """Networks as ONNX files, written from the representation without torch."""
 
-from darkparse._utils.lazy import lazy
+from darkparse._utils.lazy import attach
 
-__getattr__, __dir__, __all__ = lazy(__name__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,1 +1,1 @@
-from darkparse.onnx.write import to_onnx as to_onnx
+from .write import to_onnx as to_onnx

@@ -1,7 +1,7 @@
-from darkparse.syntax.config import Config as Config
-from darkparse.syntax.config import Option as Option
-from darkparse.syntax.config import Section as Section
-from darkparse.syntax.reader import find_shipped_cfgs as find_shipped_cfgs
-from darkparse.syntax.reader import locate_cfg as locate_cfg
-from darkparse.syntax.reader import parse as parse
-from darkparse.syntax.reader import read as read
+from .config import Config as Config
+from .config import Option as Option
+from .config import Section as Section
+from .reader import find_shipped_cfgs as find_shipped_cfgs
+from .reader import locate_cfg as locate_cfg
+from .reader import parse as parse
+from .reader import read as read

@@ -1,5 +1,5 @@
 """The `.weights` file: header, layout, reading, writing, and what is wrong where file and cfg part; numpy only."""
 
-from darkparse._utils.lazy import lazy
+from darkparse._utils.lazy import attach
 
-__getattr__, __dir__, __all__ = lazy(__name__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -14,7 +14,7 @@ import darkparse
 from tests.conftest import ROOT
 from tests.detect.reference import picture, tiny_weights
 
-PACKAGES = ("lark", "numpy", "pyyaml", "click", "rich", "filelock", "graphviz", "pillow", "onnxruntime")
+PACKAGES = ("lark", "numpy", "pyyaml", "click", "rich", "lazy_loader", "filelock", "graphviz", "pillow", "onnxruntime")
 
 
 def save_picture(path: Path, seed: int = 0) -> None:

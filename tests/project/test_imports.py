@@ -6,16 +6,17 @@ The order of the packages is a contract of import-linter, in pyproject.toml.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import grimp
 import pytest
 
-from darkparse._utils.lazy import EXPORT
 from tests.conftest import ROOT
 
 PACKAGE = ROOT / "darkparse"
@@ -24,7 +25,9 @@ HEAVY = {"torch", "numpy", "lark", "rich", "yaml", "graphviz", "onnxruntime", "o
 LAZY = ("darkparse.cli", "darkparse.onnx", "darkparse.detect.engines")
 """Packages that may import own modules inside a function, where these load a heavy library."""
 ENTRY = ("darkparse", "darkparse.__main__")
-"""They handle Ctrl-C before they import anything."""
+"""Importing them loads nothing."""
+EXPORT = re.compile(r"from \.(\S*) import (\w+) as \2")
+"""A line of a stub: `from .model.loading import load as load`."""
 
 
 @cache
@@ -83,7 +86,8 @@ def loads(module: str) -> frozenset[str]:
 def exports(package: str) -> dict[str, str]:
     """Return the names that a lazy package exports, with their homes."""
     stub = ROOT.joinpath(*package.split("."), "__init__.pyi")
-    return {name: home for home, name in EXPORT.findall(stub.read_text("utf-8"))} if stub.exists() else {}
+    lines = stub.read_text("utf-8").splitlines() if stub.exists() else ()
+    return {match[2]: f"{package}.{match[1]}".rstrip(".") for match in map(EXPORT.fullmatch, lines) if match}
 
 
 def test_modules_do_not_import_each_other_in_a_circle() -> None:
@@ -110,6 +114,38 @@ def test_lazy_name_is_not_a_module(package: str) -> None:
     assert hidden == set()
     stub = ROOT.joinpath(*package.split("."), "__init__.pyi").read_text("utf-8").splitlines()
     assert all(EXPORT.fullmatch(line) for line in stub), "a line of the stub is not read"
+
+
+@pytest.mark.parametrize("package", [name for name in MODULES if exports(name)])
+def test_lazy_package_has_every_name_of_its_stub(package: str) -> None:
+    module = import_module(package)
+    assert set(module.__all__) == set(exports(package)) <= set(dir(module))
+    assert all(hasattr(module, name) for name in exports(package))
+    with pytest.raises(AttributeError):
+        module.no_such_name  # noqa: B018
+
+
+@pytest.mark.parametrize("library", ["torch", "numpy"])
+def test_lazy_name_without_its_library_names_the_library(library: str) -> None:
+    script = f"""
+import sys
+sys.modules[{library!r}] = None
+import darkparse
+assert {{"load", "compile", "errors"}} <= set(dir(darkparse))
+try:
+    darkparse.load
+except ModuleNotFoundError as problem:
+    print(problem, problem.name)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    expected = f"darkparse.load needs {library}, which is not installed: pip install {library} {library}\n"
+    assert run.stdout == expected, run.stderr
+
+
+def test_import_darkparse_loads_no_other_module() -> None:
+    script = "import sys; before = {*sys.modules}; import darkparse; print({*sys.modules} - before)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert run.stdout == "{'darkparse'}\n", run.stderr
 
 
 LIGHT = (

@@ -10,11 +10,8 @@ import pytest
 
 import darkparse
 from darkparse import errors
-from darkparse._utils.lazy import EXPORT
-from tests.conftest import ROOT
 
-STUB = (ROOT / "darkparse" / "__init__.pyi").read_text("utf-8")
-EXPORTED = {name: getattr(darkparse, name) for _, name in EXPORT.findall(STUB) if name != "__version__"}
+EXPORTED = {name: getattr(darkparse, name) for name in dir(darkparse) if name != "__version__"}
 NAMES = sorted(name for name, value in EXPORTED.items() if not inspect.ismodule(value))
 FUNCTIONS = [name for name in NAMES if inspect.isfunction(getattr(darkparse, name))]
 CLASSES = [name for name in NAMES if inspect.isclass(getattr(darkparse, name))]

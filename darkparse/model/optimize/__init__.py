@@ -1,5 +1,5 @@
 """Faster inference: folded batch norm, packed layouts, Winograd."""
 
-from darkparse._utils.lazy import lazy
+from darkparse._utils.lazy import attach
 
-__getattr__, __dir__, __all__ = lazy(__name__)
+__getattr__, __dir__, __all__ = attach(__name__, __file__)

@@ -1,2 +1,2 @@
-from darkparse.model.optimize.fusion import fuse as fuse
-from darkparse.model.optimize.optimizer import optimize as optimize
+from .fusion import fuse as fuse
+from .optimizer import optimize as optimize
