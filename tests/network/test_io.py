@@ -170,8 +170,8 @@ def test_a_network_without_classes_says_so() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("layers: [", "not YAML"),
-        ("\ud800: 1", "not YAML"),
+        ("layers: [", "line 2, column 1: while parsing a flow node"),
+        ("\ud800: 1", "not the YAML of a network: .*surrogates not allowed"),
         ("a: 1", "a list `layers` is needed"),
         ("layers: [3]", "layer 0: a mapping with `kind`"),
         ("layers:\n- kind: avgpool\n  options: {'[x': 1}", "cannot be the name of an option"),

@@ -105,13 +105,13 @@ def command(*arguments: str) -> str:
 
 
 ALL = (
-    Case("yaml-deep.yaml", FROM_YAML, "line 1 has more than 10 levels"),
-    Case("yaml-alias-bomb.yaml", FROM_YAML, "line 1 has an anchor or alias"),
+    Case("yaml-deep.yaml", FROM_YAML, "line 1, column 13: more than 10 levels"),
+    Case("yaml-alias-bomb.yaml", FROM_YAML, "line 1, column [0-9]+: an anchor or alias"),
     Case("yaml-net-list.yaml", FROM_YAML, r"\[net\]: a mapping with `options` is needed"),
-    Case("yaml-tag-int.yaml", FROM_YAML, "line 1 has a tag"),
-    Case("yaml-date.yaml", FROM_YAML, "'2001-13-45', which is neither text nor a number"),
-    Case("yaml-digits.yaml", FROM_YAML, "'9{59}…', which is neither text nor a number that a cfg takes"),
-    Case("yaml-set.yaml", FROM_YAML, "line 1 has a tag"),
+    Case("yaml-tag-int.yaml", FROM_YAML, "line 1, column [0-9]+: a tag"),
+    Case("yaml-date.yaml", FROM_YAML, "'2001-13-45' is neither text nor a number"),
+    Case("yaml-digits.yaml", FROM_YAML, "'9{59}…' is neither text nor a number that a cfg takes"),
+    Case("yaml-set.yaml", FROM_YAML, "line 1, column [0-9]+: a tag"),
     Case("roundtrip-bytes.cfg", ROUND_TRIP, "", 0),
     Case("roundtrip-vt.cfg", ROUND_TRIP, "", 0),
     Case("tree-passwd.cfg", command("check"), "/etc/passwd: no such file in the working directory", 0),

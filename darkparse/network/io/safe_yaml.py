@@ -1,16 +1,19 @@
 """YAML that is plain values: mappings, lists, texts and numbers, few levels deep.
 
-It is checked event by event before anything is built, so that a file can neither make objects, nor expand, nor nest
-deeper than Python's stack.
+PyYAML's safe loader, and beyond it: untrusted text can neither expand, nor nest deeper than Python's stack, nor name a
+key twice.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Hashable
+from contextlib import suppress
+from typing import Any, ClassVar, NoReturn
 
 import yaml
+from yaml.composer import Composer
+from yaml.constructor import ConstructorError, SafeConstructor
 
 from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
@@ -22,98 +25,83 @@ MAX_DEPTH = 10
 MAX_NODES = 100_000
 """Values and keys; the largest known network has 9,699."""
 
-_NUMBER_TAGS = ("int", "float", "bool")
+_NAMESPACE = "tag:yaml.org,2002:"
+_KINDS = ("null", "str", "seq", "map")
 _UNDECODABLE = re.compile(r"\\[uU]0*d[c-f]", re.IGNORECASE)
-"""An escape that stands for a byte that is no UTF-8 in a cfg."""
+"""An escape that stands for a byte of a cfg that is not UTF-8."""
 
 
 def load_yaml(text: str) -> Any:
-    """The value of a YAML document.
+    """Return the value of a YAML document.
 
     Raises:
-        DarkparseError: it is no YAML, or anything but plain values.
+        DarkparseError: the text is not YAML, or holds anything but plain values.
     """
-    # libyaml's parser takes a tenth of the time, and refuses the escapes of undecodable bytes.
-    use_c = yaml.__with_libyaml__ and not _UNDECODABLE.search(text)
-    loader: Any = yaml.CSafeLoader if use_c else yaml.SafeLoader
+    # libyaml reads in a third of the time, but rejects the escapes of undecodable bytes.
+    use_libyaml = yaml.__with_libyaml__ and not _UNDECODABLE.search(text)
+    parser: Any = yaml.CSafeLoader if use_libyaml else yaml.SafeLoader
+    loader: Any = type("PlainLoader", (_PlainValues, parser), {"__init__": parser.__init__})
     try:
-        return _ValueBuilder(yaml.parse(text, Loader=loader)).build_document()
+        return yaml.load(text, Loader=loader)
     except yaml.MarkedYAMLError as problem:
-        where = "" if problem.problem_mark is None else f" in line {problem.problem_mark.line + 1}"
-        raise DarkparseError(f"not YAML: {problem.problem or problem.context}{where}") from None
+        reason = ", ".join(filter(None, (problem.context, problem.problem)))
+        mark = problem.problem_mark
+        place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+        raise DarkparseError(f"not the YAML of a network: {place}{reason}") from None
     except (yaml.YAMLError, UnicodeEncodeError) as problem:
-        raise DarkparseError(f"not YAML: {describe_error(problem)}") from None
+        raise DarkparseError(f"not the YAML of a network: {describe_error(problem)}") from None
 
 
-class _ValueBuilder:
-    """Values from events; what is no plain value stops it where it stands."""
+def _reject(node: Any, reason: str) -> NoReturn:
+    raise ConstructorError(None, None, reason, node.start_mark)
 
-    def __init__(self, events: Iterator[yaml.Event]) -> None:
-        self._events = events
-        self._resolver: Any = yaml.SafeLoader("")
-        self._count = 0
 
-    def build_document(self) -> Any:
-        value: Any = None
-        documents = 0
-        for event in self._events:
-            documents += isinstance(event, yaml.DocumentStartEvent)
-            if documents > 1:
-                self._reject(event, "a second document")
-            if isinstance(event, yaml.NodeEvent):
-                value = self._build_value(event, 1)
-        return value
+def _construct_number(loader: SafeConstructor, node: yaml.ScalarNode) -> Any:
+    with suppress(ValueError, OverflowError):
+        if len(node.value) <= MAX_INT_DIGITS:
+            return SafeConstructor.yaml_constructors[node.tag](loader, node)
+    return _construct_other(loader, node)
 
-    def _build_value(self, event: yaml.Event, level: int) -> Any:
+
+def _construct_other(loader: SafeConstructor, node: yaml.Node) -> NoReturn:
+    _reject(node, f"{quote_safe(node.value)} is neither text nor a number that a cfg takes")
+
+
+class _PlainValues(Composer, SafeConstructor):
+    """Composes what a parser reads, in Python: libyaml's composer recurses until the process crashes."""
+
+    peek_event: Callable[[], Any]
+    yaml_constructors: ClassVar[dict[str | None, Callable[..., Any]]] = {
+        **{f"{_NAMESPACE}{kind}": SafeConstructor.yaml_constructors[f"{_NAMESPACE}{kind}"] for kind in _KINDS},
+        **{f"{_NAMESPACE}{kind}": _construct_number for kind in ("bool", "int", "float")},
+        None: _construct_other,
+    }
+    _depth = _count = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
         self._count += 1
         if self._count > MAX_NODES:
-            self._reject(event, f"more than {MAX_NODES:,} values up to here")
-        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None) is not None:
-            self._reject(event, "an anchor or alias (& or *)")
+            _reject(event, f"more than {MAX_NODES:,} values up to here")
+        if event.anchor is not None:
+            _reject(event, "an anchor or alias (& or *) is not supported")
         if getattr(event, "tag", None) is not None:
-            self._reject(event, "a tag (!)")
-        if isinstance(event, yaml.ScalarEvent):
-            return self._build_scalar(event)
-        if level > MAX_DEPTH:
-            self._reject(event, f"more than {MAX_DEPTH} levels")
-        if isinstance(event, yaml.SequenceStartEvent):
-            return [self._build_value(item, level + 1) for item in self._iterate_until(yaml.SequenceEndEvent)]
-        mapping: dict[str, Any] = {}
-        for key in self._iterate_until(yaml.MappingEndEvent):
-            if not isinstance(key, yaml.ScalarEvent):
-                self._reject(key, "a key that is no text")
-            self._build_value(key, level + 1)
+            _reject(event, "a tag (!) is not supported")
+        if self._depth >= MAX_DEPTH and isinstance(event, yaml.CollectionStartEvent):
+            _reject(event, f"more than {MAX_DEPTH} levels")
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        mapping: dict[Hashable, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                _reject(key, "a key must be text")
+            if key.tag not in self.yaml_constructors:  # a date, or <<
+                _construct_other(self, key)
             if key.value in mapping:
-                self._reject(key, f"{quote_safe(key.value)} for a second time")
-            mapping[key.value] = self._build_value(next(self._events), level + 1)
+                _reject(key, f"duplicate key {quote_safe(key.value)}")
+            mapping[key.value] = self.construct_object(value, deep=deep)
         return mapping
-
-    def _iterate_until(self, end: type[yaml.Event]) -> Iterator[yaml.Event]:
-        for event in self._events:
-            if isinstance(event, end):
-                return
-            yield event
-
-    def _build_scalar(self, event: yaml.ScalarEvent) -> str | int | float | bool | None:
-        """A text as it stands, or the number that YAML 1.1 takes a plain one for."""
-        if not event.implicit[0]:
-            return event.value
-        tag: str = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
-        kind = tag.rpartition(":")[2]
-        if kind == "str":
-            return event.value
-        if kind == "null":
-            return None
-        if kind not in _NUMBER_TAGS or len(event.value) > MAX_INT_DIGITS:
-            self._reject(event, f"{quote_safe(event.value)}, which is neither text nor a number that a cfg takes")
-        construct = getattr(self._resolver, f"construct_yaml_{kind}")
-        try:
-            value: float = construct(yaml.ScalarNode(tag, event.value))
-        except (ValueError, OverflowError):
-            self._reject(event, f"{quote_safe(event.value)}, which is no number")
-        return value
-
-    def _reject(self, event: yaml.Event, reason: str) -> NoReturn:
-        line = 0 if event.start_mark is None else event.start_mark.line
-        message = f"line {line + 1} has {reason}; a network is plain mappings, lists, texts and numbers"
-        raise DarkparseError(f"not the YAML of a network: {message}")
