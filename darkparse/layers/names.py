@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from difflib import get_close_matches
 
 from darkparse.diagnostics.source import MAX_QUOTE_LENGTH
 
+MIN_SIMILARITY = 0.65
+"""Least ratio of `difflib` for a suggestion: one wrong letter out of three reaches 0.67."""
 YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
 YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"
 
@@ -79,38 +82,13 @@ def format_suggestion(name: str, known_names: Iterable[str]) -> str:
 
 
 def find_nearest_name(word: str, known_names: Iterable[str]) -> str | None:
-    """The known name that the fewest slips lead to: a letter wrong, missing, too many, or two exchanged.
+    """Return the known name most similar to a word, or None if none is near.
 
-    Case and what stands around the letters (`linear;`, `leaky # x`) count for nothing; at most a third of the letters
-    may be wrong. Among equals the one that begins alike longest wins, then the first.
+    Case and the characters around the letters (`linear;`, `leaky # x`) do not count.
     """
     if len(word) > MAX_QUOTE_LENGTH:
         return None
-    typed = word.lower().partition("#")[0].strip(";:,.'\"()<>")
-    max_edits = max(1, len(typed) // 3)
-    best, nearest_name = (max_edits + 1, 0, 0), None
-    for name in known_names:
-        if abs(len(name) - len(typed)) > best[0]:
-            continue
-        num_edits = _count_edits(typed, name.lower())
-        rank = (num_edits, -_count_common_prefix(typed, name.lower()), abs(len(name) - len(typed)))
-        if num_edits <= max_edits and num_edits < max(len(typed), len(name)) and rank < best:
-            best, nearest_name = rank, name
-    return nearest_name
-
-
-def _count_common_prefix(a: str, b: str) -> int:
-    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
-
-
-def _count_edits(a: str, b: str) -> int:
-    """Letters to change, insert, leave out or exchange with the next: the restricted Damerau-Levenshtein distance."""
-    before: list[int] = []
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        last, before, row = before, row, [i]
-        for j, y in enumerate(b, 1):
-            row.append(min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (x != y)))
-            if i > 1 and j > 1 and x == b[j - 2] and a[i - 2] == y:
-                row[j] = min(row[j], last[j - 2] + 1)
-    return row[-1]
+    typed = word.lower().partition("#")[0].strip(";:,.'\"()<> ")
+    by_lowercase = {name.lower(): name for name in known_names}
+    matches = get_close_matches(typed, by_lowercase, n=1, cutoff=MIN_SIMILARITY)
+    return by_lowercase[matches[0]] if matches else None

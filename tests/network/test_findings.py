@@ -199,7 +199,7 @@ def test_training_options_are_told_on_demand_and_once(tmp_path: Path) -> None:
     path.write_text(NET + "policy=stepz\n" + heads)
     assert " 0 warnings" in run_check(path)
     told = run_check(path, "--training")
-    assert "policy=stepz: no policy has this name: the rate stays constant; did you mean steps?" in told
+    assert "policy=stepz: no policy has this name: the rate stays constant; did you mean step?" in told
     assert "cls_normalizer=.5: this has no effect without counters_per_class=; 3 times, first in line 13" in told
     assert re.search(r"objectness_smooth=1: .*mAP 0.*; 3 times, first in line 12", told)
     assert " 3 warnings" in told
