@@ -55,7 +55,8 @@ def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Itera
         # A folder that takes no file says so before the work. Whoever lives holds his file open and locked.
         handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            _lock(handle)
+            with suppress(OSError):  # a network file system may have no locks
+                _lock(handle)
             yield part
             if target.exists():
                 part.chmod(stat.S_IMODE(target.stat().st_mode))
@@ -84,31 +85,16 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     for path in folder.rglob(".part-*") if name is None else folder.glob(".part-*"):
         match = PART.fullmatch(path.name)
         if match is not None and (name is None or name[-NAME_END:] == match[1]):
-            with suppress(OSError):  # another user's, or (Windows) open
-                _remove_if_left(path)
+            with suppress(OSError):  # another user's, or in use by a living process
+                with path.open("rb+") as file:
+                    _lock(file.fileno())
+                path.unlink()
 
 
-def _remove_if_left(path: Path) -> None:
-    handle = os.open(path, os.O_RDWR)
-    try:
-        if not _lock(handle):
-            return
-        if sys.platform != "win32":
-            path.unlink()
-    finally:
-        os.close(handle)
-    if sys.platform == "win32":
-        path.unlink()
-
-
-def _lock(handle: int) -> bool:
-    """Lock an open file until it is closed; whether nobody else holds it. Windows removes no open file anyway."""
+def _lock(handle: int) -> None:
+    """Lock an open file until it is closed; raise OSError if a process holds it. Windows removes no open file."""
     if sys.platform != "win32":
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class _DeferredErrorFile(RawIOBase):

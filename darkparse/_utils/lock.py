@@ -11,23 +11,20 @@ from pathlib import Path
 LOCK, OWNER = ".lock", ".lock.pid"
 
 
-class DirectoryInUseError(Exception):
-    """Another process holds the lock of a directory; the message names both."""
-
-
 @contextmanager
-def lock_directory(folder: Path) -> Iterator[None]:
-    """Lock a directory, which is made if it does not exist, until the context ends or the process does.
+def lock_directory(folder: Path, option: str, error: type[Exception]) -> Iterator[None]:
+    """Lock a directory until the context or the process ends, and create it if it does not exist.
 
-    The lock is an advisory one of the operating system on the file `.lock`. Beside it `.lock.pid` holds the process ID
-    of its owner, so that a second process can say which one it waits for.
+    The lock is an advisory lock of the operating system on the file `.lock`. Beside it `.lock.pid` holds the ID of the
+    process that holds the lock, for the error message of a second one.
 
     Args:
         folder: the directory.
+        option: the option that names the directory, for the message.
+        error: the exception to raise if another process holds the lock.
 
     Raises:
-        DirectoryInUseError: another process holds it.
-        OSError: it cannot be made or written to.
+        OSError: the directory cannot be created or written to.
     """
     from filelock import FileLock, Timeout
 
@@ -36,7 +33,7 @@ def lock_directory(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise DirectoryInUseError(f"{folder} is in use by {_read_owner(owner)}") from None
+        raise error(f"{folder} is in use by {_read_owner(owner)}; wait for it, or choose another {option}") from None
     except OSError as problem:
         if problem.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a network file system may have no locks
             raise
@@ -49,7 +46,7 @@ def lock_directory(folder: Path) -> Iterator[None]:
 
 
 def _read_owner(path: Path) -> str:
-    """Name the process that holds a lock, which may be about to write its ID or to end."""
+    """Name the process that holds a lock, which may not have written its ID yet."""
     try:
         return f"process {int(path.read_text())}"
     except (OSError, ValueError):

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from darkparse._utils.files import remove_leftovers
+from darkparse._utils.lock import lock_directory
 from darkparse.cli.common import GroupedCommand, WarningPrinter, setting_option, stderr
 from darkparse.cli.detector import (
     NETWORK,
@@ -29,7 +31,6 @@ from darkparse.datasets.sources import InputFile, find_sources
 from darkparse.datasets.urls import redact_url
 from darkparse.detect.batch.journal import Journal
 from darkparse.detect.batch.labels import LABEL_SUFFIXES
-from darkparse.detect.batch.lock import locked
 from darkparse.detect.batch.results import Formatter, describe_coco_id_problems, get_coco_categories
 from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import DetectionSettings
@@ -179,7 +180,8 @@ def _detect_locally(
     with ExitStack() as stack:
         journal = None
         if options["out"] is not None:
-            stack.enter_context(locked(options["out"]))
+            stack.enter_context(lock_directory(options["out"], "--out", DarkparseError))
+            remove_leftovers(options["out"])
             run = describe_run(detector_kwargs, detector, settings, sources)
             journal = stack.enter_context(
                 Journal(options["out"], run, resume=options["resume"], overwrite=options["overwrite"])

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darkparse._utils.lock import DirectoryInUseError, lock_directory
+from darkparse._utils.lock import lock_directory
 from darkparse.datasets import DataFile
 from darkparse.datasets.names import read_names
 from darkparse.errors import DarkparseError, DarkparseWarning
@@ -187,21 +187,14 @@ class Trainer:
                 process trains into the same directory.
             OSError: a file cannot be written, as where the disk is full; those of before are whole.
         """
-        with self._locked(), closing(self.batches()) as batches:
+        folder = self.checkpoints.state.parent
+        lock = lock_directory(folder, "backup=", DarkparseError) if self.is_first else nullcontext()
+        with lock, closing(self.batches()) as batches:
             try:
                 yield from self._steps(batches)
             finally:
                 if self._is_whole and self.schedule.seen != self._saved:
                     self._write(is_last_due=True)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Lock the directory of the checkpoints in the first process; raise DarkparseError if another one holds it."""
-        try:
-            with lock_directory(self.checkpoints.state.parent) if self.is_first else nullcontext():
-                yield
-        except DirectoryInUseError as problem:
-            raise DarkparseError(f"{problem}; wait for it, or choose another backup=") from None
 
     def _steps(self, batches: Iterator[data.Batch]) -> Iterator[Step]:
         if self._measure_due and self._measures:  # the run before was stopped while it measured

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from darkparse._utils.lock import lock_directory
 from darkparse.cli import main
 from darkparse.datasets.sources import find_sources
 from darkparse.detect.batch.cluster import read_bytes
@@ -153,6 +154,7 @@ def test_resume_loses_and_doubles_nothing(
 
 KILLED = """
 import os, signal, sys
+from darkparse._utils.lock import lock_directory
 from darkparse.cli import main
 from darkparse.detect.batch.journal import Journal
 
@@ -224,10 +226,8 @@ def test_going_on_with_other_pictures_keeps_earlier_drawings(model: list[str], s
 def test_one_run_at_a_time_writes_to_a_folder(
     model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from darkparse.detect.batch.lock import locked
-
     out = tmp_path / "out"
-    with locked(out):
+    with lock_directory(out, "--out", DarkparseError):
         assert run("detect", *model, shots, "--out", out) == 2
         assert (
             f"{out} is in use by process {os.getpid()}; wait for it, or choose another --out"

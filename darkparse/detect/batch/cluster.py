@@ -13,10 +13,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from darkparse._utils.files import atomic_write
+from darkparse._utils.files import atomic_write, remove_leftovers
+from darkparse._utils.lock import lock_directory
 from darkparse.datasets.sources import locate_input, remote_errors
 from darkparse.datasets.urls import is_url, redact_message, redact_url
-from darkparse.detect.batch.lock import check_resumable, locked, write_run
+from darkparse.detect.batch.lock import check_resumable, write_run
 from darkparse.detect.batch.results import Record, json_line
 from darkparse.detect.candidates import PreparedImage
 from darkparse.detect.detector import Detector
@@ -178,7 +179,8 @@ def detect_on_cluster(
     """
     ray = import_ray()
     folder = out / "results"
-    with locked(out):
+    with lock_directory(out, "--out", DarkparseError):
+        remove_leftovers(out)
         if overwrite:
             _connect(ray, cluster)  # before anything is removed
             for file in _list_result_files(folder):

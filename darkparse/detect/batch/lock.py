@@ -1,34 +1,16 @@
-"""The folder that a run of detections writes to: for one run at a time, and gone on with by its like alone."""
+"""What the results in a directory depend on, so that only a run of the same kind resumes them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from darkparse._utils.files import atomic_write, remove_leftovers
-from darkparse._utils.lock import DirectoryInUseError, lock_directory
+from darkparse._utils.files import atomic_write
 from darkparse.detect.batch.results import Record
 from darkparse.errors import DarkparseError
 
 RUN_FILE = "run.json"
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, made if it does not exist; what a killed run left half written in it is removed.
-
-    Raises:
-        DarkparseError: another run holds it, or it cannot be written to.
-    """
-    try:
-        with lock_directory(folder):
-            remove_leftovers(folder)
-            yield
-    except DirectoryInUseError as problem:
-        raise DarkparseError(f"{problem}; wait for it, or choose another --out") from None
 
 
 def check_resumable(folder: Path, run: Record, *, resume: bool) -> Record:
