@@ -120,14 +120,14 @@ def _run(args: list[str] | None) -> None:
         problem.show()
         sys.exit(problem.exit_code)
     except click.Abort:
-        raise KeyboardInterrupt from None  # which darkparse._utils.signals answers
+        raise KeyboardInterrupt from None
     except DarkparseError as problem:
         report_error(problem)
         sys.exit(2)
     except ModuleNotFoundError as problem:
-        if problem.name != "torch":
+        if problem.name not in ("torch", "numpy"):
             raise
-        click.echo("darkparse: error: torch is not installed: pip install torch", err=True)
+        click.echo(f"darkparse: error: {problem.name} is not installed: pip install {problem.name}", err=True)
         sys.exit(2)
     except OSError as problem:
         reason = problem.strerror or problem
