@@ -11,6 +11,7 @@ from io import TextIOWrapper
 import click
 
 from darkparse.cli.common import CfgType, stderr
+from darkparse.cli.foreign_commands import translate
 from darkparse.cli.terminal import safe_streams
 from darkparse.errors import DarkparseError
 from darkparse.network.limits import active_limits
@@ -69,13 +70,31 @@ class Commands(click.Group):
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
-            near = difflib.get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {near[0]}?" if near else ""
-            raise click.UsageError(f"There is no command {args[0]!r}.{hint}", ctx) from None
+            raise click.UsageError(f"unknown command {args[0]!r}{_hint_at_command(args)}", ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _hint_at_command(args: list[str]) -> str:
+    """Return the hint for an unknown command: the darkparse command for one of another tool, or the nearest name."""
+    if command := translate(args):
+        return f"\nhint: {command}"
+    near = difflib.get_close_matches(args[0], COMMANDS, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def _explain_option(problem: click.NoSuchOption, args: list[str]) -> click.UsageError:
+    """Return the error for another tool's option, such as Darknet's -thresh: it holds the right command line."""
+    if problem.ctx is None:
+        return problem
+    own_options = [name for param in problem.ctx.command.get_params(problem.ctx) for name in param.opts]
+    command = translate(args, own_options)
+    if command is None:
+        return problem
+    option = next(word for word in args if word.startswith(problem.option_name) and word not in own_options)
+    return click.UsageError(f"unknown option {option!r}\nhint: {command}", problem.ctx)
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -117,6 +136,8 @@ def _run(args: list[str] | None) -> None:
     except click.exceptions.Exit as stop:
         sys.exit(stop.exit_code)
     except click.ClickException as problem:
+        if isinstance(problem, click.NoSuchOption):
+            problem = _explain_option(problem, sys.argv[1:] if args is None else args)
         problem.show()
         sys.exit(problem.exit_code)
     except click.Abort:

@@ -124,7 +124,7 @@ def test_no_colours_where_there_is_no_terminal() -> None:
         (["show", "yolov33"], "no cfg of that name ships with darkparse"),
         (["show", "yolov3", "--size", "big"], "'big' is no size; write 416, or height by width as 320x640"),
         (["show", "yolov3", "--size", "0"], "'0' is no size"),
-        (["shw"], "There is no command 'shw'. Did you mean show?"),
+        (["shw"], "unknown command 'shw'; did you mean 'show'?"),
         (["show"], "Missing argument 'CFG'"),
         (["show", "yolov3", "--dialect", "darknet"], "'darknet' is not one of"),
     ],

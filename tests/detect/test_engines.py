@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -238,3 +239,19 @@ def test_the_cores_are_shared_out(engine: str, tmp_path: Path, monkeypatch: pyte
         list(detector.stream([picture(n, 40, 56) for n in range(4)], workers=2))
         assert made == expected
         made.clear()
+
+
+@pytest.mark.parametrize(
+    ("installed", "hint"),
+    [
+        ({"onnxruntime", "openvino"}, "hint: openvino is installed; --engine auto"),
+        ({"onnxruntime"}, "hint: onnxruntime is installed; --engine auto"),
+        (set(), "hint: openvino runs networks without torch: pip install 'darkparse[openvino]', then --engine auto"),
+    ],
+)
+def test_choose_engine_without_torch_names_engine_auto(
+    monkeypatch: pytest.MonkeyPatch, installed: set[str], hint: str
+) -> None:
+    monkeypatch.setattr("darkparse.detect.engines.engine.find_spec", lambda name: name in installed or None)
+    with pytest.raises(darkparse.DarkparseError, match=re.escape(hint)):
+        choose_engine("torch", wants_torch=False)

@@ -93,8 +93,17 @@ def choose_engine(engine: str, *, wants_torch: bool) -> str:
         raise DarkparseError(f"engine {engine} runs on the CPU in float32; a device or dtype is for engine torch")
     if not find_spec(engine):
         extra = "torch" if engine == "torch" else f"'darkparse[{engine}]'"
-        raise DarkparseError(f"engine {engine} is not installed: pip install {extra}")
+        raise DarkparseError(f"engine {engine} is not installed: pip install {extra}{_hint_at_engine(engine)}")
     return engine
+
+
+def _hint_at_engine(missing: str) -> str:
+    """Return a hint that names what runs without the missing engine."""
+    if installed := next(filter(find_spec, FASTEST_FIRST), None):
+        return f"\nhint: {installed} is installed; --engine auto (in Python engine='auto') takes it"
+    if missing == "torch":
+        return "\nhint: openvino runs networks without torch: pip install 'darkparse[openvino]', then --engine auto"
+    return ""
 
 
 def has_gpu() -> bool:
