@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from darkparse._utils.notebook import NotebookRepr
 from darkparse.errors import NoWeightsError, WeightsError
-from darkparse.layers import ModuleSpec
+from darkparse.layers import ModuleSpec, Shape
 from darkparse.model.init import assign, initial_values
+from darkparse.model.misuse import check_network, check_tensor, explain_missing_attribute
 from darkparse.model.recurrent import StatefulModule
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
@@ -52,6 +53,7 @@ class Darknet(NotebookRepr, nn.Module):
     """
 
     def __init__(self, network: Network) -> None:
+        check_network(network)
         super().__init__()
         self.network = network
         self.layers = nn.ModuleList(
@@ -72,12 +74,21 @@ class Darknet(NotebookRepr, nn.Module):
             The output of each detection head as a tuple, or the output of the last layer.
 
         Raises:
+            TypeError: x is no tensor of floating point values.
             ValueError: x has the wrong number of dimensions or channels.
             NoWeightsError: the module has no weights yet.
         """
         values = self._run(x, keep=False)
         heads = self.network.heads
         return tuple(values[i] for i in heads) if heads else values[self.network.outputs[0]]
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if message := explain_missing_attribute(name):
+                raise AttributeError(message, name=name, obj=self) from None
+            raise
 
     def layer_outputs(self, x: Tensor) -> list[Tensor]:
         """The output of every Darknet layer, in Darknet's order and memory layout: (N, C, H, W) or (N, n)."""
@@ -144,14 +155,23 @@ class Darknet(NotebookRepr, nn.Module):
         return values  # type: ignore[return-value]
 
     def _check_input(self, x: Tensor) -> Tensor:
+        shape = self.network.input_shape
+        expected = f"(N, {shape.c}, H, W)" if shape.is_map else f"(N, {shape.size})"
+        check_tensor(x, expected)
         if not x.is_meta:
             self._check_weights()
-        shape = self.network.input_shape
-        if shape.is_map and (x.dim() != 4 or x.shape[1] != shape.c):
-            raise ValueError(f"the network takes (N, {shape.c}, H, W), this is {tuple(x.shape)}")
-        if not shape.is_map and (x.dim() != 2 or x.shape[1] != shape.size):
-            raise ValueError(f"the network takes (N, {shape.size}), this is {tuple(x.shape)}")
+        if x.dim() != (4 if shape.is_map else 2) or x.shape[1] != (shape.c if shape.is_map else shape.size):
+            raise ValueError(f"expected a tensor {expected}, got {tuple(x.shape)}{_hint_at_shape(x, shape)}")
         return x
+
+
+def _hint_at_shape(x: Tensor, shape: Shape) -> str:
+    """Return what makes a tensor fit, if a common slip explains its shape: no batch, or channels last."""
+    if shape.is_map and x.dim() == 3 and x.shape[0] == shape.c:
+        return "; add the batch: model(x[None])"
+    if shape.is_map and x.dim() == 4 and x.shape[3] == shape.c:
+        return "; move the channels: model(x.permute(0, 3, 1, 2))"
+    return ""
 
 
 def _find_unused_after(network: Network) -> tuple[tuple[int, ...], ...]:

@@ -160,7 +160,7 @@ def test_a_picture_is_not_changed(model: Darknet) -> None:
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 4, 32, 32), (2, 3072)])
 def test_an_input_that_does_not_fit_is_refused(model: Darknet, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"the network takes \(N, 3, H, W\), this is"):
+    with pytest.raises(ValueError, match=r"expected a tensor \(N, 3, H, W\), got"):
         model(torch.rand(shape))
 
 

@@ -1,0 +1,58 @@
+"""Errors for calls that look right: an image where a tensor belongs, a method that is a function here."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from darkparse.network import Network
+
+CALLS_BY_METHOD = {
+    "load_weights": 'darkparse.load_weights(model, "x.weights")',
+    "load_darknet_weights": 'darkparse.load_weights(model, "x.weights")',
+    "save_weights": 'darkparse.save_weights(model, "x.weights")',
+    "save": 'darkparse.save(model, "x.weights")',
+    "detect": 'darkparse.Detector(model).detect("dog.jpg")',
+    "predict": 'darkparse.Detector(model).detect("dog.jpg")',
+    "fuse": "darkparse.fuse(model)",
+    "to_onnx": 'darkparse.to_onnx(model, "x.onnx")',
+    "export": 'darkparse.to_onnx(model, "x.onnx")',
+    "draw": "darkparse.draw(model.network)",
+    "summary": "print(darkparse.explain(model.network))",
+}
+"""A method that a model of another library has → the call that does the same here."""
+
+
+def explain_missing_attribute(name: str) -> str | None:
+    """Return the error for a method that another library's model has; None for other names."""
+    call = CALLS_BY_METHOD.get(name)
+    return f"a Darknet module has no {name}(); call {call}" if call else None
+
+
+def check_network(network: object) -> None:
+    """Raise TypeError, naming the right call, unless `network` is a compiled Network."""
+    if not isinstance(network, Network):
+        cfg = repr(network) if isinstance(network, str | os.PathLike) else "cfg"
+        raise TypeError(
+            f"Darknet takes a compiled Network, got {type(network).__name__}; call darkparse.load({cfg}, weights), or "
+            f"darkparse.build({cfg}) for a module without weights"
+        )
+
+
+def check_tensor(x: Any, shape: str) -> None:
+    """Raise TypeError, naming the right call, unless `x` is a tensor of floating point numbers.
+
+    Args:
+        x: What the module was called with.
+        shape: The expected shape, for the message: `(N, 3, H, W)`.
+    """
+    expected = f"expected a tensor {shape} of floating point values in 0…1"
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{expected}, got {type(x).__name__}; for images call darkparse.Detector(model).detect(image)")
+    if not (x.is_floating_point() or x.is_complex()):
+        dtype = str(x.dtype).removeprefix("torch.")
+        scale = "x.float() / 255" if x.dtype == torch.uint8 else "x.float()"
+        raise TypeError(f"{expected}, got {dtype}; call model({scale}), or darkparse.Detector(model).detect(x)")
