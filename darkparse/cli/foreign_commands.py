@@ -120,7 +120,7 @@ def _fill_in(template: str, words: list[str], roles: list[str]) -> str:
         elif name in OPTIONS:
             options += _translate_option(name, rest)
     for index, file in enumerate(plain):
-        role = (roles[index] if index < len(roles) else "IMAGE") if roles else _guess_role(file)
+        role = _guess_role(file) if not roles else (*roles, *["IMAGE"] * len(plain))[index]
         files.setdefault(role, []).append(file)
     filled: list[str] = []
     for word in template.split():
