@@ -1,12 +1,12 @@
-"""The register of emitters, one for each target of a module spec, and what an emitter is given."""
+"""The register of emitters, one for each target of a module spec, and the context that they work in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, Generic, TypeVar
 
-from darkparse.layers import Shape
+from darkparse.layers import ModuleSpec, Shape
 from darkparse.network import Node
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.graph import Dim, Graph, Operand, Value
@@ -14,17 +14,44 @@ from darkparse.onnx.parameters import GraphParameters
 
 MODULES = "darkparse.model.modules"
 
-EMITTERS: dict[str, Callable[..., Any]] = {}
-"""By target of a module spec: `(place, *inputs, **arguments)` adds the operators of a module to the graph and
-gives its output."""
+P = TypeVar("P")
+EmitFunction = Callable[Concatenate["EmitContext", P, ...], Any]
+"""`(ctx, params, *inputs)` adds a module's operators to the graph and returns its output."""
 
 
-def emits(*targets: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Register what writes the modules of these targets."""
+@dataclass(frozen=True, slots=True)
+class NoParams:
+    """The parameters of a module that takes no arguments."""
 
-    def register(emitter: Callable[..., Any]) -> Callable[..., Any]:
-        EMITTERS.update(dict.fromkeys(targets, emitter))
-        return emitter
+
+@dataclass(frozen=True, slots=True)
+class Emitter(Generic[P]):
+    """Adds the modules of one target to a graph."""
+
+    params: type[P]
+    """A dataclass with a field for each argument of the module, whether ONNX needs it or not."""
+    function: EmitFunction[P]
+
+    def emit(self, ctx: EmitContext, spec: ModuleSpec, inputs: list[Value]) -> Any:
+        """Add a module's operators to the graph and return its output."""
+        return self.function(ctx, self.params(**spec.kwargs), *inputs)
+
+
+EMITTERS: dict[str, Emitter[Any]] = {}
+"""By target of a module spec."""
+
+
+def emits(*targets: str, params: type[P]) -> Callable[[EmitFunction[P]], EmitFunction[P]]:
+    """Register a function as the emitter of these targets.
+
+    Args:
+        targets: dotted names of modules.
+        params: the dataclass to pass the modules' arguments as.
+    """
+
+    def register(function: EmitFunction[P]) -> EmitFunction[P]:
+        EMITTERS.update(dict.fromkeys(targets, Emitter(params, function)))
+        return function
 
     return register
 

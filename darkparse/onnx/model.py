@@ -82,7 +82,7 @@ class NetworkGraph:
             raise DarkparseError(f"{place} has no ONNX form: nothing writes {spec.target}")
         path = f"layers.{node.index}.{spec.name}"
         ctx = EmitContext(self.graph, node, path, self.parameters, self.free, self.image, self.network.input_shape)
-        return EMITTERS[spec.target](ctx, *inputs, **spec.kwargs)
+        return EMITTERS[spec.target].emit(ctx, spec, inputs)
 
     def add_raw_outputs(self) -> None:
         """An output for each head, or for the last layer: `yolo_82` for layer 82."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from darkparse.layers.activations import ACTIVATIONS
-from darkparse.onnx.context import EMITTERS, EmitContext, emits
+from darkparse.onnx.context import EmitContext, NoParams, emits
 from darkparse.onnx.graph import Graph, Value
 
 Function = Callable[[Graph, Value], Value]
@@ -64,14 +65,39 @@ FUNCTIONS: dict[str, Function] = {
 }
 """By Darknet's name."""
 
-EMITTERS["darkparse.model.activations.DarknetActivation"] = lambda ctx, x, name: FUNCTIONS[name](ctx.graph, x)
-EMITTERS["torch.nn.LeakyReLU"] = lambda ctx, x, negative_slope: ctx.op("LeakyRelu", x, alpha=negative_slope)
+
+@dataclass(frozen=True, slots=True)
+class ActivationParams:
+    """Arguments of `DarknetActivation`."""
+
+    name: str
 
 
-def _make_emitter(function: Function) -> Callable[[EmitContext, Value], Value]:
-    return lambda ctx, x: function(ctx.graph, x)
+@dataclass(frozen=True, slots=True)
+class LeakyParams:
+    """Arguments of `LeakyReLU`."""
+
+    negative_slope: float
+
+
+@emits("darkparse.model.activations.DarknetActivation", params=ActivationParams)
+def _emit_activation(ctx: EmitContext, params: ActivationParams, x: Value) -> Value:
+    return FUNCTIONS[params.name](ctx.graph, x)
+
+
+@emits("torch.nn.LeakyReLU", params=LeakyParams)
+def _emit_leaky(ctx: EmitContext, params: LeakyParams, x: Value) -> Value:
+    return ctx.op("LeakyRelu", x, alpha=params.negative_slope)
+
+
+def register_activation(module: str, function: Function) -> None:
+    """Write a torch module without arguments as an activation function."""
+
+    @emits(f"torch.nn.{module}", params=NoParams)
+    def emit(ctx: EmitContext, _: NoParams, x: Value) -> Value:
+        return function(ctx.graph, x)
 
 
 for row in ACTIVATIONS.values():
     if row.module and not row.settings:
-        emits(f"torch.nn.{row.module}")(_make_emitter(FUNCTIONS[row.name]))
+        register_activation(row.module, FUNCTIONS[row.name])

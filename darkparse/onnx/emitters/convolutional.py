@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
-from darkparse.onnx.context import EMITTERS, MODULES, EmitContext, emits
+from darkparse.onnx.context import MODULES, EmitContext, emits
 from darkparse.onnx.graph import Value
 
 IntOrPair = int | tuple[int, int]
@@ -17,80 +17,142 @@ def to_pair(value: IntOrPair) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else value
 
 
-def convolve(
-    ctx: EmitContext, x: Value, path: str, *, stride: IntOrPair, padding: int, dilation: int, groups: int, **_: Any
-) -> Value:
-    """A convolution with the weights, and the batch norm, at a path."""
-    attributes: dict[str, Any] = {"strides": to_pair(stride), "pads": (padding,) * 4, "dilations": to_pair(dilation)}
-    return ctx.linear("Conv", x, path, **attributes, group=groups)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvGeometry:
+    """How a convolution's window moves. Arguments of `SharedConvolution`."""
+
+    stride: IntOrPair
+    padding: int
+    dilation: int
+    groups: int
 
 
-EMITTERS["torch.nn.Conv2d"] = lambda ctx, x, **k: convolve(ctx, x, ctx.path, **k)
-EMITTERS[f"{MODULES}.SharedConvolution"] = lambda ctx, x, **k: convolve(
-    ctx, x, f"layers.{ctx.node.shared_with}.conv", **k
-)
-EMITTERS["torch.nn.Linear"] = lambda ctx, x, **_: ctx.linear("Gemm", x, ctx.path, transB=1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvParams(ConvGeometry):
+    """Arguments of `Conv2d`."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    bias: bool
 
 
-@emits("torch.nn.ConvTranspose2d")
-def _emit_transposed(ctx: EmitContext, x: Value, *, stride: int, padding: int, **_: Any) -> Value:
-    return ctx.linear("ConvTranspose", x, ctx.path, axis=1, strides=to_pair(stride), pads=(padding,) * 4)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XnorParams(ConvParams):
+    """Arguments of `XnorConv2d`."""
+
+    pad_value: float
 
 
-@emits(f"{MODULES}.XnorConv2d")
-def _emit_xnor(
-    ctx: EmitContext,
-    x: Value,
-    *,
-    stride: IntOrPair,
-    padding: int,
-    dilation: int,
-    groups: int,
-    bias: bool,
-    pad_value: float,
-    **_: Any,
-) -> Value:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransposedParams:
+    """Arguments of `ConvTranspose2d`."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: int
+    stride: int
+    padding: int
+    bias: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearParams:
+    """Arguments of `Linear`."""
+
+    in_features: int
+    out_features: int
+    bias: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlurParams:
+    """Arguments of `Blur`."""
+
+    channels: int
+    size: int
+    stride: IntOrPair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalParams:
+    """Arguments of `LocallyConnected2d`."""
+
+    in_channels: int
+    out_channels: int
+    output_size: tuple[int, int]
+    kernel_size: int
+    stride: int
+    padding: int
+
+
+def convolve(ctx: EmitContext, geometry: ConvGeometry, x: Value, path: str) -> Value:
+    """Add a convolution with the weights, and the batch norm, at a path."""
+    return ctx.linear(
+        "Conv",
+        x,
+        path,
+        strides=to_pair(geometry.stride),
+        pads=(geometry.padding,) * 4,
+        dilations=to_pair(geometry.dilation),
+        group=geometry.groups,
+    )
+
+
+@emits("torch.nn.Conv2d", params=ConvParams)
+def _emit_convolution(ctx: EmitContext, params: ConvParams, x: Value) -> Value:
+    return convolve(ctx, params, x, ctx.path)
+
+
+@emits(f"{MODULES}.SharedConvolution", params=ConvGeometry)
+def _emit_shared_convolution(ctx: EmitContext, params: ConvGeometry, x: Value) -> Value:
+    return convolve(ctx, params, x, f"layers.{ctx.node.shared_with}.conv")
+
+
+@emits("torch.nn.Linear", params=LinearParams)
+def _emit_linear(ctx: EmitContext, params: LinearParams, x: Value) -> Value:
+    return ctx.linear("Gemm", x, ctx.path, transB=1)
+
+
+@emits("torch.nn.ConvTranspose2d", params=TransposedParams)
+def _emit_transposed(ctx: EmitContext, params: TransposedParams, x: Value) -> Value:
+    return ctx.linear("ConvTranspose", x, ctx.path, axis=1, strides=to_pair(params.stride), pads=(params.padding,) * 4)
+
+
+@emits(f"{MODULES}.XnorConv2d", params=XnorParams)
+def _emit_xnor(ctx: EmitContext, params: XnorParams, x: Value) -> Value:
     """Signs by signs, which add up exactly, then the mean magnitude of each filter and the bias."""
-    margin = (0, 0, padding, padding)
-    signs = ctx.pad(ctx.op("Where", x > 0.0, 1.0, -1.0), margin, margin, pad_value)
+    margin = (0, 0, params.padding, params.padding)
+    signs = ctx.pad(ctx.op("Where", x > 0.0, 1.0, -1.0), margin, margin, params.pad_value)
     weight = ctx.parameter("weight", change=lambda weight: np.where(weight > 0, np.float32(1), np.float32(-1)))
-    sums = ctx.op("Conv", signs, weight, strides=to_pair(stride), dilations=to_pair(dilation), group=groups)
+    strides, dilations = to_pair(params.stride), to_pair(params.dilation)
+    sums = ctx.op("Conv", signs, weight, strides=strides, dilations=dilations, group=params.groups)
     # Whole numbers stay as they are. Without it a runtime moves the factor into the weights, and no sum is exactly 0.
     sums = ctx.op("Round", sums)
     magnitudes = np.abs(ctx.parameters.arrays[f"{ctx.path}.weight"].read()).mean((1, 2, 3), keepdims=True)[:, 0]
     out = sums * ctx.graph.constant(magnitudes)
-    return out + ctx.op("Unsqueeze", ctx.parameter("bias"), ctx.graph.ints(1, 2)) if bias else out
+    return out + ctx.op("Unsqueeze", ctx.parameter("bias"), ctx.graph.ints(1, 2)) if params.bias else out
 
 
-@emits(f"{MODULES}.Blur")
-def _emit_blur(ctx: EmitContext, x: Value, *, size: int, stride: IntOrPair, **_: Any) -> Value:
+@emits(f"{MODULES}.Blur", params=BlurParams)
+def _emit_blur(ctx: EmitContext, params: BlurParams, x: Value) -> Value:
     """A 2×2 mean, of 2×2 means for three taps."""
-    if size == 3:
+    if params.size == 3:
         x = ctx.op("AveragePool", x, kernel_shape=(2, 2), pads=(1,) * 4, count_include_pad=1)
-    return ctx.op("AveragePool", x, kernel_shape=(2, 2), strides=to_pair(stride))
+    return ctx.op("AveragePool", x, kernel_shape=(2, 2), strides=to_pair(params.stride))
 
 
-@emits(f"{MODULES}.LocallyConnected2d")
-def _emit_local(
-    ctx: EmitContext,
-    x: Value,
-    *,
-    in_channels: int,
-    out_channels: int,
-    output_size: tuple[int, int],
-    kernel_size: int,
-    stride: int,
-    padding: int,
-) -> Value:
+@emits(f"{MODULES}.LocallyConnected2d", params=LocalParams)
+def _emit_local(ctx: EmitContext, params: LocalParams, x: Value) -> Value:
     """Each position's patch times the weights of that position."""
-    margin, (rows, columns) = (0, 0, padding, padding), output_size
-    x, ints = ctx.pad(x, margin, margin), ctx.graph.ints
+    margin, (rows, columns) = (0, 0, params.padding, params.padding), params.output_size
+    x, ints, stride = ctx.pad(x, margin, margin), ctx.graph.ints, params.stride
     patches = []
-    for i, j in np.ndindex(kernel_size, kernel_size):
+    for i, j in np.ndindex(params.kernel_size, params.kernel_size):
         end = ints(i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1)
         tap = ctx.op("Slice", x, ints(i, j), end, ints(2, 3), ints(stride, stride))
         patches.append(ctx.op("Unsqueeze", tap, ints(2)))
-    flat = ctx.reshape(ctx.concat(*patches, axis=2), 0, in_channels * kernel_size**2, rows * columns)
+    flat = ctx.reshape(ctx.concat(*patches, axis=2), 0, params.in_channels * params.kernel_size**2, rows * columns)
     products = ctx.op("MatMul", ctx.parameter("weight"), ctx.op("Transpose", flat, perm=(2, 1, 0)))
-    out = ctx.reshape(ctx.op("Transpose", products, perm=(2, 1, 0)), 0, out_channels, rows, columns)
+    out = ctx.reshape(ctx.op("Transpose", products, perm=(2, 1, 0)), 0, params.out_channels, rows, columns)
     return out + ctx.parameter("bias")

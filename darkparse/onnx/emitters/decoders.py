@@ -33,79 +33,112 @@ class GraphBoxes:
     classes: int
 
 
-@emits(f"{DECODERS}.YoloDecoder")
-def _emit_yolo(ctx: EmitContext, x: Value, *, anchors: Anchors, new_coords: bool) -> GraphBoxes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YoloParams:
+    """Arguments of `YoloDecoder`."""
+
+    anchors: Anchors
+    new_coords: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaussianParams:
+    """Arguments of `GaussianDecoder`."""
+
+    anchors: Anchors
+    shift: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionParams:
+    """Arguments of `RegionDecoder`."""
+
+    anchors: Anchors
+    classes: int
+    coords: int
+    background: bool
+    interleaved: bool
+    tree: PurePath | None
+    map: PurePath | None
+    hierarchy: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GridParams:
+    """Arguments of `GridDecoder`."""
+
+    side: int
+    num: int
+    classes: int
+    coords: int
+    sqrt: bool
+
+
+@emits(f"{DECODERS}.YoloDecoder", params=YoloParams)
+def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> GraphBoxes:
     """yolo_layer.c get_yolo_box, get_yolo_detections."""
+    anchors = params.anchors
     cells, entries = _split_cells(ctx, x, anchors)
     center, size, objectness, classes = ctx.split(cells, (2, 2, 1, entries - 5), 3)
-    size = size * size * 4.0 if new_coords else ctx.op("Exp", size)
+    size = size * size * 4.0 if params.new_coords else ctx.op("Exp", size)
     size = _compute_sizes(ctx, size, anchors, _get_size(ctx, ctx.image, ctx.image_shape))
     return _flatten(ctx, _compute_centers(ctx, x, center), size, classes * objectness, objectness, entries - 5)
 
 
-@emits(f"{DECODERS}.GaussianDecoder")
-def _emit_gaussian(ctx: EmitContext, x: Value, *, anchors: Anchors, shift: float) -> GraphBoxes:
+@emits(f"{DECODERS}.GaussianDecoder", params=GaussianParams)
+def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> GraphBoxes:
     """gaussian_yolo_layer.c get_gaussian_yolo_box."""
+    anchors = params.anchors
     cells, entries = _split_cells(ctx, x, anchors)
     means, deviations = (ctx.slice(cells, start, 8, 3, 2) for start in (0, 1))
     center, size = ctx.split(means, (2, 2), 3)
     objectness, classes = ctx.slice(cells, 8, 9, 3), ctx.slice(cells, 9, entries, 3)
     size = _compute_sizes(ctx, ctx.op("Exp", size), anchors, _get_size(ctx, ctx.image, ctx.image_shape))
     certainty = 1.0 - ctx.op("ReduceMean", deviations, ctx.graph.ints(3))
-    center = _compute_centers(ctx, x, center) + shift * size
+    center = _compute_centers(ctx, x, center) + params.shift * size
     return _flatten(ctx, center, size, classes * (objectness * certainty), objectness, entries - 9)
 
 
-@emits(f"{DECODERS}.RegionDecoder")
-def _emit_region(
-    ctx: EmitContext,
-    x: Value,
-    *,
-    anchors: Anchors,
-    classes: int,
-    coords: int,
-    background: bool,
-    interleaved: bool,
-    tree: PurePath | None,
-    map: PurePath | None,
-    hierarchy: float,
-) -> GraphBoxes:
+@emits(f"{DECODERS}.RegionDecoder", params=RegionParams)
+def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> GraphBoxes:
     """region_layer.c get_region_detections."""
+    anchors, classes, coords, interleaved = params.anchors, params.classes, params.coords, params.interleaved
     x = ctx.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
     cells, entries = _split_cells(ctx, x, anchors)
     center, size = ctx.slice(cells, 0, 2, 3), ctx.slice(cells, 2, 4, 3)
     objectness, scores = ctx.slice(cells, coords, coords + 1, 3), ctx.slice(cells, coords + 1, entries, 3)
     center = ctx.op("Sigmoid", center) if interleaved else center
     size = _compute_sizes(ctx, ctx.op("Exp", size), anchors, _get_size(ctx, x, ctx.node.context.input))
-    if background:
+    if params.background:
         objectness = ctx.op("Where", objectness > 0.0, 1.0, 1.0)
-    word_tree = read_tree(tree) if tree is not None else None
+    word_tree = read_tree(params.tree) if params.tree is not None else None
     scores = compute_absolute(ctx, scores, word_tree) if word_tree is not None else scores
-    if map is not None:
-        class_map = read_map(map, classes)
+    if params.map is not None:
+        class_map = read_map(params.map, classes)
         classes = len(class_map)
         scores = objectness * ctx.op("Gather", scores, ctx.graph.ints(*class_map), axis=3)
     elif word_tree is None:
         scores = objectness * scores
     elif interleaved:
-        scores = select_deepest(ctx, scores, classes, hierarchy) * scores
+        scores = select_deepest(ctx, scores, classes, params.hierarchy) * scores
     else:
-        scores = select_top(ctx, scores, word_tree, hierarchy) * objectness
+        scores = select_top(ctx, scores, word_tree, params.hierarchy) * objectness
     return _flatten(ctx, _compute_centers(ctx, x, center), size, scores, objectness, classes)
 
 
-@emits(f"{DECODERS}.GridDecoder")
-def _emit_grid(ctx: EmitContext, x: Value, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> GraphBoxes:
+@emits(f"{DECODERS}.GridDecoder", params=GridParams)
+def _emit_grid(ctx: EmitContext, params: GridParams, x: Value) -> GraphBoxes:
     """detection_layer.c:225."""
-    if coords != 4:
-        raise DarkparseError(f"a [detection] head with coords={coords} has no boxes; coords=4 is needed")
+    side, num, classes = params.side, params.num, params.classes
+    if params.coords != 4:
+        raise DarkparseError(f"a [detection] head with coords={params.coords} has no boxes; coords=4 is needed")
     area = side**2
     class_scores, objectness, boxes = ctx.split(x, (area * classes, area * num, area * num * 4))
     boxes, objectness = ctx.reshape(boxes, 0, area, num, 4), ctx.reshape(objectness, 0, area, num, 1)
     center, size = ctx.split(boxes, (2, 2), 3)
     center = (center + ctx.graph.constant(_get_cell_positions(side, side))) / float(side)
     scores = objectness * ctx.reshape(class_scores, 0, area, 1, classes)
-    return _flatten(ctx, center, size * size if sqrt else size, scores, objectness, classes)
+    return _flatten(ctx, center, size * size if params.sqrt else size, scores, objectness, classes)
 
 
 def _split_cells(ctx: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:

@@ -3,15 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from darkparse.onnx.context import EmitContext, emits
-from darkparse.onnx.emitters.joining import softmax_within_groups
+from darkparse.onnx.emitters.dense import softmax_within_groups
 from darkparse.onnx.graph import Value
 
 HEADS = "darkparse.model.heads"
 Groups = tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GaussianParams:
+    """Arguments of `GaussianYoloHead`."""
+
+    anchors: int
+    classes: int
+    scale_x_y: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class YoloParams(GaussianParams):
+    """Arguments of `YoloHead`."""
+
+    logistic: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InterleavedParams:
+    """Arguments of `InterleavedRegionHead`."""
+
+    anchors: int
+    classes: int
+    coords: int
+    softmax: bool
+    group_sizes: Groups
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionParams(InterleavedParams):
+    """Arguments of `RegionHead`."""
+
+    background: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectionParams:
+    """Arguments of `DetectionHead`."""
+
+    cells: int
+    classes: int
+    softmax: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsegParams:
+    """Arguments of `IsegHead`."""
+
+    classes: int
 
 
 def _apply_logistic(ctx: EmitContext, x: Value, is_logistic: Sequence[bool], anchors: int) -> Value:
@@ -29,51 +80,39 @@ def _scale_centers(ctx: EmitContext, x: Value, is_center: Sequence[bool], anchor
     return x - ctx.graph.constant(np.where(center, 0.5 * (scale - 1), 0.0))
 
 
-@emits(f"{HEADS}.YoloHead")
-def _emit_yolo(ctx: EmitContext, x: Value, *, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> Value:
+@emits(f"{HEADS}.YoloHead", params=YoloParams)
+def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> Value:
     """yolo_layer.c forward_yolo_layer."""
-    entries = range(5 + classes)
-    x = _apply_logistic(ctx, x, [i not in (2, 3) for i in entries], anchors) if logistic else x
-    return _scale_centers(ctx, x, [i < 2 for i in entries], anchors, scale_x_y)
+    entries = range(5 + params.classes)
+    x = _apply_logistic(ctx, x, [i not in (2, 3) for i in entries], params.anchors) if params.logistic else x
+    return _scale_centers(ctx, x, [i < 2 for i in entries], params.anchors, params.scale_x_y)
 
 
-@emits(f"{HEADS}.GaussianYoloHead")
-def _emit_gaussian(ctx: EmitContext, x: Value, *, anchors: int, classes: int, scale_x_y: float) -> Value:
+@emits(f"{HEADS}.GaussianYoloHead", params=GaussianParams)
+def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> Value:
     """gaussian_yolo_layer.c:412."""
-    entries = range(9 + classes)
-    x = _apply_logistic(ctx, x, [i not in (4, 6) for i in entries], anchors)
-    return _scale_centers(ctx, x, [i in (0, 2) for i in entries], anchors, scale_x_y)
+    entries = range(9 + params.classes)
+    x = _apply_logistic(ctx, x, [i not in (4, 6) for i in entries], params.anchors)
+    return _scale_centers(ctx, x, [i in (0, 2) for i in entries], params.anchors, params.scale_x_y)
 
 
-@emits(f"{HEADS}.RegionHead")
-def _emit_region(
-    ctx: EmitContext,
-    x: Value,
-    *,
-    anchors: int,
-    classes: int,
-    coords: int,
-    softmax: bool,
-    group_sizes: Groups,
-    background: bool,
-) -> Value:
+@emits(f"{HEADS}.RegionHead", params=RegionParams)
+def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> Value:
     """pjreddie region_layer.c:158. With `background` the objectness takes part in the softmax."""
-    grouped = softmax or group_sizes is not None
-    is_logistic = [i < 2 for i in range(coords)] + [not background] + [not grouped] * classes
-    x = _apply_logistic(ctx, x, is_logistic, anchors)
-    joins = background and group_sizes is None
-    sizes = (coords + (not joins), classes + joins, 0)
-    return _apply_softmax(ctx, x, anchors, sizes, group_sizes) if grouped else x
+    grouped = params.softmax or params.group_sizes is not None
+    is_logistic = [i < 2 for i in range(params.coords)] + [not params.background] + [not grouped] * params.classes
+    x = _apply_logistic(ctx, x, is_logistic, params.anchors)
+    joins = params.background and params.group_sizes is None
+    sizes = (params.coords + (not joins), params.classes + joins, 0)
+    return _apply_softmax(ctx, x, params.anchors, sizes, params.group_sizes) if grouped else x
 
 
-@emits(f"{HEADS}.InterleavedRegionHead")
-def _emit_interleaved(
-    ctx: EmitContext, x: Value, *, anchors: int, classes: int, coords: int, softmax: bool, group_sizes: Groups
-) -> Value:
+@emits(f"{HEADS}.InterleavedRegionHead", params=InterleavedParams)
+def _emit_interleaved(ctx: EmitContext, params: InterleavedParams, x: Value) -> Value:
     """AlexeyAB region_layer.c:187: cell by cell, (N, H, W, predictors·entries)."""
-    x = _apply_logistic(ctx, x, [i == 4 for i in range(coords + 1 + classes)], anchors)
-    if softmax or group_sizes is not None:
-        x = _apply_softmax(ctx, x, anchors, (5, classes, coords - 4), group_sizes)
+    x = _apply_logistic(ctx, x, [i == 4 for i in range(params.coords + 1 + params.classes)], params.anchors)
+    if params.softmax or params.group_sizes is not None:
+        x = _apply_softmax(ctx, x, params.anchors, (5, params.classes, params.coords - 4), params.group_sizes)
     return ctx.op("Transpose", x, perm=(0, 2, 3, 1))
 
 
@@ -82,27 +121,24 @@ def _apply_softmax(ctx: EmitContext, x: Value, anchors: int, sizes: tuple[int, i
     plane_counts = tuple(size for size in sizes if size)
     parts = list(ctx.split(x, plane_counts * anchors))
     for i in range(1, len(parts), len(plane_counts)):
-        is_whole = groups is None
         parts[i] = (
-            ctx.op("Softmax", parts[i], axis=1)
-            if is_whole
-            else softmax_within_groups(ctx, parts[i], group_sizes=groups)
+            ctx.op("Softmax", parts[i], axis=1) if groups is None else softmax_within_groups(ctx, parts[i], groups)
         )
     return ctx.concat(*parts)
 
 
-@emits(f"{HEADS}.DetectionHead")
-def _emit_detection(ctx: EmitContext, x: Value, *, cells: int, classes: int, softmax: bool) -> Value:
+@emits(f"{HEADS}.DetectionHead", params=DetectionParams)
+def _emit_detection(ctx: EmitContext, params: DetectionParams, x: Value) -> Value:
     """detection_layer.c:49."""
-    x = ctx.op("Flatten", x)
-    if not (softmax and classes):
+    x, cells, classes = ctx.op("Flatten", x), params.cells, params.classes
+    if not (params.softmax and classes):
         return x
     scores, rest = ctx.split(x, (cells * classes, ctx.node.out_shape.size - cells * classes))
     scores = ctx.op("Softmax", ctx.reshape(scores, 0, cells, classes), axis=2)
     return ctx.concat(ctx.op("Flatten", scores), rest)
 
 
-@emits(f"{HEADS}.IsegHead")
-def _emit_iseg(ctx: EmitContext, x: Value, *, classes: int) -> Value:
+@emits(f"{HEADS}.IsegHead", params=IsegParams)
+def _emit_iseg(ctx: EmitContext, params: IsegParams, x: Value) -> Value:
     """iseg_layer.c:78."""
-    return _apply_logistic(ctx, x, [i < classes for i in range(ctx.node.out_shape.c)], 1)
+    return _apply_logistic(ctx, x, [i < params.classes for i in range(ctx.node.out_shape.c)], 1)

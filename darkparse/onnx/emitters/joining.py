@@ -1,74 +1,79 @@
-"""Several inputs side by side, summed up, multiplied; and over vectors (N, n). Maps are (N, C, H, W)."""
+"""Several inputs side by side, summed up, multiplied. Maps are (N, C, H, W)."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from darkparse.errors import DarkparseError
 from darkparse.layers import Shape
-from darkparse.onnx.context import EMITTERS, MODULES, EmitContext, emits
+from darkparse.onnx.context import MODULES, EmitContext, NoParams, emits
 from darkparse.onnx.graph import Array, Value
 
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 """Every value repeated."""
 
-EMITTERS["torch.nn.Flatten"] = lambda ctx, x: ctx.op("Flatten", x)
-EMITTERS["torch.nn.Unflatten"] = lambda ctx, x, dim, unflattened_size: ctx.reshape(x, 0, *unflattened_size)
-EMITTERS["torch.nn.Dropout"] = lambda ctx, x, p: x
-EMITTERS["torch.nn.Softmax"] = lambda ctx, x, dim: ctx.op("Softmax", x, axis=dim)
-EMITTERS[f"{MODULES}.Add"] = lambda ctx, first, *others: sum(others, first)
+
+@dataclass(frozen=True, slots=True)
+class RouteParams:
+    """Arguments of `Route` and `FlatRoute`."""
+
+    groups: int
+    group_id: int
 
 
-@emits(f"{MODULES}.GroupedSoftmax")
-def _emit_grouped_softmax(ctx: EmitContext, x: Value, *, groups: int, temperature: float) -> Value:
-    parts = ctx.reshape(x, 0, groups, -1) / float(temperature)
-    return ctx.op("Flatten", ctx.op("Softmax", parts, axis=2))
+@dataclass(frozen=True, slots=True)
+class PartialAddParams:
+    """Arguments of `PartialAdd`."""
+
+    alpha: float
+    beta: float
 
 
-@emits(f"{MODULES}.TreeSoftmax")
-def softmax_within_groups(
-    ctx: EmitContext, x: Value, *, group_sizes: tuple[int, ...], temperature: float = 1.0
-) -> Value:
-    """Softmax within consecutive groups of axis 1."""
-    x = ctx.scale(x, 1 / temperature)
-    return ctx.concat(*(ctx.op("Softmax", part, axis=1) for part in ctx.split(x, group_sizes)))
+@dataclass(frozen=True, slots=True)
+class WeightedShortcutParams:
+    """Arguments of `WeightedShortcut`."""
+
+    shape: tuple[int, ...]
+    normalization: str
 
 
-@emits(f"{MODULES}.Implicit")
-def _emit_implicit(ctx: EmitContext, x: Value, *, shape: tuple[int, ...]) -> Value:
-    batch = ctx.op("Shape", x, start=0, end=1)
-    return ctx.op("Expand", ctx.parameter("weight"), ctx.op("Concat", batch, ctx.graph.ints(*shape), axis=0))
+@emits(f"{MODULES}.Add", params=NoParams)
+def _emit_add(ctx: EmitContext, _: NoParams, first: Value, *others: Value) -> Value:
+    return sum(others, first)
 
 
-@emits(f"{MODULES}.Route")
-def _emit_route(ctx: EmitContext, *inputs: Value, groups: int, group_id: int) -> Value:
-    return _concat_groups(ctx, inputs, [shape.tensor[0] // groups for shape in ctx.node.in_shapes], groups, group_id)
+@emits(f"{MODULES}.Route", params=RouteParams)
+def _emit_route(ctx: EmitContext, params: RouteParams, *inputs: Value) -> Value:
+    return _concat_groups(ctx, params, inputs, [shape.tensor[0] for shape in ctx.node.in_shapes])
 
 
-@emits(f"{MODULES}.FlatRoute")
-def _emit_flat_route(ctx: EmitContext, *inputs: Value, groups: int, group_id: int) -> Value:
+@emits(f"{MODULES}.FlatRoute", params=RouteParams)
+def _emit_flat_route(ctx: EmitContext, params: RouteParams, *inputs: Value) -> Value:
     flat = tuple(ctx.op("Flatten", x) for x in inputs)
-    return _concat_groups(ctx, flat, [shape.size // groups for shape in ctx.node.in_shapes], groups, group_id)
+    return _concat_groups(ctx, params, flat, [shape.size for shape in ctx.node.in_shapes])
 
 
-def _concat_groups(ctx: EmitContext, inputs: tuple[Value, ...], sizes: list[int], groups: int, group_id: int) -> Value:
-    """A part of each input along axis 1."""
-    if groups > 1:
-        pairs = zip(inputs, sizes, strict=True)
-        inputs = tuple(ctx.slice(x, group_id * size, (group_id + 1) * size) for x, size in pairs)
+def _concat_groups(ctx: EmitContext, params: RouteParams, inputs: tuple[Value, ...], lengths: list[int]) -> Value:
+    """Join one group of each input along axis 1, where the inputs have these lengths."""
+    if params.groups > 1:
+        sizes = [length // params.groups for length in lengths]
+        starts = [params.group_id * size for size in sizes]
+        inputs = tuple(ctx.slice(x, start, start + size) for x, start, size in zip(inputs, starts, sizes, strict=True))
     return ctx.concat(*inputs)
 
 
-@emits(f"{MODULES}.PartialAdd")
-def _emit_partial_add(ctx: EmitContext, *inputs: Value, alpha: float, beta: float) -> Value:
+@emits(f"{MODULES}.PartialAdd", params=PartialAddParams)
+def _emit_partial_add(ctx: EmitContext, params: PartialAddParams, *inputs: Value) -> Value:
     """Inputs of other shapes added to the part that both have (blas.c shortcut_cpu)."""
     first, *others = (ctx.to_map(x, shape) for x, shape in zip(inputs, ctx.node.in_shapes, strict=True))
     for x, shape in zip(others, ctx.node.in_shapes[1:], strict=True):
-        first = _add_overlapping(ctx, first, x, shape, alpha, beta)
+        first = _add_overlapping(ctx, params, first, x, shape)
     return first if ctx.node.in_shapes[0].is_map else ctx.op("Flatten", first)
 
 
-def _add_overlapping(ctx: EmitContext, total: Value, x: Value, other: Shape, alpha: float, beta: float) -> Value:
+def _add_overlapping(ctx: EmitContext, params: PartialAddParams, total: Value, x: Value, other: Shape) -> Value:
     shape = ctx.node.in_shapes[0]
     stride, repeat = max(other.w // shape.w, 1), max(shape.w // other.w, 1)
     c, h, w = (min(a, b) for a, b in zip(shape, other, strict=True))
@@ -82,7 +87,7 @@ def _add_overlapping(ctx: EmitContext, total: Value, x: Value, other: Shape, alp
             x = ctx.op("Resize", x, None, ctx.graph.constant((1, 1, repeat, repeat), np.float32), **NEAREST)
             h, w = h * repeat, w * repeat
         x = ctx.pad(x, (0,) * 4, (0, 0, shape.h - h, shape.w - w))
-    blended = ctx.scale(total, alpha) + ctx.scale(_fit_channels(ctx, x, other.c, shape.c), beta)
+    blended = ctx.scale(total, params.alpha) + ctx.scale(_fit_channels(ctx, x, other.c, shape.c), params.beta)
     mask = np.zeros((1, *shape), bool)
     mask[:, :c, :h:repeat, :w:repeat] = True
     if mask.all():
@@ -98,14 +103,12 @@ def _fit_channels(ctx: EmitContext, x: Value, current: int, wanted_channels: int
     return ctx.pad(x, (0,) * 4, (0, max(wanted_channels - current, 0), 0, 0))
 
 
-@emits(f"{MODULES}.WeightedShortcut")
-def _emit_weighted_shortcut(ctx: EmitContext, *inputs: Value, shape: tuple[int, ...], normalization: str) -> Value:
+@emits(f"{MODULES}.WeightedShortcut", params=WeightedShortcutParams)
+def _emit_weighted_shortcut(ctx: EmitContext, params: WeightedShortcutParams, *inputs: Value) -> Value:
     """A weighted sum in the first input's shape; the weights are normalized beforehand."""
-    rows, ints = (
-        ctx.parameter("weight", change=lambda weight: _normalize_weights(weight, normalization)),
-        ctx.graph.ints,
-    )
-    factors = ctx.split(rows if len(shape) > 1 else ctx.op("Unsqueeze", rows, ints(1)), (1,) * len(inputs), 0)
+    rows = ctx.parameter("weight", change=lambda weight: _normalize_weights(weight, params.normalization))
+    ints = ctx.graph.ints
+    factors = ctx.split(rows if len(params.shape) > 1 else ctx.op("Unsqueeze", rows, ints(1)), (1,) * len(inputs), 0)
     first, *_ = shapes = ctx.node.in_shapes
     parts = [
         _fit_channels(ctx, ctx.to_map(x, x_shape), x_shape.c, first.c) * ctx.op("Unsqueeze", factor, ints(2, 3))
@@ -124,7 +127,7 @@ def _normalize_weights(weight: Array, normalization: str) -> Array:
     return normalized
 
 
-@emits(f"{MODULES}.Gate", f"{MODULES}.VectorGate")
-def _emit_gate(ctx: EmitContext, gate: Value, x: Value) -> Value:
+@emits(f"{MODULES}.Gate", f"{MODULES}.VectorGate", params=NoParams)
+def _emit_gate(ctx: EmitContext, _: NoParams, gate: Value, x: Value) -> Value:
     gate_shape, shape = ctx.node.in_shapes
     return ctx.to_map(x, shape) * ctx.to_map(gate, gate_shape)

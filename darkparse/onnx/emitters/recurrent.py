@@ -3,14 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
 
 from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.emitters.activations import FUNCTIONS
-from darkparse.onnx.emitters.convolutional import convolve
+from darkparse.onnx.emitters.convolutional import ConvGeometry, convolve
 from darkparse.onnx.graph import Value
 
 RECURRENT = "darkparse.model.recurrent"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellParams:
+    """Arguments of every cell. Arguments of `Lstm`."""
+
+    inputs: int
+    outputs: int
+    batch_normalize: bool
+    epsilon: float
+    epsilon_on_root: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GruParams(CellParams):
+    """Arguments of `Gru`."""
+
+    tanh: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RnnParams(CellParams):
+    """Arguments of `Rnn`."""
+
+    hidden: int
+    activation: str
+    self_activation: str
+    shortcut: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvCellParams(ConvGeometry):
+    """Arguments of every cell of convolutions."""
+
+    inputs: int
+    outputs: int
+    batch_normalize: bool
+    epsilon: float
+    epsilon_on_root: bool
+    size: int
+    activation: str
+    shortcut: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrnnParams(ConvCellParams):
+    """Arguments of `Crnn`."""
+
+    hidden: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConvLstmParams(ConvCellParams):
+    """Arguments of `ConvLstm`."""
+
+    lstm_activation: str
+    peephole: bool
+    bottleneck: bool
+    constrain: int
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryParams:
+    """Arguments of `History`."""
+
+    size: int
 
 
 def _apply_dense(ctx: EmitContext, name: str, x: Value, activation: str = "linear") -> Value:
@@ -18,9 +84,9 @@ def _apply_dense(ctx: EmitContext, name: str, x: Value, activation: str = "linea
     return FUNCTIONS[activation](ctx.graph, ctx.linear("Gemm", x, f"{ctx.path}.{name}.linear", transB=1))
 
 
-def _apply_convolution(ctx: EmitContext, name: str, x: Value, activation: str, geometry: dict[str, Any]) -> Value:
+def _apply_convolution(ctx: EmitContext, params: ConvCellParams, name: str, x: Value) -> Value:
     """One convolution of a cell with batch norm and activation."""
-    return FUNCTIONS[activation](ctx.graph, convolve(ctx, x, f"{ctx.path}.{name}.conv", **geometry))
+    return FUNCTIONS[params.activation](ctx.graph, convolve(ctx, params, x, f"{ctx.path}.{name}.conv"))
 
 
 def _get_map_size(ctx: EmitContext) -> tuple[int, int]:
@@ -39,43 +105,42 @@ def _step_recurrence(
     return apply_part("output", state)
 
 
-@emits(f"{RECURRENT}.Rnn")
-def _emit_rnn(
-    ctx: EmitContext, x: Value, *, hidden: int, activation: str, self_activation: str, shortcut: bool, **_: Any
-) -> Value:
+@emits(f"{RECURRENT}.Rnn", params=RnnParams)
+def _emit_rnn(ctx: EmitContext, params: RnnParams, x: Value) -> Value:
     """rnn_layer.c."""
 
     def apply_part(name: str, x: Value) -> Value:
-        return _apply_dense(ctx, name, x, self_activation if name == "self" else activation)
+        return _apply_dense(ctx, name, x, params.self_activation if name == "self" else params.activation)
 
-    return _step_recurrence(ctx, ctx.op("Flatten", x), (hidden,), shortcut, apply_part)
+    return _step_recurrence(ctx, ctx.op("Flatten", x), (params.hidden,), params.shortcut, apply_part)
 
 
-@emits(f"{RECURRENT}.Crnn")
-def _emit_crnn(ctx: EmitContext, x: Value, *, hidden: int, activation: str, shortcut: bool, **geometry: Any) -> Value:
+@emits(f"{RECURRENT}.Crnn", params=CrnnParams)
+def _emit_crnn(ctx: EmitContext, params: CrnnParams, x: Value) -> Value:
     """crnn_layer.c."""
 
     def apply_part(name: str, x: Value) -> Value:
-        return _apply_convolution(ctx, name, x, activation, geometry)
+        return _apply_convolution(ctx, params, name, x)
 
-    return _step_recurrence(ctx, x, (hidden, *_get_map_size(ctx)), shortcut, apply_part)
+    return _step_recurrence(ctx, x, (params.hidden, *_get_map_size(ctx)), params.shortcut, apply_part)
 
 
-@emits(f"{RECURRENT}.Gru")
-def _emit_gru(ctx: EmitContext, x: Value, *, outputs: int, tanh: bool, **_: Any) -> Value:
+@emits(f"{RECURRENT}.Gru", params=GruParams)
+def _emit_gru(ctx: EmitContext, params: GruParams, x: Value) -> Value:
     """gru_layer.c forward_gru_layer."""
-    x, state = ctx.op("Flatten", x), ctx.read_state("state", outputs)
+    x, state = ctx.op("Flatten", x), ctx.read_state("state", params.outputs)
     z, r = (ctx.op("Sigmoid", _apply_dense(ctx, f"u{g}", x) + _apply_dense(ctx, f"w{g}", state)) for g in "zr")
-    candidate = ctx.op("Tanh" if tanh else "Sigmoid", _apply_dense(ctx, "uh", x) + _apply_dense(ctx, "wh", r * state))
+    update = _apply_dense(ctx, "uh", x) + _apply_dense(ctx, "wh", r * state)
+    candidate = ctx.op("Tanh" if params.tanh else "Sigmoid", update)
     out = z * state + (1.0 - z) * candidate
-    ctx.write_state("state", out, outputs)
+    ctx.write_state("state", out, params.outputs)
     return out
 
 
-@emits(f"{RECURRENT}.Lstm")
-def _emit_lstm(ctx: EmitContext, x: Value, *, outputs: int, **_: Any) -> Value:
+@emits(f"{RECURRENT}.Lstm", params=CellParams)
+def _emit_lstm(ctx: EmitContext, params: CellParams, x: Value) -> Value:
     """lstm_layer.c forward_lstm_layer."""
-    x = ctx.op("Flatten", x)
+    x, outputs = ctx.op("Flatten", x), params.outputs
     hidden, cell = (ctx.read_state(name, outputs) for name in ("hidden", "cell"))
     f, i, g, o = (
         ctx.op(
@@ -91,26 +156,15 @@ def _emit_lstm(ctx: EmitContext, x: Value, *, outputs: int, **_: Any) -> Value:
     return out
 
 
-@emits(f"{RECURRENT}.ConvLstm")
-def _emit_conv_lstm(
-    ctx: EmitContext,
-    x: Value,
-    *,
-    outputs: int,
-    activation: str,
-    lstm_activation: str,
-    peephole: bool,
-    bottleneck: bool,
-    shortcut: bool,
-    constrain: int,
-    **geometry: Any,
-) -> Value:
+@emits(f"{RECURRENT}.ConvLstm", params=ConvLstmParams)
+def _emit_conv_lstm(ctx: EmitContext, params: ConvLstmParams, x: Value) -> Value:
     """conv_lstm_layer.c forward_conv_lstm_layer."""
-    shape, cell_activation = (outputs, *_get_map_size(ctx)), FUNCTIONS[lstm_activation]
+    outputs, bottleneck, constrain = params.outputs, params.bottleneck, params.constrain
+    shape, cell_activation = (outputs, *_get_map_size(ctx)), FUNCTIONS[params.lstm_activation]
     hidden, cell = (ctx.read_state(name, *shape) for name in ("hidden", "cell"))
 
     def apply_part(name: str, x: Value) -> Value:
-        return _apply_convolution(ctx, name, x, activation, geometry)
+        return _apply_convolution(ctx, params, name, x)
 
     if bottleneck:
         x = cell_activation(ctx.graph, apply_part("wf", ctx.concat(hidden, x)))
@@ -118,7 +172,7 @@ def _emit_conv_lstm(
     def compute_gate(name: str, cell_state: Value) -> Value:
         total = apply_part(f"u{name}", x)
         total = total if bottleneck else total + apply_part(f"w{name}", hidden)
-        return total + apply_part(f"v{name}", cell_state) if peephole and name != "g" else total
+        return total + apply_part(f"v{name}", cell_state) if params.peephole and name != "g" else total
 
     f, i, g = (compute_gate(name, cell) for name in "fig")
     cell = ctx.op("Sigmoid", f) * cell + ctx.op("Sigmoid", i) * cell_activation(ctx.graph, g)
@@ -126,16 +180,16 @@ def _emit_conv_lstm(
     ctx.write_state("hidden", hidden, *shape)
     next_cell = ctx.op("Clip", cell, float(-constrain), float(constrain)) if constrain else cell
     ctx.write_state("cell", next_cell, *shape)
-    if not (bottleneck and shortcut):
+    if not (bottleneck and params.shortcut):
         return hidden
     half = outputs // 2
     return hidden + ctx.pad(ctx.slice(x, 0, half), (0,) * 4, (0, outputs - half, 0, 0))
 
 
-@emits(f"{RECURRENT}.History")
-def _emit_history(ctx: EmitContext, x: Value, *, size: int) -> Value:
+@emits(f"{RECURRENT}.History", params=HistoryParams)
+def _emit_history(ctx: EmitContext, params: HistoryParams, x: Value) -> Value:
     """The last inputs side by side, the newest first."""
-    shape = ((size - 1) * ctx.node.context.input.c, *_get_map_size(ctx))
+    shape = ((params.size - 1) * ctx.node.context.input.c, *_get_map_size(ctx))
     out = ctx.concat(x, ctx.read_state("past", *shape))
     ctx.write_state("past", ctx.slice(out, 0, shape[0]), *shape)
     return out

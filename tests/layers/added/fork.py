@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from darkparse.layers.activations import ACTIVATIONS, ActivationRow
 from darkparse.layers.dialect import ALEXEYAB, fork
-from darkparse.onnx.context import emits
-from darkparse.onnx.emitters.activations import FUNCTIONS
+from darkparse.onnx.emitters.activations import FUNCTIONS, register_activation
 
 THIRD = fork(
     ALEXEYAB, "third", "someone/darknet",
@@ -15,4 +14,4 @@ THIRD = fork(
 
 ACTIVATIONS["softplus"] = ActivationRow("softplus", "F.softplus", "Softplus", dialect="third")
 FUNCTIONS["softplus"] = lambda graph, x: graph.op("Softplus", x)
-emits("torch.nn.Softplus")(lambda ctx, x: FUNCTIONS["softplus"](ctx.graph, x))
+register_activation("Softplus", FUNCTIONS["softplus"])

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from darkparse.layers import Layer, LayerContext, ModuleSpec, layer, option
 from darkparse.layers.base import to_absolute_index
-from darkparse.onnx.context import EmitContext, emits
+from darkparse.onnx.context import EmitContext, NoParams, emits
 from darkparse.onnx.graph import Value
 
 
@@ -40,6 +40,6 @@ class LogisticGate(nn.Module):
         return x * gate.sigmoid()
 
 
-@emits(f"{__name__}.LogisticGate")
-def _written(ctx: EmitContext, gate: Value, x: Value) -> Value:
+@emits(f"{__name__}.LogisticGate", params=NoParams)
+def _emit_gate(ctx: EmitContext, _: NoParams, gate: Value, x: Value) -> Value:
     return x * ctx.op("Sigmoid", gate)

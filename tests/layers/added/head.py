@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from darkparse.layers import Dialect, Head, LayerContext, ModuleSpec, layer, option
 from darkparse.model.decoders import DecodedBoxes, Size
-from darkparse.onnx.context import EmitContext, emits
+from darkparse.onnx.context import EmitContext, NoParams, emits
 from darkparse.onnx.emitters import decoders
 from darkparse.onnx.graph import Value
 
@@ -50,9 +50,9 @@ class CenterDecoder(nn.Module):
         return DecodedBoxes(torch.stack(box, -1).flatten(1, 2), scores, scores.amax(-1))
 
 
-@emits(f"{__name__}.CenterDecoder")
-def _written(ctx: EmitContext, x: Value) -> decoders.GraphBoxes:
-    _, height, width = ctx.node.out_shape
+@emits(f"{__name__}.CenterDecoder", params=NoParams)
+def _emit_decoder(ctx: EmitContext, _: NoParams, x: Value) -> decoders.GraphBoxes:
+    height, width = ctx.node.out_shape.h, ctx.node.out_shape.w
     cells = ctx.reshape(ctx.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, 6)
     near, far, scores = ctx.split(cells, (2, 2, 2), 2)
     y, x_ = np.divmod(np.arange(height * width), width)

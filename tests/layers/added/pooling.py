@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from darkparse.layers import Dialect, Layer, LayerContext, ModuleSpec, Shape, layer, option
 from darkparse.layers.specs import Deviation
@@ -44,6 +45,16 @@ class Powerpool(Layer):
         return f"powerpool {self.size}×{self.size} /{self.stride}"
 
 
-@emits("torch.nn.LPPool2d")
-def _written(ctx: EmitContext, x: Value, *, norm_type: float, kernel_size: int, stride: int) -> Value:
-    return ctx.op("LpPool", x, p=int(norm_type), kernel_shape=(kernel_size,) * 2, strides=(stride,) * 2)
+@dataclass(frozen=True, slots=True)
+class PowerPoolParams:
+    """Arguments of `LPPool2d`."""
+
+    norm_type: float
+    kernel_size: int
+    stride: int
+
+
+@emits("torch.nn.LPPool2d", params=PowerPoolParams)
+def _emit_power_pool(ctx: EmitContext, params: PowerPoolParams, x: Value) -> Value:
+    kernel, strides = (params.kernel_size,) * 2, (params.stride,) * 2
+    return ctx.op("LpPool", x, p=int(params.norm_type), kernel_shape=kernel, strides=strides)
