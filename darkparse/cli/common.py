@@ -16,7 +16,6 @@ from darkparse._utils.files import atomic_write
 from darkparse.cli.terminal import safe_console
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
-from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.syntax.files import MAX_CFG_BYTES, read_limited
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from darkparse.network import Network
+    from darkparse.network.compile_options import CompileOptions
     from darkparse.syntax import Config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -138,12 +138,9 @@ def text_output_option(function: F) -> F:
     )(function)
 
 
-def compile_cfg(
-    cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, weights: str | None = None
-) -> Network:
+def compile_cfg(cfg: str | Config, options: CompileOptions, weights: str | None = None) -> Network:
     """Compile a CFG argument, with a weights file as further evidence;
     warnings go to standard error, the first few of them."""
-    options = CompileOptions(size=size, dialect=dialect, strict=strict)
     if weights is None:
         from darkparse.network import compile
 

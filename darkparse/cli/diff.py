@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
+from darkparse.cli.jobs import takes
+from darkparse.network.compile_options import CompileOptions
 from darkparse.views.text.network_diff import report_differences
 from darkparse.weights import compute_layout
 
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.syntax import Config
     from darkparse.weights import ArrayDifference
+
+
+@dataclass(frozen=True, slots=True)
+class DiffJob:
+    """Parameters of `darkparse diff`."""
+
+    a: str
+    b: str
+    cfg: str | Config | None
+    compile_options: CompileOptions
+    form: str
 
 
 @click.command(name="diff")
@@ -34,9 +47,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="How to print it.",
 )
-def command(
-    a: str, b: str, cfg: str | Config | None, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str
-) -> None:
+@takes(DiffJob)
+def command(job: DiffJob) -> None:
     """Compare two cfgs, or with --cfg two weights files of one.
 
     Of cfgs it says what changed in the network: layers, matched by what they are, with their options, inputs, scales,
@@ -48,17 +60,17 @@ def command(
 
     Exit status 0 if all is the same, 1 if something differs, 2 if a file cannot be read or does not fit.
     """
-    if cfg is None:
-        if a.endswith(".weights"):
+    if job.cfg is None:
+        if job.a.endswith(".weights"):
             raise click.UsageError("two weights files are compared by their cfg; give it as --cfg")
-        _diff_networks(compile_cfg(a, size, dialect, strict), compile_cfg(b, size, dialect, strict), form)
+        _diff_networks(compile_cfg(job.a, job.compile_options), compile_cfg(job.b, job.compile_options), job.form)
     from darkparse.weights import diff_weights, open_source, read_weights
 
-    network = compile_cfg(cfg, size, dialect, strict, a)
-    blobs = open_source(a), open_source(b)
+    network = compile_cfg(job.cfg, job.compile_options, job.a)
+    blobs = open_source(job.a), open_source(job.b)
     differences = diff_weights(*blobs, network)
     headers = [read_weights(blob, network).file.header for blob in blobs]
-    if form == "json":
+    if job.form == "json":
         data = {
             "same": not differences,
             "headers": [asdict(header) for header in headers],

@@ -5,18 +5,25 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, report_written, slow_notice, stderr
+from darkparse.cli.jobs import takes
 from darkparse.errors import RendererError
+from darkparse.network.compile_options import CompileOptions
 from darkparse.views.overlay import Overlay, time_overlay
 
 if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.syntax import Config
+    from darkparse.views.diagram.diagram import Layout
+    from darkparse.views.diagram.elements import Measure
+    from darkparse.views.diagram.layout.page import Direction
+    from darkparse.views.diagram.theme import ThemeName
 
 EXIT_NO_RENDERER = 3
 FORMATS = ("svg", "png", "pdf", "html", "dot", "gv", "mmd", "md")
@@ -35,6 +42,25 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
         if not match or int(match[2] or match[1]) < int(match[1]):
             self.fail(f"{value!r} is no range of layers; write 62-84", param, ctx)
         return range(int(match[1]), int(match[2] or match[1]) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class DrawJob:
+    """Parameters of `darkparse draw`."""
+
+    cfgs: tuple[str | Config, ...]
+    compile_options: CompileOptions
+    output: Path | None
+    form: str | None
+    theme: ThemeName
+    direction: Direction
+    layout: Layout
+    layers: range | None
+    no_fold: bool
+    no_notes: bool
+    dpi: float
+    by: Measure
+    overlay: Literal["memory", "time", "receptive"] | None
 
 
 @click.command(name="draw")
@@ -87,23 +113,8 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
     type=click.Choice(["memory", "time", "receptive"]),
     help="One more column: bytes of each output, measured milliseconds, or what a layer sees of the input.",
 )
-def command(
-    cfgs: tuple[str | Config, ...],
-    size: int | tuple[int, int] | None,
-    dialect: str,
-    strict: bool,
-    output: Path | None,
-    form: str | None,
-    theme: str,
-    direction: str,
-    layout: str,
-    layers: range | None,
-    no_fold: bool,
-    no_notes: bool,
-    dpi: float,
-    by: str,
-    overlay: str | None,
-) -> None:
+@takes(DrawJob)
+def command(job: DrawJob) -> None:
     """Draw a network as SVG, PNG, PDF, HTML, DOT or Mermaid: a card a scale, a row a layer, and what each reduces.
 
     Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
@@ -112,30 +123,29 @@ def command(
     """
     from darkparse.views.diagram.diagram import draw
 
-    if len(cfgs) > 2:
-        raise click.UsageError(f"one network, or two to compare, not {len(cfgs)}")
-    cfgs, weights = (cfgs[:1], cfgs[1]) if len(cfgs) > 1 and _is_weights(cfgs[1]) else (cfgs, None)
-    networks = [compile_cfg(cfg, size, dialect, strict, weights) for cfg in cfgs]
-    options: dict[str, Any] = {
-        "fold": not no_fold,
-        "notes": not no_notes,
-        "layers": layers,
-        "direction": direction,
-        "layout": layout,
-        "theme": theme,
-        "dpi": dpi,
-        "by": by,
-        "overlay": overlay,
-    }
-    target = output or Path(f"{'-'.join(network.name for network in networks)}.{form or 'svg'}")
-    if form is None and not target.suffix:
+    if len(job.cfgs) > 2:
+        raise click.UsageError(f"one network, or two to compare, not {len(job.cfgs)}")
+    weights = job.cfgs[1] if len(job.cfgs) > 1 and _is_weights(job.cfgs[1]) else None
+    cfgs = job.cfgs if weights is None else job.cfgs[:1]
+    networks = [compile_cfg(cfg, job.compile_options, weights) for cfg in cfgs]
+    target = job.output or Path(f"{'-'.join(network.name for network in networks)}.{job.form or 'svg'}")
+    if job.form is None and not target.suffix:
         raise click.UsageError(f"{target}: the ending says how to write it: {ENDINGS}; or choose --format")
-    if overlay == "time":
-        options["overlay"] = _time_layers(networks, weights)
-    diagram = draw(*networks, **options)
+    diagram = draw(
+        *networks,
+        fold=not job.no_fold,
+        notes=not job.no_notes,
+        layers=job.layers,
+        direction=job.direction,
+        layout=job.layout,
+        theme=job.theme,
+        dpi=job.dpi,
+        by=job.by,
+        overlay=_time_layers(networks, weights) if job.overlay == "time" else job.overlay,
+    )
     try:
         with slow_notice(f"drawing {target}"):
-            diagram.render(target, form)
+            diagram.render(target, job.form)
     except RendererError as problem:
         stderr().print(f"darkparse: error: {problem}", soft_wrap=True)
         sys.exit(EXIT_NO_RENDERER)

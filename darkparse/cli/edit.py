@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ from darkparse.cli.common import (
     text_output_option,
     write_text,
 )
+from darkparse.cli.jobs import takes
 from darkparse.network import to_cfg
+from darkparse.network.compile_options import CompileOptions, Size
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
@@ -33,6 +36,20 @@ def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None
         raise click.BadParameter(f"{value!r} is no list of numbers; write 10,14,23,27,…", ctx, param) from None
 
 
+@dataclass(frozen=True, slots=True)
+class EditJob:
+    """Parameters of `darkparse edit`."""
+
+    cfg: str | Config
+    output: Path | None
+    classes: int | None
+    size: Size | None
+    upto: int | None
+    anchors: tuple[float, ...] | None
+    dialect: str
+    strict: bool
+
+
 @click.command(name="edit")
 @cfg_argument
 @text_output_option
@@ -42,32 +59,24 @@ def _parse_numbers(ctx: click.Context, param: click.Parameter, value: str | None
 @click.option("--anchors", callback=_parse_numbers, metavar="W,H,…", help="Anchors of every head that has some.")
 @dialect_option
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
-def command(
-    cfg: str | Config,
-    output: Path | None,
-    classes: int | None,
-    size: int | tuple[int, int] | None,
-    upto: int | None,
-    anchors: tuple[float, ...] | None,
-    dialect: str,
-    strict: bool,
-) -> None:
+@takes(EditJob)
+def command(job: EditJob) -> None:
     """Change a cfg: classes, input size, anchors, or a cut after N layers.
 
     Comments and training options stay as they are; filters= before each head is set to what the head needs.
     """
     from darkparse.network import edit
 
-    network = compile_cfg(cfg, None, dialect, strict)
-    changed = edit(network, classes=classes, size=size, upto=upto, anchors=anchors)
-    if upto is not None and classes is not None and not changed.heads and network.heads:
-        stderr().print(f"No head is left in the first {upto} layers, so --classes changed nothing.", soft_wrap=True)
+    network = compile_cfg(job.cfg, CompileOptions(dialect=job.dialect, strict=job.strict))
+    changed = edit(network, classes=job.classes, size=job.size, upto=job.upto, anchors=job.anchors)
+    if job.upto is not None and job.classes is not None and not changed.heads and network.heads:
+        stderr().print(f"No head is left in the first {job.upto} layers, so --classes changed nothing.", soft_wrap=True)
     text, before = to_cfg(changed), network.config.source.text
     if "\r\n" in before:
         text = text.replace("\n", "\r\n")
-    write_text("\ufeff" * before.startswith("\ufeff") + text, output)
-    if output is not None:
+    write_text("\ufeff" * before.startswith("\ufeff") + text, job.output)
+    if job.output is not None:
         message = f"{pluralize(len(changed.nodes), 'layer')}, input {changed.input_shape}"
-        if classes is not None and "#" in text:
+        if job.classes is not None and "#" in text:
             message += "; comments are as they were, and may speak of the old classes"
-        report_written(output, message)
+        report_written(job.output, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,22 @@ from darkparse.cli.common import (
     text_output_option,
     write_text,
 )
+from darkparse.cli.jobs import takes
 from darkparse.export import to_source
+from darkparse.network.compile_options import CompileOptions
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
+
+
+@dataclass(frozen=True, slots=True)
+class EmitJob:
+    """Parameters of `darkparse emit`."""
+
+    cfg: str | Config
+    compile_options: CompileOptions
+    output: Path | None
+    flat: bool
 
 
 @click.command(name="emit")
@@ -27,17 +40,16 @@ if TYPE_CHECKING:
 @network_options
 @text_output_option
 @click.option("--flat", is_flag=True, help="One line a layer instead of blocks and stages.")
-def command(
-    cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, output: Path | None, flat: bool
-) -> None:
+@takes(EmitJob)
+def command(job: EmitJob) -> None:
     """Write a cfg as PyTorch source: one file that imports only torch.
 
     Its class computes what darkparse's module does, to the last bit; its state_dict has the same keys; and it reads the
     original weights by a load_darknet_weights of its own.
     """
-    network = compile_cfg(cfg, size, dialect, strict)
+    network = compile_cfg(job.cfg, job.compile_options)
     with stderr().status(f"Writing {network.name} as source …"):
-        text = to_source(network, flat=flat)
-    write_text(text, output)
-    if output is not None:
-        report_written(output, f"{text.count(chr(10))} lines")
+        text = to_source(network, flat=job.flat)
+    write_text(text, job.output)
+    if job.output is not None:
+        report_written(job.output, f"{text.count(chr(10))} lines")

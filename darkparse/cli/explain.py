@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stdout
+from darkparse.cli.jobs import takes
+from darkparse.network.compile_options import CompileOptions
 
 if TYPE_CHECKING:
     from darkparse.syntax import Config
@@ -38,6 +41,16 @@ class LayerType(click.ParamType):  # type: ignore[type-arg]
         return int(match[1])
 
 
+@dataclass(frozen=True, slots=True)
+class ExplainJob:
+    """Parameters of `darkparse explain`."""
+
+    cfg: str | Config
+    compile_options: CompileOptions
+    layer: int | None
+    form: str
+
+
 @click.command(name="explain")
 @cfg_argument
 @network_options
@@ -50,9 +63,8 @@ class LayerType(click.ParamType):  # type: ignore[type-arg]
     show_default=True,
     help="How to print it.",
 )
-def command(
-    cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, layer: int | None, form: str
-) -> None:
+@takes(ExplainJob)
+def command(job: ExplainJob) -> None:
     """Say which layers reduce what, and what each bottleneck saves over a direct convolution.
 
     These are the facts that `darkparse draw` shows. Sizes are height × width × channels; weights are the multiplying
@@ -62,11 +74,11 @@ def command(
 
     from darkparse.views.text.explanation import explain
 
-    explanation = explain(compile_cfg(cfg, size, dialect, strict), layer)
+    explanation = explain(compile_cfg(job.cfg, job.compile_options), job.layer)
     console = stdout()
-    if form == "json":
+    if job.form == "json":
         click.echo(explanation.json())
-    elif form == "md":
+    elif job.form == "md":
         click.echo(explanation.markdown(), nl=False)
     elif console.is_terminal:
         for line in explanation.lines(console.width):

@@ -6,12 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
+from darkparse.cli.jobs import takes
+from darkparse.network.compile_options import CompileOptions
 from darkparse.views.overlay import OVERLAYS
 from darkparse.views.text.table import shrink_widths, table, totals, wrap_text
 
@@ -29,6 +31,16 @@ COLUMN_GAP = 3
 """Characters between two columns."""
 
 
+@dataclass(frozen=True, slots=True)
+class ShowJob:
+    """Parameters of `darkparse show`."""
+
+    cfg: str | Config
+    compile_options: CompileOptions
+    form: str
+    columns: str
+
+
 @click.command(name="show")
 @cfg_argument
 @network_options
@@ -41,23 +53,22 @@ COLUMN_GAP = 3
     default="",
     help="More columns: memory, the bytes of each output, and receptive, what a layer sees of the input.",
 )
-def command(
-    cfg: str | Config, size: int | tuple[int, int] | None, dialect: str, strict: bool, form: str, columns: str
-) -> None:
+@takes(ShowJob)
+def command(job: ShowJob) -> None:
     """Print a network as a table, a row a layer.
 
     Shapes are height × width × channels. FLOPs count a multiply-add as two; the BFLOPs are those that AlexeyAB's
     Darknet prints. The last column says what the layer reduces (÷), expands (×) or leaves alone.
     """
-    network = compile_cfg(cfg, size, dialect, strict)
-    if form == "yaml":
+    network = compile_cfg(job.cfg, job.compile_options)
+    if job.form == "yaml":
         click.echo(network.to_yaml(), nl=False)
         return
-    rows, more = table(network), _extra_columns(network, columns)
+    rows, more = table(network), _extra_columns(network, job.columns)
     plain = [asdict(row) | {name: texts[row.index] for name, texts in more.items()} for row in rows]
-    if form == "json":
+    if job.form == "json":
         click.echo(json.dumps(plain, ensure_ascii=False, indent=1))
-    elif form == "csv":
+    elif job.form == "csv":
         click.echo(as_csv(plain), nl=False)
     else:
         console = stdout()

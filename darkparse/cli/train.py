@@ -9,20 +9,25 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkparse.cli.common import GroupedCommand, cfg_argument, compile_cfg, network_options, report_written, stderr
+from darkparse.cli.jobs import takes
 from darkparse.cli.progress import Progress
 from darkparse.datasets.data_file import DataFile
 from darkparse.errors import DarkparseError
+from darkparse.network.compile_options import CompileOptions
 from darkparse.training.data.processes import start_fork_server
 from darkparse.training.data.seed import MAX_SEED
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    import torch
 
     from darkparse.network import Network
     from darkparse.syntax import Config
@@ -36,6 +41,27 @@ GROUPS = {
     "Network": ("dialect", "size", "strict"),
     "How it runs": ("device", "amp", "workers"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class TrainJob:
+    """Parameters of `darkparse train`."""
+
+    data: Path
+    cfg: str | Config
+    weights: str | None
+    compile_options: CompileOptions
+    batches: int | None
+    resume: bool
+    clear: bool
+    measures: bool
+    seed: int
+    dry_run: Path | None
+    log: Path | None
+    tensorboard: str | None
+    device: str | None
+    amp: bool
+    workers: int | None
 
 
 @click.command(name="train", cls=GroupedCommand, groups=GROUPS)
@@ -65,9 +91,8 @@ GROUPS = {
     help="Processes that load pictures; by default one a core, at most 8, and one for four cores where the CPU trains.",
 )
 @network_options
-def command(
-    data: Path, cfg: str | Config, weights: str | None, size: int | tuple[int, int] | None, **given: Any
-) -> None:
+@takes(TrainJob)
+def command(job: TrainJob) -> None:
     """Train CFG on the pictures that DATA names, from WEIGHTS if there are some.
 
     WEIGHTS may be whole, a backbone such as yolov4.conv.137, or of the same cfg with other classes. Weights go to the
@@ -80,56 +105,63 @@ def command(
     darkparse train obj.data my.cfg --dry-run look
     torchrun --nproc-per-node 2 -m darkparse train obj.data my.cfg
     """
-    if given["workers"]:
+    if job.workers:
         start_fork_server()
-    network = compile_cfg(cfg, size, given["dialect"], given["strict"], weights)
+    network = compile_cfg(job.cfg, job.compile_options, job.weights)
     if network.net.batch == 1:
         stderr().print("batch=1 in the cfg is for inference: training takes batch=64 or so", style="yellow")
-    with _processes(given["device"]) as device:
-        trainer = _trainer(network, data, weights, device, given)
-        if given["dry_run"] is not None:
-            _preview(trainer, given["dry_run"])
+    with _join_processes(job.device) as device:
+        trainer = _make_trainer(job, network, device)
+        if job.dry_run is not None:
+            _preview(trainer, job.dry_run)
             return
-        _run(trainer, given)
+        _run(job, trainer)
 
 
 @contextmanager
-def _processes(device: str | None) -> Iterator[Any]:
+def _join_processes(device: str | None) -> Iterator[Any]:
     """The device of this process, which is one of several where torchrun started it."""
     from torch import cuda, distributed
 
     from darkparse.training.distributed import get_device
 
-    together = int(os.environ.get("WORLD_SIZE", "1")) > 1
-    if together and cuda.is_available():
+    is_distributed = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    if is_distributed and cuda.is_available():
         cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    place = get_device(device)
-    if together:
-        distributed.init_process_group("nccl" if place.type == "cuda" else "gloo")
+    own_device = get_device(device)
+    if is_distributed:
+        distributed.init_process_group("nccl" if own_device.type == "cuda" else "gloo")
     try:
-        yield place
+        yield own_device
     finally:
-        if together:
+        if is_distributed:
             distributed.destroy_process_group()
 
 
-def _trainer(network: Network, data: Path, weights: str | None, device: Any, given: dict[str, Any]) -> Trainer:
+def _make_trainer(job: TrainJob, network: Network, device: torch.device) -> Trainer:
     import torch
 
     from darkparse.training import Trainer, build_for_training
 
-    torch.manual_seed(given["seed"])
-    model, said = build_for_training(network, weights, device=device)
-    if given["dry_run"] is not None:
-        given["batches"] = 1
-    if given["workers"] is None:
-        cores = os.cpu_count() or 1
-        given["workers"] = min(cores // 4 if device.type == "cpu" else cores, MAX_WORKERS)
-    how = {key: given[key] for key in ("seed", "workers", "batches", "resume", "clear", "measures", "amp")}
-    trainer = Trainer(model, DataFile.read(data), **how)
+    torch.manual_seed(job.seed)
+    model, message = build_for_training(network, job.weights, device=device)
+    cores = os.cpu_count() or 1
+    default_workers = min(cores // 4 if device.type == "cpu" else cores, MAX_WORKERS)
+    trainer = Trainer(
+        model,
+        DataFile.read(job.data),
+        seed=job.seed,
+        workers=default_workers if job.workers is None else job.workers,
+        batches=job.batches if job.dry_run is None else 1,
+        resume=job.resume,
+        clear=job.clear,
+        measures=job.measures,
+        amp=job.amp,
+    )
     if trainer.is_first:
-        resumed = f"going on from {trainer.checkpoints.state}, batch {trainer.schedule.batch:,}"
-        stderr().print(resumed if given["resume"] else said, soft_wrap=True)
+        if job.resume:
+            message = f"going on from {trainer.checkpoints.state}, batch {trainer.schedule.batch:,}"
+        stderr().print(message, soft_wrap=True)
     return trainer
 
 
@@ -142,19 +174,19 @@ def _preview(trainer: Trainer, folder: Path) -> None:
         batch = next(batches)
         written += write_preview(batch, trainer.names, folder, len(written))
     height, width = batch.images.shape[2:]
-    said = f"{len(written)} pictures of {width}×{height} with {sum(n for _, n in written)} objects"
-    report_written(folder, f"{said}: batch {trainer.schedule.batch:,} as the network would see it")
+    summary = f"{len(written)} pictures of {width}×{height} with {sum(n for _, n in written)} objects"
+    report_written(folder, f"{summary}: batch {trainer.schedule.batch:,} as the network would see it")
 
 
-def _run(trainer: Trainer, given: dict[str, Any]) -> None:
+def _run(job: TrainJob, trainer: Trainer) -> None:
     """Train, and show it. The trainer writes the weights, also where a listener raises an exception."""
     with ExitStack() as stack:
         listeners = []
         if trainer.is_first:
-            if given["log"] is not None:
-                listeners.append(stack.enter_context(_log(given["log"])))
-            if given["tensorboard"] is not None:
-                listeners.append(stack.enter_context(_tensorboard(given["tensorboard"])))
+            if job.log is not None:
+                listeners.append(stack.enter_context(_log(job.log)))
+            if job.tensorboard is not None:
+                listeners.append(stack.enter_context(_tensorboard(job.tensorboard)))
             listeners.append(stack.enter_context(Progress(trainer)).show)
         stack.enter_context(_stopping_on_signals(trainer))
         for step in stack.enter_context(closing(iter(trainer))):
@@ -171,12 +203,12 @@ def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
     """
     before = {number: signal.getsignal(number) for number in SIGNALS}
     before = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
-    came = list[int]()
+    received = list[int]()
 
     def stop(number: int, frame: FrameType | None) -> None:
-        if came:
+        if received:
             _end_by(number, before[number])
-        came.append(number)
+        received.append(number)
         trainer.stop()
         # The console may be in the middle of a line, or its terminal gone.
         with suppress(OSError):
@@ -187,13 +219,13 @@ def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        if not (came and problem.errno == errno.EIO):  # the terminal that hung up takes no output
+        if not (received and problem.errno == errno.EIO):  # the terminal that hung up takes no output
             raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if came:
-        _end_by(came[0], before[came[0]])
+    if received:
+        _end_by(received[0], before[received[0]])
 
 
 def _end_by(number: int, handler: Any) -> None:

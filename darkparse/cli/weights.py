@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
+from darkparse.cli.jobs import takes
 from darkparse.errors import WeightsError
+from darkparse.network.compile_options import CompileOptions
 from darkparse.weights.diagnosis.layout_report import report_layout
 from darkparse.weights.options import ReadOptions
 
@@ -20,6 +23,18 @@ if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.syntax import Config
     from darkparse.weights import Report, ReportRow
+
+
+@dataclass(frozen=True, slots=True)
+class WeightsJob:
+    """Parameters of `darkparse weights`."""
+
+    cfg: str | Config
+    weights: str | None
+    compile_options: CompileOptions
+    upto: int | None
+    header_size: str | None
+    form: str
 
 
 @click.command(name="weights")
@@ -40,16 +55,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="How to print it.",
 )
-def command(
-    cfg: str | Config,
-    weights: str | None,
-    size: int | tuple[int, int] | None,
-    dialect: str,
-    strict: bool,
-    upto: int | None,
-    header_size: str | None,
-    form: str,
-) -> None:
+@takes(WeightsJob)
+def command(job: WeightsJob) -> None:
     """Print where every array lies in the weights file of a cfg, and what WEIGHTS holds there.
 
     A row an array, in file order: its layer, the line of its section in the cfg, the tensor, its shape, its floats, and
@@ -58,19 +65,19 @@ def command(
 
     Exit status 0 if they fit and no value is odd (not finite, all zeros), else 2.
     """
-    network = compile_cfg(cfg, size, dialect, strict, weights)
-    options = ReadOptions(upto=upto, header_size=int(header_size) if header_size else None)
-    report = _report(network, weights, options)
+    network = compile_cfg(job.cfg, job.compile_options, job.weights)
+    options = ReadOptions(upto=job.upto, header_size=int(job.header_size) if job.header_size else None)
+    report = _report(network, job.weights, options)
     is_sound = report.fits and not report.findings
-    if form == "json":
+    if job.form == "json":
         click.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
         sys.exit(0 if is_sound else 2)
-    if report.rows and (weights is None or report.header is not None):
+    if report.rows and (job.weights is None or report.header is not None):
         _print_layout(report)
     if not report.fits:
         raise WeightsError(str(report), report)
     style = "yellow" if report.findings else "green"
-    stdout().print(str(report), style=style if weights else "", soft_wrap=True)
+    stdout().print(str(report), style=style if job.weights else "", soft_wrap=True)
     sys.exit(0 if is_sound else 2)
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
 from darkparse.network.limits import LIMITS, Limits
-from darkparse.network.network import Network
-from darkparse.syntax import Config
+
+if TYPE_CHECKING:
+    import os
+
+    from darkparse.network.network import Network
+    from darkparse.syntax import Config
 
 Size = int | tuple[int, int]
 """Height and width in pixels; one number for both."""
 
-CfgLike = str | os.PathLike[str] | Config | Network
+CfgLike: TypeAlias = "str | os.PathLike[str] | Config | Network"
 """A path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a compiled Network."""
 
 
