@@ -39,9 +39,7 @@ class Detect:
 
 if __name__ == "__main__":
     cfg, weights, pictures, out = sys.argv[1:]
-    data = ray.data.read_binary_files(pictures, include_paths=True, ray_remote_args={"num_cpus": 0.25})
+    data = ray.data.read_binary_files(pictures, include_paths=True)
     workers = ray.data.ActorPoolStrategy(size=2)
-    data = data.map_batches(
-        Detect, fn_constructor_args=(cfg, weights), batch_size=8, compute=workers, num_cpus=0.5, max_restarts=-1
-    )
-    data.write_parquet(out, ray_remote_args={"num_cpus": 0.25})
+    data = data.map_batches(Detect, fn_constructor_args=(cfg, weights), batch_size=8, compute=workers, num_cpus=0.5)
+    data.write_parquet(out)

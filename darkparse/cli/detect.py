@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, fields
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import click
 
 from darkparse._utils.files import remove_leftovers
 from darkparse._utils.lock import lock_directory
-from darkparse.cli.common import GroupedCommand, WarningPrinter, setting_option, stderr
+from darkparse.cli.common import GroupedCommand, setting_option, stderr
 from darkparse.cli.detector import (
     NETWORK,
     RUNNING,
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from darkparse.detect.detector import Detector
     from darkparse.network.detection_settings import DetectionSettings
 
+Process = Callable[..., "Iterator[FileResult]"]
+"""Yields a result per image: process(sources, settings, journal=journal)."""
+
 
 GROUPS = {
     "What counts": ("threshold", "nms", "hierarchy", "top"),
@@ -48,7 +52,7 @@ GROUPS = {
     "Results": ("form", "as_json", "out", "no_pictures", "save", "resume", "overwrite", "show"),
     "Network": NETWORK,
     "How it runs": RUNNING,
-    "On a Ray cluster": ("ray", "address", "worker_cpus", "worker_gpus", "results"),
+    "On a Ray cluster": ("ray", "address", "worker_cpus", "worker_gpus"),
 }
 
 
@@ -87,32 +91,25 @@ GROUPS = {
 @click.option(
     "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
 )
-@click.option("--ray", is_flag=True, help="Run on a Ray cluster.")
-@click.option("--address", help="With --ray: the cluster's address; without one a cluster starts on this machine.")
+@click.option("--ray", is_flag=True, help="Run on a Ray cluster; images are not drawn.")
+@click.option("--address", help="Address of a running cluster (default: start one on this machine).")
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Threads, by default one a core, at most 8; with --ray models, else 2.",
+    help="Threads (default: one per core, at most 8); with --ray processes (default: 2).",
 )
 @click.option(
     "--worker-cpus",
     type=click.FloatRange(0, min_open=True),
     default=0.5,
     show_default=True,
-    help="CPUs for each worker.",
+    help="CPUs per worker.",
 )
 @click.option(
     "--worker-gpus",
     type=click.FloatRange(0),
     default=None,
-    help="GPUs for each worker; by default 1 if the cluster has any.",
-)
-@click.option(
-    "--results",
-    type=click.Choice(["parquet", "jsonl"]),
-    default="parquet",
-    show_default=True,
-    help="With --ray.",
+    help="GPUs per worker (default: 1 if the cluster has any).",
 )
 def command(inputs: tuple[str, ...], **options: Any) -> None:
     """Find what is in pictures and videos, with Darknet's arithmetic: the same boxes, the same per cent.
@@ -141,13 +138,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     if options.pop("as_json"):
         options["form"] = "json"
     sources = find_sources(inputs, without=options["out"])
-    if options["ray"]:
-        failed = _detect_on_cluster(detector_kwargs, sources, settings, options)
-    else:
-        urls = [source.url for source in sources if source.url]
-        if urls:
-            raise DarkparseError(f"{redact_url(urls[0])}: URLs are read with --ray")
-        failed = _detect_locally(detector_kwargs, sources, settings, options)
+    failed = _detect_files(detector_kwargs, sources, settings, options)
     if failed:
         stderr().print(f"{failed} of {len(sources)} could not be read", style="red")
         sys.exit(1)
@@ -164,18 +155,14 @@ def _detect_live(
     watch(load_detector(detector_kwargs), inputs[0], settings)
 
 
-def _detect_locally(
+def _detect_files(
     detector_kwargs: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, options: dict[str, Any]
 ) -> int:
-    """Run on this machine; the number of pictures that could not be read."""
-    from darkparse.detect.batch.process import process
-
-    import_pillow()
-    if "coco" in (options["form"], *options["save"]) and (
-        remark := describe_coco_id_problems(source.name for source in sources)
-    ):
-        stderr().print(remark, style="yellow", soft_wrap=True)
-    detector = load_detector(detector_kwargs)
+    """Detect in images and videos; return how many could not be read."""
+    _check_sources(sources, options)
+    detector = load_detector(detector_kwargs | ({"device": "cpu"} if options["ray"] else {}))
+    process = (_make_cluster_process if options["ray"] else _make_local_process)(detector, detector_kwargs, options)
+    categories = get_coco_categories(detector.names)
     failed: set[str] = set()
     with ExitStack() as stack:
         journal = None
@@ -187,68 +174,63 @@ def _detect_locally(
                 Journal(options["out"], run, resume=options["resume"], overwrite=options["overwrite"])
             )
         already = sum(journal.has(source.name) for source in sources) if journal else 0
-        formatter = (
-            None if options["form"] == "text" else Formatter(options["form"], get_coco_categories(detector.names))
-        )
+        formatter = None if options["form"] == "text" else Formatter(options["form"], categories)
         report = stack.enter_context(DetectionPrinter(len(sources), formatter, already=already))
         shown = _make_viewer(detector) if options["show"] else None
-        results = process(
-            detector,
-            sources,
-            settings,
-            batch=options["batch"] or detector.batch,
-            workers=options["workers"],
-            journal=journal,
-            draw_images=not options["no_pictures"],
-        )
-        for file_result in results:
+        for file_result in process(sources, settings, journal=journal):
             if report.add(file_result):
                 failed.add(file_result.source.name)
             elif shown:
                 shown(file_result)
         for form in options["save"] if journal else ():
-            journal.save(form, get_coco_categories(detector.names))  # type: ignore[union-attr]
+            journal.save(form, categories)  # type: ignore[union-attr]
     return len(failed)
 
 
-def _detect_on_cluster(
-    detector_kwargs: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, options: dict[str, Any]
-) -> int:
-    """Run over Ray; the number of pictures that could not be read."""
-    from darkparse.detect.batch.cluster import DEFAULT_WORKERS, Cluster, detect_on_cluster
+def _check_sources(sources: list[InputFile], options: dict[str, Any]) -> None:
+    """Refuse inputs that this kind of run cannot read; print what COCO's tools will not accept."""
+    if options["ray"]:
+        if options["show"]:
+            raise click.UsageError("--show cannot be combined with --ray")
+        videos = [source.name for source in sources if source.is_video]
+        if videos:
+            raise DarkparseError(f"{redact_url(videos[0])}: --ray does not support videos")
+    else:
+        import_pillow()
+        urls = [source.url for source in sources if source.url]
+        if urls:
+            raise DarkparseError(f"{redact_url(urls[0])}: URLs are read with --ray")
+    if "coco" in (options["form"], *options["save"]) and (
+        remark := describe_coco_id_problems(source.name for source in sources)
+    ):
+        stderr().print(remark, style="yellow", soft_wrap=True)
 
-    if options["out"] is None:
-        raise click.UsageError("--ray needs --out: the workers write their results there")
-    unsupported = [f"--{name}" for name in ("save", "show") if options[name]] + ["--format"] * (
-        options["form"] != "text"
+
+def _make_local_process(detector: Detector, _: dict[str, Any], options: dict[str, Any]) -> Process:
+    from darkparse.detect.batch.process import process
+
+    return partial(
+        process,
+        detector,
+        batch=options["batch"] or detector.batch,
+        workers=options["workers"],
+        draw_images=not options["no_pictures"],
     )
-    if unsupported:
-        raise click.UsageError(f"{', '.join(unsupported)} is not for --ray, which writes --results in --out")
-    videos = [source.name for source in sources if source.is_video]
-    if videos:
-        raise DarkparseError(f"{videos[0]}: --ray takes pictures, no videos")
-    detector = load_detector(detector_kwargs | {"device": "cpu"})
-    cluster = Cluster(
-        options["address"], options["workers"] or DEFAULT_WORKERS, options["worker_cpus"], options["worker_gpus"]
+
+
+def _make_cluster_process(detector: Detector, detector_kwargs: dict[str, Any], options: dict[str, Any]) -> Process:
+    """Connect to the cluster, whose workers load the same detector from the files."""
+    from darkparse.detect.batch.cluster import DEFAULT_WORKERS, connect, process_on_cluster
+
+    cluster = connect(
+        options["address"],
+        workers=options["workers"] or DEFAULT_WORKERS,
+        cpus=options["worker_cpus"],
+        gpus=options["worker_gpus"],
     )
-    remarks = WarningPrinter(stderr())
-    failed = detect_on_cluster(
-        detector_kwargs
-        | {"dialect": detector.network.dialect.name, "names": detector.names, "resize": detector.resize},
-        [source.name for source in sources],
-        settings,
-        options["out"],
-        run=describe_run(detector_kwargs, detector, settings, sources),
-        cluster=cluster,
-        batch=options["batch"],
-        form=options["results"],
-        resume=options["resume"],
-        overwrite=options["overwrite"],
-        on_error=lambda name, problem: stderr().print(problem, style="red", soft_wrap=True),
-        on_warnings=remarks.add,
-    )
-    remarks.end()
-    return failed
+    resolved = {"dialect": detector.network.dialect.name, "names": detector.names, "resize": detector.resize}
+    resolved["engine"] = "torch" if cluster.gpus and detector_kwargs["engine"] == "auto" else detector.engine.name
+    return partial(process_on_cluster, cluster, detector_kwargs | resolved, batch=options["batch"])
 
 
 def describe_run(

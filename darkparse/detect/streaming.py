@@ -94,16 +94,27 @@ def stream(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+def run_prepared(
+    detector: ImageDetector,
+    prepared: Sequence[PreparedImage | ImageError],
+    settings: DetectionSettings,
+    *,
+    continuing: bool = False,
+) -> list[Detections | ImageError]:
+    """Run the readable images of a batch; return a result for each, in their order."""
+    readable = [image for image in prepared if not isinstance(image, ImageError)]
+    detections = iter(detector.run(readable, settings, continuing=continuing))
+    return [image if isinstance(image, ImageError) else next(detections) for image in prepared]
+
+
 def _run_batch(
     detector: ImageDetector, images: list[Any], settings: DetectionSettings, *, keep_pixels: bool, continuing: bool
 ) -> list[Result]:
     prepared = [_prepare(detector, image, settings, keep_pixels) for image in images]
-    detections = iter(
-        detector.run([p for p in prepared if not isinstance(p, ImageError)], settings, continuing=continuing)
-    )
+    results = run_prepared(detector, prepared, settings, continuing=continuing)
     return [
-        Result(image, p) if isinstance(p, ImageError) else Result(image, next(detections), p.pixels)
-        for image, p in zip(images, prepared, strict=True)
+        Result(image, result, getattr(p, "pixels", None))
+        for image, p, result in zip(images, prepared, results, strict=True)
     ]
 
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from PIL import Image
 from darkparse._utils.lock import lock_directory
 from darkparse.cli import main
 from darkparse.datasets.sources import find_sources
-from darkparse.detect.batch.cluster import read_bytes
+from darkparse.detect.batch.cluster import read_image
 from darkparse.detect.batch.results import coco_rows
 from darkparse.errors import DarkparseError
 from tests.detect.reference import picture, tiny_weights
@@ -140,9 +141,9 @@ def test_resume_loses_and_doubles_nothing(
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join(lines[:2]) + lines[2][: len(lines[2]) // 2], "utf-8")  # killed in the middle of a line
     assert run("detect", *model, shots, "--out", out) == 2
-    assert "--resume goes on with it, --overwrite starts anew" in capsys.readouterr().err
+    assert "continue with --resume or start again with --overwrite" in capsys.readouterr().err
     assert run("detect", *model, shots, "--out", out, "--resume", "--threshold", "0.5") == 2
-    assert "threshold 0.25 then, 0.5 now" in capsys.readouterr().err
+    assert "threshold was 0.25, got 0.5" in capsys.readouterr().err
     assert run("detect", *model, shots, "--out", out, "--resume") == 0
     assert "2 of 6 are done already" in capsys.readouterr().err
     assert journal(out) == journal(whole)
@@ -200,7 +201,7 @@ def test_resume_knows_a_picture_by_any_path(
     assert run("detect", *model, "a", "--out", out) == 0
     monkeypatch.chdir(shots / "b")
     assert run("detect", *model, "../a", "--out", out, "--resume") == 2
-    assert f"relative_to '{shots}' then, '{shots / 'b'}' now" in capsys.readouterr().err
+    assert f"relative_to was '{shots}', got '{shots / 'b'}'" in capsys.readouterr().err
     assert run("detect", *model, shots, "--out", out, "--resume") == 0
     assert "3 of 6 are done already" in capsys.readouterr().err
     assert len(journal(out)) == 6
@@ -258,6 +259,23 @@ def test_inputs(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.Ca
     assert np.array_equal(np.asarray(Image.open(shots / "a" / "00.png")), picture(0))
 
 
+def read(location: str) -> dict[str, Any]:
+    return read_image({"name": os.fsencode(location), "location": os.fsencode(location)})
+
+
+def test_read_image_of_a_path_returns_its_bytes_or_the_problem(shots: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "a::b [1].png"  # fsspec would take this for a chain of URLs
+    odd.write_bytes((shots / "a" / "00.png").read_bytes())
+    assert read(str(odd)) == {
+        "name": os.fsencode(odd),
+        "location": os.fsencode(odd),
+        "bytes": odd.read_bytes(),
+        "problem": "",
+    }
+    assert read(str(tmp_path / "none.png"))["problem"] == f"{tmp_path / 'none.png'}: No such file or directory"
+    assert read(str(tmp_path))["problem"] == f"{tmp_path}: not a regular file"
+
+
 def test_urls(shots: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{shots.as_uri()}/b/*.png\nhttps://example.com/c.jpg\n", "utf-8")
     found = find_sources([f"{shots.as_uri()}/a", str(tmp_path / "list.txt"), shots.as_uri()])
@@ -265,10 +283,8 @@ def test_urls(shots: Path, tmp_path: Path) -> None:
         *(f"{shots.as_uri()}/{'a' if number < 3 else 'b'}/{number:02}.png" for number in range(6)),
         "https://example.com/c.jpg",
     ]
-    assert (
-        read_bytes({"image": found[0].name, "place": found[0].name})["bytes"] == (shots / "a" / "00.png").read_bytes()
-    )
-    assert "Protocol not known" in read_bytes({"image": "x", "place": "nothing://x/a.png"})["problem"]
+    assert read(found[0].name)["bytes"] == (shots / "a" / "00.png").read_bytes()
+    assert "Protocol not known" in read("nothing://x/a.png")["problem"]
     for url, message in ((f"{shots.as_uri()}/*.gif", "no pictures there"), ("nothing://x/", "Protocol not known")):
         with pytest.raises(DarkparseError, match=message):
             find_sources([url])
@@ -284,7 +300,7 @@ def test_errors_have_no_traceback(
         [tmp_path / "none.cfg", model[1], shots],
         [*model, shots, "--names", names],
         [*model, shots, "--device", "cuda:99"],
-        [*model, shots, "--ray"],
+        [*model, shots, "--ray", "--show"],
     ):
         assert run("detect", *arguments) == 2
         error = capsys.readouterr().err

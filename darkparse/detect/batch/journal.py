@@ -1,4 +1,4 @@
-"""A folder of results that a broken run leaves whole and a later one goes on with."""
+"""A directory of results that an interrupted run leaves intact and a later run resumes."""
 
 from __future__ import annotations
 
@@ -7,28 +7,31 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from darkparse._utils.files import atomic_write
 from darkparse.datasets.sources import locate_input
 from darkparse.detect.batch.labels import LABEL_SUFFIXES, save_labels
-from darkparse.detect.batch.lock import check_resumable, write_run
 from darkparse.detect.batch.results import Record, format_records, json_line
+from darkparse.errors import DarkparseError
 
 JOURNAL_NAME = "detections.jsonl"
+RUN_NAME = "run.json"
+"""What the results depend on: a later run resumes only if it would compute the same."""
 EXPORT_NAMES = {"coco": "coco.json", "csv": "detections.csv", "json": "detections.json"}
 
 
 class Journal:
-    """`detections.jsonl` in a folder: a line for each finished picture, written when its drawing is in place.
+    """`detections.jsonl` in a directory: one line per finished image, written once its drawing is in place.
 
     Args:
-        folder: claimed by this run.
-        run: what the results depend on; going on with another run's results is refused.
-        resume: go on where the folder's results end, if it has any.
-        overwrite: start anew, whatever it holds.
+        folder: the directory, locked by this run.
+        run: what the results depend on.
+        resume: continue after the results in the directory, if it has any.
+        overwrite: delete the results in the directory.
 
     Raises:
-        DarkparseError: the folder holds results and neither is asked for, or they were made otherwise.
+        DarkparseError: the directory has results, and neither is set, or they depend on something else.
     """
 
     def __init__(self, folder: Path, run: Record, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -36,29 +39,30 @@ class Journal:
         self._video_marker = folder / ".video"
         self._done: set[str] = set()
         self.drawings: set[str] = set()
-        """What finished pictures were drawn to, under the folder."""
+        """Paths of the finished drawings, relative to the directory."""
         if self.path.exists() and self.path.stat().st_size and not overwrite:
-            self._run = check_resumable(folder, run, resume=resume)
+            self._run = _check_resumable(folder, run, resume=resume)
             self._recover()
         else:
             self._run = run
             for name in (self._video_marker.name, *EXPORT_NAMES.values()):
                 (folder / name).unlink(missing_ok=True)
-        write_run(folder, self._run)
+        with atomic_write(folder / RUN_NAME) as part:
+            part.write_text(json.dumps(self._run, indent=1, ensure_ascii=False) + "\n", "utf-8", "surrogateescape")
         self._file = self.path.open(
             "a" if self._done else "w", encoding="utf-8", errors="surrogateescape", newline="\n"
         )
 
     def has(self, image: str) -> bool:
-        """Whether a picture or video is finished, by whatever path it is named."""
+        """Return whether an image or video is finished, whatever path names it."""
         return locate_input(image, self._run["relative_to"]) in self._done
 
     def add(self, record: Record) -> None:
-        """Write a picture down; it survives a kill from here on."""
+        """Write an image's record; from here on it survives a kill."""
         self._write((json_line(record),))
 
     def add_video(self, lines: Iterable[str]) -> None:
-        """Write all frames of a video down; a kill in the middle leaves none of them."""
+        """Write the records of a video's frames; a kill in the middle leaves none of them."""
         with atomic_write(self._video_marker) as part:
             part.write_text(str(self._file.tell()), "utf-8")
         self._write(lines)
@@ -72,13 +76,13 @@ class Journal:
             raise OSError(problem.errno, problem.strerror, os.fspath(self.path)) from None
 
     def records(self) -> Iterator[Record]:
-        """All pictures, in the order in which they were finished."""
+        """Yield all records, in the order in which the images were finished."""
         with self.path.open(encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
                 yield json.loads(line)
 
     def save(self, form: str, categories: tuple[int, ...] | None = None) -> None:
-        """Write all results in another format beside the journal, see `Formatter` and `save_labels`."""
+        """Write all results in another format beside the journal; see `Formatter` and `save_labels`."""
         if form in LABEL_SUFFIXES:
             return save_labels(self.records, form, self.folder)
         target = self.folder / EXPORT_NAMES[form]
@@ -90,7 +94,7 @@ class Journal:
         return None
 
     def close(self) -> None:
-        with suppress(OSError):  # what could not be written has been told
+        with suppress(OSError):  # the write that failed has raised it
             self._file.close()
 
     def __enter__(self) -> Journal:
@@ -100,7 +104,7 @@ class Journal:
         self.close()
 
     def _recover(self) -> None:
-        """Read what is finished, and cut a half-written line or video off."""
+        """Read what is finished, and cut off a half-written line or video."""
         if self._video_marker.exists():
             os.truncate(self.path, int(self._video_marker.read_text("utf-8")))
             self._video_marker.unlink()
@@ -115,6 +119,37 @@ class Journal:
                     self.drawings.add(record["drawing"])
                 end += len(line)
         os.truncate(self.path, end)
+
+
+def _check_resumable(folder: Path, run: Record, *, resume: bool) -> Record:
+    """Return what a resumed run depends on: `run`, with `relative_to` as in the earlier run.
+
+    Args:
+        folder: the directory with the results.
+        run: what they would depend on now. `relative_to` is the base of relative paths, None if there are none.
+        resume: whether resuming is requested.
+
+    Raises:
+        DarkparseError: it is not requested, or the earlier run depends on something else.
+    """
+    if not resume:
+        raise DarkparseError(
+            f"{folder} has the results of an earlier run\nhint: continue with --resume or start again with --overwrite"
+        )
+    try:
+        previous: Any = json.loads((folder / RUN_NAME).read_text("utf-8", "surrogateescape"))
+    except (OSError, ValueError):
+        return run
+    if not isinstance(previous, dict):
+        return run
+    base = previous.get("relative_to") or run["relative_to"]
+    run = run | {"relative_to": run["relative_to"] or base}
+    previous["relative_to"] = base
+    changed = [key for key in run if previous.get(key) != run[key]]
+    if changed:
+        differences = ", ".join(f"{key} was {previous.get(key)!r}, got {run[key]!r}" for key in changed)
+        raise DarkparseError(f"{folder} has the results of a different run: {differences}\nhint: use --overwrite")
+    return run
 
 
 def _parse_record(line: bytes) -> Record | None:
