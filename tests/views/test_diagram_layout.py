@@ -13,7 +13,7 @@ import pytest
 import darkparse
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.font_metrics import text_width, wrap
-from darkparse.views.diagram.layout.grid import grid_places
+from darkparse.views.diagram.layout.grid import compute_places
 from darkparse.views.diagram.layout.page import Direction, Page
 from darkparse.views.diagram.layout.passes import arrange
 from darkparse.views.diagram.layout.routing import Point
@@ -109,10 +109,10 @@ def test_labels_stand_on_nothing(path: Path, direction: Layout) -> None:
     page = _page(path, direction)
     for number, (label, route) in enumerate(page.labels):
         assert not any(label.overlaps(other) for other, _ in page.labels[:number]), label
-        assert not any(label.meets(box.x, box.y, box.right, box.bottom) for box in page.boxes), label
+        assert not any(label.intersects(box.x, box.y, box.right, box.bottom) for box in page.boxes), label
         for other in page.routes:
             for (x0, y0), (x1, y1) in pairwise(other.points) if other is not route else ():
-                assert not label.meets(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), (label, other.link)
+                assert not label.intersects(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), (label, other.link)
 
 
 def test_both_ends_of_a_reused_map_say_whose_it_is() -> None:
@@ -125,8 +125,8 @@ def test_both_ends_of_a_reused_map_say_whose_it_is() -> None:
 @pytest.mark.parametrize("path", CFGS)
 def test_every_link_is_drawn_from_row_to_row(path: Path) -> None:
     page = _page(path, "TB")
-    expected = {(link.source, link.target) for link in page.picture.links} | {
-        (h.source, h.index) for h in page.picture.heads
+    expected = {(link.source, link.target) for link in page.model.links} | {
+        (h.source, h.index) for h in page.model.heads
     }
     assert {(route.link.source, route.link.target) for route in page.routes} == expected
     for route in page.routes:
@@ -137,7 +137,7 @@ def test_every_link_is_drawn_from_row_to_row(path: Path) -> None:
 def test_beside_another_it_is_one_column(path: Path) -> None:
     page = _page(path, "narrow")
     assert {box.column for box in page.cards} == {0}
-    assert [box.name for box in sorted(page.cards, key=lambda box: box.y)] == [card.name for card in page.picture.cards]
+    assert [box.name for box in sorted(page.cards, key=lambda box: box.y)] == [card.name for card in page.model.cards]
 
 
 @pytest.mark.parametrize("path", CFGS)
@@ -179,13 +179,13 @@ def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns
     ("name", "columns"), [("yolov1", 1), ("yolov2", 1), ("yolov3", 2), ("yolov4", 3), ("yolov3-tiny", 2)]
 )
 def test_columns(name: str, columns: int) -> None:
-    places = grid_places(build_diagram(darkparse.compile(name)).cards)
+    places = compute_places(build_diagram(darkparse.compile(name)).cards)
     assert len({column for column, _ in places}) == columns
 
 
 def test_the_u_of_yolov3() -> None:
     """Down to the smallest map, then up again beside the maps of the same size."""
-    assert grid_places(build_diagram(darkparse.compile("yolov3")).cards) == [
+    assert compute_places(build_diagram(darkparse.compile("yolov3")).cards) == [
         (0, 0),
         (0, 1),
         (0, 2),
@@ -228,8 +228,8 @@ def test_the_answer_stands_under_the_title_where_the_eye_starts(path: Path) -> N
     assert (title.x, title.y) == (0, 0)
     assert isinstance(title, TextBox)
     name, answer = (line[0].text for _, line in title.lines[:2])
-    assert name.startswith(page.picture.name[:20])
-    assert page.picture.answer.startswith(answer)
+    assert name.startswith(page.model.name[:20])
+    assert page.model.answer.startswith(answer)
     assert all(box is title or box.y >= title.bottom for box in page.boxes)
 
 

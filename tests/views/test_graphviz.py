@@ -13,9 +13,9 @@ import darkparse
 from darkparse import Diagram
 from darkparse.errors import RendererError
 from darkparse.views.diagram.graphviz.rendering import render
-from darkparse.views.diagram.layout.grid import grid_of
+from darkparse.views.diagram.layout.grid import build_grid
 from darkparse.views.diagram.layout.labels import source_names, source_text
-from darkparse.views.diagram.layout.passes import arranged, labels
+from darkparse.views.diagram.layout.passes import labels, run_passes
 from darkparse.views.diagram.sheet import PlacedPage, Sheet
 from darkparse.views.diagram.svg import svg_text
 from tests.conftest import ROOT, original_cfgs, shipped_cfgs
@@ -68,19 +68,19 @@ def _edge_texts(drawing: Drawing) -> dict[str, tuple[str, ...]]:
 
 def _expected_edge_texts(diagram: Diagram) -> dict[str, tuple[str, ...]]:
     """Every link with the text that the SVG gives it where there is room, and every head without."""
-    (picture,) = diagram.models
-    names = source_names(picture)
-    texts = {(head.source, head.index): () for head in picture.heads} | {
+    (model,) = diagram.models
+    names = source_names(model)
+    texts = {(head.source, head.index): () for head in model.heads} | {
         (link.source, link.target): (link.label if link.kind == "chain" else source_text(link, names),)
-        for link in picture.links
+        for link in model.links
     }
     return {f"{f'L{a}' if a >= 0 else 'input'}-L{b}": text for (a, b), text in texts.items()}
 
 
 def _texts_of_svg(diagram: Diagram) -> tuple[list[str], Counter[str]]:
     """The texts of the title, and those of cards and heads, in the layout whose columns Graphviz gets."""
-    (picture,) = diagram.models
-    page = labels(arranged(grid_of(picture), diagram.direction))
+    (model,) = diagram.models
+    page = labels(run_passes(build_grid(model), diagram.direction))
     root = ElementTree.fromstring(
         svg_text(Sheet((PlacedPage(page, 0, 0, ""),), page.width, page.height), diagram.theme)
     )
@@ -113,7 +113,7 @@ def test_every_edge_is_whole_with_every_option(path: Path, options: dict[str, ob
 def test_every_edge_of_two_networks_is_whole() -> None:
     diagram = darkparse.draw("yolov3", "yolov4")
     drawing = _drawn(diagram)
-    assert len(drawing.edges) == sum(len(picture.links) + len(picture.heads) for picture in diagram.models)
+    assert len(drawing.edges) == sum(len(model.links) + len(model.heads) for model in diagram.models)
     assert {name.partition("_")[0] for name in drawing.nodes if "_" in name} == {"n2"}
     assert not list(faults(drawing))
 
@@ -147,11 +147,11 @@ def test_a_torn_edge_is_noticed(old: str, new: str, fault: str) -> None:
 
 def test_the_source_has_a_port_at_either_end_of_every_row() -> None:
     graph = darkparse.to_graphviz("yolov3")
-    (picture,) = darkparse.draw("yolov3").models
-    rows = [row.index for card in picture.cards for row in card.rows]
+    (model,) = darkparse.draw("yolov3").models
+    rows = [row.index for card in model.cards for row in card.rows]
     assert re.findall(r'PORT="i(\d+)"', graph.source) == [str(index) for index in rows]
     assert re.findall(r'PORT="o(\d+)"', graph.source) == [str(index) for index in rows]
-    assert graph.source.count("ROWSPAN=") == sum(block.count > 1 for card in picture.cards for block in card.blocks)
+    assert graph.source.count("ROWSPAN=") == sum(block.count > 1 for card in model.cards for block in card.blocks)
 
 
 def test_the_source_has_the_ranks_and_the_weights() -> None:

@@ -10,8 +10,8 @@ import pytest
 import darkparse
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.layout import passes as layout
-from darkparse.views.diagram.layout.boxes import Box, columns_for
-from darkparse.views.diagram.layout.grid import grid_of
+from darkparse.views.diagram.layout.boxes import Box, compute_column_widths
+from darkparse.views.diagram.layout.grid import build_grid
 from darkparse.views.diagram.layout.page import Direction, Page
 from darkparse.views.diagram.layout.vertical import LEVEL_GAP
 
@@ -22,8 +22,8 @@ pages = pytest.mark.parametrize(("name", "direction"), PAGES)
 @cache
 def _after(step: str, name: str, direction: Direction) -> Page:
     """The page behind a pass and all before it."""
-    grid = grid_of(build_diagram(darkparse.compile(name)))
-    page = Page(grid, columns_for(grid.picture.cards), direction)
+    grid = build_grid(build_diagram(darkparse.compile(name)))
+    page = Page(grid, compute_column_widths(grid.model.cards), direction)
     for one in layout.PASSES:
         page = one(page)
         if one.__name__ == step:
@@ -42,8 +42,8 @@ def test_a_pass_changes_its_own_fields_alone(number: int) -> None:
     kept = dict(_without(before))
     after = layout.PASSES[number](before)
     assert after is not before
-    assert _without(before, "placed", "box", "names") == {
-        key: value for key, value in kept.items() if key not in ("placed", "box", "names")
+    assert _without(before, "grid_boxes", "box", "row_names") == {
+        key: value for key, value in kept.items() if key not in ("grid_boxes", "box", "row_names")
     }
 
 
@@ -51,17 +51,17 @@ def test_a_pass_changes_its_own_fields_alone(number: int) -> None:
 def test_boxes(name: str, direction: Direction) -> None:
     """A card, a head or the input at each place, and no place with two cards."""
     page = _after("boxes", name, direction)
-    assert len(page.cards) == len(page.picture.cards)
-    assert len(page.heads) == len(page.picture.heads)
+    assert len(page.cards) == len(page.model.cards)
+    assert len(page.heads) == len(page.model.heads)
     assert len({(card.column, card.level) for card in page.cards}) == len(page.cards)
     assert all(box.width > 0 < box.height and box.x == box.y == 0 for box in page.boxes)
 
 
 @pages
-def test_ways(name: str, direction: Direction) -> None:
+def test_route_plan(name: str, direction: Direction) -> None:
     """Every link has its way; between neighbours of one column it is straight."""
     page = _after("route_plan", name, direction)
-    assert len(page.routes) == len(page.picture.links) + len(page.picture.heads)
+    assert len(page.routes) == len(page.model.links) + len(page.model.heads)
     assert any(route.is_straight for route in page.routes)
     for route in page.routes:
         if route.is_straight and direction == "TB":
@@ -69,13 +69,13 @@ def test_ways(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_corridors(name: str, direction: Direction) -> None:
-    """Whoever takes a corridor has a lane there."""
+def test_horizontal_channels(name: str, direction: Direction) -> None:
+    """Whoever takes a horizontal channel has a lane there."""
     page = _after("horizontal_channels", name, direction)
     for route in page.routes:
-        if route.via == "corridor":
-            assert route.key in page.corridors[route.corridor].lane_of
-    assert all(0 < lanes.count <= len(lanes.lane_of) for lanes in page.corridors.values())
+        if route.via == "horizontal channel":
+            assert route.key in page.horizontal_channels[route.horizontal_channel].lane_of
+    assert all(0 < lanes.count <= len(lanes.lane_of) for lanes in page.horizontal_channels.values())
 
 
 @pages
@@ -101,41 +101,41 @@ def test_levels(name: str, direction: Direction) -> None:
 def test_ports(name: str, direction: Direction) -> None:
     """The links of one row's end begin at different heights, near its middle."""
     page = _after("ports", name, direction)
-    assert all(-6 <= offset <= 6 for offset in page.ports.values())
-    for a, b in combinations(page.ports, 2):
-        assert a[:2] != b[:2] or page.ports[a] != page.ports[b]
+    assert all(-6 <= offset <= 6 for offset in page.port_offsets.values())
+    for a, b in combinations(page.port_offsets, 2):
+        assert a[:2] != b[:2] or page.port_offsets[a] != page.port_offsets[b]
 
 
 @pages
 def test_heads(name: str, direction: Direction) -> None:
     """Beside a card they touch no other head and no link that passes."""
     page = _after("heads", name, direction)
-    for a, b in combinations(page.beside, 2):
+    for a, b in combinations(page.heads_beside, 2):
         assert a.column != b.column or a.bottom < b.y or b.bottom < a.y
-    for head in page.beside:
+    for head in page.heads_beside:
         (route,) = (route for route in page.routes if route.target == head.name)
         assert abs(head.y + head.height / 2 - page.start_y(route)) <= 480
 
 
 @pages
-def test_gutters(name: str, direction: Direction) -> None:
+def test_vertical_channels(name: str, direction: Direction) -> None:
     """Two that share a lane are not beside each other."""
     page = _after("vertical_channels", name, direction)
     routed = [route for route in page.routes if route.is_routed]
-    assert all(any(route.key in lanes.lane_of for lanes in page.gutters.values()) for route in routed)
+    assert all(any(route.key in lanes.lane_of for lanes in page.vertical_channels.values()) for route in routed)
 
 
 @pages
 def test_columns(name: str, direction: Direction) -> None:
-    """Columns from left to right, lanes and heads in the gutter right of their column."""
+    """Columns from left to right, lanes and heads in the vertical channel right of their column."""
     page = _after("columns", name, direction)
     columns: dict[int, list[Box]] = {}
-    for box in page.placed:
+    for box in page.grid_boxes:
         columns.setdefault(box.column, []).append(box)
     for left, right in zip(sorted(columns), sorted(columns)[1:], strict=False):
         end = max(box.right for box in columns[left])
-        assert end < page.lanes_x[left] < min(box.x for box in columns[right])
-    for head in page.beside:
+        assert end < page.lane_starts[left] < min(box.x for box in columns[right])
+    for head in page.heads_beside:
         assert max(box.right for box in columns[head.column]) < head.x
 
 

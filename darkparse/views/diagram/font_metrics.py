@@ -30,7 +30,7 @@ _BOLD = (
     "297 638 638 485 435 888 884 638 631 842 842 638"
 )
 _CHARACTERS = "".join(map(chr, range(32, 127))) + _SIGNS
-_WIDTHS = [dict(zip(_CHARACTERS, map(int, rooms.split()), strict=True)) for rooms in (_REGULAR, _BOLD)]
+_WIDTHS = [dict(zip(_CHARACTERS, map(int, widths.split()), strict=True)) for widths in (_REGULAR, _BOLD)]
 
 
 @lru_cache(maxsize=10_000)

@@ -15,7 +15,7 @@ from darkparse.views.diagram.theme import FONTS
 
 Form = Literal["png", "pdf"]
 MODULES: dict[Form, str] = {"png": "resvg_py", "pdf": "typst"}
-PDF_PAGE = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
+PDF_TEMPLATE = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
 MAX_PNG_SIDE = 30_000
 """Pixels of a side; image viewers fail on larger files."""
 PROBE_SVG = (
@@ -70,5 +70,5 @@ def _render_png(resvg: ModuleType, svg: str) -> bytes:
 
 def _render_pdf(typst: ModuleType, svg: str) -> bytes:
     """Return the page as PDF with its fonts; without any installed font typst uses its own, a serif."""
-    data: bytes = typst.compile(PDF_PAGE.encode(), sys_inputs={"svg": svg}, format="pdf")
+    data: bytes = typst.compile(PDF_TEMPLATE.encode(), sys_inputs={"svg": svg}, format="pdf")
     return data

@@ -30,7 +30,7 @@ BASELINE_OFFSET = 0.36
 INDENT = boxes.PADDING / 2
 BAR_HEIGHT, MIN_BAR_WIDTH = 3.0, 0.5
 """Height of a card's bar, and the width from which a row's is drawn."""
-NO_BREAK = "\u00a0"
+NO_BREAK_SPACE = "\u00a0"
 """A space beside another, which would be one in SVG."""
 EDGE_CLASSES = {"chain": "edge", "reused": "edge reused", "head": "edge to_head"}
 
@@ -59,7 +59,7 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
         f'<svg xmlns="http://www.w3.org/2000/svg" {box} {attributes}>',
         f"<style>{colors}{style_sheet(theme if plain else None)}</style>",
         f'<rect class="page" {position}/>',
-        *(line for placed in sheet.pages for line in _page(placed)),
+        *(line for placed in sheet.pages for line in _page_elements(placed)),
         "</svg>\n",
     )
     return "\n".join(parts)
@@ -71,18 +71,18 @@ def escape_text(text: str) -> str:
 
 
 def text(
-    words: str, x: float, y: float, size: float, role: str = "", *, bold: bool = False, anchor: str = "start"
+    content: str, x: float, y: float, size: float, role: str = "", *, bold: bool = False, anchor: str = "start"
 ) -> str:
     """A line of text whose middle is at a height, pressed into the room that it was measured with."""
-    if not words.strip():
+    if not content.strip():
         return ""
-    length = text_width(words, size, bold=bold)
+    width = text_width(content, size, bold=bold)
     classes = f' class="{role}"' if role else ""
     weight = ' font-weight="bold"' if bold else ""
     side = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    place = f'x="{x:.5g}" y="{y + BASELINE_OFFSET * size:.6g}" font-size="{size:g}"{weight}{side}'
-    room = f'textLength="{length:.4g}" lengthAdjust="spacingAndGlyphs"'
-    return f"<text{classes} {place} {room}>{escape_text(words).replace('  ', 2 * NO_BREAK)}</text>"
+    attributes = f'x="{x:.5g}" y="{y + BASELINE_OFFSET * size:.6g}" font-size="{size:g}"{weight}{side}'
+    fit = f'textLength="{width:.4g}" lengthAdjust="spacingAndGlyphs"'
+    return f"<text{classes} {attributes} {fit}>{escape_text(content).replace('  ', 2 * NO_BREAK_SPACE)}</text>"
 
 
 def rect_element(x: float, y: float, width: float, height: float, role: str = "") -> str:
@@ -91,7 +91,7 @@ def rect_element(x: float, y: float, width: float, height: float, role: str = ""
     return f'<rect{classes} x="{x:.6g}" y="{y:.6g}" width="{width:.5g}" height="{height:.5g}"/>'
 
 
-def _page(placed: PlacedPage) -> Iterator[str]:
+def _page_elements(placed: PlacedPage) -> Iterator[str]:
     page = placed.page
     yield f'<g transform="translate({placed.x:g} 0)">' if placed.x else "<g>"
     for box in page.boxes:
@@ -102,7 +102,7 @@ def _page(placed: PlacedPage) -> Iterator[str]:
         elif isinstance(box, HeadBox):
             yield from _head_box(placed, box)
         else:
-            x, content = box.x + box.width / 2, page.picture.input_text
+            x, content = box.x + box.width / 2, page.model.input_text
             fill = rect_element(box.x, box.y, box.width, box.height)
             name = text(content, x, box.row_y(-1), boxes.FACT_FONT, bold=True, anchor="middle")
             yield f'<g class="header">{fill}{name}</g>'
@@ -130,11 +130,11 @@ def _legend_entry(entry: LegendEntry, x: float, y: float, height: float) -> str:
 def _head_box(placed: PlacedPage, box: HeadBox) -> Iterator[str]:
     fill = rect_element(box.x, box.y, box.width, box.height, "row")
     yield f'{_link_tag(placed, box.head.index, box.head.lines[0])}<g class="head">{fill}'
-    y = box.y + (boxes.HEAD_PADDING + boxes.HEAD_LINE) / 2
+    y = box.y + (boxes.HEAD_PADDING + boxes.HEAD_LINE_HEIGHT) / 2
     for number, line in enumerate(box.head.lines):
         size = boxes.LAYER_FONT if number == 0 else 10.0
         yield text(line, box.x + box.width / 2, y, size, bold=number == 0, anchor="middle")
-        y += boxes.HEAD_LINE
+        y += boxes.HEAD_LINE_HEIGHT
     yield "</g></a>"
 
 
@@ -149,7 +149,7 @@ class _CardWriter:
     def __init__(self, placed: PlacedPage, box: CardBox) -> None:
         self.placed = placed
         self.box = box
-        self.widths = placed.page.columns.all
+        self.widths = placed.page.column_widths.widths
         self.lefts: list[float] = []
         x = box.x + 1 + boxes.SPACING
         for width in self.widths:
@@ -188,7 +188,7 @@ class _CardWriter:
         if not box.has_column_heads:
             return
         y += boxes.SPACING + boxes.COLUMN_HEAD_HEIGHT / 2
-        model = self.placed.page.picture
+        model = self.placed.page.model
         names = (
             "layer",
             "height×width",
@@ -227,7 +227,7 @@ class _CardWriter:
                 self.lefts[1], top, self.inner[1] - self.lefts[1], height, "row changed" if row.mark else "row plain"
             ),
             self._aligned_text(f"{row.mark} {row.name}".strip(), 1, middle, boxes.SMALL_FONT, "faint"),
-            self._stacked_text(layout.label, 2, middle, boxes.font(row), bold=row.is_bold),
+            self._stacked_text(layout.label, 2, middle, boxes.label_font_size(row), bold=row.is_bold),
             self._cell(row.spatial, (row.spatial.text,), 3, middle, height),
             self._cell(row.channels, layout.channels, 4, middle, height),
             self._share_bar(row.share, 5, top, height, "price"),
@@ -255,8 +255,8 @@ class _CardWriter:
         self, lines: Sequence[str], column: int, middle: float, size: float, *, bold: bool = False
     ) -> str:
         """Lines of one cell, around its middle."""
-        y = middle - (len(lines) - 1) / 2 * boxes.EXTRA_LINE
-        ys = (y + number * boxes.EXTRA_LINE for number in range(len(lines)))
+        y = middle - (len(lines) - 1) / 2 * boxes.LINE_HEIGHT
+        ys = (y + number * boxes.LINE_HEIGHT for number in range(len(lines)))
         return "".join(
             self._aligned_text(line, column, line_y, size, bold=bold) for line, line_y in zip(lines, ys, strict=True)
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from darkparse.views.diagram.elements import Block, Cell, DiagramModel
 from darkparse.views.diagram.graphviz.markup import Colors, cell, escape_label, format_text, join_lines, table
 from darkparse.views.diagram.layout import boxes
-from darkparse.views.diagram.layout.boxes import CardBox, Columns, RowLayout
+from darkparse.views.diagram.layout.boxes import CardBox, ColumnWidths, RowLayout
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
 WIDTH_FACTOR = 1.2
@@ -23,13 +23,15 @@ BAR_HEIGHT = 3
 class CardTable:
     """Writes one card."""
 
-    def __init__(self, box: CardBox, columns: Columns, model: DiagramModel, colors: Colors, *, offset: int = 0) -> None:
+    def __init__(
+        self, box: CardBox, column_widths: ColumnWidths, model: DiagramModel, colors: Colors, *, offset: int = 0
+    ) -> None:
         """Take the card's rows as they are wrapped for `columns`; `offset` is added to layers in links."""
         self.box = box
         self.model = model
         self.colors = colors
         self.offset = offset
-        self.widths = [round(width * WIDTH_FACTOR) for width in columns.all]
+        self.widths = [round(width * WIDTH_FACTOR) for width in column_widths.widths]
         self.span = sum(1 for width in self.widths if width) + 2
 
     def text(self) -> str:
@@ -96,7 +98,8 @@ class CardTable:
         changed = self.colors["changed"] if row.mark else ""
         link = {"href": f"#L{self.offset + row.index}", "title": escape_label(row.hint)}
         label = join_lines(
-            format_text(line, boxes.font(row), self.colors["text"], bold=row.is_bold) for line in layout.label
+            format_text(line, boxes.label_font_size(row), self.colors["text"], bold=row.is_bold)
+            for line in layout.label
         )
         return "".join(
             (

@@ -38,7 +38,7 @@ class EdgeWriter:
         """Take the picture with the places of its cards.
 
         Args:
-            picture: whose links are written.
+            model: whose links are written.
             grid: column and level of every card.
             colors: those of the theme.
             prefix: stands before the names of nodes.

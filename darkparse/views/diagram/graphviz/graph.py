@@ -12,8 +12,8 @@ from darkparse.views.diagram.elements import DiagramModel
 from darkparse.views.diagram.graphviz.cards import CardTable
 from darkparse.views.diagram.graphviz.edges import DOWN_WEIGHT, EdgeWriter
 from darkparse.views.diagram.graphviz.labels import head_table, input_table, legend_table, title_table
-from darkparse.views.diagram.layout.boxes import card_box, columns_for
-from darkparse.views.diagram.layout.grid import grid_of
+from darkparse.views.diagram.layout.boxes import build_card_box, compute_column_widths
+from darkparse.views.diagram.layout.grid import build_grid
 from darkparse.views.diagram.layout.page import Direction
 from darkparse.views.diagram.theme import THEMES
 from darkparse.views.diagram.title import MIN_TEXT_WIDTH, fact_lines, legend_lines, title_lines
@@ -28,7 +28,7 @@ def build_digraph(models: Sequence[DiagramModel], theme: str = "light", directio
     """Return the graph of one picture, or of several with a cluster each.
 
     Args:
-        pictures: what to draw.
+        models: what to draw.
         theme: name of the colors.
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
     """
@@ -69,8 +69,8 @@ class _GraphWriter:
         self.direction = direction
         self.prefix = prefix
         self.offset = offset
-        self.grid = grid_of(model)
-        self.columns = columns_for(model.cards)
+        self.grid = build_grid(model)
+        self.columns = compute_column_widths(model.cards)
 
     def write(self, graph: Digraph) -> None:
         """Add the title, nodes, ranks and edges."""
@@ -93,21 +93,21 @@ class _GraphWriter:
             graph.edge(edge.tail, edge.head, **edge.attributes)
 
     def _write_title(self, graph: Digraph) -> None:
-        width = max(MIN_TEXT_WIDTH, self.columns.total * min(self.grid.columns, 2))
+        width = max(MIN_TEXT_WIDTH, self.columns.total * min(self.grid.num_columns, 2))
         lines = (line for _, line in (*title_lines(self.model, width), *fact_lines(self.model, width)))
         graph.attr(label=f"<{title_table(lines, self.colors)}>")
 
     def _write_cards(self, graph: Digraph) -> None:
         tops = {column: min(level for c, level in self.grid.places if c == column) for column, _ in self.grid.places}
         for card, (column, level) in zip(self.model.cards, self.grid.places, strict=True):
-            box = card_box(card, self.columns, has_column_heads=level == tops[column])
+            box = build_card_box(card, self.columns, has_column_heads=level == tops[column])
             text = CardTable(box, self.columns, self.model, self.colors, offset=self.offset).text()
             name = f"{self.prefix}{card.name}"
             graph.node(name, f"<{text}>", id=name, group=f"{self.prefix}c{column}")
 
     def _write_legend(self, graph: Digraph) -> None:
         """Add the legend: beside what is on top, or above it where there is one column."""
-        is_beside = self.grid.columns > 1
+        is_beside = self.grid.num_columns > 1
         name, top = (
             f"{self.prefix}{part}" for part in ("legend", "input" if self._has_input else self.model.cards[0].name)
         )

@@ -15,23 +15,23 @@ from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
 LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
 HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
-HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, EXTRA_LINE = 25.0, 16.0, 19.0, 15.0, 14.0
-JOIN_HEIGHT, LONE_HEIGHT = 14.0, 28.0
+HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, LINE_HEIGHT = 25.0, 16.0, 19.0, 15.0, 14.0
+JOIN_HEIGHT, MIN_SINGLE_REPEAT_HEIGHT = 14.0, 28.0
 """Of the row of a join or gate, in small print, and at least of one that repeats alone, which is said in two lines."""
 SPACING = 1.0
 MARGIN = 12.0
 """Around the page."""
 PADDING = 8.0
 """Room in a cell beside its text, both sides together."""
-LEAST_LAYER, LAYER_LIMIT, CHANNELS_LIMIT = 115.0, 149.0, 262.0
+MIN_LAYER_WIDTH, MAX_LAYER_WIDTH, MAX_CHANNELS_WIDTH = 115.0, 149.0, 262.0
 """Texts of these columns wrap beyond the limits."""
-NUMBER_WIDTH = 32.0
+MIN_NUMBER_WIDTH = 32.0
 REPEAT_FONTS = 13.0, 8.0
-HEAD_LINE, HEAD_PADDING = 15.0, 10.0
+HEAD_LINE_HEIGHT, HEAD_PADDING = 15.0, 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnWidths:
     """Widths of the table's columns, the same in every card."""
 
     repeat: float
@@ -43,13 +43,13 @@ class Columns:
     overlay: float = 0
 
     @property
-    def all(self) -> tuple[float, ...]:
+    def widths(self) -> tuple[float, ...]:
         return (self.repeat, self.number, self.layer, self.spatial, self.channels, self.weights, self.overlay)
 
     @property
     def total(self) -> float:
         """Width of a card: cells, the spaces between them and the border."""
-        shown = [width for width in self.all if width]
+        shown = [width for width in self.widths if width]
         return sum(shown) + SPACING * (len(shown) + 1) + 2
 
 
@@ -62,14 +62,14 @@ class RowLayout:
     channels: tuple[str, ...]
     notes: tuple[tuple[str, bool], ...]
     """Lines of the notes, each with whether the bottleneck saves."""
-    is_alone: bool
+    is_single_repeat: bool
     """It repeats alone."""
 
     @property
     def height(self) -> float:
         lines = max(len(self.label), len(self.channels))
-        height = (JOIN_HEIGHT if self.row.is_join else ROW_HEIGHT) + EXTRA_LINE * (lines - 1)
-        return max(height, LONE_HEIGHT) if self.is_alone else height
+        height = (JOIN_HEIGHT if self.row.is_join else ROW_HEIGHT) + LINE_HEIGHT * (lines - 1)
+        return max(height, MIN_SINGLE_REPEAT_HEIGHT) if self.is_single_repeat else height
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,40 +120,48 @@ class HeadBox(Box):
     """Beside its card, not below."""
 
 
-def columns_for(cards: Sequence[Card]) -> Columns:
+def compute_column_widths(cards: Sequence[Card]) -> ColumnWidths:
     """The widths that hold every text, up to the limits."""
     rows = [row for card in cards for row in card.rows]
-    repeats = [block for card in cards for block in card.blocks if block.count > 1]
+    repeated_blocks = [block for card in cards for block in card.blocks if block.count > 1]
 
-    def widest(texts: Iterable[str], size: float, *, bold: bool = False, least: float = 0) -> float:
-        return max([least, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
+    def max_width(texts: Iterable[str], size: float, *, bold: bool = False, min_width: float = 0) -> float:
+        return max([min_width, *(text_width(text, size, bold=bold) + PADDING for text in texts)])
 
-    repeat = max((max(map(text_width, block.repeat_texts, REPEAT_FONTS)) + PADDING for block in repeats), default=0)
-    layers = (widest([row.label], LAYER_FONT, bold=row.is_bold, least=LEAST_LAYER) for row in rows if not row.is_join)
-    fixed = Columns(
-        repeat,
-        number=widest((f"{row.mark} {row.name}" for row in rows), SMALL_FONT, least=NUMBER_WIDTH),
-        layer=min(LAYER_LIMIT, max(layers, default=LEAST_LAYER)),
-        spatial=widest((row.spatial.text for row in rows), CELL_FONT, least=70),
-        channels=min(CHANNELS_LIMIT, widest((row.channels.text for row in rows), CELL_FONT, least=160)),
-        weights=widest((row.price for row in rows), SMALL_FONT, least=48),
-        overlay=widest((row.overlay for row in rows), SMALL_FONT, least=60) if any(row.overlay for row in rows) else 0,
+    repeat = max(
+        (max(map(text_width, block.repeat_texts, REPEAT_FONTS)) + PADDING for block in repeated_blocks), default=0
     )
-    headers = (f"{card.title()}{card.span}{COLUMN_SEPARATOR.join(card.cost)}" for card in cards)
-    header = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in headers), default=0)
-    return replace(fixed, channels=fixed.channels + max(0, header - sum(fixed.all)))
+    layers = (
+        max_width([row.label], LAYER_FONT, bold=row.is_bold, min_width=MIN_LAYER_WIDTH)
+        for row in rows
+        if not row.is_join
+    )
+    widths = ColumnWidths(
+        repeat,
+        number=max_width((f"{row.mark} {row.name}" for row in rows), SMALL_FONT, min_width=MIN_NUMBER_WIDTH),
+        layer=min(MAX_LAYER_WIDTH, max(layers, default=MIN_LAYER_WIDTH)),
+        spatial=max_width((row.spatial.text for row in rows), CELL_FONT, min_width=70),
+        channels=min(MAX_CHANNELS_WIDTH, max_width((row.channels.text for row in rows), CELL_FONT, min_width=160)),
+        weights=max_width((row.price for row in rows), SMALL_FONT, min_width=48),
+        overlay=max_width((row.overlay for row in rows), SMALL_FONT, min_width=60)
+        if any(row.overlay for row in rows)
+        else 0,
+    )
+    header_texts = (f"{card.title()}{card.span}{COLUMN_SEPARATOR.join(card.cost)}" for card in cards)
+    header_width = max((text_width(text, HEADER_FONT * 0.86, bold=True) + 40 for text in header_texts), default=0)
+    return replace(widths, channels=widths.channels + max(0, header_width - sum(widths.widths)))
 
 
-def font(row: DiagramRow) -> float:
+def label_font_size(row: DiagramRow) -> float:
     """Of its label."""
     return CELL_FONT if row.is_join else LAYER_FONT
 
 
-def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox:
+def build_card_box(card: Card, widths: ColumnWidths, *, has_column_heads: bool) -> CardBox:
     """A card's rows with their wrapped texts and heights."""
-    note_width = columns.layer + columns.spatial + columns.channels + columns.weights + columns.overlay - PADDING
+    note_width = widths.layer + widths.spatial + widths.channels + widths.weights + widths.overlay - PADDING
     rows = tuple(
-        _row_layout(row, columns, note_width, is_alone=len(block.rows) == 1 < block.count)
+        _row_layout(row, widths, note_width, is_single_repeat=len(block.rows) == 1 < block.count)
         for block in card.blocks
         for row in block.rows
     )
@@ -165,23 +173,23 @@ def card_box(card: Card, columns: Columns, *, has_column_heads: bool) -> CardBox
         centers[row.row.index] = y + row.height / 2
         y += row.height + SPACING + len(row.notes) * (NOTE_HEIGHT + SPACING)
     return CardBox(
-        card.name, columns.total, y + 1, card=card, rows=rows, has_column_heads=has_column_heads, centers=centers
+        card.name, widths.total, y + 1, card=card, rows=rows, has_column_heads=has_column_heads, centers=centers
     )
 
 
-def _row_layout(row: DiagramRow, columns: Columns, note_width: float, *, is_alone: bool) -> RowLayout:
+def _row_layout(row: DiagramRow, widths: ColumnWidths, note_width: float, *, is_single_repeat: bool) -> RowLayout:
     notes = [
         (f"{'└' if number == 0 else '   '} {line}", note.saves)
         for note in row.notes
         for number, line in enumerate(wrap(note.text, note_width - text_width("└ ", SMALL_FONT), SMALL_FONT))
     ]
-    label = wrap(row.label, columns.layer - PADDING, font(row), bold=row.is_bold)
-    channels = wrap(row.channels.text, columns.channels - PADDING, CELL_FONT)
-    return RowLayout(row, label, channels, tuple(notes), is_alone)
+    label = wrap(row.label, widths.layer - PADDING, label_font_size(row), bold=row.is_bold)
+    channels = wrap(row.channels.text, widths.channels - PADDING, CELL_FONT)
+    return RowLayout(row, label, channels, tuple(notes), is_single_repeat)
 
 
-def head_box(head: HeadCard, *, is_beside: bool) -> HeadBox:
+def build_head_box(head: HeadCard, *, is_beside: bool) -> HeadBox:
     """The box of a detection head."""
     width = max(text_width(line, LAYER_FONT, bold=True) for line in head.lines) + 2 * HEAD_PADDING
-    height = len(head.lines) * HEAD_LINE + HEAD_PADDING
+    height = len(head.lines) * HEAD_LINE_HEIGHT + HEAD_PADDING
     return HeadBox(head.name, width, height, head=head, is_beside=is_beside)

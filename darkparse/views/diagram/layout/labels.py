@@ -12,9 +12,9 @@ from darkparse.views.diagram.layout.boxes import LAYER_FONT, Box
 from darkparse.views.diagram.layout.routing import LinkRoute, Point
 
 LABEL_FONT = 10.0
-ABOVE, BELOW, HEAD = -7.0, 8.0, 2.0
+LABEL_ABOVE, LABEL_BELOW, HEAD_OFFSET = -7.0, 8.0, 2.0
 """From a level link to the middle of its text, and how much further an arrow's head pushes it."""
-BESIDE = 4.0
+LABEL_GAP = 4.0
 """Room between a text and the card or link that it stands at."""
 
 
@@ -30,21 +30,21 @@ class LinkLabel:
     is_at_head: bool = False
     """It stands at the link's end."""
 
-    def meets(self, x0: float, y0: float, x1: float, y1: float) -> bool:
+    def intersects(self, x0: float, y0: float, x1: float, y1: float) -> bool:
         """Whether it overlaps a rectangle."""
         width, height = text_width(self.text, self.size), 0.9 * self.size
         return abs(2 * self.x - x0 - x1) < width + x1 - x0 and abs(2 * self.y - y0 - y1) < height + y1 - y0
 
     def overlaps(self, other: LinkLabel) -> bool:
         width, height = text_width(other.text, other.size), 0.9 * other.size
-        return self.meets(other.x - width / 2, other.y - height / 2, other.x + width / 2, other.y + height / 2)
+        return self.intersects(other.x - width / 2, other.y - height / 2, other.x + width / 2, other.y + height / 2)
 
 
-def source_names(picture: DiagramModel) -> dict[int, str]:
+def source_names(model: DiagramModel) -> dict[int, str]:
     """What a link from a row is called: the layer, or of a repeat, whose last copy is read, the last."""
-    names = {row.index: row.name for card in picture.cards for row in card.rows}
-    repeats = (block for card in picture.cards for block in card.blocks if block.count > 1)
-    return {-1: "input"} | names | {block.rows[-1].index: f"L{block.last}" for block in repeats}
+    names = {row.index: row.name for card in model.cards for row in card.rows}
+    repeated_blocks = (block for card in model.cards for block in card.blocks if block.count > 1)
+    return {-1: "input"} | names | {block.rows[-1].index: f"L{block.last}" for block in repeated_blocks}
 
 
 def source_text(link: Link, names: Mapping[int, str]) -> str:
@@ -57,62 +57,64 @@ def label_links(
 ) -> list[tuple[LinkLabel, LinkRoute]]:
     """Every label with its link; a text for which there is no room is shorter, or left out."""
     labels: list[tuple[LinkLabel, LinkRoute]] = []
-    done: set[tuple[object, ...]] = set()
+    labeled_ends: set[tuple[object, ...]] = set()
 
     def is_free(label: LinkLabel, route: LinkRoute) -> bool:
-        lines = (stretch for other in routes if other is not route for stretch in pairwise(other.points))
+        segments = (segment for other in routes if other is not route for segment in pairwise(other.points))
         return not (
             any(label.overlaps(other) for other, _ in labels)
-            or any(label.meets(box.x, box.y, box.right, box.bottom) for box in boxes)
-            or any(label.meets(*_corners(stretch)) for stretch in lines)
+            or any(label.intersects(box.x, box.y, box.right, box.bottom) for box in boxes)
+            or any(label.intersects(*_corners(segment)) for segment in segments)
         )
 
     for route in routes:
-        for end, choices in _choices(route, names):
-            found = next((label for label in choices if is_free(label, route)), None)
-            if found and end not in done:
-                labels.append((found, route))
-            done.add(end)
+        for end, candidates in _label_candidates(route, names):
+            free_label = next((label for label in candidates if is_free(label, route)), None)
+            if free_label and end not in labeled_ends:
+                labels.append((free_label, route))
+            labeled_ends.add(end)
     return labels
 
 
-def _corners(stretch: tuple[Point, Point]) -> tuple[float, float, float, float]:
-    (x0, y0), (x1, y1) = stretch
+def _corners(segment: tuple[Point, Point]) -> tuple[float, float, float, float]:
+    (x0, y0), (x1, y1) = segment
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
-def _choices(route: LinkRoute, names: Mapping[int, str]) -> Iterator[tuple[tuple[object, ...], Iterable[LinkLabel]]]:
+def _label_candidates(
+    route: LinkRoute, names: Mapping[int, str]
+) -> Iterator[tuple[tuple[object, ...], Iterable[LinkLabel]]]:
     """For each end that wants a label, what names it among all ends, and the labels that it can have, best first."""
     if route.link.kind == "head":
         return
     if route.is_straight:
-        yield (route.link.source, route.link.target), _between(route)
+        yield (route.link.source, route.link.target), _straight_link_labels(route)
         return
     start, end, name = route.points[0], route.points[-1], names[route.link.source]
     yield (
         (*start, route.key),
-        _at(start, (source_text(route.link, names), route.link.label), to_right=route.leaves_right),
+        _end_labels(start, (source_text(route.link, names), route.link.label), to_right=route.leaves_right),
     )
-    yield (*end, route.key), _at(end, (name,), to_right=not route.enters_left, is_at_head=True)
+    yield (*end, route.key), _end_labels(end, (name,), to_right=not route.enters_left, is_at_head=True)
 
 
-def _between(route: LinkRoute) -> Iterator[LinkLabel]:
+def _straight_link_labels(route: LinkRoute) -> Iterator[LinkLabel]:
     """Beside a straight link."""
     (x0, y0), (x1, y1) = route.points
     text = route.link.label
     if not text:
         return
     if x0 == x1:
-        yield LinkLabel(text, x0 + 2 * BESIDE + text_width(text, LAYER_FONT) / 2, (y0 + y1) / 2, LAYER_FONT)
+        yield LinkLabel(text, x0 + 2 * LABEL_GAP + text_width(text, LAYER_FONT) / 2, (y0 + y1) / 2, LAYER_FONT)
         return
-    for y in (ABOVE - 1, BELOW + 1):
+    for y in (LABEL_ABOVE - 1, LABEL_BELOW + 1):
         yield LinkLabel(text, (x0 + x1) / 2, y0 + y, LAYER_FONT)
 
 
-def _at(end: Point, texts: Iterable[str], *, to_right: bool, is_at_head: bool = False) -> Iterator[LinkLabel]:
+def _end_labels(end: Point, texts: Iterable[str], *, to_right: bool, is_at_head: bool = False) -> Iterator[LinkLabel]:
     """At a card's side, above the link or below."""
     for text in filter(None, texts):
-        aside = BESIDE + text_width(text, LABEL_FONT) / 2
-        further = HEAD if is_at_head else 0
-        for y in (ABOVE - further, BELOW + further):
-            yield LinkLabel(text, end[0] + (aside if to_right else -aside), end[1] + y, is_at_head=is_at_head)
+        dx = LABEL_GAP + text_width(text, LABEL_FONT) / 2
+        extra_dy = HEAD_OFFSET if is_at_head else 0
+        for dy in (LABEL_ABOVE - extra_dy, LABEL_BELOW + extra_dy):
+            yield LinkLabel(text, end[0] + (dx if to_right else -dx), end[1] + dy, is_at_head=is_at_head)

@@ -1,7 +1,7 @@
 """The layout, pass by pass: each takes the page and gives the next, in the order of `PASSES`.
 
-Which links run along which corridor is known before any coordinate, hence how high the corridors are; heights come
-first, then which links run beside each other in the gutters, then widths.
+Which links run along which horizontal channel is known before any coordinate, hence how high these channels are;
+heights come first, then which links run beside each other in the vertical channels, then widths.
 """
 
 from __future__ import annotations
@@ -11,49 +11,56 @@ from dataclasses import replace
 
 from darkparse.views.diagram.elements import Card, DiagramModel, HeadCard, Link
 from darkparse.views.diagram.font_metrics import text_width
-from darkparse.views.diagram.layout.boxes import Box, CardBox, HeadBox, card_box, columns_for, head_box
-from darkparse.views.diagram.layout.grid import Grid, broken_grids, grid_of, in_one_column
+from darkparse.views.diagram.layout.boxes import (
+    Box,
+    CardBox,
+    HeadBox,
+    build_card_box,
+    build_head_box,
+    compute_column_widths,
+)
+from darkparse.views.diagram.layout.grid import Grid, build_grid, build_single_column_grid, split_grids
 from darkparse.views.diagram.layout.horizontal import columns, routes, vertical_channels
 from darkparse.views.diagram.layout.labels import label_links
 from darkparse.views.diagram.layout.page import Direction, Page
-from darkparse.views.diagram.layout.routing import plan
+from darkparse.views.diagram.layout.routing import plan_routes
 from darkparse.views.diagram.layout.vertical import LEVEL_GAP, heads, horizontal_channels, levels, ports, title
 
 MIN_LEGIBLE = 7.5 / 9
 """Columns are broken where the small print would be shown with less than 7.5 of its 9 points."""
-GAIN = 1.1
+MIN_GAIN = 1.1
 """How much larger the text has to become for several columns, which say more than one, to be broken,
 and for a card to be cut."""
 
 
-def arrange(picture: DiagramModel, *, direction: Direction = "TB", narrow: bool = False) -> Page:
-    """Lay out a picture; a narrow one has a single column."""
+def arrange(model: DiagramModel, *, direction: Direction = "TB", narrow: bool = False) -> Page:
+    """Lay out a model; a narrow page has a single column."""
     if narrow and direction == "TB":
-        return labels(arranged(in_one_column(picture)))
-    return labels(_best(grid_of(picture), direction))
+        return labels(run_passes(build_single_column_grid(model)))
+    return labels(_choose_page(build_grid(model), direction))
 
 
-def _best(grid: Grid, direction: Direction) -> Page:
+def _choose_page(grid: Grid, direction: Direction) -> Page:
     """The page that shows the largest text on a sheet, of the grid's own columns and others."""
-    page = arranged(grid, direction)
+    page = run_passes(grid, direction)
     if direction == "LR" or page.scale >= MIN_LEGIBLE:
         return page
 
-    def height(card: Card) -> float:
-        return card_box(card, page.columns, has_column_heads=False).height + LEVEL_GAP
+    def card_height(card: Card) -> float:
+        return build_card_box(card, page.column_widths, has_column_heads=False).height + LEVEL_GAP
 
-    def worth(broken: Page) -> float:
-        return broken.scale / (GAIN if len(broken.cards) > len(page.cards) else 1)
+    def score(candidate: Page) -> float:
+        return candidate.scale / (MIN_GAIN if len(candidate.cards) > len(page.cards) else 1)
 
-    pages = (arranged(broken, direction) for broken in broken_grids(grid, height))
-    best = max(pages, key=worth, default=page)
-    gain = GAIN if grid.columns > 1 else 1
-    return best if worth(best) > page.scale * gain else page
+    candidates = (run_passes(candidate, direction) for candidate in split_grids(grid, card_height))
+    best = max(candidates, key=score, default=page)
+    min_gain = MIN_GAIN if grid.num_columns > 1 else 1
+    return best if score(best) > page.scale * min_gain else page
 
 
-def arranged(grid: Grid, direction: Direction = "TB") -> Page:
+def run_passes(grid: Grid, direction: Direction = "TB") -> Page:
     """The page of a grid, after every pass."""
-    page = Page(grid, columns_for(grid.picture.cards), direction)
+    page = Page(grid, compute_column_widths(grid.model.cards), direction)
     for step in PASSES:
         page = step(page)
     return page
@@ -61,40 +68,51 @@ def arranged(grid: Grid, direction: Direction = "TB") -> Page:
 
 def boxes(page: Page) -> Page:
     """Cards, input and heads with their sizes and their places of the grid."""
-    grid, picture = page.grid, page.picture
+    grid, model = page.grid, page.model
     places = [place if page.direction == "TB" else place[::-1] for place in grid.places]
-    tops = {column: min(level for c, level in places if c == column) for column, _ in places}
-    found: list[Box] = [
-        replace(card_box(card, page.columns, has_column_heads=level == tops[column]), column=column, level=level)
-        for card, (column, level) in zip(picture.cards, places, strict=True)
+    top_levels = {column: min(level for c, level in places if c == column) for column, _ in places}
+    all_boxes: list[Box] = [
+        replace(
+            build_card_box(card, page.column_widths, has_column_heads=level == top_levels[column]),
+            column=column,
+            level=level,
+        )
+        for card, (column, level) in zip(model.cards, places, strict=True)
     ]
-    cards = [box for box in found if isinstance(box, CardBox)]
-    if any(link.source < 0 for link in picture.links):
-        found.append(Box("input", text_width(picture.input_text, 12, bold=True) + 28, 26))
-    found += [_head(head, cards, goes_below=page.direction == "TB" and grid.columns == 1) for head in picture.heads]
-    return replace(page, boxes=tuple(found))
+    cards = [box for box in all_boxes if isinstance(box, CardBox)]
+    if any(link.source < 0 for link in model.links):
+        all_boxes.append(Box("input", text_width(model.input_text, 12, bold=True) + 28, 26))
+    all_boxes += [
+        _place_head(head, cards, goes_below=page.direction == "TB" and grid.num_columns == 1) for head in model.heads
+    ]
+    return replace(page, boxes=tuple(all_boxes))
 
 
-def _head(head: HeadCard, cards: list[CardBox], *, goes_below: bool) -> HeadBox:
+def _place_head(head: HeadCard, cards: list[CardBox], *, goes_below: bool) -> HeadBox:
     """A head in the place of its card, or below the last card of a single column."""
     card = next(card for card in cards if head.source in card.centers)
     is_below = goes_below and cards[-1].rows[-1].row.index == head.source
-    box = head_box(head, is_beside=not is_below)
+    box = build_head_box(head, is_beside=not is_below)
     return replace(box, column=card.column, level=card.level + is_below)
 
 
 def route_plan(page: Page) -> Page:
-    """Which gutters and corridors each link takes."""
-    planned = plan(_ends(page), page.placed, sideways=page.direction == "LR", stacked=page.grid.stacked)
-    return replace(page, routes=tuple(planned))
+    """Which channels each link takes."""
+    planned_routes = plan_routes(
+        _links_with_boxes(page),
+        page.grid_boxes,
+        is_sideways=page.direction == "LR",
+        stacked_columns=page.grid.stacked_columns,
+    )
+    return replace(page, routes=tuple(planned_routes))
 
 
-def _ends(page: Page) -> Iterator[tuple[Link, Box, Box]]:
+def _links_with_boxes(page: Page) -> Iterator[tuple[Link, Box, Box]]:
     """Every link, also those from projections to heads, with the boxes at its ends."""
     box_of: dict[int, Box] = {index: box for box in page.cards for index in box.centers}
     box_of |= {-1: page.box["input"]} if "input" in page.box else {}
     heads = {box.head.index: box for box in page.heads}
-    yield from ((link, box_of[link.source], box_of[link.target]) for link in page.picture.links)
+    yield from ((link, box_of[link.source], box_of[link.target]) for link in page.model.links)
     for index, box in heads.items():
         yield Link(box.head.source, index, "", "head"), box_of[box.head.source], box
 
@@ -108,7 +126,7 @@ def page_size(page: Page) -> Page:
 
 def labels(page: Page) -> Page:
     """The texts beside the links; the last of all, on the page that was chosen."""
-    return replace(page, labels=tuple(label_links(page.routes, page.boxes, page.names)))
+    return replace(page, labels=tuple(label_links(page.routes, page.boxes, page.row_names)))
 
 
 PASSES: tuple[Callable[[Page], Page], ...] = (

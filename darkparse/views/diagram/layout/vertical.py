@@ -1,4 +1,4 @@
-"""Passes of the layout that find heights: of corridors, levels and the title, of the ends of links, of heads."""
+"""Passes of the layout that find heights: of channels, levels and the title, of the ends of links, of heads."""
 
 from __future__ import annotations
 
@@ -7,85 +7,93 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from darkparse.views.diagram.layout.boxes import Box, HeadBox
-from darkparse.views.diagram.layout.page import Page, Port, port_in, port_out
-from darkparse.views.diagram.layout.routing import LANE, Key, LinkRoute, Span, lanes_of
+from darkparse.views.diagram.layout.page import Page, Port, get_end_port, get_start_port
+from darkparse.views.diagram.layout.routing import LANE_SPACING, Interval, LinkRoute, RouteKey, assign_lanes
 from darkparse.views.diagram.title import notes_box, title_box
 
 LEVEL_GAP = 30.0
-"""Height of a corridor without lanes, which holds a link's label."""
-STUB, ENTRY = 64.0, 28.0
-"""Room in a gutter before its lanes, for the shape of what leaves, and behind them,
+"""Height of a horizontal channel without lanes, which holds a link's label."""
+EXIT_WIDTH, ENTRY_WIDTH = 64.0, 28.0
+"""Room in a vertical channel before its lanes, for the shape of what leaves, and behind them,
 for arrow heads and whence they come."""
-HEAD_ROOM = 12.0
+HEAD_MARGIN = 12.0
 """Room round a head."""
 HEADER_MIDDLE = 14.0
 """Height at which cards of one level are joined, from their top."""
-PORT, PORTS = 6.0, 12.0
+PORT_SPACING, MAX_PORT_SPAN = 6.0, 12.0
 """Distance of the links at one end of a row, and the most that all of them take up."""
-ABOVE_NOTES, BELOW_TITLE = 4.0, 14.0
+NOTES_GAP, TITLE_GAP = 4.0, 14.0
 
 
 def horizontal_channels(page: Page) -> Page:
-    """The lanes of every corridor, by columns."""
-    spans: dict[int, list[tuple[Key, Span]]] = defaultdict(list)
+    """The lanes of every horizontal channel, by columns."""
+    spans: dict[int, list[tuple[RouteKey, Interval]]] = defaultdict(list)
     for route in page.routes:
-        if route.via == "corridor":
-            spans[route.corridor].append((route.key, (route.leave, route.enter)))
-    return replace(page, corridors={level: lanes_of(found) for level, found in spans.items()})
+        if route.via == "horizontal channel":
+            spans[route.horizontal_channel].append((route.key, (route.exit_channel, route.entry_channel)))
+    return replace(
+        page, horizontal_channels={level: assign_lanes(channel_spans) for level, channel_spans in spans.items()}
+    )
 
 
 def title(page: Page) -> Page:
     """The title, and its notes beside the first column where they fit, else below it."""
-    beside, room = (_room(page, page.last_column + all) for all in (0, 1))
-    notes = notes_box(page.picture, beside)
-    are_beside = _fits_beside(page, notes, beside)
-    boxes = (title_box(page.picture, room), notes if are_beside else notes_box(page.picture, room))
+    width_beside, full_width = (_estimate_width(page, page.last_column + extra) for extra in (0, 1))
+    notes = notes_box(page.model, width_beside)
+    are_beside = _fits_beside(page, notes, width_beside)
+    boxes = (title_box(page.model, full_width), notes if are_beside else notes_box(page.model, full_width))
     return replace(page, are_notes_beside=are_beside, boxes=(*page.boxes, *boxes))
 
 
-def _room(page: Page, columns: int) -> float:
+def _estimate_width(page: Page, num_columns: int) -> float:
     """About the width of the last columns, with the heads behind."""
-    heads = max((head.width + HEAD_ROOM for head in page.beside if head.column == page.last_column), default=0)
-    return columns * (page.columns.total + STUB + ENTRY) - STUB - ENTRY + heads
+    heads_width = max(
+        (head.width + HEAD_MARGIN for head in page.heads_beside if head.column == page.last_column), default=0
+    )
+    return num_columns * (page.column_widths.total + EXIT_WIDTH + ENTRY_WIDTH) - EXIT_WIDTH - ENTRY_WIDTH + heads_width
 
 
-def _fits_beside(page: Page, notes: Box, room: float) -> bool:
+def _fits_beside(page: Page, notes: Box, width: float) -> bool:
     """Whether the notes fit above the columns right of the first, which begin further down."""
-    others = [box.level for box in page.placed if box.column > 0]
-    if not others or page.direction == "LR":
+    other_levels = [box.level for box in page.grid_boxes if box.column > 0]
+    if not other_levels or page.direction == "LR":
         return False
-    first = min(others)
-    lowest_use = min((r.corridor for r in page.routes if r.via == "corridor"), default=first)
-    above = [max(box.height for box in page.placed if box.level == level) + LEVEL_GAP for level in range(first)]
-    return lowest_use >= first and sum(above) > notes.height + 10 and room > notes.width
+    first_level = min(other_levels)
+    first_channel = min(
+        (r.horizontal_channel for r in page.routes if r.via == "horizontal channel"), default=first_level
+    )
+    heights_above = [
+        max(box.height for box in page.grid_boxes if box.level == level) + LEVEL_GAP for level in range(first_level)
+    ]
+    return first_channel >= first_level and sum(heights_above) > notes.height + 10 and width > notes.width
 
 
 def levels(page: Page) -> Page:
     """Every level's band, and the boxes on it; a stacked column goes its own way."""
-    top = page.box["title"].height
-    notes = top + BELOW_TITLE if page.are_notes_beside else top + ABOVE_NOTES
-    y = top + BELOW_TITLE if page.are_notes_beside else notes + page.box["notes"].height + BELOW_TITLE
+    title_height = page.box["title"].height
+    notes_y = title_height + TITLE_GAP if page.are_notes_beside else title_height + NOTES_GAP
+    y = title_height + TITLE_GAP if page.are_notes_beside else notes_y + page.box["notes"].height + TITLE_GAP
     bands: dict[int, tuple[float, float]] = {}
     for level in range(page.last_level + 1):
-        y += _corridor_height(page, level)
-        inside = (box for box in page.placed if box.level == level and box.column not in page.grid.stacked)
+        y += _channel_height(page, level)
+        inside = (box for box in page.grid_boxes if box.level == level and box.column not in page.grid.stacked_columns)
         bands[level] = (y, y + max((box.height for box in inside), default=0))
         y = bands[level][1]
-    tops = {"notes": notes} | {box.name: bands[box.level][0] for box in page.placed}
-    for column in page.grid.stacked:
-        tops |= _stacked([box for box in page.placed if box.column == column], bands[0][0])
+    tops = {"notes": notes_y} | {box.name: bands[box.level][0] for box in page.grid_boxes}
+    for column in page.grid.stacked_columns:
+        tops |= _stack_boxes([box for box in page.grid_boxes if box.column == column], bands[0][0])
     if "input" in tops and page.direction == "LR":
         tops["input"] += HEADER_MIDDLE - page.box["input"].height / 2
     boxes = tuple(replace(box, y=tops.get(box.name, 0.0)) for box in page.boxes)
-    return replace(page, bands=bands, bottom=y + _corridor_height(page, len(bands)), boxes=boxes)
+    return replace(page, bands=bands, bottom=y + _channel_height(page, len(bands)), boxes=boxes)
 
 
-def _corridor_height(page: Page, level: int) -> float:
-    lanes = page.corridors[level].count if level in page.corridors else 0
-    return (LEVEL_GAP if 0 < level <= page.last_level else 0) + lanes * LANE
+def _channel_height(page: Page, level: int) -> float:
+    lanes = page.horizontal_channels[level].count if level in page.horizontal_channels else 0
+    return (LEVEL_GAP if 0 < level <= page.last_level else 0) + lanes * LANE_SPACING
 
 
-def _stacked(boxes: list[Box], y: float) -> dict[str, float]:
+def _stack_boxes(boxes: list[Box], y: float) -> dict[str, float]:
     """The tops of a column's cards, one below the other whatever stands beside them."""
     tops = {}
     for box in sorted(boxes, key=lambda box: box.level):
@@ -100,55 +108,55 @@ def ports(page: Page) -> Page:
     for route in page.routes:
         if route.is_straight:
             continue
-        ahead = page.box[route.target].row_y(route.link.target) - page.box[route.source].row_y(route.link.source)
-        leaving, entering = port_out(route), port_in(route)
-        ends[leaving[:2]].setdefault(leaving, ahead)
+        distance = page.box[route.target].row_y(route.link.target) - page.box[route.source].row_y(route.link.source)
+        start_port, end_port = get_start_port(route), get_end_port(route)
+        ends[start_port[:2]].setdefault(start_port, distance)
         if route.via != "head":
-            ends[entering[:2]].setdefault(entering, -ahead)
+            ends[end_port[:2]].setdefault(end_port, -distance)
     offsets: dict[Port, float] = {}
-    for aheads in ends.values():
-        step = min(PORT, PORTS / max(1, len(aheads) - 1))
-        for number, port in enumerate(sorted(aheads, key=aheads.__getitem__)):
-            offsets[port] = (number - (len(aheads) - 1) / 2) * step
-    return replace(page, ports=offsets)
+    for port_distances in ends.values():
+        step = min(PORT_SPACING, MAX_PORT_SPAN / max(1, len(port_distances) - 1))
+        for number, port in enumerate(sorted(port_distances, key=port_distances.__getitem__)):
+            offsets[port] = (number - (len(port_distances) - 1) / 2) * step
+    return replace(page, port_offsets=offsets)
 
 
 def heads(page: Page) -> Page:
     """Heads beside their card, clear of the links that pass."""
     tops: dict[str, float] = {}
-    for head in page.beside:
+    for head in page.heads_beside:
         route = next(route for route in page.routes if route.target == head.name)
-        wanted = page.start_y(route) - head.height / 2
-        busy = [(y - HEAD_ROOM, y + HEAD_ROOM) for y in _passing(page, head.column)]
-        others = (other for other in page.beside if other.column == head.column and other.name in tops)
-        busy += [(tops[other.name] - 6, tops[other.name] + other.height + 6) for other in others]
-        tops[head.name] = _clear(head, wanted, busy)
+        preferred_y = page.start_y(route) - head.height / 2
+        occupied = [(y - HEAD_MARGIN, y + HEAD_MARGIN) for y in _crossing_heights(page, head.column)]
+        others = (other for other in page.heads_beside if other.column == head.column and other.name in tops)
+        occupied += [(tops[other.name] - 6, tops[other.name] + other.height + 6) for other in others]
+        tops[head.name] = _find_free_y(head, preferred_y, occupied)
     return replace(page, boxes=tuple(replace(box, y=tops.get(box.name, box.y)) for box in page.boxes))
 
 
-def _clear(head: HeadBox, wanted: float, busy: list[Span]) -> float:
+def _find_free_y(head: HeadBox, preferred_y: float, occupied: list[Interval]) -> float:
     """The height nearest to the one wanted at which a head touches nothing."""
-    heights = (wanted + step for step in sorted((step * 4.0 for step in range(-120, 121)), key=abs))
-    clear = (y for y in heights if y >= 0 and all(y + head.height < a or b < y for a, b in busy))
-    return next(clear, wanted)
+    heights = (preferred_y + step for step in sorted((step * 4.0 for step in range(-120, 121)), key=abs))
+    free_heights = (y for y in heights if y >= 0 and all(y + head.height < a or b < y for a, b in occupied))
+    return next(free_heights, preferred_y)
 
 
-def _passing(page: Page, gutter: int) -> Iterator[float]:
-    """Heights at which links cross the left part of a gutter, where its heads stand;
+def _crossing_heights(page: Page, channel: int) -> Iterator[float]:
+    """Heights at which links cross the left part of a vertical channel, where its heads stand;
     its lanes are right of them."""
     for route in page.routes:
         if not route.is_routed:
             continue
-        if route.leaves_right and route.leave == gutter:
+        if route.leaves_right and route.exit_channel == channel:
             yield page.start_y(route)
-        if not route.enters_left and route.enter == gutter:
+        if not route.enters_left and route.entry_channel == channel:
             yield page.end_y(route)
-        if min(route.leave, route.enter) < gutter <= max(route.leave, route.enter):
-            yield _crossing(page, route)
+        if min(route.exit_channel, route.entry_channel) < channel <= max(route.exit_channel, route.entry_channel):
+            yield _crossing_y(page, route)
 
 
-def _crossing(page: Page, route: LinkRoute) -> float:
+def _crossing_y(page: Page, route: LinkRoute) -> float:
     """The height at which a link crosses the columns between its ends."""
     if route.via == "source level":
         return page.start_y(route)
-    return page.end_y(route) if route.via == "target level" else page.corridor_y(route)
+    return page.end_y(route) if route.via == "target level" else page.channel_y(route)
