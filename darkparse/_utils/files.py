@@ -17,9 +17,9 @@ from typing import Any, BinaryIO, cast
 if sys.platform != "win32":
     import fcntl
 
-PART = re.compile(r"\.part-[0-9a-f]{8}-(.+)", re.DOTALL)
+PARTIAL_NAME = re.compile(r"\.part-[0-9a-f]{8}-(.+)", re.DOTALL)
 """The name of a file that is not finished, with the end of the name that it will have."""
-NAME_END = 60
+MAX_NAME_END = 60
 """Characters of that end: with `.part-01234567-` before them at most 255 bytes in UTF-8, as file systems allow."""
 
 
@@ -51,25 +51,25 @@ def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Itera
             yield target
             return
         remove_leftovers(target.parent, target.name)
-        part = target.with_name(f".part-{secrets.token_hex(4)}-{target.name[-NAME_END:]}")
+        partial = target.with_name(f".part-{secrets.token_hex(4)}-{target.name[-MAX_NAME_END:]}")
         # A folder that takes no file says so before the work. Whoever lives holds his file open and locked.
-        handle = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
             with suppress(OSError):  # a network file system may have no locks
                 _lock(handle)
-            yield part
+            yield partial
             if target.exists():
-                part.chmod(stat.S_IMODE(target.stat().st_mode))
+                partial.chmod(stat.S_IMODE(target.stat().st_mode))
             if synced:
                 os.fsync(handle)
             if sys.platform == "win32":  # which renames no open file
                 os.close(handle)
                 handle = -1
-            part.replace(target)
+            partial.replace(target)
         finally:
             if handle >= 0:
                 os.close(handle)
-            part.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
         if synced:
             with suppress(OSError):  # Windows cannot open a folder
                 _sync(target.parent)
@@ -83,8 +83,8 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
     """Remove what killed processes left in a folder under the names that `atomic_write` gives: what should have become
     `name`, or all of it, then also in the folders below. What a living process writes stays."""
     for path in folder.rglob(".part-*") if name is None else folder.glob(".part-*"):
-        match = PART.fullmatch(path.name)
-        if match is not None and (name is None or name[-NAME_END:] == match[1]):
+        match = PARTIAL_NAME.fullmatch(path.name)
+        if match is not None and (name is None or name[-MAX_NAME_END:] == match[1]):
             with suppress(OSError):  # another user's, or in use by a living process
                 with path.open("rb+") as file:
                     _lock(file.fileno())
@@ -130,12 +130,12 @@ def deferred_errors(file: BinaryIO) -> Iterator[BinaryIO]:
     Raises:
         OSError: the file could not be written.
     """
-    patient = _DeferredErrorFile(file)
+    wrapper = _DeferredErrorFile(file)
     try:
-        yield cast("BinaryIO", patient)
+        yield cast("BinaryIO", wrapper)
     finally:
-        if patient.problem is not None:
-            raise patient.problem
+        if wrapper.problem is not None:
+            raise wrapper.problem
 
 
 def _sync(folder: Path) -> None:

@@ -27,13 +27,13 @@ def read_bytes(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
 
 def read_limited(file: BinaryIO, name: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
     """What is left of an open file. Raises DarkparseError if that is more than `max_bytes`."""
-    parts, size = [], 0
-    while size <= max_bytes and (part := file.read(1 << 20)):
-        parts.append(part)
-        size += len(part)
+    chunks, size = [], 0
+    while size <= max_bytes and (chunk := file.read(1 << 20)):
+        chunks.append(chunk)
+        size += len(chunk)
     if size > max_bytes:
         raise DarkparseError(f"{name}: more than {max_bytes:,} bytes, the most that is read of such a file")
-    return b"".join(parts)
+    return b"".join(chunks)
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:

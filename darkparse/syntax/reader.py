@@ -145,20 +145,20 @@ def _load_parser() -> Lark:
 
 
 def _parse_section(source: Source, lines: list[Token]) -> Section:
-    header, *rest = lines
+    header, *body = lines
     start = header.start_pos or 0
     span = Span(source, start, start + len(header.rstrip()))
     header_text = strip_whitespace(header)
-    name, bracket, tail = header_text[1:].partition("]")
+    name, bracket, trailing = header_text[1:].partition("]")
     if not bracket:
         raise cfg_error("header", "a section header needs a closing bracket, as in [convolutional]", span)
-    if tail:
+    if trailing:
         message = (
             "text behind the bracket: Darknet takes the whole line as the name and knows no "
             f"{truncate(header_text)!r}; put it on a line of its own"
         )
         raise cfg_error("header", message, span)
-    return Section(name, tuple(_parse_option(source, line) for line in rest if line.type == "OPTION"), span)
+    return Section(name, tuple(_parse_option(source, line) for line in body if line.type == "OPTION"), span)
 
 
 def _parse_option(source: Source, line: Token) -> Option:
