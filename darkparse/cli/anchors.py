@@ -35,7 +35,7 @@ def command(data: str, clusters: int, size: Any, seed: int, dialect: str) -> Non
     from darkparse.training.data.anchors import find_anchors
 
     files = DataFile.read(data)
-    chosen = DIALECTS.get(dialect) or files.likely_dialect()
+    chosen = DIALECTS.get(dialect) or files.guess_dialect()
     with slow_notice("reading labels"):
         found = find_anchors(files, chosen, clusters, size if isinstance(size, tuple) else (size, size), seed)
     click.echo(str(found))

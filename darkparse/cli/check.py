@@ -125,12 +125,12 @@ class CheckedData(Checked):
         errors, data = sum(d.severity == "error" for d in self.found), self.data
         found = f"{pluralize(errors, 'error')}, {pluralize(len(self.found) - errors, 'warning')}"
         decoded = "" if data.is_decoded else " (not decoded; --decode finds truncated ones)"
-        held = f"{pluralize(data.pictures, 'picture')}{decoded}, {pluralize(data.objects, 'object')}"
+        held = f"{pluralize(data.images, 'picture')}{decoded}, {pluralize(data.objects, 'object')}"
         return f"{self.name}: {found}; {held}, labels as {data.dialect.title} looks for them"
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data
-        counts = {"pictures": data.pictures, "decoded": data.is_decoded, "objects": data.objects} if data else {}
+        counts = {"pictures": data.images, "decoded": data.is_decoded, "objects": data.objects} if data else {}
         return {"file": self.name, **counts, "findings": [d.to_dict() for d in self.found]}
 
 

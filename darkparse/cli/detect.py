@@ -137,7 +137,7 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
         raise click.UsageError("--resume, --overwrite and --save need --out")
     if options.pop("as_json"):
         options["form"] = "json"
-    sources = find_sources(inputs, without=options["out"])
+    sources = find_sources(inputs, exclude=options["out"])
     failed = _detect_files(detector_kwargs, sources, settings, options)
     if failed:
         stderr().print(f"{failed} of {len(sources)} could not be read", style="red")

@@ -53,11 +53,11 @@ class Progress:
         speed = f"{step.images / self._seconds:.3g} pictures/s"
         self._bar.update(self._task, completed=step.batch, description=f"loss {step.average:.4g}, {speed}")
         now = time.monotonic()
-        if now - self._spoke >= BETWEEN or step.wrote or step.mean_ap is not None:
+        if now - self._spoke >= BETWEEN or step.saved or step.mean_ap is not None:
             self._spoke = now
             left = timedelta(seconds=round(self._left * self._seconds))
             self._say(f"{step.batch:,}/{self._end:,}: {format_step(step)}, {speed}, {left} left")
-        for path in step.wrote:
+        for path in step.saved:
             self._say(f"wrote {path}")
 
     def _say(self, text: str) -> None:

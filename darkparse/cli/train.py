@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 MAX_WORKERS = 8
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 GROUPS = {
-    "Run": ("batches", "resume", "clear", "measures", "seed"),
+    "Run": ("batches", "resume", "clear", "eval_map", "seed"),
     "What it tells": ("dry_run", "log", "tensorboard"),
     "Network": ("dialect", "size", "strict"),
     "How it runs": ("device", "amp", "workers"),
@@ -54,7 +54,7 @@ class TrainJob:
     batches: int | None
     resume: bool
     clear: bool
-    measures: bool
+    eval_map: bool
     seed: int
     dry_run: Path | None
     log: Path | None
@@ -71,7 +71,7 @@ class TrainJob:
 @click.option("--batches", type=click.IntRange(1), metavar="N", help="Train N batches, then stop.")
 @click.option("--resume", is_flag=True, help="Go on where the last run stopped, to the same numbers.")
 @click.option("--clear", is_flag=True, help="Count pictures from 0, whatever WEIGHTS says, as Darknet's -clear.")
-@click.option("--map", "measures", is_flag=True, help="Measure mAP on `valid` every four epochs, as Darknet's -map.")
+@click.option("--map", "eval_map", is_flag=True, help="Measure mAP on `valid` every four epochs, as Darknet's -map.")
 @click.option(
     "--seed", type=click.IntRange(0, MAX_SEED), metavar="N", default=0, show_default=True, help="Random seed."
 )
@@ -155,10 +155,10 @@ def _make_trainer(job: TrainJob, network: Network, device: torch.device) -> Trai
         batches=job.batches if job.dry_run is None else 1,
         resume=job.resume,
         clear=job.clear,
-        measures=job.measures,
+        eval_map=job.eval_map,
         amp=job.amp,
     )
-    if trainer.is_first:
+    if trainer.is_main:
         if job.resume:
             message = f"going on from {trainer.checkpoints.state}, batch {trainer.schedule.batch:,}"
         stderr().print(message, soft_wrap=True)
@@ -182,7 +182,7 @@ def _run(job: TrainJob, trainer: Trainer) -> None:
     """Train, and show it. The trainer writes the weights, also where a listener raises an exception."""
     with ExitStack() as stack:
         listeners = []
-        if trainer.is_first:
+        if trainer.is_main:
             if job.log is not None:
                 listeners.append(stack.enter_context(_log(job.log)))
             if job.tensorboard is not None:

@@ -80,25 +80,24 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
     if path is not None and path.is_file():
         if not images.is_dir():
             raise DarkparseError(f"{path}: a COCO file goes with the folder of its pictures, not with {images}")
-        return _coco(path, images, names)
+        return _read_coco(path, images, names)
     if path is None:
-        return _darknets(images, names)
+        return _read_darknet(images, names)
     if not path.is_dir():
         raise DarkparseError(f"{path}: no such file or folder")
-    for suffix, read in ((".xml", _voc), (".txt", _labels)):
-        files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES and file.is_file())
+    for suffix, read_files in ((".xml", _read_voc), (".txt", _read_darknet_labels)):
+        files = sorted(file for file in path.rglob(f"*{suffix}") if file.name != CLASSES_FILE and file.is_file())
         if files:
-            pictures = _pictures(images)
-            paired = _paired(files, pictures, images)
-            if not paired:
+            image_files = _list_images(images)
+            annotation_files = _pair_files(files, image_files, images)
+            if not annotation_files:
                 raise DarkparseError(f"{path}: none of its {suffix} files has a picture of its name in {images}")
-            remarks = []
-            if len(paired) < len(files):
-                remarks.append(
-                    f"{len(files) - len(paired)} of {len(files)} {suffix} files have no picture in {images}: left out"
-                )
-            truths = read(paired, pictures, names, remarks)
-            return _annotations(truths, names, remarks, knows_sizes=read is _voc)
+            warnings = []
+            if len(annotation_files) < len(files):
+                unmatched = len(files) - len(annotation_files)
+                warnings.append(f"{unmatched} of {len(files)} {suffix} files have no picture in {images}: left out")
+            truths = read_files(annotation_files, image_files, names, warnings)
+            return _build_annotations(truths, names, warnings, knows_sizes=read_files is _read_voc)
     raise DarkparseError(f"{path}: neither VOC's .xml files nor Darknet's .txt labels in this folder")
 
 
@@ -114,84 +113,93 @@ MAX_SIDE = 10**6
 MAX_COCO_BYTES = 1 << 30
 """Bytes of a COCO file; that of its 118,000 training pictures has 470 million."""
 
-CLASSES = "classes.txt"
+CLASSES_FILE = "classes.txt"
 """The list of names that programs for labelling leave among the labels."""
 
 Row = tuple[int, Box, bool]
 """An object: its class, its box as fractions of the picture, and whether it need not be found."""
 
 
-def _truth(image: Path, number: int, size: Size, rows: list[Row]) -> ImageAnnotation:
+def _build_annotation(image: Path, number: int, size: Size, rows: list[Row]) -> ImageAnnotation:
     boxes = np.array([box for _, box, _ in rows], np.float32).reshape(-1, 4)
     classes = np.array([c for c, _, _ in rows], np.int64)
     return ImageAnnotation(image, number, size, boxes, classes, np.array([i for _, _, i in rows], np.bool_))
 
 
-def _coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
+def _read_coco(path: Path, images: Path, names: Sequence[str]) -> Annotations:
     data: Any = {}
     try:
         data = json.loads(read_text(path, MAX_COCO_BYTES))
         categories = sorted(data["categories"], key=lambda c: c["id"])
-        pictures, objects = data["images"], data["annotations"]
-        classes = _matched([c["name"] for c in categories], names, path)
+        images_data, objects = data["images"], data["annotations"]
+        classes = _match_categories([c["name"] for c in categories], names, path)
         class_of = {c["id"]: k for c, k in zip(categories, classes, strict=True)}
-        strange = Counter(
+        unknown_classes = Counter(
             c["name"]
-            for one in objects
+            for annotation in objects
             for c in categories
-            if c["id"] == one["category_id"] and class_of[c["id"]] is None
+            if c["id"] == annotation["category_id"] and class_of[c["id"]] is None
         )
-        rows: dict[int, list[Row]] = {_number(picture["id"]): [] for picture in pictures}
-        sizes = {p["id"]: _pixels(p["height"], p["width"], f"image {p['id']}") for p in pictures}
-        for one in objects:
-            label = class_of[one["category_id"]]
-            box = _coco_box(one["bbox"], sizes[one["image_id"]], f"annotation {quote_safe(str(one.get('id')))}")
+        rows: dict[int, list[Row]] = {_check_id(image["id"]): [] for image in images_data}
+        sizes = {p["id"]: _check_size(p["height"], p["width"], f"image {p['id']}") for p in images_data}
+        for annotation in objects:
+            label = class_of[annotation["category_id"]]
+            box = _convert_coco_box(
+                annotation["bbox"], sizes[annotation["image_id"]], f"annotation {quote_safe(str(annotation.get('id')))}"
+            )
             if label is not None:
-                rows[one["image_id"]].append((label, box, bool(one.get("iscrowd"))))
-        truths = [_truth(_inside(images, p["file_name"]), p["id"], sizes[p["id"]], rows[p["id"]]) for p in pictures]
+                rows[annotation["image_id"]].append((label, box, bool(annotation.get("iscrowd"))))
+        truths = [
+            _build_annotation(_resolve_image(images, p["file_name"]), p["id"], sizes[p["id"]], rows[p["id"]])
+            for p in images_data
+        ]
     except KeyError as problem:
         missing = quote_safe(str(problem.args[0]))
         raise DarkparseError(f"{path}: not a COCO file: {missing} is missing, or named and never defined") from None
     except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as problem:
-        why = describe_error(problem) if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
-        raise DarkparseError(f"{path}: not a COCO file: {truncate(why)}") from None
+        reason = (
+            describe_error(problem) if isinstance(data, dict) else f"it holds a {type(data).__name__}, not an object"
+        )
+        raise DarkparseError(f"{path}: not a COCO file: {truncate(reason)}") from None
     category_of = {k: c["id"] for c, k in zip(categories, classes, strict=True)}
-    known = tuple(category_of.get(k, -1 - k) for k in range(len(names)))
-    return Annotations(tuple(truths), known, path, warnings=tuple(_left_out(strange)))
+    category_ids = tuple(category_of.get(k, -1 - k) for k in range(len(names)))
+    return Annotations(tuple(truths), category_ids, path, warnings=tuple(_describe_unknown(unknown_classes)))
 
 
-def _number(value: object) -> int:
+def _check_id(value: object) -> int:
     if type(value) is not int:
         raise ValueError(f"an id is a whole number, this is {quote_safe(str(value))}")
     return value
 
 
-def _pixels(height: object, width: object, what: str) -> Size:
+def _check_size(height: object, width: object, name: str) -> Size:
     """A picture's size. Raises ValueError if it is none."""
     if not (type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= MAX_SIDE):
-        raise ValueError(f"{what} is {quote_safe(str(height))} pixels high and {quote_safe(str(width))} wide")
+        raise ValueError(f"{name} is {quote_safe(str(height))} pixels high and {quote_safe(str(width))} wide")
     return height, width
 
 
-def _coco_box(box: Any, size: Size, what: str) -> Box:
+def _convert_coco_box(box: Any, size: Size, name: str) -> Box:
     """Left, top, width and height in pixels as fractions of the picture."""
     x, y, w, h = box if isinstance(box, list) and len(box) == 4 else (nan,) * 4
     if not all(type(number) in (int, float) for number in (x, y, w, h)):
-        raise ValueError(f"{what} has the box {quote_safe(str(box))}, not four numbers")
+        raise ValueError(f"{name} has the box {quote_safe(str(box))}, not four numbers")
     height, width = size
-    return _sound(((x + w / 2) / width, (y + h / 2) / height, w / width, h / height), f"{what} has the box", str(box))
+    return _check_box(
+        ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height), f"{name} has the box", str(box)
+    )
 
 
-def _sound(box: Box, what: str, text: str) -> Box:
+def _check_box(box: Box, name: str, text: str) -> Box:
     """A box as fractions of the picture, if it is one. Raises ValueError with what it was read from."""
     if not (all(-MAX_OVERHANG <= number <= MAX_OVERHANG for number in box) and all(number >= 0 for number in box[2:])):
         raise ValueError(
-            f"{what} {quote_safe(text)}, which is not finite, of negative size, or far outside of the picture"
+            f"{name} {quote_safe(text)}, which is not finite, of negative size, or far outside of the picture"
         )
     return box
 
 
-def _inside(images: Path, name: str) -> Path:
+def _resolve_image(images: Path, name: str) -> Path:
     """A picture's path below the folder of pictures. Raises ValueError for one elsewhere."""
     path = Path(os.path.normpath(images / name))
     if not path.is_relative_to(os.path.normpath(images)) or "\0" in name:
@@ -199,17 +207,17 @@ def _inside(images: Path, name: str) -> Path:
     return path
 
 
-def _left_out(strange: Counter[str]) -> list[str]:
+def _describe_unknown(unknown_classes: Counter[str]) -> list[str]:
     """A remark about objects of classes that the network has not, if there are any."""
-    if not strange:
+    if not unknown_classes:
         return []
     return [
         "no classes of the network, left out: "
-        f"{', '.join(f'{name} ({count})' for name, count in strange.most_common())}"
+        f"{', '.join(f'{name} ({count})' for name, count in unknown_classes.most_common())}"
     ]
 
 
-def _matched(categories: list[str], names: Sequence[str], path: Path) -> list[int | None]:
+def _match_categories(categories: list[str], names: Sequence[str], path: Path) -> list[int | None]:
     """The network's class of each category:
     by name, or in order where only the spelling differs and the numbers agree."""
     index = {name: i for i, name in enumerate(names)}
@@ -224,80 +232,92 @@ def _matched(categories: list[str], names: Sequence[str], path: Path) -> list[in
     return [index.get(category) for category in categories]
 
 
-def _pictures(images: Path) -> list[Path]:
+def _list_images(images: Path) -> list[Path]:
     """Those of a folder, a list or a `.data` file."""
     if images.is_dir():
         return find_images(images)
     return [source.path for source in find_sources([str(images)]) if not source.url and not source.is_video]
 
 
-def find_label(picture: Path) -> Path | None:
+def find_label(image: Path) -> Path | None:
     """The label of a picture, wherever a program looks for it."""
-    return next((path for path in label_candidates(picture) if path.is_file()), None)
+    return next((path for path in label_candidates(image) if path.is_file()), None)
 
 
-def _darknets(images: Path, names: Sequence[str]) -> Annotations:
-    pictures, remarks = _pictures(images), list[str]()
-    paired = {picture: label for picture in pictures if (label := find_label(picture)) is not None}
-    if not paired:
+def _read_darknet(images: Path, names: Sequence[str]) -> Annotations:
+    image_files, warnings = _list_images(images), list[str]()
+    annotation_files = {image: label for image in image_files if (label := find_label(image)) is not None}
+    if not annotation_files:
         raise DarkparseError(f"{images}: no picture has a .txt label beside it or in a folder `labels`")
-    return _annotations(_labels(paired, pictures, names, remarks), names, remarks, knows_sizes=False)
+    return _build_annotations(
+        _read_darknet_labels(annotation_files, image_files, names, warnings), names, warnings, knows_sizes=False
+    )
 
 
-def _annotations(
-    truths: list[ImageAnnotation], names: Sequence[str], remarks: list[str], *, knows_sizes: bool
+def _build_annotations(
+    truths: list[ImageAnnotation], names: Sequence[str], warnings: list[str], *, knows_sizes: bool
 ) -> Annotations:
     categories = tuple(range(1, len(names) + 1))
-    return Annotations(tuple(truths), categories, warnings=tuple(remarks), has_sizes=knows_sizes)
+    return Annotations(tuple(truths), categories, warnings=tuple(warnings), has_sizes=knows_sizes)
 
 
-def _paired(files: list[Path], pictures: list[Path], images: Path) -> dict[Path, Path]:
+def _pair_files(files: list[Path], image_files: list[Path], images: Path) -> dict[Path, Path]:
     """The file of annotations of each picture that has one: at the same place in its folder, or else of the same name.
 
     Raises:
         DarkparseError: several pictures have the name, and none stands at the file's place.
     """
-    folder = images if images.is_dir() else os.path.commonpath([path.parent for path in pictures])
-    at_place = {path.relative_to(folder).with_suffix(""): path for path in pictures}
+    folder = images if images.is_dir() else os.path.commonpath([path.parent for path in image_files])
+    by_location = {path.relative_to(folder).with_suffix(""): path for path in image_files}
     by_name: dict[str, list[Path]] = defaultdict(list)
-    for path in pictures:
+    for path in image_files:
         by_name[path.stem].append(path)
     root = Path(os.path.commonpath([file.parent for file in files]))
-    paired: dict[Path, Path] = {}
+    annotation_files: dict[Path, Path] = {}
     for file in files:
-        place = file.relative_to(root).with_suffix("")
-        named = [at_place[place]] if place in at_place else by_name[file.stem]
-        if len(named) > 1:
-            raise DarkparseError(f"{file}: {len(named)} pictures have this name, {named[0]} and {named[1]} among them")
-        if named:
-            paired[named[0]] = file
-    return paired
+        location = file.relative_to(root).with_suffix("")
+        matches = [by_location[location]] if location in by_location else by_name[file.stem]
+        if len(matches) > 1:
+            raise DarkparseError(
+                f"{file}: {len(matches)} pictures have this name, {matches[0]} and {matches[1]} among them"
+            )
+        if matches:
+            annotation_files[matches[0]] = file
+    return annotation_files
 
 
-def _voc(
-    paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], remarks: list[str]
+def _read_voc(
+    annotation_files: dict[Path, Path], image_files: list[Path], names: Sequence[str], warnings: list[str]
 ) -> list[ImageAnnotation]:
     index = {name: i for i, name in enumerate(names)}
     truths: list[ImageAnnotation] = []
-    strange: Counter[str] = Counter()
-    for picture, file in paired.items():
+    unknown_classes: Counter[str] = Counter()
+    for image, file in annotation_files.items():
         try:
             root = ElementTree.fromstring(read_bytes(file))
-            size = _pixels(int(_text(root, "size/height")), int(_text(root, "size/width")), "the picture")
-            strange.update(name for one in root.iter("object") if (name := _text(one, "name")) not in index)
-            rows = [_voc_object(one, size, index) for one in root.iter("object") if _text(one, "name") in index]
+            size = _check_size(int(_find_text(root, "size/height")), int(_find_text(root, "size/width")), "the picture")
+            unknown_classes.update(
+                name for element in root.iter("object") if (name := _find_text(element, "name")) not in index
+            )
+            rows = [
+                _convert_voc_object(element, size, index)
+                for element in root.iter("object")
+                if _find_text(element, "name") in index
+            ]
         except (ElementTree.ParseError, ValueError, LookupError, OverflowError) as problem:
             raise DarkparseError(f"{file}: not an annotation of VOC's: {truncate(describe_error(problem))}") from None
-        truths.append(_truth(picture, len(truths) + 1, size, rows))
-    if len(paired) < len(pictures):
-        remarks.append(f"{len(pictures) - len(paired)} of {len(pictures)} pictures have no .xml file: left out")
-    remarks += _left_out(strange)
+        truths.append(_build_annotation(image, len(truths) + 1, size, rows))
+    if len(annotation_files) < len(image_files):
+        warnings.append(
+            f"{len(image_files) - len(annotation_files)} of {len(image_files)} pictures have no .xml file: left out"
+        )
+    warnings += _describe_unknown(unknown_classes)
     return truths
 
 
-def _voc_object(one: ElementTree.Element, size: Size, index: dict[str, int]) -> Row:
+def _convert_voc_object(element: ElementTree.Element, size: Size, index: dict[str, int]) -> Row:
     """VOC counts pixels from 1."""
-    left, top, right, bottom = (float(_text(one, f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
+    left, top, right, bottom = (float(_find_text(element, f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
     height, width = size
     # scripts/voc_label.py convert
     box = (
@@ -308,37 +328,38 @@ def _voc_object(one: ElementTree.Element, size: Size, index: dict[str, int]) -> 
     )
     sides = f"{left:g}, {top:g}, {right:g}, {bottom:g}"
     return (
-        index[_text(one, "name")],
-        _sound(box, "there is the box", sides),
-        one.findtext("difficult", "0").strip() == "1",
+        index[_find_text(element, "name")],
+        _check_box(box, "there is the box", sides),
+        element.findtext("difficult", "0").strip() == "1",
     )
 
 
-def _text(element: ElementTree.Element, path: str) -> str:
+def _find_text(element: ElementTree.Element, path: str) -> str:
     text = element.findtext(path)
     if text is None:
         raise ValueError(f"<{path}> is missing")
     return text.strip()
 
 
-def _labels(
-    paired: dict[Path, Path], pictures: list[Path], names: Sequence[str], remarks: list[str]
+def _read_darknet_labels(
+    annotation_files: dict[Path, Path], image_files: list[Path], names: Sequence[str], warnings: list[str]
 ) -> list[ImageAnnotation]:
     """Darknet's labels, a file a picture; a picture without one has no objects (data.c read_boxes)."""
-    if len(paired) < len(pictures):
-        bare = len(pictures) - len(paired)
-        remarks.append(
-            f"{bare} of {len(pictures)} pictures have no .txt file: taken to hold no object, as Darknet does"
+    if len(annotation_files) < len(image_files):
+        num_unlabeled = len(image_files) - len(annotation_files)
+        warnings.append(
+            f"{num_unlabeled} of {len(image_files)} pictures have no .txt file: "
+            "taken to hold no object, as Darknet does"
         )
     # One that cannot be read is reported when it is to be detected in.
     return [
-        _truth(
-            picture,
+        _build_annotation(
+            image,
             number,
-            read_image_size(picture) or (1, 1),
-            list(_label_rows(paired[picture], names)) if picture in paired else [],
+            read_image_size(image) or (1, 1),
+            list(_label_rows(annotation_files[image], names)) if image in annotation_files else [],
         )
-        for number, picture in enumerate(pictures, start=1)
+        for number, image in enumerate(image_files, start=1)
     ]
 
 
@@ -352,7 +373,7 @@ def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
                 f"the network has classes 0 to {len(names) - 1}"
             )
         if not (-SLACK <= x <= 1 + SLACK and -SLACK <= y <= 1 + SLACK and 0 < w <= 1 + SLACK and 0 < h <= 1 + SLACK):
-            said = quote_safe(f"{label} {x:g} {y:g} {w:g} {h:g}")
-            message = f"a box is its centre, width and height as fractions of the picture, this is {said}"
+            text = quote_safe(f"{label} {x:g} {y:g} {w:g} {h:g}")
+            message = f"a box is its centre, width and height as fractions of the picture, this is {text}"
             raise DarkparseError(f"{file}:{line}: {message}")
         yield label, box, False

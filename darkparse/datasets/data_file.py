@@ -20,7 +20,7 @@ MAX_LIST_BYTES = 1 << 28
 """The most that is read of a list; ImageNet's has 60 million."""
 
 
-EVIDENCE = 100
+NUM_INSPECTED = 100
 """Pictures whose labels say which Darknet they lie for."""
 
 
@@ -109,37 +109,37 @@ class DataFile:
         value = self.options.get(key)
         if value is None:
             raise DarkparseError(f"{self.path}: there is no line '{key} = …' in it")
-        places = (Path(value.text), self.path.parent / value.text, self.path.parent.parent / value.text)
-        found = next((place for place in places if is_file(place)), None)
-        if found is None:
+        candidates = (Path(value.text), self.path.parent / value.text, self.path.parent.parent / value.text)
+        path = next((candidate for candidate in candidates if is_file(candidate)), None)
+        if path is None:
             where = f"no such file here, beside {self.path.name} or in the folder above it"
             raise DarkparseError(f"{value}: {key} = {quote_safe(value.text)}: {where}")
-        return found
+        return path
 
-    def pictures(self, key: str, dialect: Dialect, most: int | None = None) -> list[DatasetImage]:
+    def images(self, key: str, dialect: Dialect, limit: int | None = None) -> list[DatasetImage]:
         """The pictures of one of its lists, or its first ones, and where a dialect looks for their labels; raises as
         `train`."""
         path = self.file(key)
         return [
             DatasetImage(os.path.join(folder, text), os.path.join(folder, label_path(text, dialect)), line)  # noqa: PTH118
-            for line, text, folder in islice(read_list(path), most)
+            for line, text, folder in islice(read_list(path), limit)
         ]
 
-    def likely_dialect(self) -> Dialect:
+    def guess_dialect(self) -> Dialect:
         """The one by whose rule most of the first pictures of `train` have a label."""
 
-        def count(dialect: Dialect) -> int:
+        def count_labels(dialect: Dialect) -> int:
             try:
-                return sum(is_file(picture.label) for picture in self.pictures("train", dialect, EVIDENCE))
+                return sum(is_file(image.label) for image in self.images("train", dialect, NUM_INSPECTED))
             except DarkparseError:
                 return 0
 
-        return max(DIALECTS.values(), key=count)
+        return max(DIALECTS.values(), key=count_labels)
 
 
-def read_lines(path: Path, most: int = MAX_LIST_BYTES) -> tuple[str, ...]:
+def read_lines(path: Path, max_bytes: int = MAX_LIST_BYTES) -> tuple[str, ...]:
     """The lines of a file, stripped; empty ones at the end do not count."""
-    lines = [line.strip() for line in split_lines(read_text(path, most))]
+    lines = [line.strip() for line in split_lines(read_text(path, max_bytes))]
     while lines and not lines[-1]:
         lines.pop()
     return tuple(lines)

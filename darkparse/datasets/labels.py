@@ -15,7 +15,7 @@ Box = tuple[float, float, float, float]
 """Centre x, y, width, height as fractions of the picture."""
 
 
-FAR = 1e6
+MAX_VALUE = 1e6
 """No class and no number of a box is larger, whatever it counts; all below are exact or finite in float32."""
 
 
@@ -37,8 +37,8 @@ def read_labels(path: Path) -> list[Label]:
     labels = []
     for line, label in label_lines(path):
         if isinstance(label, str):
-            said = quote_safe(label.rstrip())
-            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {said}")
+            text = quote_safe(label.rstrip())
+            raise DarkparseError(f"{path}:{line}: a label's line is a class and four numbers, this is {text}")
         labels.append(label)
     return labels
 
@@ -58,31 +58,31 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | str]]:
         except ValueError:
             yield line, text
             continue
-        is_near = all(abs(value) < FAR for value in (number, x, y, w, h))
-        yield line, Label(line, number, (x, y, w, h)) if is_near else text
+        is_in_range = all(abs(value) < MAX_VALUE for value in (number, x, y, w, h))
+        yield line, Label(line, number, (x, y, w, h)) if is_in_range else text
 
 
-def label_path(picture: str, dialect: Dialect) -> str:
+def label_path(image: str, dialect: Dialect) -> str:
     """Where a dialect looks for the label of a picture, by the text of its path: pjreddie data.c fill_truth_detection,
     AlexeyAB utils.c replace_image_to_label."""
     for old, new in dialect.training.label_folders:
-        picture = picture.replace(old, new, 1)
+        image = image.replace(old, new, 1)
     if not dialect.training.replaces_extension_at_end:
         for ending in dialect.training.image_extensions:
-            picture = picture.replace(ending, ".txt", 1)
-        return picture
-    picture = picture.strip(" \t")
-    ending = next(filter(picture.endswith, dialect.training.image_extensions), "")
-    return picture.removesuffix(ending) + ".txt" if ending else picture
+            image = image.replace(ending, ".txt", 1)
+        return image
+    image = image.strip(" \t")
+    ending = next(filter(image.endswith, dialect.training.image_extensions), "")
+    return image.removesuffix(ending) + ".txt" if ending else image
 
 
-def label_candidates(picture: Path) -> list[Path]:
+def label_candidates(image: Path) -> list[Path]:
     """Where any program looks: beside the picture, where `labels` stands for the last `images` or `JPEGImages` of its
     path, and where the dialects do."""
-    beside = picture.with_suffix(".txt")
-    parts = list(beside.parts)
-    place = max((i for i, part in enumerate(parts) if part in ("images", "JPEGImages")), default=None)
-    if place is not None:
-        parts[place] = "labels"
-    named = (Path(label_path(str(picture), dialect)) for dialect in DIALECTS.values())
-    return list(dict.fromkeys(path for path in (beside, Path(*parts), *named) if path.suffix == ".txt"))
+    sibling = image.with_suffix(".txt")
+    parts = list(sibling.parts)
+    folder_index = max((i for i, part in enumerate(parts) if part in ("images", "JPEGImages")), default=None)
+    if folder_index is not None:
+        parts[folder_index] = "labels"
+    dialect_paths = (Path(label_path(str(image), dialect)) for dialect in DIALECTS.values())
+    return list(dict.fromkeys(path for path in (sibling, Path(*parts), *dialect_paths) if path.suffix == ".txt"))

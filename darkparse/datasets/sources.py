@@ -50,32 +50,32 @@ def locate_input(name: str, folder: str | None = None) -> str:
     return name if is_url(name) else os.path.abspath(os.path.join(folder or "", name))  # noqa: PTH100, PTH118
 
 
-def find_sources(inputs: Iterable[str], *, without: Path | None = None) -> list[InputFile]:
+def find_sources(inputs: Iterable[str], *, exclude: Path | None = None) -> list[InputFile]:
     """The pictures and videos that are meant by files, folders, patterns and lists, each once, in the order given.
 
     Args:
         inputs: a picture, a video, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, a `.txt`
             file with a path a line, as Darknet takes them, or a `.data` file, whose `valid` is such a list; or URLs of
             the same.
-        without: a folder to leave out: the one that results go to.
+        exclude: a folder to leave out: the one that results go to.
 
     Raises:
         DarkparseError: something does not exist, or nothing is found.
     """
-    found: dict[str, InputFile] = {}
-    skipped = None if without is None else Path(os.path.realpath(without))
+    sources: dict[str, InputFile] = {}
+    skipped = None if exclude is None else Path(os.path.realpath(exclude))
     for text in inputs:
         for source in _expand(text):
             if source.url or skipped is None or skipped not in source.path.resolve().parents:
-                found.setdefault(source.location, source)
-    if not found:
+                sources.setdefault(source.location, source)
+    if not sources:
         raise DarkparseError(f"no pictures in {', '.join(map(redact_url, inputs))}")
-    return list(found.values())
+    return list(sources.values())
 
 
 def _expand(text: str) -> list[InputFile]:
     if is_url(text):
-        return [InputFile(Path(PurePosixPath(url).name), Path(), url) for url in _urls(text)]
+        return [InputFile(Path(PurePosixPath(url).name), Path(), url) for url in _expand_url(text)]
     path = Path(text)
     if path.is_dir():
         videos = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
@@ -83,7 +83,7 @@ def _expand(text: str) -> list[InputFile]:
     if path.is_file() and path.suffix.lower() == ".data":
         path = DataFile.read(path).valid
     if path.is_file() and path.suffix.lower() in LIST_SUFFIXES:
-        return [source for _, text, folder in read_list(path) for source in _entry(text, folder)]
+        return [source for _, text, folder in read_list(path) for source in _expand_entry(text, folder)]
     if path.exists():
         return [InputFile(path, path.parent)]
     if glob.has_magic(text):
@@ -95,7 +95,7 @@ def _expand(text: str) -> list[InputFile]:
     raise DarkparseError(f"{text}: no such file, folder or pattern")
 
 
-def _urls(text: str) -> list[str]:
+def _expand_url(text: str) -> list[str]:
     """A picture's URL, or those of the pictures that a URL of a folder or a pattern stands for."""
     if Path(text).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(text):
         return [text]
@@ -106,15 +106,15 @@ def _urls(text: str) -> list[str]:
         names = system.glob(path) if glob.has_magic(path) else system.find(path)
     except remote_errors() as problem:
         raise DarkparseError(redact_message(text, problem)) from None
-    found = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
-    if not found:
+    urls = [system.unstrip_protocol(name) for name in sorted(names) if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    if not urls:
         raise DarkparseError(f"{redact_url(text)}: no pictures there")
-    return found
+    return urls
 
 
 def remote_errors() -> tuple[type[Exception], ...]:
     """What fsspec raises, and the libraries of the systems that it has loaded: each has errors of its own."""
-    own = (
+    library_errors = (
         ("aiohttp", "ClientError"),
         ("azure.core.exceptions", "AzureError"),
         ("botocore.exceptions", "BotoCoreError"),
@@ -122,11 +122,11 @@ def remote_errors() -> tuple[type[Exception], ...]:
         ("gcsfs.retry", "HttpError"),
         ("google.auth.exceptions", "GoogleAuthError"),
     )
-    loaded = tuple(getattr(sys.modules[library], name) for library, name in own if library in sys.modules)
+    loaded = tuple(getattr(sys.modules[library], name) for library, name in library_errors if library in sys.modules)
     return (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError, ImportError, *loaded)
 
 
-def _entry(text: str, folder: str) -> list[InputFile]:
+def _expand_entry(text: str, folder: str) -> list[InputFile]:
     """A listed path, or a URL."""
     if is_url(text):
         return _expand(text)

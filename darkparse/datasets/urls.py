@@ -19,15 +19,15 @@ def redact_url(text: str) -> str:
     >>> redact_url("rtsp://admin:p@ss/word@camera/1?token=x")
     'rtsp://camera/1'
     """
-    scheme, separator, rest = text.partition("://")
+    scheme, separator, remainder = text.partition("://")
     if not separator:
         return text
-    place = rest.replace("#", "?").partition("?")[0]
-    is_ambiguous = "@" in rest[len(place) :] and (":" in place or "@" in place)
-    return f"{scheme}://{'…' if is_ambiguous else place.rpartition('@')[2]}"
+    location = remainder.replace("#", "?").partition("?")[0]
+    is_ambiguous = "@" in remainder[len(location) :] and (":" in location or "@" in location)
+    return f"{scheme}://{'…' if is_ambiguous else location.rpartition('@')[2]}"
 
 
 def redact_message(url: str, problem: BaseException) -> str:
     """Return why a URL cannot be read; libraries repeat the URL in their messages."""
-    place = redact_url(url)
-    return f"{place}: {describe_error(problem).replace(url, place)}"
+    redacted = redact_url(url)
+    return f"{redacted}: {describe_error(problem).replace(url, redacted)}"

@@ -48,11 +48,11 @@ class Checkpoints:
         """All that `--resume` needs: the weights, momentum, averages and place."""
         return self._base.with_name(f"{self._base.name}_last.state")
 
-    def named(self, word: str | int) -> Path:
+    def weights_path(self, kind: str | int) -> Path:
         """`NAME_1000.weights`, `NAME_best.weights`, `NAME_final.weights`."""
-        return self._base.with_name(f"{self._base.name}_{word}.weights")
+        return self._base.with_name(f"{self._base.name}_{kind}.weights")
 
-    def due(self, batch: int) -> Iterator[str | int]:
+    def list_due(self, batch: int) -> Iterator[str | int]:
         """What is written after a batch: its number, "final" after the last of all, and "last"."""
         early = not self._counts and batch < 1000 and batch % 100 == 0
         if early or batch % (self._numbered_every if self._counts else 10_000) == 0:
@@ -62,7 +62,7 @@ class Checkpoints:
         if batch % self._last_every == 0:
             yield "last"
 
-    def write(self, model: Darknet, word: str | int, state: State | None = None) -> Path:
+    def write(self, model: Darknet, kind: str | int, state: State | None = None) -> Path:
         """Write weights, whole or not at all, and a state beside the last ones.
 
         Raises:
@@ -70,15 +70,15 @@ class Checkpoints:
             WeightsError: likewise, of the weights.
         """
         self._base.parent.mkdir(parents=True, exist_ok=True)
-        path = self.last if word == "last" else self.named(word)
+        path = self.last if kind == "last" else self.weights_path(kind)
         save_weights(model, path)
         if state is not None:
             with (
-                atomic_write(self.state, synced=True) as part,
-                part.open("wb") as file,
-                deferred_errors(file) as patient,
+                atomic_write(self.state, synced=True) as partial,
+                partial.open("wb") as file,
+                deferred_errors(file) as writer,
             ):
-                torch.save(state, patient)
+                torch.save(state, writer)
         return path
 
     def read(self) -> Any:

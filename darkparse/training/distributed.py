@@ -12,7 +12,7 @@ from darkparse.model.darknet import Darknet
 from darkparse.model.loading import check_device
 
 
-class Outputs(nn.Module):
+class SelectedOutputs(nn.Module):
     """A network whose forward gives the outputs of some layers, in a list of all: the others' place is empty."""
 
     def __init__(self, model: Darknet, layers: set[int]) -> None:
@@ -37,13 +37,13 @@ class Parallel:
     """
 
     def __init__(self, model: Darknet, layers: set[int]) -> None:
-        self._is_alone = not (distributed.is_available() and distributed.is_initialized())
-        self.rank = 0 if self._is_alone else distributed.get_rank()
-        self.size = 1 if self._is_alone else distributed.get_world_size()
+        self._is_single = not (distributed.is_available() and distributed.is_initialized())
+        self.rank = 0 if self._is_single else distributed.get_rank()
+        self.size = 1 if self._is_single else distributed.get_world_size()
         self._device = next(model.parameters()).device
-        self.outputs: nn.Module = Outputs(model, layers)
+        self.outputs: nn.Module = SelectedOutputs(model, layers)
         self._statistics = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
-        if not self._is_alone:
+        if not self._is_single:
             self.outputs = nn.parallel.DistributedDataParallel(
                 self.outputs, broadcast_buffers=False, find_unused_parameters=True
             )
@@ -57,19 +57,19 @@ class Parallel:
         else:
             yield
 
-    def summed(self, values: Tensor) -> Tensor:
+    def sum(self, values: Tensor) -> Tensor:
         """The sum over the processes."""
-        if not self._is_alone:
+        if not self._is_single:
             distributed.all_reduce(values)
         return values
 
-    def any(self, here: bool) -> bool:
+    def any(self, value: bool) -> bool:
         """Whether it is so in any process."""
-        return bool(self.summed(torch.tensor(float(here), device=self._device)).item()) if not self._is_alone else here
+        return bool(self.sum(torch.tensor(float(value), device=self._device)).item()) if not self._is_single else value
 
     def average_statistics(self) -> None:
         """Give all the mean of their rolling statistics."""
-        for buffer in () if self._is_alone else self._statistics:
+        for buffer in () if self._is_single else self._statistics:
             distributed.all_reduce(buffer)
             buffer /= self.size
 

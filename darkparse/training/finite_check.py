@@ -31,21 +31,23 @@ def check_loss(model: Darknet, batch: int, x: Tensor, paths: Sequence[str], loss
     if torch.isfinite(loss.total):
         return
     head = next((index for index, cost in loss.costs.items() if not torch.isfinite(cost)), next(iter(loss.costs)))
-    told = f"batch {batch}: the loss of {_place(model, head)} is not finite"
-    spoiled = _odd(model.named_parameters())
-    if spoiled is not None:
-        raise DarkparseError(f"{told}, and before it {_owner(model, spoiled)} has a weight that is not: {spoiled}")
+    message = f"batch {batch}: the loss of {_describe_layer(model, head)} is not finite"
+    bad_weight = _find_nonfinite(model.named_parameters())
+    if bad_weight is not None:
+        raise DarkparseError(
+            f"{message}, and before it {_describe_owner(model, bad_weight)} has a weight that is not: {bad_weight}"
+        )
     with torch.no_grad():
         outputs = model.layer_outputs(x)
     first = next((index for index, out in enumerate(outputs) if not torch.isfinite(out).all()), None)
     if first is None:
-        sizes = outputs[head].flatten(1).abs().amax(1)
-        where = f"its inputs reach {sizes.max():.3g}"
+        scores = outputs[head].flatten(1).abs().amax(1)
+        where = f"its inputs reach {scores.max():.3g}"
     else:
-        sizes = (~torch.isfinite(outputs[first].flatten(1))).sum(1)
-        where = f"{_place(model, first)} is the first whose output is not"
-    picture = paths[int(sizes.argmax())]
-    raise DarkparseError(f"{told}; {where}, worst in the picture {picture}. {ADVICE.format(last=last)}")
+        scores = (~torch.isfinite(outputs[first].flatten(1))).sum(1)
+        where = f"{_describe_layer(model, first)} is the first whose output is not"
+    image = paths[int(scores.argmax())]
+    raise DarkparseError(f"{message}; {where}, worst in the picture {image}. {ADVICE.format(last=last)}")
 
 
 def check_gradients(model: Darknet, batch: int, last: object) -> None:
@@ -57,20 +59,20 @@ def check_gradients(model: Darknet, batch: int, last: object) -> None:
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     if torch.isfinite(torch.nn.utils.get_total_norm(list(gradients.values()))):
         return
-    name = _odd(reversed(gradients.items()))  # the last layer's comes first
+    name = _find_nonfinite(reversed(gradients.items()))  # the last layer's comes first
     if name is not None:
-        told = f"batch {batch}: the gradient of {_owner(model, name)} is not finite: {name}"
-        raise DarkparseError(f"{told}. {ADVICE.format(last=last)}")
+        message = f"batch {batch}: the gradient of {_describe_owner(model, name)} is not finite: {name}"
+        raise DarkparseError(f"{message}. {ADVICE.format(last=last)}")
 
 
-def _odd(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
+def _find_nonfinite(tensors: Iterable[tuple[str, Tensor]]) -> str | None:
     return next((name for name, tensor in tensors if not torch.isfinite(tensor).all()), None)
 
 
-def _owner(model: Darknet, name: str) -> str:
-    return _place(model, int(name.split(".")[1]))
+def _describe_owner(model: Darknet, name: str) -> str:
+    return _describe_layer(model, int(name.split(".")[1]))
 
 
-def _place(model: Darknet, index: int) -> str:
+def _describe_layer(model: Darknet, index: int) -> str:
     node = model.network.nodes[index]
     return f"layer {index} [{node.kind}] ({node.section.span})"

@@ -11,7 +11,7 @@ from darkparse.network import Network
 from darkparse.network.io.edit import edit
 from darkparse.network.training import bind_net_training
 from darkparse.training.lr_schedule import Schedule
-from darkparse.training.optimizers import Adam, Sgd, Update
+from darkparse.training.optimizers import Adam, DarknetOptimizer, Sgd
 from darkparse.weights import ReadOptions, WeightsSource
 from darkparse.weights.load_result import LoadResult, format_ranges
 
@@ -41,27 +41,27 @@ def build_for_training(
         classes = next((cause.facts["classes"] for cause in problem.causes if cause.code == "classes"), None)
         if classes is None:
             raise
-        return _of_other_classes(network, weights, int(classes), device)
+        return _load_other_classes(network, weights, int(classes), device)
     return model.train(), f"weights: {model.loaded}"
 
 
-def _of_other_classes(network: Network, weights: WeightsSource, classes: int, device: Device) -> tuple[Darknet, str]:
+def _load_other_classes(network: Network, weights: WeightsSource, classes: int, device: Device) -> tuple[Darknet, str]:
     """Every tensor whose shape does not depend on the classes; the rest starts anew, and training counts from 0."""
     old, model = load(edit(network, classes=classes), weights, ReadOptions(mmap=False)), load(network, device=device)
     values = model.state_dict()
-    fitting = {key: value for key, value in old.state_dict().items() if value.shape == values[key].shape}
-    model.load_state_dict(values | fitting)
-    shapes = {key: tuple(value.shape) for key, value in fitting.items()}
+    matching = {key: value for key, value in old.state_dict().items() if value.shape == values[key].shape}
+    model.load_state_dict(values | matching)
+    shapes = {key: tuple(value.shape) for key, value in matching.items()}
     loaded = LoadResult.from_shapes(old.loaded.name if old.loaded else "", None, network, shapes)
-    anew = format_ranges(tuple(index for index in loaded.missing if index not in loaded.layers))
+    reset_layers = format_ranges(tuple(index for index in loaded.missing if index not in loaded.layers))
     model.loaded = loaded
     return model.train(), (
-        f"weights: {loaded.name} is of {classes} classes: taken {format_ranges(loaded.layers)}; {anew} of your classes "
-        f"start anew (`darkparse edit CFG --classes {classes}` makes the cfg of the file)"
+        f"weights: {loaded.name} is of {classes} classes: taken {format_ranges(loaded.layers)}; {reset_layers} of "
+        f"your classes start anew (`darkparse edit CFG --classes {classes}` makes the cfg of the file)"
     )
 
 
-def build_optimizer(model: nn.Module, seen: int | None = None) -> tuple[Update, Schedule]:
+def build_optimizer(model: nn.Module, seen: int | None = None) -> tuple[DarknetOptimizer, Schedule]:
     """The optimizer and the schedule that the cfg describes.
 
     Gradients are to be summed over the `batch` of the cfg, in as many mini-batches as `subdivisions` says or any other

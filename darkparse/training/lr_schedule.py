@@ -10,7 +10,7 @@ from darkparse.errors import cfg_error
 from darkparse.layers.training import NetTraining
 from darkparse.network import Network
 from darkparse.network.training import bind_net_training, count_images_per_batch
-from darkparse.training.optimizers import Update
+from darkparse.training.optimizers import DarknetOptimizer
 from darkparse.weights import Header
 
 
@@ -31,13 +31,13 @@ class Schedule:
         CfgError: the policy lacks a number that it needs.
     """
 
-    def __init__(self, network: Network, seen: int = 0, update: Update | None = None) -> None:
+    def __init__(self, network: Network, seen: int = 0, update: DarknetOptimizer | None = None) -> None:
         self.options = bind_net_training(network)
-        _check(network, self.options)
+        _check_policy(network, self.options)
         self._dialect = network.dialect
         self.images, self._update = count_images_per_batch(network), update
         self.seen = seen // self.images * self.images if network.dialect.training.counts_iterations else seen
-        self._hand_out()
+        self._apply()
 
     @property
     def batch(self) -> int:
@@ -51,9 +51,9 @@ class Schedule:
             self._update.average(self.batch - 1)
             header = model.header or Header.from_version(self._dialect.version, self._dialect)
             model.header = replace(header, seen=self.seen)
-        self._hand_out()
+        self._apply()
 
-    def _hand_out(self) -> None:
+    def _apply(self) -> None:
         if self._update is not None:
             self._update.model.iteration = self.batch - 1
             self._update.start(self.batch, self.rate(self.batch))
@@ -78,31 +78,31 @@ class Schedule:
             case "random":
                 return net.learning_rate * math.pow(random.Random(batch).random(), net.power)
             case "sgdr":
-                return self._restarted(batch)
+                return self._sgdr_rate(batch)
         return net.learning_rate
 
-    def _restarted(self, batch: int) -> float:
+    def _sgdr_rate(self, batch: int) -> float:
         """A cosine from the rate down to `learning_rate_min`, in cycles that grow by a factor."""
         net, start = self.options, 0
-        cycle = _cycle(net)
+        cycle = _sgdr_cycle(net)
         while start + cycle < batch:
             start, cycle = start + cycle, cycle * net.sgdr_mult
-        turn = (1 + math.cos((batch - start) * math.pi / cycle)) / 2
-        return net.learning_rate_min + turn * (net.learning_rate - net.learning_rate_min)
+        factor = (1 + math.cos((batch - start) * math.pi / cycle)) / 2
+        return net.learning_rate_min + factor * (net.learning_rate - net.learning_rate_min)
 
 
-def _cycle(net: NetTraining) -> int:
+def _sgdr_cycle(net: NetTraining) -> int:
     return net.max_batches if net.sgdr_cycle is None else net.sgdr_cycle
 
 
-def _check(network: Network, net: NetTraining) -> None:
-    needs = {
+def _check_policy(network: Network, net: NetTraining) -> None:
+    requirements = {
         "steps": (len(net.scales) >= len(net.steps) > 0, "steps, and a number of scales for each"),
         "poly": (net.max_batches > 0, "max_batches"),
-        "sgdr": (_cycle(net) > 0 and net.sgdr_mult > 0, "max_batches, or sgdr_cycle"),
+        "sgdr": (_sgdr_cycle(net) > 0 and net.sgdr_mult > 0, "max_batches, or sgdr_cycle"),
     }
-    has, what = needs.get(net.policy, (True, ""))
-    if not has:
+    is_met, requirement = requirements.get(net.policy, (True, ""))
+    if not is_met:
         section = network.config.net
         at = section.find("policy")
-        raise cfg_error("training", f"policy={net.policy} needs {what}", at.span if at else section.span)
+        raise cfg_error("training", f"policy={net.policy} needs {requirement}", at.span if at else section.span)

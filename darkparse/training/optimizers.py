@@ -15,15 +15,15 @@ from darkparse.weights.layout import state_key
 
 Group = dict[str, Any]
 
-DECAYING = ("weight", "constant")
+DECAYED_ROLES = ("weight", "constant")
 """What decays under SGD; adam decays everything (blas_kernels.cu adam_update_gpu)."""
-LIMITED = "factor"
+LIMITED_ROLE = "factor"
 """What is learned with an update within ±1: the weights of an addition (AlexeyAB shortcut_layer.c)."""
-EMA_END = 1000
+EMA_LAST_BATCHES = 1000
 """So many batches before the last one the averages take the weights' place (AlexeyAB network.c train_network)."""
 
 
-class Update(torch.optim.Optimizer):
+class DarknetOptimizer(torch.optim.Optimizer):
     """What Darknet does around the step of torch's optimizers.
 
     A parameter without a gradient counts as one whose gradient is 0: it decays, as where `stopbackward` or
@@ -44,9 +44,9 @@ class Update(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         """Update all parameters from the gradients of one batch."""
         for group in self.param_groups:
-            held = group["dont_update"] >= self.batch
+            is_frozen = group["dont_update"] >= self.batch
             for parameter in group["params"]:
-                if held:
+                if is_frozen:
                     parameter.grad = None
                 elif parameter.grad is None:
                     parameter.grad = torch.zeros_like(parameter)
@@ -62,7 +62,7 @@ class Update(torch.optim.Optimizer):
         """Keep what is added to parameters within ±1."""
 
     @property
-    def averaged(self) -> list[nn.Parameter]:
+    def averaged_parameters(self) -> list[nn.Parameter]:
         """Parameters of which `ema_alpha` keeps averages."""
         nodes = (node for node in self.model.network.nodes if node.kind == "convolutional" and node.shared_with is None)
         return [parameter for node in nodes for parameter in self.model.layers[node.index].parameters()]
@@ -71,11 +71,11 @@ class Update(torch.optim.Optimizer):
     def average(self, iteration: int) -> None:
         """Moving averages of the convolutions' parameters in the second half of training, which take their place
         towards its end (`ema_alpha`; AlexeyAB network.c ema_update, ema_apply)."""
-        net, end = self.net, self.net.max_batches - EMA_END
+        net, end = self.net, self.net.max_batches - EMA_LAST_BATCHES
         if not net.ema_alpha or not net.max_batches // 2 <= iteration <= end:
             return
         if not self.averages:
-            self.averages = {parameter: parameter.clone() for parameter in self.averaged}
+            self.averages = {parameter: parameter.clone() for parameter in self.averaged_parameters}
         for parameter, mean in self.averages.items():
             if iteration == end:
                 parameter.copy_(mean)
@@ -83,24 +83,24 @@ class Update(torch.optim.Optimizer):
                 mean.lerp_(parameter, 1 - net.ema_alpha)
 
 
-class Sgd(Update, torch.optim.SGD):
+class Sgd(DarknetOptimizer, torch.optim.SGD):
     """SGD with momentum. Gradients are sums over the batch, so the rate is divided by its size and decay multiplied."""
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
         batch = count_images_per_batch(model.network)
-        groups = _groups(model, net, 1 / batch, net.decay * batch, DECAYING)
+        groups = _build_groups(model, net, 1 / batch, net.decay * batch, DECAYED_ROLES)
         super().__init__(groups, lr=net.learning_rate, momentum=net.momentum)
 
     def limit(self, group: Group) -> None:
         for parameter in group["params"]:
-            kept = self.state[parameter].get("momentum_buffer")
-            kept = 0 if kept is None else group["momentum"] * kept
+            velocity = self.state[parameter].get("momentum_buffer")
+            velocity = 0 if velocity is None else group["momentum"] * velocity
             if parameter.grad is not None:
-                parameter.grad = (kept + parameter.grad).clamp(-1, 1) - kept
+                parameter.grad = (velocity + parameter.grad).clamp(-1, 1) - velocity
 
 
-class Adam(Update, torch.optim.Adam):
+class Adam(DarknetOptimizer, torch.optim.Adam):
     """Adam over the sum of a batch's gradients; everything decays.
 
     AlexeyAB's Darknet counts its steps from the first batch of the network, pjreddie's from the first of the run;
@@ -110,21 +110,23 @@ class Adam(Update, torch.optim.Adam):
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
         batch, dialect = count_images_per_batch(model.network), model.network.dialect
-        groups = _groups(model, net, 1.0, net.decay * batch, (*DECAYING, "bias", "scale"))
+        groups = _build_groups(model, net, 1.0, net.decay * batch, (*DECAYED_ROLES, "bias", "scale"))
         super().__init__(groups, lr=net.learning_rate, betas=(net.B1, net.B2), eps=net.eps)
-        before = seen // batch if dialect.training.counts_iterations else 0
-        for parameter in (p for group in self.param_groups for p in group["params"] if before):
+        steps = seen // batch if dialect.training.counts_iterations else 0
+        for parameter in (p for group in self.param_groups for p in group["params"] if steps):
             moments = {name: torch.zeros_like(parameter) for name in ("exp_avg", "exp_avg_sq")}
-            self.state[parameter] = {"step": torch.tensor(float(before)), **moments}
+            self.state[parameter] = {"step": torch.tensor(float(steps)), **moments}
 
 
-def _groups(model: Darknet, net: NetTraining, factor: float, decay: float, decaying: tuple[str, ...]) -> list[Group]:
+def _build_groups(
+    model: Darknet, net: NetTraining, factor: float, decay: float, decayed_roles: tuple[str, ...]
+) -> list[Group]:
     """Parameters with the same settings, together."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     groups: dict[tuple[object, ...], Group] = {}
-    resting = model.training_rules.frozen
+    frozen = model.training_rules.frozen
     for node in model.network.nodes:
-        if node.index in resting:
+        if node.index in frozen:
             continue
         options: LayerTraining = bind_layer_training(model.network, node)
         for tensor in node.tensors:
@@ -133,10 +135,10 @@ def _groups(model: Darknet, net: NetTraining, factor: float, decay: float, decay
                 continue
             settings = {
                 "factor": factor * options.learning_rate,
-                "weight_decay": decay if tensor.role in decaying else 0.0,
+                "weight_decay": decay if tensor.role in decayed_roles else 0.0,
                 "clip": (options.clip or net.clip) if node.kind == "convolutional" and tensor.role == "weight" else 0.0,
                 "dont_update": options.dont_update,
-                "limited": tensor.role == LIMITED,
+                "limited": tensor.role == LIMITED_ROLE,
             }
             group = groups.setdefault(tuple(settings.values()), {"params": [], **settings})
             group["params"].append(parameter)

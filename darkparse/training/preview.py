@@ -29,19 +29,19 @@ def write_preview(
         Each file, and how many objects are in it.
     """
     for number, (image, path) in enumerate(zip(batch.images, batch.paths, strict=True)):
-        times = max(1, SHORT_SIDE // min(image.shape[1:]))
-        image = image.repeat_interleave(times, 1).repeat_interleave(times, 2)
+        factor = max(1, SHORT_SIDE // min(image.shape[1:]))
+        image = image.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
         height, width = image.shape[1:]
         truth = batch.truth[number]
         if truth.dim() == 2:
             objects = [(int(c), (x, y, w, h)) for x, y, w, h, c in truth.tolist()]
         else:
             objects = [(c, WHOLE_IMAGE) for c in truth.nonzero()[:, 0].tolist()]
-        found = [Detection(c, _name(c, names), 1.0, 1.0, box, (height, width)) for c, box in objects]
+        detections = [Detection(c, _class_name(c, names), 1.0, 1.0, box, (height, width)) for c, box in objects]
         target = folder / f"{first + number:03}-{Path(path).stem}.png"
-        save(Detections(found, height=height, width=width).draw(image), target)
+        save(Detections(detections, height=height, width=width).draw(image), target)
         yield target, len(objects)
 
 
-def _name(number: int, names: Sequence[str] | None) -> str:
+def _class_name(number: int, names: Sequence[str] | None) -> str:
     return names[number] if names is not None and number < len(names) else f"class {number}"

@@ -11,12 +11,12 @@ from darkparse.model.darknet import Darknet
 from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.initialization import build_optimizer
 from darkparse.training.lr_schedule import Schedule
-from darkparse.training.optimizers import Update
+from darkparse.training.optimizers import DarknetOptimizer
 from darkparse.training.state import State, check_origin, check_state
 from darkparse.weights import Header
 
 
-def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[Update, Schedule, State]:
+def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[DarknetOptimizer, Schedule, State]:
     """Restore a model, its optimizer and its schedule from a state; their settings are those of the cfg.
 
     Args:
@@ -30,10 +30,10 @@ def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[Update, Schedule,
         DarkparseError: there is no state, it is damaged, or of another cfg; the model is as it was.
     """
     state = checkpoints.read()
-    with _naming(checkpoints.state):
+    with _prefix_errors(checkpoints.state):
         check_origin(state, model.network)
     update, schedule = build_optimizer(model, state["seen"])
-    with _naming(checkpoints.state):
+    with _prefix_errors(checkpoints.state):
         check_state(state, model, update, schedule)
     model.load_state_dict(state["model"])
     model.header = Header(**state["header"])
@@ -46,7 +46,7 @@ def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[Update, Schedule,
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _prefix_errors(path: Path) -> Iterator[None]:
     """Put the name of the file before an error."""
     try:
         yield

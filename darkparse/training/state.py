@@ -20,7 +20,7 @@ from darkparse.network.training import bind_net_training, count_images_per_batch
 from darkparse.syntax.config import strip_whitespace
 from darkparse.training.data.seed import MAX_SEED
 from darkparse.training.lr_schedule import Schedule
-from darkparse.training.optimizers import EMA_END, Adam, Update
+from darkparse.training.optimizers import EMA_LAST_BATCHES, Adam, DarknetOptimizer
 
 State = dict[str, Any]
 
@@ -37,13 +37,13 @@ class Leaf:
 
 
 @dataclass(frozen=True, slots=True)
-class Optional:
+class OptionalEntry:
     """An entry that may be missing."""
 
     entry: Leaf | Mapping[Any, Form]
 
 
-Form = Leaf | Optional | Mapping[Any, "Form"]
+Form = Leaf | OptionalEntry | Mapping[Any, "Form"]
 """What a state must look like: the same keys, and valid values."""
 
 
@@ -77,16 +77,16 @@ def check_origin(state: Any, network: Network) -> None:
             "or leave --resume out and start from its weights"
         )
     images, batches = count_images_per_batch(network), bind_net_training(network).max_batches
-    most = (batches + 1) * images - 1 if batches else MAX_SEEN
+    max_seen = (batches + 1) * images - 1 if batches else MAX_SEEN
     step = images if network.dialect.training.counts_iterations else 1
     multiple = Leaf(
-        f"a multiple of {step:,} from {images:,} to {most:,}",
-        lambda value: type(value) is int and images <= value <= most and value % step == 0,
+        f"a multiple of {step:,} from {images:,} to {max_seen:,}",
+        lambda value: type(value) is int and images <= value <= max_seen and value % step == 0,
     )
-    _check(state.get("seen"), multiple, "seen")
+    _check_form(state.get("seen"), multiple, "seen")
 
 
-def check_state(state: State, model: Darknet, update: Update, schedule: Schedule) -> None:
+def check_state(state: State, model: Darknet, update: DarknetOptimizer, schedule: Schedule) -> None:
     """Check every field of a state against the network and its optimizer.
 
     Args:
@@ -98,14 +98,14 @@ def check_state(state: State, model: Darknet, update: Update, schedule: Schedule
     Raises:
         DarkparseError: a field is missing or unknown, or its type, range or shape is wrong.
     """
-    seen, done, averages = schedule.seen, schedule.batch - 1, state.get("averages")
+    seen, batches_done, averages = schedule.seen, schedule.batch - 1, state.get("averages")
     form: dict[str, Form] = {
         "model": {
             name: _tensor(value, 0 if name.endswith("running_var") else None)
             for name, value in model.state_dict().items()
         },
-        "optimizer": _optimizer_form(update, done),
-        "averages": _averages_form(model, update, done, is_empty=isinstance(averages, dict) and not averages),
+        "optimizer": _optimizer_form(update, batches_done),
+        "averages": _averages_form(model, update, batches_done, is_empty=isinstance(averages, dict) and not averages),
         "header": {
             **dict.fromkeys(("major", "minor", "revision"), _integer(0, 2**31 - 1)),
             "seen": _integer(seen, seen),
@@ -118,55 +118,55 @@ def check_state(state: State, model: Darknet, update: Update, schedule: Schedule
         "best": Leaf("a number from 0 to 1", lambda value: type(value) is float and 0 <= value <= 1),
         "measure_due": Leaf("True or False", lambda value: type(value) is bool),
     }
-    _check(state, form, "")
+    _check_form(state, form, "")
 
 
-def _check(value: Any, form: Form, name: str) -> None:
+def _check_form(value: Any, form: Form, name: str) -> None:
     """Raise DarkparseError at the first place where a value has not the form that it should have."""
-    form = form.entry if isinstance(form, Optional) else form
+    form = form.entry if isinstance(form, OptionalEntry) else form
     if isinstance(form, Leaf):
         if not form.is_valid(value):
             raise DarkparseError(f"damaged: {name} is {_describe(value)}; expected {form.expected}")
         return
     if not isinstance(value, dict):
         raise DarkparseError(f"damaged: {name} is {_describe(value)}; expected a dict")
-    needed = {key for key, entry in form.items() if not isinstance(entry, Optional)}
-    wrong = [("lacks", needed - value.keys()), ("has an unknown entry", value.keys() - form.keys())]
-    for what, keys in wrong:
+    needed = {key for key, entry in form.items() if not isinstance(entry, OptionalEntry)}
+    problems = [("lacks", needed - value.keys()), ("has an unknown entry", value.keys() - form.keys())]
+    for description, keys in problems:
         if keys:
-            raise DarkparseError(f"damaged: {name or 'the state'} {what} {min(map(_describe, keys))}")
+            raise DarkparseError(f"damaged: {name or 'the state'} {description} {min(map(_describe, keys))}")
     for key, entry in value.items():
-        _check(entry, form[key], f"{name}.{key}" if name else str(key))
+        _check_form(entry, form[key], f"{name}.{key}" if name else str(key))
 
 
-def _optimizer_form(update: Update, done: int) -> Form:
+def _optimizer_form(update: DarknetOptimizer, batches_done: int) -> Form:
     """What torch's optimizers store for each parameter after some batches; nothing before its first update."""
     pairs = [(parameter, group) for group in update.param_groups for parameter in group["params"]]
     form: dict[int, Form] = {}
     for index, (parameter, group) in enumerate(pairs):
         entry: dict[str, Form]
         if isinstance(update, Adam):
-            step = Leaf(f"a whole number from 0 to {done}", lambda value: _is_step(value, done))
+            step = Leaf(f"a whole number from 0 to {batches_done}", lambda value: _is_step(value, batches_done))
             entry = {"step": step, "exp_avg": _tensor(parameter), "exp_avg_sq": _tensor(parameter, 0)}
         else:
             entry = {"momentum_buffer": _tensor(parameter)} if group["momentum"] else {}
-        is_stored = entry and group["dont_update"] < done
-        form[index] = entry if is_stored else Optional(entry)
+        is_stored = entry and group["dont_update"] < batches_done
+        form[index] = entry if is_stored else OptionalEntry(entry)
     return form
 
 
-def _averages_form(model: Darknet, update: Update, done: int, *, is_empty: bool) -> Form:
+def _averages_form(model: Darknet, update: DarknetOptimizer, batches_done: int, *, is_empty: bool) -> Form:
     """The averages of `ema_alpha`, which begin in the middle of a training; a later start has none."""
     net = update.net
-    begin, end = net.max_batches // 2, net.max_batches - EMA_END
-    if not net.ema_alpha or done < begin or begin > end or (done > end and is_empty):
+    begin, end = net.max_batches // 2, net.max_batches - EMA_LAST_BATCHES
+    if not net.ema_alpha or batches_done < begin or begin > end or (batches_done > end and is_empty):
         return {}
-    averaged = {id(parameter) for parameter in update.averaged}
+    averaged = {id(parameter) for parameter in update.averaged_parameters}
     return {name: _tensor(value) for name, value in model.named_parameters() if id(value) in averaged}
 
 
-def _is_step(value: Any, most: int) -> bool:
-    return _is_like(value, torch.zeros(())) and 0 <= value.item() <= most and value.item() == int(value.item())
+def _is_step(value: Any, maximum: int) -> bool:
+    return _is_like(value, torch.zeros(())) and 0 <= value.item() <= maximum and value.item() == int(value.item())
 
 
 def _tensor(like: Tensor, minimum: float | None = None) -> Leaf:
@@ -184,9 +184,9 @@ def _is_like(value: Any, like: Tensor) -> bool:
     )
 
 
-def _integer(least: int, most: int) -> Leaf:
-    expected = f"{least:,}" if least == most else f"an integer from {least:,} to {most:,}"
-    return Leaf(expected, lambda value: type(value) is int and least <= value <= most)
+def _integer(minimum: int, maximum: int) -> Leaf:
+    expected = f"{minimum:,}" if minimum == maximum else f"an integer from {minimum:,} to {maximum:,}"
+    return Leaf(expected, lambda value: type(value) is int and minimum <= value <= maximum)
 
 
 def _describe(value: Any) -> str:

@@ -25,25 +25,25 @@ class Validation:
 
     Args:
         network: a detector.
-        pictures: a `.data` file whose `valid` lists them, a list or a folder.
+        images: a `.data` file whose `valid` lists them, a list or a folder.
         names: of the classes.
 
     Raises:
         DarkparseError: labels cannot be read, or the network is a classifier.
     """
 
-    def __init__(self, network: Network, pictures: Path, names: Names | None = None) -> None:
+    def __init__(self, network: Network, images: Path, names: Names | None = None) -> None:
         if is_classifier(network):
             raise DarkparseError(f"{network.name} is a classifier: it has no boxes to measure")
         self.names = find_names(network, class_count(network, False), names)
-        self._annotations = read_annotations(None, pictures, self.names)
+        self._annotations = read_annotations(None, images, self.names)
 
     def __call__(self, model: Darknet) -> DarknetResult:
         """Measure a module in any mode, which it keeps. Raises ImageError if a picture cannot be read."""
         detector = Detector(copy.deepcopy(model), names=self.names)
-        return darknet_map(self._found(detector), len(self.names))
+        return darknet_map(self._detect(detector), len(self.names))
 
-    def _found(self, detector: Detector) -> Iterator[tuple[ImageAnnotation, Detections]]:
+    def _detect(self, detector: Detector) -> Iterator[tuple[ImageAnnotation, Detections]]:
         truths, settings = self._annotations.truths, DetectionSettings(threshold=MIN_SCORE, hierarchy=0.0)
         outcomes = stream(detector, (truth.image for truth in truths), settings, batch=detector.batch)
         for truth, outcome in zip(truths, outcomes, strict=True):

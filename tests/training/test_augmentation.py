@@ -11,7 +11,15 @@ import pytest
 from darkparse.datasets.labels import label_path
 from darkparse.layers import DIALECTS
 from darkparse.training.data.color import distort
-from darkparse.training.data.geometry import CropWindow, ImagePlace, Tile, drop_tiny, sound, tile_axis, transform_boxes
+from darkparse.training.data.geometry import (
+    CropWindow,
+    ImagePlace,
+    Tile,
+    build_tile_axis,
+    drop_invalid,
+    drop_tiny,
+    transform_boxes,
+)
 from tests.conftest import DATA
 
 NUMBERS: dict[str, list[Any]] = json.loads((DATA / "training" / "augmentation.json").read_text("utf-8"))
@@ -43,7 +51,9 @@ def test_boxes_move_with_a_crop_and_a_flip(case: dict[str, Any]) -> None:
     how = (lines, (case["dx"], case["dy"]), (case["sx"], case["sy"]))
     flip = bool(case["flip"])
     assert np.allclose(_ordered(drop_tiny(transform_boxes(*how, flip=flip))), case["pjreddie"], atol=TOLERANCE)
-    kept = sound(transform_boxes(*how, flip=flip, leaves_out=True), (case["height"], case["width"]), case["classes"])
+    kept = drop_invalid(
+        transform_boxes(*how, flip=flip, drops_outside=True), (case["height"], case["width"]), case["classes"]
+    )
     assert np.allclose(_ordered(kept), case["alexeyab"], atol=TOLERANCE)
 
 
@@ -76,8 +86,8 @@ def test_a_picture_is_placed_or_cropped(case: dict[str, Any]) -> None:
 def test_boxes_of_a_mosaic(case: dict[str, Any]) -> None:
     size, found = (case["height"], case["width"]), []
     for number, one in enumerate(case["tiles"]):
-        rows, top = tile_axis(size[0], case["cut_y"], one["top"], one["bottom"], is_second=number >= 2)
-        columns, left = tile_axis(size[1], case["cut_x"], one["left"], one["right"], is_second=number % 2 == 1)
+        rows, top = build_tile_axis(size[0], case["cut_y"], one["top"], one["bottom"], is_second=number >= 2)
+        columns, left = build_tile_axis(size[1], case["cut_x"], one["left"], one["right"], is_second=number % 2 == 1)
         boxes = np.array(one["boxes"], np.float32)
-        found.append(Tile((rows, columns), (top, left)).place(boxes, size, bound=bool(case["mosaic_bound"])))
+        found.append(Tile((rows, columns), (top, left)).place_boxes(boxes, size, bound=bool(case["mosaic_bound"])))
     assert np.allclose(np.concatenate(found), case["alexeyab"], atol=TOLERANCE)

@@ -21,7 +21,7 @@ from darkparse.network.training import bind_net_training
 from darkparse.training import data
 from darkparse.training.data import image_cache as album
 from darkparse.training.data.geometry import CropWindow
-from darkparse.training.data.sampling import in_corner, sample_size
+from darkparse.training.data.sampling import move_to_corner, sample_size
 
 DETECTOR = """[net]
 width=64
@@ -145,7 +145,7 @@ def test_pictures_are_kept_while_there_is_room(files: DataFile, monkeypatch: pyt
     monkeypatch.setattr(album, "open_image", counted)
     network = _detector()
     everything = sum(range(40, 81, 8)) * 60 * 3
-    pictures = files.pictures("train", network.dialect)
+    pictures = files.images("train", network.dialect)
     drawn = []
     for room, again in (0, 6), (everything - 1, 1), (everything, 0):
         one, random = album.CachedImages(network, pictures, room), np.random.default_rng(0)
@@ -179,8 +179,8 @@ def test_the_sizes_of_darknet(dialect: str, sizes: range, largest: int) -> None:
 
 def test_what_is_cut_off_goes_away_from_the_corner_of_its_tile() -> None:
     crop = CropWindow(1, 2, 3, 4)
-    assert in_corner(crop, 0, flip=False) == CropWindow(0, 0, 4, 6) == in_corner(crop, 1, flip=True)
-    assert in_corner(crop, 3, flip=False) == CropWindow(4, 6, 0, 0) == in_corner(crop, 2, flip=True)
+    assert move_to_corner(crop, 0, flip=False) == CropWindow(0, 0, 4, 6) == move_to_corner(crop, 1, flip=True)
+    assert move_to_corner(crop, 3, flip=False) == CropWindow(4, 6, 0, 0) == move_to_corner(crop, 2, flip=True)
 
 
 def test_a_classifiers_labels_stand_in_the_paths(files: DataFile) -> None:

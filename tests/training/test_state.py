@@ -15,14 +15,14 @@ from torch import Tensor
 import darkparse
 from darkparse.training import Trainer
 from darkparse.training.initialization import build_optimizer
-from darkparse.training.optimizers import EMA_END
+from darkparse.training.optimizers import EMA_LAST_BATCHES
 from darkparse.training.state import check_origin, check_state
 from tests.training.runs import cfg, draw, trainer
 
 pytest.importorskip("PIL")
 
 NETS = {"sgd": "", "adam": "adam=1", "ema": "ema_alpha=0.9"}
-HALF = EMA_END + 10
+HALF = EMA_LAST_BATCHES + 10
 """Batches after which `ema_alpha` begins, in a training of twice as many."""
 ODD: dict[type, tuple[Any, ...]] = {
     int: (None, "x", 1.5, True, [], {}, -1, 2**70, -(10**5000), torch.tensor(1)),

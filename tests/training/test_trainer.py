@@ -91,8 +91,8 @@ def test_weights_have_the_names_and_intervals_of_the_fork(
     yolo: str, batches: int, numbered: list[str], last: str, tmp_path: Path
 ) -> None:
     files = Checkpoints(darkparse.compile(cfg(tmp_path, yolo=yolo, name="n")), tmp_path / "backup", batches)
-    due = [(batch, word) for batch in range(1, batches + 1) for word in files.due(batch)]
-    assert [files.named(word).stem for _, word in due if word != "last"] == [*numbered, "n_final"]
+    due = [(batch, word) for batch in range(1, batches + 1) for word in files.list_due(batch)]
+    assert [files.weights_path(word).stem for _, word in due if word != "last"] == [*numbered, "n_final"]
     assert [batch for batch, word in due if word == "last"] == list(range(100, batches + 1, 100))
     assert files.last.name == last
 
@@ -100,7 +100,7 @@ def test_weights_have_the_names_and_intervals_of_the_fork(
 def test_the_end_is_the_final_weights_and_clear_begins_anew(own: Path, tmp_path: Path) -> None:
     path = cfg(tmp_path)
     steps = list(trainer(own, path))
-    wrote = [(step.batch, file.name) for step in steps for file in step.wrote]
+    wrote = [(step.batch, file.name) for step in steps for file in step.saved]
     last = [(n, "small_last.weights") for n in (2, 4, 6, 8)]
     assert wrote == [*last[:-1], (8, "small_final.weights"), last[-1]]
     final = tmp_path / "backup" / "small_final.weights"
@@ -168,10 +168,10 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(own: Path, tmp_
 def test_average_precision_is_measured_and_the_best_weights_kept(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("darkparse.training.trainer.LEAST_BETWEEN", 3)
-    steps = list(trainer(own, cfg(tmp_path), measures=True))
+    monkeypatch.setattr("darkparse.training.trainer.MIN_BATCHES_BETWEEN", 3)
+    steps = list(trainer(own, cfg(tmp_path), eval_map=True))
     assert [step.batch for step in steps if step.mean_ap is not None] == [6, 8]
-    assert "small_best.weights" in [file.name for step in steps for file in step.wrote]
+    assert "small_best.weights" in [file.name for step in steps for file in step.saved]
 
 
 def test_bfloat16_goes_the_same_way(own: Path, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_memory_for_the_largest_input_is_taken_without_a_trace(
 
     monkeypatch.setattr(darkparse.Darknet, "layer_outputs", noted)
     before = {name: value.clone() for name, value in one.model.state_dict().items()}
-    one.reserve()
+    one.reserve_memory()
     assert sizes == [(2, 3, 128, 128)]
     assert all(torch.equal(before[name], value) for name, value in one.model.state_dict().items())
     assert all(parameter.grad is None for parameter in one.model.parameters())
@@ -300,8 +300,8 @@ def test_full_disk_loses_no_file_that_is_due(
 def test_measure_that_failed_is_made_when_the_run_resumes(
     own: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("darkparse.training.trainer.LEAST_BETWEEN", 3)
-    whole = trainer(own, cfg(tmp_path), measures=True)
+    monkeypatch.setattr("darkparse.training.trainer.MIN_BATCHES_BETWEEN", 3)
+    whole = trainer(own, cfg(tmp_path), eval_map=True)
     list(whole)
     best = (tmp_path / "backup" / "small_best.weights").read_bytes()
     shutil.rmtree(tmp_path / "backup")
@@ -312,13 +312,13 @@ def test_measure_that_failed_is_made_when_the_run_resumes(
             raise darkparse.ImageError("gone")
         return measure(self, model)
 
-    one = trainer(own, cfg(tmp_path), measures=True)
+    one = trainer(own, cfg(tmp_path), eval_map=True)
     with monkeypatch.context() as patch:
         patch.setattr(Validation, "__call__", failing)
         with pytest.raises(darkparse.ImageError, match="gone"):
             list(one)
     assert _saved(one) == batch
-    again = trainer(own, cfg(tmp_path), measures=True, resume=True)
+    again = trainer(own, cfg(tmp_path), eval_map=True, resume=True)
     assert len(list(again)) == 8 - batch
     assert again.best == whole.best
     assert (tmp_path / "backup" / "small_best.weights").read_bytes() == best

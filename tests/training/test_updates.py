@@ -158,7 +158,7 @@ def test_an_additions_weights_move_by_one_at_most() -> None:
 
 
 def test_averages_take_the_weights_place(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("darkparse.training.optimizers.EMA_END", 2)
+    monkeypatch.setattr("darkparse.training.optimizers.EMA_LAST_BATCHES", 2)
     model = _built(_network(net="max_batches=6\nema_alpha=.5"))
     _, schedule = darkparse.training.build_optimizer(model, seen=0)
     weight, values = model.get_parameter("layers.1.conv.weight"), []

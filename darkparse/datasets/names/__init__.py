@@ -36,18 +36,18 @@ def find_names(network: Network, classes: int, names: Names | None = None) -> tu
     if names is None:
         numbered = tuple(f"class {i}" for i in range(classes))
         return (
-            _beside(network.config.source.path, classes)
+            _find_beside(network.config.source.path, classes)
             or shipped_names(classes)
-            or _of_tree(network, classes)
+            or _tree_names(network, classes)
             or numbered
         )
     if isinstance(names, str | os.PathLike):
-        found, where = read_names(names), str(names)
+        class_names, origin = read_names(names), str(names)
     else:
-        found, where = tuple(names), "names"
-    if len(found) != classes:
-        raise DarkparseError(f"{where}: {len(found)} names, and the network has {classes} classes")
-    return found
+        class_names, origin = tuple(names), "names"
+    if len(class_names) != classes:
+        raise DarkparseError(f"{origin}: {len(class_names)} names, and the network has {classes} classes")
+    return class_names
 
 
 def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
@@ -68,24 +68,24 @@ def shipped_names(classes: int) -> tuple[str, ...] | None:
     return tuple(resources.files(__name__).joinpath(SHIPPED[classes]).read_text("utf-8").split("\n")[:classes])
 
 
-def _beside(cfg: Path | None, classes: int) -> tuple[str, ...] | None:
+def _find_beside(cfg: Path | None, classes: int) -> tuple[str, ...] | None:
     """The names beside a cfg: the file of the same name, or the only other one that has the right number of them."""
     if cfg is None:
         return None
-    own = cfg.with_suffix(".names")
-    if is_file(own):
-        found = read_names(own)
-        if len(found) != classes:
+    path = cfg.with_suffix(".names")
+    if is_file(path):
+        class_names = read_names(path)
+        if len(class_names) != classes:
             raise DarkparseError(
-                f"{own}: {len(found)} names, and the network has {classes} classes; --names chooses another file"
+                f"{path}: {len(class_names)} names, and the network has {classes} classes; --names chooses another file"
             )
-        return found
-    others = filter(is_file, sorted(cfg.parent.glob("*.names")))
-    fitting = [names for path in others if len(names := _names_or_none(path)) == classes]
-    return fitting[0] if len(fitting) == 1 else None
+        return class_names
+    other_paths = filter(is_file, sorted(cfg.parent.glob("*.names")))
+    matching = [names for path in other_paths if len(names := _names_or_none(path)) == classes]
+    return matching[0] if len(matching) == 1 else None
 
 
-def _of_tree(network: Network, classes: int) -> tuple[str, ...] | None:
+def _tree_names(network: Network, classes: int) -> tuple[str, ...] | None:
     tree = getattr(network.nodes[network.outputs[-1]].layer, "tree", None)
     names = read_tree(tree).names if tree is not None else ()
     return names if len(names) == classes else None

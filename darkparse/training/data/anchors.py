@@ -18,7 +18,7 @@ from darkparse.layers.dialect import Dialect
 from darkparse.syntax.files import is_file
 
 MAX_STEPS = 1000
-CHUNK = 1 << 16
+CHUNK_SIZE = 1 << 16
 """Boxes that are compared at once."""
 
 
@@ -65,33 +65,33 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
     Raises:
         DarkparseError: a file cannot be read, or there are fewer boxes than clusters.
     """
-    paths = [Path(picture.label) for picture in files.pictures("train", dialect)]
+    paths = [Path(image.label) for image in files.images("train", dialect)]
     sides = [label.box[2:] for path in paths if is_file(path) for label in read_labels(path)]
     boxes = np.array([side for side in sides if min(side) > 0], np.float32).reshape(-1, 2)
     boxes *= np.array(size[::-1], np.float32)
     boxes = boxes[boxes.prod(1) > 0]  # 1e-300 is 0 in float32, and so is the area of a box of 1e-30
     if len(boxes) < clusters:
-        found = pluralize(len(boxes), "object")
-        raise DarkparseError(f"{files.train}: {found} with width and height, too few for {clusters} anchors")
+        objects = pluralize(len(boxes), "object")
+        raise DarkparseError(f"{files.train}: {objects} with width and height, too few for {clusters} anchors")
     centers = np.random.default_rng(seed).permutation(boxes)[:clusters]
     nearest = np.full(len(boxes), -1)
     for _ in range(MAX_STEPS):
-        before, (nearest, _) = nearest, _closest(boxes, centers)
-        if np.array_equal(before, nearest):
+        previous, (nearest, _) = nearest, _find_closest(boxes, centers)
+        if np.array_equal(previous, nearest):
             break
         counts = np.bincount(nearest, minlength=clusters)
         sums = np.stack([np.bincount(nearest, boxes[:, i], clusters) for i in range(2)], 1)
-        held = counts > 0
-        centers[held] = sums[held] / counts[held, None]
+        is_used = counts > 0
+        centers[is_used] = sums[is_used] / counts[is_used, None]
     centers = centers[np.argsort(centers.prod(1), kind="stable")]
-    overlap = float(_closest(boxes, centers)[1].mean())
+    overlap = float(_find_closest(boxes, centers)[1].mean())
     return Anchors(centers, overlap, len(boxes), 0 if size[1] > MAX_GRID else 4)
 
 
-def _closest(boxes: Floats, centers: Floats) -> tuple[NDArray[np.intp], Floats]:
+def _find_closest(boxes: Floats, centers: Floats) -> tuple[NDArray[np.intp], Floats]:
     """The centre that each box overlaps most, and by how much."""
-    found = [_overlaps(boxes[i : i + CHUNK], centers) for i in range(0, len(boxes), CHUNK)]
-    return np.concatenate([one.argmax(1) for one in found]), np.concatenate([one.max(1) for one in found])
+    chunks = [_overlaps(boxes[i : i + CHUNK_SIZE], centers) for i in range(0, len(boxes), CHUNK_SIZE)]
+    return np.concatenate([chunk.argmax(1) for chunk in chunks]), np.concatenate([chunk.max(1) for chunk in chunks])
 
 
 def _overlaps(boxes: Floats, centers: Floats) -> Floats:

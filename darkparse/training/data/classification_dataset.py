@@ -14,65 +14,65 @@ from darkparse.training.data.color import blur, distort
 from darkparse.training.data.detection_dataset import Sample
 from darkparse.training.data.geometry import Window, rotate_crop
 from darkparse.training.data.image_cache import CachedImages
-from darkparse.training.data.sampling import sample_colors, sample_cut, sample_part, scale
+from darkparse.training.data.sampling import sample_colors, sample_cutmix_window, sample_mosaic_center, sample_scale
 
-BLUR = 15
+DEFAULT_BLUR = 15
 """Width of the kernel with `blur=1`."""
-BLURRED = 4
+BLUR_ODDS = 4
 """One of so many pictures is."""
 
 
 class ClassificationDataset:
     """Draws samples for a classifier."""
 
-    def __init__(self, network: Network, album: CachedImages, net: Augmentation, labels: Sequence[str]) -> None:
-        self.album, self.net, self.labels = album, net, labels
+    def __init__(self, network: Network, images: CachedImages, net: Augmentation, labels: Sequence[str]) -> None:
+        self.images, self.net, self.labels = images, net, labels
         self.dialect, self.width = network.dialect, network.net.width
 
     def sample(self, random: np.random.Generator, size: Size) -> Sample:
         """Raises DarkparseError if a picture cannot be read."""
-        sample, net = self._several(random, size), self.net
-        if not net.blur or random.integers(BLURRED):
+        sample, net = self._sample_mixed(random, size), self.net
+        if not net.blur or random.integers(BLUR_ODDS):
             return sample
-        return sample._replace(image=blur(sample.image, BLUR if net.blur == 1 else net.blur))
+        return sample._replace(image=blur(sample.image, DEFAULT_BLUR if net.blur == 1 else net.blur))
 
-    def _several(self, random: np.random.Generator, size: Size) -> Sample:
+    def _sample_mixed(self, random: np.random.Generator, size: Size) -> Sample:
         """A picture, half of the time with others where the cfg wants that."""
         net = self.net
         if not (net.mixup or net.cutmix or net.mosaic) or random.integers(2):
-            return self._one(random, size)
+            return self._sample_single(random, size)
         if net.cutmix and (not net.mosaic or random.integers(2)):
-            return self._joined(random, size, [sample_part(random, size)])
+            return self._sample_pasted(random, size, [sample_cutmix_window(random, size)])
         if net.mosaic:
-            (top, bottom), (left, right) = ((slice(at), slice(at, None)) for at in sample_cut(random, size))
-            return self._joined(random, size, [(top, right), (bottom, left), (bottom, right)])
-        one, two = (self._one(random, size) for _ in range(2))
+            (top, bottom), (left, right) = ((slice(at), slice(at, None)) for at in sample_mosaic_center(random, size))
+            return self._sample_pasted(random, size, [(top, right), (bottom, left), (bottom, right)])
+        first, second = (self._sample_single(random, size) for _ in range(2))
         half = np.float32(0.5)
-        return Sample((one.image + two.image) * half, (one.truth + two.truth) * half, one.path)
+        return Sample((first.image + second.image) * half, (first.truth + second.truth) * half, first.path)
 
-    def _joined(self, random: np.random.Generator, size: Size, windows: list[Window]) -> Sample:
+    def _sample_pasted(self, random: np.random.Generator, size: Size, windows: list[Window]) -> Sample:
         """A picture with others in some windows of it; the share of each class is that of its area."""
-        image, truth, path = self._one(random, size)
+        image, truth, path = self._sample_single(random, size)
         image, owner, truths = image.copy(), np.zeros(size, np.intp), [truth]
         for number, (rows, columns) in enumerate(windows, start=1):
-            other = self._one(random, size)
+            other = self._sample_single(random, size)
             image[:, rows, columns] = other.image[:, rows, columns]
             owner[rows, columns] = number
             truths.append(other.truth)
         shares = np.bincount(owner.ravel(), minlength=len(truths)) / owner.size
         return Sample(image, (shares @ np.stack(truths)).astype(np.float32), path)
 
-    def _one(self, random: np.random.Generator, size: Size) -> Sample:
-        picture, pixels = self.album.draw(random)
+    def _sample_single(self, random: np.random.Generator, size: Size) -> Sample:
+        entry, pixels = self.images.draw(random)
         (height, width), net, side = pixels.shape[:2], self.net, max(size)
-        aspect = scale(random, net.aspect)
+        aspect = sample_scale(random, net.aspect)
         shortest = min(height, int(width * aspect))
         factor = int(random.integers(self._side(size, 1), self._side(size, 2) + 1)) / max(1, shortest)
         angle = float(np.deg2rad(random.uniform(-1, 1) * net.angle))
-        rooms = ((width * factor / aspect - side) / 2, (height * factor - side) / 2)
+        margins = ((width * factor / aspect - side) / 2, (height * factor - side) / 2)
         if self.dialect.training.crops_images:
-            rooms = (max(0.0, rooms[0]), max(0.0, rooms[1]))
-        dx, dy = (float(random.uniform(-abs(room), abs(room))) for room in rooms)
+            margins = (max(0.0, margins[0]), max(0.0, margins[1]))
+        dx, dy = (float(random.uniform(-abs(margin), abs(margin))) for margin in margins)
         image = rotate_crop(pixels, side, angle=angle, scale=factor, shift=(dx, dy), aspect=aspect)
         if net.flip and random.integers(2):
             image = image[:, :, ::-1]
@@ -80,7 +80,7 @@ class ClassificationDataset:
         image = distort(image, colors.hue, colors.saturation, colors.exposure)
         if size != (side, side):
             image = resize_image(image.transpose(1, 2, 0), size)
-        return Sample(image, self._truth(picture.path), picture.path)
+        return Sample(image, self._truth(entry.path), entry.path)
 
     def _side(self, size: Size, end: int) -> int:
         """The least and the largest length of the picture's shorter side: the crop that the cfg says, or once and twice

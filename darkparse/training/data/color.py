@@ -29,13 +29,13 @@ def _distort(image: Floats, hue: float, saturation: float, exposure: float) -> N
     spread = value - np.minimum(np.minimum(red, green), blue)
     scale = np.float32(1) / np.maximum(spread, np.float32(1e-30))
     # 0 to 6 from red over green and blue to red.
-    turn = np.where(value == green, 2 + (blue - red) * scale, 4 + (red - green) * scale)
-    turn = np.where(value == red, (green - blue) * scale, turn) + np.float32(6 * hue)
-    turn -= np.floor(turn / 6) * 6
+    sector = np.where(value == green, 2 + (blue - red) * scale, 4 + (red - green) * scale)
+    sector = np.where(value == red, (green - blue) * scale, sector) + np.float32(6 * hue)
+    sector -= np.floor(sector / 6) * 6
     spread *= np.float32(saturation * exposure)
     value *= np.float32(exposure)
     # How far a channel lies below the value, as a share of the spread.
-    for channel, share in zip(image, (2 - abs(turn - 3), abs(turn - 2) - 1, abs(turn - 4) - 1), strict=True):
+    for channel, share in zip(image, (2 - abs(sector - 3), abs(sector - 2) - 1, abs(sector - 4) - 1), strict=True):
         np.clip(value - share.clip(0, 1) * spread, 0, 1, channel)
 
 
@@ -48,14 +48,14 @@ def blur(image: Floats, kernel: int) -> Floats:
     """
     kernel = kernel // 2 * 2 + 1
     sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
-    reach = kernel // 2
-    weights = np.exp(-((np.arange(kernel) - reach) ** 2) / (2 * sigma**2)).astype(np.float32)
+    radius = kernel // 2
+    weights = np.exp(-((np.arange(kernel) - radius) ** 2) / (2 * sigma**2)).astype(np.float32)
     weights /= weights.sum()
     for axis in (1, 2):
-        width = [(reach, reach) if axis == i else (0, 0) for i in range(3)]
+        width = [(radius, radius) if axis == i else (0, 0) for i in range(3)]
         padded, size = np.pad(image, width, "reflect"), image.shape[axis]
-        parts = (padded.take(range(i, i + size), axis) * weights[i] for i in range(kernel))
-        image = np.sum(list(parts), axis=0, dtype=np.float32)
+        terms = (padded.take(range(i, i + size), axis) * weights[i] for i in range(kernel))
+        image = np.sum(list(terms), axis=0, dtype=np.float32)
     return image
 
 
@@ -65,8 +65,8 @@ def blur_background(image: Floats, boxes: Floats) -> Floats:
     height, width = image.shape[1:]
     for x, y, w, h in boxes[:, :4].tolist():
         left, top = int((x - w / 2) * width), int((y - h / 2) * height)
-        part = np.s_[:, max(0, top) : top + int(h * height), max(0, left) : left + int(w * width)]
-        out[part] = image[part]
+        region = np.s_[:, max(0, top) : top + int(h * height), max(0, left) : left + int(w * width)]
+        out[region] = image[region]
     return out
 
 

@@ -20,13 +20,13 @@ from darkparse.training.data.classification_dataset import ClassificationDataset
 from darkparse.training.data.detection_dataset import DetectionDataset
 from darkparse.training.data.image_cache import CachedImages
 from darkparse.training.data.processes import load_in_processes
-from darkparse.training.data.sampling import PICTURES, generator, sample_size
+from darkparse.training.data.sampling import IMAGE_STREAM, create_generator, sample_size
 from darkparse.training.data.seed import check_seed
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-KEPT = 1 << 30
+MAX_CACHE_BYTES = 1 << 30
 """Bytes of pixels to keep in memory, or an eighth of what is free; all of a set that is small."""
 
 
@@ -86,26 +86,26 @@ def batches(
     loader = Loader(network, data, seed, fixed_size, cache_budget(max(1, workers) * world))
     first = start * loader.subdivisions + rank
     numbers = count(first, world)
-    loaded = load_in_processes(loader, numbers, workers) if workers else (loader[number] for number in numbers)
-    with closing(loaded):
-        for one in loaded:
-            if isinstance(one, DarkparseError):
-                raise one
-            number, images, truth, paths = one
+    results = load_in_processes(loader, numbers, workers) if workers else (loader[number] for number in numbers)
+    with closing(results):
+        for result in results:
+            if isinstance(result, DarkparseError):
+                raise result
+            number, images, truth, paths = result
             size = images.shape[2], images.shape[3]
             truths = [torch.from_numpy(rows) for rows in truth]
-            yield Batch(number, images, truths if loader.detects else torch.stack(truths), paths, size)
+            yield Batch(number, images, truths if loader.is_detector else torch.stack(truths), paths, size)
 
 
 def cache_budget(processes: int) -> int:
     """Bytes of pixels that each of so many processes may keep."""
-    return min(KEPT, free_memory() // 8) // processes
+    return min(MAX_CACHE_BYTES, free_memory() // 8) // processes
 
 
 class Loader:
     """Makes any mini-batch, by its number; in whatever process."""
 
-    def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool, room: int = 0) -> None:
+    def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool, cache_bytes: int = 0) -> None:
         check_seed(seed)
         self.seed, self.subdivisions, self.dialect = seed, network.net.subdivisions, network.dialect
         self.size, self.channels = (network.net.height, network.net.width), network.net.channels
@@ -114,21 +114,21 @@ class Loader:
             bind_training_options(network, network.config.net, Augmentation),
             bind_net_training(network),
         )
-        pictures = files.pictures("train", network.dialect)
-        if not pictures:
+        image_list = files.images("train", network.dialect)
+        if not image_list:
             raise DarkparseError(f"{files.train}: the list names no picture")
-        self.detects, album = bool(network.heads), CachedImages(network, pictures, room)
+        self.is_detector, images = bool(network.heads), CachedImages(network, image_list, cache_bytes)
         self.random = 0.0
-        if not self.detects:
-            self.source: DetectionDataset | ClassificationDataset = ClassificationDataset(
-                network, album, self.net, _labels(network, files)
+        if not self.is_detector:
+            self.dataset: DetectionDataset | ClassificationDataset = ClassificationDataset(
+                network, images, self.net, _labels(network, files)
             )
             return
         head = bind_training_options(network, network.nodes[network.heads[-1]].section, HeadAugmentation)
         self.random = 0.0 if fixed_size else head.random
-        self.source = DetectionDataset(network, album, self.net, head)
+        self.dataset = DetectionDataset(network, images, self.net, head)
 
-    def size_of(self, batch: int) -> Size:
+    def input_size(self, batch: int) -> Size:
         """Height and width of a batch, counted from 0."""
         if not self.random:
             return self.size
@@ -139,13 +139,13 @@ class Loader:
         """Number, images (N, C, H, W) as a tensor, the truth of each as an array, paths; or the error that came up."""
         import torch
 
-        size = self.size_of(number // self.subdivisions)
+        size = self.input_size(number // self.subdivisions)
         images = torch.empty((self.rows, self.channels, *size))
-        into, truth, paths = images.numpy(), [], []
+        image_array, truth, paths = images.numpy(), [], []
         try:
             for row in range(self.rows):
-                image, rows, path = self.source.sample(generator(self.seed, PICTURES, number, row), size)
-                into[row] = image
+                image, rows, path = self.dataset.sample(create_generator(self.seed, IMAGE_STREAM, number, row), size)
+                image_array[row] = image
                 truth.append(rows)
                 paths.append(path)
         except DarkparseError as problem:
@@ -157,6 +157,6 @@ def _labels(network: Network, files: DataFile) -> tuple[str, ...]:
     """A classifier's. Raises DarkparseError if they are not as many as the network has outputs."""
     outputs, labels = network.nodes[network.outputs[-1]].out_shape.size, files.labels
     if len(labels) != outputs:
-        told = f"{len(labels)} labels, and the network has {outputs} outputs"
-        raise DarkparseError(f"{files.options['labels']}: {told}")
+        message = f"{len(labels)} labels, and the network has {outputs} outputs"
+        raise DarkparseError(f"{files.options['labels']}: {message}")
     return labels

@@ -26,12 +26,12 @@ from darkparse.syntax.files import is_file, read_text, split_lines
 if TYPE_CHECKING:
     from darkparse.network.network import Network
 
-PLACES = 3
+MAX_PLACES = 3
 """Places of a fault that are shown; the rest are counted."""
 SLACK = 0.01
 """By so much of the picture a box may reach beyond it: programs round."""
-OF_OBJECTS = frozenset({"label-class", "box-outside", "box-size", "box-tiny"})
-WARNINGS = frozenset({"box-outside", "box-tiny", "box-size", "overlap"})
+OBJECT_CODES = frozenset({"label-class", "box-outside", "box-size", "box-tiny"})
+WARNING_CODES = frozenset({"box-outside", "box-tiny", "box-size", "overlap"})
 
 Progress = Callable[[Sequence[DatasetImage]], Iterable[DatasetImage]]
 
@@ -51,7 +51,7 @@ class DatasetReport:
     dialect: Dialect
     is_decoded: bool = False
     diagnostics: list[Diagnostic] = field(default_factory=list)
-    pictures: int = 0
+    images: int = 0
     objects: int = 0
 
 
@@ -62,17 +62,17 @@ class _Tally:
         self.counts: Counter[str] = Counter()
         self.places: dict[str, list[tuple[Path, int, str]]] = defaultdict(list)
 
-    def add(self, code: str, path: str | Path, line: int, said: str = "") -> None:
+    def add(self, code: str, path: str | Path, line: int, detail: str = "") -> None:
         self.counts[code] += 1
-        if len(self.places[code]) < PLACES:
-            self.places[code].append((Path(path), line, said))
+        if len(self.places[code]) < MAX_PLACES:
+            self.places[code].append((Path(path), line, detail))
 
     def findings(self, totals: dict[str, tuple[int, str]], warnings: frozenset[str]) -> Iterator[Diagnostic]:
         """One of each code, with the places, and of how many it is."""
-        source = lru_cache(2 * PLACES)(_source)  # many faults stand in one list
+        source = lru_cache(2 * MAX_PLACES)(_source)  # many faults stand in one list
         for code, count in self.counts.items():
-            total, noun = totals.get(code, totals["object" if code in OF_OBJECTS else "picture"])
-            spans = [(_line(source(path), line), said and f" ({said})") for path, line, said in self.places[code]]
+            total, noun = totals.get(code, totals["object" if code in OBJECT_CODES else "picture"])
+            spans = [(_line(source(path), line), detail and f" ({detail})") for path, line, detail in self.places[code]]
             message = f"{count:,} of {pluralize(total, noun)}{spans[0][1]}: {remedy(code)}"
             notes = tuple(Note(f"here too{said}", span) for span, said in spans[1:])
             severity: Severity = "warning" if code in warnings else "error"
@@ -111,27 +111,27 @@ def check_data(
         progress: goes through the pictures, and may say how far it is.
         decode: read each picture to its end, which finds truncated ones.
     """
-    checked = DatasetReport(files, dialect or (network.dialect if network else files.likely_dialect()), decode)
+    report = DatasetReport(files, dialect or (network.dialect if network else files.guess_dialect()), decode)
     lists: dict[str, list[DatasetImage]] = {}
     for key in ("train", *({"valid"} & files.options.keys())):
         try:
-            lists[key] = files.pictures(key, checked.dialect)
+            lists[key] = files.images(key, report.dialect)
         except DarkparseError as problem:
-            checked.diagnostics.append(_named(files, key, problem))
-    classes = _classes(checked, network)
-    _check_pictures(checked, lists, classes, network, progress)
-    return checked
+            report.diagnostics.append(_file_diagnostic(files, key, problem))
+    classes = _find_classes(report, network)
+    _check_images(report, lists, classes, network, progress)
+    return report
 
 
-def _named(files: DataFile, key: str, problem: DarkparseError) -> Diagnostic:
+def _file_diagnostic(files: DataFile, key: str, problem: DarkparseError) -> Diagnostic:
     """A line of a `.data` file that is missing or names no file."""
     span = files.options.get(key)
     return Diagnostic("error", "data-file", str(problem).removeprefix(f"{span or files.path}: "), span)
 
 
-def _classes(checked: DatasetReport, network: Network | None) -> tuple[str, ...] | int | None:
+def _find_classes(report: DatasetReport, network: Network | None) -> tuple[str, ...] | int | None:
     """How many classes there are if that is known, of a classifier their labels; a finding where numbers disagree."""
-    files, numbers = checked.files, {}
+    files, numbers = report.files, {}
     key = "labels" if "labels" in files.options and not (network and network.heads) else "names"
     names: tuple[str, ...] = ()
     try:
@@ -141,58 +141,58 @@ def _classes(checked: DatasetReport, network: Network | None) -> tuple[str, ...]
         if files.classes is not None:
             numbers["classes ="] = files.classes
     except DarkparseError as problem:
-        checked.diagnostics.append(_named(files, "classes" if "classes is" in str(problem) else key, problem))
+        report.diagnostics.append(_file_diagnostic(files, "classes" if "classes is" in str(problem) else key, problem))
     if network:
         layer = network.nodes[network.outputs[-1]]
         numbers[network.config.source.name] = getattr(layer.layer, "classes", layer.out_shape.size)
     if len(set(numbers.values())) > 1:
-        told = ", ".join(f"{number:,} by {name}" for name, number in numbers.items())
+        counts = ", ".join(f"{number:,} by {name}" for name, number in numbers.items())
         span = files.options.get("classes") or files.options.get(key)
-        checked.diagnostics.append(Diagnostic("error", "class-names", f"{told}: {remedy('class-names')}", span))
+        report.diagnostics.append(Diagnostic("error", "class-names", f"{counts}: {remedy('class-names')}", span))
     if key == "labels":
         return names
     return list(numbers.values())[-1] if numbers else None
 
 
-def _check_pictures(
-    checked: DatasetReport,
+def _check_images(
+    report: DatasetReport,
     lists: dict[str, list[DatasetImage]],
     classes: tuple[str, ...] | int | None,
     network: Network | None,
     progress: Progress,
 ) -> None:
-    tally, seen = _Tally(), dict[str, str]()
-    least = (1 / network.net.width, 1 / network.net.height) if network else (0.0, 0.0)
-    read = 0
-    for key, pictures in lists.items():
-        path = checked.files.file(key)
-        faults = _decoded(pictures) if checked.is_decoded else map(_read_head, pictures)
-        for picture, fault in zip(progress(pictures), faults, strict=True):
-            place = os.path.abspath(picture.path)  # noqa: PTH100
-            checked.pictures += 1
-            if seen.setdefault(place, key) != key:
-                tally.add("overlap", path, picture.line)
+    tally, first_list = _Tally(), dict[str, str]()
+    min_sides = (1 / network.net.width, 1 / network.net.height) if network else (0.0, 0.0)
+    num_labels = 0
+    for key, images in lists.items():
+        path = report.files.file(key)
+        faults = _decode_all(images) if report.is_decoded else map(_read_head, images)
+        for image, fault in zip(progress(images), faults, strict=True):
+            location = os.path.abspath(image.path)  # noqa: PTH100
+            report.images += 1
+            if first_list.setdefault(location, key) != key:
+                tally.add("overlap", path, image.line)
                 continue
             if fault is not None:
-                tally.add(fault.code, path, picture.line, fault.reason)
+                tally.add(fault.code, path, image.line, fault.reason)
                 continue
             if isinstance(classes, tuple):
-                count = sum(label in picture.path for label in classes)
+                count = sum(label in image.path for label in classes)
                 if count != 1:
-                    tally.add("path-label", path, picture.line, f"{pluralize(count, 'label')} in it")
-            elif not is_file(picture.label):
-                _no_label(tally, path, picture)
+                    tally.add("path-label", path, image.line, f"{pluralize(count, 'label')} in it")
+            elif not is_file(image.label):
+                _add_missing_label(tally, path, image)
             else:
-                read += 1
+                num_labels += 1
                 try:
-                    checked.objects += _check_labels(tally, Path(picture.label), classes, least)
+                    report.objects += _check_labels(tally, Path(image.label), classes, min_sides)
                 except DarkparseError as problem:
-                    tally.add("label-line", path, picture.line, str(problem))
-        if read and not checked.objects and key == "train" and "label-line" not in tally.counts:
+                    tally.add("label-line", path, image.line, str(problem))
+        if num_labels and not report.objects and key == "train" and "label-line" not in tally.counts:
             tally.add("no-object", path, 1)
-    totals = {"object": (checked.objects, "object"), "picture": (checked.pictures, "picture"), "no-object": (1, "list")}
-    warnings = WARNINGS if checked.dialect.training.needs_labels else WARNINGS | {"no-label"}
-    checked.diagnostics += tally.findings(totals, warnings)
+    totals = {"object": (report.objects, "object"), "picture": (report.images, "picture"), "no-object": (1, "list")}
+    warnings = WARNING_CODES if report.dialect.training.needs_labels else WARNING_CODES | {"no-label"}
+    report.diagnostics += tally.findings(totals, warnings)
 
 
 class _Fault(NamedTuple):
@@ -202,42 +202,44 @@ class _Fault(NamedTuple):
     reason: str = ""
 
 
-def _read_head(picture: DatasetImage) -> _Fault | None:
+def _read_head(image: DatasetImage) -> _Fault | None:
     """Look at the beginning of a picture's file."""
-    if not is_file(picture.path):
+    if not is_file(image.path):
         return _Fault("no-picture")
-    return None if read_image_size(Path(picture.path)) is not None else _Fault("bad-picture")
+    return None if read_image_size(Path(image.path)) is not None else _Fault("bad-picture")
 
 
-def _decode(picture: DatasetImage) -> _Fault | None:
+def _decode(image: DatasetImage) -> _Fault | None:
     """Read a picture to its end."""
-    if not is_file(picture.path):
+    if not is_file(image.path):
         return _Fault("no-picture")
     try:
-        open_image(picture.path, None, apply_exif=False)
+        open_image(image.path, None, apply_exif=False)
     except ImageError as problem:
         return _Fault("bad-picture", str(problem))
     return None
 
 
-def _decoded(pictures: Sequence[DatasetImage]) -> Iterator[_Fault | None]:
+def _decode_all(images: Sequence[DatasetImage]) -> Iterator[_Fault | None]:
     """Decode pictures in threads, since Pillow's decoders run beside each other."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
-        yield from pool.map(_decode, pictures)
+        yield from pool.map(_decode, images)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _no_label(tally: _Tally, path: Path, picture: DatasetImage) -> None:
-    other = next(filter(is_file, label_candidates(Path(picture.path))), None)
+def _add_missing_label(tally: _Tally, path: Path, image: DatasetImage) -> None:
+    other = next(filter(is_file, label_candidates(Path(image.path))), None)
     if other is None:
-        tally.add("no-label", path, picture.line, quote_safe(picture.label))
+        tally.add("no-label", path, image.line, quote_safe(image.label))
     else:
-        tally.add("label-elsewhere", path, picture.line, f"{quote_safe(str(other))}, not {quote_safe(picture.label)}")
+        tally.add("label-elsewhere", path, image.line, f"{quote_safe(str(other))}, not {quote_safe(image.label)}")
 
 
-def _check_labels(tally: _Tally, path: Path, classes: tuple[str, ...] | int | None, least: tuple[float, float]) -> int:
+def _check_labels(
+    tally: _Tally, path: Path, classes: tuple[str, ...] | int | None, min_sides: tuple[float, float]
+) -> int:
     """Those of a picture; how many objects it has."""
     count = 0
     for line, label in label_lines(path):
@@ -247,16 +249,16 @@ def _check_labels(tally: _Tally, path: Path, classes: tuple[str, ...] | int | No
         count += 1
         if label.number < 0 or (isinstance(classes, int) and label.number >= classes):
             tally.add("label-class", path, line)
-        elif code := _fault_of(label.box, least):
+        elif code := _find_box_fault(label.box, min_sides):
             tally.add(code, path, line)
     return count
 
 
-def _fault_of(box: Box, least: tuple[float, float]) -> str | None:
+def _find_box_fault(box: Box, min_sides: tuple[float, float]) -> str | None:
     x, y, w, h = box
     if w <= 0 or h <= 0:
         return "box-size"
-    reach = max(abs(x - 0.5) + w / 2, abs(y - 0.5) + h / 2)
-    if reach > 0.5 + SLACK or not (0 < x <= 1 and 0 < y <= 1):
+    extent = max(abs(x - 0.5) + w / 2, abs(y - 0.5) + h / 2)
+    if extent > 0.5 + SLACK or not (0 < x <= 1 and 0 < y <= 1):
         return "box-outside"
-    return "box-tiny" if w < least[0] or h < least[1] else None
+    return "box-tiny" if w < min_sides[0] or h < min_sides[1] else None

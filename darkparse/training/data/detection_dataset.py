@@ -18,14 +18,23 @@ from darkparse.layers.augmentation import Augmentation, HeadAugmentation
 from darkparse.network.network import Network
 from darkparse.syntax.files import is_file
 from darkparse.training.data.color import add_noise, blur, blur_background, distort
-from darkparse.training.data.geometry import NOWHERE, WHOLE, CropWindow, ImagePlace, Window, drop_tiny, sound, tile
+from darkparse.training.data.geometry import (
+    FULL_WINDOW,
+    INVALID_CENTER,
+    CropWindow,
+    ImagePlace,
+    Window,
+    build_tile,
+    drop_invalid,
+    drop_tiny,
+)
 from darkparse.training.data.image_cache import CachedImages
 from darkparse.training.data.sampling import (
     ColorJitter,
-    in_corner,
+    move_to_corner,
     sample_colors,
     sample_crop,
-    sample_cut,
+    sample_mosaic_center,
     sample_place,
 )
 
@@ -44,7 +53,7 @@ class Sample(NamedTuple):
 class SampledTransform:
     """A picture and how it is varied."""
 
-    picture: DatasetImage
+    image: DatasetImage
     pixels: Pixels
     geometry: ImagePlace | CropWindow
     flip: bool
@@ -59,77 +68,87 @@ class SampledTransform:
 class DetectionDataset:
     """Draws samples for a detector."""
 
-    def __init__(self, network: Network, album: CachedImages, net: Augmentation, head: HeadAugmentation) -> None:
-        self.album, self.net, self.head = album, net, head
+    def __init__(self, network: Network, images: CachedImages, net: Augmentation, head: HeadAugmentation) -> None:
+        self.images, self.net, self.head = images, net, head
         self.dialect, self.channels = network.dialect, network.net.channels
         self.classes: int = getattr(network.nodes[network.heads[-1]].layer, "classes", 0)
 
     def sample(self, random: np.random.Generator, size: Size) -> Sample:
         """Raises DarkparseError if a picture or a label cannot be read."""
-        is_several = (self.net.mosaic or self.net.mixup) and bool(random.integers(2))
-        if is_several and self.net.mosaic:
-            return self._mosaic(random, size)
-        drawn = [self._draw(random, size) for _ in range(2 if is_several else 1)]
-        boxes = [self._boxes(random, one, size) for one in drawn]
-        images = [self._render(random, one, size, found) for one, found in zip(drawn, boxes, strict=True)]
+        is_mixed = (self.net.mosaic or self.net.mixup) and bool(random.integers(2))
+        if is_mixed and self.net.mosaic:
+            return self._sample_mosaic(random, size)
+        transforms = [self._sample_transform(random, size) for _ in range(2 if is_mixed else 1)]
+        boxes = [self._read_boxes(random, transform, size) for transform in transforms]
+        images = [
+            self._render(random, transform, size, found) for transform, found in zip(transforms, boxes, strict=True)
+        ]
         image = images[0] if len(images) == 1 else (images[0] + images[1]) / np.float32(2)
-        return Sample(image, np.concatenate(boxes)[: self.head.max], drawn[0].picture.path)
+        return Sample(image, np.concatenate(boxes)[: self.head.max], transforms[0].image.path)
 
-    def _mosaic(self, random: np.random.Generator, size: Size) -> Sample:
-        row, column = sample_cut(random, size)
-        image, found, paths = np.empty((self.channels, *size), np.float32), [], []
+    def _sample_mosaic(self, random: np.random.Generator, size: Size) -> Sample:
+        row, column = sample_mosaic_center(random, size)
+        image, all_boxes, paths = np.empty((self.channels, *size), np.float32), [], []
         for number in range(4):
-            drawn = self._draw(random, size, tile=number)
-            one = tile(number, size, (row, column), drawn.geometry, drawn.shape, flip=drawn.flip)  # type: ignore[arg-type]
-            boxes = self._boxes(random, drawn, size)
-            image[:, one.window[0], one.window[1]] = self._render(random, drawn, size, boxes, one.source)
-            found.append(one.place(boxes, size, bound=self.net.mosaic_bound))
-            paths.append(drawn.picture.path)
-        return Sample(image, np.concatenate(found)[: self.head.max], paths[0])
+            transform = self._sample_transform(random, size, tile=number)
+            crop: CropWindow = transform.geometry  # type: ignore[assignment]
+            mosaic_tile = build_tile(number, size, (row, column), crop, transform.shape, flip=transform.flip)
+            boxes = self._read_boxes(random, transform, size)
+            image[:, mosaic_tile.window[0], mosaic_tile.window[1]] = self._render(
+                random, transform, size, boxes, mosaic_tile.source
+            )
+            all_boxes.append(mosaic_tile.place_boxes(boxes, size, bound=self.net.mosaic_bound))
+            paths.append(transform.image.path)
+        return Sample(image, np.concatenate(all_boxes)[: self.head.max], paths[0])
 
-    def _draw(self, random: np.random.Generator, size: Size, tile: int | None = None) -> SampledTransform:
-        picture, pixels = self.album.draw(random)
+    def _sample_transform(self, random: np.random.Generator, size: Size, tile: int | None = None) -> SampledTransform:
+        image, pixels = self.images.draw(random)
         height, width = pixels.shape[:2]
         flip = self.net.flip and bool(random.integers(2))
         colors = sample_colors(random, self.net)
         if not self.dialect.training.crops_images:
             return SampledTransform(
-                picture, pixels, sample_place(random, (height, width), size, self.head.jitter), flip, colors
+                image, pixels, sample_place(random, (height, width), size, self.head.jitter), flip, colors
             )
         crop = sample_crop(random, (height, width), size, self.net, self.head)
         if tile is not None and random.integers(2):
-            crop = in_corner(crop, tile, flip=flip)
-        return SampledTransform(picture, pixels, crop.drop_invalid((height, width)), flip, colors)
+            crop = move_to_corner(crop, tile, flip=flip)
+        return SampledTransform(image, pixels, crop.or_full_image((height, width)), flip, colors)
 
-    def _boxes(self, random: np.random.Generator, drawn: SampledTransform, size: Size) -> Floats:
+    def _read_boxes(self, random: np.random.Generator, transform: SampledTransform, size: Size) -> Floats:
         """(K, 5), in an order drawn anew, of which the first `max` count."""
-        labels = self._labels(Path(drawn.picture.label))
+        labels = self._read_labels(Path(transform.image.label))
         boxes = np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)
         boxes = random.permutation(boxes)[: self.head.max]
-        boxes = drawn.geometry.move(boxes, size, drawn.shape, flip=drawn.flip)
+        boxes = transform.geometry.move_boxes(boxes, size, transform.shape, flip=transform.flip)
         if self.dialect.training.crops_images:
-            return sound(boxes, size, self.classes)
-        return drop_tiny(boxes[boxes[:, 0] != NOWHERE])
+            return drop_invalid(boxes, size, self.classes)
+        return drop_tiny(boxes[boxes[:, 0] != INVALID_CENTER])
 
-    def _labels(self, path: Path) -> list[Label]:
+    def _read_labels(self, path: Path) -> list[Label]:
         if is_file(path):
             return read_labels(path)
         if self.dialect.training.needs_labels:
-            told = f"there is no such label, and training with {self.dialect.title} ends at one that is missing"
-            raise DarkparseError(f"{path}: {told}; darkparse check tells all of them")
+            message = f"there is no such label, and training with {self.dialect.title} ends at one that is missing"
+            raise DarkparseError(f"{path}: {message}; darkparse check tells all of them")
         return []
 
     def _render(
-        self, random: np.random.Generator, drawn: SampledTransform, size: Size, boxes: Floats, window: Window = WHOLE
+        self,
+        random: np.random.Generator,
+        transform: SampledTransform,
+        size: Size,
+        boxes: Floats,
+        window: Window = FULL_WINDOW,
     ) -> Floats:
         """(C, *size), or a window of it."""
-        colors, kernel = drawn.colors, drawn.colors.blur
+        colors, kernel = transform.colors, transform.colors.blur
         if kernel > 1:
             smallest = (boxes[:, 2:4] * np.array(size[::-1], np.float32)).min(initial=8 * kernel if len(boxes) else 0)
             kernel = min(kernel, int(smallest) // 8)
         # What a window shows of a blurred picture comes from beyond it too.
-        within = WHOLE if kernel else window
-        image = drawn.geometry.render(drawn.pixels, size, flip=drawn.flip, window=within)
+        rendered_window = FULL_WINDOW if kernel else window
+        image = transform.geometry.render(transform.pixels, size, flip=transform.flip, window=rendered_window)
         image = distort(image, colors.hue, colors.saturation, colors.exposure)
         if kernel:
             image = blur_background(image, boxes) if kernel == 1 else blur(image, kernel)

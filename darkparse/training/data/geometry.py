@@ -10,14 +10,14 @@ from darkparse.datasets.image_files import Size
 from darkparse.detect.images import Pixels
 from darkparse.detect.preprocess import Floats, ResampleWeights, axis_weights, resample
 
-NOWHERE = np.float32(999999)
+INVALID_CENTER = np.float32(999999)
 """A centre that stands for a box which is none (data.c correct_boxes)."""
 MIN_SIDE = 0.001
 """Side of a box, as a share of the input (pjreddie data.c fill_truth_detection)."""
 
 Window = tuple[slice, slice]
 """Rows and columns of the input."""
-WHOLE: Window = (slice(None), slice(None))
+FULL_WINDOW: Window = (slice(None), slice(None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +30,18 @@ class ImagePlace:
     left: float
     top: float
 
-    def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = WHOLE) -> Floats:
+    def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = FULL_WINDOW) -> Floats:
         """A window of the input (C, *size), float32 in 0…1."""
         out = np.full((pixels.shape[2], *size), 0.5, np.float32)
         height, width = int(self.height), int(self.width)
-        rows, top = _inside(_scaled_taps(pixels.shape[0], height), int(self.top), size[0])
-        columns, left = _inside(_scaled_taps(pixels.shape[1], width), int(self.left), size[1])
-        part = resample(pixels, rows, columns)
-        out[:, top : top + part.shape[1], left : left + part.shape[2]] = part
+        rows, top = _clip_taps(_bilinear_taps(pixels.shape[0], height), int(self.top), size[0])
+        columns, left = _clip_taps(_bilinear_taps(pixels.shape[1], width), int(self.left), size[1])
+        patch = resample(pixels, rows, columns)
+        out[:, top : top + patch.shape[1], left : left + patch.shape[2]] = patch
         return out[:, :, :: -1 if flip else 1][:, window[0], window[1]]
 
-    def move(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
-        """See `moved`."""
+    def move_boxes(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
+        """See `transform_boxes`."""
         (h, w), scale = size, np.float32
         shift = (scale(-self.left) / scale(w), scale(-self.top) / scale(h))
         return transform_boxes(boxes, shift, (scale(self.width) / scale(w), scale(self.height) / scale(h)), flip=flip)
@@ -57,39 +57,45 @@ class CropWindow:
     right: int
     bottom: int
 
-    def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = WHOLE) -> Floats:
-        """See `Place.render`."""
+    def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = FULL_WINDOW) -> Floats:
+        """See `ImagePlace.render`."""
         height, width = pixels.shape[:2]
-        rows = _shifted(axis_weights(height - self.top - self.bottom, size[0], last_is_exact=False), self.top, height)
-        columns = _shifted(axis_weights(width - self.left - self.right, size[1], last_is_exact=True), self.left, width)
+        rows = _shift_taps(
+            axis_weights(height - self.top - self.bottom, size[0], last_is_exact=False), self.top, height
+        )
+        columns = _shift_taps(
+            axis_weights(width - self.left - self.right, size[1], last_is_exact=True), self.left, width
+        )
         return resample(
-            pixels, _cut(rows, window[0]), _cut(_cut(columns, slice(None, None, -1 if flip else 1)), window[1])
+            pixels,
+            _slice_taps(rows, window[0]),
+            _slice_taps(_slice_taps(columns, slice(None, None, -1 if flip else 1)), window[1]),
         )
 
-    def move(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
-        """See `moved`."""
+    def move_boxes(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
+        """See `transform_boxes`."""
         share = np.float32
         sx = share(shape[1] - self.left - self.right) / share(shape[1])
         sy = share(shape[0] - self.top - self.bottom) / share(shape[0])
         shift = (share(self.left) / share(shape[1]) / sx, share(self.top) / share(shape[0]) / sy)
-        return transform_boxes(boxes, shift, (1 / sx, 1 / sy), flip=flip, leaves_out=True)
+        return transform_boxes(boxes, shift, (1 / sx, 1 / sy), flip=flip, drops_outside=True)
 
-    def drop_invalid(self, shape: Size) -> CropWindow:
+    def or_full_image(self, shape: Size) -> CropWindow:
         """The whole picture if nothing would be left of it."""
         height, width = shape
-        rest = min(
+        min_remaining = min(
             width - self.left - self.right, height - self.top - self.bottom, width - self.left, height - self.top
         )
-        return self if rest > 0 else CropWindow(0, 0, 0, 0)
+        return self if min_remaining > 0 else CropWindow(0, 0, 0, 0)
 
-    def letterboxed(self, shape: Size, size: Size) -> CropWindow:
+    def letterbox(self, shape: Size, size: Size) -> CropWindow:
         """With the edges that bring the picture to the input's aspect."""
         (height, width), aspect = shape, np.float32(size[1]) / np.float32(size[0])
         if np.float32(width) / np.float32(height) / aspect > 1:
-            more = (np.float32(width) / aspect - height) / 2
-            return replace(self, top=int(self.top - more), bottom=int(self.bottom - more))
-        more = (np.float32(height) * aspect - width) / 2
-        return replace(self, left=int(self.left - more), right=int(self.right - more))
+            border = (np.float32(width) / aspect - height) / 2
+            return replace(self, top=int(self.top - border), bottom=int(self.bottom - border))
+        border = (np.float32(height) * aspect - width) / 2
+        return replace(self, left=int(self.left - border), right=int(self.right - border))
 
 
 def transform_boxes(
@@ -98,7 +104,7 @@ def transform_boxes(
     scale: tuple[np.float32, np.float32],
     *,
     flip: bool,
-    leaves_out: bool = False,
+    drops_outside: bool = False,
 ) -> Floats:
     """Boxes (K, 5: centre x, y, width, height, class) where the picture now lies, cut to it (data.c correct_boxes).
 
@@ -107,29 +113,29 @@ def transform_boxes(
         shift: of x and y after scaling, to be subtracted.
         scale: of x and y.
         flip: whether the result is mirrored.
-        leaves_out: whether boxes that lie outside of the picture are `NOWHERE`, as those at 0, 0 always are.
+        drops_outside: whether boxes that lie outside of the picture are `NOWHERE`, as those at 0, 0 always are.
     """
     center, half = boxes[:, :2], boxes[:, 2:4] / 2
     first, last = center - half, center + half
-    lost = (center == 0).all(1)
-    if leaves_out:
-        lost |= ((last < 0) | (first > 1)).any(1)
+    is_invalid = (center == 0).all(1)
+    if drops_outside:
+        is_invalid |= ((last < 0) | (first > 1)).any(1)
     first, last = (side * np.array(scale, np.float32) - np.array(shift, np.float32) for side in (first, last))
     if flip:
         first[:, 0], last[:, 0] = 1 - last[:, 0], 1 - first[:, 0]
     first, last = first.clip(0, 1), last.clip(0, 1)
     out: Floats = np.concatenate(((first + last) / 2, last - first, boxes[:, 4:]), 1, dtype=np.float32)
-    out[lost, :4] = NOWHERE
+    out[is_invalid, :4] = INVALID_CENTER
     return out
 
 
-def sound(boxes: Floats, size: Size, classes: int) -> Floats:
+def drop_invalid(boxes: Floats, size: Size, classes: int) -> Floats:
     """The boxes that AlexeyAB's Darknet keeps: of a known class, a pixel large at least, with their centre inside
     (data.c fill_truth_detection)."""
-    least = 1 / np.array(size[::-1], np.float32)
+    min_sides = 1 / np.array(size[::-1], np.float32)
     center, sides = boxes[:, :2], boxes[:, 2:4]
-    kept = (boxes[:, 4] < classes) & (sides >= least).all(1) & ((center > 0) & (center <= 1)).all(1)
-    return boxes[kept]
+    is_valid = (boxes[:, 4] < classes) & (sides >= min_sides).all(1) & ((center > 0) & (center <= 1)).all(1)
+    return boxes[is_valid]
 
 
 def drop_tiny(boxes: Floats) -> Floats:
@@ -151,7 +157,7 @@ class Tile:
         rows, columns = (slice(at, at + w.stop - w.start) for at, w in zip(self.start, self.window, strict=True))
         return rows, columns
 
-    def place(self, boxes: Floats, size: Size, *, bound: bool) -> Floats:
+    def place_boxes(self, boxes: Floats, size: Size, *, bound: bool) -> Floats:
         """Boxes (K, 5) of the picture where they lie in the mosaic (data.c blend_truth_mosaic).
 
         Args:
@@ -168,23 +174,23 @@ class Tile:
             first, last = np.maximum(first, low), np.minimum(last, high)
             center, extent = (first + last).astype(np.float32) / 2 / sides, (last - first).astype(np.float32) / sides
         else:
-            before = np.minimum(first, 0).astype(np.float32) / sides
-            after = np.maximum(last - sides, 0) / sides
-            center, extent = center - before / 2 - after / 2, extent + before - after
+            overflow_low = np.minimum(first, 0).astype(np.float32) / sides
+            overflow_high = np.maximum(last - sides, 0) / sides
+            center, extent = center - overflow_low / 2 - overflow_high / 2, extent + overflow_low - overflow_high
             first, last = _edges(center, extent, sides)
-        inside = (first >= 0) & (last <= sides) & (center > 0) & (center < 1)
-        kept = (inside & (extent > 1 / sides) & (extent < 1)).all(1)
-        placed: Floats = np.concatenate((center, extent, boxes[:, 4:]), 1, dtype=np.float32)[kept]
+        is_inside = (first >= 0) & (last <= sides) & (center > 0) & (center < 1)
+        is_valid = (is_inside & (extent > 1 / sides) & (extent < 1)).all(1)
+        placed: Floats = np.concatenate((center, extent, boxes[:, 4:]), 1, dtype=np.float32)[is_valid]
         return placed
 
 
-def tile(number: int, size: Size, cut: tuple[int, int], crop: CropWindow, shape: Size, *, flip: bool) -> Tile:
+def build_tile(number: int, size: Size, center: tuple[int, int], crop: CropWindow, shape: Size, *, flip: bool) -> Tile:
     """A tile of a mosaic.
 
     Args:
         number: which, counted row by row from 0.
         size: of the input.
-        cut: the row and the column where the tiles meet.
+        center: the row and the column where the tiles meet.
         crop: what is taken of the picture. Where its edge goes on the tile begins later, so that less of that shows.
         shape: height and width of the picture.
         flip: whether it is mirrored.
@@ -193,16 +199,18 @@ def tile(number: int, size: Size, cut: tuple[int, int], crop: CropWindow, shape:
     top, bottom, left, right = (
         max(0, -n * size[axis] // shape[axis]) for n, axis in ((crop.top, 0), (crop.bottom, 0), (left, 1), (right, 1))
     )
-    rows, row = tile_axis(size[0], cut[0], top, bottom, is_second=number >= 2)
-    columns, column = tile_axis(size[1], cut[1], left, right, is_second=number % 2 == 1)
+    rows, row = build_tile_axis(size[0], center[0], top, bottom, is_second=number >= 2)
+    columns, column = build_tile_axis(size[1], center[1], left, right, is_second=number % 2 == 1)
     return Tile((rows, columns), (row, column))
 
 
-def tile_axis(size: int, cut: int, before: int, after: int, *, is_second: bool) -> tuple[slice, int]:
+def build_tile_axis(
+    size: int, center: int, border_before: int, border_after: int, *, is_second: bool
+) -> tuple[slice, int]:
     """A tile along an axis, and where its part of the picture begins: as much of an edge that goes on is left out."""
     if is_second:
-        return slice(cut, size), min(cut, before)
-    return slice(0, cut), size - cut - min(size - cut, after)
+        return slice(center, size), min(center, border_before)
+    return slice(0, center), size - center - min(size - center, border_after)
 
 
 def rotate_crop(
@@ -221,28 +229,28 @@ def rotate_crop(
     Returns:
         (C, side, side), float32 in 0…1.
     """
-    place = np.arange(side, dtype=np.float32) - np.float32(side / 2)
+    offsets = np.arange(side, dtype=np.float32) - np.float32(side / 2)
     x, y = (
-        (place + np.float32(shift[0])) * np.float32(aspect / scale),
-        (place + np.float32(shift[1])) / np.float32(scale),
+        (offsets + np.float32(shift[0])) * np.float32(aspect / scale),
+        (offsets + np.float32(shift[1])) / np.float32(scale),
     )
     cos, sin = np.float32(np.cos(angle)), np.float32(np.sin(angle))
     height, width = pixels.shape[:2]
     columns = cos * x - sin * y[:, None] + np.float32(width / 2)
     rows = sin * x + cos * y[:, None] + np.float32(height / 2)
     left, top = np.floor(columns).astype(np.intp), np.floor(rows).astype(np.intp)
-    right, down = columns - left, rows - top
+    x_fraction, y_fraction = columns - left, rows - top
     out = np.zeros((side, side, pixels.shape[2]), np.float32)
     for i, j, weight in (
-        (0, 0, (1 - down) * (1 - right)),
-        (1, 0, down * (1 - right)),
-        (0, 1, (1 - down) * right),
-        (1, 1, down * right),
+        (0, 0, (1 - y_fraction) * (1 - x_fraction)),
+        (1, 0, y_fraction * (1 - x_fraction)),
+        (0, 1, (1 - y_fraction) * x_fraction),
+        (1, 1, y_fraction * x_fraction),
     ):
         row, column = top + i, left + j
-        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-        part = pixels[row.clip(0, height - 1), column.clip(0, width - 1)]
-        out += part * (weight * inside)[..., None].astype(np.float32)
+        is_inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        values = pixels[row.clip(0, height - 1), column.clip(0, width - 1)]
+        out += values * (weight * is_inside)[..., None].astype(np.float32)
     out /= np.float32(255 if pixels.dtype == np.uint8 else 1)
     return out.transpose(2, 0, 1)
 
@@ -252,24 +260,24 @@ def _edges(center: Floats, extent: Floats, sides: Floats) -> tuple[Floats, Float
     return np.trunc((center - extent / 2) * sides), np.trunc((center + extent / 2) * sides)
 
 
-def _scaled_taps(before: int, after: int) -> ResampleWeights:
+def _bilinear_taps(old_size: int, new_size: int) -> ResampleWeights:
     """Without corner alignment; beyond the last row or column lies 0 (image.c bilinear_interpolate)."""
-    place = np.arange(after, dtype=np.float32) / np.float32(after) * np.float32(before)
-    first = np.floor(place).astype(np.intp)
-    fraction = place - first.astype(np.float32)
-    weights = np.stack((1 - fraction, np.where(first + 1 < before, fraction, 0)))
-    return ResampleWeights(np.stack((first, first + 1)).clip(0, before - 1), weights.astype(np.float32))
+    positions = np.arange(new_size, dtype=np.float32) / np.float32(new_size) * np.float32(old_size)
+    first = np.floor(positions).astype(np.intp)
+    fraction = positions - first.astype(np.float32)
+    weights = np.stack((1 - fraction, np.where(first + 1 < old_size, fraction, 0)))
+    return ResampleWeights(np.stack((first, first + 1)).clip(0, old_size - 1), weights.astype(np.float32))
 
 
-def _inside(taps: ResampleWeights, start: int, size: int) -> tuple[ResampleWeights, int]:
+def _clip_taps(taps: ResampleWeights, start: int, size: int) -> tuple[ResampleWeights, int]:
     """Those of the positions, of which the first lies at `start`, that lie in an input, and where they begin."""
-    return _cut(taps, slice(max(0, -start), max(0, size - start))), max(0, start)
+    return _slice_taps(taps, slice(max(0, -start), max(0, size - start))), max(0, start)
 
 
-def _shifted(taps: ResampleWeights, start: int, size: int) -> ResampleWeights:
+def _shift_taps(taps: ResampleWeights, start: int, size: int) -> ResampleWeights:
     """Those of a part that begins at `start`, for the whole, whose edges go on."""
     return ResampleWeights((taps.places + start).clip(0, size - 1), taps.weights)
 
 
-def _cut(taps: ResampleWeights, part: slice) -> ResampleWeights:
-    return ResampleWeights(taps.places[:, part], taps.weights[:, part])
+def _slice_taps(taps: ResampleWeights, positions: slice) -> ResampleWeights:
+    return ResampleWeights(taps.places[:, positions], taps.weights[:, positions])

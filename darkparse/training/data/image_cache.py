@@ -16,21 +16,21 @@ class CachedImages:
 
     Args:
         network: whose channels and whose Darknet's way with a note of orientation count.
-        pictures: of the list.
-        room: bytes of pixels to keep.
+        images: of the list.
+        max_bytes: bytes of pixels to keep.
     """
 
-    def __init__(self, network: Network, pictures: Sequence[DatasetImage], room: int) -> None:
-        self._channels, self._turn = network.net.channels, network.dialect.applies_exif
-        self._pictures, self._room, self._kept = pictures, room, dict[str, Pixels]()
+    def __init__(self, network: Network, images: Sequence[DatasetImage], max_bytes: int) -> None:
+        self._channels, self._applies_exif = network.net.channels, network.dialect.applies_exif
+        self._images, self._free_bytes, self._cache = images, max_bytes, dict[str, Pixels]()
 
     def draw(self, random: np.random.Generator) -> tuple[DatasetImage, Pixels]:
         """Any of them, with its pixels (H, W, C), not to be written to. Raises ImageError if it cannot be read."""
-        picture = self._pictures[int(random.integers(len(self._pictures)))]
-        pixels = self._kept.get(picture.path)
+        image = self._images[int(random.integers(len(self._images)))]
+        pixels = self._cache.get(image.path)
         if pixels is None:
-            pixels = open_image(picture.path, self._channels, apply_exif=self._turn).pixels
-            if pixels.nbytes <= self._room:
-                self._kept[picture.path] = pixels
-                self._room -= pixels.nbytes
-        return picture, pixels
+            pixels = open_image(image.path, self._channels, apply_exif=self._applies_exif).pixels
+            if pixels.nbytes <= self._free_bytes:
+                self._cache[image.path] = pixels
+                self._free_bytes -= pixels.nbytes
+        return image, pixels

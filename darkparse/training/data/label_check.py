@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from darkparse._utils.text import pluralize
-from darkparse.datasets.data_file import EVIDENCE, DataFile, DatasetImage
+from darkparse.datasets.data_file import NUM_INSPECTED, DataFile, DatasetImage
 from darkparse.datasets.labels import label_candidates, label_path
 from darkparse.errors import DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.network import Network
 from darkparse.syntax.files import is_file
 
-FEW = 0.5
+MIN_LABELED_SHARE = 0.5
 """Share of images with a label below which there is a warning."""
 
 
@@ -30,9 +30,9 @@ def check_labels(files: DataFile, network: Network) -> str | None:
     Raises:
         DarkparseError: none has one, or the list cannot be read.
     """
-    images = files.pictures("train", network.dialect, most=EVIDENCE)
+    images = files.images("train", network.dialect, limit=NUM_INSPECTED)
     unlabeled = [image for image in images if not _has_label(image, files, network)]
-    if not unlabeled or len(images) - len(unlabeled) >= FEW * len(images):
+    if not unlabeled or len(images) - len(unlabeled) >= MIN_LABELED_SHARE * len(images):
         return None
     first = f"the first {pluralize(len(images), 'image')}"
     if len(unlabeled) < len(images):
@@ -60,5 +60,5 @@ def _hint(images: Sequence[DatasetImage], network: Network) -> str:
         path = next((path for image in images if _is_label(path := label_path(image.path, dialect), image)), None)
         if path is not None:
             return f"--dialect {dialect.name} finds {path}"
-    other = next((path for image in images for path in label_candidates(Path(image.path)) if is_file(path)), None)
-    return f"{network.dialect.title} does not look at {other}" if other else "an empty file means that nothing is there"
+    label = next((path for image in images for path in label_candidates(Path(image.path)) if is_file(path)), None)
+    return f"{network.dialect.title} does not look at {label}" if label else "an empty file means that nothing is there"

@@ -17,7 +17,7 @@ from typing import Any
 
 from darkparse.errors import DarkparseError
 
-PRELOADED = ["torch.utils.data", "PIL.Image", "darkparse.training.data.dataset"]
+PRELOADED_MODULES = ["torch.utils.data", "PIL.Image", "darkparse.training.data.dataset"]
 """Modules that the fork server imports once for all loader processes."""
 HAS_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
 """Windows has none; there each process starts from nothing."""
@@ -29,9 +29,9 @@ GUARD = 'code that starts loader processes belongs under `if __name__ == "__main
 def start_fork_server() -> None:
     """Start the process that loader processes are forked from; it imports torch while this one does other work."""
     if HAS_SERVER:
-        multiprocessing.set_forkserver_preload(PRELOADED)
+        multiprocessing.set_forkserver_preload(PRELOADED_MODULES)
         for process in (resource_tracker, forkserver):
-            with _blocked_signals():  # once each: starting the tracker unblocks SIGINT and SIGTERM, which it ignores
+            with _block_signals():  # once each: starting the tracker unblocks SIGINT and SIGTERM, which it ignores
                 process.ensure_running()
 
 
@@ -59,18 +59,18 @@ def load_in_processes(loader: Any, numbers: Iterator[int], workers: int) -> Gene
     # A generator of its own: the loader draws a number, and those that torch draws follow from the batch alone.
     options: Any = {
         "generator": TorchGenerator(),
-        "collate_fn": _keep,
+        "collate_fn": _identity,
         "worker_init_fn": _prepare,
         "multiprocessing_context": context,
     }
-    before, processes = set(multiprocessing.active_children()), list[BaseProcess]()
+    earlier_children, processes = set(multiprocessing.active_children()), list[BaseProcess]()
     kill = partial(_kill, processes)
     try:
         try:
-            with _blocked_signals():
+            with _block_signals():
                 batches = iter(DataLoader(loader, None, sampler=numbers, num_workers=workers, **options))
         finally:
-            processes += [child for child in multiprocessing.active_children() if child not in before]
+            processes += [child for child in multiprocessing.active_children() if child not in earlier_children]
             atexit.register(kill)  # runs before torch's own, which waits for each process
         yield from batches
     except RuntimeError as problem:
@@ -100,7 +100,7 @@ def _kill(processes: Sequence[BaseProcess]) -> None:
 
 
 @contextmanager
-def _blocked_signals() -> Iterator[None]:
+def _block_signals() -> Iterator[None]:
     """Block the signals that stop a run in this thread, and so in every process that it starts meanwhile.
 
     A terminal and a process manager send them to all processes; the one that trains decides what they do.
@@ -108,21 +108,21 @@ def _blocked_signals() -> Iterator[None]:
     if sys.platform == "win32":
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    previous_mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous_mask)
 
 
 if sys.platform != "win32":
-    STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def _prepare(worker: int) -> None:
     """Prepare a loader process: it heeds no signal to stop, and ends with the process that trains."""
     if sys.platform != "win32":  # a fork server that runs already does not block them
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -133,5 +133,5 @@ def _end_with_parent() -> None:
         os._exit(0)
 
 
-def _keep(batch: Any) -> Any:
+def _identity(batch: Any) -> Any:
     return batch

@@ -15,26 +15,26 @@ def _hull(a: Tensor, b: Tensor) -> Tensor:
     return high - torch.minimum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
 
 
-def _shared(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def _intersection_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Areas of the intersection and of the union (box.c box_intersection, box_union)."""
     ax, ay, aw, ah = a.unbind(-1)
     bx, by, bw, bh = b.unbind(-1)
     width = torch.minimum(ax + aw / 2, bx + bw / 2) - torch.maximum(ax - aw / 2, bx - bw / 2)
     height = torch.minimum(ay + ah / 2, by + bh / 2) - torch.maximum(ay - ah / 2, by - bh / 2)
-    both = width.clamp(min=0) * height.clamp(min=0)
-    return both, aw * ah + bw * bh - both
+    intersection = width.clamp(min=0) * height.clamp(min=0)
+    return intersection, aw * ah + bw * bh - intersection
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
     """Intersection over union, 0 without an intersection (box.c box_iou)."""
-    both, union = _shared(a, b)
-    return torch.where(both == 0, 0.0, both / union)
+    intersection, union = _intersection_union(a, b)
+    return torch.where(intersection == 0, 0.0, intersection / union)
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
     """IoU - (hull - union) / hull (box.c box_giou)."""
     hull = _hull(a, b).prod(-1)
-    return iou(a, b) - torch.where(hull == 0, 0.0, (hull - _shared(a, b)[1]) / hull)
+    return iou(a, b) - torch.where(hull == 0, 0.0, (hull - _intersection_union(a, b)[1]) / hull)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
@@ -51,15 +51,15 @@ def diou(a: Tensor, b: Tensor) -> Tensor:
 def ciou(a: Tensor, b: Tensor) -> Tensor:
     """IoU - distance - α · difference of the aspects (box.c box_ciou)."""
     overlap = iou(a, b)
-    aspect = 4 / pi**2 * _turn(a, b).square()
+    aspect = 4 / pi**2 * _angle_difference(a, b).square()
     return overlap - _distance(a, b) - aspect / (1 - overlap + aspect + 1e-6) * aspect
 
 
-def _turn(a: Tensor, b: Tensor) -> Tensor:
+def _angle_difference(a: Tensor, b: Tensor) -> Tensor:
     return torch.atan(b[..., 2] / b[..., 3]) - torch.atan(a[..., 2] / a[..., 3])
 
 
-KINDS = {"iou": iou, "giou": giou, "diou": diou, "ciou": ciou}
+IOU_FUNCTIONS = {"iou": iou, "giou": giou, "diou": diou, "ciou": ciou}
 
 
 def overlap_delta(box: Tensor, truth: Tensor, kind: str) -> Tensor:
@@ -73,15 +73,15 @@ def overlap_delta(box: Tensor, truth: Tensor, kind: str) -> Tensor:
     common = torch.minimum(high, truth_high) - torch.maximum(low, truth_low)
     hull = torch.maximum(high, truth_high) - torch.minimum(low, truth_low)
     size = high - low
-    both = common.prod(1, keepdim=True)
-    union = size.prod(1, keepdim=True) + (truth_high - truth_low).prod(1, keepdim=True) - both
+    intersection = common.prod(1, keepdim=True)
+    union = size.prod(1, keepdim=True) + (truth_high - truth_low).prod(1, keepdim=True) - intersection
 
     # By the low and the high edge of each axis: an area changes by the length along the other axis.
     edges = []
     for sign, inner, outer in ((-1, low > truth_low, low < truth_low), (1, high < truth_high, high > truth_high)):
-        d_both = torch.where(inner, sign * common.flip(1), 0.0)
-        d_union = sign * size.flip(1) - d_both
-        edge = torch.where(union > 0, (union * d_both - both * d_union) / (union * union), 0.0)
+        d_intersection = torch.where(inner, sign * common.flip(1), 0.0)
+        d_union = sign * size.flip(1) - d_intersection
+        edge = torch.where(union > 0, (union * d_intersection - intersection * d_union) / (union * union), 0.0)
         if kind == "giou":
             area = hull.prod(1, keepdim=True)
             d_area = torch.where(outer, sign * hull.flip(1), 0.0)
@@ -90,11 +90,11 @@ def overlap_delta(box: Tensor, truth: Tensor, kind: str) -> Tensor:
         edges.append(edge)
     center, extent = edges[0] + edges[1], edges[1] - edges[0]
     if kind in ("diou", "ciou"):
-        center, extent = _with_distance(center, extent, box, truth, common, hull, kind, both / union)
+        center, extent = _add_distance(center, extent, box, truth, common, hull, kind, intersection / union)
     return torch.cat((center, extent), 1)
 
 
-def _with_distance(
+def _add_distance(
     center: Tensor,
     extent: Tensor,
     box: Tensor,
@@ -107,16 +107,18 @@ def _with_distance(
     """What DIoU and CIoU add to the deltas of centre and extent, or put in their place where the boxes lie apart."""
     low_out = box[:, :2] - box[:, 2:] / 2 < truth[:, :2] - truth[:, 2:] / 2
     high_out = box[:, :2] + box[:, 2:] / 2 > truth[:, :2] + truth[:, 2:] / 2
-    away = truth[:, :2] - box[:, :2]
-    distance, diagonal = away.square().sum(1, keepdim=True), hull.square().sum(1, keepdim=True)
+    offset = truth[:, :2] - box[:, :2]
+    distance, diagonal = offset.square().sum(1, keepdim=True), hull.square().sum(1, keepdim=True)
     d_center = 2 * hull * (high_out.to(hull.dtype) - low_out.to(hull.dtype))
     d_extent = hull * (high_out.to(hull.dtype) + low_out.to(hull.dtype))
-    of_center = (2 * away * diagonal - d_center * distance) / (diagonal * diagonal)
-    of_extent = d_extent * distance / (diagonal * diagonal)
+    center_term = (2 * offset * diagonal - d_center * distance) / (diagonal * diagonal)
+    extent_term = d_extent * distance / (diagonal * diagonal)
     if kind == "ciou":
-        turn = _turn(box, truth)[:, None]
-        aspect = 4 / pi**2 * turn.square()
+        angle = _angle_difference(box, truth)[:, None]
+        aspect = 4 / pi**2 * angle.square()
         alpha = aspect / (1 - ratio + aspect + 1e-6)
-        of_extent = of_extent + alpha * 8 / pi**2 * turn * torch.cat((box[:, 3:], -box[:, 2:3]), 1)
-    apart = (common <= 0).any(1, keepdim=True)
-    return torch.where(apart, of_center, center + of_center), torch.where(apart, of_extent, extent + of_extent)
+        extent_term = extent_term + alpha * 8 / pi**2 * angle * torch.cat((box[:, 3:], -box[:, 2:3]), 1)
+    is_apart = (common <= 0).any(1, keepdim=True)
+    return torch.where(is_apart, center_term, center + center_term), torch.where(
+        is_apart, extent_term, extent + extent_term
+    )

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from darkparse.layers.training import DetectionTraining
 from darkparse.training.losses.boxes import iou
-from darkparse.training.losses.predictors import PARTS
-from darkparse.training.losses.targets import gather
+from darkparse.training.losses.predictors import COMPONENTS
+from darkparse.training.losses.targets import gather_targets
 
 RANDOM_SEEN = 64_000
 """While fewer pictures were seen, `random` lets chance choose the predictor."""
@@ -25,33 +25,35 @@ class DetectionLoss:
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
         cells, options = self.side**2, self.options
         delta = torch.zeros_like(output)
-        scores, objectness, boxes = self._parts(output)
-        score_delta, objectness_delta, box_delta = self._parts(delta)
+        scores, objectness, boxes = self._split(output)
+        score_delta, objectness_delta, box_delta = self._split(delta)
         objectness_delta[:] = -options.noobject_scale * objectness
-        truths = gather(truth, output, most=cells * 90, classes=self.classes, map=None, maps_first=False)
+        truths = gather_targets(truth, output, max_boxes=cells * 90, classes=self.classes, map=None, maps_first=False)
         image, number = truths.valid.nonzero(as_tuple=True)
-        chosen, labels = truths.boxes[image, number], truths.classes[image, number]
-        column, row = (chosen[:, :2] * self.side).long().clamp(0, self.side - 1).unbind(1)
+        truth_boxes, labels = truths.boxes[image, number], truths.classes[image, number]
+        column, row = (truth_boxes[:, :2] * self.side).long().clamp(0, self.side - 1).unbind(1)
         cell = row * self.side + column
-        first = _first(image * cells + cell)
-        image, cell, chosen, labels = image[first], cell[first], chosen[first], labels[first]
+        first = _find_first(image * cells + cell)
+        image, cell, truth_boxes, labels = image[first], cell[first], truth_boxes[first], labels[first]
 
         y = torch.nn.functional.one_hot(labels, self.classes)
         score_delta[image, cell] = options.class_scale * (y - scores[image, cell])
         corner = torch.stack((cell % self.side, cell // self.side), 1)
-        target = torch.cat((chosen[:, :2] * self.side - corner, chosen[:, 2:]), 1)
-        predictor, overlap = self._nearest(boxes[image, cell], target, seen)
+        target = torch.cat((truth_boxes[:, :2] * self.side - corner, truth_boxes[:, 2:]), 1)
+        predictor, overlap = self._find_nearest(boxes[image, cell], target, seen)
         wanted = overlap if options.rescore else torch.ones_like(overlap)
         objectness_delta[image, cell, predictor] = options.object_scale * (wanted - objectness[image, cell, predictor])
         wanted = torch.cat((target[:, :2], target[:, 2:].sqrt() if self.sqrt else target[:, 2:]), 1)
         box_delta[image, cell, predictor] = options.coord_scale * (wanted - boxes[image, cell, predictor])
         return delta, delta.square().sum()
 
-    def parts(self, delta: Tensor) -> dict[str, Tensor]:
+    def components(self, delta: Tensor) -> dict[str, Tensor]:
         """The squares of the delta by what they are for."""
-        return dict(zip(PARTS, (part.square().sum() for part in reversed(self._parts(delta))), strict=True))
+        return dict(
+            zip(COMPONENTS, (component.square().sum() for component in reversed(self._split(delta))), strict=True)
+        )
 
-    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Views of a vector (N, n): scores (N, cells, classes), objectness (N, cells, num), boxes (…, num, 4)."""
         cells = self.side**2
         scores, objectness, boxes = x.split((cells * self.classes, cells * self.num, cells * self.num * 4), 1)
@@ -61,7 +63,7 @@ class DetectionLoss:
             boxes.unflatten(1, (cells, self.num, 4)),
         )
 
-    def _nearest(self, boxes: Tensor, target: Tensor, seen: int) -> tuple[Tensor, Tensor]:
+    def _find_nearest(self, boxes: Tensor, target: Tensor, seen: int) -> tuple[Tensor, Tensor]:
         """The predictor of each cell with the best IoU, or the smallest distance where none overlaps; and its IoU.
 
         Args:
@@ -71,9 +73,9 @@ class DetectionLoss:
         """
         scale = boxes.new_tensor((1 / self.side, 1 / self.side, 1, 1))
         extent = boxes[..., 2:].square() if self.sqrt else boxes[..., 2:]
-        placed, target = torch.cat((boxes[..., :2], extent), -1) * scale, (target * scale)[:, None]
-        overlap = iou(placed, target)
-        distance = (placed - target).square().sum(-1).sqrt()
+        scaled_boxes, target = torch.cat((boxes[..., :2], extent), -1) * scale, (target * scale)[:, None]
+        overlap = iou(scaled_boxes, target)
+        distance = (scaled_boxes - target).square().sum(-1).sqrt()
         best = torch.where((overlap > 0).any(1), overlap.argmax(1), distance.argmin(1))
         if self.options.forced:
             best = (target[:, 0, 2] * target[:, 0, 3] < 0.1).long().clamp(max=self.num - 1)
@@ -82,10 +84,10 @@ class DetectionLoss:
         return best, overlap.gather(1, best[:, None])[:, 0]
 
 
-def _first(keys: Tensor) -> Tensor:
+def _find_first(keys: Tensor) -> Tensor:
     """Positions of the first of each key, in order."""
     order = torch.argsort(keys, stable=True)
     ordered = keys[order]
-    new = torch.ones_like(ordered, dtype=torch.bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    return order[new]
+    is_first = torch.ones_like(ordered, dtype=torch.bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    return order[is_first]

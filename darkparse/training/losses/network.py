@@ -21,7 +21,7 @@ Truth = Sequence[Tensor] | Tensor
 and class. For the others one tensor (N, n)."""
 
 
-class Delta(Protocol):
+class HeadLoss(Protocol):
     """What one head computes."""
 
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
@@ -47,7 +47,7 @@ class Loss:
 
     total: Tensor
     costs: Mapping[int, Tensor]
-    parts: Mapping[int, Mapping[str, Tensor]]
+    components: Mapping[int, Mapping[str, Tensor]]
 
     @property
     def cost(self) -> Tensor:
@@ -69,10 +69,10 @@ class Losses:
 
     def __init__(self, model: nn.Module) -> None:
         network = unwrap_model(model).network
-        self.heads = {node.index: loss for node in network.nodes if (loss := _build(network, node)) is not None}
+        self.heads = {node.index: loss for node in network.nodes if (loss := _build_loss(network, node)) is not None}
         if not self.heads:
             raise DarkparseError(f"{network.name} has no layer with a loss: end it in a head, [softmax] or [cost]")
-        self.entries = {index: _entry(network, network.nodes[index]) for index in self.heads}
+        self.entries = {index: _find_entry(network, network.nodes[index]) for index in self.heads}
 
     def __call__(self, outputs: Sequence[Tensor], truth: Truth, *, seen: int) -> Loss:
         """The loss of one mini-batch.
@@ -85,25 +85,25 @@ class Losses:
         Raises:
             ValueError: the truth is not of that form.
         """
-        costs, parts, shares = {}, [], {}
+        costs, head_losses, components = {}, [], {}
         for index, head in self.heads.items():
             with torch.no_grad():
-                delta, cost = head(_precise(outputs[index].detach()), truth, seen)
+                delta, cost = head(_to_float32(outputs[index].detach()), truth, seen)
             costs[index] = cost
-            if hasattr(head, "parts"):
-                shares[index] = head.parts(delta)
+            if hasattr(head, "components"):
+                components[index] = head.components(delta)
             entry = outputs[self.entries[index]]
             delta = delta.reshape(entry.shape).to(entry.dtype)
-            parts.append(_HandedOut.apply(entry, delta, cost))  # type: ignore[no-untyped-call]
-        return Loss(torch.stack(parts).sum(), costs, shares)
+            head_losses.append(_DarknetGradient.apply(entry, delta, cost))  # type: ignore[no-untyped-call]
+        return Loss(torch.stack(head_losses).sum(), costs, components)
 
 
-def _precise(x: Tensor) -> Tensor:
+def _to_float32(x: Tensor) -> Tensor:
     """In float32 at least."""
     return x if x.dtype == torch.float64 else x.float()
 
 
-class _HandedOut(torch.autograd.Function):
+class _DarknetGradient(torch.autograd.Function):
     """The cost, whose gradient is minus the delta."""
 
     @staticmethod
@@ -117,7 +117,7 @@ class _HandedOut(torch.autograd.Function):
         return delta * -gradient, None, None
 
 
-def _build(network: Network, node: Node) -> Delta | None:
+def _build_loss(network: Network, node: Node) -> HeadLoss | None:
     if node.layer.loss_options is None:
         return None
     options = bind_training_options(network, node.section, node.layer.loss_options)
@@ -127,11 +127,11 @@ def _build(network: Network, node: Node) -> Delta | None:
         at = node.section.find(problem.option) if problem.option else None
         raise cfg_error("training", str(problem), at.span if at else node.section.span) from None
     module, _, name = spec.target.rpartition(".")
-    loss: Delta = getattr(import_module(module), name)(**spec.kwargs)
+    loss: HeadLoss = getattr(import_module(module), name)(**spec.kwargs)
     return loss
 
 
-def _entry(network: Network, node: Node) -> int:
+def _find_entry(network: Network, node: Node) -> int:
     """The layer whose output gets the delta: what comes in, or what came into a softmax before it."""
     index = node.inputs[0]
     while index >= 0 and network.nodes[index].layer.is_identity_backward:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-PARTS = ("box", "objectness", "class")
+COMPONENTS = ("box", "objectness", "class")
 """What the entries of a predictor are for, in their order."""
 
 
 @dataclass(eq=False)
-class Rows:
+class Predictors:
     """The predictors of a batch, one a row, in the order picture, anchor, row and column of the grid.
 
     Attributes:
@@ -30,12 +30,12 @@ class Rows:
     anchor: Tensor
 
     @classmethod
-    def of(cls, planes: Tensor) -> Rows:
+    def from_output(cls, planes: Tensor) -> Predictors:
         """From a head's output (N, anchors, H, W, entries)."""
         n, a, h, w, _ = planes.shape
         values = planes.flatten(0, 3)
-        every = torch.arange(len(values), device=values.device)
-        return cls(values, torch.zeros_like(values), (n, a, h, w), every % w, every // w % h, every // (h * w) % a)
+        index = torch.arange(len(values), device=values.device)
+        return cls(values, torch.zeros_like(values), (n, a, h, w), index % w, index // w % h, index // (h * w) % a)
 
     @property
     def size(self) -> Tensor:
@@ -43,7 +43,7 @@ class Rows:
         return self.values.new_tensor((self.shape[3], self.shape[2]))
 
     @property
-    def place(self) -> Tensor:
+    def grid_xy(self) -> Tensor:
         """Column and row of each cell, (rows, 2)."""
         return torch.stack((self.column, self.row), 1)
 
@@ -67,11 +67,11 @@ class Rows:
         return self.delta.reshape(*self.shape, -1).permute(0, 1, 4, 2, 3).flatten(1, 2)
 
 
-def parts_of(delta: Tensor, predictors: int, box_entries: int) -> dict[str, Tensor]:
+def sum_components(delta: Tensor, predictors: int, box_entries: int) -> dict[str, Tensor]:
     """The squares of a delta (N, predictors · entries, H, W), summed up by what they are for."""
     squares = delta.unflatten(1, (predictors, -1)).square()
-    parts = squares.split((box_entries, 1, squares.shape[2] - box_entries - 1), 2)
-    return {name: part.sum() for name, part in zip(PARTS, parts, strict=True)}
+    components = squares.split((box_entries, 1, squares.shape[2] - box_entries - 1), 2)
+    return {name: component.sum() for name, component in zip(COMPONENTS, components, strict=True)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +88,8 @@ class Assignments:
     boxes: Tensor
     classes: Tensor
 
-    def __getitem__(self, which: Tensor) -> Assignments:
-        return Assignments(self.rows[which], self.boxes[which], self.classes[which])
+    def __getitem__(self, index: Tensor) -> Assignments:
+        return Assignments(self.rows[index], self.boxes[index], self.classes[index])
 
     def __len__(self) -> int:
         return len(self.rows)

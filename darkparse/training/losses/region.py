@@ -11,12 +11,12 @@ from torch import Tensor
 from darkparse.layers.training import RegionTraining
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.training.losses.boxes import iou
-from darkparse.training.losses.predictors import Assignments, Rows, parts_of
-from darkparse.training.losses.targets import Targets, assignment_rounds, gather
+from darkparse.training.losses.predictors import Assignments, Predictors, sum_components
+from darkparse.training.losses.targets import Targets, assignment_rounds, gather_targets
 
 PRIOR_SEEN, PRIOR_SCALE = 12800, 0.01
 """While fewer pictures were seen, every predictor is drawn to its anchor, so strongly."""
-CLASS_ONLY = 100_000
+CLASS_ONLY_X = 100_000
 """A box farther out than this has a class and no place."""
 
 
@@ -45,30 +45,30 @@ class RegionLoss:
         self.background = background
 
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
-        rows = Rows.of(self.planes(output))
-        truths = gather(
-            truth, output, most=self.options.max, classes=self.classes, map=self.map, maps_first=self.maps_first
+        rows = Predictors.from_output(self.planes(output))
+        truths = gather_targets(
+            truth, output, max_boxes=self.options.max, classes=self.classes, map=self.map, maps_first=self.maps_first
         )
         shapes = output.new_tensor(self.anchors)[rows.anchor] / rows.size
-        center = rows.place + self.center(rows.values)
+        center = rows.grid_xy + self.center(rows.values)
         boxes = torch.cat((center / rows.size, rows.values[:, 2:4].exp() * shapes), 1)
         overlap = iou(rows.by_image(boxes)[:, None], truths.boxes[:, :, None])
-        best, which = (x.flatten() for x in overlap.where(truths.valid[:, :, None], 0.0).max(1))
-        self.ignore(rows, truths, best, which)
+        best, truth_index = (x.flatten() for x in overlap.where(truths.valid[:, :, None], 0.0).max(1))
+        self.set_no_object(rows, truths, best, truth_index)
         if seen < PRIOR_SEEN:
-            every = torch.arange(len(boxes), device=boxes.device)
-            prior = torch.cat(((rows.place + 0.5) / rows.size, shapes), 1)
-            self.set_boxes(rows, Assignments(every, prior, every), shapes, PRIOR_SCALE)
-        nowhere = self._class_only(truths)
-        claims = self._assigned(rows, truths, boxes, shapes, ~nowhere)
-        for turn in assignment_rounds(claims.rows):
-            self.claim(rows, claims[turn], boxes, shapes)
-        self._set_class_only(rows, truths, nowhere)
-        return self.sent_back(rows), rows.delta.square().sum()
+            all_rows = torch.arange(len(boxes), device=boxes.device)
+            prior = torch.cat(((rows.grid_xy + 0.5) / rows.size, shapes), 1)
+            self.set_boxes(rows, Assignments(all_rows, prior, all_rows), shapes, PRIOR_SCALE)
+        is_class_only = self._find_class_only(truths)
+        assignments = self._assign_truths(rows, truths, boxes, shapes, ~is_class_only)
+        for indices in assignment_rounds(assignments.rows):
+            self.set_object(rows, assignments[indices], boxes, shapes)
+        self._set_class_only(rows, truths, is_class_only)
+        return self.input_delta(rows), rows.delta.square().sum()
 
-    def parts(self, delta: Tensor) -> dict[str, Tensor]:
+    def components(self, delta: Tensor) -> dict[str, Tensor]:
         """The squares of the delta by what they are for."""
-        return parts_of(delta, len(self.anchors), 4)
+        return sum_components(delta, len(self.anchors), 4)
 
     def planes(self, output: Tensor) -> Tensor:
         """A head's output as (N, anchors, H, W, entries)."""
@@ -83,61 +83,65 @@ class RegionLoss:
         """Factor on the deltas of values that are logistic: here it comes when all are sent back, after the cost."""
         return torch.ones_like(values)
 
-    def sent_back(self, rows: Rows) -> Tensor:
+    def input_delta(self, rows: Predictors) -> Tensor:
         """The delta of what comes in: x, y and objectness through their logistic (backward_region_layer_gpu)."""
         logistic = [0, 1] if self.background else [0, 1, 4]
-        rows = Rows(rows.values, rows.delta.clone(), rows.shape, rows.column, rows.row, rows.anchor)
+        rows = Predictors(rows.values, rows.delta.clone(), rows.shape, rows.column, rows.row, rows.anchor)
         rows.delta[:, logistic] *= rows.values[:, logistic] * (1 - rows.values[:, logistic])
         return rows.planes()
 
-    def ignore(self, rows: Rows, truths: Targets, best: Tensor, which: Tensor) -> None:
+    def set_no_object(self, rows: Predictors, truths: Targets, best: Tensor, truth_index: Tensor) -> None:
         """No object, nor a delta where a truth is near."""
         target = 1.0 if self.background else 0.0
         missing = self.options.noobject_scale * (target - rows.values[:, 4])
         rows.delta[:, 4] = missing.where(best <= self.options.thresh, 0.0)
 
-    def set_boxes(self, rows: Rows, claims: Assignments, shapes: Tensor, scale: Tensor | float) -> None:
+    def set_boxes(self, rows: Predictors, assignments: Assignments, shapes: Tensor, scale: Tensor | float) -> None:
         """Box deltas: target less value of each of x, y, w, h (delta_region_box)."""
-        values, size = rows.values[claims.rows], shapes[claims.rows]
-        center = claims.boxes[:, :2] * rows.size - rows.place[claims.rows] - self.center(values)
-        extent = (claims.boxes[:, 2:] / size).log() - values[:, 2:4]
-        rows.delta[claims.rows, :4] = scale * torch.cat((center * self.slope(self.center(values)), extent), 1)
+        values, size = rows.values[assignments.rows], shapes[assignments.rows]
+        center = assignments.boxes[:, :2] * rows.size - rows.grid_xy[assignments.rows] - self.center(values)
+        extent = (assignments.boxes[:, 2:] / size).log() - values[:, 2:4]
+        rows.delta[assignments.rows, :4] = scale * torch.cat((center * self.slope(self.center(values)), extent), 1)
 
-    def box_scale(self, claims: Assignments) -> Tensor | float:
-        return self.options.coord_scale * (2 - claims.boxes[:, 2:].prod(1, keepdim=True))
+    def box_scale(self, assignments: Assignments) -> Tensor | float:
+        return self.options.coord_scale * (2 - assignments.boxes[:, 2:].prod(1, keepdim=True))
 
-    def _assigned(self, rows: Rows, truths: Targets, boxes: Tensor, shapes: Tensor, placed: Tensor) -> Assignments:
+    def _assign_truths(
+        self, rows: Predictors, truths: Targets, boxes: Tensor, shapes: Tensor, has_box: Tensor
+    ) -> Assignments:
         """The predictor of each truth's cell whose shape is nearest to its own."""
-        image, number = (truths.valid & placed[:, None]).nonzero(as_tuple=True)
-        chosen = truths.boxes[image, number]
-        row, column = rows.cell(chosen[:, :2])
-        every = torch.arange(len(self.anchors), device=boxes.device)
-        place = rows.index(image[:, None], every, row[:, None], column[:, None])
-        sizes = shapes[place] if self.options.bias_match else boxes[place][..., 2:]
-        nowhere = torch.zeros_like(sizes)
-        shape = torch.cat((torch.zeros_like(chosen[:, :2]), chosen[:, 2:]), 1)
-        best = iou(torch.cat((nowhere, sizes), -1), shape[:, None]).argmax(1, keepdim=True)
-        return Assignments(place.gather(1, best)[:, 0], chosen, truths.classes[image, number])
+        image, number = (truths.valid & has_box[:, None]).nonzero(as_tuple=True)
+        truth_boxes = truths.boxes[image, number]
+        row, column = rows.cell(truth_boxes[:, :2])
+        anchors = torch.arange(len(self.anchors), device=boxes.device)
+        candidates = rows.index(image[:, None], anchors, row[:, None], column[:, None])
+        sizes = shapes[candidates] if self.options.bias_match else boxes[candidates][..., 2:]
+        origin = torch.zeros_like(sizes)
+        shape = torch.cat((torch.zeros_like(truth_boxes[:, :2]), truth_boxes[:, 2:]), 1)
+        best = iou(torch.cat((origin, sizes), -1), shape[:, None]).argmax(1, keepdim=True)
+        return Assignments(candidates.gather(1, best)[:, 0], truth_boxes, truths.classes[image, number])
 
-    def claim(self, rows: Rows, claims: Assignments, boxes: Tensor, shapes: Tensor) -> None:
+    def set_object(self, rows: Predictors, assignments: Assignments, boxes: Tensor, shapes: Tensor) -> None:
         """All deltas of predictors that a truth falls to, at most one each."""
-        self.set_boxes(rows, claims, shapes, self.box_scale(claims))
-        target: Tensor | float = iou(boxes[claims.rows], claims.boxes) if self.options.rescore else 1.0
-        objectness = rows.values[claims.rows, 4]
+        self.set_boxes(rows, assignments, shapes, self.box_scale(assignments))
+        target: Tensor | float = iou(boxes[assignments.rows], assignments.boxes) if self.options.rescore else 1.0
+        objectness = rows.values[assignments.rows, 4]
         missing = (0.0 if self.background else target) - objectness
-        rows.delta[claims.rows, 4] = self.options.object_scale * missing * self.slope(objectness)
-        self.set_class(rows, claims, self.options.class_scale)
+        rows.delta[assignments.rows, 4] = self.options.object_scale * missing * self.slope(objectness)
+        self.set_class(rows, assignments, self.options.class_scale)
 
-    def set_class(self, rows: Rows, claims: Assignments, scale: Tensor | float) -> None:
+    def set_class(self, rows: Predictors, assignments: Assignments, scale: Tensor | float) -> None:
         """Class deltas: of all classes; logistic ones of the true one alone where an earlier truth has set them."""
-        delta, p = rows.delta[:, 5:], rows.values[claims.rows, 5:]
+        delta, p = rows.delta[:, 5:], rows.values[assignments.rows, 5:]
         if self.tree is not None:
-            touched, y = self._along_tree(claims.classes, p)
-            delta[claims.rows] = torch.where(touched, scale * (y - p), delta[claims.rows])
+            has_delta, y = self._tree_targets(assignments.classes, p)
+            delta[assignments.rows] = torch.where(has_delta, scale * (y - p), delta[assignments.rows])
             return
-        y = torch.nn.functional.one_hot(claims.classes, self.classes)
-        is_set = self.is_set(delta[claims.rows])
-        delta[claims.rows] = torch.where(is_set[:, None] & (y == 0), delta[claims.rows], scale * self.missing(p, y))
+        y = torch.nn.functional.one_hot(assignments.classes, self.classes)
+        is_set = self.is_set(delta[assignments.rows])
+        delta[assignments.rows] = torch.where(
+            is_set[:, None] & (y == 0), delta[assignments.rows], scale * self.missing(p, y)
+        )
 
     def is_set(self, delta: Tensor) -> Tensor:
         return (delta[:, 0] != 0) & (not self.softmax)
@@ -145,14 +149,14 @@ class RegionLoss:
     def missing(self, p: Tensor, y: Tensor) -> Tensor:
         return y - p
 
-    def _along_tree(self, classes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def _tree_targets(self, classes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """For each class which nodes have a delta, those of the groups on its path, and which of them are true."""
-        touched, y = torch.zeros_like(like, dtype=torch.bool), torch.zeros_like(like)
+        has_delta, y = torch.zeros_like(like, dtype=torch.bool), torch.zeros_like(like)
         for k, leaf in enumerate(classes.tolist()):
             for node in self._path(leaf):
-                touched[k, self._siblings(node)] = True
+                has_delta[k, self._siblings(node)] = True
                 y[k, node] = 1
-        return touched, y
+        return has_delta, y
 
     def _path(self, node: int) -> list[int]:
         """A node and all above it."""
@@ -170,29 +174,29 @@ class RegionLoss:
                 break
         return slice(end - size, end)
 
-    def _class_only(self, truths: Targets) -> Tensor:
+    def _find_class_only(self, truths: Targets) -> Tensor:
         """Pictures (N,) that have a box without a place: they train a class of the word tree and nothing else."""
         if self.tree is None:
             return torch.zeros_like(truths.valid[:, 0])
-        return ((truths.boxes[..., :2] > CLASS_ONLY).all(-1) & truths.valid).any(1)
+        return ((truths.boxes[..., :2] > CLASS_ONLY_X).all(-1) & truths.valid).any(1)
 
-    def _set_class_only(self, rows: Rows, truths: Targets, nowhere: Tensor) -> None:
+    def _set_class_only(self, rows: Predictors, truths: Targets, is_class_only: Tensor) -> None:
         """The class, at the predictor of the picture that holds it likeliest."""
-        each = len(rows.values) // rows.shape[0]
-        for image in nowhere.nonzero()[:, 0].tolist():
-            here = slice(image * each, (image + 1) * each)
-            number = (truths.boxes[image, :, :2] > CLASS_ONLY).all(-1).int().argmax()
+        rows_per_image = len(rows.values) // rows.shape[0]
+        for image in is_class_only.nonzero()[:, 0].tolist():
+            image_rows = slice(image * rows_per_image, (image + 1) * rows_per_image)
+            number = (truths.boxes[image, :, :2] > CLASS_ONLY_X).all(-1).int().argmax()
             label = truths.classes[image, number]
-            p = rows.values[here, 4] * rows.values[here, 5:][:, self._path(int(label))].prod(1)
-            likeliest = p.argmax() + image * each
-            rows.delta[here] = 0
-            claim = Assignments(likeliest[None], truths.boxes[image, number][None], label[None])
-            self.set_class(rows, claim, self.options.class_scale)
-            self.class_only_objectness(rows, here, likeliest)
+            p = rows.values[image_rows, 4] * rows.values[image_rows, 5:][:, self._path(int(label))].prod(1)
+            likeliest = p.argmax() + image * rows_per_image
+            rows.delta[image_rows] = 0
+            assignment = Assignments(likeliest[None], truths.boxes[image, number][None], label[None])
+            self.set_class(rows, assignment, self.options.class_scale)
+            self.set_class_only_objectness(rows, image_rows, likeliest)
 
-    def class_only_objectness(self, rows: Rows, here: slice, likeliest: Tensor) -> None:
+    def set_class_only_objectness(self, rows: Predictors, image_rows: slice, likeliest: Tensor) -> None:
         """No object anywhere but there."""
-        rows.delta[here, 4] = -self.options.noobject_scale * rows.values[here, 4]
+        rows.delta[image_rows, 4] = -self.options.noobject_scale * rows.values[image_rows, 4]
         rows.delta[likeliest, 4] = 0
 
 
@@ -211,24 +215,26 @@ class AlexeyRegionLoss(RegionLoss):
     def slope(self, values: Tensor) -> Tensor:
         return values * (1 - values)
 
-    def sent_back(self, rows: Rows) -> Tensor:
+    def input_delta(self, rows: Predictors) -> Tensor:
         return rows.planes()
 
-    def box_scale(self, claims: Assignments) -> Tensor | float:
+    def box_scale(self, assignments: Assignments) -> Tensor | float:
         return self.options.coord_scale
 
-    def ignore(self, rows: Rows, truths: Targets, best: Tensor, which: Tensor) -> None:
+    def set_no_object(self, rows: Predictors, truths: Targets, best: Tensor, truth_index: Tensor) -> None:
         objectness, options = rows.values[:, 4], self.options
         target = best if options.classfix == -1 else torch.zeros_like(best)
         delta = options.noobject_scale * (target - objectness) * self.slope(objectness)
-        near = (best > options.thresh) & (options.classfix != -1)
-        rows.delta[:, 4] = delta.where(~near, 0.0)
+        is_near = (best > options.thresh) & (options.classfix != -1)
+        rows.delta[:, 4] = delta.where(~is_near, 0.0)
         if options.classfix > 0:
-            chosen = near.nonzero()[:, 0]
-            image = chosen // (len(best) // rows.shape[0])
-            claims = Assignments(chosen, truths.boxes[image, which[chosen]], truths.classes[image, which[chosen]])
-            sure = objectness[chosen][:, None] if options.classfix == 2 else 1.0
-            self.set_class(rows, claims, options.class_scale * sure)
+            indices = is_near.nonzero()[:, 0]
+            image = indices // (len(best) // rows.shape[0])
+            assignments = Assignments(
+                indices, truths.boxes[image, truth_index[indices]], truths.classes[image, truth_index[indices]]
+            )
+            confidence = objectness[indices][:, None] if options.classfix == 2 else 1.0
+            self.set_class(rows, assignments, options.class_scale * confidence)
 
     def is_set(self, delta: Tensor) -> Tensor:
         return torch.zeros_like(delta[:, 0], dtype=torch.bool)
@@ -236,8 +242,8 @@ class AlexeyRegionLoss(RegionLoss):
     def missing(self, p: Tensor, y: Tensor) -> Tensor:
         if not self.options.focal_loss:
             return y - p
-        sure = (p * y).sum(1, keepdim=True) + 1e-15
-        return (y - p) * 0.5 * -(1 - sure) * (2 * sure * sure.log() + sure - 1)
+        confidence = (p * y).sum(1, keepdim=True) + 1e-15
+        return (y - p) * 0.5 * -(1 - confidence) * (2 * confidence * confidence.log() + confidence - 1)
 
-    def class_only_objectness(self, rows: Rows, here: slice, likeliest: Tensor) -> None:
+    def set_class_only_objectness(self, rows: Predictors, image_rows: slice, likeliest: Tensor) -> None:
         """AlexeyAB leaves the objectness of such a picture alone."""

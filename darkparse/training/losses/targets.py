@@ -23,15 +23,15 @@ class Targets:
     """(N, T)."""
 
 
-def gather(
-    truth: Any, like: Tensor, *, most: int, classes: int, map: tuple[int, ...] | None, maps_first: bool
+def gather_targets(
+    truth: Any, like: Tensor, *, max_boxes: int, classes: int, map: tuple[int, ...] | None, maps_first: bool
 ) -> Targets:
     """The truths of a batch, those that Darknet reads: up to one with an x of 0, at most so many, of a known class.
 
     Args:
         truth: one tensor (K, 5) a picture.
         like: a tensor (N, …) on the device and in the dtype to compute in.
-        most: boxes of a picture that count.
+        max_boxes: boxes of a picture that count.
         classes: of the head.
         map: the class that each label stands for.
         maps_first: whether a label is held against `classes` after `map` or before.
@@ -42,18 +42,18 @@ def gather(
     is_list = isinstance(truth, Sequence) and all(isinstance(t, Tensor) and t.dim() == 2 for t in truth)
     if not is_list or len(truth) != len(like) or any(t.shape[1] != 5 for t in truth):
         raise ValueError(f"a box head needs a list of {len(like)} tensors (K, 5): x, y, w, h, class of each true box")
-    cut = [image[image[:, 0].ne(0).cumprod(0).bool()][:most] for image in truth]
-    longest = max(1, *(len(image) for image in cut))
-    rows = torch.stack([F.pad(image, (0, 0, 0, longest - len(image))) for image in cut]).to(like)
+    counted = [image[image[:, 0].ne(0).cumprod(0).bool()][:max_boxes] for image in truth]
+    max_count = max(1, *(len(image) for image in counted))
+    rows = torch.stack([F.pad(image, (0, 0, 0, max_count - len(image))) for image in counted]).to(like)
     labels = rows[..., 4].long()
-    known = (labels >= 0) & (rows[..., 0] != 0)
+    valid = (labels >= 0) & (rows[..., 0] != 0)
     if not maps_first:
-        known &= labels < classes
+        valid &= labels < classes
     if map is not None:
-        known &= labels < len(map)
-        labels = torch.tensor(map, device=like.device)[labels.where(known, 0)]
-    known &= labels < classes
-    return Targets(rows[..., :4], labels.where(known, 0), known)
+        valid &= labels < len(map)
+        labels = torch.tensor(map, device=like.device)[labels.where(valid, 0)]
+    valid &= labels < classes
+    return Targets(rows[..., :4], labels.where(valid, 0), valid)
 
 
 def assignment_rounds(cells: Tensor) -> Iterator[Tensor]:
@@ -61,5 +61,5 @@ def assignment_rounds(cells: Tensor) -> Iterator[Tensor]:
     order = torch.argsort(cells, stable=True)
     ordered = cells[order]
     rank = torch.arange(len(cells), device=cells.device) - torch.searchsorted(ordered, ordered)
-    for turn in range(int(rank.max()) + 1 if len(cells) else 0):
-        yield order[rank == turn]
+    for round_number in range(int(rank.max()) + 1 if len(cells) else 0):
+        yield order[rank == round_number]

@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-MASKED = -1234.0
+MASKED_VALUE = -1234.0
 """A truth that is none: no loss there (cost_layer.c SECRET_NUM)."""
 
 
-def _checked(output: Tensor, truth: Any) -> tuple[Tensor, Tensor]:
+def _flatten(output: Tensor, truth: Any) -> tuple[Tensor, Tensor]:
     """Output and truth as vectors. Raises ValueError if they do not have one size."""
     flat = output.flatten(1)
     if not isinstance(truth, Tensor) or truth.numel() != flat.numel():
@@ -31,7 +31,7 @@ class SoftmaxLoss:
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
         if self.noloss:
             return torch.zeros_like(output), output.new_zeros(())
-        p, y = _checked(output, truth)
+        p, y = _flatten(output, truth)
         return y - p, torch.where(y != 0, -p.log(), 0.0).sum()
 
 
@@ -39,7 +39,7 @@ class LogisticLoss:
     """Cross-entropy of each value on its own (blas.c logistic_x_ent_cpu)."""
 
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
-        p, y = _checked(output, truth)
+        p, y = _flatten(output, truth)
         return y - p, -(y * p.log() + (1 - y) * (1 - p).log()).sum()
 
 
@@ -50,10 +50,10 @@ class CostLoss:
         self.kind, self.scale = kind, scale
 
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
-        x, y = _checked(output, truth)
+        x, y = _flatten(output, truth)
         difference = y - x
         if self.kind == "masked":
-            difference = difference.where(y != MASKED, 0.0)
+            difference = difference.where(y != MASKED_VALUE, 0.0)
         delta, cost = difference, difference.square()
         size = difference.abs()
         if self.kind == "smooth":
