@@ -43,6 +43,6 @@ from .views.diagram.diagram import Diagram as Diagram
 from .views.diagram.diagram import draw as draw
 from .views.diagram.diagram import to_graphviz as to_graphviz
 from .views.text.explanation import explain as explain
-from .weights.diagnosis.inspection import inspect_weights as inspect_weights
 from .weights.diff import diff_weights as diff_weights
-from .weights.options import ReadOptions as ReadOptions
+from .weights.fitting import inspect_weights as inspect_weights
+from .weights.layout import ReadOptions as ReadOptions

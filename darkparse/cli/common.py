@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.network.compile_options import CompileOptions
     from darkparse.syntax import Config
+    from darkparse.weights import FileBuffer
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -138,7 +139,7 @@ def text_output_option(function: F) -> F:
     )(function)
 
 
-def compile_cfg(cfg: str | Config, options: CompileOptions, weights: str | None = None) -> Network:
+def compile_cfg(cfg: str | Config, options: CompileOptions, weights: str | FileBuffer | None = None) -> Network:
     """Compile a CFG argument, with a weights file as further evidence;
     warnings go to standard error, the first few of them."""
     if weights is None:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import numpy as np
 
 from darkparse.cli.common import CfgType, network_options, print_warnings, reorg_option, report_written, stdout
 from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, export, export_options, find_ending
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.network.compile_options import CompileOptions
-from darkparse.weights import ReadOptions, compute_layout, open_source
-from darkparse.weights.arrays import LoadedArrays, compile_and_check, load_arrays
+from darkparse.weights import LoadedArrays, ReadOptions, compute_layout, open_source, read
+from darkparse.weights.arrays import read_for
 from darkparse.weights.containers import get_container_kind
-from darkparse.weights.file_type import detect_file_type
 
 if TYPE_CHECKING:
-    from darkparse.model import Darknet
-    from darkparse.network import Network
     from darkparse.syntax import Config
 
 
@@ -39,71 +37,53 @@ class Options:
     export: ExportOptions
 
 
-Target = Callable[[Any, Path, Options], str]
-"""Writes a module, or a network's arrays, to a file and returns a sentence that says what was written."""
+Target = Callable[[LoadedArrays, Path, Options], str]
+"""Writes a network's arrays to a file and returns a sentence that says what was written."""
 
 
-def write_weights(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
+def write_weights(loaded: LoadedArrays, out: Path, options: Options) -> str:
     """A `.weights` file."""
-    header_options: dict[str, Any] = {"upto": options.upto, "seen": options.seen, "version": options.file_version}
-    if isinstance(source, LoadedArrays):
-        size = source.save(out, **header_options)
-    else:
-        from darkparse.model import save_weights
-
-        size = save_weights(source, out, header=source.header, widen=options.widen, **header_options)
-    return f"{size:,} bytes{verify_file(source, out, options)}"
+    size = loaded.save(out, upto=options.upto, seen=options.seen, version=options.file_version, widen=options.widen)
+    return f"{size:,} bytes{verify_file(loaded, out, options)}"
 
 
-def write_container(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
+def write_container(loaded: LoadedArrays, out: Path, options: Options) -> str:
     """A `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
     if options.seen is not None or options.file_version is not None:
         raise click.UsageError("--seen and --file-version belong to .weights files")
-    if isinstance(source, LoadedArrays):
-        size = source.save(out, upto=options.upto)
+    if get_container_kind(out) == "pt":
+        from darkparse.model import load, save
+
+        # A module's state_dict has its own order, by which other programs may match its tensors.
+        complete = replace(loaded, stored=loaded.arrays)
+        size = save(load(loaded.network, complete), out, upto=options.upto)
     else:
-        from darkparse.model import save
-
-        size = save(source, out, upto=options.upto)
-    return f"{size:,} bytes{verify_file(source, out, options)}"
+        size = loaded.save(out, upto=options.upto)
+    return f"{size:,} bytes{verify_file(loaded, out, options)}"
 
 
-def write_export(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
+def write_export(loaded: LoadedArrays, out: Path, options: Options) -> str:
     """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
-    return export(source, out, options.export, verify=options.verify)
+    return export(loaded, out, options.export, verify=options.verify)
 
 
-def verify_file(source: Darknet | LoadedArrays, out: Path, options: Options) -> str:
+def verify_file(loaded: LoadedArrays, out: Path, options: Options) -> str:
     """Read the new file and compare every tensor that it should hold."""
     if not options.verify:
         return ""
-    entries = compute_layout(source.network, options.upto)
+    entries = compute_layout(loaded.network, options.upto)
     floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
-    reading = ReadOptions(upto=options.upto, header_size=floats if floats in (16, 20) else None)
-    again = load_arrays(source.network, out, reading) if isinstance(source, LoadedArrays) else None
-    mine, theirs = (_arrays(one) for one in (source, again or _load_module(source.network, out, reading)))
+    loaded.file.release_pages()  # so that never two whole files are in memory
+    again = read_for(
+        loaded.network, out, ReadOptions(upto=options.upto, header_size=floats if floats in (16, 20) else None)
+    )
     for entry in entries:
-        a, b = mine(entry.name), theirs(entry.name)
-        rows = slice(entry.tensor.rows)
-        if a is not None and a[rows].tobytes() != b[rows].tobytes():
+        a, b = (source.arrays[entry.name].read()[: entry.tensor.rows] for source in (loaded, again))
+        if not np.array_equal(a.view(np.uint32), b.view(np.uint32)):
             raise DarkparseError(f"{out} was written, and reads back otherwise at {entry.name}: is the disk sound?")
+        for source in (loaded, again):
+            source.file.release_pages()
     return ", read back and the same"
-
-
-def _load_module(network: Network, out: Path, reading: ReadOptions) -> Darknet:
-    from darkparse.model import build, load_weights
-
-    module = build(network)
-    load_weights(module, out, reading)
-    return module
-
-
-def _arrays(source: Darknet | LoadedArrays) -> Callable[[str], Any]:
-    """Reads arrays by their names."""
-    if isinstance(source, LoadedArrays):
-        return lambda name: source.arrays[name].read()
-    state = source.state_dict()
-    return lambda name: state[name].float().numpy() if name in state else None
 
 
 # One line a kind of file: the ending of OUT, and what writes it. A target that needs a heavy library imports it inside.
@@ -188,8 +168,8 @@ def command(
     darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms --dynamic-size
     """
     target = find_target(out)
-    read = [Path(argument) for argument in source if isinstance(argument, str)]
-    if out.exists() and any(path.exists() and out.samefile(path) for path in read):
+    inputs = [Path(argument) for argument in source if isinstance(argument, str)]
+    if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
         raise click.UsageError(f"{out} is to be read: choose another name to write")
     export_settings = ExportOptions(**export_params)
     if target is not write_export and export_settings.used_options():
@@ -207,39 +187,22 @@ def command(
     cfg, weights = source[0], source[1] if len(source) == 2 else None
     if not isinstance(weights, str | None):
         raise click.UsageError("only the cfg is read from standard input: name a file of weights")
-    if weights is None and (kind := _detect_code(cfg)) in ("cfg", None):
-        name = cfg if isinstance(cfg, str) else "-"
-        if kind:
-            hint = f"is a cfg: which weights are to be converted? darkparse convert {name} WEIGHTS"
-        else:
-            hint = f"does not know its cfg: darkparse convert CFG {name}"
-        raise DarkparseError(f"{name} {hint} -o {out}")
     compile_options = CompileOptions(size=size, dialect=dialect, reorg=reorg)
     read_options = ReadOptions(upto=upto, allow_partial=partial, header_size=int(header_size) if header_size else None)
+    loaded = read(cfg, weights, read_options, compile_options)
+    if loaded is None:
+        raise _missing_weights_error(cfg, out)
     is_onnx = find_ending(out) == ".onnx"
     runs_by_default = not is_onnx or export_settings.image is not None
     options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, export_settings)
-    needs_torch = options.verify if is_onnx else target is write_export or get_container_kind(out) == "pt"
-    model: Darknet | LoadedArrays | None = (
-        None if needs_torch else load_arrays(cfg, weights, read_options, compile_options)
-    )
-    if model is None:
-        fitted_network = compile_and_check(cfg, weights, read_options, compile_options)
-        from darkparse.model import load
-
-        model = (
-            load(cfg, weights, read_options, compile_options=compile_options)
-            if fitted_network is None
-            else load(fitted_network, weights, read_options)
-        )
-    network = model.network
+    network = loaded.network
     if strict and network.diagnostics:
         compile(network.config, CompileOptions(dialect=network.dialect.name, strict=True))
     print_warnings(network)
-    summary = target(model, out, options)
+    summary = target(loaded, out, options)
     console = stdout()
     if partial or upto is not None:
-        console.print(str(model.loaded), soft_wrap=True)
+        console.print(str(loaded.loaded), soft_wrap=True)
     seconds = time.perf_counter() - start
     report_written(out, f"{network.name}, {summary}, in {seconds:.1f} s")
 
@@ -258,9 +221,15 @@ def find_target(out: Path) -> Target:
     return TARGETS[ending]
 
 
-def _detect_code(source: str | Config) -> str | None:
-    """What a lone argument is: `cfg`, the code of another kind of file, or None for what may be a `.weights` file."""
-    if not isinstance(source, str) or not Path(source).is_file() or source.endswith(".cfg"):
-        return "cfg"
-    file_type = detect_file_type(open_source(source))
-    return file_type.code if file_type else None
+def _missing_weights_error(cfg: str | Config, out: Path) -> DarkparseError:
+    """Return the error for a lone argument that holds no weights, or whose cfg is not known."""
+    name = cfg if isinstance(cfg, str) else "-"
+    if isinstance(cfg, str) and Path(cfg).is_file() and not cfg.endswith(".cfg"):
+        file_type = open_source(cfg).file_type
+        if file_type is None:
+            return DarkparseError(f"{name} does not know its cfg: darkparse convert CFG {name} -o {out}")
+        if file_type.code != "cfg":
+            compile(cfg)  # says what is wrong with it
+    return DarkparseError(
+        f"{name} is a cfg: which weights are to be converted? darkparse convert {name} WEIGHTS -o {out}"
+    )

@@ -14,7 +14,6 @@ from darkparse.datasets.data_file import DataFile
 from darkparse.detect.engines.engine import ENGINES, choose_engine, has_gpu
 from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES
-from darkparse.weights import ReadOptions
 
 if TYPE_CHECKING:
     from darkparse.detect.detector import Detector
@@ -106,6 +105,7 @@ def load_detector(detector_kwargs: dict[str, Any]) -> Detector:
     """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
     from darkparse.detect import Detector
     from darkparse.detect.task import check_detector
+    from darkparse.weights import read
 
     detector_kwargs, device = dict(detector_kwargs), detector_kwargs["device"]
     if detector_kwargs["engine"] == "auto" and device is None and find_spec("torch") and has_gpu():
@@ -113,17 +113,15 @@ def load_detector(detector_kwargs: dict[str, Any]) -> Detector:
     wants_torch = device not in (None, "cpu") or detector_kwargs.get("dtype") is not None
     detector_kwargs["engine"] = choose_engine(detector_kwargs["engine"], wants_torch=wants_torch)
     if detector_kwargs["engine"] == "torch" and device is None:
-        resolved = check_detector(
+        names, use_class_map = detector_kwargs["names"], detector_kwargs["use_class_map"]
+        loaded = read(
             detector_kwargs["cfg"],
             detector_kwargs["weights"],
-            ReadOptions(),
-            detector_kwargs["compile_options"],
-            names=detector_kwargs["names"],
-            use_class_map=detector_kwargs["use_class_map"],
+            compile_options=detector_kwargs["compile_options"],
         )
-        if resolved is not None:
-            detector_kwargs |= dict(zip(("cfg", "names"), resolved, strict=True))
-            detector_kwargs["compile_options"] = CompileOptions()
+        if loaded is not None:
+            names = check_detector(loaded.network, names, use_class_map=use_class_map)
+            detector_kwargs |= {"cfg": loaded.network, "weights": loaded, "names": names}
         import torch
 
         detector_kwargs["device"] = "cuda" if torch.cuda.is_available() else "cpu"

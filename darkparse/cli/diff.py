@@ -66,8 +66,8 @@ def command(job: DiffJob) -> None:
         _diff_networks(compile_cfg(job.a, job.compile_options), compile_cfg(job.b, job.compile_options), job.form)
     from darkparse.weights import diff_weights, open_source, read_weights
 
-    network = compile_cfg(job.cfg, job.compile_options, job.a)
     blobs = open_source(job.a), open_source(job.b)
+    network = compile_cfg(job.cfg, job.compile_options, blobs[0])
     differences = diff_weights(*blobs, network)
     headers = [read_weights(blob, network).file.header for blob in blobs]
     if job.form == "json":

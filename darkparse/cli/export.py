@@ -15,12 +15,12 @@ from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import fit_image
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.weights.arrays import LoadedArrays
+from darkparse.weights import LoadedArrays
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from darkparse.model import CheckResult, Darknet
+    from darkparse.model import CheckResult
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -87,11 +87,11 @@ def check_export(out: Path, options: ExportOptions) -> None:
         raise click.UsageError(f"{flags} does not apply to {ending} files")
 
 
-def export(source: Darknet | LoadedArrays, out: Path, options: ExportOptions, *, verify: bool) -> str:
+def export(loaded: LoadedArrays, out: Path, options: ExportOptions, *, verify: bool) -> str:
     """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
     ending = find_ending(out)
     name, takes = EXPORTERS[ending]
-    network = source.network
+    network = loaded.network
     export_kwargs: dict[str, Any] = {"heads": options.heads, "half": options.half, "verify": verify}
     if "dynamic_size" in takes:
         export_kwargs["dynamic_size"] = options.dynamic_size
@@ -102,9 +102,13 @@ def export(source: Darknet | LoadedArrays, out: Path, options: ExportOptions, *,
         export_kwargs["opset"] = options.opset
     if "no_fold" in takes:
         export_kwargs["fold"] = not options.no_fold
-    model: Any = source
-    if isinstance(source, LoadedArrays):
-        model, export_kwargs["weights"] = network, source
+    model: Any = network
+    if name == "to_onnx":
+        export_kwargs["weights"] = loaded
+    else:
+        from darkparse.model import load
+
+        model = load(network, loaded)
     if options.image is not None:
         export_kwargs["image"] = _image(network, options.image)
     with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):

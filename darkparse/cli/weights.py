@@ -15,12 +15,11 @@ from darkparse.cli.jobs import takes
 from darkparse.errors import WeightsError
 from darkparse.network.compile_options import CompileOptions
 from darkparse.weights.diagnosis.layout_report import report_layout
-from darkparse.weights.options import ReadOptions
+from darkparse.weights.layout import ReadOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from darkparse.network import Network
     from darkparse.syntax import Config
     from darkparse.weights import Report, ReportRow
 
@@ -65,9 +64,7 @@ def command(job: WeightsJob) -> None:
 
     Exit status 0 if they fit and no value is odd (not finite, all zeros), else 2.
     """
-    network = compile_cfg(job.cfg, job.compile_options, job.weights)
-    options = ReadOptions(upto=job.upto, header_size=int(job.header_size) if job.header_size else None)
-    report = _report(network, job.weights, options)
+    report = _report(job)
     is_sound = report.fits and not report.findings
     if job.form == "json":
         click.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
@@ -81,12 +78,14 @@ def command(job: WeightsJob) -> None:
     sys.exit(0 if is_sound else 2)
 
 
-def _report(network: Network, weights: str | None, options: ReadOptions) -> Report:
-    if weights is None:
-        return report_layout(network, options)
-    from darkparse.weights import inspect_weights
+def _report(job: WeightsJob) -> Report:
+    options = ReadOptions(upto=job.upto, header_size=int(job.header_size) if job.header_size else None)
+    if job.weights is None:
+        return report_layout(compile_cfg(job.cfg, job.compile_options), options)
+    from darkparse.weights import inspect_weights, open_source
 
-    return inspect_weights(network, weights, options)
+    file = open_source(job.weights)
+    return inspect_weights(compile_cfg(job.cfg, job.compile_options, file), file, options)
 
 
 def _print_layout(report: Report) -> None:

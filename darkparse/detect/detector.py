@@ -20,11 +20,12 @@ from darkparse.detect.postprocess import Postprocessor
 from darkparse.detect.preprocess import RESIZE_MODES, Resize, fit_image
 from darkparse.detect.streaming import stream
 from darkparse.detect.task import check_detector, class_count, default_resize, is_classifier
-from darkparse.errors import DarkparseError, ImageError
+from darkparse.errors import DarkparseError, ImageError, NoWeightsError
+from darkparse.network import compile
 from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.suppression import get_suppression
-from darkparse.weights import ReadOptions, WeightsSource
+from darkparse.weights import LoadedArrays, ReadOptions, WeightsSource, read
 
 if TYPE_CHECKING:
     import torch
@@ -101,7 +102,7 @@ class Detector:
     def load(
         cls,
         cfg: CfgLike,
-        weights: WeightsSource | None = None,
+        weights: WeightsSource | LoadedArrays | None = None,
         options: ReadOptions = ReadOptions(),
         *,
         names: Names | None = None,
@@ -147,16 +148,14 @@ class Detector:
         compile_options = compile_options.override(size=size, dialect=dialect)
         wants_torch = options.dtype is not None or str(options.device or "cpu") != "cpu"
         name = choose_engine(engine, wants_torch=wants_torch)
-        checked = (
-            check_detector(cfg, weights, options, compile_options, names=names, use_class_map=use_class_map)
-            if name == "torch"
-            else None
-        )
-        if checked is not None:
-            (cfg, names), compile_options = checked, CompileOptions()
-        loaded_engine = load_engine(
-            name, cfg, weights, options, compile_options, fold=fold, use_class_map=use_class_map
-        )
+        loaded = read(cfg, weights, options, compile_options)
+        if loaded is None:
+            raise NoWeightsError(
+                f"{compile(cfg, compile_options).name}: a detector needs weights; darkparse.Detector(model) takes a "
+                "model without"
+            )
+        names = check_detector(loaded.network, names, use_class_map=use_class_map)
+        loaded_engine = load_engine(name, loaded, options, fold=fold, use_class_map=use_class_map)
         return cls(loaded_engine, names=names, resize=resize, use_class_map=use_class_map)
 
     def __repr__(self) -> str:

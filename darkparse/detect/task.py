@@ -8,10 +8,7 @@ from darkparse.errors import DarkparseError
 from darkparse.layers import Head
 from darkparse.layers.tree import read_map
 from darkparse.network import Network
-from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.heads import get_head
-from darkparse.weights import ReadOptions, WeightsSource
-from darkparse.weights.arrays import compile_and_check
 
 
 def is_classifier(network: Network) -> bool:
@@ -52,23 +49,11 @@ def default_resize(network: Network, classifies: bool) -> Resize:
     return "letterbox" if network.net.letter_box else network.dialect.resize
 
 
-def check_detector(
-    cfg: CfgLike,
-    weights: WeightsSource | None,
-    options: ReadOptions,
-    compile_options: CompileOptions,
-    *,
-    names: Names | None,
-    use_class_map: bool,
-) -> tuple[Network, tuple[str, ...]] | None:
-    """The network of a `.weights` file and its classes' names, so that what is wrong is said before torch is imported;
-    None for other files.
+def check_detector(network: Network, names: Names | None, *, use_class_map: bool) -> tuple[str, ...]:
+    """Return the names of the classes that a network detects or tells apart; no engine has to be imported for that.
 
     Raises:
-        DarkparseError: what `Detector.load` raises.
+        DarkparseError: it does neither, or the names do not fit.
     """
-    network = compile_and_check(cfg, weights, options, compile_options)
-    if network is None:
-        return None
     is_classifier(network)
-    return network, find_names(network, class_count(network, use_class_map), names)
+    return find_names(network, class_count(network, use_class_map), names)

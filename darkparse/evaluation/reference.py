@@ -15,7 +15,7 @@ from darkparse.errors import DarkparseError
 from darkparse.network import Node
 from darkparse.syntax.files import describe_error
 from darkparse.weights import open_source
-from darkparse.weights.archive import read_npz
+from darkparse.weights.containers import read_npz
 
 Floats = NDArray[np.float32]
 

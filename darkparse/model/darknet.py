@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache, cached_property
 from importlib import import_module
 from itertools import chain
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 
 from darkparse._utils.notebook import NotebookRepr
-from darkparse.errors import NoWeightsError, WeightsError
+from darkparse.errors import DarkparseError, NoWeightsError, WeightsError
 from darkparse.layers import ModuleSpec, Shape
-from darkparse.model.init import assign, initial_values
-from darkparse.model.misuse import check_network, check_tensor, explain_missing_attribute
+from darkparse.layers.specs import Initial
+from darkparse.model.misuse import check_tensor, explain_missing_attribute, explain_wrong_network
 from darkparse.model.recurrent import StatefulModule
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
 from darkparse.weights import Header
-from darkparse.weights.load_result import LoadResult
+from darkparse.weights.arrays import LoadResult
+from darkparse.weights.layout import get_tensors
 
 
 class Stage(nn.Sequential):
@@ -53,7 +55,8 @@ class Darknet(NotebookRepr, nn.Module):
     """
 
     def __init__(self, network: Network) -> None:
-        check_network(network)
+        if not isinstance(network, Network):
+            raise TypeError(explain_wrong_network(network))
         super().__init__()
         self.network = network
         self.layers = nn.ModuleList(
@@ -200,6 +203,49 @@ def _skip_initialization(kind: type[nn.Module]) -> type[nn.Module]:
         if hasattr(kind, "reset_parameters")
         else kind
     )
+
+
+def initial_values(
+    network: Network,
+    tensors: Mapping[str, Tensor],
+    device: str | torch.device | int | None = None,
+    dtype: torch.dtype | None = None,
+) -> dict[str, Tensor]:
+    """Memory for some tensors of a network's state_dict, by default on the CPU in float32, as Darknet fills it."""
+    specs = get_tensors(network) if tensors else {}
+    values = {
+        key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32)
+        for key, old in tensors.items()
+    }
+    return {key: _fill(value, specs[key][1].initial) for key, value in values.items()}
+
+
+def _fill(value: Tensor, initial: Initial) -> Tensor:
+    distribution, center, spread = initial
+    if distribution == "uniform":
+        return value.uniform_(center - spread, center + spread)
+    if distribution == "normal":
+        return value.normal_(center, spread)
+    return value.fill_(center)
+
+
+def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put tensors in the place of those of the same name."""
+    for key, value in tensors.items():
+        path, _, name = key.rpartition(".")
+        owner = model.get_submodule(path)
+        if name in owner._parameters:
+            owner._parameters[name] = nn.Parameter(value, requires_grad=owner.get_parameter(name).requires_grad)
+        else:
+            owner._buffers[name] = value
+
+
+def check_dtype(dtype: torch.dtype | None) -> None:
+    """Raises DarkparseError for a dtype that parameters cannot have."""
+    if dtype is not None and not dtype.is_floating_point:
+        raise DarkparseError(
+            f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}"
+        )
 
 
 def require_weights(model: nn.Module, purpose: str) -> Darknet:

@@ -10,17 +10,12 @@ from torch import Tensor, nn
 
 from darkparse._utils.memory import free_memory
 from darkparse.errors import DarkparseError, WeightsError
-from darkparse.model.containers import State, read_container
-from darkparse.model.darknet import Darknet, unwrap_model
-from darkparse.model.init import assign, check_dtype, initial_values
+from darkparse.model.darknet import Darknet, assign, check_dtype, initial_values, unwrap_model
 from darkparse.model.optimize.optimizer import make_optimized
-from darkparse.model.state import WeightValues, from_container, from_weights
 from darkparse.network import Network, compile
 from darkparse.network.compile_options import CfgLike, CompileOptions, Size
-from darkparse.weights import FileBuffer, ReadOptions, WeightsSource, open_source, read_weights
-from darkparse.weights.containers import find_container, resolve_network
-from darkparse.weights.file_type import detect_file_type
-from darkparse.weights.load_result import LoadResult, warn_about_non_finite
+from darkparse.weights import LoadedArrays, ReadOptions, WeightsSource, read
+from darkparse.weights.arrays import LoadResult, read_for
 
 Device = str | torch.device | int | None
 DEVICES = ("cpu", "cuda", "mps", "xpu")
@@ -67,7 +62,7 @@ def build(
 
 def load(
     cfg: CfgLike,
-    weights: WeightsSource | None = None,
+    weights: WeightsSource | LoadedArrays | None = None,
     options: ReadOptions = ReadOptions(),
     *,
     dialect: str | None = None,
@@ -82,8 +77,9 @@ def load(
     Args:
         cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a Config or a Network; or the path
             of a `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
-        weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; left out,
-            the parameters are initialized as Darknet does before training.
+        weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; or what
+            `darkparse.weights.read` made of it, with its network and sharing its memory; left out, the parameters are
+            initialized as Darknet does before training.
         options: how the weights are read, and where the parameters go.
         dialect: overrides `compile_options.dialect`; None to detect it from the cfg, then from the weights' header.
         size: overrides `compile_options.size`: n or (height, width), in pixels.
@@ -107,20 +103,14 @@ def load(
     options = options.override(device=device, dtype=dtype)
     compile_options = compile_options.override(size=size, dialect=dialect)
     check_device(options.device)
-    path = find_container(cfg) if weights is None else None
-    source = path if weights is None else weights
-    if source is None:
+    loaded = read(cfg, weights, options, compile_options)
+    if loaded is None:
         network = compile(cfg, compile_options)
         model = build(network, initialize=True, device=options.device, dtype=options.dtype).eval()
         return make_optimized(model) if optimize else model
-    blob = open_source(source, mmap=options.mmap)
-    state = _read_container(blob)
-    origin = state.origin if state else None
-    network = resolve_network(cfg, path, blob, origin, compile_options)
-    values = _read_values(blob, state, network, options)
-    model = build(network)
-    _assign_values(model, values, options)
-    return make_optimized(model, after_each=blob.release_pages) if optimize else model
+    model = build(loaded.network)
+    _assign_arrays(model, loaded, options)
+    return make_optimized(model, after_each=loaded.file.release_pages) if optimize else model
 
 
 def load_weights(
@@ -156,8 +146,7 @@ def load_weights(
     """
     options = options.override(device=device, dtype=dtype)
     model = unwrap_model(model)
-    blob = open_source(path, mmap=options.mmap)
-    return _assign_values(model, _read_values(blob, _read_container(blob), model.network, options), options)
+    return _assign_arrays(model, read_for(model.network, path, options), options)
 
 
 def check_device(device: Device) -> None:
@@ -175,62 +164,45 @@ def check_device(device: Device) -> None:
         raise DarkparseError(f"device {device}: {reason}") from None
 
 
-def _read_container(blob: FileBuffer) -> State | None:
-    """The tensors of a container, known by its first bytes; None for a file that may be a `.weights` file."""
-    kind = detect_file_type(blob)
-    return read_container(blob, kind.container) if kind is not None and kind.container is not None else None
-
-
-def _read_values(blob: FileBuffer, state: State | None, network: Network, options: ReadOptions) -> WeightValues:
-    if state is not None:
-        return from_container(state, network, options)
-    return from_weights(read_weights(blob, network, options))
-
-
-def _assign_values(model: Darknet, values: WeightValues, options: ReadOptions) -> LoadResult:
-    """Move values into a module, all of them or none."""
+def _assign_arrays(model: Darknet, loaded: LoadedArrays, options: ReadOptions) -> LoadResult:
+    """Move a file's arrays into a module, all of them or none."""
     device, dtype = options.device, options.dtype
     check_dtype(dtype)
-    warn_about_non_finite(
-        values.name, ((key, value.float().numpy()) for key, value in values.tensors.items()), stacklevel=4
-    )
+    values = {key: array.to_tensor() for key, array in loaded.stored.items()}
     state = model.state_dict()
-    _check_shapes(state, values)
-    stored_dtype = next((value.dtype for value in values.tensors.values()), torch.float32)
+    _check_shapes(loaded.file.name, state, values)
+    stored_dtype = next((value.dtype for value in values.values()), torch.float32)
     missing = {
-        key: old
-        for key, old in state.items()
-        if old.is_meta and (key not in values.tensors or values.tensors[key].shape != old.shape)
+        key: old for key, old in state.items() if old.is_meta and (key not in values or values[key].shape != old.shape)
     }
     new_tensors = initial_values(model.network, missing, device, dtype or stored_dtype)
-    for key, value in values.tensors.items():
+    for key, value in values.items():
         if key in new_tensors:
             new_tensors[key][: value.shape[0]].copy_(value)
         elif state[key].is_meta:
             new_tensors[key] = value.to(device=device or value.device, dtype=dtype or value.dtype)
-    _overwrite((state[key][: value.shape[0]], value) for key, value in values.tensors.items() if key not in new_tensors)
+    _overwrite((state[key][: value.shape[0]], value) for key, value in values.items() if key not in new_tensors)
     assign(model, new_tensors)
-    if values.header is not None:
-        model.header = values.header
-    model.loaded = values.make_load_result(model.network)
+    if loaded.header is not None:
+        model.header = loaded.header
+    model.loaded = loaded.loaded
     return model.loaded
 
 
-def _check_shapes(state: Mapping[str, Tensor], values: WeightValues) -> None:
+def _check_shapes(name: str, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
     """Every value has a tensor of its shape, or of more rows, to go to:
     the module may have been changed since it was built."""
-    for key, value in values.tensors.items():
+    for key, value in values.items():
         old = state.get(key)
         if old is None:
             message = (
                 "a module whose batch norm was folded (fused), or that was changed otherwise, takes no weights of its "
                 "cfg"
             )
-            raise WeightsError(f"{values.name}: {key} is not in this module: {message}; load first, then change it")
+            raise WeightsError(f"{name}: {key} is not in this module: {message}; load first, then change it")
         if old.shape[1:] != value.shape[1:] or len(old) < len(value):
             raise WeightsError(
-                f"{values.name}: {key} has the shape {tuple(old.shape)} in this module, the cfg says "
-                f"{tuple(value.shape)}"
+                f"{name}: {key} has the shape {tuple(old.shape)} in this module, the cfg says {tuple(value.shape)}"
             )
 
 

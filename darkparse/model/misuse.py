@@ -8,8 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from darkparse.network import Network
-
 CALLS_BY_METHOD = {
     "load_weights": 'darkparse.load_weights(model, "x.weights")',
     "load_darknet_weights": 'darkparse.load_weights(model, "x.weights")',
@@ -32,14 +30,13 @@ def explain_missing_attribute(name: str) -> str | None:
     return f"a Darknet module has no {name}(); call {call}" if call else None
 
 
-def check_network(network: object) -> None:
-    """Raise TypeError, naming the right call, unless `network` is a compiled Network."""
-    if not isinstance(network, Network):
-        cfg = repr(network) if isinstance(network, str | os.PathLike) else "cfg"
-        raise TypeError(
-            f"Darknet takes a compiled Network, got {type(network).__name__}; call darkparse.load({cfg}, weights), or "
-            f"darkparse.build({cfg}) for a module without weights"
-        )
+def explain_wrong_network(network: object) -> str:
+    """Return the error for what is no compiled Network; it names the right call."""
+    cfg = repr(network) if isinstance(network, str | os.PathLike) else "cfg"
+    return (
+        f"Darknet takes a compiled Network, got {type(network).__name__}; call darkparse.load({cfg}, weights), or "
+        f"darkparse.build({cfg}) for a module without weights"
+    )
 
 
 def check_tensor(x: Any, shape: str) -> None:

@@ -6,21 +6,19 @@ import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from darkparse.errors import NoWeightsError, WeightsError
 from darkparse.layers import TensorSpec
-from darkparse.model.containers import write_container
 from darkparse.model.darknet import Darknet, unwrap_model
 from darkparse.network import Node
-from darkparse.weights import Entry, Floats, Header, compute_layout, write_weights
-from darkparse.weights.containers import Origin, get_container_kind
+from darkparse.weights import Entry, Header, LazyArray, compute_layout, write_weights
+from darkparse.weights.containers import get_container_kind, write_container
 from darkparse.weights.header import Version
 from darkparse.weights.layout import get_tensors, state_key
+from darkparse.weights.origin import Origin
 
 
 def save_weights(
@@ -66,10 +64,10 @@ def save_weights(
             f"{target}: a .weights file with this ending would mislead; darkparse.save() writes {target.suffix} files"
         )
     entries = compute_layout(model.network, upto)
-    tensors = _collect_tensors(model, entries, widen=widen)
-    return write_weights(
-        target, _make_header(model, seen, version, header), entries, lambda entry: _to_array(tensors[entry.name])
-    )
+    arrays = {
+        name: LazyArray.from_tensor(tensor) for name, tensor in _collect_tensors(model, entries, widen=widen).items()
+    }
+    return write_weights(target, _make_header(model, seen, version, header), entries, arrays, widen=widen)
 
 
 def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = None) -> int:
@@ -94,15 +92,15 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     >>> darkparse.save(model, "tiny.npz") // 1_000_000
     35
     """
-    kind = get_container_kind(path)
-    if kind is None:
+    if get_container_kind(path) is None:
         return save_weights(model, path, upto=upto)
     model = unwrap_model(model)
     compute_layout(model.network, upto)  # upto is a number of layers
     state = model.state_dict()
     all_tensors = {key: _get_tensor(state, *owner) for key, owner in get_tensors(model.network, upto).items()}
     tensors = _detach_storage({key: all_tensors[key] for key in state if key in all_tensors})
-    return write_container(Path(path), kind, tensors, Origin.from_network(model.network, model.header))
+    arrays = {key: LazyArray.from_tensor(tensor) for key, tensor in tensors.items()}
+    return write_container(path, arrays, Origin.from_network(model.network, model.header))
 
 
 def _make_header(model: Darknet, seen: int | None, version: Version | str | None, header: Header | None) -> Header:
@@ -122,12 +120,6 @@ def _collect_tensors(model: Darknet, entries: tuple[Entry, ...], *, widen: bool)
         tensor = _make_unfolded(model, entry, state) if widen else None
         if tensor is None:
             tensor = _get_tensor(state, entry.node, entry.tensor)
-        if tensor.dtype != torch.float32 and not widen:
-            kind = str(tensor.dtype).removeprefix("torch.")
-            raise WeightsError(
-                f"{entry.name} is in {kind}, a .weights file holds float32: pass widen=True to convert, or save "
-                "model.float()"
-            )
         tensors[entry.name] = tensor
     return tensors
 
@@ -184,8 +176,3 @@ def _detach_storage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _owns_storage(tensor: Tensor, users: Counter[int]) -> bool:
     storage = tensor.untyped_storage()
     return users[storage.data_ptr()] == 1 and storage.nbytes() == tensor.nbytes
-
-
-def _to_array(tensor: Tensor) -> Floats:
-    array = tensor.detach().to(device="cpu", dtype=torch.float32).numpy()
-    return cast("Floats", np.asarray(array))

@@ -17,7 +17,7 @@ from darkparse.onnx.emitters.decoders import GraphBoxes
 from darkparse.onnx.graph import Dim, Graph, Value
 from darkparse.onnx.nms import suppress
 from darkparse.onnx.parameters import GraphParameters
-from darkparse.weights.arrays import Arrays
+from darkparse.weights.buffer import Arrays
 
 NORMALIZED = ("torch.nn.Conv2d", "torch.nn.ConvTranspose2d", "torch.nn.Linear")
 """Targets whose emitters write the batch norm behind them too."""

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from darkparse.layers import Dialect
 from darkparse.onnx.graph import Array, Initializer
-from darkparse.weights.arrays import Arrays, LazyArray
+from darkparse.weights.buffer import Arrays, LazyArray
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 def get_module_arrays(module: nn.Module) -> Arrays:
-    """A module's own arrays, whatever device and dtype they have."""
-
-    def read(value: Any) -> Array:
-        array: Array = value.detach().cpu().float().numpy()
-        return array
-
-    return {key: LazyArray(tuple(value.shape), partial(read, value)) for key, value in module.state_dict().items()}
+    """Return a module's own arrays, whatever device and dtype they have."""
+    return {key: LazyArray.from_tensor(value) for key, value in module.state_dict().items()}
 
 
 class GraphParameters:

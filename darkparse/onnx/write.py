@@ -15,8 +15,8 @@ from darkparse.onnx.parameters import get_module_arrays
 from darkparse.onnx.serialization import OnnxModel, collect_metadata, write_onnx
 from darkparse.onnx.validate import check_structure
 from darkparse.syntax import Config
-from darkparse.weights import WeightsSource
-from darkparse.weights.arrays import Arrays, LoadedArrays, load_arrays
+from darkparse.weights import LoadedArrays, WeightsSource, read
+from darkparse.weights.buffer import Arrays
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,7 +52,7 @@ def to_onnx(
     Args:
         model: a module in eval mode, with weights; or what `compile` made or takes, together with `weights`.
         path: the file; weights of more than 2 GB go to `<path>.data` beside it.
-        weights: the weights of a network, a file, or what `load_arrays` made of it.
+        weights: the weights of a network, a file, or what `darkparse.weights.read` made of it.
         heads: `raw`: an output for each head, as `model(x)` gives them. `decoded`: one output `boxes`
             (N, B, 4 + classes), centre x, y, width and height as fractions of the input, then a score for each class.
             `nms`: one output `detections` (K, 7), a row for each: image, class, score, centre x, y, width, height.
@@ -80,7 +80,8 @@ def to_onnx(
     """
     if opset not in OPSETS:
         raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
-    network, arrays = _get_network_and_arrays(model, weights)
+    source = _read(model, weights) if isinstance(model, Network | Config | str | os.PathLike) else model
+    network, arrays = _get_network_and_arrays(source)
     dynamic_axes = DynamicAxes(dynamic_batch, dynamic_size)
     check_export_form(network, heads, dynamic_axes)
     graph = NetworkGraph(network, arrays, dynamic_axes=dynamic_axes, half=half, fold=fold)
@@ -98,22 +99,27 @@ def to_onnx(
             return None
         from darkparse.onnx.check import check_onnx
 
-        module = _get_module(model, network, weights)
         return check_onnx(
-            module, file, heads=heads, dynamic_axes=dynamic_axes, half=half, threshold=threshold, image=image
+            _get_module(source),
+            file,
+            heads=heads,
+            dynamic_axes=dynamic_axes,
+            half=half,
+            threshold=threshold,
+            image=image,
         )
 
 
-def _get_network_and_arrays(
-    model: Darknet | Network | Config | str | os.PathLike[str], weights: WeightsSource | LoadedArrays | None
-) -> tuple[Network, Arrays]:
-    if isinstance(model, Network | Config | str | os.PathLike):
-        if weights is None:
-            raise NoWeightsError(f"{compile(model).name}: a network is exported with its weights, and there are none")
-        loaded = weights if isinstance(weights, LoadedArrays) else load_arrays(model, weights)
-        if loaded is not None:
-            return loaded.network, loaded.arrays
-        model = _get_module(None, compile(model), weights)
+def _read(cfg: Network | Config | str | os.PathLike[str], weights: WeightsSource | LoadedArrays | None) -> LoadedArrays:
+    loaded = read(cfg, weights)
+    if loaded is None:
+        raise NoWeightsError(f"{compile(cfg).name}: a network is exported with its weights, and there are none")
+    return loaded
+
+
+def _get_network_and_arrays(model: Darknet | LoadedArrays) -> tuple[Network, Arrays]:
+    if isinstance(model, LoadedArrays):
+        return model.network, model.arrays
     from darkparse.model.darknet import require_weights
 
     module = require_weights(model, "exporting")
@@ -122,17 +128,8 @@ def _get_network_and_arrays(
     return module.network, get_module_arrays(module)
 
 
-def _get_module(model: object, network: Network, weights: WeightsSource | LoadedArrays | None) -> Darknet:
-    from darkparse.model import build, load
+def _get_module(model: Darknet | LoadedArrays) -> Darknet:
+    from darkparse.model import load
     from darkparse.model.darknet import unwrap_model
 
-    if weights is None:
-        return unwrap_model(model)  # type: ignore[arg-type]
-    if not isinstance(weights, LoadedArrays):
-        return load(network, weights)
-    import torch
-
-    module = build(network)
-    state = {name: torch.from_numpy(stored.read()) for name, stored in weights.arrays.items()}
-    module.load_state_dict(state, assign=True)
-    return module
+    return load(model.network, model) if isinstance(model, LoadedArrays) else unwrap_model(model)

@@ -13,7 +13,7 @@ from darkparse.network.training import bind_net_training
 from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import Adam, DarknetOptimizer, Sgd
 from darkparse.weights import ReadOptions, WeightsSource
-from darkparse.weights.load_result import LoadResult, format_ranges
+from darkparse.weights.arrays import LoadResult, format_ranges
 
 
 def build_for_training(

@@ -1,10 +1,14 @@
-"""A network with its arrays, wherever they come from, and writing them; torch is not needed."""
+"""A network with its arrays, whatever file they come from: opened once, and read when they are needed, in numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
+import os
+import sys
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,55 +19,137 @@ from darkparse.errors import WeightsError
 from darkparse.layers import TensorSpec
 from darkparse.network import Network
 from darkparse.network.compile_options import CfgLike, CompileOptions
-from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
-from darkparse.weights.containers import (
-    Origin,
-    find_container,
-    get_container_kind,
-    read_arrays,
-    resolve_network,
-    write_arrays,
-)
-from darkparse.weights.file_type import detect_file_type
+from darkparse.syntax.files import is_file
+from darkparse.weights.buffer import BITS, Arrays, FileBuffer, LazyArray, WeightsSource, open_source
+from darkparse.weights.containers import ContainerContent, get_container_kind, read_container, write_container
+from darkparse.weights.fitting import compile_with_weights, read_weights
 from darkparse.weights.header import Header
-from darkparse.weights.layout import compute_layout, get_tensors
-from darkparse.weights.load_result import LoadResult, select_fitting, warn_about_non_finite
-from darkparse.weights.options import ReadOptions
-from darkparse.weights.read import FittedLayout, read_weights
+from darkparse.weights.layout import ReadOptions, compute_layout, get_tensors, state_key
+from darkparse.weights.matching import match_arrays
+from darkparse.weights.origin import Origin
 from darkparse.weights.writer import write_weights
-
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class LazyArray:
-    """An array that is read when it is needed."""
+class LoadResult:
+    """What was loaded into a module.
 
-    shape: tuple[int, ...]
-    read: Callable[[], Array]
+    Attributes:
+        name: of the file.
+        header: its header; None for a container that has none.
+        layers: the layers whose weights it held.
+        missing: the layers that have weights and stayed as they were, or as they were initialized: those behind the
+            end of a partial file, those with `dontload`, `dontloadscales` or `numload`.
+    """
+
+    name: str
+    header: Header | None
+    layers: tuple[int, ...]
+    missing: tuple[int, ...]
+
+    @classmethod
+    def from_shapes(
+        cls, name: str, header: Header | None, network: Network, shapes: Mapping[str, tuple[int, ...]]
+    ) -> LoadResult:
+        """What arrays of these shapes bring, by layer."""
+        layers, missing = [], []
+        for node in network.nodes:
+            expected = {state_key(node, tensor): tensor.shape for tensor in node.tensors}
+            if any(key in shapes for key in expected):
+                layers.append(node.index)
+            if any(shapes.get(key) != shape for key, shape in expected.items()):
+                missing.append(node.index)
+        return cls(name, header, tuple(layers), tuple(missing))
+
+    def __str__(self) -> str:
+        text = f"{self.name}: loaded {format_ranges(self.layers)}" if self.layers else f"{self.name}: loaded no layer"
+        return f"{text}; as they were: {format_ranges(self.missing)}" if self.missing else text
 
 
-Arrays = Mapping[str, LazyArray]
-"""A network's arrays by their names in the state_dict."""
+def format_ranges(layers: tuple[int, ...]) -> str:
+    """Layer numbers as text, those that follow each other as one: `layers 0–73, 75`."""
+    runs: list[list[int]] = []
+    for layer in layers:
+        if runs and layer == runs[-1][1] + 1:
+            runs[-1][1] = layer
+        else:
+            runs.append([layer, layer])
+    texts = [str(a) if a == b else f"{a}–{b}" for a, b in runs]
+    return f"layer{'s' if len(layers) > 1 else ''} {', '.join(texts)}"
 
 
-def read_lazily(fitted: FittedLayout, network: Network) -> Arrays:
-    """The arrays of a `.weights` file; what it does not hold is as Darknet starts it."""
-    entries = {entry.name: entry for entry in fitted.entries}
+@dataclass(frozen=True, eq=False)
+class LoadedArrays:
+    """A network and the arrays that a file holds for it."""
 
-    def read(key: str, tensor: TensorSpec) -> Array:
-        stored = fitted.file.get_array(entries[key]) if key in entries else np.empty((0, *tensor.shape[1:]), np.float32)
-        if stored.shape == tensor.shape:
-            return stored
-        values = _initialize_array(tensor)
-        values[: len(stored)] = stored
+    network: Network
+    file: FileBuffer
+    header: Header | None
+    """Of the `.weights` file that they come from."""
+    stored: Arrays
+    """What the file holds; of an array with fewer rows than the network's (`numload`) the first ones."""
+
+    @cached_property
+    def arrays(self) -> Arrays:
+        """All arrays of the network; what the file does not hold is as Darknet starts it."""
+        dtype = next((array.dtype for array in self.stored.values() if array.dtype not in BITS), "float32")
+        specs = get_tensors(self.network)
+        return {key: _complete(self.stored.get(key), spec, dtype) for key, (_, spec) in specs.items()}
+
+    @property
+    def loaded(self) -> LoadResult:
+        """Which layers the file held."""
+        shapes = {key: array.shape for key, array in self.stored.items()}
+        return LoadResult.from_shapes(self.file.name, self.header, self.network, shapes)
+
+    def save(
+        self,
+        path: Path,
+        *,
+        upto: int | None = None,
+        seen: int | None = None,
+        version: str | None = None,
+        widen: bool = False,
+    ) -> int:
+        """Write a `.weights` file or a container, as the name's ending says, and return the number of bytes.
+
+        Args:
+            path: where to; a file that is there stays whole until the new one is.
+            upto: write only the layers before this one.
+            seen: number of images seen in training, for the header of a `.weights` file.
+            version: of that header.
+            widen: convert other dtypes to float32, which a `.weights` file needs.
+
+        Raises:
+            WeightsError: the file cannot be written, or the header's numbers are none.
+        """
+        network, entries = self.network, compute_layout(self.network, upto)
+        if get_container_kind(path) is not None:
+            arrays = {name: self.arrays[name] for name in get_tensors(network, upto)}
+            return write_container(path, arrays, Origin.from_network(network, self.header))
+        header = self.header or Header.from_version(network.dialect.version, network.dialect)
+        try:
+            header = header.with_changes(network.dialect, seen, version)
+        except ValueError as problem:
+            raise WeightsError(str(problem)) from None
+        return write_weights(path, header, entries, self.arrays, widen=widen)
+
+
+def _complete(stored: LazyArray | None, tensor: TensorSpec, dtype: str) -> LazyArray:
+    """Return an array of a tensor's shape that begins with what is stored."""
+    if stored is not None and stored.shape == tensor.shape:
+        return stored
+
+    def load() -> NDArray[Any]:
+        values = _initialize_array(tensor).astype(dtype, copy=False)
+        if stored is not None:
+            values[: stored.shape[0]] = stored.read()
         return values
 
-    specs = get_tensors(network)
-    return {key: LazyArray(tensor.shape, partial(read, key, tensor)) for key, (_, tensor) in specs.items()}
+    return LazyArray(tensor.shape, dtype, load)
 
 
-def _initialize_array(tensor: TensorSpec) -> Array:
+def _initialize_array(tensor: TensorSpec) -> NDArray[np.float32]:
     distribution, center, spread = tensor.initial
     if distribution == "constant":
         return np.full(tensor.shape, center, np.float32)
@@ -73,117 +159,92 @@ def _initialize_array(tensor: TensorSpec) -> Array:
     return (center + values).astype(np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class LoadedArrays:
-    """A network and its arrays in float32, all of them."""
-
-    network: Network
-    arrays: Arrays
-    header: Header | None
-    """Of the `.weights` file that they come from."""
-    loaded: LoadResult
-    """Which of them the file held."""
-
-    def save(self, path: Path, *, upto: int | None = None, seen: int | None = None, version: str | None = None) -> int:
-        """Write a `.weights`, `.npz` or `.safetensors` file, as its ending says; the number of bytes.
-
-        Raises:
-            WeightsError: the file cannot be written, or the header's numbers are none.
-        """
-        kind, network, entries = get_container_kind(path), self.network, compute_layout(self.network, upto)
-        if kind is not None:
-            arrays = {name: np.ascontiguousarray(self.arrays[name].read()) for name in get_tensors(network, upto)}
-            return write_arrays(path, kind, arrays, Origin.from_network(network, self.header))
-        header = self.header or Header.from_version(network.dialect.version, network.dialect)
-        try:
-            header = header.with_changes(network.dialect, seen, version)
-        except ValueError as problem:
-            raise WeightsError(str(problem)) from None
-        return write_weights(path, header, entries, lambda entry: self.arrays[entry.name].read())
-
-
-def compile_and_check(
+def read(
     cfg: CfgLike,
-    weights: WeightsSource | None,
-    options: ReadOptions = ReadOptions(),
-    compile_options: CompileOptions = CompileOptions(),
-) -> Network | None:
-    """The network of a `.weights` file, so that what is wrong is said before torch is imported; None for other files.
-
-    Raises:
-        CfgError: the cfg is wrong.
-        WeightsError: the weights cannot be read or do not fit.
-    """
-    blob = None if weights is None else open_source(weights, mmap=options.mmap)
-    if blob is None or detect_file_type(blob) is not None:
-        return None
-    return _compile_and_read(cfg, blob, options, compile_options)[0]
-
-
-def _compile_and_read(
-    cfg: CfgLike, blob: FileBuffer, options: ReadOptions, compile_options: CompileOptions
-) -> tuple[Network, FittedLayout]:
-    network = resolve_network(cfg, None, blob, None, compile_options)
-    return network, read_weights(blob, network, options)
-
-
-def load_arrays(
-    cfg: CfgLike,
-    weights: WeightsSource | None = None,
+    weights: WeightsSource | FileBuffer | LoadedArrays | None = None,
     options: ReadOptions = ReadOptions(),
     compile_options: CompileOptions = CompileOptions(),
 ) -> LoadedArrays | None:
-    """Compile a cfg and read its weights; None where torch is needed: for none, for a PyTorch checkpoint, and for
-    tensors with other programs' names or in another dtype than float32.
+    """Open a weights file, compile its cfg, and check that they fit; None if there are no weights.
 
     Args:
         cfg: what `darkparse.load` takes.
-        weights: a `.weights`, `.safetensors` or `.npz` file.
+        weights: what `darkparse.load` takes, or what this made of it before; torch is needed for `.pt` files alone.
         options: how they are read.
-        compile_options: how the cfg is compiled.
+        compile_options: how the cfg is compiled; a container's own dialect, size and reading of `[reorg]` stand for
+            those unset.
 
     Raises:
         CfgError: the cfg is wrong.
         WeightsError: the weights cannot be read or do not fit.
     """
-    path = find_container(cfg) if weights is None else None
-    source = path if weights is None else weights
-    if source is None:
+    if isinstance(weights, LoadedArrays):
+        return weights
+    file = _find_container(cfg, options) if weights is None else open_source(weights, mmap=options.mmap)
+    if file is None:
         return None
-    blob = open_source(source, mmap=options.mmap)
-    file_type = detect_file_type(blob)
-    if file_type is None or file_type.container is None:
-        network, fitted = _compile_and_read(cfg, blob, options, compile_options)
-        tensors = {entry.name: entry.tensor for entry in fitted.entries}
-        shapes = {
-            name: (tensor.shape[0] if tensor.rows is None else tensor.rows, *tensor.shape[1:])
-            for name, tensor in tensors.items()
-        }
-        header = fitted.file.header
-        warn_about_non_finite(blob.name, ((entry.name, array) for entry, array in fitted), stacklevel=3)
-        return LoadedArrays(
-            network, read_lazily(fitted, network), header, LoadResult.from_shapes(blob.name, header, network, shapes)
-        )
-    contents = read_arrays(blob, file_type.container)
-    if contents is None:
+    content = read_container(file, file.container) if file.container else None
+    origin = content.origin if content else None
+    if weights is None:
+        if origin is None:
+            raise WeightsError(
+                f"{file.path} does not know its cfg, since darkparse did not write it; give both: darkparse.load(cfg, "
+                f"{str(file.path)!r})"
+            )
+        cfg = origin.parse_cfg(Path(file.name))
+        size, reorg = compile_options.size or origin.size, compile_options.reorg or origin.reorg
+        compile_options = replace(compile_options, size=size, reorg=reorg)
+    if origin is not None and compile_options.dialect in (None, "auto"):
+        compile_options = replace(compile_options, dialect=origin.dialect)
+    network = compile_with_weights(cfg, file, compile_options)
+    return _fit(file, content, network, options)
+
+
+def read_for(network: Network, weights: WeightsSource | FileBuffer, options: ReadOptions) -> LoadedArrays:
+    """Open a weights file for a network that is compiled already.
+
+    Raises:
+        WeightsError: the weights cannot be read or do not fit.
+    """
+    file = open_source(weights, mmap=options.mmap)
+    return _fit(file, read_container(file, file.container) if file.container else None, network, options)
+
+
+def _find_container(cfg: object, options: ReadOptions) -> FileBuffer | None:
+    """Open the container that a CFG argument names, if it names one rather than a cfg."""
+    if not isinstance(cfg, str | os.PathLike) or not is_file(cfg) or Path(cfg).suffix == ".cfg":
         return None
-    arrays, origin = contents
-    network = resolve_network(cfg, path, blob, origin, compile_options)
-    specs = get_tensors(network)
-    if not all(key in specs and array.dtype == np.float32 for key, array in arrays.items()):
-        return None
-    compute_layout(network, options.upto)  # upto is a number of layers
-    shapes = select_fitting(blob.name, arrays, network, options)
-    if any(arrays[key].shape != shape for key, shape in shapes.items()):
-        return None
-    warn_about_non_finite(blob.name, arrays.items(), stacklevel=3)
-    lazy_arrays = {
-        key: LazyArray(
-            spec.shape, partial(arrays.__getitem__, key) if key in shapes else partial(_initialize_array, spec)
-        )
-        for key, (_, spec) in specs.items()
-    }
-    origin_header = origin.header if origin else None
-    return LoadedArrays(
-        network, lazy_arrays, origin_header, LoadResult.from_shapes(blob.name, origin_header, network, shapes)
-    )
+    file = open_source(cfg, mmap=options.mmap)
+    return file if file.container else None
+
+
+def _fit(file: FileBuffer, content: ContainerContent | None, network: Network, options: ReadOptions) -> LoadedArrays:
+    if content is not None:
+        stored = match_arrays(file.name, content.arrays, network, options)
+        _warn_about_non_finite(file.name, ((key, array.read()) for key, array in stored.items()))
+        return LoadedArrays(network, file, content.origin.header if content.origin else None, stored)
+    fitted = read_weights(file, network, options)
+    get_array, floats = fitted.file.get_array, fitted.file.floats
+    _warn_about_non_finite(file.name, ((entry.name, floats[entry.start : entry.end]) for entry in fitted.entries))
+    stored = {entry.name: LazyArray(entry.shape, "float32", partial(get_array, entry)) for entry in fitted.entries}
+    return LoadedArrays(network, file, fitted.file.header, stored)
+
+
+def _warn_about_non_finite(name: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:
+    """Say what training that diverged leaves behind; a sum tells, and takes a fraction of what loading takes."""
+    counts = {}
+    with np.errstate(invalid="ignore", over="ignore"):  # on one core, where threads would wait for the file's pages
+        for key, array in arrays:
+            if not isfinite(array.sum()) and (count := int((~np.isfinite(array)).sum())):  # or is it just too large?
+                counts[key] = count
+    if total := sum(counts.values()):
+        message = f"{name}: {total:,} values are not finite (infinite or no number), the first in {next(iter(counts))}"
+        warnings.warn(f"{message}; `darkparse weights` says more", stacklevel=_count_own_frames())
+
+
+def _count_own_frames() -> int:
+    """Return the `stacklevel` of a warning that names the line outside of this project that called it."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("darkparse."):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -1,25 +1,42 @@
-"""Where the bytes of weights come from: a path, an open file, or bytes."""
+"""The bytes of a weights file, wherever they come from, opened once and identified once; and arrays that wait in it."""
 
 from __future__ import annotations
 
-import io
 import mmap as memory
 import os
 import stat
 import zlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from zipfile import ZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
 from darkparse.syntax.files import describe_error
+from darkparse.weights.file_type import ByteStream, Container, FileType, detect_file_type
 
 HEADER_BYTES = 20
 """Bytes of a usual header."""
+MIN_UNPACKED_LIMIT = 64 << 20
+"""Bytes that any archive may unpack to."""
+MAX_EXPANSION = 100
+"""A larger archive may unpack to this many times its size; deflate saves a tenth of weights."""
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BITS = {
+    "bfloat16": "uint16",
+    **dict.fromkeys(("float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz"), "uint8"),
+}
+"""What stands for the dtypes of torch that numpy does not have."""
+
+Floats = NDArray[np.float32]
 WeightsSource = str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview
 
 
@@ -43,14 +60,82 @@ class FileBuffer:
         """The first bytes."""
         return self.data[:count].tobytes()
 
+    @cached_property
+    def file_type(self) -> FileType | None:
+        """What the file is if it is something else than `.weights`; None if it may be that."""
+        return detect_file_type(self.data)
+
+    @property
+    def container(self) -> Container | None:
+        """The container that the file is, None if it is something else."""
+        return self.file_type.container if self.file_type else None
+
     def release_pages(self) -> None:
         """Let go of the memory of mapped pages that nobody has written: they come again from the file when used."""
         if self.is_mapped and hasattr(memory, "MADV_DONTNEED"):
             self.data.base.obj.madvise(memory.MADV_DONTNEED)  # type: ignore[union-attr]
 
     def open_stream(self) -> BinaryIO:
-        """The bytes as an open file, for libraries that read one."""
-        return io.BytesIO(self.data.data)
+        """Return the bytes as an open file, for libraries that read one; nothing is copied."""
+        return cast("BinaryIO", ByteStream(self.data))
+
+    def check_unpacked_size(self) -> None:
+        """Raise WeightsError if this is a zip archive that says it unpacks to far more than it is."""
+        with ZipFile(self.open_stream()) as archive:
+            unpacked = sum(member.file_size for member in archive.infolist())
+        if unpacked > max(MIN_UNPACKED_LIMIT, MAX_EXPANSION * self.size):
+            raise WeightsError(
+                f"{self.name}: {self.size:,} bytes that unpack to {unpacked:,}, more than {MAX_EXPANSION} times as "
+                "many: not read"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class LazyArray:
+    """An array that is read when it is needed."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """Name of its dtype, which numpy and torch share, e.g. `float32`."""
+    load: Callable[[], NDArray[Any]]
+    """Return the values; those of a dtype that numpy does not have, as unsigned integers of the same bits."""
+
+    def read(self) -> Floats:
+        """Return the values in float32, copied only where they have another dtype."""
+        values = self.load()
+        if self.dtype == "bfloat16":
+            return (values.astype(np.uint32) << 16).view(np.float32)
+        if self.dtype in BITS:
+            return np.asarray(self.to_tensor().float().numpy())
+        return values.astype(np.float32, copy=False)
+
+    @classmethod
+    def from_tensor(cls, tensor: Tensor) -> LazyArray:
+        """Return a tensor as an array, which shares its memory where it lies on the CPU."""
+        dtype = str(tensor.dtype).removeprefix("torch.")
+
+        def load() -> NDArray[Any]:
+            import torch
+
+            values = tensor.detach().cpu()
+            return np.asarray((values.view(getattr(torch, BITS[dtype])) if dtype in BITS else values).numpy())
+
+        return cls(tuple(tensor.shape), dtype, load)
+
+    def to_tensor(self) -> Tensor:
+        """Return the values as a tensor, which shares their memory."""
+        import torch
+
+        values, dtype = torch.from_numpy(self.load()), getattr(torch, self.dtype)
+        return values if values.dtype == dtype else values.view(dtype)
+
+    def reshape(self, shape: tuple[int, ...]) -> LazyArray:
+        """Return the same values in another shape."""
+        return LazyArray(shape, self.dtype, lambda: self.load().reshape(shape))
+
+
+Arrays = Mapping[str, LazyArray]
+"""Arrays by their names in the state_dict."""
 
 
 def open_source(source: WeightsSource | FileBuffer, *, mmap: bool = True) -> FileBuffer:

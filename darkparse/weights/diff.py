@@ -9,10 +9,9 @@ import numpy as np
 
 from darkparse.network import compile
 from darkparse.network.compile_options import CfgLike, CompileOptions, Size
-from darkparse.weights.buffer import FileBuffer, WeightsSource
+from darkparse.weights.buffer import FileBuffer, Floats, WeightsSource
+from darkparse.weights.fitting import read_weights
 from darkparse.weights.layout import Entry
-from darkparse.weights.read import read_weights
-from darkparse.weights.reader import Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,27 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
-from zipfile import ZipFile
+from io import SEEK_SET, RawIOBase
+from lzma import LZMAError
+from tokenize import TokenError
+from typing import IO, Any, Literal, cast
+from zipfile import BadZipFile, ZipFile
 
-from darkparse.weights.archive import ARCHIVE_ERRORS
-from darkparse.weights.buffer import FileBuffer
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+ARCHIVE_ERRORS = (
+    *(BadZipFile, zlib.error, LZMAError, struct.error, OSError, EOFError),  # the archive and what is packed in it
+    *(NotImplementedError, RuntimeError),  # a way of packing that Python has not, a password
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),  # headers that make no sense
+    *(SyntaxError, TokenError),  # NumPy's headers are Python literals
+)
+"""What zipfile and NumPy raise for archives that are damaged, or made to harm."""
 
 Container = Literal["safetensors", "pt", "npz"]
 
@@ -52,24 +66,47 @@ _MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
 _ONNX_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
 
 
-def detect_file_type(blob: FileBuffer) -> FileType | None:
-    """What a file is if it is something else than weights; None if it may be weights."""
-    head = blob.read_head(4096)
-    return next((file_type for detect in _DETECTORS if (file_type := detect(blob, head))), None)
+class ByteStream(RawIOBase):
+    """Bytes as an open file, without a copy of them."""
+
+    def __init__(self, data: Bytes) -> None:
+        self._view, self._position = data.data, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = SEEK_SET, /) -> int:
+        self._position = max(0, offset + (0, self._position, len(self._view))[whence])
+        return self._position
+
+    def readinto(self, buffer: Any, /) -> int:
+        part = self._view[self._position : self._position + len(buffer)]
+        buffer[: len(part)] = part
+        self._position += len(part)
+        return len(part)
 
 
-def _detect_magic(blob: FileBuffer, head: bytes) -> FileType | None:
+def detect_file_type(data: Bytes) -> FileType | None:
+    """Return what a file is by its bytes if it is something else than weights; None if it may be weights."""
+    head = data[:4096].tobytes()
+    return next((file_type for detect in _DETECTORS if (file_type := detect(data, head))), None)
+
+
+def _detect_magic(data: Bytes, head: bytes) -> FileType | None:
     matches = (
         FileType(code, title, remedy) for offset, magic, code, title, remedy in _MAGIC if head.startswith(magic, offset)
     )
     return next(matches, None)
 
 
-def _detect_empty(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_empty(data: Bytes, head: bytes) -> FileType | None:
     return None if head else FileType("empty", "empty, 0 bytes", "download or copy it again")
 
 
-def _detect_lfs_pointer(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_lfs_pointer(data: Bytes, head: bytes) -> FileType | None:
     if not head.startswith(b"version https://git-lfs"):
         return None
     size = re.search(rb"^size (\d+)", head, re.MULTILINE)
@@ -80,7 +117,7 @@ def _detect_lfs_pointer(blob: FileBuffer, head: bytes) -> FileType | None:
     )
 
 
-def _detect_html(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_html(data: Bytes, head: bytes) -> FileType | None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head.decode("utf-16", "replace").encode("utf-8", "replace")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -97,11 +134,11 @@ def _detect_html(blob: FileBuffer, head: bytes) -> FileType | None:
     )
 
 
-def _detect_zip(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_zip(data: Bytes, head: bytes) -> FileType | None:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
     try:
-        with ZipFile(blob.open_stream()) as archive:
+        with ZipFile(cast("IO[bytes]", ByteStream(data))) as archive:
             names = archive.namelist()
     except ARCHIVE_ERRORS:
         return FileType("zip", "a zip archive that is cut short or damaged", "download it again, and unpack it")
@@ -114,26 +151,26 @@ def _detect_zip(blob: FileBuffer, head: bytes) -> FileType | None:
     return FileType("zip", "a zip archive", remedy, {"members": len(names)})
 
 
-def _detect_pickle(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_pickle(data: Bytes, head: bytes) -> FileType | None:
     if head[:1] != b"\x80" or head[1:2] not in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return None
     return FileType("pickle", "a pickle (an old PyTorch checkpoint, .pt)", CONVERT_REMEDY, container="pt")
 
 
-def _detect_safetensors(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_safetensors(data: Bytes, head: bytes) -> FileType | None:
     size = int.from_bytes(head[:8], "little")
-    if not (head[8:9] == b"{" and 2 <= size <= blob.size - 8 and head[8:].lstrip(b"{ \t\r\n").startswith((b'"', b"}"))):
+    if not (head[8:9] == b"{" and 2 <= size <= data.size - 8 and head[8:].lstrip(b"{ \t\r\n").startswith((b'"', b"}"))):
         return None
     return FileType("safetensors", "a safetensors file", CONVERT_REMEDY, container="safetensors")
 
 
-def _detect_onnx(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_onnx(data: Bytes, head: bytes) -> FileType | None:
     if len(head) < 8 or head[0] != 8 or not 1 <= head[1] <= 32 or head[2] not in _ONNX_TAGS:
         return None
     return FileType("onnx", "an ONNX model", "get the .weights file that it was made from")
 
 
-def _detect_text(blob: FileBuffer, head: bytes) -> FileType | None:
+def _detect_text(data: Bytes, head: bytes) -> FileType | None:
     text = head.decode("utf-8", "replace")
     if "\ufffd" in text[:-4] or any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):
         return None
@@ -144,17 +181,17 @@ def _detect_text(blob: FileBuffer, head: bytes) -> FileType | None:
     return FileType("text", f"a text file that begins “{first}”", "get the original .weights file", {"begins": first})
 
 
-def _detect_zeros(blob: FileBuffer, head: bytes) -> FileType | None:
-    if any(head) or blob.data.any():
+def _detect_zeros(data: Bytes, head: bytes) -> FileType | None:
+    if any(head) or data.any():
         return None
     return FileType(
         "zeros",
-        f"all zeros, {blob.size:,} bytes of them, the header too",
+        f"all zeros, {data.size:,} bytes of them, the header too",
         "a download that was laid out and never filled: download it again",
     )
 
 
-_DETECTORS: tuple[Callable[[FileBuffer, bytes], FileType | None], ...] = (
+_DETECTORS: tuple[Callable[[Bytes, bytes], FileType | None], ...] = (
     _detect_safetensors,  # begins with a length, which may read as another kind's first bytes
     _detect_magic,
     _detect_empty,

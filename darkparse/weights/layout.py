@@ -1,12 +1,59 @@
-"""Where every array of a network lies in its `.weights` file."""
+"""Where every array of a network lies in its `.weights` file, and how it is read; the layout needs no numpy."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from darkparse.errors import WeightsError
-from darkparse.layers import TensorSpec
+from darkparse.layers import Dialect, TensorSpec
 from darkparse.network import Network, Node
+from darkparse.weights.header import Header, read_header
+
+if TYPE_CHECKING:
+    import torch
+
+    from darkparse.weights.buffer import FileBuffer, Floats
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a file of weights is read, and where its values go.
+
+    Functions that load weights into a module take `device` and `dtype` as keywords too, which override these fields.
+
+    Attributes:
+        strict: the file must hold exactly the floats that the network needs; otherwise a longer file is accepted.
+        upto: read only the layers before this one, as `darknet partial` counts; the file may go on behind them.
+        allow_partial: accept a file that ends exactly after a layer; the rest stays as it is, or is initialized.
+        mmap: map a file given by its path, so that parameters on the CPU are its pages, copied only where they are
+            written; False reads it into memory once.
+        header_size: 16 or 20, for a `.weights` file whose header is not as wide as its version says.
+        device: where to put parameters that have no memory yet.
+        dtype: their dtype, by default the file's: float32 in a `.weights` file.
+
+    >>> backbone = darkparse.ReadOptions(upto=10, mmap=False)
+    >>> darkparse.load("yolov3-tiny", "tiny.weights", backbone).loaded.missing
+    (10, 12, 13, 14, 15, 18, 21, 22)
+    """
+
+    strict: bool = True
+    upto: int | None = None
+    allow_partial: bool = False
+    mmap: bool = True
+    header_size: int | None = None
+    device: str | torch.device | int | None = None
+    dtype: torch.dtype | None = None
+
+    def override(
+        self, *, device: str | torch.device | int | None = None, dtype: torch.dtype | None = None
+    ) -> ReadOptions:
+        """Return these options with each value that is not None in place of the field."""
+        return replace(
+            self,
+            device=self.device if device is None else device,
+            dtype=self.dtype if dtype is None else dtype,
+        )
 
 
 def state_key(node: Node, tensor: TensorSpec) -> str:
@@ -31,6 +78,12 @@ class Entry:
     def name(self) -> str:
         """The key in the state_dict."""
         return state_key(self.node, self.tensor)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of what the file holds: that of the module's tensor, or its first rows (`numload`)."""
+        rows = self.tensor.shape[0] if self.tensor.rows is None else self.tensor.rows
+        return (rows, *self.tensor.shape[1:])
 
     @property
     def size(self) -> int:
@@ -70,3 +123,44 @@ def count_stored_floats(entries: tuple[Entry, ...]) -> int:
 def get_layer_ends(entries: tuple[Entry, ...]) -> dict[int, int]:
     """For every layer with stored arrays the number of floats up to its end."""
     return {entry.node.index: entry.end for entry in entries}
+
+
+@dataclass(frozen=True, eq=False)
+class WeightsFile:
+    """A `.weights` file: its header, and all floats behind it."""
+
+    blob: FileBuffer
+    header: Header
+    floats: Floats
+    """(n,), float32, file order; a view of the blob."""
+    trailing_bytes: int
+    """Bytes at the end that make no whole float."""
+
+    def fits(self, num_floats: int, *, allow_longer: bool = False) -> bool:
+        """Whether it holds so many floats and nothing else, or at least so many where a longer file will do."""
+        return (
+            self.floats.size >= num_floats
+            if allow_longer
+            else self.floats.size == num_floats and not self.trailing_bytes
+        )
+
+    def get_array(self, entry: Entry) -> Floats:
+        """Return one array in its shape; a view wherever the order allows it."""
+        stored = self.floats[entry.start : entry.end]
+        if is_stored_transposed(entry.tensor, transposed=self.header.is_transposed):
+            return stored.reshape(-1, entry.shape[0]).T.copy().reshape(entry.shape)
+        return stored.reshape(entry.shape)
+
+
+def parse_weights(blob: FileBuffer, dialect: Dialect, header_size: int | None = None) -> WeightsFile:
+    """Read bytes as a `.weights` file. Raises ValueError if they are too few for a header."""
+    header = read_header(blob.read_head(20), dialect, header_size)
+    count, trailing_bytes = divmod(blob.size - header.size, 4)
+    floats = blob.data[header.size : header.size + 4 * count].view("f4")
+    return WeightsFile(blob, header, floats, trailing_bytes)
+
+
+def is_stored_transposed(tensor: TensorSpec, *, transposed: bool) -> bool:
+    """Whether a file holds the matrix the other way round:
+    `flipped`, or connected in a file of a version above 1000."""
+    return tensor.transposed or (tensor.transposable and transposed)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -12,9 +12,9 @@ import numpy as np
 from darkparse._utils.files import atomic_write
 from darkparse.errors import WeightsError
 from darkparse.layers import TensorSpec
+from darkparse.weights.buffer import Arrays, Floats
 from darkparse.weights.header import Header
-from darkparse.weights.layout import Entry
-from darkparse.weights.reader import Floats, is_stored_transposed
+from darkparse.weights.layout import Entry, is_stored_transposed
 
 
 def prepare_array(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Floats:
@@ -26,7 +26,7 @@ def prepare_array(array: Floats, tensor: TensorSpec, *, transposed: bool) -> Flo
 
 
 def write_weights(
-    path: str | os.PathLike[str], header: Header, entries: Iterable[Entry], get_array: Callable[[Entry], Floats]
+    path: str | os.PathLike[str], header: Header, entries: tuple[Entry, ...], arrays: Arrays, *, widen: bool = False
 ) -> int:
     """Write a `.weights` file, whole or not at all.
 
@@ -34,14 +34,21 @@ def write_weights(
         path: where to; a file that is there stays whole until the new one is.
         header: its header.
         entries: the layout.
-        get_array: the array of an entry, float32, in its module's shape.
+        arrays: the arrays of all entries, in their modules' shapes.
+        widen: convert other dtypes to float32.
 
     Returns:
         The number of bytes.
 
     Raises:
-        WeightsError: the file cannot be written, or the header's numbers are too large.
+        WeightsError: an array is not in float32, the file cannot be written, or the header's numbers are too large.
     """
+    for name, dtype in ((entry.name, arrays[entry.name].dtype) for entry in entries):
+        if dtype != "float32" and not widen:
+            raise WeightsError(
+                f"{name} is in {dtype}, a .weights file holds float32: pass widen=True to convert, or save "
+                "model.float()"
+            )
     try:
         head = header.pack()
     except ValueError as problem:
@@ -49,10 +56,9 @@ def write_weights(
     with replace_file(path) as file:
         size = file.write(head)
         for entry in entries:
+            array = prepare_array(arrays[entry.name].read(), entry.tensor, transposed=header.is_transposed)
             # No tofile(): it reports a full disk without its reason.
-            size += file.write(
-                prepare_array(get_array(entry), entry.tensor, transposed=header.is_transposed).data.cast("B")
-            )
+            size += file.write(array.data.cast("B"))
     return size
 
 

@@ -12,7 +12,8 @@ import pytest
 import torch
 
 import darkparse
-from darkparse.weights.containers import SUFFIXES, Origin
+from darkparse.weights.containers import SUFFIXES
+from darkparse.weights.origin import Origin
 from tests.weights.making import ALEXEYAB, SMALL, network, transposed_header, weights
 
 pytest.importorskip("safetensors")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import darkparse
-from darkparse.weights.arrays import load_arrays
+from darkparse.weights import read
 from tests.conftest import DATA
 from tests.weights.making import SMALL, network, weights
 
@@ -92,7 +92,7 @@ def test_load_warns_of_values_that_are_not_finite(tmp_path: Path) -> None:
         darkparse.load(SMALL, path)
     assert caught[0].filename == __file__
     with pytest.warns(UserWarning, match=re.escape(f"{path}: 2 values are not finite")):
-        load_arrays(SMALL, path)
+        read(SMALL, path)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         darkparse.load(SMALL, weights(network(SMALL)))

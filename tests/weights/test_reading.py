@@ -134,7 +134,8 @@ def test_parameters_are_the_files_own_pages(file: Path) -> None:
 
     fitted = read_weights(file, network())
     assert fitted.file.blob.is_mapped
-    assert all(np.shares_memory(array, fitted.file.blob.data) for _, array in fitted)
+    arrays = (fitted.file.get_array(entry) for entry in fitted.entries)
+    assert all(np.shares_memory(array, fitted.file.blob.data) for array in arrays)
 
 
 CONNECTED = """[net]

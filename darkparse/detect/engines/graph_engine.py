@@ -13,16 +13,13 @@ import numpy as np
 
 from darkparse.detect.engines.engine import Engine, SelectedBoxes
 from darkparse.detect.preprocess import Floats
-from darkparse.errors import DarkparseError, NoWeightsError
+from darkparse.errors import DarkparseError
 from darkparse.network import Network
-from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.model import NetworkGraph, output_name
-from darkparse.onnx.parameters import get_module_arrays
 from darkparse.onnx.serialization import MAX_INLINE_SIZE, OnnxModel
-from darkparse.weights import ReadOptions, WeightsSource
-from darkparse.weights.arrays import Arrays, load_arrays
+from darkparse.weights.buffer import Arrays
 
 Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
 """Inputs by name to outputs in the graph's order; several threads may call it."""
@@ -150,31 +147,3 @@ class GraphEngine(Engine):
 
 def _concatenate(parts: Sequence[Floats]) -> Floats:
     return np.concatenate(parts) if len(parts) > 1 else parts[0]
-
-
-def load_graph(
-    name: str,
-    cfg: CfgLike,
-    weights: WeightsSource | None,
-    options: ReadOptions,
-    compile_options: CompileOptions,
-    *,
-    fold: bool,
-    use_class_map: bool,
-) -> GraphEngine:
-    """Compile a cfg and read its weights for an engine; torch is needed where `load_arrays` says so.
-
-    Raises:
-        NoWeightsError: there are no weights.
-    """
-    loaded = load_arrays(cfg, weights, options, compile_options)
-    if loaded is not None:
-        network, arrays = loaded.network, loaded.arrays
-    else:
-        from darkparse.model import load
-
-        model = load(cfg, weights, options, compile_options=compile_options)
-        if model.loaded is None:
-            raise NoWeightsError(f"{model.network.name}: a detector needs weights")
-        network, arrays = model.network, get_module_arrays(model)
-    return GraphEngine(name, network, arrays, fold=fold, use_class_map=use_class_map)

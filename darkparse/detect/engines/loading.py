@@ -1,16 +1,14 @@
-"""Engines from modules and from files. The engines themselves are imported when one is chosen."""
+"""Engines from modules and from arrays. The engines themselves are imported when one is chosen."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from darkparse.detect.engines.engine import Engine
-from darkparse.errors import NoWeightsError
-from darkparse.network.compile_options import CfgLike, CompileOptions
-from darkparse.weights import ReadOptions, WeightsSource
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
+    from darkparse.weights import LoadedArrays, ReadOptions
 
 
 def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> Engine:
@@ -26,32 +24,13 @@ def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> En
     return TorchEngine(model, fold=fold, use_class_map=use_class_map)
 
 
-def load_engine(
-    name: str,
-    cfg: CfgLike,
-    weights: WeightsSource | None,
-    options: ReadOptions,
-    compile_options: CompileOptions,
-    *,
-    fold: bool,
-    use_class_map: bool,
-) -> Engine:
-    """Compile a cfg and load its weights into an engine.
-
-    Raises:
-        CfgError: the cfg is wrong.
-        NoWeightsError: there are no weights.
-        WeightsError: the weights do not fit.
-    """
+def load_engine(name: str, loaded: LoadedArrays, options: ReadOptions, *, fold: bool, use_class_map: bool) -> Engine:
+    """Put a network and its arrays into an engine."""
     if name == "torch":
         from darkparse.model import load
 
-        model = load(cfg, weights, options, compile_options=compile_options, optimize=fold)
-        if model.loaded is None:
-            raise NoWeightsError(
-                f"{model.network.name}: a detector needs weights; darkparse.Detector(model) takes a model without"
-            )
+        model = load(loaded.network, loaded, options, optimize=fold)
         return as_engine(model, fold=fold, use_class_map=use_class_map)
-    from darkparse.detect.engines.graph_engine import load_graph
+    from darkparse.detect.engines.graph_engine import GraphEngine
 
-    return load_graph(name, cfg, weights, options, compile_options, fold=fold, use_class_map=use_class_map)
+    return GraphEngine(name, loaded.network, loaded.arrays, fold=fold, use_class_map=use_class_map)

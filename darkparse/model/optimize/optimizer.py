@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from darkparse.model.activations import Mish
-from darkparse.model.darknet import Darknet, require_weights
-from darkparse.model.init import check_dtype
+from darkparse.model.darknet import Darknet, check_dtype, require_weights
 from darkparse.model.optimize.fusion import fold, shallow_copy
 from darkparse.model.optimize.packing import PackedConvolution, can_fuse, can_pack
 from darkparse.network import Node

@@ -9,9 +9,7 @@ import numpy as np
 from darkparse.network import Network
 from darkparse.weights.buffer import FileBuffer
 from darkparse.weights.diagnosis.statistics import is_plausible
-from darkparse.weights.layout import Entry, compute_layout, count_stored_floats
-from darkparse.weights.options import ReadOptions
-from darkparse.weights.reader import WeightsFile, parse_weights
+from darkparse.weights.layout import Entry, ReadOptions, WeightsFile, compute_layout, count_stored_floats, parse_weights
 
 PLAUSIBLE_VERSION = 100_000
 """Darknet's own versions are 0.1 to 0.2.5; other tools wrote some above 1000."""

@@ -15,7 +15,7 @@ from darkparse.network.binding import Binder
 from darkparse.network.detect_dialect import choose_dialect
 from darkparse.syntax import Config, Option, parse
 from darkparse.weights.buffer import FileBuffer
-from darkparse.weights.reader import parse_weights
+from darkparse.weights.layout import parse_weights
 
 
 @dataclass(frozen=True, slots=True)

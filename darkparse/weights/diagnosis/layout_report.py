@@ -5,8 +5,7 @@ from __future__ import annotations
 from darkparse.network.network import Network
 from darkparse.weights.diagnosis.report import Report, ReportRow
 from darkparse.weights.header import Header
-from darkparse.weights.layout import Entry, compute_layout, count_stored_floats
-from darkparse.weights.options import ReadOptions
+from darkparse.weights.layout import Entry, ReadOptions, compute_layout, count_stored_floats
 
 
 def report_layout(network: Network, options: ReadOptions) -> Report:

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 
 from darkparse.errors import Cause
+from darkparse.weights.buffer import Floats
 from darkparse.weights.diagnosis.report import ReportRow
 from darkparse.weights.layout import Entry
-from darkparse.weights.reader import Floats
 
 CHUNK_FLOATS = 1 << 20
 """Floats that are looked at together, so that a large array needs no large copies."""

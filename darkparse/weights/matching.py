@@ -1,4 +1,4 @@
-"""State dicts of other converters: matched to a network's layers by position and shape, since their names differ.
+"""A container's arrays matched to a network: by name, or those of other converters by position and shape.
 
 Tianxiaomo/pytorch-YOLOv4, ultralytics/yolov3 and eriklindernoren/PyTorch-YOLOv3 all keep a cfg's layers in its order
 and torch's own modules in them, a convolution before its batch norm; so do most others.
@@ -6,15 +6,17 @@ and torch's own modules in them, a convolution before its batch norm; so do most
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-
-from torch import Tensor
 
 from darkparse.errors import WeightsError
 from darkparse.network import Network
-from darkparse.weights.layout import get_tensors
+from darkparse.weights.buffer import BITS, Arrays
+from darkparse.weights.layout import ReadOptions, compute_layout, get_tensors
 
+FLOAT_DTYPES = ("float16", "float32", "float64", *BITS)
+MAX_LISTED_KEYS = 3
+"""Names in a message."""
 ROLES = ("weight", "bias", "running_mean", "running_var")
 LONE_PARAMETERS = ("w", "implicit")
 """Names of a lone parameter: the weights of a shortcut in ultralytics/yolov3, a learned constant in yolor."""
@@ -47,6 +49,53 @@ class ThirdPartyLayer:
         return f"{self.name} ({shapes})"
 
 
+def match_arrays(name: str, arrays: Arrays, network: Network, options: ReadOptions) -> Arrays:
+    """Return the arrays of a container that a network takes, under this project's names.
+
+    Args:
+        name: of the file, for messages.
+        arrays: what the container holds, in its order.
+        network: the network of its cfg.
+        options: which layers are read, and whether the file must hold just these.
+
+    Raises:
+        WeightsError: an array is missing, too much, of another shape, or not of floating point.
+    """
+    compute_layout(network, options.upto)  # upto is a number of layers
+    if not has_own_names(arrays, network):
+        arrays = match_by_order(name, arrays, network, options.upto)
+    shapes = _select(name, arrays, network, options)
+    for key, shape in shapes.items():
+        array = arrays[key]
+        if array.shape != shape or array.dtype not in FLOAT_DTYPES:
+            node = network.nodes[int(key.split(".")[1])]
+            place = f"layer {node.index} [{node.kind}] ({node.section.span})"
+            actual, expected = ("×".join(map(str, dims)) for dims in (array.shape, shape))
+            raise WeightsError(
+                f"{name} does not fit {network.name}: {key} is {actual} {array.dtype}, {place} needs {expected}"
+            )
+    return {key: arrays[key] for key in shapes}
+
+
+def _select(name: str, keys: Collection[str], network: Network, options: ReadOptions) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the tensors to take from a file that holds these; raise if one is missing, or too much."""
+    upto = options.upto
+    expected = {key: (node.index, tensor.shape) for key, (node, tensor) in get_tensors(network).items()}
+    unknown = [key for key in keys if key not in expected]
+    missing = [key for key, (index, _) in expected.items() if key not in keys and (upto is None or index < upto)]
+    if unknown and options.strict:
+        raise WeightsError(f"{name} does not fit {network.name}: {_format_keys(unknown)} in the file, not in the cfg")
+    if missing and not options.allow_partial:
+        raise WeightsError(f"{name} does not fit {network.name}: {_format_keys(missing)} missing from the file")
+    selected = (key for key in keys if key in expected)
+    return {key: expected[key][1] for key in selected if upto is None or expected[key][0] < upto}
+
+
+def _format_keys(keys: list[str]) -> str:
+    more = f" and {len(keys) - MAX_LISTED_KEYS} more" if len(keys) > MAX_LISTED_KEYS else ""
+    return f"{', '.join(keys[:MAX_LISTED_KEYS])}{more} {'is' if len(keys) == 1 else 'are'}"
+
+
 def has_own_names(keys: Iterable[str], network: Network) -> bool:
     """Whether tensors carry this project's names: as many of them as not."""
     own = get_tensors(network)
@@ -54,9 +103,7 @@ def has_own_names(keys: Iterable[str], network: Network) -> bool:
     return bool(matches) and sum(matches) * 2 >= len(matches)
 
 
-def match_by_order(
-    name: str, tensors: Mapping[str, Tensor], network: Network, upto: int | None = None
-) -> dict[str, Tensor]:
+def match_by_order(name: str, tensors: Arrays, network: Network, upto: int | None = None) -> Arrays:
     """Another converter's tensors under this project's names.
 
     Args:
@@ -113,7 +160,7 @@ def _list_expected(network: Network, upto: int | None) -> list[ThirdPartyLayer]:
     return parts
 
 
-def _list_layers(tensors: Mapping[str, Tensor]) -> list[ThirdPartyLayer]:
+def _list_layers(tensors: Arrays) -> list[ThirdPartyLayer]:
     """A state_dict's modules, in the order of their first tensors."""
     groups: dict[str, dict[str, str]] = {}
     for key in tensors:

@@ -1,10 +1,10 @@
-"""The report on a cfg and a weights file."""
+"""A cfg and a weights file side by side: compiled with the file as evidence, read if it fits, and reported if not."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from darkparse.errors import Cause, CfgError
+from darkparse.errors import Cause, CfgError, WeightsError
 from darkparse.network import Network, compile
 from darkparse.network.compile_options import CfgLike, CompileOptions, Size
 from darkparse.syntax import read
@@ -15,9 +15,16 @@ from darkparse.weights.diagnosis.head_filters import explain_head_filters
 from darkparse.weights.diagnosis.layout_report import make_report_rows, report_layout
 from darkparse.weights.diagnosis.report import Report
 from darkparse.weights.diagnosis.statistics import find_oddities, measure_row
-from darkparse.weights.file_type import FileType, detect_file_type
-from darkparse.weights.header import Version, read_version
-from darkparse.weights.options import ReadOptions
+from darkparse.weights.header import read_version
+from darkparse.weights.layout import (
+    Entry,
+    ReadOptions,
+    WeightsFile,
+    compute_layout,
+    count_stored_floats,
+    get_layer_ends,
+    parse_weights,
+)
 
 
 def inspect_weights(
@@ -67,25 +74,62 @@ def compile_with_weights(cfg: CfgLike, blob: FileBuffer, options: CompileOptions
         CfgError: the cfg is wrong.
     """
     config = cfg if isinstance(cfg, Network) else read(cfg)
+    version = None if blob.file_type else read_version(blob.read_head(20))
     try:
-        return compile(config, options, version=get_weights_version(blob))
+        return compile(config, options, version=version)
     except CfgError as problem:
         if isinstance(config, Network):
             raise
         raise explain_head_filters(problem, config, blob, options.dialect) from None
 
 
-def get_weights_version(blob: FileBuffer) -> Version | None:
-    """The version in a file's header, None if the file is something else."""
-    return None if detect_file_type(blob) else read_version(blob.read_head(20))
+@dataclass(frozen=True, eq=False)
+class FittedLayout:
+    """A `.weights` file whose size fits, and the arrays to be read from it."""
+
+    file: WeightsFile
+    entries: tuple[Entry, ...]
+
+
+def read_weights(
+    source: WeightsSource | FileBuffer, network: Network, options: ReadOptions = ReadOptions()
+) -> FittedLayout:
+    """Read a `.weights` file for a network.
+
+    Args:
+        source: a path, an open binary file, or bytes.
+        network: what `compile` made.
+        options: how to read it.
+
+    Raises:
+        WeightsError: the file cannot be read, is something else, or does not fit; its report says why.
+    """
+    blob = open_source(source, mmap=options.mmap)
+    entries = compute_layout(network, options.upto)
+    if blob.file_type is not None:
+        raise _make_mismatch_error(network, blob, options)
+    try:
+        file = parse_weights(blob, network.dialect, options.header_size)
+    except ValueError as problem:
+        if options.header_size not in (None, 16, 20):
+            raise WeightsError(str(problem)) from None
+        raise _make_mismatch_error(network, blob, options) from None
+    if file.fits(count_stored_floats(entries), allow_longer=options.upto is not None or not options.strict):
+        return FittedLayout(file, entries)
+    if options.allow_partial and (
+        fitting_layers := [index for index, end in get_layer_ends(entries).items() if file.fits(end)]
+    ):
+        last = max(fitting_layers)
+        return FittedLayout(file, tuple(entry for entry in entries if entry.node.index <= last))
+    raise _make_mismatch_error(network, blob, options)
 
 
 def report_file(network: Network, blob: FileBuffer, options: ReadOptions) -> Report:
     """Report how a file's bytes fit a network."""
     report = replace(report_layout(network, options), file=blob.name, file_bytes=blob.size)
-    file_type = detect_file_type(blob)
-    if file_type is not None:
-        return replace(report, causes=(_make_cause(file_type, blob),))
+    if (file_type := blob.file_type) is not None:
+        remedy = file_type.remedy.format(blob.name)
+        return replace(report, causes=(Cause(file_type.code, f"it is {file_type.title}", remedy, file_type.facts),))
     try:
         case = Mismatch.from_buffer(network, blob, options)
     except ValueError as problem:
@@ -105,5 +149,6 @@ def report_file(network: Network, blob: FileBuffer, options: ReadOptions) -> Rep
     )
 
 
-def _make_cause(file_type: FileType, blob: FileBuffer) -> Cause:
-    return Cause(file_type.code, f"it is {file_type.title}", file_type.remedy.format(blob.name), file_type.facts)
+def _make_mismatch_error(network: Network, blob: FileBuffer, options: ReadOptions) -> WeightsError:
+    report = report_file(network, blob, options)
+    return WeightsError(report.problem, report)

@@ -1,0 +1,123 @@
+"""Safetensors files as the library of the format writes and reads them, and damaged ones."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import darkparse
+from darkparse.weights import LazyArray, open_source
+from darkparse.weights.containers import read_container
+from tests.weights.making import SMALL, network, weights
+
+safetensors = pytest.importorskip("safetensors.torch")
+
+DTYPES = (
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2),
+    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
+)
+
+
+def _read(path: Path) -> dict[str, LazyArray]:
+    return dict(read_container(open_source(path), "safetensors").arrays)
+
+
+def test_every_dtype_is_read_as_the_library_wrote_it(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    tensors = {str(dtype): torch.arange(6).reshape(2, 3).to(dtype) for dtype in DTYPES} | {
+        "scalar": torch.tensor(2.5),
+        "empty": torch.zeros(0, 4),
+    }
+    safetensors.save_file(tensors, path)
+    arrays = _read(path)
+    assert arrays.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert arrays[name].to_tensor().dtype == tensor.dtype
+        assert torch.equal(arrays[name].to_tensor().to(torch.float32), tensor.to(torch.float32))
+        assert np.array_equal(arrays[name].read(), tensor.float().numpy())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_the_library_writes_the_same_bytes_and_reads_them(dtype: torch.dtype, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    model = darkparse.load(SMALL, weights(network()), dtype=dtype)
+    darkparse.save(model, path)
+    data, theirs = path.read_bytes(), safetensors.load_file(path)
+    assert all(torch.equal(theirs[key], value) for key, value in model.state_dict().items())
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    expected = safetensors.save(model.state_dict(), header["__metadata__"])
+    assert len(data) == len(expected)
+    start = 8 + int.from_bytes(expected[:8], "little")
+    assert header == json.loads(expected[8:start])
+    assert data[start:] == expected[start:]
+
+
+def _file(header: Any, size: int) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(size)
+
+
+def _entry(shape: Any, offsets: Any, dtype: Any = "F32") -> dict[str, Any]:
+    return {"dtype": dtype, "shape": shape, "data_offsets": offsets}
+
+
+DAMAGED = {
+    "beyond the end": _file({"a": _entry([2], [0, 8])}, 4),
+    "too long": _file({"a": _entry([2], [0, 8])}, 12),
+    "a hole": _file({"a": _entry([1], [0, 4]), "b": _entry([1], [8, 12])}, 12),
+    "an overlap": _file({"a": _entry([2], [0, 8]), "b": _entry([1], [4, 8])}, 8),
+    "another size": _file({"a": _entry([3], [0, 8])}, 8),
+    "backwards": _file({"a": _entry([1], [4, 0])}, 4),
+    "below zero": _file({"a": _entry([-1, -1], [0, 4])}, 4),
+    "a fraction": _file({"a": _entry([1.0], [0, 4])}, 4),
+    "a truth value": _file({"a": _entry([True], [0, 4])}, 4),
+    "no list": _file({"a": _entry(1, [0, 4])}, 4),
+    "too many axes": _file({"a": _entry([1] * 65, [0, 4])}, 4),
+    "beyond all numbers": _file({"a": _entry([2**40] * 9, [0, 4])}, 4),
+    "an unknown dtype": _file({"a": _entry([1], [0, 4], "F31")}, 4),
+    "no dtype": _file({"a": _entry([1], [0, 4], [])}, 4),
+    "no entry": _file({"a": 5}, 4),
+    "a missing key": _file({"a": {"dtype": "F32"}}, 4),
+    "mixed offsets": _file({"a": _entry([1], [0, 4]), "b": _entry([1], "ab")}, 4),
+    "no JSON": _file(b'{"a":', 4),
+    "no UTF-8": _file(b'{"\xff\xfe":1}', 4),
+    "deep": _file(b'{"a":' * 100_000, 4),
+    "odd metadata": _file({"__metadata__": 5, "a": _entry([1], [0, 4])}, 4),
+    "metadata of numbers": _file({"__metadata__": {"darkparse.cfg": 5}, "a": _entry([1], [0, 4])}, 4),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGED)
+def test_damaged_safetensors_file_is_refused_in_one_sentence(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(DAMAGED[kind])
+    for source in (path, path.read_bytes()):
+        with pytest.raises(darkparse.WeightsError, match="this safetensors file cannot be read: ") as caught:
+            darkparse.load(SMALL, source)
+        assert "\n" not in str(caught.value)
+
+
+def test_values_at_an_odd_place_are_read(tmp_path: Path) -> None:
+    """The header's length is any number in files that the library did not write."""
+    path = tmp_path / "x.safetensors"
+    values = np.arange(3, dtype=np.float32)
+    for space in range(8):
+        text = json.dumps({"a": _entry([3], [0, 12])}) + " " * space
+        path.write_bytes(_file(text.encode(), 0) + values.tobytes())
+        array = _read(path)["a"].load()
+        assert array.flags.aligned
+        assert np.array_equal(array, values)
+
+
+def test_a_dtype_that_a_container_does_not_have_is_refused(tmp_path: Path) -> None:
+    model = darkparse.load(SMALL, weights(network()), dtype=torch.float8_e4m3fnuz)
+    with pytest.raises(darkparse.WeightsError, match=r"float8_e4m3fnuz, which a \.safetensors file cannot hold"):
+        darkparse.save(model, tmp_path / "x.safetensors")
+    with pytest.raises(darkparse.WeightsError, match="float8_e4m3fnuz, which NumPy does not know"):
+        darkparse.save(model, tmp_path / "x.npz")
+    assert not list(tmp_path.iterdir())
