@@ -42,7 +42,7 @@ class Dialect:
     xnor_pads_with_minus_one: bool
     """The bit path of XNOR convolutions pads with 0 bits, which stand for -1; convolutional_layer.c."""
     strict_parser: bool = False
-    """Whether its reader cuts comments off and ends the program at what others pass over (network/strict_rules.py)."""
+    """Whether its reader cuts comments off and ends the program at what others pass over (passes/strict_rules.py)."""
     stepped_heads: frozenset[str] = frozenset()
     """Kinds of a last layer with which the input's sides must be multiples of `head_step`; darknet_cfg.cpp."""
     head_step: int = 32

@@ -7,9 +7,9 @@ from typing import TypeVar
 
 from darkparse.errors import CfgError
 from darkparse.layers.training import LayerTraining, NetTraining, Training
-from darkparse.network.binding import Binder
 from darkparse.network.network import Network
 from darkparse.network.node import Node
+from darkparse.network.passes.binding import bind_section
 from darkparse.syntax import Section
 
 T = TypeVar("T", bound=Training)
@@ -27,11 +27,10 @@ def bind_training_options(network: Network, section: Section, cls: type[T]) -> T
     Raises:
         CfgError: a value is none of its kind.
     """
-    binder = Binder(network.config.source, network.dialect)
-    options = binder.bind(section, cls)
+    options, diagnostics = bind_section(section, cls, network.dialect)
     if options is None:
-        raise CfgError(tuple(d for d in binder.diagnostics if d.severity == "error"))
-    for finding in binder.diagnostics:
+        raise CfgError(tuple(d for d in diagnostics if d.severity == "error"))
+    for finding in diagnostics:
         if finding.code == "odd-value":
             warnings.warn(finding.headline, stacklevel=2)
     return options

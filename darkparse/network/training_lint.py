@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from darkparse.diagnostics import Diagnostic
 from darkparse.layers import Dialect
 from darkparse.layers.names import format_suggestion
 from darkparse.layers.training import IOU_KINDS
+from darkparse.network.section_rules import Rule, count, number, text
 from darkparse.syntax import Section
 
 if TYPE_CHECKING:
@@ -20,38 +20,8 @@ NEVER_TRAINED = frozenset({"connected", "conn", "local", "batchnorm", "rnn", "ls
 ZERO_SLOPE = frozenset({"swish", "mish", "hard_mish"})
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """What is told of an option, or of the section where it has no key, where a condition holds."""
-
-    key: str
-    holds: Callable[[Section, Dialect], bool]
-    message: str | Callable[[Section, Dialect], str]
-    dialect: str | None = None
-    """The one dialect, with those made from it, of which it is true."""
-
-
-def number(section: Section, key: str, default: float = 0.0) -> float:
-    """The number of an option, the default where there is none."""
-    try:
-        return float(text(section, key) or default)
-    except ValueError:
-        return default
-
-
-def text(section: Section, key: str) -> str:
-    """The text of an option before a comment, without spaces; empty where there is none."""
-    option = section.find(key)
-    return (option.text or "").partition("#")[0] if option else ""
-
-
 def _count_unused_images(section: Section) -> float:
     return number(section, "batch", 1) % max(1, number(section, "subdivisions", 1))
-
-
-def count(section: Section, key: str) -> int:
-    """How many numbers an option lists."""
-    return text(section, key).removesuffix(",").count(",") + 1
 
 
 def _suggest_policy(section: Section, dialect: Dialect) -> str:

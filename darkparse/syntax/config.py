@@ -62,6 +62,11 @@ class Section:
         """
         return next((option for option in self.options if option.key == key and option.text != ""), None)
 
+    def locate(self, key: str | None) -> Span:
+        """Return the place of an option's value; the header where there is no such option."""
+        option = self.find(key) if key else None
+        return option.value_span if option else self.span
+
 
 @dataclass(frozen=True, slots=True)
 class Config:

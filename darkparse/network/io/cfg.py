@@ -16,7 +16,8 @@ from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Layer
 from darkparse.layers.base import BoundField, DerivedDefault, get_bound_fields
 from darkparse.layers.net import Net
-from darkparse.network.binding import Binder, find_owner
+from darkparse.network.passes.binding import bind_section
+from darkparse.network.passes.options import find_owner
 from darkparse.syntax import Option, Section
 from darkparse.syntax.config import strip_whitespace
 
@@ -53,7 +54,7 @@ def to_cfg(network: Network) -> str:
 def format_section(layer: Layer | Net, section: Section | None, dialect: Dialect) -> str:
     """One section with the comment lines before it, from the section's own text if there is one of this kind."""
     if section is not None:
-        parsed = Binder(section.span.source, dialect).bind(section, type(layer))
+        parsed, _ = bind_section(section, type(layer), dialect)
         if parsed is not None and section.kind in (layer.kind, *layer.aliases):
             return _patch_section(layer, parsed, section, dialect)
     lines = [f"{item.keys[0]}={format_value(getattr(layer, item.name))}" for item in find_changes(layer, None, dialect)]
@@ -138,7 +139,7 @@ def _patch_section(layer: Layer | Net, parsed: Layer | Net, section: Section, di
 
 
 def _find_option(section: Section, item: BoundField) -> Option | None:
-    """The option that the field was read from (see Binder)."""
+    """The option that the field was read from (see `passes/binding.py`)."""
     options = (section.find(key) for key in item.keys)
     return next((option for option in options if option is not None), None)
 

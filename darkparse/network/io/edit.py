@@ -12,9 +12,10 @@ from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Head, Layer
 from darkparse.layers.net import Net
 from darkparse.network.compile_options import Size
-from darkparse.network.compiler import compile, resize_net
+from darkparse.network.compiler import compile
 from darkparse.network.io.cfg import format_section
 from darkparse.network.network import Network
+from darkparse.network.passes.input_size import resize_net
 from darkparse.syntax import Section, parse
 
 

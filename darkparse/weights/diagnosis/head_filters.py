@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from darkparse.diagnostics import Note
 from darkparse.diagnostics.source import Source
 from darkparse.errors import CfgError, DarkparseError
-from darkparse.layers import DIALECTS, Head
+from darkparse.layers import DIALECTS, REGISTRY, Head
 from darkparse.network import Network, compile
-from darkparse.network.binding import Binder
 from darkparse.network.detect_dialect import choose_dialect
+from darkparse.network.passes.binding import bind_section
 from darkparse.syntax import Config, Option, parse
 from darkparse.weights.buffer import FileBuffer
 from darkparse.weights.layout import parse_weights
@@ -55,10 +55,12 @@ def explain_head_filters(problem: CfgError, config: Config, blob: FileBuffer, di
 
 
 def _find_mismatches(config: Config, dialect: str) -> Iterator[LayoutMismatch]:
-    binder = Binder(config.source, DIALECTS[dialect])
     for index, section in enumerate(config.sections):
-        head = binder.bind_layer(section)
-        if not isinstance(head, Head):
+        cls = REGISTRY.get(section.kind)
+        if cls is None or not issubclass(cls, Head):
+            continue
+        head, _ = bind_section(section, cls, DIALECTS[dialect])
+        if head is None:
             continue
         before = reversed(config.sections[:index])
         channels = next((option for s in before for key in ("filters", "output") if (option := s.find(key))), None)

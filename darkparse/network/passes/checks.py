@@ -1,0 +1,66 @@
+"""Pass 8: warnings about layers that are valid but odd, by themselves and beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from darkparse.diagnostics import Diagnostic, Note
+from darkparse.layers.head import Head
+from darkparse.network.node import Node
+from darkparse.network.passes.draft import Draft
+from darkparse.network.passes.strict_rules import check_size_step
+
+
+def check_nodes(draft: Draft) -> None:
+    """Check all nodes; after a fault, those that are not at fault."""
+    at_fault = draft.fault.diagnostics[0].span if draft.fault else None
+    nodes = [node for node in draft.nodes if node.section.span != at_fault]
+    for node in nodes:
+        draft.diagnostics += _collect_remarks(node)
+    draft.diagnostics += _check_heads(nodes)
+    if draft.fault is None:
+        draft.diagnostics += check_size_step(draft)
+
+
+def _collect_remarks(node: Node) -> Iterator[Diagnostic]:
+    for remark in node.layer.remarks(node.context):
+        cause = f"{node.kind} {remark.code}" if remark.code else ""
+        span = node.section.locate(remark.option)
+        yield Diagnostic("warning", remark.code or "remark", str(remark), span, cause=cause)
+
+
+def _check_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:
+    """Find heads with different numbers of classes, and heads behind an activation that they do not expect."""
+    first: tuple[int, Node] | None = None
+    for node in nodes:
+        head = node.layer
+        if not isinstance(head, Head):
+            continue
+        first = first or (head.classes, node)
+        if head.classes != first[0]:  # the detections of all heads go into one list
+            message = f"this head has {head.classes} classes, the one in layer {first[1].index} has {first[0]}"
+            note = Note("that one is here", first[1].section.locate("classes"))
+            yield Diagnostic("warning", "classes", message, node.section.locate("classes"), (note,), "classes")
+        if head.expected_activation is not None and node.inputs[0] >= 0:
+            yield from _check_activation(node, nodes[node.inputs[0]], head)
+
+
+def _check_activation(node: Node, before: Node, head: Head) -> Iterator[Diagnostic]:
+    activation = getattr(before.layer, "activation", None)
+    if activation is None or activation == head.expected_activation:
+        return
+    form = "new_coords=1" if head.expected_activation == "logistic" else f"[{node.kind}] without new_coords=1"
+    message = (
+        f"{form} takes the layer before as {head.expected_activation}, and it is {activation}, which makes nonsense of "
+        "the boxes"
+    )
+    note = Note(f"layer {before.index} [{before.kind}] is {activation} here", before.section.locate("activation"))
+    yield Diagnostic("warning", "new-coords", message, node.section.locate("new_coords"), (note,))
+
+
+def raise_errors(draft: Draft) -> None:
+    """Raise CfgError with all diagnostics if one is an error."""
+    if draft.fault is not None:
+        raise draft.make_error(*draft.fault.diagnostics)
+    if any(diagnostic.severity == "error" for diagnostic in draft.diagnostics):
+        raise draft.make_error()

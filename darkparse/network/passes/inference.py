@@ -1,0 +1,139 @@
+"""Pass 7: the shapes of all outputs, and with them the nodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from darkparse._utils.text import join_with_and
+from darkparse.diagnostics import Note
+from darkparse.errors import CfgError, cfg_error
+from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
+from darkparse.network.limits import Limits, format_excess
+from darkparse.network.node import Node
+from darkparse.network.passes.draft import Draft
+from darkparse.syntax import Section
+
+
+def infer_shapes(draft: Draft) -> None:
+    """Make the node of each wired layer; the first fault ends the pass."""
+    try:
+        if draft.limits is not None:
+            _check_input(draft, draft.limits)
+        parameters = 0
+        for index in range(len(draft.wiring)):
+            node = _make_node(draft, index)
+            if draft.limits is not None:
+                parameters = _count_parameters(draft.limits, node, parameters)
+            draft.nodes.append(node)
+    except CfgError as fault:
+        draft.fault = fault
+    read_whole = {source for node in draft.nodes for source in node.layer.reads_whole(node.index)}
+    draft.nodes = [replace(node, read_whole=True) if node.index in read_whole else node for node in draft.nodes]
+
+
+def _check_input(draft: Draft, limits: Limits) -> None:
+    net, section = draft.net, draft.config.net
+    for label, key, count, limit in (
+        ("pixels of height", "height", net.height, limits.side),
+        ("pixels of width", "width", net.width, limits.side),
+        ("values in the input", None, net.input_shape.size, limits.map),
+    ):
+        if count > limit:
+            raise cfg_error("limit", format_excess(label, count, limit), section.locate(key))
+
+
+def _count_parameters(limits: Limits, node: Node, before: int) -> int:
+    """Return the number of parameters up to a layer. Raises CfgError beyond a limit."""
+    num_elements = node.num_elements
+    message = limits.check_node(node, num_elements, before + num_elements)
+    if message is not None:
+        raise cfg_error("limit", message, node.section.span)
+    return before + num_elements
+
+
+def _make_node(draft: Draft, index: int) -> Node:
+    layer, section, wiring = draft.layers[index], draft.config.sections[index], draft.wiring[index]
+    shapes = tuple(draft.nodes[i].out_shape if i >= 0 else draft.net.input_shape for i in wiring.inputs)
+    if layer.needs_map and wiring.inputs:
+        _check_joined_maps(draft, index, wiring.inputs[layer.main_input])
+    try:
+        shape = _infer_shape(layer, section, shapes, draft.dialect)
+        node = Node(index, layer, wiring.inputs, shapes, shape, section, draft.dialect, wiring.shared_with)
+        if wiring.shared_with is not None:
+            _check_shared(node, draft.nodes[wiring.shared_with])
+    except LayerError as problem:
+        inputs = tuple(zip(wiring.inputs, shapes, strict=True))
+        raise _locate_error(problem, section, inputs, draft.nodes) from None
+    return node
+
+
+def _infer_shape(layer: Layer, section: Section, shapes: tuple[Shape, ...], dialect: Dialect) -> Shape:
+    shape = layer.infer_shape(_convert_inputs(layer, section, shapes), dialect)
+    if min(shape) < 1:
+        source = f", from an input of {shapes[0]}" if shapes else ""
+        raise LayerError(f"nothing is left: the output would be {shape.h}×{shape.w}×{shape.c}{source}", input=0)
+    return shape
+
+
+def _convert_inputs(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -> tuple[Shape, ...]:
+    """Return the inputs as the layer takes them: a vector passes for a map of one position where a map is needed."""
+    for position, shape in enumerate(shapes):
+        if layer.needs_map and shape.layout is Layout.FLAT:
+            message = f"[{section.kind}] needs a map, and a vector of {shape.size} values comes in"
+            raise LayerError(message, input=position)
+        if len(shapes) > 1 and shape.layout is Layout.CELLS:
+            raise LayerError("this output lies cell by cell, and is joined with no other", input=position)
+    return tuple(shape.as_map if layer.needs_map else shape.as_read for shape in shapes)
+
+
+def _check_joined_maps(draft: Draft, index: int, source: int) -> None:
+    """Blame the join where a layer of maps follows a join of maps of two sizes, of which Darknet keeps the length."""
+    while source >= 0 and draft.nodes[source].out_shape.layout is Layout.FLAT:
+        join = draft.nodes[source]
+        if len({(shape.h, shape.w) for shape in join.in_shapes if shape.is_map}) > 1:
+            kind = draft.config.sections[index].kind
+            message = f"maps of two sizes are joined, of which no map is left for layer {index} [{kind}]"
+            inputs = tuple(zip(join.inputs, join.in_shapes, strict=True))
+            raise _locate_error(LayerError(message, code="sizes"), join.section, inputs, draft.nodes)
+        source = join.inputs[0] if join.inputs else -1
+
+
+def _check_shared(node: Node, owner: Node) -> None:
+    """Check that size, channels and filters match those of the layer shared with (convolutional_layer.c:545)."""
+    if owner.kind != node.kind or owner.shared_with is not None:
+        raise LayerError(
+            f"share_index names layer {owner.index}, [{owner.kind}], which has no convolution weights of its own",
+            option="share_index",
+        )
+    own_shape, owner_shape = (n.layer.weight_shape(n.in_shapes[0]) for n in (node, owner))  # type: ignore[attr-defined]
+    if own_shape != owner_shape or node.layer.normalized != owner.layer.normalized:  # type: ignore[attr-defined]
+        raise LayerError(
+            f"layer {owner.index} has weights {_format_shape(owner_shape)}, this one needs {_format_shape(own_shape)}",
+            option="share_index",
+        )
+
+
+def _format_shape(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _locate_error(
+    problem: LayerError, section: Section, inputs: tuple[tuple[int, Shape], ...], nodes: list[Node]
+) -> CfgError:
+    """Return a layer's error with its place and the places of the inputs at fault."""
+    code, message = problem.code or "shape", str(problem)
+    at_fault = inputs[problem.input :][:1] if problem.input is not None else ()
+    if code == "sizes":
+        at_fault = inputs
+        message += f": {join_with_and([f'layer {source} gives {shape}' for source, shape in inputs])}"
+    notes = [_make_shape_note(nodes, source, shape, code) for source, shape in at_fault]
+    return cfg_error(code, message, section.locate(problem.option), *notes)
+
+
+def _make_shape_note(nodes: list[Node], source: int, shape: Shape, code: str) -> Note:
+    """Return the place that a shape comes from; the line of its channels for an error of a head."""
+    if source < 0:
+        return Note(f"the network's input is {shape}")
+    section = nodes[source].section
+    key = next((key for key in ("filters", "output") if code == "head" and section.find(key)), None)
+    return Note(f"layer {source} [{section.kind}] gives {shape} here", section.locate(key))

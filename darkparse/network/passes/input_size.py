@@ -1,0 +1,59 @@
+"""Pass 5: the requested input size in place of the cfg's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from darkparse._utils.text import join_with_and
+from darkparse.errors import CfgError, DarkparseError, cfg_error
+from darkparse.layers.net import Net
+from darkparse.network.compile_options import Size
+from darkparse.network.passes.draft import Draft
+from darkparse.syntax import Section
+
+
+def set_input_size(draft: Draft) -> None:
+    """Set `[net]` as it is compiled, with the requested input size."""
+    try:
+        draft.net = resize_net(draft.cfg_net, draft.size, draft.config.net)
+    except CfgError as problem:
+        raise draft.make_error(*problem.diagnostics) from None
+
+
+def resize_net(net: Net, size: Size | None, section: Section) -> Net:
+    """Return `[net]` with another input size; None keeps its own.
+
+    Raises:
+        CfgError: a size in the cfg is negative, or none is given.
+        DarkparseError: the size is not valid, or the network takes no image.
+    """
+    for key in ("height", "width", "channels", "inputs"):
+        if getattr(net, key) < 0:
+            raise cfg_error("input-size", f"{key} must not be negative", section.locate(key))
+    if size is None:
+        _check_input(net, section)
+        return net
+    if not net.has_image:
+        raise DarkparseError("this network takes a vector, not an image: it has no input size to change")
+    height, width = _to_pair(size)
+    if min(height, width) < 1:
+        raise DarkparseError(f"an input size must be at least 1×1, this is {height}×{width}")
+    return replace(net, height=height, width=width, inputs=height * width * net.channels)
+
+
+def _check_input(net: Net, section: Section) -> None:
+    if net.inputs:
+        return
+    missing = [f"{key}=" for key in ("width", "height", "channels") if not getattr(net, key)]
+    verb = "is" if len(missing) == 1 else "are"
+    message = f"[net] gives no input size: {join_with_and(missing)} {verb} missing (or inputs=, for a vector)"
+    raise cfg_error("input-size", message, section.span)
+
+
+def _to_pair(size: Size) -> tuple[int, int]:
+    match size:
+        case int():
+            return size, size
+        case (int(height), int(width)):
+            return height, width
+    raise DarkparseError(f"a size is n or (height, width), in pixels, not {size!r}")

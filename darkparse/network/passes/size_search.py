@@ -1,0 +1,77 @@
+"""Pass 9: for an error about shapes, the input sizes with which the network compiles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from math import lcm
+
+from darkparse.diagnostics import Note
+from darkparse.errors import CfgError
+from darkparse.layers import Shape
+from darkparse.layers.net import Net
+from darkparse.network.analysis.receptive import compute_receptive_fields
+from darkparse.network.node import Node
+from darkparse.network.passes.draft import Draft
+from darkparse.network.passes.inference import infer_shapes
+from darkparse.network.passes.input_size import resize_net
+from darkparse.network.passes.wiring import wire_layers
+
+
+def suggest_input_size(draft: Draft) -> None:
+    """Add a hint to an error about shapes if another input size cures it."""
+    if draft.fault is None or not draft.net.has_image:
+        return
+    first, *rest = draft.fault.diagnostics
+    hint = _find_hint(draft) if first.code in ("shape", "sizes") else None
+    if hint is not None:
+        draft.fault = CfgError((replace(first, notes=(Note(hint), *first.notes)), *rest))
+
+
+def _find_hint(draft: Draft) -> str | None:
+    requested, own = draft.net, _infer(draft, draft.cfg_net)
+    step, fitting = _find_fitting_sizes(draft, draft.nodes if own.fault else own.nodes)
+    if fitting and requested == draft.cfg_net:
+        sizes = " or ".join(f"{width}×{height}" for height, width in fitting)
+        return f"multiples of {step} fit as input size: {sizes} (width×height)"
+    message = f"an input of {requested.height}×{requested.width} does not fit"
+    if fitting:
+        height, width = fitting[0]
+        return f"{message}; multiples of {step} do, such as {height}×{width}"
+    if own.fault is None:
+        return f"{message}; the cfg's own {draft.cfg_net.height}×{draft.cfg_net.width} does"
+    return None
+
+
+def _infer(draft: Draft, net: Net) -> Draft:
+    """Return the draft wired and inferred with another `[net]`."""
+    other = draft.with_net(net)
+    wire_layers(other)
+    infer_shapes(other)
+    return other
+
+
+def _find_fitting_sizes(draft: Draft, nodes: Sequence[Node]) -> tuple[int, list[tuple[int, int]]]:
+    """Return a step whose multiples fit as input size, and the nearest fitting ones below and above.
+
+    Args:
+        nodes: layers that have shapes; the step grows as more layers get one.
+    """
+    requested, step = draft.net, 0
+    while (next_step := _compute_step(nodes, draft.cfg_net.input_shape)) > step:
+        step = next_step
+        below = (max(1, requested.height // step) * step, max(1, requested.width // step) * step)
+        above = (-(-requested.height // step) * step, -(-requested.width // step) * step)
+        nets = {size: resize_net(draft.cfg_net, size, draft.config.net) for size in (below, above)}
+        drafts = {size: _infer(draft, net) for size, net in nets.items()}
+        fitting = [size for size, other in drafts.items() if other.fault is None]
+        if fitting:
+            return step, fitting
+        nodes = max((other.nodes for other in drafts.values()), key=len)
+    return step, []
+
+
+def _compute_step(nodes: Sequence[Node], image: Shape) -> int:
+    """Return the pixels of the input that every layer's stride divides."""
+    axes = [axis for field in compute_receptive_fields(tuple(nodes), image) for axis in field]
+    return lcm(*(axis.jump.numerator for axis in axes if axis.jump))

@@ -1,0 +1,59 @@
+"""Pass 2: a warning for each line that a lenient reader passes over; the strict one is in `strict_rules`."""
+
+from __future__ import annotations
+
+import re
+
+from darkparse.diagnostics import Diagnostic, Note
+from darkparse.diagnostics.source import truncate
+from darkparse.layers.base import get_known_keys
+from darkparse.layers.names import format_suggestion
+from darkparse.network.passes.draft import Draft
+from darkparse.network.passes.options import MAX_HINTS, Selection, Slip, report_missing
+
+
+def warn_about_slips(draft: Draft) -> None:
+    """Say what the dialect's reader does with each line that it does not use."""
+    if draft.dialect.strict_parser:
+        return
+    for selection in draft.selections:
+        if selection is None:
+            continue
+        if selection.is_foreign:
+            kind, title = f"[{selection.section.kind}]", selection.dialect.title
+            message = f"{title} does not know {kind}; it runs here as in {selection.owner.title}"
+            draft.add("warning", "foreign-kind", message, selection.section.span)
+        for slip in selection.slips:
+            draft.diagnostics.append(make_warning(draft, selection, slip))
+        report_missing(draft, selection)
+
+
+def make_warning(draft: Draft, selection: Selection, slip: Slip) -> Diagnostic:
+    """Return the warning about a slip of a lenient reader."""
+    key, kind, span = slip.option.key, selection.section.kind, slip.option.span
+    match slip.code:
+        case "empty-value":
+            message = f"{truncate(key)}= has no value; Darknet skips the line"
+        case "duplicate" if slip.first is not None:
+            line = f"{truncate(slip.first.span.text)!r} in line {slip.first.span.line}"
+            message = f"{truncate(key)} again: Darknet takes the first, {line}"
+            return Diagnostic("warning", "duplicate", message, span, (Note("the first is here", slip.first.span),), key)
+        case "unknown-option":
+            hint = suggest_option(draft, selection, slip)
+            message = f"[{kind}] has no option {truncate(key)!r}, Darknet ignores it{hint}"
+        case "foreign-option":
+            message = f"{selection.dialect.title} does not know {key!r} in [{kind}] and ignores it"
+        case _:
+            message = f"a line without '=': Darknet uses the default of {key!r}"
+    return Diagnostic("warning", slip.code, message, span)
+
+
+def suggest_option(draft: Draft, selection: Selection, slip: Slip) -> str:
+    """Return a hint at the option that was meant; empty in a file with many diagnostics."""
+    if len(draft.diagnostics) > MAX_HINTS:
+        return ""
+    option, known = slip.option, get_known_keys(selection.cls)
+    match = re.fullmatch(r"([A-Za-z_]+)[:;]?([-0-9.,]+)", option.key) if option.text is None else None
+    if match and match[1] in known:
+        return f"; did you mean {match[1]}={truncate(match[2])}?"
+    return format_suggestion(option.key, known)

@@ -1,0 +1,56 @@
+"""Warnings about values that Darknet does not read as they look."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePath
+from typing import Any
+
+from darkparse.diagnostics import Diagnostic
+from darkparse.diagnostics.source import Span, truncate
+from darkparse.layers import Dialect
+from darkparse.layers.base import BoundField
+from darkparse.network.passes.option_text import cut_comment
+from darkparse.syntax import Option
+
+_JOINED_DIGITS = re.compile(r"[+-]?[0-9.]+(?:[ \t]+[0-9.]+)+")
+"""Numbers with only spaces between them, which Darknet reads as one."""
+
+
+def find_value_warnings(
+    item: BoundField, option: Option, value: Any, complaint: str | None, dialect: Dialect
+) -> list[Diagnostic]:
+    """Return the warnings about a value that is not plain, or about which its reader complains."""
+    is_word = isinstance(value, (str, PurePath))
+    if dialect.strict_parser:
+        return [_make_cut_comment_warning(option)] if is_word and "#" in (option.text or "") else []
+    warnings = []
+    if complaint and "#" in (option.text or ""):
+        message = f"{option.key}: {complaint}; {_describe_cut_comment(option)}"
+        cause = "" if is_word else option.key
+        warnings.append(Diagnostic("warning", "inline-comment", message, option.value_span, cause=cause))
+    elif complaint:
+        code = "unknown-activation" if item.name.endswith("activation") else "odd-value"
+        warnings.append(Diagnostic("warning", code, f"{option.key}: {complaint}", option.value_span))
+    return warnings if is_word else [*warnings, *_find_joined_digits(option)]
+
+
+def _make_cut_comment_warning(option: Option) -> Diagnostic:
+    cut = _describe_cut_comment(option)
+    message = f"{option.key}: {cut}; in the Darknets before it the comment belongs to the value"
+    return Diagnostic("warning", "inline-comment", message, option.value_span)
+
+
+def _describe_cut_comment(option: Option) -> str:
+    return f"hank-ai/darknet cuts the comment off and reads {truncate(cut_comment(option))!r}"
+
+
+def _find_joined_digits(option: Option) -> list[Diagnostic]:
+    match = _JOINED_DIGITS.search(cut_comment(option))
+    if match is None:
+        return []
+    joined = truncate("".join(match[0].split()))
+    message = f"{option.key}: Darknet deletes the space in {truncate(match[0])!r} and reads {joined}"
+    start = option.value_span.start
+    span = Span(option.source, start + match.start(), start + match.end())
+    return [Diagnostic("warning", "joined-digits", f"{message} (is a comma missing?)", span)]
