@@ -35,8 +35,8 @@ def command(data: str, clusters: int, size: Any, seed: int, dialect: str) -> Non
     from darkparse.training.data.anchors import find_anchors
 
     files = DataFile.read(data)
-    chosen = DIALECTS.get(dialect) or files.guess_dialect()
+    chosen_dialect = DIALECTS.get(dialect) or files.guess_dialect()
     with slow_notice("reading labels"):
-        found = find_anchors(files, chosen, clusters, size if isinstance(size, tuple) else (size, size), seed)
-    click.echo(str(found))
-    stderr().print(f"{found.boxes:,} objects, mean overlap {found.overlap:.2%}", soft_wrap=True)
+        anchors = find_anchors(files, chosen_dialect, clusters, size if isinstance(size, tuple) else (size, size), seed)
+    click.echo(str(anchors))
+    stderr().print(f"{anchors.boxes:,} objects, mean overlap {anchors.overlap:.2%}", soft_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import click
 
 from darkparse._utils.text import pluralize
 from darkparse.cli.common import CfgType, network_options, stderr, stdout
+from darkparse.cli.jobs import takes
 from darkparse.datasets.data_file import DataFile
 from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
@@ -26,8 +27,20 @@ if TYPE_CHECKING:
     from darkparse.syntax import Config
     from darkparse.training.data.dataset_check import DatasetReport
 
-FOUND, REFUSED = 1, 2
-"""Exit statuses, as linters have them: something was found; a file is none that can be looked at to its end."""
+EXIT_FINDINGS, EXIT_ERRORS = 1, 2
+"""Exit statuses, as linters have them: warnings with --strict; a file that is refused or cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckJob:
+    """Parameters of `darkparse check`."""
+
+    cfgs: tuple[str | Config, ...]
+    compile_options: CompileOptions
+    strict: bool
+    training: bool
+    decode: bool
+    form: str
 
 
 @click.command(name="check")
@@ -43,7 +56,8 @@ FOUND, REFUSED = 1, 2
     show_default=True,
     help="How to print it; github makes notes on the lines of a pull request.",
 )
-def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, decode: bool, **options: Any) -> None:
+@takes(CheckJob)
+def command(job: CheckJob) -> None:
     """Check cfgs, and all in a folder: print every error and warning with its place, and what Darknet makes of it.
 
     Of a `.data` file all that is named there is checked: pictures, labels, names; with a cfg also whether they fit it,
@@ -56,31 +70,38 @@ def command(cfgs: tuple[str | Config, ...], form: str, strict: bool, decode: boo
     darkparse check yolov4.cfg cfgs/
     darkparse check my.data my.cfg
     """
-    data = [str(given) for given in cfgs if str(given).endswith(".data")]
-    options["training"] |= bool(data)
-    checked: list[Checked] = [_check(cfg, **options) for given in cfgs if given not in data for cfg in _files(given)]
-    networks: list[Network | None] = [one.network for one in checked if one.network]
-    checked += [
-        _check_data(path, network, options["dialect"], decode=decode) for path in data for network in networks or [None]
+    data = [str(path) for path in job.cfgs if str(path).endswith(".data")]
+    # Every warning is a finding here, and --strict is about the exit status alone.
+    options, training = replace(job.compile_options, strict=False), job.training or bool(data)
+    results: list[CfgResult] = [
+        _check(cfg, options, training=training) for path in job.cfgs if path not in data for cfg in _find_cfgs(path)
     ]
-    if form == "json":
-        click.echo(json.dumps([one.to_dict() for one in checked], ensure_ascii=False, indent=1))
-    elif form == "github":
-        for one in checked:
-            click.echo("".join(f"{_annotation(one.name, finding)}\n" for finding in one.found), nl=False)
+    networks: list[Network | None] = [result.network for result in results if result.network]
+    results += [
+        _check_data(path, network, options.dialect, decode=job.decode)
+        for path in data
+        for network in networks or [None]
+    ]
+    if job.form == "json":
+        click.echo(json.dumps([result.to_dict() for result in results], ensure_ascii=False, indent=1))
+    elif job.form == "github":
+        for result in results:
+            click.echo(
+                "".join(f"{_format_annotation(result.name, finding)}\n" for finding in result.findings), nl=False
+            )
     else:
-        _print(checked)
-    if any(one.is_refused for one in checked):
-        sys.exit(REFUSED)
-    sys.exit(FOUND if strict and any(one.found for one in checked) else 0)
+        _print_results(results)
+    if any(result.is_refused for result in results):
+        sys.exit(EXIT_ERRORS)
+    sys.exit(EXIT_FINDINGS if job.strict and any(result.findings for result in results) else 0)
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CfgResult:
     """A cfg and what was found."""
 
     name: str
-    found: tuple[Diagnostic, ...]
+    findings: tuple[Diagnostic, ...]
     network: Network | None
 
     @property
@@ -90,11 +111,11 @@ class Checked:
     @property
     def summary(self) -> str:
         """One line: how many findings, and whether it compiles."""
-        errors = sum(d.severity == "error" for d in self.found)
-        count = f"{self.name}: {pluralize(errors, 'error')}, {pluralize(len(self.found) - errors, 'warning')}"
-        if any(d.code == "unreadable" for d in self.found):
+        errors = sum(d.severity == "error" for d in self.findings)
+        count = f"{self.name}: {pluralize(errors, 'error')}, {pluralize(len(self.findings) - errors, 'warning')}"
+        if any(d.code == "unreadable" for d in self.findings):
             return f"{self.name}: cannot be read"
-        if errors and all(d.code == "refused" for d in self.found if d.severity == "error"):
+        if errors and all(d.code == "refused" for d in self.findings if d.severity == "error"):
             return f"{count}; compiles elsewhere, and this Darknet's reader refuses it"
         if self.network is None:
             return f"{count}; does not compile; what depends on this was not looked at yet"
@@ -104,37 +125,37 @@ class Checked:
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
         dialect = self.network.dialect.name if self.network else None
-        findings = [d.to_dict() for d in self.found]
+        findings = [d.to_dict() for d in self.findings]
         return {"file": self.name, "compiles": self.network is not None, "dialect": dialect, "findings": findings}
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedData(Checked):
+class DatasetResult(CfgResult):
     """A data set and what was found."""
 
     data: DatasetReport | None = None
 
     @property
     def is_refused(self) -> bool:
-        return any(one.severity == "error" for one in self.found)
+        return any(d.severity == "error" for d in self.findings)
 
     @property
     def summary(self) -> str:
         if self.data is None:
             return f"{self.name}: cannot be read"
-        errors, data = sum(d.severity == "error" for d in self.found), self.data
-        found = f"{pluralize(errors, 'error')}, {pluralize(len(self.found) - errors, 'warning')}"
+        errors, data = sum(d.severity == "error" for d in self.findings), self.data
+        problems = f"{pluralize(errors, 'error')}, {pluralize(len(self.findings) - errors, 'warning')}"
         decoded = "" if data.is_decoded else " (not decoded; --decode finds truncated ones)"
-        held = f"{pluralize(data.images, 'picture')}{decoded}, {pluralize(data.objects, 'object')}"
-        return f"{self.name}: {found}; {held}, labels as {data.dialect.title} looks for them"
+        counts = f"{pluralize(data.images, 'picture')}{decoded}, {pluralize(data.objects, 'object')}"
+        return f"{self.name}: {problems}; {counts}, labels as {data.dialect.title} looks for them"
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data
         counts = {"pictures": data.images, "decoded": data.is_decoded, "objects": data.objects} if data else {}
-        return {"file": self.name, **counts, "findings": [d.to_dict() for d in self.found]}
+        return {"file": self.name, **counts, "findings": [d.to_dict() for d in self.findings]}
 
 
-def _check_data(path: str, network: Network | None, dialect: str, *, decode: bool) -> Checked:
+def _check_data(path: str, network: Network | None, dialect: str | None, *, decode: bool) -> CfgResult:
     from rich.progress import track
 
     from darkparse.training.data.dataset_check import check_data
@@ -142,63 +163,65 @@ def _check_data(path: str, network: Network | None, dialect: str, *, decode: boo
     console = stderr()
     progress = partial(track, description="checking", console=console, transient=True, disable=not console.is_terminal)
     try:
-        data = check_data(DataFile.read(path), DIALECTS.get(dialect), network, progress, decode=decode)
+        data = check_data(DataFile.read(path), DIALECTS.get(dialect or "auto"), network, progress, decode=decode)
     except DarkparseError as problem:
-        return CheckedData(path, (Diagnostic("error", "unreadable", str(problem)),), network)
-    return CheckedData(path, tuple(data.diagnostics), network, data)
+        return DatasetResult(path, (Diagnostic("error", "unreadable", str(problem)),), network)
+    return DatasetResult(path, tuple(data.diagnostics), network, data)
 
 
-def _files(cfg: str | Config) -> Iterator[str | Config]:
+def _find_cfgs(cfg: str | Config) -> Iterator[str | Config]:
     if isinstance(cfg, str) and Path(cfg).is_dir():
         yield from map(str, sorted(Path(cfg).rglob("*.cfg")))
     else:
         yield cfg
 
 
-def _check(cfg: str | Config, *, training: bool, **options: Any) -> Checked:
+def _check(cfg: str | Config, options: CompileOptions, *, training: bool) -> CfgResult:
     from darkparse.network import compile
 
     name = cfg if isinstance(cfg, str) else cfg.source.name
     try:
-        network = compile(cfg, CompileOptions(**options))
+        network = compile(cfg, options)
     except CfgError as problem:
-        return Checked(name, problem.diagnostics, None)
+        return CfgResult(name, problem.diagnostics, None)
     except DarkparseError as problem:
-        return Checked(name, (Diagnostic("error", "unreadable", str(problem)),), None)
+        return CfgResult(name, (Diagnostic("error", "unreadable", str(problem)),), None)
     advice = lint_training(network) if training else ()
-    return Checked(name, sort_diagnostics((*network.diagnostics, *advice)), network)
+    return CfgResult(name, sort_diagnostics((*network.diagnostics, *advice)), network)
 
 
-def _print(checked: list[Checked]) -> None:
+def _print_results(results: list[CfgResult]) -> None:
     """The findings file by file; of many files those without any are only counted."""
     from rich.text import Text
 
     console = stdout()
-    for one in checked:
+    for result in results:
         text = Text()
-        for finding in one.found[:MAX_PRINTED_DIAGNOSTICS]:
+        for finding in result.findings[:MAX_PRINTED_DIAGNOSTICS]:
             text.append(f"{finding}\n", "red" if finding.severity == "error" else "")
-        if len(one.found) > MAX_PRINTED_DIAGNOSTICS:
-            text.append(f"… and {len(one.found) - MAX_PRINTED_DIAGNOSTICS:,} more; --format json lists them all\n")
-        if one.found or isinstance(one, CheckedData) or len(checked) == 1:
-            console.print(text.append(one.summary), soft_wrap=True)
-    checked = [one for one in checked if not isinstance(one, CheckedData)]
-    if len(checked) > 1:
-        odd = sum(bool(one.found) for one in checked)
-        broken = sum(one.is_refused for one in checked)
-        told = f"{pluralize(len(checked), 'cfg')}: {broken:,} do not compile, {odd - broken:,} have warnings only"
-        console.print(f"{told}, {len(checked) - odd:,} are clean", soft_wrap=True)
+        if len(result.findings) > MAX_PRINTED_DIAGNOSTICS:
+            text.append(
+                f"… and {len(result.findings) - MAX_PRINTED_DIAGNOSTICS:,} more; --format json lists them all\n"
+            )
+        if result.findings or isinstance(result, DatasetResult) or len(results) == 1:
+            console.print(text.append(result.summary), soft_wrap=True)
+    results = [result for result in results if not isinstance(result, DatasetResult)]
+    if len(results) > 1:
+        odd = sum(bool(result.findings) for result in results)
+        broken = sum(result.is_refused for result in results)
+        summary = f"{pluralize(len(results), 'cfg')}: {broken:,} do not compile, {odd - broken:,} have warnings only"
+        console.print(f"{summary}, {len(results) - odd:,} are clean", soft_wrap=True)
 
 
-def _annotation(name: str, finding: Diagnostic) -> str:
+def _format_annotation(name: str, finding: Diagnostic) -> str:
     """A workflow command of GitHub's, which shows a finding at its line."""
-    places = f",line={finding.span.line},col={finding.span.column}" if finding.span else ""
+    position = f",line={finding.span.line},col={finding.span.column}" if finding.span else ""
     name = finding.span.source.name if finding.span else name
-    file = _escaped(name).replace(":", "%3A").replace(",", "%2C")
+    file = _escape(name).replace(":", "%3A").replace(",", "%2C")
     notes = "".join(f"\n{note.message}" for note in finding.notes)
-    message = _escaped(finding.headline.partition(f"{finding.severity}: ")[2] + notes)
-    return f"::{finding.severity} file={file}{places},title=darkparse {finding.code}::{message}"
+    message = _escape(finding.headline.partition(f"{finding.severity}: ")[2] + notes)
+    return f"::{finding.severity} file={file}{position},title=darkparse {finding.code}::{message}"
 
 
-def _escaped(text: str) -> str:
+def _escape(text: str) -> str:
     return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")

@@ -89,7 +89,11 @@ class GroupedCommand(click.Command):
         self.groups = groups
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = {one.name: row for one in self.get_params(ctx) if (row := one.get_help_record(ctx)) is not None}
+        rows = {
+            parameter.name: row
+            for parameter in self.get_params(ctx)
+            if (row := parameter.get_help_record(ctx)) is not None
+        }
         grouped = {name for names in self.groups.values() for name in names}
         for heading, names in (self.groups | {"Other": tuple(name for name in rows if name not in grouped)}).items():
             with formatter.section(heading):
@@ -169,17 +173,17 @@ class WarningPrinter:
     """Prints what is to be said of pictures to standard error: a line each for the first ones, then how many more."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._said = console, 0
+        self._console, self._count = console, 0
 
     def add(self, name: str, remarks: Iterable[str]) -> None:
         for remark in remarks:
-            self._said += 1
-            if self._said <= MAX_WARNINGS:
+            self._count += 1
+            if self._count <= MAX_WARNINGS:
                 self._console.print(f"{name}: {remark}", style="yellow", soft_wrap=True)
 
     def end(self) -> None:
-        if self._said > MAX_WARNINGS:
-            self._console.print(f"… and {self._said - MAX_WARNINGS:,} remarks more", style="yellow")
+        if self._count > MAX_WARNINGS:
+            self._console.print(f"… and {self._count - MAX_WARNINGS:,} remarks more", style="yellow")
 
 
 def write_text(text: str, output: Path | None) -> None:
@@ -224,14 +228,14 @@ def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[s
         make: gives the table without the columns named.
         expendable: columns that may go, the first first.
     """
-    console, out = stdout(), set[str]()
-    wide = safe_console()(width=1000).options
+    console, hidden = stdout(), set[str]()
+    wide_options = safe_console()(width=1000).options
     for name in (*expendable, None):
-        table = make(out)
-        width = table.__rich_measure__(console, wide).maximum
+        table = make(hidden)
+        width = table.__rich_measure__(console, wide_options).maximum
         if width <= console.width or name is None:
             break
-        out.add(name)
+        hidden.add(name)
     console.width = max(width, console.width)
     _print_trimmed(console, table)
 
@@ -240,12 +244,12 @@ def _print_trimmed(console: Console, table: Table) -> None:
     """Print a table without the blanks that fill up its lines."""
     from rich.segment import Segment, Segments
 
-    shown: list[Segment] = []
+    segments: list[Segment] = []
     for line in console.render_lines(table, pad=False):
         while line and not line[-1].text.strip():
             line.pop()
-        shown += [*line[:-1], *(Segment(last.text.rstrip(), last.style) for last in line[-1:]), Segment.line()]
-    console.print(Segments(shown), end="")
+        segments += [*line[:-1], *(Segment(last.text.rstrip(), last.style) for last in line[-1:]), Segment.line()]
+    console.print(Segments(segments), end="")
 
 
 def stderr() -> Console:

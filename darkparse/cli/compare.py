@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Part of a layer's RMS.",
 )
-@click.option("--all", "every", is_flag=True, help="Print a row for every layer.")
+@click.option("--all", "every_layer", is_flag=True, help="Print a row for every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(image: Path, against: Path, tolerance: float, every: bool, as_json: bool, **options: Any) -> None:
+def command(image: Path, against: Path, tolerance: float, every_layer: bool, as_json: bool, **options: Any) -> None:
     """Find the first layer whose output differs from another implementation's, and the likely cause.
 
     The picture goes through darkparse and, if --against is an ONNX model, through that. Known mistakes (the epsilon of
@@ -59,7 +59,7 @@ def command(image: Path, against: Path, tolerance: float, every: bool, as_json: 
     if as_json:
         click.echo(json.dumps(as_dict(comparison), indent=1, ensure_ascii=False))
     else:
-        _print(comparison, against, every)
+        _print(comparison, against, every_layer)
     sys.exit(1 if comparison.first else 0)
 
 
@@ -76,10 +76,10 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _print(comparison: Comparison, against: Path, every: bool) -> None:
+def _print(comparison: Comparison, against: Path, every_layer: bool) -> None:
     console = stdout()
-    if every:
-        console.print(_table(comparison))
+    if every_layer:
+        console.print(_make_table(comparison))
     total = len(comparison.differences)
     if comparison.first is None:
         worst = max((d.relative for d in comparison.differences), default=0.0)
@@ -93,7 +93,8 @@ def _print(comparison: Comparison, against: Path, every: bool) -> None:
     console.print(
         f"L{first.node.index} {first.node.summary} [{first.node.kind}] is the first that differs: by "
         f"{first.worst:.3g}, "
-        f"{_part(first.relative)} its RMS, at {_place(first)}: {first.ours:.6g} here, {first.theirs:.6g} there",
+        f"{_format_relative(first.relative)} its RMS, at {_format_place(first)}: {first.ours:.6g} here, "
+        f"{first.theirs:.6g} there",
         style="bold",
         soft_wrap=True,
     )
@@ -106,28 +107,28 @@ def _print(comparison: Comparison, against: Path, every: bool) -> None:
     console.print(text, soft_wrap=True)
 
 
-def _part(relative: float) -> str:
+def _format_relative(relative: float) -> str:
     return f"{relative * 100:.2g} % of" if relative < 1 else f"{relative:.3g} times"
 
 
-def _place(first: OutputDifference) -> str:
+def _format_place(first: OutputDifference) -> str:
     if len(first.place) == 3:
         return "channel {}, row {}, column {}".format(*first.place)
     return f"position {', '.join(map(str, first.place))}"
 
 
-def _table(comparison: Comparison) -> Table:
+def _make_table(comparison: Comparison) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for heading in ("", "layer", "difference", "of its RMS"):
-        shown.add_column(heading, justify="left" if heading == "layer" else "right")
+        table.add_column(heading, justify="left" if heading == "layer" else "right")
     start = comparison.first.node.index if comparison.first else len(comparison.differences)
     for d in comparison.differences:
         style = "red" if d.node.index >= start else ""
-        shown.add_row(
+        table.add_row(
             *(Text(t, style) for t in (f"L{d.node.index}", d.node.summary, f"{d.worst:.2e}", f"{d.relative:.1e}"))
         )
-    return shown
+    return table

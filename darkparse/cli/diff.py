@@ -98,20 +98,20 @@ def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
     sys.exit(1 if difference else 0)
 
 
-def as_table(found: tuple[ArrayDifference, ...]) -> Table:
+def as_table(differences: tuple[ArrayDifference, ...]) -> Table:
     """The differing tensors as a rich table."""
     from rich import box
     from rich.table import Table
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for name in ("", "layer", "tensor", "shape", "values that differ", "largest", "rms", "relative"):
-        shown.add_column(name, justify="left" if name in ("layer", "tensor") else "right", no_wrap=True)
-    for d in found:
+        table.add_column(name, justify="left" if name in ("layer", "tensor") else "right", no_wrap=True)
+    for d in differences:
         shape = "×".join(map(str, d.shape))
         count = f"{d.differing:,} of {d.values:,}"
         numbers = (f"{value:.3g}" for value in (d.largest, d.root_mean_square, d.relative))
-        shown.add_row(f"L{d.layer}", d.kind, d.tensor, shape, count, *numbers)
-    return shown
+        table.add_row(f"L{d.layer}", d.kind, d.tensor, shape, count, *numbers)
+    return table
 
 
 def _summary_text(differences: tuple[ArrayDifference, ...], network: Network) -> str:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 EXIT_NO_RENDERER = 3
 FORMATS = ("svg", "png", "pdf", "html", "dot", "gv", "mmd", "md")
-ENDINGS = f"{', '.join(f'.{one}' for one in FORMATS[:-1])} or .{FORMATS[-1]}"
+ENDINGS = f"{', '.join(f'.{ending}' for ending in FORMATS[:-1])} or .{FORMATS[-1]}"
 
 
 class LayersType(click.ParamType):  # type: ignore[type-arg]

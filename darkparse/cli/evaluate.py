@@ -143,8 +143,8 @@ def _detect_images(
     remarks = WarningPrinter(console)
     results = stream(detector, (truth.image for truth in annotations.truths), settings, batch=batch)
     total = len(annotations.truths)
-    shown = track(results, "detecting", total=total, console=console, transient=True, disable=not console.is_terminal)
-    for truth, file_result in zip(annotations.truths, shown, strict=True):
+    tracked = track(results, "detecting", total=total, console=console, transient=True, disable=not console.is_terminal)
+    for truth, file_result in zip(annotations.truths, tracked, strict=True):
         if isinstance(file_result.result, ImageError):
             console.print(str(file_result.result), style="red", soft_wrap=True)
             continue
@@ -165,14 +165,14 @@ def as_dict(
         classes = [
             {
                 "name": name,
-                "objects": one.truths,
-                "true_positives": one.true_positives,
-                "false_positives": one.false_positives,
-                "ap_area": round(one.area, 6),
-                "ap_11": round(one.points11, 6),
-                "ap_101": round(one.points101, 6),
+                "objects": counts.truths,
+                "true_positives": counts.true_positives,
+                "false_positives": counts.false_positives,
+                "ap_area": round(counts.area, 6),
+                "ap_11": round(counts.points11, 6),
+                "ap_101": round(counts.points101, 6),
             }
-            for name, one in zip(names, darknet.classes, strict=True)
+            for name, counts in zip(names, darknet.classes, strict=True)
         ]
         numbers["darknet"] = {
             "iou": darknet.iou,
@@ -229,11 +229,13 @@ def _class_table(result: DarknetResult, names: tuple[str, ...]) -> Table:
     from rich import box
     from rich.table import Table
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for heading in ("class", "objects", "true", "false", "AP area", "AP 11", "AP 101"):
-        shown.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, one in zip(names, result.classes, strict=True):
-        if one.truths or one.true_positives or one.false_positives:
-            numbers = (f"{value * 100:.2f} %" for value in (one.area, one.points11, one.points101))
-            shown.add_row(name, f"{one.truths:,}", f"{one.true_positives:,}", f"{one.false_positives:,}", *numbers)
-    return shown
+        table.add_column(heading, justify="left" if heading == "class" else "right")
+    for name, counts in zip(names, result.classes, strict=True):
+        if counts.truths or counts.true_positives or counts.false_positives:
+            numbers = (f"{value * 100:.2f} %" for value in (counts.area, counts.points11, counts.points101))
+            table.add_row(
+                name, f"{counts.truths:,}", f"{counts.true_positives:,}", f"{counts.false_positives:,}", *numbers
+            )
+    return table

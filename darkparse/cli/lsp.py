@@ -56,7 +56,7 @@ def create_server() -> LanguageServer:
         uri = params.text_document.uri
         text = language_server.workspace.get_text_document(uri).source
         documents[uri] = Document.from_text(_to_path(uri), text, documents.get(uri))
-        diagnostics = [_diagnostic(uri, diagnostic) for diagnostic in documents[uri].diagnostics]
+        diagnostics = [_to_diagnostic(uri, diagnostic) for diagnostic in documents[uri].diagnostics]
         language_server.text_document_publish_diagnostics(
             types.PublishDiagnosticsParams(uri=uri, diagnostics=diagnostics)
         )
@@ -72,8 +72,8 @@ def create_server() -> LanguageServer:
 
     @language_server.feature(types.TEXT_DOCUMENT_DEFINITION)
     def definition(params: types.DefinitionParams) -> types.Location | None:
-        at = params.position
-        section = documents[params.text_document.uri].find_reference(at.line + 1, at.character)
+        position = params.position
+        section = documents[params.text_document.uri].find_reference(position.line + 1, position.character)
         return types.Location(params.text_document.uri, _to_range(section.span)) if section else None
 
     @language_server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions(trigger_characters=["[", "="]))
@@ -118,12 +118,13 @@ class Document:
 
     def describe_line(self, line: int) -> str:
         """Markdown about the layer whose section a line stands in, as far as the cfg compiles."""
-        at, network = self._find_section(line), self.network
-        if at is None or network is None or at[0] >= len(network.nodes):
+        place, network = self._find_section(line), self.network
+        if place is None or network is None or place[0] >= len(network.nodes):
             return ""
-        if at[0] < 0:
+        index = place[0]
+        if index < 0:
             return totals(network)
-        node, row = network.nodes[at[0]], table(network)[at[0]]
+        node, row = network.nodes[index], table(network)[index]
         field = get_receptive_fields(network)[node.index]
         sees = f"{field[0]}×{field[1]} pixels of the input" if field else "all of the input"
         facts = [
@@ -136,10 +137,10 @@ class Document:
 
     def find_reference(self, line: int, character: int) -> Section | None:
         """The section of the layer that a number names, in `layers=`, `from=` or `share_index=`."""
-        at = self._find_section(line)
-        if at is None or self.config is None:
+        place = self._find_section(line)
+        if place is None or self.config is None:
             return None
-        index, section = at
+        index, section = place
         option = next((o for o in section.options if o.span.line == line and o.key in REFERENCES), None)
         if option is None:
             return None
@@ -182,18 +183,18 @@ def _to_path(uri: str) -> Path:
     return Path(uris.to_fs_path(uri) or uri)
 
 
-def _diagnostic(uri: str, one: Diagnostic) -> types.Diagnostic:
+def _to_diagnostic(uri: str, diagnostic: Diagnostic) -> types.Diagnostic:
     from lsprotocol import types
 
-    severity = types.DiagnosticSeverity.Error if one.severity == "error" else types.DiagnosticSeverity.Warning
+    severity = types.DiagnosticSeverity.Error if diagnostic.severity == "error" else types.DiagnosticSeverity.Warning
     related = [
         types.DiagnosticRelatedInformation(types.Location(uri, _to_range(note.span)), note.message)
-        for note in (*one.notes, *(Note("here too", span) for span in one.more))
+        for note in (*diagnostic.notes, *(Note("here too", span) for span in diagnostic.more))
         if note.span is not None
     ]
-    message = "\n".join([one.message, *(note.message for note in one.notes if note.span is None)])
+    message = "\n".join([diagnostic.message, *(note.message for note in diagnostic.notes if note.span is None)])
     return types.Diagnostic(
-        _to_range(one.span), message, severity, one.code, source="darkparse", related_information=related
+        _to_range(diagnostic.span), message, severity, diagnostic.code, source="darkparse", related_information=related
     )
 
 

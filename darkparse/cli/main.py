@@ -60,7 +60,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = import_module(f"darkparse.cli.{COMMANDS[cmd_name][0]}").command
-        if any(isinstance(one.type, CfgType) for one in command.params) and NO_LIMITS not in command.params:
+        if any(isinstance(parameter.type, CfgType) for parameter in command.params) and NO_LIMITS not in command.params:
             command.params.append(NO_LIMITS)
         return command
 
@@ -124,7 +124,7 @@ def main(args: list[str] | None = None) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="spelled")  # where the terminal knows no ×
+            stream.reconfigure(errors="darkparse.ascii")  # where the terminal knows no ×
     warnings.formatwarning = lambda message, *_: f"darkparse: warning: {message}\n"
     with safe_streams():
         _run(args)

@@ -13,7 +13,7 @@ from darkparse.cli.common import stderr, stdout
 if TYPE_CHECKING:
     from darkparse.training import Step, Trainer
 
-BETWEEN = 10.0
+MIN_INTERVAL = 10.0
 """Seconds between two lines."""
 
 
@@ -23,8 +23,8 @@ class Progress:
     def __init__(self, trainer: Trainer) -> None:
         from rich import progress
 
-        self._end, self._left = trainer.end, trainer.end - trainer.schedule.batch + 1
-        self._spoke, self._seconds = 0.0, 0.0
+        self._end, self._remaining = trainer.end, trainer.end - trainer.schedule.batch + 1
+        self._last_printed, self._seconds = 0.0, 0.0
         console = stderr()
         self._console = console if console.is_terminal else stdout()
         self._bar = progress.Progress(
@@ -36,7 +36,7 @@ class Progress:
             transient=True,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("the first batch …", total=self._end, completed=self._end - self._left)
+        self._task = self._bar.add_task("the first batch …", total=self._end, completed=self._end - self._remaining)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -48,32 +48,32 @@ class Progress:
 
     def show(self, step: Step) -> None:
         """One batch."""
-        self._left -= 1
+        self._remaining -= 1
         self._seconds = step.seconds if not self._seconds else 0.95 * self._seconds + 0.05 * step.seconds
         speed = f"{step.images / self._seconds:.3g} pictures/s"
         self._bar.update(self._task, completed=step.batch, description=f"loss {step.average:.4g}, {speed}")
         now = time.monotonic()
-        if now - self._spoke >= BETWEEN or step.saved or step.mean_ap is not None:
-            self._spoke = now
-            left = timedelta(seconds=round(self._left * self._seconds))
-            self._say(f"{step.batch:,}/{self._end:,}: {format_step(step)}, {speed}, {left} left")
+        if now - self._last_printed >= MIN_INTERVAL or step.saved or step.mean_ap is not None:
+            self._last_printed = now
+            remaining = timedelta(seconds=round(self._remaining * self._seconds))
+            self._print_line(f"{step.batch:,}/{self._end:,}: {format_step(step)}, {speed}, {remaining} left")
         for path in step.saved:
-            self._say(f"wrote {path}")
+            self._print_line(f"wrote {path}")
 
-    def _say(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         """A line above the bar, which goes to standard output where there is none."""
         self._console.print(text, soft_wrap=True)
 
 
 def format_step(step: Step) -> str:
     """The numbers of a batch in a line."""
-    heads = "; ".join(f"L{i} {_parts(head)}" for i, head in step.heads.items())
+    heads = "; ".join(f"L{i} {_format_losses(head)}" for i, head in step.heads.items())
     height, width = step.size
-    measured = f", mAP@.50 {step.mean_ap:.2%}" if step.mean_ap is not None else ""
+    mean_ap = f", mAP@.50 {step.mean_ap:.2%}" if step.mean_ap is not None else ""
     return (
-        f"loss {step.loss:.4g}, average {step.average:.4g}{measured} ({heads}), rate {step.rate:.3g}, {width}×{height}"
+        f"loss {step.loss:.4g}, average {step.average:.4g}{mean_ap} ({heads}), rate {step.rate:.3g}, {width}×{height}"
     )
 
 
-def _parts(head: Mapping[str, float]) -> str:
+def _format_losses(head: Mapping[str, float]) -> str:
     return " ".join(f"{name} {value:.3g}" for name, value in head.items() if name != "cost" or len(head) == 1)

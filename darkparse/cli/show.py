@@ -65,11 +65,11 @@ def command(job: ShowJob) -> None:
         click.echo(network.to_yaml(), nl=False)
         return
     rows, more = table(network), _extra_columns(network, job.columns)
-    plain = [asdict(row) | {name: texts[row.index] for name, texts in more.items()} for row in rows]
+    records = [asdict(row) | {name: texts[row.index] for name, texts in more.items()} for row in rows]
     if job.form == "json":
-        click.echo(json.dumps(plain, ensure_ascii=False, indent=1))
+        click.echo(json.dumps(records, ensure_ascii=False, indent=1))
     elif job.form == "csv":
-        click.echo(as_csv(plain), nl=False)
+        click.echo(as_csv(records), nl=False)
     else:
         console = stdout()
         print_table(
@@ -81,10 +81,10 @@ def command(job: ShowJob) -> None:
 
 def _extra_columns(network: Network, names: str) -> dict[str, tuple[str, ...]]:
     """The columns asked for, by name."""
-    asked = [name.strip() for name in names.split(",") if name.strip()]
-    if unknown := [name for name in asked if name not in OVERLAYS]:
+    requested = [name.strip() for name in names.split(",") if name.strip()]
+    if unknown := [name for name in requested if name not in OVERLAYS]:
         raise click.UsageError(f"there is no column {unknown[0]!r}; choose of {', '.join(OVERLAYS)}")
-    return {name: OVERLAYS[name](network).texts for name in asked}
+    return {name: OVERLAYS[name](network).texts for name in requested}
 
 
 def as_table(
@@ -102,7 +102,7 @@ def as_table(
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    rich_table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     columns: dict[str, Sequence[str]] = {
         "": [f"L{row.index}" for row in rows],
         "layer": [row.layer for row in rows],
@@ -116,11 +116,11 @@ def as_table(
     columns = {name: cells for name, cells in columns.items() if name not in without}
     widths = [max(map(len, (name, *cells))) for name, cells in columns.items()]
     if width is not None:
-        least = [min(wide, MIN_WIDTHS.get(name, wide)) for name, wide in zip(columns, widths, strict=True)]
-        widths = shrink_widths(widths, width - COLUMN_GAP * (len(widths) - 1), least)
+        min_widths = [min(own, MIN_WIDTHS.get(name, own)) for name, own in zip(columns, widths, strict=True)]
+        widths = shrink_widths(widths, width - COLUMN_GAP * (len(widths) - 1), min_widths)
     texts = [Text() for _ in columns]
     for number, cells in enumerate(zip(*columns.values(), strict=True)):
-        lines = [wrap_text(cell, wide) for cell, wide in zip(cells, widths, strict=True)]
+        lines = [wrap_text(cell, own) for cell, own in zip(cells, widths, strict=True)]
         height = max(map(len, lines))
         for name, text, part in zip(columns, texts, lines, strict=True):
             text.append("\n" * (number > 0))
@@ -128,9 +128,9 @@ def as_table(
                 "\n".join(part + [""] * (height - len(part))), _style(rows[number]) if name == "reduces" else None
             )
     for name in columns:
-        shown.add_column(name, justify="left" if name in ("layer", "reduces") else "right", no_wrap=True)
-    shown.add_row(*texts)
-    return shown
+        rich_table.add_column(name, justify="left" if name in ("layer", "reduces") else "right", no_wrap=True)
+    rich_table.add_row(*texts)
+    return rich_table
 
 
 def _style(row: TableRow) -> str:

@@ -21,7 +21,7 @@ ASCII_FALLBACKS = dict(zip("×÷▼▲→−–─━│└├•·≠…“”"
 """Signs of ours in ASCII, a character each, which keeps columns in line."""
 
 
-def spell(problem: UnicodeError) -> tuple[str, int]:
+def replace_unencodable(problem: UnicodeError) -> tuple[str, int]:
     """What an encoding writes for signs that it has not, and a question mark for all else."""
     if not isinstance(problem, UnicodeEncodeError):
         raise problem
@@ -29,15 +29,15 @@ def spell(problem: UnicodeError) -> tuple[str, int]:
     return "".join(ASCII_FALLBACKS.get(character, "?") for character in unknown), problem.end
 
 
-codecs.register_error("spelled", spell)
+codecs.register_error("darkparse.ascii", replace_unencodable)
 
 
-def fit(text: str) -> str:
+def replace_control_characters(text: str) -> str:
     """Text for a terminal, with a question mark for every character that it would obey."""
     return CONTROL_CHARACTERS.sub("?", text)
 
 
-class Stream:
+class SafeStream:
     """A stream of text that takes none of these characters; rich, whose colours are sequences too, goes past it."""
 
     encoding = "utf-8"
@@ -47,7 +47,7 @@ class Stream:
         self.rich_proxied_file = stream
 
     def write(self, text: str) -> int:
-        return self.rich_proxied_file.write(fit(text))
+        return self.rich_proxied_file.write(replace_control_characters(text))
 
     def writelines(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -62,7 +62,7 @@ def safe_streams() -> Iterator[None]:
     """Standard output and error that take nothing that a terminal would obey."""
     before = sys.stdout, sys.stderr
     try:
-        sys.stdout, sys.stderr = (stream and Stream(stream) for stream in before)
+        sys.stdout, sys.stderr = (stream and SafeStream(stream) for stream in before)
         yield
     finally:
         sys.stdout, sys.stderr = before
@@ -88,6 +88,6 @@ def safe_console() -> type[Console]:
         def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
             for segment in super().render(renderable, options):
                 is_safe = segment.control or not CONTROL_CHARACTERS.search(segment.text)
-                yield segment if is_safe else Segment(fit(segment.text), segment.style)
+                yield segment if is_safe else Segment(replace_control_characters(segment.text), segment.style)
 
     return SafeConsole

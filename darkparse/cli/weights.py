@@ -114,22 +114,22 @@ def as_table(report: Report, *, without: Collection[str] = ()) -> Table:
         "offset": [f"{row.offset:,}" for row in rows],
     }
     if report.header is not None:
-        columns["mean"] = [_number(row.mean, row) for row in rows]
-        columns["deviation"] = [_number(row.deviation, row) for row in rows]
+        columns["mean"] = [_format_number(row.mean, row) for row in rows]
+        columns["deviation"] = [_format_number(row.deviation, row) for row in rows]
     columns = {name: cells for name, cells in columns.items() if name not in without}
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
     for name in columns:
-        shown.add_column(name, justify="left" if name in ("layer", "tensor") else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name in ("layer", "tensor") else "right", no_wrap=True)
     styles = [_style(row, has_file=report.header is not None) for row in rows]
     cells = [
         Text("\n").join(Text(text, style) for text, style in zip(texts, styles, strict=True))
         for texts in columns.values()
     ]
-    shown.add_row(*cells)
-    return shown
+    table.add_row(*cells)
+    return table
 
 
-def _number(value: float | None, row: ReportRow) -> str:
+def _format_number(value: float | None, row: ReportRow) -> str:
     if value is not None:
         return f"{value:.4g}"
     return "cut" if row.held else "missing"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 import darkparse
-from darkparse.cli.check import Checked, _print
+from darkparse.cli.check import CfgResult, _print_results
 from darkparse.export import to_source
 from darkparse.network.training_lint import lint_training
 from darkparse.views.text.table import table
@@ -79,7 +79,7 @@ def checked(text: str) -> None:
         found = (*network.diagnostics, *lint_training(network))
     except darkparse.CfgError as problem:
         network, found = None, problem.diagnostics
-    _print([Checked("x", found, network)])
+    _print_results([CfgResult("x", found, network)])
 
 
 def drawn(text: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from darkparse.cli import main
 from darkparse.cli.common import stderr, stdout
-from darkparse.cli.terminal import fit, safe_console, safe_streams
+from darkparse.cli.terminal import replace_control_characters, safe_console, safe_streams
 from tests.conftest import ROOT
 
 OBEYED = "\x07\x08\x1b\x7f\x85\x9b\u202e\u2066"
@@ -113,7 +113,7 @@ def test_bytes_are_data(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
 
 def test_lines_and_letters_are_kept() -> None:
     text = "a\tb\n×÷…é日本\U0001f600"
-    assert fit(text) == text
+    assert replace_control_characters(text) == text
 
 
 def test_consoles_are_made_in_one_place() -> None:
