@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from darkparse.cli.common import stderr, stdout
-from darkparse.cli.detector import detector_arguments, detector_options, load_detector
+from darkparse.cli.detector import DetectorOptions, detector_options, load_detector
+from darkparse.cli.jobs import takes
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from darkparse.evaluation import Comparison, OutputDifference
+
+
+@dataclass(frozen=True, slots=True)
+class CompareJob:
+    """Parameters of `darkparse compare`."""
+
+    detector: DetectorOptions
+    image: Path
+    against: Path
+    tolerance: float
+    every_layer: bool
+    as_json: bool
 
 
 @click.command(name="compare")
@@ -36,7 +50,8 @@ if TYPE_CHECKING:
 )
 @click.option("--all", "every_layer", is_flag=True, help="Print a row for every layer.")
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
-def command(image: Path, against: Path, tolerance: float, every_layer: bool, as_json: bool, **options: Any) -> None:
+@takes(CompareJob)
+def command(job: CompareJob) -> None:
     """Find the first layer whose output differs from another implementation's, and the likely cause.
 
     The picture goes through darkparse and, if --against is an ONNX model, through that. Known mistakes (the epsilon of
@@ -47,19 +62,19 @@ def command(image: Path, against: Path, tolerance: float, every_layer: bool, as_
 
     from darkparse.evaluation import compare, open_reference
 
-    detector = load_detector(detector_arguments(options) | {"device": "cpu", "dtype": None, "fold": False})
-    prepared = detector.prepare(image)
+    detector = load_detector(replace(job.detector, device="cpu", half=False), fold=False)
+    prepared = detector.prepare(job.image)
     for remark in prepared.warnings:
-        stderr().print(f"{image}: {remark}", style="yellow", soft_wrap=True)
+        stderr().print(f"{job.image}: {remark}", style="yellow", soft_wrap=True)
     values = prepared.values[None]
-    with stderr().status(f"Comparing {detector.network.name} with {against} …"):
+    with stderr().status(f"Comparing {detector.network.name} with {job.against} …"):
         comparison = compare(
-            detector.model, torch.from_numpy(values), open_reference(against, values), tolerance=tolerance
+            detector.model, torch.from_numpy(values), open_reference(job.against, values), tolerance=job.tolerance
         )
-    if as_json:
+    if job.as_json:
         click.echo(json.dumps(as_dict(comparison), indent=1, ensure_ascii=False))
     else:
-        _print(comparison, against, every_layer)
+        _print(comparison, job.against, job.every_layer)
     sys.exit(1 if comparison.first else 0)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,12 +19,13 @@ from darkparse.cli.common import GroupedCommand, setting_option, stderr
 from darkparse.cli.detector import (
     NETWORK,
     RUNNING,
-    detector_arguments,
+    DetectorOptions,
     detector_options,
     find_names_file,
     image_options,
     load_detector,
 )
+from darkparse.cli.jobs import takes
 from darkparse.cli.live import watch
 from darkparse.cli.report import DetectionPrinter
 from darkparse.datasets.image_files import import_pillow
@@ -35,12 +36,12 @@ from darkparse.detect.batch.labels import LABEL_SUFFIXES
 from darkparse.detect.batch.results import Formatter, describe_coco_id_problems, get_coco_categories
 from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import DetectionSettings
+from darkparse.weights import ReadOptions
 
 if TYPE_CHECKING:
     from darkparse.detect.batch.process import FileResult
     from darkparse.detect.batch.results import Formatter, Record
     from darkparse.detect.detector import Detector
-    from darkparse.network.detection_settings import DetectionSettings
 
 Process = Callable[..., "Iterator[FileResult]"]
 """Yields a result per image: process(sources, settings, journal=journal)."""
@@ -54,6 +55,30 @@ GROUPS = {
     "How it runs": RUNNING,
     "On a Ray cluster": ("ray", "address", "worker_cpus", "worker_gpus"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class DetectJob:
+    """Parameters of `darkparse detect`."""
+
+    detector: DetectorOptions
+    settings: DetectionSettings
+    inputs: tuple[str, ...]
+    live: bool
+    out: Path | None
+    no_pictures: bool
+    save: tuple[str, ...]
+    resume: bool
+    overwrite: bool
+    form: str
+    as_json: bool
+    show: bool
+    batch: int | None
+    ray: bool
+    address: str | None
+    workers: int | None
+    worker_cpus: float
+    worker_gpus: float | None
 
 
 @click.command(name="detect", cls=GroupedCommand, groups=GROUPS)
@@ -111,7 +136,8 @@ GROUPS = {
     default=None,
     help="GPUs per worker (default: 1 if the cluster has any).",
 )
-def command(inputs: tuple[str, ...], **options: Any) -> None:
+@takes(DetectJob)
+def command(job: DetectJob) -> None:
     """Find what is in pictures and videos, with Darknet's arithmetic: the same boxes, the same per cent.
 
     Prints `dog: 93%` for each object. With --out the pictures are written there with their boxes, and
@@ -127,70 +153,63 @@ def command(inputs: tuple[str, ...], **options: Any) -> None:
     """
     from darkparse.detect.live import is_live
 
-    options["names"] = options["names"] or find_names_file(inputs)
-    detector_kwargs = detector_arguments(options)
-    settings = DetectionSettings(**{field.name: options.pop(field.name) for field in fields(DetectionSettings)})
-    if options.pop("live") or any(map(is_live, inputs)):
-        _detect_live(detector_kwargs, inputs, settings, options)
+    names = job.detector.names or find_names_file(job.inputs)
+    job = replace(job, detector=replace(job.detector, names=names))
+    if job.live or any(map(is_live, job.inputs)):
+        _detect_live(job)
         return
-    if options["out"] is None and (options["resume"] or options["overwrite"] or options["save"]):
+    if job.out is None and (job.resume or job.overwrite or job.save):
         raise click.UsageError("--resume, --overwrite and --save need --out")
-    if options.pop("as_json"):
-        options["form"] = "json"
-    sources = find_sources(inputs, exclude=options["out"])
-    failed = _detect_files(detector_kwargs, sources, settings, options)
+    if job.as_json:
+        job = replace(job, form="json")
+    sources = find_sources(job.inputs, exclude=job.out)
+    failed = _detect_files(job, sources)
     if failed:
         stderr().print(f"{failed} of {len(sources)} could not be read", style="red")
         sys.exit(1)
 
 
-def _detect_live(
-    detector_kwargs: dict[str, Any], inputs: tuple[str, ...], settings: DetectionSettings, options: dict[str, Any]
-) -> None:
-    unsupported = [name for name in ("out", "save", "show", "resume", "overwrite", "as_json") if options[name]]
-    if unsupported or options["form"] not in ("text", "jsonl"):
+def _detect_live(job: DetectJob) -> None:
+    has_unsupported = job.out or job.save or job.show or job.resume or job.overwrite or job.as_json
+    if has_unsupported or job.form not in ("text", "jsonl"):
         raise click.UsageError("live pictures come out as JSON Lines, on standard output alone")
-    if len(inputs) > 1:
-        raise click.UsageError(f"one camera or stream at a time, not {len(inputs)}")
-    watch(load_detector(detector_kwargs), inputs[0], settings)
+    if len(job.inputs) > 1:
+        raise click.UsageError(f"one camera or stream at a time, not {len(job.inputs)}")
+    watch(load_detector(job.detector), job.inputs[0], job.settings)
 
 
-def _detect_files(
-    detector_kwargs: dict[str, Any], sources: list[InputFile], settings: DetectionSettings, options: dict[str, Any]
-) -> int:
+def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
     """Detect in images and videos; return how many could not be read."""
-    _check_sources(sources, options)
-    detector = load_detector(detector_kwargs | ({"device": "cpu"} if options["ray"] else {}))
-    process = (_make_cluster_process if options["ray"] else _make_local_process)(detector, detector_kwargs, options)
+    _check_sources(job, sources)
+    detector = load_detector(replace(job.detector, device="cpu") if job.ray else job.detector)
+    process = (_make_cluster_process if job.ray else _make_local_process)(job, detector)
     categories = get_coco_categories(detector.names)
     failed: set[str] = set()
     with ExitStack() as stack:
         journal = None
-        if options["out"] is not None:
-            stack.enter_context(lock_directory(options["out"], "--out", DarkparseError))
-            remove_leftovers(options["out"])
-            run = describe_run(detector_kwargs, detector, settings, sources)
-            journal = stack.enter_context(
-                Journal(options["out"], run, resume=options["resume"], overwrite=options["overwrite"])
-            )
+        if job.out is not None:
+            stack.enter_context(lock_directory(job.out, "--out", DarkparseError))
+            remove_leftovers(job.out)
+            run = describe_run(job, detector, sources)
+            journal = stack.enter_context(Journal(job.out, run, resume=job.resume, overwrite=job.overwrite))
         already = sum(journal.has(source.name) for source in sources) if journal else 0
-        formatter = None if options["form"] == "text" else Formatter(options["form"], categories)
+        formatter = None if job.form == "text" else Formatter(job.form, categories)
         report = stack.enter_context(DetectionPrinter(len(sources), formatter, already=already))
-        shown = _make_viewer(detector) if options["show"] else None
-        for file_result in process(sources, settings, journal=journal):
+        show = _make_viewer(detector) if job.show else None
+        for file_result in process(sources, job.settings, journal=journal):
             if report.add(file_result):
                 failed.add(file_result.source.name)
-            elif shown:
-                shown(file_result)
-        for form in options["save"] if journal else ():
+            elif show:
+                show(file_result)
+        for form in job.save if journal else ():
             journal.save(form, categories)  # type: ignore[union-attr]
     return len(failed)
 
 
-def _check_sources(sources: list[InputFile], options: dict[str, Any]) -> None:
+def _check_sources(job: DetectJob, sources: list[InputFile]) -> None:
     """Refuse inputs that this kind of run cannot read; print what COCO's tools will not accept."""
-    if options["ray"]:
-        if options["show"]:
+    if job.ray:
+        if job.show:
             raise click.UsageError("--show cannot be combined with --ray")
         videos = [source.name for source in sources if source.is_video]
         if videos:
@@ -200,64 +219,66 @@ def _check_sources(sources: list[InputFile], options: dict[str, Any]) -> None:
         urls = [source.url for source in sources if source.url]
         if urls:
             raise DarkparseError(f"{redact_url(urls[0])}: URLs are read with --ray")
-    if "coco" in (options["form"], *options["save"]) and (
-        remark := describe_coco_id_problems(source.name for source in sources)
-    ):
+    if "coco" in (job.form, *job.save) and (remark := describe_coco_id_problems(source.name for source in sources)):
         stderr().print(remark, style="yellow", soft_wrap=True)
 
 
-def _make_local_process(detector: Detector, _: dict[str, Any], options: dict[str, Any]) -> Process:
+def _make_local_process(job: DetectJob, detector: Detector) -> Process:
     from darkparse.detect.batch.process import process
 
     return partial(
         process,
         detector,
-        batch=options["batch"] or detector.batch,
-        workers=options["workers"],
-        draw_images=not options["no_pictures"],
+        batch=job.batch or detector.batch,
+        workers=job.workers,
+        draw_images=not job.no_pictures,
     )
 
 
-def _make_cluster_process(detector: Detector, detector_kwargs: dict[str, Any], options: dict[str, Any]) -> Process:
+def _make_cluster_process(job: DetectJob, detector: Detector) -> Process:
     """Connect to the cluster, whose workers load the same detector from the files."""
-    from darkparse.detect.batch.cluster import DEFAULT_WORKERS, connect, process_on_cluster
+    from darkparse.detect.batch.cluster import DEFAULT_WORKERS, DetectorSpec, connect, process_on_cluster
 
     cluster = connect(
-        options["address"],
-        workers=options["workers"] or DEFAULT_WORKERS,
-        cpus=options["worker_cpus"],
-        gpus=options["worker_gpus"],
+        job.address,
+        workers=job.workers or DEFAULT_WORKERS,
+        cpus=job.worker_cpus,
+        gpus=job.worker_gpus,
     )
-    resolved = {"dialect": detector.network.dialect.name, "names": detector.names, "resize": detector.resize}
-    resolved["engine"] = "torch" if cluster.gpus and detector_kwargs["engine"] == "auto" else detector.engine.name
-    return partial(process_on_cluster, cluster, detector_kwargs | resolved, batch=options["batch"])
+    options = job.detector
+    spec = DetectorSpec(
+        options.cfg,
+        options.weights,
+        ReadOptions(device=options.device, dtype=options.dtype),
+        options.compile_options.override(dialect=detector.network.dialect.name),
+        names=detector.names,
+        resize=detector.resize,
+        use_class_map=options.use_class_map,
+        engine="torch" if cluster.gpus and options.engine == "auto" else detector.engine.name,
+    )
+    return partial(process_on_cluster, cluster, spec, batch=job.batch)
 
 
-def describe_run(
-    detector_kwargs: dict[str, Any], detector: Detector, settings: DetectionSettings, sources: list[InputFile]
-) -> Record:
+def describe_run(job: DetectJob, detector: Detector, sources: list[InputFile]) -> Record:
     """What results depend on: another run's results are not gone on with."""
     texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
-    facts = {"cfg": detector.network.config.source.name, "weights": detector_kwargs["weights"]}
-    facts["relative_to"] = (
-        None if all(source.url or source.path.is_absolute() for source in sources) else str(Path.cwd())
-    )
-    facts |= {
-        "weights_bytes": Path(detector_kwargs["weights"]).stat().st_size,
+    has_relative_paths = not all(source.url or source.path.is_absolute() for source in sources)
+    facts = {
+        "cfg": detector.network.config.source.name,
+        "weights": job.detector.weights,
+        "relative_to": str(Path.cwd()) if has_relative_paths else None,
+        "weights_bytes": Path(job.detector.weights).stat().st_size,
         "map": detector.use_class_map,
-        "reorg": detector_kwargs["compile_options"].reorg,
+        "reorg": job.detector.compile_options.reorg,
         **hashes,
-    }
-    size = "x".join(map(str, detector.input_size))
-    run_options = {
         "dialect": detector.network.dialect.name,
         "resize": detector.resize,
-        "size": size,
-        "half": "dtype" in detector_kwargs,
+        "size": "x".join(map(str, detector.input_size)),
+        "half": job.detector.half,
+        "engine": detector.engine.name,
     }
-    run_options["engine"] = detector.engine.name
-    return facts | run_options | asdict(settings)
+    return facts | asdict(job.settings)
 
 
 def _make_viewer(detector: Detector) -> Callable[[FileResult], None]:

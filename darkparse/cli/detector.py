@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,41 @@ from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES
 
 if TYPE_CHECKING:
+    import torch
+
+    from darkparse.datasets.names import Names
     from darkparse.detect.detector import Detector
+    from darkparse.network.compile_options import CfgLike
+    from darkparse.syntax import Config
+    from darkparse.weights import LoadedArrays
 
 NETWORK = ("names", "dialect", "resize", "size", "reorg", "use_class_map")
 RUNNING = ("device", "half", "batch", "workers", "engine")
 """Names of options, for the headings of a help text."""
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorOptions:
+    """The parameters that `detector_options` adds to a command."""
+
+    cfg: str | Config
+    weights: str
+    compile_options: CompileOptions
+    names: str | None
+    resize: str | None
+    use_class_map: bool
+    device: str | None
+    half: bool
+    engine: str
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """The dtype to run in, None for that of the weights."""
+        if not self.half:
+            return None
+        import torch
+
+        return torch.float16
 
 
 class EngineType(click.Choice):  # type: ignore[type-arg]
@@ -80,51 +111,44 @@ def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return setting_option("--exif", type=click.Choice(EXIF_MODES), help=turn)(function)
 
 
-def detector_arguments(options: dict[str, Any]) -> dict[str, Any]:
-    """Take what `detector_options` made out of a command's arguments: the arguments of `Detector.load`."""
-    names = ("cfg", "weights", "names", "resize", "use_class_map", "device", "engine")
-    detector_kwargs = {name: options.pop(name) for name in names}
-    detector_kwargs["compile_options"] = CompileOptions(
-        size=options.pop("size"), dialect=options.pop("dialect"), reorg=options.pop("reorg")
-    )
-    if options.pop("half"):
-        choose_engine(detector_kwargs["engine"], wants_torch=True)
-        import torch
-
-        detector_kwargs["dtype"] = torch.float16
-    return detector_kwargs
-
-
 def find_names_file(inputs: Iterable[str]) -> str | None:
     """The `.data` file among some inputs that says names, if there is one."""
     data = (Path(text) for text in inputs if text.lower().endswith(".data") and Path(text).is_file())
     return next((str(path) for path in data if {"names", "labels"} & set(DataFile.read(path).options)), None)
 
 
-def load_detector(detector_kwargs: dict[str, Any]) -> Detector:
-    """The detector that a command's arguments ask for. Warnings about the cfg go to standard error."""
+def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
+    """Load the detector of a command; warnings about the cfg go to standard error."""
     from darkparse.detect import Detector
     from darkparse.detect.task import check_detector
     from darkparse.weights import read
 
-    detector_kwargs, device = dict(detector_kwargs), detector_kwargs["device"]
-    if detector_kwargs["engine"] == "auto" and device is None and find_spec("torch") and has_gpu():
-        detector_kwargs["engine"] = "torch"
-    wants_torch = device not in (None, "cpu") or detector_kwargs.get("dtype") is not None
-    detector_kwargs["engine"] = choose_engine(detector_kwargs["engine"], wants_torch=wants_torch)
-    if detector_kwargs["engine"] == "torch" and device is None:
-        names, use_class_map = detector_kwargs["names"], detector_kwargs["use_class_map"]
-        loaded = read(
-            detector_kwargs["cfg"],
-            detector_kwargs["weights"],
-            compile_options=detector_kwargs["compile_options"],
-        )
+    cfg: CfgLike = options.cfg
+    weights: str | LoadedArrays = options.weights
+    names: Names | None = options.names
+    device, engine = options.device, options.engine
+    if engine == "auto" and device is None and find_spec("torch") and has_gpu():
+        engine = "torch"
+    engine = choose_engine(engine, wants_torch=device not in (None, "cpu") or options.half)
+    if engine == "torch" and device is None:
+        loaded = read(cfg, weights, compile_options=options.compile_options)
         if loaded is not None:
-            names = check_detector(loaded.network, names, use_class_map=use_class_map)
-            detector_kwargs |= {"cfg": loaded.network, "weights": loaded, "names": names}
+            names = check_detector(loaded.network, names, use_class_map=options.use_class_map)
+            cfg, weights = loaded.network, loaded
         import torch
 
-        detector_kwargs["device"] = "cuda" if torch.cuda.is_available() else "cpu"
-    detector = Detector.load(**detector_kwargs)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    detector = Detector.load(
+        cfg,
+        weights,
+        names=names,
+        resize=options.resize,
+        device=device,
+        dtype=options.dtype,
+        compile_options=options.compile_options,
+        use_class_map=options.use_class_map,
+        fold=fold,
+        engine=engine,
+    )
     print_warnings(detector.network)
     return detector

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +15,13 @@ from darkparse.cli.common import GroupedCommand, WarningPrinter, setting_option,
 from darkparse.cli.detector import (
     NETWORK,
     RUNNING,
-    detector_arguments,
+    DetectorOptions,
     detector_options,
     find_names_file,
     image_options,
     load_detector,
 )
+from darkparse.cli.jobs import takes
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.network.detection_settings import DetectionSettings
 
@@ -44,6 +45,21 @@ GROUPS = {
     "Network": NETWORK,
     "How it runs": RUNNING,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateJob:
+    """Parameters of `darkparse evaluate`."""
+
+    detector: DetectorOptions
+    settings: DetectionSettings
+    images: Path
+    annotations: Path | None
+    rule: str
+    iou: float
+    at: float
+    batch: int | None
+    as_json: bool
 
 
 @click.command(name="evaluate", cls=GroupedCommand, groups=GROUPS)
@@ -78,7 +94,8 @@ GROUPS = {
 )
 @image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
-def command(images: Path, annotations: Path | None, **options: Any) -> None:
+@takes(EvaluateJob)
+def command(job: EvaluateJob) -> None:
     """Measure mean average precision on annotated pictures.
 
     By Darknet's rules (`detector map`): the area under the curve, 11 points and 101 points, at one overlap; and by
@@ -92,35 +109,32 @@ def command(images: Path, annotations: Path | None, **options: Any) -> None:
     from darkparse.datasets.annotations import read_annotations
     from darkparse.evaluation.average_precision import coco_map, darknet_map
 
-    options["names"] = options["names"] or find_names_file([str(images)])
-    detector = load_detector(detector_arguments(options))
+    names = job.detector.names or find_names_file([str(job.images)])
+    detector = load_detector(replace(job.detector, names=names))
     if detector.classifies:
         raise DarkparseError(f"{detector.network.name} is a classifier: it has no boxes to evaluate")
-    truth = read_annotations(annotations, images, detector.names)
+    truth = read_annotations(job.annotations, job.images, detector.names)
     for remark in truth.warnings:
         stderr().print(remark, style="yellow", soft_wrap=True)
     # hierarchy: detector.c validate_detector_map
-    overrides = {name: options[name] for name in ("threshold", "nms", "exif", "channels")}
-    settings = DetectionSettings(hierarchy=0.0, **overrides)
-    pairs = list(_detect_images(detector, truth, settings, options["batch"] or detector.batch))
+    settings = replace(job.settings, hierarchy=0.0)
+    pairs = list(_detect_images(detector, truth, settings, job.batch or detector.batch))
     if not pairs:
         raise DarkparseError(
-            f"none of the {len(truth.truths)} pictures of {annotations or images} can be read from {images}"
+            f"none of the {len(truth.truths)} pictures of {job.annotations or job.images} can be read from {job.images}"
         )
     darknet = (
-        darknet_map(pairs, len(detector.names), iou=options["iou"], score_threshold=options["at"])
-        if options["rule"] != "coco"
-        else None
+        darknet_map(pairs, len(detector.names), iou=job.iou, score_threshold=job.at) if job.rule != "coco" else None
     )
     coco: dict[str, float] | None = None
-    if options["rule"] != "darknet":
+    if job.rule != "darknet":
         try:
             coco = coco_map(truth, pairs)
         except DarkparseError as problem:
-            if options["rule"] == "coco":
+            if job.rule == "coco":
                 raise
             stderr().print(str(problem), style="dim", soft_wrap=True)
-    if options["as_json"]:
+    if job.as_json:
         click.echo(json.dumps(as_dict(darknet, coco, detector.names, len(pairs)), indent=1, ensure_ascii=False))
     else:
         _print(darknet, coco, detector.names, len(pairs))

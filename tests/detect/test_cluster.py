@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ import pytest
 from PIL import Image
 
 import darkparse
-from darkparse.detect.batch.cluster import MAX_TASKS, DetectionWorker, _get_images_per_task
+from darkparse.detect.batch.cluster import MAX_TASKS, DetectionWorker, DetectorSpec, _get_images_per_task
 from darkparse.errors import ImageError
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.syntax.reader import locate_cfg
@@ -107,7 +106,7 @@ def find_workers() -> set[int]:
 def test_worker_result_equals_the_detectors(tmp_path: Path) -> None:
     settings = DetectionSettings(threshold=0.1)
     detector = darkparse.Detector.load(*MODEL)
-    worker = DetectionWorker({"cfg": MODEL[0], "weights": MODEL[1]}, asdict(settings), batch=2)
+    worker = DetectionWorker(DetectorSpec(MODEL[0], str(MODEL[1])), settings, batch=2)
     names = np.array([b"a.jpg", b"b\xff.jpg", b"c.jpg", b"d.jpg"], object)
     data = [(SHAPES / name).read_bytes() for name in ("shapes1.jpg", "shapes2.jpg")]
     columns = worker(

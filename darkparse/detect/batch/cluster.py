@@ -7,7 +7,7 @@ import os
 import pickle
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,10 @@ from darkparse.detect.detections import Detections
 from darkparse.detect.detector import Detector
 from darkparse.detect.streaming import run_prepared
 from darkparse.errors import DarkparseError, ImageError
+from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
+from darkparse.syntax import Config
+from darkparse.weights import ReadOptions
 
 DEFAULT_WORKERS = 2
 
@@ -53,6 +56,43 @@ class Cluster:
     workers: int
     cpus: float
     gpus: float
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """The arguments of `Detector.load`, which a worker is sent; every machine must find the files."""
+
+    cfg: str | Config
+    weights: str
+    options: ReadOptions = ReadOptions()
+    compile_options: CompileOptions = CompileOptions()
+    names: tuple[str, ...] | None = None
+    resize: str | None = None
+    use_class_map: bool = False
+    engine: str = "torch"
+
+    def load(self) -> Detector:
+        """Load the detector."""
+        return Detector.load(
+            self.cfg,
+            self.weights,
+            self.options,
+            names=self.names,
+            compile_options=self.compile_options,
+            resize=self.resize,
+            use_class_map=self.use_class_map,
+            engine=self.engine,
+        )
+
+    def localize(self, cluster: Cluster) -> DetectorSpec:
+        """Return the spec for a worker: its device, and absolute paths since its working directory is another."""
+        device = self.options.device or ("cuda" if cluster.gpus else "cpu")
+        return replace(
+            self,
+            cfg=_make_absolute(self.cfg) if isinstance(self.cfg, str) else self.cfg,
+            weights=_make_absolute(self.weights),
+            options=self.options.override(device=device),
+        )
 
 
 def connect(address: str | None, *, workers: int, cpus: float, gpus: float | None) -> Cluster:
@@ -90,7 +130,7 @@ def connect(address: str | None, *, workers: int, cpus: float, gpus: float | Non
 
 def process_on_cluster(
     cluster: Cluster,
-    detector_kwargs: dict[str, Any],
+    detector: DetectorSpec,
     sources: Sequence[InputFile],
     settings: DetectionSettings,
     *,
@@ -104,7 +144,7 @@ def process_on_cluster(
 
     Args:
         cluster: the workers.
-        detector_kwargs: arguments of `Detector.load`; every machine must find the files.
+        detector: how each worker loads its detector.
         sources: images that every machine can read.
         settings: thresholds.
         batch: images that run at once in a worker, by default what suits its device.
@@ -126,7 +166,7 @@ def process_on_cluster(
     dataset = ray.data.from_items(rows, override_num_blocks=-(-len(rows) // images_per_task))
     dataset = dataset.map(read_image, num_cpus=READING_CPUS).map_batches(
         DetectionWorker,
-        fn_constructor_args=(_localize(detector_kwargs, cluster), asdict(settings), batch),
+        fn_constructor_args=(detector.localize(cluster), settings, batch),
         batch_size=images_per_task,
         compute=ray.data.ActorPoolStrategy(size=cluster.workers),
         num_cpus=cluster.cpus,
@@ -159,14 +199,13 @@ class DetectionWorker:
     """A detector in a process of its own; Ray calls it with the images of a task.
 
     Args:
-        detector_kwargs: arguments of `Detector.load`.
-        settings: fields of `DetectionSettings`.
+        detector: how to load it.
+        settings: thresholds.
         batch: images that run at once, by default what suits the device.
     """
 
-    def __init__(self, detector_kwargs: dict[str, Any], settings: dict[str, Any], batch: int | None) -> None:
-        self._detector = Detector.load(**detector_kwargs)
-        self._settings = DetectionSettings(**settings)
+    def __init__(self, detector: DetectorSpec, settings: DetectionSettings, batch: int | None) -> None:
+        self._detector, self._settings = detector.load(), settings
         self._batch = batch or self._detector.batch
 
     def __call__(self, rows: Columns) -> Columns:
@@ -202,15 +241,9 @@ def _get_images_per_task(images: int, workers: int, batch: int | None) -> int:
     return max(min(balanced, MAX_IMAGES_PER_TASK), batch or 1, -(-images // MAX_TASKS))
 
 
-def _localize(detector_kwargs: dict[str, Any], cluster: Cluster) -> dict[str, Any]:
-    """Return the arguments for a worker: its device, and absolute paths since its working directory is another."""
-    paths = {
-        key: str(Path(value).absolute())
-        for key, value in detector_kwargs.items()
-        if key in ("cfg", "weights") and isinstance(value, str | os.PathLike) and Path(value).exists()
-    }
-    device = detector_kwargs.get("device") or ("cuda" if cluster.gpus else "cpu")
-    return detector_kwargs | paths | {"device": device}
+def _make_absolute(path: str) -> str:
+    """Return the absolute path of a file; the name of a cfg that ships with darkparse as it is."""
+    return str(Path(path).absolute()) if Path(path).exists() else path
 
 
 def _read(location: str) -> bytes:
