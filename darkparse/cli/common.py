@@ -199,8 +199,8 @@ def write_text(text: str, output: Path | None) -> None:
 
 
 def report_written(path: str | Path, message: str = "") -> None:
-    """Say which file was written, and what there is to say about it, on standard error."""
-    stderr().print(f"wrote {path}{message and f': {message}'}", soft_wrap=True)
+    """Print which file was written to standard error, without rich, whose import takes longer than a small command."""
+    click.echo(f"wrote {path}{message and f': {message}'}", err=True)
 
 
 @contextmanager

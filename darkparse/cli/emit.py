@@ -13,7 +13,6 @@ from darkparse.cli.common import (
     compile_cfg,
     network_options,
     report_written,
-    stderr,
     text_output_option,
     write_text,
 )
@@ -48,8 +47,7 @@ def command(job: EmitJob) -> None:
     original weights by a load_darknet_weights of its own.
     """
     network = compile_cfg(job.cfg, job.compile_options)
-    with stderr().status(f"Writing {network.name} as source …"):
-        text = to_source(network, flat=job.flat)
+    text = to_source(network, flat=job.flat)
     write_text(text, job.output)
     if job.output is not None:
         report_written(job.output, f"{text.count(chr(10))} lines")

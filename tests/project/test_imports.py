@@ -158,6 +158,9 @@ LIGHT = (
     "main(['check', 'yolov3-tiny'])",
     "main(['draw', 'yolov3-tiny', '-o', 'x.dot'])",
     "main(['draw', 'yolov3-tiny', '-o', 'x.svg'])",
+    "main(['emit', 'yolov4', '-o', 'x.py'])",
+    "main(['emit', 'yolov3-tiny', '--flat', '-o', 'x.py'])",
+    "darkparse.to_source(darkparse.compile('darknet53'))",
     "main(['weights', 'yolov3-tiny'])",
     "main(['detect', '--help'])",
     "main(['--help'])",
@@ -165,7 +168,7 @@ LIGHT = (
 )
 
 
-def test_views_need_no_torch(tmp_path: Path) -> None:
+def test_views_and_source_need_no_torch(tmp_path: Path) -> None:
     script = f"""
 import sys
 from darkparse.cli import main
