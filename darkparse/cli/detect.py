@@ -20,8 +20,10 @@ from darkparse.cli.detector import (
     NETWORK,
     RUNNING,
     DetectorOptions,
+    classes_option,
     detector_options,
     find_names_file,
+    hide_classes,
     image_options,
     load_detector,
 )
@@ -48,7 +50,7 @@ Process = Callable[..., "Iterator[FileResult]"]
 
 
 GROUPS = {
-    "What counts": ("threshold", "nms", "hierarchy", "top"),
+    "What counts": ("threshold", "nms", "hierarchy", "top", "classes"),
     "Pictures": ("exif", "channels", "live"),
     "Results": ("form", "as_json", "out", "no_pictures", "save", "resume", "overwrite", "show"),
     "Network": NETWORK,
@@ -88,6 +90,7 @@ class DetectJob:
 @setting_option("--nms", help="Largest overlap within a class; 0 keeps all.")
 @setting_option("--hierarchy", "--hier", help="Word trees: least probability.")
 @setting_option("--top", type=click.IntRange(1), help="How many classes a classifier names.")
+@classes_option
 @image_options
 @click.option("--live", is_flag=True, help="The newest frame of a camera or a stream, a line of JSON each.")
 @click.option(
@@ -175,13 +178,15 @@ def _detect_live(job: DetectJob) -> None:
         raise click.UsageError("live pictures come out as JSON Lines, on standard output alone")
     if len(job.inputs) > 1:
         raise click.UsageError(f"one camera or stream at a time, not {len(job.inputs)}")
-    watch(load_detector(job.detector), job.inputs[0], job.settings)
+    detector = load_detector(job.detector)
+    watch(detector, job.inputs[0], hide_classes(detector, job.settings))
 
 
 def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
     """Detect in images and videos; return how many could not be read."""
     _check_sources(job, sources)
     detector = load_detector(replace(job.detector, device="cpu") if job.ray else job.detector)
+    job = replace(job, settings=hide_classes(detector, job.settings))
     process = (_make_cluster_process if job.ray else _make_local_process)(job, detector)
     categories = get_coco_categories(detector.names)
     failed: set[str] = set()

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import CfgType, SizeType, dialect_option, print_warnings, reorg_option, setting_option
+from darkparse.cli.common import (
+    CfgType,
+    SizeType,
+    dialect_option,
+    print_warnings,
+    reorg_option,
+    setting_option,
+    stderr,
+)
 from darkparse.datasets.data_file import DataFile
+from darkparse.datasets.names import find_class_ids, find_shipped_origin
 from darkparse.detect.engines.engine import ENGINES, choose_engine, has_gpu
+from darkparse.errors import DarkparseError
 from darkparse.network.compile_options import CompileOptions
-from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES
+from darkparse.network.detection_settings import CHANNEL_ORDERS, EXIF_MODES, DetectionSettings
 
 if TYPE_CHECKING:
     import torch
@@ -111,6 +121,39 @@ def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return setting_option("--exif", type=click.Choice(EXIF_MODES), help=turn)(function)
 
 
+class ClassesType(click.ParamType):  # type: ignore[type-arg]
+    """Classes by name or number: `person,dog`."""
+
+    name = "name,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        if not isinstance(value, str):
+            return value  # type: ignore[no-any-return]
+        classes = tuple(name for name in map(str.strip, value.split(",")) if name)
+        if not classes:
+            self.fail(f"expected class names or numbers, e.g. person,dog, got {value!r}", param, ctx)
+        return classes
+
+
+classes_option = click.option("--classes", type=ClassesType(), help="Only these classes, by name or number.")
+
+
+def hide_classes(detector: Detector, settings: DetectionSettings) -> DetectionSettings:
+    """Return settings without the classes whose names ask for that, where the dialect's Darknet hides them.
+
+    Raises:
+        DarkparseError: No class is left.
+    """
+    prefix = detector.network.dialect.hidden_class_prefix
+    if prefix is None or not any(name.startswith(prefix) for name in detector.names):
+        return settings
+    selected = find_class_ids(detector.names, settings.classes or range(len(detector.names)))
+    visible = tuple(i for i in selected if not detector.names[i].startswith(prefix))
+    if not visible:
+        raise DarkparseError(f"no class to detect: the name of every selected class begins with {prefix!r}")
+    return replace(settings, classes=visible)
+
+
 def find_names_file(inputs: Iterable[str]) -> str | None:
     """The `.data` file among some inputs that says names, if there is one."""
     data = (Path(text) for text in inputs if text.lower().endswith(".data") and Path(text).is_file())
@@ -151,4 +194,11 @@ def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
         engine=engine,
     )
     print_warnings(detector.network)
+    if options.names is None and (origin := find_shipped_origin(detector.network, len(detector.names))):
+        stderr().print(
+            f"note: no names given; using those of {origin}, which has {len(detector.names)} classes too; --names FILE "
+            "sets yours",
+            style="dim",
+            soft_wrap=True,
+        )
     return detector

@@ -16,12 +16,14 @@ from darkparse.cli.detector import (
     NETWORK,
     RUNNING,
     DetectorOptions,
+    classes_option,
     detector_options,
     find_names_file,
     image_options,
     load_detector,
 )
 from darkparse.cli.jobs import takes
+from darkparse.datasets.names import find_class_ids
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.network.detection_settings import DetectionSettings
 
@@ -41,7 +43,7 @@ MIN_SCORE = 0.005
 
 GROUPS = {
     "Pictures": ("images", "annotations", "exif", "channels"),
-    "Measure": ("rule", "iou", "at", "threshold", "nms", "as_json"),
+    "Measure": ("rule", "iou", "at", "threshold", "nms", "classes", "as_json"),
     "Network": NETWORK,
     "How it runs": RUNNING,
 }
@@ -92,6 +94,7 @@ class EvaluateJob:
 @click.option(
     "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
 )
+@classes_option
 @image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
 @takes(EvaluateJob)
@@ -123,21 +126,23 @@ def command(job: EvaluateJob) -> None:
         raise DarkparseError(
             f"none of the {len(truth.truths)} pictures of {job.annotations or job.images} can be read from {job.images}"
         )
-    darknet = (
-        darknet_map(pairs, len(detector.names), iou=job.iou, score_threshold=job.at) if job.rule != "coco" else None
-    )
+    selected = find_class_ids(detector.names, settings.classes or range(len(detector.names)))
+    class_names = tuple(detector.names[i] for i in selected)
+    darknet: DarknetResult | None = None
+    if job.rule != "coco":
+        darknet = darknet_map(pairs, len(detector.names), iou=job.iou, score_threshold=job.at, selected=selected)
     coco: dict[str, float] | None = None
     if job.rule != "darknet":
         try:
-            coco = coco_map(truth, pairs)
+            coco = coco_map(truth, pairs, selected=selected)
         except DarkparseError as problem:
             if job.rule == "coco":
                 raise
             stderr().print(str(problem), style="dim", soft_wrap=True)
     if job.as_json:
-        click.echo(json.dumps(as_dict(darknet, coco, detector.names, len(pairs)), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(as_dict(darknet, coco, class_names, len(pairs)), indent=1, ensure_ascii=False))
     else:
-        _print(darknet, coco, detector.names, len(pairs))
+        _print(darknet, coco, class_names, len(pairs))
     if len(pairs) < len(truth.truths):
         stderr().print(
             f"{len(truth.truths) - len(pairs)} of {len(truth.truths)} pictures could not be read", style="red"

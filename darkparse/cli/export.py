@@ -11,8 +11,11 @@ import click
 
 import darkparse
 from darkparse.cli.common import setting_option, stderr
+from darkparse.cli.detector import ClassesType
+from darkparse.datasets.names import find_class_ids, find_names
 from darkparse.detect.images import open_image
 from darkparse.detect.preprocess import fit_image
+from darkparse.detect.task import class_count
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.weights import LoadedArrays
@@ -36,6 +39,8 @@ class ExportOptions:
     half: bool = False
     threshold: float = DetectionSettings.threshold
     nms: float = DetectionSettings.nms
+    classes: tuple[str, ...] | None = None
+    names: str | None = None
     image: Path | None = None
     no_fold: bool = False
 
@@ -66,6 +71,8 @@ def export_options(function: F) -> F:
             ),
             setting_option("--threshold", help="Score that a detection must exceed (--heads nms)."),
             setting_option("--nms", help="Overlap above which the lesser box goes (--heads nms)."),
+            click.option("--classes", type=ClassesType(), help="Only these classes, by name or number (--heads nms)."),
+            click.option("--names", type=click.Path(), help="A .names or .data file for --classes."),
             click.option("--no-fold", is_flag=True, help="Keep batch norm as an operator of its own (ONNX)."),
             click.option(
                 "--image",
@@ -81,6 +88,8 @@ def export_options(function: F) -> F:
 def check_export(out: Path, options: ExportOptions) -> None:
     """Refuse options that the kind of file does not take."""
     ending = find_ending(out)
+    if (options.classes or options.names) and options.heads != "nms":
+        raise click.UsageError("--classes and --names need --heads nms")
     unused = options.used_options() - EXPORTERS[ending][1]
     if unused:
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))
@@ -98,6 +107,9 @@ def export(loaded: LoadedArrays, out: Path, options: ExportOptions, *, verify: b
     if "fixed_batch" in takes:
         export_kwargs["dynamic_batch"] = not options.fixed_batch
     export_kwargs |= {name: getattr(options, name) for name in ("threshold", "nms") if name in takes}
+    if options.classes is not None:
+        count = class_count(network, use_class_map=False)
+        export_kwargs["classes"] = find_class_ids(find_names(network, count, options.names), options.classes)
     if options.opset is not None:
         export_kwargs["opset"] = options.opset
     if "no_fold" in takes:
@@ -131,7 +143,10 @@ def _image(network: Network, path: Path) -> Tensor:
 
 _COMMON_OPTIONS = {"heads", "half", "image"}
 EXPORTERS: dict[str, tuple[str, set[str]]] = {
-    ".onnx": ("to_onnx", {*_COMMON_OPTIONS, "dynamic_size", "fixed_batch", "opset", "threshold", "nms", "no_fold"}),
+    ".onnx": (
+        "to_onnx",
+        {*_COMMON_OPTIONS, "dynamic_size", "fixed_batch", "opset", "threshold", "nms", "classes", "names", "no_fold"},
+    ),
     ".aoti.pt2": ("to_compiled", {*_COMMON_OPTIONS, "fixed_batch"}),
     ".pt2": ("to_program", {*_COMMON_OPTIONS, "dynamic_size", "fixed_batch"}),
     ".ts": ("to_torchscript", _COMMON_OPTIONS),

@@ -49,6 +49,10 @@ class Candidates:
 
     image: NDArray[np.int64]
     """(B,): position in the batch."""
+    layer: NDArray[np.int64]
+    """(B,): index of the head."""
+    index: NDArray[np.int64]
+    """(B,): position among the boxes of the head."""
     boxes: Floats
     """(B, 4): centre x, y, width, height as fractions of the network's input."""
     objectness: Floats

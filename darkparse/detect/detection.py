@@ -21,6 +21,9 @@ class Detection:
         objectness: how sure the network is that the box holds anything at all; 1 from a classifier.
         box: centre x, centre y, width, height as fractions of the picture, unclipped, as Darknet computes them.
         image_size: height and width of the picture in pixels.
+        layer: index of the head that predicted the box; None, as the next two, from a classifier.
+        cell: row and column of the head's cell.
+        anchor: position in the head's `anchors=`; of a [detection] head the position among the boxes of the cell.
 
     >>> dog = darkparse.Detection(16, "dog", 0.93, 0.99, (0.5, 0.5, 0.2, 0.4), image_size=(100, 200))
     >>> dog.line, dog.xyxy
@@ -33,6 +36,9 @@ class Detection:
     objectness: float
     box: tuple[float, float, float, float]
     image_size: tuple[int, int]
+    layer: int | None = None
+    cell: tuple[int, int] | None = None
+    anchor: int | None = None
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:

@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from darkparse._utils.text import pluralize
 from darkparse.detect.detection import Detection
 from darkparse.detect.drawing import draw
-from darkparse.errors import DarkparseWarning
+from darkparse.detect.notebook import to_html
+from darkparse.errors import DarkparseError, DarkparseWarning
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
     from PIL.Image import Image as PillowImage
+    from supervision import Detections as SupervisionDetections
 
 
 class Detections(list[Detection]):
@@ -76,14 +79,44 @@ class Detections(list[Detection]):
         rows = [(*d.xyxy, d.score, d.class_id) for d in self]
         return np.array(rows, np.float32).reshape(-1, 6)
 
-    def supervision(self) -> dict[str, Any]:
-        """The arguments of `supervision.Detections(**…)`: xyxy (K, 4), confidence (K,), class_id (K,), data."""
-        return {
-            "xyxy": self.numpy()[:, :4],
-            "confidence": np.array([d.score for d in self], np.float32),
-            "class_id": np.array([d.class_id for d in self], np.int64),
-            "data": {"class_name": np.array([d.name for d in self], np.str_)},
-        }
+    def supervision(self) -> SupervisionDetections:
+        """Return `supervision.Detections`: xyxy in pixels, confidence, class_id, and data["class_name"].
+
+        Raises:
+            DarkparseError: supervision is not installed.
+        """
+        try:
+            import supervision
+        except ImportError:
+            raise DarkparseError("supervision() needs the package supervision: pip install supervision") from None
+        return supervision.Detections(
+            xyxy=self.numpy()[:, :4],
+            confidence=np.array([d.score for d in self], np.float32),
+            class_id=np.array([d.class_id for d in self], np.int64),
+            data={"class_name": np.array([d.name for d in self], np.str_)},
+        )
+
+    def to_df(self) -> DataFrame:
+        """Return a pandas DataFrame, one row per detection, with boxes in pixels.
+
+        Raises:
+            DarkparseError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise DarkparseError("to_df() needs the package pandas: pip install pandas") from None
+        columns = ("name", "class_id", "score", "objectness", "left", "top", "right", "bottom", "layer", "anchor")
+        rows = [(d.name, d.class_id, d.score, d.objectness, *d.xyxy, d.layer, d.anchor) for d in self]
+        return pandas.DataFrame(rows, columns=list(columns))
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the image with its boxes, if it came from a file, and a table."""
+        try:
+            image = self.draw() if self.path is not None else None
+        except (DarkparseError, OSError):  # the file was moved, or it is a video
+            image = None
+        return to_html(self, image)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with the warnings and the orientation if there are any.

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any, overload
+from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast, overload
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darkparse.datasets.image_files import Size
 from darkparse.datasets.names import Names, find_names
@@ -29,14 +30,16 @@ from darkparse.weights import LoadedArrays, ReadOptions, WeightsSource, read
 
 if TYPE_CHECKING:
     import torch
+    from PIL.Image import Image as PillowImage
+    from torch import Tensor
 
     from darkparse.model import Darknet
 
 _STATE_LOCK = Lock()
 """Held while a recurrent network runs: its memory is one thread's at a time."""
 
-ImageInput = Any
-"""A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor
+ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | PillowImage | NDArray[Any] | Tensor"
+"""A path, the bytes of a file, an open file, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor
 (C, H, W)."""
 
 
@@ -204,17 +207,17 @@ class Detector:
         threshold: float | None = ...,
         nms: float | None = ...,
         hierarchy: float | None = ...,
-    ) -> Any: ...
+    ) -> Detections: ...
 
     def detect(
         self,
-        image: ImageInput,
+        image: ImageInput | list[Any] | tuple[Any, ...],
         settings: DetectionSettings = DetectionSettings(),
         *,
         threshold: float | None = None,
         nms: float | None = None,
         hierarchy: float | None = None,
-    ) -> Any:
+    ) -> Detections | list[Detections]:
         """Find what is in a picture, or in each of several.
 
         Args:
@@ -228,8 +231,8 @@ class Detector:
             hierarchy: overrides `settings.hierarchy`.
 
         Returns:
-            The detections, the best first: a list of `Detection`; a list of such lists for several pictures. What is
-            to be said of one stands in its `warnings`, and is a DarkparseWarning.
+            The detections, best first; for several images a list of them. A type checker takes an array for one image:
+            pass `list(batch)` to be exact. Warnings about an image are in its `warnings`, and a DarkparseWarning each.
 
         Raises:
             ImageError: a picture cannot be read.
@@ -237,7 +240,7 @@ class Detector:
         """
         settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy)
         if isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4:
-            return list(self.stream(image, settings))
+            return list(self.stream(cast("Iterable[ImageInput]", image), settings))
         return emit_warnings(self.run([self.prepare(image, settings)], settings)[0])
 
     def stream(
@@ -343,7 +346,7 @@ class Detector:
         if self.classifies:
             scores = self._postprocessor.apply_tree(self.engine.class_scores(images).reshape(len(images), -1))
             return [
-                self._postprocessor.rank_classes(image_scores, image, settings.top)
+                self._postprocessor.rank_classes(image_scores, image, settings)
                 for image_scores, image in zip(scores, prepared, strict=True)
             ]
         parts = self.engine.candidates(images, settings.threshold, settings.hierarchy)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from darkparse._utils.text import pluralize
+from darkparse.datasets.names import find_class_ids
 from darkparse.detect.candidates import Candidates, PreparedImage
 from darkparse.detect.detection import WHOLE_IMAGE, Detection
 from darkparse.detect.detections import Detections
@@ -15,7 +16,7 @@ from darkparse.detect.preprocess import Floats
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
-from darkparse.network.heads import get_head
+from darkparse.network.heads import BoxOrigin, find_box_origin, get_head
 from darkparse.network.suppression import Suppression
 
 MAX_PLAUSIBLE_BOXES = 10_000
@@ -63,6 +64,8 @@ class Postprocessor:
         box = candidates.box[candidate_indices]
         assert self.suppression is not None
         keep = suppress(boxes, scores, classes, settings.nms or np.inf, self.suppression, box_indices=positions)
+        if settings.classes is not None:
+            keep = keep[np.isin(classes[keep], find_class_ids(self.names, settings.classes))]
         detections = (
             Detection(
                 class_id=int(classes[i]),
@@ -71,10 +74,14 @@ class Postprocessor:
                 objectness=float(candidates.objectness[box[i]]),
                 box=tuple(boxes[positions[i]].tolist()),
                 image_size=prepared.size,
+                **self._find_origin(candidates, box[i])._asdict(),
             )
             for i in keep
         )
         return prepared.to_detections(detections, *messages)
+
+    def _find_origin(self, candidates: Candidates, box: np.int64) -> BoxOrigin:
+        return find_box_origin(self.network.nodes[candidates.layer[box]], int(candidates.index[box]))
 
     def apply_tree(self, scores: Floats) -> Floats:
         """Multiply a classifier's scores (N, classes) down its word tree, if it has one."""
@@ -89,13 +96,15 @@ class Postprocessor:
             scores[:, [parent for parent in parents if parent >= 0]] = 0
         return scores
 
-    def rank_classes(self, scores: Floats, prepared: PreparedImage, top: int) -> Detections:
-        """Return the best `top` classes of an image by their scores (classes)."""
+    def rank_classes(self, scores: Floats, prepared: PreparedImage, settings: DetectionSettings) -> Detections:
+        """Return the `settings.top` best classes of an image by their scores (classes)."""
         is_finite = np.isfinite(scores)
         dropped = int((~is_finite).sum())
         messages = [f"dropped {dropped:,} of {len(scores):,} classes with NaN or infinite scores"] if dropped else []
         order = np.argsort(-scores, kind="stable")
-        best = order[is_finite[order]][:top]
+        if settings.classes is not None:
+            order = order[np.isin(order, find_class_ids(self.names, settings.classes))]
+        best = order[is_finite[order]][: settings.top]
         return prepared.to_detections(
             (Detection(int(i), self.names[i], float(scores[i]), 1.0, WHOLE_IMAGE, prepared.size) for i in best),
             *messages,

@@ -112,6 +112,7 @@ def darknet_map(
     *,
     iou: float = 0.5,
     score_threshold: float = DetectionSettings.threshold,
+    selected: Sequence[int] | None = None,
 ) -> DarknetResult:
     """Average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
 
@@ -124,12 +125,14 @@ def darknet_map(
         classes: how many the network has.
         iou: least overlap, exclusive.
         score_threshold: the score from which precision, recall and mean IoU count.
+        selected: the classes of the result; by default all. Detections of other classes must not be in `pairs`.
     """
     tallies = [_ClassTally([], []) for _ in range(classes)]
     num_seen, overlaps = 0, 0.0
     for truth, detections in pairs:
         overlaps += _count_detections(tallies, truth, detections, num_seen, iou, score_threshold)
         num_seen += len(truth.classes)
+    tallies = [tallies[i] for i in selected] if selected is not None else tallies
     counted = sum(t.true_positives + t.false_positives for t in tallies)
     return DarknetResult(
         tuple(_compute_class_result(t) for t in tallies), iou, score_threshold, overlaps / counted if counted else 0.0
@@ -200,8 +203,18 @@ def _compute_mean_at_recalls(precision: NDArray[np.float64], recall: NDArray[np.
     return float(np.mean([precision[recall >= level].max(initial=0.0) for level in levels]))
 
 
-def coco_map(annotations: Annotations, pairs: Sequence[tuple[ImageAnnotation, Detections]]) -> dict[str, float]:
+def coco_map(
+    annotations: Annotations,
+    pairs: Sequence[tuple[ImageAnnotation, Detections]],
+    *,
+    selected: Sequence[int] | None = None,
+) -> dict[str, float]:
     """COCO's twelve numbers, computed by pycocotools.
+
+    Args:
+        annotations: all images and their objects.
+        pairs: the images that were run, each with its detections.
+        selected: the classes to evaluate; by default all.
 
     Raises:
         DarkparseError: pycocotools is missing.
@@ -231,9 +244,10 @@ def coco_map(annotations: Annotations, pairs: Sequence[tuple[ImageAnnotation, De
             return dict.fromkeys((name for name, _ in COCO_METRICS), 0.0)
         evaluation = COCOeval(truths, truths.loadRes(rows), "bbox")
         evaluation.params.imgIds = [truth.image_id for truth, _ in pairs]
-        evaluation.params.catIds = [
-            category for category in evaluation.params.catIds if category in set(annotations.categories)
-        ]
+        categories = set(annotations.categories)
+        if selected is not None:
+            categories = {annotations.categories[i] for i in selected}
+        evaluation.params.catIds = [category for category in evaluation.params.catIds if category in categories]
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()

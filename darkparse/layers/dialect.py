@@ -62,6 +62,8 @@ class Dialect:
     """Of a `[crnn]`: pjreddie's has no option for it; crnn_layer.c make_crnn_layer."""
     ranks_leaves_only: bool
     """A classifier with a word tree names its leaves alone; classifier.c predict_classifier."""
+    hidden_class_prefix: str | None
+    """`detector test` hides classes whose names begin with this; image.c:306."""
     training: TrainingBehavior
     """How it trains, and where it looks for labels."""
 
@@ -108,6 +110,7 @@ PJREDDIE = Dialect(
     dropout_probability=0.5,
     crnn_padding=1,
     ranks_leaves_only=True,
+    hidden_class_prefix=None,
     training=TrainingBehavior(
         accumulates_deltas=False,
         max_boxes=90,
@@ -150,6 +153,7 @@ ALEXEYAB = Dialect(
     dropout_probability=0.2,
     crnn_padding=0,
     ranks_leaves_only=False,
+    hidden_class_prefix="dont_show",
     training=TrainingBehavior(
         accumulates_deltas=True,
         max_boxes=200,

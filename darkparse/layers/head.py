@@ -43,6 +43,14 @@ class Head(Layer):
     def entries(self) -> int:
         """Numbers that each box has."""
 
+    def get_grid(self, shape: Shape) -> tuple[int, int]:
+        """Return rows and columns of the head's cells for its input shape."""
+        return shape.h, shape.w
+
+    def get_anchor(self, predictor: int) -> int:
+        """Return the position in `anchors=` of a cell's predictor; the predictor itself where there are no anchors."""
+        return predictor
+
     def with_anchors(self, count: int) -> Head | None:
         """The head with so many anchors; None if it has none."""
         return None

@@ -55,6 +55,9 @@ class MaskedHead(Head):
         """The anchors in use; without `mask` all of them (yolo_layer.c make_yolo_layer)."""
         return self.mask if self.mask is not None else tuple(range(self.num))
 
+    def get_anchor(self, predictor: int) -> int:
+        return self.indices[predictor]
+
     def get_loss_arguments(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> dict[str, Any]:
         """Keyword arguments that the losses of these heads share."""
         return self.options("classes", "map") | {
@@ -324,6 +327,9 @@ class DetectionHead(Head):
     @property
     def formula(self) -> str:
         return f"{self.side}×{self.side} × ({self.num}×{1 + self.coords} + {format_count(self.classes)})"
+
+    def get_grid(self, shape: Shape) -> tuple[int, int]:
+        return self.side, self.side
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if inputs[0].size != self.required_channels:

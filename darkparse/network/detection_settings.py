@@ -25,12 +25,13 @@ class DetectionSettings:
         top: how many classes a classifier names, whatever their score.
         exif: whether a picture is turned as its EXIF note says; auto: where the dialect's Darknet does.
         channels: the order of colours in arrays and tensors; OpenCV's is blue, green, red.
+        classes: names or numbers of the classes to return; None for all.
 
     Raises:
         DarkparseError: a value is out of its range.
 
     >>> darkparse.DetectionSettings(threshold=0.5)
-    DetectionSettings(threshold=0.5, nms=0.45, hierarchy=0.5, top=5, exif='auto', channels='rgb')
+    DetectionSettings(threshold=0.5, nms=0.45, hierarchy=0.5, top=5, exif='auto', channels='rgb', classes=None)
     """
 
     threshold: float = 0.25
@@ -39,6 +40,7 @@ class DetectionSettings:
     top: int = 5
     exif: Literal["auto", "on", "off"] = "auto"
     channels: Literal["rgb", "bgr"] = "rgb"
+    classes: tuple[int | str, ...] | None = None
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = vars(self)
@@ -50,6 +52,10 @@ class DetectionSettings:
         for name, choices in (("exif", EXIF_MODES), ("channels", CHANNEL_ORDERS)):
             if values[name] not in choices:
                 raise DarkparseError(f"{name} is one of {', '.join(choices)}, not {values[name]!r}")
+
+        classes = values["classes"]
+        if classes is not None and (isinstance(classes, str) or not classes):
+            raise DarkparseError(f"classes must be a tuple of class names or numbers, got {classes!r}")
 
     def override(
         self, *, threshold: float | None = None, nms: float | None = None, hierarchy: float | None = None

@@ -104,8 +104,23 @@ class NetworkGraph:
         concatenated = self._concat_boxes([self.graph.op("Concat", head.boxes, head.scores, axis=2) for head in heads])
         self.graph.output("boxes", concatenated, with_batch(self.free, "boxes", 4 + heads[0].classes))
 
-    def add_nms_output(self, hierarchy: float, threshold: float, overlap: float, exponent: float | None) -> None:
-        """One output `detections` (K, 7); `boxes` and `scores` are the names of what is in front of the suppression."""
+    def add_nms_output(
+        self,
+        hierarchy: float,
+        threshold: float,
+        overlap: float,
+        exponent: float | None,
+        classes: tuple[int, ...] | None = None,
+    ) -> None:
+        """Add one output `detections` (K, 7). `boxes` and `scores` name the values before suppression.
+
+        Args:
+            hierarchy: Minimum probability of a class of a word tree.
+            threshold: Scores up to it are dropped.
+            overlap: Overlap above which the lesser box goes.
+            exponent: See `suppress`.
+            classes: Numbers of the classes to detect; None for all.
+        """
         heads = self._emit_boxes(hierarchy)
         self.graph.scope = "nms"
         # Scores count where Darknet asks for them: they are 0 where the objectness is too low.
@@ -115,7 +130,11 @@ class NetworkGraph:
             selected = head.objectness > threshold if by_objectness else self.graph.op("Abs", head.objectness) > 0.0
             head_scores.append(self.graph.op("Where", selected, head.scores, 0.0))
         boxes, scores = self._concat_boxes([head.boxes for head in heads]), self._concat_boxes(head_scores)
-        detections = suppress(self.graph, boxes, scores, threshold=threshold, overlap=overlap, exponent=exponent)
+        visible = scores
+        if classes is not None:
+            mask = [float(number in classes) for number in range(heads[0].classes)]
+            visible = self.graph.op("Mul", scores, self.graph.constant(mask))
+        detections = suppress(self.graph, boxes, visible, threshold=threshold, overlap=overlap, exponent=exponent)
         self.graph.output("detections", detections, ("found", 7))
         boxes.name, scores.name = "boxes", "scores"
 

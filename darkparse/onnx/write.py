@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from darkparse.errors import DarkparseError, NoWeightsError
@@ -41,6 +42,7 @@ def to_onnx(
     fold: bool = True,
     threshold: float = DetectionSettings.threshold,
     nms: float = DetectionSettings.nms,
+    classes: Sequence[int] | None = None,
     verify: bool = False,
     image: Tensor | None = None,
 ) -> CheckResult | None:
@@ -63,6 +65,7 @@ def to_onnx(
         fold: batch norm becomes part of the weights, in double precision; otherwise it stays an operator.
         threshold: scores up to it are no detections (`nms`).
         nms: overlap above which the lesser of two boxes of a class goes (`nms`).
+        classes: numbers of the classes to detect (`nms`), by default all; they keep their numbers.
         verify: run the file in ONNX Runtime and compare it with the module.
         image: a picture (1, C, H, W) to compare on too.
 
@@ -89,7 +92,8 @@ def to_onnx(
         suppression = get_suppression(network)
         if suppression.kind == "cornersnms":
             raise DarkparseError("nms_kind=cornersnms has no graph: export the decoded boxes instead (heads decoded)")
-        graph.add_nms_output(DetectionSettings.hierarchy, threshold, nms, suppression.exponent)
+        selected = None if classes is None else check_classes(network, classes)
+        graph.add_nms_output(DetectionSettings.hierarchy, threshold, nms, suppression.exponent, selected)
     else:
         graph.add_decoded_output(DetectionSettings.hierarchy) if heads == "decoded" else graph.add_raw_outputs()
     metadata = collect_metadata(network, heads, threshold=threshold, nms=nms)
@@ -108,6 +112,17 @@ def to_onnx(
             threshold=threshold,
             image=image,
         )
+
+
+def check_classes(network: Network, classes: Sequence[int]) -> tuple[int, ...]:
+    """Return the numbers of classes in ascending order. Raises DarkparseError for an unknown class."""
+    count = getattr(network.nodes[network.heads[0]].layer, "classes", 0)
+    for number in classes:
+        if not 0 <= number < count:
+            raise DarkparseError(f"unknown class {number}; expected a number from 0 to {count - 1}")
+    if not classes:
+        raise DarkparseError("classes must name at least one class, got none")
+    return tuple(sorted(set(classes)))
 
 
 def _read(cfg: Network | Config | str | os.PathLike[str], weights: WeightsSource | LoadedArrays | None) -> LoadedArrays:

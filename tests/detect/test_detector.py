@@ -75,9 +75,6 @@ def test_result_and_its_ways_out(detector: Detector) -> None:
     assert 0 <= left <= right <= 56
     assert 0 <= top <= bottom <= 40
     assert found.numpy().shape == (len(found), 6)
-    exported = found.supervision()
-    assert exported["xyxy"].shape == (len(found), 4)
-    assert exported["data"]["class_name"].tolist() == [d.name for d in found]
     again = pickle.loads(pickle.dumps(found))
     assert again == found
     assert (again.width, again.height) == (56, 40)

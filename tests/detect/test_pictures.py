@@ -225,7 +225,9 @@ def test_a_network_of_any_channels_takes_arrays_tensors_and_files(channels: int,
     for one in same:
         assert list(detector.detect(one, threshold=0.1)) == list(want), one
     for batch in (np.stack([pixels] * 3), torch.stack([tensor] * 3), [pixels] * 3):
-        assert [list(found) for found in detector.detect(batch, threshold=0.1)] == [list(want)] * 3
+        results = detector.detect(list(batch), threshold=0.1), detector.detect(batch, threshold=0.1)
+        assert [list(found) for found in results[0]] == [list(want)] * 3
+        assert results[1] == results[0]
     assert want.draw(pixels).size == (40, 24)
     assert detector.detect(tmp_path / "a.npy", threshold=0.1).draw().size == (40, 24)
     with pytest.raises(ImageError, match=f"the network takes {channels} channels, this picture has 7"):

@@ -96,10 +96,10 @@ def test_memory_that_is_taken_is_not_free(tmp_path: Path, monkeypatch: pytest.Mo
         "memory.stat": "anon 5\ninactive_file 100000\n",
     }.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(memory, "SYSTEM", tmp_path / "meminfo")
-    monkeypatch.setattr(memory, "GROUPS", ())
+    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(memory, "CGROUPS", ())
     assert memory.free_memory() == 3000 * 1024
-    monkeypatch.setattr(memory, "GROUPS", ((tmp_path / "memory.max", "memory.current", "inactive_file"),))
+    monkeypatch.setattr(memory, "CGROUPS", ((tmp_path / "memory.max", "memory.current", "inactive_file"),))
     assert memory.free_memory() == 600_000
     with pytest.raises(darkparse.DarkparseError, match="600,000 are free"):
         darkparse.build(f"{NET}[connected]\noutput=100\n", initialize=True)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -14,8 +15,8 @@ from darkparse.layers.tree import read_tree
 from darkparse.network import Network
 from darkparse.syntax.files import MAX_TEXT_BYTES, is_file
 
-SHIPPED = {80: "coco.names", 20: "voc.names"}
-"""The lists that ship, by the number of classes: COCO and Pascal VOC, in the order that Darknet's weights use."""
+SHIPPED = {80: ("COCO", "coco.names"), 20: ("Pascal VOC", "voc.names")}
+"""The lists that ship, by the number of classes, in the order that Darknet's weights use: data set and file."""
 
 Names = str | os.PathLike[str] | Sequence[str]
 
@@ -50,6 +51,32 @@ def find_names(network: Network, classes: int, names: Names | None = None) -> tu
     return class_names
 
 
+def find_class_ids(names: Sequence[str], classes: Iterable[int | str]) -> tuple[int, ...]:
+    """Return the numbers of classes that are given by name or number, each once, in ascending order.
+
+    Args:
+        names: The name of each class of the network.
+        classes: Names or numbers; a text of digits is a number unless a class has that name.
+
+    Raises:
+        DarkparseError: The network has no such class.
+    """
+    numbers = {name: number for number, name in reversed(list(enumerate(names)))}
+    ids = set()
+    for name in classes:
+        number = numbers.get(name) if isinstance(name, str) else int(name)
+        if number is None and str(name).strip().isdecimal():
+            number = int(name)
+        if number is None or not 0 <= number < len(names):
+            near = get_close_matches(str(name), names, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DarkparseError(
+                f"unknown class {name!r}; expected a class name or a number from 0 to {len(names) - 1}{hint}"
+            )
+        ids.add(number)
+    return tuple(sorted(ids))
+
+
 def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """The names in a `.names` file, or in the one that a `.data` file points to;
     empty lines at the end do not count."""
@@ -65,7 +92,15 @@ def shipped_names(classes: int) -> tuple[str, ...] | None:
     """The list that ships for so many classes."""
     if classes not in SHIPPED:
         return None
-    return tuple(resources.files(__name__).joinpath(SHIPPED[classes]).read_text("utf-8").split("\n")[:classes])
+    _, file = SHIPPED[classes]
+    return tuple(resources.files(__name__).joinpath(file).read_text("utf-8").split("\n")[:classes])
+
+
+def find_shipped_origin(network: Network, classes: int) -> str | None:
+    """Return the data set whose names `find_names` takes by the number of classes alone; None if it takes others."""
+    if classes not in SHIPPED or _find_beside(network.config.source.path, classes) is not None:
+        return None
+    return SHIPPED[classes][0]
 
 
 def _find_beside(cfg: Path | None, classes: int) -> tuple[str, ...] | None:

@@ -24,8 +24,8 @@ FASTEST_FIRST = ("openvino", "onnxruntime", "torch")
 
 HeadBoxes = tuple[Any, Any, Any]
 """Of a head: boxes (N, B, 4), scores (N, B, classes), objectness (N, B)."""
-SelectedBoxes = tuple[Any, Any, Any, Any, Any, Any]
-"""Image, box and objectness of each of B boxes; number of the box, score and class of each of K candidates."""
+SelectedBoxes = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
+"""Arrays in the order of `Candidates`: of each of B boxes, then of each of K candidates."""
 
 
 class Engine(ABC):
@@ -69,7 +69,8 @@ class Engine(ABC):
             box_scores = scores[image, box]
             row, classes = arrays.where(box_scores > threshold)
             scored = (row + count, box_scores[row, classes], classes)
-            parts.append((image, boxes[image, box], objectness[image, box], *scored))
+            layer = arrays.full_like(image, index)
+            parts.append((image, layer, box, boxes[image, box], objectness[image, box], *scored))
             count += len(image)
         return parts
 
