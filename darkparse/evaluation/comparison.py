@@ -121,7 +121,7 @@ def _find_first(
         if (
             sure
             or any(reader in differing for reader in readers)
-            or (not readers and not difference_found.node.layer.is_head)
+            or (not readers and difference_found.node.layer.role != "head")
         ):
             return difference_found
     return None

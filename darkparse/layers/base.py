@@ -11,26 +11,22 @@ import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar, dataclass_transform
+from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 from darkparse.layers.activations import Activation, read_activation
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
-from darkparse.layers.specs import Deviation, LayerContext, LossSpec, ModuleSpec, TensorSpec
+from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec, TensorSpec
 from darkparse.layers.values import Reader, read_flag, read_float, read_int, read_list, read_text
 from darkparse.layers.window import Window
-
-if TYPE_CHECKING:
-    pass
 
 Mechanism = str
 """The word for what makes a layer's output differ in size from its input: `stride`, `pool`, `projection`, …"""
 
-LayerRole = Literal["", "conv", "dense", "pool", "global", "upsample", "reorg", "cat", "add", "gate", "head"]
-"""What a layer is to the whole: it computes, resizes, or joins its inputs side by side, as a sum, as a product."""
-
-Mixing = Literal["", "both", "channels", "alone"]
-"""What a convolution mixes: neighbours and channels, channels only, or neighbours with each channel alone."""
+LayerRole = Literal["", "conv", "dense", "pool", "global", "upsample", "reorg", "cat", "add", "gate", "head", "loss"]
+"""Role of a layer in the network. `cat`, `add` and `gate` join their inputs by concatenation, sum and product; the
+output of a `head` is decoded to detections; a `loss` passes its input on, and the network's output is that of the layer
+before it (network.c get_network_output_layer)."""
 
 
 class LayerError(Exception):
@@ -58,6 +54,14 @@ Keys = Mapping[str, str | None]
 def keys(names: str, dialect: str | None = None) -> dict[str, str | None]:
     """Options without effect on inference, known by name: words with spaces between."""
     return dict.fromkeys(names.split(), dialect)
+
+
+COMMON_TRAINING: Keys = {
+    **keys("onlyforward stopbackward learning_rate dontloadscales"),
+    **keys("truth dontsave smooth", dialect="pjreddie"),
+    **keys("clip dont_update burnin_update train_only_bn", dialect="alexeyab"),
+}
+"""Options that every layer may have and that matter to training only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,39 +142,15 @@ class Layer:
     role: ClassVar[LayerRole] = ""
     needs_map: ClassVar[bool] = False
     """The first input must be a map (Darknet: "layer before … must output image")."""
-    is_head: ClassVar[bool] = False
-    """The output is decoded to detections."""
-    is_sink: ClassVar[bool] = False
-    """A loss: the network's output is that of the layer before (network.c get_network_output_layer)."""
     has_state: ClassVar[bool] = False
     """Keeps memory from call to call."""
     is_size_bound: ClassVar[bool] = False
     """Weights or options hold for one height and width of the input."""
-    gives_classes: ClassVar[bool] = False
-    """The values that come in are a classifier's classes."""
     mechanism: ClassVar[Mechanism] = ""
-    loss_options: ClassVar[type[Any] | None] = None
-    """The class of `layers.training` that its loss reads; None for a kind without a loss."""
-    is_identity_backward: ClassVar[bool] = False
-    """Darknet hands what a loss behind it sends back on as it is (softmax_layer.c backward_softmax_layer)."""
-    limits_gradient: ClassVar[bool] = False
-    """The gradient at its output is cut to ±1 before the activation's slope (connected_layer.c, GPU)."""
     main_input: ClassVar[int] = 0
     """Position of the input whose map the layer carries on; a gate's is its second."""
-    kernel: ClassVar[int | None] = None
-    """Side of a convolution's window."""
-    mixing: ClassVar[Mixing] = ""
-    chunk: ClassVar[tuple[int, int] | None] = None
-    """Number of the part that it takes of each input's channels, from 0, and how many there are."""
-    appended: ClassVar[int] = 0
-    """How many zeros it sets behind its values."""
     training: ClassVar[Keys] = {}
     """Options of this kind that matter to training only."""
-    common_training: ClassVar[Keys] = {
-        **keys("onlyforward stopbackward learning_rate dontloadscales"),
-        **keys("truth dontsave smooth", dialect="pjreddie"),
-        **keys("clip dont_update burnin_update train_only_bn", dialect="alexeyab"),
-    }
 
     dontload: bool = option(default=False)
     """The file holds nothing for this layer (parser.c load_weights_upto)."""
@@ -181,14 +161,6 @@ class Layer:
     def inputs(self, index: int) -> tuple[int, ...]:
         """Absolute indices of the layers that this layer, the index-th, reads; -1 is the network's input."""
         return (index - 1,)
-
-    def shared_with(self, index: int) -> int | None:
-        """Absolute index of the layer whose tensors this layer uses instead of its own."""
-        return None
-
-    def reads_whole(self, index: int) -> tuple[int, ...]:
-        """Absolute indices of the layers whose `bin_output` it cancels (AlexeyAB parser.c:1489-1509)."""
-        return ()
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         """The output's shape. Raises LayerError if the inputs do not fit."""
@@ -211,20 +183,9 @@ class Layer:
         """Every array of the layer, in the order of the `.weights` file."""
         return ()
 
-    def num_elements(self, ctx: LayerContext) -> int:
-        """How many numbers its tensors hold; a kind that most layers are of says it without making them."""
-        return sum(tensor.size for tensor in self.tensors(ctx))
-
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         """The modules to run one after the other; the first takes all inputs. None: the input passes through."""
         return ()
-
-    def loss(self, ctx: LayerContext, options: Any, net: Shape) -> LossSpec:
-        """The loss of the layer in a network with an input of that shape, where the kind has `loss_options`.
-
-        Raises LayerError if it cannot train.
-        """
-        raise NotImplementedError(f"[{self.kind}] has no loss")
 
     def macs(self, ctx: LayerContext) -> int:
         """Multiply-adds for one image; a multiplication without an addition counts as one."""
@@ -234,17 +195,13 @@ class Layer:
         """The operations that AlexeyAB's Darknet prints for the layer, in units of one (it prints billions)."""
         return 0.0
 
-    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
-        """What a reader of the cfg should know though it is no error: warnings, with their place."""
+    def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+        """Return warnings about options that are legal but probably not meant."""
         return ()
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         """What other implementations are known to do instead, beside another batch norm or activation."""
         return ()
-
-    def read_as(self, kind: str) -> Layer:
-        """The layer of another kind that an early version of a fork made of such a section."""
-        return self
 
     def options(self, *names: str) -> dict[str, Any]:
         """Some of the options with their values, for modules that take them under the same names."""
@@ -329,7 +286,8 @@ def get_known_keys(cls: type) -> Keys:
     if known is None:
         classes = [c for c in (getattr(cls, "loss_options", None), cls) if c is not None]
         options = {key: item.spec.dialect for c in classes for item in get_bound_fields(c) for key in item.keys}
-        known = _KEYS[cls] = {**cls.common_training, **cls.training, **options}  # type: ignore[attr-defined]
+        common = COMMON_TRAINING if issubclass(cls, Layer) else {}
+        known = _KEYS[cls] = {**common, **cls.training, **options}  # type: ignore[attr-defined]
     return known
 
 

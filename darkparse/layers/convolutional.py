@@ -8,7 +8,8 @@ from fractions import Fraction
 from math import ceil, prod
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Layer, LayerError, Mixing, keys, layer, option, to_absolute_index
+from darkparse.layers.base import Layer, LayerError, keys, layer, option, to_absolute_index
+from darkparse.layers.capabilities import Convolution, Mixing
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import (
     MODULES_PACKAGE,
@@ -32,7 +33,7 @@ def compute_conv_length(length: int, size: int, stride: int, padding: int, dilat
 
 
 @layer("convolutional", "conv")
-class Convolutional(Layer):
+class Convolutional(Convolution):
     """A convolution with optional batch norm and activation (parser.c parse_convolutional)."""
 
     needs_map = True
@@ -96,11 +97,7 @@ class Convolutional(Layer):
         return "stride" if max(self.strides) > 1 else "projection" if self.size == 1 else "convolution"
 
     @property
-    def kernel(self) -> int:  # type: ignore[override]
-        return self.size
-
-    @property
-    def mixing(self) -> Mixing:  # type: ignore[override]
+    def mixing(self) -> Mixing:
         if self.is_depthwise:
             return "alone"
         return "channels" if self.size == 1 and max(self.strides) == 1 else "both"
@@ -192,7 +189,7 @@ class Convolutional(Layer):
         bits = ctx.dialect.xnor_pads_with_minus_one and self.strides[0] == self.strides[1]
         return ModuleSpec("conv", f"{MODULES_PACKAGE}.XnorConv2d", kwargs | {"pad_value": -1.0 if bits else 0.0})
 
-    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+    def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         if ctx.dialect.pointwise_loses_stride and self.size == 1 and max(self.strides) > 1:
             message = (
                 "pjreddie's CPU code forgets the stride of a 1×1 convolution (convolutional_layer.c:468), its GPU code "

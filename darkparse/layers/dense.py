@@ -6,6 +6,7 @@ from pathlib import PurePath
 
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError, layer, option
+from darkparse.layers.capabilities import Classifier, LimitedGradient, LossLayer
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES_PACKAGE, Weights, check_tree, make_activation_modules, make_batchnorm_module
 from darkparse.layers.shape import Shape
@@ -15,13 +16,12 @@ from darkparse.layers.tree import read_tree
 
 
 @layer("connected", "conn")
-class Connected(Layer):
+class Connected(LimitedGradient):
     """A fully connected layer over all values of its input (connected_layer.c)."""
 
     mechanism = "full connection"
     role = "dense"
     is_size_bound = True
-    limits_gradient = True
 
     output: int = option(default=1, minimum=1)
     activation: Activation = option(default="logistic")
@@ -55,11 +55,10 @@ class Connected(Layer):
 
 
 @layer("softmax", "soft")
-class Softmax(Layer):
+class Softmax(LossLayer, Classifier):
     """Softmax over the vector, over equal parts of it, or over the groups of a word tree (softmax_layer.c)."""
 
     role = "dense"
-    gives_classes = True
     loss_options = SoftmaxTraining
     is_identity_backward = True
 

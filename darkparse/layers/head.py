@@ -16,7 +16,6 @@ from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec
 class Head(Layer):
     """A detection head: so many predictors a cell, each with so many numbers."""
 
-    is_head = True
     role = "head"
     anchor_options: ClassVar[str] = ""
     """The options that say how many anchors there are."""

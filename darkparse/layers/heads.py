@@ -10,6 +10,7 @@ from typing import Any
 from darkparse.layers.activations import Activation
 from darkparse.layers.anchors import MAX_ANCHOR_IN_CELLS, check_anchors
 from darkparse.layers.base import LayerError, keys, layer, option
+from darkparse.layers.capabilities import LossLayer
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.head import Head, format_count
 from darkparse.layers.parts import check_tree
@@ -30,7 +31,7 @@ def get_anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tu
     return tuple((anchors[w] if w < len(anchors) else 0.5, anchors[h] if h < len(anchors) else 0.5) for w, h in sides)
 
 
-class MaskedHead(Head):
+class MaskedHead(Head, LossLayer):
     """A head that uses some of a list of anchors."""
 
     needs_map = True
@@ -82,7 +83,7 @@ class MaskedHead(Head):
         if self.scale_x_y != 1:
             yield Deviation("scale_x_y left out", tuple(spec.with_kwargs(scale_x_y=1.0) for spec in self.modules(ctx)))
 
-    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+    def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         errors = check_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
         sides = [side for box in self.boxes for side in box]
         fractions = any(side % 1 for side in self.anchors)
@@ -208,7 +209,7 @@ class GaussianYolo(MaskedHead):
 
 
 @layer("region")
-class Region(Head):
+class Region(Head, LossLayer):
     """The head of YOLOv2 (region_layer.c): its output lies plane by plane in pjreddie's fork,
     cell by cell in AlexeyAB's."""
 
@@ -248,7 +249,7 @@ class Region(Head):
         out = super().infer_shape(inputs, dialect)
         return replace(out, layout=Layout.CELLS) if dialect.region_interleaved else out
 
-    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+    def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         errors = check_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
         largest = max(self.anchors, default=0)
         if errors or largest <= 2 * max(ctx.input.h, ctx.input.w):
@@ -293,7 +294,7 @@ class Region(Head):
 
 
 @layer("detection")
-class DetectionHead(Head):
+class DetectionHead(Head, LossLayer):
     """The head of YOLOv1: a vector of class probabilities, objectness and boxes for a grid (detection_layer.c)."""
 
     is_size_bound = True
@@ -361,7 +362,7 @@ class DetectionHead(Head):
 
 
 @layer("iseg", dialect="pjreddie")
-class Iseg(Head):
+class Iseg(Head, LossLayer):
     """Instance segmentation: class maps, logistic, and an embedding for each pixel (iseg_layer.c)."""
 
     needs_map = True

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Layer, LayerError, keys, layer, option, to_absolute_index
+from darkparse.layers.base import LayerError, keys, layer, option, to_absolute_index
+from darkparse.layers.capabilities import ChannelSlice, Joining
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES_PACKAGE, make_activation_modules
 from darkparse.layers.shape import Layout, Shape
@@ -14,7 +15,7 @@ from darkparse.layers.values import read_choice, read_first, read_int
 
 
 @layer("route")
-class Route(Layer):
+class Route(Joining, ChannelSlice):
     """Channels of several layers side by side, or a slice of each (parser.c parse_route)."""
 
     mechanism = "concatenation"
@@ -25,15 +26,8 @@ class Route(Layer):
     groups: int = option(default=1, dialect="alexeyab")
     group_id: int = option(default=0, dialect="alexeyab")
 
-    @property
-    def chunk(self) -> tuple[int, int] | None:  # type: ignore[override]
-        return (self.group_id, self.groups) if self.groups > 1 else None
-
     def inputs(self, index: int) -> tuple[int, ...]:
         return tuple(to_absolute_index(position, index) for position in self.layers)
-
-    def reads_whole(self, index: int) -> tuple[int, ...]:
-        return self.inputs(index)
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.groups < 1 or not 0 <= self.group_id < self.groups:
@@ -50,7 +44,7 @@ class Route(Layer):
             return Shape.flat(sum(x.size for x in inputs) // self.groups)
         return Shape(channels, first.h, first.w, first.layout) if len(layouts) == 1 else Shape.vector(channels)
 
-    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+    def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         sizes = {f"{x.h}×{x.w}" for x in ctx.inputs if x.is_map}
         if len(sizes) < 2:
             return ()
@@ -83,7 +77,7 @@ class Route(Layer):
 
 
 @layer("shortcut")
-class Shortcut(Layer):
+class Shortcut(Joining):
     """The sum of the layer before and others, plain or weighted (parser.c parse_shortcut)."""
 
     mechanism = "addition"
@@ -150,7 +144,7 @@ class Shortcut(Layer):
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield Deviation("the shortcut left out", (), (0,))
 
-    def remarks(self, ctx: LayerContext) -> tuple[LayerError, ...]:
+    def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         mismatched = next((x for x in ctx.inputs if (x.h, x.w) != (ctx.output.h, ctx.output.w)), None)
         if mismatched is not None and ctx.dialect.adds_equal_sizes_only:
             message = (
@@ -178,7 +172,7 @@ class Shortcut(Layer):
         return "weighted add" if self.is_weighted else "add"
 
 
-class Gate(Layer):
+class Gate(Joining):
     """A map, or a vector as one of 1×1, multiplied by the layer before."""
 
     needs_map = True
@@ -190,9 +184,6 @@ class Gate(Layer):
 
     def inputs(self, index: int) -> tuple[int, ...]:
         return (index - 1, to_absolute_index(self.from_, index))
-
-    def reads_whole(self, index: int) -> tuple[int, ...]:
-        return self.inputs(index)
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         gate = "Gate" if ctx.inputs[1].is_map else "VectorGate"

@@ -17,7 +17,6 @@ class Net:
     kind: ClassVar[str] = "net"
     aliases: ClassVar[tuple[str, ...]] = ("network",)
     dialect: ClassVar[str | None] = None
-    common_training: ClassVar[Keys] = {}
     loss_options: ClassVar[type[NetTraining]] = NetTraining
     training: ClassVar[Keys] = {
         **keys("max_crop min_crop angle aspect saturation exposure hue"),

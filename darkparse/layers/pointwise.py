@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from darkparse.layers.activations import ACTIVATIONS, Activation
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
+from darkparse.layers.capabilities import LossLayer
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES_PACKAGE, make_activation_modules, make_batchnorm_module
 from darkparse.layers.shape import Shape
@@ -32,7 +33,7 @@ class ActivationLayer(Layer):
 
 
 @layer("logistic", dialect="pjreddie")
-class Logistic(Layer):
+class Logistic(LossLayer):
     """The logistic function, with a cross-entropy loss in training (logistic_layer.c)."""
 
     loss_options = Training
@@ -132,10 +133,10 @@ class Empty(Layer):
 
 
 @layer("cost")
-class CostLayer(Layer):
+class CostLayer(LossLayer):
     """A loss; at inference the input passes through (cost_layer.c)."""
 
-    is_sink = True
+    role = "loss"
     training = keys("ratio") | keys("noobj thresh", dialect="pjreddie")
     loss_options = CostTraining
 
@@ -144,10 +145,10 @@ class CostLayer(Layer):
 
 
 @layer("contrastive", dialect="alexeyab")
-class Contrastive(Layer):
+class Contrastive(LossLayer):
     """A loss over embeddings; at inference the input passes through (softmax_layer.c make_contrastive_layer)."""
 
-    is_sink = True
+    role = "loss"
     training = keys("classes yolo_layer temperature cls_normalizer max_delta contrastive_neg_max")
     loss_options = Training
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from math import gcd, inf
 
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
+from darkparse.layers.capabilities import Reinterpretable
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES_PACKAGE
 from darkparse.layers.shape import Shape
@@ -98,7 +99,7 @@ class Rearranging(Layer):
 
 
 @layer("reorg")
-class Reorg(Rearranging):
+class Reorg(Rearranging, Reinterpretable):
     """Darknet's own reorg: the map is read as if it had fewer channels and more positions (blas.c reorg_cpu).
 
     Its order differs from that of `[reorg3d]` and of every pixel-unshuffle; weights trained in early 2018 with
@@ -122,10 +123,6 @@ class Reorg(Rearranging):
             )
         return out
 
-    @property
-    def appended(self) -> int:  # type: ignore[override]
-        return self.extra
-
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         """Darknet's own order takes the columns of a block, and rows from further apart than the block's: more so where
         the height does not divide by the stride's square. What wraps round at the border is left out."""
@@ -147,13 +144,11 @@ class Reorg(Rearranging):
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         description = "[reorg] in the order of AlexeyAB's [reorg3d] (marvis, PyTorch-YOLOv4)"
-        yield Deviation(description, self.read_as("reorg3d").modules(ctx))
+        yield Deviation(description, self.reinterpret().modules(ctx))
         shuffle = ModuleSpec("reorg", "torch.nn.PixelUnshuffle", {"downscale_factor": self.stride})
         yield Deviation("[reorg] as pixel_unshuffle", (shuffle,))
 
-    def read_as(self, kind: str) -> Layer:
-        if kind != Reorg3d.kind:
-            return self
+    def reinterpret(self) -> Reorg3d:
         return Reorg3d(stride=self.stride, reverse=self.reverse, dontload=self.dontload)
 
     def summary(self, ctx: LayerContext) -> str:

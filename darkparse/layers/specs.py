@@ -94,7 +94,7 @@ class LayerContext:
     output: Shape
     dialect: Dialect
     read_whole: bool = False
-    """Another layer needs its values, not their signs alone (see `Layer.reads_whole`)."""
+    """Another layer needs its values, not their signs alone (see `Joining.reads_whole`)."""
 
     @property
     def input(self) -> Shape:

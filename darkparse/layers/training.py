@@ -1,6 +1,7 @@
 """Options that matter to training only, read from their sections when a network is trained.
 
-A kind names its class of them as `loss_options`; what every layer may hold, and what `[net]` holds, stand at the end.
+A kind with a loss (`LossLayer`) names its class of them as `loss_options`; what every layer may hold, and what `[net]`
+holds, stand at the end.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ class Training:
 
     kind: ClassVar[str] = ""
     dialect: ClassVar[str | None] = None
-    common_training: ClassVar[Keys] = {}
     training: ClassVar[Keys] = {}
 
 

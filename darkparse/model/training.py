@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from darkparse.layers.capabilities import LimitedGradient
 from darkparse.model.recurrent import StatefulModule
 from darkparse.network import Network, Node
 from darkparse.network.training import bind_layer_training
@@ -35,7 +36,7 @@ class TrainingRules:
             if node.layer.has_state:
                 return run_through_time(layer, inputs[0], self._steps)
             out: Tensor = layer(*inputs)
-            return limit_gradient(out) if node.layer.limits_gradient else out
+            return limit_gradient(out) if isinstance(node.layer, LimitedGradient) else out
 
     def _find_stop(self, iteration: int) -> int:
         """The layer at which the gradient ends: of `stopbackward=N` AlexeyAB's Darknet takes N above 1 for the

@@ -83,12 +83,12 @@ class Network(NotebookRepr):
     @cached_property
     def heads(self) -> tuple[int, ...]:
         """Indices of the detection heads."""
-        return tuple(node.index for node in self.nodes if node.layer.is_head)
+        return tuple(node.index for node in self.nodes if node.layer.role == "head")
 
     @cached_property
     def outputs(self) -> tuple[int, ...]:
         """Indices of the layers whose output the network gives: the heads, or else the last layer that is no loss."""
-        last = next((node.index for node in reversed(self.nodes) if not node.layer.is_sink), len(self.nodes) - 1)
+        last = next((node.index for node in reversed(self.nodes) if node.layer.role != "loss"), len(self.nodes) - 1)
         return self.heads or (last,)
 
     @cached_property
@@ -118,7 +118,7 @@ class Network(NotebookRepr):
     def find_projected_head(self, index: int) -> int | None:
         """The head that a layer with weights projects to: its only reader, if that is a detection head."""
         readers = self.readers[index]
-        if len(readers) == 1 and self.nodes[readers[0]].layer.is_head and self.nodes[index].weights:
+        if len(readers) == 1 and self.nodes[readers[0]].layer.role == "head" and self.nodes[index].weights:
             return readers[0]
         return None
 

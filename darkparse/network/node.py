@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from darkparse._utils.notebook import NotebookRepr
 from darkparse.layers import Dialect, Layer, LayerContext, Layout, ModuleSpec, Shape, TensorSpec
+from darkparse.layers.capabilities import Convolution
 from darkparse.syntax import Section
 
 
@@ -105,7 +106,9 @@ class Node(NotebookRepr):
     @property
     def num_elements(self) -> int:
         """Of all arrays together, running statistics included."""
-        return self.layer.num_elements(self.context)
+        if isinstance(self.layer, Convolution):
+            return self.layer.num_elements(self.context)
+        return sum(tensor.size for tensor in self.tensors)
 
     @property
     def params(self) -> int:

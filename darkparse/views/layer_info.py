@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from darkparse.layers import Head, Shape
+from darkparse.layers.capabilities import ChannelSlice, Convolution
 from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.receptive import get_receptive_field, sees_whole_input
 from darkparse.network.analysis.repeats import Repeat
@@ -121,17 +122,17 @@ def _find_channel_note(network: Network, node: Node) -> ChannelNote:
         return ChannelNote.JOINED
     if isinstance(layer, Head):
         return ChannelNote.DECODED
-    if layer.appended:
+    if layer.role == "reorg" and node.out_shape.size > node.in_shapes[0].size:
         return ChannelNote.APPENDED
     if change.direction != "kept":
-        return ChannelNote.PART if layer.chunk else ChannelNote.NONE
+        return ChannelNote.PART if isinstance(layer, ChannelSlice) and layer.groups > 1 else ChannelNote.NONE
     return _find_unchanged_note(node)
 
 
 def _find_unchanged_note(node: Node) -> ChannelNote:
     """What there is to say where as many channels go out as come in."""
     layer = node.layer
-    if layer.mixing:
+    if isinstance(layer, Convolution):
         return {"alone": ChannelNote.ALONE, "channels": ChannelNote.MIXED}.get(layer.mixing, ChannelNote.UNREDUCED)
     if layer.role == "gate":
         return ChannelNote.GATED

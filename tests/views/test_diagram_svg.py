@@ -84,7 +84,7 @@ def test_shapes_read_back_are_those_of_the_network(path: Path) -> None:
     assert set(network.heads) <= set(shown)
     for index, words in shown.items():
         node = network.nodes[index]
-        if node.layer.is_head or node.in_shape is None:
+        if node.layer.role == "head" or node.in_shape is None:
             continue
         first = next(i for i, word in enumerate(words) if re.match(r"[▼=▲] (vector|\d)", word))
         channels = " ".join(words[first + 1 :])

@@ -162,7 +162,7 @@ def _foreign(model: darkparse.Darknet, style: str) -> OrderedDict[str, torch.Ten
     for node in model.network.nodes:
         i = node.index
         if f"layers.{i}.conv.weight" not in state:
-            if style == "eriklindernoren" and node.layer.is_head:
+            if style == "eriklindernoren" and node.layer.role == "head":
                 found[f"module_list.{i}.yolo_{i}.anchors"] = torch.zeros(3, 2)
                 found[f"module_list.{i}.yolo_{i}.anchor_grid"] = torch.zeros(1, 3, 1, 1, 2)
             continue

@@ -9,6 +9,7 @@ from darkparse.export.source import naming
 from darkparse.export.source.calls import WIDTH, Call, Named, Nested, Text, lines
 from darkparse.export.source.expressions import ConvClass, Item, LayerExpressions
 from darkparse.export.source.folding import Folder, Template
+from darkparse.layers.capabilities import Classifier
 from darkparse.network import Network
 
 BACKBONES = {
@@ -154,7 +155,7 @@ def _summarize(network: Network, items: Sequence[Item], templates: Sequence[Temp
     plural = "s" if heads > 1 else ""
     tail = f" and {heads} detection head{plural}" if heads else ""
     default = "A backbone" if heads else "Features"
-    if network.nodes[network.outputs[0]].layer.gives_classes:
+    if isinstance(network.nodes[network.outputs[0]].layer, Classifier):
         default = "A classifier"
     convs = sum(node.layer.role == "conv" for node in network.nodes)
     return f"{_find_backbone(items, templates) or default}{tail}: {convs} convolutions, input {network.input_shape}."

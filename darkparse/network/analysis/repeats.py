@@ -103,7 +103,7 @@ class _RepeatFinder:
         numbers: dict[Any, int] = {}
         for index in span:
             node = network.nodes[index]
-            signature = (*self._compute_signature(index), index if node.layer.is_head else None)
+            signature = (*self._compute_signature(index), index if node.layer.role == "head" else None)
             self.shapes[index] = numbers.setdefault((*signature, node.in_shapes, node.out_shape), len(numbers))
             self.trends[index] = numbers.setdefault((*signature, *self._compute_trend(index)), len(numbers))
 

@@ -43,7 +43,7 @@ def _split_by_size(network: Network) -> list[ScaleRun]:
     runs: list[ScaleRun] = []
     for node in network.nodes:
         size = (node.out_shape.h, node.out_shape.w)
-        if runs and (node.layer.is_head or size == runs[-1].size):
+        if runs and (node.layer.role == "head" or size == runs[-1].size):
             runs[-1] = ScaleRun(runs[-1].size, range(runs[-1].layers.start, node.index + 1))
         else:
             runs.append(ScaleRun(size, range(node.index, node.index + 1)))
@@ -76,4 +76,4 @@ def _is_side_path(network: Network, neighbors: list[ScaleRun], smallest_before: 
         return False
     is_deepest = 1 < run.area < smallest_before
     within = all(reader < after.layers.stop for i in run.layers for reader in network.readers[i])
-    return within and not is_deepest and not any(network.nodes[i].layer.is_head for i in run.layers)
+    return within and not is_deepest and not any(network.nodes[i].layer.role == "head" for i in run.layers)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from darkparse.layers.capabilities import Convolution
 from darkparse.network.analysis.bottleneck import FORMS, Bottleneck, Form
 from darkparse.network.analysis.scales import find_scale_runs
 from darkparse.network.node import Node
@@ -122,7 +123,7 @@ def _summarize_pointwise(network: Network, span: range) -> PointwiseStats:
 
 def is_pointwise(node: Node) -> bool:
     """Whether the layer is a 1×1 convolution."""
-    return node.layer.kernel == 1
+    return isinstance(node.layer, Convolution) and node.layer.size == 1
 
 
 def _summarize_bottlenecks(bottlenecks: tuple[Bottleneck, ...]) -> tuple[BottleneckStats, ...]:

@@ -10,6 +10,7 @@ from typing import Any
 from darkparse.diagnostics.source import Source
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Head, Layer
+from darkparse.layers.capabilities import Classifier
 from darkparse.layers.net import Net
 from darkparse.network.compile_options import Size
 from darkparse.network.compiler import compile
@@ -116,7 +117,7 @@ def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> Non
         draft[index] = _replace_options(draft[index], classes=classes, map=None)
     if heads:
         return
-    softmax = next((index for index in reversed(draft) if draft[index].gives_classes), None)
+    softmax = next((index for index in reversed(draft) if isinstance(draft[index], Classifier)), None)
     if softmax is None:
         raise DarkparseError("this network has neither a detection head nor a softmax, so nothing in it has classes")
     _fit_channels(network, draft, softmax - 1, classes)

@@ -11,6 +11,7 @@ from darkparse.diagnostics.source import truncate
 from darkparse.errors import CfgError, DarkparseError, cfg_error
 from darkparse.layers import Dialect, Layer
 from darkparse.layers.base import BoundField, get_bound_fields
+from darkparse.layers.capabilities import Reinterpretable
 from darkparse.layers.net import Net
 from darkparse.layers.training import Training
 from darkparse.layers.values import ValueTextError
@@ -38,7 +39,8 @@ def replace_reorg(draft: Draft) -> None:
     if draft.reorg not in (None, "reorg", "reorg3d"):
         raise DarkparseError(f"reorg must be 'reorg' or 'reorg3d', not {draft.reorg!r}")
     if draft.reorg == "reorg3d":
-        draft.layers = [layer.read_as(draft.reorg) for layer in draft.layers]
+        layers = draft.layers
+        draft.layers = [layer.reinterpret() if isinstance(layer, Reinterpretable) else layer for layer in layers]
 
 
 def _bind_selection(draft: Draft, selection: Selection) -> Any:

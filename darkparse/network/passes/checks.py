@@ -16,17 +16,17 @@ def check_nodes(draft: Draft) -> None:
     at_fault = draft.fault.diagnostics[0].span if draft.fault else None
     nodes = [node for node in draft.nodes if node.section.span != at_fault]
     for node in nodes:
-        draft.diagnostics += _collect_remarks(node)
+        draft.diagnostics += _collect_warnings(node)
     draft.diagnostics += _check_heads(nodes)
     if draft.fault is None:
         draft.diagnostics += check_size_step(draft)
 
 
-def _collect_remarks(node: Node) -> Iterator[Diagnostic]:
-    for remark in node.layer.remarks(node.context):
-        cause = f"{node.kind} {remark.code}" if remark.code else ""
-        span = node.section.locate(remark.option)
-        yield Diagnostic("warning", remark.code or "remark", str(remark), span, cause=cause)
+def _collect_warnings(node: Node) -> Iterator[Diagnostic]:
+    for warning in node.layer.warnings(node.context):
+        cause = f"{node.kind} {warning.code}" if warning.code else ""
+        span = node.section.locate(warning.option)
+        yield Diagnostic("warning", warning.code or "remark", str(warning), span, cause=cause)
 
 
 def _check_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:

@@ -8,6 +8,7 @@ from darkparse._utils.text import join_with_and
 from darkparse.diagnostics import Note
 from darkparse.errors import CfgError, cfg_error
 from darkparse.layers import Dialect, Layer, LayerError, Layout, Shape
+from darkparse.layers.capabilities import Joining
 from darkparse.network.limits import Limits, format_excess
 from darkparse.network.node import Node
 from darkparse.network.passes.draft import Draft
@@ -27,7 +28,8 @@ def infer_shapes(draft: Draft) -> None:
             draft.nodes.append(node)
     except CfgError as fault:
         draft.fault = fault
-    read_whole = {source for node in draft.nodes for source in node.layer.reads_whole(node.index)}
+    joins = ((node.index, node.layer) for node in draft.nodes if isinstance(node.layer, Joining))
+    read_whole = {source for index, layer in joins for source in layer.reads_whole(index)}
     draft.nodes = [replace(node, read_whole=True) if node.index in read_whole else node for node in draft.nodes]
 
 

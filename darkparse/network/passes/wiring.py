@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from darkparse.errors import CfgError, cfg_error
+from darkparse.layers.capabilities import Convolution
 from darkparse.network.passes.draft import Draft, Wiring
 from darkparse.syntax import Section
 
@@ -12,7 +13,8 @@ REFERENCE_KEYS = ("layers", "from", "share_index")
 def wire_layers(draft: Draft) -> None:
     """Resolve references to absolute indices; the first reference to a missing layer ends the pass."""
     for index, layer in enumerate(draft.layers):
-        wiring = Wiring(layer.inputs(index), layer.shared_with(index))
+        shared_with = layer.shared_with(index) if isinstance(layer, Convolution) else None
+        wiring = Wiring(layer.inputs(index), shared_with)
         target = _find_missing(wiring, index)
         if target is not None:
             draft.fault = _make_error(draft.config.sections[index], index, target)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from darkparse.errors import DarkparseError, cfg_error
 from darkparse.layers import LayerError
+from darkparse.layers.capabilities import LossLayer
 from darkparse.model.darknet import unwrap_model
 from darkparse.network import Network, Node
 from darkparse.network.training import bind_training_options
@@ -118,7 +119,7 @@ class _DarknetGradient(torch.autograd.Function):
 
 
 def _build_loss(network: Network, node: Node) -> HeadLoss | None:
-    if node.layer.loss_options is None:
+    if not isinstance(node.layer, LossLayer):
         return None
     options = bind_training_options(network, node.section, node.layer.loss_options)
     try:
@@ -134,7 +135,7 @@ def _build_loss(network: Network, node: Node) -> HeadLoss | None:
 def _find_entry(network: Network, node: Node) -> int:
     """The layer whose output gets the delta: what comes in, or what came into a softmax before it."""
     index = node.inputs[0]
-    while index >= 0 and network.nodes[index].layer.is_identity_backward:
+    while index >= 0 and isinstance(layer := network.nodes[index].layer, LossLayer) and layer.is_identity_backward:
         index = network.nodes[index].inputs[0]
     if index < 0:
         raise cfg_error("training", "nothing is trained by a loss on the network's input", node.section.span)

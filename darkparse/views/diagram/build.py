@@ -230,7 +230,7 @@ class _DiagramBuilder:
 
     def _is_chained(self, input_index: int, index: int) -> bool:
         """Whether a layer reads the one before it, heads aside."""
-        return all(self.network.nodes[i].layer.is_head for i in range(input_index + 1, index))
+        return all(self.network.nodes[i].layer.role == "head" for i in range(input_index + 1, index))
 
 
 def _ratio_text(stride: Fraction) -> str:

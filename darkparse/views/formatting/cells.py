@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from darkparse._utils.text import pluralize
 from darkparse.layers import Shape
+from darkparse.layers.capabilities import ChannelSlice
 from darkparse.network import Node, Reduction
 from darkparse.views.formatting.numbers import factor_text, number_text, sides_text, size_text
 from darkparse.views.formatting.words import mixing_text
@@ -94,10 +95,9 @@ def channels_cell(facts: LayerFacts) -> Change:
     if remark is ChannelNote.DECODED:
         return Change(sign, after, f": {facts.formula}")
     if remark is ChannelNote.APPENDED:
-        return Change(sign, f"{before}→{after}", f" ({zeros_text(node.layer.appended)} appended)")
+        return Change(sign, f"{before}→{after}", f" ({zeros_text(node)} appended)")
     if change.direction != "kept":
-        part = f", part {node.layer.chunk[0] + 1} of {node.layer.chunk[1]}" if node.layer.chunk else ""
-        return Change(sign, f"{before}→{after}", f" ({factor_text(change)}{part})")
+        return Change(sign, f"{before}→{after}", f" ({factor_text(change)}{_part_text(node)})")
     if remark in UNREDUCED:
         return Change(sign, f"{before}→{after}", f": no reduction{UNREDUCED[remark]}")
     tails = {ChannelNote.ADDED_PART: f" (added part: {_added_part_text(node)})", ChannelNote.GATED: " (gated)"}
@@ -111,21 +111,30 @@ def _count_texts(facts: LayerFacts, change: Reduction) -> tuple[str, str]:
     return format(before, form), format(after, form)
 
 
-def zeros_text(count: int) -> str:
+def zeros_text(node: Node) -> str:
     """What is appended to a vector."""
-    return pluralize(count, "zero")
+    return pluralize(node.out_shape.size - node.in_shapes[0].size, "zero")
+
+
+def _part_text(node: Node) -> str:
+    """Which part of its input's channels a layer takes, if it takes a part."""
+    layer = node.layer
+    if isinstance(layer, ChannelSlice) and layer.groups > 1:
+        return f", part {layer.group_id + 1} of {layer.groups}"
+    return ""
 
 
 def _concat_cell(sign: str, node: Node) -> Change:
     """`256 + 512 = 768 (joined)`: channels, or values where the maps do not fit and only their number is kept."""
     counts = [shape.c if node.out_shape.is_map else shape.size for shape in node.in_shapes]
-    groups = [(count, len(list(group))) for count, group in groupby(counts)]
+    runs = [(count, len(list(run))) for count, run in groupby(counts)]
     collapses = len(counts) > 3
-    terms = [f"{n} × {c}" if collapses and n > 1 else " + ".join([str(c)] * n) for c, n in groups]
+    terms = [f"{n} × {c}" if collapses and n > 1 else " + ".join([str(c)] * n) for c, n in runs]
     total, after = " + ".join(terms), node.out_shape.c
-    if node.layer.chunk is None:
+    groups = node.layer.groups if isinstance(node.layer, ChannelSlice) else 1
+    if groups == 1:
         return Change(sign, f"{total} = {after}", " (joined)")
-    return Change(sign, f"({total}) ÷ {node.layer.chunk[1]} = {after}", " (joined parts)")
+    return Change(sign, f"({total}) ÷ {groups} = {after}", " (joined parts)")
 
 
 def _added_part_text(node: Node) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from darkparse._utils.text import pluralize
+from darkparse.layers.capabilities import Convolution
 from darkparse.network import Reduction
 from darkparse.network.analysis.repeats import Repeat
 from darkparse.network.analysis.summary import is_pointwise
@@ -74,7 +75,8 @@ def _channels_sentence(facts: LayerFacts, change: Reduction) -> str:
     before, after = change.before[0], change.after[0]
     noun = "channels" if node.out_shape.is_map else "values"
     counts = f"{before:,} {noun} come in and {after:,} go out"
-    operation = f"this {node.layer.kernel}×{node.layer.kernel} convolution" if node.layer.kernel else "it"
+    layer = node.layer
+    operation = f"this {layer.size}×{layer.size} convolution" if isinstance(layer, Convolution) else "it"
     if remark is ChannelNote.PROJECTED:
         head = f"what the head L{facts.projected_head} decodes"
         return f"Its {after} channels = {facts.formula} are {head}: a projection, not a reduction."
@@ -96,7 +98,7 @@ def _channels_sentence(facts: LayerFacts, change: Reduction) -> str:
             else f"The {noun} stay {after:,}."
         )
     if remark is ChannelNote.APPENDED:
-        return f"{counts}, with {zeros_text(node.layer.appended)} appended."
+        return f"{counts}, with {zeros_text(node)} appended."
     tail = "; values only move, none is lost" if change.keeps_values else ""
     return f"{counts}: {operation} {_change_verb(change)} them ({factor_text(change)}){tail}."
 
