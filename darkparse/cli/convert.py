@@ -7,13 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
 
 from darkparse.cli.common import CfgType, network_options, print_warnings, reorg_option, report_written, stdout
 from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, export, export_options, find_ending
+from darkparse.cli.jobs import takes
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.network.compile_options import CompileOptions
@@ -26,56 +27,61 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """What a target may want to know besides the module."""
+class ConvertJob:
+    """Parameters of `darkparse convert`."""
 
+    source: tuple[str | Config, ...]
+    out: Path
+    compile_options: CompileOptions
     upto: int | None
+    partial: bool
+    header_size: str | None
     seen: int | None
     file_version: str | None
     widen: bool
-    verify: bool
     export: ExportOptions
+    verify: bool | None
 
 
-Target = Callable[[LoadedArrays, Path, Options], str]
-"""Writes a network's arrays to a file and returns a sentence that says what was written."""
+Target = Callable[[LoadedArrays, ConvertJob], str]
+"""Writes a network's arrays to `job.out` and returns a sentence that says what was written."""
 
 
-def write_weights(loaded: LoadedArrays, out: Path, options: Options) -> str:
-    """A `.weights` file."""
-    size = loaded.save(out, upto=options.upto, seen=options.seen, version=options.file_version, widen=options.widen)
-    return f"{size:,} bytes{verify_file(loaded, out, options)}"
+def write_weights(loaded: LoadedArrays, job: ConvertJob) -> str:
+    """Write a `.weights` file."""
+    size = loaded.save(job.out, upto=job.upto, seen=job.seen, version=job.file_version, widen=job.widen)
+    return f"{size:,} bytes{verify_file(loaded, job)}"
 
 
-def write_container(loaded: LoadedArrays, out: Path, options: Options) -> str:
-    """A `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
-    if options.seen is not None or options.file_version is not None:
+def write_container(loaded: LoadedArrays, job: ConvertJob) -> str:
+    """Write a `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
+    if job.seen is not None or job.file_version is not None:
         raise click.UsageError("--seen and --file-version belong to .weights files")
-    if get_container_kind(out) == "pt":
+    if get_container_kind(job.out) == "pt":
         from darkparse.model import load, save
 
         # A module's state_dict has its own order, by which other programs may match its tensors.
         complete = replace(loaded, stored=loaded.arrays)
-        size = save(load(loaded.network, complete), out, upto=options.upto)
+        size = save(load(loaded.network, complete), job.out, upto=job.upto)
     else:
-        size = loaded.save(out, upto=options.upto)
-    return f"{size:,} bytes{verify_file(loaded, out, options)}"
+        size = loaded.save(job.out, upto=job.upto)
+    return f"{size:,} bytes{verify_file(loaded, job)}"
 
 
-def write_export(loaded: LoadedArrays, out: Path, options: Options) -> str:
-    """A file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
-    return export(loaded, out, options.export, verify=options.verify)
+def write_export(loaded: LoadedArrays, job: ConvertJob) -> str:
+    """Write a file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
+    return export(loaded, job.out, job.export, verify=bool(job.verify))
 
 
-def verify_file(loaded: LoadedArrays, out: Path, options: Options) -> str:
+def verify_file(loaded: LoadedArrays, job: ConvertJob) -> str:
     """Read the new file and compare every tensor that it should hold."""
-    if not options.verify:
+    if not job.verify:
         return ""
-    entries = compute_layout(loaded.network, options.upto)
+    out, entries = job.out, compute_layout(loaded.network, job.upto)
     floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
     loaded.file.release_pages()  # so that never two whole files are in memory
     again = read_for(
-        loaded.network, out, ReadOptions(upto=options.upto, header_size=floats if floats in (16, 20) else None)
+        loaded.network, out, ReadOptions(upto=job.upto, header_size=floats if floats in (16, 20) else None)
     )
     for entry in entries:
         a, b = (source.arrays[entry.name].read()[: entry.tensor.rows] for source in (loaded, again))
@@ -134,22 +140,8 @@ EXTERNAL_TOOLS = {
     default=None,
     help="Read or run the new file and compare; by default all but ONNX, whose structure is checked.",
 )
-def command(
-    source: tuple[str | Config, ...],
-    out: Path,
-    size: int | tuple[int, int] | None,
-    dialect: str,
-    strict: bool,
-    upto: int | None,
-    partial: bool,
-    header_size: str | None,
-    reorg: str | None,
-    seen: int | None,
-    file_version: str | None,
-    widen: bool,
-    verify: bool | None,
-    **export_params: Any,
-) -> None:
+@takes(ConvertJob)
+def command(job: ConvertJob) -> None:
     """Convert the weights of a cfg to another kind of file, which the ending of OUT chooses.
 
     .weights, .safetensors, .pt and .npz are read and written. State dicts of pytorch-YOLOv4, ultralytics/yolov3 and
@@ -167,44 +159,44 @@ def command(
     \b
     darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms --dynamic-size
     """
-    target = find_target(out)
-    inputs = [Path(argument) for argument in source if isinstance(argument, str)]
-    if out.exists() and any(path.exists() and out.samefile(path) for path in inputs):
-        raise click.UsageError(f"{out} is to be read: choose another name to write")
-    export_settings = ExportOptions(**export_params)
-    if target is not write_export and export_settings.used_options():
-        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(export_settings.used_options()))
-        raise click.UsageError(f"{flags} does not apply to {out.suffix} files")
+    target = find_target(job.out)
+    inputs = [Path(argument) for argument in job.source if isinstance(argument, str)]
+    if job.out.exists() and any(path.exists() and job.out.samefile(path) for path in inputs):
+        raise click.UsageError(f"{job.out} is to be read: choose another name to write")
+    if target is not write_export and job.export.used_options():
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in sorted(job.export.used_options()))
+        raise click.UsageError(f"{flags} does not apply to {job.out.suffix} files")
     if target is write_export:
-        check_export(out, export_settings)
-    if target is write_export and upto is not None:
+        check_export(job.out, job.export)
+    if target is write_export and job.upto is not None:
         raise click.UsageError(
-            f"--upto writes a backbone's weights; for the network itself: darkparse edit CFG --upto {upto} -o NEW.cfg"
+            "--upto writes a backbone's weights; for the network itself: "
+            f"darkparse edit CFG --upto {job.upto} -o NEW.cfg"
         )
-    if len(source) > 2:
+    if len(job.source) > 2:
         raise click.UsageError("give a cfg and its weights, or one file that knows its cfg")
     start = time.perf_counter()
-    cfg, weights = source[0], source[1] if len(source) == 2 else None
+    cfg, weights = job.source[0], job.source[1] if len(job.source) == 2 else None
     if not isinstance(weights, str | None):
         raise click.UsageError("only the cfg is read from standard input: name a file of weights")
-    compile_options = CompileOptions(size=size, dialect=dialect, reorg=reorg)
-    read_options = ReadOptions(upto=upto, allow_partial=partial, header_size=int(header_size) if header_size else None)
-    loaded = read(cfg, weights, read_options, compile_options)
+    header_size = int(job.header_size) if job.header_size else None
+    read_options = ReadOptions(upto=job.upto, allow_partial=job.partial, header_size=header_size)
+    loaded = read(cfg, weights, read_options, replace(job.compile_options, strict=False))
     if loaded is None:
-        raise _missing_weights_error(cfg, out)
-    is_onnx = find_ending(out) == ".onnx"
-    runs_by_default = not is_onnx or export_settings.image is not None
-    options = Options(upto, seen, file_version, widen, runs_by_default if verify is None else verify, export_settings)
+        raise _missing_weights_error(cfg, job.out)
+    if job.verify is None:
+        # ONNX is checked without running it: that needs torch.
+        job = replace(job, verify=find_ending(job.out) != ".onnx" or job.export.image is not None)
     network = loaded.network
-    if strict and network.diagnostics:
+    if job.compile_options.strict and network.diagnostics:
         compile(network.config, CompileOptions(dialect=network.dialect.name, strict=True))
     print_warnings(network)
-    summary = target(loaded, out, options)
+    summary = target(loaded, job)
     console = stdout()
-    if partial or upto is not None:
+    if job.partial or job.upto is not None:
         console.print(str(loaded.loaded), soft_wrap=True)
     seconds = time.perf_counter() - start
-    report_written(out, f"{network.name}, {summary}, in {seconds:.1f} s")
+    report_written(job.out, f"{network.name}, {summary}, in {seconds:.1f} s")
 
 
 def find_target(out: Path) -> Target:

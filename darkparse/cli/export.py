@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,7 +23,8 @@ from darkparse.weights import LoadedArrays
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from darkparse.model import CheckResult
+    from darkparse.model import CheckResult, Darknet
+    from darkparse.network.dynamic_axes import Heads
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -32,7 +33,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 class ExportOptions:
     """How a network is exported; the fields are the options' names."""
 
-    heads: str = "raw"
+    heads: Heads = "raw"
     dynamic_size: bool = False
     fixed_batch: bool = False
     opset: int | None = None
@@ -51,7 +52,7 @@ class ExportOptions:
 
 
 def export_options(function: F) -> F:
-    """The options of the targets that run elsewhere; they come as `**exporting`."""
+    """The options of the targets that run elsewhere; fields of `ExportOptions`."""
     for option in reversed(
         (
             click.option(
@@ -97,42 +98,89 @@ def check_export(out: Path, options: ExportOptions) -> None:
 
 
 def export(loaded: LoadedArrays, out: Path, options: ExportOptions, *, verify: bool) -> str:
-    """Write the kind of file that the ending of OUT names, and say how much it differs from the module."""
-    ending = find_ending(out)
-    name, takes = EXPORTERS[ending]
-    network = loaded.network
-    export_kwargs: dict[str, Any] = {"heads": options.heads, "half": options.half, "verify": verify}
-    if "dynamic_size" in takes:
-        export_kwargs["dynamic_size"] = options.dynamic_size
-    if "fixed_batch" in takes:
-        export_kwargs["dynamic_batch"] = not options.fixed_batch
-    export_kwargs |= {name: getattr(options, name) for name in ("threshold", "nms") if name in takes}
-    if options.classes is not None:
-        count = class_count(network, use_class_map=False)
-        export_kwargs["classes"] = find_class_ids(find_names(network, count, options.names), options.classes)
-    if options.opset is not None:
-        export_kwargs["opset"] = options.opset
-    if "no_fold" in takes:
-        export_kwargs["fold"] = not options.no_fold
-    model: Any = network
-    if name == "to_onnx":
-        export_kwargs["weights"] = loaded
-    else:
-        from darkparse.model import load
-
-        model = load(network, loaded)
-    if options.image is not None:
-        export_kwargs["image"] = _image(network, options.image)
+    """Write the kind of file that the ending of OUT names, and return how much it differs from the module."""
+    ending, network = find_ending(out), loaded.network
+    write, _ = EXPORTERS[ending]
     with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):
-        checked: CheckResult | None = getattr(darkparse, name)(model, out, **export_kwargs)
-    size = f"{out.stat().st_size:,} bytes"
-    if checked is not None:
-        return f"{size}, {checked}"
-    return f"{size}, not run"
+        result = write(loaded, out, options, verify)
+    return f"{out.stat().st_size:,} bytes, {result or 'not run'}"
 
 
-def _image(network: Network, path: Path) -> Tensor:
-    """A picture as the network takes it (1, C, H, W)."""
+def _write_onnx(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
+    from darkparse.onnx.write import OPSETS
+
+    return darkparse.to_onnx(
+        loaded.network,
+        out,
+        weights=loaded,
+        heads=options.heads,
+        dynamic_batch=not options.fixed_batch,
+        dynamic_size=options.dynamic_size,
+        opset=options.opset or OPSETS[0],
+        half=options.half,
+        fold=not options.no_fold,
+        threshold=options.threshold,
+        nms=options.nms,
+        classes=_find_classes(loaded.network, options),
+        verify=verify,
+        image=_read_image(loaded.network, options.image),
+    )
+
+
+def _find_classes(network: Network, options: ExportOptions) -> Sequence[int] | None:
+    """Return the numbers of the classes to select; None for all."""
+    if options.classes is None:
+        return None
+    names = find_names(network, class_count(network, use_class_map=False), options.names)
+    return find_class_ids(names, options.classes)
+
+
+def _write_program(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
+    return darkparse.to_program(
+        _load(loaded),
+        out,
+        heads=options.heads,
+        dynamic_batch=not options.fixed_batch,
+        dynamic_size=options.dynamic_size,
+        half=options.half,
+        verify=verify,
+        image=_read_image(loaded.network, options.image),
+    )
+
+
+def _write_torchscript(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
+    return darkparse.to_torchscript(
+        _load(loaded),
+        out,
+        heads=options.heads,
+        half=options.half,
+        verify=verify,
+        image=_read_image(loaded.network, options.image),
+    )
+
+
+def _write_compiled(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
+    return darkparse.to_compiled(
+        _load(loaded),
+        out,
+        heads=options.heads,
+        dynamic_batch=not options.fixed_batch,
+        half=options.half,
+        verify=verify,
+        image=_read_image(loaded.network, options.image),
+    )
+
+
+def _load(loaded: LoadedArrays) -> Darknet:
+    from darkparse.model import load
+
+    return load(loaded.network, loaded)
+
+
+def _read_image(network: Network, path: Path | None) -> Tensor | None:
+    """Return an image as the network takes it (1, C, H, W); None without a path."""
+    if path is None:
+        return None
     import torch
 
     net = network.net
@@ -141,17 +189,18 @@ def _image(network: Network, path: Path) -> Tensor:
     return torch.from_numpy(values)[None]
 
 
+Exporter = Callable[[LoadedArrays, Path, ExportOptions, bool], "CheckResult | None"]
+"""Writes a file, and with True for `verify` compares its outputs with the module's."""
+
 _COMMON_OPTIONS = {"heads", "half", "image"}
-EXPORTERS: dict[str, tuple[str, set[str]]] = {
-    ".onnx": (
-        "to_onnx",
-        {*_COMMON_OPTIONS, "dynamic_size", "fixed_batch", "opset", "threshold", "nms", "classes", "names", "no_fold"},
-    ),
-    ".aoti.pt2": ("to_compiled", {*_COMMON_OPTIONS, "fixed_batch"}),
-    ".pt2": ("to_program", {*_COMMON_OPTIONS, "dynamic_size", "fixed_batch"}),
-    ".ts": ("to_torchscript", _COMMON_OPTIONS),
+_ONNX_OPTIONS = {"dynamic_size", "fixed_batch", "opset", "threshold", "nms", "classes", "names", "no_fold"}
+EXPORTERS: dict[str, tuple[Exporter, set[str]]] = {
+    ".onnx": (_write_onnx, _COMMON_OPTIONS | _ONNX_OPTIONS),
+    ".aoti.pt2": (_write_compiled, _COMMON_OPTIONS | {"fixed_batch"}),
+    ".pt2": (_write_program, _COMMON_OPTIONS | {"dynamic_size", "fixed_batch"}),
+    ".ts": (_write_torchscript, _COMMON_OPTIONS),
 }
-"""The function of `darkparse` for each ending, and the options that it takes."""
+"""What writes the files of each ending, and the options that it takes."""
 
 
 def find_ending(out: Path) -> str:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
 
+from darkparse import cli
 from darkparse.cli.jobs import build_job, field_groups
 from darkparse.cli.main import COMMANDS
 from darkparse.network.compile_options import CompileOptions
+
+MODULES = sorted(Path(cli.__file__).parent.glob("*.py"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +62,10 @@ def test_every_parameter_of_a_command_reaches_a_field(module: str) -> None:
         pytest.skip("takes its few parameters one by one")
     parameters = {parameter.name for parameter in command.params if parameter.expose_value}
     assert parameters <= set(list_names(job_type))
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
+def test_no_command_takes_parameters_by_unchecked_names(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    assert not [function.name for function in functions if function.args.kwarg is not None]
