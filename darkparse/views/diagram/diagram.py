@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import warnings
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 from darkparse._utils.files import atomic_write
 from darkparse.errors import DarkparseError, DarkparseWarning, RendererError
@@ -209,18 +209,16 @@ def draw(
     for one in networks if layers is not None else ():
         if not layers or layers[0] < 0 or layers[-1] >= len(one.nodes) or layers.step != 1:
             raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span_text(layers)}")
-    options: dict[str, Any] = {"fold": fold, "notes": notes, "layers": layers, "by": by}
     overlays = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
-    sides: tuple[dict[str, Any], ...] = ({},)
+    build = partial(build_diagram, fold=fold, notes=notes, layers=layers, by=by)
+    models: tuple[DiagramModel, ...]
     if len(networks) == 2:
         diff = diff_networks(*networks)
         marks = build_marks(diff)
-        lines = summary_lines(diff, marks)
-        sides = tuple({"marks": side, "facts": (line,)} for side, line in zip(marks, lines, strict=True))
-    models = tuple(
-        build_diagram(one, **options, **side, overlay=network_overlay)
-        for one, side, network_overlay in zip(networks, sides, overlays, strict=True)
-    )
+        sides = zip(networks, overlays, marks, summary_lines(diff, marks), strict=True)
+        models = tuple(build(one, overlay=column, marks=side, facts=(line,)) for one, column, side, line in sides)
+    else:
+        models = (build(networks[0], overlay=overlays[0]),)
     return Diagram(networks, models, theme, direction, dpi, layout)
 
 
