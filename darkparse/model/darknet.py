@@ -16,7 +16,12 @@ from darkparse._utils.notebook import NotebookRepr
 from darkparse.errors import DarkparseError, NoWeightsError, WeightsError
 from darkparse.layers import ModuleSpec, Shape
 from darkparse.layers.specs import Initial
-from darkparse.model.misuse import check_tensor, explain_missing_attribute, explain_wrong_network
+from darkparse.model.misuse import (
+    check_tensor,
+    explain_foreign_module,
+    explain_missing_attribute,
+    explain_wrong_network,
+)
 from darkparse.model.recurrent import StatefulModule
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
@@ -266,6 +271,6 @@ def unwrap_model(model: nn.Module) -> Darknet:
     inner: object = model
     while not isinstance(inner, Darknet):
         if not isinstance(inner, nn.Module):
-            raise WeightsError(f"weights belong in a module that darkparse built, this is a {type(model).__name__}")
+            raise WeightsError(explain_foreign_module(model))
         inner = getattr(inner, "_orig_mod", getattr(inner, "module", None))
     return inner

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CALLS_BY_METHOD = {
     "load_weights": 'darkparse.load_weights(model, "x.weights")',
@@ -28,6 +28,17 @@ def explain_missing_attribute(name: str) -> str | None:
     """Return the error for a method that another library's model has; None for other names."""
     call = CALLS_BY_METHOD.get(name)
     return f"a Darknet module has no {name}(); call {call}" if call else None
+
+
+def explain_foreign_module(model: object) -> str:
+    """Return the error for a module that darkparse did not build, such as one of emitted source."""
+    message = f"expected a module that darkparse built, got {type(model).__name__}"
+    if not isinstance(model, nn.Module):
+        return f"{message}; call darkparse.load(cfg, weights)"
+    return (
+        f"{message}; an emitted network has the same state_dict: model = darkparse.build(cfg), then "
+        "model.load_state_dict(emitted.state_dict())"
+    )
 
 
 def explain_wrong_network(network: object) -> str:

@@ -70,3 +70,18 @@ def test_missing_attribute_stays_torchs_error(model: darkparse.Darknet) -> None:
 def test_darknet_of_a_path_names_load_and_build(network: Any) -> None:
     with pytest.raises(TypeError, match=r"Darknet takes a compiled Network, got .*darkparse\.load\(.*darkparse\.build"):
         darkparse.Darknet(network)
+
+
+def test_emitted_network_is_refused_with_the_way_that_works(model: darkparse.Darknet) -> None:
+    namespace: dict[str, Any] = {"__name__": "emitted"}
+    exec(str(darkparse.to_source(model.network)), namespace)
+    emitted = next(value for name, value in namespace.items() if name.startswith("YOLOv3"))()
+    emitted.load_state_dict(model.state_dict())
+    with pytest.raises(darkparse.WeightsError, match="expected a module that darkparse built, got YOLOv3Tiny") as error:
+        darkparse.losses.Losses(emitted)
+    assert "model.load_state_dict(emitted.state_dict())" in str(error.value)
+    rebuilt = darkparse.build(model.network)
+    rebuilt.load_state_dict(emitted.state_dict())
+    assert darkparse.losses.Losses(rebuilt) is not None
+    with pytest.raises(darkparse.WeightsError, match=r"got str; call darkparse\.load"):
+        darkparse.losses.Losses("yolov3-tiny")  # type: ignore[arg-type]
