@@ -22,6 +22,7 @@ from darkparse.model.misuse import (
     explain_missing_attribute,
     explain_wrong_network,
 )
+from darkparse.model.modules import BatchNorm
 from darkparse.model.recurrent import StatefulModule
 from darkparse.model.training import TrainingRules
 from darkparse.network import Network
@@ -243,6 +244,9 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             owner._parameters[name] = nn.Parameter(value, requires_grad=owner.get_parameter(name).requires_grad)
         else:
             owner._buffers[name] = value
+    for module in model.modules():
+        if isinstance(module, BatchNorm) and module.num_batches_tracked.device != module.weight.device:
+            module.num_batches_tracked = torch.zeros_like(module.num_batches_tracked, device=module.weight.device)
 
 
 def check_dtype(dtype: torch.dtype | None) -> None:

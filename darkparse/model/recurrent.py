@@ -43,7 +43,7 @@ class StatefulModule(nn.Module):
         setattr(self, name, value if self.training else value.detach())
 
 
-def _norm(features: int, epsilon: float, epsilon_on_root: bool) -> BatchNorm:
+def _norm(features: int, epsilon: float, epsilon_on_root: bool) -> BatchNorm | RootEpsilonBatchNorm:
     return (RootEpsilonBatchNorm if epsilon_on_root else BatchNorm)(features, epsilon, 0.01)
 
 

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import darkparse
-from darkparse.model.modules import BatchNorm
+from darkparse.model.optimize.fusion import Norm
 from tests.layers.test_kinds import SMALL, _dialect_of
 
 NORMED = [
@@ -26,7 +26,7 @@ def test_a_fused_module_computes_the_same(path: Path) -> None:
     torch.manual_seed(0)
     model = darkparse.load(path, dialect=_dialect_of(path)).double()
     for module in model.modules():
-        if isinstance(module, BatchNorm):
+        if isinstance(module, Norm):
             torch.nn.init.uniform_(module.running_var, 0.5, 2)
             torch.nn.init.normal_(module.running_mean)
             torch.nn.init.normal_(module.weight)
@@ -43,8 +43,8 @@ def test_a_fused_module_computes_the_same(path: Path) -> None:
 def test_nothing_is_left_of_batch_norm_and_the_original_keeps_its_own() -> None:
     model = darkparse.load("yolov3-tiny", size=64)
     fused = darkparse.fuse(model)
-    assert not any(isinstance(module, BatchNorm) for module in fused.modules())
-    assert any(isinstance(module, BatchNorm) for module in model.modules())
+    assert not any(isinstance(module, Norm) for module in fused.modules())
+    assert any(isinstance(module, Norm) for module in model.modules())
     with pytest.raises(darkparse.WeightsError, match="fused"):
         darkparse.save_weights(fused, "never.weights")
 
@@ -85,5 +85,5 @@ def test_fusing_takes_away_the_work_of_batch_norm_and_adds_none() -> None:
     before, after = _operators(model), _operators(darkparse.fuse(model))
     assert not after - before
     removed = before - after
-    assert removed["batch_norm.default"] == sum(isinstance(module, BatchNorm) for module in model.modules())
+    assert removed["batch_norm.default"] == sum(isinstance(module, Norm) for module in model.modules())
     assert not after["batch_norm.default"]

@@ -13,8 +13,8 @@ import torch
 import darkparse
 from darkparse.detect.engines.torch_engine import TorchEngine
 from darkparse.model.activations import Mish
-from darkparse.model.modules import BatchNorm
 from darkparse.model.optimize import winograd
+from darkparse.model.optimize.fusion import Norm
 from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.model.optimize.packing import PackedConvolution, can_pack
 from tests.layers.test_kinds import SMALL, _dialect_of
@@ -29,7 +29,7 @@ def trained(cfg: Path | str, dialect: str | None = None, size: int | None = None
     torch.manual_seed(0)
     model = darkparse.load(cfg, dialect=dialect, size=size)
     for module in model.modules():
-        if isinstance(module, BatchNorm):
+        if isinstance(module, Norm):
             torch.nn.init.uniform_(module.running_var, 0.5, 2)
             for values in (module.running_mean, module.weight, module.bias):
                 torch.nn.init.normal_(values, std=0.5)

@@ -3,13 +3,39 @@ Maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
     """(x - mean) / √(variance + ε) · weight + bias over axis 1 of (N, C, …) (AlexeyAB blas.c normalize_cpu)."""
+
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
+    def __init__(self, num_features: int, eps: float, momentum: float) -> None:
+        super().__init__(num_features, eps, momentum)
+        # Darknet does not count batches, so no file has this number.
+        self.register_buffer("num_batches_tracked", self.num_batches_tracked, persistent=False)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Accept vectors and maps."""
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        state_dict.pop(f"{prefix}num_batches_tracked", None)
+        nn.Module._load_from_state_dict(self, state_dict, prefix, *args)
+        self.num_batches_tracked = torch.zeros_like(self.num_batches_tracked, device=self.weight.device)
+
+
+class RootEpsilonBatchNorm(nn.Module):
+    """(x - mean) / (√variance + ε) · weight + bias (pjreddie blas.c:154); in training as cuDNN computes it.
+
+    It is not a batch norm of torch: tools that replace or fold one would compute other numbers.
+    """
 
     running_mean: Tensor
     running_var: Tensor
@@ -23,22 +49,14 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_var", torch.empty(num_features))
 
     def forward(self, x: Tensor) -> Tensor:
-        mean, variance = self.running_mean, self.running_var
-        return F.batch_norm(x, mean, variance, self.weight, self.bias, self.training, self.momentum, self.eps)
-
-    def extra_repr(self) -> str:
-        return f"{self.weight.numel()}, eps={self.eps:g}, momentum={self.momentum:g}"
-
-
-class RootEpsilonBatchNorm(BatchNorm):
-    """(x - mean) / (√variance + ε) · weight + bias (pjreddie blas.c:154); in training as cuDNN computes it."""
-
-    def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             # A dead channel's variance can be a denormal below 0; Darknet, built with fast math, takes that for 0.
             variance = (self.running_var.clamp(min=0).sqrt() + self.eps).square()
             return F.batch_norm(x, self.running_mean, variance, self.weight, self.bias, False, self.momentum, 0.0)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, 1e-5)
+
+    def extra_repr(self) -> str:
+        return f"{self.weight.numel()}, eps={self.eps:g}, momentum={self.momentum:g}"
 
 
 class LocalResponseNorm(nn.Module):

@@ -14,6 +14,7 @@ from darkparse.model.darknet import Darknet, require_weights
 from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm, XnorConv2d
 
 Linear = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
+Norm = BatchNorm | RootEpsilonBatchNorm
 CHUNK_SIZE = 2**15
 """Weights that are folded at once: in double precision they stay in the caches, and torch starts no threads for so
 few."""
@@ -71,13 +72,13 @@ def fold(layer: nn.Module) -> None:
 
 def _find_foldable(layer: nn.Module) -> Linear | None:
     """The map that a layer's batch norm can be folded into."""
-    if not isinstance(layer._modules.get("norm"), BatchNorm):
+    if not isinstance(layer._modules.get("norm"), Norm):
         return None
     owners = (layer._modules.get(name) for name in ("conv", "deconv", "linear"))
     return next((owner for owner in owners if isinstance(owner, Linear) and not isinstance(owner, XnorConv2d)), None)
 
 
-def _fold(owner: Linear, norm: BatchNorm) -> None:
+def _fold(owner: Linear, norm: Norm) -> None:
     """Weights · scale and bias - mean · scale, in double precision as Darknet computes them, rounded once."""
     scale, shift = _compute_affine(norm)
     axis = 1 if isinstance(owner, nn.ConvTranspose2d) else 0
@@ -92,7 +93,7 @@ def _fold(owner: Linear, norm: BatchNorm) -> None:
 
 
 @torch.no_grad()
-def _compute_affine(norm: BatchNorm) -> tuple[Tensor, Tensor]:
+def _compute_affine(norm: Norm) -> tuple[Tensor, Tensor]:
     """The factor and the summand that batch norm comes to at inference."""
     mean, variance = norm.running_mean.double(), norm.running_var.double().clamp(min=0)
     root = variance.sqrt() + norm.eps if isinstance(norm, RootEpsilonBatchNorm) else (variance + norm.eps).sqrt()
