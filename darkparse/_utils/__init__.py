@@ -1,1 +1,1 @@
-"""Helpers that know nothing of networks: atomic files, locks, text, memory, lazy imports."""
+"""Helpers independent of networks: atomic files, locks, text, memory, lazy imports."""

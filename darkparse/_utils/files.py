@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -18,29 +18,31 @@ if sys.platform != "win32":
     import fcntl
 
 PARTIAL_NAME = re.compile(r"\.part-[0-9a-f]{8}-(.+)", re.DOTALL)
-"""The name of a file that is not finished, with the end of the name that it will have."""
+"""Name of an unfinished file; the group is the end of the final name."""
 MAX_NAME_END = 60
-"""Characters of that end: with `.part-01234567-` before them at most 255 bytes in UTF-8, as file systems allow."""
+"""Maximum length of that end: with the prefix `.part-01234567-`, a name has at most 255 bytes in UTF-8, the limit of
+common file systems.
+"""
 
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Iterator[Path]:
-    """A name beside the target to write to, with its ending; what is there becomes the target at the end.
+    """Yield a temporary path in the target's directory; its file replaces the target when the context ends.
 
-    After an error the target is as it was and the other file gone; a process that is killed leaves the target as it
-    was, and `.part-…-NAME` beside it, which the next one that writes NAME removes. Of several processes that write one
-    file the last one's is there, whole. A link keeps pointing to the file that is replaced, permissions stay; pipes and
-    devices are written to themselves.
+    After an error the target is unchanged and the temporary file is deleted. A killed process leaves the target
+    unchanged and a file `.part-…-NAME`, which the next `atomic_write` of NAME deletes. If several processes write one
+    file, the last one wins and the file is complete. If the target is a symbolic link, the file that it points to is
+    replaced. Permissions are preserved. For pipes and devices the path itself is yielded.
 
     Args:
-        path: the target, in a folder that exists.
-        synced: wait until the bytes are on the disk before the target is replaced.
+        path: Target, in an existing directory.
+        synced: Flush the data to disk before replacing the target.
 
     Raises:
-        OSError: the file cannot be written; it names the target.
+        OSError: The file cannot be written; the error names the target.
     """
     try:
-        target = Path(os.path.realpath(path))  # Path.resolve() takes a link to itself for a fault of the program
+        target = Path(os.path.realpath(path))  # Path.resolve() may raise RuntimeError for a link to itself
         if target.is_dir():
             raise IsADirectoryError(EISDIR, "this is a folder")
         if not target.parent.is_dir():
@@ -52,17 +54,18 @@ def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Itera
             return
         remove_leftovers(target.parent, target.name)
         partial = target.with_name(f".part-{secrets.token_hex(4)}-{target.name[-MAX_NAME_END:]}")
-        # A folder that takes no file says so before the work. Whoever lives holds his file open and locked.
+        # Creating the file now reports an unwritable directory before any work is done. It stays open and locked, so
+        # other processes can tell it from a leftover.
         handle = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         try:
-            with suppress(OSError):  # a network file system may have no locks
+            with suppress(OSError):  # some network file systems do not support locks
                 _lock(handle)
             yield partial
             if target.exists():
                 partial.chmod(stat.S_IMODE(target.stat().st_mode))
             if synced:
                 os.fsync(handle)
-            if sys.platform == "win32":  # which renames no open file
+            if sys.platform == "win32":  # Windows cannot rename an open file
                 os.close(handle)
                 handle = -1
             partial.replace(target)
@@ -71,7 +74,7 @@ def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Itera
                 os.close(handle)
             partial.unlink(missing_ok=True)
         if synced:
-            with suppress(OSError):  # Windows cannot open a folder
+            with suppress(OSError):  # Windows cannot open a directory
                 _sync(target.parent)
     except OSError as problem:
         if problem.strerror is None:
@@ -80,8 +83,12 @@ def atomic_write(path: str | os.PathLike[str], *, synced: bool = False) -> Itera
 
 
 def remove_leftovers(folder: Path, name: str | None = None) -> None:
-    """Remove what killed processes left in a folder under the names that `atomic_write` gives: what should have become
-    `name`, or all of it, then also in the folders below. What a living process writes stays."""
+    """Delete the temporary files that killed processes left in a directory; files in use are kept.
+
+    Args:
+        folder: Directory to clean up.
+        name: Delete only the leftovers of this target; None: all of them, in subdirectories too.
+    """
     for path in folder.rglob(".part-*") if name is None else folder.glob(".part-*"):
         match = PARTIAL_NAME.fullmatch(path.name)
         if match is not None and (name is None or name[-MAX_NAME_END:] == match[1]):
@@ -92,13 +99,16 @@ def remove_leftovers(folder: Path, name: str | None = None) -> None:
 
 
 def _lock(handle: int) -> None:
-    """Lock an open file until it is closed; raise OSError if a process holds it. Windows removes no open file."""
+    """Lock an open file until it is closed; raise OSError if another process has locked it.
+
+    Windows needs no lock: it cannot delete an open file.
+    """
     if sys.platform != "win32":
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class _DeferredErrorFile(RawIOBase):
-    """A file that takes all bytes, also after an error, and keeps that error."""
+    """File that accepts all data, even after an error, and stores the first error."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -124,11 +134,12 @@ class _DeferredErrorFile(RawIOBase):
 
 @contextmanager
 def deferred_errors(file: BinaryIO) -> Iterator[BinaryIO]:
-    """An open file for writers that an error in the middle confuses: torch's end in another message, or abort the
-    process. They write to the end, then the error is raised.
+    """Wrap an open file so that a write error is raised when the context ends, not in the middle of writing.
+
+    Some writers cannot handle an error: torch's raises a misleading message, or aborts the process.
 
     Raises:
-        OSError: the file could not be written.
+        OSError: The file could not be written.
     """
     wrapper = _DeferredErrorFile(file)
     try:

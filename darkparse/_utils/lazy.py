@@ -1,4 +1,4 @@
-"""Packages whose names are imported on first use, so that a table needs neither torch nor numpy."""
+"""Lazy package exports, so that commands which need neither torch nor numpy do not import them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lazy_loader import attach_stub
 def attach(package: str, file: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Return a package's `__getattr__`, `__dir__` and `__all__` for the names that its stub exports (PEP 562).
 
-    The stub, `__init__.pyi`, must lie on disk beside `__init__.py`, so darkparse cannot be imported from a zip file.
+    The stub, `__init__.pyi`, must be on disk beside `__init__.py`, so darkparse cannot be imported from a zip file.
 
     Args:
-        package: `__name__` of the package.
-        file: `__file__` of the package.
+        package: The package's `__name__`.
+        file: The package's `__file__`.
     """
     import_export, list_exports, exports = attach_stub(package, file)
 

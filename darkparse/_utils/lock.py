@@ -1,4 +1,4 @@
-"""Directories that one process at a time may write to."""
+"""Directories that only one process at a time may write to."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ LOCK, OWNER = ".lock", ".lock.pid"
 
 @contextmanager
 def lock_directory(folder: Path, option: str, error: type[Exception]) -> Iterator[None]:
-    """Lock a directory until the context or the process ends, and create it if it does not exist.
+    """Lock a directory until the context or the process ends; create it if it does not exist.
 
-    The lock is an advisory lock of the operating system on the file `.lock`. Beside it `.lock.pid` holds the ID of the
-    process that holds the lock, for the error message of a second one.
+    The lock is an advisory lock of the operating system on the file `.lock`. The file `.lock.pid` stores the ID of the
+    process that has the lock, for the error message of a second one.
 
     Args:
-        folder: the directory.
-        option: the option that names the directory, for the message.
-        error: the exception to raise if another process holds the lock.
+        folder: The directory.
+        option: Option that names the directory, for the error message.
+        error: Exception to raise if another process has the lock.
 
     Raises:
-        OSError: the directory cannot be created or written to.
+        OSError: The directory cannot be created or written to.
     """
     from filelock import FileLock, Timeout
 
@@ -35,7 +35,7 @@ def lock_directory(folder: Path, option: str, error: type[Exception]) -> Iterato
     except Timeout:
         raise error(f"{folder} is in use by {_read_owner(owner)}; wait for it, or choose another {option}") from None
     except OSError as problem:
-        if problem.errno not in (errno.ENOLCK, errno.ENOTSUP):  # a network file system may have no locks
+        if problem.errno not in (errno.ENOLCK, errno.ENOTSUP):  # some network file systems do not support locks
             raise
     try:
         owner.write_text(f"{os.getpid()}\n")
@@ -46,7 +46,7 @@ def lock_directory(folder: Path, option: str, error: type[Exception]) -> Iterato
 
 
 def _read_owner(path: Path) -> str:
-    """Name the process that holds a lock, which may not have written its ID yet."""
+    """Describe the process that has the lock; it may not have written its ID yet."""
     try:
         return f"process {int(path.read_text())}"
     except (OSError, ValueError):

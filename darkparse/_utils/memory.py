@@ -1,4 +1,4 @@
-"""How much memory is free."""
+"""Free memory of the system or container."""
 
 from __future__ import annotations
 
@@ -12,13 +12,17 @@ CGROUPS = (
     ("/sys/fs/cgroup/memory.max", "memory.current", "inactive_file"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
-"""Linux's control groups, second and first version: what a container may take, what it has taken, and what of that are
-pages of files that go first."""
+"""Linux control groups, version 2 and version 1: path of the limit, name of the usage file beside it, and key in
+`memory.stat` of the file cache that can be reclaimed.
+"""
 
 
 def free_memory() -> int:
-    """Bytes that a process can still take: what the system says, within what its control group may have. Where no
-    system says what is free (macOS) what there is; the largest number where it tells nothing (Windows)."""
+    """Return the bytes that the process can still allocate, within the limits of its control group.
+
+    Where the system does not report free memory (macOS), return its total memory; where it reports neither (Windows),
+    return `UNKNOWN`.
+    """
     return min((_system_memory(), *(_group_memory(Path(limit), *names) for limit, *names in CGROUPS)))
 
 

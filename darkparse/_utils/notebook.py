@@ -1,4 +1,4 @@
-"""How a network, a layer and a module show themselves in a notebook; what shows them is imported only there."""
+"""Notebook output of networks, layers and modules; the code that renders it is imported on first use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib import import_module
 
 
 class NotebookRepr:
-    """What a notebook shows by `darkparse.views.notebook`."""
+    """Mixin for objects that notebooks display with `darkparse.views.notebook`."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""Data sets on disk: `.data` files, lists of images, labels, class names, annotations."""
+"""Datasets on disk: `.data` files, image lists, labels, class names, annotations."""
 
 from darkparse._utils.lazy import attach
 

@@ -1,4 +1,4 @@
-"""Annotated pictures: COCO's JSON, Pascal VOC's XML, Darknet's own labels."""
+"""Annotated images: COCO JSON, Pascal VOC XML, Darknet labels."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ImageAnnotation:
-    """What is in a picture by those who annotated it; K objects."""
+    """The K annotated objects of an image."""
 
     image: Path
     image_id: int
     size: Size
     """Height and width in pixels."""
     boxes: Floats
-    """(K, 4): centre x, y, width, height as fractions of the picture."""
+    """(K, 4): center x, center y, width, height, as fractions of the image."""
     classes: NDArray[np.int64]
-    """(K,): the network's class of each object."""
+    """(K,): network class of each object."""
     ignored: NDArray[np.bool_]
-    """(K,): objects that need not be found: `difficult` in VOC, crowds in COCO."""
+    """(K,): whether a detector may miss the object: `difficult` in VOC, crowds in COCO."""
 
     @property
     def bboxes(self) -> Floats:
@@ -50,30 +50,30 @@ class ImageAnnotation:
 
 @dataclass(frozen=True, slots=True)
 class Annotations:
-    """Annotated pictures, and where they come from."""
+    """Annotated images and the source of their annotations."""
 
     truths: tuple[ImageAnnotation, ...]
     categories: tuple[int, ...]
-    """The category of each of the network's classes, in the numbering of the annotations."""
+    """Category ID of each network class in the annotations' own numbering."""
     coco: Path | None = None
-    """The file, if it is COCO's."""
+    """Path of the COCO file, if that is the source."""
     warnings: tuple[str, ...] = ()
-    """What of the annotations or of the pictures was left out."""
+    """Messages about skipped annotations and images."""
     has_sizes: bool = True
-    """Whether the pictures' sizes are those of the annotations, and not of the files as they are stored."""
+    """Whether the image sizes come from the annotations rather than from the image files."""
 
 
 def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> Annotations:
-    """Read annotations; which kind they are is told by the files.
+    """Read annotations and detect their format from the files.
 
     Args:
-        path: a COCO `.json` file, a folder of VOC `.xml` files, or a folder of Darknet's `.txt` labels. None: labels
-            where Darknet looks for them, see `find_label`.
-        images: the folder of the pictures, a list of them, or a `.data` file whose `valid` is one.
-        names: the network's classes.
+        path: A COCO `.json` file, a directory of VOC `.xml` files or a directory of Darknet `.txt` labels. None: use
+            the labels that `find_label` finds for each image.
+        images: Directory of the images, list of them, or `.data` file whose `valid` names such a list.
+        names: Class names of the network.
 
     Raises:
-        DarkparseError: a file is missing or broken, or the classes do not fit.
+        DarkparseError: A file is missing or corrupt, or the classes do not match.
     """
     if not images.exists():
         raise DarkparseError(f"{images}: no such folder, list or .data file of pictures")
@@ -102,22 +102,22 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
 
 
 SLACK = 1e-3
-"""By so much a label may lie outside the picture: programs round."""
+"""Tolerance for boxes outside the image, as a fraction of its size: labeling programs round."""
 
 MAX_OVERHANG = 10.0
-"""By so many times its size a box may lie outside a picture, or be larger: beyond that it is no box of anything."""
+"""Largest plausible coordinate or side of a box, in multiples of the image size."""
 
 MAX_SIDE = 10**6
-"""Pixels of a picture's height or width."""
+"""Maximum height and width of an image in pixels."""
 
 MAX_COCO_BYTES = 1 << 30
-"""Bytes of a COCO file; that of its 118,000 training pictures has 470 million."""
+"""Maximum size of a COCO file; the one of COCO's 118,000 training images has 470 million bytes."""
 
 CLASSES_FILE = "classes.txt"
-"""The list of names that programs for labelling leave among the labels."""
+"""List of class names that labeling programs store among the labels."""
 
 Row = tuple[int, Box, bool]
-"""An object: its class, its box as fractions of the picture, and whether it need not be found."""
+"""An object: its class, its box as fractions of the image, and whether a detector may miss it."""
 
 
 def _build_annotation(image: Path, number: int, size: Size, rows: list[Row]) -> ImageAnnotation:
@@ -173,14 +173,14 @@ def _check_id(value: object) -> int:
 
 
 def _check_size(height: object, width: object, name: str) -> Size:
-    """A picture's size. Raises ValueError if it is none."""
+    """Return an image size; raise ValueError if it is invalid."""
     if not (type(height) is int and type(width) is int and 0 < min(height, width) <= max(height, width) <= MAX_SIDE):
         raise ValueError(f"{name} is {quote_safe(str(height))} pixels high and {quote_safe(str(width))} wide")
     return height, width
 
 
 def _convert_coco_box(box: Any, size: Size, name: str) -> Box:
-    """Left, top, width and height in pixels as fractions of the picture."""
+    """Convert left, top, width and height in pixels to a center box in fractions of the image."""
     x, y, w, h = box if isinstance(box, list) and len(box) == 4 else (nan,) * 4
     if not all(type(number) in (int, float) for number in (x, y, w, h)):
         raise ValueError(f"{name} has the box {quote_safe(str(box))}, not four numbers")
@@ -191,7 +191,7 @@ def _convert_coco_box(box: Any, size: Size, name: str) -> Box:
 
 
 def _check_box(box: Box, name: str, text: str) -> Box:
-    """A box as fractions of the picture, if it is one. Raises ValueError with what it was read from."""
+    """Return a box in fractions of the image; raise ValueError with its original `text` if it is invalid."""
     if not (all(-MAX_OVERHANG <= number <= MAX_OVERHANG for number in box) and all(number >= 0 for number in box[2:])):
         raise ValueError(
             f"{name} {quote_safe(text)}, which is not finite, of negative size, or far outside of the picture"
@@ -200,7 +200,7 @@ def _check_box(box: Box, name: str, text: str) -> Box:
 
 
 def _resolve_image(images: Path, name: str) -> Path:
-    """A picture's path below the folder of pictures. Raises ValueError for one elsewhere."""
+    """Return an image's path inside the image directory; raise ValueError if it is outside."""
     path = Path(os.path.normpath(images / name))
     if not path.is_relative_to(os.path.normpath(images)) or "\0" in name:
         raise ValueError(f"file_name {quote_safe(name)} lies outside of the folder of pictures")
@@ -208,7 +208,7 @@ def _resolve_image(images: Path, name: str) -> Path:
 
 
 def _describe_unknown(unknown_classes: Counter[str]) -> list[str]:
-    """A remark about objects of classes that the network has not, if there are any."""
+    """Return a warning about objects of classes that the network does not have, if there are any."""
     if not unknown_classes:
         return []
     return [
@@ -218,8 +218,11 @@ def _describe_unknown(unknown_classes: Counter[str]) -> list[str]:
 
 
 def _match_categories(categories: list[str], names: Sequence[str], path: Path) -> list[int | None]:
-    """The network's class of each category:
-    by name, or in order where only the spelling differs and the numbers agree."""
+    """Return the network class of each category, None if it has none.
+
+    Categories match by name. If there are as many categories as classes and every category that matches a name has the
+    same position, the others match by position: they differ only in spelling.
+    """
     index = {name: i for i, name in enumerate(names)}
     if all(category in index for category in categories):
         return [index[category] for category in categories]
@@ -233,14 +236,14 @@ def _match_categories(categories: list[str], names: Sequence[str], path: Path) -
 
 
 def _list_images(images: Path) -> list[Path]:
-    """Those of a folder, a list or a `.data` file."""
+    """List the images of a directory, a list or a `.data` file."""
     if images.is_dir():
         return find_images(images)
     return [source.path for source in find_sources([str(images)]) if not source.url and not source.is_video]
 
 
 def find_label(image: Path) -> Path | None:
-    """The label of a picture, wherever a program looks for it."""
+    """Return the existing label file of an image, from the usual places."""
     return next((path for path in label_candidates(image) if path.is_file()), None)
 
 
@@ -262,10 +265,10 @@ def _build_annotations(
 
 
 def _pair_files(files: list[Path], image_files: list[Path], images: Path) -> dict[Path, Path]:
-    """The file of annotations of each picture that has one: at the same place in its folder, or else of the same name.
+    """Map each image to its annotation file: the one at the same relative path, or else with the same name.
 
     Raises:
-        DarkparseError: several pictures have the name, and none stands at the file's place.
+        DarkparseError: Several images have the name and none has the same relative path.
     """
     folder = images if images.is_dir() else os.path.commonpath([path.parent for path in image_files])
     by_location = {path.relative_to(folder).with_suffix(""): path for path in image_files}
@@ -316,7 +319,7 @@ def _read_voc(
 
 
 def _convert_voc_object(element: ElementTree.Element, size: Size, index: dict[str, int]) -> Row:
-    """VOC counts pixels from 1."""
+    """Convert a VOC object, whose pixel coordinates start at 1."""
     left, top, right, bottom = (float(_find_text(element, f"bndbox/{key}")) for key in ("xmin", "ymin", "xmax", "ymax"))
     height, width = size
     # scripts/voc_label.py convert
@@ -344,14 +347,14 @@ def _find_text(element: ElementTree.Element, path: str) -> str:
 def _read_darknet_labels(
     annotation_files: dict[Path, Path], image_files: list[Path], names: Sequence[str], warnings: list[str]
 ) -> list[ImageAnnotation]:
-    """Darknet's labels, a file a picture; a picture without one has no objects (data.c read_boxes)."""
+    """Read Darknet labels, one file per image; an image without a file has no objects (data.c read_boxes)."""
     if len(annotation_files) < len(image_files):
         num_unlabeled = len(image_files) - len(annotation_files)
         warnings.append(
             f"{num_unlabeled} of {len(image_files)} pictures have no .txt file: "
             "taken to hold no object, as Darknet does"
         )
-    # One that cannot be read is reported when it is to be detected in.
+    # Unreadable images are reported later, during detection.
     return [
         _build_annotation(
             image,
@@ -364,7 +367,7 @@ def _read_darknet_labels(
 
 
 def _label_rows(file: Path, names: Sequence[str]) -> Iterator[Row]:
-    """The labels of a picture, if they are sound."""
+    """Yield the labels of an image; raise DarkparseError for an unknown class or a box outside the image."""
     for line, label, box in read_labels(file):
         x, y, w, h = box
         if not 0 <= label < len(names):

@@ -1,4 +1,4 @@
-"""`.data` files, and the lists of pictures that they name."""
+"""`.data` files and the image lists that they name."""
 
 from __future__ import annotations
 
@@ -17,38 +17,38 @@ from darkparse.layers.dialect import DIALECTS, Dialect
 from darkparse.syntax.files import is_file, read_text, split_lines
 
 MAX_LIST_BYTES = 1 << 28
-"""The most that is read of a list; ImageNet's has 60 million."""
+"""Maximum size of an image list; ImageNet's has 60 million bytes."""
 
 
 NUM_INSPECTED = 100
-"""Pictures whose labels say which Darknet they lie for."""
+"""Number of images whose labels decide which dialect the dataset is laid out for."""
 
 
 class DatasetImage(NamedTuple):
-    """A line of a list."""
+    """One line of an image list."""
 
     path: str
-    """As it can be opened from here."""
+    """Path to open, absolute or relative to the working directory."""
     label: str
-    """Where the dialect looks for its label."""
+    """Path where the dialect looks for the image's label."""
     line: int
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A `.data` file (option_list.c read_data_cfg): `key = value` lines, the first of each key.
+    """A `.data` file (option_list.c read_data_cfg): `key = value` lines; the first value of each key counts.
 
-    Files that it names are looked for in the working directory, where Darknet opens them, beside the `.data` file, and
-    in the folder above it, where by custom Darknet is started.
+    Files that it names are searched in the working directory, as in Darknet, then in the directory of the `.data` file,
+    then in its parent, from which Darknet is usually started.
     """
 
     path: Path
     options: dict[str, Span]
-    """The place of each value."""
+    """Source location of each value."""
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> DataFile:
-        """Raises DarkparseError if it cannot be read."""
+        """Read a `.data` file; raise DarkparseError if it cannot be read."""
         path = Path(path)
         source = Source(str(path), read_text(path), path)
         options: dict[str, Span] = {}
@@ -63,27 +63,27 @@ class DataFile:
 
     @property
     def train(self) -> Path:
-        """The list of pictures to train with. Raises DarkparseError if none is named, or there is no such file."""
+        """List of the training images. Raises DarkparseError if `train` or its file is missing."""
         return self.file("train")
 
     @property
     def valid(self) -> Path:
-        """The list of pictures to measure with; raises as `train`."""
+        """List of the validation images. Raises DarkparseError if `valid` or its file is missing."""
         return self.file("valid")
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of a detector's classes; raises as `train`."""
+        """Class names of a detector. Raises DarkparseError if `names` or its file is missing."""
         return read_lines(self.file("names"))
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """What stands in the paths of a classifier's pictures, by class; raises as `train`."""
+        """Text that marks each class in a classifier's image paths. Raises DarkparseError if the file is missing."""
         return read_lines(self.file("labels"))
 
     @property
     def backup(self) -> Path | None:
-        """The folder for weights, from the working directory. Raises DarkparseError if no folder can have that name."""
+        """Directory for weights, relative to the working directory. Raises DarkparseError for an invalid name."""
         value = self.options.get("backup")
         if value is not None and "\0" in value.text:
             raise DarkparseError(f"{value}: backup = {quote_safe(value.text)}: a name cannot contain NUL")
@@ -91,11 +91,11 @@ class DataFile:
 
     @property
     def classes(self) -> int | None:
-        """Raises DarkparseError if it is no number."""
+        """Number of classes, None if not given. Raises DarkparseError if it is not an integer."""
         return self.number("classes")
 
     def number(self, key: str) -> int | None:
-        """A whole number, None where there is none. Raises DarkparseError with its place if it is none."""
+        """Return an integer option, None if it is missing; raise DarkparseError with its location if it is invalid."""
         value = self.options.get(key)
         if value is None:
             return None
@@ -105,7 +105,7 @@ class DataFile:
             raise DarkparseError(f"{value}: {key} is a whole number, this is {quote_safe(value.text)}") from None
 
     def file(self, key: str) -> Path:
-        """A file that it names. Raises DarkparseError if it names none, or there is no such file."""
+        """Return the path of a file that the `.data` file names; raise DarkparseError if key or file is missing."""
         value = self.options.get(key)
         if value is None:
             raise DarkparseError(f"{self.path}: there is no line '{key} = …' in it")
@@ -117,8 +117,16 @@ class DataFile:
         return path
 
     def images(self, key: str, dialect: Dialect, limit: int | None = None) -> list[DatasetImage]:
-        """The pictures of one of its lists, or its first ones, and where a dialect looks for their labels; raises as
-        `train`."""
+        """Return the images of a list, with the paths where a dialect looks for their labels.
+
+        Args:
+            key: Key of the list, `train` or `valid`.
+            dialect: Darknet fork whose rule locates the labels.
+            limit: Maximum number of images; None: all of them.
+
+        Raises:
+            DarkparseError: The key or its file is missing, or the file cannot be read.
+        """
         path = self.file(key)
         return [
             DatasetImage(os.path.join(folder, text), os.path.join(folder, label_path(text, dialect)), line)  # noqa: PTH118
@@ -126,7 +134,7 @@ class DataFile:
         ]
 
     def guess_dialect(self) -> Dialect:
-        """The one by whose rule most of the first pictures of `train` have a label."""
+        """Return the dialect whose rule finds labels for most of the first images of `train`."""
 
         def count_labels(dialect: Dialect) -> int:
             try:
@@ -138,7 +146,7 @@ class DataFile:
 
 
 def read_lines(path: Path, max_bytes: int = MAX_LIST_BYTES) -> tuple[str, ...]:
-    """The lines of a file, stripped; empty ones at the end do not count."""
+    """Return the stripped lines of a file, without empty lines at the end."""
     lines = [line.strip() for line in split_lines(read_text(path, max_bytes))]
     while lines and not lines[-1]:
         lines.pop()
@@ -146,8 +154,11 @@ def read_lines(path: Path, max_bytes: int = MAX_LIST_BYTES) -> tuple[str, ...]:
 
 
 def read_list(path: Path) -> Iterator[tuple[int, str, str]]:
-    """The lines of a list that are not empty: number, text, and the folder that the text is a path from: empty for the
-    working directory, where Darknet opens it, or else the list's own."""
+    """Yield the number, the text and the base directory of each non-empty line of a list.
+
+    Paths are relative to the working directory (base `""`), as in Darknet, unless only the list's own directory has the
+    file.
+    """
     folder = str(path.parent)
     for number, text in enumerate(read_lines(path), start=1):
         if text:

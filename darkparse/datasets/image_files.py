@@ -1,4 +1,4 @@
-"""Image files on disk: which files are images, and what their headers say; pixels are read elsewhere."""
+"""Image files on disk: file extensions and image headers, without decoding pixels."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ Size = tuple[int, int]
 """Height and width in pixels."""
 
 IMAGE_SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".npy"))
-"""Files that a folder is searched for."""
+"""Extensions of the images that a directory is searched for."""
 
 VIDEO_SUFFIXES = frozenset((".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv"))
-"""Files that are read as videos."""
+"""Extensions of files that are read as videos."""
 
 DECODER_ERRORS = (
     *(ValueError, SyntaxError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError, AssertionError),
     *(RuntimeError, MemoryError, struct.error, zlib.error),
 )
-"""What Pillow's decoders raise for broken files, besides OSError."""
+"""Exceptions that Pillow's decoders raise for corrupt files, besides OSError."""
 
 
 def import_pillow() -> Any:
-    """The `PIL.Image` module. Raises DarkparseError with what to install if Pillow is missing."""
+    """Return the `PIL.Image` module; raise DarkparseError with an install command if Pillow is missing."""
     try:
         from PIL import Image
     except ImportError:
@@ -41,11 +41,11 @@ def import_pillow() -> Any:
 
 
 _QUIET = Lock()
-"""Held while warnings are left out, which is for all threads."""
+"""Locked while warnings are suppressed, because warning filters apply to all threads."""
 
 
 def open_with_pillow(path: str | os.PathLike[str] | IO[bytes]) -> PillowImage:
-    """Open an image without Pillow's warning of large images: darkparse has a limit of its own."""
+    """Open an image without Pillow's warning about large images; darkparse has its own limit."""
     image = import_pillow()
     with _QUIET, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -62,5 +62,5 @@ def read_image_size(path: Path) -> Size | None:
 
 
 def find_images(folder: Path) -> list[Path]:
-    """Return the images in a folder and its subfolders, sorted, without hidden files (`._x.jpg`, unfinished ones)."""
+    """Return the images in a directory and its subdirectories, sorted, without hidden and unfinished files."""
     return sorted(path for path in folder.rglob("[!.]*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())

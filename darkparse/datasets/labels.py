@@ -1,4 +1,4 @@
-"""Darknet's labels: where they lie, and what stands in them."""
+"""Darknet label files: paths and contents."""
 
 from __future__ import annotations
 
@@ -12,27 +12,29 @@ from darkparse.layers.dialect import DIALECTS, Dialect
 from darkparse.syntax.files import read_text, split_lines
 
 Box = tuple[float, float, float, float]
-"""Centre x, y, width, height as fractions of the picture."""
+"""Center x, center y, width, height, as fractions of the image."""
 
 
 MAX_VALUE = 1e6
-"""No class and no number of a box is larger, whatever it counts; all below are exact or finite in float32."""
+"""Exclusive bound on class IDs and box coordinates; smaller values are exact or finite in float32."""
 
 
 class Label(NamedTuple):
-    """An object of a picture."""
+    """A labeled object of an image."""
 
     line: int
     number: int
-    """Its class."""
+    """Class ID."""
     box: Box
 
 
 def read_labels(path: Path) -> list[Label]:
-    """The objects of a picture (data.c read_boxes, which ends where a line is none, and says nothing).
+    """Return the objects of an image.
+
+    Darknet stops silently at the first malformed line (data.c read_boxes); this function raises instead.
 
     Raises:
-        DarkparseError: the file cannot be read, or a line is none.
+        DarkparseError: The file cannot be read, or a line is malformed.
     """
     labels = []
     for line, label in label_lines(path):
@@ -44,10 +46,12 @@ def read_labels(path: Path) -> list[Label]:
 
 
 def label_lines(path: Path) -> Iterator[tuple[int, Label | str]]:
-    """`class x y width height` a line: the number of each that is not empty, and its text if it is none.
+    """Yield each non-empty line of a label file: its line number and its label, or its text if it is malformed.
+
+    A line has the form `class x y width height`.
 
     Raises:
-        DarkparseError: the file cannot be read.
+        DarkparseError: The file cannot be read.
     """
     for line, text in enumerate(split_lines(read_text(path)), start=1):
         parts = text.split()
@@ -63,8 +67,10 @@ def label_lines(path: Path) -> Iterator[tuple[int, Label | str]]:
 
 
 def label_path(image: str, dialect: Dialect) -> str:
-    """Where a dialect looks for the label of a picture, by the text of its path: pjreddie data.c fill_truth_detection,
-    AlexeyAB utils.c replace_image_to_label."""
+    """Return the path where a dialect looks for an image's label, derived from the image path.
+
+    Follows pjreddie data.c fill_truth_detection and AlexeyAB utils.c replace_image_to_label.
+    """
     for old, new in dialect.training.label_folders:
         image = image.replace(old, new, 1)
     if not dialect.training.replaces_extension_at_end:
@@ -77,8 +83,11 @@ def label_path(image: str, dialect: Dialect) -> str:
 
 
 def label_candidates(image: Path) -> list[Path]:
-    """Where any program looks: beside the picture, where `labels` stands for the last `images` or `JPEGImages` of its
-    path, and where the dialects do."""
+    """Return all paths where programs look for an image's label.
+
+    These are the image's own directory, the path with the last `images` or `JPEGImages` replaced by `labels`, and the
+    paths of the dialects.
+    """
     sibling = image.with_suffix(".txt")
     parts = list(sibling.parts)
     folder_index = max((i for i, part in enumerate(parts) if part in ("images", "JPEGImages")), default=None)

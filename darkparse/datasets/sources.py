@@ -1,4 +1,4 @@
-"""What the command line names, as pictures and videos."""
+"""Resolution of command-line inputs to images and videos."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ LIST_SUFFIXES = frozenset((".txt", ".list"))
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """A picture or a video, and the folder that it was named under."""
+    """An image or video, and the directory that it was found under."""
 
     path: Path
     root: Path
     url: str | None = None
-    """Where it is if not in a folder: `path` is then its last part."""
+    """URL of a remote file; `path` is then its last component."""
 
     @property
     def is_video(self) -> bool:
@@ -36,31 +36,33 @@ class InputFile:
 
     @property
     def location(self) -> str:
-        """The same however it is named."""
+        """Absolute path or URL, which identifies the file however it was named."""
         return locate_input(self.name)
 
 
 def locate_input(name: str, folder: str | None = None) -> str:
-    """A picture's absolute path, or its URL: the same however it is named. A link is a picture of its own.
+    """Return an image's absolute path, or its URL, which identifies it however it was named.
+
+    Symbolic links are not resolved: a link is a separate image.
 
     Args:
-        name: a path or a URL.
-        folder: what a path is relative to, by default the working directory.
+        name: Path or URL.
+        folder: Base directory of a relative path; by default the working directory.
     """
     return name if is_url(name) else os.path.abspath(os.path.join(folder or "", name))  # noqa: PTH100, PTH118
 
 
 def find_sources(inputs: Iterable[str], *, exclude: Path | None = None) -> list[InputFile]:
-    """The pictures and videos that are meant by files, folders, patterns and lists, each once, in the order given.
+    """Return the images and videos that files, directories, patterns and lists name, without duplicates, in order.
 
     Args:
-        inputs: a picture, a video, a folder (searched with all below it), a pattern such as `shots/**/*.jpg`, a `.txt`
-            file with a path a line, as Darknet takes them, or a `.data` file, whose `valid` is such a list; or URLs of
-            the same.
-        exclude: a folder to leave out: the one that results go to.
+        inputs: Images, videos, directories (searched recursively), patterns such as `shots/**/*.jpg`, `.txt` lists with
+            one path per line as in Darknet, or `.data` files, whose `valid` names such a list; or URLs of images,
+            directories and patterns.
+        exclude: Directory to skip, for example the output directory.
 
     Raises:
-        DarkparseError: something does not exist, or nothing is found.
+        DarkparseError: An input does not exist, or no image or video is found.
     """
     sources: dict[str, InputFile] = {}
     skipped = None if exclude is None else Path(os.path.realpath(exclude))
@@ -96,7 +98,7 @@ def _expand(text: str) -> list[InputFile]:
 
 
 def _expand_url(text: str) -> list[str]:
-    """A picture's URL, or those of the pictures that a URL of a folder or a pattern stands for."""
+    """Return the image URLs that a URL of an image, a directory or a pattern names."""
     if Path(text).suffix.lower() in IMAGE_SUFFIXES and not glob.has_magic(text):
         return [text]
     try:
@@ -113,7 +115,10 @@ def _expand_url(text: str) -> list[str]:
 
 
 def remote_errors() -> tuple[type[Exception], ...]:
-    """What fsspec raises, and the libraries of the systems that it has loaded: each has errors of its own."""
+    """Return the exceptions that fsspec and the storage libraries loaded so far raise.
+
+    Each storage library has its own exception classes.
+    """
     library_errors = (
         ("aiohttp", "ClientError"),
         ("azure.core.exceptions", "AzureError"),
@@ -127,7 +132,7 @@ def remote_errors() -> tuple[type[Exception], ...]:
 
 
 def _expand_entry(text: str, folder: str) -> list[InputFile]:
-    """A listed path, or a URL."""
+    """Return the files that an entry of a list names, a path or a URL."""
     if is_url(text):
         return _expand(text)
     path = Path(folder, text)

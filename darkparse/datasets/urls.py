@@ -1,4 +1,4 @@
-"""URLs as inputs, and how to print them without their secrets."""
+"""URLs as inputs, and printing them without secrets."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ def is_url(name: str) -> bool:
 
 
 def redact_url(text: str) -> str:
-    """Return a URL without user, password, query string and fragment; a path as it is.
+    """Return a URL without user, password, query string and fragment; return a path unchanged.
 
-    A password that is not percent-encoded may contain any character, `@` and `/` too, so the host is what follows the
-    last `@`. Where `?` or `#` comes before that `@`, the host may be part of a password: it is hidden too.
+    A password that is not percent-encoded may contain any character, even `@` and `/`, so the host is the text after
+    the last `@`. If `?` or `#` precedes that `@`, the host may be part of a password and is hidden too.
 
     >>> redact_url("rtsp://admin:p@ss/word@camera/1?token=x")
     'rtsp://camera/1'
@@ -28,6 +28,6 @@ def redact_url(text: str) -> str:
 
 
 def redact_message(url: str, problem: BaseException) -> str:
-    """Return why a URL cannot be read; libraries repeat the URL in their messages."""
+    """Return the reason why a URL cannot be read, without secrets; libraries repeat the URL in their messages."""
     redacted = redact_url(url)
     return f"{redacted}: {describe_error(problem).replace(url, redacted)}"

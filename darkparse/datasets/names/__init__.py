@@ -1,4 +1,4 @@
-"""Class names: from a file, from beside the cfg, or from the lists that ship."""
+"""Class names: from a file, from the cfg's directory, or from a bundled list."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from darkparse.network import Network
 from darkparse.syntax.files import MAX_TEXT_BYTES, is_file
 
 SHIPPED = {80: ("COCO", "coco.names"), 20: ("Pascal VOC", "voc.names")}
-"""The lists that ship, by the number of classes, in the order that Darknet's weights use: data set and file."""
+"""Bundled lists by number of classes, in the order of Darknet's weights: dataset and file name."""
 
 Names = str | os.PathLike[str] | Sequence[str]
 
 
 def find_names(network: Network, classes: int, names: Names | None = None) -> tuple[str, ...]:
-    """The name of each class.
+    """Return the name of each class.
 
     Args:
-        network: whose cfg may have a `.names` file beside it.
-        classes: how many names are needed.
-        names: a `.names` file (a name a line), a `.data` file (`names = …`), or the names themselves. Left out: the
-            `.names` file beside the cfg, COCO's list for 80 classes, VOC's for 20, the nodes of the last layer's word
-            tree, or else `class 0`, `class 1`, …
+        network: Network; its cfg's directory may have a `.names` file.
+        classes: Number of names required.
+        names: A `.names` file (one name per line), a `.data` file (`names = …`), or the names themselves. None: use the
+            `.names` file beside the cfg, the COCO names for 80 classes, the VOC names for 20, the nodes of the last
+            layer's word tree, or `class 0`, `class 1`, …, in this order.
 
     Raises:
-        DarkparseError: a file cannot be read, or has another number of names than the network has classes.
+        DarkparseError: A file cannot be read, or the number of names differs from `classes`.
     """
     if names is None:
         numbered = tuple(f"class {i}" for i in range(classes))
@@ -52,11 +52,11 @@ def find_names(network: Network, classes: int, names: Names | None = None) -> tu
 
 
 def find_class_ids(names: Sequence[str], classes: Iterable[int | str]) -> tuple[int, ...]:
-    """Return the numbers of classes that are given by name or number, each once, in ascending order.
+    """Return the IDs of classes given by name or ID, without duplicates, in ascending order.
 
     Args:
-        names: The name of each class of the network.
-        classes: Names or numbers; a text of digits is a number unless a class has that name.
+        names: Class names of the network.
+        classes: Names or IDs; a string of digits is an ID unless a class has that name.
 
     Raises:
         DarkparseError: The network has no such class.
@@ -78,18 +78,20 @@ def find_class_ids(names: Sequence[str], classes: Iterable[int | str]) -> tuple[
 
 
 def read_names(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """The names in a `.names` file, or in the one that a `.data` file points to;
-    empty lines at the end do not count."""
+    """Read the names of a `.names` file, or of the file that a `.data` file names.
+
+    Empty lines at the end are ignored.
+    """
     path = Path(path)
     if path.suffix == ".data":
         data = DataFile.read(path)
-        return data.names if "names" in data.options else data.labels  # a classifier's, classifier.c
+        return data.names if "names" in data.options else data.labels  # classifiers have `labels` (classifier.c)
     return read_lines(path, MAX_TEXT_BYTES)
 
 
 @cache
 def shipped_names(classes: int) -> tuple[str, ...] | None:
-    """The list that ships for so many classes."""
+    """Return the bundled names for a number of classes, None if there are none."""
     if classes not in SHIPPED:
         return None
     _, file = SHIPPED[classes]
@@ -97,14 +99,14 @@ def shipped_names(classes: int) -> tuple[str, ...] | None:
 
 
 def find_shipped_origin(network: Network, classes: int) -> str | None:
-    """Return the data set whose names `find_names` takes by the number of classes alone; None if it takes others."""
+    """Return the dataset whose bundled names `find_names` selects by the number of classes; None for other sources."""
     if classes not in SHIPPED or _find_beside(network.config.source.path, classes) is not None:
         return None
     return SHIPPED[classes][0]
 
 
 def _find_beside(cfg: Path | None, classes: int) -> tuple[str, ...] | None:
-    """The names beside a cfg: the file of the same name, or the only other one that has the right number of them."""
+    """Return the names in the cfg's directory: those of the file with the cfg's name, or of the only file that fits."""
     if cfg is None:
         return None
     path = cfg.with_suffix(".names")
