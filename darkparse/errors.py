@@ -1,13 +1,13 @@
-"""Every error that darkparse raises on purpose, what each is about, and its one warning.
+"""Exceptions and warnings that darkparse raises.
 
-DarkparseError          any of them; its text is meant for people
-├── CfgError            a cfg that cannot be used, with every place
+DarkparseError          base class; the message is written for users
+├── CfgError            invalid cfg, with the place of every problem
 ├── WeightsError        weights that cannot be read, used or written
-│   └── NoWeightsError  a module without weights, where they are needed
-├── ImageError          an image or video that cannot be read
-└── RendererError       nothing that is installed renders the format, or it failed
+│   └── NoWeightsError  module without weights where weights are required
+├── ImageError          image or video that cannot be read
+└── RendererError       no installed renderer supports the format, or the renderer failed
 
-DarkparseWarning        what is to be said of a picture that can be read
+DarkparseWarning        problem that does not stop the operation
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from darkparse.diagnostics.source import Span
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """One explanation of what is wrong with a weights file."""
+    """Possible reason why a weights file does not fit a cfg."""
 
     code: str
-    """A stable word for programs: `header-width`, `dialect`, `backbone`, `classes`, `truncated`, …"""
+    """Stable identifier for programs: `header-width`, `dialect`, `backbone`, `classes`, `truncated`, …"""
     message: str
-    """A sentence for people."""
+    """Explanation for users, in one sentence."""
     remedy: str
-    """What to do."""
+    """Suggested fix."""
     facts: Mapping[str, int | str] = field(default_factory=dict)
-    """The numbers in the message: layers, lines, bytes, classes."""
+    """Numbers that occur in the message: layers, lines, bytes, classes."""
 
 
 class WeightsReport(Protocol):
-    """The part of a report on weights that `WeightsError` reads (`darkparse.weights` makes the whole)."""
+    """Part of a weights report that `WeightsError` uses; `darkparse.weights` builds the full report."""
 
     @property
     def causes(self) -> tuple[Cause, ...]:
-        """Explanations of the misfit, the likeliest first."""
+        """Possible causes of the mismatch, most likely first."""
 
     @property
     def layer(self) -> int | None:
-        """Index of the first layer at which file and cfg disagree."""
+        """Index of the first layer where the file and the cfg disagree."""
 
 
 class DarkparseError(Exception):
-    """Every error that darkparse raises on purpose; its text is meant for people.
+    """Base class of all errors that darkparse raises; the message is written for users.
 
     >>> try:
     ...     darkparse.compile("yolov9")
@@ -58,10 +58,10 @@ class DarkparseError(Exception):
 
 
 class CfgError(DarkparseError):
-    """A cfg that cannot be used; its text shows the errors, then the warnings, one of which often is the cause.
+    """Invalid cfg. The message lists errors first, then warnings, because a warning often names the cause.
 
     Attributes:
-        diagnostics: all that was found, errors and warnings, in the order of the file.
+        diagnostics: All errors and warnings, in file order.
 
     >>> try:
     ...     darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsize=-1")
@@ -85,15 +85,15 @@ class CfgError(DarkparseError):
 
 
 def cfg_error(code: str, message: str, span: Span | None = None, *notes: Note) -> CfgError:
-    """The exception for one error."""
+    """Create a `CfgError` with a single error."""
     return CfgError((Diagnostic("error", code, message, span, notes),))
 
 
 class WeightsError(DarkparseError):
-    """Weights that cannot be read, used or written.
+    """Error for weights that cannot be read, used or written.
 
     Attributes:
-        report: the layout, the byte counts and the causes where a file does not fit a cfg; None for any other error.
+        report: Layout, byte counts and possible causes if a file does not fit a cfg; None for any other error.
 
     >>> try:
     ...     darkparse.load("yolov3-tiny", b"no weights at all")
@@ -108,12 +108,12 @@ class WeightsError(DarkparseError):
 
     @property
     def causes(self) -> tuple[Cause, ...]:
-        """What explains the misfit, the likeliest first."""
+        """Possible causes of the mismatch, most likely first; empty if there is no report."""
         return self.report.causes if self.report else ()
 
     @property
     def layer(self) -> int | None:
-        """Index of the layer where file and cfg part."""
+        """Index of the first layer where the file and the cfg disagree; None if unknown."""
         return self.report.layer if self.report else None
 
     def __reduce__(self) -> tuple[type[WeightsError], tuple[str, WeightsReport | None]]:
@@ -121,7 +121,7 @@ class WeightsError(DarkparseError):
 
 
 class NoWeightsError(WeightsError):
-    """A module without weights, where they are needed: to fold, export, save or detect.
+    """Module without weights in an operation that requires them: folding, export, saving or detection.
 
     >>> try:
     ...     darkparse.fuse(darkparse.build("yolov3-tiny"))
@@ -132,7 +132,7 @@ class NoWeightsError(WeightsError):
 
 
 class ImageError(DarkparseError):
-    """An image or video that cannot be read.
+    """Image or video that cannot be read.
 
     >>> try:
     ...     darkparse.Detector(darkparse.build("yolov3-tiny", initialize=True)).detect("no-such.png")
@@ -143,7 +143,7 @@ class ImageError(DarkparseError):
 
 
 class RendererError(DarkparseError):
-    """A diagram in a format that needs a package or program which is not installed, or which failed.
+    """Missing or failed renderer: the requested diagram format needs a package or program.
 
     >>> issubclass(darkparse.RendererError, darkparse.DarkparseError)
     True
@@ -151,7 +151,10 @@ class RendererError(DarkparseError):
 
 
 class DarkparseWarning(UserWarning):
-    """What is to be said of a picture that can be read or of what is found in it, or how a diagram was written instead.
+    """Problem that does not stop the operation.
+
+    Examples are detections with NaN values, training images without labels, and a diagram that Graphviz rendered
+    because the preferred renderer is not installed.
 
     >>> issubclass(darkparse.DarkparseWarning, UserWarning)
     True

@@ -1,4 +1,4 @@
-"""Places in a text, and what is reported about them."""
+"""Source locations and the diagnostics reported for them."""
 
 from darkparse.diagnostics.diagnostic import Diagnostic, Note
 from darkparse.diagnostics.source import Source, Span

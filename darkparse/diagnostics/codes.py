@@ -1,9 +1,9 @@
-"""What each finding about a cfg means: the code that programs see, and a sentence for the page in the docs."""
+"""Diagnostic codes for cfgs and data sets, each with a description for the documentation."""
 
 from __future__ import annotations
 
 CODES: dict[str, str] = {
-    # The text is no cfg; nothing else is looked at.
+    # The text is not a cfg. No further checks run.
     "not-a-cfg": "The file is something else: a web page, a list of names, weights, … Give the cfg itself.",
     "empty": "The file holds no section. A cfg starts with `[net]`.",
     "no-net": "The first section is not `[net]` or `[network]`, from which Darknet takes the input's size.",
@@ -12,7 +12,7 @@ CODES: dict[str, str] = {
     "header": "A section's line lacks its bracket, or goes on behind it; Darknet takes the whole line for the name.",
     "line-ends": "Lines end in CR alone, as on old Macs; Darknet reads the file as one line. Save it with LF.",
     "unreadable": "The file cannot be read, or its bytes are no text.",
-    # Options and kinds, each by itself.
+    # Single options and sections.
     "encoding": "The file is UTF-16, which Darknet cannot read. Save it as UTF-8.",
     "unknown-kind": "No Darknet has this section. The nearest name, or what does the same there, is given.",
     "second-net": "A cfg has one `[net]`; a second one often comes from two cfgs in one file.",
@@ -36,7 +36,7 @@ CODES: dict[str, str] = {
     "others.",
     "limit": "The network would be larger than ten times the largest that is known; `--no-limits`, or "
     "`darkparse.CompileOptions(limits=None)`, takes it.",
-    # Layers together.
+    # Relations between layers.
     "input-size": "`[net]` gives no usable input size.",
     "no-layer": "A reference to a layer that is not before this one.",
     "shape": "What comes in does not fit; both places are shown, and the input sizes that fit, if another size does.",
@@ -51,7 +51,7 @@ CODES: dict[str, str] = {
     "`darkparse.training.losses` and `darkparse.training` do not train.",
     "remark": "Legal, but one of the forks computes something else than the cfg says.",
 }
-"""Of every finding about a cfg."""
+"""Descriptions of cfg diagnostics by code."""
 
 DATA_CODES: dict[str, str] = {
     "data-file": "A line of the `.data` file is missing or no number, or it names a file that is not there.",
@@ -75,4 +75,4 @@ DATA_CODES: dict[str, str] = {
     "overlap": "The picture is in train and in valid; what is measured in it was learned by heart.",
     "path-label": "A classifier's picture has the label of its class, and of no other, in its path.",
 }
-"""Of every finding about a data set, with its remedy; a finding of another code cannot be made."""
+"""Descriptions of data set diagnostics by code, with suggested fixes. `Diagnostic` rejects any other code."""

@@ -1,4 +1,4 @@
-"""What darkparse has to say about a file."""
+"""Errors and warnings about a file."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from darkparse.diagnostics.source import Span
 Severity = Literal["error", "warning"]
 
 MAX_PRINTED_DIAGNOSTICS = 100
-"""Findings that a text shows; the rest are counted."""
+"""Maximum number of diagnostics to print; the remaining ones are only counted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A second place that belongs to a diagnostic."""
+    """Additional message of a diagnostic, with an optional location."""
 
     message: str
     span: Span | None = None
@@ -32,16 +32,16 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding about a cfg or a data set.
+    """Error or warning about a cfg or a data set.
 
     Attributes:
         severity: `"error"` or `"warning"`.
-        code: a stable word for programs; docs/cfg.md and docs/training.md list them.
-        message: a sentence for people.
-        span: the place in the text.
-        notes: other places that belong to it.
-        cause: what findings of one code and one cause have in common, where that is not the message.
-        more: where else the same cause was found.
+        code: Stable identifier for programs; docs/cfg.md and docs/training.md list all codes.
+        message: Explanation for users, in one sentence.
+        span: Location in the text.
+        notes: Additional messages and locations.
+        cause: Key for merging diagnostics of the same code; defaults to the message.
+        more: Other locations with the same cause.
 
     >>> network = darkparse.compile("[net]\\nwidth=8\\nheight=8\\nchannels=3\\n[convolutional]\\nsise=1")
     >>> print(network.diagnostics[0])
@@ -64,7 +64,7 @@ class Diagnostic:
 
     @property
     def headline(self) -> str:
-        """`file:line:column: error: message`, one line."""
+        """Message on one line: `file:line:column: error: message`."""
         where = "" if self.span is None else f"{self.span}: "
         times = f"; {len(self.more) + 1:,} times, first in line {self.span.line}" if self.more and self.span else ""
         return f"{where}{self.severity}: {self.message}{times}"
@@ -77,7 +77,7 @@ class Diagnostic:
         return "\n".join(parts)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON; `lines` are all places of the cause."""
+        """Convert to JSON-serializable values; `lines` lists every line with this cause."""
         spans = [span for span in (self.span, *self.more) if span is not None]
         start = {"file": spans[0].source.name, "line": spans[0].line, "column": spans[0].column} if spans else {}
         notes = [
@@ -90,7 +90,7 @@ class Diagnostic:
 
 
 def sort_diagnostics(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
-    """Findings in the order of the file, each cause once, at the first of its places."""
+    """Sort diagnostics in file order and merge those with the same cause at its first location."""
     first: dict[tuple[str, str, str], Diagnostic] = {}
     more: dict[tuple[str, str, str], list[Span]] = {}
     for diagnostic in sorted(diagnostics, key=lambda d: d.span.start if d.span else 0):

@@ -1,4 +1,4 @@
-"""Where text came from: a source, and spans of it that can show themselves."""
+"""Source texts and spans that print their location and an excerpt."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from pathlib import Path
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The text of one file, exactly as read, and the name to call it by in messages."""
+    """Text of one file, exactly as read, with the file name to print in messages."""
 
     name: str
     text: str = field(repr=False)
     path: Path | None = None
     folders: tuple[Path, ...] | None = None
-    """Where the files that it names may lie, or below; None for its own surroundings (network/auxiliary_files.py)."""
+    """Directories that may contain, at any depth, the files that the cfg references; None for the default.
+
+    `network/auxiliary_files.py` defines the default.
+    """
     encoding: str = "utf-8"
-    """Of the file; Darknet reads UTF-8 alone."""
+    """Encoding of the file. Darknet supports only UTF-8."""
 
     def get_position(self, offset: int) -> tuple[int, int]:
-        """Line and column of a character offset, both counted from 1; a byte order mark has no column."""
+        """Return the 1-based line and column of a character offset; a byte order mark has no column."""
         starts = compute_line_starts(self.text)
         line = bisect_right(starts, offset)
         start = starts[line - 1]
         return line, offset - start + 1 - self.text.startswith("\ufeff", start, offset)
 
     def get_line(self, offset: int) -> str:
-        """The whole line that holds a character offset, without its line end."""
+        """Return the line that contains a character offset, without its line end."""
         start = self.text.rfind("\n", 0, offset) + 1
         end = self.text.find("\n", offset)
         return self.text[start : end if end >= 0 else None].rstrip("\r").removeprefix("\ufeff")
@@ -37,13 +40,16 @@ class Source:
 
 @lru_cache(maxsize=4)
 def compute_line_starts(text: str) -> list[int]:
-    """The offset of each line's first character; kept, since a file of many findings asks for each of them."""
+    """Return the offset of the first character of each line.
+
+    The result is cached because each diagnostic of a file needs it.
+    """
     return list(accumulate((len(line) + 1 for line in text.split("\n")[:-1]), initial=0))
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The characters `start` to `end` (exclusive) of a source."""
+    """Characters `start` to `end` (exclusive) of a source."""
 
     source: Source
     start: int
@@ -66,7 +72,10 @@ class Span:
         return f"{self.source.name}:{line}:{column}"
 
     def excerpt(self) -> str:
-        """The source line with carets under the span, two lines; tabs become one space each, a long line is cut."""
+        """Return the source line and a line of carets under the span.
+
+        Each tab becomes one space. Long lines are truncated.
+        """
         line, column = self.source.get_position(self.start)
         text = escape_control(self.source.get_line(self.start).replace("\t", " "))
         width = max(1, min(self.end - self.start, len(text) - column + 1))
@@ -81,19 +90,19 @@ class Span:
 MAX_LINE_LENGTH = 300
 MAX_VALUE_LENGTH = 200
 MAX_QUOTE_LENGTH = 60
-"""Characters that a message shows of a cfg's line, of a value in it, and of what another file holds."""
+"""Maximum number of characters to print of a cfg line, of a value in it, and of a quotation from another file."""
 
 
 def escape_control(text: str) -> str:
-    """Text that a terminal can show: control characters and undecodable bytes become a question mark."""
+    """Replace control characters and undecodable bytes with question marks."""
     return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def truncate(text: str, max_length: int = MAX_VALUE_LENGTH) -> str:
-    """Text of a file as a message shows it: its beginning."""
+    """Shorten text to `max_length` characters, with an ellipsis at the end."""
     return text if len(text) <= max_length else f"{text[: max_length - 1]}…"
 
 
 def quote_safe(text: str) -> str:
-    """What a file holds, as a message quotes it: a few characters that can be shown."""
+    """Return untrusted text as a short, printable quotation."""
     return repr(truncate(escape_control(text), MAX_QUOTE_LENGTH))

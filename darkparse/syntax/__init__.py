@@ -1,4 +1,4 @@
-"""Text to a lossless syntax tree."""
+"""Lossless syntax tree of a cfg."""
 
 from darkparse._utils.lazy import attach
 

@@ -1,4 +1,4 @@
-"""The syntax tree of a cfg: what the text says, with the place of every word, and nothing decided yet."""
+"""Syntax tree of a cfg, with the location of every option; it is not interpreted here."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from dataclasses import dataclass
 from darkparse.diagnostics.source import Source, Span
 
 NET_NAMES = ("net", "network")
-"""What the first section may be called; parser.c is_network."""
+"""Names of the first section (parser.c, is_network)."""
 _WHITESPACE = str.maketrans("", "", " \t\r\n")
 
 
 def strip_whitespace(text: str) -> str:
-    """Text as Darknet sees it: every space, tab and line end deleted, also inside words (utils.c strip)."""
+    """Delete every space, tab and line end, including those inside words (utils.c, strip)."""
     return text.translate(_WHITESPACE)
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A line `key = text`; `text` is None where the line has no `=`, and keeps what follows the value."""
+    """Line `key = text`. `text` includes any trailing comment and is None if the line has no `=`."""
 
     key: str
     text: str | None
@@ -48,35 +48,35 @@ def _strip_span(span: Span) -> Span:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A header line and the options under it, in the order of the file, duplicates included."""
+    """Header line and the options below it in file order, including duplicates."""
 
     kind: str
     options: tuple[Option, ...]
     span: Span
 
     def find(self, key: str) -> Option | None:
-        """The option that Darknet uses for a key: the first of that name (option_list.c option_find).
+        """Return the first option with this key, which is the one Darknet uses (option_list.c, option_find).
 
-        A line `key=` with nothing behind it is skipped, as Darknet's read_option does; a line without `=`
-        is found, and hides any later one.
+        A line `key=` without a value is skipped, as in Darknet's read_option. A line without `=` matches and hides
+        any later option with the same key.
         """
         return next((option for option in self.options if option.key == key and option.text != ""), None)
 
     def locate(self, key: str | None) -> Span:
-        """Return the place of an option's value; the header where there is no such option."""
+        """Return the location of an option's value, or of the header if the section does not have the option."""
         option = self.find(key) if key else None
         return option.value_span if option else self.span
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """A whole cfg; `str(config)` is the text that was read, character for character.
+    """Syntax tree of a cfg. `str(config)` returns the original text, character for character.
 
     Attributes:
-        source: the text, with its name and path.
-        tokens: its lines.
-        net: the section `[net]`.
-        sections: the others, a layer each, in order.
+        source: Text with its name and path.
+        tokens: Lines of the text.
+        net: The `[net]` section.
+        sections: Remaining sections in order, one per layer.
 
     >>> config = darkparse.read("yolov3-tiny")
     >>> len(config.sections), config.sections[0].kind

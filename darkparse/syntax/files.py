@@ -1,4 +1,4 @@
-"""Files of strangers: no more is read than their kind can need, and what cannot be read is told in one sentence."""
+"""Reading untrusted files, with a size limit per kind of file and one-line errors."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ from typing import BinaryIO
 from darkparse.errors import DarkparseError
 
 MAX_CFG_BYTES = 1 << 20
-"""The most that is read as a cfg or as YAML; the longest known cfg has 30,733."""
+"""Size limit of a cfg or YAML file; the largest known cfg has 30,733 bytes."""
 MAX_TEXT_BYTES = 4 << 20
-"""The most that is read as a word tree, a list of names and the like; the longest known has 246,356."""
+"""Size limit of word trees, lists of names and similar files; the largest known one has 246,356 bytes."""
 
 
 def read_bytes(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """All bytes of a file, a pipe or a device that ends. Raises DarkparseError with its name."""
+    """Read all bytes of a file, pipe or finite device.
+
+    Raises:
+        DarkparseError: The file cannot be read or is larger than `max_bytes`; the message includes its name.
+    """
     try:
         with path.open("rb") as file:
             return read_limited(file, str(path), max_bytes)
@@ -26,7 +30,11 @@ def read_bytes(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
 
 
 def read_limited(file: BinaryIO, name: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
-    """What is left of an open file. Raises DarkparseError if that is more than `max_bytes`."""
+    """Read an open file to its end.
+
+    Raises:
+        DarkparseError: The rest of the file is larger than `max_bytes`.
+    """
     chunks, size = [], 0
     while size <= max_bytes and (chunk := file.read(1 << 20)):
         chunks.append(chunk)
@@ -37,7 +45,11 @@ def read_limited(file: BinaryIO, name: str, max_bytes: int = MAX_TEXT_BYTES) -> 
 
 
 def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
-    """A text file in UTF-8, without its byte order mark. Raises DarkparseError with its name."""
+    """Read a UTF-8 text file without its byte order mark.
+
+    Raises:
+        DarkparseError: The file cannot be read or is not UTF-8; the message includes its name.
+    """
     try:
         return read_bytes(path, max_bytes).decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -45,13 +57,15 @@ def read_text(path: Path, max_bytes: int = MAX_TEXT_BYTES) -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """Lines with their ends, as Darknet divides them (utils.c fgetl): at `\\n`, and at nothing else that Python takes
-    for a line's end."""
+    """Split text at `\\n` only, as Darknet does (utils.c, fgetl), and keep the line ends.
+
+    `str.splitlines` would also split at other characters.
+    """
     return list(StringIO(text, newline="\n"))
 
 
 def is_file(path: str | os.PathLike[str]) -> bool:
-    """Whether there is a regular file of this name; no name is too long or too odd to be asked for."""
+    """Return whether a regular file with this name exists; False for a name that the system rejects."""
     try:
         return stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116 - Path.stat says no more
     except (OSError, ValueError):
@@ -59,6 +73,6 @@ def is_file(path: str | os.PathLike[str]) -> bool:
 
 
 def describe_error(problem: BaseException) -> str:
-    """Why something failed, one line: what the system says, the first line of the error's text, or its name."""
+    """Describe an exception on one line: the system's message, the first line of its text, or its class name."""
     text = str(getattr(problem, "strerror", None) or problem).strip()
     return text.partition("\n")[0] or type(problem).__name__

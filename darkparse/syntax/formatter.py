@@ -1,4 +1,4 @@
-"""One tidy style for a cfg's text: comments stay, and Darknet reads the same."""
+"""Formatter for cfg text that keeps comments and the meaning for Darknet."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from darkparse.syntax.config import Config, Option, strip_whitespace
 
 
 def format_cfg(config: Config) -> str:
-    """The text with `key=value`, one blank line before each section or its comment, and LF line ends.
+    """Format a cfg with `key=value` lines, one blank line before each section or its comment, and LF line ends.
 
-    In lists no space stands behind a comma but between the pairs of `anchors`; a comment behind a value has one space
-    before it. A value that a space divides is left divided, since Darknet would read it as one (`layers=-1 8`).
+    Commas in lists are not followed by a space, except between the pairs of `anchors`. A comment after a value is
+    preceded by one space. Spaces inside a value stay, although Darknet ignores them (it reads `layers=-1 8` as -18).
     """
     options = {option.start: option for section in (config.net, *config.sections) for option in section.options}
     lines: list[str] = []
@@ -30,14 +30,14 @@ def _format_line(option: Option | None, text: str) -> str:
     if option is None or option.text is None:
         return text
     value, mark, comment = text.partition("=")[2].partition("#")
-    parts = [re.sub(r"[ \t\r]+", " ", part).strip(" ") for part in value.split(",")]  # what Darknet takes for space
+    parts = [re.sub(r"[ \t\r]+", " ", part).strip(" ") for part in value.split(",")]  # whitespace for Darknet
     pairs = option.key == "anchors"
     formatted = "".join(f"{part}{', ' if pairs and i % 2 else ','}" for i, part in enumerate(parts[:-1])) + parts[-1]
     return f"{option.key}={formatted}{' ' if mark and formatted else ''}{mark}{comment}".rstrip(" ")
 
 
 def _normalize_blank_lines(lines: list[str]) -> list[str]:
-    """Blank lines where they belong: one where some stood, and one before each section with its comment."""
+    """Collapse runs of blank lines to one, and insert one before each section and its comment."""
     result: list[str] = []
     for line in lines:
         if line.startswith("["):

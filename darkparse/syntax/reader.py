@@ -1,4 +1,4 @@
-"""Text to `Config`."""
+"""Parser from cfg text to `Config`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ def read(cfg: str | os.PathLike[str] | Config, *, folders: Iterable[str | os.Pat
     """Parse a cfg.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse (`"yolov3"`), or the text itself
-            (anything with a line end in it, or that starts with `[`, unless a file or folder has that name).
-        folders: where the files that it names (`tree=`, `map=`) may lie, or below; left out, its own folder, the one
-            above it and the working directory, but for a file system's root and the home.
+        cfg: Path, name of a cfg that ships with darkparse (`"yolov3"`), or the text itself. A string is text if it
+            contains a line end or starts with `[`, unless a file or directory with that name exists.
+        folders: Directories that may contain, at any depth, the files that the cfg references (`tree=`, `map=`).
+            Default: the directory of the cfg, its parent and the working directory, unless they are the root of the
+            file system or, for the working directory, the home directory.
 
     Returns:
-        The parsed file; `str()` of it equals the text read, character for character.
+        The syntax tree; `str()` of it equals the original text, character for character.
 
     Raises:
-        CfgError: the text is no cfg: an option before the first section, no `[net]` first, no layer.
-        DarkparseError: the file cannot be read.
+        CfgError: The text is not a cfg: an option precedes the first section, the first section is not `[net]`, or
+            there are no layers.
+        DarkparseError: The file cannot be read.
 
     >>> config = darkparse.read("yolov3-tiny")
     >>> config.net.find("width").text
@@ -57,7 +59,11 @@ def _replace_folders(source: Source, folders: Iterable[str | os.PathLike[str]]) 
 
 
 def locate_cfg(cfg: str | os.PathLike[str]) -> Path:
-    """The file that a CFG argument means: a path, or else the name of a cfg that ships with darkparse."""
+    """Resolve a CFG argument: a path, or else the name of a cfg that ships with darkparse.
+
+    Raises:
+        DarkparseError: No file and no cfg with this name exists.
+    """
     path = Path(cfg)
     if is_file(path) or (path.suffix == ".cfg" and path.parent != Path()):
         return path
@@ -75,19 +81,27 @@ def locate_cfg(cfg: str | os.PathLike[str]) -> Path:
 
 @cache
 def find_shipped_cfgs() -> dict[str, Path]:
-    """The cfgs that come with darkparse, by name."""
+    """Return the paths of the cfgs that ship with darkparse, by name."""
     package = Path(str(resources.files("darkparse")))
     folder = next((f for f in (package / "cfgs", package.parent / "cfgs") if f.is_dir()), None)
     return {path.stem: path for path in sorted(folder.glob("*.cfg"), key=lambda path: path.stem)} if folder else {}
 
 
 def load_source(path: Path) -> Source:
-    """A file's text: line ends, byte order mark and undecodable bytes are kept."""
+    """Read the text of a file, keeping line ends, the byte order mark and undecodable bytes.
+
+    Raises:
+        DarkparseError: The file cannot be read or does not contain text.
+    """
     return make_source(read_bytes(path, MAX_CFG_BYTES), str(path), path)
 
 
 def make_source(data: bytes, name: str, path: Path | None = None) -> Source:
-    """Bytes as the text of a cfg. Raises DarkparseError if they are none."""
+    """Decode the bytes of a cfg.
+
+    Raises:
+        DarkparseError: The bytes are not text.
+    """
     encoding = detect_encoding(data)
     if encoding != "utf-8":
         try:
@@ -100,7 +114,11 @@ def make_source(data: bytes, name: str, path: Path | None = None) -> Source:
 
 
 def parse(source: Source) -> Config:
-    """Parse a source whose text is at hand."""
+    """Parse a source that is already loaded.
+
+    Raises:
+        CfgError: The text is not a cfg.
+    """
     description = describe_foreign_text(source.text)
     if description is not None:
         start = len(source.text) - len(source.text.lstrip("\ufeff \t\r\n"))
@@ -127,7 +145,7 @@ def parse(source: Source) -> Config:
 
 
 class _Lines(Transformer[Token, Any]):
-    """Sections as lists of line tokens, and all tokens in order."""
+    """Transformer to lists of line tokens, one per section, and all tokens in order."""
 
     def section(self, lines: list[Token]) -> list[Token]:
         return lines

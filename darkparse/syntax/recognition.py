@@ -1,13 +1,13 @@
-"""What a file is that is no cfg, told by its first bytes or lines."""
+"""Recognition of files that are not cfgs, by their first bytes or lines."""
 
 from __future__ import annotations
 
 import re
 
 MAX_INSPECTED = 4096
-"""Bytes or characters that are looked at."""
+"""Number of bytes or characters to inspect."""
 
-# Patterns of the text behind comments and blank lines, with what it is and what to do; the first that fits counts.
+# Patterns for the text after leading comments and blank lines, with the file type and a hint. The first match wins.
 _TEXT_PATTERNS: tuple[tuple[str, str], ...] = (
     (r"version https://git-lfs", "a Git LFS pointer; fetch the file itself with `git lfs pull`"),
     (r"(?i)<(!doctype html|html|head|body)", "an HTML page; download the raw file, not the page that shows it"),
@@ -31,11 +31,11 @@ _MAGIC_PATTERNS: tuple[tuple[bytes, str], ...] = (
     (rb"[\x00-\x09]\0\0\0[\x00-\x0f]\0\0\0", "a .weights file; the cfg comes first, then the weights"),
 )
 _PREFACE = re.compile(r"\ufeff?(?:\s*(?:[#;][^\n]*)?\n)*[ \t]*")
-"""Blank lines and comments."""
+"""Leading blank lines and comments."""
 
 
 def detect_encoding(data: bytes) -> str:
-    """`utf-16-le` or `utf-16-be` by the mark at its start, or by every second byte being 0; else `utf-8`."""
+    """Return `utf-16-le` or `utf-16-be` for data with a byte order mark or a zero in every other byte, else `utf-8`."""
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16-le" if data[0] == 0xFF else "utf-16-be"
     odd, even = data[1:200:2], data[0:200:2]
@@ -45,14 +45,14 @@ def detect_encoding(data: bytes) -> str:
 
 
 def describe_foreign_bytes(data: bytes) -> str:
-    """What bytes are that are no text."""
+    """Describe the type of a binary file."""
     return next(
         (description for magic, description in _MAGIC_PATTERNS if re.match(magic, data, re.DOTALL)), "a binary file"
     )
 
 
 def describe_foreign_text(text: str) -> str | None:
-    """What a text is that does not begin with a section; None where it may be a cfg after all."""
+    """Describe the type of a text that does not begin with a section; return None if it may be a cfg."""
     start = text[:MAX_INSPECTED]
     start = start[_PREFACE.match(start).end() :]  # type: ignore[union-attr]
     if not start or re.match(r"\[\s*[A-Za-z_]", start):
