@@ -1,4 +1,4 @@
-"""Training as the cfg describes it: data, losses, optimizer, learning rate, trainer."""
+"""Training as the cfg specifies it: data, losses, optimizer, learning rate, trainer."""
 
 from darkparse._utils.lazy import attach
 

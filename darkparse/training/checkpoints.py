@@ -1,4 +1,4 @@
-"""The files of a training: weights under Darknet's names, and beside the last ones what goes on from them."""
+"""Files of a training run: weights under Darknet's names, and the state to resume from."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from darkparse.training.state import State
 
 
 class Checkpoints:
-    """Where the weights of a network go, and after which batches (detector.c train_detector of each fork).
+    """Paths of a network's saved weights and the batches after which they are due (detector.c train_detector).
 
-    pjreddie's Darknet writes NAME.backup every 100 batches, and a numbered file every 100 below 1000 and every 10000;
-    AlexeyAB's NAME_last every `savelast`, and a numbered file every `saveweights`.
+    pjreddie's Darknet writes NAME.backup every 100 batches, and numbered files every 100 batches below 1000 and every
+    10000. AlexeyAB's writes NAME_last every `savelast` batches and numbered files every `saveweights`.
 
     Args:
-        network: its name is the files', its dialect chooses.
-        folder: `backup` of the `.data` file; it is made.
-        batches: of the whole training.
-        savelast: of the `.data` file.
-        saveweights: likewise.
+        network: Network; the files have its name, and its dialect determines the intervals.
+        folder: `backup` of the `.data` file; the directory is created if it does not exist.
+        batches: Number of batches of the whole training.
+        savelast: `savelast` of the `.data` file.
+        saveweights: `saveweights` of the `.data` file.
     """
 
     def __init__(
@@ -45,15 +45,15 @@ class Checkpoints:
 
     @property
     def state(self) -> Path:
-        """All that `--resume` needs: the weights, momentum, averages and place."""
+        """Path of everything that `--resume` needs: weights, momentum, averages and position."""
         return self._base.with_name(f"{self._base.name}_last.state")
 
     def weights_path(self, kind: str | int) -> Path:
-        """`NAME_1000.weights`, `NAME_best.weights`, `NAME_final.weights`."""
+        """Return the path of `NAME_1000.weights`, `NAME_best.weights` or `NAME_final.weights`."""
         return self._base.with_name(f"{self._base.name}_{kind}.weights")
 
     def list_due(self, batch: int) -> Iterator[str | int]:
-        """What is written after a batch: its number, "final" after the last of all, and "last"."""
+        """Yield what is due after a batch: its number, "final" after the last batch, and "last"."""
         early = not self._counts and batch < 1000 and batch % 100 == 0
         if early or batch % (self._numbered_every if self._counts else 10_000) == 0:
             yield batch
@@ -63,11 +63,11 @@ class Checkpoints:
             yield "last"
 
     def write(self, model: Darknet, kind: str | int, state: State | None = None) -> Path:
-        """Write weights, whole or not at all, and a state beside the last ones.
+        """Write weights atomically, and a state beside the last ones.
 
         Raises:
-            OSError: the disk is full, or what else keeps a file from being written; what was there is there.
-            WeightsError: likewise, of the weights.
+            OSError: A file cannot be written, for example because the disk is full; existing files stay intact.
+            WeightsError: The weights cannot be written; existing files stay intact.
         """
         self._base.parent.mkdir(parents=True, exist_ok=True)
         path = self.last if kind == "last" else self.weights_path(kind)
@@ -82,10 +82,10 @@ class Checkpoints:
         return path
 
     def read(self) -> Any:
-        """Read what the last run left in its state file, whatever that holds.
+        """Read the state file of the last run without checking its content.
 
         Raises:
-            DarkparseError: there is no such file, or it cannot be read.
+            DarkparseError: The file does not exist or cannot be read.
         """
         try:
             return torch.load(self.state, map_location="cpu", weights_only=True)
@@ -93,5 +93,5 @@ class Checkpoints:
             raise DarkparseError(f"{self.state}: there is no such file to resume from; leave --resume out") from None
         except OSError as problem:
             raise DarkparseError(f"{self.state}: {describe_error(problem)}") from None
-        except Exception as problem:  # noqa: BLE001  # what torch raises of a damaged file is of many kinds
+        except Exception as problem:  # noqa: BLE001  # torch raises many kinds of errors for corrupt files
             raise DarkparseError(f"{self.state}: not what a training leaves ({type(problem).__name__})") from None

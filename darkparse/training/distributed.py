@@ -1,4 +1,4 @@
-"""One training in several processes, each with its share of every batch, by torch's DistributedDataParallel."""
+"""Training in several processes, each with its share of every batch (torch's DistributedDataParallel)."""
 
 from __future__ import annotations
 
@@ -13,27 +13,28 @@ from darkparse.model.loading import check_device
 
 
 class SelectedOutputs(nn.Module):
-    """A network whose forward gives the outputs of some layers, in a list of all: the others' place is empty."""
+    """Module that returns the outputs of selected layers, in a list with None for the others."""
 
     def __init__(self, model: Darknet, layers: set[int]) -> None:
         super().__init__()
         self.model, self.layers = model, layers
 
     def forward(self, x: Tensor) -> list[Tensor | None]:
-        """Run (N, C, H, W)."""
+        """Run the network on images (N, C, H, W)."""
         return [out if index in self.layers else None for index, out in enumerate(self.model.layer_outputs(x))]
 
 
 class Parallel:
-    """The processes of a run, or this one alone.
+    """The processes of a training run, possibly only this one.
 
-    Each computes the gradients of its share of a batch, which are summed up: as one process does with so many times the
-    `subdivisions`. Each batch norm sees its own share; its rolling statistics are averaged after every batch.
+    Each process computes the gradients of its share of a batch, and the sum is used: the result equals that of one
+    process with `size` times the `subdivisions`. Batch norm normalizes each share separately; its rolling statistics
+    are averaged after every batch.
 
     Attributes:
-        rank: number of this process, from 0.
-        size: how many there are.
-        outputs: the network to run.
+        rank: Number of this process, from 0.
+        size: Number of processes.
+        outputs: Module to run.
     """
 
     def __init__(self, model: Darknet, layers: set[int]) -> None:
@@ -50,7 +51,7 @@ class Parallel:
 
     @contextmanager
     def mini_batch(self, *, is_last: bool) -> Iterator[None]:
-        """Around forward and backward: gradients are exchanged with the last mini-batch."""
+        """Return a context for a forward and backward pass; gradients are exchanged with the last mini-batch only."""
         if isinstance(self.outputs, nn.parallel.DistributedDataParallel) and not is_last:
             with self.outputs.no_sync():
                 yield
@@ -58,27 +59,27 @@ class Parallel:
             yield
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over the processes."""
+        """Sum values over all processes, in place."""
         if not self._is_single:
             distributed.all_reduce(values)
         return values
 
     def any(self, value: bool) -> bool:
-        """Whether it is so in any process."""
+        """Return whether a value is true in any process."""
         return bool(self.sum(torch.tensor(float(value), device=self._device)).item()) if not self._is_single else value
 
     def average_statistics(self) -> None:
-        """Give all the mean of their rolling statistics."""
+        """Average the rolling statistics of batch norm over all processes."""
         for buffer in () if self._is_single else self._statistics:
             distributed.all_reduce(buffer)
             buffer /= self.size
 
 
 def get_device(name: str | None) -> torch.device:
-    """Return a device by its name, or the best there is; of several GPUs that of this process.
+    """Return a device by name, by default the best available one; with several GPUs, the one of this process.
 
     Raises:
-        DarkparseError: torch cannot compute on a device of that name.
+        DarkparseError: torch does not support the device.
     """
     if name is not None:
         check_device(name)

@@ -1,4 +1,4 @@
-"""Where numbers that are infinite or none come from: "NaN loss" is what trainings are most often asked about."""
+"""Detection of NaN and infinite values, with the head, layer and image that they come from."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ ADVICE = "a lower learning_rate=, a longer burn_in= or other weights to start fr
 
 
 def check_loss(model: Darknet, batch: int, x: Tensor, paths: Sequence[str], loss: Loss, last: object) -> None:
-    """Stop at a loss that is not finite: which head's, from which layer on, and of which picture.
+    """Raise an error that names head, first layer and image if a loss is not finite.
 
     Args:
-        model: in training mode.
-        batch: its number.
-        x: (N, C, H, W) that went in.
-        paths: of the pictures in it.
-        loss: of it.
-        last: the weights that were written last.
+        model: Module in training mode.
+        batch: Batch number.
+        x: Input (N, C, H, W).
+        paths: Paths of the images in it.
+        loss: Loss of the batch.
+        last: Path of the last saved weights.
 
     Raises:
-        DarkparseError: a loss is not finite.
+        DarkparseError: A loss is not finite.
     """
     if torch.isfinite(loss.total):
         return
@@ -51,15 +51,15 @@ def check_loss(model: Darknet, batch: int, x: Tensor, paths: Sequence[str], loss
 
 
 def check_gradients(model: Darknet, batch: int, last: object) -> None:
-    """Stop before the update at a gradient that is not finite: it would spoil weights that are then written.
+    """Raise an error if a gradient is not finite, before the update corrupts the weights.
 
     Raises:
-        DarkparseError: one is not.
+        DarkparseError: A gradient is not finite.
     """
     gradients = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
     if torch.isfinite(torch.nn.utils.get_total_norm(list(gradients.values()))):
         return
-    name = _find_nonfinite(reversed(gradients.items()))  # the last layer's comes first
+    name = _find_nonfinite(reversed(gradients.items()))  # the backward pass starts at the last layer
     if name is not None:
         message = f"batch {batch}: the gradient of {_describe_owner(model, name)} is not finite: {name}"
         raise DarkparseError(f"{message}. {ADVICE.format(last=last)}")

@@ -1,4 +1,4 @@
-"""What a training starts from: nothing, whole weights, a backbone, or weights of other classes."""
+"""Initial values for training: none, complete weights, a backbone, or weights for other classes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from darkparse.weights.arrays import LoadResult, format_ranges
 def build_for_training(
     network: Network, weights: WeightsSource | None = None, *, device: Device = None
 ) -> tuple[Darknet, str]:
-    """A module to train, and what is to be said of where its values come from.
+    """Build a module in training mode; return it with a message about the source of its values.
 
     Args:
-        network: what to train.
-        weights: whole weights, a file that ends after some layer (`yolov4.conv.137`), or weights of the same cfg with
-            another number of classes, of which everything but the layers before the heads is taken; None to start as
-            Darknet starts.
-        device: where to train.
+        network: Network to train.
+        weights: Complete weights, a file that ends after some layer (`yolov4.conv.137`), or weights of the same cfg
+            with another number of classes, of which all layers but those before the heads are loaded. None: initialize
+            as Darknet does.
+        device: Device to train on.
 
     Raises:
-        WeightsError: the file cannot be read or does not fit.
-        DarkparseError: there is no such device.
+        WeightsError: The file cannot be read or does not fit.
+        DarkparseError: The device is not available.
     """
     if weights is None:
         model = load(network, device=device)
@@ -46,7 +46,10 @@ def build_for_training(
 
 
 def _load_other_classes(network: Network, weights: WeightsSource, classes: int, device: Device) -> tuple[Darknet, str]:
-    """Every tensor whose shape does not depend on the classes; the rest starts anew, and training counts from 0."""
+    """Load all tensors whose shapes do not depend on the number of classes; the others are initialized.
+
+    Training counts images from 0.
+    """
     old, model = load(edit(network, classes=classes), weights, ReadOptions(mmap=False)), load(network, device=device)
     values = model.state_dict()
     matching = {key: value for key, value in old.state_dict().items() if value.shape == values[key].shape}
@@ -62,17 +65,17 @@ def _load_other_classes(network: Network, weights: WeightsSource, classes: int, 
 
 
 def build_optimizer(model: nn.Module, seen: int | None = None) -> tuple[DarknetOptimizer, Schedule]:
-    """The optimizer and the schedule that the cfg describes.
+    """Build the optimizer and the schedule that the cfg specifies.
 
-    Gradients are to be summed over the `batch` of the cfg, in as many mini-batches as `subdivisions` says or any other
-    number; then come `optimizer.step()`, `optimizer.zero_grad()` and `schedule.step()`.
+    Sum gradients over the cfg's `batch` images, in any number of mini-batches, then call `optimizer.step()`,
+    `optimizer.zero_grad()` and `schedule.step()`.
 
     Args:
-        model: a Darknet module whose parameters have values.
-        seen: pictures seen in training before; left out, what the header of the loaded weights says.
+        model: A Darknet module whose parameters have values.
+        seen: Number of images seen in earlier training; by default that in the header of the loaded weights.
 
     Raises:
-        CfgError: an option is wrong.
+        CfgError: An option is invalid.
     """
     model = unwrap_model(model)
     if seen is None:

@@ -1,4 +1,4 @@
-"""The learning rate of each batch, and how many pictures and batches were seen."""
+"""Learning rate of each batch, and the number of images and batches seen."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from darkparse.weights import Header
 
 
 class Schedule:
-    """The learning rates of a network (network.c get_current_rate), and the count of what was seen.
+    """Learning rate schedule of a network (network.c get_current_rate) and counter of seen images.
 
     Attributes:
-        batch: number of the batch to come, from 1.
-        images: pictures of a batch.
-        seen: pictures seen in training; AlexeyAB's Darknet counts whole batches of today's size.
+        batch: Number of the next batch, from 1.
+        images: Number of images per batch.
+        seen: Number of images seen in training; AlexeyAB's Darknet counts complete batches of the current size.
 
     Args:
-        network: whose `[net]` says the policy.
-        seen: pictures seen before.
-        update: the optimizer whose rate is set, and whose model's header counts along.
+        network: Network whose `[net]` defines the policy.
+        seen: Number of images seen before.
+        update: Optimizer whose learning rate is set; its model's header counts the seen images.
 
     Raises:
-        CfgError: the policy lacks a number that it needs.
+        CfgError: An option that the policy requires is missing.
     """
 
     def __init__(self, network: Network, seen: int = 0, update: DarknetOptimizer | None = None) -> None:
@@ -44,7 +44,7 @@ class Schedule:
         return self.seen // self.images + 1
 
     def step(self) -> None:
-        """Count one batch: pictures seen, iteration, the rate of the next."""
+        """Count one batch: update the seen images, the iteration and the next learning rate."""
         self.seen += self.images
         if self._update is not None:
             model = self._update.model
@@ -59,7 +59,7 @@ class Schedule:
             self._update.start(self.batch, self.rate(self.batch))
 
     def rate(self, batch: int) -> float:
-        """The learning rate of a batch, counted from 1."""
+        """Return the learning rate of a batch, counted from 1."""
         net = self.options
         if batch < net.burn_in:
             return net.learning_rate * math.pow(batch / net.burn_in, net.power)
@@ -82,7 +82,7 @@ class Schedule:
         return net.learning_rate
 
     def _sgdr_rate(self, batch: int) -> float:
-        """A cosine from the rate down to `learning_rate_min`, in cycles that grow by a factor."""
+        """Return a cosine from `learning_rate` down to `learning_rate_min`, in cycles that grow by `sgdr_mult`."""
         net, start = self.options, 0
         cycle = _sgdr_cycle(net)
         while start + cycle < batch:

@@ -1,4 +1,4 @@
-"""Torch's optimizers with Darknet's parameter groups."""
+"""PyTorch optimizers with Darknet's parameter groups."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from darkparse.weights.layout import state_key
 Group = dict[str, Any]
 
 DECAYED_ROLES = ("weight", "constant")
-"""What decays under SGD; adam decays everything (blas_kernels.cu adam_update_gpu)."""
+"""Roles of tensors with weight decay under SGD; Adam decays all (blas_kernels.cu adam_update_gpu)."""
 LIMITED_ROLE = "factor"
-"""What is learned with an update within ±1: the weights of an addition (AlexeyAB shortcut_layer.c)."""
+"""Role of tensors whose updates are clipped to ±1: the weights of an addition (AlexeyAB shortcut_layer.c)."""
 EMA_LAST_BATCHES = 1000
-"""So many batches before the last one the averages take the weights' place (AlexeyAB network.c train_network)."""
+"""Number of batches before the last one at which averages replace the weights (AlexeyAB network.c train_network)."""
 
 
 class DarknetOptimizer(torch.optim.Optimizer):
-    """What Darknet does around the step of torch's optimizers.
+    """Darknet's rules around the step of a PyTorch optimizer.
 
-    A parameter without a gradient counts as one whose gradient is 0: it decays, as where `stopbackward` or
-    `onlyforward` cut it off.
+    A parameter without a gradient is treated as having a gradient of 0: it still decays, for example where
+    `stopbackward` or `onlyforward` cuts it off.
     """
 
     model: Darknet
@@ -36,7 +36,7 @@ class DarknetOptimizer(torch.optim.Optimizer):
     net: NetTraining
 
     def start(self, batch: int, rate: float) -> None:
-        """Take the number of the batch to come and its learning rate."""
+        """Set the number of the next batch and its learning rate."""
         self.batch = batch
         for group in self.param_groups:
             group["lr"] = rate * group["factor"]
@@ -59,18 +59,21 @@ class DarknetOptimizer(torch.optim.Optimizer):
                     parameter.clamp_(-clip, clip)
 
     def limit(self, group: Group) -> None:
-        """Keep what is added to parameters within ±1."""
+        """Clip the updates of a group's parameters to ±1 if the optimizer requires it; the default does nothing."""
 
     @property
     def averaged_parameters(self) -> list[nn.Parameter]:
-        """Parameters of which `ema_alpha` keeps averages."""
+        """Parameters that `ema_alpha` averages."""
         nodes = (node for node in self.model.network.nodes if node.kind == "convolutional" and node.shared_with is None)
         return [parameter for node in nodes for parameter in self.model.layers[node.index].parameters()]
 
     @torch.no_grad()
     def average(self, iteration: int) -> None:
-        """Moving averages of the convolutions' parameters in the second half of training, which take their place
-        towards its end (`ema_alpha`; AlexeyAB network.c ema_update, ema_apply)."""
+        """Update the moving averages of the convolutions' parameters (`ema_alpha`).
+
+        The averages start halfway through training and replace the parameters `EMA_LAST_BATCHES` batches before its end
+        (AlexeyAB network.c ema_update, ema_apply).
+        """
         net, end = self.net, self.net.max_batches - EMA_LAST_BATCHES
         if not net.ema_alpha or not net.max_batches // 2 <= iteration <= end:
             return
@@ -84,7 +87,10 @@ class DarknetOptimizer(torch.optim.Optimizer):
 
 
 class Sgd(DarknetOptimizer, torch.optim.SGD):
-    """SGD with momentum. Gradients are sums over the batch, so the rate is divided by its size and decay multiplied."""
+    """SGD with momentum.
+
+    Gradients are sums over the batch, so the learning rate is divided by the batch size and the decay multiplied by it.
+    """
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
         self.model, self.net, self.averages = model, net, {}
@@ -101,10 +107,10 @@ class Sgd(DarknetOptimizer, torch.optim.SGD):
 
 
 class Adam(DarknetOptimizer, torch.optim.Adam):
-    """Adam over the sum of a batch's gradients; everything decays.
+    """Adam on gradients summed over the batch; all parameters decay.
 
-    AlexeyAB's Darknet counts its steps from the first batch of the network, pjreddie's from the first of the run;
-    neither keeps the moments (network_kernels.cu update_network_gpu).
+    AlexeyAB's Darknet counts steps from the first batch of the network, pjreddie's from the first of the run. Neither
+    saves the moments (network_kernels.cu update_network_gpu).
     """
 
     def __init__(self, model: Darknet, net: NetTraining, seen: int) -> None:
@@ -121,7 +127,7 @@ class Adam(DarknetOptimizer, torch.optim.Adam):
 def _build_groups(
     model: Darknet, net: NetTraining, factor: float, decay: float, decayed_roles: tuple[str, ...]
 ) -> list[Group]:
-    """Parameters with the same settings, together."""
+    """Group parameters with the same settings."""
     parameters = dict(model.named_parameters(remove_duplicate=False))
     groups: dict[tuple[object, ...], Group] = {}
     frozen = model.training_rules.frozen

@@ -1,4 +1,4 @@
-"""What a batch looks like to the network: pictures after augmentation, with their boxes."""
+"""Preview of training batches: images after augmentation, with their boxes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from darkparse.detect.drawing import save
 from darkparse.training.data import Batch
 
 SHORT_SIDE = 400
-"""Smaller pictures are enlarged about to this, so that lines and letters hide little of them."""
+"""Smaller images are enlarged to about this size in pixels, so that lines and labels cover little of them."""
 
 
 def write_preview(
     batch: Batch, names: Sequence[str] | None, folder: Path, first: int = 0
 ) -> Iterator[tuple[Path, int]]:
-    """Write each picture of a mini-batch as a PNG with its boxes and classes.
+    """Write each image of a mini-batch as a PNG with its boxes and classes.
 
     Args:
-        batch: a mini-batch.
-        names: of the classes.
-        folder: where to; it is made.
-        first: number of its first picture.
+        batch: A mini-batch.
+        names: Class names.
+        folder: Output directory; it is created if it does not exist.
+        first: Number of the first image.
 
     Yields:
-        Each file, and how many objects are in it.
+        Each file and its number of objects.
     """
     for number, (image, path) in enumerate(zip(batch.images, batch.paths, strict=True)):
         factor = max(1, SHORT_SIDE // min(image.shape[1:]))

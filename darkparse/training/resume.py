@@ -1,4 +1,4 @@
-"""A training that continues from the state of an earlier run."""
+"""Resuming training from the state of an earlier run."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from darkparse.weights import Header
 
 
 def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[DarknetOptimizer, Schedule, State]:
-    """Restore a model, its optimizer and its schedule from a state; their settings are those of the cfg.
+    """Restore a model, its optimizer and its schedule from a state; their settings come from the cfg.
 
     Args:
-        model: takes the values.
-        checkpoints: know the file.
+        model: Module that receives the values.
+        checkpoints: Files of the earlier run.
 
     Returns:
-        The optimizer, the schedule, and the whole state.
+        The optimizer, the schedule and the complete state.
 
     Raises:
-        DarkparseError: there is no state, it is damaged, or of another cfg; the model is as it was.
+        DarkparseError: The state is missing, corrupt or belongs to another cfg; the model is unchanged.
     """
     state = checkpoints.read()
     with _prefix_errors(checkpoints.state):
@@ -37,7 +37,7 @@ def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[DarknetOptimizer,
         check_state(state, model, update, schedule)
     model.load_state_dict(state["model"])
     model.header = Header(**state["header"])
-    # Clones: tensors of a file can overlap, and these are updated in place.
+    # Tensors of a file may share memory, and these are updated in place, so they are cloned.
     moments = {i: {key: value.clone() for key, value in entry.items()} for i, entry in state["optimizer"].items()}
     update.load_state_dict({"state": moments, "param_groups": update.state_dict()["param_groups"]})
     means = {model.get_parameter(name): mean for name, mean in state["averages"].items()}
@@ -47,7 +47,7 @@ def restore(model: Darknet, checkpoints: Checkpoints) -> tuple[DarknetOptimizer,
 
 @contextmanager
 def _prefix_errors(path: Path) -> Iterator[None]:
-    """Put the name of the file before an error."""
+    """Prefix errors with the file name."""
     try:
         yield
     except DarkparseError as problem:

@@ -1,4 +1,4 @@
-"""The state of a training, from which `--resume` continues: what it holds, and whether a file holds that."""
+"""Training state for `--resume`: its format and its validation."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from darkparse.training.optimizers import EMA_LAST_BATCHES, Adam, DarknetOptimiz
 State = dict[str, Any]
 
 MAX_SEEN = 2**62
-"""Images that a training without `max_batches` may have seen."""
+"""Maximum number of images that a training run without `max_batches` may have seen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """A value that a state must hold."""
+    """A required value of a state."""
 
     expected: str
     is_valid: Callable[[Any], bool]
@@ -38,17 +38,17 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class OptionalEntry:
-    """An entry that may be missing."""
+    """An optional entry of a state."""
 
     entry: Leaf | Mapping[Any, Form]
 
 
 Form = Leaf | OptionalEntry | Mapping[Any, "Form"]
-"""What a state must look like: the same keys, and valid values."""
+"""Expected form of a state: the same keys, and valid values."""
 
 
 def digest_cfg(network: Network) -> str:
-    """Return a digest of all that a cfg says, whatever its comments and spaces, and of the dialect and the size."""
+    """Return a digest of a cfg's options, independent of comments and whitespace, and of the dialect and the size."""
     config, net = network.config, network.net
     sections = [
         (section.kind, [(option.key, strip_whitespace(option.text or "")) for option in section.options])
@@ -58,14 +58,14 @@ def digest_cfg(network: Network) -> str:
 
 
 def check_origin(state: Any, network: Network) -> None:
-    """Check which training a state is of, and how far that got.
+    """Check which cfg a state belongs to, and its number of seen images.
 
     Args:
-        state: what a file holds.
-        network: what is to be trained.
+        state: Content of a state file.
+        network: Network to train.
 
     Raises:
-        DarkparseError: the state is of another cfg, or damaged.
+        DarkparseError: The state belongs to another cfg or is corrupt.
     """
     if not isinstance(state, dict):
         raise DarkparseError(f"not a training state, got {_describe(state)}; expected a dict")
@@ -90,13 +90,13 @@ def check_state(state: State, model: Darknet, update: DarknetOptimizer, schedule
     """Check every field of a state against the network and its optimizer.
 
     Args:
-        state: that `check_origin` has passed.
-        model: what is to be trained.
-        update: its optimizer at the place where the state was saved.
-        schedule: likewise.
+        state: State that passed `check_origin`.
+        model: Module to train.
+        update: Its optimizer, at the batch where the state was saved.
+        schedule: Its schedule, at the same batch.
 
     Raises:
-        DarkparseError: a field is missing or unknown, or its type, range or shape is wrong.
+        DarkparseError: A field is missing or unknown, or its type, range or shape is wrong.
     """
     seen, batches_done, averages = schedule.seen, schedule.batch - 1, state.get("averages")
     form: dict[str, Form] = {
@@ -122,7 +122,7 @@ def check_state(state: State, model: Darknet, update: DarknetOptimizer, schedule
 
 
 def _check_form(value: Any, form: Form, name: str) -> None:
-    """Raise DarkparseError at the first place where a value has not the form that it should have."""
+    """Raise DarkparseError at the first value that does not have the expected form."""
     form = form.entry if isinstance(form, OptionalEntry) else form
     if isinstance(form, Leaf):
         if not form.is_valid(value):
@@ -140,7 +140,7 @@ def _check_form(value: Any, form: Form, name: str) -> None:
 
 
 def _optimizer_form(update: DarknetOptimizer, batches_done: int) -> Form:
-    """What torch's optimizers store for each parameter after some batches; nothing before its first update."""
+    """Return the form of torch's optimizer state; a parameter has none before its first update."""
     pairs = [(parameter, group) for group in update.param_groups for parameter in group["params"]]
     form: dict[int, Form] = {}
     for index, (parameter, group) in enumerate(pairs):
@@ -156,7 +156,10 @@ def _optimizer_form(update: DarknetOptimizer, batches_done: int) -> Form:
 
 
 def _averages_form(model: Darknet, update: DarknetOptimizer, batches_done: int, *, is_empty: bool) -> Form:
-    """The averages of `ema_alpha`, which begin in the middle of a training; a later start has none."""
+    """Return the form of the `ema_alpha` averages.
+
+    They start halfway through training. A run that starts after their last batch has none.
+    """
     net = update.net
     begin, end = net.max_batches // 2, net.max_batches - EMA_LAST_BATCHES
     if not net.ema_alpha or batches_done < begin or begin > end or (batches_done > end and is_empty):

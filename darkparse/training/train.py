@@ -1,4 +1,4 @@
-"""Short names for a training loop of your own, as `darkparse.train`: `optimizer(model)`, `Schedule(network)`."""
+"""Short names for custom training loops, as `darkparse.train`: `optimizer(model)`, `Schedule(network)`."""
 
 from darkparse.training.initialization import build_optimizer as optimizer
 from darkparse.training.lr_schedule import Schedule

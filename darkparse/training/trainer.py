@@ -1,4 +1,4 @@
-"""A training from Darknet's data to Darknet's weights, batch by batch."""
+"""Training from Darknet datasets to Darknet weights, batch by batch."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ from darkparse.training.validation_run import Validation
 from darkparse.weights import Header
 
 MIN_BATCHES_BETWEEN, EPOCHS_BETWEEN = 100, 4
-"""Batches, and times all pictures, between two measures of the average precision (AlexeyAB detector.c)."""
+"""Minimum batches and number of epochs between two validations (AlexeyAB detector.c)."""
 
 INTERVALS = ("savelast", "saveweights")
-"""Options of a `.data` file, in batches."""
+"""Options of a `.data` file: intervals between saved weights, in batches."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One batch that was trained.
+    """Result of one training batch.
 
     Attributes:
-        batch: its number, from 1.
-        rate: its learning rate.
-        loss: what Darknet prints: the mean of the heads' costs over the pictures.
-        average: of the losses so far, the newest weighing a tenth.
-        heads: for each head, by its layer's index, `cost`, and what of the squared delta is for `box`, `objectness` and
-            `class`, all a picture.
-        images: pictures in the batch.
-        size: height and width of the network's input.
-        seconds: that it took, waiting for pictures included.
-        data_time: seconds of them that it waited.
-        mean_ap: mean average precision, where it was measured after this batch.
-        saved: the weights that were written after it.
+        batch: Batch number, from 1.
+        rate: Learning rate of the batch.
+        loss: Loss as Darknet prints it: the mean of the heads' costs, divided by the number of images.
+        average: Moving average of the losses; the newest has a weight of 0.1.
+        heads: For each head, by layer index: its `cost` and the squared deltas of `box`, `objectness` and `class`, per
+            image.
+        images: Number of images in the batch.
+        size: Height and width of the network's input.
+        seconds: Duration of the batch, including the wait for data.
+        data_time: Seconds spent waiting for data.
+        mean_ap: Mean average precision, if it was measured after this batch.
+        saved: Weights files written after this batch.
     """
 
     batch: int
@@ -73,38 +73,38 @@ class Step:
     saved: tuple[Path, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
+        """Return plain values for JSON."""
         values = asdict(self)
         values["waited"], values["wrote"] = values.pop("data_time"), [str(path) for path in values.pop("saved")]
         return values | {"pictures_a_second": self.images / self.seconds}
 
 
 class Trainer:
-    """Trains a network as its cfg and its `.data` file say; iterating it trains, a batch at a time.
+    """Trains a network as its cfg and its `.data` file specify; each iteration trains one batch.
 
-    Weights are written under Darknet's names after Darknet's intervals, in the folder that `backup` names, and with the
-    last ones a state from which `resume` goes on: on the CPU to the same numbers.
+    Weights are saved under Darknet's names at Darknet's intervals, in the directory that `backup` names. The last
+    weights come with a state file for `resume`, which continues with identical results on the CPU.
 
     Attributes:
-        model: what is trained, on its device.
-        end: the last batch.
-        best: the best mean average precision so far.
-        names: of the classes, as the `.data` file says them.
+        model: The module being trained, on its device.
+        end: Number of the last batch.
+        best: Best mean average precision so far.
+        names: Class names, as the `.data` file lists them.
 
     Args:
-        model: a module with values, in training mode; see `begin`.
-        files: what the `.data` file names.
-        seed: of all chance.
-        workers: processes that load pictures, 0 to load in this one.
-        batches: train so many, then stop; by default up to `max_batches`.
-        resume: go on from the state that the last run left; the model's own values are not used then.
-        clear: count pictures and batches from 0, whatever the weights say.
-        eval_map: measure the mean average precision every four epochs, and keep the best weights.
-        amp: run the network in bfloat16 where that is exact enough (torch.autocast).
+        model: A module with weights, in training mode; see `build_for_training`.
+        files: The `.data` file.
+        seed: Random seed.
+        workers: Number of processes that load images; 0 loads in this process.
+        batches: Number of batches to train; by default up to `max_batches`.
+        resume: Continue from the state of the last run; it replaces the model's values.
+        clear: Count images and batches from 0, regardless of the weights' header.
+        eval_map: Measure the mean average precision every four epochs and save the best weights.
+        amp: Run the network in bfloat16 where that is precise enough (torch.autocast).
 
     Raises:
-        CfgError: an option is wrong.
-        DarkparseError: `max_batches` is reached or missing, there is no state to resume from or a wrong one, the data
+        CfgError: An option is invalid.
+        DarkparseError: `max_batches` is reached or missing, the state to resume from is missing or invalid, the data
             cannot be read, or none of the first images has a label.
     """
 
@@ -163,30 +163,30 @@ class Trainer:
 
     @cached_property
     def _validation_interval(self) -> int:
-        """Batches between two measures."""
+        """Number of batches between two validations."""
         images = self.files.images("train", self.model.network.dialect)
         epoch_batches = EPOCHS_BETWEEN * len(images) // self.schedule.images
         return max(MIN_BATCHES_BETWEEN, epoch_batches)
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the process that writes, of several or alone."""
+        """Whether this process writes the files; a single process always does."""
         return self._parallel.rank == 0
 
     def stop(self) -> None:
-        """Write the last weights after the batch that is running, and end."""
+        """Stop after the current batch and save the last weights."""
         self._stopping = True
 
     def __iter__(self) -> Generator[Step]:
-        """Train; each Step has been written to the disk where it is due when it comes out.
+        """Train, and yield each Step after its files are written.
 
-        However the iteration ends, the last weights and the state of the last whole batch are written, unless a loss
-        or a gradient is not finite: by an exception here or in a process that loads, or by closing the generator.
+        However the iteration ends (by an exception here or in a loader process, or by closing the generator), the last
+        weights and the state of the last complete batch are saved, unless a loss or a gradient is not finite.
 
         Raises:
-            DarkparseError: a loss or a gradient is not finite (the message names head, layer and picture), or another
-                process trains into the same directory.
-            OSError: a file cannot be written, as where the disk is full; those of before are whole.
+            DarkparseError: A loss or a gradient is not finite (the message names head, layer and image), or another
+                process is training into the same directory.
+            OSError: A file cannot be written, for example because the disk is full; earlier files stay intact.
         """
         folder = self.checkpoints.state.parent
         lock = lock_directory(folder, "backup=", DarkparseError) if self.is_main else nullcontext()
@@ -198,7 +198,7 @@ class Trainer:
                     self._write_checkpoints(is_last_due=True)
 
     def _train_batches(self, batches: Iterator[data.Batch]) -> Iterator[Step]:
-        if self._is_validation_due and self._eval_map:  # the run before was stopped while it measured
+        if self._is_validation_due and self._eval_map:  # the previous run was stopped during validation
             self._validate()
             self._write_checkpoints(is_last_due=True)
         if self._device.type == "cuda":
@@ -211,7 +211,11 @@ class Trainer:
                 return
 
     def batches(self) -> Generator[data.Batch]:
-        """The mini-batches to come, of those that fall to this process."""
+        """Return the remaining mini-batches of this process.
+
+        Raises:
+            DarkparseError: The batch cannot be divided among the processes.
+        """
         network, size = self.model.network, self._parallel.size
         if network.net.batch % (network.net.subdivisions * size):
             raise DarkparseError(
@@ -230,10 +234,10 @@ class Trainer:
         )
 
     def reserve_memory(self) -> None:
-        """Take memory for the largest input first, so that none is wanting in the middle of a run with `random=1`.
+        """Run the largest input once, so that a run with `random=1` does not run out of memory halfway.
 
         Raises:
-            DarkparseError: there is not enough.
+            DarkparseError: There is not enough memory.
         """
         network = self.model.network
         loader = data.Loader(network, self.files, self.seed, fixed_size=False)
@@ -251,7 +255,7 @@ class Trainer:
             restore()
 
     def _snapshot_buffers(self) -> Callable[[], None]:
-        """Return a function that undoes what forward and backward passes from now on change."""
+        """Return a function that undoes the effects of later forward and backward passes."""
         buffers = [buffer.clone() for buffer in self.model.buffers()]
 
         def restore() -> None:
@@ -262,7 +266,7 @@ class Trainer:
         return restore
 
     def _train_batch(self, batches: Iterator[data.Batch]) -> Step:
-        """Compute the gradients of one batch, and update. An exception before the update leaves all as it was."""
+        """Compute the gradients of one batch and update the weights; an exception before the update changes nothing."""
         start, restore = time.perf_counter(), self._snapshot_buffers()
         try:
             step = self._accumulate_gradients(batches)
@@ -280,10 +284,10 @@ class Trainer:
         return replace(step, seconds=time.perf_counter() - start)
 
     def _accumulate_gradients(self, batches: Iterator[data.Batch]) -> Step:
-        """Add up the gradients of one batch."""
+        """Sum the gradients of one batch over its mini-batches."""
         data_time, seen, images = 0.0, self.schedule.seen, self.schedule.images
         number, subdivisions, size = self.schedule.batch, self.model.network.net.subdivisions, self._parallel.size
-        # All chance of a batch follows from its number, so that none of it need be kept to resume.
+        # Seeding each batch by its number makes it unnecessary to save random states for resuming.
         torch.manual_seed(hash((self.seed, number, self._parallel.rank)))
         sums: dict[tuple[int, str], Tensor] = {}
         for subdivision in range(subdivisions):
@@ -298,7 +302,7 @@ class Trainer:
                 loss = self.losses(outputs, mini_batch.truth, seen=seen + images_done)
                 with self._discard_on_error():
                     check_loss(self.model, number, x, mini_batch.paths, loss, self.checkpoints.last)
-                (loss.total * size).backward()  # the mean over the processes is taken of gradients
+                (loss.total * size).backward()  # DistributedDataParallel averages gradients over processes
             for key, value in _loss_items(loss):
                 sums[key] = sums.get(key, 0) + value
         with self._discard_on_error():
@@ -322,7 +326,7 @@ class Trainer:
 
     @contextmanager
     def _discard_on_error(self) -> Iterator[None]:
-        """Save nothing after an error: the weights of the batch before are often bad already."""
+        """Prevent saving after an error: the weights of the previous batch are often bad already."""
         try:
             yield
         except DarkparseError:
@@ -334,12 +338,12 @@ class Trainer:
         return self._eval_map and (batch == self.end or is_due)
 
     def _finish_step(self, step: Step, is_over: bool) -> Step:
-        """Measure and write what is due after a batch."""
+        """Run the validation and write the files that are due after a batch."""
         mean_ap = self._validate() if self._is_validation_due else None
         return replace(step, mean_ap=mean_ap, saved=self._write_checkpoints(is_last_due=is_over))
 
     def _write_checkpoints(self, *, is_last_due: bool) -> tuple[Path, ...]:
-        """Write the files that are due, the state at the end: where that is there, so are the others."""
+        """Write the files that are due, with the state last, so that its presence implies that of the others."""
         if is_last_due and "last" not in self._pending:
             self._pending.append("last")
         saved = []
@@ -353,7 +357,7 @@ class Trainer:
         return tuple(saved)
 
     def _validate(self) -> float:
-        """Measure in the first process, while the others wait; the best weights so far are due then."""
+        """Validate in the main process while the others wait; schedule saving if the weights are the best so far."""
         value = torch.zeros((), device=self._device)
         if self._validation is not None:
             value += self._validation(self.model).mean_ap("area")
@@ -383,7 +387,7 @@ class Trainer:
 
 
 def _loss_items(loss: Loss) -> Iterator[tuple[tuple[int, str], Tensor]]:
-    """The numbers of a loss by head and name."""
+    """Yield the values of a loss by head and component."""
     for index, cost in loss.costs.items():
         yield (index, "cost"), cost
         for name, component in loss.components.get(index, {}).items():

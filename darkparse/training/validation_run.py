@@ -1,4 +1,4 @@
-"""How good a network is in the middle of its training."""
+"""Validation of a network during training."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from darkparse.network.detection_settings import DetectionSettings
 
 
 class Validation:
-    """Mean average precision by Darknet's rules, IoU .5, of a copy of a network as it is.
+    """Evaluates copies of a network: mean average precision by Darknet's rules, at an IoU of 0.5.
 
     Args:
-        network: a detector.
-        images: a `.data` file whose `valid` lists them, a list or a folder.
-        names: of the classes.
+        network: A detector.
+        images: A `.data` file whose `valid` lists the images, a list, or a directory.
+        names: Class names.
 
     Raises:
-        DarkparseError: labels cannot be read, or the network is a classifier.
+        DarkparseError: Labels cannot be read, or the network is a classifier.
     """
 
     def __init__(self, network: Network, images: Path, names: Names | None = None) -> None:
@@ -39,7 +39,7 @@ class Validation:
         self._annotations = read_annotations(None, images, self.names)
 
     def __call__(self, model: Darknet) -> DarknetResult:
-        """Measure a module in any mode, which it keeps. Raises ImageError if a picture cannot be read."""
+        """Evaluate a copy of a module; raise ImageError if an image cannot be read."""
         detector = Detector(copy.deepcopy(model), names=self.names)
         return darknet_map(self._detect(detector), len(self.names))
 

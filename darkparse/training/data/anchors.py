@@ -1,4 +1,4 @@
-"""Anchors for a data set: k-means of its boxes by overlap (AlexeyAB detector.c calc_anchors, matrix.c do_kmeans)."""
+"""Anchors for a dataset: k-means of its box sizes by IoU (AlexeyAB detector.c calc_anchors, matrix.c do_kmeans)."""
 
 from __future__ import annotations
 
@@ -19,51 +19,51 @@ from darkparse.syntax.files import is_file
 
 MAX_STEPS = 1000
 CHUNK_SIZE = 1 << 16
-"""Boxes that are compared at once."""
+"""Number of boxes that are compared at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class Anchors:
-    """Widths and heights, the smallest area first.
+    """Widths and heights, ordered by area, smallest first.
 
     Attributes:
-        sides: (k, 2), in pixels of the network's input.
-        overlap: the mean of each box's overlap with its anchor, both at one corner.
-        boxes: how many there were.
+        sides: (k, 2), width and height in pixels of the network's input.
+        overlap: Mean IoU of each box with its anchor, both at the same corner.
+        boxes: Number of boxes.
+        digits: Decimals to print: 0 for pixels, 4 for grid cells, which `[region]` requires.
     """
 
     sides: Floats
     overlap: float
     boxes: int
     digits: int = 0
-    """Behind the point: of pixels none, of cells of a grid, which `[region]` wants, four."""
 
     def __str__(self) -> str:
-        """The line of a cfg."""
+        """Return the anchors as a line of a cfg."""
         return "anchors = " + ", ".join(f"{self._print(w)},{self._print(h)}" for w, h in self.sides)
 
     def _print(self, side: float) -> str:
-        """Print a side with the usual digits, or with three significant ones where those would print 0."""
+        """Format a side with `digits` decimals, or with three significant digits where those would print 0."""
         text = f"{side:.{self.digits}f}"
         return text if float(text) else f"{side:.3g}"
 
 
 MAX_GRID = 32
-"""An input that is no wider is a grid (detector.c calc_anchors)."""
+"""Inputs up to this width are grids rather than pixels (detector.c calc_anchors)."""
 
 
 def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, seed: int = 0) -> Anchors:
-    """Anchors for the boxes of `train`.
+    """Compute anchors for the boxes of `train`.
 
     Args:
-        files: the `.data` file.
-        dialect: which labels it finds.
-        clusters: how many anchors.
-        size: height and width of the network's input, or of the grid.
-        seed: of the boxes that the clusters start from.
+        files: The `.data` file.
+        dialect: Darknet fork whose rule locates the labels.
+        clusters: Number of anchors.
+        size: Height and width of the network's input, or of the grid.
+        seed: Random seed for the initial boxes of the clusters.
 
     Raises:
-        DarkparseError: a file cannot be read, or there are fewer boxes than clusters.
+        DarkparseError: A file cannot be read, or there are fewer boxes than clusters.
     """
     paths = [Path(image.label) for image in files.images("train", dialect)]
     sides = [label.box[2:] for path in paths if is_file(path) for label in read_labels(path)]
@@ -89,13 +89,13 @@ def find_anchors(files: DataFile, dialect: Dialect, clusters: int, size: Size, s
 
 
 def _find_closest(boxes: Floats, centers: Floats) -> tuple[NDArray[np.intp], Floats]:
-    """The centre that each box overlaps most, and by how much."""
+    """Return the center with the highest IoU for each box, and that IoU."""
     chunks = [_overlaps(boxes[i : i + CHUNK_SIZE], centers) for i in range(0, len(boxes), CHUNK_SIZE)]
     return np.concatenate([chunk.argmax(1) for chunk in chunks]), np.concatenate([chunk.max(1) for chunk in chunks])
 
 
 def _overlaps(boxes: Floats, centers: Floats) -> Floats:
-    """(N, k): intersection over union, corners laid on each other."""
+    """Compute the IoU (N, k) of boxes and centers placed at the same corner."""
     shared: Floats = np.minimum(boxes[:, None], centers).prod(2)
     shared /= boxes.prod(1)[:, None] + centers.prod(1) - shared
     return shared

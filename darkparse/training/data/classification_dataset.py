@@ -1,4 +1,4 @@
-"""A classifier's pictures, varied as Darknet varies them, with their classes (data.c load_data_augment)."""
+"""Dataset of a classifier: images with Darknet's augmentation, and their classes (data.c load_data_augment)."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from darkparse.training.data.image_cache import CachedImages
 from darkparse.training.data.sampling import sample_colors, sample_cutmix_window, sample_mosaic_center, sample_scale
 
 DEFAULT_BLUR = 15
-"""Width of the kernel with `blur=1`."""
+"""Kernel width with `blur=1`."""
 BLUR_ODDS = 4
-"""One of so many pictures is."""
+"""One in this many images is blurred."""
 
 
 class ClassificationDataset:
-    """Draws samples for a classifier."""
+    """Dataset that draws random samples for a classifier."""
 
     def __init__(self, network: Network, images: CachedImages, net: Augmentation, labels: Sequence[str]) -> None:
         self.images, self.net, self.labels = images, net, labels
         self.dialect, self.width = network.dialect, network.net.width
 
     def sample(self, random: np.random.Generator, size: Size) -> Sample:
-        """Raises DarkparseError if a picture cannot be read."""
+        """Draw a sample for an input of `size`; raise DarkparseError if an image cannot be read."""
         sample, net = self._sample_mixed(random, size), self.net
         if not net.blur or random.integers(BLUR_ODDS):
             return sample
         return sample._replace(image=blur(sample.image, DEFAULT_BLUR if net.blur == 1 else net.blur))
 
     def _sample_mixed(self, random: np.random.Generator, size: Size) -> Sample:
-        """A picture, half of the time with others where the cfg wants that."""
+        """Draw an image, combined with others half of the time if the cfg enables that."""
         net = self.net
         if not (net.mixup or net.cutmix or net.mosaic) or random.integers(2):
             return self._sample_single(random, size)
@@ -51,7 +51,7 @@ class ClassificationDataset:
         return Sample((first.image + second.image) * half, (first.truth + second.truth) * half, first.path)
 
     def _sample_pasted(self, random: np.random.Generator, size: Size, windows: list[Window]) -> Sample:
-        """A picture with others in some windows of it; the share of each class is that of its area."""
+        """Draw an image with others pasted into windows; each image's classes are weighted by its area."""
         image, truth, path = self._sample_single(random, size)
         image, owner, truths = image.copy(), np.zeros(size, np.intp), [truth]
         for number, (rows, columns) in enumerate(windows, start=1):
@@ -83,15 +83,20 @@ class ClassificationDataset:
         return Sample(image, self._truth(entry.path), entry.path)
 
     def _side(self, size: Size, end: int) -> int:
-        """The least and the largest length of the picture's shorter side: the crop that the cfg says, or once and twice
-        the input."""
+        """Return the minimum (`end=1`) or maximum (`end=2`) length of the image's shorter side.
+
+        It is the cfg's crop, by default once or twice the input.
+        """
         crop, ratio = ((self.net.min_crop, self.net.min_ratio), (self.net.max_crop, self.net.max_ratio))[end - 1]
         if ratio is None:
             ratio = end if crop is None else crop / self.width
         return int(ratio * size[1])
 
     def _truth(self, path: str) -> Floats:
-        """A class is in a picture whose path has its label (data.c fill_truth, fill_truth_smooth)."""
+        """Return the class targets of an image; it has the classes whose labels occur in its path.
+
+        See data.c fill_truth, fill_truth_smooth.
+        """
         has = np.array([label in path for label in self.labels])
         share = self.net.label_smooth_eps
         return np.where(has, 1 - share, share / max(1, len(has) - 1)).astype(np.float32)

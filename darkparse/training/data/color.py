@@ -1,4 +1,4 @@
-"""What is done to a picture's values once the random numbers are drawn. Pictures are (C, H, W), float32 in 0…1."""
+"""Color augmentation with sampled parameters. Images are (C, H, W), float32 in [0, 1]."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ import numpy as np
 from darkparse.detect.preprocess import BAND_ROWS, Floats
 
 BACKGROUND_BLUR = 17
-"""Width of the kernel with `blur=1` (image_opencv.cpp image_data_augmentation)."""
+"""Kernel width with `blur=1` (image_opencv.cpp image_data_augmentation)."""
 
 
 def distort(image: Floats, hue: float, saturation: float, exposure: float) -> Floats:
-    """Turn the hue (1 is a whole turn), scale saturation and value; of less than three channels only the value (image.c
-    distort_image)."""
+    """Shift the hue and scale saturation and value (image.c distort_image).
+
+    Args:
+        image: (C, H, W); with fewer than three channels only the value is scaled.
+        hue: Shift, where 1 is a full turn.
+        saturation: Factor on the saturation.
+        exposure: Factor on the value.
+    """
     if (hue, saturation, exposure) == (0, 1, 1):
         return image
     if len(image) < 3:
@@ -28,23 +34,23 @@ def _distort(image: Floats, hue: float, saturation: float, exposure: float) -> N
     value = np.maximum(np.maximum(red, green), blue)
     spread = value - np.minimum(np.minimum(red, green), blue)
     scale = np.float32(1) / np.maximum(spread, np.float32(1e-30))
-    # 0 to 6 from red over green and blue to red.
+    # Position on the color wheel: 0 to 6 from red via green and blue back to red.
     sector = np.where(value == green, 2 + (blue - red) * scale, 4 + (red - green) * scale)
     sector = np.where(value == red, (green - blue) * scale, sector) + np.float32(6 * hue)
     sector -= np.floor(sector / 6) * 6
     spread *= np.float32(saturation * exposure)
     value *= np.float32(exposure)
-    # How far a channel lies below the value, as a share of the spread.
+    # Each share is the distance of a channel below the value, as a fraction of the spread.
     for channel, share in zip(image, (2 - abs(sector - 3), abs(sector - 2) - 1, abs(sector - 4) - 1), strict=True):
         np.clip(value - share.clip(0, 1) * spread, 0, 1, channel)
 
 
 def blur(image: Floats, kernel: int) -> Floats:
-    """OpenCV's GaussianBlur with its own sigma and mirrored edges (BORDER_REFLECT_101).
+    """Blur like OpenCV's GaussianBlur with the default sigma and BORDER_REFLECT_101.
 
     Args:
-        image: the picture.
-        kernel: the kernel's width; an even one is made wider by one.
+        image: (C, H, W).
+        kernel: Kernel width; an even one is increased by one.
     """
     kernel = kernel // 2 * 2 + 1
     sigma = 0.3 * ((kernel - 1) * 0.5 - 1) + 0.8
@@ -60,7 +66,7 @@ def blur(image: Floats, kernel: int) -> Floats:
 
 
 def blur_background(image: Floats, boxes: Floats) -> Floats:
-    """The picture blurred but in its boxes (K, 5)."""
+    """Blur an image outside its boxes (K, 5)."""
     out = blur(image, BACKGROUND_BLUR)
     height, width = image.shape[1:]
     for x, y, w, h in boxes[:, :4].tolist():
@@ -71,5 +77,5 @@ def blur_background(image: Floats, boxes: Floats) -> Floats:
 
 
 def add_noise(image: Floats, noise: Floats) -> Floats:
-    """With normal noise in steps of 1/255. Darknet's is of bytes, so what would be less than 0 is 0."""
+    """Add noise, given in steps of 1/255; Darknet's is unsigned, so negative values clamp to 0."""
     return np.minimum(image + np.rint(noise).clip(0, 255) / np.float32(255), 1, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Mini-batches of pictures with what is in them."""
+"""Mini-batches of images with their targets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 MAX_CACHE_BYTES = 1 << 30
-"""Bytes of pixels to keep in memory, or an eighth of what is free; all of a set that is small."""
+"""Maximum bytes of decoded images to cache, unless an eighth of the free memory is less."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,12 +35,12 @@ class Batch:
     """A mini-batch.
 
     Attributes:
-        number: which, counted from 0 through all of the training.
-        images: (N, C, H, W), float32 in 0…1.
-        truth: of a detector N tensors (K, 5): x, y of the centre, width, height as fractions of the input, class; of a
-            classifier one (N, classes).
-        paths: the picture of each row; of several in one row the first.
-        size: height and width.
+        number: Mini-batch number, counted from 0 over the whole training.
+        images: (N, C, H, W), float32 in [0, 1].
+        truth: For detectors N tensors (K, 5): center x, center y, width, height as fractions of the input, class. For
+            classifiers one tensor (N, classes).
+        paths: Image path of each row; the first one where a row combines several images.
+        size: Height and width.
     """
 
     number: int
@@ -61,24 +61,24 @@ def batches(
     rank: int = 0,
     world: int = 1,
 ) -> Generator[Batch]:
-    """Mini-batches of `batch / subdivisions` pictures without end, drawn with replacement and varied as Darknet does.
+    """Yield mini-batches of `batch / subdivisions` images without end, drawn with replacement and augmented.
 
-    What is drawn follows from the seed and the mini-batch's number alone: a run from `start` on sees the pictures that
-    one from the first batch sees there.
+    Each mini-batch depends only on the seed and its number: a run from `start` gets the same images as a run from the
+    first batch.
 
     Args:
-        network: whose cfg says how pictures are varied.
-        files: the `.data` file.
-        seed: of the draws.
-        workers: processes that load; 0 for this one. They import the main module, so a script needs its
-            `if __name__ == "__main__":`.
-        start: batches that are done already.
-        fixed_size: the cfg's size always, whatever `random=` says.
-        rank: which of several processes that share a batch this is.
-        world: how many they are; each takes every `world`th mini-batch of a batch.
+        network: Network whose cfg defines the augmentation.
+        files: The `.data` file.
+        seed: Random seed.
+        workers: Number of loader processes; 0 loads in this process. Loader processes import the main module, so
+            scripts need `if __name__ == "__main__":`.
+        start: Number of completed batches.
+        fixed_size: Use the cfg's input size, even with `random=1`.
+        rank: Rank of this process among those that share a batch.
+        world: Number of these processes; each loads every `world`th mini-batch.
 
     Raises:
-        DarkparseError: a file is missing or broken, the classes do not fit, or a process that loads was killed.
+        DarkparseError: A file is missing or corrupt, the classes do not match, or a loader process was killed.
     """
     import torch
 
@@ -98,12 +98,12 @@ def batches(
 
 
 def cache_budget(processes: int) -> int:
-    """Bytes of pixels that each of so many processes may keep."""
+    """Return the bytes of decoded images that each of several processes may cache."""
     return min(MAX_CACHE_BYTES, free_memory() // 8) // processes
 
 
 class Loader:
-    """Makes any mini-batch, by its number; in whatever process."""
+    """Creates any mini-batch by its number, in any process."""
 
     def __init__(self, network: Network, files: DataFile, seed: int, fixed_size: bool, cache_bytes: int = 0) -> None:
         check_seed(seed)
@@ -129,14 +129,14 @@ class Loader:
         self.dataset = DetectionDataset(network, images, self.net, head)
 
     def input_size(self, batch: int) -> Size:
-        """Height and width of a batch, counted from 0."""
+        """Return the input height and width of a batch, counted from 0."""
         if not self.random:
             return self.size
         step = self.net.resize_step
         return sample_size(self.seed, batch, self.size, self.dialect, self.training, step, self.random)
 
     def __getitem__(self, number: int) -> Any:
-        """Number, images (N, C, H, W) as a tensor, the truth of each as an array, paths; or the error that came up."""
+        """Return number, images (N, C, H, W) as a tensor, targets as arrays and paths; or the error that occurred."""
         import torch
 
         size = self.input_size(number // self.subdivisions)
@@ -154,7 +154,7 @@ class Loader:
 
 
 def _labels(network: Network, files: DataFile) -> tuple[str, ...]:
-    """A classifier's. Raises DarkparseError if they are not as many as the network has outputs."""
+    """Return a classifier's labels; raise DarkparseError if their number differs from the network's outputs."""
     outputs, labels = network.nodes[network.outputs[-1]].out_shape.size, files.labels
     if len(labels) != outputs:
         message = f"{len(labels)} labels, and the network has {outputs} outputs"

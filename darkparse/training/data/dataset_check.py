@@ -1,4 +1,4 @@
-"""What is wrong with a data set: what ruins a training, before its first batch."""
+"""Check of a dataset for errors that would spoil training."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from darkparse.network.network import Network
 
 MAX_PLACES = 3
-"""Places of a fault that are shown; the rest are counted."""
+"""Maximum number of locations shown per finding; the others are only counted."""
 SLACK = 0.01
-"""By so much of the picture a box may reach beyond it: programs round."""
+"""Tolerance for boxes outside the image, as a fraction of its size: labeling programs round."""
 OBJECT_CODES = frozenset({"label-class", "box-outside", "box-size", "box-tiny"})
 WARNING_CODES = frozenset({"box-outside", "box-tiny", "box-size", "overlap"})
 
@@ -38,13 +38,15 @@ Progress = Callable[[Sequence[DatasetImage]], Iterable[DatasetImage]]
 
 @dataclass
 class DatasetReport:
-    """A data set and what was found.
+    """A dataset and the findings about it.
 
     Attributes:
-        is_decoded: whether each picture was read to its end, or its head alone.
-        found: errors and warnings, each once, with its first places.
-        pictures: how many the lists name.
-        objects: how many labels name.
+        files: The `.data` file.
+        dialect: Darknet fork that the dataset was checked for.
+        is_decoded: Whether images were decoded completely, rather than only their headers read.
+        diagnostics: Errors and warnings, one per kind of finding, with the first locations.
+        images: Number of images in the lists.
+        objects: Number of labeled objects.
     """
 
     files: DataFile
@@ -56,7 +58,7 @@ class DatasetReport:
 
 
 class _Tally:
-    """Faults by code: how many, and their first places."""
+    """Findings by code: their number and first locations."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -68,8 +70,8 @@ class _Tally:
             self.places[code].append((Path(path), line, detail))
 
     def findings(self, totals: dict[str, tuple[int, str]], warnings: frozenset[str]) -> Iterator[Diagnostic]:
-        """One of each code, with the places, and of how many it is."""
-        source = lru_cache(2 * MAX_PLACES)(_source)  # many faults stand in one list
+        """Yield one diagnostic per code, with its locations, its count and the total."""
+        source = lru_cache(2 * MAX_PLACES)(_source)  # many findings are in the same list
         for code, count in self.counts.items():
             total, noun = totals.get(code, totals["object" if code in OBJECT_CODES else "picture"])
             spans = [(_line(source(path), line), detail and f" ({detail})") for path, line, detail in self.places[code]]
@@ -80,7 +82,7 @@ class _Tally:
 
 
 def remedy(code: str) -> str:
-    """What a finding means and what helps, to go on a sentence with."""
+    """Return the meaning and the remedy of a finding, to continue a sentence with."""
     return DATA_CODES[code][0].lower() + DATA_CODES[code][1:]
 
 
@@ -89,7 +91,7 @@ def _source(path: Path) -> Source:
 
 
 def _line(source: Source, number: int) -> Span:
-    """The place of a line."""
+    """Return the location of a line."""
     start = sum(len(line) for line in split_lines(source.text)[: number - 1])
     return Span(source, start, start + len(source.get_line(start)))
 
@@ -102,14 +104,14 @@ def check_data(
     *,
     decode: bool = False,
 ) -> DatasetReport:
-    """Look for what ruins a training: pictures' heads and all labels are read.
+    """Check a dataset for errors that would spoil training: read all labels and all image headers.
 
     Args:
-        files: the `.data` file.
-        dialect: whose Darknet is to train; by default the network's, or the one that finds most labels.
-        network: what is to be trained, for its classes and its input's size.
-        progress: goes through the pictures, and may say how far it is.
-        decode: read each picture to its end, which finds truncated ones.
+        files: The `.data` file.
+        dialect: Darknet fork to train with; by default the network's, or the one that finds most labels.
+        network: Network to train, for its classes and its input size.
+        progress: Iterates over the images; may report progress.
+        decode: Decode each image completely, which detects truncated files.
     """
     report = DatasetReport(files, dialect or (network.dialect if network else files.guess_dialect()), decode)
     lists: dict[str, list[DatasetImage]] = {}
@@ -124,13 +126,13 @@ def check_data(
 
 
 def _file_diagnostic(files: DataFile, key: str, problem: DarkparseError) -> Diagnostic:
-    """A line of a `.data` file that is missing or names no file."""
+    """Return a diagnostic for a `.data` key that is missing or whose file does not exist."""
     span = files.options.get(key)
     return Diagnostic("error", "data-file", str(problem).removeprefix(f"{span or files.path}: "), span)
 
 
 def _find_classes(report: DatasetReport, network: Network | None) -> tuple[str, ...] | int | None:
-    """How many classes there are if that is known, of a classifier their labels; a finding where numbers disagree."""
+    """Return the number of classes if known, or a classifier's labels; add a diagnostic if numbers disagree."""
     files, numbers = report.files, {}
     key = "labels" if "labels" in files.options and not (network and network.heads) else "names"
     names: tuple[str, ...] = ()
@@ -196,21 +198,21 @@ def _check_images(
 
 
 class _Fault(NamedTuple):
-    """What is wrong with the file of a picture."""
+    """A problem with an image file."""
 
     code: str
     reason: str = ""
 
 
 def _read_head(image: DatasetImage) -> _Fault | None:
-    """Look at the beginning of a picture's file."""
+    """Check an image file's header."""
     if not is_file(image.path):
         return _Fault("no-picture")
     return None if read_image_size(Path(image.path)) is not None else _Fault("bad-picture")
 
 
 def _decode(image: DatasetImage) -> _Fault | None:
-    """Read a picture to its end."""
+    """Decode an image file completely."""
     if not is_file(image.path):
         return _Fault("no-picture")
     try:
@@ -221,7 +223,7 @@ def _decode(image: DatasetImage) -> _Fault | None:
 
 
 def _decode_all(images: Sequence[DatasetImage]) -> Iterator[_Fault | None]:
-    """Decode pictures in threads, since Pillow's decoders run beside each other."""
+    """Decode images in threads; Pillow's decoders run in parallel."""
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
         yield from pool.map(_decode, images)
@@ -240,7 +242,7 @@ def _add_missing_label(tally: _Tally, path: Path, image: DatasetImage) -> None:
 def _check_labels(
     tally: _Tally, path: Path, classes: tuple[str, ...] | int | None, min_sides: tuple[float, float]
 ) -> int:
-    """Those of a picture; how many objects it has."""
+    """Check the labels of an image; return its number of objects."""
     count = 0
     for line, label in label_lines(path):
         if isinstance(label, str):

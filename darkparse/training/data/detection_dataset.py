@@ -1,4 +1,4 @@
-"""A detector's pictures, varied as Darknet varies them, with their boxes (data.c load_data_detection)."""
+"""Dataset of a detector: images with Darknet's augmentation, and their boxes (data.c load_data_detection)."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from darkparse.training.data.sampling import (
 
 
 class Sample(NamedTuple):
-    """A row of a mini-batch."""
+    """One row of a mini-batch."""
 
     image: Floats
     """(C, H, W)."""
@@ -51,7 +51,7 @@ class Sample(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SampledTransform:
-    """A picture and how it is varied."""
+    """An image with its sampled augmentation."""
 
     image: DatasetImage
     pixels: Pixels
@@ -66,7 +66,7 @@ class SampledTransform:
 
 
 class DetectionDataset:
-    """Draws samples for a detector."""
+    """Dataset that draws random samples for a detector."""
 
     def __init__(self, network: Network, images: CachedImages, net: Augmentation, head: HeadAugmentation) -> None:
         self.images, self.net, self.head = images, net, head
@@ -74,7 +74,7 @@ class DetectionDataset:
         self.classes: int = getattr(network.nodes[network.heads[-1]].layer, "classes", 0)
 
     def sample(self, random: np.random.Generator, size: Size) -> Sample:
-        """Raises DarkparseError if a picture or a label cannot be read."""
+        """Draw a sample for an input of `size`; raise DarkparseError if an image or a label cannot be read."""
         is_mixed = (self.net.mosaic or self.net.mixup) and bool(random.integers(2))
         if is_mixed and self.net.mosaic:
             return self._sample_mosaic(random, size)
@@ -116,7 +116,7 @@ class DetectionDataset:
         return SampledTransform(image, pixels, crop.or_full_image((height, width)), flip, colors)
 
     def _read_boxes(self, random: np.random.Generator, transform: SampledTransform, size: Size) -> Floats:
-        """(K, 5), in an order drawn anew, of which the first `max` count."""
+        """Return the transformed boxes (K, 5) of an image, in random order and limited to `max`."""
         labels = self._read_labels(Path(transform.image.label))
         boxes = np.array([(*box, number) for _, number, box in labels], np.float32).reshape(-1, 5)
         boxes = random.permutation(boxes)[: self.head.max]
@@ -141,12 +141,12 @@ class DetectionDataset:
         boxes: Floats,
         window: Window = FULL_WINDOW,
     ) -> Floats:
-        """(C, *size), or a window of it."""
+        """Render an image as (C, *size), or a window of it."""
         colors, kernel = transform.colors, transform.colors.blur
         if kernel > 1:
             smallest = (boxes[:, 2:4] * np.array(size[::-1], np.float32)).min(initial=8 * kernel if len(boxes) else 0)
             kernel = min(kernel, int(smallest) // 8)
-        # What a window shows of a blurred picture comes from beyond it too.
+        # Blurring needs pixels outside the window.
         rendered_window = FULL_WINDOW if kernel else window
         image = transform.geometry.render(transform.pixels, size, flip=transform.flip, window=rendered_window)
         image = distort(image, colors.hue, colors.saturation, colors.exposure)

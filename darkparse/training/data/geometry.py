@@ -1,4 +1,4 @@
-"""Where a picture comes to lie in the network's input, and its boxes with it, once the random numbers are drawn."""
+"""Geometric augmentation with sampled parameters: transforms of images and of their boxes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from darkparse.detect.images import Pixels
 from darkparse.detect.preprocess import Floats, ResampleWeights, axis_weights, resample
 
 INVALID_CENTER = np.float32(999999)
-"""A centre that stands for a box which is none (data.c correct_boxes)."""
+"""Center coordinate that marks an invalid box (data.c correct_boxes)."""
 MIN_SIDE = 0.001
-"""Side of a box, as a share of the input (pjreddie data.c fill_truth_detection)."""
+"""Minimum side of a box, as a fraction of the input (pjreddie data.c fill_truth_detection)."""
 
 Window = tuple[slice, slice]
 """Rows and columns of the input."""
@@ -22,16 +22,16 @@ FULL_WINDOW: Window = (slice(None), slice(None))
 
 @dataclass(frozen=True, slots=True)
 class ImagePlace:
-    """A picture laid whole on grey (pjreddie data.c load_data_detection, image.c place_image)."""
+    """Placement of a whole image on a gray canvas (pjreddie data.c load_data_detection, image.c place_image)."""
 
     width: float
     height: float
-    """What it is scaled to, in pixels of the input."""
+    """Scaled size, in pixels of the input."""
     left: float
     top: float
 
     def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = FULL_WINDOW) -> Floats:
-        """A window of the input (C, *size), float32 in 0…1."""
+        """Render a window of the input as (C, rows, columns), float32 in [0, 1]."""
         out = np.full((pixels.shape[2], *size), 0.5, np.float32)
         height, width = int(self.height), int(self.width)
         rows, top = _clip_taps(_bilinear_taps(pixels.shape[0], height), int(self.top), size[0])
@@ -41,7 +41,7 @@ class ImagePlace:
         return out[:, :, :: -1 if flip else 1][:, window[0], window[1]]
 
     def move_boxes(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
-        """See `transform_boxes`."""
+        """Transform boxes (K, 5) into the input; see `transform_boxes`."""
         (h, w), scale = size, np.float32
         shift = (scale(-self.left) / scale(w), scale(-self.top) / scale(h))
         return transform_boxes(boxes, shift, (scale(self.width) / scale(w), scale(self.height) / scale(h)), flip=flip)
@@ -49,8 +49,11 @@ class ImagePlace:
 
 @dataclass(frozen=True, slots=True)
 class CropWindow:
-    """A part of a picture stretched to the input, by the pixels that are cut off each side, less than 0 where the edge
-    goes on instead (AlexeyAB data.c load_data_detection, image.c crop_image, resize_image)."""
+    """A crop of an image that is stretched to the input, as pixels cut off from each side.
+
+    Negative values extend the image by replicating its edge (AlexeyAB data.c load_data_detection, image.c crop_image,
+    resize_image).
+    """
 
     left: int
     top: int
@@ -58,7 +61,7 @@ class CropWindow:
     bottom: int
 
     def render(self, pixels: Pixels, size: Size, *, flip: bool, window: Window = FULL_WINDOW) -> Floats:
-        """See `ImagePlace.render`."""
+        """Render a window of the input; see `ImagePlace.render`."""
         height, width = pixels.shape[:2]
         rows = _shift_taps(
             axis_weights(height - self.top - self.bottom, size[0], last_is_exact=False), self.top, height
@@ -73,7 +76,7 @@ class CropWindow:
         )
 
     def move_boxes(self, boxes: Floats, size: Size, shape: Size, *, flip: bool) -> Floats:
-        """See `transform_boxes`."""
+        """Transform boxes (K, 5) into the input; see `transform_boxes`."""
         share = np.float32
         sx = share(shape[1] - self.left - self.right) / share(shape[1])
         sy = share(shape[0] - self.top - self.bottom) / share(shape[0])
@@ -81,7 +84,7 @@ class CropWindow:
         return transform_boxes(boxes, shift, (1 / sx, 1 / sy), flip=flip, drops_outside=True)
 
     def or_full_image(self, shape: Size) -> CropWindow:
-        """The whole picture if nothing would be left of it."""
+        """Return the crop, or one of the whole image if nothing of the image would remain."""
         height, width = shape
         min_remaining = min(
             width - self.left - self.right, height - self.top - self.bottom, width - self.left, height - self.top
@@ -89,7 +92,7 @@ class CropWindow:
         return self if min_remaining > 0 else CropWindow(0, 0, 0, 0)
 
     def letterbox(self, shape: Size, size: Size) -> CropWindow:
-        """With the edges that bring the picture to the input's aspect."""
+        """Extend the crop so that the whole image has the input's aspect ratio."""
         (height, width), aspect = shape, np.float32(size[1]) / np.float32(size[0])
         if np.float32(width) / np.float32(height) / aspect > 1:
             border = (np.float32(width) / aspect - height) / 2
@@ -106,14 +109,14 @@ def transform_boxes(
     flip: bool,
     drops_outside: bool = False,
 ) -> Floats:
-    """Boxes (K, 5: centre x, y, width, height, class) where the picture now lies, cut to it (data.c correct_boxes).
+    """Transform boxes from the image to the input and clip them to it (data.c correct_boxes).
 
     Args:
-        boxes: as fractions of the picture.
-        shift: of x and y after scaling, to be subtracted.
-        scale: of x and y.
-        flip: whether the result is mirrored.
-        drops_outside: whether boxes that lie outside of the picture are `NOWHERE`, as those at 0, 0 always are.
+        boxes: (K, 5), center x, center y, width, height as fractions of the image, class.
+        shift: Offset of x and y, subtracted after scaling.
+        scale: Factor on x and y.
+        flip: Flip horizontally after that.
+        drops_outside: Mark boxes outside the image with `INVALID_CENTER`; boxes centered at 0, 0 always are.
     """
     center, half = boxes[:, :2], boxes[:, 2:4] / 2
     first, last = center - half, center + half
@@ -130,8 +133,10 @@ def transform_boxes(
 
 
 def drop_invalid(boxes: Floats, size: Size, classes: int) -> Floats:
-    """The boxes that AlexeyAB's Darknet keeps: of a known class, a pixel large at least, with their centre inside
-    (data.c fill_truth_detection)."""
+    """Return the boxes that AlexeyAB's Darknet keeps (data.c fill_truth_detection).
+
+    These have a known class, sides of at least one pixel and their center inside the input.
+    """
     min_sides = 1 / np.array(size[::-1], np.float32)
     center, sides = boxes[:, :2], boxes[:, 2:4]
     is_valid = (boxes[:, 4] < classes) & (sides >= min_sides).all(1) & ((center > 0) & (center <= 1)).all(1)
@@ -139,31 +144,31 @@ def drop_invalid(boxes: Floats, size: Size, classes: int) -> Floats:
 
 
 def drop_tiny(boxes: Floats) -> Floats:
-    """The boxes that pjreddie's keeps."""
+    """Return the boxes that pjreddie's Darknet keeps: those with sides of at least `MIN_SIDE`."""
     return boxes[(boxes[:, 2:4] >= MIN_SIDE).all(1)]
 
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """One of the four pictures of a mosaic: where it lies, and where its own part of that size begins."""
+    """One of the four images of a mosaic: its window, and the start of the visible part of the image."""
 
     window: Window
     start: tuple[int, int]
-    """Row and column in the picture, which has the input's size."""
+    """Row and column in the image, which has the input's size."""
 
     @property
     def source(self) -> Window:
-        """The part of the picture that is taken."""
+        """Part of the image that is visible in the mosaic."""
         rows, columns = (slice(at, at + w.stop - w.start) for at, w in zip(self.start, self.window, strict=True))
         return rows, columns
 
     def place_boxes(self, boxes: Floats, size: Size, *, bound: bool) -> Floats:
-        """Boxes (K, 5) of the picture where they lie in the mosaic (data.c blend_truth_mosaic).
+        """Move the boxes (K, 5) of the image into the mosaic (data.c blend_truth_mosaic).
 
         Args:
-            boxes: as fractions of the picture.
-            size: of the input.
-            bound: whether they are cut to the tile (`mosaic_bound`), or to the input.
+            boxes: (K, 5), as fractions of the image.
+            size: Height and width of the input.
+            bound: Clip boxes to the tile (`mosaic_bound`) instead of the input.
         """
         sides = np.array(size[::-1], np.float32)
         shift = [(w.start - at) / n for w, at, n in zip(self.window[::-1], self.start[::-1], size[::-1], strict=True)]
@@ -185,15 +190,15 @@ class Tile:
 
 
 def build_tile(number: int, size: Size, center: tuple[int, int], crop: CropWindow, shape: Size, *, flip: bool) -> Tile:
-    """A tile of a mosaic.
+    """Compute a tile of a mosaic.
 
     Args:
-        number: which, counted row by row from 0.
-        size: of the input.
-        center: the row and the column where the tiles meet.
-        crop: what is taken of the picture. Where its edge goes on the tile begins later, so that less of that shows.
-        shape: height and width of the picture.
-        flip: whether it is mirrored.
+        number: Tile number, row by row from 0.
+        size: Height and width of the input.
+        center: Row and column where the tiles meet.
+        crop: Crop of the image. Replicated edges move the visible part, so that less of them is visible.
+        shape: Height and width of the image.
+        flip: Whether the image is flipped horizontally.
     """
     left, right = (crop.right, crop.left) if flip else (crop.left, crop.right)
     top, bottom, left, right = (
@@ -207,7 +212,10 @@ def build_tile(number: int, size: Size, center: tuple[int, int], crop: CropWindo
 def build_tile_axis(
     size: int, center: int, border_before: int, border_after: int, *, is_second: bool
 ) -> tuple[slice, int]:
-    """A tile along an axis, and where its part of the picture begins: as much of an edge that goes on is left out."""
+    """Return the window of a tile along an axis and the start of the image's visible part.
+
+    The start moves by the width of the replicated edge.
+    """
     if is_second:
         return slice(center, size), min(center, border_before)
     return slice(0, center), size - center - min(size - center, border_after)
@@ -216,18 +224,18 @@ def build_tile_axis(
 def rotate_crop(
     pixels: Pixels, side: int, *, angle: float, scale: float, shift: tuple[float, float], aspect: float
 ) -> Floats:
-    """A square of a scaled and turned picture, 0 beyond its edge (image.c rotate_crop_image).
+    """Crop a square from a scaled and rotated image; pixels outside the image are 0 (image.c rotate_crop_image).
 
     Args:
-        pixels: (H, W, C), uint8, or float32 in 0…1.
-        side: of the square.
-        angle: in radians.
-        scale: of the picture.
-        shift: right and down, in pixels of the square.
-        aspect: factor on the width.
+        pixels: (H, W, C), uint8, or float32 in [0, 1].
+        side: Side of the square in pixels.
+        angle: Rotation in radians.
+        scale: Scale of the image.
+        shift: Offset right and down, in pixels of the square.
+        aspect: Factor on the horizontal source coordinates.
 
     Returns:
-        (C, side, side), float32 in 0…1.
+        (C, side, side), float32 in [0, 1].
     """
     offsets = np.arange(side, dtype=np.float32) - np.float32(side / 2)
     x, y = (
@@ -256,12 +264,12 @@ def rotate_crop(
 
 
 def _edges(center: Floats, extent: Floats, sides: Floats) -> tuple[Floats, Floats]:
-    """First and last pixel, rounded towards zero as C does."""
+    """Return the first and the last pixel of boxes, rounded toward zero as in C."""
     return np.trunc((center - extent / 2) * sides), np.trunc((center + extent / 2) * sides)
 
 
 def _bilinear_taps(old_size: int, new_size: int) -> ResampleWeights:
-    """Without corner alignment; beyond the last row or column lies 0 (image.c bilinear_interpolate)."""
+    """Return bilinear weights without corner alignment; pixels after the last are 0 (image.c bilinear_interpolate)."""
     positions = np.arange(new_size, dtype=np.float32) / np.float32(new_size) * np.float32(old_size)
     first = np.floor(positions).astype(np.intp)
     fraction = positions - first.astype(np.float32)
@@ -270,12 +278,12 @@ def _bilinear_taps(old_size: int, new_size: int) -> ResampleWeights:
 
 
 def _clip_taps(taps: ResampleWeights, start: int, size: int) -> tuple[ResampleWeights, int]:
-    """Those of the positions, of which the first lies at `start`, that lie in an input, and where they begin."""
+    """Return the weights of the positions inside an input of `size` pixels, and the position of the first."""
     return _slice_taps(taps, slice(max(0, -start), max(0, size - start))), max(0, start)
 
 
 def _shift_taps(taps: ResampleWeights, start: int, size: int) -> ResampleWeights:
-    """Those of a part that begins at `start`, for the whole, whose edges go on."""
+    """Convert the weights of a part that begins at `start` to those of the whole image, with replicated edges."""
     return ResampleWeights((taps.places + start).clip(0, size - 1), taps.weights)
 
 

@@ -1,4 +1,4 @@
-"""Pictures to draw from."""
+"""Random access to the images of a list, with a cache."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from darkparse.network.network import Network
 
 
 class CachedImages:
-    """The pictures of a list. Those that were read stay in memory while there is room: a small set is decoded once.
+    """Images of a list; decoded images are cached while memory lasts, so that a small dataset is decoded once.
 
     Args:
-        network: whose channels and whose Darknet's way with a note of orientation count.
-        images: of the list.
-        max_bytes: bytes of pixels to keep.
+        network: Network; its channels and its dialect's handling of EXIF orientation apply.
+        images: Entries of the list.
+        max_bytes: Maximum bytes of decoded images to cache.
     """
 
     def __init__(self, network: Network, images: Sequence[DatasetImage], max_bytes: int) -> None:
@@ -25,7 +25,7 @@ class CachedImages:
         self._images, self._free_bytes, self._cache = images, max_bytes, dict[str, Pixels]()
 
     def draw(self, random: np.random.Generator) -> tuple[DatasetImage, Pixels]:
-        """Any of them, with its pixels (H, W, C), not to be written to. Raises ImageError if it cannot be read."""
+        """Draw a random image and its read-only pixels (H, W, C); raise ImageError if it cannot be read."""
         image = self._images[int(random.integers(len(self._images)))]
         pixels = self._cache.get(image.path)
         if pixels is None:

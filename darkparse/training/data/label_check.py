@@ -1,4 +1,4 @@
-"""A look at the first labels before a training, since Darknet trains on images without any and says nothing."""
+"""Check of the first labels before training: Darknet silently trains on images without labels."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from darkparse.network.network import Network
 from darkparse.syntax.files import is_file
 
 MIN_LABELED_SHARE = 0.5
-"""Share of images with a label below which there is a warning."""
+"""Fraction of images with a label below which a warning is issued."""
 
 
 def check_labels(files: DataFile, network: Network) -> str | None:
-    """Look for the labels of the first images of `train`.
+    """Check that the first images of `train` have labels.
 
     Args:
-        files: the `.data` file.
-        network: to be trained; its dialect says where labels are.
+        files: The `.data` file.
+        network: Network to train; its dialect determines the label paths.
 
     Returns:
         A warning if few of the images have a label.
 
     Raises:
-        DarkparseError: none has one, or the list cannot be read.
+        DarkparseError: No image has a label, or the list cannot be read.
     """
     images = files.images("train", network.dialect, limit=NUM_INSPECTED)
     unlabeled = [image for image in images if not _has_label(image, files, network)]
@@ -50,12 +50,12 @@ def _has_label(image: DatasetImage, files: DataFile, network: Network) -> bool:
 
 
 def _is_label(path: str, image: DatasetImage) -> bool:
-    """Whether a label is there; with an ending that Darknet does not know its name would be the image's."""
+    """Return whether a label exists; if Darknet does not know the image's extension, the path is that of the image."""
     return path != image.path and is_file(path)
 
 
 def _hint(images: Sequence[DatasetImage], network: Network) -> str:
-    """Say where labels lie instead."""
+    """Suggest where the labels are instead."""
     for dialect in DIALECTS.values():
         path = next((path for image in images if _is_label(path := label_path(image.path, dialect), image)), None)
         if path is not None:

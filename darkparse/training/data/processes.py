@@ -1,4 +1,4 @@
-"""Mini-batches that other processes load."""
+"""Loading of mini-batches in other processes."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from darkparse.errors import DarkparseError
 PRELOADED_MODULES = ["torch.utils.data", "PIL.Image", "darkparse.training.data.dataset"]
 """Modules that the fork server imports once for all loader processes."""
 HAS_SERVER = "forkserver" in multiprocessing.get_all_start_methods()
-"""Windows has none; there each process starts from nothing."""
+"""Whether the platform supports fork servers; on Windows each process starts from scratch."""
 UNGUARDED = 78
-"""Exit status of a loader process whose main module starts loader processes again when it is imported."""
+"""Exit status of a loader process whose main module starts loader processes again on import."""
 GUARD = 'code that starts loader processes belongs under `if __name__ == "__main__":`, since they import that module'
 
 
 def start_fork_server() -> None:
-    """Start the process that loader processes are forked from; it imports torch while this one does other work."""
+    """Start the fork server, which imports torch in the background."""
     if HAS_SERVER:
         multiprocessing.set_forkserver_preload(PRELOADED_MODULES)
         for process in (resource_tracker, forkserver):
-            with _block_signals():  # once each: starting the tracker unblocks SIGINT and SIGTERM, which it ignores
+            with _block_signals():  # once for each: starting the tracker unblocks SIGINT and SIGTERM, which it ignores
                 process.ensure_running()
 
 
 def load_in_processes(loader: Any, numbers: Iterator[int], workers: int) -> Generator[Any]:
     """Yield `loader[number]` for each number, loaded in other processes.
 
-    The processes come from a fork server. Forked from this process, a child can wait forever for a lock that another
-    thread held at that moment: those of torch, OpenMP, OpenBLAS and malloc are all possible.
+    The processes come from a fork server. A process forked from this one could wait forever for a lock that another
+    thread held at that moment, for example in torch, OpenMP, OpenBLAS or malloc.
 
     Args:
-        loader: makes a mini-batch by its number; it is pickled.
-        numbers: of the mini-batches.
-        workers: how many processes.
+        loader: Creates a mini-batch by its number; it is pickled.
+        numbers: Numbers of the mini-batches.
+        workers: Number of processes.
 
     Raises:
-        DarkparseError: a process was killed or could not start.
+        DarkparseError: A process was killed or could not start.
     """
     from torch import Generator as TorchGenerator
     from torch.utils.data import DataLoader
@@ -56,7 +56,7 @@ def load_in_processes(loader: Any, numbers: Iterator[int], workers: int) -> Gene
         os._exit(UNGUARDED)  # the process that waits for this one explains it; an exception would end with status 1
     start_fork_server()
     context = multiprocessing.get_context("forkserver" if HAS_SERVER else "spawn")
-    # A generator of its own: the loader draws a number, and those that torch draws follow from the batch alone.
+    # The DataLoader draws a number; with a separate generator, torch's random numbers depend on the batch alone.
     options: Any = {
         "generator": TorchGenerator(),
         "collate_fn": _identity,
@@ -71,7 +71,7 @@ def load_in_processes(loader: Any, numbers: Iterator[int], workers: int) -> Gene
                 batches = iter(DataLoader(loader, None, sampler=numbers, num_workers=workers, **options))
         finally:
             processes += [child for child in multiprocessing.active_children() if child not in earlier_children]
-            atexit.register(kill)  # runs before torch's own, which waits for each process
+            atexit.register(kill)  # runs before torch's handler, which waits for each process
         yield from batches
     except RuntimeError as problem:
         status = next((process.exitcode for process in processes if process.exitcode is not None), None)
@@ -84,7 +84,7 @@ def load_in_processes(loader: Any, numbers: Iterator[int], workers: int) -> Gene
 
 
 def _explain(status: int) -> str:
-    """Say why a loader process ended, and what helps."""
+    """Return why a loader process ended, with a remedy."""
     if status == UNGUARDED:
         return f"a loader process could not start: {GUARD}"
     if status >= 0:
@@ -94,16 +94,16 @@ def _explain(status: int) -> str:
 
 
 def _kill(processes: Sequence[BaseProcess]) -> None:
-    """End processes at once; they hold nothing but mini-batches that nobody wants."""
+    """Kill processes; their mini-batches are no longer needed."""
     for process in processes:
         process.kill()
 
 
 @contextmanager
 def _block_signals() -> Iterator[None]:
-    """Block the signals that stop a run in this thread, and so in every process that it starts meanwhile.
+    """Block the signals that stop a run, in this thread and in every process started meanwhile.
 
-    A terminal and a process manager send them to all processes; the one that trains decides what they do.
+    Terminals and process managers send them to all processes; only the training process handles them.
     """
     if sys.platform == "win32":
         yield
@@ -120,7 +120,7 @@ if sys.platform != "win32":
 
 
 def _prepare(worker: int) -> None:
-    """Prepare a loader process: it heeds no signal to stop, and ends with the process that trains."""
+    """Prepare a loader process: block stop signals, and exit when the training process ends."""
     if sys.platform != "win32":  # a fork server that runs already does not block them
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     Thread(target=_end_with_parent, daemon=True).start()

@@ -1,6 +1,6 @@
-"""What chance decides: which pictures, how each is varied, and the sizes of `random=1`.
+"""Random choices: which images are used, how each is augmented, and the input sizes of `random=1`.
 
-Every draw comes from a generator that is made of the seed and of what is drawn, so that a run goes on from anywhere.
+Each choice uses a generator created from the seed and the key of the choice, so a run can resume at any batch.
 """
 
 from __future__ import annotations
@@ -16,41 +16,41 @@ from darkparse.layers.training import NetTraining
 from darkparse.training.data.geometry import CropWindow, ImagePlace, Window
 
 SIZE_BATCHES = 10
-"""So many batches have one size (detector.c train_detector)."""
+"""Number of consecutive batches with the same size (detector.c train_detector)."""
 MIN_TILE_SHARE = 0.2
-"""Share of the input that each tile of a mosaic has at least along a side."""
+"""Minimum side of a mosaic tile, as a fraction of the input."""
 CUTMIX_RANGE = (0.3, 0.8)
-"""Least and largest share of a side that `cutmix` takes from a second picture."""
+"""Minimum and maximum side of a `cutmix` window, as a fraction of the input."""
 SIZE_STREAM, IMAGE_STREAM = 0, 1
-"""What a generator is for: the same numbers never decide two things."""
+"""First key of a generator, so that no two kinds of choices share random numbers."""
 
 
 def create_generator(seed: int, *key: int) -> np.random.Generator:
-    """Of a seed and of what is drawn."""
+    """Create a generator from a seed and the key of a choice."""
     return np.random.default_rng((seed, *key))
 
 
 def sample_scale(random: np.random.Generator, maximum: float) -> float:
-    """A factor from 1 to `maximum`, or one over it (utils.c rand_scale)."""
+    """Sample a factor from 1 to `maximum`, or its reciprocal (utils.c rand_scale)."""
     factor = float(random.uniform(min(1, maximum), max(1, maximum)))
     return factor if random.integers(2) else 1 / factor
 
 
 @dataclass(frozen=True, slots=True)
 class ColorJitter:
-    """What is drawn for the colours of a picture."""
+    """Sampled color augmentation of an image."""
 
     hue: float
     saturation: float
     exposure: float
     blur: int
-    """0: none. 1: behind the objects."""
+    """Kernel width; 0: no blur; 1: blur only the background."""
     noise: int
-    """Its deviation in steps of 1/255."""
+    """Standard deviation in steps of 1/255."""
 
 
 def sample_colors(random: np.random.Generator, net: Augmentation) -> ColorJitter:
-    """Of any picture."""
+    """Sample the color augmentation of an image."""
     hue = float(random.uniform(-abs(net.hue), abs(net.hue)))
     saturation, exposure = sample_scale(random, net.saturation), sample_scale(random, net.exposure)
     blur = (0, 1, net.blur)[random.integers(3)] if net.blur else 0
@@ -59,7 +59,7 @@ def sample_colors(random: np.random.Generator, net: Augmentation) -> ColorJitter
 
 
 def sample_place(random: np.random.Generator, shape: Size, size: Size, jitter: float) -> ImagePlace:
-    """Of a picture of some shape in an input of some size (pjreddie data.c load_data_detection)."""
+    """Sample the placement of an image of `shape` in an input of `size` (pjreddie data.c load_data_detection)."""
     height, width = (n + float(random.uniform(-1, 1)) * jitter * n for n in shape)
     aspect = width / height
     nh, nw = (float(size[0]), size[0] * aspect) if aspect < 1 else (size[1] / aspect, float(size[1]))
@@ -70,7 +70,7 @@ def sample_place(random: np.random.Generator, shape: Size, size: Size, jitter: f
 def sample_crop(
     random: np.random.Generator, shape: Size, size: Size, net: Augmentation, head: HeadAugmentation
 ) -> CropWindow:
-    """Of a picture of some shape (AlexeyAB data.c load_data_detection)."""
+    """Sample the crop of an image of `shape` for an input of `size` (AlexeyAB data.c load_data_detection)."""
     low, high = sorted((head.resize, 1 / head.resize)) if head.resize > 0 else (1.0, 1.0)
     jitters, resizes = random.uniform(-1, 1, (2, 2)), random.random(2)
     cuts = []
@@ -87,20 +87,20 @@ def sample_crop(
 
 
 def sample_mosaic_center(random: np.random.Generator, size: Size) -> tuple[int, int]:
-    """The row and the column where a mosaic's tiles meet."""
+    """Sample the row and column where the tiles of a mosaic meet."""
     row, column = (int(random.integers(int(n * MIN_TILE_SHARE), int(n * (1 - MIN_TILE_SHARE)) + 1)) for n in size)
     return row, column
 
 
 def sample_cutmix_window(random: np.random.Generator, size: Size) -> Window:
-    """The part of an input that `cutmix` takes from a second picture (data.c load_data_augment)."""
+    """Sample the window of an input that `cutmix` takes from a second image (data.c load_data_augment)."""
     sides = [int(random.integers(int(n * CUTMIX_RANGE[0]), int(n * CUTMIX_RANGE[1]) + 1)) for n in size]
     top, left = (int(random.integers(max(1, n - side))) for n, side in zip(size, sides, strict=True))
     return slice(top, top + sides[0]), slice(left, left + sides[1])
 
 
 def move_to_corner(crop: CropWindow, tile: int, *, flip: bool) -> CropWindow:
-    """A mosaic's picture with what is cut off moved away from the corner of its tile, so that most of it shows."""
+    """Move a crop's cuts to the sides away from the corner of its mosaic tile, so that most of the image is visible."""
     is_left, is_top = (tile % 2 == 0) != flip, tile < 2
     total_x, total_y = crop.left + crop.right, crop.top + crop.bottom
     left, right = (0, total_x) if is_left else (total_x, 0)
@@ -111,15 +111,15 @@ def move_to_corner(crop: CropWindow, tile: int, *, flip: bool) -> CropWindow:
 def sample_size(
     seed: int, batch: int, size: Size, dialect: Dialect, options: NetTraining, step: int, factor: float
 ) -> Size:
-    """The input's size in a batch (detector.c train_detector).
+    """Sample the input size of a batch (detector.c train_detector).
 
     Args:
-        seed: of the run.
-        batch: counted from 0.
-        size: the cfg's.
-        dialect: whose rule it is.
-        options: of `[net]`.
-        step: what a size is a multiple of.
+        seed: Random seed of the run.
+        batch: Batch number, counted from 0.
+        size: Height and width in the cfg.
+        dialect: Darknet fork whose rule applies.
+        options: Options of `[net]`.
+        step: Sizes are multiples of this.
         factor: `random=` of the head.
     """
     first = batch - batch % SIZE_BATCHES

@@ -1,4 +1,4 @@
-"""The losses of a network's heads, with Darknet's delta as their gradient."""
+"""Losses of a network's heads, with Darknet's delta as their gradient."""
 
 from darkparse.training.losses.network import Loss, Losses
 

@@ -1,5 +1,7 @@
-"""Boxes (…, 4): x and y of the centre, width, height; how much two overlap, and what Darknet makes of
-its derivative."""
+"""Overlap of boxes and Darknet's version of its derivative.
+
+Boxes have the shape (…, 4): center x, center y, width, height.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,13 @@ from torch import Tensor
 
 
 def _hull(a: Tensor, b: Tensor) -> Tensor:
-    """Width and height of the smallest box around both (box.c box_c)."""
+    """Return width and height of the smallest box around both (box.c box_c)."""
     high = torch.maximum(a[..., :2] + a[..., 2:] / 2, b[..., :2] + b[..., 2:] / 2)
     return high - torch.minimum(a[..., :2] - a[..., 2:] / 2, b[..., :2] - b[..., 2:] / 2)
 
 
 def _intersection_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """Areas of the intersection and of the union (box.c box_intersection, box_union)."""
+    """Return the areas of the intersection and of the union (box.c box_intersection, box_union)."""
     ax, ay, aw, ah = a.unbind(-1)
     bx, by, bw, bh = b.unbind(-1)
     width = torch.minimum(ax + aw / 2, bx + bw / 2) - torch.maximum(ax - aw / 2, bx - bw / 2)
@@ -26,30 +28,30 @@ def _intersection_union(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def iou(a: Tensor, b: Tensor) -> Tensor:
-    """Intersection over union, 0 without an intersection (box.c box_iou)."""
+    """Compute the intersection over union; 0 without an intersection (box.c box_iou)."""
     intersection, union = _intersection_union(a, b)
     return torch.where(intersection == 0, 0.0, intersection / union)
 
 
 def giou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU - (hull - union) / hull (box.c box_giou)."""
+    """Compute IoU - (hull - union) / hull (box.c box_giou)."""
     hull = _hull(a, b).prod(-1)
     return iou(a, b) - torch.where(hull == 0, 0.0, (hull - _intersection_union(a, b)[1]) / hull)
 
 
 def _distance(a: Tensor, b: Tensor) -> Tensor:
-    """Squared distance of the centres over the hull's squared diagonal."""
+    """Return the squared distance of the centers divided by the hull's squared diagonal."""
     diagonal = _hull(a, b).square().sum(-1)
     return torch.where(diagonal == 0, 0.0, (a[..., :2] - b[..., :2]).square().sum(-1) / diagonal)
 
 
 def diou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU - distance^.6 (box.c box_diou)."""
+    """Compute IoU - distance^0.6 (box.c box_diou)."""
     return iou(a, b) - _distance(a, b) ** 0.6
 
 
 def ciou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU - distance - α · difference of the aspects (box.c box_ciou)."""
+    """Compute IoU - distance - α · difference of the aspect ratios (box.c box_ciou)."""
     overlap = iou(a, b)
     aspect = 4 / pi**2 * _angle_difference(a, b).square()
     return overlap - _distance(a, b) - aspect / (1 - overlap + aspect + 1e-6) * aspect
@@ -63,10 +65,16 @@ IOU_FUNCTIONS = {"iou": iou, "giou": giou, "diou": diou, "ciou": ciou}
 
 
 def overlap_delta(box: Tensor, truth: Tensor, kind: str) -> Tensor:
-    """Darknet's delta (k, 4) of a box's x, y, w and h under an IoU loss (AlexeyAB box.c dx_box_iou).
+    """Compute Darknet's delta (k, 4) of x, y, w and h under an IoU loss (AlexeyAB box.c dx_box_iou).
 
-    It is the derivative of the IoU by x and y, and twice that by w and h; the intersection of boxes that lie apart is
-    the product of two lengths that may both be negative; the terms of the distance have signs that no derivative has.
+    As in Darknet, it deviates from the derivative of the IoU: w and h get twice the derivative, the intersection of
+    disjoint boxes is a product of two lengths that may both be negative, and some signs of the distance terms are
+    wrong.
+
+    Args:
+        box: (k, 4), predicted boxes.
+        truth: (k, 4), true boxes.
+        kind: "iou", "giou", "diou" or "ciou".
     """
     low, high = box[:, :2] - box[:, 2:] / 2, box[:, :2] + box[:, 2:] / 2
     truth_low, truth_high = truth[:, :2] - truth[:, 2:] / 2, truth[:, :2] + truth[:, 2:] / 2
@@ -76,7 +84,7 @@ def overlap_delta(box: Tensor, truth: Tensor, kind: str) -> Tensor:
     intersection = common.prod(1, keepdim=True)
     union = size.prod(1, keepdim=True) + (truth_high - truth_low).prod(1, keepdim=True) - intersection
 
-    # By the low and the high edge of each axis: an area changes by the length along the other axis.
+    # Derivatives by the low and the high edge of each axis: an area changes by the length along the other axis.
     edges = []
     for sign, inner, outer in ((-1, low > truth_low, low < truth_low), (1, high < truth_high, high > truth_high)):
         d_intersection = torch.where(inner, sign * common.flip(1), 0.0)
@@ -104,7 +112,7 @@ def _add_distance(
     kind: str,
     ratio: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """What DIoU and CIoU add to the deltas of centre and extent, or put in their place where the boxes lie apart."""
+    """Add the terms of DIoU and CIoU to the deltas of center and extent; they replace those of disjoint boxes."""
     low_out = box[:, :2] - box[:, 2:] / 2 < truth[:, :2] - truth[:, 2:] / 2
     high_out = box[:, :2] + box[:, 2:] / 2 > truth[:, :2] + truth[:, 2:] / 2
     offset = truth[:, :2] - box[:, :2]

@@ -1,4 +1,4 @@
-"""The loss of `[detection]`, the head of YOLOv1 (detection_layer.c forward_detection_layer)."""
+"""Loss of `[detection]`, the head of YOLOv1 (detection_layer.c forward_detection_layer)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from darkparse.training.losses.predictors import COMPONENTS
 from darkparse.training.losses.targets import gather_targets
 
 RANDOM_SEEN = 64_000
-"""While fewer pictures were seen, `random` lets chance choose the predictor."""
+"""With `random`, the predictor is chosen at random until this many images were seen."""
 
 
 class DetectionLoss:
-    """Squared distances; the first truth of a cell counts, and falls to the predictor that is nearest already."""
+    """Sum of squared differences.
+
+    Only the first true box of each cell counts. It is assigned to the cell's nearest predictor.
+    """
 
     def __init__(self, options: DetectionTraining, classes: int, num: int, side: int, sqrt: bool) -> None:
         self.options, self.classes, self.num, self.side, self.sqrt = options, classes, num, side, sqrt
@@ -48,13 +51,13 @@ class DetectionLoss:
         return delta, delta.square().sum()
 
     def components(self, delta: Tensor) -> dict[str, Tensor]:
-        """The squares of the delta by what they are for."""
+        """Return the squared sums of the delta by component."""
         return dict(
             zip(COMPONENTS, (component.square().sum() for component in reversed(self._split(delta))), strict=True)
         )
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Views of a vector (N, n): scores (N, cells, classes), objectness (N, cells, num), boxes (…, num, 4)."""
+        """Return views of x (N, n): scores (N, cells, classes), objectness (N, cells, num), boxes (…, num, 4)."""
         cells = self.side**2
         scores, objectness, boxes = x.split((cells * self.classes, cells * self.num, cells * self.num * 4), 1)
         return (
@@ -64,12 +67,12 @@ class DetectionLoss:
         )
 
     def _find_nearest(self, boxes: Tensor, target: Tensor, seen: int) -> tuple[Tensor, Tensor]:
-        """The predictor of each cell with the best IoU, or the smallest distance where none overlaps; and its IoU.
+        """Return the predictor of each cell with the best IoU, or else the smallest distance, and its IoU.
 
         Args:
             boxes: (k, num, 4) of the output.
-            target: (k, 4): centre within the cell, size as a share of the picture.
-            seen: pictures seen.
+            target: (k, 4): center within the cell, and size as a fraction of the image.
+            seen: Number of images seen.
         """
         scale = boxes.new_tensor((1 / self.side, 1 / self.side, 1, 1))
         extent = boxes[..., 2:].square() if self.sqrt else boxes[..., 2:]
@@ -85,7 +88,7 @@ class DetectionLoss:
 
 
 def _find_first(keys: Tensor) -> Tensor:
-    """Positions of the first of each key, in order."""
+    """Return the positions of the first occurrence of each key, ordered by key."""
     order = torch.argsort(keys, stable=True)
     ordered = keys[order]
     is_first = torch.ones_like(ordered, dtype=torch.bool)

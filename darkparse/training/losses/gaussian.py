@@ -1,4 +1,4 @@
-"""The loss of `[Gaussian_yolo]` (gaussian_yolo_layer.c forward_gaussian_yolo_layer)."""
+"""Loss of `[Gaussian_yolo]` (gaussian_yolo_layer.c forward_gaussian_yolo_layer)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from darkparse.training.losses.targets import Targets
 from darkparse.training.losses.yolo import AlexeyYoloLoss
 
 SIGMA = 0.3
-"""Added to each deviation under a density."""
+"""Offset that is added to each deviation in a density."""
 
 
 class GaussianYoloLoss(AlexeyYoloLoss):
-    """A box is four means and deviations in turn, and its loss the density at the target."""
+    """Loss of boxes that are predicted as four alternating means and deviations.
+
+    The box deltas follow from the density at the target.
+    """
 
     box_entries = 8
 
@@ -70,7 +73,7 @@ class GaussianYoloLoss(AlexeyYoloLoss):
         rows.delta[assignments.rows, :8] += deltas.flatten(1)
 
     def overlap(self, rows: Predictors, assignments: Assignments, boxes: Tensor) -> Tensor:
-        """The same, with what width and height bring to the point that is predicted."""
+        """Return the delta of an IoU loss for the predicted point, which lies `shift` box sizes before the center."""
         delta = super().overlap(rows, assignments, boxes)
         extent = delta[:, 2:] / self.raw_extent(rows)[assignments.rows].exp()
         return torch.cat((delta[:, :2] - self.shift * extent, delta[:, 2:]), 1)

@@ -1,4 +1,4 @@
-"""All losses of a network, handed out as one number whose gradient is Darknet's."""
+"""All losses of a network, as one scalar whose gradient is Darknet's."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ from darkparse.network import Network, Node
 from darkparse.network.training import bind_training_options
 
 Truth = Sequence[Tensor] | Tensor
-"""For box heads one tensor (K, 5) a picture: x, y, w, h of the box, centre and size as shares of the network's input,
-and class. For the others one tensor (N, n)."""
+"""For box heads, one tensor (K, 5) per image: center x, center y, width and height as fractions of the network's input,
+and class. For other heads, one tensor (N, n).
+"""
 
 
 class HeadLoss(Protocol):
-    """What one head computes."""
+    """Loss of one head."""
 
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
-        """The delta of what comes into the head, in its shape and memory order, and the cost.
+        """Return the delta at the head's input, in the input's shape and memory order, and the cost.
 
         Args:
-            output: the head's output.
-            truth: see Truth.
-            seen: pictures seen in training, this batch's among them.
+            output: Output of the head.
+            truth: See `Truth`.
+            seen: Number of images seen in training, including this batch.
         """
 
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """The loss of one batch.
+    """Loss of one batch.
 
     Attributes:
-        total: a scalar. Its gradient at what comes into each head is minus Darknet's delta, summed over the batch,
-            which for many heads is the gradient of no function; its value is the sum of the costs.
-        costs: of each head, by its layer's index, as Darknet has it in `*l.cost`.
-        parts: of each head of boxes the squares of its delta by what they are for: box, objectness, class.
+        total: A scalar: the sum of the costs. Its gradient at each head's input is minus Darknet's delta, summed over
+            the batch; for many heads this is not the gradient of any function.
+        costs: Cost of each head by layer index, as in Darknet's `*l.cost`.
+        components: Squared deltas of each box head by component: box, objectness, class.
     """
 
     total: Tensor
@@ -52,20 +53,20 @@ class Loss:
 
     @property
     def cost(self) -> Tensor:
-        """The mean over the heads; Darknet prints it divided by the number of pictures (network.c get_network_cost)."""
+        """Mean cost of the heads; Darknet prints it divided by the number of images (network.c get_network_cost)."""
         return torch.stack(tuple(self.costs.values())).mean()
 
 
 class Losses:
-    """The losses of a network's heads, built from the cfg.
+    """Losses of a network's heads, built from the cfg.
 
     Attributes:
-        heads: what computes the delta of each, by its layer's index.
-        entries: for each the layer whose output gets the delta.
+        heads: Loss of each head, by layer index.
+        entries: For each head, index of the layer whose output gets the delta.
 
     Raises:
-        DarkparseError: the network has no loss.
-        CfgError: an option of a head is wrong, or the head is of a kind that is not trained.
+        DarkparseError: The network has no loss.
+        CfgError: An option of a head is invalid, or the head's kind cannot be trained.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -76,15 +77,15 @@ class Losses:
         self.entries = {index: _find_entry(network, network.nodes[index]) for index in self.heads}
 
     def __call__(self, outputs: Sequence[Tensor], truth: Truth, *, seen: int) -> Loss:
-        """The loss of one mini-batch.
+        """Compute the loss of one mini-batch.
 
         Args:
-            outputs: of every layer, from `model.layer_outputs(x)` in training mode.
-            truth: for box heads one tensor (K, 5) a picture: x, y, w, h, class; else one tensor (N, n).
-            seen: pictures seen in training, this batch's among them.
+            outputs: Outputs of all layers, from `model.layer_outputs(x)` in training mode.
+            truth: For box heads one tensor (K, 5) per image: x, y, w, h, class; otherwise one tensor (N, n).
+            seen: Number of images seen in training, including this batch.
 
         Raises:
-            ValueError: the truth is not of that form.
+            ValueError: The truth has another form.
         """
         costs, head_losses, components = {}, [], {}
         for index, head in self.heads.items():
@@ -100,12 +101,12 @@ class Losses:
 
 
 def _to_float32(x: Tensor) -> Tensor:
-    """In float32 at least."""
+    """Convert half-precision values to float32; float64 is kept."""
     return x if x.dtype == torch.float64 else x.float()
 
 
 class _DarknetGradient(torch.autograd.Function):
-    """The cost, whose gradient is minus the delta."""
+    """Function that returns the cost and whose gradient is minus the delta."""
 
     @staticmethod
     def forward(ctx: Any, entry: Tensor, delta: Tensor, cost: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ def _build_loss(network: Network, node: Node) -> HeadLoss | None:
 
 
 def _find_entry(network: Network, node: Node) -> int:
-    """The layer whose output gets the delta: what comes in, or what came into a softmax before it."""
+    """Return the layer whose output gets the delta: the head's input, or that of a softmax before it."""
     index = node.inputs[0]
     while index >= 0 and isinstance(layer := network.nodes[index].layer, LossLayer) and layer.is_identity_backward:
         index = network.nodes[index].inputs[0]

@@ -1,4 +1,4 @@
-"""What the heads of boxes share: every predictor of a batch as a row, and the truths that fall to them."""
+"""Shared code of the box heads: the predictors of a batch as rows, and their assignment to true boxes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 COMPONENTS = ("box", "objectness", "class")
-"""What the entries of a predictor are for, in their order."""
+"""Components of a predictor's entries, in their order."""
 
 
 @dataclass(eq=False)
 class Predictors:
-    """The predictors of a batch, one a row, in the order picture, anchor, row and column of the grid.
+    """Predictors of a batch, one per row, ordered by image, anchor, row and column of the grid.
 
     Attributes:
-        values: (rows, entries) of the head's output.
-        delta: the same of what comes into the head.
+        values: (rows, entries), output of the head.
+        delta: (rows, entries), delta at the head's input.
         shape: N, anchors, height, width.
-        column, row, anchor: (rows,), where each stands.
+        column, row, anchor: (rows,), position of each predictor.
     """
 
     values: Tensor
@@ -31,7 +31,7 @@ class Predictors:
 
     @classmethod
     def from_output(cls, planes: Tensor) -> Predictors:
-        """From a head's output (N, anchors, H, W, entries)."""
+        """Build from a head's output (N, anchors, H, W, entries)."""
         n, a, h, w, _ = planes.shape
         values = planes.flatten(0, 3)
         index = torch.arange(len(values), device=values.device)
@@ -44,31 +44,33 @@ class Predictors:
 
     @property
     def grid_xy(self) -> Tensor:
-        """Column and row of each cell, (rows, 2)."""
+        """Column and row of each predictor's cell, (rows, 2)."""
         return torch.stack((self.column, self.row), 1)
 
     def by_image(self, x: Tensor) -> Tensor:
-        """(rows, …) as (N, rows of one picture, …)."""
+        """Reshape (rows, …) to (N, rows per image, …)."""
         return x.reshape(self.shape[0], -1, *x.shape[1:])
 
     def index(self, image: Tensor, anchor: Tensor, row: Tensor, column: Tensor) -> Tensor:
-        """The row of a predictor."""
+        """Return the row number of a predictor."""
         _, a, h, w = self.shape
         return ((image * a + anchor) * h + row) * w + column
 
     def cell(self, center: Tensor) -> tuple[Tensor, Tensor]:
-        """Row and column of the cell that a point (…, 2) lies in. Darknet takes what stands next in memory for the
-        border at 1; darkparse the last cell."""
+        """Return row and column of the cell that contains a point (…, 2).
+
+        For a coordinate of 1, Darknet reads the next value in memory; darkparse uses the last cell.
+        """
         column, row = (center * self.size).long().unbind(-1)
         return row.clamp(0, self.shape[2] - 1), column.clamp(0, self.shape[3] - 1)
 
     def planes(self) -> Tensor:
-        """The delta as (N, anchors · entries, H, W), as what comes into the head lies."""
+        """Return the delta as (N, anchors · entries, H, W), the layout of the head's input."""
         return self.delta.reshape(*self.shape, -1).permute(0, 1, 4, 2, 3).flatten(1, 2)
 
 
 def sum_components(delta: Tensor, predictors: int, box_entries: int) -> dict[str, Tensor]:
-    """The squares of a delta (N, predictors · entries, H, W), summed up by what they are for."""
+    """Sum the squares of a delta (N, predictors · entries, H, W) by component."""
     squares = delta.unflatten(1, (predictors, -1)).square()
     components = squares.split((box_entries, 1, squares.shape[2] - box_entries - 1), 2)
     return {name: component.sum() for name, component in zip(COMPONENTS, components, strict=True)}
@@ -76,12 +78,12 @@ def sum_components(delta: Tensor, predictors: int, box_entries: int) -> dict[str
 
 @dataclass(frozen=True, eq=False)
 class Assignments:
-    """Predictors that truths fall to, in Darknet's order.
+    """Predictors with their assigned true boxes, in Darknet's order.
 
     Attributes:
-        rows: (k,) of the predictors.
-        boxes: (k, 4) of the truths.
-        classes: (k,).
+        rows: (k,), row numbers of the predictors.
+        boxes: (k, 4), true boxes.
+        classes: (k,), true classes.
     """
 
     rows: Tensor

@@ -1,4 +1,4 @@
-"""The loss of `[region]` in both forks (region_layer.c forward_region_layer)."""
+"""Loss of `[region]` in both forks (region_layer.c forward_region_layer)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from darkparse.training.losses.predictors import Assignments, Predictors, sum_co
 from darkparse.training.losses.targets import Targets, assignment_rounds, gather_targets
 
 PRIOR_SEEN, PRIOR_SCALE = 12800, 0.01
-"""While fewer pictures were seen, every predictor is drawn to its anchor, so strongly."""
+"""Until this many images were seen, every predictor is pulled toward its anchor, with this weight."""
 CLASS_ONLY_X = 100_000
-"""A box farther out than this has a class and no place."""
+"""A true box with larger x and y has a class but no position."""
 
 
 class RegionLoss:
-    """pjreddie's: squared distances of the box, objectness and classes, softmax or logistic or along a word tree.
+    """pjreddie's loss: squared differences of box, objectness and classes (softmax, logistic or word tree).
 
-    Each truth falls to the predictor of the cell of its centre whose shape, or anchor's shape with `bias_match`, is
-    nearest to its own.
+    Each true box is assigned to the predictor in the cell of its center whose shape is most similar; with `bias_match`,
+    the anchors' shapes are compared.
     """
 
     maps_first = True
@@ -67,37 +67,43 @@ class RegionLoss:
         return self.input_delta(rows), rows.delta.square().sum()
 
     def components(self, delta: Tensor) -> dict[str, Tensor]:
-        """The squares of the delta by what they are for."""
+        """Return the squared sums of the delta by component."""
         return sum_components(delta, len(self.anchors), 4)
 
     def planes(self, output: Tensor) -> Tensor:
-        """A head's output as (N, anchors, H, W, entries)."""
+        """Reshape a head's output to (N, anchors, H, W, entries)."""
         planes: Tensor = output.unflatten(1, (len(self.anchors), -1))
         return planes.permute(0, 1, 3, 4, 2)
 
     def center(self, values: Tensor) -> Tensor:
-        """x and y within the cell."""
+        """Return x and y within the cell."""
         return values[:, :2]
 
     def slope(self, values: Tensor) -> Tensor:
-        """Factor on the deltas of values that are logistic: here it comes when all are sent back, after the cost."""
+        """Return the slope of the logistic function, by which deltas are multiplied.
+
+        Here it is 1, because `input_delta` applies the slope after the cost is computed.
+        """
         return torch.ones_like(values)
 
     def input_delta(self, rows: Predictors) -> Tensor:
-        """The delta of what comes in: x, y and objectness through their logistic (backward_region_layer_gpu)."""
+        """Return the delta at the head's input: that of x, y and objectness passes through the logistic function.
+
+        See backward_region_layer_gpu.
+        """
         logistic = [0, 1] if self.background else [0, 1, 4]
         rows = Predictors(rows.values, rows.delta.clone(), rows.shape, rows.column, rows.row, rows.anchor)
         rows.delta[:, logistic] *= rows.values[:, logistic] * (1 - rows.values[:, logistic])
         return rows.planes()
 
     def set_no_object(self, rows: Predictors, truths: Targets, best: Tensor, truth_index: Tensor) -> None:
-        """No object, nor a delta where a truth is near."""
+        """Set the no-object deltas; a predictor whose IoU with a true box exceeds `thresh` gets none."""
         target = 1.0 if self.background else 0.0
         missing = self.options.noobject_scale * (target - rows.values[:, 4])
         rows.delta[:, 4] = missing.where(best <= self.options.thresh, 0.0)
 
     def set_boxes(self, rows: Predictors, assignments: Assignments, shapes: Tensor, scale: Tensor | float) -> None:
-        """Box deltas: target less value of each of x, y, w, h (delta_region_box)."""
+        """Set the box deltas: target minus value of x, y, w, h (delta_region_box)."""
         values, size = rows.values[assignments.rows], shapes[assignments.rows]
         center = assignments.boxes[:, :2] * rows.size - rows.grid_xy[assignments.rows] - self.center(values)
         extent = (assignments.boxes[:, 2:] / size).log() - values[:, 2:4]
@@ -109,7 +115,7 @@ class RegionLoss:
     def _assign_truths(
         self, rows: Predictors, truths: Targets, boxes: Tensor, shapes: Tensor, has_box: Tensor
     ) -> Assignments:
-        """The predictor of each truth's cell whose shape is nearest to its own."""
+        """Assign each true box to the predictor in its cell with the most similar shape."""
         image, number = (truths.valid & has_box[:, None]).nonzero(as_tuple=True)
         truth_boxes = truths.boxes[image, number]
         row, column = rows.cell(truth_boxes[:, :2])
@@ -122,7 +128,7 @@ class RegionLoss:
         return Assignments(candidates.gather(1, best)[:, 0], truth_boxes, truths.classes[image, number])
 
     def set_object(self, rows: Predictors, assignments: Assignments, boxes: Tensor, shapes: Tensor) -> None:
-        """All deltas of predictors that a truth falls to, at most one each."""
+        """Set all deltas of predictors with an assigned true box; each predictor may occur once."""
         self.set_boxes(rows, assignments, shapes, self.box_scale(assignments))
         target: Tensor | float = iou(boxes[assignments.rows], assignments.boxes) if self.options.rescore else 1.0
         objectness = rows.values[assignments.rows, 4]
@@ -131,7 +137,10 @@ class RegionLoss:
         self.set_class(rows, assignments, self.options.class_scale)
 
     def set_class(self, rows: Predictors, assignments: Assignments, scale: Tensor | float) -> None:
-        """Class deltas: of all classes; logistic ones of the true one alone where an earlier truth has set them."""
+        """Set the class deltas of all classes.
+
+        Where an earlier true box has set logistic deltas, only that of the true class is set.
+        """
         delta, p = rows.delta[:, 5:], rows.values[assignments.rows, 5:]
         if self.tree is not None:
             has_delta, y = self._tree_targets(assignments.classes, p)
@@ -150,7 +159,7 @@ class RegionLoss:
         return y - p
 
     def _tree_targets(self, classes: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
-        """For each class which nodes have a delta, those of the groups on its path, and which of them are true."""
+        """Return which nodes get a delta, those of the groups on each class's path, and their targets."""
         has_delta, y = torch.zeros_like(like, dtype=torch.bool), torch.zeros_like(like)
         for k, leaf in enumerate(classes.tolist()):
             for node in self._path(leaf):
@@ -159,7 +168,7 @@ class RegionLoss:
         return has_delta, y
 
     def _path(self, node: int) -> list[int]:
-        """A node and all above it."""
+        """Return a node and all its ancestors."""
         path = []
         while node >= 0:
             path.append(node)
@@ -175,13 +184,13 @@ class RegionLoss:
         return slice(end - size, end)
 
     def _find_class_only(self, truths: Targets) -> Tensor:
-        """Pictures (N,) that have a box without a place: they train a class of the word tree and nothing else."""
+        """Return which images (N,) have a box without a position; they train only a class of the word tree."""
         if self.tree is None:
             return torch.zeros_like(truths.valid[:, 0])
         return ((truths.boxes[..., :2] > CLASS_ONLY_X).all(-1) & truths.valid).any(1)
 
     def _set_class_only(self, rows: Predictors, truths: Targets, is_class_only: Tensor) -> None:
-        """The class, at the predictor of the picture that holds it likeliest."""
+        """Set the class delta at the image's predictor with the highest probability of that class."""
         rows_per_image = len(rows.values) // rows.shape[0]
         for image in is_class_only.nonzero()[:, 0].tolist():
             image_rows = slice(image * rows_per_image, (image + 1) * rows_per_image)
@@ -195,13 +204,13 @@ class RegionLoss:
             self.set_class_only_objectness(rows, image_rows, likeliest)
 
     def set_class_only_objectness(self, rows: Predictors, image_rows: slice, likeliest: Tensor) -> None:
-        """No object anywhere but there."""
+        """Set the no-object deltas of all predictors but that one."""
         rows.delta[image_rows, 4] = -self.options.noobject_scale * rows.values[image_rows, 4]
         rows.delta[likeliest, 4] = 0
 
 
 class AlexeyRegionLoss(RegionLoss):
-    """AlexeyAB's: x, y and objectness with their logistic's slope from the start, `classfix`, focal loss."""
+    """AlexeyAB's loss: deltas of x, y and objectness include the logistic slope; `classfix` and focal loss."""
 
     maps_first = False
 
@@ -246,4 +255,4 @@ class AlexeyRegionLoss(RegionLoss):
         return (y - p) * 0.5 * -(1 - confidence) * (2 * confidence * confidence.log() + confidence - 1)
 
     def set_class_only_objectness(self, rows: Predictors, image_rows: slice, likeliest: Tensor) -> None:
-        """AlexeyAB leaves the objectness of such a picture alone."""
+        """Do nothing: AlexeyAB's Darknet does not change the objectness of such an image."""

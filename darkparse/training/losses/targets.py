@@ -1,4 +1,4 @@
-"""The boxes of a batch as tensors, and what falls to one predictor in its order."""
+"""True boxes of a batch as tensors, and the order in which they are assigned to predictors."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, eq=False)
 class Targets:
-    """The true boxes of a batch: T a picture, those that a picture lacks are not `valid`."""
+    """True boxes of a batch, padded to T per image."""
 
     boxes: Tensor
     """(N, T, 4)."""
     classes: Tensor
-    """(N, T), through the head's `map` if it has one."""
+    """(N, T), mapped by the head's `map` if it has one."""
     valid: Tensor
-    """(N, T)."""
+    """(N, T); False for padding."""
 
 
 def gather_targets(
     truth: Any, like: Tensor, *, max_boxes: int, classes: int, map: tuple[int, ...] | None, maps_first: bool
 ) -> Targets:
-    """The truths of a batch, those that Darknet reads: up to one with an x of 0, at most so many, of a known class.
+    """Gather the true boxes that Darknet reads: those of a known class, up to the first one with an x of 0.
 
     Args:
-        truth: one tensor (K, 5) a picture.
-        like: a tensor (N, …) on the device and in the dtype to compute in.
-        max_boxes: boxes of a picture that count.
-        classes: of the head.
-        map: the class that each label stands for.
-        maps_first: whether a label is held against `classes` after `map` or before.
+        truth: One tensor (K, 5) per image.
+        like: A tensor (N, …) on the device and in the dtype to compute in.
+        max_boxes: Maximum number of boxes per image.
+        classes: Number of classes of the head.
+        map: Class that each label maps to.
+        maps_first: Compare labels with `classes` only after applying `map`, not before it too.
 
     Raises:
-        ValueError: the truth is not of that form.
+        ValueError: The truth has another form.
     """
     is_list = isinstance(truth, Sequence) and all(isinstance(t, Tensor) and t.dim() == 2 for t in truth)
     if not is_list or len(truth) != len(like) or any(t.shape[1] != 5 for t in truth):
@@ -57,7 +57,10 @@ def gather_targets(
 
 
 def assignment_rounds(cells: Tensor) -> Iterator[Tensor]:
-    """Positions of what falls to each cell first, then second, and so on: what comes later may see what was before."""
+    """Yield the positions of the first box of each cell, then of the second, and so on.
+
+    Later boxes may depend on the deltas of earlier ones.
+    """
     order = torch.argsort(cells, stable=True)
     ordered = cells[order]
     rank = torch.arange(len(cells), device=cells.device) - torch.searchsorted(ordered, ordered)

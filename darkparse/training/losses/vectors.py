@@ -1,4 +1,4 @@
-"""The losses of `[softmax]`, `[logistic]` and `[cost]`, over a truth (N, n) of the output's size."""
+"""Losses of `[softmax]`, `[logistic]` and `[cost]`, with a truth (N, n) of the output's size."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 MASKED_VALUE = -1234.0
-"""A truth that is none: no loss there (cost_layer.c SECRET_NUM)."""
+"""Target value that marks elements without a loss (cost_layer.c SECRET_NUM)."""
 
 
 def _flatten(output: Tensor, truth: Any) -> tuple[Tensor, Tensor]:
-    """Output and truth as vectors. Raises ValueError if they do not have one size."""
+    """Flatten output and truth to (N, n); raise ValueError if their sizes differ."""
     flat = output.flatten(1)
     if not isinstance(truth, Tensor) or truth.numel() != flat.numel():
         raise ValueError(f"this loss needs a tensor of {tuple(flat.shape)} as truth")
@@ -20,9 +20,9 @@ def _flatten(output: Tensor, truth: Any) -> tuple[Tensor, Tensor]:
 
 
 class SoftmaxLoss:
-    """Cross-entropy, whose delta is truth less probability whatever the temperature (blas.c softmax_x_ent_cpu).
+    """Cross-entropy whose delta is truth minus probability, whatever the temperature (blas.c softmax_x_ent_cpu).
 
-    With `noloss` there is none, but it counts in the mean of the costs.
+    With `noloss`, delta and cost are 0, but the cost counts in the mean.
     """
 
     def __init__(self, noloss: bool) -> None:
@@ -36,7 +36,7 @@ class SoftmaxLoss:
 
 
 class LogisticLoss:
-    """Cross-entropy of each value on its own (blas.c logistic_x_ent_cpu)."""
+    """Binary cross-entropy of each value (blas.c logistic_x_ent_cpu)."""
 
     def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
         p, y = _flatten(output, truth)
@@ -44,7 +44,10 @@ class LogisticLoss:
 
 
 class CostLoss:
-    """Squares, or absolute values beyond 1 (smooth), or everywhere (L1); `scale` is for the delta (cost_layer.c)."""
+    """Loss of `[cost]` (cost_layer.c): squared error by default; smooth and L1 use absolute differences.
+
+    The smooth loss uses them only beyond 1. `scale` multiplies the delta but not the cost.
+    """
 
     def __init__(self, kind: str, scale: float) -> None:
         self.kind, self.scale = kind, scale
@@ -60,6 +63,6 @@ class CostLoss:
             delta = difference.clamp(-1, 1)
             cost = cost.where(size < 1, 2 * size - 1)
         if self.kind == "L1":
-            # The sign, -1 where the two are equal.
+            # As in Darknet, the sign is -1 where the two are equal.
             delta, cost = torch.where(difference > 0, 1.0, -1.0).to(x.dtype), size
         return self.scale * delta, cost.sum()

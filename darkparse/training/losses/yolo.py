@@ -1,4 +1,4 @@
-"""The loss of `[yolo]` in both forks (yolo_layer.c forward_yolo_layer)."""
+"""Loss of `[yolo]` in both forks (yolo_layer.c forward_yolo_layer)."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ Pairs = tuple[tuple[float, float], ...]
 
 
 class YoloLoss:
-    """pjreddie's: squared distances of the box, objectness and classes; a later truth of a predictor overwrites.
+    """pjreddie's loss: squared differences of box, objectness and classes.
 
-    Every predictor is told that it has no object, but for those whose best IoU with a truth is above `ignore_thresh`,
-    or above `truth_thresh`, which get that truth. Then each truth falls to the anchor whose shape is nearest to its
-    own, if that is one of this head's, in the cell of its centre.
+    First every predictor gets a no-object delta, except those whose best IoU with a true box exceeds `ignore_thresh`;
+    those above `truth_thresh` are assigned that box. Then each true box is assigned to the anchor with the most similar
+    shape, in the cell of its center, if the anchor belongs to this head. A later box of a predictor overwrites an
+    earlier one.
     """
 
     box_entries = 4
@@ -46,7 +47,7 @@ class YoloLoss:
         truths = gather_targets(
             truth, output, max_boxes=self.options.max, classes=self.classes, map=self.map, maps_first=self.maps_first
         )
-        # The network's input may not be of the cfg's size: the grid follows it.
+        # The size of the input follows from the grid, because it may differ from the cfg's.
         net = rows.size * output.new_tensor(self.strides)
         anchors = output.new_tensor(self.anchors)
         row_anchors = anchors[torch.tensor(self.mask, device=output.device)][rows.anchor]
@@ -64,29 +65,29 @@ class YoloLoss:
         return rows.planes() * self.options.delta_normalizer, self.cost(rows, assignments, boxes)
 
     def components(self, delta: Tensor) -> dict[str, Tensor]:
-        """The squares of the delta by what they are for."""
+        """Return the squared sums of the delta by component."""
         return sum_components(delta, len(self.mask), self.box_entries)
 
     def decode(self, rows: Predictors, anchors: Tensor) -> Tensor:
-        """The box of each predictor (get_yolo_box)."""
+        """Return the box of each predictor (get_yolo_box)."""
         center = (rows.grid_xy + rows.values[:, :2]) / rows.size
         return torch.cat((center, rows.values[:, 2:4].exp() * anchors), 1)
 
     def _find_best(self, rows: Predictors, truths: Targets, boxes: Tensor) -> tuple[Tensor, Tensor]:
-        """The best IoU of each predictor with a truth of its picture, and which that is."""
+        """Return each predictor's best IoU with a true box of its image, and the index of that box."""
         overlap = iou(rows.by_image(boxes)[:, None], truths.boxes[:, :, None])
         best, truth_index = overlap.where(truths.valid[:, :, None], 0.0).max(1)
         return best.flatten(), truth_index.flatten()
 
     def _assign_best(self, rows: Predictors, truths: Targets, truth_index: Tensor, indices: Tensor) -> Assignments:
-        """Some predictors with one truth each of their picture."""
+        """Assign the best true box of their image to the predictors at `indices`."""
         image = indices // (len(rows.values) // rows.shape[0])
         return Assignments(
             indices, truths.boxes[image, truth_index[indices]], truths.classes[image, truth_index[indices]]
         )
 
     def _assign_truths(self, rows: Predictors, truths: Targets, anchors: Tensor) -> Assignments:
-        """What the truths fall to, in their order: the best anchor of each, then those above `iou_thresh`."""
+        """Assign the true boxes, in order: to the best anchor of each, then to those above `iou_thresh`."""
         corner = torch.zeros_like(truths.boxes[..., :2])
         shape = torch.cat((corner, truths.boxes[..., 2:]), -1)[:, :, None]
         shapes = torch.cat((torch.zeros_like(anchors), anchors), 1)
@@ -106,64 +107,67 @@ class YoloLoss:
         return Assignments(predictors, truth_boxes, truths.classes[image, number])
 
     def corner(self, boxes: Tensor) -> Tensor:
-        """The point (k, 2) of a true box whose cell predicts it: its centre."""
+        """Return the point (k, 2) of a true box whose cell predicts the box: its center."""
         return boxes[:, :2]
 
     @property
     def objectness(self) -> int:
-        """Position among a predictor's entries."""
+        """Index of the objectness among a predictor's entries."""
         return self.box_entries
 
     def class_values(self, x: Tensor) -> Tensor:
-        """The part of the classes (rows, classes)."""
+        """Return the class entries, (rows, classes)."""
         return x[:, self.box_entries + 1 :]
 
     def set_no_object(self, rows: Predictors, truths: Targets, best: Tensor, truth_index: Tensor) -> None:
-        """No object, nor a delta where a truth is near."""
+        """Set the no-object deltas; a predictor whose IoU with a true box exceeds `ignore_thresh` gets none."""
         missing = -rows.values[:, self.objectness]
         rows.delta[:, self.objectness] = missing.where(best <= self.options.ignore_thresh, 0.0)
 
     def set_confident_object(self, rows: Predictors, assignments: Assignments, best: Tensor) -> None:
-        """Objectness and class of predictors above `truth_thresh`."""
+        """Set the objectness and class deltas of predictors above `truth_thresh`."""
         self.set_object(rows, assignments)
 
     def set_object(self, rows: Predictors, assignments: Assignments) -> None:
-        """Objectness and class of predictors that a truth falls to, at most one each."""
+        """Set the objectness and class deltas of predictors with an assigned true box; each may occur once."""
         rows.delta[assignments.rows, self.objectness] = 1 - rows.values[assignments.rows, self.objectness]
         self.set_class(rows, assignments, self.class_values(rows.delta)[assignments.rows, 0] != 0)
 
     def set_class(self, rows: Predictors, assignments: Assignments, is_set: Tensor) -> None:
-        """Class deltas: of all classes, or of the true one alone where those of an earlier truth are there."""
+        """Set the class deltas of all classes, or only of the true class where an earlier true box has set them."""
         delta = self.class_values(rows.delta)
         y = torch.nn.functional.one_hot(assignments.classes, self.classes)
         new_delta = y - self.class_values(rows.values)[assignments.rows]
         delta[assignments.rows] = torch.where(is_set[:, None] & (y == 0), delta[assignments.rows], new_delta)
 
     def add_boxes(self, rows: Predictors, assignments: Assignments, boxes: Tensor, anchors: Tensor) -> None:
-        """Box deltas, in the place of those of an earlier truth."""
+        """Set the box deltas; they overwrite those of an earlier true box."""
         rows.delta[assignments.rows, :4] = self.distance(rows, assignments, anchors)
 
     def distance(self, rows: Predictors, assignments: Assignments, anchors: Tensor) -> Tensor:
-        """(k, 4): target less value of each of x, y, w, h, times 2 - the truth's area."""
+        """Return (k, 4): target minus value of x, y, w, h, times 2 minus the true box's area."""
         center = assignments.boxes[:, :2] * rows.size - rows.grid_xy[assignments.rows]
         target = torch.cat((center, self.extent(assignments.boxes[:, 2:] / anchors[assignments.rows])), 1)
         weight = 2 - assignments.boxes[:, 2:].prod(1, keepdim=True)
         return weight * (target - rows.values[assignments.rows, :4])
 
     def extent(self, ratio: Tensor) -> Tensor:
-        """What a predictor should put out for a side of so many times the anchor's."""
+        """Return the raw output for a side of `ratio` times the anchor's."""
         return ratio.log()
 
     def finish(self, rows: Predictors) -> None:
-        """What is done to all deltas in the end."""
+        """Modify the complete deltas; the default does nothing."""
 
     def cost(self, rows: Predictors, assignments: Assignments, boxes: Tensor) -> Tensor:
-        """What Darknet reports."""
+        """Return the cost that Darknet reports."""
         return rows.delta.square().sum()
 
 
 class AlexeyYoloLoss(YoloLoss):
-    """AlexeyAB's: IoU losses, normalizers, several anchors a truth; box deltas of one predictor add up."""
+    """AlexeyAB's loss: IoU losses, normalizers, several anchors per true box.
+
+    The box deltas of a predictor with several true boxes are added.
+    """
 
     maps_first = False
 
@@ -184,11 +188,11 @@ class AlexeyYoloLoss(YoloLoss):
         return (ratio / 4).sqrt() if self.new_coords else ratio.log()
 
     def multiplier(self, assignments: Assignments) -> Tensor:
-        """(k,): how rare the class of each truth is (`counters_per_class`)."""
+        """Return the weight (k,) of each true box by the rarity of its class (`counters_per_class`)."""
         return assignments.boxes.new_tensor(self.multipliers)[assignments.classes]
 
     def confident_iou(self, rows: Predictors, best: Tensor) -> Tensor:
-        """The best IoU where the predictor is sure of some class (compare_yolo_class), else 0."""
+        """Return the best IoU where the score of some class exceeds 0.25 (compare_yolo_class), otherwise 0."""
         return best.where((self.class_values(rows.values) > 0.25).any(1), 0.0)
 
     def set_no_object(self, rows: Predictors, truths: Targets, best: Tensor, truth_index: Tensor) -> None:
@@ -221,11 +225,11 @@ class AlexeyYoloLoss(YoloLoss):
 
     @property
     def keeps_objectness(self) -> bool:
-        """A truth sets objectness only where its delta is 0 (yolo_layer.c:570)."""
+        """Whether a true box sets the objectness delta only where it is 0 (yolo_layer.c:570)."""
         return self.options.objectness_smooth
 
     def is_set(self, rows: Predictors, assignments: Assignments) -> Tensor:
-        """Where an earlier truth has set the delta of the same class."""
+        """Return where an earlier true box has set the delta of the same class."""
         return self.class_values(rows.delta)[assignments.rows, assignments.classes] != 0
 
     def set_class(self, rows: Predictors, assignments: Assignments, is_set: Tensor) -> None:
@@ -254,7 +258,7 @@ class AlexeyYoloLoss(YoloLoss):
         rows.delta[assignments.rows, :4] += delta
 
     def overlap(self, rows: Predictors, assignments: Assignments, boxes: Tensor) -> Tensor:
-        """The delta of an IoU loss; width and height through their exponential, without the anchor's share."""
+        """Return the delta of an IoU loss; width and height pass through exp(), without the anchor's factor."""
         box = boxes[assignments.rows]
         box = torch.cat((box[:, :2], box[:, 2:].where(box[:, 2:] != 0, 1.0)), 1)
         delta = overlap_delta(box, assignments.boxes, self.options.iou_loss)
@@ -263,11 +267,11 @@ class AlexeyYoloLoss(YoloLoss):
         return delta
 
     def raw_extent(self, rows: Predictors) -> Tensor:
-        """What comes in for width and height, (rows, 2)."""
+        """Return the raw values of width and height, (rows, 2)."""
         return rows.values[:, 2:4]
 
     def clip_delta(self, delta: Tensor) -> Tensor:
-        """What is no number as 0, the rest within ±`max_delta`."""
+        """Replace NaN and infinite deltas by 0 and clip the others to ±`max_delta`."""
         delta = delta.nan_to_num(0.0, 0.0, 0.0)
         return delta if self.options.max_delta == inf else delta.clamp(-self.options.max_delta, self.options.max_delta)
 
@@ -276,12 +280,19 @@ class AlexeyYoloLoss(YoloLoss):
             self.average_deltas(rows, rows.delta[:, self.objectness] != 0)
 
     def average_deltas(self, rows: Predictors, where: Tensor) -> None:
-        """Box deltas over the number of classes that are drawn up (averages_yolo_deltas)."""
+        """Divide the box deltas of selected predictors by their number of classes with a positive delta, at least 1.
+
+        See averages_yolo_deltas.
+        """
         num_classes = (self.class_values(rows.delta) > 0).sum(1).clamp(min=1).where(where, 1)
         rows.delta[:, : self.box_entries] /= num_classes[:, None]
 
     def cost(self, rows: Predictors, assignments: Assignments, boxes: Tensor) -> Tensor:
-        """Of an IoU loss the mean of what is missing to 1, and the squares of the other deltas."""
+        """Return the cost that Darknet reports.
+
+        With an IoU loss and `show_details`, it is the mean of 1 - IoU plus the squares of the other deltas, each
+        weighted by its normalizer.
+        """
         options = self.options
         if options.iou_loss == "mse" or not options.show_details:
             return super().cost(rows, assignments, boxes)
