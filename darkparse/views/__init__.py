@@ -1,4 +1,4 @@
-"""What people read: tables, explanations, diagrams. Nothing here changes a network or needs torch."""
+"""Human-readable views of a network: tables, explanations and diagrams. They are read-only and do not need torch."""
 
 from darkparse._utils.lazy import attach
 

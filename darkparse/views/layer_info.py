@@ -1,4 +1,4 @@
-"""What is known of one layer: the value that cells, sentences, JSON and pages are functions of."""
+"""Properties of one layer, from which cells, sentences, JSON and pages are formatted."""
 
 from __future__ import annotations
 
@@ -13,38 +13,38 @@ from darkparse.network.analysis.repeats import Repeat
 
 
 class ChannelNote(Enum):
-    """What there is to say of a layer's channels beside their numbers."""
+    """Remark on a layer's channels in addition to their counts."""
 
     NONE = auto()
     PROJECTED = auto()
-    """They are what a head decodes."""
+    """A head decodes the channels."""
     DECODED = auto()
     JOINED = auto()
-    """Those of several maps side by side."""
+    """Several inputs are concatenated."""
     APPENDED = auto()
-    """Zeros are set behind the values."""
+    """Zeros are appended to the values."""
     PART = auto()
-    """A part of those that come in."""
+    """The layer selects some of the input's channels."""
     ADDED_PART = auto()
-    """A map of another shape is added, as much of it as fits."""
+    """An input of another shape is added where both overlap."""
     GATED = auto()
     UNREDUCED = auto()
-    """As many go out of a layer with weights as come in."""
+    """A layer with weights leaves the channel count unchanged."""
     MIXED = auto()
-    """The same, and nothing but the channels is mixed."""
+    """As `UNREDUCED`, by a convolution that mixes only channels."""
     ALONE = auto()
-    """The same, and each channel is convolved by itself."""
+    """As `UNREDUCED`, by a depthwise convolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """One layer in its network; what takes a pass over all layers is computed once, when it is first asked for."""
+    """Properties of one layer in its network, derived from the analyses that the network caches."""
 
     network: Network
     node: Node
     channel_note: ChannelNote
     largest_vector: int
-    """The largest count beside which its own stand: that of all vectors for a vector, 0 for a map."""
+    """Largest number of values in any vector of the network; 0 if this layer outputs a map."""
 
     @property
     def index(self) -> int:
@@ -52,17 +52,17 @@ class LayerFacts:
 
     @property
     def spatial(self) -> Reduction | None:
-        """The change of height × width; None where nothing comes in."""
+        """Change of height × width; None if the layer has no input."""
         return self.network.reductions[self.index].spatial
 
     @property
     def channels(self) -> Reduction | None:
-        """The change of channels, or of a vector's values."""
+        """Change of the channel count, or of a vector's length; None if the layer has no input."""
         return self.network.reductions[self.index].channels
 
     @property
     def inputs(self) -> tuple[tuple[int, Shape], ...]:
-        """The layers that it reads, -1 for the input, each with the shape that comes from it."""
+        """Indices of the input layers, -1 for the network's input, each with its shape."""
         return tuple(zip(self.node.inputs, self.node.in_shapes, strict=True))
 
     @property
@@ -71,29 +71,29 @@ class LayerFacts:
 
     @property
     def blocks(self) -> tuple[Bottleneck, ...]:
-        """The bottlenecks that it is a part of."""
+        """Bottlenecks that contain this layer."""
         return tuple(block for block in self.network.bottlenecks if self.index in block.layers)
 
     @property
     def repeats(self) -> tuple[Repeat, ...]:
-        """The repeated blocks that it is a part of."""
+        """Repeated blocks that contain this layer."""
         return tuple(repeat for repeat in self.network.repeats if self.index in repeat.layers)
 
     @property
     def projected_head(self) -> int | None:
-        """The head that decodes its channels, if only that reads them."""
+        """Index of the head that decodes this layer, if it is the only reader."""
         return self.network.find_projected_head(self.index)
 
     @property
     def formula(self) -> str:
-        """How the number of channels comes about, of a head or of a projection to one."""
+        """Formula for the channel count of a head or of the projection to it; empty for other layers."""
         head = self.projected_head
         layer = self.node.layer if head is None else self.network.nodes[head].layer
         return layer.formula if isinstance(layer, Head) else ""
 
     @property
     def receptive_field(self) -> tuple[int, int] | None:
-        """Height and width of what one value sees of the input; None where it sees no map."""
+        """Height and width of the receptive field in input pixels; None if there is no input map."""
         return get_receptive_field(self.network, self.index)
 
     @property
@@ -102,7 +102,7 @@ class LayerFacts:
 
 
 def layer_facts(network: Network) -> tuple[LayerFacts, ...]:
-    """The facts of every layer."""
+    """Return the properties of every layer."""
     vectors = (node for node in network.nodes if not node.out_shape.is_map)
     largest_vector = max((shape.size for node in vectors for shape in (node.out_shape, *node.in_shapes)), default=0)
     vector_sizes = (0 if node.out_shape.is_map else largest_vector for node in network.nodes)
@@ -130,7 +130,7 @@ def _find_channel_note(network: Network, node: Node) -> ChannelNote:
 
 
 def _find_unchanged_note(node: Node) -> ChannelNote:
-    """What there is to say where as many channels go out as come in."""
+    """Return the remark for a layer that leaves the channel count unchanged."""
     layer = node.layer
     if isinstance(layer, Convolution):
         return {"alone": ChannelNote.ALONE, "channels": ChannelNote.MIXED}.get(layer.mixing, ChannelNote.UNREDUCED)

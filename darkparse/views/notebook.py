@@ -1,4 +1,4 @@
-"""What a notebook shows: a network as its picture, a module as the table of its layers, a layer as a row of it."""
+"""Notebook representations: a diagram for a network, a table of layers for a module, and a table row for a layer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from darkparse.views.text.table import table, totals
 
 
 def mime_bundle(obj: Any) -> dict[str, str]:
-    """A network, a node, or what has a network, by media type."""
+    """Return the representations of a network, a node, or an object with a `network`, by media type."""
     if isinstance(obj, Network):
         return draw(obj)._repr_mimebundle_() | {"text/plain": repr(obj)}
     if isinstance(obj, Node):

@@ -1,4 +1,4 @@
-"""What is laid over the graph as one more column: the bytes of each output, milliseconds, or what a layer sees."""
+"""Overlays: an additional diagram column with memory, time or receptive field of each layer."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from darkparse.views.formatting.words import join_names
 
 @dataclass(frozen=True, slots=True)
 class Overlay:
-    """A value for each layer.
+    """Additional diagram column with one value per layer.
 
     Attributes:
-        name: the column's.
-        values: for each layer, what its bar is as long as.
-        whole: what they are a share of.
-        share_of: what that is called.
-        fact: a line below the title.
-        texts: for each layer what stands in the column; without them milliseconds, which copies of a block add up to.
+        name: Name of the column.
+        values: Value of each layer, which determines the length of its bar.
+        total: Value that corresponds to a full bar.
+        share_of: Name of the total in the legend.
+        fact: Line to print below the title.
+        texts: Column text of each layer. If empty, values are seconds, summed over the copies of a block and printed
+            in milliseconds.
     """
 
     name: str
@@ -33,19 +34,19 @@ class Overlay:
     texts: tuple[str, ...] = ()
 
     def text(self, copies: Sequence[int]) -> str:
-        """What stands in the row of a layer and its copies."""
+        """Return the text in the row of a layer and its copies."""
         if not self.texts:
             return _milliseconds_text(sum(self.values[i] for i in copies))
         return " … ".join(dict.fromkeys(text for i in (copies[0], copies[-1]) if (text := self.texts[i])))
 
     def share(self, copies: Sequence[int]) -> float:
-        """How long the bar is, of 1."""
+        """Return the length of the bar as a fraction of a full bar."""
         values = [self.values[i] for i in copies]
         return (max(values) if self.texts else sum(values)) / (self.total or 1)
 
 
 def memory_overlay(network: Network) -> Overlay:
-    """The bytes of each output, and the most that are held at once."""
+    """Create an overlay with the bytes of each output and the peak memory."""
     memory = compute_memory(network)
     peak = memory.live_bytes[memory.peak]
     freed = memory.released[memory.peak]
@@ -56,7 +57,7 @@ def memory_overlay(network: Network) -> Overlay:
 
 
 def receptive_overlay(network: Network) -> Overlay:
-    """What one value of each layer sees of the input, height × width."""
+    """Create an overlay with the receptive field of each layer, height × width in input pixels."""
     fields, net = get_receptive_fields(network), network.net
     areas = tuple(field[0] * field[1] if field else 0 for field in fields)
     first = next((node.index for node in network.nodes if sees_whole_input(network, node.index)), None)
@@ -66,7 +67,11 @@ def receptive_overlay(network: Network) -> Overlay:
 
 
 def time_overlay(seconds: Sequence[float]) -> Overlay:
-    """How long each layer ran."""
+    """Create an overlay with the run time of each layer.
+
+    Args:
+        seconds: Run time of each layer.
+    """
     total = sum(seconds)
     slowest = max(range(len(seconds)), key=seconds.__getitem__)
     share = percent_text(seconds[slowest], total)
@@ -75,7 +80,7 @@ def time_overlay(seconds: Sequence[float]) -> Overlay:
 
 
 def bytes_text(size: int) -> str:
-    """`47.3 MB`; nothing for 0."""
+    """Format a number of bytes: `47.3 MB`, or an empty string for 0."""
     value, unit = split_unit(size)
     return f"{value} {unit}B" if size else ""
 
@@ -85,4 +90,4 @@ def _milliseconds_text(seconds: float) -> str:
 
 
 OVERLAYS: Mapping[str, Callable[[Network], Overlay]] = {"memory": memory_overlay, "receptive": receptive_overlay}
-"""Those that need no module, by name."""
+"""Overlays that need only a network, by name."""

@@ -1,4 +1,4 @@
-"""From a network to its picture: which rows there are, in which cards, and what links them."""
+"""Construction of a diagram's content from a network: cards, rows and links."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ def build_diagram(
     by: Measure = "weights",
     overlay: Overlay | None = None,
 ) -> DiagramModel:
-    """The picture of a network, or of some of its layers.
+    """Build the diagram of a network or of some of its layers.
 
     Args:
-        network: what to draw.
-        fold: show a repeated block once.
-        notes: say below each bottleneck what it saves.
-        layers: draw these only.
-        marks: for the layers that another network has not, or has otherwise.
-        facts: lines to add to the facts.
-        by: whose share the bars show.
-        overlay: one more column.
+        network: Network to draw.
+        fold: Show repeated blocks once.
+        notes: Print below each bottleneck what it saves.
+        layers: Layers to draw; None for all.
+        marks: Marks of layers that differ from another network, by index.
+        facts: Additional lines below the title.
+        by: Quantity whose shares the bars show.
+        overlay: Additional column.
     """
     span = layers if layers is not None else range(len(network.nodes))
     builder = _DiagramBuilder(
@@ -104,12 +104,14 @@ class _DiagramBuilder:
         self.total_price = max(1, sum(map(self._price, network.nodes)))
         self.repeats = {repeat.first: repeat for repeat in repeats}
         self.row_of = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
-        """For a layer in a repeat the layer of the first copy whose row shows it."""
+        """For each layer of a repeat, the layer of the first copy whose row represents it."""
         self.side_heads = [
             i for i in network.heads if i in span and network.nodes[i].inputs[0] in span and not network.readers[i]
         ]
-        """Heads beside the row that they read.
-        A head without such a row, or that is read itself, is a row like any layer."""
+        """Heads to draw beside the row of their input.
+
+        A head whose input is not drawn, or whose output has readers, is drawn as a row.
+        """
         self.bottlenecks: dict[int, list[Bottleneck]] = {}
         for block in network.bottlenecks if notes else ():
             if block.first not in span:
@@ -117,7 +119,7 @@ class _DiagramBuilder:
             self.bottlenecks.setdefault(block.last, []).append(block)
 
     def build_card(self, run: ScaleRun) -> Card | None:
-        """The card of one run of layers; None where it has no rows."""
+        """Build the card of one run of layers; return None if it has no rows."""
         indices = [i for i in run.layers if i in self.span and i not in self.side_heads]
         if not indices:
             return None
@@ -131,7 +133,7 @@ class _DiagramBuilder:
         return node.weights if self.by == "weights" else node.flops
 
     def _compute_share(self, indices: Iterable[int]) -> float:
-        """Of the whole network's price."""
+        """Return the share of the network's total price."""
         return sum(self._price(self.network.nodes[i]) for i in indices) / self.total_price
 
     def _scale_text(self, run: ScaleRun) -> str:
@@ -186,7 +188,7 @@ class _DiagramBuilder:
         return f"{name} ({'; '.join(details)})" if details else name
 
     def _outside_inputs(self, node: Node) -> Iterable[str]:
-        """The maps that come from layers that are not drawn, for which there is no arrow."""
+        """Return the inputs from layers that are not drawn, which have no arrow."""
         inputs = zip(node.inputs, node.in_shapes, strict=True)
         return (f"from L{i}, {shape}" for i, shape in inputs if i >= 0 and i not in self.span)
 
@@ -202,7 +204,7 @@ class _DiagramBuilder:
             yield RowNote(bottleneck_text(block, last) + suffix, block.saves)
 
     def build_heads(self) -> tuple[HeadCard, ...]:
-        """The heads that stand beside the cards."""
+        """Build the heads beside the cards."""
         return tuple(self._build_head(self.network.nodes[i]) for i in self.side_heads)
 
     def _build_head(self, node: Node) -> HeadCard:
@@ -210,7 +212,7 @@ class _DiagramBuilder:
         return HeadCard(node.index, source, (f"L{node.index} {node.summary}", str(node.in_shapes[0]), formula))
 
     def build_links(self, cards: tuple[Card, ...]) -> tuple[Link, ...]:
-        """The tensors that cross between cards, each once for every row that reads it."""
+        """Build the links between cards, one per pair of rows."""
         card_of = {row.index: number for number, card in enumerate(cards) for row in card.rows}
         links: dict[tuple[int, int], Link] = {}
         for node in self.network.nodes:
@@ -229,12 +231,12 @@ class _DiagramBuilder:
         return tuple(links.values())
 
     def _is_chained(self, input_index: int, index: int) -> bool:
-        """Whether a layer reads the one before it, heads aside."""
+        """Return whether a layer reads its predecessor, ignoring heads."""
         return all(self.network.nodes[i].layer.role == "head" for i in range(input_index + 1, index))
 
 
 def _ratio_text(stride: Fraction) -> str:
-    """`1/8` of the input's length, or `×2`."""
+    """Format a scale relative to the input: `1/8` or `×2`."""
     return f"{stride.denominator}/{stride.numerator}" if stride >= 1 else f"×{1 / stride}"
 
 

@@ -1,4 +1,4 @@
-"""A diagram of a network: what is shown, laid out once, and written in any format."""
+"""Network diagrams: `draw`, `to_graphviz`, and rendering in every format."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ if TYPE_CHECKING:
 Layout = Literal["darkparse", "graphviz"]
 SUFFIXES = ("svg", "png", "pdf", "html", "dot", "gv", "mmd", "md")
 DPI = 150
-"""Of a PNG. At 96 the small print is hard to read on a page that is shown whole."""
+"""Default PNG resolution in DPI. At 96, small text is hard to read when the whole page is visible."""
 
 
 @dataclass(frozen=True)
 class Diagram:
-    """A picture of a network, which `draw` makes; a notebook shows it.
+    """Network diagram, as returned by `draw`. Notebooks display it inline.
 
     Attributes:
-        networks: one network, or the two of a comparison.
-        models: what is drawn of each.
+        networks: One network, or the two networks of a comparison.
+        models: Diagram content of each network.
         theme: `"light"`, `"dark"` or `"print"`.
         direction: `"TB"` or `"LR"`.
-        dpi: resolution of a PNG in dots per inch.
+        dpi: PNG resolution in dots per inch.
         layout: `"darkparse"` or `"graphviz"`.
 
     >>> diagram = darkparse.draw("yolov3-tiny")
@@ -65,22 +65,22 @@ class Diagram:
 
     @property
     def name(self) -> str:
-        """What the page shows."""
+        """Names of the networks, joined by `and`."""
         return " and ".join(model.name for model in self.models)
 
     @cached_property
     def sheet(self) -> Sheet:
-        """Everything in its place."""
+        """Diagram content with its layout."""
         return arrange_sheet(self.models, self.direction)
 
     @property
     def graph(self) -> Digraph:
-        """The same cards and links as a new graph for Graphviz, which finds places of its own."""
+        """New Graphviz graph with the same cards and links; Graphviz computes its own layout."""
         return build_digraph(self.models, self.theme, self.direction)
 
     @property
     def dot(self) -> str:
-        """The graph in Graphviz's language."""
+        """Graph as DOT source."""
         source: str = self.graph.source
         return source
 
@@ -94,17 +94,17 @@ class Diagram:
         """Write the diagram to a file.
 
         Args:
-            path: the file; its suffix is the format.
-            form: the format, whatever the suffix: svg, png, pdf, html, dot or gv (Graphviz's language), mmd (Mermaid),
-                or md (Mermaid in Markdown).
+            path: Output file; its suffix selects the format.
+            form: Format that overrides the suffix: svg, png, pdf, html, dot or gv (DOT source), mmd (Mermaid), or md
+                (Mermaid in Markdown).
 
         Returns:
-            The path.
+            The path of the file.
 
         Raises:
-            RendererError: nothing that is installed renders this format.
-            DarkparseError: the format is unknown, or a PNG would be too large.
-            OSError: the file cannot be written.
+            RendererError: No installed renderer supports this format.
+            DarkparseError: The format is unknown, or a PNG would be too large.
+            OSError: The file cannot be written.
         """
         target = Path(path)
         data = self.data(form or target.suffix.removeprefix(".").lower())
@@ -113,7 +113,12 @@ class Diagram:
         return target
 
     def data(self, form: str) -> bytes:
-        """Return the bytes of a file of this format."""
+        """Return the diagram as the bytes of a file in this format.
+
+        Raises:
+            RendererError: No installed renderer supports this format.
+            DarkparseError: The format is unknown, or a PNG would be too large.
+        """
         if form not in SUFFIXES:
             endings = ", ".join(f".{suffix}" for suffix in SUFFIXES)
             raise DarkparseError(f"a diagram cannot be written as {form!r}; end the name with {endings}")
@@ -131,7 +136,7 @@ class Diagram:
         return _encode(html_page(self) if form == "html" else self.svg())
 
     def _rasterize(self, form: RasterForm) -> bytes:
-        """Return a PNG or PDF of our layout, or of Graphviz's where the package that writes ours is not installed."""
+        """Return a PNG or PDF; fall back to Graphviz if the package for this format is not installed."""
         package = MODULES[form].replace("_", "-")
         if has_rasterizer(form):
             check_pixels(form, self.sheet.width, self.sheet.height, self.dpi)
@@ -144,8 +149,8 @@ class Diagram:
         return render(self.graph, form, self.dpi)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        """For notebooks: the picture, no wider than its cell."""
-        # Graphviz writes a declaration before the element.
+        """Return the diagram for notebooks, limited to the width of the cell."""
+        # Graphviz writes an XML declaration before the element.
         element = self.svg().partition("<svg ")[2]
         return {"image/svg+xml": f'<svg style="max-width:100%;height:auto" {element}', "text/plain": repr(self)}
 
@@ -167,28 +172,28 @@ def draw(
     by: Measure = "weights",
     overlay: Overlay | Literal["memory", "receptive"] | None = None,
 ) -> Diagram:
-    """Draw a network: a card a scale, a row a layer, and what every layer reduces.
+    """Draw a network with one card per scale and one row per layer that shows what the layer reduces.
 
     Args:
-        network: what `compile` made, or takes.
-        other: a second network to draw beside it, with what differs marked.
-        fold: show a repeated block once, with the number of its copies.
-        notes: say below each bottleneck what it saves over a direct convolution.
-        layers: draw these layers only, as `range(62, 85)`.
+        network: Compiled network, or any argument of `compile`.
+        other: Second network to draw beside the first, with the differences marked.
+        fold: Show repeated blocks once, with the number of copies.
+        notes: Print below each bottleneck what it saves compared with a direct convolution.
+        layers: Layers to draw, such as `range(62, 85)`; None for all.
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
-        theme: `"light"`, `"dark"` or `"print"` (greys).
-        dpi: resolution of a PNG in dots per inch.
-        layout: `"darkparse"` for our own, `"graphviz"` for that of an installed Graphviz.
-        by: what the bars are a share of, `"weights"` or `"flops"`.
-        overlay: one more column: `"memory"`, the bytes of each output, `"receptive"`, what a layer sees of the input,
-            or what `time_overlay` makes of measured seconds.
+        theme: `"light"`, `"dark"` or `"print"` (grayscale).
+        dpi: PNG resolution in dots per inch.
+        layout: `"darkparse"` for the built-in layout, `"graphviz"` to let an installed Graphviz lay out the diagram.
+        by: Quantity whose shares the bars show, `"weights"` or `"flops"`.
+        overlay: Additional column: `"memory"` (bytes of each output), `"receptive"` (receptive fields), or the result
+            of `time_overlay` for measured seconds.
 
     Returns:
-        The diagram, which renders itself.
+        The diagram; `render` writes it to a file.
 
     Raises:
-        DarkparseError: the layers or an option's value are not there.
-        CfgError: a cfg is wrong.
+        DarkparseError: The layers or the value of an option are not valid.
+        CfgError: A cfg is invalid.
 
     >>> diagram = darkparse.draw("yolov3-tiny", theme="dark")
     >>> diagram.render("tiny.dot")
@@ -234,24 +239,24 @@ def to_graphviz(
 ) -> Digraph:
     """Return the diagram as a graph of the `graphviz` package.
 
-    Its `source` is DOT; `render`, `pipe`, `view` and notebooks run Graphviz, which has to be installed. Attributes and
-    nodes can be edited before.
+    Its `source` is DOT. `render`, `pipe`, `view` and notebooks require an installed Graphviz. Attributes and nodes can
+    be edited before rendering.
 
     Args:
-        network: what `compile` made, or takes.
-        other: a second network to draw beside it, with what differs marked.
-        fold: show a repeated block once, with the number of its copies.
-        notes: print below each bottleneck what it saves over a direct convolution.
-        layers: draw these layers only, as `range(62, 85)`.
-        theme: `"light"`, `"dark"` or `"print"` (grays).
+        network: Compiled network, or any argument of `compile`.
+        other: Second network to draw beside the first, with the differences marked.
+        fold: Show repeated blocks once, with the number of copies.
+        notes: Print below each bottleneck what it saves compared with a direct convolution.
+        layers: Layers to draw, such as `range(62, 85)`; None for all.
+        theme: `"light"`, `"dark"` or `"print"` (grayscale).
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
 
     Returns:
         A `graphviz.Digraph` with one node per card and head.
 
     Raises:
-        DarkparseError: the layers or an option's value are not valid.
-        CfgError: a cfg is wrong.
+        DarkparseError: The layers or the value of an option are not valid.
+        CfgError: A cfg is invalid.
 
     >>> graph = darkparse.to_graphviz("yolov3-tiny")
     >>> graph.graph_attr["ranksep"] = "1"

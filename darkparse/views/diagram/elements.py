@@ -1,4 +1,4 @@
-"""What the diagram shows, before any drawing: a card for each scale, a row for each layer, links between them."""
+"""Content of a diagram, independent of layout: one card per scale, one row per layer, and links between cards."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from darkparse.views.layer_info import LayerFacts
 from darkparse.views.overlay import Overlay
 
 Tone = Literal["reduced", "kept", "expanded", "projected"]
-"""What a cell says, and hence its colour."""
+"""Meaning of a cell, which determines its color."""
 
 MARKS = {"≠": "differs from the other", "+": "only here"}
-"""Signs of a layer that the other network has not, or has otherwise."""
+"""Marks of layers that differ from the other network or are missing there."""
 
 Measure = Literal["weights", "flops"]
 MEASURES: tuple[Measure, ...] = ("weights", "flops")
@@ -26,17 +26,17 @@ LinkKind = Literal["chain", "reused", "head"]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a layer does to height × width, or to its channels."""
+    """Change of height × width or of channels."""
 
     text: str
     tone: Tone
     hint: str = ""
-    """A tooltip."""
+    """Tooltip text."""
 
 
 @dataclass(frozen=True, slots=True)
 class RowNote:
-    """The price of a bottleneck."""
+    """Note on what a bottleneck saves or costs."""
 
     text: str
     saves: bool
@@ -44,25 +44,25 @@ class RowNote:
 
 @dataclass(frozen=True, slots=True)
 class DiagramRow:
-    """A layer, or one of the first copy of a repeated block, which stands for all."""
+    """Row of a layer. For a repeated block, the first copy represents all copies."""
 
     index: int
     label: str
     spatial: Cell
     channels: Cell
     price: str
-    """Its weights or FLOPs."""
+    """Number of weights or FLOPs."""
     share: float
-    """Of the network's, with all copies."""
+    """Share of the network's weights or FLOPs, including all copies."""
     hint: str
     facts: LayerFacts
     copies: Sequence[int]
-    """The layers that it stands for: its own, and its counterparts in the copies of the block."""
+    """Indices of the layers that the row represents: its own, and its counterparts in the other copies of the block."""
     notes: tuple[RowNote, ...] = ()
     mark: str = ""
-    """How it differs from the other network of a comparison."""
+    """Key of `MARKS` if the layer differs from the other network of a comparison."""
     overlay: str = ""
-    """What is laid over the graph, and how long its bar is."""
+    """Text of the overlay column; `overlay_share` is the length of its bar."""
     overlay_share: float = 0
 
     @property
@@ -75,23 +75,23 @@ class DiagramRow:
 
     @property
     def is_join(self) -> bool:
-        """It joins, adds or gates what others made."""
+        """Whether the layer concatenates, adds or gates its inputs."""
         return self.facts.node.layer.role in ("cat", "add", "gate")
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Rows that stand for `count` copies; one row and one copy where nothing repeats."""
+    """Rows that represent `count` copies of a block; a single row with count 1 if nothing repeats."""
 
     rows: tuple[DiagramRow, ...]
     count: int = 1
     last: int = 0
-    """The last layer of the last copy."""
+    """Index of the last layer of the last copy."""
     grows: bool = False
 
     @property
     def repeat_texts(self) -> tuple[str, str]:
-        """`× 3`, `to L15`: how often it comes, and up to which layer."""
+        """Number of copies and last layer: `× 3`, `to L15`."""
         return f"× {self.count}", f"to L{self.last}"
 
 
@@ -101,19 +101,19 @@ class Card:
 
     size: tuple[int, int]
     scale: str
-    """`1/8` of the input's length, where it is known."""
+    """Scale relative to the input, such as `(1/8)`; empty if unknown."""
     span: str
-    """`L3–L7`."""
+    """Range of layers: `L3–L7`."""
     cost: tuple[str, ...]
-    """`1.56M weights`, `9.81 GFLOPs`, every copy included."""
+    """Cost including all copies: `1.56M weights`, `9.81 GFLOPs`."""
     share: float
-    """Of the network's weights or FLOPs."""
+    """Share of the network's weights or FLOPs."""
     blocks: tuple[Block, ...]
     is_continued: bool = False
-    """It goes on from the column before."""
+    """Whether the card continues one in the previous column."""
 
     def title(self, gap: str = COLUMN_SEPARATOR) -> str:
-        """`56×56   (1/8)`."""
+        """Return the title: `56×56   (1/8)`."""
         size = sides_text(self.size) if self.size != (1, 1) else "vector"
         return f"{size}{gap + self.scale if self.scale else ''}{', continued' if self.is_continued else ''}"
 
@@ -128,11 +128,11 @@ class Card:
 
 @dataclass(frozen=True, slots=True)
 class HeadCard:
-    """A detection head."""
+    """Detection head beside a card."""
 
     index: int
     source: int
-    """The layer that projects to it."""
+    """Index of the row whose output the head decodes."""
     lines: tuple[str, ...]
 
     @property
@@ -142,7 +142,7 @@ class HeadCard:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A tensor that crosses from card to card; -1 is the input."""
+    """Tensor that one card passes to another; source -1 is the network's input."""
 
     source: int
     target: int
@@ -152,14 +152,14 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class DiagramModel:
-    """Everything on the page."""
+    """Content of the diagram of one network."""
 
     name: str
     answer: str
-    """In one sentence."""
+    """Summary in one sentence."""
     totals: tuple[str, ...]
     summary: NetworkSummary
-    """Of what is drawn."""
+    """Summary of the layers that are drawn."""
     facts: tuple[str, ...]
     input_text: str
     cards: tuple[Card, ...]
@@ -167,9 +167,9 @@ class DiagramModel:
     links: tuple[Link, ...]
     has_repeats: bool
     layers: int
-    """Layers of the whole network."""
+    """Number of layers of the whole network."""
     by: Measure
-    """What the bars measure."""
+    """Quantity whose shares the bars show."""
     overlay: Overlay | None = None
 
     @property

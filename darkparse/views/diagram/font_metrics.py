@@ -1,9 +1,9 @@
-"""The room of a text, into which every font is pressed.
+"""Text widths that are independent of the installed fonts; every renderer scales text to these widths.
 
-A character's room is the geometric mean of its widths in DejaVu Sans, the widest font that stands in for Arial, over
-1.2, and in PT Sans Narrow or Liberation Sans Narrow, the narrowest, over 0.75: no text keeps less than five sixths of
-its width, or grows by more than a third. The fonts are taken at one height of small letters, as `font-size-adjust`
-shows them (`X_HEIGHT`). Arial, Liberation Sans, Roboto and Open Sans lie in the middle.
+The width of a character is the geometric mean of two values: its width in DejaVu Sans, the widest fallback for Arial,
+divided by 1.2, and its width in PT Sans Narrow or Liberation Sans Narrow, the narrowest fallbacks, divided by 0.75. No
+text shrinks to less than five sixths of its natural width or grows by more than a third. Fonts are compared at the same
+x-height, as with `font-size-adjust` (`X_HEIGHT`). Arial, Liberation Sans, Roboto and Open Sans lie in between.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import re
 from functools import lru_cache
 
 X_HEIGHT = 0.519
-"""Of Arial: height of a small x in font sizes."""
-# Thousandths of the font size, from the space to the tilde, then of the signs.
+"""Height of a lowercase x in Arial, as a fraction of the font size."""
+# Widths in thousandths of the font size, for the characters from space to tilde, then for `_SIGNS`.
 _SIGNS = "·×÷–•…→−└▲▼≠"
 _REGULAR = (
     "272 307 372 628 547 814 664 211 315 315 399 617 254 319 249 282 547 547 547 547 547 547 547 547 "
@@ -35,15 +35,18 @@ _WIDTHS = [dict(zip(_CHARACTERS, map(int, widths.split()), strict=True)) for wid
 
 @lru_cache(maxsize=10_000)
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
-    """Points for one line at a font size in points; a character without known width counts as a full square."""
+    """Return the width of one line in points, for a font size in points.
+
+    Characters without a known width count as one em.
+    """
     widths = _WIDTHS[bold]
     return sum([widths.get(character, 1000) for character in text]) * size / 1000
 
 
 def wrap(text: str, width: float, size: float, *, bold: bool = False) -> tuple[str, ...]:
-    """A text in lines of at most a width, broken at spaces, but not within brackets that a line has room for.
+    """Wrap text at spaces to lines of at most `width` points, keeping parentheses together if they fit on a line.
 
-    A word that is wider alone stands alone.
+    A word that is too wide gets its own line.
     """
     words = [
         word

@@ -1,4 +1,4 @@
-"""A diagram as one HTML page that needs no network: zoom, find, every layer's report behind its row."""
+"""Self-contained HTML page of a diagram, with zoom, search and a report on each layer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 
 def html_page(diagram: Diagram) -> str:
-    """The page. Its script is named by its hash in the content security policy, so no other runs."""
+    """Return the page; its content security policy allows only the script with the matching hash."""
     script = _read_asset("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     sheet = diagram.sheet
@@ -44,7 +44,7 @@ def html_page(diagram: Diagram) -> str:
 
 
 def _color_rules() -> str:
-    """Every theme as CSS variables; on paper the dark theme turns light."""
+    """Return every theme as CSS variables; the dark theme is printed as the light one."""
     rules = [
         f':root[data-theme="{name}"] {{ color-scheme: {"dark" if name == "dark" else "light"}; {css_variables(name)} }}'
         for name in THEMES
@@ -53,7 +53,7 @@ def _color_rules() -> str:
 
 
 def _page_data(diagram: Diagram) -> dict[str, Any]:
-    """Every layer's report; the layers of a second network follow those of the first."""
+    """Return the report on each layer; the layers of a second network follow those of the first."""
     layers: list[dict[str, Any]] = []
     for network, model in zip(diagram.networks, diagram.models, strict=True):
         layers += _layer_data(network, model, len(layers), several=len(diagram.networks) > 1)
@@ -62,7 +62,7 @@ def _page_data(diagram: Diagram) -> dict[str, Any]:
 
 
 def _layer_data(network: Network, model: DiagramModel, offset: int, *, several: bool) -> Iterator[dict[str, Any]]:
-    """The layers of one network with their places in the list of all."""
+    """Yield the reports on one network's layers, with indices into the list of all layers."""
     rows = {index: row.index for card in model.cards for row in card.rows for index in row.copies}
     source = Path(network.config.source.name).name
     for facts in layer_facts(network):
@@ -78,7 +78,7 @@ def _layer_data(network: Network, model: DiagramModel, offset: int, *, several: 
 
 
 def _escape_values(value: Any) -> Any:
-    """A report's texts as the page shows them."""
+    """Expand tabs and escape control characters in all texts of a report."""
     if isinstance(value, dict):
         return {key: _escape_values(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
@@ -87,7 +87,7 @@ def _escape_values(value: Any) -> Any:
 
 
 def _script_json(value: Any) -> str:
-    """JSON that cannot end the script element that holds it."""
+    """Return JSON that is safe inside a script element."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 

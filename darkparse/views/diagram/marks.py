@@ -1,4 +1,4 @@
-"""What a diagram of two networks marks: the layers that differ, and those that only one network has."""
+"""Marks in a diagram of two networks: layers that differ, and layers that only one network has."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from darkparse.views.formatting.numbers import flops_text, number_text, signed_t
 from darkparse.views.formatting.words import verb
 
 MAX_OPTIONS = 2
-"""Number of differing options that a row names."""
+"""Maximum number of differing options to name in a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a layer differs from its counterpart in the other network."""
+    """Difference of a layer from its counterpart in the other network."""
 
     sign: str
-    """A key of `elements.MARKS`."""
+    """Key of `elements.MARKS`."""
     difference: str = ""
-    """What the layer's label does not tell: `mish, not leaky`."""
+    """Difference that the layer's label does not show: `mish, not leaky`."""
 
 
 Marks = dict[int, Mark]
 
 
 def build_marks(diff: NetworkDiff) -> tuple[Marks, Marks]:
-    """Return for each network the mark of every layer that is not alike in both."""
+    """Return the marks of the differing layers of each network, by index."""
     marks: tuple[Marks, Marks] = ({}, {})
     for pair in diff.pairs:
         match pair.before, pair.after:
@@ -48,7 +48,7 @@ def build_marks(diff: NetworkDiff) -> tuple[Marks, Marks]:
 
 
 def summary_lines(diff: NetworkDiff, marks: tuple[Marks, Marks]) -> tuple[str, str]:
-    """Return for each network its difference from the other in one line."""
+    """Return one line per network that summarizes its difference from the other."""
     first, second = marks
     return _summary_line(diff.first, diff.second, first, second), _summary_line(diff.second, diff.first, second, first)
 
@@ -70,7 +70,7 @@ def _count(marks: Marks, sign: str) -> int:
 
 
 def _difference_text(changes: list[tuple[str, Any, Any]]) -> str:
-    """Return the first options that differ, each given by name, own value and the other layer's value."""
+    """Format the first options that differ, given as name, own value and value in the other layer."""
     texts = [_option_text(*change) for change in changes if change[1] != change[2]]
     return "; ".join(texts[:MAX_OPTIONS] + ["…"] * (len(texts) > MAX_OPTIONS))
 

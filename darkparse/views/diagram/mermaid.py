@@ -1,4 +1,4 @@
-"""The picture in Mermaid's language, which GitHub draws: a node for each card, with its layers as text."""
+"""Diagrams in Mermaid's language, which GitHub renders: one node per card, with its layers as text."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from darkparse.views.diagram.theme import THEMES
 from darkparse.views.formatting.words import COLUMN_SEPARATOR, escape_markdown
 
 MAX_CHARACTERS = 50_000
-"""Characters; Mermaid and GitHub draw no more."""
+"""Maximum number of characters that Mermaid and GitHub render."""
 ARROWS = {"chain": "-->", "reused": "-.->", "head": "==>"}
 
 
 def markdown_page(models: Sequence[DiagramModel], theme: str = "light", *, direction: str = "TB") -> str:
-    """Titles, answers and facts as Markdown, and the graph in its fence."""
+    """Return a Markdown page with title, summary and facts of each network, and the graph in a code fence."""
     lines: list[str] = []
     for model in models:
         lines += [f"# {escape_markdown(model.name)}", "", f"**{escape_markdown(model.answer)}**", ""]
@@ -27,13 +27,16 @@ def markdown_page(models: Sequence[DiagramModel], theme: str = "light", *, direc
 
 
 def mermaid_text(models: Sequence[DiagramModel], theme: str = "light", *, direction: str = "TB") -> str:
-    """One picture, or several in one graph; where there is too much text, without the layers that reduce nothing."""
+    """Return one graph for all models.
+
+    If the text exceeds `MAX_CHARACTERS`, layers whose cells show neither a change nor a remark are left out.
+    """
     whole, short = (_graph(models, THEMES[theme], direction, is_short=is_short) for is_short in (False, True))
     return whole if len(whole) <= MAX_CHARACTERS else short
 
 
 def _graph(models: Sequence[DiagramModel], colors: Mapping[str, str], direction: str, *, is_short: bool) -> str:
-    # Lines of layers are not broken.
+    # A large wrapping width prevents Mermaid from breaking the lines of layers.
     lines = ['%%{init: {"flowchart": {"wrappingWidth": 700}}}%%', f"flowchart {direction}"]
     for number, model in enumerate(models, 1):
         body = [f"  {line}" for line in _graph_lines(model, f"n{number}_", is_short=is_short)]
@@ -77,5 +80,5 @@ def _card_lines(card: Card, model: DiagramModel, *, is_short: bool) -> Iterator[
 
 
 def _escape(text: str) -> str:
-    """Text that Mermaid shows as it is: of all that it could take for a sign, the number."""
+    """Replace characters with a special meaning in Mermaid by their numeric entities."""
     return re.sub(r"[\"#&<>;`\\*_]", lambda match: f"#{ord(match[0])};", escape_control(text))

@@ -1,6 +1,6 @@
-"""PNG and PDF of an SVG: resvg draws pixels, typst writes PDF; both fit each text into the width it was laid out with.
+"""Conversion of SVG to PNG with resvg and to PDF with typst; both honor the `textLength` of each text.
 
-typst is not used for PNG: it copies the finished page into a bitmap of another size, which drops rows of pixels.
+typst is not used for PNG because it copies the rendered page to a bitmap of another size, which drops pixel rows.
 """
 
 from __future__ import annotations
@@ -17,19 +17,29 @@ Form = Literal["png", "pdf"]
 MODULES: dict[Form, str] = {"png": "resvg_py", "pdf": "typst"}
 PDF_TEMPLATE = '#set page(width: auto, height: auto, margin: 0pt)\n#image(bytes(sys.inputs.svg), format: "svg")'
 MAX_PNG_SIDE = 30_000
-"""Pixels of a side; image viewers fail on larger files."""
+"""Maximum side length in pixels; image viewers fail on larger files."""
 PROBE_SVG = (
     f'<svg xmlns="http://www.w3.org/2000/svg" width="40" height="20" font-family="{FONTS}"><text y="15">M</text></svg>'
 )
 
 
 def has_rasterizer(form: Form) -> bool:
-    """Return whether the package that writes this format is installed."""
+    """Return whether the package for this format is installed."""
     return find_spec(MODULES[form]) is not None
 
 
 def check_pixels(form: str, width: float, height: float, dpi: float) -> None:
-    """Raise an error where a page of so many points would make too large a PNG."""
+    """Check that a PNG of a page is not too large.
+
+    Args:
+        form: Output format; only PNG has a limit.
+        width: Page width in points.
+        height: Page height in points.
+        dpi: Resolution in dots per inch.
+
+    Raises:
+        DarkparseError: A side of the PNG would exceed `MAX_PNG_SIDE` pixels.
+    """
     pixels = [round(side * dpi / 72) for side in (width, height)]
     if form == "png" and max(pixels) > MAX_PNG_SIDE:
         raise DarkparseError(
@@ -38,17 +48,17 @@ def check_pixels(form: str, width: float, height: float, dpi: float) -> None:
 
 
 def rasterize(svg: str, form: Form) -> bytes:
-    """Render an SVG that has no CSS variables.
+    """Render an SVG without CSS variables.
 
     Args:
-        svg: the drawing; its size in pixels is that of the PNG.
-        form: format of the result.
+        svg: SVG source; its size in pixels is the size of the PNG.
+        form: Output format.
 
     Returns:
-        The file's bytes.
+        The bytes of the file.
 
     Raises:
-        RendererError: the renderer failed, or would draw no text.
+        RendererError: The renderer failed, or found no font for the text.
     """
     renderer = import_module(MODULES[form])
     try:
@@ -58,7 +68,7 @@ def rasterize(svg: str, form: Form) -> bytes:
 
 
 def _render_png(resvg: ModuleType, svg: str) -> bytes:
-    # resvg silently leaves out texts for which it finds no font.
+    # resvg silently omits text for which it finds no font.
     if resvg.svg_to_bytes(svg_string=PROBE_SVG) == resvg.svg_to_bytes(svg_string=PROBE_SVG, skip_system_fonts=True):
         fonts = FONTS.replace("'", "").removesuffix(", sans-serif")
         raise RendererError(
@@ -69,6 +79,6 @@ def _render_png(resvg: ModuleType, svg: str) -> bytes:
 
 
 def _render_pdf(typst: ModuleType, svg: str) -> bytes:
-    """Return the page as PDF with its fonts; without any installed font typst uses its own, a serif."""
+    """Return the page as PDF with embedded fonts; without an installed font, typst uses its own serif font."""
     data: bytes = typst.compile(PDF_TEMPLATE.encode(), sys_inputs={"svg": svg}, format="pdf")
     return data

@@ -1,4 +1,4 @@
-"""One page, or those of two networks side by side."""
+"""Arrangement of one page, or of the pages of two networks side by side."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from darkparse.views.diagram.layout.page import Direction, Page
 from darkparse.views.diagram.layout.passes import arrange
 
 PAGE_GAP = 70.0
-"""Room between two networks."""
+"""Space between two networks, in points."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlacedPage:
-    """A page on the sheet."""
+    """Page at its position on the sheet."""
 
     page: Page
     x: float
     offset: int
-    """Added to a layer's number in links, which keeps the layers of two networks apart."""
+    """Number added to layer indices in links, so that the layers of two networks do not collide."""
     prefix: str
-    """The same for the names of boxes."""
+    """Prefix of box names, for the same purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """Pages beside each other, with the size of all in points."""
+    """Pages side by side, with the total size in points."""
 
     pages: tuple[PlacedPage, ...]
     width: float
@@ -35,7 +35,7 @@ class Sheet:
 
 
 def arrange_sheet(models: Sequence[DiagramModel], direction: Direction = "TB") -> Sheet:
-    """Every picture laid out in its place; several have a column each, to be read beside each other."""
+    """Lay out each model; several models get one column each, for comparison side by side."""
     pages: list[PlacedPage] = []
     x, offset = 0.0, 0
     for number, model in enumerate(models):

@@ -1,7 +1,7 @@
-"""The page as SVG, written from the places that the layout found.
+"""SVG output of a laid-out page.
 
-Every text has the length that it was measured with, so that any font stands in its room. A thing's class says what it
-is, the style sheet what that looks like; one `<a href="#L6">` holds the row of a layer.
+Each text has its measured width as `textLength`, so that it fits with any font. Classes name the role of an element,
+and the style sheet defines its appearance. The row of a layer is one `<a href="#L6">` element.
 """
 
 from __future__ import annotations
@@ -22,32 +22,32 @@ from darkparse.views.diagram.title import FILL_PADDING, LEGEND_GAP, LegendEntry,
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
 CORNER_RADIUS = 6.0
-"""Radius of a link's bends."""
+"""Radius of the bends of a link."""
 ARROW_HEAD = 8.0, 2.8
-"""An arrow's head: its length and half its width."""
+"""Length and half the width of an arrowhead."""
 BASELINE_OFFSET = 0.36
-"""From the middle of a line of text down to its foot, in font sizes."""
+"""Distance from the middle of a text line to its baseline, as a fraction of the font size."""
 INDENT = boxes.PADDING / 2
 BAR_HEIGHT, MIN_BAR_WIDTH = 3.0, 0.5
-"""Height of a card's bar, and the width from which a row's is drawn."""
+"""Height of a card's bar, and minimum width of a row's bar to draw."""
 NO_BREAK_SPACE = "\u00a0"
-"""A space beside another, which would be one in SVG."""
+"""Replacement for consecutive spaces, which SVG would collapse."""
 EDGE_CLASSES = {"chain": "edge", "reused": "edge reused", "head": "edge to_head"}
 
 
 def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None = None) -> str:
-    """Return the drawing as an SVG element.
+    """Return a sheet as an SVG element.
 
     Args:
-        sheet: everything in its place.
-        theme: its colors; none for a page that has the variables of its own.
-        plain: write colors into the style sheet, for renderers that do not support variables.
-        dpi: size the page in pixels of this resolution, rounded up to whole ones, instead of in points.
+        sheet: Pages with their layout.
+        theme: Name of the color theme; empty if the surrounding page defines the CSS variables.
+        plain: Write colors instead of CSS variables, for renderers that do not support variables.
+        dpi: Specify the size in pixels at this resolution, rounded up to integers, instead of in points.
     """
     points = sheet.width + 2 * MARGIN, sheet.height + 2 * MARGIN
     sides = [f"{side:g}pt" for side in points]
     if dpi is not None:
-        # Resampling a page of fractional size would blur or drop rows of pixels.
+        # Resampling a page of fractional size would blur or drop pixel rows.
         pixels = [math.ceil(side * dpi / 72 - 1e-6) for side in points]
         points, sides = (pixels[0] * 72 / dpi, pixels[1] * 72 / dpi), [str(side) for side in pixels]
     width, height = (f"{side:g}" if dpi is None else f"{side:.9g}" for side in points)
@@ -66,14 +66,14 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
 
 
 def escape_text(text: str) -> str:
-    """Text as it can stand in XML, with a question mark for everything that cannot be shown."""
+    """Escape text for XML and replace unprintable characters with question marks."""
     return escape(escape_control(text))
 
 
 def text(
     content: str, x: float, y: float, size: float, role: str = "", *, bold: bool = False, anchor: str = "start"
 ) -> str:
-    """A line of text whose middle is at a height, pressed into the room that it was measured with."""
+    """Return a line of text, vertically centered at `y` and scaled to its measured width."""
     if not content.strip():
         return ""
     width = text_width(content, size, bold=bold)
@@ -86,7 +86,7 @@ def text(
 
 
 def rect_element(x: float, y: float, width: float, height: float, role: str = "") -> str:
-    """A filled rectangle."""
+    """Return a filled rectangle."""
     classes = f' class="{role}"' if role else ""
     return f'<rect{classes} x="{x:.6g}" y="{y:.6g}" width="{width:.5g}" height="{height:.5g}"/>'
 
@@ -139,12 +139,12 @@ def _head_box(placed: PlacedPage, box: HeadBox) -> Iterator[str]:
 
 
 def _link_tag(placed: PlacedPage, index: int, hint: str) -> str:
-    """The opening tag of what stands for a layer, with its tooltip."""
+    """Return the opening tag of a layer's element, with its tooltip."""
     return f'<a href="#L{placed.offset + index}"><title>{escape_text(hint)}</title>'
 
 
 class _CardWriter:
-    """One card; x and y of its cells come from the widths of the columns and the heights of the rows."""
+    """Writer of one card; cell positions follow from the column widths and row heights."""
 
     def __init__(self, placed: PlacedPage, box: CardBox) -> None:
         self.placed = placed
@@ -203,7 +203,7 @@ class _CardWriter:
     def _aligned_text(
         self, content: str, column: int, y: float, size: float, role: str = "", *, bold: bool = False
     ) -> str:
-        """Text at the left of its column; numbers of layers and prices at the right."""
+        """Return left-aligned text of a column; layer numbers, prices and overlay values are right-aligned."""
         left, right = self.lefts[column] + INDENT, self.lefts[column] + self.widths[column] - INDENT
         x, anchor = (right, "end") if column in (1, 5, 6) else (left, "start")
         return text(content, x, y, size, role, bold=bold, anchor=anchor)
@@ -243,7 +243,7 @@ class _CardWriter:
             y += boxes.NOTE_HEIGHT + boxes.SPACING
 
     def _share_bar(self, share: float, column: int, top: float, height: float, role: str) -> str:
-        """From the column's right end, as long as a share of it."""
+        """Return a bar at the right end of a column, with a length proportional to the share."""
         width = self.widths[column] * min(share, 1)
         return (
             rect_element(self.lefts[column] + self.widths[column] - width, top, width, height, role)
@@ -254,7 +254,7 @@ class _CardWriter:
     def _stacked_text(
         self, lines: Sequence[str], column: int, middle: float, size: float, *, bold: bool = False
     ) -> str:
-        """Lines of one cell, around its middle."""
+        """Return the lines of a cell, vertically centered."""
         y = middle - (len(lines) - 1) / 2 * boxes.LINE_HEIGHT
         ys = (y + number * boxes.LINE_HEIGHT for number in range(len(lines)))
         return "".join(
@@ -276,7 +276,7 @@ def _edge(placed: PlacedPage, route: LinkRoute) -> str:
 
 
 def _path_data(points: Sequence[Point]) -> str:
-    """Straight stretches and round bends, up to the arrow's head."""
+    """Return straight segments and rounded bends, up to the arrowhead."""
     *before, end = points
     path = [f"M{_xy(points[0])}"]
     for previous, bend, following in zip(points, points[1:], points[2:], strict=False):
@@ -288,14 +288,14 @@ def _path_data(points: Sequence[Point]) -> str:
 
 
 def _arrow_head(points: Sequence[Point]) -> str:
-    """The arrow's head, along the last stretch."""
+    """Return the arrowhead, aligned with the last segment."""
     end, (x, y) = points[-1], _move_towards(points[-1], points[-2], ARROW_HEAD[0])
     dx, dy = (0, ARROW_HEAD[1]) if y == end[1] else (ARROW_HEAD[1], 0)
     return f'<path class="tip" d="M{_xy((x - dx, y - dy))}L{_xy((x + dx, y + dy))}L{_xy(end)}z"/>'
 
 
 def _move_towards(start: Point, end: Point, length: float) -> Point:
-    """The point so far away from `start`, at most half way to `end`."""
+    """Return the point at a distance from `start` towards `end`, at most halfway."""
     distance = max(abs(end[0] - start[0]) + abs(end[1] - start[1]), 0.01)
     share = min(length / distance, 0.5)
     return start[0] + (end[0] - start[0]) * share, start[1] + (end[1] - start[1]) * share

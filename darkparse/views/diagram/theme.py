@@ -1,6 +1,6 @@
-"""Fonts and colours of the diagram.
+"""Fonts and colors of the diagram.
 
-What a colour says is also written as a sign, so a picture without colours can be read.
+Signs repeat the meaning of the colors, so that the diagram is readable without colors.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from darkparse.views.diagram.font_metrics import X_HEIGHT
 
 ThemeName = Literal["light", "dark", "print"]
 FONTS = "Arial, Helvetica, 'Liberation Sans', Arimo, Roboto, 'Noto Sans', 'DejaVu Sans', sans-serif"
-# Each role's colour in the light, the dark and the print theme.
+# Colors of each role in the light, dark and print themes.
 _ROLES = {
     "page": "#FFFFFF #16191D #FFFFFF",
     "card": "#FFFFFF #1F2328 #FFFFFF",
-    # Borders, and the links of the chain.
+    # Borders, and links between consecutive layers.
     "line": "#343A40 #9AA4AE #000000",
     "text": "#212529 #E9ECEF #000000",
-    # Layer numbers, column heads and weights.
+    # Layer numbers, column headings and weights.
     "faint": "#4A5158 #ADB5BD #333333",
     "header": "#343A40 #3D444D #FFFFFF",
     "header_text": "#FFFFFF #FFFFFF #000000",
@@ -39,12 +39,12 @@ _ROLES = {
     "head_line": "#C92A2A #FF8787 #444444",
     "saves": "#1B5E20 #8CE99A #222222",
     "reused": "#5F3DC4 #B9A5FF #555555",
-    # Behind what differs from the other network.
+    # Background of layers that differ from the other network.
     "changed": "#FFF3BF #4A4312 #F2F2F2",
-    # The share of what the whole network costs.
+    # Share of the whole network's cost.
     "price": "#D9CFFB #41367A #CCCCCC",
     "price_text": "#3B2A8C #E4DCFF #000000",
-    # The same under a card's header.
+    # The same share below the header of a card.
     "price_line": "#B8A6F5 #B9A5FF #999999",
     "overlay": "#BFE8D4 #17503A #CCCCCC",
     "overlay_text": "#0B4A31 #C9F2DF #000000",
@@ -77,10 +77,14 @@ _STYLE = f"""{"".join(map(_FILL_RULE.format, _FILLED))}
 
 
 def css_variables(theme: str) -> str:
-    """A theme's colours as CSS variables."""
+    """Return the colors of a theme as CSS variables."""
     return "".join(f"--{role}:{color};" for role, color in THEMES[theme].items())
 
 
 def style_sheet(theme: str | None = None) -> str:
-    """The style sheet of an SVG; with a theme its colours stand in it, for renderers that know no variables."""
+    """Return the style sheet of an SVG.
+
+    Args:
+        theme: Theme whose colors replace the variables, for renderers that do not support variables.
+    """
     return _STYLE if theme is None else re.sub(r"var\(--(\w+)\)", lambda match: THEMES[theme][match[1]], _STYLE)

@@ -1,4 +1,4 @@
-"""The texts above the diagram: name and answer where the eye starts, facts and legend of lower weight."""
+"""Text above the diagram: a prominent name and summary, then facts and legend in smaller print."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
 LEGEND = {"reduced": "reduced, ÷ factor", "kept": "kept, no reduction", "expanded": "expanded, × factor"}
 HEAD_LEGEND = {"projected": "projected to a head"}
-"""What a cell's tone means, behind its sign."""
+"""Meaning of each cell tone, printed after its sign."""
 REPEAT_LEGEND = "× n  block repeated n times"
 REUSED_LEGEND = "- - -  feature map reused later"
 LEGEND_FONT, ANSWER_FONT = 10.0, 16.0
 LEGEND_HEIGHT, LEGEND_GAP, FILL_PADDING = 19.0, 6.0, 6.0
 MIN_TEXT_WIDTH = 480.0
-"""The texts have so many points beside each other even on a narrower page."""
+"""Minimum width available to text in points, even on a narrower page."""
 LEADING = 1.4
-"""Height of a line of text, in font sizes."""
+"""Line height, as a multiple of the font size."""
 
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """A text in a line, with its left end; `role` is a class of the style sheet, behind it in a filled cell."""
+    """Text in a line, with its left end `x`. `role` is a CSS class; for filled cells, that of the background."""
 
     text: str
     x: float
@@ -42,13 +42,13 @@ class LegendEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextBox(Box):
-    """Lines of text in their place; each line has its height and its entries."""
+    """Positioned lines of text, each with its height and its entries."""
 
     lines: tuple[tuple[float, tuple[LegendEntry, ...]], ...]
 
 
 def title_box(model: DiagramModel, width: float) -> TextBox:
-    """Name, answer and totals, as wide as there is room; a name that is wider is cut."""
+    """Build the title: name, summary and totals. A name wider than the available width is truncated."""
     width = max(MIN_TEXT_WIDTH, width)
     return _text_box("title", title_lines(model, width))
 
@@ -63,23 +63,23 @@ def title_lines(model: DiagramModel, width: float) -> Iterator[tuple[float, tupl
 
 
 def notes_box(model: DiagramModel, width: float) -> TextBox:
-    """Facts and legend, the legend in lines as wide as there is room."""
+    """Build the facts and the legend, wrapped to the available width."""
     lines = *fact_lines(model, width), (LEGEND_GAP, ())
     return _text_box("notes", [*lines, *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend_lines(model, width))])
 
 
 def fact_lines(model: DiagramModel, width: float) -> list[tuple[float, tuple[LegendEntry, ...]]]:
-    """Return the facts in lines as wide as there is room, each with its height."""
+    """Return the facts, wrapped to the available width, each line with its height."""
     return [line for fact in model.facts for line in _wrap_fact(fact, max(MIN_TEXT_WIDTH, width))]
 
 
 def legend_lines(model: DiagramModel, width: float) -> list[tuple[LegendEntry, ...]]:
-    """Return the entries of the legend in lines as wide as there is room."""
+    """Return the entries of the legend, wrapped to the available width."""
     return _break_entries([*_legend_entries(model)], max(MIN_TEXT_WIDTH, width))
 
 
 def _wrap_fact(fact: str, width: float) -> Iterator[tuple[float, tuple[LegendEntry, ...]]]:
-    """A fact in lines, those after the first under its first word."""
+    """Wrap a fact and align continuation lines with its first word."""
     indent = text_width("• ", FACT_FONT)
     for number, text in enumerate(wrap(fact, width - indent, FACT_FONT)):
         entry = LegendEntry(text, indent, FACT_FONT) if number else LegendEntry(f"• {text}", 0, FACT_FONT)
@@ -99,7 +99,7 @@ def _text_line(
 
 
 def _legend_entries(model: DiagramModel) -> Iterator[LegendEntry]:
-    """The entries that the picture needs."""
+    """Yield the legend entries that apply to the diagram."""
     rows = [row for card in model.cards for row in card.rows]
     marks = {row.mark for row in rows}
     projects = any(row.channels.tone in HEAD_LEGEND for row in rows)
@@ -119,7 +119,7 @@ def _legend_entries(model: DiagramModel) -> Iterator[LegendEntry]:
 
 
 def _break_entries(entries: Sequence[LegendEntry], width: float) -> list[tuple[LegendEntry, ...]]:
-    """Entries beside each other, in lines of at most a width."""
+    """Arrange entries in lines of at most `width` points."""
     lines: list[list[LegendEntry]] = [[]]
     x = 0.0
     for entry in entries:
@@ -132,6 +132,6 @@ def _break_entries(entries: Sequence[LegendEntry], width: float) -> list[tuple[L
 
 
 def _truncate(name: str, width: float) -> str:
-    """A name, or as much of it as a width holds, with dots."""
+    """Shorten a name with an ellipsis to at most `width` points."""
     names = (name, *(f"{name[:n]}…" for n in range(len(name) - 1, 0, -1)))
     return next((text for text in names if text_width(text, TITLE_FONT, bold=True) <= width), "…")

@@ -1,1 +1,1 @@
-"""The words of all views: numbers, plurals, lists, cells and sentences, each a function of the facts."""
+"""Text formatting shared by all views: numbers, plurals, lists, cells and sentences."""

@@ -1,4 +1,4 @@
-"""What a block of convolutions saves or costs, in words."""
+"""Text about what a bottleneck block saves or costs."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from darkparse.views.formatting.words import layer_span, parenthesize
 
 
 def block_span(block: Bottleneck) -> str:
-    """`L6+L7`, `L6–L8`."""
+    """Format the layers of a block: `L6+L7`, `L6–L8`."""
     return layer_span(block.first, block.last, pair="+")
 
 
 def direct_text(block: Bottleneck) -> str:
-    """The convolution that the block is measured against."""
+    """Describe the direct convolution that the block is compared with."""
     return f"one direct {block.size}×{block.size} {block.channels[0]}→{block.channels[1]}"
 
 
 def bottleneck_text(block: Bottleneck, last: Bottleneck | None = None) -> str:
-    """What a block saves or costs over a direct convolution; `last` is that of a growing repeat's last copy."""
+    """Describe what a block saves or costs compared with a direct convolution.
+
+    Args:
+        block: Block to describe.
+        last: Block in the last copy of a repeat whose channels grow.
+    """
     verdict = _verdict(block)
     if last is not None:
         verdict += f" … {saving_texts(last.saved_weights, last.direct_weights)[1]} in the last copy"
@@ -42,7 +47,7 @@ def _block_name(block: Bottleneck) -> str:
 
 
 def _verdict(block: Bottleneck) -> str:
-    """`saves 44%`, of the weights; where the stride makes them differ the operations too."""
+    """Format the saving: `saves 44%`, with separate figures for weights and FLOPs if the two differ."""
     weights = saving_texts(block.saved_weights, block.direct_weights)
     operations = saving_texts(block.saved_macs, block.direct_macs)
     if weights == operations:
@@ -54,7 +59,7 @@ def _verdict(block: Bottleneck) -> str:
 
 
 def saving_texts(saved: int, direct: int) -> tuple[str, str, str]:
-    """`saves`, `44%`, or `costs`, `6%`, ` more`."""
+    """Return verb, percentage and suffix: `saves`, `44%` and an empty suffix, or `costs`, `6%` and ` more`."""
     return (
         ("saves", percent_text(saved, direct), "") if saved >= 0 else ("costs", percent_text(-saved, direct), " more")
     )

@@ -1,4 +1,4 @@
-"""A layer in a cell: what it is called, and what it does to height × width and to channels."""
+"""Cell texts of a layer: its label and its changes of height × width and channels."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from darkparse.views.layer_info import ChannelNote, LayerFacts
 
 SIGNS = {"reduced": "▼", "kept": "=", "expanded": "▲", "projected": "→"}
 MIN_SEPARATED_COUNT = 10_000
-"""A count that nobody reads without its thousands set off."""
+"""Smallest count to print with thousands separators."""
 MIN_NUMBERED_INPUTS = 3
-"""So many joined maps are told by their numbers alone: `concat L114, 112, 110, 109`."""
+"""Smallest number of concatenated inputs to list by number only: `concat L114, 112, 110, 109`."""
 UNREDUCED = {
     ChannelNote.UNREDUCED: "",
     ChannelNote.MIXED: f", {mixing_text()}",
     ChannelNote.ALONE: ", each channel alone",
 }
-"""What follows `no reduction`."""
+"""Text after `no reduction`."""
 
 
 class Change(NamedTuple):
-    """A cell in its parts: `▼`, `512→256`, ` (÷2)`."""
+    """Parts of a cell: `▼`, `512→256`, ` (÷2)`."""
 
     sign: str
     figures: str
@@ -39,7 +39,12 @@ class Change(NamedTuple):
 
 
 def layer_label(node: Node, *, block_input: int | None = None) -> str:
-    """What a layer does and what it reads: `conv 3×3 /2, 64`, `add + L37`; `block_input` is called by that name."""
+    """Describe a layer and its inputs: `conv 3×3 /2, 64`, `add + L37`.
+
+    Args:
+        node: Layer to describe.
+        block_input: Index of the layer to call `block input`.
+    """
     if node.shared_with is not None:
         return f"{node.summary} (weights of L{node.shared_with})"
     if node.inputs in ((node.index - 1,), ()):
@@ -58,12 +63,17 @@ def layer_label(node: Node, *, block_input: int | None = None) -> str:
 
 
 def input_name(index: int, network_input: str = "input") -> str:
-    """What a layer that is read is called."""
+    """Return the name of an input layer, where -1 is the network's input."""
     return f"L{index}" if index >= 0 else network_input
 
 
 def spatial_cell(facts: LayerFacts, card_size: tuple[int, ...]) -> Change:
-    """The height × width cell; `home` is the size of the card that the layer stands in."""
+    """Return the height × width cell.
+
+    Args:
+        facts: Properties of the layer.
+        card_size: Height and width of the card that contains the layer.
+    """
     change = facts.spatial
     if change is None:
         return Change("•", "no input")
@@ -82,7 +92,7 @@ def spatial_cell(facts: LayerFacts, card_size: tuple[int, ...]) -> Change:
 
 
 def channels_cell(facts: LayerFacts) -> Change:
-    """The channels cell."""
+    """Return the channels cell."""
     change, node, remark = facts.channels, facts.node, facts.channel_note
     if change is None:
         return Change("•", f"{node.out_shape.c:,} learned")
@@ -105,19 +115,19 @@ def channels_cell(facts: LayerFacts) -> Change:
 
 
 def _count_texts(facts: LayerFacts, change: Reduction) -> tuple[str, str]:
-    """Channel counts, with thousands set off where there are ten thousand or more, and in vectors beside such."""
+    """Format channel counts, with thousands separators if they, or for a vector any vector, reach 10,000."""
     before, after = change.before[0], change.after[0]
     form = "," if max(before, after, facts.largest_vector) >= MIN_SEPARATED_COUNT else "d"
     return format(before, form), format(after, form)
 
 
 def zeros_text(node: Node) -> str:
-    """What is appended to a vector."""
+    """Format the number of zeros that are appended to a vector."""
     return pluralize(node.out_shape.size - node.in_shapes[0].size, "zero")
 
 
 def _part_text(node: Node) -> str:
-    """Which part of its input's channels a layer takes, if it takes a part."""
+    """Return which group of the input's channels a layer selects; empty if it selects all."""
     layer = node.layer
     if isinstance(layer, ChannelSlice) and layer.groups > 1:
         return f", part {layer.group_id + 1} of {layer.groups}"
@@ -125,7 +135,10 @@ def _part_text(node: Node) -> str:
 
 
 def _concat_cell(sign: str, node: Node) -> Change:
-    """`256 + 512 = 768 (joined)`: channels, or values where the maps do not fit and only their number is kept."""
+    """Return the cell of a concatenation: `256 + 512 = 768 (joined)`.
+
+    The counts are channels if the output is a map, and elements if the inputs are flattened because their sizes differ.
+    """
     counts = [shape.c if node.out_shape.is_map else shape.size for shape in node.in_shapes]
     runs = [(count, len(list(run))) for count, run in groupby(counts)]
     collapses = len(counts) > 3
@@ -138,7 +151,7 @@ def _concat_cell(sign: str, node: Node) -> Change:
 
 
 def _added_part_text(node: Node) -> str:
-    """Darknet adds only as much as fits of a map of another shape (blas.c shortcut_cpu)."""
+    """Describe which part of an input of another shape Darknet adds (blas.c, shortcut_cpu)."""
     parts = (_fitting_text(x, node.out_shape) for x in node.in_shapes[1:] if x != node.out_shape)
     return "; ".join(dict.fromkeys(parts))
 
@@ -149,18 +162,21 @@ def _fitting_text(added: Shape, out: Shape) -> str:
 
 
 def growing_cell(first: LayerFacts, last: LayerFacts, step: int) -> Change:
-    """The channels cell of the first copy of a growing repeat with that of the last."""
+    """Combine the channels cells of the first and the last copy of a repeat whose channels grow by `step`."""
     start, end = channels_cell(first), channels_cell(last)
     return Change(start.sign, f"{start.figures} … {end.figures}", f", +{step} each")
 
 
 def price_text(first: int, last: int) -> str:
-    """`65.5k`, or `32.8k … 225k` from a growing repeat's first copy to its last; nothing for 0."""
+    """Format a price: `65.5k`, or `32.8k … 225k` for the first and last copy of a growing repeat; empty for 0."""
     return " … ".join(dict.fromkeys(number_text(count) for count in (first, last) if count))
 
 
 def reduction_text(facts: LayerFacts) -> str:
-    """`H×W ÷2, C ×2`: what became smaller and larger; nothing where all was kept, words where that surprises."""
+    """Summarize what a layer reduces or expands: `H×W ÷2, C ×2`.
+
+    If nothing changes, the text is empty, or `none` for a layer with weights.
+    """
     unreduced = f"none{UNREDUCED[facts.channel_note]}" if facts.channel_note in UNREDUCED else ""
     return ", ".join(_change_texts(facts)) or unreduced
 

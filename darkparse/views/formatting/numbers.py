@@ -1,4 +1,4 @@
-"""Numbers as people read them: three significant digits."""
+"""Number formatting with three significant digits."""
 
 from __future__ import annotations
 
@@ -9,38 +9,41 @@ UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def number_text(number: float) -> str:
-    """`864`, `9.41k`, `1.18M`."""
+    """Format a number: `864`, `9.41k`, `1.18M`."""
     value, unit = split_unit(number)
     return f"{value}{unit}"
 
 
 def split_unit(number: float) -> tuple[str, str]:
-    """A number's digits and the letter of its unit."""
+    """Return the digits of a number and its unit prefix."""
     for size, unit in UNITS:
-        # 999.6k would be written 1000k.
+        # From 999.5k on, three digits would round to 1000k.
         if abs(number) >= size * 0.9995:
             return significant_digits(number / size), unit
     return significant_digits(number), ""
 
 
 def flops_text(macs: int) -> str:
-    """Multiply-adds as operations, two each: `944 MFLOPs`."""
+    """Format multiply-adds as FLOPs, two per multiply-add: `944 MFLOPs`."""
     value, unit = split_unit(Cost(macs=macs).flops)
     return f"{value} {unit}FLOPs"
 
 
 def operations_text(macs: int) -> str:
-    """Operations beside the multiply-adds that they are two of: `40.4 GFLOPs (20.2G multiply-adds)`."""
+    """Format multiply-adds with their FLOPs: `40.4 GFLOPs (20.2G multiply-adds)`."""
     return f"{flops_text(macs)} ({number_text(macs)} multiply-adds)"
 
 
 def significant_digits(number: float) -> str:
-    """Three significant digits without trailing zeros; whole numbers from 1000 on."""
+    """Format a number with three significant digits and no trailing zeros, or as an integer from 1000 on."""
     return f"{number:.3g}" if abs(number) < 999.5 else f"{number:.0f}"
 
 
 def factor_text(reduction: Reduction) -> str:
-    """`÷2` or `×21.3`; `width ÷1.08` where height was kept; the difference, `−1`, where the factor would say little."""
+    """Format a change as a factor: `÷2`, `×21.3`, or `width ÷1.08` if the height is unchanged.
+
+    Factors below 1.05 are replaced by the difference, such as `−1`.
+    """
     unchanged = [before == after for before, after in zip(reduction.before, reduction.after, strict=False)]
     if reduction.axis == "spatial" and unchanged in ([True, False], [False, True]):
         side = unchanged.index(False)
@@ -54,7 +57,7 @@ def factor_text(reduction: Reduction) -> str:
 
 
 def percent_text(part: float, whole: float) -> str:
-    """A share in whole per cent, in tenths below one."""
+    """Format a share as a whole percentage, with one decimal place below 1%."""
     share = 100 * part / whole
     if 0 < abs(share) < 0.05:
         return "under 0.1%"
@@ -62,20 +65,20 @@ def percent_text(part: float, whole: float) -> str:
 
 
 def size_text(size: tuple[int, ...]) -> str:
-    """`56` for a square, else height × width."""
+    """Format a size: `56` for a square, else height × width."""
     return str(size[0]) if size[0] == size[1] else sides_text(size)
 
 
 def sides_text(size: tuple[int, ...]) -> str:
-    """`56×56`."""
+    """Format height × width: `56×56`."""
     return f"{size[0]}×{size[1]}"
 
 
 def field_text(field: tuple[int, int] | None) -> str:
-    """Format a receptive field: `37×37`, or nothing where no map is seen."""
+    """Format a receptive field: `37×37`, or an empty string for None."""
     return sides_text(field) if field else ""
 
 
 def signed_text(number: int, text: str) -> str:
-    """The text of a number's amount behind its sign."""
+    """Prefix the text of an absolute value with the sign of the number."""
     return f"{'−' if number < 0 else '+'}{text}"

@@ -1,4 +1,4 @@
-"""What a layer does, in sentences."""
+"""Sentences about a layer."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MECHANISMS = {
 
 
 def reasons(facts: LayerFacts) -> Iterator[str]:
-    """Why the layer reduces or not, and what that costs."""
+    """Yield sentences that explain why the layer reduces or not, and at what cost."""
     node, spatial, channels = facts.node, facts.spatial, facts.channels
     if spatial is None or channels is None:
         yield f"Nothing comes in: {node.out_shape.c} learned values, the same for every picture."
@@ -110,8 +110,10 @@ def _repeat_sentence(repeat: Repeat, index: int) -> str:
 
 
 def cost_text(facts: LayerFacts) -> str:
-    """`65.5k weights, 66,048 parameters, 411 MFLOPs (206M multiply-adds), 1% of the network's`,
-    and Darknet's figure where it counts otherwise."""
+    """Format the cost of a layer, and Darknet's BFLOPs if they differ.
+
+    For example `65.5k weights, 66,048 parameters, 411 MFLOPs (206M multiply-adds), 1% of the network's`.
+    """
     node = facts.node
     parts = [f"{number_text(node.weights)} weights"] if node.weights else []
     parts.append(pluralize(node.params, "parameter") if node.params else "no parameters")
@@ -124,11 +126,11 @@ def cost_text(facts: LayerFacts) -> str:
 
 
 def share_text(facts: LayerFacts) -> str:
-    """Of all the network's multiply-adds."""
+    """Format the layer's share of the network's multiply-adds."""
     total = facts.network.cost.macs
     return percent_text(facts.node.macs, total) if total else "0%"
 
 
 def receptive_field_text(facts: LayerFacts) -> str:
-    """`37×37`, `608×608, the whole input`; nothing where no map is seen."""
+    """Format the receptive field: `37×37`, `608×608, the whole input`; empty if there is no input map."""
     return f"{field_text(facts.receptive_field)}{', the whole input' if facts.sees_all else ''}"

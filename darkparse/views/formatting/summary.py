@@ -1,4 +1,4 @@
-"""The facts of a whole network: a line each below the title, and in prose."""
+"""Summary of a network as lines below the title and as prose."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from darkparse.views.formatting.words import MAX_NAMES, join_names, layer_names,
 
 NOTHING = "No 1×1 convolution, no bottleneck, and no way down to smaller maps"
 MAX_ANSWER_NAMES = 4
-"""So many layers are named in the answer."""
+"""Maximum number of layers to name in the answer."""
 FORM_TITLES = {
     "pair": "Bottleneck pairs (1×1 then k×k)",
     "triple": "Bottlenecks (1×1, k×k, 1×1)",
@@ -30,7 +30,7 @@ FORM_TITLES = {
 
 
 def totals(network: Network, layers: range) -> tuple[str, ...]:
-    """`107 layers`, `61.9M parameters`, `141 GFLOPs at 608×608`, of all layers or some."""
+    """Return the totals of some layers: `107 layers`, `61.9M parameters`, `141 GFLOPs at 608×608`."""
     shape, nodes = network.input_shape, network.nodes
     cost = sum((nodes[i].cost for i in layers), Cost())
     total_suffix = f" of {len(nodes)}" if len(layers) < len(nodes) else ""
@@ -43,7 +43,7 @@ def totals(network: Network, layers: range) -> tuple[str, ...]:
 
 
 def answer(facts: NetworkSummary) -> str:
-    """The answer in one sentence: `7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only`."""
+    """Summarize in one sentence: `7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only`."""
     pointwise = facts.pointwise
     if not pointwise.total:
         return f"No 1×1 convolution; height×width {_change_text(facts.downsampling)}" if facts.downsampling else NOTHING
@@ -65,7 +65,7 @@ def _name_or_count(indices: Sequence[int]) -> str:
 
 
 def fact_lines(facts: NetworkSummary) -> tuple[str, ...]:
-    """The three answers, a line each; those that do not apply are left out."""
+    """Return one line each for downsampling, 1×1 convolutions and each form of bottleneck, where present."""
     lines = [_downsampling_line(facts.downsampling)] if facts.downsampling else []
     lines += [_pointwise_line(facts.pointwise)] if facts.pointwise.total else []
     return (*lines, *map(_bottleneck_line, facts.bottlenecks))
@@ -84,7 +84,7 @@ def _change_text(downsampling: Downsampling) -> str:
 
 
 def _pointwise_line(facts: PointwiseStats) -> str:
-    """`1×1 convolutions: 7 of 9 reduce channels, 2 do not (L6, L17)`."""
+    """Format `1×1 convolutions: 7 of 9 reduce channels, 2 do not (L6, L17)`."""
     reducing, rest = len(facts.reducing), facts.not_reducing
     line = f"1×1 convolutions: {reducing} of {facts.total} {verb(reducing, 'reduces')} channels"
     if facts.expanding and facts.keeping:
@@ -99,7 +99,7 @@ def _pointwise_line(facts: PointwiseStats) -> str:
 
 
 def _bottleneck_line(savings: BottleneckStats) -> str:
-    """`Bottleneck pairs (1×1 then k×k): 7 save 12.7M weights and 10.6 GFLOPs over direct k×k; 2 save nothing`."""
+    """Describe one form of bottleneck: how many blocks save, how much, and how many do not."""
     saving, costing = len(savings.saving), len(savings.costing)
     saved_flops, direct_flops = (
         (f" and {flops_text(savings.macs)}", f", {flops_text(savings.direct_macs)}") if savings.macs > 0 else ("", "")
@@ -111,7 +111,7 @@ def _bottleneck_line(savings: BottleneckStats) -> str:
 
 
 def prose(network: Network, facts: NetworkSummary) -> Iterator[str]:
-    """Sentences: which 1×1 convolutions do what, and what the blocks cost that save nothing."""
+    """Yield sentences about the 1×1 convolutions and the cost of blocks that save nothing."""
     pointwise = facts.pointwise
     if pointwise.total:
         yield _reducing_sentence(len(pointwise.reducing), pointwise.total)
@@ -139,7 +139,7 @@ def _channels_list(network: Network, indices: Iterable[int]) -> str:
 
 
 def _price_sentences(blocks: Iterable[Bottleneck]) -> Iterator[str]:
-    """What the blocks that save nothing cost, those with the same figures together."""
+    """Yield the cost of blocks that save nothing, grouped by equal figures."""
     groups: dict[tuple[int, ...], list[Bottleneck]] = {}
     for block in blocks:
         if not block.saves:

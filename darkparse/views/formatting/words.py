@@ -1,4 +1,4 @@
-"""Plurals, lists and names of layers."""
+"""Plurals, lists and layer names."""
 
 from __future__ import annotations
 
@@ -8,45 +8,45 @@ from collections.abc import Iterable, Sequence
 from darkparse._utils.text import join_with_and
 
 MAX_NAMES = 6
-"""So many layers or blocks of a kind are named in prose."""
+"""Maximum number of layers or blocks of one kind to name in prose."""
 COLUMN_SEPARATOR = "   "
-"""Between figures that stand in a line of their own."""
+"""Separator of figures on one line."""
 
 
 def verb(count: int, singular: str, plural: str = "") -> str:
-    """The verb that goes with a count: `reduces`, `reduce`."""
+    """Return the form of a verb for a count: `reduces`, `reduce`."""
     return singular if count == 1 else plural or singular.removesuffix("s")
 
 
 def mixing_text(count: int = 1) -> str:
-    """What a 1×1 convolution does that reduces nothing."""
+    """Return the predicate of 1×1 convolutions that do not reduce channels."""
     return f"{verb(count, 'mixes', 'mix')} channels only"
 
 
 def layer_names(indices: Sequence[int], limit: int = 8) -> str:
-    """`L6, L17`, at most so many names; one more stands rather than a sign that leaves it out."""
+    """Format layer names: `L6, L17`; longer lists end in `…` after `limit` names, unless that drops only one."""
     selected = indices if len(indices) <= limit + 1 else indices[:limit]
     return ", ".join(f"L{i}" for i in selected) + (" …" if len(selected) < len(indices) else "")
 
 
 def join_names(names: Sequence[str]) -> str:
-    """`a and b`, `a, b and 5 more`."""
+    """Join names: `a and b`, `a, b and 5 more`."""
     return join_with_and(names if len(names) <= MAX_NAMES else [*names[:MAX_NAMES], f"{len(names) - MAX_NAMES} more"])
 
 
 def layer_span(first: int, last: int, *, pair: str = "–") -> str:
-    """`L3`, `L3–L7`; of two layers with a sign of its own between."""
+    """Format a range of layers: `L3`, `L3–L7`; `pair` separates two consecutive layers."""
     if first == last:
         return f"L{first}"
     return f"L{first}{pair if last - first == 1 else '–'}L{last}"
 
 
 def parenthesize(texts: Iterable[str]) -> str:
-    """` (a, b)`, nothing for no words."""
+    """Format texts in parentheses: ` (a, b)`, or an empty string without texts."""
     inside = ", ".join(texts)
     return f" ({inside})" if inside else ""
 
 
 def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """Escape Markdown markup."""
     return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", text)

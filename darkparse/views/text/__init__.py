@@ -1,1 +1,1 @@
-"""Views that are read as text: the table, the explanation, the report on one layer, the difference of two networks."""
+"""Text views: the table of layers, the explanation, the report on one layer and the comparison of two networks."""

@@ -1,4 +1,4 @@
-"""The diagram's facts in words: for a whole network prose and a table, for one layer its report."""
+"""Text version of the diagram: prose and a table for a network, or the report on one layer."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ from darkparse.views.text.table import MIN_WIDTH, shrink_widths, wrap_text
 
 COLUMNS = ("", "layer", "height×width", "channels", "weights")
 StyledText = tuple[str, str]
-"""Text, and what it means: a cell's tone, `heading`, `weighted`, `saves`, `costs`, or nothing."""
+"""Text and its style: the tone of a cell, `heading`, `weighted`, `saves`, `costs`, or an empty string."""
 
 COLUMN_GAP = 2
-"""Characters between two columns."""
+"""Number of characters between two columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Paragraph:
-    """Lines that belong together."""
+    """Lines of a paragraph or of a list."""
 
     lines: tuple[str, ...]
     is_list: bool = False
@@ -49,20 +49,20 @@ class Paragraph:
 
 @dataclass(frozen=True, repr=False)
 class Explanation:
-    """What a network, or one layer of it, reduces. `str()` is plain text."""
+    """Explanation of what a network, or one of its layers, reduces. `str()` returns plain text."""
 
     network: Network
     layer: LayerFacts | None = None
-    """The layer asked for."""
+    """Layer to explain; None for the whole network."""
 
     @cached_property
     def model(self) -> DiagramModel:
-        """The diagram whose facts are explained."""
+        """Content of the diagram that is explained."""
         return build_diagram(self.network)
 
     @cached_property
     def prose(self) -> tuple[Paragraph, ...]:
-        """The paragraphs above the table, or above one layer's report."""
+        """Paragraphs above the table, or above the report on one layer."""
         if self.layer is None:
             return tuple(_build_paragraphs(self.network, self.model))
         heading = f"L{self.layer.index} of {self.network.name}: {layer_label(self.layer.node)}"
@@ -75,10 +75,10 @@ class Explanation:
         return "\n".join("".join(text for text, _ in line).rstrip() for line in self.lines())
 
     def lines(self, width: int | None = None) -> Iterator[tuple[StyledText, ...]]:
-        """The text line by line, each in parts with what they mean, for colours.
+        """Yield the text line by line, each split into styled parts for color output.
 
         Args:
-            width: characters that a line may have; without it no line is broken.
+            width: Maximum number of characters per line; None disables wrapping.
         """
         yield from (
             ((line, ""),) for text in _separate_paragraphs(map(str, self.prose)) for line in wrap_text(text, width)
@@ -112,7 +112,7 @@ class Explanation:
         return (row for card in self.model.cards for row in card_rows(card))
 
     def markdown(self) -> str:
-        """The same as Markdown."""
+        """Return the explanation as Markdown."""
         lines = [
             f"# {escape_markdown(self.network.name)}",
             "",
@@ -141,7 +141,7 @@ class Explanation:
         return self.markdown()
 
     def as_dict(self) -> dict[str, Any]:
-        """The same as plain values; numbers are exact."""
+        """Return the explanation as JSON-serializable values with exact numbers."""
         if self.layer is not None:
             return asdict(layer_report(self.layer))
         summary = self.model.summary
@@ -161,23 +161,23 @@ class Explanation:
         }
 
     def json(self) -> str:
-        """`as_dict` as JSON."""
+        """Return `as_dict()` as JSON text."""
         return json.dumps(self.as_dict(), ensure_ascii=False, indent=1)
 
 
 def explain(network: str | os.PathLike[str] | Config | Network, layer: int | None = None) -> Explanation:
-    """Say which layers reduce what, and what each bottleneck saves; or tell one layer's whole story.
+    """Explain what each layer reduces and what each bottleneck saves, or report on a single layer.
 
     Args:
-        network: what `compile` made, or takes.
-        layer: by its number.
+        network: Compiled network, or any argument of `compile`.
+        layer: Index of the layer to report on; None explains the whole network.
 
     Returns:
-        The explanation; as a string it is the text.
+        The explanation; `str()` of it is plain text.
 
     Raises:
-        DarkparseError: there is no such layer.
-        CfgError: the cfg is wrong.
+        DarkparseError: The layer does not exist.
+        CfgError: The cfg is invalid.
 
     >>> print(str(darkparse.explain("yolov3-tiny", layer=13)).splitlines()[0])
     L13 of yolov3-tiny: conv 1×1, 256
@@ -191,12 +191,12 @@ def explain(network: str | os.PathLike[str] | Config | Network, layer: int | Non
 
 
 def card_heading(card: Card) -> str:
-    """`56×56 (1/8): L3–L7, 1.56M weights, 9.81 GFLOPs`."""
+    """Format the heading of a card: `56×56 (1/8): L3–L7, 1.56M weights, 9.81 GFLOPs`."""
     return f"{card.title(' ')}: {', '.join([card.span, *card.cost])}"
 
 
 def card_rows(card: Card) -> Iterator[tuple[DiagramRow, tuple[str, ...]]]:
-    """A card's rows with the texts of their columns; the first row of a repeated block says how often it comes."""
+    """Yield the rows of a card with their column texts; the first row of a repeated block includes the count."""
     for block in card.blocks:
         for position, row in enumerate(block.rows):
             label = (
@@ -215,7 +215,7 @@ def _build_paragraphs(network: Network, model: DiagramModel) -> Iterator[Paragra
 
 
 def _separate_paragraphs(paragraphs: Iterable[str]) -> Iterator[str]:
-    """Paragraphs with an empty line between."""
+    """Yield paragraphs with an empty line between them."""
     for number, text in enumerate(paragraphs):
         if number:
             yield ""

@@ -1,4 +1,4 @@
-"""The report on one layer: what comes in and goes out, why, what it costs, who reads it."""
+"""Report on one layer: inputs, output, reasoning, cost and readers."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from darkparse.views.layer_info import LayerFacts
 
 @dataclass(frozen=True, slots=True)
 class LayerReport:
-    """Everything about one layer, in texts and exact numbers: a row of the JSON, the data behind a row of the page."""
+    """Texts and exact numbers for one layer, as in the JSON output and the HTML page."""
 
     index: int
     kind: str
     label: str
     inputs: tuple[tuple[str, str], ...]
-    """Name and shape of each tensor that comes in, height × width × channels."""
+    """Name and shape (height × width × channels) of each input."""
     output: str
     readers: tuple[int, ...]
     spatial: str
-    """As in the diagram's cell."""
+    """Text of the height × width cell in the diagram."""
     channels: str
     reasoning: tuple[str, ...]
-    """Sentences: why the layer reduces or not, and what that costs."""
+    """Sentences that explain why the layer reduces or not, and at what cost."""
     parameters: int
     weights: int
-    """Multiplying weights: without biases and batch norm."""
+    """Number of weights, excluding biases and batch norm."""
     macs: int
-    """Multiply-adds for one image."""
+    """Multiply-adds per image."""
     bflops: float
-    """As AlexeyAB's Darknet prints it, which counts some additions too."""
+    """BFLOPs as AlexeyAB's Darknet prints them, which include some additions."""
     share: str
-    """Of all the network's multiply-adds."""
+    """Share of the network's multiply-adds, in percent."""
     receptive_field: str
     section: tuple[tuple[int, str], ...]
-    """The layer's lines of the cfg, with their numbers."""
+    """Lines of the layer's cfg section with their line numbers."""
 
 
 def layer_report(facts: LayerFacts) -> LayerReport:
-    """The report on a layer."""
+    """Build the report on a layer."""
     node = facts.node
     return LayerReport(
         index=node.index,
@@ -74,7 +74,12 @@ def _section_lines(node: Node) -> tuple[tuple[int, str], ...]:
 
 
 def report_lines(facts: LayerFacts, *, section: bool = True) -> Iterator[str]:
-    """One layer's facts, a line each."""
+    """Yield the report on a layer as text lines.
+
+    Args:
+        facts: Properties of the layer.
+        section: Include the lines of the cfg.
+    """
     report = layer_report(facts)
     yield from (f"in: {shape} from {name}" for name, shape in report.inputs)
     readers = f"read by {layer_names(report.readers, 20)}" if report.readers else "the network's output"

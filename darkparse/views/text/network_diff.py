@@ -1,4 +1,4 @@
-"""The difference between two networks as text, Markdown and plain values."""
+"""Differences between two networks as text, Markdown and plain values."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from darkparse.views.text.table import TableRow, table
 
 @dataclass(frozen=True, slots=True)
 class LayerChange:
-    """A layer that is in one network alone, or that differs from its counterpart."""
+    """Layer that exists in only one network, or that differs from its counterpart."""
 
     sign: Literal["+", "-", "≠"]
     before: int | None
-    """Index in the first network, None where it is in the second alone."""
+    """Index in the first network; None if only the second has the layer."""
     after: int | None
     layer: str
-    """What it does, as in the table."""
+    """Layer description, as in the table."""
     changes: tuple[PropertyChange, ...] = ()
 
     @property
     def place(self) -> str:
-        """`L4`, or `L4 → L5` where the counterpart has another index."""
+        """Name of the layer: `L4`, or `L4 → L5` if the counterpart has another index."""
         return " → ".join(dict.fromkeys(f"L{i}" for i in (self.before, self.after) if i is not None))
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkDifference:
-    """All that differs between two networks, matched layer by layer."""
+    """Differences between two networks whose layers have been matched."""
 
     names: tuple[str, str]
     totals: tuple[PropertyChange, ...]
@@ -43,7 +43,7 @@ class NetworkDifference:
         return bool(self.totals or self.layers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain values, for JSON."""
+        """Convert to JSON-serializable values."""
         return {"same": not self, **asdict(self)}
 
     def __str__(self) -> str:
@@ -59,7 +59,7 @@ class NetworkDifference:
         return "\n".join([head, *(f"  {total}" for total in self.totals), *lines])
 
     def to_markdown(self) -> str:
-        """The totals and the layers as tables."""
+        """Return the totals and the layers as Markdown tables."""
         names = " → ".join(map(code_span, dict.fromkeys(self.names)))
         if not self:
             return f"{names}: the same network\n"
@@ -79,16 +79,16 @@ class NetworkDifference:
 
 
 PLAIN_TEXT = re.compile(r"(?!.*www\.)[A-Za-z0-9 .,()%/=×÷→−≠…-]*", re.IGNORECASE)
-"""Text that is the same in Markdown: no markup, mention, reference or link."""
+"""Text without Markdown markup, mentions, references or links."""
 
 
 def _cell(text: str) -> str:
-    """Return text for a cell of a table; values of a cfg may hold any."""
+    """Escape text for a table cell, because cfg values may contain Markdown."""
     return text if PLAIN_TEXT.fullmatch(text) else code_span(text).replace("|", r"\|")
 
 
 def code_span(text: str) -> str:
-    """Return untrusted text as one line of Markdown that shows it: nothing in a code span is markup or a mention."""
+    """Return untrusted text as a Markdown code span, which disables markup and mentions."""
     text = escape_control(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", text)), default=0))
     padding = " " if text.strip(" ") and text != text.strip(" `") else ""
@@ -110,7 +110,7 @@ def report_differences(first: Network, second: Network) -> NetworkDifference:
 def _describe_pair(
     pair: LayerPair, rows_before: tuple[TableRow, ...], rows_after: tuple[TableRow, ...]
 ) -> LayerChange | None:
-    """Return what to print about a pair; None if nothing differs."""
+    """Describe the difference between two matched layers; return None if there is none."""
     before = rows_before[pair.before.index] if pair.before else None
     after = rows_after[pair.after.index] if pair.after else None
     match before, after:

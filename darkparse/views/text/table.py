@@ -1,4 +1,4 @@
-"""A network as a table, a row a layer: what Darknet prints when it loads a cfg, and what each layer reduces."""
+"""Table of layers: the columns Darknet prints when it loads a cfg, and what each layer reduces."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from darkparse.views.formatting.numbers import operations_text, sides_text
 from darkparse.views.layer_info import LayerFacts, layer_facts
 
 MIN_WIDTH = 12
-"""Of a column that gives way to a narrow terminal."""
+"""Minimum width of a column on a narrow terminal, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """One layer; shapes are height × width × channels."""
+    """Row for one layer; shapes are height × width × channels."""
 
     index: int
     layer: str
@@ -26,18 +26,18 @@ class TableRow:
     output: str
     params: int
     bflops: float
-    """As AlexeyAB's Darknet prints it."""
+    """BFLOPs as AlexeyAB's Darknet prints them."""
     reduction: str
     reduces: bool
 
 
 def table(network: Network) -> tuple[TableRow, ...]:
-    """The rows of a network's table."""
+    """Return one row per layer of a network."""
     return tuple(map(_build_row, layer_facts(network)))
 
 
 def totals(network: Network) -> str:
-    """One line below the table: layers, parameters, size of the weights file, operations."""
+    """Return the line below the table: layers, parameters, size of the weights file and operations."""
     megabytes = 4 * network.stored_floats / 1e6
     weights_text = f"{network.stored_floats:,} floats, {megabytes:,.1f} MB of weights"
     counts = f"{pluralize(len(network.nodes), 'layer')}, {pluralize(network.cost.params, 'parameter')} ({weights_text})"
@@ -61,8 +61,13 @@ def _build_row(facts: LayerFacts) -> TableRow:
 
 
 def shrink_widths(widths: Sequence[int], limit: int, min_widths: Sequence[int]) -> list[int]:
-    """Widths of columns that make up at most a limit, if that is possible:
-    the widest give way, none to less than its least."""
+    """Shrink the widest columns until the total width is within a limit, as far as the minimum widths allow.
+
+    Args:
+        widths: Width of each column in characters.
+        limit: Maximum total width.
+        min_widths: Minimum width of each column.
+    """
     result = list(widths)
     while sum(result) > limit:
         shrinkable = [i for i, width in enumerate(result) if width > min_widths[i]]
@@ -73,7 +78,10 @@ def shrink_widths(widths: Sequence[int], limit: int, min_widths: Sequence[int]) 
 
 
 def wrap_text(text: str, width: int | None) -> list[str]:
-    """Lines of at most so many characters, if that is possible; those after the first stand under its first word."""
+    """Wrap text to lines of at most `width` characters and align continuation lines with the first word.
+
+    `width` is raised to `MIN_WIDTH`; None disables wrapping.
+    """
     if width is None or len(text) <= width:
         return text.split("\n")
     lines = []

@@ -1,1 +1,1 @@
-"""The diagram through Graphviz: a `graphviz.Digraph` of HTML tables, and the files that Graphviz renders of it."""
+"""Diagrams with Graphviz: a `graphviz.Digraph` of HTML tables, and the files that Graphviz renders from it."""

@@ -1,7 +1,7 @@
 """Cards as HTML tables.
 
-All cards have the same column widths. The first and the last cell of a row are narrow ones at the card's border, with
-the ports `i<N>` and `o<N>` of layer N: an edge that ends there crosses no text, whatever stands in the row.
+All cards have the same column widths. The first and last cells of a row are narrow cells at the border of the card,
+with the ports `i<N>` and `o<N>` of layer N, so that edges that end there do not cross any text.
 """
 
 from __future__ import annotations
@@ -15,18 +15,26 @@ from darkparse.views.diagram.layout.boxes import CardBox, ColumnWidths, RowLayou
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
 
 WIDTH_FACTOR = 1.2
-"""Factor for columns: texts in DejaVu Sans, the widest font, would widen cards one by one."""
+"""Factor for column widths, so that text in DejaVu Sans, the widest font, does not widen individual cards."""
 PORT_WIDTH = 3
 BAR_HEIGHT = 3
 
 
 class CardTable:
-    """Writes one card."""
+    """Writer of one card."""
 
     def __init__(
         self, box: CardBox, column_widths: ColumnWidths, model: DiagramModel, colors: Colors, *, offset: int = 0
     ) -> None:
-        """Take the card's rows as they are wrapped for `columns`; `offset` is added to layers in links."""
+        """Create a writer.
+
+        Args:
+            box: Card with wrapped rows.
+            column_widths: Widths for which the rows were wrapped, in points.
+            model: Diagram that contains the card.
+            colors: Colors of the theme.
+            offset: Number added to layer indices in links.
+        """
         self.box = box
         self.model = model
         self.colors = colors
@@ -60,7 +68,7 @@ class CardTable:
             yield self._add_ports("".join(cells))
 
     def _share_bar(self) -> Iterator[str]:
-        """Yield the card's share of the network's price."""
+        """Yield a bar with the card's share of the network's price."""
         total = sum(self.widths)
         share = round(min(self.box.card.share, 1) * total)
         parts = ((share, self.colors["price_line"]), (total - share, ""))
@@ -125,14 +133,14 @@ class CardTable:
         return cell(join_lines(lines), colspan=self.span - 3 - bool(self.widths[0]), align="LEFT")
 
     def _small_cell(self, text: str, column: int, size: float, *, bgcolor: str = "") -> str:
-        """Return a cell in small print; numbers of layers and prices stand at the right."""
+        """Return a cell in small print; layer numbers, prices and overlay values are right-aligned."""
         width = self.widths[column]
         side = "RIGHT" if column in (1, 5, 6) else "LEFT"
         content = format_text(text, size, self.colors["faint"])
         return cell(content, width=width, align=side, bgcolor=bgcolor) if width else ""
 
     def _add_ports(self, cells: str, index: int | None = None) -> str:
-        """Return a row between its narrow cells, which have the ports of a layer."""
+        """Enclose the cells of a row in narrow cells with the ports of a layer."""
         ports = ("", "") if index is None else (f"i{index}", f"o{index}")
         first, last = (cell("", port=port, width=PORT_WIDTH, cellpadding=0) for port in ports)
         return f"{first}{cells}{last}"

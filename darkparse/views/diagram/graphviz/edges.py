@@ -1,8 +1,8 @@
-"""Edges with the ports, labels and weights that keep them whole in Graphviz.
+"""Edges with ports, labels and weights that Graphviz lays out well.
 
-Graphviz ranks the tail of an edge before its head, so an edge to a larger map is written from its end, with the arrow
-at the tail (`dir=back`): otherwise it would pull the scales apart. An edge between cards of one rank has an `xlabel`,
-since a `label` tears it off its ports.
+Graphviz ranks the tail of an edge before its head. An edge to a larger map is therefore reversed and drawn with the
+arrow at its tail (`dir=back`), because otherwise it would pull the scales apart. An edge between cards of the same rank
+has an `xlabel`, because a `label` detaches it from its ports.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from darkparse.views.diagram.layout.grid import Grid
 from darkparse.views.diagram.layout.labels import source_names, source_text
 
 DOWN_WEIGHT, UP_WEIGHT, ACROSS_WEIGHT = 50, 20, 1
-"""Weights: edges down a column are the straightest, then those up a column, then those between columns."""
+"""Edge weights: Graphviz keeps edges down a column straightest, then those up a column, then those between columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One edge as DOT takes it: nodes with their ports, and attributes."""
+    """Edge in DOT terms: tail and head with their ports, and attributes."""
 
     tail: str
     head: str
@@ -30,20 +30,20 @@ class Edge:
 
 
 class EdgeWriter:
-    """Writes the edges of one picture."""
+    """Writer of the edges of one diagram."""
 
     def __init__(
         self, model: DiagramModel, grid: Grid, colors: Colors, prefix: str, offset: int, *, is_sideways: bool
     ) -> None:
-        """Take the picture with the places of its cards.
+        """Create a writer.
 
         Args:
-            model: whose links are written.
-            grid: column and level of every card.
-            colors: those of the theme.
-            prefix: stands before the names of nodes.
-            offset: is added to layers in ids.
-            is_sideways: whether levels run from left to right.
+            model: Diagram whose links to write.
+            grid: Column and level of every card.
+            colors: Colors of the theme.
+            prefix: Prefix of node names.
+            offset: Number added to layer indices in ids.
+            is_sideways: Whether levels run from left to right.
         """
         self.model = model
         self.colors = colors
@@ -56,7 +56,7 @@ class EdgeWriter:
         self.places = {-1: (0, -1)} | {row.index: place for card, place in places for row in card.rows}
 
     def edges(self) -> Iterator[Edge]:
-        """Yield every link, then those to the heads."""
+        """Yield the edges of all links, then those to the heads."""
         yield from map(self._build_edge, self.model.links)
         for head in self.model.heads:
             attributes = {"id": self._edge_id(head.source, head.index), "color": self.colors["head_line"]}
@@ -83,7 +83,7 @@ class EdgeWriter:
         return Edge(end, start, attributes | {"dir": "back"}) if to_level < level else Edge(start, end, attributes)
 
     def _find_ends(self, link: Link) -> tuple[str, str]:
-        """Return where a link leaves and enters: between neighbors the middle of a card's side, else a row's end."""
+        """Return the ports of a link: a side of the card for neighbors in a column, else the end of a row."""
         (column, level), (to_column, to_level) = self.places[link.source], self.places[link.target]
         if self.is_sideways:
             if to_level < level:
@@ -102,7 +102,7 @@ class EdgeWriter:
         return f"{self._node_name(index)}:i{index}:w"
 
     def _right_port(self, index: int) -> str:
-        """Return the right end of a row; the input has none."""
+        """Return the port at the right end of a row; the input has no rows, so its side is used."""
         if index >= 0:
             return f"{self._node_name(index)}:o{index}:e"
         return f"{self._node_name(index)}:{'e' if self.is_sideways else 's'}"
@@ -111,6 +111,6 @@ class EdgeWriter:
         return f"{self.prefix}{self.card_names[index]}"
 
     def _edge_id(self, source: int, target: int) -> str:
-        """Return an edge's id, which is that in the SVG of our own layout."""
+        """Return the id of an edge, which equals that in the SVG of the built-in layout."""
         start = f"L{source + self.offset}" if source >= 0 else "input"
         return f"{start}-L{target + self.offset}"

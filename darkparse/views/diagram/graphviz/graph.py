@@ -1,4 +1,4 @@
-"""The picture as a `graphviz.Digraph`: a card per node, cards of one scale on one rank; Graphviz finds the places."""
+"""Diagram as a `graphviz.Digraph`: one node per card, and one rank per scale. Graphviz computes the layout."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ FONT = "Arial"
 
 
 def build_digraph(models: Sequence[DiagramModel], theme: str = "light", direction: Direction = "TB") -> Digraph:
-    """Return the graph of one picture, or of several with a cluster each.
+    """Build the graph of one diagram, or of several with one cluster each.
 
     Args:
-        models: what to draw.
-        theme: name of the colors.
+        models: Diagrams to draw.
+        theme: Name of the color theme.
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
     """
     import graphviz
@@ -61,7 +61,7 @@ def build_digraph(models: Sequence[DiagramModel], theme: str = "light", directio
 
 
 class _GraphWriter:
-    """Writes one picture; a prefix keeps the names of several apart."""
+    """Writer of one diagram; the prefix keeps the node names of several diagrams unique."""
 
     def __init__(self, model: DiagramModel, theme: str, direction: Direction, prefix: str, offset: int) -> None:
         self.model = model
@@ -106,12 +106,12 @@ class _GraphWriter:
             graph.node(name, f"<{text}>", id=name, group=f"{self.prefix}c{column}")
 
     def _write_legend(self, graph: Digraph) -> None:
-        """Add the legend: beside what is on top, or above it where there is one column."""
+        """Add the legend beside the first node, or above it if there is only one column."""
         is_beside = self.grid.num_columns > 1
         name, top = (
             f"{self.prefix}{part}" for part in ("legend", "input" if self._has_input else self.model.cards[0].name)
         )
-        # An overlay's values have no bars here.
+        # Overlay values have no bars in this layout, so the legend omits them.
         model = replace(self.model, overlay=None)
         lines = legend_lines(model, self.columns.total * (1 + is_beside))
         graph.node(name, f"<{legend_table(lines, self.colors)}>", id=name)
@@ -126,7 +126,7 @@ class _GraphWriter:
         return any(link.source < 0 for link in self.model.links)
 
     def _ranks(self) -> Iterator[list[str]]:
-        """Yield what stands beside each other: cards of one scale with their heads."""
+        """Yield the node names of each rank: cards of one scale with their heads."""
         for size in dict.fromkeys(card.size for card in self.model.cards):
             cards = [card for card in self.model.cards if card.size == size]
             rows = {row.index for card in cards for row in card.rows}

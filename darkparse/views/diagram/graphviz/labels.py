@@ -1,4 +1,4 @@
-"""Everything beside the cards as HTML tables: title, legend, input, heads and the labels of edges."""
+"""HTML tables for title, legend, input, heads and edge labels."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from darkparse.views.diagram.title import LegendEntry
 
 
 def input_table(text: str, colors: Colors) -> str:
-    """Return the network's input."""
+    """Return the table of the network's input."""
     content = format_text(text, boxes.FACT_FONT, colors["header_text"], bold=True)
     return table([cell(content)], cellpadding=6, bgcolor=colors["header"])
 
 
 def head_table(head: HeadCard, colors: Colors) -> str:
-    """Return a detection head."""
+    """Return the table of a detection head."""
     color = colors["head_text"]
     first, *others = head.lines
     lines = [format_text(first, boxes.LAYER_FONT, color, bold=True), *(format_text(line, 10, color) for line in others)]
@@ -25,13 +25,13 @@ def head_table(head: HeadCard, colors: Colors) -> str:
 
 
 def title_table(lines: Iterable[tuple[LegendEntry, ...]], colors: Colors) -> str:
-    """Return the lines of the title, of one text each."""
+    """Return the table of the title, with one text per line."""
     indents = (("   " if entry.x else "", entry) for (entry,) in lines)
     return table((cell(indent + _entry_text(entry, colors), align="LEFT") for indent, entry in indents), cellpadding=2)
 
 
 def legend_table(lines: Iterable[tuple[LegendEntry, ...]], colors: Colors) -> str:
-    """Return the entries of the legend."""
+    """Return the table of the legend."""
     rows = ("".join(_legend_cell(entry, colors) for entry in entries) for entries in lines)
     return table(rows, cellspacing=3, cellpadding=3)
 
@@ -47,5 +47,5 @@ def _entry_text(entry: LegendEntry, colors: Colors) -> str:
 
 
 def edge_label(text: str, background: str = "") -> str:
-    """Return a label with room around it, which Graphviz would set onto the edge."""
+    """Return an edge label with padding, because Graphviz places labels directly on the edge."""
     return table([cell(escape_label(text), bgcolor=background)], cellpadding=3)

@@ -1,4 +1,4 @@
-"""Graphviz's HTML labels: text in a font, cells and tables."""
+"""Markup of Graphviz HTML labels: formatted text, cells and tables."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from html import escape
 from darkparse.diagnostics.source import escape_control
 
 Colors = Mapping[str, str]
-"""The colors of a theme, by role."""
+"""Colors of a theme, by role."""
 
 
 def escape_label(text: str) -> str:
-    """Return text as it stands in an HTML label."""
+    """Escape text for an HTML label."""
     return escape(escape_control(text))
 
 
 def format_text(text: str, size: float, color: str, *, bold: bool = False) -> str:
-    """Return text in a font; nothing for nothing, since Graphviz refuses an empty element."""
+    """Return formatted text, or an empty string for blank text, because Graphviz rejects empty elements."""
     if not text.strip():
         return ""
     content = f"<B>{escape_label(text)}</B>" if bold else escape_label(text)
@@ -25,7 +25,7 @@ def format_text(text: str, size: float, color: str, *, bold: bool = False) -> st
 
 
 def cell(content: str, **attributes: object) -> str:
-    """Return a cell; an attribute without a value is left out."""
+    """Return a cell; attributes that are empty or None are omitted."""
     attribute_text = "".join(
         f' {name.upper()}="{value}"' for name, value in attributes.items() if value not in ("", None)
     )
@@ -33,9 +33,12 @@ def cell(content: str, **attributes: object) -> str:
 
 
 def table(rows: Iterable[str], separator: str = "", **attributes: object) -> str:
-    """Return a table of rows, each the text of its cells; by default without borders or space.
+    """Return a table, by default without borders, spacing and padding.
 
-    Graphviz ignores `between`, which stands between rows.
+    Args:
+        rows: Markup of the cells of each row.
+        separator: Text between rows, such as a line break, which Graphviz ignores.
+        attributes: Attributes of the table.
     """
     merged = {"border": 0, "cellborder": 0, "cellspacing": 0, "cellpadding": 0} | attributes
     texts = "".join(f' {name.upper()}="{value}"' for name, value in merged.items())
@@ -43,6 +46,6 @@ def table(rows: Iterable[str], separator: str = "", **attributes: object) -> str
 
 
 def join_lines(texts: Iterable[str]) -> str:
-    """Return lines, each at the left."""
+    """Join lines of text; several lines are left-aligned."""
     lines = list(texts)
     return lines[0] if len(lines) == 1 else "".join(f'{line}<BR ALIGN="LEFT"/>' for line in lines)

@@ -1,4 +1,4 @@
-"""Files that Graphviz renders of a graph."""
+"""Rendering of graphs to files with Graphviz."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ INSTALL_HINT = "apt-get install graphviz, brew install graphviz, or winget insta
 
 
 def has_graphviz() -> bool:
-    """Return whether Graphviz's `dot` is on the PATH."""
+    """Return whether Graphviz's `dot` program is on PATH."""
     return which("dot") is not None
 
 
 def render(graph: Digraph, form: GraphvizForm, dpi: float) -> bytes:
-    """Lay out a graph with `dot` and return the bytes of a file.
+    """Render a graph with `dot` and return the bytes of the file.
 
     Args:
-        graph: the cards and their edges.
-        form: format of the file.
-        dpi: resolution of a PNG in dots per inch.
+        graph: Graph to render.
+        form: Output format.
+        dpi: PNG resolution in dots per inch.
 
     Raises:
         RendererError: Graphviz is not installed, failed, or cannot draw tables.
-        DarkparseError: a PNG would be too large.
+        DarkparseError: A PNG would be too large.
     """
-    # Its size and its texts are known from the SVG, before pixels take memory.
+    # The SVG shows size and texts of the result before memory for pixels is allocated.
     svg = _run_dot(graph, "svg")
     if b">height\xc3\x97width<" not in svg:
         raise RendererError(f"this Graphviz cannot draw tables: it was built without expat\nhint: {INSTALL_HINT}")
@@ -52,7 +52,7 @@ def _run_dot(graph: Digraph, form: GraphvizForm) -> bytes:
     import graphviz
 
     try:
-        # Not `graph.pipe`: it ends in a broken pipe where dot fails before it has read everything.
+        # `graph.pipe` fails with a broken pipe if dot exits before it has read its input.
         data: bytes = graphviz.pipe("dot", form, graph.source.encode("utf-8", "replace"), quiet=True)
     except graphviz.ExecutableNotFound:
         raise RendererError(f"Graphviz is not installed: no program dot on the PATH\nhint: {INSTALL_HINT}") from None

@@ -1,1 +1,1 @@
-"""Positions of everything on the page, found pass by pass."""
+"""Page layout of a diagram, computed in passes."""

@@ -1,7 +1,7 @@
-"""Where everything stands on the page: columns of cards, rows in cards, links in the gaps between them.
+"""Boxes on the page: columns of cards, rows in cards, and links in the gaps between them.
 
-All lengths are points, with y growing downwards. Cards of one scale stand side by
-side, and a new column begins where the direction of the scale turns, so that a U-shaped network looks like a U.
+All lengths are in points; y increases downwards. Cards of the same scale are side by side. A new column begins where
+the scale changes direction, so that a U-shaped network looks like a U.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ LAYER_FONT, CELL_FONT, SMALL_FONT = 11.0, 9.0, 9.0
 HEADER_FONT, COST_FONT, TITLE_FONT, FACT_FONT = 14.0, 10.0, 20.0, 12.0
 HEADER_HEIGHT, COLUMN_HEAD_HEIGHT, ROW_HEIGHT, NOTE_HEIGHT, LINE_HEIGHT = 25.0, 16.0, 19.0, 15.0, 14.0
 JOIN_HEIGHT, MIN_SINGLE_REPEAT_HEIGHT = 14.0, 28.0
-"""Of the row of a join or gate, in small print, and at least of one that repeats alone, which is said in two lines."""
+"""Height of a row in small print (joins and gates), and minimum height of a repeated single row.
+
+The latter needs room for two lines of repeat text.
+"""
 SPACING = 1.0
 MARGIN = 12.0
-"""Around the page."""
+"""Margin around the page."""
 PADDING = 8.0
-"""Room in a cell beside its text, both sides together."""
+"""Total horizontal padding of a cell."""
 MIN_LAYER_WIDTH, MAX_LAYER_WIDTH, MAX_CHANNELS_WIDTH = 115.0, 149.0, 262.0
-"""Texts of these columns wrap beyond the limits."""
+"""Width limits of the layer and channels columns; longer text wraps."""
 MIN_NUMBER_WIDTH = 32.0
 REPEAT_FONTS = 13.0, 8.0
 HEAD_LINE_HEIGHT, HEAD_PADDING = 15.0, 10.0
@@ -32,7 +35,7 @@ HEAD_LINE_HEIGHT, HEAD_PADDING = 15.0, 10.0
 
 @dataclass(frozen=True, slots=True)
 class ColumnWidths:
-    """Widths of the table's columns, the same in every card."""
+    """Column widths, which all cards share."""
 
     repeat: float
     number: float
@@ -48,22 +51,22 @@ class ColumnWidths:
 
     @property
     def total(self) -> float:
-        """Width of a card: cells, the spaces between them and the border."""
+        """Width of a card, including cell spacing and border."""
         shown = [width for width in self.widths if width]
         return sum(shown) + SPACING * (len(shown) + 1) + 2
 
 
 @dataclass(frozen=True, slots=True)
 class RowLayout:
-    """A row with its texts in lines."""
+    """Row with wrapped texts."""
 
     row: DiagramRow
     label: tuple[str, ...]
     channels: tuple[str, ...]
     notes: tuple[tuple[str, bool], ...]
-    """Lines of the notes, each with whether the bottleneck saves."""
+    """Lines of the notes, each with a flag for whether the bottleneck saves."""
     is_single_repeat: bool
-    """It repeats alone."""
+    """Whether the row is the only one of a repeated block."""
 
     @property
     def height(self) -> float:
@@ -74,7 +77,7 @@ class RowLayout:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A rectangle at a place of the grid."""
+    """Rectangle at a grid position."""
 
     name: str
     width: float
@@ -93,19 +96,19 @@ class Box:
         return self.y + self.height
 
     def row_y(self, index: int) -> float:
-        """The middle of a layer's row, or of the box."""
+        """Return the vertical center of a layer's row, or of the box if it has no rows."""
         return self.y + self.height / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CardBox(Box):
-    """A card in its place."""
+    """Positioned card."""
 
     card: Card
     rows: tuple[RowLayout, ...]
     has_column_heads: bool
     centers: Mapping[int, float]
-    """For each row's layer the middle of the row, from the card's top."""
+    """Vertical center of each row by layer index, relative to the top of the card."""
 
     def row_y(self, index: int) -> float:
         return self.y + self.centers[index]
@@ -113,15 +116,15 @@ class CardBox(Box):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeadBox(Box):
-    """A head in its place."""
+    """Positioned head."""
 
     head: HeadCard
     is_beside: bool
-    """Beside its card, not below."""
+    """Whether the head is beside its card; otherwise it is below."""
 
 
 def compute_column_widths(cards: Sequence[Card]) -> ColumnWidths:
-    """The widths that hold every text, up to the limits."""
+    """Compute column widths that fit every text, up to the limits."""
     rows = [row for card in cards for row in card.rows]
     repeated_blocks = [block for card in cards for block in card.blocks if block.count > 1]
 
@@ -153,12 +156,12 @@ def compute_column_widths(cards: Sequence[Card]) -> ColumnWidths:
 
 
 def label_font_size(row: DiagramRow) -> float:
-    """Of its label."""
+    """Return the font size of a row's label."""
     return CELL_FONT if row.is_join else LAYER_FONT
 
 
 def build_card_box(card: Card, widths: ColumnWidths, *, has_column_heads: bool) -> CardBox:
-    """A card's rows with their wrapped texts and heights."""
+    """Build the box of a card, with wrapped texts and row heights."""
     note_width = widths.layer + widths.spatial + widths.channels + widths.weights + widths.overlay - PADDING
     rows = tuple(
         _row_layout(row, widths, note_width, is_single_repeat=len(block.rows) == 1 < block.count)
@@ -189,7 +192,7 @@ def _row_layout(row: DiagramRow, widths: ColumnWidths, note_width: float, *, is_
 
 
 def build_head_box(head: HeadCard, *, is_beside: bool) -> HeadBox:
-    """The box of a detection head."""
+    """Build the box of a detection head."""
     width = max(text_width(line, LAYER_FONT, bold=True) for line in head.lines) + 2 * HEAD_PADDING
     height = len(head.lines) * HEAD_LINE_HEIGHT + HEAD_PADDING
     return HeadBox(head.name, width, height, head=head, is_beside=is_beside)

@@ -1,4 +1,4 @@
-"""Which column and level of the page each card stands in."""
+"""Assignment of cards to columns and levels of the page."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from darkparse.views.diagram.elements import Block, Card, DiagramModel, Link
 from darkparse.views.formatting.words import layer_span
 
 MAX_COLUMNS = 8
-"""A single column is broken into so many at most."""
+"""Maximum number of columns into which to split a single column."""
 
 Place = tuple[int, int]
 """Column and level."""
 CardHeight = Callable[[Card], float]
-"""Points that a card takes up, with the room below."""
+"""Function that returns the height of a card in points, including the gap below it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """Cards in their places, in order. The input has level 0 of the first column."""
+    """Grid positions of the cards, in order. The input is at level 0 of the first column."""
 
     model: DiagramModel
     places: tuple[Place, ...]
     stacked_columns: frozenset[int] = frozenset()
-    """Columns whose cards stand one below the other whatever stands beside them; the others line up scale by scale."""
+    """Columns whose cards are stacked independently of other columns. All other columns are aligned by scale."""
 
     @property
     def num_columns(self) -> int:
@@ -33,22 +33,23 @@ class Grid:
 
 
 def build_grid(model: DiagramModel) -> Grid:
-    """The columns that the scales ask for."""
+    """Build the grid whose columns follow from the scales."""
     first_level = int(_has_input(model))
     return Grid(model, tuple((column, level + first_level) for column, level in compute_places(model.cards)))
 
 
 def build_single_column_grid(model: DiagramModel) -> Grid:
-    """One card below the other, which leaves room for another network beside it."""
+    """Build a grid with a single column, which leaves room for another network beside it."""
     first_level = int(_has_input(model))
     return Grid(model, tuple((0, first_level + number) for number in range(len(model.cards))))
 
 
 def compute_places(cards: Sequence[Card]) -> list[Place]:
-    """Column and level of every card, in order.
+    """Compute the column and level of every card, in order.
 
-    A level is a scale, the largest map on top. A card goes on in its column as long as it lies beyond all that
-    stand there and next to the card before; else a new column begins.
+    Each scale has a level, with the largest map on top. A card extends the current column if it lies below all cards
+    of the column and the previous card is the lowest, or above all of them and the previous card is the highest.
+    Otherwise it begins a new column.
     """
     sizes = sorted({card.size for card in cards}, key=lambda size: (-size[0] * size[1], -size[0]))
     level_of = {size: level for level, size in enumerate(sizes)}
@@ -66,7 +67,7 @@ def compute_places(cards: Sequence[Card]) -> list[Place]:
 
 
 def split_grids(grid: Grid, card_height: CardHeight) -> Iterator[Grid]:
-    """Others with more columns: a single column broken into several, or the first of several broken in two."""
+    """Yield grids with more columns: split a single column into several, or the first of several into two."""
     if grid.num_columns > 1:
         yield from _split_first_column(grid)
         return
@@ -86,7 +87,7 @@ def _has_input(model: DiagramModel) -> bool:
 
 
 def _split_first_column(grid: Grid) -> Iterator[Grid]:
-    """The first column's upper cards in a column of their own, the others raised to the top beside them."""
+    """Move the upper cards of the first column to a separate column, and the remaining cards up beside them."""
     first_level = int(_has_input(grid.model))
     for count in range(1, sum(column == 0 for column, _ in grid.places)):
         top = min(level for _, level in grid.places[count:])
@@ -105,13 +106,13 @@ def _build_stacked_grid(model: DiagramModel, columns: Sequence[int]) -> Grid:
 
 
 def _max_link_distance(grid: Grid) -> int:
-    """How many columns on the farthest link goes; stacked columns leave no way past a whole one."""
+    """Return the largest column distance of a link; links cannot pass a whole stacked column."""
     column_of = {row.index: c for card, (c, _) in zip(grid.model.cards, grid.places, strict=True) for row in card.rows}
     return max((abs(column_of.get(link.source, 0) - column_of[link.target]) for link in grid.model.links), default=0)
 
 
 def _balance_columns(heights: Sequence[float], count: int) -> list[int]:
-    """The column of each card, in at most `count` columns of which the tallest is as short as can be."""
+    """Assign cards to at most `count` columns and minimize the height of the tallest column."""
     low, high = max(heights), sum(heights)
     while high - low > 1:
         middle = (low + high) / 2
@@ -123,7 +124,7 @@ def _balance_columns(heights: Sequence[float], count: int) -> list[int]:
 
 
 def _fill_columns(heights: Sequence[float], limit: float) -> list[int]:
-    """The column of each card, where a column goes on up to a limit."""
+    """Assign cards to columns of at most `limit` height in order."""
     columns, column_height = [0], heights[0]
     for height in heights[1:]:
         fits = column_height + height <= limit
@@ -133,14 +134,14 @@ def _fill_columns(heights: Sequence[float], limit: float) -> list[int]:
 
 
 def _split_tall_cards(model: DiagramModel, limit: float, card_height: CardHeight) -> DiagramModel:
-    """The model with the cards that are much taller than a limit in pieces, each linked to the next."""
+    """Split cards that are much taller than a limit, and link each piece to the next."""
     pieces = [_split_card(card, max(1, round(card_height(card) / limit)), card_height) for card in model.cards]
     chain_links = (Link(a.rows[-1].index, b.rows[0].index, "", "chain") for parts in pieces for a, b in pairwise(parts))
     return replace(model, cards=tuple(piece for parts in pieces for piece in parts), links=(*model.links, *chain_links))
 
 
 def _split_card(card: Card, count: int, card_height: CardHeight) -> list[Card]:
-    """A card in at most so many pieces of nearly the same height; the first has the costs of all."""
+    """Split a card into at most `count` pieces of similar height; the first piece shows the cost of the whole card."""
     if min(count, len(card.blocks)) == 1:
         return [card]
     heights = [card_height(replace(card, blocks=(block,))) for block in card.blocks]

@@ -1,4 +1,4 @@
-"""Passes of the layout that find what lies from left to right: lanes of channels, columns, and the links themselves."""
+"""Layout passes that compute horizontal positions: lanes of vertical channels, columns, and link routes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from darkparse.views.diagram.layout.routing import LANE_SPACING, Interval, LinkR
 from darkparse.views.diagram.layout.vertical import ENTRY_WIDTH, EXIT_WIDTH, HEAD_MARGIN, HEADER_MIDDLE
 
 MIN_CHANNEL_WIDTH = 26.0
-"""Room in a vertical channel where nothing leaves."""
+"""Minimum width of a vertical channel."""
 HEAD_LINK_LENGTH = 18.0
-"""From the bend of a link to its head."""
+"""Distance from the bend of a link to the detection head."""
 
 
 def vertical_channels(page: Page) -> Page:
-    """The lanes of every vertical channel, by heights."""
+    """Assign lanes in every vertical channel, by the heights that links span."""
     spans: dict[int, list[tuple[RouteKey, Interval]]] = defaultdict(list)
     for route in page.routes:
         if not route.is_routed:
@@ -37,12 +37,12 @@ def vertical_channels(page: Page) -> Page:
 
 
 def _turn_channel(route: LinkRoute) -> int:
-    """The one vertical channel in which a link changes its height that takes no horizontal channel."""
+    """Return the vertical channel in which a link without a horizontal channel changes its height."""
     return route.entry_channel if route.via == "source level" else route.exit_channel
 
 
 def columns(page: Page) -> Page:
-    """Every column's place, with the vertical channels between; heads and title in theirs."""
+    """Compute the horizontal position of every column, vertical channel, head and title."""
     lefts: dict[str, float] = {}
     lane_starts: dict[int, float] = {}
     x = _layout_channel(page, -1, 0, lefts, lane_starts) if -1 in page.vertical_channels else 0.0
@@ -58,7 +58,10 @@ def columns(page: Page) -> Page:
 
 
 def _layout_channel(page: Page, column: int, x: float, lefts: dict[str, float], lane_starts: dict[int, float]) -> float:
-    """Lay out a vertical channel from its left end: its heads, then its lanes; its right end."""
+    """Lay out a vertical channel, heads before lanes, and return its right end.
+
+    `lefts` and `lane_starts` are updated in place.
+    """
     straight = (route for route in page.routes if route.is_straight)
     has_column_links = any(page.box[r.source].column != page.box[r.target].column for r in straight)
     heads = [head for head in page.heads_beside if head.column == column]
@@ -77,7 +80,7 @@ def _layout_channel(page: Page, column: int, x: float, lefts: dict[str, float], 
 
 
 def _label_width(page: Page, channel: int, *, to_right: bool) -> float:
-    """Room for the labels of the links that leave rows into a vertical channel."""
+    """Return the width for labels of links that leave rows into a vertical channel."""
     leaving = (r for r in page.routes if r.is_routed and r.exit_channel == channel and r.leaves_right == to_right)
     return max(
         (text_width(source_text(r.link, page.row_names), LABEL_FONT) + 2 * LABEL_GAP for r in leaving), default=0
@@ -85,7 +88,7 @@ def _label_width(page: Page, channel: int, *, to_right: bool) -> float:
 
 
 def routes(page: Page) -> Page:
-    """The points of every link."""
+    """Compute the points of every link."""
     return replace(page, routes=tuple(replace(route, points=_points(page, route)) for route in page.routes))
 
 
@@ -123,7 +126,7 @@ def _straight_points(page: Page, route: LinkRoute) -> tuple[Point, Point]:
 
 
 def _simplify(points: Sequence[Point]) -> tuple[Point, ...]:
-    """Without points that the link runs straight through or stands still at."""
+    """Remove duplicate points and points on straight segments."""
     simplified: list[Point] = []
     for point in points:
         if simplified and abs(simplified[-1][0] - point[0]) < 0.5 and abs(simplified[-1][1] - point[1]) < 0.5:

@@ -1,4 +1,4 @@
-"""The texts beside links: the shape of the tensor that crosses, and the layer that it comes from."""
+"""Labels of links: the shape of the tensor and the source layer."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from darkparse.views.diagram.layout.routing import LinkRoute, Point
 
 LABEL_FONT = 10.0
 LABEL_ABOVE, LABEL_BELOW, HEAD_OFFSET = -7.0, 8.0, 2.0
-"""From a level link to the middle of its text, and how much further an arrow's head pushes it."""
+"""Vertical offset from a horizontal link to the middle of its label, and additional offset at an arrowhead."""
 LABEL_GAP = 4.0
-"""Room between a text and the card or link that it stands at."""
+"""Space between a label and the card or link beside it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkLabel:
-    """A text beside a link."""
+    """Label of a link."""
 
     text: str
     x: float
     y: float
-    """Middle of the text."""
+    """Vertical center of the text."""
     size: float = LABEL_FONT
     is_at_head: bool = False
-    """It stands at the link's end."""
+    """Whether the label is at the arrowhead."""
 
     def intersects(self, x0: float, y0: float, x1: float, y1: float) -> bool:
-        """Whether it overlaps a rectangle."""
+        """Return whether the label overlaps a rectangle."""
         width, height = text_width(self.text, self.size), 0.9 * self.size
         return abs(2 * self.x - x0 - x1) < width + x1 - x0 and abs(2 * self.y - y0 - y1) < height + y1 - y0
 
@@ -41,21 +41,21 @@ class LinkLabel:
 
 
 def source_names(model: DiagramModel) -> dict[int, str]:
-    """What a link from a row is called: the layer, or of a repeat, whose last copy is read, the last."""
+    """Return the source names of links by row; for a repeated block, the name of the last layer of the last copy."""
     names = {row.index: row.name for card in model.cards for row in card.rows}
     repeated_blocks = (block for card in model.cards for block in card.blocks if block.count > 1)
     return {-1: "input"} | names | {block.rows[-1].index: f"L{block.last}" for block in repeated_blocks}
 
 
 def source_text(link: Link, names: Mapping[int, str]) -> str:
-    """`L13 · 64×64×256`; where a card goes on in the next column, the layer alone."""
+    """Format source and shape: `L13 · 64×64×256`, or only the layer if a card continues in the next column."""
     return " · ".join(filter(None, (names[link.source], link.label)))
 
 
 def label_links(
     routes: Sequence[LinkRoute], boxes: Sequence[Box], names: Mapping[int, str]
 ) -> list[tuple[LinkLabel, LinkRoute]]:
-    """Every label with its link; a text for which there is no room is shorter, or left out."""
+    """Place the labels of all links; a label without enough space is shortened or omitted."""
     labels: list[tuple[LinkLabel, LinkRoute]] = []
     labeled_ends: set[tuple[object, ...]] = set()
 
@@ -84,7 +84,7 @@ def _corners(segment: tuple[Point, Point]) -> tuple[float, float, float, float]:
 def _label_candidates(
     route: LinkRoute, names: Mapping[int, str]
 ) -> Iterator[tuple[tuple[object, ...], Iterable[LinkLabel]]]:
-    """For each end that wants a label, what names it among all ends, and the labels that it can have, best first."""
+    """Yield for each labeled end of a link a unique key and the candidate labels, best first."""
     if route.link.kind == "head":
         return
     if route.is_straight:
@@ -99,7 +99,7 @@ def _label_candidates(
 
 
 def _straight_link_labels(route: LinkRoute) -> Iterator[LinkLabel]:
-    """Beside a straight link."""
+    """Yield label positions beside a straight link."""
     (x0, y0), (x1, y1) = route.points
     text = route.link.label
     if not text:
@@ -112,7 +112,7 @@ def _straight_link_labels(route: LinkRoute) -> Iterator[LinkLabel]:
 
 
 def _end_labels(end: Point, texts: Iterable[str], *, to_right: bool, is_at_head: bool = False) -> Iterator[LinkLabel]:
-    """At a card's side, above the link or below."""
+    """Yield label positions at the side of a card, above and below the link."""
     for text in filter(None, texts):
         dx = LABEL_GAP + text_width(text, LABEL_FONT) / 2
         extra_dy = HEAD_OFFSET if is_at_head else 0

@@ -1,4 +1,4 @@
-"""The page: every box and link, and what is known of their places; the passes of the layout fill it."""
+"""Page with all boxes and links; the layout passes fill in positions."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from darkparse.views.diagram.layout.routing import LANE_SPACING, Lanes, LinkRout
 Direction = Literal["TB", "LR"]
 
 SHEET_SIZE = (1191.0, 842.0)
-"""A3 in points."""
+"""Long and short side of A3 in points."""
 
 Port = tuple[int, bool, int, LinkKind, Literal["in", "out"]]
-"""Where links of one key meet a row: the row, whether at its right end, the key, and the direction."""
+"""Attachment point of links at a row: row, whether at its right end, source, link kind, and direction."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """Boxes and links in their places as far as they are known; y grows downwards."""
+    """Boxes and links with the positions that are known so far; y increases downwards."""
 
     grid: Grid
     column_widths: ColumnWidths
@@ -32,19 +32,19 @@ class Page:
     boxes: tuple[Box, ...] = ()
     routes: tuple[LinkRoute, ...] = ()
     horizontal_channels: Mapping[int, Lanes] = field(default_factory=dict)
-    """The lanes above each level, and below the last."""
+    """Lanes above each level, and below the last."""
     are_notes_beside: bool = False
-    """Facts and legend stand right of the first column's upper cards, not above them."""
+    """Whether facts and legend are to the right of the first column's upper cards instead of above them."""
     bands: Mapping[int, tuple[float, float]] = field(default_factory=dict)
     """Top and bottom of each level."""
     bottom: float = 0.0
-    """Of the last horizontal channel."""
+    """Bottom of the last horizontal channel."""
     port_offsets: Mapping[Port, float] = field(default_factory=dict)
-    """How far from the middle of its row each link begins and ends."""
+    """Vertical offset of each end of a link from the middle of its row."""
     vertical_channels: Mapping[int, Lanes] = field(default_factory=dict)
-    """The lanes right of each column, and left of the first (-1)."""
+    """Lanes to the right of each column, and to the left of the first (-1)."""
     lane_starts: Mapping[int, float] = field(default_factory=dict)
-    """Where the lanes of each vertical channel begin."""
+    """Left end of the lanes of each vertical channel."""
     width: float = 0.0
     height: float = 0.0
     labels: tuple[tuple[LinkLabel, LinkRoute], ...] = ()
@@ -63,12 +63,12 @@ class Page:
 
     @property
     def heads_beside(self) -> tuple[HeadBox, ...]:
-        """Heads beside their card, in a vertical channel."""
+        """Heads beside their cards, in a vertical channel."""
         return tuple(head for head in self.heads if head.is_beside)
 
     @cached_property
     def grid_boxes(self) -> tuple[Box, ...]:
-        """The boxes that have a place of the grid to themselves."""
+        """Boxes that occupy a grid position."""
         return tuple(box for box in self.boxes if box.name not in ("title", "notes") and box not in self.heads_beside)
 
     @cached_property
@@ -78,7 +78,7 @@ class Page:
 
     @cached_property
     def row_names(self) -> Mapping[int, str]:
-        """What links call the rows that they come from."""
+        """Source names in link labels, by row."""
         return source_names(self.model)
 
     @property
@@ -91,31 +91,33 @@ class Page:
 
     @property
     def scale(self) -> float:
-        """By how much it shrinks to fit a sheet, upright or across; 1 where it has room."""
+        """Factor that shrinks the page to fit an A3 sheet in portrait or landscape; at most 1."""
         sides = self.width + 2 * MARGIN, self.height + 2 * MARGIN
         return min(1, SHEET_SIZE[0] / max(sides), SHEET_SIZE[1] / min(sides))
 
     def start_y(self, route: LinkRoute) -> float:
-        """Where a link leaves its row."""
+        """Return the height at which a link leaves its row."""
         return self.box[route.source].row_y(route.link.source) + self.port_offsets.get(get_start_port(route), 0)
 
     def end_y(self, route: LinkRoute) -> float:
-        """Where a link enters its row: from the right a little lower than from the left,
-        so that two at one height do not look like one."""
+        """Return the height at which a link enters its row.
+
+        Links from the right enter slightly lower, so that two links from opposite sides do not look like one.
+        """
         offset = 0 if route.enters_left else 4
         return self.box[route.target].row_y(route.link.target) + self.port_offsets[get_end_port(route)] + offset
 
     def channel_y(self, route: LinkRoute) -> float:
-        """The height at which a link runs along its horizontal channel."""
+        """Return the height of a link in its horizontal channel."""
         top = self.bands[route.horizontal_channel][0] if route.horizontal_channel in self.bands else self.bottom
         return top - 12 - LANE_SPACING * self.horizontal_channels[route.horizontal_channel].lane_of[route.key]
 
 
 def get_start_port(route: LinkRoute) -> Port:
-    """Where a link leaves."""
+    """Return the port where a link leaves its source."""
     return route.link.source, route.leaves_right, *route.key, "out"
 
 
 def get_end_port(route: LinkRoute) -> Port:
-    """Where a link enters."""
+    """Return the port where a link enters its target."""
     return route.link.target, not route.enters_left, *route.key, "in"

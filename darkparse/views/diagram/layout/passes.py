@@ -1,7 +1,7 @@
-"""The layout, pass by pass: each takes the page and gives the next, in the order of `PASSES`.
+"""Layout passes; each maps a page to an updated page, in the order of `PASSES`.
 
-Which links run along which horizontal channel is known before any coordinate, hence how high these channels are;
-heights come first, then which links run beside each other in the vertical channels, then widths.
+The route plan assigns links to horizontal channels before coordinates are known, which determines the heights of these
+channels. Vertical positions are computed first, then the lanes of the vertical channels, then horizontal positions.
 """
 
 from __future__ import annotations
@@ -27,21 +27,26 @@ from darkparse.views.diagram.layout.routing import plan_routes
 from darkparse.views.diagram.layout.vertical import LEVEL_GAP, heads, horizontal_channels, levels, ports, title
 
 MIN_LEGIBLE = 7.5 / 9
-"""Columns are broken where the small print would be shown with less than 7.5 of its 9 points."""
+"""Scale below which columns are split: text of 9 points would shrink to less than 7.5 points."""
 MIN_GAIN = 1.1
-"""How much larger the text has to become for several columns, which say more than one, to be broken,
-and for a card to be cut."""
+"""Minimum factor by which the text must grow to justify splitting a card, or the columns of a multi-column grid."""
 
 
 def arrange(model: DiagramModel, *, direction: Direction = "TB", narrow: bool = False) -> Page:
-    """Lay out a model; a narrow page has a single column."""
+    """Lay out a model.
+
+    Args:
+        model: Diagram content.
+        direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
+        narrow: Use a single column if the direction is `"TB"`.
+    """
     if narrow and direction == "TB":
         return labels(run_passes(build_single_column_grid(model)))
     return labels(_choose_page(build_grid(model), direction))
 
 
 def _choose_page(grid: Grid, direction: Direction) -> Page:
-    """The page that shows the largest text on a sheet, of the grid's own columns and others."""
+    """Choose the grid, the given one or one with more columns, that results in the largest text on a sheet."""
     page = run_passes(grid, direction)
     if direction == "LR" or page.scale >= MIN_LEGIBLE:
         return page
@@ -59,7 +64,7 @@ def _choose_page(grid: Grid, direction: Direction) -> Page:
 
 
 def run_passes(grid: Grid, direction: Direction = "TB") -> Page:
-    """The page of a grid, after every pass."""
+    """Run all passes on a grid."""
     page = Page(grid, compute_column_widths(grid.model.cards), direction)
     for step in PASSES:
         page = step(page)
@@ -67,7 +72,7 @@ def run_passes(grid: Grid, direction: Direction = "TB") -> Page:
 
 
 def boxes(page: Page) -> Page:
-    """Cards, input and heads with their sizes and their places of the grid."""
+    """Build the boxes of cards, input and heads, with sizes and grid positions."""
     grid, model = page.grid, page.model
     places = [place if page.direction == "TB" else place[::-1] for place in grid.places]
     top_levels = {column: min(level for c, level in places if c == column) for column, _ in places}
@@ -89,7 +94,7 @@ def boxes(page: Page) -> Page:
 
 
 def _place_head(head: HeadCard, cards: list[CardBox], *, goes_below: bool) -> HeadBox:
-    """A head in the place of its card, or below the last card of a single column."""
+    """Place a head at the grid position of its card, or below the last card of a single column."""
     card = next(card for card in cards if head.source in card.centers)
     is_below = goes_below and cards[-1].rows[-1].row.index == head.source
     box = build_head_box(head, is_beside=not is_below)
@@ -97,7 +102,7 @@ def _place_head(head: HeadCard, cards: list[CardBox], *, goes_below: bool) -> He
 
 
 def route_plan(page: Page) -> Page:
-    """Which channels each link takes."""
+    """Assign every link to its channels."""
     planned_routes = plan_routes(
         _links_with_boxes(page),
         page.grid_boxes,
@@ -108,7 +113,7 @@ def route_plan(page: Page) -> Page:
 
 
 def _links_with_boxes(page: Page) -> Iterator[tuple[Link, Box, Box]]:
-    """Every link, also those from projections to heads, with the boxes at its ends."""
+    """Yield every link, including those to heads, with its source and target boxes."""
     box_of: dict[int, Box] = {index: box for box in page.cards for index in box.centers}
     box_of |= {-1: page.box["input"]} if "input" in page.box else {}
     heads = {box.head.index: box for box in page.heads}
@@ -118,14 +123,14 @@ def _links_with_boxes(page: Page) -> Iterator[tuple[Link, Box, Box]]:
 
 
 def page_size(page: Page) -> Page:
-    """The size of all."""
+    """Compute the size of the page."""
     points = [point for route in page.routes for point in route.points]
     width = max([box.right for box in page.boxes] + [x for x, _ in points])
     return replace(page, width=width, height=max([box.bottom for box in page.boxes] + [y for _, y in points]))
 
 
 def labels(page: Page) -> Page:
-    """The texts beside the links; the last of all, on the page that was chosen."""
+    """Place the labels of links. This runs last, and only for the selected page."""
     return replace(page, labels=tuple(label_links(page.routes, page.boxes, page.row_names)))
 
 

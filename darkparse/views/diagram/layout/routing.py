@@ -1,9 +1,9 @@
-"""How a link runs: straight to the neighbour in its column, or through the gaps between columns and levels.
+"""Routing of links: straight to a neighbor, or through the gaps between columns and levels.
 
-The grid has columns of boxes with a vertical channel right of each (channel -1 is left of the first) and a horizontal
-channel above each level and below the last. A routed link leaves its row sideways, runs along lanes in vertical
-channels and at most one horizontal channel, and enters its target row sideways. Links of one source and kind share
-their lanes.
+The grid has a vertical channel to the right of each column of boxes (channel -1 is to the left of the first) and a
+horizontal channel above each level and below the last. A routed link leaves its row sideways, follows lanes in vertical
+channels and at most one horizontal channel, and enters its target row sideways. Links with the same source and kind
+share lanes.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from darkparse.views.diagram.layout.boxes import Box
 
 Point = tuple[float, float]
 Interval = tuple[float, float]
-"""From and to, along a channel."""
+"""Start and end along a channel."""
 Via = Literal["straight", "head", "vertical channel", "source level", "target level", "horizontal channel"]
 RouteKey = tuple[int, LinkKind]
-"""What shares a way: links of one source that mean the same."""
+"""Source and kind; links with the same key share lanes."""
 
 LANE_SPACING = 9.0
-"""Distance of parallel links in points."""
+"""Distance between parallel links in points."""
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRoute:
-    """One link's way."""
+    """Route of one link."""
 
     link: Link
     source: str
-    """The box that it comes from."""
+    """Name of the source box."""
     target: str
     via: Via
     exit_channel: int = 0
-    """The vertical channel into which it leaves the source's row."""
+    """Vertical channel into which the link leaves the source row."""
     entry_channel: int = 0
-    """The vertical channel from which it enters the target's row."""
+    """Vertical channel from which the link enters the target row."""
     horizontal_channel: int = 0
     leaves_right: bool = True
     enters_left: bool = True
@@ -54,7 +54,7 @@ class LinkRoute:
 
     @property
     def is_routed(self) -> bool:
-        """It runs along lanes."""
+        """Whether the link follows lanes."""
         return self.via not in ("straight", "head")
 
 
@@ -65,10 +65,13 @@ def plan_routes(
     is_sideways: bool,
     stacked_columns: frozenset[int] = frozenset(),
 ) -> list[LinkRoute]:
-    """The kind of way of every link, by places in the grid alone.
+    """Choose the kind of route of every link from grid positions.
 
-    `is_sideways` says that scales go from left to right; cards in `stacked_columns` do not line up with those beside
-    them.
+    Args:
+        links: Links with their source and target boxes.
+        boxes: All boxes on the grid.
+        is_sideways: Whether scales run from left to right.
+        stacked_columns: Columns whose cards are not aligned with those in other columns.
     """
     occupied = {(box.column, box.level) for box in boxes}
     return [_plan_route(link, source, target, occupied, is_sideways, stacked_columns) for link, source, target in links]
@@ -101,13 +104,13 @@ def _plan_route(
     if all((column, target.level) not in occupied for column in between):
         return replace(route, via="target level")
     low, high = sorted((source.level, target.level))
-    # Below the higher of the two; between cards of one level, above them.
+    # The channel is below the higher of the two cards, or above cards of the same level.
     horizontal_channel = target.level if source.column in stacked_columns else low + (low != high)
     return replace(route, via="horizontal channel", horizontal_channel=horizontal_channel)
 
 
 def _are_neighbors(source: Box, target: Box, occupied: set[tuple[int, int]], is_sideways: bool) -> bool:
-    """One column with nothing between, or side by side on one level."""
+    """Return whether two boxes share a column with nothing in between or, sideways, are adjacent on one level."""
     if source.column == target.column:
         low, high = sorted((source.level, target.level))
         return all((source.column, level) not in occupied for level in range(low + 1, high))
@@ -116,7 +119,7 @@ def _are_neighbors(source: Box, target: Box, occupied: set[tuple[int, int]], is_
 
 @dataclass(frozen=True, slots=True)
 class Lanes:
-    """Who runs where in one channel."""
+    """Lane assignment in one channel."""
 
     lane_of: Mapping[RouteKey, int]
 
@@ -126,7 +129,7 @@ class Lanes:
 
 
 def assign_lanes(spans: Iterable[tuple[RouteKey, Interval]]) -> Lanes:
-    """Give each key the first lane that is free along all that it takes up, the shortest first."""
+    """Assign each key to the first lane that is free along its whole extent, shortest extents first."""
     extents: dict[RouteKey, Interval] = {}
     for key, ends in spans:
         bounds = (*ends, *extents.get(key, ends))

@@ -1,4 +1,4 @@
-"""Passes of the layout that find heights: of channels, levels and the title, of the ends of links, of heads."""
+"""Layout passes that compute vertical positions: channels, levels, title, ends of links, and heads."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from darkparse.views.diagram.layout.routing import LANE_SPACING, Interval, LinkR
 from darkparse.views.diagram.title import notes_box, title_box
 
 LEVEL_GAP = 30.0
-"""Height of a horizontal channel without lanes, which holds a link's label."""
+"""Height of a horizontal channel without lanes, with room for the label of a link."""
 EXIT_WIDTH, ENTRY_WIDTH = 64.0, 28.0
-"""Room in a vertical channel before its lanes, for the shape of what leaves, and behind them,
-for arrow heads and whence they come."""
+"""Space in a vertical channel before its lanes, for output shapes, and after them, for arrowheads and source names."""
 HEAD_MARGIN = 12.0
-"""Room round a head."""
+"""Space around a head."""
 HEADER_MIDDLE = 14.0
-"""Height at which cards of one level are joined, from their top."""
+"""Distance from the top of a card to a straight link between cards of the same level."""
 PORT_SPACING, MAX_PORT_SPAN = 6.0, 12.0
-"""Distance of the links at one end of a row, and the most that all of them take up."""
+"""Distance between links at the same end of a row, and the maximum height for all of them."""
 NOTES_GAP, TITLE_GAP = 4.0, 14.0
 
 
 def horizontal_channels(page: Page) -> Page:
-    """The lanes of every horizontal channel, by columns."""
+    """Assign lanes in every horizontal channel, by the columns that links span."""
     spans: dict[int, list[tuple[RouteKey, Interval]]] = defaultdict(list)
     for route in page.routes:
         if route.via == "horizontal channel":
@@ -37,7 +36,7 @@ def horizontal_channels(page: Page) -> Page:
 
 
 def title(page: Page) -> Page:
-    """The title, and its notes beside the first column where they fit, else below it."""
+    """Build the title, and the notes beside the first column if they fit, else below the title."""
     width_beside, full_width = (_estimate_width(page, page.last_column + extra) for extra in (0, 1))
     notes = notes_box(page.model, width_beside)
     are_beside = _fits_beside(page, notes, width_beside)
@@ -46,7 +45,7 @@ def title(page: Page) -> Page:
 
 
 def _estimate_width(page: Page, num_columns: int) -> float:
-    """About the width of the last columns, with the heads behind."""
+    """Estimate the width of the last columns, including the heads to the right of them."""
     heads_width = max(
         (head.width + HEAD_MARGIN for head in page.heads_beside if head.column == page.last_column), default=0
     )
@@ -54,7 +53,7 @@ def _estimate_width(page: Page, num_columns: int) -> float:
 
 
 def _fits_beside(page: Page, notes: Box, width: float) -> bool:
-    """Whether the notes fit above the columns right of the first, which begin further down."""
+    """Return whether the notes fit above the columns after the first, if those begin further down."""
     other_levels = [box.level for box in page.grid_boxes if box.column > 0]
     if not other_levels or page.direction == "LR":
         return False
@@ -69,7 +68,7 @@ def _fits_beside(page: Page, notes: Box, width: float) -> bool:
 
 
 def levels(page: Page) -> Page:
-    """Every level's band, and the boxes on it; a stacked column goes its own way."""
+    """Compute the band of every level and the vertical positions of boxes; stacked columns ignore the bands."""
     title_height = page.box["title"].height
     notes_y = title_height + TITLE_GAP if page.are_notes_beside else title_height + NOTES_GAP
     y = title_height + TITLE_GAP if page.are_notes_beside else notes_y + page.box["notes"].height + TITLE_GAP
@@ -94,7 +93,7 @@ def _channel_height(page: Page, level: int) -> float:
 
 
 def _stack_boxes(boxes: list[Box], y: float) -> dict[str, float]:
-    """The tops of a column's cards, one below the other whatever stands beside them."""
+    """Return the tops of a column's boxes, stacked from `y` regardless of other columns."""
     tops = {}
     for box in sorted(boxes, key=lambda box: box.level):
         tops[box.name] = y
@@ -103,7 +102,7 @@ def _stack_boxes(boxes: list[Box], y: float) -> dict[str, float]:
 
 
 def ports(page: Page) -> Page:
-    """How far from the middle of its row each link begins and ends: those of one row's end lie beside each other."""
+    """Compute the offset of each link end from the middle of its row, so that links at the same end are separate."""
     ends: dict[tuple[int, bool], dict[Port, float]] = defaultdict(dict)
     for route in page.routes:
         if route.is_straight:
@@ -122,7 +121,7 @@ def ports(page: Page) -> Page:
 
 
 def heads(page: Page) -> Page:
-    """Heads beside their card, clear of the links that pass."""
+    """Compute the vertical positions of heads beside their cards, avoiding links and other heads."""
     tops: dict[str, float] = {}
     for head in page.heads_beside:
         route = next(route for route in page.routes if route.target == head.name)
@@ -135,15 +134,17 @@ def heads(page: Page) -> Page:
 
 
 def _find_free_y(head: HeadBox, preferred_y: float, occupied: list[Interval]) -> float:
-    """The height nearest to the one wanted at which a head touches nothing."""
+    """Return the free position of a head that is closest to the preferred one."""
     heights = (preferred_y + step for step in sorted((step * 4.0 for step in range(-120, 121)), key=abs))
     free_heights = (y for y in heights if y >= 0 and all(y + head.height < a or b < y for a, b in occupied))
     return next(free_heights, preferred_y)
 
 
 def _crossing_heights(page: Page, channel: int) -> Iterator[float]:
-    """Heights at which links cross the left part of a vertical channel, where its heads stand;
-    its lanes are right of them."""
+    """Yield the heights at which links cross the left part of a vertical channel, where its heads are.
+
+    The lanes are to the right of the heads.
+    """
     for route in page.routes:
         if not route.is_routed:
             continue
@@ -156,7 +157,7 @@ def _crossing_heights(page: Page, channel: int) -> Iterator[float]:
 
 
 def _crossing_y(page: Page, route: LinkRoute) -> float:
-    """The height at which a link crosses the columns between its ends."""
+    """Return the height at which a link crosses the columns between its ends."""
     if route.via == "source level":
         return page.start_y(route)
     return page.end_y(route) if route.via == "target level" else page.channel_y(route)
