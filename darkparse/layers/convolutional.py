@@ -32,8 +32,21 @@ def compute_conv_length(length: int, size: int, stride: int, padding: int, dilat
     return (length + 2 * padding * dilation - dilation * (size - 1) - 1) // stride + 1
 
 
+class Padded(Layer):
+    """A layer kind with the options `size`, `pad` and `padding` of a convolution."""
+
+    size: int
+    pad: bool
+    padding: int
+
+    @property
+    def effective_padding(self) -> int:
+        """Padding on each side in pixels, before dilation; `pad=1` means half the size and wins over `padding`."""
+        return self.size // 2 if self.pad else self.padding
+
+
 @layer("convolutional", "conv")
-class Convolutional(Convolution):
+class Convolutional(Padded, Convolution):
     """A convolution with optional batch norm and activation (parser.c parse_convolutional)."""
 
     needs_map = True
@@ -63,11 +76,6 @@ class Convolutional(Convolution):
     dontloadscales: bool = option(default=False)
     numload: int = option(default=0, dialect="pjreddie")
     xnor_joins_groups: bool = option(default=False, keys="", dialect_default="xnor_joins_groups")
-
-    @property
-    def effective_padding(self) -> int:
-        """Padding on each side in pixels, before dilation; `pad=1` means half the size and wins over `padding`."""
-        return self.size // 2 if self.pad else self.padding
 
     @property
     def normalized(self) -> bool:
@@ -235,7 +243,7 @@ def _check_numload(layer: Convolutional | Deconvolutional) -> None:
 
 
 @layer("deconvolutional", "deconv", dialect="pjreddie")
-class Deconvolutional(Layer):
+class Deconvolutional(Padded):
     """A transposed convolution (pjreddie parser.c parse_deconvolutional)."""
 
     needs_map = True
@@ -250,10 +258,6 @@ class Deconvolutional(Layer):
     batch_normalize: bool = option(default=False)
     dontloadscales: bool = option(default=False)
     numload: int = option(default=0)
-
-    @property
-    def effective_padding(self) -> int:
-        return self.size // 2 if self.pad else self.padding
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         _check_numload(self)

@@ -8,7 +8,14 @@ from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError, layer, option
 from darkparse.layers.capabilities import Classifier, LimitedGradient, LossLayer
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.parts import MODULES_PACKAGE, Weights, check_tree, make_activation_modules, make_batchnorm_module
+from darkparse.layers.parts import (
+    MODULES_PACKAGE,
+    Weights,
+    check_tree,
+    make_activation_modules,
+    make_batchnorm_module,
+    make_flatten_modules,
+)
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import LayerContext, LossSpec, ModuleSpec, TensorSpec
 from darkparse.layers.training import SoftmaxTraining
@@ -37,7 +44,7 @@ class Connected(LimitedGradient):
         ).make_connected()
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if ctx.input.is_map else ()
+        flatten = make_flatten_modules(ctx.input)
         kwargs = {"in_features": ctx.input.size, "out_features": self.output, "bias": not self.batch_normalize}
         norm = (make_batchnorm_module(ctx.dialect, self.output),) if self.batch_normalize else ()
         return (
@@ -81,11 +88,8 @@ class Softmax(LossLayer, Classifier):
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.spatial and ctx.input.is_map:
             # Honoured by Darknet's GPU code only: softmax over the channels at each position.
-            return (
-                ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}),
-                ModuleSpec("flatten", "torch.nn.Flatten", {}),
-            )
-        flatten = (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if ctx.input.is_map else ()
+            return (ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}), *make_flatten_modules(ctx.input))
+        flatten = make_flatten_modules(ctx.input)
         if self.tree is not None:
             kwargs = {"group_sizes": read_tree(self.tree).group_sizes, "temperature": self.temperature}
             return (*flatten, ModuleSpec("softmax", f"{MODULES_PACKAGE}.TreeSoftmax", kwargs))

@@ -10,6 +10,7 @@ from darkparse.errors import DarkparseError
 from darkparse.layers.activations import ACTIVATIONS, ActivationRow
 from darkparse.layers.base import LayerError
 from darkparse.layers.dialect import Dialect
+from darkparse.layers.shape import Shape
 from darkparse.layers.specs import ONE, Initial, ModuleSpec, TensorSpec
 from darkparse.layers.tree import read_tree
 from darkparse.layers.window import Window, make_square_window
@@ -91,6 +92,11 @@ def make_batchnorm_module(dialect: Dialect, features: int, name: str = "norm") -
     target = f"{MODULES_PACKAGE}.{'RootEpsilonBatchNorm' if dialect.epsilon_on_root else 'BatchNorm'}"
     kwargs = {"num_features": features, "eps": dialect.batchnorm_epsilon, "momentum": 0.01}
     return ModuleSpec(name, target, kwargs)
+
+
+def make_flatten_modules(x: Shape) -> tuple[ModuleSpec, ...]:
+    """The module that makes a vector of a map; none for a vector."""
+    return (ModuleSpec("flatten", "torch.nn.Flatten", {}),) if x.is_map else ()
 
 
 def make_activation_modules(activation: str, name: str = "activation") -> tuple[ModuleSpec, ...]:

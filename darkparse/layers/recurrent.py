@@ -11,7 +11,7 @@ from typing import Any
 
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
-from darkparse.layers.convolutional import compute_conv_length
+from darkparse.layers.convolutional import Padded, compute_conv_length
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import Weights
 from darkparse.layers.shape import Shape
@@ -33,9 +33,20 @@ class VectorMemory(Layer):
     mechanism = "recurrence"
 
     output: int
+    batch_normalize: bool
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         return Shape.flat(self.output) if self.kind in dialect.flat_recurrences else Shape.vector(self.output)
+
+    @abstractmethod
+    def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
+        """Return (outputs, inputs) of each matrix, in file order."""
+
+    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
+        parts = self.get_weight_shapes(ctx).items()
+        return tuple(
+            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").make_connected()
+        )
 
 
 @layer("rnn")
@@ -54,8 +65,7 @@ class Rnn(VectorMemory):
         """rnn_layer.c make_rnn_layer: `logistic=1` and `2` replace the state's activation."""
         return {1: "logistic", 2: "loggy"}.get(self.logistic, self.activation)
 
-    def _get_matrix_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
-        """(outputs, inputs) of each matrix, in file order."""
+    def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
         hidden = self._get_state_size(ctx)
         return {"input": (hidden, ctx.input.size), "self": (hidden, hidden), "output": (self.output, hidden)}
 
@@ -63,19 +73,13 @@ class Rnn(VectorMemory):
         """Size of the state; pjreddie's fork has no `hidden`."""
         return self.output if ctx.dialect.rnn_state_is_output else self.hidden
 
-    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
-        parts = self._get_matrix_shapes(ctx).items()
-        return tuple(
-            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").make_connected()
-        )
-
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         kwargs = {"inputs": ctx.input.size, "hidden": self._get_state_size(ctx), "outputs": self.output}
         kwargs |= self.options("activation", "self_activation", "shortcut", "batch_normalize")
         return (ModuleSpec("cell", f"{RECURRENT_MODULE}.Rnn", kwargs | _get_norm_kwargs(ctx.dialect)),)
 
     def macs(self, ctx: LayerContext) -> int:
-        return sum(prod(shape) for shape in self._get_matrix_shapes(ctx).values())
+        return sum(prod(shape) for shape in self.get_weight_shapes(ctx).values())
 
     def summary(self, ctx: LayerContext) -> str:
         return f"rnn, state {self._get_state_size(ctx)}, {self.output}"
@@ -84,18 +88,13 @@ class Rnn(VectorMemory):
 class GatedVectorMemory(VectorMemory):
     """What gru and lstm share: for each gate a matrix over the state (`w…`) and one over the input (`u…`)."""
 
-    batch_normalize: bool
-
     @abstractmethod
     def get_matrix_order(self, dialect: Dialect) -> tuple[str, ...]:
         """The matrices in file order."""
 
-    def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
+    def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
         columns = {"u": ctx.input.size, "w": self.output}
-        parts = ((name, (self.output, columns[name[0]])) for name in self.get_matrix_order(ctx.dialect))
-        return tuple(
-            t for name, shape in parts for t in Weights(shape, self.batch_normalize, f"cell.{name}.").make_connected()
-        )
+        return {name: (self.output, columns[name[0]]) for name in self.get_matrix_order(ctx.dialect)}
 
     def macs(self, ctx: LayerContext) -> int:
         # Every gate's two matrices, and three products value by value.
@@ -144,42 +143,36 @@ class Lstm(GatedVectorMemory):
         return (ModuleSpec("cell", f"{RECURRENT_MODULE}.Lstm", self.get_arguments(ctx)),)
 
 
-class ConvolutionalMemory(Layer):
+class ConvolutionalMemory(Padded):
     """What crnn and conv_lstm share: convolutions of one geometry over input and state."""
 
     needs_map = True
     has_state = True
     mechanism = "recurrence"
 
-    size: int
     stride: int
     dilation: int
-    pad: bool
-    padding: int
     groups: int
     batch_normalize: bool
 
     def get_geometry(self) -> dict[str, int]:
         """Keyword arguments that all convolutions of the layer share."""
-        margin = self.size // 2 if self.pad else self.padding
         return {
             "size": self.size,
             "stride": self.stride,
-            "padding": margin * self.dilation,
+            "padding": self.effective_padding * self.dilation,
             "dilation": self.dilation,
             "groups": self.groups,
         }
 
     def infer_conv_shape(self, x: Shape, filters: int) -> Shape:
         """The shape behind one of the convolutions; it must keep height and width, since the state does."""
-        g = self.get_geometry()
         if x.c % self.groups or filters % self.groups:
             raise LayerError(
                 f"{self.groups} groups do not divide {x.c} channels and {filters} filters", option="groups"
             )
         h, w = (
-            compute_conv_length(n, self.size, self.stride, g["padding"] // self.dilation, self.dilation)
-            for n in (x.h, x.w)
+            compute_conv_length(n, self.size, self.stride, self.effective_padding, self.dilation) for n in (x.h, x.w)
         )
         if (h, w) != (x.h, x.w):
             raise LayerError(

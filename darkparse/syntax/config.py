@@ -54,6 +54,11 @@ class Section:
     options: tuple[Option, ...]
     span: Span
 
+    @property
+    def end(self) -> int:
+        """Offset behind the last option, or behind the header of a section without options."""
+        return self.options[-1].end if self.options else self.span.end
+
     def find(self, key: str) -> Option | None:
         """Return the first option with this key, which is the one Darknet uses (option_list.c, option_find).
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from darkparse.export.source.expressions import Item
 from darkparse.export.source.forward import Segment
 from darkparse.network import Network
+from darkparse.network.analysis.blocks import changes_scale
 
 
 def starts_stage(tags: frozenset[str], previous: Item, item: Item) -> bool:
@@ -18,7 +19,7 @@ def starts_stage(tags: frozenset[str], previous: Item, item: Item) -> bool:
         return _leads_to_head(item) and not _leads_to_head(previous)
     if _is_stack(previous) and not _is_stack(item):
         return True
-    if "upsample" in previous.tags or _scales(item):
+    if "upsample" in previous.tags or changes_scale(item):
         return True
     if _leads_to_head(item) and not _leads_to_head(previous):
         return True
@@ -32,10 +33,6 @@ def _is_stack(item: Item) -> bool:
 
 def _leads_to_head(item: Item) -> bool:
     return bool(item.tags & {"head", "projection"})
-
-
-def _scales(item: Item) -> bool:
-    return "upsample" not in item.tags and (item.in_shape.h, item.in_shape.w) != (item.out_shape.h, item.out_shape.w)
 
 
 def name_stages(parts: Sequence[Segment]) -> list[Segment]:
@@ -74,7 +71,7 @@ def _choose_role(part: Segment, previous: Segment | None, *, in_backbone: bool) 
         return "classifier"
     if in_backbone:
         return "stage"
-    if _scales(part.items[0]):
+    if changes_scale(part.items[0]):
         return "down"
     is_branch = part.reads != (previous.last,) and len(part.items) == 1
     return "lateral" if is_branch and part.items[0].first == part.items[0].last else "neck"
@@ -121,7 +118,7 @@ def _choose_path_name(part: Segment, modules: Sequence[Segment], parts: Sequence
         return "gate"
     if len(modules) == 1:
         return "body"
-    if part is modules[0] and _scales(part.items[0]):
+    if part is modules[0] and changes_scale(part.items[0]):
         return "down"
     if part is modules[-1] and part is parts[-1]:
         return "merge"

@@ -142,7 +142,7 @@ class BlockSearch:
     def _is_turn(self, position: int) -> bool:
         """Items that belong to no block before them: a head's, or one that makes maps larger or smaller."""
         item = self.items[position]
-        return item.is_repeat or bool(item.tags & {"head", "upsample", "pool"}) or _scales(item)
+        return item.is_repeat or bool(item.tags & {"head", "upsample", "pool"}) or changes_scale(item)
 
     def _are_copies(self, starts: list[int], length: int) -> bool:
         """Whether blocks of this length begin there, without overlap and with the same in common."""
@@ -185,7 +185,7 @@ class BlockSearch:
             return 3 if len(window) == 2 and window[-1] is stacked[0] and copies >= MIN_CHAIN else 0
         if _is_built_of_blocks(window):
             return 3 if length >= MIN_CHAIN else 0
-        if any(_scales(item) for item in window):
+        if any(changes_scale(item) for item in window):
             return 0
         kernels = [size for item in window for size in item.kernels]
         if len(set(kernels)) == 1 or len(kernels) != len(window):
@@ -200,7 +200,7 @@ class BlockSearch:
         if not 0 < position < len(self.items):
             return True
         before, item = self.items[position - 1 : position + 1]
-        plain = before.tags == {"conv"} == item.tags and not _scales(before) and not _scales(item)
+        plain = before.tags == {"conv"} == item.tags and not changes_scale(before) and not changes_scale(item)
         return not plain or item.reads != (before.last,) or self.readers[before.last] > 1
 
     def _groups(self, *, strict: bool) -> Iterator[tuple[int, dict[int, list[int]]]]:
@@ -298,8 +298,10 @@ def entry_of(window: Sequence[BlockItem]) -> int:
     return next(i for item in window for i in item.reads if i not in inner)
 
 
-def _scales(item: BlockItem) -> bool:
-    return (item.in_shape.h, item.in_shape.w) != (item.out_shape.h, item.out_shape.w)
+def changes_scale(item: BlockItem) -> bool:
+    """Whether height or width change, other than by upsampling."""
+    before, after = item.in_shape, item.out_shape
+    return "upsample" not in item.tags and (before.h, before.w) != (after.h, after.w)
 
 
 def _count_readers(items: Sequence[BlockItem]) -> dict[int, int]:

@@ -154,4 +154,4 @@ def _find_extent(section: Section) -> tuple[int, int]:
         if line and line[0] not in "#;":
             break
         start = before
-    return start, section.options[-1].end if section.options else section.span.end
+    return start, section.end

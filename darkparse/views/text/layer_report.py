@@ -67,8 +67,7 @@ def layer_report(facts: LayerFacts) -> LayerReport:
 
 def _section_lines(node: Node) -> tuple[tuple[int, str], ...]:
     section = node.section
-    end = section.options[-1].end if section.options else section.span.end
-    text = section.span.source.text[section.span.start : end]
+    text = section.span.source.text[section.span.start : section.end]
     lines = enumerate(text.rstrip("\n").split("\n"), section.span.line)
     return tuple((number, line.rstrip("\r")) for number, line in lines)
 
