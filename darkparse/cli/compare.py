@@ -1,15 +1,17 @@
-"""`darkparse compare`: where another implementation goes another way."""
+"""`darkparse compare`: the first difference from another implementation."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from darkparse._utils.text import pluralize
 from darkparse.cli.common import stderr, stdout
 from darkparse.cli.detector import DetectorOptions, detector_options, load_detector
 from darkparse.cli.jobs import takes
@@ -17,7 +19,7 @@ from darkparse.cli.jobs import takes
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from darkparse.evaluation import Comparison, OutputDifference
+    from darkparse.evaluation import BoxComparison, Comparison, OutputDifference
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +56,10 @@ class CompareJob:
 def command(job: CompareJob) -> None:
     """Find the first layer whose output differs from another implementation's, and the likely cause.
 
-    The picture goes through darkparse and, if --against is an ONNX model, through that. Known mistakes (the epsilon of
-    the other dialect's batch norm, the order of [reorg], padding, activations) are tried on the layer at fault; the
-    one with which it agrees is named. Exit status 0 if all layers agree, 1 if one differs.
+    The image goes through darkparse and, if --against is an ONNX model, through that. Decoded boxes and scores are
+    compared too if the model outputs them: as one tensor or two, corners or centers, in pixels or fractions. Known
+    mistakes (another dialect's batch norm, padding, activations, anchors, mask, scale_x_y) are tried on the layer at
+    fault; the one with which it agrees is named. Exit status 1 if anything compared differs, else 0.
     """
     import torch
 
@@ -75,7 +78,7 @@ def command(job: CompareJob) -> None:
         click.echo(json.dumps(as_dict(comparison), indent=1, ensure_ascii=False))
     else:
         _print(comparison, job.against, job.every_layer)
-    sys.exit(1 if comparison.first else 0)
+    sys.exit(1 if comparison.differs else 0)
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
@@ -88,38 +91,79 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "first": comparison.first.node.index if comparison.first else None,
         "cause": comparison.cause,
         "layers": layers,
+        "layers_not_compared": [node.index for node in comparison.unmatched],
+        "boxes": _boxes_as_dict(comparison.boxes) if comparison.boxes else None,
     }
+
+
+def _boxes_as_dict(boxes: BoxComparison) -> dict[str, Any]:
+    differences = [
+        {
+            "layer": d.node.index,
+            "quantity": d.quantity,
+            "relative": d.relative,
+            "differs": d.differs,
+            "cause": d.cause,
+            "layout": d.layout,
+        }
+        for d in boxes.differences
+    ]
+    return {"differences": differences, "not_compared": boxes.not_compared}
 
 
 def _print(comparison: Comparison, against: Path, every_layer: bool) -> None:
     console = stdout()
     if every_layer:
         console.print(_make_table(comparison))
-    total = len(comparison.differences)
-    if comparison.first is None:
-        worst = max((d.relative for d in comparison.differences), default=0.0)
-        console.print(f"{total} layers agree with {against}, the worst within {worst:.1e} of its RMS", soft_wrap=True)
-        return
+    lines = [*_layer_lines(comparison, against), *_box_lines(comparison.boxes)]
+    for text, style in lines:
+        console.print(text, style=style, soft_wrap=True)
+
+
+def _layer_lines(comparison: Comparison, against: Path) -> Iterator[tuple[str, str]]:
+    """Yield what came of the layers, each line with its style."""
     first = comparison.first
-    before = [d for d in comparison.differences if d.node.index < first.node.index]
-    if before:
-        worst = max(d.relative for d in before)
-        console.print(f"{len(before)} layers before it agree, the worst within {worst:.1e} of its RMS", soft_wrap=True)
-    console.print(
+    agreeing = [d for d in comparison.differences if first is None or d.node.index < first.node.index]
+    if agreeing:
+        worst = max(d.relative for d in agreeing)
+        subject = f"layers agree with {against}" if first is None else "layers before it agree"
+        yield f"{len(agreeing)} {subject}, the worst within {worst:.1e} of its RMS", ""
+    if comparison.unmatched:
+        names = ", ".join(f"L{node.index}" for node in comparison.unmatched)
+        yield f"not compared: {names}, of which {against} has no output", ""
+    if first is not None:
+        yield from _difference_lines(comparison, first)
+
+
+def _difference_lines(comparison: Comparison, first: OutputDifference) -> Iterator[tuple[str, str]]:
+    yield (
         f"L{first.node.index} {first.node.summary} [{first.node.kind}] is the first that differs: by "
         f"{first.worst:.3g}, "
         f"{_format_relative(first.relative)} its RMS, at {_format_place(first)}: {first.ours:.6g} here, "
         f"{first.theirs:.6g} there",
-        style="bold",
-        soft_wrap=True,
+        "bold",
     )
-    console.print(f"{first.node.section.span}", style="dim", soft_wrap=True)
-    if comparison.cause:
-        text = f"likely cause: {comparison.cause}; with that the layer agrees within "
-        text += f"{comparison.with_cause:.1e} of its RMS"
-    else:
-        text = "no known mistake explains it: are the weights the same?"
-    console.print(text, soft_wrap=True)
+    yield f"{first.node.section.span}", "dim"
+    if comparison.cause is None:
+        yield "no known mistake explains it: are the weights the same?", ""
+        return
+    remaining = f"with that the layer agrees within {comparison.with_cause:.1e} of its RMS"
+    yield f"likely cause: {comparison.cause}; {remaining}", ""
+
+
+def _box_lines(boxes: BoxComparison | None) -> Iterator[tuple[str, str]]:
+    """Yield what came of the decoded boxes, each line with its style."""
+    if boxes is None:
+        return
+    for d in boxes.differing:
+        yield f"boxes of L{d.node.index} {d.node.summary} [{d.node.kind}] differ by {d.description}", "bold"
+        yield f"likely cause: {d.cause}" if d.cause else "no known mistake explains it", ""
+    if boxes.differences and not boxes.differing:
+        worst = max(d.relative for d in boxes.differences)
+        heads = pluralize(len({d.node.index for d in boxes.differences}), "head")
+        yield f"boxes of {heads} agree ({boxes.differences[0].layout}), the worst within {worst:.1e} of their RMS", ""
+    if boxes.not_compared:
+        yield f"boxes not compared: {boxes.not_compared}", ""
 
 
 def _format_relative(relative: float) -> str:

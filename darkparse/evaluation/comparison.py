@@ -2,75 +2,91 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from darkparse.errors import DarkparseError
+from darkparse.evaluation.box_comparison import BoxComparison, compare_boxes
+from darkparse.evaluation.differences import OutputDifference, compute_difference
 from darkparse.evaluation.known_deviations import list_trials
 from darkparse.evaluation.reference import Reference
 from darkparse.model import Darknet
 from darkparse.network import Network, Node
-
-Floats = NDArray[np.float32]
 
 TOLERANCE = 1e-3
 """Largest difference, as a part of the other's root mean square, that passes for rounding."""
 
 
 @dataclass(frozen=True, slots=True)
-class OutputDifference:
-    """How far a layer's output is from the other's."""
-
-    node: Node
-    worst: float
-    """Largest absolute difference."""
-    relative: float
-    """The same as a part of the other output's root mean square."""
-    place: tuple[int, ...]
-    """Where it is: channel, row, column of a map, the position in a vector."""
-    ours: float
-    theirs: float
-
-
-@dataclass(frozen=True, slots=True)
 class Comparison:
-    """What came of comparing all layers."""
+    """Result of comparing all layers, and the boxes if there are any.
+
+    Attributes:
+        differences: one for each layer that was compared, in order.
+        first: the first that is more than rounding.
+        cause: the known mistake that would explain it.
+        with_cause: the relative difference that remains if the layer makes that mistake.
+        unmatched: layers that the other has no output of.
+        boxes: comparison of decoded boxes; None if the network has no heads or a layer before them differs.
+    """
 
     differences: tuple[OutputDifference, ...]
-    """One for each layer that the other has, in order."""
     first: OutputDifference | None
-    """The first that is more than rounding."""
     cause: str | None = None
-    """The known mistake that would explain it."""
     with_cause: float = 0.0
-    """The relative difference that remains if the layer makes that mistake."""
+    unmatched: tuple[Node, ...] = ()
+    boxes: BoxComparison | None = None
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything that was compared differs."""
+        return self.first is not None or bool(self.boxes and self.boxes.differing)
 
 
 @torch.inference_mode()
 def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: float = TOLERANCE) -> Comparison:
-    """Compare a model's layers with another's, and look for the cause of the first difference.
+    """Compare a model's layers and boxes with another's, and look for the cause of the first difference.
 
     Args:
         model: with its weights.
         image: (1, C, H, W), the network's input; the reference's own is taken where it has one.
         reference: what the other computed.
-        tolerance: largest difference that counts as rounding, as a part of the layer's root mean square.
+        tolerance: largest difference that counts as rounding, as a part of the root mean square.
 
     Raises:
         DarkparseError: the other has none of the layers, or one of another size.
     """
     network = model.network
-    if reference.input is not None:
-        if reference.input.size != network.input_shape.size:
-            raise DarkparseError(
-                f"the other's input has {reference.input.size:,} values, the network takes {network.input_shape.size:,}"
-            )
-        image = torch.from_numpy(reference.input.reshape(1, *network.input_shape.tensor))
+    image = _choose_image(network, image, reference)
     outputs = model.layer_outputs(image)
+    differences = _compare_layers(network, outputs, reference)
+    first, unmatched = _find_first(network, outputs, differences, reference, tolerance)
+    cause, remaining = None, 0.0
+    if first is not None:
+        cause, remaining = _find_cause(model, first, outputs, image, reference, tolerance)
+    boxes = None
+    if network.heads and (first is None or first.node.layer.role == "head"):
+        boxes = compare_boxes(network, outputs, image, reference.outputs, tolerance=tolerance)
+    compared = tuple(difference for difference in differences if difference.node not in unmatched)
+    return Comparison(compared, first, cause, remaining, unmatched, boxes)
+
+
+def _choose_image(network: Network, image: Tensor, reference: Reference) -> Tensor:
+    """Return the reference's input if it has one."""
+    if reference.input is None:
+        return image
+    if reference.input.size != network.input_shape.size:
+        raise DarkparseError(
+            f"the other's input has {reference.input.size:,} values, the network takes {network.input_shape.size:,}"
+        )
+    return torch.from_numpy(reference.input.reshape(1, *network.input_shape.tensor))
+
+
+def _compare_layers(network: Network, outputs: Sequence[Tensor], reference: Reference) -> list[OutputDifference]:
     differences = []
     for node, output in zip(network.nodes, outputs, strict=True):
         ours = output.float().numpy()
@@ -81,58 +97,62 @@ def compare(model: Darknet, image: Tensor, reference: Reference, *, tolerance: f
         raise DarkparseError(
             f"there is nothing to compare: the other has no value for any of the layers 0 to {len(outputs) - 1}"
         )
-    first = _find_first(network, differences, tolerance, sure=reference.sure)
-    if first is None:
-        return Comparison(tuple(differences), None)
+    return differences
+
+
+def _find_first(
+    network: Network,
+    outputs: Sequence[Tensor],
+    differences: Sequence[OutputDifference],
+    reference: Reference,
+    tolerance: float,
+) -> tuple[OutputDifference | None, tuple[Node, ...]]:
+    """Find the first layer that differs, and the layers before it that the other has no output of.
+
+    Where outputs were matched by closeness, a layer whose value the other never has (fused away, decoded otherwise)
+    seems to differ; it counts only if a layer that reads it differs as well, or if nothing reads it.
+    """
+    differing = {difference.node.index: difference for difference in differences if difference.relative > tolerance}
+    unmatched: list[Node] = []
+    for index, difference in differing.items():
+        readers = network.readers[index]
+        if reference.is_exact or any(reader in differing for reader in readers):
+            return difference, tuple(unmatched)
+        if not readers and _has_counterpart(difference.node, outputs, reference, tolerance):
+            return difference, tuple(unmatched)
+        unmatched.append(difference.node)
+    return None, tuple(unmatched)
+
+
+def _has_counterpart(node: Node, outputs: Sequence[Tensor], reference: Reference, tolerance: float) -> bool:
+    """Whether the value nearest to an output of the network is the other's output for the same layer.
+
+    A head may be decoded in other steps, so only an output of the other model counts, unless it is what the head reads.
+    """
+    if node.layer.role != "head":
+        return True
+    theirs = reference.output(node, outputs[node.index].float().numpy())
+    if theirs is None or not any(np.array_equal(output, theirs, equal_nan=True) for output in reference.outputs):
+        return False
+    inputs = (outputs[i].float().numpy() for i in node.inputs if i >= 0)
+    return not any(compute_difference(node, x, theirs).relative <= tolerance for x in inputs if x.shape == theirs.shape)
+
+
+def _find_cause(
+    model: Darknet,
+    first: OutputDifference,
+    outputs: Sequence[Tensor],
+    image: Tensor,
+    reference: Reference,
+    tolerance: float,
+) -> tuple[str | None, float]:
+    """Find the mistake after which the layer is nearest to the other's,
+    if it then agrees or nearly does (its input differs a little too)."""
     node = first.node
     inputs = tuple(outputs[i] if i >= 0 else image for i in node.inputs)
     target = reference.output(node, outputs[node.index].float().numpy())
     assert target is not None
-    cause, remaining = _find_cause(model, node, inputs, target, first.relative, tolerance)
-    return Comparison(tuple(differences), first, cause, remaining)
-
-
-def compute_difference(node: Node, ours: Floats, theirs: Floats) -> OutputDifference:
-    """How far two outputs (1, …) of a layer are apart; a value that is no number is infinitely far."""
-    distance = np.abs(ours - theirs)
-    distance = np.where(np.isnan(distance), np.where(np.isnan(ours) & np.isnan(theirs), 0, np.inf), distance)
-    index = np.unravel_index(int(distance.argmax()), distance.shape)
-    finite = theirs[np.isfinite(theirs)].astype(np.float64)
-    scale = float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
-    worst = float(distance[index])
-    relative_to_zero = 0.0 if worst == 0 else np.inf
-    relative = worst / scale if scale else relative_to_zero
-    return OutputDifference(
-        node, worst, relative, tuple(int(i) for i in index[1:]), float(ours[index]), float(theirs[index])
-    )
-
-
-def _find_first(
-    network: Network, differences: list[OutputDifference], tolerance: float, *, sure: bool
-) -> OutputDifference | None:
-    """The first layer that differs.
-
-    Where outputs were matched by closeness, a layer whose value the other never has (fused away, decoded otherwise)
-    seems to differ; it counts only if a layer that reads it differs as well, or if nothing reads it but for a head.
-    """
-    differing = {d.node.index: d for d in differences if d.relative > tolerance}
-    for index, difference_found in differing.items():
-        readers = network.readers[index]
-        if (
-            sure
-            or any(reader in differing for reader in readers)
-            or (not readers and difference_found.node.layer.role != "head")
-        ):
-            return difference_found
-    return None
-
-
-def _find_cause(
-    model: Darknet, node: Node, inputs: tuple[Tensor, ...], target: Floats, relative: float, tolerance: float
-) -> tuple[str | None, float]:
-    """The mistake after which the layer is nearest to the other's,
-    if it then agrees or nearly does (its input differs a little too)."""
-    best, smallest = None, min(5 * tolerance, relative / 4)
+    best, smallest = None, min(5 * tolerance, first.relative / 4)
     for cause, run in list_trials(node, model.layers[node.index], inputs):  # type: ignore[arg-type]
         try:
             output = run()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ class Reference(ABC):
 
     input: Floats | None = None
     """The input that it was computed for, (1, C, H, W), if that is known."""
-    sure = True
+    is_exact = True
     """Whether an output is known to belong to its layer."""
+    outputs: Sequence[Floats] = ()
+    """What the other model itself gives, apart from its layers."""
 
     @abstractmethod
     def output(self, node: Node, ours: Floats) -> Floats | None:
@@ -83,14 +86,17 @@ class OnnxReference(Reference):
     """An ONNX model's inner values. It does not know Darknet's layers:
     of a layer's size, the closest value is taken."""
 
-    sure = False
+    is_exact = False
 
     def __init__(self, path: Path, image: Floats) -> None:
         self.path = path
         self._by_size: dict[int, list[Floats]] = {}
-        for value in _run_onnx(path, image):
-            if value.dtype.kind == "f":
-                self._by_size.setdefault(value.size, []).append(value.astype(np.float32).ravel())
+        values, num_outputs = _run_onnx(path, image)
+        floats = [value.astype(np.float32) if value.dtype.kind == "f" else None for value in values]
+        self.outputs = [value for value in floats[:num_outputs] if value is not None]
+        for value in floats:
+            if value is not None:
+                self._by_size.setdefault(value.size, []).append(value.ravel())
 
     def output(self, node: Node, ours: Floats) -> Floats | None:
         flat = ours.ravel()
@@ -102,8 +108,8 @@ class OnnxReference(Reference):
         return None if nearest is None else nearest.reshape(ours.shape)
 
 
-def _run_onnx(path: Path, image: Floats) -> list[NDArray[Any]]:
-    """Every value inside an ONNX model for an input."""
+def _run_onnx(path: Path, image: Floats) -> tuple[list[NDArray[Any]], int]:
+    """Return every value inside an ONNX model for an input, the model's outputs first, and how many outputs it has."""
     try:
         import onnx
         import onnxruntime as ort
@@ -126,7 +132,8 @@ def _run_onnx(path: Path, image: Floats) -> list[NDArray[Any]]:
         raise DarkparseError(
             f"{path}: the model does not run on an input {image.shape}: {describe_error(problem)}"
         ) from None
-    return [value for value in values if isinstance(value, np.ndarray)]
+    arrays = [value for value in values if isinstance(value, np.ndarray)]
+    return arrays, sum(isinstance(value, np.ndarray) for value in values[: len(output_names)])
 
 
 def _get_onnx_errors() -> tuple[type[Exception], ...]:

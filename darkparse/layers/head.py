@@ -106,6 +106,12 @@ class Head(Layer):
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield Deviation("the head left out: its input", (), (0,))
 
+    def box_deviations(self, ctx: LayerContext, decoder: ModuleSpec) -> Iterable[Deviation]:
+        """Yield what other implementations do instead of this head and its decoder; the last module decodes."""
+        for deviation in self.known_deviations(ctx):
+            if deviation.modules:
+                yield Deviation(deviation.description, (*deviation.modules, decoder))
+
 
 def format_count(classes: int) -> str:
     """`1 class`, `80 classes`."""

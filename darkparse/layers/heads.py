@@ -23,6 +23,10 @@ from darkparse.layers.values import read_choice
 HEADS_MODULE = "darkparse.model.heads"
 DECODERS_MODULE = "darkparse.model.decoders"
 LOSSES_PACKAGE = "darkparse.training.losses"
+SOFTMAX_FOR_SIGMOID, SIGMOID_FOR_SOFTMAX = (
+    "softmax over the classes instead of sigmoid",
+    "sigmoid of the classes instead of softmax",
+)
 
 
 def get_anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
@@ -81,7 +85,8 @@ class MaskedHead(Head, LossLayer):
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield from super().known_deviations(ctx)
         if self.scale_x_y != 1:
-            yield Deviation("scale_x_y left out", tuple(spec.with_kwargs(scale_x_y=1.0) for spec in self.modules(ctx)))
+            description = f"x and y without scale_x_y={self.scale_x_y:g}"
+            yield Deviation(description, tuple(spec.with_kwargs(scale_x_y=1.0) for spec in self.modules(ctx)))
 
     def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         errors = check_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
@@ -152,6 +157,25 @@ class Yolo(MaskedHead):
         if is_logistic:
             description = "a logistic function in a head with new_coords"
         yield Deviation(description, tuple(spec.with_kwargs(logistic=is_logistic) for spec in self.modules(ctx)))
+        if not self.new_coords:
+            kwargs = {"anchors": self.predictors, "classes": self.classes, "coords": 4, "softmax": True}
+            softmax = ModuleSpec(
+                "head", f"{HEADS_MODULE}.RegionHead", kwargs | {"group_sizes": None, "background": False}
+            )
+            yield Deviation(SOFTMAX_FOR_SIGMOID, (softmax,))
+
+    def box_deviations(self, ctx: LayerContext, decoder: ModuleSpec) -> Iterable[Deviation]:
+        yield from super().box_deviations(ctx, decoder)
+        modules, other_decoder = self.modules(ctx), decoder.with_kwargs(new_coords=not self.new_coords)
+        if self.new_coords:
+            yield Deviation("boxes without new_coords=1", (*modules, other_decoder))
+            head = tuple(spec.with_kwargs(logistic=True, scale_x_y=1.0) for spec in modules)
+            yield Deviation("boxes without new_coords=1 and scale_x_y", (*head, other_decoder))
+            return
+        yield Deviation("boxes as with new_coords=1", (*modules, other_decoder))
+        sigmoid = ModuleSpec("activation", "torch.nn.Sigmoid", {})
+        head = tuple(spec.with_kwargs(logistic=False) for spec in modules)
+        yield Deviation("boxes as with new_coords=1, after sigmoid", (sigmoid, *head, other_decoder))
 
     def loss(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
         arguments = self.get_loss_arguments(ctx, options, net)
@@ -266,6 +290,13 @@ class Region(Head, LossLayer):
             return (ModuleSpec("head", f"{HEADS_MODULE}.InterleavedRegionHead", kwargs),)
         return (ModuleSpec("head", f"{HEADS_MODULE}.RegionHead", kwargs | {"background": self.background}),)
 
+    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
+        yield from super().known_deviations(ctx)
+        if self.tree is None:
+            without = "no softmax over the classes" if ctx.dialect.region_interleaved else SIGMOID_FOR_SOFTMAX
+            description = without if self.softmax else SOFTMAX_FOR_SIGMOID
+            yield Deviation(description, tuple(s.with_kwargs(softmax=not self.softmax) for s in self.modules(ctx)))
+
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         kwargs = self.options("classes", "coords", "background", "tree") | {
             "anchors": self.boxes,
@@ -347,6 +378,11 @@ class DetectionHead(Head, LossLayer):
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
         kwargs = self.options("side", "num", "classes", "coords", "sqrt")
         return ModuleSpec("boxes", f"{DECODERS_MODULE}.GridDecoder", kwargs)
+
+    def box_deviations(self, ctx: LayerContext, decoder: ModuleSpec) -> Iterable[Deviation]:
+        yield from super().box_deviations(ctx, decoder)
+        description = f"width and height {'without' if self.sqrt else 'as with'} sqrt=1"
+        yield Deviation(description, (*self.modules(ctx), decoder.with_kwargs(sqrt=not self.sqrt)))
 
     def thresholds_objectness(self, dialect: Dialect, *, use_class_map: bool) -> bool:
         return False

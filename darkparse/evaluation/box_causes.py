@@ -1,0 +1,79 @@
+"""Causes that are read off the boxes themselves: anchors from ratios of sizes, scale_x_y from centers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from darkparse.evaluation.differences import Floats
+from darkparse.layers.head import Head
+from darkparse.layers.heads import MaskedHead, get_anchor_pairs
+
+SAME_ANCHOR = 0.01
+"""Relative difference of sides up to which an anchor is taken for one of the cfg's."""
+
+
+class BoxCause(NamedTuple):
+    """A likely cause, and one quantity of the boxes with it."""
+
+    description: str
+    values: Floats
+
+
+def compute_ratios(ours: Floats, theirs: Floats) -> Floats:
+    """Compute the median ratio of sizes (rows, columns, anchors, 2) for each anchor: (anchors, 2), NaN if unknown."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # all values of an anchor are 0 or infinite
+        ratios = theirs.astype(np.float64) / ours
+        return np.nanmedian(np.where(np.isfinite(ratios), ratios, np.nan), axis=(0, 1)).astype(np.float32)
+
+
+def estimate_anchors(head: Head, ours: Floats, theirs: Floats) -> BoxCause | None:
+    """Find the anchors that would give the other's sizes (rows, columns, anchors, 2); None if the head has none."""
+    anchors: Sequence[tuple[float, float]] = getattr(head, "boxes", ())
+    ratios = compute_ratios(ours, theirs)
+    if len(anchors) != len(ratios) or not np.isfinite(ratios).all():
+        return None
+    other_anchors = ratios * np.array(anchors, np.float32)
+    return BoxCause(_describe_anchors(head, anchors, other_anchors), ours * ratios)
+
+
+def _describe_anchors(head: Head, anchors: Sequence[tuple[float, float]], other_anchors: Floats) -> str:
+    listed = f"({_format_anchors(other_anchors)} instead of {_format_anchors(anchors)})"
+    indices = _find_anchors(head, other_anchors) if isinstance(head, MaskedHead) else None
+    if indices is None or not isinstance(head, MaskedHead):
+        return f"other anchors {listed}"
+    return f"mask={_format_mask(indices)} instead of {_format_mask(head.indices)}: other anchors {listed}"
+
+
+def _find_anchors(head: MaskedHead, anchors: Floats) -> list[int] | None:
+    """Find anchors in the cfg's list; None if one is not there."""
+    listed = np.array(get_anchor_pairs(head.anchors, tuple(range(head.num))), np.float32)
+    distances = np.abs(anchors[:, None] / listed - 1).max(2)
+    return [int(i) for i in distances.argmin(1)] if (distances.min(1) <= SAME_ANCHOR).all() else None
+
+
+def estimate_scale(head: Head, ours: Floats, theirs: Floats) -> BoxCause | None:
+    """Find the scale_x_y that would give the other's positions in the cells; None for a head without that option."""
+    scale = getattr(head, "scale_x_y", None)
+    center, other_center = ours - 0.5, theirs - 0.5
+    spread = float((center.astype(np.float64) ** 2).sum())
+    if scale is None or not spread:
+        return None
+    ratio = float((center.astype(np.float64) * other_center).sum()) / spread
+    other_scale = ratio * scale
+    description = f"x and y with scale_x_y={other_scale:.3g} instead of {scale:g}"
+    if scale != 1 and abs(other_scale - 1) < SAME_ANCHOR:
+        description = f"x and y without scale_x_y={scale:g}"
+    return BoxCause(description, center * ratio + 0.5)
+
+
+def _format_anchors(anchors: Iterable[Sequence[float]] | Floats) -> str:
+    return ", ".join(f"{width:.3g}×{height:.3g}" for width, height in anchors)
+
+
+def _format_mask(indices: Iterable[int]) -> str:
+    return ",".join(map(str, indices))
