@@ -13,7 +13,7 @@ import click
 
 from darkparse._utils.text import pluralize
 from darkparse.cli.common import stderr, stdout
-from darkparse.cli.detector import DetectorOptions, detector_options, load_detector
+from darkparse.cli.detector import DetectorOptions, load_detector, model_options
 from darkparse.cli.jobs import takes
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class CompareJob:
 
 
 @click.command(name="compare")
-@detector_options
+@model_options
 @click.argument("image", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--against",
@@ -65,7 +65,7 @@ def command(job: CompareJob) -> None:
 
     from darkparse.evaluation import compare, open_reference
 
-    detector = load_detector(replace(job.detector, device="cpu", half=False), fold=False)
+    detector = load_detector(replace(job.detector, device="cpu"), fold=False)
     prepared = detector.prepare(job.image)
     for remark in prepared.warnings:
         stderr().print(f"{job.image}: {remark}", style="yellow", soft_wrap=True)

@@ -42,7 +42,7 @@ RUNNING = ("device", "half", "batch", "workers", "engine")
 
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
-    """The parameters that `detector_options` adds to a command."""
+    """The parameters that `model_options` and `detector_options` add to a command."""
 
     cfg: str | Config
     weights: str
@@ -50,9 +50,9 @@ class DetectorOptions:
     names: str | None
     resize: str | None
     use_class_map: bool
-    device: str | None
-    half: bool
-    engine: str
+    device: str | None = None
+    half: bool = False
+    engine: str = "torch"
 
     @property
     def dtype(self) -> torch.dtype | None:
@@ -73,41 +73,54 @@ class EngineType(click.Choice):  # type: ignore[type-arg]
         return super().convert(value, param, ctx)
 
 
+MODEL_OPTIONS = (
+    click.argument("cfg", type=CfgType()),
+    click.argument("weights", type=click.Path(dir_okay=False)),
+    click.option(
+        "--names",
+        type=click.Path(),
+        help="A .names or .data file; else the .names beside the cfg, or COCO's or VOC's.",
+    ),
+    dialect_option,
+    click.option(
+        "--resize",
+        type=click.Choice(["letterbox", "stretch", "crop"]),
+        help="By default what the dialect's Darknet does.",
+    ),
+    click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
+    reorg_option,
+    click.option(
+        "--map",
+        "use_class_map",
+        is_flag=True,
+        help="Score the classes of the head's map= instead of its word tree.",
+    ),
+)
+RUNNING_OPTIONS = (
+    click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
+    click.option("--half", is_flag=True, help="Run in half precision."),
+    click.option(
+        "--engine",
+        type=EngineType([*ENGINES, "auto"]),
+        default="torch",
+        show_default=True,
+        help="What runs the network; onnxruntime and openvino load without torch, auto takes the fastest.",
+    ),
+)
+
+
 def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """CFG, WEIGHTS and the options that make a detector."""
-    options = (
-        click.argument("cfg", type=CfgType()),
-        click.argument("weights", type=click.Path(dir_okay=False)),
-        click.option(
-            "--names",
-            type=click.Path(),
-            help="A .names or .data file; else the .names beside the cfg, or COCO's or VOC's.",
-        ),
-        dialect_option,
-        click.option(
-            "--resize",
-            type=click.Choice(["letterbox", "stretch", "crop"]),
-            help="By default what the dialect's Darknet does.",
-        ),
-        click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
-        reorg_option,
-        click.option(
-            "--map",
-            "use_class_map",
-            is_flag=True,
-            help="Score the classes of the head's map= instead of its word tree.",
-        ),
-        click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
-        click.option("--half", is_flag=True, help="Run in half precision."),
-        click.option(
-            "--engine",
-            type=EngineType([*ENGINES, "auto"]),
-            default="torch",
-            show_default=True,
-            help="What runs the network; onnxruntime and openvino load without torch, auto takes the fastest.",
-        ),
-    )
-    for option in reversed(options):
+    """CFG, WEIGHTS and the options of a detector: which network, and what runs it."""
+    return model_options(_apply(RUNNING_OPTIONS, function))
+
+
+def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """CFG, WEIGHTS and the options that say how they are read."""
+    return _apply(MODEL_OPTIONS, function)
+
+
+def _apply(options: Iterable[Callable[..., Any]], function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(tuple(options)):
         function = option(function)
     return function
 

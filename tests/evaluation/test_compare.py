@@ -239,6 +239,15 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert message in capsys.readouterr().err
 
 
+def test_command_offers_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cfg, weights = tiny_weights(tmp_path)
+    Image.fromarray(picture(0)).save(tmp_path / "a.png")
+    arguments = ["compare", str(cfg), str(weights), str(tmp_path / "a.png"), "--against", str(cfg)]
+    for option in (["--engine", "onnxruntime"], ["--device", "cuda"], ["--half"]):
+        assert run([*arguments, *option]) == 2
+        assert f"unknown option '{option[0]}'" in capsys.readouterr().err
+
+
 def run(arguments: list[str]) -> int:
     try:
         main(arguments)
