@@ -94,6 +94,8 @@ def _explain_option(problem: click.NoSuchOption, args: list[str]) -> click.Usage
     if command is None:
         return problem
     option = next(word for word in args if word.startswith(problem.option_name) and word not in own_options)
+    if option in command.split():
+        return problem
     return click.UsageError(f"unknown option {option!r}\nhint: {command}", problem.ctx)
 
 

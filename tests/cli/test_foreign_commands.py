@@ -78,6 +78,15 @@ def test_main_another_tools_option_exits_2_with_the_command(
     assert f"hint: {expected}\n" in capsys.readouterr().err
 
 
+def test_main_option_of_another_command_gives_no_hint_that_repeats_it(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["show", "yolov3", "--device", "cuda"])
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert "No such option '--device'" in error
+    assert "hint" not in error
+
+
 def test_main_unknown_command_exits_2_with_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         main(["detector", "test", "obj.data", "my.cfg", "my.weights"])
