@@ -9,8 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from darkparse.evaluation.differences import Floats
+from darkparse.layers.anchors import get_anchor_pairs
 from darkparse.layers.head import Head
-from darkparse.layers.heads import MaskedHead, get_anchor_pairs
+from darkparse.layers.yolo_heads import MaskedHead
 
 SAME_ANCHOR = 0.01
 """Relative difference of sides up to which an anchor is taken for one of the cfg's."""

@@ -1,6 +1,16 @@
 """The vocabulary: one class for each layer kind of Darknet, one file for each family."""
 
-from darkparse.layers import convolutional, dense, heads, joining, pointwise, pooling, recurrent, resampling  # noqa: F401  (they register)
+from darkparse.layers import (  # noqa: F401  (they register)
+    convolutional,
+    dense,
+    heads,
+    joining,
+    pointwise,
+    pooling,
+    recurrent,
+    resampling,
+    yolo_heads,
+)
 from darkparse.layers.base import REGISTRY, Layer, LayerError, layer, option
 from darkparse.layers.dialect import ALEXEYAB, DIALECTS, PJREDDIE, Dialect
 from darkparse.layers.head import Head

@@ -31,3 +31,9 @@ def check_anchors(
     else:
         return ()
     return (LayerError(message, option=option, code="anchors"),)
+
+
+def get_anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
+    """Width and height of some anchors; .5 where the cfg has none (yolo_layer.c make_yolo_layer)."""
+    sides = ((2 * i, 2 * i + 1) for i in indices)
+    return tuple((anchors[w] if w < len(anchors) else 0.5, anchors[h] if h < len(anchors) else 0.5) for w, h in sides)

@@ -12,6 +12,14 @@ from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
 from darkparse.layers.specs import Deviation, LayerContext, ModuleSpec
 
+HEADS_MODULE = "darkparse.model.heads"
+DECODERS_MODULE = "darkparse.model.decoders"
+LOSSES_PACKAGE = "darkparse.training.losses"
+SOFTMAX_FOR_SIGMOID, SIGMOID_FOR_SOFTMAX = (
+    "softmax over the classes instead of sigmoid",
+    "sigmoid of the classes instead of softmax",
+)
+
 
 class Head(Layer):
     """A detection head: so many predictors a cell, each with so many numbers."""

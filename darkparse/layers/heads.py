@@ -1,235 +1,29 @@
-"""Layers whose output is decoded to detections."""
+"""The heads of YOLOv1 and v2, and of instance segmentation."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import PurePath
-from typing import Any
 
-from darkparse.layers.activations import Activation
-from darkparse.layers.anchors import MAX_ANCHOR_IN_CELLS, check_anchors
+from darkparse.layers.anchors import check_anchors, get_anchor_pairs
 from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.capabilities import LossLayer
 from darkparse.layers.dialect import Dialect
-from darkparse.layers.head import Head, format_count
+from darkparse.layers.head import (
+    DECODERS_MODULE,
+    HEADS_MODULE,
+    LOSSES_PACKAGE,
+    SIGMOID_FOR_SOFTMAX,
+    SOFTMAX_FOR_SIGMOID,
+    Head,
+    format_count,
+)
 from darkparse.layers.parts import check_tree
 from darkparse.layers.shape import Layout, Shape
 from darkparse.layers.specs import Deviation, LayerContext, LossSpec, ModuleSpec
-from darkparse.layers.training import DetectionTraining, RegionTraining, Training, YoloTraining
+from darkparse.layers.training import DetectionTraining, RegionTraining, Training
 from darkparse.layers.tree import read_tree
-from darkparse.layers.values import read_choice
-
-HEADS_MODULE = "darkparse.model.heads"
-DECODERS_MODULE = "darkparse.model.decoders"
-LOSSES_PACKAGE = "darkparse.training.losses"
-SOFTMAX_FOR_SIGMOID, SIGMOID_FOR_SOFTMAX = (
-    "softmax over the classes instead of sigmoid",
-    "sigmoid of the classes instead of softmax",
-)
-
-
-def get_anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
-    """Width and height of some anchors; .5 where the cfg has none (yolo_layer.c make_yolo_layer)."""
-    sides = ((2 * i, 2 * i + 1) for i in indices)
-    return tuple((anchors[w] if w < len(anchors) else 0.5, anchors[h] if h < len(anchors) else 0.5) for w, h in sides)
-
-
-class MaskedHead(Head, LossLayer):
-    """A head that uses some of a list of anchors."""
-
-    needs_map = True
-    anchor_options = "mask= and anchors="
-
-    num: int
-    mask: tuple[int, ...] | None
-    anchors: tuple[float, ...]
-    scale_x_y: float
-    map: PurePath | None
-
-    def with_anchors(self, count: int) -> Head:
-        changes: dict[str, Any] = {"mask": tuple(range(count)), "num": max(count, self.num)}
-        return replace(self, **changes)
-
-    @property
-    def predictors(self) -> int:
-        return self.num if self.mask is None else len(self.mask)
-
-    @property
-    def indices(self) -> tuple[int, ...]:
-        """The anchors in use; without `mask` all of them (yolo_layer.c make_yolo_layer)."""
-        return self.mask if self.mask is not None else tuple(range(self.num))
-
-    def get_anchor(self, predictor: int) -> int:
-        return self.indices[predictor]
-
-    def get_loss_arguments(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> dict[str, Any]:
-        """Keyword arguments that the losses of these heads share."""
-        return self.options("classes", "map") | {
-            "options": options,
-            "anchors": get_anchor_pairs(self.anchors, tuple(range(max(self.num, *(i + 1 for i in self.indices))))),
-            "mask": self.indices,
-            "strides": (net.w / ctx.output.w, net.h / ctx.output.h),
-        }
-
-    @property
-    def boxes(self) -> tuple[tuple[float, float], ...]:
-        """Width and height of each anchor in use, in pixels of the network's input; .5 where the cfg has none."""
-        return get_anchor_pairs(self.anchors, self.indices)
-
-    def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        if self.mask is not None and min(self.mask, default=-1) < 0:
-            raise LayerError("mask must name anchors by their position, counted from 0", option="mask")
-        return super().infer_shape(inputs, dialect)
-
-    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        yield from super().known_deviations(ctx)
-        if self.scale_x_y != 1:
-            description = f"x and y without scale_x_y={self.scale_x_y:g}"
-            yield Deviation(description, tuple(spec.with_kwargs(scale_x_y=1.0) for spec in self.modules(ctx)))
-
-    def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
-        errors = check_anchors(self.anchors, self.num, self.indices, "mask" if self.mask else "num")
-        sides = [side for box in self.boxes for side in box]
-        fractions = any(side % 1 for side in self.anchors)
-        if not errors and (min(sides) < 1 or (fractions and max(self.anchors) < MAX_ANCHOR_IN_CELLS)):
-            minimum, maximum = min(self.anchors), max(self.anchors)
-            message = (
-                f"anchors of {minimum:g} to {maximum:g} pixels: [{self.kind}] wants pixels, [region] cells of the grid"
-            )
-            errors = (LayerError(message, option="anchors", code="anchors"),)
-        highest = max(self.mask or (0,))
-        if highest < self.num:
-            return errors
-        message = (
-            f"mask names anchor {highest} of num={self.num}; Darknet reads past its list, darkparse takes the anchors "
-            "as written"
-        )
-        return (*errors, LayerError(message, option="mask", code="mask"))
-
-
-ANCHOR_TRAINING = keys("jitter random")
-YOLO_TRAINING = keys(
-    "resize track_history_size sim_thresh dets_for_track dets_for_show track_ciou_norm embedding_layer",
-    dialect="alexeyab",
-)
-
-
-@layer("yolo")
-class Yolo(MaskedHead):
-    """The head of YOLOv3 and v4 (yolo_layer.c): x, y, objectness and classes logistic unless `new_coords`."""
-
-    training = ANCHOR_TRAINING | YOLO_TRAINING
-    loss_options = YoloTraining
-
-    classes: int = option(default=20, minimum=0)
-    num: int = option(default=1, minimum=1)
-    mask: tuple[int, ...] | None = option(default=None)
-    anchors: tuple[float, ...] = option(default=())
-    scale_x_y: float = option(default=1.0, dialect="alexeyab")
-    new_coords: bool = option(default=False, dialect="alexeyab")
-    nms_kind: str = option(
-        default="default", dialect="alexeyab", read=read_choice("default", "greedynms", "diounms", fallback="default")
-    )
-    beta_nms: float = option(default=0.6, dialect="alexeyab")
-    map: PurePath | None = option(default=None, is_file=True)
-
-    @property
-    def expected_activation(self) -> Activation:
-        return "logistic" if self.new_coords else "linear"
-
-    @property
-    def entries(self) -> int:
-        return 5 + self.classes
-
-    def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
-        return ModuleSpec(
-            "boxes", f"{DECODERS_MODULE}.YoloDecoder", {"anchors": self.boxes, "new_coords": self.new_coords}
-        )
-
-    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        kwargs = {"anchors": self.predictors, **self.options("classes", "scale_x_y"), "logistic": not self.new_coords}
-        return (ModuleSpec("head", f"{HEADS_MODULE}.YoloHead", kwargs),)
-
-    def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        yield from super().known_deviations(ctx)
-        is_logistic, description = self.new_coords, "no logistic function in the head"
-        if is_logistic:
-            description = "a logistic function in a head with new_coords"
-        yield Deviation(description, tuple(spec.with_kwargs(logistic=is_logistic) for spec in self.modules(ctx)))
-        if not self.new_coords:
-            kwargs = {"anchors": self.predictors, "classes": self.classes, "coords": 4, "softmax": True}
-            softmax = ModuleSpec(
-                "head", f"{HEADS_MODULE}.RegionHead", kwargs | {"group_sizes": None, "background": False}
-            )
-            yield Deviation(SOFTMAX_FOR_SIGMOID, (softmax,))
-
-    def box_deviations(self, ctx: LayerContext, decoder: ModuleSpec) -> Iterable[Deviation]:
-        yield from super().box_deviations(ctx, decoder)
-        modules, other_decoder = self.modules(ctx), decoder.with_kwargs(new_coords=not self.new_coords)
-        if self.new_coords:
-            yield Deviation("boxes without new_coords=1", (*modules, other_decoder))
-            head = tuple(spec.with_kwargs(logistic=True, scale_x_y=1.0) for spec in modules)
-            yield Deviation("boxes without new_coords=1 and scale_x_y", (*head, other_decoder))
-            return
-        yield Deviation("boxes as with new_coords=1", (*modules, other_decoder))
-        sigmoid = ModuleSpec("activation", "torch.nn.Sigmoid", {})
-        head = tuple(spec.with_kwargs(logistic=False) for spec in modules)
-        yield Deviation("boxes as with new_coords=1, after sigmoid", (sigmoid, *head, other_decoder))
-
-    def loss(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
-        arguments = self.get_loss_arguments(ctx, options, net)
-        if not ctx.dialect.training.accumulates_deltas:
-            return LossSpec(f"{LOSSES_PACKAGE}.yolo.YoloLoss", arguments)
-        return LossSpec(f"{LOSSES_PACKAGE}.yolo.AlexeyYoloLoss", arguments | {"new_coords": self.new_coords})
-
-    def summary(self, ctx: LayerContext) -> str:
-        return "YOLO head"
-
-
-@layer("Gaussian_yolo", dialect="alexeyab")
-class GaussianYolo(MaskedHead):
-    """A YOLO head that predicts a mean and a deviation for each number of a box (gaussian_yolo_layer.c)."""
-
-    training = ANCHOR_TRAINING | YOLO_TRAINING
-    loss_options = YoloTraining
-
-    classes: int = option(default=20, minimum=0)
-    num: int = option(default=1, minimum=1)
-    mask: tuple[int, ...] | None = option(default=None)
-    anchors: tuple[float, ...] = option(default=())
-    scale_x_y: float = option(default=1.0)
-    nms_kind: str = option(
-        default="default", read=read_choice("default", "greedynms", "diounms", "cornersnms", fallback="default")
-    )
-    beta_nms: float = option(default=0.6)
-    yolo_point: str = option(
-        default="center", read=read_choice("center", "left_top", "right_bottom", fallback="center")
-    )
-    map: PurePath | None = option(default=None, is_file=True)
-
-    @property
-    def entries(self) -> int:
-        return 9 + self.classes
-
-    @property
-    def shift(self) -> float:
-        """From the point that is predicted to the centre, in shares of the box."""
-        return {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[self.yolo_point]
-
-    def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
-        return ModuleSpec("boxes", f"{DECODERS_MODULE}.GaussianDecoder", {"anchors": self.boxes, "shift": self.shift})
-
-    def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        kwargs = {"anchors": self.predictors, "classes": self.classes, "scale_x_y": self.scale_x_y}
-        return (ModuleSpec("head", f"{HEADS_MODULE}.GaussianYoloHead", kwargs),)
-
-    def loss(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> LossSpec:
-        arguments = self.get_loss_arguments(ctx, options, net) | {"shift": self.shift}
-        return LossSpec(f"{LOSSES_PACKAGE}.gaussian.GaussianYoloLoss", arguments)
-
-    def summary(self, ctx: LayerContext) -> str:
-        return "Gaussian YOLO head"
 
 
 @layer("region")

@@ -245,7 +245,7 @@ def test_command_offers_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[
     arguments = ["compare", str(cfg), str(weights), str(tmp_path / "a.png"), "--against", str(cfg)]
     for option in (["--engine", "onnxruntime"], ["--device", "cuda"], ["--half"]):
         assert run([*arguments, *option]) == 2
-        assert f"unknown option '{option[0]}'" in capsys.readouterr().err
+        assert f"No such option '{option[0]}'" in capsys.readouterr().err
 
 
 def run(arguments: list[str]) -> int:

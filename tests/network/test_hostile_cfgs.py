@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import darkparse
-from darkparse.layers.heads import get_anchor_pairs
+from darkparse.layers.anchors import get_anchor_pairs
 
 YOLO = "[yolo]\nclasses=1\nnum=3\nmax=90\nanchors=1,2,3,4,5,6\n"
 NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"

@@ -12,7 +12,7 @@ from darkparse.cli.main import darkparse as darkparse_command
 from darkparse.diagnostics.source import Source
 from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
-from darkparse.layers.heads import GaussianYolo, Yolo
+from darkparse.layers.yolo_heads import GaussianYolo, Yolo
 from darkparse.network.io.cfg import format_section
 from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
 from tests.layers.test_kinds import SMALL
