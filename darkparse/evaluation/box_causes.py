@@ -9,9 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from darkparse.evaluation.differences import Floats
-from darkparse.layers.anchors import get_anchor_pairs
 from darkparse.layers.head import Head
-from darkparse.layers.yolo_heads import MaskedHead
 
 SAME_ANCHOR = 0.01
 """Relative difference of sides up to which an anchor is taken for one of the cfg's."""
@@ -34,27 +32,26 @@ def compute_ratios(ours: Floats, theirs: Floats) -> Floats:
 
 def estimate_anchors(head: Head, ours: Floats, theirs: Floats) -> BoxCause | None:
     """Find the anchors that would give the other's sizes (rows, columns, anchors, 2); None if the head has none."""
-    anchors: Sequence[tuple[float, float]] = getattr(head, "boxes", ())
     ratios = compute_ratios(ours, theirs)
-    if len(anchors) != len(ratios) or not np.isfinite(ratios).all():
+    if len(head.boxes) != len(ratios) or not np.isfinite(ratios).all():
         return None
-    other_anchors = ratios * np.array(anchors, np.float32)
-    return BoxCause(_describe_anchors(head, anchors, other_anchors), ours * ratios)
+    return BoxCause(_describe_anchors(head, ratios * np.array(head.boxes, np.float32)), ours * ratios)
 
 
-def _describe_anchors(head: Head, anchors: Sequence[tuple[float, float]], other_anchors: Floats) -> str:
-    listed = f"({_format_anchors(other_anchors)} instead of {_format_anchors(anchors)})"
-    indices = _find_anchors(head, other_anchors) if isinstance(head, MaskedHead) else None
-    if indices is None or not isinstance(head, MaskedHead):
-        return f"other anchors {listed}"
-    return f"mask={_format_mask(indices)} instead of {_format_mask(head.indices)}: other anchors {listed}"
+def _describe_anchors(head: Head, anchors: Floats) -> str:
+    description = f"other anchors ({_format_anchors(anchors)} instead of {_format_anchors(head.boxes)})"
+    indices = _find_anchors(head.listed_anchors, anchors)
+    if not indices:
+        return description
+    return f"mask={_format_mask(indices)} instead of {_format_mask(head.indices)}: {description}"
 
 
-def _find_anchors(head: MaskedHead, anchors: Floats) -> list[int] | None:
-    """Find anchors in the cfg's list; None if one is not there."""
-    listed = np.array(get_anchor_pairs(head.anchors, tuple(range(head.num))), np.float32)
-    distances = np.abs(anchors[:, None] / listed - 1).max(2)
-    return [int(i) for i in distances.argmin(1)] if (distances.min(1) <= SAME_ANCHOR).all() else None
+def _find_anchors(listed: Sequence[tuple[float, float]], anchors: Floats) -> list[int]:
+    """Find the positions of anchors in a list; empty if one is not there."""
+    if not listed:
+        return []
+    distances = np.abs(anchors[:, None] / np.array(listed, np.float32) - 1).max(2)
+    return [int(i) for i in distances.argmin(1)] if (distances.min(1) <= SAME_ANCHOR).all() else []
 
 
 def estimate_scale(head: Head, ours: Floats, theirs: Floats) -> BoxCause | None:

@@ -58,6 +58,21 @@ class Head(Layer):
         """Return the position in `anchors=` of a cell's predictor; the predictor itself where there are no anchors."""
         return predictor
 
+    @property
+    def boxes(self) -> tuple[tuple[float, float], ...]:
+        """Width and height of each anchor in use; empty for a head without anchors."""
+        return ()
+
+    @property
+    def listed_anchors(self) -> tuple[tuple[float, float], ...]:
+        """Width and height of all anchors from which `mask` chooses; empty for a head without that option."""
+        return ()
+
+    @property
+    def indices(self) -> tuple[int, ...]:
+        """Positions of the anchors in use in their list."""
+        return tuple(range(self.predictors))
+
     def with_anchors(self, count: int) -> Head | None:
         """The head with so many anchors; None if it has none."""
         return None

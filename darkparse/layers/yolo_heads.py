@@ -67,6 +67,10 @@ class MaskedHead(Head, LossLayer):
         """Width and height of each anchor in use, in pixels of the network's input; .5 where the cfg has none."""
         return get_anchor_pairs(self.anchors, self.indices)
 
+    @property
+    def listed_anchors(self) -> tuple[tuple[float, float], ...]:
+        return get_anchor_pairs(self.anchors, tuple(range(self.num)))
+
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
         if self.mask is not None and min(self.mask, default=-1) < 0:
             raise LayerError("mask must name anchors by their position, counted from 0", option="mask")
