@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import subprocess
 import sys
 from contextlib import closing
@@ -21,6 +22,7 @@ from darkparse.network.training import bind_net_training
 from darkparse.training import data
 from darkparse.training.data import image_cache as album
 from darkparse.training.data.geometry import CropWindow
+from darkparse.training.data.processes import _find_exit_status
 from darkparse.training.data.sampling import move_to_corner, sample_size
 
 DETECTOR = """[net]
@@ -279,3 +281,14 @@ def test_a_missing_label_ends_training_where_it_does_in_darknet(tmp_path: Path) 
     assert next(data.batches(_detector(), tmp_path / "my.data")).truth[0].shape == (0, 5)
     with pytest.raises(darkparse.DarkparseError, match=r"1.txt: there is no such label"):
         next(data.batches(_detector(dialect="pjreddie"), tmp_path / "my.data"))
+
+
+def test_exit_status_of_a_process_that_is_still_ending_is_waited_for() -> None:
+    ending = multiprocessing.get_context("spawn").Process(target=sys.exit, args=(3,))
+    ending.start()
+    try:
+        assert _find_exit_status([ending], seconds=0) is None
+        assert _find_exit_status([ending], seconds=60) == 3
+    finally:
+        ending.kill()
+        ending.join()

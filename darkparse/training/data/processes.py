@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import sys
+import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -73,14 +74,25 @@ def load_in_processes(loader: Any, numbers: Iterator[int], workers: int) -> Gene
             processes += [child for child in multiprocessing.active_children() if child not in earlier_children]
             atexit.register(kill)  # runs before torch's handler, which waits for each process
         yield from batches
-    except RuntimeError as problem:
-        status = next((process.exitcode for process in processes if process.exitcode is not None), None)
+    except (RuntimeError, OSError, EOFError) as problem:
+        # A process that dies while it hands a tensor over closes the connection before it can be waited for.
+        status = _find_exit_status(processes, seconds=2 if isinstance(problem, ConnectionError | EOFError) else 0)
         if status is None:
             raise
         raise DarkparseError(_explain(status)) from problem
     finally:
         kill()
         atexit.unregister(kill)
+
+
+def _find_exit_status(processes: Sequence[BaseProcess], seconds: float) -> int | None:
+    """Return the exit status of a process that ended, or ends within some seconds; None if all are running."""
+    deadline = time.monotonic() + seconds
+    while True:
+        status = next((process.exitcode for process in processes if process.exitcode is not None), None)
+        if status is not None or time.monotonic() >= deadline:
+            return status
+        time.sleep(0.01)
 
 
 def _explain(status: int) -> str:
