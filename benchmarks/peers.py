@@ -203,7 +203,9 @@ class OnTorch(Peer):
         return self.detector.run(images, self._settings)
 
     def outputs(self, x: Floats) -> list[Floats]:
-        return [part[1] for part in self.detector.engine.candidates(x, 0.0, 0.5)]
+        from darkparse.detect.candidates import Candidates
+
+        return [Candidates(*arrays).boxes for arrays in self.detector.engine.candidates(x, 0.0, 0.5)]
 
 
 class OnOnnxRuntime(OnTorch):

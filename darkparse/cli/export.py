@@ -18,6 +18,7 @@ from darkparse.detect.preprocess import fit_image
 from darkparse.detect.task import class_count
 from darkparse.network import Network
 from darkparse.network.detection_settings import DetectionSettings
+from darkparse.onnx.write import OPSETS
 from darkparse.weights import LoadedArrays
 
 if TYPE_CHECKING:
@@ -107,8 +108,6 @@ def export(loaded: LoadedArrays, out: Path, options: ExportOptions, *, verify: b
 
 
 def _write_onnx(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
-    from darkparse.onnx.write import OPSETS
-
     return darkparse.to_onnx(
         loaded.network,
         out,

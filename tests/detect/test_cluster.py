@@ -36,6 +36,7 @@ from darkparse.__main__ import main  # first: it sets what Ctrl-C does
 import warnings
 from ray.util.annotations import RayDeprecationWarning
 warnings.filterwarnings("error", category=RayDeprecationWarning)
+{prepare}
 main()
 """
 """`darkparse`, failing where it uses a deprecated part of Ray."""
@@ -70,9 +71,23 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
+INTERRUPT = """
+import os, signal
+from darkparse.detect.batch.journal import Journal
+add, lines = Journal.add, []
+def add_and_interrupt(journal, record):
+    add(journal, record)
+    lines.append(record)
+    if len(lines) == 20:
+        os.kill(os.getpid(), signal.SIGINT)
+Journal.add = add_and_interrupt
+"""
+"""Ctrl-C when 20 images are done."""
+
+
+def start(*arguments: object, prepare: str = "") -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "detect", *map(str, (*MODEL, *arguments, *OPTIONS))],
+        [sys.executable, "-c", COMMAND.format(prepare=prepare), "detect", *map(str, (*MODEL, *arguments, *OPTIONS))],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -148,15 +163,12 @@ def test_interrupted_cluster_run_resumes_to_the_lines_of_a_local_run(images: Pat
     status, error = run(images, "--out", local)
     assert status == 1, error
     arguments = (images, "--out", out, "--ray", "--workers", 2, "--save", "csv")
-    process = start(*arguments)
-    while process.poll() is None and not read_lines(out):
-        time.sleep(0.005)
-    process.send_signal(signal.SIGINT)
+    process = start(*arguments, prepare=INTERRUPT)
     error = process.communicate(timeout=500)[1]
     assert process.returncode == 130, error
     assert "Traceback" not in error
     first = read_lines(out)
-    assert 0 < len(first) < 118
+    assert 20 <= len(first) < 118
     assert set(first) < set(read_lines(local))
 
     status, error = run(*arguments)

@@ -48,7 +48,7 @@ def test_every_command_that_it_shows_exists() -> None:
 def test_every_finding_is_in_the_page_about_cfgs() -> None:
     package = ROOT / "darkparse"
     sources = "".join(
-        path.read_text("utf-8") for folder in ("syntax", "network") for path in (package / folder).glob("*.py")
+        path.read_text("utf-8") for folder in ("syntax", "network") for path in (package / folder).rglob("*.py")
     )
     codes = set(
         re.findall(r'(?:error|_add_error|_add_warning|Diagnostic)\(\s*(?:"(?:error|warning)", )?"([a-z-]+)"', sources)
