@@ -1,4 +1,4 @@
-"""A network in other forms: PyTorch source, ONNX, torch.export, TorchScript, AOTInductor."""
+"""Exporters: PyTorch source, torch.export, TorchScript and AOTInductor. `darkparse.onnx` writes ONNX."""
 
 from darkparse._utils.lazy import attach
 

@@ -1,4 +1,4 @@
-"""A module as a torch.export program, as TorchScript, and compiled ahead of time by AOTInductor."""
+"""Export of modules as torch.export programs, as TorchScript, and ahead-of-time compiled with AOTInductor."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ OutputModule = Callable[[Tensor], Tensor | tuple[Tensor, ...] | list[Tensor]]
 
 @dataclass(frozen=True, slots=True)
 class TorchFormat:
-    """One of torch's file formats.
+    """File format of torch.
 
     Attributes:
-        produce: compute what is saved from a module, with these axes dynamic.
-        save: write it to an open file.
-        load: read a file back as a function of a batch of images (N, C, H, W).
-        find_obstacle: say why this machine cannot write the format; empty if it can.
+        produce: Function that converts a module to the artifact to save, with the given axes dynamic.
+        save: Function that writes the artifact to an open file.
+        load: Function that loads a file as a callable on image batches (N, C, H, W).
+        find_obstacle: Function that returns why this machine cannot write the format, or an empty string.
     """
 
     produce: Callable[[ExportModule, Network, DynamicAxes], Any]
@@ -45,7 +45,7 @@ class TorchFormat:
 
 
 def _trace_script(exported: ExportModule, network: Network, dynamic_axes: DynamicAxes) -> torch.jit.ScriptModule:
-    """Trace a module for TorchScript, whose batch axis is always dynamic."""
+    """Trace a module to TorchScript; its batch axis is always dynamic."""
     with torch.no_grad():
         script: torch.jit.ScriptModule = torch.jit.trace(exported, make_example_input(network), check_trace=False)
     return script
@@ -86,24 +86,24 @@ def to_program(
     verify: bool = True,
     image: Tensor | None = None,
 ) -> CheckResult | None:
-    """Write a module as a torch.export program (`.pt2`), which `torch.export.load(path).module()` runs.
+    """Export a module as a torch.export program (`.pt2`); load it with `torch.export.load(path).module()`.
 
     Args:
-        model: in eval mode, with weights.
-        path: the file.
-        heads: `raw` or `decoded`, see `to_onnx`.
-        dynamic_batch: allow any batch size.
-        dynamic_size: allow any height and width that are multiples of the network's stride.
-        half: weights and arithmetic in float16; inputs and outputs stay float32.
-        verify: run the file and compare its outputs with the module's.
-        image: another input (1, C, H, W) to verify with.
+        model: Module in eval mode, with weights.
+        path: Output file.
+        heads: Output form, `raw` or `decoded`; see `to_onnx`.
+        dynamic_batch: Allow any batch size.
+        dynamic_size: Allow any height and width that are multiples of the network's stride.
+        half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
+        verify: Run the exported file and compare its outputs with those of the module.
+        image: Additional input (1, C, H, W) for verification.
 
     Returns:
-        Result of the comparison; None with `verify=False`.
+        The result of the comparison; None with `verify=False`.
 
     Raises:
-        NoWeightsError: the module has no weights yet.
-        DarkparseError: the network cannot be exported to this format, or the file's outputs differ.
+        NoWeightsError: The module has no weights.
+        DarkparseError: The network cannot be exported to this format, or the outputs of the file differ.
 
     >>> model = darkparse.load("yolov3-tiny", size=64)
     >>> darkparse.to_program(model, "tiny.pt2").difference < 1e-3
@@ -122,22 +122,22 @@ def to_torchscript(
     verify: bool = True,
     image: Tensor | None = None,
 ) -> CheckResult | None:
-    """Write a module as TorchScript by tracing (`.ts`), which `torch.jit.load(path)` runs, for any batch.
+    """Export a module to TorchScript (`.ts`) by tracing; load it with `torch.jit.load(path)`, for any batch size.
 
     Args:
-        model: in eval mode, with weights.
-        path: the file.
-        heads: `raw` or `decoded`, see `to_onnx`.
-        half: weights and arithmetic in float16; inputs and outputs stay float32.
-        verify: run the file and compare its outputs with the module's.
-        image: another input (1, C, H, W) to verify with.
+        model: Module in eval mode, with weights.
+        path: Output file.
+        heads: Output form, `raw` or `decoded`; see `to_onnx`.
+        half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
+        verify: Run the exported file and compare its outputs with those of the module.
+        image: Additional input (1, C, H, W) for verification.
 
     Returns:
-        Result of the comparison; None with `verify=False`.
+        The result of the comparison; None with `verify=False`.
 
     Raises:
-        NoWeightsError: the module has no weights yet.
-        DarkparseError: the network cannot be exported to this format, or the file's outputs differ.
+        NoWeightsError: The module has no weights.
+        DarkparseError: The network cannot be exported to this format, or the outputs of the file differ.
 
     >>> model = darkparse.load("yolov3-tiny", size=64)
     >>> darkparse.to_torchscript(model, "tiny.ts").difference < 1e-3
@@ -157,26 +157,26 @@ def to_compiled(
     verify: bool = True,
     image: Tensor | None = None,
 ) -> CheckResult | None:
-    """Compile a module ahead of time by AOTInductor (`.aoti.pt2`), for this machine's kind of processor.
+    """Compile a module ahead of time with AOTInductor (`.aoti.pt2`) for this type of processor.
 
-    `torch._inductor.aoti_load_package(path)` runs it, in Python or C++.
+    Load it with `torch._inductor.aoti_load_package(path)` in Python, or from C++.
 
     Args:
-        model: in eval mode, with weights.
-        path: the file.
-        heads: `raw` or `decoded`, see `to_onnx`.
-        dynamic_batch: allow any batch size.
-        half: weights and arithmetic in float16; inputs and outputs stay float32.
-        verify: run the file and compare its outputs with the module's.
-        image: another input (1, C, H, W) to verify with.
+        model: Module in eval mode, with weights.
+        path: Output file.
+        heads: Output form, `raw` or `decoded`; see `to_onnx`.
+        dynamic_batch: Allow any batch size.
+        half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
+        verify: Run the exported file and compare its outputs with those of the module.
+        image: Additional input (1, C, H, W) for verification.
 
     Returns:
-        Result of the comparison; None with `verify=False`.
+        The result of the comparison; None with `verify=False`.
 
     Raises:
-        NoWeightsError: the module has no weights yet.
-        DarkparseError: the network cannot be exported to this format, there is no C++ compiler, or the file's
-            outputs differ.
+        NoWeightsError: The module has no weights.
+        DarkparseError: The network cannot be exported to this format, there is no C++ compiler, or the
+            outputs of the file differ.
 
     >>> model = darkparse.load("yolov3-tiny", size=64)
     >>> darkparse.to_compiled(model, "tiny.aoti.pt2").difference < 1e-3
@@ -197,14 +197,14 @@ def _export(
     verify: bool,
     image: Tensor | None,
 ) -> CheckResult | None:
-    """Write to a file beside the target, verify that, and give it the target's name."""
+    """Write a temporary file beside the target, verify it, and rename it to the target."""
     if obstacle := torch_format.find_obstacle():
         raise DarkparseError(obstacle)
     if heads == "nms":
         raise DarkparseError("heads nms is for .onnx files; decoded boxes go into every other")
     exported = prepare_export(model, heads, dynamic_axes=dynamic_axes, half=half)
     with atomic_write(path) as partial, warnings.catch_warnings():
-        # torch prefers torch.export to TorchScript, and warns that a shape becomes a constant where it is meant to.
+        # torch recommends torch.export over TorchScript, and warns about shapes that are intentionally constant.
         warnings.simplefilter("ignore")
         artifact = torch_format.produce(exported, model.network, dynamic_axes)
         with partial.open("wb") as stream, deferred_errors(stream) as file:

@@ -1,1 +1,1 @@
-"""A network as PyTorch source that reads as a person would write it."""
+"""Generation of readable PyTorch source code from a network."""

@@ -1,5 +1,4 @@
-"""Constructor calls as data: numbers that vary from block to block are slots,
-and a call prints itself in ruff's format."""
+"""Constructor calls as data, with slots for numbers that vary between blocks, formatted as ruff would."""
 
 from __future__ import annotations
 
@@ -8,14 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 WIDTH = 88
-"""Lines are broken at ruff's default width; what is broken ends in a comma, so that wider settings keep it."""
+"""Line width, ruff's default. Broken lines end in a magic trailing comma, so that ruff keeps them at wider settings."""
 
 Kind = Literal["channels", "size", "stride", "count", "scale_x_y"]
 
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A number that may differ between two copies of a block."""
+    """Number that may differ between copies of a block."""
 
     value: float
     kind: Kind = "channels"
@@ -23,7 +22,7 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Arg:
-    """An argument of a call; left out where its text is that of the default."""
+    """Argument of a call; it is omitted if its text equals the default."""
 
     value: Slot | Call | str
     name: str = ""
@@ -33,13 +32,13 @@ class Arg:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`name(args)`; with the name `repeat`, so many copies of a call, unpacked."""
+    """Call `name(args)`. The name `repeat` denotes an unpacked sequence of copies, given a call and a count."""
 
     name: str
     args: tuple[Arg, ...] = ()
 
     def slots(self) -> Iterator[Slot]:
-        """Every slot in the order of the arguments."""
+        """Yield every slot in argument order."""
         for arg in self.args:
             if isinstance(arg.value, Slot):
                 yield arg.value
@@ -47,8 +46,11 @@ class Call:
                 yield from arg.value.slots()
 
     def shape(self, *, strict: bool) -> tuple[object, ...]:
-        """What two calls must have in common to be copies: all but the slots;
-        if strict, kernel sizes and strides too."""
+        """Return a key that is equal for two calls that are copies, i.e. differ only in their slots.
+
+        Args:
+            strict: Include kernel sizes and strides in the key.
+        """
         return (self.name, *(_shape(arg, strict) for arg in self.args))
 
 
@@ -60,7 +62,7 @@ def _shape(arg: Arg, strict: bool) -> object:
 
 
 def literal(value: object) -> str:
-    """A keyword argument of a module as Python text: numbers, words, None and tuples of them."""
+    """Format a module argument (number, identifier, None or a tuple of these) as Python source."""
     if isinstance(value, tuple):
         inner = ", ".join(literal(part) for part in value)
         return f"({inner},)" if len(value) == 1 else f"({inner})"
@@ -74,7 +76,12 @@ def _text(value: Slot | Call | str, texts: Iterator[str]) -> Text:
 
 
 def expressions(call: Call, texts: Iterator[str]) -> Text:
-    """A call as text, with the slots' texts in their order."""
+    """Convert a call to text.
+
+    Args:
+        call: Call to convert.
+        texts: Texts of the slots, in order.
+    """
     parts: list[Text] = []
     skipped = False
     for arg in call.args:
@@ -104,12 +111,12 @@ KEYWORDS = frozenset(
         "momentum",
     }
 )
-"""Arguments that are clearer by name."""
+"""Arguments that are always passed by keyword, for readability."""
 
 
 @dataclass(frozen=True, slots=True)
 class Nested:
-    """Text of a call that can be broken into lines."""
+    """Text of a call, which can be broken into lines."""
 
     name: str
     parts: tuple[Text, ...]
@@ -120,7 +127,7 @@ class Nested:
 
 @dataclass(frozen=True, slots=True)
 class Loop:
-    """`*(block for _ in range(count))`."""
+    """Unpacked generator expression `*(block for _ in range(count))`."""
 
     block: Text
     count: str
@@ -132,7 +139,7 @@ class Loop:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """`name=value`."""
+    """Keyword argument `name=value`."""
 
     name: str
     value: Text
@@ -149,7 +156,14 @@ def _named(name: str, text: Text) -> Text:
 
 
 def lines(text: Text, indent: int, before: str = "", after: str = "") -> list[str]:
-    """Text as lines: one if it fits, else an argument a line."""
+    """Format text on one line if it fits, else with one argument per line.
+
+    Args:
+        text: Text to format.
+        indent: Number of spaces before each line.
+        before: Text before the first line.
+        after: Text after the last line.
+    """
     pad = " " * indent
     whole = f"{pad}{before}{text}{after}"
     if len(whole) <= WIDTH or isinstance(text, str):

@@ -1,4 +1,4 @@
-"""The classes of an emitted file: blocks, convolutions, the network."""
+"""Classes of an emitted file: blocks, convolutions and the network."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ BACKBONES = {
     ("Bottleneck", (2, 3, 22, 2)): "ResNet-101",
     ("Bottleneck", (2, 7, 35, 2)): "ResNet-152",
 }
-"""By how often the blocks of each stage are repeated."""
+"""Backbone names by type of block and number of blocks per stage."""
 
 
 def iter_folded_classes(network: Network, layer_expressions: LayerExpressions, name: str) -> Iterator[str]:
-    """The classes of the blocks, inner ones first, and that of the network."""
+    """Yield the source of the block classes, inner ones first, and of the network class."""
     outputs = [layer_expressions.sources[i] for i in network.outputs]
     items, templates = Folder(layer_expressions.items(), frozenset(outputs)).fold()
     for template in templates:
@@ -122,7 +122,7 @@ def _format_layer_range(part: bodies.Segment) -> str:
 
 
 def _describe_block(template: Template) -> str:
-    """One line that says what a block does."""
+    """Describe a block in one line."""
     kernels = [slot.value for item in template.items for slot in item.slots if slot.kind == "size"]
     sizes = [f"{k}×{k}" for k in kernels]
     description = DESCRIPTIONS.get(template.name.rstrip("0123456789"))
@@ -150,7 +150,7 @@ DESCRIPTIONS = {
 
 
 def _summarize(network: Network, items: Sequence[Item], templates: Sequence[Template]) -> str:
-    """One line for the whole network."""
+    """Describe the network in one line."""
     heads = len(network.heads)
     plural = "s" if heads > 1 else ""
     tail = f" and {heads} detection head{plural}" if heads else ""
@@ -162,7 +162,7 @@ def _summarize(network: Network, items: Sequence[Item], templates: Sequence[Temp
 
 
 def _find_backbone(items: Sequence[Item], templates: Sequence[Template]) -> str | None:
-    """The name of a backbone that is known by the number of blocks in its stages."""
+    """Return the name of a well-known backbone, identified by the number of blocks in its stages."""
     inner_names = {
         t.name: next(_iter_call_names(item.call))
         for t in templates
@@ -178,7 +178,7 @@ def _find_backbone(items: Sequence[Item], templates: Sequence[Template]) -> str 
 
 
 def _iter_call_names(call: Call) -> Iterator[str]:
-    """The names of a call and those in it; a repetition has none of its own."""
+    """Yield the names of a call and of the calls in its arguments, except `repeat`."""
     if call.name != "repeat":
         yield call.name
     for arg in call.args:
@@ -187,7 +187,11 @@ def _iter_call_names(call: Call) -> Iterator[str]:
 
 
 def format_layer_class(*, has_multiple_inputs: bool) -> str:
-    """The base of all layers with parameters; `several` says that some take more than one input."""
+    """Return the source of the base class of layers with parameters.
+
+    Args:
+        has_multiple_inputs: Whether some of the layers take more than one input.
+    """
     lines = [
         "class Layer(nn.Sequential):",
         '    """A Darknet layer with parameters: its modules by name, one after the other."""',
@@ -209,7 +213,7 @@ def format_layer_class(*, has_multiple_inputs: bool) -> str:
 
 
 def format_conv_class(conv: ConvClass) -> str:
-    """The class of convolutions with one kind of batch norm and activation."""
+    """Return the source of the class for convolutions with the same batch norm and activation."""
     word_list = [
         "Convolution",
         *(["batch norm"] if conv.norm else []),
@@ -235,7 +239,7 @@ def format_conv_class(conv: ConvClass) -> str:
 
 
 def _format_signature(parameters: Sequence[str]) -> str:
-    """The first line of `__init__`, or its lines where it is too long for one."""
+    """Return the signature of `__init__`, with one parameter per line if it is too long for one line."""
     parameter_list = ["self", *parameters]
     line = f"    def __init__({', '.join(parameter_list)}) -> None:"
     return (

@@ -1,4 +1,4 @@
-"""Source text of the modules that torch does not have, copied from their files without importing them or torch."""
+"""Source code of modules that torch does not provide, copied from their files without importing them or torch."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ MODULE_NAMES = (
     "darkparse.model.recurrent",
 )
 TABLE = "FUNCTIONS"
-"""The dictionary of activations by name, of which a file gets the entries that it uses."""
+"""Name of the dictionary of activations; emitted files include only the entries they use."""
 
 
 DefinitionMap = Mapping[str, tuple[str, ast.stmt]]
-"""Classes, functions and constants by name: the module and the statement that define each."""
+"""Module and defining statement of each class, function and constant, by name."""
 
 
 def collect_definitions(text: str, targets: Iterable[str], activations: tuple[str, ...]) -> str:
-    """Return the source of every class and function that a text uses and torch does not have, dependencies first.
+    """Return the source of all classes and functions that a text uses and torch does not provide, dependencies first.
 
     Args:
         text: Python source.
-        targets: qualified names of its modules; it may also use what their files define beside them.
-        activations: Darknet's names of those that modules look up when they run.
+        targets: Qualified names of the modules it uses. It may also use other definitions from their files.
+        activations: Darknet names of the activations that modules look up at run time.
 
     Raises:
-        DarkparseError: a target's file cannot be read.
+        DarkparseError: The file of a target cannot be read.
     """
     definitions_by_name = _load_definitions(
         tuple(dict.fromkeys((*MODULE_NAMES, *(target.rpartition(".")[0] for target in targets))))
@@ -51,7 +51,7 @@ def collect_definitions(text: str, targets: Iterable[str], activations: tuple[st
 
 
 def is_defined(name: str) -> bool:
-    """Return whether darkparse's modules define a class or function of this name."""
+    """Return whether darkparse's modules define a class, function or constant with this name."""
     return name in _load_definitions()
 
 
@@ -68,7 +68,7 @@ def _collect(
 
 
 def _find_used_names(text: str, definitions_by_name: DefinitionMap) -> list[str]:
-    """Return the definitions that a text mentions as names, not as attributes or parts of strings."""
+    """Return the definitions that a text references by name, excluding attributes and strings."""
     tree = ast.parse(text)
     names = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name)]
     return [name for name in dict.fromkeys(names) if name in definitions_by_name]
@@ -81,7 +81,7 @@ def _load_definitions(modules: tuple[str, ...] = MODULE_NAMES) -> DefinitionMap:
 
 @cache
 def _parse(module: str) -> dict[str, ast.stmt]:
-    """Return the statements of a module that define a name."""
+    """Return the class, function and constant definitions of a module, by name."""
     statements: dict[str, ast.stmt] = {}
     for statement in ast.parse(_read_source(module)).body:
         if isinstance(statement, ast.ClassDef | ast.FunctionDef):
@@ -93,15 +93,15 @@ def _parse(module: str) -> dict[str, ast.stmt]:
 
 @cache
 def _read_source(module: str) -> str:
-    """Return the text of a module, loaded or not.
+    """Return the source of a module without importing it.
 
     Raises:
-        DarkparseError: there is no such module, or it has no source file, as in an interactive session.
+        DarkparseError: The module does not exist or has no source file, as in an interactive session.
     """
     source: str | None
     try:
         source = _find_loader(module).get_source(module)
-    except (AttributeError, ImportError, ValueError):  # no loader, no module, or a __main__ that is none
+    except (AttributeError, ImportError, ValueError):  # no loader, no module, or a __main__ without a spec
         source = None
     if source is None:
         raise DarkparseError(f"cannot read the source of module {module!r}; expected a .py file to copy classes from")
@@ -114,7 +114,7 @@ def _find_loader(module: str) -> Any:
 
 
 def _find_spec(module: str) -> ModuleSpec:
-    """Find a module without importing the packages that contain it, as `find_spec` would."""
+    """Find a module without importing its parent packages, which `find_spec` would do."""
     loaded, parent = sys.modules.get(module), module.rpartition(".")[0]
     if loaded is not None and loaded.__spec__ is not None:
         return loaded.__spec__
@@ -149,6 +149,6 @@ def _format_table(statement: ast.AnnAssign, activations: tuple[str, ...]) -> str
 
 
 def _format_entry(expression: str) -> str:
-    """A function that computes an expression: by its name where it does nothing else."""
+    """Return a function for an expression: the name of the function that it calls, or a lambda."""
     name = expression.removesuffix("({})")
     return name if name != expression else f"lambda x: {expression.format('x')}"

@@ -1,4 +1,4 @@
-"""One Darknet layer as a constructor call, or as an expression over its inputs."""
+"""Conversion of a Darknet layer to a constructor call or an expression over its inputs."""
 
 from __future__ import annotations
 
@@ -16,29 +16,32 @@ from darkparse.network import Network, Node
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """A layer, or a block of layers, and what it reads."""
+    """Layer or block of layers, with its inputs."""
 
     first: int
     last: int
-    """Darknet layers from first to last; the value of the last is what others read."""
+    """Index of the last layer; its output is the output of the item."""
     reads: tuple[int, ...]
-    """Darknet layers, without those that only pass a value on; -1 is the network's input."""
+    """Indices of the input layers, skipping layers that only pass on a value; -1 is the network's input."""
     call: Call | None
-    """The module, if it is one."""
+    """Constructor call of the module; None for a pure expression."""
     inline: str | None
-    """An expression over the inputs, `{0} + {1}`; its value goes through the module if there is one."""
+    """Expression over the inputs, such as `{0} + {1}`; its value is the module's input if there is a module."""
     wrap: str
-    """What is done with the module's value: `F.relu({0})`."""
+    """Expression to apply to the module's output, such as `F.relu({0})`."""
     in_shape: Shape
     out_shape: Shape
     tags: frozenset[str] = field(default=frozenset())
-    """What it holds: `head`, `projection` to one, `upsample`, `reorg`, `cat`, `add`, `gate`, `pool`, `global`, `dense`,
-    `conv`, or `block` where paths part and join in it, and `stack` where that is done to be repeated."""
+    """Kinds of operations in the item.
+
+    For a layer its role (`head`, `upsample`, `reorg`, `cat`, `add`, `gate`, `pool`, `global`, `dense` or `conv`), and
+    `projection` if a head decodes it. A block with branches has `block`, and `stack` if it is or contains a residual
+    block.
+    """
     loose: str = field(init=False, repr=False, compare=False)
-    """What two copies have in common, without what they read;
-    interned, since the search for blocks compares nothing else."""
+    """Key that is equal for copies, ignoring their inputs; interned because the block search compares only keys."""
     strict: str = field(init=False, repr=False, compare=False)
-    """The same with kernel sizes and strides."""
+    """As `loose`, including kernel sizes and strides."""
 
     def __post_init__(self) -> None:
         for name, strict in (("loose", False), ("strict", True)):
@@ -51,22 +54,22 @@ class Item:
 
     @property
     def kernels(self) -> tuple[float, ...]:
-        """Kernel sizes of its convolutions and pools."""
+        """Kernel sizes of convolutions and pooling layers."""
         return tuple(slot.value for slot in self.slots if slot.kind == "size")
 
     @property
     def is_module(self) -> bool:
-        """Whether it is a module alone, without an expression around it."""
+        """Whether the item is a module without a surrounding expression."""
         return self.call is not None and self.inline is None and self.wrap == "{0}"
 
     @property
     def is_repeat(self) -> bool:
-        """Whether it stands for copies of one block in a row."""
+        """Whether the item represents consecutive copies of one block."""
         return self.call is not None and self.call.name == "repeat"
 
     @property
     def names(self) -> frozenset[str]:
-        """Names of the classes that it calls."""
+        """Names of all classes and functions it calls."""
         return frozenset(_called_names(self.call)) if self.call else frozenset()
 
 
@@ -78,16 +81,16 @@ def _called_names(call: Call) -> Iterator[str]:
 
 
 Key = tuple[str | None, str | None]
-"""Text of the batch norm and of the activation behind a convolution."""
+"""Texts of the batch norm and the activation after a convolution."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConvClass:
-    """A class for convolutions with the same batch norm and activation."""
+    """Class for convolutions with the same batch norm and activation."""
 
     name: str
     norm: str | None
-    """Target of the batch norm's call, with its settings behind the number of features."""
+    """Constructor call of the batch norm; None without batch norm."""
     activation: str | None
     grouped: bool
     strided: bool
@@ -97,7 +100,7 @@ ARGUMENT_NAMES = {"LeakyReLU": "Leaky", "SiLU": "Swish", "": "Linear"}
 
 
 class LayerExpressions:
-    """The layers of a network as items; convolutions of one make share a class."""
+    """Layers of a network as items; convolutions with the same batch norm and activation share a class."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -105,7 +108,7 @@ class LayerExpressions:
         self.sources = _sources(network)
 
     def items(self) -> list[Item]:
-        """Every layer that computes, in order."""
+        """Return an item for each layer that computes a new value, in order."""
         return [self.item(node) for node in self.network.nodes if self.sources[node.index] == node.index]
 
     def item(self, node: Node) -> Item:
@@ -135,7 +138,7 @@ class LayerExpressions:
         return _chain(chain), None, "{0}"
 
     def module(self, node: Node) -> Call:
-        """The layer as a module whatever it is: for source with one line a layer."""
+        """Return a layer as a module call, for source code with one line per layer."""
         conv = self.conv(node)
         if conv is not None:
             return conv
@@ -145,7 +148,7 @@ class LayerExpressions:
         return _chain(chain) if chain else Call("nn.Identity")
 
     def conv(self, node: Node) -> Call | None:
-        """A call of a convolution's class, if it has one."""
+        """Return a call of the convolution's shared class; None if it has none."""
         found = self.convs.get(_conv_key(node) or ("", ""))
         if found is None:
             return None
@@ -161,8 +164,10 @@ class LayerExpressions:
 
 
 def takes_several(node: Node) -> bool:
-    """Whether the first module of several takes more than one input:
-    other layers' values, or the layer it shares with."""
+    """Return whether a layer has several modules and the first takes more than one input.
+
+    The additional inputs are outputs of other layers, or the layer that it shares weights with.
+    """
     return len(node.modules) > 1 and (len(node.inputs) > 1 or node.shared_with is not None)
 
 
@@ -171,7 +176,7 @@ def _shape_in(node: Node) -> Shape:
 
 
 def _sources(network: Network) -> dict[int, int]:
-    """For every layer the one whose value it has: itself, or the one that it passes on."""
+    """Map each layer to the layer that computes its output: itself, or the layer whose output it passes on."""
     sources = {-1: -1}
     for node in network.nodes:
         passes = not node.modules and node.inputs
@@ -180,7 +185,10 @@ def _sources(network: Network) -> dict[int, int]:
 
 
 def _conv_key(node: Node) -> Key | None:
-    """Batch norm and activation of a plain convolution: same strides, padded to keep its size, nothing else behind."""
+    """Return batch norm and activation of a plain convolution, or None.
+
+    A plain convolution has equal strides, no dilation, padding `size // 2`, and at most batch norm and activation.
+    """
     chain = node.modules
     if node.layer.role != "conv" or not chain or chain[0].target != "torch.nn.Conv2d" or len(chain) > 3:
         return None
@@ -200,8 +208,10 @@ def _conv_key(node: Node) -> Key | None:
 
 
 def _conv_classes(network: Network) -> Mapping[Key, ConvClass]:
-    """A class for each make of convolution that occurs often:
-    `Conv`, or by their activations where there are several."""
+    """Choose a class for each combination of batch norm and activation that occurs more than once.
+
+    A single class is named `Conv`; several classes are named after their activations.
+    """
     nodes = [(key, node) for node in network.nodes if (key := _conv_key(node)) is not None]
     counts = Counter(key for key, _ in nodes)
     has_norm = any(norm for norm, _ in counts)
@@ -245,7 +255,7 @@ def _functional(spec: ModuleSpec) -> str | None:
 
 
 def _join(spec: ModuleSpec, node: Node) -> str | None:
-    """The expression for a module that joins inputs, where one says it as well."""
+    """Return an equivalent expression for a module that joins inputs, or None."""
     name, kwargs, count = spec.target.rpartition(".")[2], spec.kwargs, len(node.inputs)
     if name == "Add":
         return " + ".join(f"{{{i}}}" for i in range(count))
@@ -266,12 +276,12 @@ def _chain(chain: tuple[ModuleSpec, ...]) -> Call:
 
 
 def layer_call(chain: tuple[ModuleSpec, ...]) -> Call:
-    """A Darknet layer with parameters, its modules by name."""
+    """Return the call of a layer with parameters, with its modules as keyword arguments."""
     return Call("Layer", tuple(Arg(module_call(spec), spec.name) for spec in chain))
 
 
 def module_call(spec: ModuleSpec) -> Call:
-    """The constructor call of a module."""
+    """Return the constructor call of a module."""
     bare = spec.target.rpartition(".")[2]
     name = f"nn.{bare}" if spec.target.startswith("torch.nn.") else bare
     if name in _SPECIAL:

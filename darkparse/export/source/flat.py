@@ -1,4 +1,4 @@
-"""A network as source with one line a layer."""
+"""Source code of a network with one line per layer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SHARING = '''
 
 
 def format_flat_class(network: Network, layer_expressions: LayerExpressions, name: str) -> str:
-    """The class of a whole network; its layers have Darknet's numbers."""
+    """Return the source of the network class, whose layers have Darknet's indices."""
     shares = {node.index: node.shared_with for node in network.nodes if node.shared_with is not None}
     lines = [
         f"class {name}(nn.Module):",

@@ -1,14 +1,14 @@
-"""Blocks that repeat become classes: residual blocks, stages of them, sets of convolutions, heads.
+"""Folding of repeated blocks into classes: residual blocks, stages, sequences of convolutions, and heads.
 
-A block is a run of items that takes one value and gives one. Two blocks are copies if their items and what these read
-within the block agree; channels, and how often an inner block is repeated, may differ and become arguments of the
-class. From the inside out, a stretch of yolov3 (s: a convolution of stride 2, +: a shortcut):
+A block is a run of items with one input and one output. Two blocks are copies if their items and the connections
+between these match. Channels and the repeat counts of inner blocks may differ; they become arguments of the class.
+Folding proceeds from the inside out. Part of yolov3 as an example (s: convolution with stride 2, +: shortcut):
 
     items                  s  1 3 +  1 3 +  s  1 3 +  1 3 +  1 3 +
-                              └──┴┘  └──┴┘     └──┴┘  └──┴┘  └──┴┘   paths part and join: Residual(channels)
-    blocks for copies      s  R      R      s  R      R      R
-    one behind the other   s  R × 2         s  R × 3                 repeat
-    a chain with copies    └─ Stage(…, 2)   └─ Stage(…, 3)           Stage(channels, count)
+                              └──┴┘  └──┴┘     └──┴┘  └──┴┘  └──┴┘   branches: Residual(channels)
+    copies replaced        s  R      R      s  R      R      R
+    consecutive copies     s  R × 2         s  R × 3                 repeat
+    chain with copies      └─ Stage(…, 2)   └─ Stage(…, 3)           Stage(channels, count)
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from darkparse.export.source.parameters import BlockParameters
 from darkparse.network.analysis.blocks import BlockSearch, block_name, entry_of, is_chain
 
 MAX_CLASSES = 32
-"""Classes that a network is folded into: each takes a look at all of it. Those known have 7 at most."""
+"""Maximum number of block classes; each requires a search of the whole network. Known networks have at most 7."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A block that becomes a class, shown by its first copy."""
+    """Block that becomes a class, represented by its first copy."""
 
     name: str
     items: tuple[Item, ...]
     entry: int
-    """The value that comes in, as the first copy numbers it."""
+    """Index of the layer that the first copy reads."""
     parameters: BlockParameters
 
     @property
     def is_chain(self) -> bool:
-        """Whether every item reads only the one before."""
+        """Whether every item reads only its predecessor."""
         return is_chain(self.items, self.entry)
 
 
 class Folder:
-    """Replaces copies of blocks by calls of their class, from the inside out."""
+    """Replaces copies of blocks with calls of a common class, from the inside out."""
 
     def __init__(self, items: Sequence[Item], outputs: frozenset[int]) -> None:
         self.outputs = outputs
@@ -51,12 +51,12 @@ class Folder:
         self._arrange(items)
 
     def _arrange(self, items: Sequence[Item]) -> None:
-        """Take these items from here on."""
+        """Replace the current items and rebuild the block search."""
         self.items = list(items)
         self.search = BlockSearch(self.items, self.outputs)
 
     def fold(self) -> tuple[list[Item], list[Template]]:
-        """Items with blocks in place of their copies, and the blocks' classes, inner ones first."""
+        """Return the folded items and the block classes, inner ones first."""
         for find in (BlockSearch.find_joined, BlockSearch.find_chain):
             while len(self.templates) < MAX_CLASSES and (found := find(self.search)) is not None:
                 self._replace(*found)
@@ -82,7 +82,7 @@ class Folder:
         self._arrange(items)
 
     def _repeat(self) -> None:
-        """Join copies in a row to one item; a single copy becomes an item whose count is 1."""
+        """Join consecutive copies into one item; a single copy becomes an item with count 1."""
         names = {template.name for template in self.templates if "gate" not in template.items[-1].tags}
         folded: list[Item] = []
         for item in self.items:
@@ -116,7 +116,7 @@ class Folder:
 
 
 def _merged(window: Sequence[Item], call: Call) -> Item:
-    """Return the item that stands for a block."""
+    """Return the item that represents a block."""
     tags = frozenset[str]().union(*(item.tags for item in window))
     entry, is_joined = entry_of(window), len(window[-1].reads) > 1
     if tags & {"block", "cat", "add", "gate"} or is_joined:
@@ -129,7 +129,7 @@ def _merged(window: Sequence[Item], call: Call) -> Item:
 
 
 def _ends(windows: Sequence[Sequence[Item]]) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the channels that come in and go out, of every copy."""
+    """Return the input channels and the output channels of every copy."""
     return tuple(window[0].in_shape.c for window in windows), tuple(window[-1].out_shape.c for window in windows)
 
 

@@ -1,4 +1,4 @@
-"""Items to the two halves of a class: the attributes of `__init__` and the statements of `forward`."""
+"""Class bodies: the attributes in `__init__` and the statements in `forward`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from darkparse.export.source.expressions import Item
 
 INDENT = 8
 NUM_SUM_OPERANDS = 2
-"""Of a sum that may stand either way round."""
+"""Number of operands of a sum whose order can be swapped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Items that run one after the other, as one attribute; or an expression over values, without any."""
+    """Consecutive items that form one attribute, or an expression without an attribute."""
 
     items: tuple[Item, ...]
     name: str = ""
@@ -38,10 +38,14 @@ class Segment:
         return frozenset().union(*(item.tags for item in self.items))
 
     def expression(self, operands: Sequence[str]) -> str:
-        """What computes the value from the values read."""
+        """Return the expression that computes the output.
+
+        Args:
+            operands: Expressions of the inputs.
+        """
         head, tail = self.items[0], self.items[-1]
         if head.inline and "{0} + {1}" in head.inline and len(operands) == NUM_SUM_OPERANDS:
-            # A sum is the same to the last bit either way round; the plain name comes first.
+            # Addition of two operands is bitwise commutative; put the plain name first.
             operands = sorted(operands, key=lambda operand: "(" in operand)
         arguments = head.inline.format(*operands) if head.inline else ", ".join(operands)
         value = f"self.{self.name}({arguments})" if self.is_module else arguments
@@ -49,11 +53,17 @@ class Segment:
 
 
 Splits = Callable[[frozenset[str], Item, Item], bool]
-"""Whether a new segment begins at an item that could continue a run: the run's marks, its last item, and this one."""
+"""Function that decides whether an item begins a new segment, given the tags and last item of the run, and the item."""
 
 
 def split_segments(items: Sequence[Item], outputs: frozenset[int], splits: Splits) -> list[Segment]:
-    """Items in runs, each as long as it can be."""
+    """Group items into runs that are as long as possible.
+
+    Args:
+        items: Items in order.
+        outputs: Indices of the layers whose values are outputs.
+        splits: Function that decides whether to split a run.
+    """
     readers = Counter(i for item in items for i in {*item.reads})
     runs: list[list[Item]] = []
     tags = frozenset[str]()
@@ -83,11 +93,11 @@ def _takes_several(item: Item) -> bool:
 
 
 def make_sequential(items: Sequence[Item], texts: Iterator[str]) -> Text:
-    """The module of a segment."""
+    """Return the module of a segment: a single call or an `nn.Sequential`."""
     parts = _group_growing([(item.call, expressions(item.call, texts)) for item in items if item.call is not None])
     if len(parts) == 1 and not isinstance(parts[0], Loop):
         return parts[0]
-    # A layer of several modules stands among the others.
+    # Flatten nested Sequential modules.
     modules = [
         inner
         for part in parts
@@ -97,7 +107,7 @@ def make_sequential(items: Sequence[Item], texts: Iterator[str]) -> Text:
 
 
 def _group_growing(parts: list[tuple[Call, Text]]) -> list[Text]:
-    """Blocks in a row whose first argument alone grows by a fixed step, as a loop over a range."""
+    """Replace three or more consecutive blocks that differ only in a steadily growing first argument with a loop."""
     grouped: list[Text] = []
     start = 0
     while start < len(parts):
@@ -124,7 +134,7 @@ def _group_growing(parts: list[tuple[Call, Text]]) -> list[Text]:
 
 
 def _find_step(parts: list[tuple[Call, Text]], start: int, end: int) -> int | None:
-    """By how much the first argument grows on average from one block to a later one, if nothing else differs."""
+    """Return the average growth of the first argument per block; None if anything else differs or it does not grow."""
     first_call, second_call = parts[start][0], parts[end][0]
     first, second = [s.value for s in first_call.slots()], [s.value for s in second_call.slots()]
     if (
@@ -150,21 +160,29 @@ class Body:
 
 @dataclass(frozen=True)
 class Style:
-    """What differs between a block and the whole network."""
+    """Formatting that differs between a block and the whole network."""
 
     variables: Callable[[Sequence[Segment], int, dict[int, int]], dict[int, str]]
-    """Names for the values that segments give."""
+    """Function that names the outputs of segments."""
     titles: Mapping[str, str] = field(default_factory=dict)
-    """Comments above attributes."""
+    """Comments to print above attributes, by attribute name."""
     attribute_comment: Callable[[Segment], str] = lambda _: ""
-    """Comment behind an attribute, where it fits on the line."""
+    """Function that returns the comment after an attribute, printed if it fits on the line."""
     value_comment: Callable[[Segment], str] = lambda _: ""
 
 
 def format_body(
     parts: Sequence[Segment], entry: int, outputs: Sequence[int], texts: Callable[[Item], Iterator[str]], style: Style
 ) -> Body:
-    """Both halves of a class that runs named segments on the value `entry`."""
+    """Format `__init__` and `forward` of a class.
+
+    Args:
+        parts: Named segments.
+        entry: Index of the input value.
+        outputs: Indices of the output values.
+        texts: Function that returns the slot texts of an item.
+        style: Names and comments.
+    """
     init: list[str] = []
     for part in parts:
         if part.is_module:
@@ -190,11 +208,11 @@ def _format_attribute(part: Segment, module: Text, comment: str) -> list[str]:
 
 
 Statement = tuple[Segment, ...]
-"""Segments whose values only the last, an expression, reads, and that last one."""
+"""Segments in one statement: operands that only the last segment, an expression, reads, followed by that segment."""
 
 
 def _select_live(parts: Sequence[Segment], outputs: Sequence[int]) -> list[Segment]:
-    """The segments that an output depends on; of a single output the last one gives it."""
+    """Return the segments that the outputs depend on."""
     needed = set(outputs)
     for part in reversed(parts):
         if part.last in needed:
@@ -203,7 +221,7 @@ def _select_live(parts: Sequence[Segment], outputs: Sequence[int]) -> list[Segme
 
 
 def _group_statements(parts: Sequence[Segment], outputs: Sequence[int]) -> list[Statement]:
-    """Segments grouped so that a value which only the next expression reads stands inside it, where it fits."""
+    """Inline values that only the next expression reads, if the expression fits on a line."""
     reads = [i for part in parts for i in part.reads]
     statements: list[Statement] = []
     for part in parts:
@@ -229,7 +247,7 @@ def _fits(operands: Sequence[Segment], part: Segment) -> bool:
 
 
 def _find_last_uses(steps: Sequence[Statement], outputs: Sequence[int]) -> dict[int, int]:
-    """For every value the last statement that reads it; outputs are read at the end."""
+    """Map each value to the last statement that reads it; several outputs are read at the end."""
     uses = {i: position for position, step in enumerate(steps) for part in step for i in part.reads}
     if len(outputs) > 1:
         uses |= dict.fromkeys(outputs, len(steps))
@@ -249,7 +267,7 @@ def _format_statement(
     pad, comment = " " * INDENT, style.value_comment(part)
     note = f"  # {comment}" if comment else ""
     if is_last and list(outputs) == [part.last]:
-        # To a type checker a module's value is Any, and so is a sum with it; that of a function is a Tensor.
+        # Type checkers infer Any for a module's output and expressions with it, but Tensor for torch functions.
         is_typed = expression.startswith(("torch.", "F."))
         if is_typed:
             return _break_statement(f"{pad}return ", expression, note)
@@ -258,7 +276,7 @@ def _format_statement(
 
 
 def _break_statement(prefix: str, expression: str, note: str) -> list[str]:
-    """A statement on one line, or with the inputs of a concatenation on lines of their own."""
+    """Format a statement on one line, or with the inputs of a concatenation on separate lines."""
     line = f"{prefix}{expression}{note}"
     if len(line) <= WIDTH:
         return [line]

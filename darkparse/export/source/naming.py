@@ -1,4 +1,4 @@
-"""Names for the attributes and values of a class, as the field uses them."""
+"""Conventional names for the attributes and variables of a class."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from darkparse.network.analysis.blocks import changes_scale
 
 
 def starts_stage(tags: frozenset[str], previous: Item, item: Item) -> bool:
-    """Whether a new part of the network begins:
-    another scale, a head, the end of an upsampling path, the classifier."""
+    """Return whether an item begins a new part of the network.
+
+    A part begins at a new scale, at a head, after upsampling, after a residual stack, and at the classifier.
+    """
     if tags & {"global", "dense"}:
         return _leads_to_head(item) and not _leads_to_head(previous)
     if _is_stack(previous) and not _is_stack(item):
@@ -27,7 +29,7 @@ def starts_stage(tags: frozenset[str], previous: Item, item: Item) -> bool:
 
 
 def _is_stack(item: Item) -> bool:
-    """A residual block, a stack of them, or a stage that holds some."""
+    """Return whether an item is a residual block, a stack of them, or a stage that contains some."""
     return "stack" in item.tags
 
 
@@ -36,7 +38,7 @@ def _leads_to_head(item: Item) -> bool:
 
 
 def name_stages(parts: Sequence[Segment]) -> list[Segment]:
-    """The parts of a whole network: stem, stages, necks, upsampling paths, heads, classifier."""
+    """Name the parts of a network: stem, stages, necks, upsampling paths, heads and classifier."""
     backbone_end = next(
         (i for i, part in enumerate(parts) if part.tags & {"upsample", "head", "reorg", "global", "dense"}), len(parts)
     )
@@ -78,7 +80,7 @@ def _choose_role(part: Segment, previous: Segment | None, *, in_backbone: bool) 
 
 
 def make_titles(parts: Sequence[Segment], backbone: str | None) -> dict[str, str]:
-    """Comments above the first part of the backbone, of what follows it, and of each way up or down."""
+    """Return comments for the stem, the first part after the backbone, and each up- or downsampling part."""
     titles_by_name = {}
     for part in parts:
         out = part.items[-1].out_shape
@@ -97,7 +99,7 @@ def make_titles(parts: Sequence[Segment], backbone: str | None) -> dict[str, str
 
 
 def name_paths(parts: Sequence[Segment]) -> list[Segment]:
-    """The parts of a block."""
+    """Name the parts of a block."""
     modules = [part for part in parts if part.items[0].call is not None and part.items[0].call.name != "PartialAdd"]
     roles = [_choose_path_name(part, modules, parts) if part.is_module else "" for part in parts]
     total, role_counts = Counter(roles), Counter[str]()
@@ -129,7 +131,7 @@ SHORT_NAMES = ("x", "y", "z", "u", "v", "w")
 
 
 def name_block_variables(steps: Sequence[Segment], entry: int, last_use: dict[int, int]) -> dict[int, str]:
-    """Short names in a block, each taken again as soon as its value is no longer read."""
+    """Choose short variable names in a block; a name is reused when its value is no longer needed."""
     names, name_owners = {entry: "x"}, {"x": entry}
     for position, step in enumerate(steps):
         free = [
@@ -142,8 +144,11 @@ def name_block_variables(steps: Sequence[Segment], entry: int, last_use: dict[in
 
 
 class StageVariables:
-    """Names in a whole network: `x` for what the next statement reads;
-    c3, p3, n3 for maps at stride 8 that are read later."""
+    """Variable names in a network.
+
+    The input of the next statement is `x`. Maps that are read later are named after their stride: c3, p3 and n3 at
+    stride 8.
+    """
 
     def __init__(self, network: Network) -> None:
         self.network = network

@@ -1,4 +1,4 @@
-"""Which numbers of a block become arguments of its class, and how the others follow from them."""
+"""Choice of the numbers in a block that become arguments of its class, and derivation of the others."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ from dataclasses import dataclass
 from darkparse.export.source.calls import Kind, Slot
 
 Vector = tuple[float, ...]
-"""One number for each copy of a block."""
+"""One number per copy of a block."""
 
 FACTORS = ("* 2", "// 2", "* 4", "// 4")
 
 
 @dataclass(frozen=True, slots=True)
 class BlockParameters:
-    """Names of a class's arguments, and for every slot of its block the expression over them."""
+    """Argument names of a class, and the expression for each slot of its block."""
 
     names: tuple[str, ...]
     texts: tuple[str, ...]
     arguments: tuple[tuple[Slot, ...], ...]
-    """For every copy the values of the arguments."""
+    """Argument values of each copy."""
 
     @classmethod
     def of(
         cls, copies: Sequence[Sequence[Slot]], ends: tuple[Vector, Vector], takes_entry: Sequence[bool]
     ) -> BlockParameters:
-        """Find the arguments: channels in, channels out, then what does not follow from these by a small factor.
+        """Choose the arguments: input channels, output channels, and numbers that cannot be derived from them.
 
         Args:
-            copies: the slots of every copy, in one order.
-            ends: the channels that come in and go out, of every copy.
-            takes_entry: which slots are the channels of what comes in; the others follow from what goes out if they
-                can.
+            copies: Slots of each copy, in the same order.
+            ends: Input channels and output channels of each copy.
+            takes_entry: Whether each slot is the input channels of an item that reads the block's input. Other slots
+                are preferably derived from the output channels.
         """
         solver = _Solver()
         kinds = [slot.kind for slot in copies[0]]
@@ -62,7 +62,10 @@ class _Solver:
         self.parameters.append((unique, vector, kind))
 
     def text(self, vector: Vector, kind: Kind, takes_entry: bool) -> str:
-        """A constant, an argument, an argument times or over a small factor, a sum of two, or else a new argument."""
+        """Return the expression for a slot: a constant, an argument, a derived value, or a new argument.
+
+        A derived value is a multiple or fraction of an argument, or a sum with another argument or a constant.
+        """
         if len(set(vector)) == 1:
             return repr(vector[0])
         same_kind = [(name, values) for name, values, its_kind in self.parameters if its_kind == kind]

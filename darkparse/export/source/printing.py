@@ -1,4 +1,4 @@
-"""A network as PyTorch source: one file that imports torch alone and reads as a person would write it."""
+"""Generation of a readable PyTorch source file that depends only on torch."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from darkparse.network import Network
 
 
 def to_source(network: Network, *, flat: bool = False) -> str:
-    """The network as the source of one Python file that imports only torch.
+    """Generate the source of a Python file that defines the network and imports only torch.
 
-    The class in it takes no arguments, computes what `build(network)` computes to the last bit, and its `state_dict`
-    has the same keys. The file holds a `load_darknet_weights` of its own.
+    The class takes no arguments, computes bitwise the same outputs as `build(network)`, and has the same `state_dict`
+    keys. The file also defines `load_darknet_weights`.
 
     Args:
-        network: what `compile` made.
-        flat: one line a layer, instead of blocks and stages. A network in which layers share weights is flat always.
+        network: Compiled network.
+        flat: Write one line per layer instead of blocks and stages. Networks with shared weights are always flat.
 
     Returns:
-        The text of the file.
+        The source of the file.
 
     Raises:
-        DarkparseError: a layer cannot be said in source.
+        DarkparseError: A layer cannot be expressed as source.
 
     >>> source = darkparse.to_source(darkparse.compile("yolov3-tiny"))
     >>> [line for line in source.splitlines() if line.startswith("class YOLO")]
@@ -62,7 +62,7 @@ def to_source(network: Network, *, flat: bool = False) -> str:
 
 
 def make_class_name(name: str) -> str:
-    """A class name from a cfg's: `YOLOv3Tiny` from yolov3-tiny."""
+    """Convert the name of a cfg to a class name: `YOLOv3Tiny` for yolov3-tiny."""
     words = [word for word in re.split(r"[^0-9A-Za-z]+", name) if word]
     text = "".join(_PROPER_WORDS.get(word.lower(), word[:1].upper() + word[1:]) for word in words)
     for prefix, proper_prefix in _PREFIXES.items():
@@ -75,7 +75,7 @@ def make_class_name(name: str) -> str:
 
 
 MAX_NAME = 60
-"""Characters of a cfg's name that are taken over: a file system allows more than a line has."""
+"""Maximum number of characters of a cfg name to use; file names can be longer than a line."""
 _ABSTRACT = ("Callable", "Iterator", "Mapping", "Sequence")
 _RESERVED_NAMES = frozenset(
     {
@@ -85,8 +85,7 @@ _RESERVED_NAMES = frozenset(
         *(*DESCRIPTIONS, "ConvPair", "ConvTriple", "ConvSet", "Layer"),
     }
 )
-"""Names that Python has and that a file may import or define;
-blocks have a number behind theirs where there are several."""
+"""Names of Python and names that the file may import or define; block names may have a number appended."""
 
 
 _PROPER_WORDS = {"spp": "SPP", "prn": "PRN", "csp": "CSP", "panet": "PANet", "yolo": "YOLO", "voc": "VOC", "vgg": "VGG"}
@@ -102,7 +101,7 @@ _PREFIXES = {
 
 
 def _format_docstring(network: Network, name: str) -> str:
-    """Where the file comes from and how to use it; nothing of the cfg is taken over but its name, made harmless."""
+    """Return the file's docstring with origin and usage; the name of the cfg is sanitized because it is untrusted."""
     origin = re.sub(r"[^0-9A-Za-z._+ -]", "?", network.name[:MAX_NAME])
     shape = network.input_shape
     size = f"1, {shape.c}, {shape.h}, {shape.w}" if shape.is_map else f"1, {shape.size}"
@@ -130,7 +129,7 @@ def _format_docstring(network: Network, name: str) -> str:
 
 
 def _describe_heads(network: Network) -> Iterator[str]:
-    """What each head gives, with its anchors."""
+    """Yield the output shape and anchors of each head."""
     for k, index in enumerate(network.heads, start=1):
         node = network.nodes[index]
         boxes = getattr(node.layer, "boxes", ())
@@ -159,7 +158,7 @@ def _format_imports(code: str) -> str:
         f"from torch import {', '.join(names)}",
         *(["from torch.nn import functional as F"] if re.search(r"\bF\.", code) else []),
     ]
-    # torch has methods without annotations.
+    # Some torch methods have no annotations.
     return "\n".join(["# mypy: allow-untyped-calls", *standard, *([""] if standard else []), *third_party])
 
 
@@ -168,7 +167,7 @@ def _find_abstract_names(code: str) -> list[str]:
 
 
 def _collect_activations(network: Network) -> tuple[str, ...]:
-    """Darknet's names of the activations that modules look up when they run."""
+    """Return the Darknet names of the activations that modules look up at run time."""
     names: dict[str, None] = {}
     for node in network.nodes:
         for spec in node.modules:
@@ -176,6 +175,6 @@ def _collect_activations(network: Network) -> tuple[str, ...]:
                 value for key, value in spec.kwargs.items() if key == "name" or key.endswith("activation")
             ]
             names |= dict.fromkeys(activation_names)
-            if spec.name == "cell":  # The matrices of a cell are linear.
+            if spec.name == "cell":  # The matrix products of a cell look up `linear`.
                 names["linear"] = None
     return tuple(names)

@@ -1,4 +1,4 @@
-"""The part of an emitted file that knows Darknet's order: names of parameters, and reading a `.weights` file."""
+"""Weight loading in an emitted file: parameter names in Darknet's order, and a reader for `.weights` files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from darkparse.network import Network
 from darkparse.weights import compute_layout
 
 MATRIX = 2
-"""Axes of a matrix."""
+"""Number of dimensions of a matrix."""
 
 RENAMING = '''
 def swap_names(model: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
@@ -59,8 +59,12 @@ LISTED = """
 
 
 def format_loader(network: Network, *, is_flat: bool) -> str:
-    """What an emitted file has behind its classes:
-    Darknet's order, the hook that renames, and `load_darknet_weights`."""
+    """Return the code after the classes: Darknet's order, the renaming hook, and `load_darknet_weights`.
+
+    Args:
+        network: Network to load weights for.
+        is_flat: Whether the file has one line per layer, so that no renaming is necessary.
+    """
     nodes = [node for node in network.nodes if node.tensors]
     if not nodes:
         return ""
@@ -98,15 +102,15 @@ def _format_header_size(network: Network) -> str:
 
 
 def _get_transposition(tensor: TensorSpec) -> str:
-    """Which files hold the matrix transposed."""
-    # parser.c load_weights_upto: connected layers are stored (inputs, outputs) from version 1000 on.
+    """Return which files store the matrix transposed: `all`, `new` (after version 1000) or `-` (none)."""
+    # parser.c, load_weights_upto: connected layers are stored as (inputs, outputs) after version 1000.
     if tensor.transposed:
         return "all"
     return "new" if tensor.transposable else "-"
 
 
 def _format_copy(network: Network, is_listed: bool) -> dict[str, str]:
-    """How a tensor takes its numbers."""
+    """Return the parts of the loop that copies numbers to tensors."""
     lines = []
     if is_listed:
         lines += ['if files == "all" or (files == "new" and max(major, minor) > 1000):']
@@ -121,7 +125,7 @@ def _format_copy(network: Network, is_listed: bool) -> dict[str, str]:
 
 
 def _format_constant(name: str, items: Iterable[str], comment: str = "") -> str:
-    """A string of words, on one line where they fit."""
+    """Format a constant with a space-separated list, on one line if it fits."""
     comment_lines = [f"# {comment}"] if comment else []
     text = " ".join(items)
     if len(f'{name} = "{text}"') <= WIDTH:
@@ -131,12 +135,12 @@ def _format_constant(name: str, items: Iterable[str], comment: str = "") -> str:
 
 
 def find_file_order(network: Network) -> tuple[str, ...] | None:
-    """The order of tensor names that holds in every layer; None where no such order gives the file."""
+    """Return an order of tensor names that is valid for every layer; None if the file has no such order."""
     if (
         len({tensor.transposable for node in network.nodes for tensor in node.tensors if len(tensor.shape) == MATRIX})
         > 1
     ):
-        return None  # the shape does not tell which matrices are turned in new files
+        return None  # The shape does not determine which matrices are transposed in new files.
     sorter: TopologicalSorter[str] = TopologicalSorter()
     for node in network.nodes:
         tails = [tensor.path for tensor in node.tensors]
