@@ -1,4 +1,4 @@
-"""Networks as ONNX files, written from the representation without torch."""
+"""ONNX export from the network representation, without torch."""
 
 from darkparse._utils.lazy import attach
 

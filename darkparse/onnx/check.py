@@ -1,4 +1,4 @@
-"""The comparison of a written file with the module, in ONNX Runtime."""
+"""Verification of an exported file against the module with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def check_onnx(
     threshold: float,
     image: Tensor | None,
 ) -> CheckResult:
-    """Compare a file with the module. See `verification.compare_outputs`.
+    """Compare the outputs of a file with those of the module. See `verification.compare_outputs`.
 
-    With `nms` it is the boxes and scores in front of the suppression that are compared: a last bit may decide which of
-    two boxes stays. A network with a memory takes each input twice, and the second time is compared.
+    With `nms`, boxes and scores before suppression are compared, because the last bit may decide which of two boxes is
+    kept. A stateful network processes each input twice, and the second outputs are compared.
 
     Raises:
-        DarkparseError: the file computes something else, or ONNX Runtime is not installed.
+        DarkparseError: The outputs differ, or ONNX Runtime is not installed.
     """
     try:
         import onnxruntime
@@ -68,7 +68,7 @@ def check_onnx(
 
 
 def _make_runner(model: Darknet, heads: Heads, threshold: float, steps: int) -> Runner:
-    """What the module gives for an input that it sees so many times."""
+    """Create a function that returns the module's outputs after it has processed an input `steps` times."""
     expected = ExportModule(model, heads, threshold=threshold).eval()
 
     def run(x: Tensor) -> Sequence[Tensor]:
@@ -81,7 +81,10 @@ def _make_runner(model: Darknet, heads: Heads, threshold: float, steps: int) -> 
 
 
 def _make_observer() -> bytes:
-    """A model's bytes that give it `boxes` and `scores` as outputs: parts of one message are joined when it is read."""
+    """Return bytes that, appended to a model file, add `boxes` and `scores` to the outputs.
+
+    Protocol buffer parsers merge repeated occurrences of an embedded message.
+    """
     graph = Graph("")
     for name in ("boxes", "scores"):
         graph.output(name, Value(graph, name), None)

@@ -1,4 +1,4 @@
-"""The register of emitters, one for each target of a module spec, and the context that they work in."""
+"""Registry of emitters, one per module spec target, and the context in which they run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ MODULES = "darkparse.model.modules"
 
 P = TypeVar("P")
 EmitFunction = Callable[Concatenate["EmitContext", P, ...], Any]
-"""`(ctx, params, *inputs)` adds a module's operators to the graph and returns its output."""
+"""Function `(ctx, params, *inputs)` that adds a module's operators to the graph and returns its output."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoParams:
-    """The parameters of a module that takes no arguments."""
+    """Parameters of a module without arguments."""
 
 
 @dataclass(frozen=True, slots=True)
 class Emitter(Generic[P]):
-    """Adds the modules of one target to a graph."""
+    """Emitter of all modules with the same target."""
 
     params: type[P]
-    """A dataclass with a field for each argument of the module, whether ONNX needs it or not."""
+    """Dataclass with a field for each argument of the module, including those that ONNX does not need."""
     function: EmitFunction[P]
 
     def emit(self, ctx: EmitContext, spec: ModuleSpec, inputs: list[Value]) -> Any:
@@ -38,15 +38,15 @@ class Emitter(Generic[P]):
 
 
 EMITTERS: dict[str, Emitter[Any]] = {}
-"""By target of a module spec."""
+"""Registered emitters by module spec target."""
 
 
 def emits(*targets: str, params: type[P]) -> Callable[[EmitFunction[P]], EmitFunction[P]]:
     """Register a function as the emitter of these targets.
 
     Args:
-        targets: dotted names of modules.
-        params: the dataclass to pass the modules' arguments as.
+        targets: Qualified names of modules.
+        params: Dataclass for the arguments of the modules.
     """
 
     def register(function: EmitFunction[P]) -> EmitFunction[P]:
@@ -58,44 +58,57 @@ def emits(*targets: str, params: type[P]) -> Callable[[EmitFunction[P]], EmitFun
 
 @dataclass(frozen=True, slots=True)
 class EmitContext:
-    """A module's place in the graph: what an emitter may ask and do."""
+    """Position of a module in the graph, with methods that add operators."""
 
     graph: Graph
     node: Node
     path: str
-    """Of the module in the state_dict: `layers.12.conv`."""
+    """Path of the module in the state_dict: `layers.12.conv`."""
     parameters: GraphParameters
     dynamic_axes: DynamicAxes
     image: Value
-    """The network's input."""
+    """Input of the network."""
     image_shape: Shape
 
     def op(self, kind: str, *inputs: Operand, **attributes: Any) -> Value:
-        """An operator with one output."""
+        """Add an operator with one output."""
         return self.graph.op(kind, *inputs, **attributes)
 
     def parameter(self, name: str, **change: Any) -> Value:
-        """A tensor of the module."""
+        """Add a parameter or buffer of the module.
+
+        Args:
+            name: Name of the tensor in the module.
+            change: Passed to `GraphParameters.get`.
+        """
         return self.graph.add(self.parameters.get(f"{self.path}.{name}", **change))
 
     def linear(self, kind: str, x: Value, path: str, *, axis: int = 0, **attributes: Any) -> Value:
-        """A linear map with the weights at a path, and the batch norm that stands behind it."""
+        """Add a linear operator and the batch norm that follows it, if any.
+
+        Args:
+            kind: Operator type: Conv, ConvTranspose or Gemm.
+            x: Input.
+            path: State_dict path of the weights.
+            axis: Axis of the weights that corresponds to the outputs.
+            attributes: Attributes of the operator.
+        """
         weight, bias = self.parameters.linear(path, axis)
         x = self.op(kind, x, self.graph.add(weight), self.graph.add(bias) if bias else None, **attributes)
         has_own_norm = self.parameters.is_normalized(path) and bias is None
         return self.norm(x, f"{path.rpartition('.')[0]}.norm") if has_own_norm else x
 
     def norm(self, x: Value, path: str) -> Value:
-        """A batch norm as an operator of its own."""
+        """Add a BatchNormalization operator with the parameters at a path."""
         arrays, eps = self.parameters.norm(path)
         return self.op("BatchNormalization", x, *(self.graph.add(array) for array in arrays), epsilon=eps)
 
     def scale(self, x: Value, factor: float) -> Value:
-        """Multiplied by a number."""
+        """Multiply by a number."""
         return x if factor == 1 else x * float(factor)
 
     def reshape(self, x: Value, *dims: int | Value) -> Value:
-        """In Reshape's terms: 0 keeps an axis as it is, -1 takes what is left."""
+        """Reshape a value with the semantics of ONNX Reshape: 0 copies the dimension, -1 is inferred."""
         ints = [dim for dim in dims if isinstance(dim, int)]
         if len(ints) == len(dims):
             return self.op("Reshape", x, self.graph.ints(*ints))
@@ -103,42 +116,45 @@ class EmitContext:
         return self.op("Reshape", x, self.op("Concat", *parts, axis=0))
 
     def get_length(self, x: Value, axis: int, known_length: int) -> int | Value:
-        """Of an axis of height or width: known, or asked of the graph where sizes are free, as a vector of one."""
+        """Return the length of a height or width axis.
+
+        The result is `known_length`, or a vector with one element from a Shape operator if sizes are dynamic.
+        """
         return self.op("Shape", x, start=axis, end=axis + 1) if self.dynamic_axes.size else known_length
 
     def slice(self, x: Value, start: int, end: int, axis: int = 1, step: int = 1) -> Value:
-        """Part of an axis."""
+        """Slice an axis."""
         return self.op("Slice", x, *(self.graph.ints(value) for value in (start, end, axis, step)))
 
     def split(self, x: Value, sizes: tuple[int, ...], axis: int = 1) -> tuple[Value, ...]:
-        """Parts of those sizes along an axis."""
+        """Split into parts of the given sizes along an axis."""
         return (x,) if len(sizes) == 1 else self.graph.ops("Split", len(sizes), x, self.graph.ints(*sizes), axis=axis)
 
     def concat(self, *parts: Value, axis: int = 1) -> Value:
-        """Side by side along an axis."""
+        """Concatenate along an axis."""
         return self.op("Concat", *parts, axis=axis) if len(parts) > 1 else parts[0]
 
     def pad(self, x: Value, before: tuple[int, ...], after: tuple[int, ...], value: float = 0.0) -> Value:
-        """So many values more before and behind each axis (N, C, …), less where negative."""
+        """Pad each axis (N, C, …) before and after; negative amounts crop."""
         if not any((*before, *after)):
             return x
         return self.op("Pad", x, self.graph.ints(*before, *after), self.graph.constant(value))
 
     def to_map(self, x: Value, shape: Shape) -> Value:
-        """A vector (N, n) as a map of 1×1; a map as it is."""
+        """Convert a vector (N, n) to a map (N, n, 1, 1); return maps unchanged."""
         return x if shape.is_map else self.op("Unsqueeze", x, self.graph.ints(2, 3))
 
     def read_state(self, name: str, *shape: int) -> Value:
-        """A state from the call before, an input of the graph (N, *shape)."""
+        """Add a graph input (N, *shape) for the state from the previous call."""
         value = self.graph.input(f"{self.path}.{name}", with_batch(self.dynamic_axes, *shape))
         return self.op("Cast", value, to=10) if self.graph.floats.itemsize == 2 else value
 
     def write_state(self, name: str, value: Value, *shape: int) -> None:
-        """A state for the next call, an output of the graph."""
+        """Add a graph output (N, *shape) for the state to pass to the next call."""
         value = self.op("Cast", value, to=1) if self.graph.floats.itemsize == 2 else self.op("Identity", value)
         self.graph.output(f"{self.path}.{name}.next", value, with_batch(self.dynamic_axes, *shape))
 
 
 def with_batch(dynamic_axes: DynamicAxes, *shape: Dim) -> tuple[Dim, ...]:
-    """Axes with the batch in front."""
+    """Prepend the batch dimension."""
     return ("batch" if dynamic_axes.batch else 1, *shape)

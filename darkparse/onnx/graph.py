@@ -1,4 +1,4 @@
-"""An ONNX graph put together operator by operator, and its bytes (onnx.proto)."""
+"""Construction of an ONNX graph and its serialization (onnx.proto)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from darkparse.onnx.protobuf import encode_block, encode_float, encode_int, enco
 
 Array = NDArray[Any]
 Dim = int | str
-"""Length of an axis, or the name of one that is free."""
+"""Length of an axis, or the name of a dynamic axis."""
 
 ELEMENTS: dict[Any, int] = {
     np.dtype("f4"): 1,
@@ -23,19 +23,19 @@ ELEMENTS: dict[Any, int] = {
     np.dtype("f2"): 10,
     np.dtype("f8"): 11,
 }
-"""TensorProto.DataType."""
+"""TensorProto.DataType values by dtype."""
 CHUNK_SIZE = 2**20
-"""Values that are converted and written at a time."""
+"""Number of values to convert and write at a time."""
 
 
 @dataclass(eq=False)
 class Value:
-    """What flows between operators; arithmetic with numbers and other values adds operators to its graph."""
+    """Tensor in a graph. Arithmetic with numbers and other values adds operators to the graph."""
 
     graph: Graph
     name: str
     is_named: bool = False
-    """Its name is known outside of the graph."""
+    """Whether the name is fixed because it is an input, output or initializer."""
 
     def __add__(self, other: Operand) -> Value:
         return self.graph.op("Add", self, other)
@@ -66,22 +66,22 @@ Operand = Value | float | None
 
 @dataclass(frozen=True, eq=False)
 class Initializer:
-    """A constant tensor, whose values are read when they are written."""
+    """Constant tensor whose values are read lazily, when the file is written."""
 
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     read: Callable[[], Array]
     scale: Array | None = None
-    """Factors for its values, multiplied in double precision."""
+    """Factors to multiply the values by, in double precision."""
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its values."""
+        """Size of the values in bytes."""
         return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
 
     def iter_chunks(self) -> Iterator[Array]:
-        """The values in order, some at a time."""
+        """Yield the values in order, in chunks."""
         values = self.read().reshape(self.shape)
         rows = values.reshape(1, -1) if values.ndim < 2 else values
         scale = None if self.scale is None else np.broadcast_to(self.scale, self.shape).reshape(rows.shape)
@@ -94,14 +94,14 @@ class Initializer:
                 yield np.ascontiguousarray(part, self.dtype.newbyteorder("<"))
 
     def encode_header(self) -> bytes:
-        """TensorProto without the values."""
+        """Encode the TensorProto without its values."""
         dims = b"".join(encode_int(1, n) for n in self.shape)
         return dims + encode_int(2, ELEMENTS[self.dtype]) + encode_text(8, self.name)
 
 
 @dataclass(frozen=True, eq=False)
 class Operator:
-    """One node of a graph."""
+    """Operator node of a graph."""
 
     kind: str
     name: str
@@ -110,7 +110,7 @@ class Operator:
     attributes: dict[str, Any]
 
     def encode(self) -> bytes:
-        """NodeProto."""
+        """Encode as NodeProto."""
         input_fields = b"".join(encode_text(1, value.name if value else "") for value in self.inputs)
         output_fields = b"".join(encode_text(2, value.name) for value in self.outputs)
         attributes = b"".join(encode_block(5, _encode_attribute(key, value)) for key, value in self.attributes.items())
@@ -118,7 +118,7 @@ class Operator:
 
 
 def _encode_attribute(name: str, value: Any) -> bytes:
-    """AttributeProto: the kind of a value follows from its type."""
+    """Encode as AttributeProto, with the attribute type derived from the Python type."""
     if isinstance(value, Graph):
         return encode_text(1, name) + encode_block(6, value.encode()) + encode_int(20, 5)
     if isinstance(value, str):
@@ -132,7 +132,7 @@ def _encode_attribute(name: str, value: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a graph: its dtype and axes, None where they are not told."""
+    """Input or output of a graph, with dtype and dimensions; None if the dimensions are unspecified."""
 
     value: Value
     dtype: np.dtype[Any]
@@ -140,11 +140,11 @@ class Port:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The axes that are known."""
+        """Dimensions of fixed length."""
         return tuple(dim for dim in self.dims or () if isinstance(dim, int))
 
     def encode(self) -> bytes:
-        """ValueInfoProto."""
+        """Encode as ValueInfoProto."""
         shape = b""
         if self.dims is not None:
             axes = (encode_int(1, dim) if isinstance(dim, int) else encode_text(2, dim) for dim in self.dims)
@@ -156,14 +156,14 @@ class Port:
 
 @dataclass(eq=False)
 class Graph:
-    """Operators, constants, inputs and outputs. Numbers become constants of the dtype `floats`."""
+    """Graph of operators, constants, inputs and outputs. Numbers become constants of dtype `floats`."""
 
     name: str
     floats: np.dtype[Any] = field(default_factory=lambda: np.dtype("f4"))
     outer: Graph | None = None
-    """The graph in which this one is the body of a loop; it keeps the constants."""
+    """Graph that contains this one as a loop body; it stores the constants."""
     scope: str = ""
-    """First part of the operators' names."""
+    """Prefix of operator names."""
     operators: list[Operator] = field(default_factory=list)
     initializers: dict[str, Initializer] = field(default_factory=dict)
     inputs: list[Port] = field(default_factory=list)
@@ -176,7 +176,7 @@ class Graph:
         return self.ops(kind, 1, *inputs, **attributes)[0]
 
     def ops(self, kind: str, count: int, *inputs: Operand, **attributes: Any) -> tuple[Value, ...]:
-        """Add an operator with so many outputs; attributes that are None are left out."""
+        """Add an operator with `count` outputs; attributes that are None are omitted."""
         name = self._make_unique(f"{self.scope}/{kind}")
         operands = tuple(self.constant(value) if isinstance(value, int | float) else value for value in inputs)
         outputs = tuple(Value(self, f"{name}.{i}" if i else name) for i in range(count))
@@ -185,7 +185,7 @@ class Graph:
         return outputs
 
     def constant(self, values: ArrayLike, dtype: DTypeLike | None = None) -> Value:
-        """A constant tensor; equal ones are one."""
+        """Return a constant tensor; equal constants are shared."""
         if self.outer is not None:
             return self.outer.constant(values, dtype or self.floats)
         array = np.asarray(values, dtype or self.floats)
@@ -196,28 +196,28 @@ class Graph:
         return self._constants[key]
 
     def ints(self, *values: int) -> Value:
-        """A vector of int64."""
+        """Return a constant int64 vector."""
         return self.constant(values, np.int64)
 
     def add(self, initializer: Initializer) -> Value:
-        """A tensor of the graph by its name, added where it is not there yet."""
+        """Add an initializer, unless the graph already has one with this name, and return its value."""
         self.initializers.setdefault(initializer.name, initializer)
         return Value(self, initializer.name, is_named=True)
 
     def input(self, name: str, dims: Sequence[Dim] | None, dtype: DTypeLike = np.float32) -> Value:
-        """A new input."""
+        """Add an input."""
         value = Value(self, name, is_named=True)
         self.inputs.append(Port(value, np.dtype(dtype), dims))
         return value
 
     def output(self, name: str, value: Value, dims: Sequence[Dim] | None, dtype: DTypeLike = np.float32) -> None:
-        """Give a value out under a name of its own."""
+        """Add an output with the given name."""
         port_value = self.op("Identity", value) if value.is_named else value
         port_value.name, port_value.is_named = name, True
         self.outputs.append(Port(port_value, np.dtype(dtype), dims))
 
     def body(self, name: str) -> Graph:
-        """An empty graph for a loop in this one."""
+        """Create an empty graph for the body of a loop in this graph."""
         return Graph(name, self.floats, self, self.scope, _names=self._names)
 
     def _make_unique(self, name: str) -> str:
@@ -225,7 +225,7 @@ class Graph:
         return name if self._names[name] == 1 else f"{name}_{self._names[name]}"
 
     def encode(self) -> bytes:
-        """GraphProto without the initializers, which may stand anywhere in it."""
+        """Encode as GraphProto without initializers, which may be added at any position."""
         operators = b"".join(encode_block(1, operator.encode()) for operator in self.operators)
         ports = (
             encode_block(number, port.encode())

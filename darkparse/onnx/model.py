@@ -1,4 +1,4 @@
-"""A network as an ONNX graph, layer by layer from its module specs, and what it gives."""
+"""Conversion of a network to an ONNX graph, layer by layer from its module specs, with a choice of outputs."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from darkparse.onnx.parameters import GraphParameters
 from darkparse.weights.buffer import Arrays
 
 NORMALIZED = ("torch.nn.Conv2d", "torch.nn.ConvTranspose2d", "torch.nn.Linear")
-"""Targets whose emitters write the batch norm behind them too."""
+"""Targets whose emitters also write the batch norm that follows."""
 
 
 def output_name(node: Node) -> str:
-    """What `add_raw_outputs` calls a layer's output: `yolo_82`."""
+    """Return the name that `add_raw_outputs` gives a layer's output: `yolo_82`."""
     return f"{node.kind.lower()}_{node.index}"
 
 
 class NetworkGraph:
-    """A network's layers as a graph whose outputs are chosen by one call of an `add_…` method.
+    """Graph of a network's layers. Exactly one `add_…` method must be called to add outputs.
 
     Args:
-        network: what `compile` made.
-        arrays: its parameters.
-        dynamic_axes: axes that may differ from run to run.
-        half: weights and arithmetic of the layers in float16; inputs, outputs and what stands behind the heads stay
-            float32.
-        fold: batch norm becomes part of the weights.
+        network: Compiled network.
+        arrays: Parameters of the network.
+        dynamic_axes: Axes whose length may vary between runs.
+        half: Use float16 for the weights and arithmetic of layers. Inputs, outputs and all operations after the heads
+            stay float32.
+        fold: Fold batch norm into the weights.
 
     Raises:
-        DarkparseError: a layer has no ONNX form.
+        DarkparseError: A layer cannot be exported to ONNX.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class NetworkGraph:
         self.values = self._emit_layers()
 
     def _emit_layers(self) -> list[Value]:
-        """The values of the network's outputs, in float32."""
+        """Add all layers and return the network's outputs in float32."""
         graph, values = self.graph, list[Value]()
         graph.scope, half = "input", graph.floats.itemsize == 2
         first = graph.op("Cast", self.image, to=10) if half else self.image
@@ -85,7 +85,7 @@ class NetworkGraph:
         return EMITTERS[spec.target].emit(ctx, spec, inputs)
 
     def add_raw_outputs(self) -> None:
-        """An output for each head, or for the last layer: `yolo_82` for layer 82."""
+        """Add one output per head, or one for the last layer: `yolo_82` for layer 82."""
         for index, value in zip(self.network.outputs, self.values, strict=True):
             node = self.network.nodes[index]
             name, known_dims = output_name(node), node.out_shape.tensor
@@ -93,13 +93,20 @@ class NetworkGraph:
             self.graph.output(name, value, with_batch(self.free, *(dynamic_dims if self.free.size else known_dims)))
 
     def add_candidate_outputs(self, hierarchy: float, use_class_map: bool) -> None:
-        """Three outputs for each head: `boxes_82` (N, B, 4), `scores_82` (N, B, classes), `objectness_82` (N, B, 1)."""
+        """Add three outputs per head.
+
+        For layer 82 these are `boxes_82` (N, B, 4), `scores_82` (N, B, classes) and `objectness_82` (N, B, 1).
+
+        Args:
+            hierarchy: Minimum probability of a class in a word tree.
+            use_class_map: Map word tree nodes to classes with the file given by `map=`.
+        """
         for index, head in zip(self.network.heads, self._emit_boxes(hierarchy, use_class_map), strict=True):
             for name in ("boxes", "scores", "objectness"):
                 self.graph.output(f"{name}_{index}", getattr(head, name), None)
 
     def add_decoded_output(self, hierarchy: float) -> None:
-        """One output `boxes` (N, B, 4 + classes)."""
+        """Add one output `boxes` (N, B, 4 + classes)."""
         heads = self._emit_boxes(hierarchy)
         concatenated = self._concat_boxes([self.graph.op("Concat", head.boxes, head.scores, axis=2) for head in heads])
         self.graph.output("boxes", concatenated, with_batch(self.free, "boxes", 4 + heads[0].classes))
@@ -112,18 +119,18 @@ class NetworkGraph:
         exponent: float | None,
         classes: tuple[int, ...] | None = None,
     ) -> None:
-        """Add one output `detections` (K, 7). `boxes` and `scores` name the values before suppression.
+        """Add one output `detections` (K, 7). The values before suppression are named `boxes` and `scores`.
 
         Args:
-            hierarchy: Minimum probability of a class of a word tree.
-            threshold: Scores up to it are dropped.
-            overlap: Overlap above which the lesser box goes.
+            hierarchy: Minimum probability of a class in a word tree.
+            threshold: Scores less than or equal to it are dropped.
+            overlap: Overlap above which the box with the lower score is removed.
             exponent: See `suppress`.
-            classes: Numbers of the classes to detect; None for all.
+            classes: Indices of the classes to detect; None for all.
         """
         heads = self._emit_boxes(hierarchy)
         self.graph.scope = "nms"
-        # Scores count where Darknet asks for them: they are 0 where the objectness is too low.
+        # Darknet ignores the scores of boxes with low objectness, so these are set to 0.
         head_scores = []
         for node, head in zip((self.network.nodes[i] for i in self.network.heads), heads, strict=True):
             by_objectness = thresholds_objectness(node, use_class_map=False)
@@ -139,7 +146,11 @@ class NetworkGraph:
         boxes.name, scores.name = "boxes", "scores"
 
     def _emit_boxes(self, hierarchy: float, use_class_map: bool = False) -> list[GraphBoxes]:
-        """What each head is decoded to. Raises DarkparseError if one predicts no boxes."""
+        """Decode each head.
+
+        Raises:
+            DarkparseError: A head does not predict boxes.
+        """
         decoded_heads = []
         for index, value in zip(self.network.heads, self.values, strict=True):
             self.graph.scope = f"decode_{index}"

@@ -1,4 +1,4 @@
-"""Darknet's suppression of overlapping boxes behind decoded boxes and scores."""
+"""Darknet's non-maximum suppression as ONNX operators."""
 
 from __future__ import annotations
 
@@ -10,15 +10,20 @@ from darkparse.onnx.graph import Graph, Value
 def suppress(
     graph: Graph, boxes: Value, scores: Value, *, threshold: float, overlap: float, exponent: float | None
 ) -> Value:
-    """One row for each detection: image, class, score, centre x, y, width, height; the best score first.
+    """Add non-maximum suppression per class.
 
     Args:
-        graph: to which the operators are added.
-        boxes: (N, B, 4), centre x, y, width, height.
+        graph: Graph to add the operators to.
+        boxes: (N, B, 4), center x, center y, width, height.
         scores: (N, B, classes).
-        threshold: scores up to it are dropped.
-        overlap: a box goes where its overlap with a better one of its class is larger.
-        exponent: power of the centres' distance that is taken off the IoU; None for the plain IoU.
+        threshold: Scores less than or equal to it are dropped.
+        overlap: A box is removed if its overlap with a box of the same class and a higher score exceeds this value.
+        exponent: Exponent of the normalized center distance that is subtracted from the IoU (DIoU); None for plain
+            IoU.
+
+    Returns:
+        (K, 7), one row per detection: image, class, score, center x, center y, width, height, in descending order of
+        score.
     """
     by_class = graph.op("Transpose", scores, perm=(0, 2, 1))
     if exponent is None:
@@ -31,7 +36,7 @@ def suppress(
 
 
 def _sort_by_score(graph: Graph, by_class: Value, selected: Value) -> Value:
-    """Rows of image, class and box, those of higher scores before the others."""
+    """Sort rows of image, class and box by descending score."""
     scores = graph.op("GatherND", by_class, selected)
     _, order = graph.ops("TopK", 2, scores, graph.op("Shape", scores), axis=0)
     return graph.op("Gather", selected, order, axis=0)
@@ -48,14 +53,16 @@ def _gather_boxes(graph: Graph, boxes: Value, selected: Value) -> Value:
 
 
 def _suppress_by_iou(graph: Graph, boxes: Value, by_class: Value, threshold: float, overlap: float) -> Value:
-    """box.c do_nms_sort: per class, a box goes where its IoU with a better one is above the threshold."""
+    """Select boxes by plain IoU, per class (box.c, do_nms_sort)."""
     limits = (graph.ints(2**63 - 1), graph.constant([overlap]), graph.constant([threshold]))
     return graph.op("NonMaxSuppression", boxes, by_class, *limits, center_point_box=1)
 
 
 def _find_survivors(graph: Graph, boxes: Value, selected: Value, overlap: float, exponent: float) -> Value:
-    """box.c diounms_sort: what is compared is the IoU less (d²/c²)^exponent, d between the centres and c the diagonal
-    around both, in double precision. The loop goes through the boxes, and each that still stands removes others.
+    """Return a mask of the boxes that remain after suppression by distance-IoU (box.c, diounms_sort).
+
+    The measure is IoU - (d²/c²)^exponent in double precision, where d is the distance of the centers and c the diagonal
+    of the smallest box that encloses both. The loop visits the boxes in order; each remaining box removes later ones.
     """
     ints = graph.ints
     selected_boxes = _gather_boxes(graph, boxes, selected)
@@ -98,5 +105,5 @@ def _find_survivors(graph: Graph, boxes: Value, selected: Value, overlap: float,
 
 
 def _sum_squares(graph: Graph, values: Value) -> Value:
-    """Sums of squares of each row, in double precision."""
+    """Return the sum of squares of each row, in double precision."""
     return graph.op("ReduceSumSquare", graph.op("Cast", values, to=11), graph.ints(1), keepdims=0)

@@ -1,4 +1,4 @@
-"""A network's arrays as they go into a graph: from a file's pages or from a module, batch norm folded or kept."""
+"""Graph initializers from a network's arrays, with or without folded batch norm."""
 
 from __future__ import annotations
 
@@ -16,35 +16,45 @@ if TYPE_CHECKING:
 
 
 def get_module_arrays(module: nn.Module) -> Arrays:
-    """Return a module's own arrays, whatever device and dtype they have."""
+    """Return the arrays of a module, which may have any device and dtype."""
     return {key: LazyArray.from_tensor(value) for key, value in module.state_dict().items()}
 
 
 class GraphParameters:
-    """Initializers by their names in the state_dict.
+    """Initializers by state_dict name.
 
     Args:
-        arrays: the network's.
-        dialect: whose batch norm it is.
-        fold: batch norm becomes part of the weights, in double precision (network.c fuse_conv_batchnorm).
-        floats: dtype of the initializers.
+        arrays: Arrays of the network.
+        dialect: Dialect that defines the batch norm.
+        fold: Fold batch norm into the weights, in double precision (network.c, fuse_conv_batchnorm).
+        floats: Dtype of the initializers.
     """
 
     def __init__(self, arrays: Arrays, dialect: Dialect, *, fold: bool, floats: np.dtype[Any]) -> None:
         self.arrays, self.dialect, self.fold, self.floats = arrays, dialect, fold, floats
 
     def get(self, name: str, change: Callable[[Array], Array] | None = None) -> Initializer:
-        """An array, or what `change` makes of it, in its shape."""
+        """Return an initializer for an array.
+
+        Args:
+            name: State_dict name of the array.
+            change: Function to apply to the array, which must preserve its shape.
+        """
         stored = self.arrays[name]
         read = stored.read if change is None else lambda: change(stored.read())
         return Initializer(name, stored.shape, self.floats, read)
 
     def is_normalized(self, path: str) -> bool:
-        """Whether a batch norm stands behind the linear map at that path."""
+        """Return whether a batch norm follows the linear map at a path."""
         return f"{_get_norm_path(path)}.running_mean" in self.arrays
 
     def linear(self, path: str, axis: int = 0) -> tuple[Initializer, Initializer | None]:
-        """Weights, whose outputs lie on `axis`, and biases; folded, the batch norm behind is part of both."""
+        """Return weights and biases of a linear map, with the batch norm that follows folded into both if enabled.
+
+        Args:
+            path: State_dict path of the linear map.
+            axis: Axis of the weights that corresponds to the outputs.
+        """
         weight = self.get(f"{path}.weight")
         if not self.is_normalized(path):
             return weight, self.get(f"{path}.bias") if f"{path}.bias" in self.arrays else None
@@ -56,9 +66,9 @@ class GraphParameters:
         return folded, Initializer(f"{path}.bias", shift.shape, self.floats, lambda: shift)
 
     def norm(self, path: str) -> tuple[tuple[Initializer, ...], float]:
-        """Scale, bias, mean and variance of the batch norm at that path, and the ε that is added to the variance.
+        """Return scale, bias, mean and variance of the batch norm at a path, and the ε to add to the variance.
 
-        Where the dialect adds it to the root, the variance is (√variance + ε)², and nothing is added.
+        If the dialect adds ε to the standard deviation, the variance is (√variance + ε)² and the returned ε is 0.
         """
         eps = self.dialect.batchnorm_epsilon
         on_root = self.dialect.epsilon_on_root
@@ -67,7 +77,7 @@ class GraphParameters:
         return (*others, variance), 0.0 if on_root else eps
 
     def _compute_affine(self, path: str) -> tuple[Array, Array]:
-        """The factor and the summand that batch norm comes to at inference, in double precision."""
+        """Compute the scale and shift that are equivalent to batch norm at inference, in double precision."""
         weight, bias, mean, variance = (
             self.arrays[f"{path}.{name}"].read().astype(np.float64)
             for name in ("weight", "bias", "running_mean", "running_var")
@@ -79,11 +89,11 @@ class GraphParameters:
 
 
 def _safe_sqrt(variance: Array) -> Array:
-    # A dead channel's variance can be a denormal below 0; Darknet, built with fast math, takes denormals for 0.
+    # The variance of a dead channel can be a negative denormal; Darknet treats denormals as 0 (built with fast math).
     root: Array = np.sqrt(np.maximum(variance, 0))
     return root
 
 
 def _get_norm_path(path: str) -> str:
-    """`layers.3.conv` to `layers.3.norm`."""
+    """Convert `layers.3.conv` to `layers.3.norm`."""
     return f"{path.rpartition('.')[0]}.norm"

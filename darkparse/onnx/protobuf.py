@@ -1,7 +1,7 @@
-"""Protocol buffers as far as an ONNX file needs them: fields to bytes, and bytes to fields.
+"""Encoder and parser for the subset of Protocol Buffers that ONNX files use.
 
-A message is its fields one after the other. A field is a tag (number and kind of value) and a value: an integer of 7
-bits a byte, four bytes of a float, or a length and so many bytes, which may be a message again.
+A message is a sequence of fields. A field consists of a tag (field number and wire type) and a value: an integer with 7
+bits per byte, four bytes of a float, or a length and that number of bytes, which may be an embedded message.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ VARINT, FIXED64, BLOCK, FIXED32 = 0, 1, 2, 5
 
 
 def encode_varint(value: int) -> bytes:
-    """An integer, seven bits a byte, the lowest first; a negative one as if it had 64 bits."""
+    """Encode an integer with seven bits per byte, lowest bits first; negative numbers are encoded as 64 bits."""
     value &= 2**64 - 1
     out = bytearray()
     while value > 0x7F:
@@ -23,33 +23,37 @@ def encode_varint(value: int) -> bytes:
 
 
 def encode_int(number: int, value: int) -> bytes:
-    """An integer field."""
+    """Encode an integer field."""
     return encode_varint(number << 3 | VARINT) + encode_varint(value)
 
 
 def encode_float(number: int, value: float) -> bytes:
-    """A float32 field."""
+    """Encode a float32 field."""
     return encode_varint(number << 3 | FIXED32) + struct.pack("<f", value)
 
 
 def encode_opening(number: int, length: int) -> bytes:
-    """What stands before a field of so many bytes."""
+    """Encode the tag and length of a length-delimited field."""
     return encode_varint(number << 3 | BLOCK) + encode_varint(length)
 
 
 def encode_block(number: int, *parts: bytes) -> bytes:
-    """A message field."""
+    """Encode a length-delimited field from the concatenated parts."""
     data = b"".join(parts)
     return encode_opening(number, len(data)) + data
 
 
 def encode_text(number: int, value: str) -> bytes:
-    """A text field."""
+    """Encode a string field."""
     return encode_block(number, value.encode())
 
 
 def iter_fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    """Number and value of each field of a message, blocks as views. Raises ValueError if it ends within one."""
+    """Yield the number and value of each field of a message; values other than integers are views.
+
+    Raises:
+        ValueError: The message is truncated or contains an unknown wire type.
+    """
     at = 0
     while at < len(data):
         tag, at = _read_varint(data, at)

@@ -1,4 +1,4 @@
-"""A graph with its weights as an ONNX file, streamed; weights too large for it go to a file beside it."""
+"""Streamed serialization of a graph with its weights to an ONNX file, and to an external data file if necessary."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from darkparse.onnx.graph import Graph, Initializer
 from darkparse.onnx.protobuf import encode_block, encode_int, encode_opening, encode_text
 
 IR_VERSION = 8
-"""Of the format: that of opset 18."""
+"""IR version of the format, which is that of opset 18."""
 MAX_INLINE_SIZE = 2**31 - 2**24
-"""Bytes of weights that one ONNX file can hold besides the graph; more go to a file beside it."""
+"""Maximum size of weights in the ONNX file in bytes; larger weights are written to an external data file."""
 MIN_EXTERNAL_SIZE = 1024
-"""Bytes of a tensor from which it goes to the file beside."""
+"""Minimum size in bytes of a tensor to store in the external data file."""
 ALIGNMENT = 4096
-"""Tensors in the file beside begin at multiples of this, so that they can be mapped."""
+"""Alignment of tensors in the external data file in bytes, so that they can be memory-mapped."""
 
 
 @dataclass(frozen=True, slots=True)
 class OnnxModel:
-    """A graph and what is said of it."""
+    """Graph with opset and metadata."""
 
     graph: Graph
     opset: int
@@ -38,11 +38,15 @@ class OnnxModel:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all weights."""
+        """Size of all weights in bytes."""
         return sum(item.nbytes for item in self.graph.initializers.values())
 
     def iter_file_chunks(self, data_name: str | None = None) -> Iterator[Any]:
-        """The bytes of the file in order; the large tensors are said to be in the file named `data_name`."""
+        """Yield the bytes of the file in order.
+
+        Args:
+            data_name: Name of the external data file that stores the large tensors; None to store all tensors inline.
+        """
         start = 0
         tensors: list[tuple[bytes, Initializer | None]] = []
         for item in self.graph.initializers.values():
@@ -69,7 +73,7 @@ class OnnxModel:
                 yield from initializer.iter_chunks()
 
     def iter_data_chunks(self) -> Iterator[Any]:
-        """The bytes of the file beside."""
+        """Yield the bytes of the external data file."""
         for item in self.graph.initializers.values():
             if item.nbytes >= MIN_EXTERNAL_SIZE:
                 yield from item.iter_chunks()
@@ -82,21 +86,24 @@ def _align(size: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class OnnxFile:
-    """A file that is written but not yet in its place."""
+    """File that is written but not yet renamed to its final path."""
 
     path: Path
     data: Path | None
-    """The file beside it."""
+    """Path of the external data file; None if there is none."""
     model: OnnxModel
 
     def read_bytes(self) -> bytes:
-        """The file's bytes, which name the file beside as it is called now."""
+        """Return the bytes of the file, with a reference to the current name of the external data file."""
         return self.path.read_bytes() if self.data is None else b"".join(self.model.iter_file_chunks(self.data.name))
 
 
 @contextmanager
 def write_onnx(model: OnnxModel, path: str | os.PathLike[str]) -> Iterator[OnnxFile]:
-    """Write a model; after the block it is at the path, or nothing is if the block raises."""
+    """Write a model to a temporary file, which is renamed to `path` at the end of the block.
+
+    If the block raises an exception, `path` is unchanged.
+    """
     target = Path(path).resolve()
     with atomic_write(path) as partial:
         if model.nbytes < MAX_INLINE_SIZE:
@@ -115,7 +122,7 @@ def _write_chunks(path: Path, chunks: Iterator[Any]) -> None:
 
 
 def collect_metadata(network: Network, heads: Heads, *, threshold: float, nms: float) -> dict[str, str]:
-    """What a program needs to use the file: the cfg itself, the dialect, classes, anchors, strides, output form."""
+    """Collect what programs need to use the file: cfg, dialect, classes, anchors, strides and output form."""
     layers = [network.nodes[i] for i in network.heads]
     metadata = {
         "name": network.name,

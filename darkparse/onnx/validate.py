@@ -1,4 +1,4 @@
-"""Whether an ONNX file is whole: read back without running it."""
+"""Integrity check of a written ONNX file without running it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ ELEMENT_SIZES = {number: dtype.itemsize for dtype, number in ELEMENTS.items()}
 
 
 def check_structure(path: Path, data: Path | None = None) -> None:
-    """Make sure that every value is made before it is used and every tensor has all its bytes.
+    """Check that every value is defined before it is used and that every tensor is complete.
 
     Args:
-        path: the file.
-        data: the file beside it that holds its weights, if there is one.
+        path: ONNX file.
+        data: External data file with the weights, if any.
 
     Raises:
-        DarkparseError: the file is damaged.
+        DarkparseError: The file is damaged.
     """
     data_size = data.stat().st_size if data is not None else 0
     try:
@@ -48,7 +48,16 @@ def _get_names(message: memoryview, number: int) -> list[str]:
 
 
 def _check_graph(graph: memoryview, defined: set[str], data_size: int) -> None:
-    """Values in `defined` are those of the graph around this one."""
+    """Check one graph.
+
+    Args:
+        graph: Encoded GraphProto.
+        defined: Names of values that the enclosing graph defines.
+        data_size: Size of the external data file in bytes.
+
+    Raises:
+        ValueError: The graph is invalid.
+    """
     defined = set(defined)
     for tensor in _get_blocks(graph, 5):
         _check_tensor(tensor, data_size)

@@ -1,4 +1,4 @@
-"""`to_onnx`: a network with its weights as an ONNX file."""
+"""Export of a network with its weights to an ONNX file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from darkparse.model.verification import CheckResult
 
 OPSETS = range(18, 24)
-"""Versions of the operators that can be asked for; what is written is the same in all of them."""
+"""Supported opset versions; the operators used are the same in all of them."""
 
 
 def to_onnx(
@@ -46,36 +46,37 @@ def to_onnx(
     verify: bool = False,
     image: Tensor | None = None,
 ) -> CheckResult | None:
-    """Write a network as an ONNX file; torch is not needed but for `verify`.
+    """Export a network to an ONNX file. Only `verify` and modules require torch.
 
-    A layer with a memory takes its state as a further input, `layers.3.cell.state`, and gives it back as an output of
-    that name with `.next` behind it; the first call gets zeros.
+    A stateful layer has an additional input for its state, such as `layers.3.cell.state`, and an output with the same
+    name and the suffix `.next`. Pass zeros in the first call.
 
     Args:
-        model: a module in eval mode, with weights; or what `compile` made or takes, together with `weights`.
-        path: the file; weights of more than 2 GB go to `<path>.data` beside it.
-        weights: the weights of a network, a file, or what `darkparse.weights.read` made of it.
-        heads: `raw`: an output for each head, as `model(x)` gives them. `decoded`: one output `boxes`
-            (N, B, 4 + classes), centre x, y, width and height as fractions of the input, then a score for each class.
-            `nms`: one output `detections` (K, 7), a row for each: image, class, score, centre x, y, width, height.
-        dynamic_batch: leave the number of pictures free.
-        dynamic_size: leave height and width free, in steps of the network's stride.
-        opset: version of the operators, one of `OPSETS`.
-        half: weights and arithmetic in float16; inputs and outputs stay float32.
-        fold: batch norm becomes part of the weights, in double precision; otherwise it stays an operator.
-        threshold: scores up to it are no detections (`nms`).
-        nms: overlap above which the lesser of two boxes of a class goes (`nms`).
-        classes: numbers of the classes to detect (`nms`), by default all; they keep their numbers.
-        verify: run the file in ONNX Runtime and compare it with the module.
-        image: a picture (1, C, H, W) to compare on too.
+        model: Module in eval mode, with weights; or a compiled network or any argument of `compile`, with `weights`.
+        path: Output file; weights of more than 2 GB are written to `<path>.data`.
+        weights: Weights of the network: a file, or the result of `darkparse.weights.read`.
+        heads: Output form. `raw`: one output per head, as in `model(x)`. `decoded`: one output `boxes`
+            (N, B, 4 + classes) with center x, center y, width and height as fractions of the input, followed by the
+            class scores. `nms`: one output `detections` (K, 7) with image, class, score, center x, center y, width and
+            height.
+        dynamic_batch: Allow any batch size.
+        dynamic_size: Allow any height and width that are multiples of the network's stride.
+        opset: Opset version, one of `OPSETS`.
+        half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
+        fold: Fold batch norm into the weights, in double precision, instead of writing it as an operator.
+        threshold: Scores less than or equal to it are dropped (`nms`).
+        nms: Overlap above which the box with the lower score is removed, per class (`nms`).
+        classes: Indices of the classes to detect (`nms`); None for all. Class indices in the output do not change.
+        verify: Run the file in ONNX Runtime and compare its outputs with those of the module.
+        image: Additional input (1, C, H, W) for verification.
 
     Returns:
-        What the comparison found; None without one.
+        The result of the comparison; None with `verify=False`.
 
     Raises:
-        NoWeightsError: the weights are missing.
-        DarkparseError: the network cannot be exported so, its weights do not fit, a library is missing, or the file
-            computes something else.
+        NoWeightsError: The weights are missing.
+        DarkparseError: The network cannot be exported in this form, its weights do not fit, a library is missing, or
+            the outputs of the file differ.
 
     >>> model = darkparse.load("yolov3-tiny", size=64)
     >>> darkparse.to_onnx(model, "tiny.onnx", verify=True).difference < 1e-3
@@ -115,7 +116,11 @@ def to_onnx(
 
 
 def check_classes(network: Network, classes: Sequence[int]) -> tuple[int, ...]:
-    """Return the numbers of classes in ascending order. Raises DarkparseError for an unknown class."""
+    """Return unique class indices in ascending order.
+
+    Raises:
+        DarkparseError: A class is unknown, or there are no classes.
+    """
     count = getattr(network.nodes[network.heads[0]].layer, "classes", 0)
     for number in classes:
         if not 0 <= number < count:

@@ -1,4 +1,4 @@
-"""One small function a target of the module specs; importing the files registers them."""
+"""Emitters for all module spec targets; importing the modules registers them."""
 
 from darkparse.onnx.emitters import activations, convolutional, dense, heads, joining, maps, rearranging, recurrent
 

@@ -1,4 +1,4 @@
-"""Activations (activations.h, activations.c), by Darknet's names and by torch's."""
+"""Emitters for activations (activations.h, activations.c), by Darknet's and by torch's names."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ FUNCTIONS: dict[str, Function] = {
         g, g.op("Exp", x - g.op("ReduceMax", x, g.ints(1)))
     ),
 }
-"""By Darknet's name."""
+"""Activation functions by Darknet's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _emit_leaky(ctx: EmitContext, params: LeakyParams, x: Value) -> Value:
 
 
 def register_activation(module: str, function: Function) -> None:
-    """Write a torch module without arguments as an activation function."""
+    """Register an activation function as the emitter of a torch module without arguments."""
 
     @emits(f"torch.nn.{module}", params=NoParams)
     def emit(ctx: EmitContext, _: NoParams, x: Value) -> Value:

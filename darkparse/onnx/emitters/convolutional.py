@@ -1,4 +1,4 @@
-"""Linear maps and the blur behind a convolution. Maps are (N, C, H, W)."""
+"""Emitters for convolutional and linear layers, and for the blur after a convolution. Maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ IntOrPair = int | tuple[int, int]
 
 
 def to_pair(value: IntOrPair) -> tuple[int, int]:
-    """One number for height and width, or two."""
+    """Convert an integer or a (height, width) pair to a pair."""
     return (value, value) if isinstance(value, int) else value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvGeometry:
-    """How a convolution's window moves. Arguments of `SharedConvolution`."""
+    """Geometry of a convolution; also the arguments of `SharedConvolution`."""
 
     stride: IntOrPair
     padding: int
@@ -87,7 +87,7 @@ class LocalParams:
 
 
 def convolve(ctx: EmitContext, geometry: ConvGeometry, x: Value, path: str) -> Value:
-    """Add a convolution with the weights, and the batch norm, at a path."""
+    """Add a convolution with the weights at a path, and the batch norm that follows it."""
     return ctx.linear(
         "Conv",
         x,
@@ -121,13 +121,14 @@ def _emit_transposed(ctx: EmitContext, params: TransposedParams, x: Value) -> Va
 
 @emits(f"{MODULES}.XnorConv2d", params=XnorParams)
 def _emit_xnor(ctx: EmitContext, params: XnorParams, x: Value) -> Value:
-    """Signs by signs, which add up exactly, then the mean magnitude of each filter and the bias."""
+    """Add an XNOR convolution: an exact sum of products of signs, scaled by each filter's mean magnitude, plus bias."""
     margin = (0, 0, params.padding, params.padding)
     signs = ctx.pad(ctx.op("Where", x > 0.0, 1.0, -1.0), margin, margin, params.pad_value)
     weight = ctx.parameter("weight", change=lambda weight: np.where(weight > 0, np.float32(1), np.float32(-1)))
     strides, dilations = to_pair(params.stride), to_pair(params.dilation)
     sums = ctx.op("Conv", signs, weight, strides=strides, dilations=dilations, group=params.groups)
-    # Whole numbers stay as they are. Without it a runtime moves the factor into the weights, and no sum is exactly 0.
+    # Round does not change the integer sums, but prevents runtimes from fusing the factor into the weights, after which
+    # no sum would be exactly 0.
     sums = ctx.op("Round", sums)
     magnitudes = np.abs(ctx.parameters.arrays[f"{ctx.path}.weight"].read()).mean((1, 2, 3), keepdims=True)[:, 0]
     out = sums * ctx.graph.constant(magnitudes)
@@ -136,7 +137,7 @@ def _emit_xnor(ctx: EmitContext, params: XnorParams, x: Value) -> Value:
 
 @emits(f"{MODULES}.Blur", params=BlurParams)
 def _emit_blur(ctx: EmitContext, params: BlurParams, x: Value) -> Value:
-    """A 2×2 mean, of 2×2 means for three taps."""
+    """Add a 2×2 mean for size 2, or the 2×2 mean of a 2×2 mean for size 3."""
     if params.size == 3:
         x = ctx.op("AveragePool", x, kernel_shape=(2, 2), pads=(1,) * 4, count_include_pad=1)
     return ctx.op("AveragePool", x, kernel_shape=(2, 2), strides=to_pair(params.stride))
@@ -144,7 +145,7 @@ def _emit_blur(ctx: EmitContext, params: BlurParams, x: Value) -> Value:
 
 @emits(f"{MODULES}.LocallyConnected2d", params=LocalParams)
 def _emit_local(ctx: EmitContext, params: LocalParams, x: Value) -> Value:
-    """Each position's patch times the weights of that position."""
+    """Add a locally connected layer: the product of each position's patch and weights."""
     margin, (rows, columns) = (0, 0, params.padding, params.padding), params.output_size
     x, ints, stride = ctx.pad(x, margin, margin), ctx.graph.ints, params.stride
     patches = []

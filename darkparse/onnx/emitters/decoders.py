@@ -1,4 +1,4 @@
-"""What a head leaves, to boxes, scores and objectness, as the modules of `darkparse.model.decoders`, in float32."""
+"""Emitters for `darkparse.model.decoders`, which decode head outputs to boxes, scores and objectness in float32."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Anchors = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class GraphBoxes:
-    """Every box of a head. B counts them cell by cell, row by row, anchor by anchor."""
+    """All boxes of a head. B enumerates rows, then columns, then anchors."""
 
     boxes: Value
-    """(N, B, 4): centre x, y, width, height as fractions of the input."""
+    """(N, B, 4): center x, center y, width, height as fractions of the input."""
     scores: Value
     """(N, B, classes)."""
     objectness: Value
@@ -76,7 +76,7 @@ class GridParams:
 
 @emits(f"{DECODERS}.YoloDecoder", params=YoloParams)
 def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> GraphBoxes:
-    """yolo_layer.c get_yolo_box, get_yolo_detections."""
+    """Decode a [yolo] head (yolo_layer.c, get_yolo_box and get_yolo_detections)."""
     anchors = params.anchors
     cells, entries = _split_cells(ctx, x, anchors)
     center, size, objectness, classes = ctx.split(cells, (2, 2, 1, entries - 5), 3)
@@ -87,7 +87,7 @@ def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> GraphBoxes:
 
 @emits(f"{DECODERS}.GaussianDecoder", params=GaussianParams)
 def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> GraphBoxes:
-    """gaussian_yolo_layer.c get_gaussian_yolo_box."""
+    """Decode a [Gaussian_yolo] head (gaussian_yolo_layer.c, get_gaussian_yolo_box)."""
     anchors = params.anchors
     cells, entries = _split_cells(ctx, x, anchors)
     means, deviations = (ctx.slice(cells, start, 8, 3, 2) for start in (0, 1))
@@ -101,7 +101,7 @@ def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> GraphB
 
 @emits(f"{DECODERS}.RegionDecoder", params=RegionParams)
 def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> GraphBoxes:
-    """region_layer.c get_region_detections."""
+    """Decode a [region] head (region_layer.c, get_region_detections)."""
     anchors, classes, coords, interleaved = params.anchors, params.classes, params.coords, params.interleaved
     x = ctx.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
     cells, entries = _split_cells(ctx, x, anchors)
@@ -128,7 +128,7 @@ def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> GraphBoxes
 
 @emits(f"{DECODERS}.GridDecoder", params=GridParams)
 def _emit_grid(ctx: EmitContext, params: GridParams, x: Value) -> GraphBoxes:
-    """detection_layer.c:225."""
+    """Decode a [detection] head (detection_layer.c:225)."""
     side, num, classes = params.side, params.num, params.classes
     if params.coords != 4:
         raise DarkparseError(f"a [detection] head with coords={params.coords} has no boxes; coords=4 is needed")
@@ -142,19 +142,19 @@ def _emit_grid(ctx: EmitContext, params: GridParams, x: Value) -> GraphBoxes:
 
 
 def _split_cells(ctx: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, int]:
-    """Planes (N, anchors·entries, H, W) to cells (N, H·W, anchors, entries), and how many entries those are."""
+    """Convert planes (N, anchors·entries, H, W) to cells (N, H·W, anchors, entries); also return `entries`."""
     entries = ctx.node.context.input.c // len(anchors)
     return ctx.reshape(ctx.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, len(anchors), entries), entries
 
 
 def _get_cell_positions(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Column and row of each cell (1, H·W, 1, 2)."""
+    """Return the column and row of each cell, (1, H·W, 1, 2)."""
     rows, columns = np.divmod(np.arange(height * width, dtype=np.float32), np.float32(width))
     return np.stack((columns, rows), -1)[None, :, None]
 
 
 def _get_size(ctx: EmitContext, x: Value, shape: Shape) -> Value:
-    """Width and height of a map, as floats (2,)."""
+    """Return the width and height of a map as floats, (2,)."""
     if not ctx.dynamic_axes.size:
         return ctx.graph.constant((shape.w, shape.h))
     width, height = ctx.get_length(x, 3, shape.w), ctx.get_length(x, 2, shape.h)
@@ -162,7 +162,7 @@ def _get_size(ctx: EmitContext, x: Value, shape: Shape) -> Value:
 
 
 def _compute_centers(ctx: EmitContext, x: Value, center: Value) -> Value:
-    """Offsets in the cells to fractions of the input."""
+    """Convert offsets within cells to fractions of the input."""
     shape = ctx.node.context.input
     size = _get_size(ctx, x, shape)
     if not ctx.dynamic_axes.size:
@@ -176,13 +176,13 @@ def _compute_centers(ctx: EmitContext, x: Value, center: Value) -> Value:
 
 
 def _compute_sizes(ctx: EmitContext, factors: Value, anchors: Anchors, size: Value) -> Value:
-    """Widths and heights as fractions: anchors stretched, divided by the size that they are measured in."""
+    """Scale anchors by factors and divide by the size in the anchors' unit, which results in fractions of the input."""
     return factors * ctx.graph.constant(anchors) / size
 
 
 def _flatten(
     ctx: EmitContext, center: Value, size: Value, scores: Value, objectness: Value, classes: int
 ) -> GraphBoxes:
-    """(N, H·W, anchors, …) to (N, B, …)."""
+    """Reshape all parts from (N, H·W, anchors, …) to (N, B, …)."""
     boxes = ctx.reshape(ctx.concat(center, size, axis=3), 0, -1, 4)
     return GraphBoxes(boxes, ctx.reshape(scores, 0, -1, classes), ctx.reshape(objectness, 0, -1, 1), classes)

@@ -1,4 +1,4 @@
-"""Over vectors (N, n): softmax, reshaping, and outputs that are learned."""
+"""Emitters for operations on vectors (N, n): softmax, reshaping and learned outputs."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def _emit_tree_softmax(ctx: EmitContext, params: TreeSoftmaxParams, x: Value) ->
 
 
 def softmax_within_groups(ctx: EmitContext, x: Value, group_sizes: tuple[int, ...]) -> Value:
-    """Softmax within consecutive groups of axis 1."""
+    """Apply softmax within consecutive groups of axis 1."""
     return ctx.concat(*(ctx.op("Softmax", part, axis=1) for part in ctx.split(x, group_sizes)))
 
 

@@ -1,4 +1,4 @@
-"""Detection heads: what Darknet leaves in `l.output` of a head. Maps are (N, predictors·entries, H, W)."""
+"""Emitters for heads, with the values that Darknet stores in `l.output`. Maps are (N, predictors·entries, H, W)."""
 
 from __future__ import annotations
 
@@ -66,13 +66,13 @@ class IsegParams:
 
 
 def _apply_logistic(ctx: EmitContext, x: Value, is_logistic: Sequence[bool], anchors: int) -> Value:
-    """The logistic function of some of each predictor's planes."""
+    """Apply the logistic function to some planes of each predictor."""
     planes = ctx.graph.constant(np.reshape(list(is_logistic) * anchors, (1, -1, 1, 1)), bool)
     return ctx.op("Where", planes, ctx.op("Sigmoid", x), x)
 
 
 def _scale_centers(ctx: EmitContext, x: Value, is_center: Sequence[bool], anchors: int, scale: float) -> Value:
-    """Centres scaled around the middle of their cells (yolo_layer.c scal_add_cpu)."""
+    """Scale centers around the middle of their cells (yolo_layer.c, scal_add_cpu)."""
     if scale == 1:
         return x
     center = np.reshape(list(is_center) * anchors, (1, -1, 1, 1))
@@ -82,7 +82,7 @@ def _scale_centers(ctx: EmitContext, x: Value, is_center: Sequence[bool], anchor
 
 @emits(f"{HEADS}.YoloHead", params=YoloParams)
 def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> Value:
-    """yolo_layer.c forward_yolo_layer."""
+    """Add a [yolo] head (yolo_layer.c, forward_yolo_layer)."""
     entries = range(5 + params.classes)
     x = _apply_logistic(ctx, x, [i not in (2, 3) for i in entries], params.anchors) if params.logistic else x
     return _scale_centers(ctx, x, [i < 2 for i in entries], params.anchors, params.scale_x_y)
@@ -90,7 +90,7 @@ def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> Value:
 
 @emits(f"{HEADS}.GaussianYoloHead", params=GaussianParams)
 def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> Value:
-    """gaussian_yolo_layer.c:412."""
+    """Add a [Gaussian_yolo] head (gaussian_yolo_layer.c:412)."""
     entries = range(9 + params.classes)
     x = _apply_logistic(ctx, x, [i not in (4, 6) for i in entries], params.anchors)
     return _scale_centers(ctx, x, [i in (0, 2) for i in entries], params.anchors, params.scale_x_y)
@@ -98,7 +98,7 @@ def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> Value:
 
 @emits(f"{HEADS}.RegionHead", params=RegionParams)
 def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> Value:
-    """pjreddie region_layer.c:158. With `background` the objectness takes part in the softmax."""
+    """Add a [region] head (pjreddie region_layer.c:158). With `background`, softmax includes the objectness."""
     grouped = params.softmax or params.group_sizes is not None
     is_logistic = [i < 2 for i in range(params.coords)] + [not params.background] + [not grouped] * params.classes
     x = _apply_logistic(ctx, x, is_logistic, params.anchors)
@@ -109,7 +109,7 @@ def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> Value:
 
 @emits(f"{HEADS}.InterleavedRegionHead", params=InterleavedParams)
 def _emit_interleaved(ctx: EmitContext, params: InterleavedParams, x: Value) -> Value:
-    """AlexeyAB region_layer.c:187: cell by cell, (N, H, W, predictors·entries)."""
+    """Add a [region] head with channels last, (N, H, W, predictors·entries) (AlexeyAB region_layer.c:187)."""
     x = _apply_logistic(ctx, x, [i == 4 for i in range(params.coords + 1 + params.classes)], params.anchors)
     if params.softmax or params.group_sizes is not None:
         x = _apply_softmax(ctx, x, params.anchors, (5, params.classes, params.coords - 4), params.group_sizes)
@@ -117,7 +117,15 @@ def _emit_interleaved(ctx: EmitContext, params: InterleavedParams, x: Value) -> 
 
 
 def _apply_softmax(ctx: EmitContext, x: Value, anchors: int, sizes: tuple[int, int, int], groups: Groups) -> Value:
-    """Softmax over each predictor's classes, which stand between other planes."""
+    """Apply softmax to the classes of each predictor.
+
+    Args:
+        ctx: Context of the head.
+        x: Planes (N, predictors·entries, H, W).
+        anchors: Number of predictors.
+        sizes: Number of planes before, of and after the classes.
+        groups: Sizes of the groups of classes; None for a single softmax.
+    """
     plane_counts = tuple(size for size in sizes if size)
     parts = list(ctx.split(x, plane_counts * anchors))
     for i in range(1, len(parts), len(plane_counts)):
@@ -129,7 +137,7 @@ def _apply_softmax(ctx: EmitContext, x: Value, anchors: int, sizes: tuple[int, i
 
 @emits(f"{HEADS}.DetectionHead", params=DetectionParams)
 def _emit_detection(ctx: EmitContext, params: DetectionParams, x: Value) -> Value:
-    """detection_layer.c:49."""
+    """Add a [detection] head (detection_layer.c:49)."""
     x, cells, classes = ctx.op("Flatten", x), params.cells, params.classes
     if not (params.softmax and classes):
         return x
@@ -140,5 +148,5 @@ def _emit_detection(ctx: EmitContext, params: DetectionParams, x: Value) -> Valu
 
 @emits(f"{HEADS}.IsegHead", params=IsegParams)
 def _emit_iseg(ctx: EmitContext, params: IsegParams, x: Value) -> Value:
-    """iseg_layer.c:78."""
+    """Add an [iseg] head (iseg_layer.c:78)."""
     return _apply_logistic(ctx, x, [i < params.classes for i in range(ctx.node.out_shape.c)], 1)

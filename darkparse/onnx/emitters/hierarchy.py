@@ -1,4 +1,4 @@
-"""Word trees (tree.c) over all boxes at once: cells are (N, H·W, anchors, nodes)."""
+"""Word trees (tree.c), vectorized over all boxes; cells are (N, H·W, anchors, nodes)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from darkparse.onnx.graph import Value
 
 
 def compute_absolute(ctx: EmitContext, classes: Value, tree: Tree) -> Value:
-    """Each node's probability times that of its parents (tree.c hierarchy_predictions)."""
+    """Multiply each node's probability by those of its ancestors (tree.c, hierarchy_predictions)."""
     depths = np.array(tree.depths)
     order = np.argsort(depths, kind="stable")
     positions = np.argsort(order)
@@ -26,7 +26,7 @@ def compute_absolute(ctx: EmitContext, classes: Value, tree: Tree) -> Value:
 
 
 def select_deepest(ctx: EmitContext, classes: Value, count: int, threshold: float) -> Value:
-    """1 at the last node that is probable enough, 0 elsewhere (AlexeyAB region_layer.c get_region_boxes)."""
+    """Return 1 at the last node above the threshold and 0 elsewhere (AlexeyAB region_layer.c, get_region_boxes)."""
     index = ctx.graph.constant(np.arange(1, count + 1))
     last = ctx.op("Where", classes > threshold, index, 0.0)
     is_deepest = ctx.op("And", ctx.op("Equal", last, ctx.op("ReduceMax", last, ctx.graph.ints(3))), last > 0.0)
@@ -34,10 +34,10 @@ def select_deepest(ctx: EmitContext, classes: Value, count: int, threshold: floa
 
 
 def select_top(ctx: EmitContext, classes: Value, tree: Tree, threshold: float) -> Value:
-    """1 at the node where the way down from the root ends, 0 elsewhere (tree.c hierarchy_top_prediction).
+    """Return 1 at the node where the descent from the root ends and 0 elsewhere (tree.c, hierarchy_top_prediction).
 
-    From each group of siblings the best goes on while the product stays above the threshold; the product is of
-    absolute probabilities, as in Darknet.
+    The descent follows the best node of each group of siblings while the product of probabilities exceeds the
+    threshold. As in Darknet, the factors are absolute probabilities.
     """
     parents = [tree.parents[start] for start in tree.group_starts]
     parts = ctx.split(classes, tree.group_sizes, 3)

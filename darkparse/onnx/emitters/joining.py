@@ -1,4 +1,4 @@
-"""Several inputs side by side, summed up, multiplied. Maps are (N, C, H, W)."""
+"""Emitters for layers that concatenate, add or multiply inputs. Maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from darkparse.onnx.context import MODULES, EmitContext, NoParams, emits
 from darkparse.onnx.graph import Array, Value
 
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
-"""Every value repeated."""
+"""Attributes of Resize for repeating every value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ def _concat_groups(ctx: EmitContext, params: RouteParams, inputs: tuple[Value, .
 
 @emits(f"{MODULES}.PartialAdd", params=PartialAddParams)
 def _emit_partial_add(ctx: EmitContext, params: PartialAddParams, *inputs: Value) -> Value:
-    """Inputs of other shapes added to the part that both have (blas.c shortcut_cpu)."""
+    """Add inputs of other shapes where they overlap with the first input (blas.c, shortcut_cpu)."""
     first, *others = (ctx.to_map(x, shape) for x, shape in zip(inputs, ctx.node.in_shapes, strict=True))
     for x, shape in zip(others, ctx.node.in_shapes[1:], strict=True):
         first = _add_overlapping(ctx, params, first, x, shape)
@@ -98,14 +98,14 @@ def _add_overlapping(ctx: EmitContext, params: PartialAddParams, total: Value, x
 
 
 def _fit_channels(ctx: EmitContext, x: Value, current: int, wanted_channels: int) -> Value:
-    """The first channels, with zeros behind where there are too few."""
+    """Select the first channels, or append zeros if there are too few."""
     x = ctx.slice(x, 0, wanted_channels) if current > wanted_channels else x
     return ctx.pad(x, (0,) * 4, (0, max(wanted_channels - current, 0), 0, 0))
 
 
 @emits(f"{MODULES}.WeightedShortcut", params=WeightedShortcutParams)
 def _emit_weighted_shortcut(ctx: EmitContext, params: WeightedShortcutParams, *inputs: Value) -> Value:
-    """A weighted sum in the first input's shape; the weights are normalized beforehand."""
+    """Add a weighted sum in the shape of the first input, with weights that are normalized at export."""
     rows = ctx.parameter("weight", change=lambda weight: _normalize_weights(weight, params.normalization))
     ints = ctx.graph.ints
     factors = ctx.split(rows if len(params.shape) > 1 else ctx.op("Unsqueeze", rows, ints(1)), (1,) * len(inputs), 0)
@@ -119,7 +119,7 @@ def _emit_weighted_shortcut(ctx: EmitContext, params: WeightedShortcutParams, *i
 
 
 def _normalize_weights(weight: Array, normalization: str) -> Array:
-    """blas.c:70-135."""
+    """Normalize the weights of a shortcut (blas.c:70-135)."""
     if normalization == "none":
         return weight
     positive = np.maximum(weight, 0) if normalization == "relu" else np.exp(weight - weight.max(0))

@@ -1,4 +1,4 @@
-"""Over maps (N, C, H, W): pooling and normalizations."""
+"""Emitters for pooling and normalization of maps (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class PoolParams:
     size: int
     stride: IntOrPair
     padding: int
-    """In total, before and behind the map (maxpool_layer.c:82)."""
+    """Total padding before and after the map (maxpool_layer.c:82)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def _emit_global_pool(ctx: EmitContext, params: AdaptivePoolParams, x: Value) ->
 
 @emits("torch.nn.MaxPool2d", params=TorchMaxPoolParams)
 def _emit_torch_max_pool(ctx: EmitContext, params: TorchMaxPoolParams, x: Value) -> Value:
-    """What `ceil_mode` adds is one row and column behind the map."""
+    """Add max pooling; `ceil_mode` adds one row and one column of padding after the map."""
     behind = params.padding + params.ceil_mode
     return pool(ctx, "MaxPool", x, params.kernel_size, params.stride, params.padding, behind)
 
@@ -114,11 +114,21 @@ def _emit_mean_pool(ctx: EmitContext, params: PoolParams, x: Value) -> Value:
 
 
 def pool(ctx: EmitContext, kind: str, x: Value, size: int, stride: IntOrPair, before: int, after: int) -> Value:
-    """The maximum, or the mean over what lies inside the map."""
+    """Add pooling; means exclude padding.
+
+    Args:
+        ctx: Context of the module.
+        kind: `MaxPool` or `AveragePool`.
+        x: Map (N, C, H, W).
+        size: Side of the window.
+        stride: Stride, or strides of height and width.
+        before: Padding before the map.
+        after: Padding after the map.
+    """
     attributes = {"kernel_shape": to_pair(size), "strides": to_pair(stride)}
     if 0 <= before <= after < size:
         return ctx.op(kind, x, pads=(before, before, after, after), **attributes)
-    # The operators take no padding as large as their window, and none below 0.
+    # The operators support neither padding as large as the window nor negative padding.
     padding = (0, 0, before, before), (0, 0, after, after)
     if kind == "MaxPool":
         return ctx.op(kind, ctx.pad(x, *padding, _get_lowest(ctx)), **attributes)
@@ -134,7 +144,7 @@ def _get_lowest(ctx: EmitContext) -> float:
 
 @emits(f"{MODULES}.ChannelMaxPool", params=ChannelMaxParams)
 def _emit_channel_max(ctx: EmitContext, params: ChannelMaxParams, x: Value) -> Value:
-    """The maximum over every `out_channels`-th channel (maxpool_layer.c:245)."""
+    """Add the maximum over every `out_channels`-th channel (maxpool_layer.c:245)."""
     channels, out_channels = ctx.node.context.input.c, params.out_channels
     x = ctx.pad(x, (0,) * 4, (0, -channels % out_channels, 0, 0), _get_lowest(ctx))
     return ctx.op("Max", *ctx.split(x, (out_channels,) * -(-channels // out_channels)))
@@ -142,11 +152,11 @@ def _emit_channel_max(ctx: EmitContext, params: ChannelMaxParams, x: Value) -> V
 
 @emits(f"{MODULES}.LocalResponseNorm", params=LocalResponseParams)
 def _emit_local_response(ctx: EmitContext, params: LocalResponseParams, x: Value) -> Value:
-    """The sums over neighbouring channels are a 1×1 convolution of the squares (normalization_layer.c)."""
+    """Add local response normalization with a 1×1 convolution for the sums over channels (normalization_layer.c)."""
     channel, half_size = np.arange(ctx.node.context.input.c), params.size // 2
     distance = channel - channel[:, None]
     window = ((-((params.size - 1) // 2) <= distance) & (distance <= half_size)).astype(np.float32)
-    # Darknet moves one running sum along, which starts without channel size/2 and loses it all the same.
+    # Darknet's running sum starts without channel size/2 but later subtracts it.
     window[:, half_size : half_size + 1] -= 1
     sums = ctx.op("Conv", x * x, ctx.graph.constant(window[..., None, None]))
     return x * ctx.op("Pow", params.kappa + params.alpha * sums, -float(params.beta))

@@ -1,4 +1,4 @@
-"""Maps (N, C, H, W) repeated, cropped, or with values moved between positions and channels."""
+"""Emitters that repeat, crop or rearrange the values of maps (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _emit_upsample(ctx: EmitContext, params: UpsampleParams, x: Value) -> Value:
 
 @emits(f"{MODULES}.ScaledUpsample", params=ScaledUpsampleParams)
 def _emit_scaled_upsample(ctx: EmitContext, params: ScaledUpsampleParams, x: Value) -> Value:
-    """Repeated and scaled; with a negative stride blocks summed up and scaled (blas.c upsample_cpu)."""
+    """Repeat and scale values; with a negative stride, sum blocks and scale the sums (blas.c, upsample_cpu)."""
     stride, scale = params.stride, params.scale
     if stride > 0:
         return ctx.scale(_repeat(ctx, x, stride), scale)
@@ -72,22 +72,34 @@ def _emit_scaled_upsample(ctx: EmitContext, params: ScaledUpsampleParams, x: Val
 
 
 def _repeat(ctx: EmitContext, x: Value, times: int) -> Value:
-    """Every value repeated along height and width."""
+    """Repeat every value along height and width."""
     return ctx.op("Resize", x, None, ctx.graph.constant((1, 1, times, times), np.float32), **NEAREST)
 
 
 def _space_to_depth(ctx: EmitContext, x: Value, stride: int) -> Value:
-    """(N, C, H, W) to (N, C·s², H/s, W/s), the offset in the block the slow part of the channel (reorg_cpu, 0)."""
+    """Convert (N, C, H, W) to (N, C·s², H/s, W/s) like reorg_cpu with forward=0.
+
+    The offset within the block is the slowest-varying part of the channel index.
+    """
     return ctx.op("SpaceToDepth", x, blocksize=stride)
 
 
 def _depth_to_space(ctx: EmitContext, x: Value, stride: int) -> Value:
-    """The inverse (reorg_cpu, 1)."""
+    """Invert `_space_to_depth`, like reorg_cpu with forward=1."""
     return ctx.op("DepthToSpace", x, blocksize=stride)
 
 
 def _view_as(ctx: EmitContext, x: Value, channels: int, reference: Value, up: int = 1, down: int = 1) -> Value:
-    """The memory of x taken for a map of so many channels, ·up/down as wide as the layer's input, `reference`."""
+    """Reinterpret the memory of x as a map with other dimensions.
+
+    Args:
+        ctx: Context of the module.
+        x: Value to reshape.
+        channels: Number of channels of the result.
+        reference: Input of the layer.
+        up: Factor of the result's width relative to the input.
+        down: Divisor of the result's width relative to the input.
+    """
     width = ctx.get_length(reference, 3, ctx.node.context.input.w)
     if isinstance(width, int):
         return ctx.reshape(x, 0, channels, -1, width * up // down)
@@ -97,7 +109,7 @@ def _view_as(ctx: EmitContext, x: Value, channels: int, reference: Value, up: in
 
 @emits(f"{MODULES}.Reorg", params=ReorgParams)
 def _emit_reorg(ctx: EmitContext, params: ReorgParams, x: Value) -> Value:
-    """reorg_cpu called with the input's sizes (pjreddie reorg_layer.c forward_reorg_layer)."""
+    """Add reorg_cpu with the sizes of the input (pjreddie reorg_layer.c, forward_reorg_layer)."""
     if params.reverse:
         return _depth_to_space(ctx, x, params.stride)
     channels = ctx.node.context.input.c
@@ -108,7 +120,7 @@ def _emit_reorg(ctx: EmitContext, params: ReorgParams, x: Value) -> Value:
 
 @emits(f"{MODULES}.Reorg3d", params=ReorgParams)
 def _emit_reorg3d(ctx: EmitContext, params: ReorgParams, x: Value) -> Value:
-    """reorg_cpu called with the output's sizes (AlexeyAB reorg_layer.c)."""
+    """Add reorg_cpu with the sizes of the output (AlexeyAB reorg_layer.c)."""
     if not params.reverse:
         return _space_to_depth(ctx, x, params.stride)
     channels = ctx.node.context.input.c // params.stride**2
@@ -118,7 +130,7 @@ def _emit_reorg3d(ctx: EmitContext, params: ReorgParams, x: Value) -> Value:
 
 @emits(f"{MODULES}.FlattenReorg", params=ReorgParams)
 def _emit_flatten_reorg(ctx: EmitContext, params: ReorgParams, x: Value) -> Value:
-    """The channels of each position side by side, or back (blas.c flatten)."""
+    """Move channels to the innermost dimension, or back with `reverse` (blas.c, flatten)."""
     channels = ctx.node.context.input.c
     flat = ctx.reshape(x, 0, -1, channels) if params.reverse else ctx.reshape(x, 0, channels, -1)
     transposed = ctx.op("Transpose", flat, perm=(0, 2, 1))

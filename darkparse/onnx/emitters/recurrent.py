@@ -1,4 +1,4 @@
-"""Layers with a memory: one time step, with the state as input and output of the graph."""
+"""Emitters for one time step of stateful layers, with the state as graph input and output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECURRENT = "darkparse.model.recurrent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellParams:
-    """Arguments of every cell. Arguments of `Lstm`."""
+    """Common arguments of dense cells; also the arguments of `Lstm`."""
 
     inputs: int
     outputs: int
@@ -43,7 +43,7 @@ class RnnParams(CellParams):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConvCellParams(ConvGeometry):
-    """Arguments of every cell of convolutions."""
+    """Common arguments of convolutional cells."""
 
     inputs: int
     outputs: int
@@ -80,24 +80,32 @@ class HistoryParams:
 
 
 def _apply_dense(ctx: EmitContext, name: str, x: Value, activation: str = "linear") -> Value:
-    """One matrix of a cell with batch norm and activation."""
+    """Add one matrix product of a cell with batch norm and activation."""
     return FUNCTIONS[activation](ctx.graph, ctx.linear("Gemm", x, f"{ctx.path}.{name}.linear", transB=1))
 
 
 def _apply_convolution(ctx: EmitContext, params: ConvCellParams, name: str, x: Value) -> Value:
-    """One convolution of a cell with batch norm and activation."""
+    """Add one convolution of a cell with batch norm and activation."""
     return FUNCTIONS[params.activation](ctx.graph, convolve(ctx, params, x, f"{ctx.path}.{name}.conv"))
 
 
 def _get_map_size(ctx: EmitContext) -> tuple[int, int]:
-    """Height and width of the maps that it keeps."""
+    """Return the height and width of the state."""
     return ctx.node.out_shape.h, ctx.node.out_shape.w
 
 
 def _step_recurrence(
     ctx: EmitContext, x: Value, shape: tuple[int, ...], shortcut: bool, apply_part: Callable[[str, Value], Value]
 ) -> Value:
-    """State from input and state, output from state; `apply_part` is one of the maps, by its name."""
+    """Update the state from input and state, and compute the output from the state.
+
+    Args:
+        ctx: Context of the cell.
+        x: Input.
+        shape: Shape of the state without the batch.
+        shortcut: Add the previous state to the update.
+        apply_part: Function that applies the part with the given name: `input`, `self` or `output`.
+    """
     state = ctx.read_state("state", *shape)
     update = apply_part("input", x) + apply_part("self", state)
     state = state + update if shortcut else update
@@ -107,7 +115,7 @@ def _step_recurrence(
 
 @emits(f"{RECURRENT}.Rnn", params=RnnParams)
 def _emit_rnn(ctx: EmitContext, params: RnnParams, x: Value) -> Value:
-    """rnn_layer.c."""
+    """Add a step of an [rnn] layer (rnn_layer.c)."""
 
     def apply_part(name: str, x: Value) -> Value:
         return _apply_dense(ctx, name, x, params.self_activation if name == "self" else params.activation)
@@ -117,7 +125,7 @@ def _emit_rnn(ctx: EmitContext, params: RnnParams, x: Value) -> Value:
 
 @emits(f"{RECURRENT}.Crnn", params=CrnnParams)
 def _emit_crnn(ctx: EmitContext, params: CrnnParams, x: Value) -> Value:
-    """crnn_layer.c."""
+    """Add a step of a [crnn] layer (crnn_layer.c)."""
 
     def apply_part(name: str, x: Value) -> Value:
         return _apply_convolution(ctx, params, name, x)
@@ -127,7 +135,7 @@ def _emit_crnn(ctx: EmitContext, params: CrnnParams, x: Value) -> Value:
 
 @emits(f"{RECURRENT}.Gru", params=GruParams)
 def _emit_gru(ctx: EmitContext, params: GruParams, x: Value) -> Value:
-    """gru_layer.c forward_gru_layer."""
+    """Add a step of a [gru] layer (gru_layer.c, forward_gru_layer)."""
     x, state = ctx.op("Flatten", x), ctx.read_state("state", params.outputs)
     z, r = (ctx.op("Sigmoid", _apply_dense(ctx, f"u{g}", x) + _apply_dense(ctx, f"w{g}", state)) for g in "zr")
     update = _apply_dense(ctx, "uh", x) + _apply_dense(ctx, "wh", r * state)
@@ -139,7 +147,7 @@ def _emit_gru(ctx: EmitContext, params: GruParams, x: Value) -> Value:
 
 @emits(f"{RECURRENT}.Lstm", params=CellParams)
 def _emit_lstm(ctx: EmitContext, params: CellParams, x: Value) -> Value:
-    """lstm_layer.c forward_lstm_layer."""
+    """Add a step of an [lstm] layer (lstm_layer.c, forward_lstm_layer)."""
     x, outputs = ctx.op("Flatten", x), params.outputs
     hidden, cell = (ctx.read_state(name, outputs) for name in ("hidden", "cell"))
     f, i, g, o = (
@@ -158,7 +166,7 @@ def _emit_lstm(ctx: EmitContext, params: CellParams, x: Value) -> Value:
 
 @emits(f"{RECURRENT}.ConvLstm", params=ConvLstmParams)
 def _emit_conv_lstm(ctx: EmitContext, params: ConvLstmParams, x: Value) -> Value:
-    """conv_lstm_layer.c forward_conv_lstm_layer."""
+    """Add a step of a [conv_lstm] layer (conv_lstm_layer.c, forward_conv_lstm_layer)."""
     outputs, bottleneck, constrain = params.outputs, params.bottleneck, params.constrain
     shape, cell_activation = (outputs, *_get_map_size(ctx)), FUNCTIONS[params.lstm_activation]
     hidden, cell = (ctx.read_state(name, *shape) for name in ("hidden", "cell"))
@@ -188,7 +196,7 @@ def _emit_conv_lstm(ctx: EmitContext, params: ConvLstmParams, x: Value) -> Value
 
 @emits(f"{RECURRENT}.History", params=HistoryParams)
 def _emit_history(ctx: EmitContext, params: HistoryParams, x: Value) -> Value:
-    """The last inputs side by side, the newest first."""
+    """Concatenate the last inputs, newest first."""
     shape = ((params.size - 1) * ctx.node.context.input.c, *_get_map_size(ctx))
     out = ctx.concat(x, ctx.read_state("past", *shape))
     ctx.write_state("past", ctx.slice(out, 0, shape[0]), *shape)
