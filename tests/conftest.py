@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Fixtures, markers and paths that several tests share."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# The same examples every time, so that a failure is one for all; DARKPARSE_EXHAUSTIVE looks further.
+# Use the same examples in every run, so that failures are reproducible; DARKPARSE_EXHAUSTIVE tries random ones.
 hypothesis.settings.register_profile("steady", derandomize=not os.environ.get("DARKPARSE_EXHAUSTIVE"))
 hypothesis.settings.load_profile("steady")
 
-# Processes that tests start keep what Python compiled, as they do where a package is installed.
+# Let processes that tests start cache bytecode, as for an installed package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Each of the processes that share the cores takes its part of them; torch reads this when it is imported.
+# Divide the cores among the test processes. This must be set before torch is imported.
 os.environ.setdefault(
     "OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))))
 )
@@ -24,7 +24,7 @@ os.environ.setdefault(
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "tests" / "data"
 SHARED = ROOT.parent / "shared"
-"""Reference numbers and the forks' original files, where they are at hand."""
+"""Reference numbers and the forks' original files; the directory may be missing."""
 
 needs_shared = pytest.mark.skipif(
     not (SHARED / "golden" / "check.py").is_file(), reason="needs ../shared beside the checkout"
@@ -33,7 +33,7 @@ needs_shared = pytest.mark.skipif(
 exhaustive = pytest.mark.skipif(
     not os.environ.get("DARKPARSE_EXHAUSTIVE"), reason="DARKPARSE_EXHAUSTIVE=1 runs it: many minutes"
 )
-"""More of what a slow test shows on fewer networks."""
+"""Marker of tests that repeat a slow test on more networks."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -41,7 +41,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is long is slow too."""
+    """Mark long tests as slow too."""
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker("slow")
@@ -49,7 +49,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Compare a text with tests/data/golden/NAME; `--overwrite` writes it instead."""
+    """Return a function that compares text with tests/data/golden/NAME; `--overwrite` writes the file instead."""
 
     def compare(name: str, text: str) -> None:
         path = DATA / "golden" / name
@@ -63,19 +63,19 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
 
 def original_cfgs() -> list[Path]:
-    """The forks' original cfgs, or nothing where they are not at hand."""
+    """Return the forks' original cfgs, or an empty list if they are not available."""
     folder = SHARED / "cfgs"
     return sorted(folder.rglob("*.cfg")) if folder.is_dir() else []
 
 
 def shipped_cfgs() -> list[Path]:
-    """The cfgs of the project."""
+    """Return the cfgs that ship with the project."""
     return sorted((ROOT / "cfgs").glob("*.cfg"))
 
 
 @pytest.fixture(autouse=True)
 def _plain_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Output without colours and of one width, wherever the tests run."""
+    """Disable color and fix the output width, independent of the environment."""
     for name in ("FORCE_COLOR", "CLICOLOR_FORCE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("COLUMNS", "120")

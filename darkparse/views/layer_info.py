@@ -81,7 +81,7 @@ class LayerFacts:
 
     @property
     def projected_head(self) -> int | None:
-        """Index of the head that decodes this layer, if it is the only reader."""
+        """Index of the head that decodes this layer, if it is the only reader and the layer has weights."""
         return self.network.find_projected_head(self.index)
 
     @property

@@ -1,4 +1,4 @@
-"""The reference numbers for detection, and a small network that tests can run anywhere."""
+"""Reference numbers for detection, and a small network that does not need them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MODELS = SHARED / "models"
 IMAGES = SHARED / "images"
 
 Row = tuple[float, ...]
-"""Class, score, centre x, y, width, height."""
+"""Class, score, center x, center y, width, height."""
 
 TINY = """
 [net]
@@ -53,7 +53,7 @@ num=3
 
 @dataclass(frozen=True)
 class Run:
-    """What Darknet found in a picture."""
+    """Darknet's detections in one image."""
 
     label: str
     cfg: Path
@@ -66,7 +66,7 @@ class Run:
 
 
 def runs() -> list[Run]:
-    """Every picture of ../shared/detections, or nothing where it is not at hand."""
+    """Return a run for every image in ../shared/detections, or an empty list if it is not available."""
     found: list[Run] = []
     folder = SHARED / "detections"
     for file in sorted(folder.rglob("*.json")) if folder.is_dir() else ():
@@ -84,7 +84,7 @@ def runs() -> list[Run]:
 
 
 def weights_of(run: Run, folder: Path) -> Path:
-    """The run's weights; made where they are synthetic."""
+    """Return the path of a run's weights, and write them first if they are synthetic."""
     if run.synthetic is None:
         return run.cfg.with_suffix(".weights")
     sys.path.insert(0, str(SHARED / "golden"))
@@ -98,7 +98,7 @@ def weights_of(run: Run, folder: Path) -> Path:
 
 
 def disagreements(want: tuple[Row, ...], got: list[Row], threshold: float) -> list[str]:
-    """What Darknet has and we have not, and the other way round; near the threshold either may lack one."""
+    """Return detections that are missing or extra, except those whose scores are close to the threshold."""
     left, faults = list(got), []
     for row in want:
         near = [g for g in left if g[0] == row[0] and max(abs(a - b) for a, b in zip(g, row, strict=True)) <= TOLERANCE]
@@ -110,7 +110,7 @@ def disagreements(want: tuple[Row, ...], got: list[Row], threshold: float) -> li
 
 
 def tiny_weights(folder: Path, *, seed: int = 0) -> tuple[Path, Path]:
-    """A cfg and weights of a network of two convolutions that finds something in almost any picture."""
+    """Write cfg and weights of a network with two convolutions that detects objects in almost any image."""
     import darkparse
 
     cfg, weights = folder / "tiny.cfg", folder / "tiny.weights"
@@ -122,7 +122,7 @@ def tiny_weights(folder: Path, *, seed: int = 0) -> tuple[Path, Path]:
 
 
 def picture(seed: int, height: int = 40, width: int = 56) -> Any:
-    """Some pixels, (H, W, 3), uint8: a few rectangles on a ramp."""
+    """Return an image (H, W, 3), uint8, with a few rectangles on a gradient."""
     random = np.random.RandomState(seed)
     pixels = np.linspace(0, 255, height * width * 3).reshape(height, width, 3).astype(np.uint8)
     for _ in range(4):

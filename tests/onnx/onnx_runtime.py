@@ -1,4 +1,4 @@
-"""ONNX files in ONNX Runtime."""
+"""Running ONNX files with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Floats = NDArray[np.float32]
 
 
 def session_of(path: Path) -> Any:
-    """A file on the CPU."""
+    """Create a session for a file on the CPU."""
     return onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
 
 class Runner:
-    """A file that keeps its states from call to call."""
+    """ONNX file whose states are kept between calls."""
 
     def __init__(self, path: Path) -> None:
         self.session = session_of(path)
         self.memory: dict[str, Floats] = {}
 
     def __call__(self, image: Floats) -> dict[str, Floats]:
-        """The outputs by name, without the states."""
+        """Return the outputs by name, without the states."""
         for value in self.session.get_inputs():
             if value.name != "image" and value.name not in self.memory:
                 self.memory[value.name] = np.zeros((len(image), *value.shape[1:]), np.float32)

@@ -1,4 +1,4 @@
-"""Commands that write a file, as processes of their own."""
+"""Commands that write a file, run as separate processes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 import darkparse
 
 COMMAND = (sys.executable, "-B", "-m", "darkparse")
-"""Python cuts its own compiled files where a file may not grow, and says nothing: none are written."""
+"""darkparse without bytecode caching: under a file size limit, Python would silently truncate its own .pyc files."""
 
 TINY = (
     "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=512\nsize=3\nstride=2\npad=1\nactivation=leaky\n"
     "[convolutional]\nfilters=128\nsize=3\npad=1\nactivation=leaky\n"
 )
-"""2.4 MB of weights, so that every container is far larger than the limits of the tests."""
+"""Network with 2.4 MB of weights, so that every format is far larger than the limits in the tests."""
 
 
 HEAD = (
@@ -26,7 +26,7 @@ HEAD = (
 
 
 def detector(folder: Path) -> tuple[Path, Path]:
-    """A cfg with a head and its weights."""
+    """Write a cfg with a head, and its weights."""
     cfg, weights = folder / "head.cfg", folder / "head.weights"
     if not weights.exists():
         cfg.write_text(HEAD)
@@ -35,7 +35,7 @@ def detector(folder: Path) -> tuple[Path, Path]:
 
 
 def network(folder: Path) -> tuple[Path, Path]:
-    """A cfg and its weights."""
+    """Write a cfg and its weights."""
     cfg, weights = folder / "tiny.cfg", folder / "tiny.weights"
     cfg.write_text(TINY)
     darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
@@ -43,7 +43,7 @@ def network(folder: Path) -> tuple[Path, Path]:
 
 
 def writing(target: Path, cfg: Path, weights: Path) -> list[str]:
-    """The command that writes a target, by its suffix."""
+    """Return the command that writes a target, chosen by its suffix."""
     if target.suffix in (".svg", ".dot", ".html", ".png", ".pdf"):
         return [*COMMAND, "draw", "yolov3", "-o", str(target)]
     if target.suffix == ".py":
@@ -65,7 +65,7 @@ def writing(target: Path, cfg: Path, weights: Path) -> list[str]:
 
 
 def heed_ctrl_c() -> None:
-    """For a process that starts: where the tests run behind a shell, Ctrl-C may be ignored in all that they start."""
+    """Restore the SIGINT handler in a new process, because a background shell job ignores SIGINT by default."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

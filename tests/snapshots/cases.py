@@ -1,4 +1,4 @@
-"""Which cfgs and trained models are covered."""
+"""Cfgs and trained models that snapshots cover."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from tests.snapshots.internals import DIALECT_NAMES
 ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared"
 QUICK_NETWORKS = ("shapes", "yolov1-tiny", "yolov3-tiny", "yolov4-tiny")
-"""Cfgs that ship with darkparse and run in a moment."""
+"""Names of fast cfgs that ship with darkparse."""
 QUICK_DIRECTORIES = ("kinds", "units")
-"""Directories below `tests` that have a cfg for each layer kind."""
+"""Names of directories below `tests` with a cfg for each layer kind."""
 QUICK_DIALECT = "alexeyab"
-"""Of trained models."""
+"""Dialect of trained models in quick mode."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A cfg, and the weights and images of a trained model."""
+    """Cfg, with weights and images in the case of a trained model."""
 
     name: str
     cfg: Path
     weights: Path | None = None
     others: tuple[Path, ...] = ()
-    """Weights of other models, which do not fit."""
+    """Weights of other models, which do not fit the cfg."""
     images: tuple[Path, ...] = ()
     dialects: tuple[str, ...] = DIALECT_NAMES
 
     @property
     def cost(self) -> tuple[bool, int]:
-        """Order of the work: what takes longest starts first."""
+        """Sort key by expected run time, so that the slowest cases start first."""
         return self.weights is not None, self.cfg.stat().st_size
 
 
 def find_cases(*, quick: bool = False) -> list[Case]:
-    """Return every case in the order of the output."""
+    """Return every case in output order."""
     own = {**_name_shipped(), **_name_tested()}
     if quick:
         own = {name: path for name, path in own.items() if _is_quick(path)}
@@ -52,10 +52,10 @@ def _name_shipped() -> dict[str, Path]:
 
 
 def _name_tested() -> dict[str, Path]:
-    """Return the cfgs below `tests` by their file names, so that they can move.
+    """Return the cfgs below `tests` by file name, so that moving a file does not change the snapshot.
 
     Raises:
-        ValueError: two cfgs have one name, that of the directory included.
+        ValueError: Two cfgs have the same file and directory names.
     """
     paths = sorted((ROOT / "tests").rglob("*.cfg"))
     count = Counter(path.name for path in paths)
@@ -70,7 +70,7 @@ def _is_quick(path: Path) -> bool:
 
 
 def _name_shared() -> Iterator[tuple[str, Path]]:
-    """Yield the original cfgs and the cfgs of the reference numbers; nothing where they do not exist."""
+    """Yield the original cfgs and the cfgs of the reference numbers, if they are available."""
     for folder in (SHARED / "cfgs", SHARED / "golden" / "units"):
         for path in folder.rglob("*.cfg"):
             yield f"shared/{path.relative_to(SHARED).as_posix()}", path

@@ -1,4 +1,4 @@
-"""Short hashes, and the lines that hold them."""
+"""Short hashes and the lines of a snapshot."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ class Line(NamedTuple):
     """One line of a snapshot."""
 
     case: str
-    """A cfg or a trained model; for a cfg of the tests its file name, with its directory where two have one name."""
+    """Name of a cfg or trained model. For cfgs of tests, the file name, with the directory if it is ambiguous."""
     dialect: str
     aspect: str
     value: str
-    """A hash, or the name of an error's class."""
+    """Hash, or name of an error class."""
 
     def __str__(self) -> str:
         return "\t".join(self)
 
 
 class SnapshotError(Exception):
-    """A file that holds no snapshot."""
+    """File that is not a snapshot."""
 
 
 def digest(parts: Iterable[Part]) -> str:
-    """Return 16 hexadecimal digits that depend on every part and on where it ends."""
+    """Return 16 hexadecimal digits that depend on the content and boundaries of every part."""
     total = hashlib.blake2b(digest_size=8)
     for part in parts:
         data = _to_bytes(part)
@@ -46,13 +46,13 @@ def _to_bytes(part: Part) -> bytes | memoryview:
     if isinstance(part, str):
         return part.encode("utf-8", "surrogateescape")
     if isinstance(part, Tensor):
-        # The sign of NaN depends on the machine's instructions.
+        # The sign of NaN depends on the instruction set.
         return part.detach().nan_to_num(7.0).contiguous().numpy().tobytes()
     return part
 
 
 def evaluate(make: Callable[[], Iterable[Part]]) -> str:
-    """Return the digest of what a function gives, or the name of the darkparse error that it raises."""
+    """Return the digest of a function's result, or the class name of the darkparse error it raises."""
     try:
         return digest(make())
     except darkparse.DarkparseError as error:
@@ -63,7 +63,7 @@ def read_lines(path: Path) -> list[Line]:
     """Read a snapshot.
 
     Raises:
-        SnapshotError: the file cannot be read, or a line has other than four fields.
+        SnapshotError: The file cannot be read, or a line does not have four fields.
     """
     try:
         rows = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
@@ -78,7 +78,7 @@ def read_lines(path: Path) -> list[Line]:
 
 
 def find_differences(old: Iterable[Line], new: Iterable[Line]) -> list[str]:
-    """Return the lines of only one snapshot, `- ` before the old ones and `+ ` before the new ones, case by case."""
+    """Return the lines that only one snapshot has, prefixed with `- ` (old) or `+ ` (new), case by case."""
     before, after = ({line[:3]: line for line in lines} for lines in (old, new))
     differences = []
     for key in dict.fromkeys((*before, *after)):

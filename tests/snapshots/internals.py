@@ -1,4 +1,4 @@
-"""Everything that the snapshots use besides the public API of darkparse: only this file follows renames."""
+"""All non-public APIs of darkparse that the snapshots use, so that renames affect only this file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from darkparse.views.text.table import table
 
 DIALECT_NAMES = tuple(DIALECTS)
 LARGE_TENSOR = 4096
-"""Bytes; the values of larger initializers are left out."""
+"""Size in bytes above which the values of an initializer are ignored."""
 
 
 def table_json(network: darkparse.Network) -> str:
@@ -27,12 +27,12 @@ def table_json(network: darkparse.Network) -> str:
 
 
 def is_stateful(network: darkparse.Network) -> bool:
-    """Return whether an output depends on the inputs before."""
+    """Return whether an output depends on previous inputs."""
     return any(node.layer.has_state for node in network.nodes)
 
 
 def onnx_parts(model: darkparse.Darknet, heads: str) -> Iterator[bytes]:
-    """Yield a module's ONNX graph without writing a file: operators, ports, initializers and their small values."""
+    """Yield the operators, ports and initializers of a module's ONNX graph, without writing a file."""
     settings = darkparse.DetectionSettings()
     made = NetworkGraph(model.network, get_module_arrays(model), dynamic_axes=DynamicAxes(batch=True, size=False))
     if heads == "raw":

@@ -44,7 +44,7 @@ def _arrays(model: nn.Module) -> Iterator[Part]:
 
 
 def _files(model: darkparse.Darknet, folder: Path) -> Aspects:
-    """Yield the arrays, and for each format the file and what is loaded from it."""
+    """Yield the arrays, and for each format the file and the arrays loaded from it."""
     yield "arrays", lambda: _arrays(model)
     network = model.network
     for form in FORMATS:
@@ -63,7 +63,7 @@ def _file_parts(path: Path) -> Iterator[Part]:
     if path.suffix != ".safetensors":
         yield data
         return
-    # The library writes the metadata in another order each time.
+    # The library writes the metadata in random order.
     size = int.from_bytes(data[:8], "little")
     yield json.dumps(json.loads(data[8 : 8 + size]), sort_keys=True)
     yield data[8 + size :]
@@ -94,7 +94,7 @@ def _run(model: nn.Module, network: darkparse.Network) -> Iterator[Part]:
 
 
 def _diagnose(cfg: Path, weights: Path) -> Iterator[Part]:
-    """Yield the causes by which weights do not fit, and the first layer that differs."""
+    """Yield the causes of a mismatch between cfg and weights, and the first layer that differs."""
     try:
         darkparse.load(cfg, weights)
     except darkparse.WeightsError as error:

@@ -1,4 +1,4 @@
-"""Snapshots of cfgs: what is known of a network without weights, and what it computes with fixed parameters."""
+"""Snapshots of cfgs: properties of a network without weights, and its outputs with fixed parameters."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from tests.snapshots.onnx_files import strip_metadata
 from tests.snapshots.values import fixed_input, fixed_parameters
 
 SIZES = (64, 96, 128, 224)
-"""Input sizes that are tried before the cfg's own."""
+"""Input sizes to try before that of the cfg."""
 SMALL = 1_000_000
-"""Parameters of a network whose whole ONNX file is compared."""
+"""Maximum number of parameters of a network whose whole ONNX file is compared."""
 FORMS = ("raw", "decoded", "nms")
 
 
@@ -47,7 +47,7 @@ def cfg_lines(case: Case, *, with_text: bool = False) -> Iterator[Line]:
 
 
 def _places(diagnostics: tuple[darkparse.Diagnostic, ...]) -> str:
-    """Return codes and places as JSON, without the wording."""
+    """Return codes and locations as JSON, without the messages."""
 
     def place(span: Any) -> tuple[int, int, int] | None:
         return None if span is None else (span.line, span.column, span.end - span.start)
@@ -77,7 +77,7 @@ def _describe(network: darkparse.Network, path: Path, *, with_text: bool) -> Ite
 
 
 def _without_directory(text: str, path: Path) -> str:
-    """Return a text in which files around a cfg are relative to it: trees and maps are named in full."""
+    """Make the absolute paths of tree and map files relative to the directory of the cfg."""
     folder = path.resolve().parent
     return text.replace(f"{folder}{os.sep}", "").replace(f"{folder.parent}{os.sep}", "../")
 
@@ -87,10 +87,10 @@ def _shapes(model: nn.Module) -> str:
 
 
 class Computation:
-    """Hashes of what the networks of one cfg compute; dialects that emit equal source share its run.
+    """Hashes of the outputs of one cfg's networks; dialects with identical emitted source share one run.
 
     Args:
-        path: the cfg.
+        path: Path of the cfg.
     """
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,7 @@ class Computation:
         self._sources: dict[str, str] = {}
 
     def run(self, network: darkparse.Network) -> Iterator[tuple[str, str]]:
-        """Yield aspects with their hashes; the first alone where the module cannot be built."""
+        """Yield aspects with their hashes, or only the first aspect if the module cannot be built."""
         network = self._shrink(network)
         try:
             model = darkparse.build(network)
@@ -118,7 +118,7 @@ class Computation:
             yield "onnx" if form == "raw" else f"onnx-{form}", evaluate(make)
 
     def _shrink(self, network: darkparse.Network) -> darkparse.Network:
-        """Return the network at the smallest of a few sizes, or as it is."""
+        """Return the network at the smallest supported size of a few, or unchanged."""
         for size in SIZES:
             if network.input_shape.h > size:
                 try:
@@ -130,7 +130,7 @@ class Computation:
     def _run_source(
         self, network: darkparse.Network, parameters: Mapping[str, Tensor], x: Tensor, *, flat: bool
     ) -> str:
-        """Return the hash of what the emitted source gives."""
+        """Return the hash of the emitted source's keys, shapes and outputs."""
         try:
             text = darkparse.to_source(network, flat=flat)
         except darkparse.DarkparseError as error:
@@ -151,7 +151,7 @@ def _count_runs(network: darkparse.Network) -> int:
 
 
 def _outputs(model: nn.Module, x: Tensor, runs: int) -> Iterator[Part]:
-    """Yield shape and values of each output of each run."""
+    """Yield the shape and values of each output of each run."""
     for _ in range(runs):
         with torch.inference_mode():
             out = model(x)
@@ -161,7 +161,7 @@ def _outputs(model: nn.Module, x: Tensor, runs: int) -> Iterator[Part]:
 
 
 def _run_source(text: str, parameters: Mapping[str, Tensor], x: Tensor, runs: int) -> Iterator[Part]:
-    """Yield keys, shapes and outputs of emitted source."""
+    """Yield the keys, shapes and outputs of emitted source."""
     space: dict[str, Any] = {"__name__": "emitted"}
     exec(compile(text, "emitted.py", "exec"), space)
     classes = [value for value in space.values() if isinstance(value, type) and value.__module__ == "emitted"]

@@ -1,4 +1,4 @@
-"""ONNX files without what names their maker."""
+"""ONNX files without producer and metadata."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 LEFT_OUT = (2, 3, 6, 14)
 """Fields of ModelProto: producer_name, producer_version, doc_string, metadata_props."""
 VARINT, BLOCK = 0, 2
-"""Wire types of protobuf: the only ones that ModelProto has."""
+"""Protobuf wire types that ModelProto uses."""
 
 
 def strip_metadata(data: bytes) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Computing snapshots on every core."""
+"""Parallel computation of snapshots."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.snapshots.networks import cfg_lines
 
 
 def case_lines(case: Case, *, with_text: bool = False) -> list[Line]:
-    """Compute the lines of one case, on one thread: sums of several threads differ in their last digits."""
+    """Compute the lines of one case in a single thread, because multithreaded sums differ in the last digits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -33,7 +33,7 @@ def case_lines(case: Case, *, with_text: bool = False) -> list[Line]:
 
 
 def all_lines(cases: Sequence[Case], *, with_text: bool = False) -> list[Line]:
-    """Compute the lines of many cases, in one process per core; their order is that of the cases."""
+    """Compute the lines of many cases with one process per core, in the order of the cases."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):  # read where a process imports torch
         os.environ[name] = "1"
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as pool:

@@ -1,4 +1,4 @@
-"""Fixed parameters and inputs: the same on every machine, made faster than random numbers are."""
+"""Fixed parameters and inputs that are the same on every machine, and faster to create than random numbers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from torch import Tensor
 
 @cache
 def _pool() -> Tensor:
-    """Return values in -1…1. Their count is prime, so that no two rows of a tensor are alike."""
+    """Return values in -1…1. Their count is prime, so that no two rows of a tensor are equal."""
     values = np.random.RandomState(0).random_sample(1_048_573)  # numpy promises that its stream never changes
     return torch.from_numpy((2 * values - 1).astype(np.float32))
 
 
 def fixed_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
-    """Return values in -1…1 that the name decides."""
+    """Return values in -1…1 that are determined by the name."""
     count, pool = math.prod(shape), _pool()
     start = zlib.crc32(name.encode()) % len(pool)
     values = torch.cat((pool[start:], *[pool] * (count // len(pool) + 1)))[:count]
@@ -28,12 +28,12 @@ def fixed_tensor(name: str, shape: tuple[int, ...]) -> Tensor:
 
 
 def fixed_input(shape: tuple[int, ...]) -> Tensor:
-    """Return an input (1, C, H, W) or (1, N) of values in 0…1."""
+    """Return an input (1, C, H, W) or (1, N) with values in 0…1."""
     return (fixed_tensor("input", (1, *shape)) + 1) / 2
 
 
 def fixed_parameters(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return values for a state_dict with which outputs neither fade nor grow much from layer to layer."""
+    """Return values for a state_dict that keep the magnitude of outputs roughly constant from layer to layer."""
     return {name: _parameter(name, tuple(tensor.shape)) for name, tensor in tensors.items()}
 
 

@@ -1,1 +1,1 @@
-"""Darknet's training, step by step."""
+"""Tests of training, compared with Darknet step by step."""

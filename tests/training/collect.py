@@ -1,9 +1,9 @@
-"""Collect a small set of training steps that Darknet computed, for machines without ../shared.
+"""Collect a small set of Darknet's training steps, for machines without ../shared.
 
     python tests/training/collect.py
 
-Writes cfgs/* and numbers.json beside this file: for each network its layout, its truth, costs and rates, and of every
-delta, gradient and change some values and their root mean square.
+Writes cfgs/*, numbers.json and schedules.json to tests/data/training. For each network, numbers.json has the layout,
+truths, costs, and samples and root mean squares of each delta, gradient and change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ KEPT = ("name", "seed", "batch", "subdivisions", "iterations", "seen", "input", 
 
 
 def main() -> None:
-    """Write both."""
+    """Write cfgs, numbers and schedules."""
     (TRAINING / "cfgs" / "data").mkdir(parents=True, exist_ok=True)
     for path in (SHARED / "data").iterdir():
         (TRAINING / "cfgs" / "data" / path.name).write_bytes(path.read_bytes())
@@ -66,7 +66,7 @@ def _network(golden: Any) -> dict[str, object]:
 
 
 def _some(values: Any, count: int) -> dict[str, object]:
-    """The root mean square, and the largest values with their places: most of a delta is 0."""
+    """Return the root mean square and the largest values with their positions, because most of a delta is 0."""
     flat = values.ravel().astype(np.float64)
     place = np.argsort(-np.abs(flat), kind="stable")[:count]
     return {
@@ -79,7 +79,7 @@ def _some(values: Any, count: int) -> dict[str, object]:
 
 
 def _short(values: Any) -> Any:
-    """Nested lists of numbers with the digits that a float32 has."""
+    """Convert to nested lists of numbers, rounded to the precision of float32."""
     if np.ndim(values):
         return [_short(value) for value in values]
     return float(f"{float(values):.6g}")

@@ -1,4 +1,4 @@
-"""Trainings as processes that are stopped in their middle, and what they must leave."""
+"""Training processes that are stopped midway, and checks of the files they leave."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import darkparse
 from tests.training.runs import cfg, command, draw, environment
 
 BATCHES = 60
-"""Of a whole training; long enough to be stopped in its middle."""
+"""Number of batches of a full training, which is long enough to stop it midway."""
 IMAGES = 4
-"""Of a batch."""
+"""Number of images per batch."""
 STATUS = {"SIGINT": 130, "SIGTERM": 143, "SIGHUP": 129}
 Run = subprocess.Popen[str]
 
 
 def make(folder: Path) -> Path:
-    """Draw a data set with a cfg beside it; without `savelast=` nothing is saved before the end."""
+    """Draw a data set with a cfg beside it; the value of `savelast=` prevents saving before the end."""
     data = draw(folder, train=60)
     data.write_text(data.read_text().partition("backup")[0] + "backup = backup\nsavelast = 1000000\n")
     write_cfg(data.parent)
@@ -47,19 +47,19 @@ def start(data: Path, folder: Path, *options: str, name: str = "small", **how: o
 
 
 def heed_signals() -> None:
-    """Heed what the shell behind the tests may ignore."""
+    """Restore the handlers of signals that the shell may ignore."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def end(run: Run) -> tuple[int, str]:
-    """Wait for the end; return the exit status and standard error."""
+    """Wait for a run to end, and return its exit status and standard error."""
     _, message = run.communicate(timeout=120)
     return run.returncode, message or ""
 
 
 def finish(data: Path, folder: Path, *options: str, name: str = "small") -> Path:
-    """Train to the end in a folder, and return it."""
+    """Train to the end in a directory, and return the directory."""
     folder.mkdir(exist_ok=True)
     status, message = end(start(data, folder, *options, name=name))
     assert status == 0, message
@@ -67,7 +67,7 @@ def finish(data: Path, folder: Path, *options: str, name: str = "small") -> Path
 
 
 def wait_for(folder: Path, run: Run, lines: int = 3) -> None:
-    """Wait until a run has trained some batches."""
+    """Wait until a run has logged some batches."""
     limit = time.monotonic() + 120
     while count_logged(folder) < lines:
         assert time.monotonic() < limit
@@ -81,7 +81,7 @@ def count_logged(folder: Path) -> int:
 
 
 def find_loaders(run: Run) -> list[int]:
-    """Return the processes that load for a run: children of its fork server."""
+    """Return the process ids of a run's data loaders, which are children of its fork server."""
     table = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     rows = [line.split(None, 2) for line in table.splitlines()]
     servers = {row[0] for row in rows if int(row[1]) == run.pid and "forkserver" in row[-1]}
@@ -104,7 +104,7 @@ def is_running(process: int) -> bool:
 
 
 def count_saved(data: Path, folder: Path, name: str = "small") -> int:
-    """Return the batches that a run saved; the weights and the state must agree."""
+    """Return the number of batches in a run's saved state, and check that it agrees with the weights."""
     state = torch.load(folder / "backup" / f"{name}_last.state", weights_only=True)
     (weights,) = (folder / "backup" / f"{name}{end}" for end in ("_last.weights", ".backup") if
                   (folder / "backup" / f"{name}{end}").exists())  # fmt: skip
@@ -115,7 +115,7 @@ def count_saved(data: Path, folder: Path, name: str = "small") -> int:
 
 
 def check_same(folder: Path, whole: Path) -> None:
-    """Compare with a run that was not stopped: the bytes of the weights, the values of the state, nothing else."""
+    """Check that a run saved the same files, weights and state as a run that was not stopped."""
     files = {path.name: path for path in (whole / "backup").iterdir()}
     assert {path.name for path in (folder / "backup").iterdir()} == files.keys()
     for name, path in files.items():

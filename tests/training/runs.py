@@ -1,4 +1,4 @@
-"""A small network and a few drawn pictures, to train on."""
+"""A small network and a few drawn images for training."""
 
 from __future__ import annotations
 
@@ -63,15 +63,17 @@ num=3
 
 
 def cfg(folder: Path, *, classes: int = 4, net: str = "", yolo: str = "iou_loss=ciou", name: str = "small") -> Path:
-    """A cfg of AlexeyAB's, unless `yolo` says nothing that he alone knows."""
+    """Write a cfg for the AlexeyAB dialect; pass a `yolo` without its specific options for other dialects."""
     path = folder / f"{name}.cfg"
     path.write_text(CFG.format(classes=classes, filters=3 * (5 + classes), net=net, yolo=yolo))
     return path
 
 
 def draw(folder: Path, train: int = 6, valid: int = 3, *switches: str) -> Path:
-    """Pictures, their labels, and the `.data` file, as the example makes them. pjreddie's Darknet would take a "raw" in
-    the folder's name for one to replace by "labels"."""
+    """Draw images, labels and a `.data` file with the example script.
+
+    `folder` must not contain "raw", which pjreddie's Darknet replaces with "labels" in paths.
+    """
     script = ROOT / "examples" / "shapes.py"
     command = [sys.executable, str(script), str(folder / "shapes"), "--train", str(train), "--valid", str(valid)]
     command += switches
@@ -90,5 +92,5 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """One thread, so that sums are made in one order."""
+    """Return an environment that limits torch to one thread, so that the order of sums is fixed."""
     return os.environ | {"OMP_NUM_THREADS": "1"}

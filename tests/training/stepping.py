@@ -1,4 +1,4 @@
-"""A network trained as Darknet trained it for its numbers, and what differs."""
+"""Training steps that repeat those of Darknet's reference numbers, and the differences."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ from tests.model.reference.parameters import network_input, sampled, write_weigh
 TRAINING = DATA / "training"
 NUMBERS: dict[str, dict[str, Any]] = json.loads((TRAINING / "numbers.json").read_text())
 FLOOR = 1e-3
-"""Share of the network's own root mean square below which an array counts as 0."""
+"""Fraction of the network's root mean square below which an array counts as 0."""
 
 Vector = np.ndarray[Any, np.dtype[np.float64]]
 
 
 def prepared(name: str, folder: Path) -> darkparse.Darknet:
-    """A network of the numbers in training mode."""
+    """Return a network of the reference numbers in training mode."""
     numbers, (dialect, cfg) = NUMBERS[name], name.split("/")
     write_weights(folder / "x.weights", cfg, numbers["arrays"], numbers["seed"], (0, 2, 0))
     return darkparse.load(TRAINING / "cfgs" / f"{cfg}.cfg", folder / "x.weights", dialect=dialect).train()
 
 
 def batch_of(numbers: dict[str, Any], step: int) -> Tensor:
-    """A mini-batch that went in."""
+    """Return the input of one mini-batch."""
     c, h, w, inputs = numbers["input"]
     x = torch.from_numpy(network_input(numbers["name"], numbers["seed"], inputs * numbers["batch"], step))
     return x.reshape(-1, c, h, w) if c * h * w == inputs else x.reshape(-1, inputs)
 
 
 def truth_of(numbers: dict[str, Any], iteration: int, part: int) -> Any:
-    """Its truth."""
+    """Return the truth of one mini-batch."""
     truth = torch.tensor(numbers["truths"][iteration][part])
     if numbers["truth"] != "boxes":
         return truth.reshape(numbers["batch"], -1)
@@ -48,7 +48,7 @@ def truth_of(numbers: dict[str, Any], iteration: int, part: int) -> Any:
 
 
 def arrays(model: darkparse.Darknet, *, of_gradients: bool = False) -> list[Vector]:
-    """Parameters and statistics in the order of the file, or minus the gradients."""
+    """Return parameters and statistics in file order, or the negative gradients."""
     if of_gradients:
         own, model = model, copy.deepcopy(model)
         for copied, parameter in zip(model.parameters(), own.parameters(), strict=True):
@@ -58,7 +58,7 @@ def arrays(model: darkparse.Darknet, *, of_gradients: bool = False) -> list[Vect
 
 
 def differences(name: str, folder: Path) -> Iterator[tuple[str, float]]:
-    """Quantity and largest difference over the root mean square of its array."""
+    """Yield quantities with their largest difference, relative to the root mean square of the array."""
     numbers, model = NUMBERS[name], prepared(name, folder)
     losses = darkparse.training.losses.Losses(model)
     optimizer, schedule = darkparse.training.build_optimizer(model, seen=numbers["seen"])

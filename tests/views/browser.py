@@ -1,4 +1,4 @@
-"""The system's Chromium, and scripts that npm has put beside the project."""
+"""The system's Chromium, and scripts installed by npm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs the system's
 
 
 def script(name: str) -> str:
-    """A file of `node_modules`; the test is skipped where it is not there."""
+    """Return the text of a file in `node_modules`; skip the test if it is missing."""
     path = Path(__file__).parents[2] / "node_modules" / name
     if not path.is_file():
         pytest.skip(f"needs npm install {name.partition('/')[0]}")

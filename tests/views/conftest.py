@@ -1,4 +1,4 @@
-"""A running Chromium, one for all tests of a file."""
+"""Fixture with a running Chromium, one per test module."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
-    # Chromium's sandbox does not start for root, as in most containers.
+    # Chromium's sandbox does not start as root, which is the user in most containers.
     options = ["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
     with playwright.sync_playwright() as driver:
         running = driver.chromium.launch(executable_path=CHROMIUM, args=options)

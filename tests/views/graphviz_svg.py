@@ -1,4 +1,4 @@
-"""Reading a diagram back from the SVG that Graphviz wrote."""
+"""Parser for diagrams in SVG written by Graphviz."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Node:
-    """A node with its corners, its texts, and the middle of the row of each layer."""
+    """Node with its corners, texts and the vertical center of each layer's row."""
 
     left: float
     top: float
@@ -31,7 +31,7 @@ class Node:
     rows: dict[str, float]
 
     def port(self, name: str) -> Point:
-        """Return the place of `o36:e`, of `i98:w`, or of a side alone."""
+        """Return the position of a port such as `o36:e` or `i98:w`, or of a side."""
         *rows, side = name.split(":")
         x = {"w": self.left, "e": self.right}.get(side, (self.left + self.right) / 2)
         if not rows:
@@ -41,19 +41,19 @@ class Node:
 
 @dataclass(frozen=True)
 class Edge:
-    """An edge: the ports that it goes from and to, its lines, its arrow heads and its texts."""
+    """Edge with its source and target ports, lines, arrowheads and texts."""
 
     source: str
     target: str
     paths: tuple[tuple[Point, Point], ...]
-    """First and last point of each."""
+    """First and last point of each line."""
     arrows: tuple[tuple[Point, ...], ...]
     texts: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Drawing:
-    """All that Graphviz drew; `texts` are those outside nodes and edges."""
+    """Content of the SVG; `texts` are those outside nodes and edges."""
 
     nodes: dict[str, Node]
     edges: dict[str, Edge]
@@ -61,13 +61,13 @@ class Drawing:
 
 
 def ends(source: str) -> dict[str, tuple[str, str]]:
-    """Return for the id of every edge of a DOT source the ports that it goes from and to, which the SVG leaves out."""
+    """Return the source and target ports of every edge in a DOT source by edge id, because the SVG omits them."""
     edges = re.findall(r'^\t+(\S+) -> (\S+) (\[.*\bid="([^"]+)".*)', source, re.MULTILINE)
     return {name: (head, tail) if " dir=back " in rest else (tail, head) for tail, head, rest, name in edges}
 
 
 def read(svg: str, source: str) -> Drawing:
-    """Return what an SVG shows, which Graphviz made of a DOT source."""
+    """Parse an SVG that Graphviz rendered from a DOT source."""
     nodes, edges, texts = {}, {}, list[str]()
     ports = ends(source)
     for element in ElementTree.fromstring(svg).iter(f"{SVG}g"):
@@ -82,13 +82,13 @@ def read(svg: str, source: str) -> Drawing:
 
 
 def faults(drawing: Drawing, *, far: float = 8) -> Iterator[str]:
-    """Yield what is wrong with the edges: torn, or ending beside the port that they name."""
+    """Yield errors of edges: gaps, and ends that miss their port."""
     for name, edge in drawing.edges.items():
         if len(edge.paths) != 1 or len(edge.arrows) != 1:
             yield f"{name}: {len(edge.paths)} lines, {len(edge.arrows)} heads"
             continue
         (arrow,) = edge.arrows
-        # Graphviz writes some lines from their end.
+        # Graphviz writes some lines in reverse.
         joint, free = sorted(edge.paths[0], key=lambda end: _distance(arrow, end))
         source, target = (
             drawing.nodes[name].port(port)
@@ -113,7 +113,7 @@ def _node(element: ElementTree.Element) -> Node:
     rows: dict[str, float] = {}
     for words, text in texts:
         number = re.fullmatch(r"(?:[≠+] )?(L\d+)", words)
-        # In the header it is larger, and further down a line of a long list may be another row's number.
+        # Layer names in headers are larger. The first match counts, because later texts may list other layers.
         if number and text.attrib["font-size"] == "9.00":
             rows.setdefault(number[1], float(text.attrib["y"]) - 3)
     xs, ys = zip(*corners, strict=True)

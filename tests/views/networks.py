@@ -1,4 +1,4 @@
-"""The networks that the diagram's tests go through: a few by default, all of the originals when slow tests run."""
+"""Networks for the diagram tests: a few by default, and all original cfgs if slow tests run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TELLING = (
     "rnn",
     "yolov4-p6",
 )
-"""Originals with something of their own: gates, growing and shared blocks, many columns, vectors."""
+"""Original cfgs with special features: gates, growing and shared blocks, many columns, and vectors."""
 
 
 def _params() -> list[ParameterSet]:
@@ -28,4 +28,4 @@ def _params() -> list[ParameterSet]:
 
 
 CFGS = _params()
-"""Paths, as parameters."""
+"""Paths of the cfgs as test parameters."""

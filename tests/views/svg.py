@@ -1,4 +1,4 @@
-"""Reading a diagram back from its SVG."""
+"""Parser for diagrams in SVG."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 @dataclass(frozen=True)
 class Text:
-    """One text with the rectangle that it covers, y growing downwards."""
+    """Text with its bounding box; y increases downwards."""
 
     words: str
     left: float
@@ -19,13 +19,13 @@ class Text:
     top: float
     bottom: float
     layer: int | None
-    """The layer whose row it stands in."""
+    """Layer whose row contains the text."""
     cell: tuple[float, float, float, float] | None
-    """Left, top, right and bottom of the filled cell around it."""
+    """Left, top, right and bottom of the filled cell that contains the text."""
 
 
 def texts(svg: str) -> list[Text]:
-    """Every text of an SVG."""
+    """Return every text in an SVG."""
     found: list[Text] = []
     _walk(ElementTree.fromstring(svg), None, None, found)
     return found
@@ -51,7 +51,7 @@ def _bounds(rect: ElementTree.Element) -> tuple[float, float, float, float]:
 
 
 def _text(element: ElementTree.Element, layer: int | None, cell: tuple[float, float, float, float] | None) -> Text:
-    """A text takes the room that it is pressed into."""
+    """Compute the bounding box of a text from its `textLength`."""
     words = "".join(element.itertext()).replace("\xa0", " ")
     size, width = float(element.attrib["font-size"]), float(element.attrib["textLength"])
     assert element.get("lengthAdjust") == "spacingAndGlyphs"
@@ -61,7 +61,7 @@ def _text(element: ElementTree.Element, layer: int | None, cell: tuple[float, fl
 
 
 def rows(svg: str) -> dict[int, list[str]]:
-    """For every layer that has a row or a box the words in it."""
+    """Return the texts of every layer that has a row or a box."""
     by_layer: dict[int, list[str]] = {}
     for text in texts(svg):
         if text.layer is not None:

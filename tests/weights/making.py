@@ -1,4 +1,4 @@
-"""Weights files for tests."""
+"""Creation of weights files for tests."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ anchors=1,2, 3,4, 5,6, 7,8, 9,10, 11,12
 classes=2
 num=6
 """
-"""Two heads, 2 classes."""
+"""Cfg with two heads and 2 classes."""
 
 PJREDDIE = Header()
 ALEXEYAB = Header(0, 2, 5, 32_013_312, 8)
@@ -75,12 +75,12 @@ HEADERS = {
 
 
 def network(text: str = SMALL, dialect: str = "pjreddie") -> Network:
-    """A compiled cfg."""
+    """Compile a cfg."""
     return darkparse.compile(text, dialect=dialect)
 
 
 def floats(of: Network, seed: int = 0, upto: int | None = None) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
-    """Values for a network, in file order; variances are positive."""
+    """Return values for a network in file order, with positive variances."""
     random = np.random.default_rng(seed)
     parts = [np.empty(0, np.float32)]
     for entry in compute_layout(of, upto):
@@ -90,10 +90,10 @@ def floats(of: Network, seed: int = 0, upto: int | None = None) -> np.ndarray[tu
 
 
 def weights(of: Network, header: Header = PJREDDIE, seed: int = 0, upto: int | None = None) -> bytes:
-    """A `.weights` file for a network."""
+    """Return the bytes of a `.weights` file for a network."""
     return header.pack() + floats(of, seed, upto).tobytes()
 
 
 def transposed_header(dialect: str) -> Header:
-    """A header of a version above 1000, as the dialect reads it."""
+    """Return a header with a version above 1000 for a dialect."""
     return Header(1001, 0, 0, 77, 4 if dialect == "pjreddie" else 8)
