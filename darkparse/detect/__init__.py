@@ -1,4 +1,4 @@
-"""Images to boxes, with Darknet's arithmetic."""
+"""Object detection in images, with Darknet's arithmetic."""
 
 from darkparse._utils.lazy import attach
 

@@ -1,4 +1,4 @@
-"""A picture on its way through the detector, and the boxes that may be in it."""
+"""Images and boxes between the stages of a detector."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from darkparse.detect.preprocess import Floats, Placement
 
 @dataclass(frozen=True, slots=True)
 class PreparedImage:
-    """A picture on its way into the network."""
+    """An image that is ready for the network."""
 
     values: Floats
-    """(C, H, W), the network's input."""
+    """Input of the network, (C, H, W)."""
     placement: Placement
     size: Size
-    """Height and width of the picture in pixels."""
+    """Height and width of the image in pixels."""
     path: str | None = None
     pixels: Pixels | None = None
     warnings: tuple[str, ...] = ()
-    """What is to be said of the picture."""
+    """Warnings about the image."""
     orientation: int = 1
-    """By what EXIF orientation it was turned."""
+    """EXIF orientation that was applied."""
 
     def to_detections(self, detections: Iterable[Detection], *more_warnings: str) -> Detections:
-        """What is found in it, with more warnings."""
+        """Return detections of this image, with its warnings and `more_warnings`."""
         return Detections(
             detections,
             width=self.size[1],
@@ -45,19 +45,19 @@ class PreparedImage:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """What is over the threshold before suppression: B boxes, and K times a class that one of them may show."""
+    """B boxes before non-maximum suppression, and their K class scores over the threshold."""
 
     image: NDArray[np.int64]
-    """(B,): position in the batch."""
+    """(B,), position in the batch."""
     layer: NDArray[np.int64]
-    """(B,): index of the head."""
+    """(B,), layer index of the head."""
     index: NDArray[np.int64]
-    """(B,): position among the boxes of the head."""
+    """(B,), position among the boxes of the head."""
     boxes: Floats
-    """(B, 4): centre x, y, width, height as fractions of the network's input."""
+    """(B, 4), center x, center y, width, height as fractions of the network's input."""
     objectness: Floats
     """(B,)."""
     box: NDArray[np.int64]
-    """(K,): position of its box."""
+    """(K,), position of each score's box among the B boxes."""
     scores: Floats
     classes: NDArray[np.int64]

@@ -1,4 +1,4 @@
-"""One object that was found in an image."""
+"""One object detected in an image."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from math import isfinite
 from typing import Any
 
 WHOLE_IMAGE = (0.5, 0.5, 1.0, 1.0)
-"""The box of a classifier's answer: the whole picture."""
+"""Box of a classifier's result."""
 
 
 @dataclass(frozen=True, slots=True)
 class Detection:
-    """One object in a picture, or one class of a whole picture.
+    """One object in an image, or one class of a whole image.
 
     Attributes:
-        class_id: number of the class.
-        name: its name.
-        score: objectness × class probability, 0…1: what Darknet prints in per cent.
-        objectness: how sure the network is that the box holds anything at all; 1 from a classifier.
-        box: centre x, centre y, width, height as fractions of the picture, unclipped, as Darknet computes them.
-        image_size: height and width of the picture in pixels.
-        layer: index of the head that predicted the box; None, as the next two, from a classifier.
-        cell: row and column of the head's cell.
-        anchor: position in the head's `anchors=`; of a [detection] head the position among the boxes of the cell.
+        class_id: Class ID.
+        name: Class name.
+        score: Objectness × class probability, in [0, 1]; Darknet prints it as a percentage.
+        objectness: Confidence that the box contains any object; 1 for a classifier.
+        box: Center x, center y, width, height as fractions of the image, unclipped, as Darknet computes them.
+        image_size: Height and width of the image in pixels.
+        layer: Layer index of the head that predicted the box; `layer`, `cell` and `anchor` are None for a classifier.
+        cell: Row and column of the head's cell.
+        anchor: Position in the head's `anchors=`; for a [detection] head, position among the boxes of the cell.
 
     >>> dog = darkparse.Detection(16, "dog", 0.93, 0.99, (0.5, 0.5, 0.2, 0.4), image_size=(100, 200))
     >>> dog.line, dog.xyxy
@@ -42,7 +42,7 @@ class Detection:
 
     @property
     def xyxy(self) -> tuple[float, float, float, float]:
-        """Left, top, right, bottom in pixels, clipped to the picture."""
+        """Left, top, right, bottom in pixels, clipped to the image."""
         x, y, w, h = self.box
         height, width = self.image_size
         left, right = (min(max(at * width, 0.0), float(width)) for at in (x - w / 2, x + w / 2))
@@ -51,22 +51,24 @@ class Detection:
 
     @property
     def is_whole(self) -> bool:
-        """Whether this is a classifier's answer, about the whole picture."""
+        """Whether the detection is a classifier's result, for the whole image."""
         return self.box == WHOLE_IMAGE
 
     @property
     def line(self) -> str:
-        """`dog: 93%`, as Darknet prints it (image.c draw_detections);
-        a classifier's answer with the decimals of classifier.c."""
+        """Text as Darknet prints it: `dog: 93%` (image.c draw_detections).
+
+        A classifier's result has two decimals (classifier.c).
+        """
         return f"{self.name}: {self.score * 100:.{2 if self.is_whole else 0}f}%"
 
     @property
     def is_finite(self) -> bool:
-        """Whether no value is NaN or infinite, which JSON has no form for."""
+        """Whether no value is NaN or infinite; JSON supports neither."""
         return all(map(isfinite, (self.score, self.objectness, *self.box)))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON: the box as fractions and in pixels; None for a value that is not finite."""
+        """Return plain values for JSON: the box as fractions and in pixels, and None for values that are not finite."""
         return {
             "class_id": self.class_id,
             "name": self.name,

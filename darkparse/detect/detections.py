@@ -1,4 +1,4 @@
-"""All objects that were found in one image."""
+"""All objects detected in one image."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 
 class Detections(list[Detection]):
-    """All that is found in one picture, the best first: a list, with the picture's size and ways out.
+    """List of all objects detected in one image, best first, with the image's size and conversions.
 
     Args:
-        detections: the detections.
-        width: of the picture in pixels.
-        height: of the picture in pixels.
-        path: the file, if it came from one.
-        warnings: what is to be said of the picture or of what is found, such as a note that was not followed.
-        orientation: the EXIF orientation by which the picture was turned, 1 to 8; 1: it stands as it is stored.
+        detections: The detections.
+        width: Width of the image in pixels.
+        height: Height of the image in pixels.
+        path: Path of the image, if it came from a file.
+        warnings: Warnings about the image or the detections, such as an EXIF orientation that was not applied.
+        orientation: EXIF orientation that was applied, 1 to 8; 1 means the stored orientation.
 
     >>> found = darkparse.Detections([], width=200, height=100, path="dog.jpg")
     >>> found.numpy().shape
@@ -54,7 +54,7 @@ class Detections(list[Detection]):
         self.warnings, self.orientation = warnings, orientation
 
     def _copy_with(self, found: Iterable[Detection]) -> Detections:
-        """Others of the same picture."""
+        """Return other detections of the same image."""
         return _restore(list(found), vars(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -65,17 +65,17 @@ class Detections(list[Detection]):
     @overload
     def __getitem__(self, index: slice) -> Detections: ...
     def __getitem__(self, index: SupportsIndex | slice) -> Detection | Detections:
-        """One, or those of a slice with the same picture."""
+        """Return one detection, or the `Detections` of a slice."""
         if isinstance(index, slice):
             return self._copy_with(list(self)[index])
         return super().__getitem__(index)
 
     def filter(self, keep: Callable[[Detection], bool]) -> Detections:
-        """Those for which `keep` says so, of the same picture."""
+        """Return the detections for which `keep` returns True, for the same image."""
         return self._copy_with(detection for detection in self if keep(detection))
 
     def numpy(self) -> NDArray[np.float32]:
-        """(K, 6): left, top, right, bottom in pixels, score, class."""
+        """Return an array (K, 6): left, top, right, bottom in pixels, score, class."""
         rows = [(*d.xyxy, d.score, d.class_id) for d in self]
         return np.array(rows, np.float32).reshape(-1, 6)
 
@@ -111,17 +111,17 @@ class Detections(list[Detection]):
         return pandas.DataFrame(rows, columns=list(columns))
 
     def _repr_html_(self) -> str:
-        """Return what a notebook shows: the image with its boxes, if it came from a file, and a table."""
+        """Return HTML for notebooks: a table, and the image with its boxes if it came from a file."""
         try:
             image = self.draw() if self.path is not None else None
-        except (DarkparseError, OSError):  # the file was moved, or it is a video
+        except (DarkparseError, OSError):  # the file was moved or is a video
             image = None
         return to_html(self, image)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON, with the warnings and the orientation if there are any.
 
-        Detections with NaN or infinite values are left out, with one DarkparseWarning; a `Detector` returns none.
+        Detections with NaN or infinite values are dropped with a DarkparseWarning; a `Detector` returns none.
         """
         values: dict[str, Any] = {"image": self.path, "width": self.width, "height": self.height}
         values["detections"] = [d.to_dict() for d in self if d.is_finite]
@@ -132,7 +132,15 @@ class Detections(list[Detection]):
         return values | ({"orientation": self.orientation} if self.orientation != 1 else {})
 
     def draw(self, image: Any = None) -> PillowImage:
-        """A picture with the boxes drawn on it: on the image given, or on the file that they were found in."""
+        """Return an image with the boxes drawn on it, by default the image that they were detected in.
+
+        Args:
+            image: A path, a Pillow image, an array or a tensor; None reads the file at `path`.
+
+        Raises:
+            ValueError: No image is given, and the detections do not come from a file.
+            DarkparseError: The image has another size or cannot be read.
+        """
         if image is None and self.path is None:
             raise ValueError("these detections come from no file: draw(image) needs the image")
         return draw(
@@ -145,7 +153,7 @@ def _restore(detections: list[Detection], image: dict[str, Any]) -> Detections:
 
 
 def emit_warnings(detections: Detections) -> Detections:
-    """The same, after its warnings were given as warnings to the caller's caller."""
+    """Emit the detections' warnings for the caller's caller; return the detections."""
     for message in detections.warnings:
         warnings.warn(f"{detections.path or 'this picture'}: {message}", DarkparseWarning, stacklevel=3)
     return detections

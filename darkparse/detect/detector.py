@@ -1,4 +1,4 @@
-"""Pictures in, detections out."""
+"""The detector: from images to detections."""
 
 from __future__ import annotations
 
@@ -36,40 +36,41 @@ if TYPE_CHECKING:
     from darkparse.model import Darknet
 
 _STATE_LOCK = Lock()
-"""Held while a recurrent network runs: its memory is one thread's at a time."""
+"""Locked while a recurrent network runs: only one thread at a time may use its state."""
 
 ImageInput: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | PillowImage | NDArray[Any] | Tensor"
-"""A path, the bytes of a file, an open file, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1, or a tensor
-(C, H, W)."""
+"""A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or [0, 1], or a tensor
+(C, H, W).
+"""
 
 
 class Detector:
-    """A network with what it needs around it: from a picture to what is in it, with Darknet's arithmetic.
+    """Detects objects in images with Darknet's arithmetic.
 
-    A network without a detection head, such as darknet19, is a classifier: it names the best classes of a whole
-    picture.
+    A network without a detection head, such as darknet19, is a classifier: its detections are the best classes of the
+    whole image.
 
     Attributes:
-        engine: what runs the network: torch, in the module's dtype where it is, a copy made by `darkparse.optimize`; or
-            a runtime for its graph.
-        names: the name of each class.
-        resize: how a picture is fitted to the network's input: "letterbox", "stretch" or "crop".
+        engine: Engine that runs the network: torch, with the module if it is already optimized or else an optimized
+            copy (`darkparse.optimize`), or a runtime for its ONNX graph.
+        names: Name of each class.
+        resize: How images are fitted to the network's input: "letterbox", "stretch" or "crop".
 
     Args:
-        model: a network with its weights.
-        names: the classes' names, a `.names` or `.data` file; see `find_names` for what is taken without.
-        resize: by default what Darknet's `detector test` does in the network's dialect (pjreddie letterboxes, AlexeyAB
-            stretches unless `[net] letter_box=1`), or for a classifier `classifier predict` (AlexeyAB crops the
-            middle).
-        use_class_map: of a word tree score the classes that the head's `map=` lists, as Darknet does when it validates.
-        fold: batch norm is part of the weights, which is faster, as AlexeyAB's Darknet has it; pjreddie's does not, and
-            finds the same.
+        model: A network with weights.
+        names: Class names, or a `.names` or `.data` file; see `find_names` for the default.
+        resize: By default that of Darknet's `detector test` in the network's dialect (pjreddie letterboxes, AlexeyAB
+            stretches unless `[net] letter_box=1`), or for a classifier that of `classifier predict` (AlexeyAB crops the
+            center).
+        use_class_map: With a word tree, score the classes that the head's `map=` lists, as Darknet does in validation.
+        fold: Fold batch norm into the weights, which is faster. AlexeyAB's Darknet does this; pjreddie's does not, with
+            the same detections.
 
-    Threads may share a detector: each call has its own memory, and a recurrent network runs for one at a time.
+    Threads may share a detector: each call has its own buffers, and a recurrent network runs one call at a time.
 
     Raises:
-        NoWeightsError: the module has no weights.
-        DarkparseError: the network takes no picture, or neither detects nor classifies; the names do not fit.
+        NoWeightsError: The module has no weights.
+        DarkparseError: The network does not take images, or neither detects nor classifies; the names do not match.
 
     >>> import numpy as np
     >>> detector = darkparse.Detector(darkparse.load("yolov3-tiny", size=64))
@@ -119,33 +120,33 @@ class Detector:
         fold: bool = True,
         engine: str = "torch",
     ) -> Detector:
-        """Compile a cfg, load its weights and find its names.
+        """Compile a cfg, load its weights and find its class names.
 
         Args:
-            cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config or a
-                Network; or a `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
-            weights: what `darkparse.load` takes; left out only where the first argument is such a file.
-            options: how the weights are read, and where the network runs: on the CPU by default, in float32.
-            names: see `Detector`.
-            dialect: overrides `compile_options.dialect`.
-            resize: see `Detector`.
-            size: overrides `compile_options.size`: n or (height, width), in pixels.
-            device: overrides `options.device`.
-            dtype: overrides `options.dtype`.
-            compile_options: how the cfg is compiled.
-            use_class_map: see `Detector`.
-            fold: see `Detector`.
-            engine: what runs the network: `"torch"`, or on the CPU `"onnxruntime"` or `"openvino"`, which load without
-                torch; `"auto"` takes the fastest that is installed (see `darkparse.detect.engines.engine`).
+            cfg: A path, the name of a bundled cfg, the text of a cfg, a parsed Config or a Network; or a
+                `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which contains its cfg.
+            weights: Weights as for `darkparse.load`; may be omitted only if the first argument is such a file.
+            options: How weights are read, and the device and dtype; by default float32 on the CPU.
+            names: See `Detector`.
+            dialect: Overrides `compile_options.dialect`.
+            resize: See `Detector`.
+            size: Overrides `compile_options.size`: n or (height, width), in pixels.
+            device: Overrides `options.device`.
+            dtype: Overrides `options.dtype`.
+            compile_options: How the cfg is compiled.
+            use_class_map: See `Detector`.
+            fold: See `Detector`.
+            engine: Engine that runs the network: `"torch"`, or on the CPU `"onnxruntime"` or `"openvino"`, which load
+                without torch; `"auto"` selects the fastest installed one (see `darkparse.detect.engines.engine`).
 
         Returns:
             The detector.
 
         Raises:
-            CfgError: the cfg is wrong.
-            NoWeightsError: there are no weights.
-            WeightsError: the weights do not fit.
-            DarkparseError: the network is no detector, or the names do not fit.
+            CfgError: The cfg is invalid.
+            NoWeightsError: There are no weights.
+            WeightsError: The weights do not fit.
+            DarkparseError: The network is not a detector, or the names do not match.
         """
         options = options.override(device=device, dtype=dtype)
         compile_options = compile_options.override(size=size, dialect=dialect)
@@ -176,7 +177,7 @@ class Detector:
 
     @property
     def model(self) -> Darknet:
-        """The optimized module. Raises DarkparseError where another engine than torch runs the network."""
+        """Optimized module. Raises DarkparseError if another engine than torch runs the network."""
         module: Darknet | None = getattr(self.engine, "model", None)
         if module is None:
             raise DarkparseError(f"engine {self.engine.name} runs the network: there is no module")
@@ -184,7 +185,7 @@ class Detector:
 
     @property
     def batch(self) -> int:
-        """How many pictures should run at once where the network is."""
+        """Recommended number of images per batch on the engine's device."""
         return self.engine.batch
 
     @overload
@@ -218,25 +219,26 @@ class Detector:
         nms: float | None = None,
         hierarchy: float | None = None,
     ) -> Detections | list[Detections]:
-        """Find what is in a picture, or in each of several.
+        """Detect objects in one image, or in each of several.
 
         Args:
-            image: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or 0…1 with
-                the network's channels, a tensor (C, H, W); or several: a list or tuple of them, an array (N, H, W, C)
-                or a tensor (N, C, H, W), which run in batches. Three channels are RGB; OpenCV's are BGR:
-                `DetectionSettings(channels="bgr")`.
-            settings: what counts as a detection, and how images are read.
-            threshold: overrides `settings.threshold`.
-            nms: overrides `settings.nms`.
-            hierarchy: overrides `settings.hierarchy`.
+            image: A path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W) in uint8 or [0, 1]
+                with the network's channels, or a tensor (C, H, W). For several images, a list or tuple of these, an
+                array (N, H, W, C) or a tensor (N, C, H, W), which run in batches. Three channels are RGB; for OpenCV's
+                BGR use `DetectionSettings(channels="bgr")`.
+            settings: Thresholds, and how images are read.
+            threshold: Overrides `settings.threshold`.
+            nms: Overrides `settings.nms`.
+            hierarchy: Overrides `settings.hierarchy`.
 
         Returns:
-            The detections, best first; for several images a list of them. A type checker takes an array for one image:
-            pass `list(batch)` to be exact. Warnings about an image are in its `warnings`, and a DarkparseWarning each.
+            The detections, best first; for several images a list of them. Type checkers treat an array as one image;
+            pass `list(batch)` for a batch. Warnings about an image are in its `warnings` and are issued as
+            DarkparseWarning.
 
         Raises:
-            ImageError: a picture cannot be read.
-            DarkparseError: a setting is out of its range.
+            ImageError: An image cannot be read.
+            DarkparseError: A setting is out of range.
         """
         settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy)
         if isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4:
@@ -255,21 +257,22 @@ class Detector:
         workers: int | None = None,
         on_error: Callable[[ImageInput, ImageError], None] | None = None,
     ) -> Generator[Detections, None, None]:
-        """Detect in any number of pictures in constant memory, in their order, with several threads.
+        """Detect objects in any number of images, in order, with constant memory and several threads.
 
         Args:
-            images: what `detect` takes; paths are read a few batches ahead.
-            settings: what counts as a detection, and how images are read.
-            threshold: overrides `settings.threshold`.
-            nms: overrides `settings.nms`.
-            hierarchy: overrides `settings.hierarchy`.
-            batch: how many pictures run at once; by default one on the CPU, 16 on a GPU.
-            workers: threads that read and run them, by default one for each core, at most 8.
-            on_error: called for a picture that cannot be read, which is then left out; without it the error is raised.
+            images: Images as for `detect`; paths are read a few batches ahead.
+            settings: Thresholds, and how images are read.
+            threshold: Overrides `settings.threshold`.
+            nms: Overrides `settings.nms`.
+            hierarchy: Overrides `settings.hierarchy`.
+            batch: Number of images per batch; by default 1 on the CPU and 16 on a GPU.
+            workers: Number of threads that read and run batches; by default one per core, at most 8.
+            on_error: Called with an image that cannot be read and its error; the image is skipped. None: raise the
+                error.
 
         Raises:
-            ImageError: a picture cannot be read, and there is no `on_error`.
-            DarkparseError: a setting is out of its range.
+            ImageError: An image cannot be read, and `on_error` is None.
+            DarkparseError: A setting is out of range.
         """
         settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy)
         if isinstance(images, str | bytes | os.PathLike):
@@ -285,7 +288,7 @@ class Detector:
                 on_error(result.source, result.result)
 
     def warm_up(self) -> Detector:
-        """Run a blank picture, so that the first real one is as fast as any; returns the detector."""
+        """Run a blank image, so that the first real one is not slower than others; return the detector."""
         blank = np.zeros((*self.input_size, self.network.net.channels), np.uint8)
         self.run([self.prepare(blank)], DetectionSettings())
         self.reset_state()
@@ -299,16 +302,16 @@ class Detector:
         keep_pixels: bool = False,
         name: str | None = None,
     ) -> PreparedImage:
-        """Read a picture and fit it to the network's input.
+        """Read an image and fit it to the network's input.
 
         Args:
-            image: what `detect` takes.
-            settings: how it is read.
-            keep_pixels: give them back, for drawing.
-            name: what errors call a picture that is no path.
+            image: An image as for `detect`.
+            settings: How the image is read.
+            keep_pixels: Keep the pixels for drawing.
+            name: Name in error messages for an image that is not a path.
 
         Raises:
-            ImageError: it cannot be read, or has other channels than the network takes.
+            ImageError: The image cannot be read, or its channels do not match the network's.
         """
         apply_exif = self.network.dialect.applies_exif if settings.exif == "auto" else settings.exif == "on"
         is_bgr, channels = settings.channels == "bgr", self.network.net.channels
@@ -322,12 +325,12 @@ class Detector:
     def run(
         self, prepared: Sequence[PreparedImage], settings: DetectionSettings, *, continuing: bool = False
     ) -> list[Detections]:
-        """Detect in pictures that are ready, as one batch.
+        """Detect objects in prepared images, as one batch.
 
         Args:
-            prepared: what `prepare` made.
-            settings: thresholds.
-            continuing: the pictures follow those of the call before; a recurrent network then remembers them.
+            prepared: Results of `prepare`.
+            settings: Thresholds.
+            continuing: The images follow those of the previous call; a recurrent network keeps its state.
         """
         if not prepared:
             return []
@@ -354,5 +357,5 @@ class Detector:
         return [self._postprocessor.select_boxes(candidates, i, image, settings) for i, image in enumerate(prepared)]
 
     def reset_state(self) -> None:
-        """Make recurrent layers forget the pictures before."""
+        """Reset the state of recurrent layers."""
         self.engine.reset_state()

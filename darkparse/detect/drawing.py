@@ -1,4 +1,4 @@
-"""Boxes and labels on a picture."""
+"""Drawing of boxes and labels on images."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif:
     """Draw boxes and labels such as `name 93%` on an RGB copy of an image; the best are drawn last, on top.
 
     Args:
-        image: a path, a Pillow image, an array or a tensor, as `detect` takes it.
-        detections: what is in it, the best first.
-        size: height and width that the image must have.
-        apply_exif: whether its EXIF orientation is followed.
+        image: A path, a Pillow image, an array or a tensor, as for `detect`.
+        detections: Detections, best first.
+        size: Height and width that the image must have.
+        apply_exif: Apply the image's EXIF orientation.
 
     Raises:
-        DarkparseError: the image has another size.
+        DarkparseError: The image has another size.
     """
     pil = import_pillow()
     from PIL import ImageDraw
@@ -71,13 +71,13 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif:
 
 
 def _draw_label(canvas: Any, detection: Detection, font: Any, occupied: NDArray[np.bool_]) -> None:
-    """Write a detection's label on its box's upper edge, or below it where a better one's label stands.
+    """Draw a detection's label above the top edge of its box, or lower if the space is occupied.
 
     Args:
-        canvas: what is drawn on.
-        detection: what is labeled.
-        font: of the label.
-        occupied: (H, W), where labels stand; this one is added.
+        canvas: Pillow's ImageDraw.
+        detection: Detection to label.
+        font: Font of the label.
+        occupied: (H, W), pixels covered by labels; the new label is added.
     """
     text = f"{detection.name} {detection.score * 100:.0f}%"
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
@@ -92,7 +92,7 @@ def _draw_label(canvas: Any, detection: Detection, font: Any, occupied: NDArray[
 
 
 def _draw_list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
-    """A classifier's answers, one below the other."""
+    """Draw a classifier's results, one below the other."""
     y = 4.0
     for detection in detections:
         text = f"{detection.score * 100:5.2f}% {detection.name}"
@@ -104,7 +104,7 @@ def _draw_list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
 
 @lru_cache(maxsize=4096)
 def class_color(class_id: int) -> Color:
-    """A colour for each class: hues a golden angle apart, so that neighbours differ."""
+    """Return a color for each class; the hues are a golden angle apart, so that adjacent classes differ."""
     hue = (0.58 + class_id * 0.6180339887) % 1.0
     value = 0.95 - 0.25 * (class_id % 2)
 
@@ -115,7 +115,7 @@ def class_color(class_id: int) -> Color:
 
 
 def text_color(background: Color) -> Color:
-    """Black or white, whichever stands out on a colour (WCAG's relative luminance)."""
+    """Return black or white, whichever contrasts with a color (WCAG relative luminance)."""
     linear = [c / 255 / 12.92 if c <= 10 else math.pow((c / 255 + 0.055) / 1.055, 2.4) for c in background]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return (0, 0, 0) if luminance > 0.179 else (255, 255, 255)
@@ -129,10 +129,10 @@ def _load_font(size: int) -> FreeTypeFont | ImageFont:
 
 
 def save(image: PillowImage, path: str | os.PathLike[str]) -> None:
-    """Write a picture, whole or not at all."""
+    """Save an image atomically; the extension selects the format."""
     target = Path(path)
     suffix = target.suffix.lower()
-    # Pillow says nothing where a disk takes the first part of what it writes only.
+    # Pillow does not report incomplete writes to a full disk, so the image is encoded in memory first.
     encoded = BytesIO()
     image.save(encoded, format=import_pillow().registered_extensions()[suffix], **_SAVE_OPTIONS.get(suffix, {}))
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Pictures to arrays of pixels. Pillow is needed to read files, not for arrays that are already at hand."""
+"""Decoding of images to pixel arrays. Pillow is needed only for files."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 Pixels = NDArray[Any]
-"""(H, W, C): RGB, grey or what else a network takes, uint8 in 0…255 or float32 in 0…1."""
+"""(H, W, C): RGB, gray or any other channels of a network, uint8 in [0, 255] or float32 in [0, 1]."""
 
 FLOAT_TOLERANCE = 0.5
-"""By so much floats may lie outside 0…1: scaling and noise overshoot."""
+"""Tolerance for float values outside [0, 1]: scaling and noise overshoot."""
 
 MAX_VALUES = 96 << 20
-"""Values that any picture may have: 33 million pixels of RGB."""
+"""Maximum number of values that any image may have: 33 million RGB pixels."""
 MAX_EXPANSION = 200
-"""So many times the size of its file a larger one may; photographs unpack to ten or twenty times."""
+"""Maximum ratio of decoded to file size for larger images; photographs expand ten- to twentyfold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A picture that was read."""
+    """A decoded image."""
 
     pixels: Pixels
     warnings: tuple[str, ...] = ()
-    """What is to be said of it: a note that was not followed, pages that were left."""
+    """Warnings about the image: an EXIF orientation that was not applied, pages that were skipped."""
     orientation: int = 1
-    """The EXIF orientation that was followed, 1 to 8; 1: the pixels stand as they are stored."""
+    """EXIF orientation that was applied, 1 to 8; 1 means the stored orientation."""
 
 
 def open_image(
@@ -49,21 +49,22 @@ def open_image(
     bgr: bool = False,
     name: str | None = None,
 ) -> Image:
-    """Read a picture as Darknet does.
+    """Read an image file as Darknet does.
 
     Args:
-        path: any file that Pillow reads, open or not; of several frames the first. Or an array that `numpy.save` wrote.
-        channels: 3 for RGB, 1 for grey; as many as the file has otherwise, in the file's order. None: RGB to look at,
-            of more channels the first three, of two the first.
-        apply_exif: whether its EXIF orientation is followed.
-        bgr: the first three channels of an array are blue, green and red.
-        name: what errors call the file, by default its path.
+        path: Any file that Pillow reads, as a path or open file, or an array file of `numpy.save`; of several frames
+            the first is used.
+        channels: 3 for RGB, 1 for gray; for other numbers the file must have as many, which keep their order. None:
+            RGB for display, which of more channels uses the first three, of two the first.
+        apply_exif: Apply the EXIF orientation.
+        bgr: The first three channels of an array are blue, green and red.
+        name: Name of the file in error messages; by default its path.
 
     Returns:
-        (H, W, channels), uint8; of an array also float32 in 0…1.
+        The image, with pixels (H, W, channels) in uint8; for array files also in float32 in [0, 1].
 
     Raises:
-        ImageError: there is no such file, it is no picture, or it is broken.
+        ImageError: The file does not exist, is not an image, or is corrupt.
     """
     pillow, name = import_pillow(), name or str(path)
     try:
@@ -91,13 +92,13 @@ def open_image(
 
 def _load_array(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
     if isinstance(file, str | os.PathLike):
-        array: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)  # a header that claims too much is refused
+        array: Pixels = np.load(file, mmap_mode="r", allow_pickle=False)  # fails if the header claims too much
         return array
     return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _load_bands(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
-    """The bands of a TIFF, which may be more than the four that Pillow reads: (H, W, bands)."""
+    """Return the bands of a TIFF as (H, W, bands); Pillow reads at most four."""
     try:
         import tifffile
     except ImportError:
@@ -114,10 +115,12 @@ def _load_bands(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
 
 
 def _read_head(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
-    """Size of a file and its first bytes; nothing of a pipe, which cannot be read twice. Raises ImageError for a
-    device."""
+    """Return the size and the first bytes of a file; raise ImageError for a device.
+
+    A pipe cannot be read twice, so its first bytes are not read.
+    """
     if isinstance(file, str | os.PathLike):
-        status = os.stat(file)  # noqa: PTH116 - Path.stat says no more
+        status = os.stat(file)  # noqa: PTH116 - file may be a str
         if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
             raise ImageError("a device, not a picture")
         if not stat.S_ISREG(status.st_mode):
@@ -143,13 +146,13 @@ ORIENTATIONS = {
     7: "turned by 270° and mirrored",
     8: "turned by 270°",
 }
-"""What EXIF's orientations say of how the picture is to be shown: clockwise."""
+"""Transforms by which EXIF orientations are displayed; angles are clockwise."""
 
 
 def from_pillow(image: PillowImage, channels: int | None = 3, *, apply_exif: bool = False) -> Image:
-    """A Pillow image; see `open_image`."""
+    """Convert a Pillow image; see `open_image`."""
     pixels = _to_array(image, channels)
-    # A camera's MPO holds previews; an image that stands at a later frame was put there.
+    # The other frames of a camera's MPO are previews. An image at a later frame was deliberately moved there.
     frames = 1 if image.format == "MPO" or image.tell() else getattr(image, "n_frames", 1)
     page = "page" if image.format == "TIFF" else "frame"
     messages = [f"the first of {frames} {page}s; the others are left out"] if frames > 1 else []
@@ -161,7 +164,7 @@ def from_pillow(image: PillowImage, channels: int | None = 3, *, apply_exif: boo
 
 
 def _read_orientation(image: PillowImage) -> int:
-    """EXIF's note on how the camera was held; 1 where there is none, or none that can be read."""
+    """Return the EXIF orientation; 1 if it is missing or invalid."""
     try:
         tag: Any = image.getexif().get(0x0112, 1)
     except (OSError, *DECODER_ERRORS):
@@ -170,7 +173,7 @@ def _read_orientation(image: PillowImage) -> int:
 
 
 def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
-    """Pixels (H, W, C) as they are to be shown by an EXIF orientation."""
+    """Transform pixels (H, W, C) by an EXIF orientation."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)
     rows = -1 if orientation in (3, 4, 7, 8) else 1
@@ -179,9 +182,9 @@ def apply_orientation(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _to_array(image: PillowImage, channels: int | None) -> Pixels:
-    """(H, W, channels), uint8."""
+    """Convert a Pillow image to an array (H, W, channels) of uint8."""
     if image.mode.startswith("I;16"):
-        # stb_image keeps the high byte of 16 bits; Pillow would clip at 255.
+        # Like stb_image, use the high byte of 16-bit values; Pillow would clip at 255.
         return _convert_channels((np.asarray(image) >> 8).astype(np.uint8)[..., None], channels)
     if image.mode in ("I", "F"):
         array = np.asarray(image)
@@ -192,7 +195,7 @@ def _to_array(image: PillowImage, channels: int | None) -> Pixels:
         return _convert_channels((array >> (8 if maximum > 255 else 0)).astype(np.uint8)[..., None], channels)
     if channels == 1 and image.mode == "L":
         return np.asarray(image)[..., None]
-    if image.mode == "P":  # whose transparency convert("RGB") warns of
+    if image.mode == "P":  # convert("RGB") would warn about transparency
         image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     if channels in (1, 3, None):
         return _convert_channels(np.asarray(image.convert("RGB")), channels)
@@ -205,18 +208,17 @@ def _to_array(image: PillowImage, channels: int | None) -> Pixels:
 def as_image(
     image: Any, channels: int | None = 3, *, apply_exif: bool, bgr: bool = False, name: str | None = None
 ) -> Image:
-    """Read whatever `detect` takes: a path, an open file or its bytes, a Pillow image, an array (H, W, C) or (H, W), a
-    tensor (C, H, W).
+    """Convert any input of `detect`: a path, an open file or its bytes, a Pillow image, an array or a tensor.
 
     Args:
-        image: the picture.
-        channels: those of the network.
-        apply_exif: whether an EXIF orientation is followed.
-        bgr: the first three channels of an array or a tensor are blue, green and red, as in OpenCV.
-        name: what errors call a file that has none.
+        image: The image; arrays are (H, W, C) or (H, W), tensors (C, H, W).
+        channels: Number of channels of the network.
+        apply_exif: Apply the EXIF orientation.
+        bgr: The first three channels of an array or a tensor are blue, green and red, as in OpenCV.
+        name: Name in error messages for a file that has none.
 
     Raises:
-        ImageError: the file cannot be read, or the value is no picture of so many channels.
+        ImageError: The file cannot be read, or the value is not an image with these channels.
     """
     if isinstance(image, str | os.PathLike):
         return open_image(image, channels, apply_exif=apply_exif, bgr=bgr, name=name)
@@ -245,7 +247,7 @@ def as_image(
 
 
 def from_array(array: Pixels, channels: int | None = 3, *, bgr: bool = False) -> Pixels:
-    """The pixels of an array (H, W, C) or (H, W): (H, W, channels), uint8, or float32 in 0…1."""
+    """Convert an array (H, W, C) or (H, W) to pixels (H, W, channels), uint8, or float32 in [0, 1]."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or not array.size:
@@ -268,7 +270,7 @@ def from_array(array: Pixels, channels: int | None = 3, *, bgr: bool = False) ->
 
 
 def _convert_channels(array: Pixels, channels: int | None) -> Pixels:
-    """The channels that a network takes: its own number, or RGB from grey, grey from RGB, neither with alpha."""
+    """Convert pixels to the network's channels: gray to RGB, RGB to gray, and without alpha for 1 or 3 channels."""
     if channels is None:
         array, channels = array[..., : 3 if array.shape[2] >= 3 else 1], 3
     num_channels = array.shape[2]

@@ -1,4 +1,4 @@
-"""A live picture, of a camera or a stream: the newest frame is what counts. PyAV is needed."""
+"""Newest frames of cameras and streams. Requires PyAV."""
 
 from __future__ import annotations
 
@@ -17,49 +17,48 @@ from darkparse.errors import ImageError
 from darkparse.syntax.files import describe_error
 
 LIVE_SCHEMES = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "srt", "tcp", "udp")
-"""Of URLs that are live whatever is said."""
+"""URL schemes that are always live."""
 
 CAMERA_PREFIX = "/dev/video"
-"""What a camera's device begins with, on Linux."""
+"""Path prefix of camera devices on Linux."""
 
 STREAM_TIMEOUT = 10.0
-"""Seconds without a frame after which a stream is lost."""
+"""Seconds without a frame after which a stream counts as lost."""
 MIN_WAIT, MAX_WAIT = 1.0, 30.0
-"""Seconds before a lost stream is tried again; the wait doubles until frames come."""
+"""Seconds before reconnecting to a lost stream; the wait doubles until frames arrive."""
 
 PYAV_OPTIONS = {"fflags": "nobuffer", "rtsp_transport": "tcp"}
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame as it came."""
+    """A received frame."""
 
     number: int
-    """Of all that came, from 0: the numbers of those that were passed over are missing."""
+    """Number among all received frames, from 0; skipped frames leave gaps."""
     time: float
-    """When, in seconds since 1970."""
+    """Time of arrival in seconds since 1970."""
     pixels: Pixels
     """(H, W, 3), uint8."""
 
 
 def is_live(source: str) -> bool:
-    """Whether an input is a stream's URL or a camera's device."""
+    """Return whether an input is a stream URL or a camera device."""
     return source.partition("://")[0] in LIVE_SCHEMES or source.startswith(CAMERA_PREFIX)
 
 
 class Live:
-    """The newest frames of a camera, a stream or a video: one that comes while another is in work takes the place of
-    those that wait.
+    """Newest frames of a camera, a stream or a video; a new frame replaces one that is still waiting.
 
-    A stream that is lost, or not there yet, is tried again and again; a video ends, and plays at its own pace.
+    A lost or unavailable stream is retried indefinitely. A video plays at its own speed and ends.
 
     Args:
-        source: what PyAV opens: a URL, a camera's device, a file.
-        on_loss: called with a sentence when a stream is lost, from another thread; an exception of it ends the frames
-            and is raised to whoever takes them.
+        source: Input of PyAV: a URL, a camera device or a file.
+        on_loss: Called with a message from another thread when a stream is lost; an exception that it raises ends the
+            iteration and is raised there.
 
     Raises:
-        ImageError: while frames are taken: a video cannot be read, or a source is none that PyAV knows.
+        ImageError: During iteration, if a video cannot be read or PyAV does not support the source.
     """
 
     def __init__(self, source: str, on_loss: Callable[[str], None]) -> None:
@@ -88,7 +87,7 @@ class Live:
             raise self._problem
 
     def stop(self) -> None:
-        """No more frames; may be called from any thread."""
+        """Stop the iteration; may be called from any thread."""
         self._stop.set()
         with self._changed:
             self._ended = True
@@ -102,7 +101,7 @@ class Live:
             if newest is None:
                 return None
             number, timestamp, frame = newest
-            with suppress(import_pyav().FFmpegError):  # a damaged frame of a form that has no colors
+            with suppress(import_pyav().FFmpegError):  # a corrupt frame in a pixel format that cannot be converted
                 return Frame(number, timestamp, frame.to_ndarray(format="rgb24"))
 
     def _read(self) -> None:
@@ -129,7 +128,7 @@ class Live:
                 wait = min(2 * wait, MAX_WAIT)
 
     def _play(self) -> tuple[str, bool]:
-        """Take frames until none come. Returns what went wrong, if anything, and whether that is the end."""
+        """Store frames until the source ends; return the problem, if any, and whether the end is final."""
         av = import_pyav()
         try:
             container_format = "v4l2" if self.source.startswith(CAMERA_PREFIX) else None
@@ -147,9 +146,9 @@ class Live:
         return problem or ("" if self._is_video else "the stream ended"), self._is_video
 
     def _store_frames(self, container: Any) -> str:
-        """Store each frame as the newest until the source ends; return why if no frame can be decoded.
+        """Store each frame as the newest until the source ends; return the reason if no frame can be decoded.
 
-        A damaged frame is skipped: the connection stays, and the next frame may be whole.
+        A corrupt frame is skipped: the connection stays open, and the next frame may be intact.
         """
         start = last = time.monotonic()
         problem = ""

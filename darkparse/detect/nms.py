@@ -1,4 +1,4 @@
-"""Non-maximum suppression, one class at a time, in Darknet's four kinds (box.c)."""
+"""Non-maximum suppression within each class, in Darknet's four kinds (box.c)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from darkparse.network.suppression import Suppression
 
 Floats = NDArray[np.float32]
 BLOCK_SIZE = 128
-"""Boxes that are weighed against each other at once."""
+"""Number of boxes that are compared with each other at once."""
 
 
 def suppress(
@@ -23,18 +23,18 @@ def suppress(
     *,
     box_indices: NDArray[np.int64] | None = None,
 ) -> NDArray[np.int64]:
-    """The candidates that stay (box.c do_nms_sort, diounms_sort).
+    """Select the candidates that remain after non-maximum suppression (box.c do_nms_sort, diounms_sort).
 
     Args:
-        boxes: (B, 4), centre x, y, width, height as fractions of the picture.
-        scores: (K,), of each candidate: a box and a class.
-        classes: (K,); only candidates of one class suppress each other.
-        threshold: a candidate goes where its box's overlap with a better one's is larger.
-        suppression: what counts as overlap.
-        box_indices: (K,), the box of each candidate; by default a box of its own.
+        boxes: (B, 4), center x, center y, width, height as fractions of the image.
+        scores: (K,), score of each candidate: a box and a class.
+        classes: (K,); only candidates of the same class suppress each other.
+        threshold: A candidate is suppressed if its box's overlap with a better one's exceeds this.
+        suppression: Kind of overlap.
+        box_indices: (K,), box of each candidate; by default its own position.
 
     Returns:
-        Positions of the candidates that stay, the best first.
+        Positions of the remaining candidates, best first.
     """
     box_indices = np.arange(len(scores)) if box_indices is None else box_indices
     overlaps = _Overlaps(boxes, threshold, suppression.exponent, shared=len(scores) > 2 * len(boxes))
@@ -51,7 +51,7 @@ def suppress(
 
 
 def _split_classes(order: NDArray[np.int64], classes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """Candidates class by class, small classes together: few numpy calls cost less than few comparisons."""
+    """Yield candidates grouped by class, small classes together: numpy calls cost more than extra comparisons."""
     first = 0
     ends = [*(np.flatnonzero(np.diff(classes)) + 1), len(order)]
     for end, after in zip(ends, [*ends[1:], np.inf], strict=True):
@@ -61,13 +61,14 @@ def _split_classes(order: NDArray[np.int64], classes: NDArray[np.int64]) -> Iter
 
 
 class _Overlaps:
-    """Which boxes overlap by more than a threshold.
+    """Pairs of boxes whose overlap exceeds a threshold.
 
     Args:
         boxes: (B, 4).
-        threshold: of the overlap.
-        exponent: see `compute_overlap`.
-        shared: most boxes are asked about in several classes: what overlaps a box is found once and kept, a bit a box.
+        threshold: Overlap threshold.
+        exponent: See `compute_overlap`.
+        shared: Most boxes are candidates of several classes; the overlaps of each box are computed once and cached, one
+            bit per box.
     """
 
     def __init__(self, boxes: Floats, threshold: float, exponent: float | None, *, shared: bool) -> None:
@@ -76,7 +77,7 @@ class _Overlaps:
         self._bits = np.zeros((len(boxes) if shared else 0, -(-len(boxes) // 8)), np.uint8)
 
     def select_greedily(self, block: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(K,): which of some boxes, the best of a class first, stay beside those of their class."""
+        """Return which boxes (K,), best first within each class, are not suppressed by one of their class."""
         overlapping = self._compare_within(block) & (classes[:, None] == classes)
         keep: NDArray[np.bool_] = np.ones(len(block), np.bool_)
         for i in np.flatnonzero(overlapping.any(1)):
@@ -85,14 +86,14 @@ class _Overlaps:
         return keep
 
     def overlaps_any(self, selected: NDArray[np.int64], rest: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(L,): which of the rest overlap any of those kept."""
+        """Return which of the remaining boxes (L,) overlap any selected one."""
         if not self._shared:
             return np.logical_or.reduce(self._exceeds_threshold(selected, rest))  # type: ignore[no-any-return]
         bits = np.bitwise_or.reduce(self._bits[selected])
         return np.unpackbits(bits, count=len(self._boxes)).view(np.bool_)[rest]
 
     def _compare_within(self, block: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(K, K): which of some boxes overlap each other."""
+        """Return which boxes overlap each other, (K, K)."""
         if not self._shared:
             return self._exceeds_threshold(block, block)
         uncomputed = block[~self._is_computed[block]]
@@ -102,25 +103,24 @@ class _Overlaps:
         return bits >= 128
 
     def _exceeds_threshold(self, indices: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """(K, L): whether these overlap the others by more; `>`, as in C: an overlap that is no number is none."""
+        """Return whether overlaps exceed the threshold, (K, L); as in C, `>` is false for NaN."""
         boxes = self._boxes
         over: NDArray[np.bool_] = compute_overlap(boxes[indices, None], boxes[others]) > self._threshold
-        if self._exponent is not None:  # it only lowers the overlap
+        if self._exponent is not None:  # the distance term only lowers the overlap
             i, j = np.nonzero(over)
             over[i, j] = compute_overlap(boxes[indices[i]], boxes[others[j]], self._exponent) > self._threshold
         return over
 
 
 def compute_overlap(boxes: Floats, others: Floats, exponent: float | None = None) -> Floats:
-    """IoU of boxes with others, less (d²/c²)^exponent: d between the centres, c the diagonal around both.
+    """Compute the IoU of boxes, minus (d²/c²)^exponent; d is the distance of the centers, c the diagonal around both.
 
-    box.c box_iou, box_diounms. In greedynms and diounms the difference is what is compared, which is smaller than the
-    IoU.
+    See box.c box_iou and box_diounms. greedynms and diounms compare this difference, which is smaller than the IoU.
 
     Args:
-        boxes: (…, 4), centre x, y, width, height.
-        others: (…, 4), of a shape that goes with it.
-        exponent: of the distance, None for the plain IoU.
+        boxes: (…, 4), center x, center y, width, height.
+        others: (…, 4), of a shape that broadcasts with that of `boxes`.
+        exponent: Exponent of the distance term; None for the plain IoU.
     """
     with np.errstate(all="ignore"):
         (low, high), (lows, highs) = _compute_corners(boxes), _compute_corners(others)
@@ -137,6 +137,6 @@ def compute_overlap(boxes: Floats, others: Floats, exponent: float | None = None
 
 
 def _compute_corners(boxes: Floats) -> tuple[list[Floats], list[Floats]]:
-    """The left and upper edges, and the right and lower ones: x, y of each."""
+    """Return the top left and the bottom right corners, as x and y each."""
     half: list[Floats] = [boxes[..., i] / np.float32(2) for i in (2, 3)]
     return [boxes[..., i] - half[i] for i in (0, 1)], [boxes[..., i] + half[i] for i in (0, 1)]

@@ -1,4 +1,4 @@
-"""How a notebook shows detections: the image with its boxes, and a table."""
+"""Notebook output of detections: the image with its boxes, and a table."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image as PillowImage
 
 MAX_SIDE = 800
-"""Pixels of the longer side of the image; a notebook stores it."""
+"""Maximum side of the image in pixels; the notebook file stores it."""
 MAX_ROWS = 50
 
 
 def to_html(detections: Sequence[Detection], image: PillowImage | None) -> str:
-    """Return an image with boxes, if there is one, and a table of the best detections."""
+    """Return HTML with an image, if given, and a table of the best detections."""
     head = "".join(f"<th>{name}</th>" for name in ("class", "score", "left", "top", "right", "bottom"))
     rows = [
         f"<tr><td>{escape(d.name)}</td><td>{d.score:.3f}</td>" + "".join(f"<td>{x:.1f}</td>" for x in d.xyxy) + "</tr>"

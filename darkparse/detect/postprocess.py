@@ -1,4 +1,4 @@
-"""Boxes and class scores of a network to detections: non-maximum suppression, word trees, ranking."""
+"""Conversion of network outputs to detections: non-maximum suppression, word trees, ranking."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from darkparse.network.heads import BoxOrigin, find_box_origin, get_head
 from darkparse.network.suppression import Suppression
 
 MAX_PLAUSIBLE_BOXES = 10_000
-"""More boxes than this over the threshold come of no trained network: crowded pictures have some thousands at .005."""
+"""More boxes over the threshold suggest an untrained network; crowded images have some thousands at 0.005."""
 
 
 @dataclass(frozen=True, slots=True)
 class Postprocessor:
-    """Turns what an engine computes into detections.
+    """Converts the outputs of an engine to detections.
 
     Attributes:
-        network: the network that was run.
-        names: the name of each class.
-        suppression: how boxes are suppressed; None for a classifier.
+        network: Network of the engine.
+        names: Name of each class.
+        suppression: Kind of non-maximum suppression; None for a classifier.
     """
 
     network: Network
@@ -41,19 +41,19 @@ class Postprocessor:
         self, candidates: Candidates, index: int, prepared: PreparedImage, settings: DetectionSettings
     ) -> Detections:
         """Return the detections of the image at `index` in a batch, best first, after non-maximum suppression."""
-        # Of a picture that is scaled to nothing Darknet's boxes are divided by 0.
+        # If the image is scaled to zero width or height, Darknet divides boxes by 0.
         in_image = (candidates.image == index) & (0 not in prepared.placement.scaled_size)
         box_indices = np.flatnonzero(in_image)
         boxes = candidates.boxes[box_indices]
         head = get_head(self.network.nodes[self.network.heads[0]])
         if len(box_indices) and not head.stays_in_letterbox:
-            # Darknet leaves the boxes of a [detection] head where they lie in the letterbox (detection_layer.c:225).
+            # Darknet leaves the boxes of a [detection] head in letterbox coordinates (detection_layer.c:225).
             boxes = prepared.placement.to_image_boxes(boxes)
         candidate_indices = np.flatnonzero(in_image[candidates.box])
         messages = []
         if len(candidate_indices) > MAX_PLAUSIBLE_BOXES:
             messages.append(f"{len(candidate_indices):,} boxes over the threshold: is this network trained?")
-        # exp() of a width or a height overflows in float32; such a box has no place in the image, nor in JSON.
+        # exp() of a width or height may overflow in float32; such a box is meaningless and not valid in JSON.
         is_finite = np.isfinite(boxes).all(1) & np.isfinite(candidates.objectness[box_indices])
         positions = np.searchsorted(box_indices, candidates.box[candidate_indices])
         is_valid = is_finite[positions] & np.isfinite(candidates.scores[candidate_indices])
@@ -84,7 +84,7 @@ class Postprocessor:
         return find_box_origin(self.network.nodes[candidates.layer[box]], int(candidates.index[box]))
 
     def apply_tree(self, scores: Floats) -> Floats:
-        """Multiply a classifier's scores (N, classes) down its word tree, if it has one."""
+        """Multiply a classifier's scores (N, classes) along its word tree, if it has one."""
         path = getattr(self.network.nodes[self.network.outputs[0]].layer, "tree", None)
         if path is None:
             return scores
@@ -97,7 +97,7 @@ class Postprocessor:
         return scores
 
     def rank_classes(self, scores: Floats, prepared: PreparedImage, settings: DetectionSettings) -> Detections:
-        """Return the `settings.top` best classes of an image by their scores (classes)."""
+        """Return the `settings.top` best classes of an image, given scores of shape (classes,)."""
         is_finite = np.isfinite(scores)
         dropped = int((~is_finite).sum())
         messages = [f"dropped {dropped:,} of {len(scores):,} classes with NaN or infinite scores"] if dropped else []

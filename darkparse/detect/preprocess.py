@@ -1,4 +1,4 @@
-"""A picture to the network's input, and boxes back to the picture, with Darknet's own rounding."""
+"""Fitting of images to the network's input, and mapping of boxes back, with Darknet's rounding."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from darkparse.datasets.image_files import Size
 from darkparse.detect.images import Pixels
 
 Resize = Literal["letterbox", "stretch", "crop"]
-"""letterbox: all of the picture, grey around it. stretch: all of it, distorted. crop: its middle (classifiers)."""
+"""How an image is fitted: keep the aspect ratio and pad with gray, distort, or take the center (classifiers)."""
 
 RESIZE_MODES: tuple[Resize, ...] = get_args(Resize)
 
@@ -22,37 +22,42 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a picture lies in the network's input."""
+    """Position of a resized image inside the network's input.
+
+    Attributes:
+        input_size: Height and width of the input, in pixels.
+        scaled_size: Height and width of the resized image; 0 for an extremely long image.
+        offset: Top and left edge of the image inside the input; negative if cropped.
+    """
 
     input_size: Size
     scaled_size: Size
-    """What the whole picture is scaled to. A very long one comes to no height or no width: nothing of it is left."""
     offset: Size
-    """Its top and left edge in the input; negative where it is cropped."""
 
     def to_image_boxes(self, boxes: Floats) -> Floats:
-        """Boxes (B, 4: centre x, y, width, height) as fractions of the input to fractions of the picture.
+        """Convert boxes from fractions of the input to fractions of the image.
 
-        The shift is (netw - new_w)/2./netw, half a pixel off where the padding is odd (yolo_layer.c
-        correct_yolo_boxes).
+        The shift is (netw - new_w)/2./netw, half a pixel off for odd padding (yolo_layer.c correct_yolo_boxes).
+
+        Args:
+            boxes: (B, 4), center x, center y, width, height.
         """
         net, scaled = np.array(self.input_size[::-1], np.float64), np.array(self.scaled_size[::-1], np.float64)
         ratio = (scaled / net).astype(np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):  # of boxes near the end of float32's range
+        with np.errstate(over="ignore", invalid="ignore"):  # boxes may be near the limits of float32
             center = ((boxes[:, :2] - (net - scaled) / 2.0 / net) / ratio).astype(np.float32)
             return np.concatenate((center, boxes[:, 2:] * (net / scaled).astype(np.float32)), 1)
 
 
 def compute_placement(image: Size, net: Size, resize: Resize, *, crop_first: bool = False) -> Placement:
-    """Where a picture of some size lies in an input of some size.
+    """Compute the placement of an image in the network's input.
 
     Args:
-        image: the picture's height and width.
-        net: the input's.
-        resize: how it is fitted.
-        crop_first: for `crop`: cut the largest square out and scale that (pjreddie image.c center_crop_image), instead
-            of scaling the shorter side to the input's width and cutting then (AlexeyAB classifier.c
-            predict_classifier).
+        image: Height and width of the image.
+        net: Height and width of the input.
+        resize: How the image is fitted.
+        crop_first: With "crop", cut out the largest square and resize it (pjreddie image.c center_crop_image), instead
+            of resizing the shorter side to the input's width and cropping (AlexeyAB classifier.c predict_classifier).
     """
     (height, width), (net_h, net_w) = image, net
     if resize == "stretch" or (resize == "crop" and crop_first):
@@ -61,7 +66,7 @@ def compute_placement(image: Size, net: Size, resize: Resize, *, crop_first: boo
         scaled = (
             (height * net_w // width, net_w) if width < height else (net_w, width * net_w // height)
         )  # image.c resize_min
-        # C rounds towards zero.
+        # C rounds toward zero.
         return Placement(net, scaled, (int((net_h - scaled[0]) / 2), int((net_w - scaled[1]) / 2)))
     if np.float32(net_w) / np.float32(width) < np.float32(net_h) / np.float32(height):
         scaled = (height * net_w // width, net_w)
@@ -71,16 +76,16 @@ def compute_placement(image: Size, net: Size, resize: Resize, *, crop_first: boo
 
 
 def fit_image(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = False) -> tuple[Floats, Placement]:
-    """A picture as the network's input (image.c letterbox_image, resize_image, crop_image).
+    """Fit an image to the network's input (image.c letterbox_image, resize_image, crop_image).
 
     Args:
-        pixels: (H, W, C), uint8, or float32 in 0…1.
-        net: height and width of the input.
-        resize: how the picture is fitted to it.
-        crop_first: see `compute_placement`.
+        pixels: (H, W, C), uint8, or float32 in [0, 1].
+        net: Height and width of the input.
+        resize: How the image is fitted.
+        crop_first: See `compute_placement`.
 
     Returns:
-        (C, height, width), float32 in 0…1, and where the picture lies in it.
+        The input as (C, height, width), float32 in [0, 1], and the placement of the image in it.
     """
     if resize == "crop" and crop_first:
         side = min(pixels.shape[:2])
@@ -94,7 +99,7 @@ def fit_image(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = F
     top, left = placement.offset
     if resize == "crop":
         scaled = resize_image(pixels, placement.scaled_size)
-        # Beyond the edge the last row or column goes on (image.c crop_image).
+        # Pixels outside the image replicate its edge (image.c crop_image).
         rows, columns = (np.arange(n) - offset for n, offset in zip(net, (top, left), strict=True))
         rows, columns = rows.clip(0, placement.scaled_size[0] - 1), columns.clip(0, placement.scaled_size[1] - 1)
         return scaled[:, rows[:, None], columns], placement
@@ -108,32 +113,35 @@ def fit_image(pixels: Pixels, net: Size, resize: Resize, *, crop_first: bool = F
 
 
 def resize_image(pixels: Pixels, size: Size, out: Floats | None = None) -> Floats:
-    """Separable bilinear scaling with the corners aligned, as Darknet's (image.c resize_image).
+    """Resize an image with Darknet's separable bilinear interpolation and aligned corners (image.c resize_image).
 
     Args:
-        pixels: (H, W, C), uint8, or float32 in 0…1.
-        size: height and width to scale to.
-        out: where to put it.
+        pixels: (H, W, C), uint8, or float32 in [0, 1].
+        size: Height and width of the result.
+        out: Array to write to.
 
     Returns:
-        (C, height, width), float32 in 0…1.
+        (C, height, width), float32 in [0, 1].
     """
     rows = axis_weights(pixels.shape[0], size[0], last_is_exact=False)
     return resample(pixels, rows, axis_weights(pixels.shape[1], size[1], last_is_exact=True), out)
 
 
 def resample(pixels: Pixels, rows: ResampleWeights, columns: ResampleWeights, out: Floats | None = None) -> Floats:
-    """The weighted sums of two neighbours along both axes: (C, rows, columns), float32 in 0…1.
+    """Compute weighted sums of two neighbors along both axes.
 
     Args:
-        pixels: (H, W, C), uint8, or float32 in 0…1.
-        rows: where each row comes from.
-        columns: where each column does.
-        out: where to put it.
+        pixels: (H, W, C), uint8, or float32 in [0, 1].
+        rows: Neighbors and weights of each row.
+        columns: Neighbors and weights of each column.
+        out: Array to write to.
+
+    Returns:
+        (C, rows, columns), float32 in [0, 1].
     """
     channels, width = pixels.shape[2], columns.weights.shape[1]
     out = np.empty((channels, rows.weights.shape[1], width), np.float32) if out is None else out
-    # Single values are gathered faster than pixels of three, and so come out plane by plane: first neighbours, second.
+    # Gathering single values is faster than gathering pixels, and separates the planes: first neighbors, then second.
     index = (columns.places[:, None] * channels + np.arange(channels)[:, None]).ravel()
     weights = np.repeat(columns.weights[:, None], channels, 1).ravel()
     source, bands, n = pixels.reshape(len(pixels), -1), _split_bands(rows), channels * width
@@ -162,20 +170,20 @@ def resample(pixels: Pixels, rows: ResampleWeights, columns: ResampleWeights, ou
 
 
 BAND_ROWS = 32
-"""Rows of the result that are made at once: what they need stays in the caches, and in memory that is there."""
+"""Rows of the result that are computed at once, so that the buffers fit into the CPU caches."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Band:
-    """Some rows of the result, and what they come from."""
+    """Some rows of the result and the source rows that they need."""
 
     rows: slice
     lines: NDArray[np.intp]
-    """The rows that are needed, each once."""
+    """Source rows, each once."""
     places: NDArray[np.intp]
-    """(2, n): which of the lines are a row's two neighbours."""
+    """(2, n), positions in `lines` of the two neighbors of each row."""
     weights: Floats
-    """(2, n, 1): theirs."""
+    """(2, n, 1), weights of the neighbors."""
 
 
 @lru_cache(maxsize=64)
@@ -190,7 +198,7 @@ def _split_bands(row_weights: ResampleWeights) -> list[_Band]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResampleWeights:
-    """The two neighbours of each new position, and their weights: (2, n)."""
+    """The two neighbors of each new position and their weights, (2, n) each."""
 
     places: NDArray[np.intp]
     weights: Floats
@@ -198,11 +206,16 @@ class ResampleWeights:
 
 @lru_cache(maxsize=256)
 def axis_weights(in_size: int, out_size: int, *, last_is_exact: bool) -> ResampleWeights:
-    """Where the values of an axis come from.
+    """Compute the neighbors and weights of a resized axis.
 
-    Along the width the last column is the picture's last. Along the height Darknet computes the last row's place like
-    any other's, in float32, and leaves its second neighbour out: where rounding puts the place just above the last row,
-    that row comes out almost black (image.c:1223-1231), and here too.
+    Along the width the last column equals the image's last. Along the height Darknet computes the last row's position
+    in float32 like any other and ignores its second neighbor: if rounding places it just above the last row, that row
+    is almost black (image.c:1223-1231). darkparse does the same.
+
+    Args:
+        in_size: Length of the image's axis.
+        out_size: Length of the resized axis.
+        last_is_exact: Whether the last position equals the image's last, as along the width.
     """
     scale = np.float32(in_size - 1) / np.float32(out_size - 1) if out_size > 1 else np.float32(0)
     place = np.arange(out_size, dtype=np.float32) * scale

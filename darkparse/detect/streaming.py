@@ -1,4 +1,4 @@
-"""Any number of pictures in constant memory: several threads read and run them, and they come out in their order."""
+"""Detection in any number of images with constant memory: several threads, results in order."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from darkparse.network.detection_settings import DetectionSettings
 
 MAX_WORKERS = 8
-"""More would each need memory for a network's maps; they take more threads each instead."""
+"""Maximum number of workers: each needs memory for activations, so more cores give each worker more threads instead."""
 
 
 class ImageDetector(Protocol):
-    """The part of `Detector` that a stream uses."""
+    """Part of `Detector` that a stream uses."""
 
     engine: Engine
     is_stateful: bool
@@ -38,13 +38,13 @@ class ImageDetector(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A picture and what came of it."""
+    """Result for one image."""
 
     source: Any
-    """What was given: a path, an array, …"""
+    """The image as given: a path, an array, …"""
     result: Detections | ImageError
     pixels: Pixels | None = None
-    """(H, W, C), if they were to be kept."""
+    """(H, W, C), if requested."""
 
 
 def stream(
@@ -57,20 +57,20 @@ def stream(
     keep_pixels: bool = False,
     continuing: bool = False,
 ) -> Iterator[Result]:
-    """Detect in pictures, in their order; a picture that cannot be read yields its error.
+    """Yield the results of images in order; an image that cannot be read yields its error.
 
-    A worker reads a batch, fits it to the network's input, runs it and decodes it. The cores are shared out among the
-    workers, which is faster than all of them on one batch after the other: no core waits for another. One batch more
-    than there are workers is in memory at any time.
+    Each worker reads a batch, fits it to the network's input, runs it and decodes it. The cores are divided among the
+    workers, which is faster than running one batch at a time on all cores, because no core waits for another. At most
+    one batch more than there are workers is in memory.
 
     Args:
-        detector: what runs.
-        images: what `Detector.detect` takes; taken as they are needed.
-        settings: thresholds.
-        batch: how many pictures run at once.
-        workers: threads, by default one for each core, at most 8. A recurrent network has one.
-        keep_pixels: give the pictures' pixels back, for drawing.
-        continuing: the pictures are the frames of a video.
+        detector: Detector to run.
+        images: Images as for `Detector.detect`; consumed on demand.
+        settings: Thresholds.
+        batch: Number of images per batch.
+        workers: Number of threads; by default one per core, at most 8. A recurrent network uses one.
+        keep_pixels: Keep the images' pixels for drawing.
+        continuing: The images are frames of a video.
     """
     source = iter(images)
     workers = 1 if detector.is_stateful else workers or min(os.cpu_count() or 1, MAX_WORKERS)
@@ -101,7 +101,7 @@ def run_prepared(
     *,
     continuing: bool = False,
 ) -> list[Detections | ImageError]:
-    """Run the readable images of a batch; return a result for each, in their order."""
+    """Run the readable images of a batch; return a result for each image, in order."""
     readable = [image for image in prepared if not isinstance(image, ImageError)]
     detections = iter(detector.run(readable, settings, continuing=continuing))
     return [image if isinstance(image, ImageError) else next(detections) for image in prepared]

@@ -1,4 +1,4 @@
-"""What a network is for: whether it detects or classifies, how many classes, and how its pictures are fitted."""
+"""Task of a network: detection or classification, its number of classes, and how images are fitted."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from darkparse.network.heads import get_head
 
 
 def is_classifier(network: Network) -> bool:
-    """Whether a network is a classifier. Raises DarkparseError if it takes no picture,
-    or gives neither boxes nor classes."""
+    """Return whether a network is a classifier rather than a detector.
+
+    Raises:
+        DarkparseError: The network does not take images, neither detects nor classifies, or its heads differ in their
+            number of classes.
+    """
     if not network.net.has_image:
         raise DarkparseError(f"{network.name} takes a vector, not a picture")
     last = network.nodes[network.outputs[-1]]
@@ -31,7 +35,11 @@ def is_classifier(network: Network) -> bool:
 
 
 def class_count(network: Network, use_class_map: bool) -> int:
-    """How many classes it tells apart; with `use_class_map` those that the head's `map=` lists."""
+    """Return a network's number of classes; with `use_class_map`, of those that the head's `map=` lists.
+
+    Raises:
+        DarkparseError: The head has no `map=`.
+    """
     last = network.nodes[network.outputs[-1]]
     if not network.heads:
         return last.out_shape.size
@@ -43,17 +51,17 @@ def class_count(network: Network, use_class_map: bool) -> int:
 
 
 def default_resize(network: Network, classifies: bool) -> Resize:
-    """How the dialect's Darknet fits a picture to such a network's input."""
+    """Return how the dialect's Darknet fits images to the network's input."""
     if classifies:
         return "letterbox" if network.dialect.resize == "letterbox" else "crop"
     return "letterbox" if network.net.letter_box else network.dialect.resize
 
 
 def check_detector(network: Network, names: Names | None, *, use_class_map: bool) -> tuple[str, ...]:
-    """Return the names of the classes that a network detects or tells apart; no engine has to be imported for that.
+    """Return the class names of a detector or classifier, without importing an engine.
 
     Raises:
-        DarkparseError: it does neither, or the names do not fit.
+        DarkparseError: The network is neither, or the names do not match.
     """
     is_classifier(network)
     return find_names(network, class_count(network, use_class_map), names)

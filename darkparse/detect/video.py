@@ -1,4 +1,4 @@
-"""Videos: frames in, and videos with boxes out. PyAV is needed, which brings FFmpeg with it."""
+"""Reading and writing of videos. Requires PyAV, which includes FFmpeg."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from darkparse.errors import DarkparseError, ImageError
 
 
 def import_pyav() -> Any:
-    """The `av` module. Raises DarkparseError with what to install if it is missing."""
+    """Return the `av` module; raise DarkparseError with an install command if it is missing."""
     try:
         import av
     except ImportError:
@@ -28,11 +28,11 @@ class Video:
     """A video to read.
 
     Attributes:
-        frames: how many frames the container says it has, 0 if it does not say.
-        rate: frames a second.
+        frames: Number of frames according to the container; 0 if unknown.
+        rate: Frames per second.
 
     Raises:
-        ImageError: the file is no video, or has no picture track.
+        ImageError: The file is not a video or has no video track.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,7 +51,7 @@ class Video:
         self.rate = Fraction(stream.average_rate or 25)
 
     def __iter__(self) -> Iterator[Pixels]:
-        """Every frame, (H, W, 3), uint8. Raises ImageError where the video is broken."""
+        """Yield every frame, (H, W, 3), uint8; raise ImageError where the video is corrupt."""
         try:
             for frame in self._container.decode(video=0):
                 yield frame.to_ndarray(format="rgb24")
@@ -64,11 +64,10 @@ class Video:
 
 @contextmanager
 def write_video(path: Path, rate: Fraction) -> Iterator[Callable[[Pixels], None]]:
-    """A video to write, H.264 where FFmpeg has it; it takes its name when it is finished, after an error nothing is
-    left.
+    """Write a video atomically, in H.264 if FFmpeg supports it; yield a function that adds a frame.
 
-    Yields a function that adds a frame, (H, W, 3), uint8; an odd row or column is doubled, since H.264 wants even
-    sizes.
+    Frames are (H, W, 3), uint8. An odd row or column is duplicated, because H.264 requires even sizes. A `.webm` file
+    uses VP9. After an error no file is left.
     """
     av = import_pyav()
     preferred_codec = "libvpx-vp9" if path.suffix.lower() == ".webm" else "libx264"

@@ -1,4 +1,4 @@
-"""Mean average precision: by Darknet's own rules, and by COCO's."""
+"""Mean average precision by Darknet's rules and by COCO's."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import DetectionSettings
 
 MIN_SCORE = 0.005
-"""Least score of what is evaluated (detector.c validate_detector_map)."""
+"""Minimum score of evaluated detections (detector.c validate_detector_map)."""
 
 COCO_METRICS = (
     ("AP", "IoU .50 to .95"),
@@ -36,41 +36,45 @@ COCO_METRICS = (
     ("AR medium", "32² to 96² pixels"),
     ("AR large", "from 96² pixels"),
 )
-"""COCO's twelve numbers and what each means."""
+"""COCO's twelve metrics, with descriptions."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClassResult:
-    """How well one class is found."""
+    """Evaluation result of one class."""
 
     truths: int
     true_positives: int
     """True positives over `score_threshold` (see `DarknetResult`)."""
     false_positives: int
-    """False positives over it."""
+    """False positives over `score_threshold`."""
     area: float
     """Average precision as the area under the curve (Darknet's `-points 0`; VOC 2010-2012)."""
     points11: float
-    """As the mean at 11 recalls (`-points 11`; VOC 2007)."""
+    """Average precision as the mean at 11 recall levels (`-points 11`; VOC 2007)."""
     points101: float
-    """As the mean at 101 recalls (`-points 101`)."""
+    """Average precision as the mean at 101 recall levels (`-points 101`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class DarknetResult:
-    """What `darknet detector map` prints."""
+    """Result of `darknet detector map`."""
 
     classes: tuple[ClassResult, ...]
     iou: float
-    """A detection is true where it overlaps an object of its class by more than this."""
+    """A detection is correct if its IoU with an object of its class exceeds this."""
     score_threshold: float
-    """The score from which precision and recall count."""
+    """Minimum score, exclusive, of the detections that count for precision and recall."""
     mean_iou: float
-    """Of all detections over `score_threshold`, false ones counted as 0."""
+    """Mean IoU of all detections over `score_threshold`; false positives count as 0."""
 
     def mean_ap(self, rule: str, *, occurring: bool = False) -> float:
-        """Mean average precision over all classes, as in Darknet,
-        or over those that the annotations have an object of."""
+        """Return the mean average precision.
+
+        Args:
+            rule: Field of `ClassResult`: "area", "points11" or "points101".
+            occurring: Average only over classes that occur in the annotations, instead of all as Darknet does.
+        """
         values: list[float] = [getattr(c, rule) for c in self.classes if c.truths or not occurring]
         return sum(values) / len(values) if values else 0.0
 
@@ -96,11 +100,11 @@ class DarknetResult:
 
 @dataclass(slots=True)
 class _ClassTally:
-    """One class over all pictures: a row for each detection."""
+    """Detections of one class in all images."""
 
     scores: list[float]
     matched: list[int]
-    """The object that it overlaps most, counted through all pictures, -1 for none."""
+    """Object with the largest overlap, numbered over all images; -1 for none."""
     truths: int = 0
     true_positives: int = 0
     false_positives: int = 0
@@ -114,18 +118,18 @@ def darknet_map(
     score_threshold: float = DetectionSettings.threshold,
     selected: Sequence[int] | None = None,
 ) -> DarknetResult:
-    """Average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
+    """Compute average precision by the rules of AlexeyAB's `detector map` (detector.c validate_detector_map).
 
-    A detection belongs to the object of its class that it overlaps most; of several for one object the best is true and
-    the rest are false. One that meets only an ignored object does not count; Darknet leaves it out of the average
-    precision too, but counts it as false among precision and F1.
+    A detection is matched to the object of its class that it overlaps most; of several for one object the best is
+    correct and the others are false. A detection that overlaps only an ignored object does not count; Darknet excludes
+    it from the average precision too, but counts it as false in precision and F1.
 
     Args:
-        pairs: pictures, each with what was found in it.
-        classes: how many the network has.
-        iou: least overlap, exclusive.
-        score_threshold: the score from which precision, recall and mean IoU count.
-        selected: the classes of the result; by default all. Detections of other classes must not be in `pairs`.
+        pairs: Images, each with its detections.
+        classes: Number of classes of the network.
+        iou: Minimum IoU, exclusive.
+        score_threshold: Minimum score, exclusive, for precision, recall and mean IoU.
+        selected: Classes to include; by default all. Detections of other classes must not be in `pairs`.
     """
     tallies = [_ClassTally([], []) for _ in range(classes)]
     num_seen, overlaps = 0, 0.0
@@ -147,7 +151,7 @@ def _count_detections(
     iou: float,
     score_threshold: float,
 ) -> float:
-    """Count one picture's detections; the sum of the overlaps of the true ones over `score_threshold`."""
+    """Count the detections of an image; return the summed IoU of its true positives over `score_threshold`."""
     for label in truth.classes[~truth.ignored]:
         tallies[label].truths += 1
     matched: set[int] = set()
@@ -190,7 +194,7 @@ def _compute_class_result(tally: _ClassTally) -> ClassResult:
 
 
 def _compute_area(precision: NDArray[np.float64], recall: NDArray[np.float64]) -> float:
-    """The area under the curve, precision made to fall only."""
+    """Return the area under the precision-recall curve, with precision made non-increasing."""
     if not precision.size:
         return 0.0
     best = np.maximum.accumulate(precision[::-1])[::-1]
@@ -198,7 +202,7 @@ def _compute_area(precision: NDArray[np.float64], recall: NDArray[np.float64]) -
 
 
 def _compute_mean_at_recalls(precision: NDArray[np.float64], recall: NDArray[np.float64], points: int) -> float:
-    """The mean of the best precision from each of some evenly spaced recalls on."""
+    """Return the mean over evenly spaced recall levels of the best precision at that recall or above."""
     levels = np.arange(points) / (points - 1)
     return float(np.mean([precision[recall >= level].max(initial=0.0) for level in levels]))
 
@@ -209,12 +213,12 @@ def coco_map(
     *,
     selected: Sequence[int] | None = None,
 ) -> dict[str, float]:
-    """COCO's twelve numbers, computed by pycocotools.
+    """Compute COCO's twelve metrics with pycocotools.
 
     Args:
-        annotations: all images and their objects.
-        pairs: the images that were run, each with its detections.
-        selected: the classes to evaluate; by default all.
+        annotations: All images and their objects.
+        pairs: The evaluated images, each with its detections.
+        selected: Classes to evaluate; by default all.
 
     Raises:
         DarkparseError: pycocotools is missing.
@@ -229,13 +233,13 @@ def coco_map(
         for truth, detections in pairs
         for row in coco_rows(detections.to_dict(), image_id=truth.image_id, categories=annotations.categories)
     ]
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress
+    with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints its progress
         truths = COCO()
         truths.dataset = (
             _to_coco(annotations) if annotations.coco is None else json.loads(annotations.coco.read_text("utf-8"))
         )
         for number, annotation in enumerate(truths.dataset["annotations"], start=1):
-            # What pycocotools needs and not every program writes.
+            # pycocotools requires these fields, but not every program writes them.
             annotation.setdefault("id", number)
             annotation.setdefault("iscrowd", 0)
             annotation.setdefault("area", annotation["bbox"][2] * annotation["bbox"][3])
@@ -255,7 +259,7 @@ def coco_map(
 
 
 def _to_coco(annotations: Annotations) -> dict[str, Any]:
-    """Annotations of another kind as a COCO data set."""
+    """Convert annotations of another format to a COCO dataset."""
     objects: list[dict[str, Any]] = []
     for truth in annotations.truths:
         for box, label, ignored in zip(

@@ -1,4 +1,4 @@
-"""Why a layer differs: the known mistakes, tried out on the layer at fault."""
+"""Diagnosis of a layer that differs: known mistakes, tried on that layer."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from darkparse.model.darknet import Stage, instantiate
 from darkparse.network import Node
 
 Trial = tuple[str, Callable[[], Tensor]]
-"""A cause in words, and the layer's output with it."""
+"""Description of a cause, and the layer's output with it."""
 
-# Where epsilon stands and how large it is: the dialects, and other tools' choices.
+# Position and value of epsilon in the dialects and in other tools.
 NORMS = (
     ("batch norm as in pjreddie's Darknet, ε = 1e-6 added to the root of the variance", "RootEpsilonBatchNorm", 1e-6),
     ("batch norm as in AlexeyAB's Darknet, ε = 1e-5 added to the variance", "BatchNorm", 1e-5),
@@ -29,12 +29,12 @@ NORMS = (
 
 
 def list_trials(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterator[Trial]:
-    """Everything that is known to go wrong with a layer of this kind.
+    """Yield the outputs of a layer with each mistake that is known for its kind.
 
     Args:
-        node: the layer.
-        stage: its modules.
-        inputs: what came into it.
+        node: The layer.
+        stage: Its modules.
+        inputs: Its inputs.
     """
     modules = node.modules
     if node.inputs and node.inputs[0] < 0 and inputs[0].shape[1] == 3:
@@ -49,7 +49,7 @@ def list_trials(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterato
 
 
 def _list_changes(specs: tuple[ModuleSpec, ...]) -> Iterator[tuple[str, tuple[ModuleSpec, ...]]]:
-    """A layer's modules with another batch norm or another activation."""
+    """Yield a layer's modules with another batch norm or another activation."""
     for spec in specs:
         if spec.name == "norm" and "eps" in spec.kwargs:
             for description, target, eps in NORMS:

@@ -1,1 +1,1 @@
-"""Many pictures and videos: read, detected and written down, on one machine or a cluster."""
+"""Batch detection in images and videos, on one machine or a cluster, with results on disk."""

@@ -1,4 +1,4 @@
-"""Detection on a Ray cluster. Ray Data reads the images, runs one detector per worker and repeats lost work."""
+"""Detection on a Ray cluster: Ray Data reads the images, runs one detector per worker and repeats lost work."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ from darkparse.weights import ReadOptions
 DEFAULT_WORKERS = 2
 
 READING_CPUS = 0.25
-"""CPUs of a task that reads images. Workers must leave as much: otherwise no task could read, and Ray would wait."""
+"""CPUs of a task that reads images. Workers must leave this much, otherwise no task can read and Ray waits forever."""
 
 MAX_IMAGES_PER_TASK = 16
-"""A worker decodes the images of a task in parallel. After Ctrl-C at most one task per worker is repeated."""
+"""Maximum images per task; a worker decodes them in parallel. After Ctrl-C at most one task per worker is repeated."""
 MIN_TASKS_PER_WORKER = 4
-"""Fewer would let workers wait for the last one."""
+"""Minimum tasks per worker; with fewer, workers would wait for the last one."""
 MAX_TASKS = 5_000
-"""Ray submits each task from this process: jobs of more images have larger tasks."""
+"""Maximum number of tasks, since Ray submits each from this process; larger jobs have larger tasks."""
 
 Columns = dict[str, Any]
 """The columns of a Ray Data batch, as numpy arrays or lists."""
@@ -45,10 +45,10 @@ Columns = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """The workers of a connected Ray cluster.
+    """Workers of a connected Ray cluster.
 
     Attributes:
-        workers: number of workers, each with a detector.
+        workers: Number of workers, each with a detector.
         cpus: CPUs of each worker.
         gpus: GPUs of each worker.
     """
@@ -60,7 +60,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """The arguments of `Detector.load`, which a worker is sent; every machine must find the files."""
+    """Arguments of `Detector.load` that are sent to workers; every machine must have the files."""
 
     cfg: str | Config
     weights: str
@@ -85,7 +85,7 @@ class DetectorSpec:
         )
 
     def localize(self, cluster: Cluster) -> DetectorSpec:
-        """Return the spec for a worker: its device, and absolute paths since its working directory is another."""
+        """Return the spec for a worker: its device, and absolute paths, since its working directory may differ."""
         device = self.options.device or ("cuda" if cluster.gpus else "cpu")
         return replace(
             self,
@@ -96,11 +96,11 @@ class DetectorSpec:
 
 
 def connect(address: str | None, *, workers: int, cpus: float, gpus: float | None) -> Cluster:
-    """Connect to a Ray cluster and check that it has room for the workers; Ray would wait for ever.
+    """Connect to a Ray cluster and check that it has room for the workers; Ray would wait forever otherwise.
 
     Args:
-        address: address of a running cluster; None starts one on this machine.
-        workers: number of workers.
+        address: Address of a running cluster; None starts one on this machine.
+        workers: Number of workers.
         cpus: CPUs of each worker; a fraction leaves CPUs for reading on a small machine.
         gpus: GPUs of each worker; None: 1 if the cluster has any.
 
@@ -139,16 +139,16 @@ def process_on_cluster(
 ) -> Iterator[FileResult]:
     """Detect objects in images on a cluster; yield each result once it is in the journal.
 
-    Images that the journal has already are skipped. An unreadable image yields its error. Ray restarts a worker that
+    Images that are already in the journal are skipped. An unreadable image yields its error. Ray restarts a worker that
     dies and repeats its task.
 
     Args:
-        cluster: the workers.
-        detector: how each worker loads its detector.
-        sources: images that every machine can read.
-        settings: thresholds.
-        batch: images that run at once in a worker, by default what suits its device.
-        journal: where the results are written.
+        cluster: The workers.
+        detector: How each worker loads its detector.
+        sources: Images that every machine can read.
+        settings: Thresholds.
+        batch: Number of images per batch in a worker; by default the engine's.
+        journal: Where the results are written.
 
     Raises:
         DarkparseError: Ray failed, for example because a worker cannot load the detector.
@@ -158,7 +158,7 @@ def process_on_cluster(
     if not remaining:
         return
     images_per_task = _get_images_per_task(len(remaining), cluster.workers, batch)
-    # Bytes: a file name need not be UTF-8, and Arrow's strings are.
+    # Names are passed as bytes, because Arrow strings are UTF-8 and file names need not be.
     rows = [
         {"index": index, "name": os.fsencode(source.name), "location": os.fsencode(source.location)}
         for index, source in enumerate(remaining)
@@ -183,10 +183,10 @@ def process_on_cluster(
 
 
 def read_image(row: dict[str, Any]) -> dict[str, Any]:
-    """Read the file at a row's `location`, a path or any URL that fsspec knows (`s3://…`); Ray runs this as a task.
+    """Read the file at a row's `location`, a path or any URL that fsspec supports (`s3://…`); Ray runs this as a task.
 
     Returns:
-        The row with its `bytes` and the `problem` if it could not be read.
+        The row with its `bytes`, and the `problem` if it could not be read.
     """
     location = os.fsdecode(row["location"])
     try:
@@ -196,12 +196,12 @@ def read_image(row: dict[str, Any]) -> dict[str, Any]:
 
 
 class DetectionWorker:
-    """A detector in a process of its own; Ray calls it with the images of a task.
+    """A detector in a separate process; Ray calls it with the images of a task.
 
     Args:
-        detector: how to load it.
-        settings: thresholds.
-        batch: images that run at once, by default what suits the device.
+        detector: How to load it.
+        settings: Thresholds.
+        batch: Number of images per batch; by default the engine's.
     """
 
     def __init__(self, detector: DetectorSpec, settings: DetectionSettings, batch: int | None) -> None:
@@ -209,7 +209,7 @@ class DetectionWorker:
         self._batch = batch or self._detector.batch
 
     def __call__(self, rows: Columns) -> Columns:
-        """Return the `index` of each image with its `result`, pickled `Detections` or ImageError."""
+        """Return the `index` of each image with its `result`, as pickled `Detections` or ImageError."""
         with ThreadPoolExecutor() as pool:
             prepared = list(pool.map(self._prepare, rows["name"], rows["bytes"], rows["problem"]))
         chunks = (prepared[start : start + self._batch] for start in range(0, len(prepared), self._batch))
@@ -231,7 +231,7 @@ def _import_ray() -> Any:
         import ray.data
     except ImportError:
         raise DarkparseError("--ray needs Ray Data\nhint: pip install 'darkparse[ray]'") from None
-    logging.getLogger("ray.data").setLevel(logging.ERROR)  # it warns that its progress bars are off
+    logging.getLogger("ray.data").setLevel(logging.ERROR)  # Ray Data warns that its progress bars are off
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
 
@@ -242,7 +242,7 @@ def _get_images_per_task(images: int, workers: int, batch: int | None) -> int:
 
 
 def _make_absolute(path: str) -> str:
-    """Return the absolute path of a file; the name of a cfg that ships with darkparse as it is."""
+    """Return the absolute path of a file, or the unchanged name of a bundled cfg."""
     return str(Path(path).absolute()) if Path(path).exists() else path
 
 

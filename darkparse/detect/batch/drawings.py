@@ -11,13 +11,18 @@ from darkparse.errors import DarkparseError
 
 
 def plan_drawings(sources: Iterable[InputFile], folder: Path, existing: Iterable[str] = ()) -> dict[Path, str]:
-    """Where each drawing goes in the results' folder: its path under the folder that it was named under.
+    """Return the path of each drawing in the output directory, by the path of its source.
 
-    The ending stays where pictures can be written so, else `.png` is added; one that would meet another, or an earlier
-    drawing among those taken, gets a number.
+    A drawing keeps the source's path relative to the directory that it was found under. Its extension is kept if images
+    of that format can be written; otherwise `.png` is added. A name that is already used gets a number.
+
+    Args:
+        sources: Images and videos to draw.
+        folder: Output directory.
+        existing: Drawings of earlier runs, relative to the output directory.
 
     Raises:
-        DarkparseError: a drawing would take the place of its picture.
+        DarkparseError: A drawing would overwrite its source.
     """
     drawings: dict[Path, str] = {}
     used_paths = {folder / drawing for drawing in existing}

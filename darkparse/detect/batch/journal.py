@@ -1,4 +1,4 @@
-"""A directory of results that an interrupted run leaves intact and a later run resumes."""
+"""Output directory that an interrupted run leaves intact and a later run resumes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from darkparse.errors import DarkparseError
 
 JOURNAL_NAME = "detections.jsonl"
 RUN_NAME = "run.json"
-"""What the results depend on: a later run resumes only if it would compute the same."""
+"""File with everything that the results depend on; a later run resumes only if it would compute the same."""
 EXPORT_NAMES = {"coco": "coco.json", "csv": "detections.csv", "json": "detections.json"}
 
 
@@ -25,13 +25,13 @@ class Journal:
     """`detections.jsonl` in a directory: one line per finished image, written once its drawing is in place.
 
     Args:
-        folder: the directory, locked by this run.
-        run: what the results depend on.
-        resume: continue after the results in the directory, if it has any.
-        overwrite: delete the results in the directory.
+        folder: The directory, locked by this run.
+        run: Everything that the results depend on.
+        resume: Continue after the existing results, if there are any.
+        overwrite: Delete the existing results.
 
     Raises:
-        DarkparseError: the directory has results, and neither is set, or they depend on something else.
+        DarkparseError: The directory has results, and neither is set, or they depend on something else.
     """
 
     def __init__(self, folder: Path, run: Record, *, resume: bool = False, overwrite: bool = False) -> None:
@@ -54,15 +54,15 @@ class Journal:
         )
 
     def has(self, image: str) -> bool:
-        """Return whether an image or video is finished, whatever path names it."""
+        """Return whether an image or video is finished, whichever path names it."""
         return locate_input(image, self._run["relative_to"]) in self._done
 
     def add(self, record: Record) -> None:
-        """Write an image's record; from here on it survives a kill."""
+        """Write an image's record; once written, it survives a kill."""
         self._write((json_line(record),))
 
     def add_video(self, lines: Iterable[str]) -> None:
-        """Write the records of a video's frames; a kill in the middle leaves none of them."""
+        """Write the records of a video's frames; a kill in between leaves none of them."""
         with atomic_write(self._video_marker) as part:
             part.write_text(str(self._file.tell()), "utf-8")
         self._write(lines)
@@ -76,7 +76,7 @@ class Journal:
             raise OSError(problem.errno, problem.strerror, os.fspath(self.path)) from None
 
     def records(self) -> Iterator[Record]:
-        """Yield all records, in the order in which the images were finished."""
+        """Yield all records in the order in which the images were finished."""
         with self.path.open(encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
                 yield json.loads(line)
@@ -94,7 +94,7 @@ class Journal:
         return None
 
     def close(self) -> None:
-        with suppress(OSError):  # the write that failed has raised it
+        with suppress(OSError):  # the failed write has already raised it
             self._file.close()
 
     def __enter__(self) -> Journal:
@@ -104,7 +104,7 @@ class Journal:
         self.close()
 
     def _recover(self) -> None:
-        """Read what is finished, and cut off a half-written line or video."""
+        """Read the finished records, and truncate a half-written line or video."""
         if self._video_marker.exists():
             os.truncate(self.path, int(self._video_marker.read_text("utf-8")))
             self._video_marker.unlink()
@@ -125,12 +125,12 @@ def _check_resumable(folder: Path, run: Record, *, resume: bool) -> Record:
     """Return what a resumed run depends on: `run`, with `relative_to` as in the earlier run.
 
     Args:
-        folder: the directory with the results.
-        run: what they would depend on now. `relative_to` is the base of relative paths, None if there are none.
-        resume: whether resuming is requested.
+        folder: The directory with the results.
+        run: What they would depend on now. `relative_to` is the base of relative paths, None if there are none.
+        resume: Whether resuming is requested.
 
     Raises:
-        DarkparseError: it is not requested, or the earlier run depends on something else.
+        DarkparseError: Resuming is not requested, or the earlier run depends on something else.
     """
     if not resume:
         raise DarkparseError(

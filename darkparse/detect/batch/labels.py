@@ -1,4 +1,4 @@
-"""Detections as labels, a file a picture: Darknet's own `.txt` and Pascal VOC's `.xml`."""
+"""Detections as labels, one file per image: Darknet's `.txt` and Pascal VOC's `.xml`."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from darkparse._utils.files import atomic_write
 from darkparse.detect.batch.results import Record
 
 LABEL_SUFFIXES = {"yolo": ".txt", "voc": ".xml"}
-"""The ending of each form."""
+"""File extension of each format."""
 
 MIN_SIDE = 1e-4
-"""The smallest side that four decimals can say."""
+"""Smallest side that four decimals can represent."""
 
 
 def save_labels(records: Callable[[], Iterator[Record]], form: str, folder: Path) -> None:
-    """Write a file for each picture beside its drawing; without drawings where they would be.
+    """Write a label file for each image, beside its drawing or, without drawings, where that would be.
 
     Args:
-        records: gives the pictures; of a video each frame has a file.
-        form: one of LABELS.
-        folder: that of the results.
+        records: Returns an iterator over the images; each frame of a video gets a file.
+        form: A key of LABEL_SUFFIXES.
+        folder: Output directory.
     """
     to_text = {"yolo": _to_yolo, "voc": _to_voc}[form]
     for record, path in _iter_label_paths(records):
@@ -35,8 +35,10 @@ def save_labels(records: Callable[[], Iterator[Record]], form: str, folder: Path
 
 
 def _iter_label_paths(records: Callable[[], Iterator[Record]]) -> Iterator[tuple[Record, Path]]:
-    """Each picture with its place under the folder of results: its drawing's, or its own below what all have above
-    them."""
+    """Yield each image with its path in the output directory.
+
+    It is the path of its drawing, or else the image's path relative to the common parent of such images.
+    """
     undrawn = [os.path.abspath(record["image"]) for record in records() if "drawing" not in record]  # noqa: PTH100
     common_parent = os.path.commonpath([os.path.dirname(path) for path in undrawn]) if undrawn else ""  # noqa: PTH120
     for record in records():
@@ -51,8 +53,11 @@ def _iter_label_paths(records: Callable[[], Iterator[Record]]) -> Iterator[tuple
 
 
 def _to_yolo(record: Record) -> str:
-    """`class x y width height` a line, the best class of each box (detector.c test_detector, `-save_labels`). A box
-    that leaves the picture by more than Darknet's reader takes (data.c fill_truth_detection) is cut to it."""
+    """Format lines of `class x y width height`, with the best class of each box.
+
+    This is the format of Darknet's `-save_labels` (detector.c test_detector). A box that extends beyond the image by
+    more than Darknet's reader accepts (data.c fill_truth_detection) is clipped.
+    """
     best: dict[tuple[float, ...], Record] = {}
     for detection in record["detections"]:
         best.setdefault(tuple(detection["box"]), detection)
@@ -70,7 +75,7 @@ def _to_yolo(record: Record) -> str:
 
 
 def _to_voc(record: Record) -> str:
-    """VOC's XML, whose pixels count from 1."""
+    """Format as VOC XML, where pixel coordinates start at 1."""
     root = ElementTree.Element("annotation")
     _add_element(root, "filename", Path(record["image"]).name)
     size = ElementTree.SubElement(root, "size")

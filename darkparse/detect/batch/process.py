@@ -1,4 +1,4 @@
-"""Many pictures and videos: read, detected, drawn and written down side by side."""
+"""Detection in many images and videos: reading, detection, drawing and writing overlap."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from darkparse.network.detection_settings import DetectionSettings
 
 WRITER_THREADS = 2
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
-"""What the next drawing would meet too: a full disk, a quota, a limit, a broken device."""
+"""Errors that would affect the next drawing too: a full disk, a quota, a size limit, a failing device."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileResult:
-    """A picture, or a frame of a video, that is done."""
+    """Result for an image or a frame of a video."""
 
     source: InputFile
     result: Detections | ImageError
     frame: int | None = None
     drawing: str | None = None
-    """Where it was drawn to, under the results' folder."""
+    """Path of the drawing, relative to the output directory."""
 
     @property
     def record(self) -> Record:
@@ -62,11 +62,22 @@ def process(
     journal: Journal | None = None,
     draw_images: bool = True,
 ) -> Iterator[FileResult]:
-    """Detect in pictures and videos; with a journal also draw and write down.
+    """Detect objects in images and videos; with a journal, also save results and drawings.
 
-    Yields each picture when it is finished: when its drawing is in place and its line is in the journal. Pictures that
-    the journal has already are left out; what cannot be read comes with its error, and the rest goes on. Nothing does
-    where the disk has no room for a drawing.
+    Yields each image once its drawing is in place and its line is in the journal. Images that are already in the
+    journal are skipped. An unreadable image yields its error, and the run continues. A full or failing disk ends it.
+
+    Args:
+        detector: Detector to run.
+        sources: Images and videos.
+        settings: Thresholds, and how images are read.
+        batch: Number of images per batch.
+        workers: Number of threads; see `stream`.
+        journal: Where the results are written.
+        draw_images: Save drawings; requires a journal.
+
+    Raises:
+        OSError: A result cannot be written, or the disk has no room for a drawing.
     """
     remaining = [source for source in sources if not (journal and journal.has(source.name))]
     drawings = plan_drawings(remaining, journal.folder, journal.drawings) if journal and draw_images else {}
@@ -135,14 +146,14 @@ def _process_video(
     journal: Journal | None,
     drawing: str | None,
 ) -> Iterator[FileResult]:
-    """The frames of a video; its lines come into the journal together, when its drawing is in place."""
+    """Yield the frames of a video; add its lines to the journal together, once its drawing is in place."""
     try:
         video = Video(source.path)
     except ImageError as problem:
         yield FileResult(source, problem)
         return
     target = journal.folder / drawing if journal and drawing else None
-    # A long video has many lines: they wait in a file, not in memory.
+    # A long video has many lines, so they are buffered in a file rather than in memory.
     with tempfile.TemporaryFile("w+", encoding="utf-8") as lines:
         try:
             with closing(video), write_video(target, video.rate) if target else nullcontext() as add_frame:

@@ -1,4 +1,4 @@
-"""Results as JSON, JSON Lines, CSV and COCO, written as they come."""
+"""Results as JSON, JSON Lines, CSV and COCO, written incrementally."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ FORMATS = ("json", "jsonl", "csv", "coco")
 CSV_COLUMNS = ("image", "frame", "class_id", "name", "score", "objectness", "left", "top", "right", "bottom")
 
 Record = dict[str, Any]
-"""One picture: `Detections.to_dict()`, for a video with the number of the `frame`."""
+"""Result for an image: `Detections.to_dict()`, with the `frame` number for videos."""
 
 _COCO_GAPS = frozenset((12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
 COCO_IDS = tuple(i for i in range(1, 91) if i not in _COCO_GAPS)
-"""The category of each of COCO's 80 classes: the ids run to 90 and leave ten out."""
+"""Category ID of each of COCO's 80 classes; the IDs go up to 90 with ten gaps."""
 
 
 def get_coco_categories(names: Sequence[str]) -> tuple[int, ...] | None:
-    """COCO's ids where the classes are COCO's, else None."""
+    """Return COCO's category IDs if the classes are COCO's, otherwise None."""
     return COCO_IDS if tuple(names) == shipped_names(80) else None
 
 
 class Formatter:
-    """Records to the text of a file of results, a piece at a time.
+    """Formats records as the text of a results file, piece by piece.
 
     Args:
-        form: json (one array), jsonl (an object a line), csv (a line for each detection), coco (COCO's results array).
-        categories: for coco: the id of each class; without it a class's own number.
+        form: "json" (one array), "jsonl" (one object per line), "csv" (one line per detection) or "coco" (COCO's
+            results array).
+        categories: For "coco", category ID of each class; by default the class ID.
     """
 
     def __init__(self, form: str, categories: tuple[int, ...] | None = None) -> None:
@@ -42,7 +43,7 @@ class Formatter:
         self._started = False
 
     def add(self, record: Record) -> str:
-        """The next piece."""
+        """Return the next piece, for a record."""
         if self.form == "jsonl":
             return json_line(record)
         if self.form == "csv":
@@ -51,7 +52,7 @@ class Formatter:
         return "".join(map(self._format_item, items))
 
     def end(self) -> str:
-        """The last piece."""
+        """Return the last piece."""
         if self.form == "csv":
             return self._header()
         if self.form == "jsonl":
@@ -71,27 +72,27 @@ class Formatter:
 
 
 def format_records(records: Iterable[Record], form: str, categories: tuple[int, ...] | None = None) -> Iterator[str]:
-    """The pieces of text that make up a file of results; none is larger than one picture's."""
+    """Yield the text of a results file in pieces no larger than one image's."""
     formatter = Formatter(form, categories)
     yield from map(formatter.add, records)
     yield formatter.end()
 
 
 def json_line(record: Record) -> str:
-    """A record as one line of JSON Lines."""
+    """Format a record as one line of JSON Lines."""
     return json.dumps(record, ensure_ascii=False) + "\n"
 
 
 def coco_rows(
     record: Record, *, image_id: int | str | None = None, categories: tuple[int, ...] | None = None
 ) -> list[Record]:
-    """A picture's detections as COCO results: `bbox` is left, top, width, height in pixels.
+    """Convert an image's detections to COCO results, with `bbox` as left, top, width, height in pixels.
 
     Args:
-        record: the picture.
-        image_id: by default the number at the end of the file's name, as Darknet takes it (detector.c
-            get_coco_image_id), or the name where it has none; for a frame of a video the video's name and its number.
-        categories: the id of each class; by default its own number.
+        record: Record of the image.
+        image_id: By default the number at the end of the file name, as in Darknet (detector.c get_coco_image_id), or
+            the name if it has none; for a video frame, the video's name and the frame number.
+        categories: Category ID of each class; by default the class ID.
     """
     if image_id is None:
         image_id = _image_id(record["image"] or "", record.get("frame"))
@@ -113,8 +114,7 @@ def _image_id(image: str, frame: int | None = None) -> int | str:
 
 
 def describe_coco_id_problems(images: Iterable[str]) -> str | None:
-    """What COCO's tools will not like about the ids of pictures, if anything:
-    they want a number of its own for each."""
+    """Return a message if the image IDs are not unique numbers, which COCO's tools require."""
     counts = Counter(map(_image_id, images))
     shared_ids = [str(name) for name, count in counts.items() if count > 1]
     unnumbered = [name for name in counts if isinstance(name, str)]

@@ -1,4 +1,4 @@
-"""What runs a network for the detector, and which of those that are installed does."""
+"""Base class of the engines that run a network for the detector, and selection of an engine."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 ENGINES = ("torch", "onnxruntime", "openvino")
 FASTEST_FIRST = ("openvino", "onnxruntime", "torch")
-"""On a CPU, from the start of the process to the last picture; see docs/detect.md."""
+"""Order on a CPU, by the time from the start of the process to the last image; see docs/detect.md."""
 
 HeadBoxes = tuple[Any, Any, Any]
-"""Of a head: boxes (N, B, 4), scores (N, B, classes), objectness (N, B)."""
+"""For one head: boxes (N, B, 4), scores (N, B, classes), objectness (N, B)."""
 SelectedBoxes = tuple[Any, Any, Any, Any, Any, Any, Any, Any]
-"""Arrays in the order of `Candidates`: of each of B boxes, then of each of K candidates."""
+"""Arrays in the order of `Candidates`: first those of the B boxes, then those of the K candidates."""
 
 
 class Engine(ABC):
-    """A network with its weights, and what runs it.
+    """A network with weights and the runtime that runs it.
 
     Attributes:
-        name: one of ENGINES.
-        network: what it runs.
-        use_class_map: of a word tree the classes that the head's `map=` lists are scored.
-        batch: how many images should run at once.
+        name: One of ENGINES.
+        network: Network that it runs.
+        use_class_map: With a word tree, score the classes that the head's `map=` lists.
+        batch: Recommended number of images per batch.
     """
 
     name: str
@@ -45,23 +45,29 @@ class Engine(ABC):
 
     @abstractmethod
     def class_scores(self, images: Floats) -> Floats:
-        """What the last layer gives, (N, …), for images (N, C, H, W) with values in 0…1."""
+        """Return the output (N, …) of the last layer for images (N, C, H, W) in [0, 1]."""
 
     @abstractmethod
     def candidates(self, images: Floats, threshold: float, hierarchy: float) -> list[SelectedBoxes]:
-        """The boxes over the threshold, for each head, as numpy arrays."""
+        """Return the boxes of each head over the threshold, as numpy arrays."""
 
     @abstractmethod
     def reset_state(self) -> None:
-        """Make recurrent layers forget the images before."""
+        """Reset the state of recurrent layers."""
 
     @contextmanager
     def share_cores(self, workers: int) -> Iterator[Callable[[], None]]:
-        """While so many threads use it; what is given is to be called in each of them first."""
+        """Divide the cores among `workers` threads; yield a function that each thread must call first."""
         yield lambda: None
 
     def select_boxes(self, heads: Sequence[HeadBoxes], threshold: float, arrays: Any) -> list[SelectedBoxes]:
-        """The boxes over the threshold. `arrays` is the module of the heads' arrays: numpy or torch."""
+        """Return the boxes of each head over the threshold.
+
+        Args:
+            heads: Outputs of the heads.
+            threshold: Minimum score, exclusive.
+            arrays: Module of the heads' arrays: numpy or torch.
+        """
         parts, count = [], 0
         for index, (boxes, scores, objectness) in zip(self.network.heads, heads, strict=True):
             by_objectness = thresholds_objectness(self.network.nodes[index], use_class_map=self.use_class_map)
@@ -76,15 +82,14 @@ class Engine(ABC):
 
 
 def choose_engine(engine: str, *, wants_torch: bool) -> str:
-    """The engine to use.
+    """Return the name of the engine to use.
 
     Args:
-        engine: one of ENGINES, or `auto`: torch, if it is there, for what only torch does, else the first of
-            FASTEST_FIRST that is installed.
-        wants_torch: a GPU or another dtype is asked for.
+        engine: One of ENGINES, or `auto`: torch if `wants_torch`, otherwise the first installed one of FASTEST_FIRST.
+        wants_torch: Whether a GPU or another dtype than float32 is requested.
 
     Raises:
-        DarkparseError: there is no such engine, it is not installed, or it does not do what is wanted.
+        DarkparseError: The engine is unknown, not installed, or does not support the request.
     """
     if engine == "auto":
         engine = next(filter(find_spec, ("torch",) if wants_torch else FASTEST_FIRST), "torch")
@@ -99,7 +104,7 @@ def choose_engine(engine: str, *, wants_torch: bool) -> str:
 
 
 def _hint_at_engine(missing: str) -> str:
-    """Return a hint that names what runs without the missing engine."""
+    """Return a hint about engines that run without the missing one."""
     if installed := next(filter(find_spec, FASTEST_FIRST), None):
         return f"\nhint: {installed} is installed; --engine auto (in Python engine='auto') takes it"
     if missing == "torch":
@@ -108,7 +113,7 @@ def _hint_at_engine(missing: str) -> str:
 
 
 def has_gpu() -> bool:
-    """Whether NVIDIA's or AMD's driver is there, found out without torch."""
+    """Return whether the NVIDIA or AMD driver is installed, without importing torch."""
     if Path("/dev/kfd").exists():
         return True
     try:

@@ -1,4 +1,4 @@
-"""A network as an ONNX graph in memory, run by ONNX Runtime or OpenVINO on the CPU in float32; torch is not needed."""
+"""Engine for an ONNX graph in memory, run by ONNX Runtime or OpenVINO on the CPU in float32 without torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from darkparse.onnx.serialization import MAX_INLINE_SIZE, OnnxModel
 from darkparse.weights.buffer import Arrays
 
 Run = Callable[[Mapping[str, Floats]], Sequence[Floats]]
-"""Inputs by name to outputs in the graph's order; several threads may call it."""
+"""Function from inputs by name to outputs in the graph's order; several threads may call it."""
 
 
 def _make_onnxruntime(content: bytes, workers: int, threads: int) -> Run:
@@ -38,7 +38,7 @@ def _make_openvino(content: bytes, workers: int, threads: int) -> Run:
     import openvino
 
     core = openvino.Core()
-    # Some processors would be given bfloat16.
+    # Without this hint, OpenVINO uses bfloat16 on some processors.
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if workers > 1:
         settings |= {"PERFORMANCE_HINT": "THROUGHPUT", "NUM_STREAMS": workers}
@@ -56,22 +56,25 @@ def _make_openvino(content: bytes, workers: int, threads: int) -> Run:
 
 
 RUNTIMES: dict[str, Callable[[bytes, int, int], Run]] = {"onnxruntime": _make_onnxruntime, "openvino": _make_openvino}
-"""Each takes a graph, how many threads will call it at once, and how many threads a call may use (0: all)."""
+"""Each takes a graph, the number of threads that call it at once, and the number of threads per call (0: all)."""
 
 MAX_SINGLE_THREAD_BFLOPS = 0.05
-"""BFLOPs of a network for which waking a second thread takes as long as it saves: MobileNetV2-YOLO-Fastest has 0.03 at
-160×160, where two threads gain nothing in either runtime, and 0.13 at 320×320, where they do."""
+"""Networks with fewer BFLOPs use one thread, because waking a second one takes as long as it saves.
+
+MobileNetV2-YOLO-Fastest has 0.03 at 160×160, where two threads gain nothing in either runtime, and 0.13 at 320×320,
+where they do.
+"""
 
 
 class GraphEngine(Engine):
-    """Runs one image after the other through a graph whose shapes are all known.
+    """Engine that runs one image after the other through a graph with fixed shapes.
 
     Args:
-        name: of the runtime.
-        network: what `compile` made.
-        arrays: its parameters.
-        fold: see `Detector`.
-        use_class_map: see `Detector`.
+        name: Name of the runtime.
+        network: Compiled network.
+        arrays: Parameters of the network.
+        fold: See `Detector`.
+        use_class_map: See `Detector`.
     """
 
     batch = 1
@@ -88,7 +91,7 @@ class GraphEngine(Engine):
         self._state = {port.value.name: np.zeros(port.shape, np.float32) for port in graph.inputs[1:]}
 
     def _get_run(self, hierarchy: float) -> Run:
-        """What runs the graph, made when it is first needed; a word tree's threshold is part of it."""
+        """Return the compiled graph, built on first use; the threshold of a word tree is part of the graph."""
         key = hierarchy if self._has_tree else 0.0, self._workers
         with self._lock:
             if key not in self._runs:
@@ -134,7 +137,7 @@ class GraphEngine(Engine):
 
     @contextmanager
     def share_cores(self, workers: int) -> Iterator[Callable[[], None]]:
-        """The cores are shared out among the workers, as for torch, by a runner that is made for so many."""
+        """Divide the cores among `workers` threads, by running a graph that is compiled for that number."""
         self._workers = workers
         try:
             yield lambda: None

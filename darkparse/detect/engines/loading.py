@@ -1,4 +1,4 @@
-"""Engines from modules and from arrays. The engines themselves are imported when one is chosen."""
+"""Engines from modules and from arrays; engine modules are imported on demand."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> Engine:
-    """Return an engine as it is, and a module in an engine.
+    """Return an engine unchanged, and a module wrapped in an engine.
 
     Raises:
-        NoWeightsError: the module has no weights.
+        NoWeightsError: The module has no weights.
     """
     if isinstance(model, Engine):
         return model
@@ -25,7 +25,7 @@ def as_engine(model: Darknet | Engine, *, fold: bool, use_class_map: bool) -> En
 
 
 def load_engine(name: str, loaded: LoadedArrays, options: ReadOptions, *, fold: bool, use_class_map: bool) -> Engine:
-    """Put a network and its arrays into an engine."""
+    """Create an engine from a network and its arrays."""
     if name == "torch":
         from darkparse.model import load
 

@@ -1,4 +1,4 @@
-"""A network as a torch module, for the detector."""
+"""Engine that runs a network as a torch module."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from darkparse.model.decoders import Decoder
 from darkparse.model.optimize.optimizer import is_optimized, make_optimized
 
 GPU_BATCH = 16
-"""Images that run at once on a GPU. On the CPU one does: its maps stay in the caches."""
+"""Number of images per batch on a GPU. On the CPU it is 1, so that activations stay in the caches."""
 
 
 class TorchEngine(Engine):
-    """Runs an optimized copy of a module, on its device and in its dtype.
+    """Engine that runs an optimized copy of a module, on its device and in its dtype.
 
     Args:
-        model: a network with its weights; see `Detector`.
-        fold: see `Detector`.
-        use_class_map: see `Detector`.
+        model: A network with weights; see `Detector`.
+        fold: See `Detector`.
+        use_class_map: See `Detector`.
     """
 
     name = "torch"
@@ -44,7 +44,7 @@ class TorchEngine(Engine):
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """What the network gives for a batch (N, C, H, W) of inputs in 0…1: the output of each head."""
+        """Return the output of each head for images (N, C, H, W) in [0, 1]."""
         parameter = next(self.model.parameters())
         outputs = self.model(images.to(parameter.device, parameter.dtype, memory_format=torch.channels_last))
         return outputs if isinstance(outputs, tuple) else (outputs,)
@@ -68,10 +68,10 @@ class TorchEngine(Engine):
 
     @contextmanager
     def share_cores(self, workers: int) -> Iterator[Callable[[], None]]:
-        """The cores are shared out among the workers, which is faster than all of them on one batch after the other."""
+        """Divide the cores among the workers, which is faster than running one batch at a time on all cores."""
         threads = torch.get_num_threads()
         threads_per_worker = max(1, threads // workers)
         try:
             yield lambda: torch.set_num_threads(threads_per_worker)
         finally:
-            torch.set_num_threads(threads)  # for threads to come: the last number set is what a new one starts with
+            torch.set_num_threads(threads)  # new threads start with the number that was set last
