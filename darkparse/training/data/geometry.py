@@ -115,7 +115,7 @@ def transform_boxes(
         boxes: (K, 5), center x, center y, width, height as fractions of the image, class.
         shift: Offset of x and y, subtracted after scaling.
         scale: Factor on x and y.
-        flip: Flip horizontally after that.
+        flip: Flip horizontally after scaling and shifting.
         drops_outside: Mark boxes outside the image with `INVALID_CENTER`; boxes centered at 0, 0 always are.
     """
     center, half = boxes[:, :2], boxes[:, 2:4] / 2
