@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from darkparse.cli.common import SizeType, dialect_option, slow_notice, stderr
+from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.data_file import DataFile
 from darkparse.layers.dialect import DIALECTS
 
@@ -23,7 +24,8 @@ from darkparse.layers.dialect import DIALECTS
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses where the clusters start.")
 @dialect_option
-def command(data: str, clusters: int, size: Any, seed: int, dialect: str) -> None:
+@format_option("text", "json")
+def command(data: str, clusters: int, size: Any, seed: int, dialect: str, form: str) -> None:
     """Find anchors for the boxes of DATA's train list: k-means by overlap, as `detector calc_anchors`.
 
     Prints the line for a cfg; and on standard error how well they fit: the mean overlap of a box with its anchor.
@@ -37,6 +39,18 @@ def command(data: str, clusters: int, size: Any, seed: int, dialect: str) -> Non
     files = DataFile.read(data)
     chosen_dialect = DIALECTS.get(dialect) or files.guess_dialect()
     with slow_notice("reading labels"):
-        anchors = find_anchors(files, chosen_dialect, clusters, size if isinstance(size, tuple) else (size, size), seed)
+        height, width = size if isinstance(size, tuple) else (size, size)
+        anchors = find_anchors(files, chosen_dialect, clusters, (height, width), seed)
+    if form == "json":
+        values = {
+            "data": data,
+            "dialect": chosen_dialect.name,
+            "size": [height, width],
+            "objects": anchors.boxes,
+            "mean_iou": anchors.overlap,
+            "anchors": [[float(w), float(h)] for w, h in anchors.sides],
+        }
+        print_document("anchors", values)
+        return
     click.echo(str(anchors))
     stderr().print(f"{anchors.boxes:,} objects, mean overlap {anchors.overlap:.2%}", soft_wrap=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,12 +14,14 @@ import click
 from darkparse._utils.text import pluralize
 from darkparse.cli.common import CfgType, network_options, stderr, stdout
 from darkparse.cli.jobs import takes
+from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.data_file import DataFile
 from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic, sort_diagnostics
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import DIALECTS
 from darkparse.network.compile_options import CompileOptions
 from darkparse.network.training_lint import lint_training
+from darkparse.views.values import network_values
 
 if TYPE_CHECKING:
     from darkparse.network import Network
@@ -48,14 +49,7 @@ class CheckJob:
 @network_options
 @click.option("--training", is_flag=True, help="Tell training options too that do not do what they say.")
 @click.option("--decode", is_flag=True, help="Decode every image of a data set, to find truncated ones.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "github"]),
-    default="text",
-    show_default=True,
-    help="How to print it; github makes notes on the lines of a pull request.",
-)
+@format_option("text", "json", "github", help="Output format; github annotates the lines of a pull request.")
 @takes(CheckJob)
 def command(job: CheckJob) -> None:
     """Check cfgs, and all in a folder: print every error and warning with its place, and what Darknet makes of it.
@@ -83,7 +77,7 @@ def command(job: CheckJob) -> None:
         for network in networks or [None]
     ]
     if job.form == "json":
-        click.echo(json.dumps([result.to_dict() for result in results], ensure_ascii=False, indent=1))
+        print_document("check", _as_values(results))
     elif job.form == "github":
         for result in results:
             click.echo(
@@ -124,9 +118,12 @@ class CfgResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON."""
-        dialect = self.network.dialect.name if self.network else None
-        findings = [d.to_dict() for d in self.findings]
-        return {"file": self.name, "compiles": self.network is not None, "dialect": dialect, "findings": findings}
+        return {
+            "file": self.name,
+            "compiles": self.network is not None,
+            "network": network_values(self.network) if self.network else None,
+            "findings": [d.to_dict() for d in self.findings],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +148,24 @@ class DatasetResult(CfgResult):
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data
-        counts = {"pictures": data.images, "decoded": data.is_decoded, "objects": data.objects} if data else {}
-        return {"file": self.name, **counts, "findings": [d.to_dict() for d in self.findings]}
+        return {
+            "file": self.name,
+            "images": data.images if data else None,
+            "objects": data.objects if data else None,
+            "decoded": data is not None and data.is_decoded,
+            "dialect": data.dialect.name if data else None,
+            "findings": [d.to_dict() for d in self.findings],
+        }
+
+
+def _as_values(results: list[CfgResult]) -> dict[str, Any]:
+    """Return the members of the JSON document."""
+    severities = [finding.severity for result in results for finding in result.findings]
+    return {
+        "totals": {"errors": severities.count("error"), "warnings": severities.count("warning")},
+        "cfgs": [result.to_dict() for result in results if not isinstance(result, DatasetResult)],
+        "datasets": [result.to_dict() for result in results if isinstance(result, DatasetResult)],
+    }
 
 
 def _check_data(path: str, network: Network | None, dialect: str | None, *, decode: bool) -> CfgResult:

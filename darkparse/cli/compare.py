@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,6 +14,8 @@ from darkparse._utils.text import pluralize
 from darkparse.cli.common import stderr, stdout
 from darkparse.cli.detector import DetectorOptions, load_detector, model_options
 from darkparse.cli.jobs import takes
+from darkparse.cli.output import format_option, print_document
+from darkparse.views.values import network_values
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -31,7 +32,7 @@ class CompareJob:
     against: Path
     tolerance: float
     every_layer: bool
-    as_json: bool
+    form: str
 
 
 @click.command(name="compare")
@@ -51,7 +52,7 @@ class CompareJob:
     help="Part of a layer's RMS.",
 )
 @click.option("--all", "every_layer", is_flag=True, help="Print a row for every layer.")
-@click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
+@format_option("text", "json")
 @takes(CompareJob)
 def command(job: CompareJob) -> None:
     """Find the first layer whose output differs from another implementation's, and the likely cause.
@@ -74,8 +75,8 @@ def command(job: CompareJob) -> None:
         comparison = compare(
             detector.model, torch.from_numpy(values), open_reference(job.against, values), tolerance=job.tolerance
         )
-    if job.as_json:
-        click.echo(json.dumps(as_dict(comparison), indent=1, ensure_ascii=False))
+    if job.form == "json":
+        print_document("compare", {"network": network_values(detector.network), **as_dict(comparison)})
     else:
         _print(comparison, job.against, job.every_layer)
     sys.exit(1 if comparison.differs else 0)

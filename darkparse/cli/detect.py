@@ -29,6 +29,7 @@ from darkparse.cli.detector import (
 )
 from darkparse.cli.jobs import takes
 from darkparse.cli.live import watch
+from darkparse.cli.output import format_option, schema_name
 from darkparse.cli.report import DetectionPrinter
 from darkparse.datasets.image_files import import_pillow
 from darkparse.datasets.sources import InputFile, find_sources
@@ -38,6 +39,7 @@ from darkparse.detect.batch.labels import LABEL_SUFFIXES
 from darkparse.detect.batch.results import Formatter, describe_coco_id_problems, get_coco_categories
 from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import DetectionSettings
+from darkparse.views.values import network_values
 from darkparse.weights import ReadOptions
 
 if TYPE_CHECKING:
@@ -73,7 +75,6 @@ class DetectJob:
     resume: bool
     overwrite: bool
     form: str
-    as_json: bool
     show: bool
     batch: int | None
     ray: bool
@@ -107,14 +108,7 @@ class DetectJob:
 )
 @click.option("--resume", is_flag=True, help="Go on with a broken run into the same --out.")
 @click.option("--overwrite", is_flag=True, help="Start anew in an --out that holds results.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "json", "jsonl", "csv", "coco"]),
-    default="text",
-    help="What to print.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON: --format json.")
+@format_option("text", "json", "jsonl", "csv", "coco")
 @click.option("--show", is_flag=True, help="Open the pictures with boxes in the system's viewer.")
 @click.option(
     "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
@@ -163,8 +157,6 @@ def command(job: DetectJob) -> None:
         return
     if job.out is None and (job.resume or job.overwrite or job.save):
         raise click.UsageError("--resume, --overwrite and --save need --out")
-    if job.as_json:
-        job = replace(job, form="json")
     sources = find_sources(job.inputs, exclude=job.out)
     failed = _detect_files(job, sources)
     if failed:
@@ -173,7 +165,7 @@ def command(job: DetectJob) -> None:
 
 
 def _detect_live(job: DetectJob) -> None:
-    has_unsupported = job.out or job.save or job.show or job.resume or job.overwrite or job.as_json
+    has_unsupported = job.out or job.save or job.show or job.resume or job.overwrite
     if has_unsupported or job.form not in ("text", "jsonl"):
         raise click.UsageError("live pictures come out as JSON Lines, on standard output alone")
     if len(job.inputs) > 1:
@@ -188,7 +180,11 @@ def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
     detector = load_detector(replace(job.detector, device="cpu") if job.ray else job.detector)
     job = replace(job, settings=hide_classes(detector, job.settings))
     process = (_make_cluster_process if job.ray else _make_local_process)(job, detector)
-    categories = get_coco_categories(detector.names)
+    make_formatter = partial(
+        Formatter,
+        categories=get_coco_categories(detector.names),
+        head={"schema": schema_name("detect"), "network": network_values(detector.network)},
+    )
     failed: set[str] = set()
     with ExitStack() as stack:
         journal = None
@@ -198,7 +194,7 @@ def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
             run = describe_run(job, detector, sources)
             journal = stack.enter_context(Journal(job.out, run, resume=job.resume, overwrite=job.overwrite))
         already = sum(journal.has(source.name) for source in sources) if journal else 0
-        formatter = None if job.form == "text" else Formatter(job.form, categories)
+        formatter = None if job.form == "text" else make_formatter(job.form)
         report = stack.enter_context(DetectionPrinter(len(sources), formatter, already=already))
         show = _make_viewer(detector) if job.show else None
         for file_result in process(sources, job.settings, journal=journal):
@@ -206,8 +202,12 @@ def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
                 failed.add(file_result.source.name)
             elif show:
                 show(file_result)
-        for form in job.save if journal else ():
-            journal.save(form, categories)  # type: ignore[union-attr]
+        if journal is not None:
+            for form in job.save:
+                if form in LABEL_SUFFIXES:
+                    journal.save_labels(form)
+                else:
+                    journal.save(make_formatter(form))
     return len(failed)
 
 

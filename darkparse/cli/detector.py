@@ -90,8 +90,7 @@ MODEL_OPTIONS = (
     click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
     reorg_option,
     click.option(
-        "--map",
-        "use_class_map",
+        "--use-class-map",
         is_flag=True,
         help="Score the classes of the head's map= instead of its word tree.",
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -11,8 +10,10 @@ import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
 from darkparse.cli.jobs import takes
+from darkparse.cli.output import format_option, print_document
 from darkparse.network.compile_options import CompileOptions
 from darkparse.views.text.network_diff import report_differences
+from darkparse.views.values import network_values
 from darkparse.weights import compute_layout
 
 if TYPE_CHECKING:
@@ -39,14 +40,7 @@ class DiffJob:
 @click.argument("b", type=click.Path())
 @click.option("--cfg", type=CfgType(), help="The cfg of two weights files.")
 @network_options
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "markdown", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print it.",
-)
+@format_option("text", "markdown", "json")
 @takes(DiffJob)
 def command(job: DiffJob) -> None:
     """Compare two cfgs, or with --cfg two weights files of one.
@@ -64,6 +58,8 @@ def command(job: DiffJob) -> None:
         if job.a.endswith(".weights"):
             raise click.UsageError("two weights files are compared by their cfg; give it as --cfg")
         _diff_networks(compile_cfg(job.a, job.compile_options), compile_cfg(job.b, job.compile_options), job.form)
+    if job.form == "markdown":
+        raise click.UsageError("--format markdown is for two cfgs; weights files are compared as text or json")
     from darkparse.weights import diff_weights, open_source, read_weights
 
     blobs = open_source(job.a), open_source(job.b)
@@ -71,12 +67,13 @@ def command(job: DiffJob) -> None:
     differences = diff_weights(*blobs, network)
     headers = [read_weights(blob, network).file.header for blob in blobs]
     if job.form == "json":
-        data = {
+        values = {
+            "network": network_values(network),
             "same": not differences,
             "headers": [asdict(header) for header in headers],
             "tensors": [asdict(d) for d in differences],
         }
-        click.echo(json.dumps(data, ensure_ascii=False, indent=1))
+        print_document("diff-weights", values)
         sys.exit(1 if differences else 0)
     console = stdout()
     if differences:
@@ -90,7 +87,7 @@ def command(job: DiffJob) -> None:
 def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
     difference = report_differences(first, second)
     if form == "json":
-        click.echo(json.dumps(difference.to_dict(), ensure_ascii=False, indent=1))
+        print_document("diff", {"networks": [*map(network_values, (first, second))], **difference.to_dict()})
     elif form == "markdown":
         click.echo(difference.to_markdown(), nl=False)
     else:

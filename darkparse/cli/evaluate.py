@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,9 +22,11 @@ from darkparse.cli.detector import (
     load_detector,
 )
 from darkparse.cli.jobs import takes
+from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.names import find_class_ids
 from darkparse.errors import DarkparseError, ImageError
 from darkparse.network.detection_settings import DetectionSettings
+from darkparse.views.values import network_values
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -43,7 +44,7 @@ MIN_SCORE = 0.005
 
 GROUPS = {
     "Pictures": ("images", "annotations", "exif", "channels"),
-    "Measure": ("rule", "iou", "at", "threshold", "nms", "classes", "as_json"),
+    "Measure": ("rule", "iou", "at", "threshold", "nms", "classes", "form", "as_json"),
     "Network": NETWORK,
     "How it runs": RUNNING,
 }
@@ -61,7 +62,7 @@ class EvaluateJob:
     iou: float
     at: float
     batch: int | None
-    as_json: bool
+    form: str
 
 
 @click.command(name="evaluate", cls=GroupedCommand, groups=GROUPS)
@@ -96,7 +97,7 @@ class EvaluateJob:
 )
 @classes_option
 @image_options
-@click.option("--json", "as_json", is_flag=True, help="Print the numbers as JSON.")
+@format_option("text", "json")
 @takes(EvaluateJob)
 def command(job: EvaluateJob) -> None:
     """Measure mean average precision on annotated pictures.
@@ -139,8 +140,9 @@ def command(job: EvaluateJob) -> None:
             if job.rule == "coco":
                 raise
             stderr().print(str(problem), style="dim", soft_wrap=True)
-    if job.as_json:
-        click.echo(json.dumps(as_dict(darknet, coco, class_names, len(pairs)), indent=1, ensure_ascii=False))
+    if job.form == "json":
+        values = as_dict(darknet, coco, class_names, len(pairs))
+        print_document("evaluate", {"network": network_values(detector.network), **values})
     else:
         _print(darknet, coco, class_names, len(pairs))
     if len(pairs) < len(truth.truths):
@@ -178,8 +180,8 @@ def _detect_images(
 def as_dict(
     darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int
 ) -> dict[str, Any]:
-    """All numbers as plain values, fractions of 1."""
-    numbers: dict[str, Any] = {"images": images}
+    """All numbers as plain values, fractions of 1; None for rules that were not applied."""
+    numbers: dict[str, Any] = {"images": images, "darknet": None, "coco": None}
     if darknet is not None:
         classes = [
             {
@@ -198,7 +200,7 @@ def as_dict(
             "map_area": round(darknet.mean_ap("area"), 6),
             "map_11": round(darknet.mean_ap("points11"), 6),
             "map_101": round(darknet.mean_ap("points101"), 6),
-            "at": darknet.score_threshold,
+            "score_threshold": darknet.score_threshold,
             "precision": round(darknet.precision, 6),
             "recall": round(darknet.recall, 6),
             "f1": round(darknet.f1, 6),
@@ -206,7 +208,10 @@ def as_dict(
             "classes": classes,
         }
     if coco is not None:
-        numbers["coco"] = {name: round(value, 6) for name, value in coco.items()}
+        # pycocotools returns -1 where there is no such object.
+        numbers["coco"] = {
+            name.replace(" ", "_"): round(value, 6) if value >= 0 else None for name, value in coco.items()
+        }
     return numbers
 
 

@@ -10,6 +10,7 @@ import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stdout
 from darkparse.cli.jobs import takes
+from darkparse.cli.output import format_option, print_document
 from darkparse.network.compile_options import CompileOptions
 
 if TYPE_CHECKING:
@@ -55,14 +56,7 @@ class ExplainJob:
 @cfg_argument
 @network_options
 @click.option("--layer", type=LayerType(), help="Tell one layer's whole story.")
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["text", "md", "json"]),
-    default="text",
-    show_default=True,
-    help="How to print it.",
-)
+@format_option("text", "markdown", "json")
 @takes(ExplainJob)
 def command(job: ExplainJob) -> None:
     """Say which layers reduce what, and what each bottleneck saves over a direct convolution.
@@ -77,8 +71,8 @@ def command(job: ExplainJob) -> None:
     explanation = explain(compile_cfg(job.cfg, job.compile_options), job.layer)
     console = stdout()
     if job.form == "json":
-        click.echo(explanation.json())
-    elif job.form == "md":
+        print_document("explain" if job.layer is None else "explain-layer", explanation.as_dict())
+    elif job.form == "markdown":
         click.echo(explanation.markdown(), nl=False)
     elif console.is_terminal:
         for line in explanation.lines(console.width):

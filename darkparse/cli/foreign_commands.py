@@ -67,6 +67,9 @@ OPTIONS: dict[str, str] = {
 }
 """Another tool's option, without dashes → darkparse's; `{}` stands for its value."""
 
+RENAMED_OPTIONS = {"--map": "--use-class-map"}
+"""An option that only some commands have → its counterpart in the others."""
+
 FILE_OPTIONS = {"model": "", "weights": "", "cfg": "CFG", "source": "IMAGE", "c": "IMAGE", "data": "DATA"}
 """Another tool's option that names a file → what the file is, or "" to tell by its extension."""
 
@@ -117,7 +120,7 @@ def _fill_in(template: str, words: list[str], roles: list[str]) -> str:
             files.setdefault(FILE_OPTIONS[name] or _guess_role(file), []).append(
                 f"/dev/video{file}" if camera else file
             )
-        elif name in OPTIONS:
+        elif name in OPTIONS and not (name == "map" and not template.startswith("train ")):  # -map is for training
             options += _translate_option(name, rest)
     for index, file in enumerate(plain):
         role = _guess_role(file) if not roles else (*roles, *["IMAGE"] * len(plain))[index]
@@ -151,10 +154,18 @@ def _replace_options(words: list[str], own_options: Collection[str]) -> str | No
         if name == "gpus":
             gpus = len(next(rest, "0").split(","))
         elif name in OPTIONS:
-            replaced += _translate_option(name, rest)
+            translated = [_find_own_name(new, own_options) for new in _translate_option(name, rest)]
+            if any(new.startswith("--") and new not in own_options for new in translated):
+                return None
+            replaced += translated
         else:
             return None
     return _with_processes(replaced, gpus) if changed else None
+
+
+def _find_own_name(word: str, own_options: Collection[str]) -> str:
+    """Return an option by the name that a command has for it; other words as they are."""
+    return word if word in own_options else RENAMED_OPTIONS.get(word, word)
 
 
 def _with_processes(words: list[str], gpus: int) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
@@ -13,9 +12,12 @@ import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
 from darkparse.cli.jobs import takes
+from darkparse.cli.output import format_option, print_document
 from darkparse.network.compile_options import CompileOptions
+from darkparse.views.layer_info import layer_facts
 from darkparse.views.overlay import OVERLAYS
 from darkparse.views.text.table import shrink_widths, table, totals, wrap_text
+from darkparse.views.values import layer_values, network_values
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from darkparse.syntax import Config
     from darkparse.views.text.table import TableRow
 
-FORMATS = ("table", "csv", "json", "yaml")
 MIN_WIDTHS = {"layer": 21, "input": 12, "reduces": 14}
 """To so many characters the columns of texts give way to a narrow terminal."""
 COLUMN_GAP = 3
@@ -44,9 +45,7 @@ class ShowJob:
 @click.command(name="show")
 @cfg_argument
 @network_options
-@click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How to print it."
-)
+@format_option("text", "csv", "json", "yaml")
 @click.option(
     "--columns",
     metavar="NAME,…",
@@ -64,12 +63,19 @@ def command(job: ShowJob) -> None:
     if job.form == "yaml":
         click.echo(network.to_yaml(), nl=False)
         return
-    rows, more = table(network), _extra_columns(network, job.columns)
-    records = [asdict(row) | {name: texts[row.index] for name, texts in more.items()} for row in rows]
+    more = _extra_columns(network, job.columns)
     if job.form == "json":
-        click.echo(json.dumps(records, ensure_ascii=False, indent=1))
-    elif job.form == "csv":
-        click.echo(as_csv(records), nl=False)
+        layers = [
+            layer_values(facts) | {name: texts[facts.index] for name, texts in more.items()}
+            for facts in layer_facts(network)
+        ]
+        print_document("show", {"network": network_values(network), "layers": layers})
+        return
+    rows = table(network)
+    if job.form == "csv":
+        click.echo(
+            as_csv([asdict(row) | {name: texts[row.index] for name, texts in more.items()} for row in rows]), nl=False
+        )
     else:
         console = stdout()
         print_table(

@@ -17,6 +17,7 @@ import click
 
 from darkparse.cli.common import GroupedCommand, cfg_argument, compile_cfg, network_options, report_written, stderr
 from darkparse.cli.jobs import takes
+from darkparse.cli.output import replace_non_finite
 from darkparse.cli.progress import Progress
 from darkparse.datasets.data_file import DataFile
 from darkparse.errors import DarkparseError
@@ -242,7 +243,7 @@ def _log(path: Path) -> Iterator[Callable[[Step], None]]:
     with path.open("ab", buffering=0) as file:
 
         def write(step: Step) -> None:
-            line, written = json.dumps(step.to_dict()).encode() + b"\n", 0
+            line, written = json.dumps(replace_non_finite(step.to_dict())).encode() + b"\n", 0
             try:
                 written = file.write(line) or 0
                 reason = os.strerror(errno.ENOSPC)

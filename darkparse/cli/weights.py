@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -12,16 +11,22 @@ import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
 from darkparse.cli.jobs import takes
+from darkparse.cli.output import format_option, print_document
 from darkparse.errors import WeightsError
 from darkparse.network.compile_options import CompileOptions
+from darkparse.views.values import network_values
 from darkparse.weights.diagnosis.layout_report import report_layout
 from darkparse.weights.layout import ReadOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from darkparse.network import Network
     from darkparse.syntax import Config
     from darkparse.weights import Report, ReportRow
+
+NETWORK_KEYS = ("name", "cfg", "dialect", "dialect_reason")
+"""Members of a report that describe the network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +51,7 @@ class WeightsJob:
     type=click.Choice(["16", "20"]),
     help="Read a header of this many bytes, whatever its version says.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="How to print it.",
-)
+@format_option("text", "json")
 @takes(WeightsJob)
 def command(job: WeightsJob) -> None:
     """Print where every array lies in the weights file of a cfg, and what WEIGHTS holds there.
@@ -64,10 +62,11 @@ def command(job: WeightsJob) -> None:
 
     Exit status 0 if they fit and no value is odd (not finite, all zeros), else 2.
     """
-    report = _report(job)
+    network, report = _report(job)
     is_sound = report.fits and not report.findings
     if job.form == "json":
-        click.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=1))
+        values = {key: value for key, value in report.to_dict().items() if key not in NETWORK_KEYS}
+        print_document("weights", {"network": network_values(network), **values})
         sys.exit(0 if is_sound else 2)
     if report.rows and (job.weights is None or report.header is not None):
         _print_layout(report)
@@ -78,14 +77,16 @@ def command(job: WeightsJob) -> None:
     sys.exit(0 if is_sound else 2)
 
 
-def _report(job: WeightsJob) -> Report:
+def _report(job: WeightsJob) -> tuple[Network, Report]:
     options = ReadOptions(upto=job.upto, header_size=int(job.header_size) if job.header_size else None)
     if job.weights is None:
-        return report_layout(compile_cfg(job.cfg, job.compile_options), options)
+        network = compile_cfg(job.cfg, job.compile_options)
+        return network, report_layout(network, options)
     from darkparse.weights import inspect_weights, open_source
 
     file = open_source(job.weights)
-    return inspect_weights(compile_cfg(job.cfg, job.compile_options, file), file, options)
+    network = compile_cfg(job.cfg, job.compile_options, file)
+    return network, inspect_weights(network, file, options)
 
 
 def _print_layout(report: Report) -> None:

@@ -128,7 +128,7 @@ class Detections(list[Detection]):
         if dropped := len(self) - len(values["detections"]):
             message = f"dropped {pluralize(dropped, 'detection')} with NaN or infinite values"
             warnings.warn(f"{self.path or 'this image'}: {message}", DarkparseWarning, stacklevel=2)
-        values |= {"remarks": list(self.warnings)} if self.warnings else {}
+        values |= {"warnings": list(self.warnings)} if self.warnings else {}
         return values | ({"orientation": self.orientation} if self.orientation != 1 else {})
 
     def draw(self, image: Any = None) -> PillowImage:

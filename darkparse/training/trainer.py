@@ -75,8 +75,8 @@ class Step:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
         values = asdict(self)
-        values["waited"], values["wrote"] = values.pop("data_time"), [str(path) for path in values.pop("saved")]
-        return values | {"pictures_a_second": self.images / self.seconds}
+        values["saved"] = [str(path) for path in self.saved]
+        return values | {"images_per_second": self.images / self.seconds}
 
 
 class Trainer:

@@ -83,8 +83,8 @@ def _column(header: str, rows: list[str], title: str) -> list[float]:
 
 def test_the_table_comes_as_csv_json_and_yaml(capsys: pytest.CaptureFixture[str]) -> None:
     network = darkparse.compile("yolov3-tiny")
-    rows = json.loads(_out(capsys, "show", "yolov3-tiny", "--format", "json"))
-    assert [row["params"] for row in rows] == [node.params for node in network.nodes]
+    layers = json.loads(_out(capsys, "show", "yolov3-tiny", "--format", "json"))["layers"]
+    assert [layer["parameters"] for layer in layers] == [node.params for node in network.nodes]
     read = list(csv.DictReader(io.StringIO(_out(capsys, "show", "yolov3-tiny", "--format", "csv"))))
     assert [row["output"] for row in read] == [str(node.out_shape) for node in network.nodes]
     assert _out(capsys, "show", "yolov3-tiny", "--format", "yaml") == network.to_yaml()

@@ -75,7 +75,7 @@ def test_formats(model: list[str], shots: Path, form: str, capsys: pytest.Captur
         assert {row["image_id"] for row in data} == set(range(6))
         assert all(len(row["bbox"]) == 4 and row["category_id"] in (0, 1) for row in data)
     else:
-        data = json.loads(out) if form == "json" else [json.loads(line) for line in out.splitlines()]
+        data = json.loads(out)["images"] if form == "json" else [json.loads(line) for line in out.splitlines()]
         assert [Path(row["image"]).name for row in data] == [f"{n:02}.png" for n in range(6)]
 
 
@@ -94,7 +94,7 @@ def test_ids_that_coco_does_not_take_are_told(
 
 def test_nothing_found_is_still_json(model: list[str], shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("detect", *model, shots / "a" / "00.png", "--json", "--threshold", "1") == 0
-    assert json.loads(capsys.readouterr().out)[0]["detections"] == []
+    assert json.loads(capsys.readouterr().out)["images"][0]["detections"] == []
     assert run("detect", *model, shots / "a" / "00.png", "--format", "coco", "--threshold", "1") == 0
     assert json.loads(capsys.readouterr().out) == []
 
@@ -114,7 +114,7 @@ def test_out_has_pictures_and_results(model: list[str], shots: Path, tmp_path: P
         "run.json",
         ".lock",
     }
-    assert len(json.loads((out / "detections.json").read_text("utf-8"))) == 6
+    assert len(json.loads((out / "detections.json").read_text("utf-8"))["images"]) == 6
     assert not np.array_equal(np.asarray(Image.open(out / "a" / "00.png")), picture(0))
     assert run("detect", *model, shots / "a" / "*.png", "--out", tmp_path / "glob") == 0
     assert sorted(p.name for p in (tmp_path / "glob").glob("*.png")) == ["00.png", "01.png", "02.png"]

@@ -333,7 +333,7 @@ def test_an_untrained_network_is_told(tmp_path: Path) -> None:
     (remark,) = found.warnings
     assert remark.endswith(" boxes over the threshold: is this network trained?")
     assert int(remark.split()[0].replace(",", "")) >= len(found) > 5000
-    assert found.to_dict()["remarks"] == [remark]
+    assert found.to_dict()["warnings"] == [remark]
     assert pickle.loads(pickle.dumps(found)).warnings == found[:3].warnings == found.warnings
 
 

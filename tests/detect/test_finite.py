@@ -42,10 +42,10 @@ def test_detect_with_infinite_boxes_prints_finite_values_and_warns_once(
         assert len(out.splitlines()) == 6
     else:
         found = _load_strict(out)
-        assert len(found if form == "coco" else (found[0] if form == "json" else found)["detections"]) == 5
+        assert len(found if form == "coco" else (found["images"][0] if form == "json" else found)["detections"]) == 5
     assert err.count("dropped 128 detections with NaN or infinite values") == 1
     record = _load_strict((tmp_path / "out" / "detections.jsonl").read_text("utf-8"))
-    assert record["remarks"] == ["dropped 128 detections with NaN or infinite values"]
+    assert record["warnings"] == ["dropped 128 detections with NaN or infinite values"]
 
 
 def test_detector_with_infinite_boxes_returns_finite_detections() -> None:

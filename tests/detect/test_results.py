@@ -137,7 +137,7 @@ def _run_detect(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple
     """Run `darkparse detect --json` in this process; return the class names and standard error."""
     main(["detect", *map(str, arguments), "--threshold", "0.01", "--json"])
     captured = capsys.readouterr()
-    return [d["name"] for d in json.loads(captured.out)[0]["detections"]], captured.err
+    return [d["name"] for d in json.loads(captured.out)["images"][0]["detections"]], captured.err
 
 
 @pytest.fixture

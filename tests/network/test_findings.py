@@ -182,8 +182,8 @@ def test_check_takes_files_and_folders(folder: Path) -> None:
 
 
 def test_check_tells_programs(folder: Path) -> None:
-    clean, odd, wrong = json.loads(run_check(folder, "--format", "json", code=2))
-    assert (clean["compiles"], clean["dialect"], clean["findings"]) == (True, "pjreddie", [])
+    clean, odd, wrong = json.loads(run_check(folder, "--format", "json", code=2))["cfgs"]
+    assert (clean["compiles"], clean["network"]["dialect"], clean["findings"]) == (True, "pjreddie", [])
     assert [(f["code"], f["line"], f["column"], f["lines"]) for f in odd["findings"]] == [("unknown-option", 8, 1, [8])]
     assert (wrong["compiles"], wrong["findings"][0]["severity"]) == (False, "error")
     warning, error = run_check(folder, "--format", "github", code=2).splitlines()

@@ -86,7 +86,7 @@ def test_side_file_of_another_kind_is_refused_without_its_content(
     (tmp_path / "x.cfg").write_text(net + body, "utf-8")
     Image.new("RGB", (8, 8)).save(tmp_path / "x.png")
     commands = [[name, tmp_path / "x.cfg"] for name in ("show", "check", "explain", "draw", "emit")]
-    commands.append(["detect", tmp_path / "x.cfg", weights, tmp_path / "x.png", "--map"])
+    commands.append(["detect", tmp_path / "x.cfg", weights, tmp_path / "x.png", "--use-class-map"])
     told = ""
     for arguments in commands:
         with suppress(SystemExit):

@@ -126,7 +126,7 @@ def test_truncated_image_is_found_by_decode_alone(
     assert _status(*check) == 0
     assert "10 pictures (not decoded; --decode finds truncated ones), " in capsys.readouterr().out
     assert _status(*check, "--decode", "--format", "json") == 2
-    (told,) = json.loads(capsys.readouterr().out)
+    (told,) = json.loads(capsys.readouterr().out)["datasets"]
     assert told["decoded"]
     (finding,) = told["findings"]
     assert (finding["code"], finding["line"]) == ("bad-picture", 6)
@@ -162,7 +162,8 @@ def test_all_faults_at_once_are_told(tmp_path: Path, capsys: pytest.CaptureFixtu
     with pytest.raises(SystemExit) as stop:
         main(["check", f"{tmp_path}/my.data", f"{tmp_path}/my.cfg", "--format", "json", "--dialect", "alexeyab"])
     assert stop.value.code == 2
-    cfg, data = json.loads(capsys.readouterr().out)
+    document = json.loads(capsys.readouterr().out)
+    (cfg,), (data,) = document["cfgs"], document["datasets"]
     assert [one["code"] for one in cfg["findings"]] == ["training"]
     assert {one["code"] for one in data["findings"]} == FAULTS.keys() - {"no-object", "data-file"}
     outside = next(one for one in data["findings"] if one["code"] == "box-outside")

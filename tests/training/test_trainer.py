@@ -78,7 +78,7 @@ def test_losses_by_part_are_those_of_the_head(own: Path, tmp_path: Path) -> None
     assert min(head.values()) > 0
     assert step.loss == head["cost"]
     assert step.images == 4
-    assert step.to_dict()["pictures_a_second"] > 0
+    assert step.to_dict()["images_per_second"] > 0
 
 
 @pytest.mark.parametrize(("yolo", "batches", "numbered", "last"), [

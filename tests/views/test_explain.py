@@ -136,8 +136,9 @@ def test_markdown_is_escaped(tmp_path: Path) -> None:
 def test_json_holds_exact_figures(path: Path) -> None:
     network = darkparse.compile(path)
     data = json.loads(darkparse.explain(network).json())
-    assert data["parameters"] == network.cost.params == sum(row["parameters"] for row in data["rows"])
-    assert data["macs"] == sum(row["macs"] for row in data["rows"])
+    assert data["network"]["totals"]["parameters"] == network.cost.params
+    assert data["network"]["totals"]["macs"] == sum(layer["macs"] for layer in data["layers"])
+    assert network.cost.params == sum(layer["parameters"] for layer in data["layers"])
     assert data["pointwise"]["total"] == sum(
         len(data["pointwise"][key]) for key in ("reducing", "keeping", "expanding")
     )

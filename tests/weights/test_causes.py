@@ -344,4 +344,4 @@ def test_the_report_as_plain_data() -> None:
     data = json.loads(json.dumps(darkparse.inspect_weights(NET, DATA[:-5]).to_dict()))
     assert data["causes"][0]["code"] == "truncated"
     assert data["file_bytes"] == len(DATA) - 5
-    assert data["rows"][-1]["held"] == data["rows"][-1]["floats"] - 2
+    assert data["arrays"][-1]["floats_in_file"] == data["arrays"][-1]["floats"] - 2

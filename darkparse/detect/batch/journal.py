@@ -11,8 +11,8 @@ from typing import Any
 
 from darkparse._utils.files import atomic_write
 from darkparse.datasets.sources import locate_input
-from darkparse.detect.batch.labels import LABEL_SUFFIXES, save_labels
-from darkparse.detect.batch.results import Record, format_records, json_line
+from darkparse.detect.batch.labels import save_labels
+from darkparse.detect.batch.results import Formatter, Record, format_records, json_line
 from darkparse.errors import DarkparseError
 
 JOURNAL_NAME = "detections.jsonl"
@@ -81,17 +81,18 @@ class Journal:
             for line in file:
                 yield json.loads(line)
 
-    def save(self, form: str, categories: tuple[int, ...] | None = None) -> None:
-        """Write all results in another format beside the journal; see `Formatter` and `save_labels`."""
-        if form in LABEL_SUFFIXES:
-            return save_labels(self.records, form, self.folder)
-        target = self.folder / EXPORT_NAMES[form]
+    def save_labels(self, form: str) -> None:
+        """Write all results as files of labels; see `labels.save_labels`."""
+        save_labels(self.records, form, self.folder)
+
+    def save(self, formatter: Formatter) -> None:
+        """Write all results in another format beside the journal."""
+        target = self.folder / EXPORT_NAMES[formatter.form]
         with (
             atomic_write(target) as part,
             part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
-            file.writelines(format_records(self.records(), form, categories))
-        return None
+            file.writelines(format_records(self.records(), formatter))
 
     def close(self) -> None:
         with suppress(OSError):  # the failed write has already raised it

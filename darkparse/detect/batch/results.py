@@ -7,7 +7,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
@@ -33,13 +33,20 @@ class Formatter:
     """Formats records as the text of a results file, piece by piece.
 
     Args:
-        form: "json" (one array), "jsonl" (one object per line), "csv" (one line per detection) or "coco" (COCO's
+        form: "json" (one object), "jsonl" (one object per line), "csv" (one line per detection) or "coco" (COCO's
             results array).
         categories: For "coco", category ID of each class; by default the class ID.
+        head: For "json", members of the object before `images`.
     """
 
-    def __init__(self, form: str, categories: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self, form: str, categories: tuple[int, ...] | None = None, head: Mapping[str, Any] | None = None
+    ) -> None:
         self.form, self.categories = form, categories
+        self._opening, self._closing = "[", "]"
+        if form == "json":
+            members = json.dumps(head or {}, ensure_ascii=False)[1:-1]
+            self._opening, self._closing = f'{{{members}{", " if members else ""}"images": [', "]}"
         self._started = False
 
     def add(self, record: Record) -> str:
@@ -57,10 +64,10 @@ class Formatter:
             return self._header()
         if self.form == "jsonl":
             return ""
-        return "\n]\n" if self._started else "[]\n"
+        return ("\n" if self._started else self._opening) + f"{self._closing}\n"
 
     def _format_item(self, item: Record) -> str:
-        prefix = "," if self._started else "["
+        prefix = "," if self._started else self._opening
         self._started = True
         return f"{prefix}\n{json.dumps(item, ensure_ascii=False)}"
 
@@ -71,9 +78,8 @@ class Formatter:
         return ",".join(CSV_COLUMNS) + "\n"
 
 
-def format_records(records: Iterable[Record], form: str, categories: tuple[int, ...] | None = None) -> Iterator[str]:
+def format_records(records: Iterable[Record], formatter: Formatter) -> Iterator[str]:
     """Yield the text of a results file in pieces no larger than one image's."""
-    formatter = Formatter(form, categories)
     yield from map(formatter.add, records)
     yield formatter.end()
 

@@ -164,7 +164,9 @@ def _check_images(
     progress: Progress,
 ) -> None:
     tally, first_list = _Tally(), dict[str, str]()
-    min_sides = (1 / network.net.width, 1 / network.net.height) if network else (0.0, 0.0)
+    min_sides = (0.0, 0.0)
+    if network and network.input_shape.is_map:
+        min_sides = (1 / network.net.width, 1 / network.net.height)
     num_labels = 0
     for key, images in lists.items():
         path = report.files.file(key)

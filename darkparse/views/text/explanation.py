@@ -23,6 +23,7 @@ from darkparse.views.formatting.words import escape_markdown
 from darkparse.views.layer_info import LayerFacts, layer_facts
 from darkparse.views.text.layer_report import layer_report, report_lines
 from darkparse.views.text.table import MIN_WIDTH, shrink_widths, wrap_text
+from darkparse.views.values import explained_layer_values, network_values
 
 COLUMNS = ("", "layer", "height×width", "channels", "weights")
 StyledText = tuple[str, str]
@@ -141,23 +142,21 @@ class Explanation:
         return self.markdown()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the explanation as JSON-serializable values with exact numbers."""
+        """Return the explanation as JSON-serializable values; numbers are exact and shapes are [c, h, w]."""
+        network = network_values(self.network)
         if self.layer is not None:
-            return asdict(layer_report(self.layer))
+            return {"network": network, "layer": explained_layer_values(self.layer)}
         summary = self.model.summary
         return {
-            "name": self.network.name,
-            "layers": len(self.network.nodes),
-            "parameters": self.network.cost.params,
-            "macs": self.network.cost.macs,
-            "prose": [str(part) for part in self.prose],
-            "descent": asdict(summary.downsampling) if summary.downsampling else None,
+            "network": network,
+            "paragraphs": [str(part) for part in self.prose],
+            "downsampling": asdict(summary.downsampling) if summary.downsampling else None,
             "pointwise": asdict(summary.pointwise) | {"total": summary.pointwise.total},
             "bottlenecks": [
                 asdict(b) | {"saved_weights": b.saved_weights, "saved_macs": b.saved_macs, "saves": b.saves}
                 for b in self.network.bottlenecks
             ],
-            "rows": [asdict(layer_report(facts)) for facts in layer_facts(self.network)],
+            "layers": [explained_layer_values(facts) for facts in layer_facts(self.network)],
         }
 
     def json(self) -> str:

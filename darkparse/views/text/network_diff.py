@@ -7,10 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from darkparse.diagnostics.source import escape_control
+from darkparse.layers import Shape
 from darkparse.network import Network
 from darkparse.network.diff import LayerPair, OptionChange, OptionValue, PropertyChange, diff_networks
 from darkparse.network.io.cfg import format_value
 from darkparse.views.text.table import TableRow, table
+from darkparse.views.values import shape_values
+
+CHANGES = {"+": "added", "-": "removed", "≠": "changed"}
+"""What each sign means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +28,25 @@ class LayerChange:
     after: int | None
     layer: str
     """Layer description, as in the table."""
+    output: Shape
+    """Output shape in the second network; in the first if only that has the layer."""
     changes: tuple[PropertyChange, ...] = ()
 
     @property
     def place(self) -> str:
         """Name of the layer: `L4`, or `L4 → L5` if the counterpart has another index."""
         return " → ".join(dict.fromkeys(f"L{i}" for i in (self.before, self.after) if i is not None))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Convert to JSON-serializable values."""
+        return {
+            "change": CHANGES[self.sign],
+            "before": self.before,
+            "after": self.after,
+            "label": self.layer,
+            "output": shape_values(self.output),
+            "changes": [asdict(change) for change in self.changes],
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +62,11 @@ class NetworkDifference:
 
     def to_dict(self) -> dict[str, Any]:
         """Convert to JSON-serializable values."""
-        return {"same": not self, **asdict(self)}
+        return {
+            "same": not self,
+            "totals": [asdict(total) for total in self.totals],
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
 
     def __str__(self) -> str:
         head = f"{self.names[0]} → {self.names[1]}"
@@ -113,16 +135,18 @@ def _describe_pair(
     """Describe the difference between two matched layers; return None if there is none."""
     before = rows_before[pair.before.index] if pair.before else None
     after = rows_after[pair.after.index] if pair.after else None
+    output = next(node.out_shape for node in (pair.after, pair.before) if node)
     match before, after:
         case TableRow(), None:
-            return LayerChange("-", before.index, None, before.layer)
+            return LayerChange("-", before.index, None, before.layer, output)
         case None, TableRow():
-            return LayerChange("+", None, after.index, after.layer, (PropertyChange("output", None, after.output),))
+            change = PropertyChange("output", None, after.output)
+            return LayerChange("+", None, after.index, after.layer, output, (change,))
         case TableRow(), TableRow():
             options = map(_format_option, pair.options)
             reduction = PropertyChange("reduction", before.reduction or "none", after.reduction or "none")
             changes = tuple(c for c in (*options, *pair.properties, reduction) if c.before != c.after)
-            return LayerChange("≠", before.index, after.index, after.layer, changes) if changes else None
+            return LayerChange("≠", before.index, after.index, after.layer, output, changes) if changes else None
     return None
 
 

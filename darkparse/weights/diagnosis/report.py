@@ -146,8 +146,10 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Everything as plain values, for JSON; numbers that are not finite become None."""
         data = asdict(self) | {"needed_bytes": self.needed_bytes, "fits": self.fits, "verdict": self.verdict}
-        data["rows"] = [{key: _to_json_value(value) for key, value in row.items()} for row in data["rows"]]
-        return data
+        rows = [{key: _to_json_value(value) for key, value in row.items()} for row in data.pop("rows")]
+        for row in rows:
+            row["floats_in_file"], row["non_finite"] = row.pop("held"), row.pop("not_finite")
+        return data | {"arrays": rows}
 
     def __str__(self) -> str:
         if not self.fits:
