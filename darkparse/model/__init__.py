@@ -1,4 +1,4 @@
-"""Network to torch module."""
+"""PyTorch modules of compiled networks: building, loading, saving and optimizing."""
 
 from darkparse._utils.lazy import attach
 

@@ -1,4 +1,4 @@
-"""A network as a torch module."""
+"""The torch module of a compiled network."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from darkparse.weights.layout import get_tensors
 
 
 class Stage(nn.Sequential):
-    """One Darknet layer: its modules one after the other, the first over all inputs."""
+    """One Darknet layer: its modules in sequence, of which the first takes all inputs."""
 
     def forward(self, *inputs: object) -> Tensor:
         x, *rest = inputs
@@ -42,17 +42,17 @@ class Stage(nn.Sequential):
 
 
 class Darknet(NotebookRepr, nn.Module):
-    """A compiled network that runs.
+    """A compiled network as a torch module.
 
     Attributes:
-        network: the representation that it was built from.
-        header: header of the weights that were loaded; saving keeps it.
-        loaded: what the last loading brought, None before.
-        iteration: batches that it was trained with; some layers stand still until so many.
-        layers: one Stage for each Darknet layer; `layers[12].conv.weight` is `layers.12.conv.weight` in the state_dict.
+        network: The compiled network.
+        header: Header of the loaded weights, which is written when saving; None if nothing was loaded.
+        loaded: Result of the last loading; None before.
+        iteration: Number of batches trained so far, on which `stopbackward` depends in some dialects.
+        layers: One Stage per Darknet layer; `layers[12].conv.weight` is `layers.12.conv.weight` in the state_dict.
 
     Args:
-        network: what `compile` made. `build` and `load` do more than this class alone.
+        network: The result of `compile`. Use `build` or `load`, which also handle memory and weights.
 
     >>> import torch
     >>> model = darkparse.load("yolov3-tiny", size=64)
@@ -80,12 +80,12 @@ class Darknet(NotebookRepr, nn.Module):
             x: (N, C, H, W), values in 0…1, or (N, inputs) for a network without an image.
 
         Returns:
-            The output of each detection head as a tuple, or the output of the last layer.
+            The outputs of the detection heads as a tuple; without heads, the network's first output.
 
         Raises:
-            TypeError: x is no tensor of floating point values.
-            ValueError: x has the wrong number of dimensions or channels.
-            NoWeightsError: the module has no weights yet.
+            TypeError: `x` is not a tensor of floating point values.
+            ValueError: `x` has the wrong number of dimensions or channels.
+            NoWeightsError: The module has no weights yet.
         """
         values = self._run(x, keep=False)
         heads = self.network.heads
@@ -100,24 +100,24 @@ class Darknet(NotebookRepr, nn.Module):
             raise
 
     def layer_outputs(self, x: Tensor) -> list[Tensor]:
-        """The output of every Darknet layer, in Darknet's order and memory layout: (N, C, H, W) or (N, n)."""
+        """Return the output of every Darknet layer, in Darknet's order and memory layout: (N, C, H, W) or (N, n)."""
         return self._run(x, keep=True)
 
     def reset_state(self) -> None:
-        """Make all recurrent layers forget."""
+        """Reset the state of all recurrent layers."""
         for module in self.modules():
             if isinstance(module, StatefulModule):
                 module.reset_state()
 
     def train(self, mode: bool = True) -> Self:
-        """Training mode, but for layers that `stopbackward` puts to rest (AlexeyAB parser.c:1686)."""
+        """Set training mode, except for layers that `stopbackward` freezes (AlexeyAB parser.c:1686)."""
         super().train(mode)
         for index in self.training_rules.frozen if mode else ():
             self.layers[index].eval()
         return self
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, local: dict[str, Any], *rest: Any) -> None:
-        """Before `load_state_dict` copies values, a module without memory gets some, like theirs."""
+        """Allocate memory for an empty module, with the device and dtype of the values, before they are copied."""
         if self._is_empty and not local.get("assign_to_params_buffers", False):
             value_like = next((value for key, value in state_dict.items() if key.startswith(f"{prefix}layers.")), None)
             if value_like is not None:
@@ -127,7 +127,7 @@ class Darknet(NotebookRepr, nn.Module):
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         try:
             return super()._apply(fn, recurse)  # type: ignore[no-any-return, no-untyped-call]
-        except NotImplementedError:  # torch.nn.Module.to: there is nothing to copy
+        except NotImplementedError:  # torch.nn.Module.to cannot copy meta tensors
             self._check_weights()
             raise
 
@@ -144,7 +144,7 @@ class Darknet(NotebookRepr, nn.Module):
 
     @cached_property
     def training_rules(self) -> TrainingRules:
-        """What the cfg says of the layers in training."""
+        """Training options of the layers."""
         return TrainingRules(self.network)
 
     def _run(self, x: Tensor, *, keep: bool) -> list[Tensor]:
@@ -175,7 +175,7 @@ class Darknet(NotebookRepr, nn.Module):
 
 
 def _hint_at_shape(x: Tensor, shape: Shape) -> str:
-    """Return what makes a tensor fit, if a common slip explains its shape: no batch, or channels last."""
+    """Return a hint if a common mistake explains the shape of a tensor: no batch axis, or channels last."""
     if shape.is_map and x.dim() == 3 and x.shape[0] == shape.c:
         return "; add the batch: model(x[None])"
     if shape.is_map and x.dim() == 4 and x.shape[3] == shape.c:
@@ -184,7 +184,7 @@ def _hint_at_shape(x: Tensor, shape: Shape) -> str:
 
 
 def _find_unused_after(network: Network) -> tuple[tuple[int, ...], ...]:
-    """For every layer the layers whose output nothing reads after it."""
+    """Return, for every layer, the layers whose output is not read after it."""
     unused: list[list[int]] = [[] for _ in network.nodes]
     for index, last in enumerate(network.last_reads):
         if last < len(unused):
@@ -203,7 +203,7 @@ def instantiate(spec: ModuleSpec) -> nn.Module:
 
 @cache
 def _skip_initialization(kind: type[nn.Module]) -> type[nn.Module]:
-    """A module class of torch without the random start that its constructor makes, which takes half of its time."""
+    """Return a subclass whose constructor skips the random initialization, which takes half of its time."""
     return (
         type(kind.__name__, (kind,), {"reset_parameters": lambda self: None})
         if hasattr(kind, "reset_parameters")
@@ -217,7 +217,7 @@ def initial_values(
     device: str | torch.device | int | None = None,
     dtype: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
-    """Memory for some tensors of a network's state_dict, by default on the CPU in float32, as Darknet fills it."""
+    """Return new tensors for keys of a network's state_dict, initialized as in Darknet; default: float32 on CPU."""
     specs = get_tensors(network) if tensors else {}
     values = {
         key: torch.empty(old.shape, device=device or "cpu", dtype=dtype or torch.float32)
@@ -236,7 +236,7 @@ def _fill(value: Tensor, initial: Initial) -> Tensor:
 
 
 def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors in the place of those of the same name."""
+    """Replace parameters and buffers of a module by the tensors of the same name."""
     for key, value in tensors.items():
         path, _, name = key.rpartition(".")
         owner = model.get_submodule(path)
@@ -250,7 +250,7 @@ def assign(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 
 
 def check_dtype(dtype: torch.dtype | None) -> None:
-    """Raises DarkparseError for a dtype that parameters cannot have."""
+    """Raise DarkparseError if parameters cannot have this dtype."""
     if dtype is not None and not dtype.is_floating_point:
         raise DarkparseError(
             f"parameters are in floating point: dtype is torch.float32, float16 or the like, not {dtype}"
@@ -258,10 +258,15 @@ def check_dtype(dtype: torch.dtype | None) -> None:
 
 
 def require_weights(model: nn.Module, purpose: str) -> Darknet:
-    """A Darknet module with weights, out of its wrappers.
+    """Return the unwrapped Darknet module of a model that has weights.
+
+    Args:
+        model: A Darknet module, possibly wrapped.
+        purpose: What the weights are needed for, for the message: `exporting`.
 
     Raises:
-        NoWeightsError: it has none yet; the message says what they are needed for.
+        NoWeightsError: The module has no weights yet.
+        WeightsError: The module was not built by darkparse.
     """
     model = unwrap_model(model)
     if any(tensor.is_meta for tensor in chain(model.parameters(), model.buffers())):
@@ -271,7 +276,11 @@ def require_weights(model: nn.Module, purpose: str) -> Darknet:
 
 
 def unwrap_model(model: nn.Module) -> Darknet:
-    """The Darknet module in what `torch.compile` and DataParallel made of it. Raises WeightsError if there is none."""
+    """Return the Darknet module inside the wrappers of `torch.compile` and DataParallel.
+
+    Raises:
+        WeightsError: The model contains no Darknet module.
+    """
     inner: object = model
     while not isinstance(inner, Darknet):
         if not isinstance(inner, nn.Module):

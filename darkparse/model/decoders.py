@@ -1,4 +1,4 @@
-"""What the heads leave, to boxes and scores: tensor operations only, for any batch and size, so that it exports."""
+"""Decode head outputs to boxes and scores, with tensor operations that export for any batch and size."""
 
 from __future__ import annotations
 
@@ -25,26 +25,29 @@ Anchors = tuple[tuple[float, float], ...]
 
 
 class DecodedBoxes(NamedTuple):
-    """Every box of a batch, before any threshold. B counts them cell by cell, row by row, anchor by anchor."""
+    """All boxes of a batch, before any threshold.
+
+    B counts anchor by anchor within a cell, cell by cell within a row, then row by row and head by head.
+    """
 
     boxes: Tensor
-    """(N, B, 4): centre x, y, width, height as fractions of the network's input."""
+    """(N, B, 4): Center x, center y, width, height as fractions of the network's input."""
     scores: Tensor
-    """(N, B, classes): what Darknet calls the probability of a class, objectness included."""
+    """(N, B, classes): Class probabilities as Darknet reports them, with objectness included."""
     objectness: Tensor
-    """(N, B)."""
+    """(N, B): Objectness."""
 
 
 class Decoder(nn.Module):
-    """The boxes of all heads of a network: `decoder(model(x), size)`.
+    """Decoder of all heads of a network: `decoder(model(x), size)`.
 
     Args:
-        network: whose heads to decode.
-        hierarchy: how probable a class of a word tree must be; Darknet's `-hier`.
-        use_class_map: score the classes of the head's `map=` instead of its whole word tree.
+        network: The network.
+        hierarchy: Minimum probability of a class in a word tree; Darknet's `-hier`.
+        use_class_map: Score the classes of the head's `map=` instead of its whole word tree.
 
     Raises:
-        DarkparseError: the network has no detection head.
+        DarkparseError: The network has no detection head.
     """
 
     def __init__(
@@ -59,11 +62,11 @@ class Decoder(nn.Module):
             raise DarkparseError(f"{network.name} has no detection head")
 
     def forward(self, outputs: Sequence[Tensor], size: Size | None = None) -> DecodedBoxes:
-        """Decode what the model returned.
+        """Decode the outputs of the model.
 
         Args:
-            outputs: one tensor a head, in the order of the cfg.
-            size: height and width of the model's input; by default those of the cfg.
+            outputs: One tensor per head, in the order of the cfg.
+            size: Height and width of the model's input; by default those of the cfg.
         """
         parts = [head(output, size or self.size) for head, output in zip(self.heads, outputs, strict=True)]
         return DecodedBoxes(*(torch.cat(values, 1) for values in zip(*parts, strict=True)))
@@ -76,19 +79,19 @@ def decode(
     *,
     hierarchy: float = DetectionSettings.hierarchy,
 ) -> DecodedBoxes:
-    """The boxes of all heads; see `Decoder`."""
+    """Decode the boxes of all heads; see `Decoder`."""
     return Decoder(network, hierarchy=hierarchy)(outputs, size)  # type: ignore[no-any-return]
 
 
 def head_decoder(
     node: Node, *, hierarchy: float = DetectionSettings.hierarchy, use_class_map: bool = False
 ) -> nn.Module:
-    """The module that decodes one head: `(output, (height, width)) -> Boxes`."""
+    """Return the module that decodes one head: `(output, (height, width)) -> DecodedBoxes`."""
     return instantiate(get_decoder(node, hierarchy=hierarchy, use_class_map=use_class_map))
 
 
 class AnchorDecoder(nn.Module):
-    """A decoder that stretches anchors."""
+    """Base class of decoders that scale anchors."""
 
     anchors: Tensor
 
@@ -98,7 +101,7 @@ class AnchorDecoder(nn.Module):
 
 
 class YoloDecoder(AnchorDecoder):
-    """Boxes of a `[yolo]` head (yolo_layer.c get_yolo_box, get_yolo_detections)."""
+    """Decoder of a `[yolo]` head (yolo_layer.c get_yolo_box, get_yolo_detections)."""
 
     def __init__(self, anchors: Anchors, new_coords: bool) -> None:
         super().__init__(anchors)
@@ -114,8 +117,10 @@ class YoloDecoder(AnchorDecoder):
 
 
 class GaussianDecoder(AnchorDecoder):
-    """Boxes of a `[Gaussian_yolo]` head: the mean deviation lowers the score
-    (gaussian_yolo_layer.c get_gaussian_yolo_box)."""
+    """Decoder of a `[Gaussian_yolo]` head, in which the mean deviation lowers the score.
+
+    See gaussian_yolo_layer.c, get_gaussian_yolo_box.
+    """
 
     def __init__(self, anchors: Anchors, shift: float) -> None:
         super().__init__(anchors)
@@ -131,10 +136,10 @@ class GaussianDecoder(AnchorDecoder):
 
 
 class RegionDecoder(AnchorDecoder):
-    """Boxes of a `[region]` head: anchors in cells, and perhaps a word tree (region_layer.c get_region_detections).
+    """Decoder of a `[region]` head: anchors in cells, optionally a word tree (region_layer.c get_region_detections).
 
-    AlexeyAB's fork keeps the output cell by cell, takes the logistic of x and y here (get_region_box), and does not ask
-    for the objectness but of boxes with a tree (get_region_boxes).
+    In AlexeyAB's fork the output is interleaved cell by cell, the decoder applies the logistic function to x and y
+    (get_region_box), and the scores of boxes with a tree do not include the objectness (get_region_boxes).
     """
 
     map: Tensor | None
@@ -180,14 +185,14 @@ class RegionDecoder(AnchorDecoder):
         if self.tree is None:
             return objectness * classes
         if self.interleaved:
-            # The objectness opens the box, but is no part of the score (region_layer.c get_region_boxes).
+            # Darknet only compares the objectness with the threshold (region_layer.c get_region_boxes).
             return self.tree.deepest(classes) * classes
         top: Tensor = self.tree.top(classes)
         return top * objectness
 
 
 class GridDecoder(nn.Module):
-    """Boxes of a `[detection]` head: a vector of classes, then objectness, then boxes (detection_layer.c:225)."""
+    """Decoder of a `[detection]` head: a vector of classes, then objectness, then boxes (detection_layer.c:225)."""
 
     def __init__(self, *, side: int, num: int, classes: int, coords: int, sqrt: bool) -> None:
         super().__init__()
@@ -207,13 +212,13 @@ class GridDecoder(nn.Module):
 
 
 def _split_cells(output: Tensor, anchors: int) -> Tensor:
-    """Planes (N, anchors · entries, H, W) to cells (N, H, W, anchors, entries), in float32."""
+    """Reshape planes (N, anchors · entries, H, W) to cells (N, H, W, anchors, entries), in float32."""
     planes: Tensor = output.float().unflatten(1, (anchors, -1))
     return planes.permute(0, 3, 4, 1, 2)
 
 
 def _compute_centers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Offsets in the cells (N, H, W, anchors) to fractions of the input."""
+    """Convert offsets in cells (N, H, W, anchors) to fractions of the input."""
     height, width = x.shape[1], x.shape[2]
     columns = torch.arange(width, device=x.device).view(1, 1, -1, 1)
     rows = torch.arange(height, device=x.device).view(1, -1, 1, 1)
@@ -221,11 +226,16 @@ def _compute_centers(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _compute_sizes(exponentials: Tensor, anchors: Tensor, size: Size) -> tuple[Tensor, Tensor]:
-    """Widths and heights of boxes as fractions:
-    anchors (anchors, 2) stretched, divided by the size that they are measured in."""
+    """Scale anchors to widths and heights as fractions of the input.
+
+    Args:
+        exponentials: Scales of the anchors, (N, H, W, anchors, 2).
+        anchors: (anchors, 2) width and height.
+        size: Height and width of the input in the unit of the anchors, pixels or cells.
+    """
     return exponentials[..., 0] * anchors[:, 0] / size[1], exponentials[..., 1] * anchors[:, 1] / size[0]
 
 
 def _flatten(boxes: tuple[Tensor, Tensor, Tensor, Tensor], scores: Tensor, objectness: Tensor) -> DecodedBoxes:
-    """(N, H, W, anchors, …) to (N, B, …)."""
+    """Flatten (N, H, W, anchors, …) to (N, B, …)."""
     return DecodedBoxes(torch.stack(boxes, -1).flatten(1, 3), scores.flatten(1, 3), objectness.flatten(1, 3))

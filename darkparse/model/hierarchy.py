@@ -9,19 +9,19 @@ from darkparse.layers.tree import Tree
 
 
 class Hierarchy(nn.Module):
-    """A word tree: conditional probabilities (…, nodes) to absolute ones, and to the class that a box has.
+    """A word tree, which converts conditional probabilities (…, nodes) to absolute ones and selects classes.
 
     Args:
-        tree: the tree.
-        threshold: how probable a class must be to be taken instead of its parent.
+        tree: The tree.
+        threshold: Probability above which a class is selected instead of its parent.
     """
 
     group: Tensor
-    """(nodes,): the group of siblings that each node is in."""
+    """(nodes,): Group of siblings that contains each node."""
     child: Tensor
-    """(nodes,): the group of its children, -1 for a leaf."""
+    """(nodes,): Group of each node's children; -1 for a leaf."""
     group_parent: Tensor
-    """(groups,): the node that each group hangs on, -1 at the root."""
+    """(groups,): Parent node of each group; -1 at the root."""
 
     def __init__(self, tree: Tree, threshold: float = 0.5) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Hierarchy(nn.Module):
         self.register_buffer("group_parent", parents, persistent=False)
 
     def absolute(self, classes: Tensor) -> Tensor:
-        """Each node's probability times that of its parents (tree.c hierarchy_predictions)."""
+        """Multiply each node's probability (…, nodes) by those of its ancestors (tree.c hierarchy_predictions)."""
         for level in self.levels:
             nodes = torch.tensor(level, device=classes.device)
             parents = torch.tensor([self.parents[i] for i in level], device=classes.device)
@@ -47,17 +47,20 @@ class Hierarchy(nn.Module):
         return classes
 
     def deepest(self, classes: Tensor) -> Tensor:
-        """1 at the last node of the file that is probable enough,
-        0 elsewhere (AlexeyAB region_layer.c get_region_boxes)."""
+        """Return 1 at the last node of the file with a probability above the threshold, 0 elsewhere.
+
+        See AlexeyAB region_layer.c, get_region_boxes. The shape is that of `classes`, (…, nodes).
+        """
         index = torch.arange(1, classes.shape[-1] + 1, device=classes.device)
         last = torch.where(classes > self.threshold, index, 0)
         return ((last == last.amax(-1, keepdim=True)) & (last > 0)).to(classes.dtype)
 
     def top(self, classes: Tensor) -> Tensor:
-        """1 at the node where the way down from the root ends, 0 elsewhere (tree.c hierarchy_top_prediction).
+        """Return 1 at the node where the path from the root ends, 0 elsewhere (tree.c hierarchy_top_prediction).
 
-        From each group of siblings the best goes on while the product stays above the threshold. As in Darknet, the
-        product is of absolute probabilities, so that the way ends earlier than their meaning would have it.
+        The path follows the most probable node of each group of siblings while the product of probabilities stays above
+        the threshold. As in Darknet, it multiplies absolute probabilities, so it ends earlier than with conditional
+        ones. The shape is that of `classes`, (…, nodes).
         """
         group, child, group_parent = self.group, self.child, self.group_parent
         highest, best = self._find_best(classes, group, len(group_parent))
@@ -78,7 +81,7 @@ class Hierarchy(nn.Module):
         return (index == selected.unsqueeze(-1)).to(classes.dtype)
 
     def _find_best(self, classes: Tensor, group: Tensor, groups: int) -> tuple[Tensor, Tensor]:
-        """The highest probability in each group and the first node that has it."""
+        """Return the highest probability in each group (…, groups) and the first node that has it."""
         where = group.expand_as(classes)
         shape = (*classes.shape[:-1], groups)
         highest = torch.zeros(shape, dtype=classes.dtype, device=classes.device).scatter_reduce(

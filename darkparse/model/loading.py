@@ -1,4 +1,4 @@
-"""Building a module and moving weights into it."""
+"""Build modules and load weights into them."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def build(
     """Build the module of a network.
 
     Args:
-        network: what `compile` made, or takes.
-        initialize: fill the parameters as Darknet does before training; otherwise they stay on the meta device,
+        network: A compiled Network, or anything that `compile` accepts.
+        initialize: Initialize the parameters as Darknet does before training; otherwise they stay on the meta device,
             with shapes and without memory, until weights are loaded.
-        device: where to put initialized parameters.
-        dtype: their dtype, float32 by default.
+        device: Device of initialized parameters; by default the CPU.
+        dtype: Dtype of initialized parameters; float32 by default.
 
     Returns:
         The module, in training mode if initialized, else in eval mode.
 
     Raises:
-        CfgError: the cfg is wrong.
-        DarkparseError: a tensor is larger than torch can address, or is to be initialized and larger than the free
-            memory; or the dtype is none of floating point.
+        CfgError: The cfg is invalid.
+        DarkparseError: A tensor is larger than torch can address, the parameters to initialize need more than the free
+            memory, or the dtype is not a floating point type.
 
     >>> model = darkparse.build("yolov3-tiny")
     >>> model.layers[0].conv.weight.device
@@ -75,26 +75,26 @@ def load(
     """Compile a cfg, build its module and load its weights.
 
     Args:
-        cfg: a path, the name of a cfg that ships with darkparse, the text of a cfg, a Config or a Network; or the path
-            of a `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which knows its cfg.
-        weights: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes; or what
-            `darkparse.weights.read` made of it, with its network and sharing its memory; left out, the parameters are
-            initialized as Darknet does before training.
-        options: how the weights are read, and where the parameters go.
-        dialect: overrides `compile_options.dialect`; None to detect it from the cfg, then from the weights' header.
-        size: overrides `compile_options.size`: n or (height, width), in pixels.
-        device: overrides `options.device`.
-        dtype: overrides `options.dtype`.
-        compile_options: how the cfg is compiled.
-        optimize: make it fast for inference (see `darkparse.optimize`), layer by layer from the mapped file.
+        cfg: A path, the name of a cfg that ships with darkparse, the text of a cfg, a Config or a Network; or the path
+            of a `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which contains its cfg.
+        weights: A `.weights`, `.safetensors`, `.pt` or `.npz` file, as a path, an open binary file or bytes; or the
+            result of `darkparse.weights.read`, whose network is used and whose memory is shared. Without weights, the
+            parameters are initialized as Darknet does before training.
+        options: How the weights are read, and the device and dtype of the parameters.
+        dialect: Overrides `compile_options.dialect`; None to detect it from the cfg, then from the weights' header.
+        size: Overrides `compile_options.size`: n or (height, width), in pixels.
+        device: Overrides `options.device`.
+        dtype: Overrides `options.dtype`.
+        compile_options: How the cfg is compiled.
+        optimize: Optimize for inference (see `darkparse.optimize`), layer by layer from the mapped file.
 
     Returns:
-        The module in eval mode; `model.loaded` says what was loaded.
+        The module in eval mode; `model.loaded` lists the loaded layers.
 
     Raises:
-        CfgError: the cfg is wrong.
-        WeightsError: the weights cannot be read or do not fit; its `report` says why.
-        DarkparseError: this machine has no such device.
+        CfgError: The cfg is invalid.
+        WeightsError: The weights cannot be read or do not fit; its `report` has the reason.
+        DarkparseError: The device is not available on this machine.
 
     >>> model = darkparse.load("yolov3-tiny", "tiny.weights", darkparse.ReadOptions(upto=10))
     >>> print(model.loaded)
@@ -121,24 +121,24 @@ def load_weights(
     device: Device = None,
     dtype: torch.dtype | None = None,
 ) -> LoadResult:
-    """Load weights into a module; on an error the module is left as it was.
+    """Load weights into a module; on an error the module is unchanged.
 
-    Parameters that have memory keep it, with its device and dtype, and get the values. Those on the meta device become
-    the pages of the file, mapped, which are copied only where they are written; those that the file does not hold are
+    Parameters that have memory keep their memory, device and dtype; values are copied into them. Parameters on the
+    meta device share the memory-mapped file, whose pages are copied on write; those that are not in the file are
     initialized.
 
     Args:
-        model: built by `build` or `load`, also compiled or wrapped for parallel use.
-        path: a `.weights`, `.safetensors`, `.pt` or `.npz` file: a path, an open binary file, or bytes.
-        options: how it is read, and where parameters that have no memory yet go.
-        device: overrides `options.device`.
-        dtype: overrides `options.dtype`.
+        model: A module from `build` or `load`, possibly compiled or wrapped for parallel use.
+        path: A `.weights`, `.safetensors`, `.pt` or `.npz` file, as a path, an open binary file or bytes.
+        options: How the file is read, and the device and dtype of parameters on the meta device.
+        device: Overrides `options.device`.
+        dtype: Overrides `options.dtype`.
 
     Returns:
-        Which layers were loaded and which stay as they were.
+        The layers that were loaded and those that are unchanged.
 
     Raises:
-        WeightsError: the file cannot be read or does not fit; its `report` says why.
+        WeightsError: The file cannot be read or does not fit; its `report` has the reason.
 
     >>> model = darkparse.build("yolov3-tiny")
     >>> print(darkparse.load_weights(model, "tiny.weights"))
@@ -150,10 +150,10 @@ def load_weights(
 
 
 def check_device(device: Device) -> None:
-    """Compute on a device, to see that this machine has it and that it stores values, as `meta` does not.
+    """Check that a device is available and stores values (`meta` does not), by computing on it.
 
     Raises:
-        DarkparseError: torch does not know the device, or cannot compute on it.
+        DarkparseError: The device is unknown to torch, or cannot compute.
     """
     try:
         torch.ones(1, device=device).item()
@@ -165,7 +165,7 @@ def check_device(device: Device) -> None:
 
 
 def _assign_arrays(model: Darknet, loaded: LoadedArrays, options: ReadOptions) -> LoadResult:
-    """Move a file's arrays into a module, all of them or none."""
+    """Assign the arrays of a file to a module, either all or none."""
     device, dtype = options.device, options.dtype
     check_dtype(dtype)
     values = {key: array.to_tensor() for key, array in loaded.stored.items()}
@@ -190,8 +190,11 @@ def _assign_arrays(model: Darknet, loaded: LoadedArrays, options: ReadOptions) -
 
 
 def _check_shapes(name: str, state: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
-    """Every value has a tensor of its shape, or of more rows, to go to:
-    the module may have been changed since it was built."""
+    """Raise unless each value has a tensor of its shape or with more rows, since modules can be changed after `build`.
+
+    Raises:
+        WeightsError: A tensor does not exist or has another shape.
+    """
     for key, value in values.items():
         old = state.get(key)
         if old is None:
@@ -208,7 +211,7 @@ def _check_shapes(name: str, state: Mapping[str, Tensor], values: Mapping[str, T
 
 @torch.no_grad()
 def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
-    """Copy values over tensors; where one copy fails, those before it get back what they held."""
+    """Copy values into tensors; if a copy fails, restore the values of all of them."""
     saved: list[tuple[Tensor, Tensor]] = []
     try:
         for old, value in pairs:
@@ -222,7 +225,7 @@ def _overwrite(pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
 
 
 def _check_size(network: Network, *, in_memory: bool) -> None:
-    """Refuse what torch cannot address, or what memory cannot hold: the system would end the process, not raise."""
+    """Raise if torch cannot address a tensor or memory cannot hold them, since the system would kill the process."""
     node_bytes = [(node, 4 * node.num_elements) for node in network.nodes]
     total = sum(size for _, size in node_bytes)
     node, largest = max(node_bytes, key=lambda item: item[1])

@@ -1,4 +1,4 @@
-"""Errors for calls that look right: an image where a tensor belongs, a method that is a function here."""
+"""Error messages for common mistakes: an image instead of a tensor, a method that is a function in darkparse."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CALLS_BY_METHOD = {
     "draw": "darkparse.draw(model.network)",
     "summary": "print(darkparse.explain(model.network))",
 }
-"""A method that a model of another library has → the call that does the same here."""
+"""Method of a model of another library → the equivalent darkparse call."""
 
 
 def explain_missing_attribute(name: str) -> str | None:
@@ -42,7 +42,7 @@ def explain_foreign_module(model: object) -> str:
 
 
 def explain_wrong_network(network: object) -> str:
-    """Return the error for what is no compiled Network; it names the right call."""
+    """Return the error for an object that is not a compiled Network; it names the right call."""
     cfg = repr(network) if isinstance(network, str | os.PathLike) else "cfg"
     return (
         f"Darknet takes a compiled Network, got {type(network).__name__}; call darkparse.load({cfg}, weights), or "
@@ -54,7 +54,7 @@ def check_tensor(x: Any, shape: str) -> None:
     """Raise TypeError, naming the right call, unless `x` is a tensor of floating point numbers.
 
     Args:
-        x: What the module was called with.
+        x: The argument of the call.
         shape: The expected shape, for the message: `(N, 3, H, W)`.
     """
     expected = f"expected a tensor {shape} of floating point values in 0…1"

@@ -1,4 +1,4 @@
-"""Writing a module's weights: `.weights` as Darknet does, and other containers."""
+"""Save the weights of a module: as `.weights`, as Darknet writes it, or in other containers."""
 
 from __future__ import annotations
 
@@ -31,27 +31,28 @@ def save_weights(
     header: Header | None = None,
     widen: bool = False,
 ) -> int:
-    """Write a module's weights as a `.weights` file: to a new file beside the target, which then takes its name.
+    """Write a module's weights as a `.weights` file.
 
-    What was loaded is written again bit for bit: header, version, `seen` and order are kept.
+    The file is written beside `path` and then renamed. Loaded weights are written again bit for bit, with the same
+    header, version, `seen` and order.
 
     Args:
-        model: a Darknet module, or one compiled or wrapped for parallel use.
-        path: where to write; a file that is there stays whole until the new one is.
-        upto: write only the layers before this one: a backbone, as `darknet partial` makes it.
-        seen: number of images seen in training, instead of the one that was loaded.
-        version: of the header, `"0.2.5"` or three numbers; above 1000 the matrices of connected layers are transposed.
-        header: a whole header instead.
-        widen: convert a module in half precision to float32, and write a batch norm that changes nothing where it was
-            folded into the convolution before it.
+        model: A Darknet module, possibly compiled or wrapped for parallel use.
+        path: The file to write; an existing file is replaced when the new one is complete.
+        upto: Write only the layers before this one: a backbone, as from `darknet partial`.
+        seen: Number of images seen in training; by default the one of the header.
+        version: Header version, `"0.2.5"` or three numbers; above 1000 the matrices of connected layers are transposed.
+        header: Header to write instead of the loaded one.
+        widen: Convert a module in half precision to float32, and write an identity batch norm where it was folded into
+            the convolution before it.
 
     Returns:
         The number of bytes written.
 
     Raises:
-        NoWeightsError: the module has no values yet.
-        WeightsError: it is in another dtype or folded and `widen` is not set; a value is wrong; or the file cannot
-            be written.
+        NoWeightsError: The module has no values yet.
+        WeightsError: The module has another dtype or is folded and `widen` is not set, a value is invalid, or the file
+            cannot be written.
 
     >>> model = darkparse.load("yolov3-tiny", "tiny.weights")
     >>> darkparse.save_weights(model, "again.weights")
@@ -71,22 +72,22 @@ def save_weights(
 
 
 def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = None) -> int:
-    """Write a module's weights; the ending of the file's name chooses the container.
+    """Write a module's weights in the container that the file extension selects.
 
-    `.safetensors`, `.pt` and `.npz` hold the state_dict in its dtype, and with it the cfg, the dialect and the header,
-    so that `darkparse.load(path)` rebuilds the module. Any other ending: a `.weights` file.
+    `.safetensors`, `.pt` and `.npz` contain the state_dict in its dtype, the cfg, the dialect and the header, so that
+    `darkparse.load(path)` rebuilds the module. Any other extension selects a `.weights` file.
 
     Args:
-        model: a Darknet module.
-        path: where to write; a file that is there stays whole until the new one is.
-        upto: write only the layers before this one.
+        model: A Darknet module, possibly compiled or wrapped for parallel use.
+        path: The file to write; an existing file is replaced when the new one is complete.
+        upto: Write only the layers before this one.
 
     Returns:
         The number of bytes written.
 
     Raises:
-        NoWeightsError: the module has no values yet.
-        WeightsError: it was changed after it was built, or the file cannot be written.
+        NoWeightsError: The module has no values yet.
+        WeightsError: The module was changed after it was built, or the file cannot be written.
 
     >>> model = darkparse.load("yolov3-tiny", "tiny.weights")
     >>> darkparse.save(model, "tiny.npz") // 1_000_000
@@ -95,7 +96,7 @@ def save(model: nn.Module, path: str | os.PathLike[str], *, upto: int | None = N
     if get_container_kind(path) is None:
         return save_weights(model, path, upto=upto)
     model = unwrap_model(model)
-    compute_layout(model.network, upto)  # upto is a number of layers
+    compute_layout(model.network, upto)  # raises for an invalid `upto`
     state = model.state_dict()
     all_tensors = {key: _get_tensor(state, *owner) for key, owner in get_tensors(model.network, upto).items()}
     tensors = _detach_storage({key: all_tensors[key] for key in state if key in all_tensors})
@@ -113,7 +114,7 @@ def _make_header(model: Darknet, seen: int | None, version: Version | str | None
 
 
 def _collect_tensors(model: Darknet, entries: tuple[Entry, ...], *, widen: bool) -> Mapping[str, Tensor]:
-    """The tensors to write, all of them checked before the first byte is."""
+    """Return the tensors to write, all checked before the first byte is written."""
     state = model.state_dict()
     tensors = {}
     for entry in entries:
@@ -125,7 +126,7 @@ def _collect_tensors(model: Darknet, entries: tuple[Entry, ...], *, widen: bool)
 
 
 def _get_tensor(state: Mapping[str, Tensor], node: Node, spec: TensorSpec) -> Tensor:
-    """A module's tensor, which must have values and be what the cfg says."""
+    """Return a tensor of a module; raise unless it exists, has values and has the shape in the cfg."""
     name = state_key(node, spec)
     tensor = state.get(name)
     if tensor is None and _find_folded_bias(state, node, spec) is None:
@@ -146,7 +147,7 @@ def _get_tensor(state: Mapping[str, Tensor], node: Node, spec: TensorSpec) -> Te
 
 
 def _find_folded_bias(state: Mapping[str, Tensor], node: Node, spec: TensorSpec) -> Tensor | None:
-    """The bias of the map that a batch norm's tensor was folded into, None if it was not."""
+    """Return the bias that a batch norm tensor was folded into; None if it was not folded."""
     owner = spec.path.rpartition(".")[0]
     if not owner.endswith("norm") or state_key(node, spec) in state:
         return None
@@ -157,7 +158,7 @@ def _find_folded_bias(state: Mapping[str, Tensor], node: Node, spec: TensorSpec)
 
 
 def _make_unfolded(model: Darknet, entry: Entry, state: Mapping[str, Tensor]) -> Tensor | None:
-    """In the place of a batch norm's tensor that was folded into the convolution one that changes nothing."""
+    """Return the tensor of an identity batch norm for one that was folded; None if it was not folded."""
     bias, role = _find_folded_bias(state, entry.node, entry.tensor), entry.tensor.role
     if bias is None or role == "bias":
         return bias
@@ -167,7 +168,7 @@ def _make_unfolded(model: Darknet, entry: Entry, state: Mapping[str, Tensor]) ->
 
 
 def _detach_storage(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors on the CPU, each in a memory that is its own and no larger: containers write all of it, or refuse it."""
+    """Return CPU tensors that each own their whole storage, since containers write whole storages or refuse them."""
     tensors = {key: value.detach().cpu().contiguous() for key, value in state.items()}
     users = Counter(value.untyped_storage().data_ptr() for value in tensors.values())
     return {key: value if _owns_storage(value, users) else value.clone() for key, value in tensors.items()}

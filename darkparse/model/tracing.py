@@ -1,4 +1,4 @@
-"""A module as torch.export wants it: what it returns, which axes are free, example inputs."""
+"""Prepare modules for torch.export: outputs, dynamic axes and example inputs."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 MAX_BATCH = 4096
 MAX_SIDE = 512
-"""In steps of the network's stride."""
+"""Largest height and width of an exported input, in multiples of the network's stride."""
 
 
 class ExportModule(nn.Module):
-    """A module with what is computed behind it.
+    """A Darknet module and the decoding of its heads.
 
     Args:
-        model: in eval mode.
-        heads: `raw`: the module's own outputs. `decoded`: (N, B, 4 + classes), centre x, y, width and height as
-            fractions of the input, then a score for each class. `nms`: boxes (N, B, 4) and scores (N, B, classes), 0
-            where Darknet does not ask because of the objectness, for a suppression behind.
-        threshold: the objectness that Darknet asks for, for `nms`.
-        half: compute in float16; inputs and outputs stay float32.
+        model: A module in eval mode.
+        heads: `raw`: The outputs of the module. `decoded`: (N, B, 4 + classes), center x, y, width and height as
+            fractions of the input, then one score per class. `nms`: Boxes (N, B, 4) and scores (N, B, classes) for
+            a following NMS; scores are 0 in boxes that Darknet drops by their objectness.
+        threshold: Objectness above which Darknet uses a box, for `nms`.
+        half: Compute in float16; inputs and outputs stay float32.
     """
 
     def __init__(
@@ -80,11 +80,12 @@ def prepare_export(
     half: bool = False,
     threshold: float = DetectionSettings.threshold,
 ) -> ExportModule:
-    """The module to export, after making sure that it can be.
+    """Check that a model can be exported and return the module to export.
 
     Raises:
-        NoWeightsError: the module has no weights yet.
-        DarkparseError: the network remembers its input, has no heads to decode, or no free size.
+        NoWeightsError: The module has no weights yet.
+        DarkparseError: The network is stateful, is in training mode, has no heads to decode, or its axes cannot be
+            dynamic.
     """
     network = model.network
     check_export_form(network, heads, dynamic_axes)
@@ -96,7 +97,7 @@ def prepare_export(
     require_weights(model, "exporting")
     if model.training:
         raise DarkparseError("the model is in training mode: export model.eval()")
-    # A copy with batch norm folded in double precision: half the steps to trace, and the caller's model stays as it is.
+    # Folding halves the steps to trace, and works on a copy: the caller's model is unchanged.
     folded = fuse(model)
     return ExportModule(folded.half() if half else folded, heads, half=half, threshold=threshold).eval()
 
@@ -104,13 +105,16 @@ def prepare_export(
 def make_example_input(
     network: Network, batch: int = 2, size: tuple[int, int] | None = None, *, seed: int = 0
 ) -> Tensor:
-    """A random input (batch, C, H, W) with values in 0…1."""
+    """Return a random input (batch, C, H, W), or (batch, inputs), with values in [0, 1)."""
     shape = network.input_shape.tensor if size is None else (network.input_shape.c, *size)
     return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(seed))
 
 
 def make_smooth_image(network: Network, size: tuple[int, int] | None = None) -> Tensor:
-    """An input (1, C, H, W) as smooth as a photograph: waves of a few lengths, values in 0…1."""
+    """Return an input (1, C, H, W) that is smooth like a photograph: waves of a few lengths, values in 0…1.
+
+    A network without an image gets a random input (1, inputs).
+    """
     if not network.net.has_image:
         return make_example_input(network, 1, seed=1)
     c, h, w = network.input_shape if size is None else (network.input_shape.c, *size)
@@ -120,7 +124,7 @@ def make_smooth_image(network: Network, size: tuple[int, int] | None = None) -> 
 
 
 def make_dynamic_shapes(network: Network, dynamic_axes: DynamicAxes) -> tuple[dict[int, object]]:
-    """The free axes as torch.export wants them; height and width are multiples of the network's stride."""
+    """Return the dynamic axes for torch.export; height and width are multiples of the network's stride."""
     axes: dict[int, object] = {0: torch.export.Dim("batch", min=1, max=MAX_BATCH)} if dynamic_axes.batch else {}
     if dynamic_axes.size:
         step = compute_size_step(network)
@@ -131,10 +135,10 @@ def make_dynamic_shapes(network: Network, dynamic_axes: DynamicAxes) -> tuple[di
 
 
 def trace(exported: ExportModule, network: Network, dynamic_axes: DynamicAxes) -> torch.export.ExportedProgram:
-    """The graph of a module, by torch.export.
+    """Trace a module with torch.export.
 
     Raises:
-        DarkparseError: it cannot be traced with these axes free.
+        DarkparseError: The module cannot be traced with these dynamic axes.
     """
     batch = 2 if dynamic_axes.batch else 1
     try:

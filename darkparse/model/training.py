@@ -1,4 +1,4 @@
-"""How a module runs while it is trained: which layers take part, and recurrent layers through time."""
+"""Forward passes during training: frozen layers, gradient limits, and recurrent layers through time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from darkparse.network.training import bind_layer_training
 
 
 class TrainingRules:
-    """What the cfg says of a network's layers in training.
+    """Training options of a network's layers.
 
     Attributes:
-        resting: layers that run as at inference and are not updated.
+        frozen: Indices of the layers that run in eval mode and are not updated.
     """
 
     def __init__(self, network: Network) -> None:
@@ -30,7 +30,7 @@ class TrainingRules:
         self._steps = network.net.time_steps
 
     def run(self, node: Node, layer: nn.Module, inputs: list[Any], iteration: int) -> Tensor:
-        """A layer's output, with a gradient that comes back as Darknet's does."""
+        """Run a layer so that its gradient flows back as in Darknet, and return its output."""
         is_cut = node.index in self._forward_only or node.index <= self._find_stop(iteration)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not is_cut):
             if node.layer.has_state:
@@ -39,8 +39,11 @@ class TrainingRules:
             return limit_gradient(out) if isinstance(node.layer, LimitedGradient) else out
 
     def _find_stop(self, iteration: int) -> int:
-        """The layer at which the gradient ends: of `stopbackward=N` AlexeyAB's Darknet takes N above 1 for the
-        iteration up to which it holds (network_kernels.cu:172)."""
+        """Return the layer at which the gradient stops, -1 for none.
+
+        In `stopbackward=N`, AlexeyAB's Darknet treats N above 1 as the iteration up to which the option holds
+        (network_kernels.cu:172).
+        """
         active = (
             i
             for i, until in self._stop_iterations.items()
@@ -50,10 +53,18 @@ class TrainingRules:
 
 
 def run_through_time(layer: nn.Module, x: Tensor, steps: int) -> Tensor:
-    """A recurrent layer over rows that are `steps` times a mini-batch, step behind step, from a state of zeros.
+    """Run a recurrent layer over time steps, starting from a state of zeros.
+
+    Args:
+        layer: The layer.
+        x: The mini-batch of each step, one after the other: (steps · N, …).
+        steps: Number of time steps.
+
+    Returns:
+        The outputs, in the order of `x`.
 
     Raises:
-        ValueError: the rows cannot be divided into that many steps.
+        ValueError: The number of rows is not a multiple of `steps`.
     """
     if len(x) % steps:
         raise ValueError(f"{len(x)} rows cannot be divided into time_steps={steps}")
@@ -77,6 +88,6 @@ class _GradientLimit(torch.autograd.Function):
 
 
 def limit_gradient(x: Tensor) -> Tensor:
-    """The same, whose gradient is cut to ±1 on its way back."""
+    """Return `x` unchanged, and clamp its gradient to ±1 in the backward pass."""
     out: Tensor = _GradientLimit.apply(x)  # type: ignore[no-untyped-call]
     return out

@@ -1,4 +1,4 @@
-"""The check at the end of a conversion: the new file and the module on the same inputs."""
+"""Compare an exported file with its module on the same inputs."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from darkparse.network.dynamic_axes import DynamicAxes, compute_size_step
 if TYPE_CHECKING:
     from darkparse.network import Network
 
-# Rounding alone comes to 2e-4 in deep networks with random weights (yolov4-csp, module against itself in float64).
+# Rounding alone reaches 2e-4 in deep networks with random weights (yolov4-csp, module against itself in float64).
 MAX_FLOAT_DIFFERENCE = 1e-3
 MAX_HALF_DIFFERENCE = 3e-2
-"""Largest difference accepted, as a part of the output's largest value (or of 1, where all are smaller)."""
+"""Maximum accepted difference, as a fraction of the largest magnitude of an output, or of 1 if that is smaller."""
 
 MAX_TRIES, NUM_CERTAIN = 20, 3
-"""Random inputs to try where signs are taken, and how many to compare on."""
+"""Random inputs to try for networks that compute signs, and number of inputs to compare."""
 
 Runner = Callable[[Tensor], Sequence[Tensor]]
 
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What a conversion's check found."""
+    """Result of comparing an exported file with its module."""
 
     difference: float
-    """Largest difference of any value."""
+    """Largest absolute difference of any value."""
     scale: float
     """Largest magnitude of any value, at least 1."""
     runs: int
@@ -43,7 +43,7 @@ class CheckResult:
 
 
 def make_inputs(network: Network, dynamic_axes: DynamicAxes) -> Iterator[Tensor]:
-    """A random batch, a smooth picture, and what else the free axes allow."""
+    """Yield a random batch, a smooth image, and an input of another size if the size is dynamic."""
     net = network.net
     yield make_example_input(network, 3 if dynamic_axes.batch else 1, seed=1)
     yield make_smooth_image(network)
@@ -62,19 +62,24 @@ def compare_outputs(
     image: Tensor | None = None,
     exact: Runner | None = None,
 ) -> CheckResult:
-    """Run both on the same inputs.
+    """Run the module and its exported file on the same inputs and compare their outputs.
 
     Args:
-        network: whose inputs to make.
-        expected, actual: the module, and what was made of it.
-        dynamic_axes: the axes that may differ.
-        half: whether the new one computes in float16, which is bounded less tightly.
-        image: a picture (1, C, H, W) to compare on too.
-        exact: the module in double precision, of a network that takes signs: where a sum is so near 0 that rounding
-            decides its sign, there is nothing to compare, and other inputs are tried.
+        network: The network, from which inputs are made.
+        expected: Runs the module.
+        actual: Runs the exported file.
+        dynamic_axes: The dynamic axes of the exported file.
+        half: Whether the exported file computes in float16, which allows a larger difference.
+        image: An image (1, C, H, W) to compare as well.
+        exact: Runs the module in double precision, for a network that computes signs. Inputs on which rounding decides
+            the sign of a sum near 0 cannot be compared; other inputs are tried instead.
+
+    Returns:
+        The largest difference and magnitude, and the number of inputs.
 
     Raises:
-        DarkparseError: an output's shape differs, or where it is finite, or a value by more than the bound.
+        DarkparseError: The shape of an output differs, a value is finite in only one of them or differs by more than
+            the bound, or no input can be compared.
     """
     tolerance = MAX_HALF_DIFFERENCE if half else MAX_FLOAT_DIFFERENCE
     difference, scale, runs = 0.0, 1.0, 0
@@ -93,7 +98,7 @@ def compare_outputs(
 def _select_certain(
     network: Network, module: Runner, exact: Runner, check_inputs: Iterable[Tensor], tolerance: float
 ) -> Iterator[Tensor]:
-    """The inputs on which rounding decides no sign, single pictures of them and random ones."""
+    """Yield single images of the inputs, then random ones, on which rounding does not decide a sign."""
     count = 0
     for x in (
         *(image for batch in check_inputs for image in batch.split(1)),
@@ -114,7 +119,7 @@ def _select_certain(
 
 
 def _compare_output(expected: Tensor, actual: Tensor, tolerance: float) -> tuple[float, float]:
-    """Largest difference of an output from the module's, and the module's largest magnitude, of finite values."""
+    """Return the largest difference of an output and the largest magnitude of the module's, over finite values."""
     if expected.shape != actual.shape:
         raise DarkparseError(
             f"the exported file gives {tuple(actual.shape)} where the module gives {tuple(expected.shape)}"
@@ -122,7 +127,7 @@ def _compare_output(expected: Tensor, actual: Tensor, tolerance: float) -> tuple
     finite = expected.isfinite()
     num_mismatches = int((finite != actual.isfinite()).sum())
     if num_mismatches:
-        # A NaN is neither more nor less than any bound, so it must be looked for by itself.
+        # A NaN compares as false with any bound, so it needs a separate check.
         raise DarkparseError(
             f"{num_mismatches} of {finite.numel()} values are finite in the module or in the exported file alone; "
             "it was not kept"

@@ -1,4 +1,4 @@
-"""Faster inference: folded batch norm, packed layouts, Winograd."""
+"""Optimizations for inference: folded batch norm, packed weight layouts, Winograd convolutions."""
 
 from darkparse._utils.lazy import attach
 

@@ -1,5 +1,7 @@
-"""Batch norm folded into the layer before it, as AlexeyAB's Darknet does before
-inference (network.c fuse_conv_batchnorm)."""
+"""Fold batch norm into the layer before it, as AlexeyAB's Darknet does before inference.
+
+See network.c, fuse_conv_batchnorm.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +18,25 @@ from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm, XnorConv2d
 Linear = nn.Conv2d | nn.ConvTranspose2d | nn.Linear
 Norm = BatchNorm | RootEpsilonBatchNorm
 CHUNK_SIZE = 2**15
-"""Weights that are folded at once: in double precision they stay in the caches, and torch starts no threads for so
-few."""
+"""Number of weights folded at a time: in double precision they fit the caches, and torch starts no threads for them."""
 
 
 def fuse(model: nn.Module) -> Darknet:
-    """A copy for inference in which batch norm is part of the weights of convolutional and connected layers.
+    """Return a copy for inference with batch norm folded into convolutional and connected layers.
 
-    It computes the same up to rounding, in fewer steps. It can neither be trained nor saved, since batch norm's own
-    numbers are gone. Layers that share weights follow; XNOR and recurrent layers stay as they are. Its modules are
-    torch's own; `optimize` goes further where the module only has to run.
+    The outputs are equal up to rounding. The copy can neither be trained nor saved, because the batch norm parameters
+    are gone. Layers that share weights use the folded ones; XNOR and recurrent layers are unchanged. The copy consists
+    of standard torch modules; `optimize` returns a faster one that only runs.
 
     Args:
-        model: a Darknet module, or one compiled or wrapped for parallel use, which the copy is not.
+        model: A Darknet module, possibly compiled or wrapped for parallel use; the copy is unwrapped.
 
     Returns:
         The copy, in eval mode.
 
     Raises:
-        NoWeightsError: the module has no weights yet.
-        WeightsError: this is no module of darkparse.
+        NoWeightsError: The module has no weights yet.
+        WeightsError: The module was not built by darkparse.
 
     >>> fused = darkparse.fuse(darkparse.load("yolov3-tiny", size=64))
     >>> fused.layers[0]
@@ -53,17 +54,17 @@ def fuse(model: nn.Module) -> Darknet:
 
 
 def shallow_copy(model: Darknet, shared: Iterable[Tensor]) -> Darknet:
-    """A copy in eval mode that has the same network and some tensors' memory."""
+    """Return a copy in eval mode that shares the network and the memory of the `shared` tensors."""
     memo: dict[int, Any] = {id(model.network): model.network}
     for tensor in shared:
-        # A parameter of its own over the same memory: where the copy is moved, the model stays.
+        # A new parameter over the same memory, so that moving the copy does not move the model.
         is_parameter = isinstance(tensor, nn.Parameter)
         memo[id(tensor)] = nn.Parameter(tensor.detach(), requires_grad=False) if is_parameter else tensor
     return copy.deepcopy(model, memo).eval()
 
 
 def fold(layer: nn.Module) -> None:
-    """Put a layer's batch norm, if it has one, into the weights before it."""
+    """Fold the batch norm of a layer, if it has one, into its weights, in place."""
     owner = _find_foldable(layer)
     if owner is not None:
         _fold(owner, layer.norm)  # type: ignore[arg-type]
@@ -71,7 +72,7 @@ def fold(layer: nn.Module) -> None:
 
 
 def _find_foldable(layer: nn.Module) -> Linear | None:
-    """The map that a layer's batch norm can be folded into."""
+    """Return the module that the batch norm of a layer can be folded into; None if there is none."""
     if not isinstance(layer._modules.get("norm"), Norm):
         return None
     owners = (layer._modules.get(name) for name in ("conv", "deconv", "linear"))
@@ -79,7 +80,7 @@ def _find_foldable(layer: nn.Module) -> Linear | None:
 
 
 def _fold(owner: Linear, norm: Norm) -> None:
-    """Weights · scale and bias - mean · scale, in double precision as Darknet computes them, rounded once."""
+    """Set weights · scale and bias - mean · scale, computed in double precision as in Darknet and rounded once."""
     scale, shift = _compute_affine(norm)
     axis = 1 if isinstance(owner, nn.ConvTranspose2d) else 0
     shape = [1] * owner.weight.dim()
@@ -94,7 +95,7 @@ def _fold(owner: Linear, norm: Norm) -> None:
 
 @torch.no_grad()
 def _compute_affine(norm: Norm) -> tuple[Tensor, Tensor]:
-    """The factor and the summand that batch norm comes to at inference."""
+    """Return the scale and the shift that batch norm applies at inference, in double precision."""
     mean, variance = norm.running_mean.double(), norm.running_var.double().clamp(min=0)
     root = variance.sqrt() + norm.eps if isinstance(norm, RootEpsilonBatchNorm) else (variance + norm.eps).sqrt()
     scale = norm.weight.double() / root

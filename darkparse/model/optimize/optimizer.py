@@ -1,4 +1,4 @@
-"""A module that is as fast as torch can be on its device, for inference."""
+"""Optimize a module for inference on its device."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from darkparse.network import Node
 
 
 def optimize(model: nn.Module, *, dtype: torch.dtype | None = None, winograd: bool = True) -> Darknet:
-    """A copy for inference that runs faster: same call, same outputs up to rounding.
+    """Return a faster copy for inference, with the same call and the same outputs up to rounding.
 
-    Batch norm is part of the weights (see `fuse`), maps are in channels-last order and, on the CPU, each convolution
-    has its weights in oneDNN's layout and its activation in the same pass, in float32 and where the processor
-    computes in them in bfloat16 and float16 too. It takes any input size; the first call of each size lays the weights
-    out anew. It can be moved, copied and pickled, but not trained. Layers that nothing was changed in share their
-    memory with the model.
+    Batch norm is folded (see `fuse`) and maps are in channels-last order. On the CPU, each convolution stores its
+    weights in oneDNN's layout and applies its activation in the same pass: in float32, and in bfloat16 and float16
+    where the processor supports them. The copy accepts any input size; a call with another size than the last reorders
+    the weights. It can be moved, copied and pickled, but not trained. Unchanged layers share memory with the model.
 
     Args:
-        model: a Darknet module, or one compiled or wrapped for parallel use, which the copy is not.
-        dtype: of the copy, by default the model's.
-        winograd: compute 3×3 convolutions of 64 channels to 128 and more, either way, on maps of 20 to 80 rows and
-            columns by Winograd's F(4, 3), in two thirds of the time; their weights then take four times the memory, and
-            come back from it to within a rounding.
+        model: A Darknet module, possibly compiled or wrapped for parallel use; the copy is unwrapped.
+        dtype: Dtype of the copy; by default the model's.
+        winograd: Compute 3×3 convolutions by Winograd's F(4, 3) if they have at least 64 input and output channels,
+            a product of both of at least 64 · 128, and maps of 20 to 80 rows and columns. They take two thirds of the
+            time and four times the memory for weights; the weights are restored up to rounding.
 
     Returns:
         The copy, in eval mode.
 
     Raises:
-        NoWeightsError: the module has no weights yet.
-        WeightsError: this is no module of darkparse.
-        DarkparseError: the dtype is none of floating point.
+        NoWeightsError: The module has no weights yet.
+        WeightsError: The module was not built by darkparse.
+        DarkparseError: The dtype is not a floating point type.
 
     >>> fast = darkparse.optimize(darkparse.load("yolov3-tiny", size=64))
     >>> fast.layers[0]
@@ -61,10 +60,16 @@ def make_optimized(
     folds: bool = True,
     after_each: Callable[[], None] = lambda: None,
 ) -> Darknet:
-    """The same; without `folds`, which `compare` needs, batch norm stays as it stands.
+    """Return a faster copy of an unwrapped model that has weights; see `optimize`.
 
-    It goes layer by layer, so that beside the model and the copy there is never more than one layer's weights;
-    `after_each` layer the model's are not used again.
+    Layers are optimized one by one, so that beside the model and the copy at most one layer's weights are in memory.
+
+    Args:
+        model: The model.
+        dtype: Dtype of the copy; by default the model's.
+        winograd: Use Winograd's algorithm where it is faster.
+        folds: Fold batch norm; `compare` needs it separate.
+        after_each: Called after each layer, when the model's weights of this layer are not read again.
     """
     optimized = shallow_copy(model, chain(model.parameters(), model.buffers()))
     shared_owners = {node.shared_with for node in model.network.nodes}
@@ -83,7 +88,11 @@ def make_optimized(
 
 
 def _pack(node: Node, layer: nn.Module, tiles: bool) -> bool:
-    """Put a packed convolution in the place of a layer's convolution and of the activation that it takes in."""
+    """Replace a layer's convolution, and its activation if it can be fused, by a packed convolution.
+
+    Returns:
+        Whether the weights are packed.
+    """
     conv = layer._modules.get("conv")
     if type(conv) is not nn.Conv2d or not can_pack(conv.weight):
         return False
@@ -98,5 +107,5 @@ def _pack(node: Node, layer: nn.Module, tiles: bool) -> bool:
 
 
 def is_optimized(model: nn.Module) -> bool:
-    """Whether there is nothing left to optimize."""
+    """Return whether a module has packed convolutions, as `optimize` makes them."""
     return any(isinstance(module, PackedConvolution) for module in model.modules())

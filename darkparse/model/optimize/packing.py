@@ -1,4 +1,4 @@
-"""A convolution in oneDNN's own layout with its activation in the same pass, for inference on the CPU."""
+"""Convolutions in oneDNN's weight layout with a fused activation, for inference on the CPU."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ KERNELS = torch.ops.mkldnn
 
 
 def can_pack(values: Tensor) -> bool:
-    """Whether oneDNN has kernels for values of this dtype, where they are and on this processor, and torch has them."""
+    """Return whether torch and oneDNN have kernels for the dtype and device of a tensor on this processor."""
     has_kernels = torch.backends.mkldnn.is_available() and hasattr(KERNELS, "_convolution_pointwise")
     if values.device.type != "cpu" or not has_kernels:
         return False
@@ -27,27 +27,27 @@ def can_pack(values: Tensor) -> bool:
 
 
 def can_fuse(activation: nn.Module | None) -> bool:
-    """Whether a packed convolution does better with this activation than before it."""
+    """Return whether an activation runs faster inside a packed convolution than after it."""
     return _find_row(activation) is not None or isinstance(activation, Mish)
 
 
 def _find_row(activation: nn.Module | None) -> ActivationRow | None:
-    """The activation, if oneDNN computes it with the convolution."""
+    """Return the row of an activation that oneDNN fuses with a convolution; None for others."""
     rows = (row for row in ACTIVATIONS.values() if row.packed and type(activation) is getattr(nn, row.module))
     return next(rows, None)
 
 
 class PackedConvolution(nn.Conv2d):
-    """A convolution and the activation behind it, (N, C, H, W) to (N, filters, H, W) in channels-last order.
+    """A convolution and the activation after it, (N, C, H, W) to (N, filters, H, W) in channels-last order.
 
-    oneDNN lays weights out for one size of map and is slow with others, so they are laid out anew where another comes.
-    They are plain wherever they are read or moved (`state_dict`, `to`, copying, pickling) until the next call, and
-    stay so on devices and in dtypes that oneDNN does not know.
+    oneDNN reorders weights for one map size and is slow with others, so a call with another size reorders them again.
+    Reading or moving the weights (`state_dict`, `to`, copying, pickling) restores the plain layout until the next call.
+    They stay plain on devices and in dtypes that oneDNN does not support.
 
     Args:
-        conv: the convolution, whose weights are taken over.
-        activation: what follows it (see `can_fuse`), or None.
-        tiles: compute by Winograd's algorithm where that is faster.
+        conv: The convolution, whose weights are reused.
+        activation: The activation after it (see `can_fuse`), or None.
+        tiles: Use Winograd's algorithm where it is faster.
     """
 
     def __init__(self, conv: nn.Conv2d, activation: nn.Module | None, *, tiles: bool) -> None:
@@ -58,12 +58,12 @@ class PackedConvolution(nn.Conv2d):
         self.weight, self.bias = conv.weight, conv.bias
         self.activation, self._use_winograd = activation or nn.Identity(), tiles
         if isinstance(getattr(activation, "inplace", None), bool):
-            self.activation.inplace = True  # type: ignore[assignment]  # what goes into it is the convolution's alone
+            self.activation.inplace = True  # type: ignore[assignment]  # its input is used nowhere else
         row = _find_row(activation)
         self._fused_name = row.packed if row else "none"
         self._fused_args = [getattr(activation, key) for key in row.settings] if row else []
         self._size: tuple[int, ...] | None = None
-        """Height and width of the maps that the weights are laid out for, None where they are plain."""
+        """Height and width of the maps that the weights are ordered for; None if they are plain."""
 
     def forward(self, x: Tensor) -> Tensor:
         is_traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
@@ -81,7 +81,7 @@ class PackedConvolution(nn.Conv2d):
 
     @torch.no_grad()
     def lay_out(self, shape: tuple[int, ...]) -> bool:
-        """Lay the weights out for maps (N, C, H, W), if oneDNN can."""
+        """Reorder the weights for maps (N, C, H, W); return whether oneDNN supports them."""
         if not can_pack(self.weight):
             return False
         weight = self._plain_weight().contiguous()

@@ -1,4 +1,4 @@
-"""How long each layer of a module runs."""
+"""Time of each layer of a module."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ NUM_RUNS = 3
 
 
 def layer_seconds(model: Darknet, x: Tensor) -> tuple[float, ...]:
-    """Seconds of each layer in the fastest of a few forward passes; the first, which warms up, does not count.
+    """Measure each layer in the fastest of a few forward passes, after one pass to warm up.
 
     Args:
-        model: in evaluation mode, on the CPU.
-        x: what it takes, (N, C, H, W) or (N, inputs).
+        model: A module in eval mode on the CPU.
+        x: Its input, (N, C, H, W) or (N, inputs).
+
+    Returns:
+        The time of each layer, in seconds.
     """
     marks: list[float] = []
     hooks = [layer.register_forward_hook(lambda *_: marks.append(time.perf_counter())) for layer in model.layers]
