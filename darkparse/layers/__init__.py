@@ -1,6 +1,6 @@
-"""The vocabulary: one class for each layer kind of Darknet, one file for each family."""
+"""Darknet's layer kinds: one class per kind, one module per family."""
 
-from darkparse.layers import (  # noqa: F401  (they register)
+from darkparse.layers import (  # noqa: F401  (importing registers the kinds)
     convolutional,
     dense,
     heads,

@@ -1,6 +1,6 @@
-"""Darknet's activations, a row each, in plain words: all that is known of one stands here (activations.h, .c).
+"""Table of Darknet's activations (activations.h, activations.c).
 
-`model/activations.py` holds the functions that torch does not have.
+`model/activations.py` implements the functions that torch does not have.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ Activation = Annotated[str, "activation"]
 
 @dataclass(frozen=True, slots=True)
 class ActivationRow:
-    """One activation."""
+    """Facts about one activation."""
 
     name: str
     function: str = ""
-    """As Python writes it: torch's, or without a dot one of `model/activations.py`; none for linear."""
+    """Function in Python source: torch's, or (without a dot) one of `model/activations.py`; empty for linear."""
     module: str = ""
-    """The class of torch.nn that computes the same."""
+    """Equivalent class of torch.nn; empty if there is none."""
     settings: Mapping[str, float] = field(default_factory=dict)
-    """What function and module take beside the values."""
+    """Keyword arguments of the function and the module."""
     dialect: str | None = None
-    """The one dialect that knows it, with those made from it (activations.c get_activation)."""
+    """Only dialect that supports the activation, along with its forks (activations.c get_activation); None for all."""
     packed: str = ""
-    """oneDNN's name for it behind a convolution."""
+    """oneDNN's name for the activation when fused with a convolution; empty if it is not fused."""
     mistaken: str = ""
-    """How `compare` says that another implementation took it for the one that is meant."""
+    """Description that `compare` prints if another implementation uses this activation by mistake."""
     over_channels: bool = False
-    """A value depends on all channels at its position, so that a map is needed."""
+    """Whether a value depends on all channels at its position, which requires a map."""
 
     @property
     def expression(self) -> str:
-        """Python source, `{}` for the values: `F.leaky_relu({}, 0.1)`."""
+        """Python source with `{}` in place of the values: `F.leaky_relu({}, 0.1)`."""
         settings = "".join(f", {value}" for value in self.settings.values())
         return f"{self.function}({{}}{settings})" if self.function else "{}"
 
@@ -77,11 +77,11 @@ _ROWS = (
 )
 
 ACTIVATIONS = {row.name: row for row in _ROWS}
-"""Every activation by its name in a cfg."""
+"""Activations by their names in a cfg."""
 
 
 def read_activation(text: str, dialect: Dialect) -> ParsedValue:
-    """An activation's name; Darknet takes ReLU for a name that it does not know (activations.c get_activation)."""
+    """Read the name of an activation; Darknet replaces an unknown one by ReLU (activations.c get_activation)."""
     row = ACTIVATIONS.get(text)
     if row is None:
         hint = describe_unknown_activation(text, ACTIVATIONS)

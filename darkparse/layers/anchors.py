@@ -1,17 +1,24 @@
-"""What is odd about the anchors of a head."""
+"""Checks and conversion of a head's anchors."""
 
 from __future__ import annotations
 
 from darkparse.layers.base import LayerError
 
 MAX_ANCHOR_IN_CELLS = 20
-"""The largest grid of YOLOv2 has 19 cells; anchors with fractions that all lie below this are none in pixels."""
+"""Anchors with fractions, all below this value, are in cells rather than pixels: YOLOv2's largest grid has 19 cells."""
 
 
 def check_anchors(
     anchors: tuple[float, ...], num: int, indices: tuple[int, ...], chosen_by: str
 ) -> tuple[LayerError, ...]:
-    """What is odd about a list of anchors of which those at some indices are used."""
+    """Return a warning if a list of anchors is empty, incomplete or too long.
+
+    Args:
+        anchors: Widths and heights in turn, as in the cfg.
+        num: Value of `num=`, the number of anchors that Darknet allocates.
+        indices: Positions of the anchors in use.
+        chosen_by: Option that selects these positions.
+    """
     count = len(anchors)
     if not anchors:
         message, option = "there are no anchors: Darknet goes on with 0.5×0.5 for every box", None
@@ -34,6 +41,6 @@ def check_anchors(
 
 
 def get_anchor_pairs(anchors: tuple[float, ...], indices: tuple[int, ...]) -> tuple[tuple[float, float], ...]:
-    """Width and height of some anchors; .5 where the cfg has none (yolo_layer.c make_yolo_layer)."""
+    """Return (width, height) of each selected anchor; missing values are 0.5 (yolo_layer.c make_yolo_layer)."""
     sides = ((2 * i, 2 * i + 1) for i in indices)
     return tuple((anchors[w] if w < len(anchors) else 0.5, anchors[h] if h < len(anchors) else 0.5) for w, h in sides)

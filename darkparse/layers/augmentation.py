@@ -1,4 +1,4 @@
-"""Options that say how pictures are varied; read by `darkparse.training.data` alone."""
+"""Options for data augmentation, used by `darkparse.training.data` only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from darkparse.layers.training import Training, training_class
 
 @training_class
 class Augmentation(Training):
-    """Of `[net]`: how pictures are varied (parser.c parse_net_options)."""
+    """Augmentation options of `[net]` (parser.c parse_net_options)."""
 
     kind = "net"
     angle: float = option(default=0.0)
@@ -17,7 +17,7 @@ class Augmentation(Training):
     exposure: float = option(default=1.0)
     hue: float = option(default=0.0)
     min_crop: int | None = option(default=None)
-    """None for the input's width, of `max_crop` for twice that."""
+    """None for the input's width; `max_crop` defaults to twice the width."""
     max_crop: int | None = option(default=None)
     min_ratio: float | None = option(default=None, dialect="pjreddie")
     max_ratio: float | None = option(default=None, dialect="pjreddie")
@@ -35,7 +35,7 @@ class Augmentation(Training):
 
 @training_class
 class HeadAugmentation(Training):
-    """Of a detection head: how pictures are moved, and how many boxes of one count (parser.c parse_yolo)."""
+    """Geometric augmentation options of a detection head, and the maximum boxes per image (parser.c parse_yolo)."""
 
     jitter: float = option(default=0.2)
     resize: float = option(default=1.0, dialect="alexeyab")

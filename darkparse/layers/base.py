@@ -1,8 +1,8 @@
-"""What a layer kind declares, and the register of all kinds.
+"""Base class of layer kinds, and the registry of all kinds.
 
-A kind is one frozen class: its fields are its cfg options with Darknet's defaults, and a few short methods state
-what follows from them: shapes, stored tensors, modules, multiply-adds. The phases (binding, shapes, weights,
-building, views) interpret these facts; no kind has code of its own in any of them.
+A kind is a frozen class. Its fields are its cfg options with Darknet's defaults. A few short methods derive shapes,
+stored tensors, modules and multiply-adds from them. The phases (binding, shapes, weights, building, views) interpret
+these facts and contain no code for a particular kind.
 """
 
 from __future__ import annotations
@@ -21,21 +21,24 @@ from darkparse.layers.values import Reader, read_flag, read_float, read_int, rea
 from darkparse.layers.window import Window
 
 Mechanism = str
-"""The word for what makes a layer's output differ in size from its input: `stride`, `pool`, `projection`, …"""
+"""Name of the cause of a size difference between a layer's input and output: `stride`, `pool`, `projection`, …"""
 
 LayerRole = Literal["", "conv", "dense", "pool", "global", "upsample", "reorg", "cat", "add", "gate", "head", "loss"]
-"""Role of a layer in the network. `cat`, `add` and `gate` join their inputs by concatenation, sum and product; the
-output of a `head` is decoded to detections; a `loss` passes its input on, and the network's output is that of the layer
-before it (network.c get_network_output_layer)."""
+"""Role of a layer in the network.
+
+`cat`, `add` and `gate` join their inputs by concatenation, sum and product. The output of a `head` is decoded to
+detections. A `loss` passes its input through, so the network's output is that of the layer before it (network.c
+get_network_output_layer).
+"""
 
 
 class LayerError(Exception):
-    """A rule of a layer kind is broken; the compiler adds the place.
+    """Violation of a layer kind's rule; the compiler adds the place in the cfg.
 
     Attributes:
-        option: key of the option at fault, or None for the section as a whole.
-        input: position of the input at fault, whose layer is shown as a second place.
-        code: of the finding, one of `syntax.codes.CODES`; of `sizes`, the layers of all inputs are shown.
+        option: Key of the option at fault; None for the whole section.
+        input: Position of the input at fault; its layer is reported as a second place.
+        code: Code of the finding, one of `diagnostics.codes.CODES`; for `sizes`, the layers of all inputs are reported.
     """
 
     def __init__(
@@ -48,11 +51,11 @@ class LayerError(Exception):
 
 
 Keys = Mapping[str, str | None]
-"""Options by name, each with the only dialect that knows it."""
+"""Options by name, each with the only dialect that supports it; None for all dialects."""
 
 
 def keys(names: str, dialect: str | None = None) -> dict[str, str | None]:
-    """Options without effect on inference, known by name: words with spaces between."""
+    """Map the option names in a space-separated string to their dialect."""
     return dict.fromkeys(names.split(), dialect)
 
 
@@ -61,27 +64,27 @@ COMMON_TRAINING: Keys = {
     **keys("truth dontsave smooth", dialect="pjreddie"),
     **keys("clip dont_update burnin_update train_only_bn", dialect="alexeyab"),
 }
-"""Options that every layer may have and that matter to training only."""
+"""Options of every layer that only affect training."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionSpec:
-    """How one field of a layer is read from its section."""
+    """Rule for reading one field of a layer from its section."""
 
     keys: tuple[str, ...] | None
-    """None where the option has the field's name."""
+    """Names of the option in the cfg; None for the field's name."""
     read: Reader | None
     dialect: str | None
     dialect_default: str | None
-    """The field of Dialect that is the default in a dialect."""
+    """Field of `Dialect` that holds the default; None if the default is the same in all dialects."""
     required: bool
     is_file: bool
     minimum: int | None
-    """The smallest value that makes sense."""
+    """Smallest valid value."""
 
 
 class DerivedDefault:
-    """Stands for a default that follows from other options, until it is computed."""
+    """Placeholder for a default that is computed from other options."""
 
     def __init__(self, rule: Callable[[Any], Any]) -> None:
         self.rule = rule
@@ -98,17 +101,19 @@ def option(
     is_file: bool = False,
     minimum: int | None = None,
 ) -> Any:
-    """A field that is a cfg option.
+    """Declare a dataclass field that is a cfg option.
 
     Args:
-        default: Darknet's default; left out, the option is required.
-        keys: the option's names in the cfg where they differ from the field's; none at all for a fact of the dialect.
-        read: text to value; by default chosen by the field's type.
-        dialect: the one dialect that knows the option, with those made from it; the others ignore it.
-        factory: computes the default from the options above it.
-        dialect_default: the field of Dialect that holds the default, such as `training.max_boxes`.
-        is_file: the value names a file: a Path where it may be read, a PurePath where it is missing or lies elsewhere.
-        minimum: the smallest value that makes sense.
+        default: Darknet's default; without one the option is required.
+        keys: Space-separated names of the option in the cfg if they differ from the field's; empty for a property of
+            the dialect, which the cfg cannot set.
+        read: Reader that converts text to a value; by default chosen by the field's type.
+        dialect: Only dialect that supports the option, along with its forks; the others ignore it.
+        factory: Function that computes the default from the options above it.
+        dialect_default: Field of `Dialect` that holds the default, such as `training.max_boxes`.
+        is_file: Whether the value names a file: a `Path` if it may be read, a `PurePath` if it is missing or outside
+            the allowed directories.
+        minimum: Smallest valid value.
     """
     value = DerivedDefault(factory) if factory else default
     names = None if keys is None else tuple(keys.split())
@@ -117,7 +122,7 @@ def option(
 
 
 def resolve_derived(section: Any) -> None:
-    """Compute the defaults that follow from other options, in the order of the fields."""
+    """Compute the defaults that depend on other options, in field order."""
     names = _DERIVED.get(type(section))
     if names is None:
         names = [item.name for item in fields(section) if isinstance(item.default, DerivedDefault)]
@@ -133,44 +138,50 @@ _DERIVED: dict[type, list[str]] = {}
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer kind's options; a pure value that knows neither its index nor its shapes."""
+    """Options of a layer, independent of its index and shapes."""
 
     kind: ClassVar[str]
     aliases: ClassVar[tuple[str, ...]]
     dialect: ClassVar[str | None]
-    """The one dialect that has this kind, with those made from it."""
+    """Only dialect that supports this kind, along with its forks; None for all."""
     role: ClassVar[LayerRole] = ""
     needs_map: ClassVar[bool] = False
-    """The first input must be a map (Darknet: "layer before … must output image")."""
+    """Whether the first input must be a map (Darknet: "layer before … must output image")."""
     has_state: ClassVar[bool] = False
-    """Keeps memory from call to call."""
+    """Whether the layer is stateful across calls."""
     is_size_bound: ClassVar[bool] = False
-    """Weights or options hold for one height and width of the input."""
+    """Whether weights or options are only valid for one input height and width."""
     mechanism: ClassVar[Mechanism] = ""
     main_input: ClassVar[int] = 0
-    """Position of the input whose map the layer carries on; a gate's is its second."""
+    """Position of the input that the layer transforms; for a gate, the second."""
     training: ClassVar[Keys] = {}
-    """Options of this kind that matter to training only."""
+    """Options of this kind that only affect training."""
 
     dontload: bool = option(default=False)
-    """The file holds nothing for this layer (parser.c load_weights_upto)."""
+    """Whether the weights file omits this layer (parser.c load_weights_upto)."""
 
     def __post_init__(self) -> None:
         resolve_derived(self)
 
     def inputs(self, index: int) -> tuple[int, ...]:
-        """Absolute indices of the layers that this layer, the index-th, reads; -1 is the network's input."""
+        """Return the absolute indices of the input layers of the layer at `index`; -1 is the network's input."""
         return (index - 1,)
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        """The output's shape. Raises LayerError if the inputs do not fit."""
+        """Return the output shape.
+
+        Raises:
+            LayerError: The inputs or options are invalid.
+        """
         return inputs[0]
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...] | None:
-        """The windows that slide over the main input, one behind the other; None where each value sees all of it.
+        """Return the successive sliding windows over the main input; None if each value depends on the whole input.
 
-        Asked only where a map comes out. Raises NotImplementedError for a kind that gives a map of another size and
-        does not say through which windows.
+        Only called if the output is a map.
+
+        Raises:
+            NotImplementedError: The kind changes height or width but does not override this method.
         """
         before, after = ctx.inputs[self.main_input], ctx.output
         if (before.h, before.w) == (after.h, after.w):
@@ -180,19 +191,19 @@ class Layer:
         )
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
-        """Every array of the layer, in the order of the `.weights` file."""
+        """Return all arrays of the layer, in `.weights` file order."""
         return ()
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        """The modules to run one after the other; the first takes all inputs. None: the input passes through."""
+        """Return the modules to run in sequence; the first takes all inputs. Without any, the input passes through."""
         return ()
 
     def macs(self, ctx: LayerContext) -> int:
-        """Multiply-adds for one image; a multiplication without an addition counts as one."""
+        """Return the multiply-adds per image; a multiplication without an addition counts as one."""
         return 0
 
     def printed_flops(self, ctx: LayerContext) -> float:
-        """The operations that AlexeyAB's Darknet prints for the layer, in units of one (it prints billions)."""
+        """Return the number of operations that AlexeyAB's Darknet prints for the layer in billions (BFLOPS)."""
         return 0.0
 
     def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
@@ -200,27 +211,31 @@ class Layer:
         return ()
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
-        """What other implementations are known to do instead, beside another batch norm or activation."""
+        """Yield known deviations of other implementations, except in batch norm and activation."""
         return ()
 
     def options(self, *names: str) -> dict[str, Any]:
-        """Some of the options with their values, for modules that take them under the same names."""
+        """Return the named options with their values, for modules whose arguments have the same names."""
         return {name: getattr(self, name) for name in names}
 
     def summary(self, ctx: LayerContext) -> str:
-        """A few words for a table row: what the layer does, without its shapes."""
+        """Describe in a few words what the layer does, without its shapes, for a table row."""
         return self.kind
 
 
 L = TypeVar("L", bound=Layer)
 
 REGISTRY: dict[str, type[Layer]] = {}
-"""Every section name, aliases included, and its layer class."""
+"""Layer classes by section name, including aliases."""
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(option,))
 def layer(kind: str, *aliases: str, dialect: str | None = None) -> Callable[[type[L]], type[L]]:
-    """Register a layer class under its section names, and make it a frozen dataclass."""
+    """Make a class a frozen dataclass and register it under its section names.
+
+    Raises:
+        ValueError: A section name is already registered.
+    """
 
     def register(cls: type[L]) -> type[L]:
         layer_class = dataclass(frozen=True, kw_only=True)(cls)
@@ -249,7 +264,7 @@ _READERS: dict[Any, Reader] = {
 
 @dataclass(frozen=True, slots=True)
 class BoundField:
-    """A field of a layer class with everything that binding needs."""
+    """Field of a layer class with its keys and reader, for binding."""
 
     name: str
     spec: OptionSpec
@@ -258,7 +273,7 @@ class BoundField:
 
 
 def get_bound_fields(cls: type) -> tuple[BoundField, ...]:
-    """The options of a layer class in the order of its fields."""
+    """Return the options of a layer class in field order."""
     bound = _FIELDS.get(cls)
     if bound is None:
         hints = typing.get_type_hints(cls, include_extras=True)
@@ -276,12 +291,12 @@ def _bind_field(item: Field[Any], annotation: Any) -> BoundField:
 
 
 def _find_reader(annotation: Any) -> Reader:
-    """By the type of a field; of an optional one by the type that it has if it is there."""
+    """Return the reader for the type of a field; for `X | None`, the reader for X."""
     return _READERS[annotation if annotation in _READERS else typing.get_args(annotation)[0]]
 
 
 def get_known_keys(cls: type) -> Keys:
-    """Every key that a section of this class may hold, and the only dialect that knows it."""
+    """Return all keys that are valid in a section of this class, each with the only dialect that supports it."""
     known = _KEYS.get(cls)
     if known is None:
         classes = [c for c in (getattr(cls, "loss_options", None), cls) if c is not None]
@@ -295,6 +310,8 @@ _KEYS: dict[type, Keys] = {}
 
 
 def to_absolute_index(position: int, index: int) -> int:
-    """Darknet's layer references: negative is relative to the layer itself,
-    0 is the first layer (parser.c parse_route)."""
+    """Convert a layer reference of the layer at `index` to an absolute index.
+
+    A negative reference is relative to the layer itself, 0 is the first layer (parser.c parse_route).
+    """
     return position if position >= 0 else index + position

@@ -1,4 +1,4 @@
-"""What some layer kinds state beyond `Layer`: base classes that the phases check for, so that no phase names a kind."""
+"""Optional capabilities of layer kinds: base classes that the phases check for instead of particular kinds."""
 
 from __future__ import annotations
 
@@ -10,71 +10,71 @@ from darkparse.layers.shape import Shape
 from darkparse.layers.specs import LayerContext, LossSpec
 
 Mixing = Literal["both", "channels", "alone"]
-"""What a convolution mixes: neighbors and channels, channels only, or the neighbors within each channel."""
+"""Values that a convolution mixes: neighbors and channels, channels only, or neighbors within each channel."""
 
 
 class LossLayer(Layer):
-    """A layer kind that has a loss in training."""
+    """Layer kind with a training loss."""
 
     loss_options: ClassVar[type[Any]]
-    """The class of `layers.training` that its loss reads."""
+    """Class of `layers.training` with the options of the loss."""
     is_identity_backward: ClassVar[bool] = False
-    """The gradient of a loss behind the layer passes it unchanged (softmax_layer.c backward_softmax_layer)."""
+    """Whether the gradient of a later loss passes unchanged (softmax_layer.c backward_softmax_layer)."""
 
     @abstractmethod
     def loss(self, ctx: LayerContext, options: Any, net: Shape) -> LossSpec:
         """Return the loss of the layer in a network whose input has the shape `net`.
 
         Raises:
-            LayerError: the layer cannot be trained with these options.
+            LayerError: The layer cannot be trained with these options.
         """
 
 
 class Joining(Layer):
-    """A layer kind that reads other layers than the one before."""
+    """Layer kind that reads layers other than the previous one."""
 
     def reads_whole(self, index: int) -> tuple[int, ...]:
-        """Return the absolute indices of the layers whose `bin_output` it cancels (AlexeyAB parser.c:1489-1509)."""
+        """Return the absolute indices of the layers whose `bin_output` is disabled (AlexeyAB parser.c:1489-1509)."""
         return self.inputs(index)
 
 
 class ChannelSlice(Layer):
-    """A layer kind that takes part `group_id`, counted from 0, of `groups` equal parts of each input's channels."""
+    """Layer kind that selects group `group_id` (zero-based) of `groups` equal channel groups of each input."""
 
     groups: int
     group_id: int
 
 
 class Convolution(Layer):
-    """A layer kind that is a convolution with a square window and may use the weights of another layer."""
+    """Layer kind that convolves with a square kernel and may share the weights of another layer."""
 
     size: int
 
     @property
     @abstractmethod
     def mixing(self) -> Mixing:
-        """What the convolution mixes."""
+        """Values that the convolution mixes."""
 
     @abstractmethod
     def shared_with(self, index: int) -> int | None:
-        """Return the absolute index of the layer whose tensors this layer, the index-th, uses; None for its own."""
+        """Return the absolute index of the layer whose tensors the layer at `index` shares; None if it has its own."""
 
     @abstractmethod
     def num_elements(self, ctx: LayerContext) -> int:
-        """Return the total element count of `tensors` without making them: most layers are convolutions."""
+        """Return the total element count of `tensors` without creating them; most layers are convolutions."""
 
 
 class Classifier(Layer):
-    """A layer kind whose input holds one score per class of a classifier."""
+    """Layer kind whose input is one score per class of a classifier."""
 
 
 class LimitedGradient(Layer):
-    """A layer kind that clamps the gradient to ±1 before the activation's slope (connected_layer.c, GPU)."""
+    """Layer kind that clamps the output gradient to ±1 before the activation's derivative (connected_layer.c, GPU)."""
 
 
 class Reinterpretable(Layer):
-    """A layer kind that an early version of a fork took for another kind."""
+    """Layer kind that an early version of a fork implemented as another kind."""
 
     @abstractmethod
     def reinterpret(self) -> Layer:
-        """Return the layer that the early version made of the section."""
+        """Return the layer that the early version created from the section."""

@@ -28,12 +28,20 @@ from darkparse.layers.window import Window, make_square_window
 
 
 def compute_conv_length(length: int, size: int, stride: int, padding: int, dilation: int = 1) -> int:
-    """Length of an axis behind a convolution (convolutional_layer.c convolutional_out_height)."""
+    """Compute the output length of an axis (convolutional_layer.c convolutional_out_height).
+
+    Args:
+        length: Input length.
+        size: Kernel size.
+        stride: Stride.
+        padding: Padding on each side before dilation; it is multiplied by the dilation.
+        dilation: Dilation.
+    """
     return (length + 2 * padding * dilation - dilation * (size - 1) - 1) // stride + 1
 
 
 class Padded(Layer):
-    """A layer kind with the options `size`, `pad` and `padding` of a convolution."""
+    """Layer kind with a convolution's options `size`, `pad` and `padding`."""
 
     size: int
     pad: bool
@@ -41,7 +49,7 @@ class Padded(Layer):
 
     @property
     def effective_padding(self) -> int:
-        """Padding on each side in pixels, before dilation; `pad=1` means half the size and wins over `padding`."""
+        """Padding on each side in pixels, before dilation; `pad=1` means size // 2 and overrides `padding`."""
         return self.size // 2 if self.pad else self.padding
 
 
@@ -83,7 +91,7 @@ class Convolutional(Padded, Convolution):
 
     @property
     def effective_dilation(self) -> int:
-        """Dilation in effect: none for 1×1."""
+        """Dilation in effect; 1 for a 1×1 kernel."""
         return 1 if self.size == 1 else self.dilation
 
     @property
@@ -93,7 +101,7 @@ class Convolutional(Padded, Convolution):
 
     @property
     def effective_groups(self) -> int:
-        """Groups in effect."""
+        """Number of groups in effect; 1 for XNOR in dialects that ignore `groups` there."""
         return 1 if self.xnor and self.xnor_joins_groups else max(self.groups, 1)
 
     @property
@@ -134,7 +142,7 @@ class Convolutional(Padded, Convolution):
         )
 
     def _infer_conv_shape(self, x: Shape) -> Shape:
-        """The output of the convolution itself: an antialiased one leaves its stride to the blur."""
+        """Return the shape before the blur; with antialiasing the blur applies the stride, not the convolution."""
         sy, sx = (1, 1) if self.antialiasing else self.strides
         h, w = (
             compute_conv_length(n, self.size, s, self.effective_padding, self.effective_dilation)
@@ -146,7 +154,7 @@ class Convolutional(Padded, Convolution):
         return make_blurred_windows((self.size - 1) * self.effective_dilation + 1, self.strides, self.antialiasing)
 
     def weight_shape(self, x: Shape) -> tuple[int, int, int, int]:
-        """(filters, input channels of a group, size, size)."""
+        """Return (filters, input channels per group, size, size) for an input shape."""
         return (self.filters, x.c // self.effective_groups, self.size, self.size)
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
@@ -174,7 +182,7 @@ class Convolutional(Padded, Convolution):
             chain = [convolution]
             if self.normalized:
                 chain.append(make_batchnorm_module(ctx.dialect, self.filters))
-        # network.c calculate_binary_weights: the next layer reads the signs alone.
+        # With bin_output the next layer reads only the signs (network.c calculate_binary_weights).
         gives_signs = self.xnor and self.bin_output and not ctx.read_whole
         chain += make_activation_modules("linear" if gives_signs else self.activation)
         if self.antialiasing:
@@ -274,7 +282,7 @@ class Deconvolutional(Padded):
         return (make_square_window(ceil(self.size / self.stride), Fraction(1, self.stride)),)
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
-        # deconvolutional_layer.c reads its weights as (input channels, filters, size, size), torch's own order.
+        # deconvolutional_layer.c stores weights as (input channels, filters, size, size), which is also torch's order.
         shape = (ctx.input.c, self.filters, self.size, self.size)
         spread = 0.02 * ctx.output.area / ctx.input.area
         stored_filters, stores_scales = self.numload or None, not self.dontloadscales
@@ -285,7 +293,8 @@ class Deconvolutional(Padded):
             stores_scales=stores_scales,
         )
         *others, weights = parts.make_convolutional("deconv")
-        # parser.c:1170 load_convolutional_weights takes as many numbers as those filters have, from the start.
+        # With numload, load_convolutional_weights reads that many filters' worth of floats from the start of the
+        # weights (parser.c:1170). Here the first axis is the input channels, so they are counted in its rows.
         rows = stored_filters and ctx.input.c * stored_filters // self.filters
         return (*others, replace(weights, shape=shape, rows=rows, initial=("normal", 0.0, spread)))
 
@@ -327,7 +336,7 @@ class Local(Layer):
     activation: Activation = option(default="logistic")
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
-        # local_layer.c local_out_height; im2col pads by `pad` pixels, so only size 3 is consistent when padded.
+        # local_layer.c local_out_height. im2col pads by `pad` pixels, so only size 3 is consistent when padded.
         h, w = ((n - (1 if self.pad else self.size)) // self.stride + 1 for n in (inputs[0].h, inputs[0].w))
         padded_size = [(n + 2 * self.pad - self.size) // self.stride + 1 for n in (inputs[0].h, inputs[0].w)]
         if [h, w] != padded_size:

@@ -1,4 +1,4 @@
-"""Layers over vectors: fully connected, softmax, and the constant that `[implicit]` learns."""
+"""Layers for vectors: fully connected, softmax, and the learned constant `[implicit]`."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Softmax(LossLayer, Classifier):
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.spatial and ctx.input.is_map:
-            # Honoured by Darknet's GPU code only: softmax over the channels at each position.
+            # Only Darknet's GPU code supports `spatial`: softmax over the channels at each position.
             return (ModuleSpec("softmax", "torch.nn.Softmax", {"dim": 1}), *make_flatten_modules(ctx.input))
         flatten = make_flatten_modules(ctx.input)
         if self.tree is not None:
@@ -110,7 +110,7 @@ class Softmax(LossLayer, Classifier):
 
 @layer("implicit", dialect="alexeyab")
 class Implicit(Layer):
-    """A constant that is learned, the same for every picture (representation_layer.c)."""
+    """A learned constant, the same for every image (representation_layer.c)."""
 
     mean: float = option(default=0.0)
     std: float = option(default=0.2)

@@ -1,4 +1,4 @@
-"""What differs between the Darknets, as values that the phases ask for: no phase knows a fork by its name."""
+"""Differences between Darknet forks, as data: the phases read these fields instead of checking a fork's name."""
 
 from __future__ import annotations
 
@@ -10,74 +10,82 @@ from darkparse.layers.training_behavior import TrainingBehavior
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
-    """One fork of Darknet. The fields name the place in its C where they come from."""
+    """Darknet fork; the fields cite the C source of each difference."""
 
     name: str
     title: str
     parent: Dialect | None = None
-    """The fork that it was made from, all of which it knows but what is `unsupported`."""
+    """Fork that this one derives from; it supports all of the parent's features except `unsupported`."""
     unsupported: frozenset[str] = frozenset()
-    """What it dropped of that: kinds as `[rnn]`, options as `[net] adam`, activations by their name."""
+    """Removed features of the parent: kinds as `[rnn]`, options as `[net] adam`, activations by name."""
     auto_detectable: bool = True
-    """Whether what a cfg holds can speak for it; else it is chosen by name alone."""
+    """Whether the dialect can be detected from a cfg; otherwise it must be selected by name."""
     batchnorm_epsilon: float
-    """Added to the variance, or to its root (`epsilon_on_root`); blas.c normalize_cpu."""
+    """Value added to the variance, or to its square root (`epsilon_on_root`); blas.c normalize_cpu."""
     epsilon_on_root: bool
     batchnorm_stores_biases: bool
-    """Whether the file holds the biases of a `[batchnorm]` section; parser.c load_batchnorm_weights."""
+    """Whether the weights file includes the biases of `[batchnorm]` sections; parser.c load_batchnorm_weights."""
     lstm_order: tuple[str, ...]
-    """Order of an LSTM's matrices in the file; parser.c load_weights_upto."""
+    """Order of an LSTM's matrices in the weights file; parser.c load_weights_upto."""
     gru_order: tuple[str, ...]
     rnn_state_is_output: bool
-    """`[rnn]` has a state of the size of its output and no `hidden`; rnn_layer.c make_rnn_layer."""
+    """Whether the state of `[rnn]` has the output's size and `hidden` has no effect; rnn_layer.c make_rnn_layer."""
     flat_recurrences: frozenset[str]
-    """Kinds whose output has a length and no channels, so that no layer of maps can follow;
-    rnn_layer.c, lstm_layer.c, gru_layer.c."""
+    """Kinds whose output has a length but no channels, so no layer that requires a map can follow.
+
+    Source: rnn_layer.c, lstm_layer.c, gru_layer.c.
+    """
     seen_limit: int | None
-    """Header versions from this on store `seen` in 32 bits again; parser.c load_weights_upto."""
+    """Headers with a major or minor version from this value on store `seen` in 32 bits; parser.c load_weights_upto.
+
+    None if all versions from 0.2 on store it in 64 bits.
+    """
     region_interleaved: bool
-    """Whether a region head's output lies cell by cell; region_layer.c forward_region_layer."""
+    """Whether a region head's output is ordered by cell, (H, W, C); region_layer.c forward_region_layer."""
     xnor_joins_groups: bool
-    """An XNOR convolution has one group whatever `groups` says; convolutional_layer.c make_convolutional_layer."""
+    """Whether an XNOR convolution ignores `groups`; convolutional_layer.c make_convolutional_layer."""
     xnor_pads_with_minus_one: bool
-    """The bit path of XNOR convolutions pads with 0 bits, which stand for -1; convolutional_layer.c."""
+    """Whether XNOR convolutions on packed bits pad with 0 bits, which represent -1; convolutional_layer.c."""
     strict_parser: bool = False
-    """Whether its reader cuts comments off and ends the program at what others pass over (passes/strict_rules.py)."""
+    """Whether the parser strips comments and exits on errors that other forks ignore (passes/strict_rules.py)."""
     stepped_heads: frozenset[str] = frozenset()
-    """Kinds of a last layer with which the input's sides must be multiples of `head_step`; darknet_cfg.cpp."""
+    """Kinds that, as the last layer, require input sides divisible by `head_step`; darknet_cfg.cpp."""
     head_step: int = 32
     adds_equal_sizes_only: bool
-    """A shortcut of maps of two sizes ends the program; parser.c parse_shortcut."""
+    """Whether Darknet exits on a shortcut between maps of different sizes; parser.c parse_shortcut."""
     resize: Literal["letterbox", "stretch"]
-    """How `detector test` fits a picture to the network's input; examples/detector.c, src/detector.c."""
+    """How `detector test` fits an image to the network's input; examples/detector.c, src/detector.c."""
     applies_exif: bool
-    """Whether its usual build turns a picture as its EXIF note says: OpenCV does; image_opencv.cpp load_image_mat."""
+    """Whether the usual build applies EXIF orientation, as OpenCV does; image_opencv.cpp load_image_mat."""
     version: tuple[int, int, int]
-    """The header's version in the files that it writes; parser.c save_weights_upto."""
+    """Header version (major, minor, revision) of written weights files; parser.c save_weights_upto."""
     pointwise_loses_stride: bool
-    """The CPU code of a 1×1 convolution reads the map as it lies; convolutional_layer.c forward_convolutional_layer."""
+    """Whether the CPU code ignores the stride of a 1×1 convolution; convolutional_layer.c forward_convolutional_layer.
+
+    It multiplies the input map in place instead of copying patches by im2col.
+    """
     dropout_probability: float
-    """Of a `[dropout]` that says none; parser.c parse_dropout."""
+    """Default `probability` of `[dropout]`; parser.c parse_dropout."""
     crnn_padding: int
-    """Of a `[crnn]`: pjreddie's has no option for it; crnn_layer.c make_crnn_layer."""
+    """Default `padding` of `[crnn]`, which is fixed in pjreddie's fork; crnn_layer.c make_crnn_layer."""
     ranks_leaves_only: bool
-    """A classifier with a word tree names its leaves alone; classifier.c predict_classifier."""
+    """Whether a classifier with a word tree only ranks the tree's leaves; classifier.c predict_classifier."""
     hidden_class_prefix: str | None
-    """`detector test` hides classes whose names begin with this; image.c:306."""
+    """Prefix of class names that `detector test` hides; None if it hides none; image.c:306."""
     training: TrainingBehavior
-    """How it trains, and where it looks for labels."""
+    """Training behavior and label locations."""
 
     @property
     def lineage(self) -> tuple[Dialect, ...]:
-        """It and those that it comes from, the newest first."""
+        """The dialect and its ancestors, newest first."""
         return (self, *(self.parent.lineage if self.parent else ()))
 
     def supports(self, dialect: str | None, *feature: str) -> bool:
-        """Whether it knows what one dialect alone has, and with it those that were made from that one.
+        """Return whether the dialect supports a feature that was introduced by another dialect.
 
         Args:
-            dialect: that dialect's name; None for what all have.
-            feature: the thing itself, as `unsupported` writes it with spaces between.
+            dialect: Name of the dialect that introduced the feature; None if all dialects have it.
+            feature: Parts of the feature's name in `unsupported`; they are joined by spaces.
         """
         if self.unsupported and " ".join(feature) in self.unsupported:
             return False
@@ -184,11 +192,15 @@ ALEXEYAB = Dialect(
 )
 
 DIALECTS: dict[str, Dialect] = {}
-"""Every dialect by its name; the original comes first, and a fork behind the one that it was made from."""
+"""Dialects by name; the original comes first, and a fork comes after its parent."""
 
 
 def register(dialect: Dialect) -> Dialect:
-    """Make a dialect one of those that can be chosen. Raises ValueError if its name is taken."""
+    """Add a dialect to `DIALECTS`.
+
+    Raises:
+        ValueError: The name is already registered.
+    """
     if dialect.name in DIALECTS:
         raise ValueError(f"there is a dialect {dialect.name!r} already: {DIALECTS[dialect.name].title}")
     DIALECTS[dialect.name] = dialect
@@ -199,7 +211,14 @@ def fork(parent: Dialect, name: str, title: str, **differences: Any) -> Dialect:
     """Register a dialect that derives from another one.
 
     Args:
-        differences: fields of `Dialect` with other values; for training, `training=replace(parent.training, …)`.
+        parent: Dialect to derive from.
+        name: Name of the new dialect.
+        title: Repository of the fork, for messages.
+        differences: Fields of `Dialect` that differ from the parent's; for training,
+            `training=replace(parent.training, …)`.
+
+    Raises:
+        ValueError: The name is already registered.
     """
     return register(
         replace(parent, name=name, title=title, parent=parent, **{"unsupported": frozenset(), **differences})
@@ -228,4 +247,4 @@ HANK_AI = fork(
         )
     ),
 )
-"""The maintained fork in C++; what it lacks is what no function of its darknet_cfg.cpp reads."""
+"""Maintained fork in C++; its unsupported features are those that darknet_cfg.cpp does not read."""

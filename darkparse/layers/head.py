@@ -1,4 +1,4 @@
-"""What all heads have in common."""
+"""Base class of detection heads."""
 
 from __future__ import annotations
 
@@ -22,40 +22,40 @@ SOFTMAX_FOR_SIGMOID, SIGMOID_FOR_SOFTMAX = (
 
 
 class Head(Layer):
-    """A detection head: so many predictors a cell, each with so many numbers."""
+    """Detection head: each grid cell has `predictors` predictors, each with `entries` values."""
 
     role = "head"
     anchor_options: ClassVar[str] = ""
-    """The options that say how many anchors there are."""
+    """Options that determine the number of anchors, for messages; empty for a head without anchors."""
 
     classes: int
     nms_kind: str = "default"
-    """How its boxes suppress each other; Darknet asks the last head."""
+    """Kind of non-maximum suppression; Darknet uses the last head's."""
     beta_nms: float = 0.6
     stays_in_letterbox = False
-    """Its boxes are left where they lie in the padded picture."""
+    """Whether boxes stay relative to the letterboxed image instead of being mapped back to the original."""
 
     @property
     def expected_activation(self) -> Activation | None:
-        """The activation that the layer before should have; None where the head takes any."""
+        """Activation that the previous layer should have; None if the head accepts any."""
         return None
 
     @property
     @abstractmethod
     def predictors(self) -> int:
-        """Boxes that each cell predicts."""
+        """Number of boxes that each cell predicts."""
 
     @property
     @abstractmethod
     def entries(self) -> int:
-        """Numbers that each box has."""
+        """Number of values per box."""
 
     def get_grid(self, shape: Shape) -> tuple[int, int]:
-        """Return rows and columns of the head's cells for its input shape."""
+        """Return the rows and columns of the head's grid for its input shape."""
         return shape.h, shape.w
 
     def get_anchor(self, predictor: int) -> int:
-        """Return the position in `anchors=` of a cell's predictor; the predictor itself where there are no anchors."""
+        """Return the position in `anchors=` of a cell's predictor; without anchors, the predictor's own index."""
         return predictor
 
     @property
@@ -65,31 +65,31 @@ class Head(Layer):
 
     @property
     def listed_anchors(self) -> tuple[tuple[float, float], ...]:
-        """Width and height of all anchors from which `mask` chooses; empty for a head without that option."""
+        """Width and height of all anchors from which `mask` selects; empty for a head without that option."""
         return ()
 
     @property
     def indices(self) -> tuple[int, ...]:
-        """Positions of the anchors in use in their list."""
+        """Positions in `anchors=` of the anchors in use."""
         return tuple(range(self.predictors))
 
     def with_anchors(self, count: int) -> Head | None:
-        """The head with so many anchors; None if it has none."""
+        """Return a copy of the head with `count` anchors; None if it does not use anchors."""
         return None
 
     @property
     def required_channels(self) -> int:
-        """Channels that the layer before must have; before a v1 head, which takes a vector, values."""
+        """Number of channels that the previous layer must have; for a v1 head, which takes a vector, of values."""
         return self.predictors * self.entries
 
     @property
     def channels_per_class(self) -> int:
-        """What one class more adds to that: a number for each box, or for each cell of a v1 head."""
+        """Increase of `required_channels` per class: one value per box, or per cell of a v1 head."""
         return self.predictors
 
     @property
     def formula(self) -> str:
-        """How that number comes about: `3 × (80 classes + 5)`."""
+        """Formula of `required_channels`, such as `3 × (80 classes + 5)`."""
         return f"{self.predictors} × ({format_count(self.classes)} + {self.entries - self.classes})"
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
@@ -102,7 +102,7 @@ class Head(Layer):
         return inputs[0]
 
     def suggest_options(self, channels: int) -> str:
-        """What else may be meant where the layer before has so many channels: other classes, other anchors."""
+        """Suggest other classes or anchors that would fit the previous layer's channels, as the end of a message."""
         added_classes, rest = divmod(channels - self.required_channels, self.channels_per_class)
         classes = self.classes + added_classes
         suggestion = f", or classes={classes} here" if classes > 0 and not rest else ""
@@ -113,29 +113,29 @@ class Head(Layer):
         return suggestion or f", or else {options} here is wrong"
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec | None:
-        """The module that makes boxes of the output (see `darkparse.model.decoders`); None where there are none.
+        """Return the module that decodes the output to boxes (`darkparse.model.decoders`); None if there are no boxes.
 
         Args:
-            dialect: the fork that decodes.
-            hierarchy: how probable a class of a word tree must be.
-            use_class_map: score the classes of `map=` instead of the whole word tree.
+            dialect: Dialect whose decoding to reproduce.
+            hierarchy: Minimum probability of a class in a word tree.
+            use_class_map: Score the classes of `map=` instead of the whole word tree.
         """
         return None
 
     def thresholds_objectness(self, dialect: Dialect, *, use_class_map: bool) -> bool:
-        """Whether a box counts where its objectness is above the threshold, not where it is above 0."""
+        """Return whether a box requires an objectness above the threshold instead of above 0."""
         return True
 
     def known_deviations(self, ctx: LayerContext) -> Iterable[Deviation]:
         yield Deviation("the head left out: its input", (), (0,))
 
     def box_deviations(self, ctx: LayerContext, decoder: ModuleSpec) -> Iterable[Deviation]:
-        """Yield what other implementations do instead of this head and its decoder; the last module decodes."""
+        """Yield known deviations in this head and its decoder; the last module of each is the decoder."""
         for deviation in self.known_deviations(ctx):
             if deviation.modules:
                 yield Deviation(deviation.description, (*deviation.modules, decoder))
 
 
 def format_count(classes: int) -> str:
-    """`1 class`, `80 classes`."""
+    """Format a number of classes: `1 class`, `80 classes`."""
     return f"{classes} class{'' if classes == 1 else 'es'}"

@@ -28,8 +28,10 @@ from darkparse.layers.tree import read_tree
 
 @layer("region")
 class Region(Head, LossLayer):
-    """The head of YOLOv2 (region_layer.c): its output lies plane by plane in pjreddie's fork,
-    cell by cell in AlexeyAB's."""
+    """The head of YOLOv2 (region_layer.c).
+
+    Its output is ordered by plane, (C, H, W), in pjreddie's fork and by cell, (H, W, C), in AlexeyAB's.
+    """
 
     needs_map = True
     anchor_options = "num= and anchors="
@@ -58,7 +60,7 @@ class Region(Head, LossLayer):
 
     @property
     def boxes(self) -> tuple[tuple[float, float], ...]:
-        """Width and height of each anchor in cells of the grid; .5 where the cfg has none."""
+        """Width and height of each anchor in grid cells; missing values are 0.5."""
         return get_anchor_pairs(self.anchors, tuple(range(self.num)))
 
     def infer_shape(self, inputs: tuple[Shape, ...], dialect: Dialect) -> Shape:
@@ -101,7 +103,10 @@ class Region(Head, LossLayer):
         return ModuleSpec("boxes", f"{DECODERS_MODULE}.RegionDecoder", kwargs)
 
     def thresholds_objectness(self, dialect: Dialect, *, use_class_map: bool) -> bool:
-        """AlexeyAB's fork asks of boxes with a word tree alone (region_layer.c get_region_boxes)."""
+        """Return whether objectness must exceed the threshold; AlexeyAB's fork checks it for word trees only.
+
+        Source: region_layer.c get_region_boxes.
+        """
         return not dialect.region_interleaved or (
             self.tree is not None and not (use_class_map and self.map is not None)
         )

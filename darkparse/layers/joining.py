@@ -1,4 +1,4 @@
-"""Layers that read other layers than the one before: route, shortcut, and the gates scale_channels and sam."""
+"""Layers that read layers other than the previous one: route, shortcut, and the gates scale_channels and sam."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Route(Joining, ChannelSlice):
         first, channels = inputs[0], sum(x.c for x in inputs) // self.groups
         layouts = {x.layout for x in inputs}
         if any((x.h, x.w) != (first.h, first.w) for x in inputs) or Layout.FLAT in layouts:
-            # parse_route leaves out_w, out_h and out_c at 0: only the length is known from here on.
+            # parse_route leaves out_w, out_h and out_c at 0, so only the length is known afterwards.
             return Shape.flat(sum(x.size for x in inputs) // self.groups)
         return Shape(channels, first.h, first.w, first.layout) if len(layouts) == 1 else Shape.vector(channels)
 
@@ -78,7 +78,7 @@ class Route(Joining, ChannelSlice):
 
 @layer("shortcut")
 class Shortcut(Joining):
-    """The sum of the layer before and others, plain or weighted (parser.c parse_shortcut)."""
+    """The sum of the previous layer and others, plain or weighted (parser.c parse_shortcut)."""
 
     mechanism = "addition"
     role = "add"
@@ -115,7 +115,7 @@ class Shortcut(Joining):
                     option="from",
                     input=position,
                 )
-            # blas.c shortcut_cpu: a larger map is read with a stride, a smaller one is spread over the positions.
+            # A larger map is read with a stride, a smaller one is added at every n-th position (blas.c shortcut_cpu).
             fits = out.w // x.w == out.h // x.h and x.w // out.w == x.h // out.h
             if not fits:
                 message = "maps whose height and width differ by different factors cannot be added"
@@ -173,7 +173,7 @@ class Shortcut(Joining):
 
 
 class Gate(Joining):
-    """A map, or a vector as one of 1×1, multiplied by the layer before."""
+    """Product of an earlier output and the previous layer; a vector is treated as a 1×1 map."""
 
     needs_map = True
     main_input = 1
@@ -198,7 +198,7 @@ class Gate(Joining):
 
 @layer("scale_channels", dialect="alexeyab")
 class ScaleChannels(Gate):
-    """An earlier map times one value a channel, or one a position with `scale_wh` (scale_channels_layer.c)."""
+    """An earlier map times one value per channel, or per position with `scale_wh` (scale_channels_layer.c)."""
 
     mechanism = "channel gate"
 
@@ -219,7 +219,7 @@ class ScaleChannels(Gate):
 
 @layer("sam", dialect="alexeyab")
 class Sam(Gate):
-    """An earlier map times the layer before, value by value: spatial attention (sam_layer.c)."""
+    """Spatial attention: the elementwise product of an earlier map and the previous layer (sam_layer.c)."""
 
     mechanism = "gate"
 

@@ -1,4 +1,4 @@
-"""Names that are almost right, and names that people bring along from elsewhere."""
+"""Suggestions for misspelled names and for names from other frameworks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from darkparse.diagnostics.source import MAX_QUOTE_LENGTH
 
 MIN_SIMILARITY = 0.65
-"""Least ratio of `difflib` for a suggestion: one wrong letter out of three reaches 0.67."""
+"""Minimum `difflib` ratio for a suggestion; one wrong letter out of three gives 0.67."""
 YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
 YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"
 
@@ -41,7 +41,7 @@ FOREIGN_KINDS: dict[str, str] = {
     "bn": "[batchnorm] is that",
     "conv": "[convolutional] is that",
 } | dict.fromkeys(("c3", "c2f", "bottleneck", "bottleneckcsp", "csp", "spp", "sppf", "detect", "bifpn"), YOLOV5)
-"""What a section of another program is in Darknet, by its name in lower case without underscores."""
+"""Darknet's equivalents of sections of other programs, by lowercase name without underscores."""
 
 FOREIGN_ACTIVATIONS: dict[str, str] = {
     "silu": "Darknet's name for it is swish",
@@ -59,7 +59,7 @@ FOREIGN_ACTIVATIONS: dict[str, str] = {
 
 
 def describe_unknown_kind(name: str, known_names: Iterable[str]) -> str:
-    """The end of a sentence about a section that is unknown: what it is in Darknet, or the nearest name."""
+    """Return the end of a message about an unknown section: its equivalent in Darknet or the most similar name."""
     normalized = name.lower().replace("_", "").removesuffix("2d")
     normalized = "depthwise" if normalized.startswith(("depthwise", "dwconv")) else normalized
     if normalized in FOREIGN_KINDS:
@@ -69,22 +69,22 @@ def describe_unknown_kind(name: str, known_names: Iterable[str]) -> str:
 
 
 def describe_unknown_activation(name: str, known_names: Iterable[str]) -> str:
-    """The same of an activation."""
+    """Return the end of a message about an unknown activation: its equivalent in Darknet or the most similar name."""
     stripped = name.partition("#")[0].partition(";")[0]
     explanation = FOREIGN_ACTIVATIONS.get(stripped.lower().replace("_", ""))
     return f"; {explanation}" if explanation else format_suggestion(name, known_names)
 
 
 def format_suggestion(name: str, known_names: Iterable[str]) -> str:
-    """The end of a sentence about a word that is unknown; empty where no known one is near."""
+    """Return the end of a message about an unknown name; empty if no known name is similar."""
     suggestion = find_nearest_name(name, known_names)
     return f"; did you mean {suggestion}?" if suggestion else ""
 
 
 def find_nearest_name(word: str, known_names: Iterable[str]) -> str | None:
-    """Return the known name most similar to a word, or None if none is near.
+    """Return the known name most similar to a word; None if none is similar enough.
 
-    Case and the characters around the letters (`linear;`, `leaky # x`) do not count.
+    Case, surrounding punctuation and comments are ignored (`linear;`, `leaky # x`).
     """
     if len(word) > MAX_QUOTE_LENGTH:
         return None

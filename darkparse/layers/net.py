@@ -1,4 +1,4 @@
-"""The options of the `[net]` section."""
+"""Options of the `[net]` section."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from darkparse.layers.training import NetTraining
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Net:
-    """The `[net]` section: what matters at inference is typed, the rest known by name (parser.c parse_net_options)."""
+    """Options of `[net]`: typed if they affect inference, otherwise known by name only (parser.c parse_net_options)."""
 
     kind: ClassVar[str] = "net"
     aliases: ClassVar[tuple[str, ...]] = ("network",)
@@ -50,5 +50,5 @@ class Net:
 
     @property
     def input_shape(self) -> Shape:
-        """What the network takes: a map (C, H, W), or a vector where the cfg gives `inputs` alone."""
+        """Input shape: a map (C, H, W), or a vector if the cfg only has `inputs`."""
         return Shape(self.channels, self.height, self.width) if self.has_image else Shape.flat(self.inputs)

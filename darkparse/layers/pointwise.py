@@ -1,4 +1,4 @@
-"""Layers that keep the shape: activations, normalizations, and those that only training needs."""
+"""Layers that preserve the shape: activations, normalizations, and layers used only in training."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from darkparse.layers.training import CostTraining, Training
 
 @layer("activation")
 class ActivationLayer(Layer):
-    """An activation on its own (activation_layer.c)."""
+    """An activation as a separate layer (activation_layer.c)."""
 
     activation: Activation = option(default="linear")
 
@@ -48,7 +48,7 @@ class Logistic(LossLayer):
 
 @layer("batchnorm")
 class Batchnorm(Layer):
-    """Batch norm on its own (batchnorm_layer.c)."""
+    """Batch norm as a separate layer (batchnorm_layer.c)."""
 
     needs_map = True
 
@@ -73,7 +73,7 @@ class Batchnorm(Layer):
 
 @layer("normalization", "lrn")
 class Normalization(Layer):
-    """Local response normalization over neighbouring channels (normalization_layer.c)."""
+    """Local response normalization over neighboring channels (normalization_layer.c)."""
 
     needs_map = True
 
@@ -87,7 +87,7 @@ class Normalization(Layer):
         return (ModuleSpec("norm", f"{MODULES_PACKAGE}.LocalResponseNorm", kwargs),)
 
     def macs(self, ctx: LayerContext) -> int:
-        # The square, its entry into and its exit from the running sum, and the product at the end.
+        # Each value is squared, added to and subtracted from the running sum, and multiplied at the end.
         return 4 * ctx.output.size
 
     def summary(self, ctx: LayerContext) -> str:
@@ -96,7 +96,7 @@ class Normalization(Layer):
 
 @layer("l2norm", dialect="pjreddie")
 class L2norm(Layer):
-    """The channels at each position divided by their Euclidean length (blas.c l2normalize_cpu)."""
+    """The channels at each position divided by their Euclidean norm (blas.c l2normalize_cpu)."""
 
     needs_map = True
 
@@ -112,7 +112,7 @@ class L2norm(Layer):
 
 @layer("dropout")
 class Dropout(Layer):
-    """Nothing at inference; in training a share of the values set to 0 (dropout_layer.c)."""
+    """Dropout: no effect at inference; in training a fraction of the values is set to 0 (dropout_layer.c)."""
 
     training = keys("dropblock dropblock_size_rel dropblock_size_abs", dialect="alexeyab")
 
@@ -129,7 +129,7 @@ class Dropout(Layer):
 
 @layer("empty", "silence", dialect="alexeyab")
 class Empty(Layer):
-    """Nothing: the input passes through (parser.c, EMPTY)."""
+    """No operation: the input passes through (parser.c, EMPTY)."""
 
 
 @layer("cost")

@@ -1,4 +1,4 @@
-"""Layers that take the maximum or the mean over positions."""
+"""Max and average pooling layers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Maxpool(Layer):
 
     @property
     def _strides(self) -> tuple[int, int]:
-        """Of the pooling itself: an antialiased one leaves its stride to the blur."""
+        """Strides of the pooling itself; with antialiasing the blur applies the stride instead."""
         return (1, 1) if self.antialiasing else (self.stride_y, self.stride_x)
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
@@ -74,7 +74,7 @@ class Maxpool(Layer):
         if self.maxpool_depth:
             return (ModuleSpec("pool", f"{MODULES_PACKAGE}.ChannelMaxPool", {"out_channels": self.out_channels}),)
         if (self.size, self._strides, self.padding) == (2, (2, 2), 1):
-            # One pixel behind the map, which only the last window of an odd map would meet.
+            # One pixel of padding after the map only affects the last window of an odd side; ceil_mode does the same.
             chain = [
                 ModuleSpec(
                     "pool", "torch.nn.MaxPool2d", {"kernel_size": 2, "stride": (2, 2), "padding": 0, "ceil_mode": True}
@@ -186,7 +186,7 @@ class Avgpool(Layer):
 
 
 def _find_channel_deviations(channels: int, groups: int) -> Iterable[Deviation]:
-    """What may be done instead of the maximum over every `groups`-th channel."""
+    """Yield deviations from the maximum over every `groups`-th channel."""
     kwargs = {"kernel_size": (-(-channels // groups), 1, 1), "ceil_mode": True}
     for description, name in (
         ("the maximum over neighbouring channels", "MaxPool3d"),
@@ -196,7 +196,11 @@ def _find_channel_deviations(channels: int, groups: int) -> Iterable[Deviation]:
 
 
 def infer_pooled_shape(x: Shape, size: int, strides: tuple[int, int], padding: int) -> Shape:
-    """The map behind a window that slides with `padding` pixels in total (maxpool_layer.c:30)."""
+    """Return the shape after pooling with `padding` pixels in total per axis (maxpool_layer.c:30).
+
+    Raises:
+        LayerError: The size or a stride is below 1.
+    """
     for key, value in (("size", size), ("stride", min(strides))):
         if value < 1:
             raise LayerError(f"{key} must be at least 1, this is {value}", option=key)
@@ -205,8 +209,17 @@ def infer_pooled_shape(x: Shape, size: int, strides: tuple[int, int], padding: i
 
 
 def make_pool_module(name: str, size: int, strides: tuple[int, int], padding: int, **options: bool) -> ModuleSpec:
-    """torch's own pooling, with its options, where it computes the same:
-    it pads all sides alike, by half a window at most."""
+    """Return a pooling module: torch's if it is equivalent, otherwise Darknet's.
+
+    torch's pads all sides equally, by at most half a window.
+
+    Args:
+        name: Class name, which is the same in torch.nn and `darkparse.model.modules`.
+        size: Side of the window.
+        strides: Vertical and horizontal stride.
+        padding: Total padding per axis in pixels.
+        options: Further arguments of torch's module.
+    """
     if padding % 2 == 0 and 0 <= padding <= size:
         return ModuleSpec(
             "pool", f"torch.nn.{name}", {"kernel_size": size, "stride": strides, "padding": padding // 2, **options}
@@ -215,6 +228,6 @@ def make_pool_module(name: str, size: int, strides: tuple[int, int], padding: in
 
 
 def format_window(size: int, stride_y: int, stride_x: int) -> str:
-    """`2×2 /2`."""
+    """Format a window with its strides, such as `2×2 /2`; strides of 1 are omitted."""
     stride = f" /{stride_y}" if stride_y == stride_x else f" /{stride_y}×{stride_x}"
     return f"{size}×{size}{stride if (stride_y, stride_x) != (1, 1) else ''}"

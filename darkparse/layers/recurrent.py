@@ -1,6 +1,6 @@
-"""Layers with a memory: rnn, gru, lstm, their convolutional kin, and history.
+"""Stateful layers: rnn, gru, lstm, their convolutional variants, and history.
 
-One call is one time step; the state lives in the module from call to call, as Darknet keeps it in `l.state`.
+One call is one time step. The module stores the state between calls, as Darknet does in `l.state`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ RECURRENT_MODULE = "darkparse.model.recurrent"
 
 
 def _get_norm_kwargs(dialect: Dialect) -> dict[str, Any]:
-    """The batch norm of the parts, as keyword arguments."""
+    """Return the keyword arguments that configure batch norm inside a recurrent module."""
     return {"epsilon": dialect.batchnorm_epsilon, "epsilon_on_root": dialect.epsilon_on_root}
 
 
 class VectorMemory(Layer):
-    """What rnn, gru and lstm share: a vector comes out."""
+    """Base class of rnn, gru and lstm, whose output is a vector."""
 
     has_state = True
     mechanism = "recurrence"
@@ -62,7 +62,7 @@ class Rnn(VectorMemory):
 
     @property
     def self_activation(self) -> str:
-        """rnn_layer.c make_rnn_layer: `logistic=1` and `2` replace the state's activation."""
+        """Activation of the state; `logistic=1` and `logistic=2` replace `activation` (rnn_layer.c make_rnn_layer)."""
         return {1: "logistic", 2: "loggy"}.get(self.logistic, self.activation)
 
     def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
@@ -70,7 +70,7 @@ class Rnn(VectorMemory):
         return {"input": (hidden, ctx.input.size), "self": (hidden, hidden), "output": (self.output, hidden)}
 
     def _get_state_size(self, ctx: LayerContext) -> int:
-        """Size of the state; pjreddie's fork has no `hidden`."""
+        """Return the size of the state; pjreddie's fork ignores `hidden`."""
         return self.output if ctx.dialect.rnn_state_is_output else self.hidden
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
@@ -86,23 +86,23 @@ class Rnn(VectorMemory):
 
 
 class GatedVectorMemory(VectorMemory):
-    """What gru and lstm share: for each gate a matrix over the state (`w…`) and one over the input (`u…`)."""
+    """Base class of gru and lstm; each gate has a matrix for the state (`w…`) and one for the input (`u…`)."""
 
     @abstractmethod
     def get_matrix_order(self, dialect: Dialect) -> tuple[str, ...]:
-        """The matrices in file order."""
+        """Return the names of the matrices, in file order."""
 
     def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int]]:
         columns = {"u": ctx.input.size, "w": self.output}
         return {name: (self.output, columns[name[0]]) for name in self.get_matrix_order(ctx.dialect)}
 
     def macs(self, ctx: LayerContext) -> int:
-        # Every gate's two matrices, and three products value by value.
+        # Each gate has two matrix products; three elementwise products follow.
         gates = len(self.get_matrix_order(ctx.dialect)) // 2
         return gates * self.output * (ctx.input.size + self.output) + 3 * self.output
 
     def get_arguments(self, ctx: LayerContext) -> dict[str, Any]:
-        """Keyword arguments that both modules take."""
+        """Return the keyword arguments that the modules of gru and lstm share."""
         return {
             "inputs": ctx.input.size,
             "outputs": self.output,
@@ -125,7 +125,7 @@ class Gru(GatedVectorMemory):
         return dialect.gru_order
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
-        # AlexeyAB's gru_layer.c takes tanh under `#ifdef USET`, which it does not define.
+        # AlexeyAB's gru_layer.c only uses tanh under `#ifdef USET`, which is never defined.
         return (ModuleSpec("cell", f"{RECURRENT_MODULE}.Gru", self.get_arguments(ctx) | {"tanh": self.tanh}),)
 
 
@@ -144,7 +144,7 @@ class Lstm(GatedVectorMemory):
 
 
 class ConvolutionalMemory(Padded):
-    """What crnn and conv_lstm share: convolutions of one geometry over input and state."""
+    """Base class of crnn and conv_lstm, whose convolutions over input and state share one geometry."""
 
     needs_map = True
     has_state = True
@@ -156,7 +156,7 @@ class ConvolutionalMemory(Padded):
     batch_normalize: bool
 
     def get_geometry(self) -> dict[str, int]:
-        """Keyword arguments that all convolutions of the layer share."""
+        """Return the keyword arguments that all convolutions of the layer share."""
         return {
             "size": self.size,
             "stride": self.stride,
@@ -166,7 +166,11 @@ class ConvolutionalMemory(Padded):
         }
 
     def infer_conv_shape(self, x: Shape, filters: int) -> Shape:
-        """The shape behind one of the convolutions; it must keep height and width, since the state does."""
+        """Return the output shape of one convolution, which must preserve the height and width of the state.
+
+        Raises:
+            LayerError: The size changes, or the groups do not divide the channels.
+        """
         if x.c % self.groups or filters % self.groups:
             raise LayerError(
                 f"{self.groups} groups do not divide {x.c} channels and {filters} filters", option="groups"
@@ -186,7 +190,7 @@ class ConvolutionalMemory(Padded):
 
     @abstractmethod
     def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
-        """The weights of each convolution, in file order."""
+        """Return each weight shape (filters, input channels per group, size, size) by convolution, in file order."""
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         parts = self.get_weight_shapes(ctx).items()
@@ -197,7 +201,7 @@ class ConvolutionalMemory(Padded):
         )
 
     def count_products(self, ctx: LayerContext) -> int:
-        """Multiply-adds of all convolutions."""
+        """Count the multiply-adds of all convolutions."""
         return ctx.output.area * sum(prod(shape) for shape in self.get_weight_shapes(ctx).values())
 
     def get_weight_shape(self, x: int, filters: int) -> tuple[int, int, int, int]:
@@ -255,8 +259,8 @@ class Crnn(ConvolutionalMemory):
 class ConvLstm(ConvolutionalMemory):
     """An LSTM whose matrices are convolutions (conv_lstm_layer.c).
 
-    Darknet's CPU code computes with tanh where `lstm_activation` is meant, and cannot run `bottleneck`;
-    its GPU code does both, and darkparse follows it there.
+    Darknet's CPU code ignores `lstm_activation` and uses tanh, and it cannot run `bottleneck`. The GPU code supports
+    both, and darkparse follows it.
     """
 
     training = keys("time_normalizer xnor")
@@ -277,7 +281,7 @@ class ConvLstm(ConvolutionalMemory):
     state_constrain: int = option(default=32)
 
     def get_weight_shapes(self, ctx: LayerContext) -> dict[str, tuple[int, int, int, int]]:
-        """The weights of each convolution, in file order (parser.c load_weights_upto, CONV_LSTM)."""
+        """Return the weight shape of each convolution, in file order (parser.c load_weights_upto, CONV_LSTM)."""
         n, c = self.output, ctx.input.c
         state = {name: self.get_weight_shape(n, n) for name in ("wf", "wi", "wg", "wo")}
         if self.bottleneck:
@@ -314,10 +318,10 @@ class ConvLstm(ConvolutionalMemory):
 
 @layer("history", dialect="alexeyab")
 class History(Layer):
-    """The last inputs side by side, the newest first (conv_lstm_layer.c forward_history_layer).
+    """The last inputs concatenated, newest first (conv_lstm_layer.c forward_history_layer).
 
-    With one time step a call Darknet's code copies the input and leaves the rest at 0; darkparse does what the
-    code for several steps does.
+    With one time step per call Darknet copies the input and leaves the rest at 0. darkparse follows Darknet's code for
+    several steps.
     """
 
     needs_map = True

@@ -1,4 +1,4 @@
-"""Layers that move values between positions and channels: upsample, reorg, crop."""
+"""Layers that change the resolution or move values between positions and channels: upsample, reorg, crop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from darkparse.layers.window import Window, make_square_window
 
 @layer("upsample")
 class Upsample(Layer):
-    """Every value repeated stride × stride times; with a negative stride, blocks summed up (upsample_layer.c)."""
+    """Nearest-neighbor upsampling; with a negative stride, the sum over each block (upsample_layer.c)."""
 
     needs_map = True
     mechanism = "upsampling"
@@ -68,7 +68,7 @@ class Upsample(Layer):
 
 
 class Rearranging(Layer):
-    """Positions moved to channels, or back with `reverse`; no value is lost."""
+    """Lossless rearrangement of positions to channels, or channels to positions with `reverse`."""
 
     needs_map = True
     mechanism = "rearrangement"
@@ -102,8 +102,8 @@ class Rearranging(Layer):
 class Reorg(Rearranging, Reinterpretable):
     """Darknet's own reorg: the map is read as if it had fewer channels and more positions (blas.c reorg_cpu).
 
-    Its order differs from that of `[reorg3d]` and of every pixel-unshuffle; weights trained in early 2018 with
-    AlexeyAB's fork meant the other one (AlexeyAB/darknet#489).
+    Its order differs from `[reorg3d]` and from any pixel-unshuffle. Weights trained with AlexeyAB's fork in early 2018
+    expect the order of `[reorg3d]` (AlexeyAB/darknet#489).
     """
 
     stride: int = option(default=1)
@@ -124,8 +124,11 @@ class Reorg(Rearranging, Reinterpretable):
         return out
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
-        """Darknet's own order takes the columns of a block, and rows from further apart than the block's: more so where
-        the height does not divide by the stride's square. What wraps round at the border is left out."""
+        """Return a window that covers Darknet's order, which combines rows from beyond the block.
+
+        The rows are further apart if the height is not divisible by the stride's square. Wraparound at the border is
+        ignored.
+        """
         if self.flatten:
             return (make_square_window(inf, Fraction(1, self.stride) if self.reverse else self.stride),)
         if self.reverse:
@@ -157,7 +160,7 @@ class Reorg(Rearranging, Reinterpretable):
 
 @layer("reorg3d", dialect="alexeyab")
 class Reorg3d(Rearranging):
-    """Blocks of positions moved to channels, in the order that the name promises (AlexeyAB reorg_layer.c)."""
+    """Blocks of positions moved to channels, in the usual order of space-to-depth (AlexeyAB reorg_layer.c)."""
 
     stride: int = option(default=1, minimum=1)
     reverse: bool = option(default=False)
@@ -172,7 +175,7 @@ class Reorg3d(Rearranging):
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         if not self.reverse:
             return super().windows(ctx)
-        # Called with the output's sizes, the way back leaves the rows of a block in turns: 0, 1, 0, 1, 2, 3, 2, 3.
+        # Darknet calls the inverse with the output's sizes, which interleaves rows: 0, 1, 0, 1, 2, 3, 2, 3.
         step = Fraction(1, self.stride)
         return (Window((1, 1), (step, step), (self.stride - 1, 0)),)
 
@@ -185,7 +188,7 @@ class Reorg3d(Rearranging):
 
 @layer("crop")
 class Crop(Layer):
-    """The centre of the picture, scaled from 0…1 to -1…1 unless `noadjust` (crop_layer.c forward_crop_layer)."""
+    """The center of the image, scaled from 0…1 to -1…1 unless `noadjust` (crop_layer.c forward_crop_layer)."""
 
     needs_map = True
     mechanism = "crop"

@@ -1,4 +1,4 @@
-"""The shape of what flows between layers."""
+"""Shapes and memory layouts of layer outputs."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from enum import Enum
 
 
 class Layout(Enum):
-    """How a layer's output lies in memory."""
+    """Memory layout of a layer's output."""
 
     MAP = "map"
     """A map (N, C, H, W)."""
     CELLS = "cells"
-    """A map (N, H, W, C), which Darknet's next layer reads as if it lay plane by plane: it knows w, h and c alone."""
+    """A map (N, H, W, C), which Darknet's next layer reads as (N, C, H, W): it only receives w, h and c."""
     VECTOR = "vector"
-    """A vector (N, n), which Darknet also lets pass for a map of n channels, 1×1."""
+    """A vector (N, n), which Darknet also accepts as a 1×1 map with n channels."""
     FLAT = "flat"
-    """A vector (N, n) of which Darknet keeps the length only: a layer that needs a map cannot follow."""
+    """A vector (N, n) for which Darknet only stores the length, so no layer that requires a map can follow."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Channels, height and width, without the batch; a vector of n values is (n, 1, 1)."""
+    """Channels, height and width without the batch; a vector of n values is (n, 1, 1)."""
 
     c: int
     h: int
@@ -39,7 +39,7 @@ class Shape:
 
     @property
     def size(self) -> int:
-        """Number of values in one image's output."""
+        """Number of values per image."""
         return self.c * self.h * self.w
 
     @property
@@ -53,8 +53,7 @@ class Shape:
 
     @property
     def tensor(self) -> tuple[int, ...]:
-        """The dimensions of the tensor behind the batch:
-        (C, H, W) of a map, or (H, W, C) cell by cell, (n,) of a vector."""
+        """Dimensions of the tensor after the batch: (C, H, W) for a map, (H, W, C) for cells, (n,) for a vector."""
         match self.layout:
             case Layout.MAP:
                 return (self.c, self.h, self.w)
@@ -64,12 +63,12 @@ class Shape:
 
     @property
     def as_read(self) -> Shape:
-        """What the next layer takes it for: a map where it lies cell by cell."""
+        """Shape as the next layer reads it: cells are read as a map."""
         return self.as_map if self.layout is Layout.CELLS else self
 
     @property
     def as_map(self) -> Shape:
-        """The same sizes, read as a map."""
+        """Same sizes with the layout of a map."""
         return self if self.layout is Layout.MAP else replace(self, layout=Layout.MAP)
 
     def flatten(self) -> Shape:
@@ -79,5 +78,5 @@ class Shape:
         return iter((self.c, self.h, self.w))
 
     def __str__(self) -> str:
-        """`H×W×C`, height first; the length alone for a vector."""
+        """Format as `H×W×C`; for a vector, only the length."""
         return f"{self.h}×{self.w}×{self.c}" if self.is_map else f"{self.size}"

@@ -1,4 +1,4 @@
-"""What a kind says of its arrays, its modules and its place: plain data, which the phases interpret."""
+"""Plain data that describes a layer's arrays, modules, loss and context; the phases interpret it."""
 
 from __future__ import annotations
 
@@ -11,33 +11,36 @@ from darkparse.layers.dialect import Dialect
 from darkparse.layers.shape import Shape
 
 Initial = tuple[Literal["constant", "uniform", "normal"], float, float]
-"""Distribution, centre and spread (half width or standard deviation) of a tensor before any weights are loaded."""
+"""Initial distribution of a tensor, its center, and its spread (half width or standard deviation)."""
 
 ZERO: Initial = ("constant", 0.0, 0.0)
 ONE: Initial = ("constant", 1.0, 0.0)
 
 
 Role = Literal["weight", "bias", "scale", "mean", "variance", "factor", "constant"]
-"""What an array does: a multiplying weight; a summand; a batch norm's scale, running mean and variance; the factors of
-an addition's inputs; an output that is learned as it is."""
+"""Role of an array.
+
+A multiplying weight; a bias; a batch norm's scale, running mean and running variance; the factors of a weighted
+shortcut's inputs; a learned constant output.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One array of a layer: its place in the module and in the `.weights` file (float32, file order)."""
+    """Array of a layer: its path in the module and its storage in the `.weights` file (float32)."""
 
     path: str
     shape: tuple[int, ...]
     initial: Initial = ZERO
     role: Role = "weight"
     stored: bool = True
-    """False where the file does not hold it."""
+    """Whether the file contains the array."""
     rows: int | None = None
-    """How many rows of the first axis the file holds, if not all (`numload`)."""
+    """Number of rows of the first axis that the file contains (`numload`); None for all."""
     transposed: bool = False
-    """The file holds the matrix (first axis, rest) transposed (`flipped`)."""
+    """Whether the file contains the matrix (first axis, rest) transposed (`flipped`)."""
     transposable: bool = False
-    """The file holds the matrix transposed when the header's version is above 1000 (connected layers)."""
+    """Whether the file contains the matrix transposed if the header's version is above 1000 (connected layers)."""
 
     @property
     def size(self) -> int:
@@ -45,7 +48,7 @@ class TensorSpec:
 
     @property
     def learnable(self) -> bool:
-        """False for running statistics."""
+        """Whether the array is trained; False for running statistics."""
         return self.role not in ("mean", "variance")
 
     @property
@@ -58,29 +61,29 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class ModuleSpec:
-    """A module to build: attribute name, dotted target, keyword arguments (plain values only)."""
+    """Module to build: attribute name, dotted path of the class, keyword arguments (plain values only)."""
 
     name: str
     target: str
     kwargs: Mapping[str, Any]
 
     def with_kwargs(self, **kwargs: Any) -> ModuleSpec:
-        """The module with other values of some arguments."""
+        """Return a copy with some arguments replaced."""
         return replace(self, kwargs={**self.kwargs, **kwargs})
 
 
 class Deviation(NamedTuple):
-    """What other implementations do in place of a layer."""
+    """Known behavior of other implementations in place of a layer."""
 
     description: str
     modules: tuple[ModuleSpec, ...]
     inputs: tuple[int, ...] | None = None
-    """Positions of the inputs that they read, in their order; None for all as they come."""
+    """Positions of the inputs that the modules read, in order; None for all inputs in the layer's order."""
 
 
 @dataclass(frozen=True, slots=True)
 class LossSpec:
-    """A loss to build: dotted target and keyword arguments, as a module's."""
+    """Loss to build: dotted path of the class and keyword arguments."""
 
     target: str
     kwargs: Mapping[str, Any]
@@ -88,13 +91,13 @@ class LossSpec:
 
 @dataclass(frozen=True, slots=True)
 class LayerContext:
-    """Where a layer stands: what it needs to know of its surroundings."""
+    """Context of a layer in its network: input and output shapes and the dialect."""
 
     inputs: tuple[Shape, ...]
     output: Shape
     dialect: Dialect
     read_whole: bool = False
-    """Another layer needs its values, not their signs alone (see `Joining.reads_whole`)."""
+    """Whether another layer needs the output's values instead of only their signs (see `Joining.reads_whole`)."""
 
     @property
     def input(self) -> Shape:

@@ -1,7 +1,7 @@
-"""Options that matter to training only, read from their sections when a network is trained.
+"""Options that only affect training; they are read from their sections when a network is trained.
 
-A kind with a loss (`LossLayer`) names its class of them as `loss_options`; what every layer may hold, and what `[net]`
-holds, stand at the end.
+A kind with a loss (`LossLayer`) refers to its class here as `loss_options`. The options of every layer and of `[net]`
+come last.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from darkparse.layers.values import ParsedValue, read_choice
 IOU_KINDS = ("iou", "giou", "diou", "ciou")
 
 
-# Nothing compares or prints them, and a table's start need not pay for that.
+# Instances are neither compared nor printed, and generating those methods would slow down start-up.
 training_class = dataclass(kw_only=True, eq=False, repr=False)
 
 
 @training_class
 class Training:
-    """Typed options of one section."""
+    """Base class of the typed training options of a section."""
 
     kind: ClassVar[str] = ""
     dialect: ClassVar[str | None] = None
@@ -32,12 +32,12 @@ class Training:
 
 @training_class
 class YoloTraining(Training):
-    """Of `[yolo]` and `[Gaussian_yolo]` (parser.c parse_yolo, parse_gaussian_yolo)."""
+    """Training options of `[yolo]` and `[Gaussian_yolo]` (parser.c parse_yolo, parse_gaussian_yolo)."""
 
     ignore_thresh: float = option(default=0.5)
     truth_thresh: float = option(default=1.0)
     max: int = option(default=200, dialect_default="training.max_boxes")
-    """Boxes of a picture that count."""
+    """Maximum number of ground-truth boxes per image."""
     iou_loss: str = option(default="mse", dialect="alexeyab", read=read_choice("mse", *IOU_KINDS, fallback="iou"))
     iou_normalizer: float = option(default=0.75, dialect="alexeyab")
     obj_normalizer: float = option(default=1.0, dialect="alexeyab")
@@ -56,7 +56,7 @@ class YoloTraining(Training):
 
 @training_class
 class RegionTraining(Training):
-    """Of `[region]` (parser.c parse_region)."""
+    """Training options of `[region]` (parser.c parse_region)."""
 
     thresh: float = option(default=0.5)
     max: int = option(default=200, dialect_default="training.max_region_boxes", dialect="alexeyab")
@@ -72,7 +72,7 @@ class RegionTraining(Training):
 
 @training_class
 class DetectionTraining(Training):
-    """Of `[detection]` (parser.c parse_detection)."""
+    """Training options of `[detection]` (parser.c parse_detection)."""
 
     coord_scale: float = option(default=1.0)
     object_scale: float = option(default=1.0)
@@ -85,14 +85,14 @@ class DetectionTraining(Training):
 
 @training_class
 class SoftmaxTraining(Training):
-    """Of `[softmax]` (parser.c parse_softmax)."""
+    """Training options of `[softmax]` (parser.c parse_softmax)."""
 
     noloss: bool = option(default=False)
 
 
 @training_class
 class CostTraining(Training):
-    """Of `[cost]` (parser.c parse_cost, cost_layer.c get_cost_type)."""
+    """Training options of `[cost]` (parser.c parse_cost, cost_layer.c get_cost_type)."""
 
     type: str = option(default="sse", read=read_choice("sse", "masked", "smooth", "L1", fallback="sse"))
     scale: float = option(default=1.0)
@@ -100,10 +100,10 @@ class CostTraining(Training):
 
 @training_class
 class LayerTraining(Training):
-    """Of any layer (parser.c parse_network_cfg)."""
+    """Training options of any layer (parser.c parse_network_cfg)."""
 
     learning_rate: float = option(default=1.0)
-    """Factor on the network's."""
+    """Factor applied to the network's learning rate."""
     stopbackward: int = option(default=0)
     onlyforward: bool = option(default=False)
     clip: float = option(default=0.0, dialect="alexeyab")
@@ -111,13 +111,13 @@ class LayerTraining(Training):
 
 
 def _read_policy(text: str, dialect: Dialect) -> ParsedValue:
-    """network.c get_policy."""
+    """Read a learning rate policy; Darknet replaces an unknown one by `constant` (parser.c get_policy)."""
     return read_choice(*dialect.training.policies, fallback="constant")(text, dialect)
 
 
 @training_class
 class NetTraining(Training):
-    """Of `[net]` (parser.c parse_net_options)."""
+    """Training options of `[net]` (parser.c parse_net_options)."""
 
     kind = "net"
     learning_rate: float = option(default=0.001)
@@ -138,7 +138,7 @@ class NetTraining(Training):
     max_batches: int = option(default=0)
     learning_rate_min: float = option(default=1e-5, dialect="alexeyab")
     sgdr_cycle: int | None = option(default=None, dialect="alexeyab")
-    """None for all batches."""
+    """None for `max_batches`."""
     sgdr_mult: int = option(default=2, dialect="alexeyab")
     ema_alpha: float = option(default=0.0, dialect="alexeyab")
     clip: float = option(default=0.0, dialect="pjreddie")

@@ -1,4 +1,4 @@
-"""How a fork of Darknet trains, and where it finds labels."""
+"""Training behavior of a Darknet fork, and its label locations."""
 
 from __future__ import annotations
 
@@ -7,34 +7,39 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingBehavior:
-    """Differences between the forks in training and training data; part of a `Dialect`."""
+    """Differences between forks in training and training data; part of a `Dialect`."""
 
     accumulates_deltas: bool
-    """Whether the truths of one predictor add up their boxes' deltas, or the last one counts; yolo_layer.c."""
+    """Whether the box deltas of a predictor's truths are summed; otherwise the last one applies; yolo_layer.c."""
     max_boxes: int
-    """Truths of a picture that a `[yolo]` counts at most, unless `max` says so; parser.c parse_yolo."""
+    """Default `max` of `[yolo]`, the maximum number of truths per image; parser.c parse_yolo."""
     max_region_boxes: int
-    """Those of a `[region]`; region_layer.c, parser.c parse_region."""
+    """Default `max` of `[region]`; region_layer.c, parser.c parse_region."""
     policies: tuple[str, ...]
-    """Of the learning rate; network.c get_policy."""
+    """Learning rate policies; parser.c get_policy."""
     adam_epsilon: float
-    """parser.c parse_net_options."""
+    """Default `eps` of Adam; parser.c parse_net_options."""
     counts_iterations: bool
-    """Whether `seen` is saved as a multiple of the batch, and adam counts batches from there; parser.c, network.c."""
+    """Whether `seen` is saved as a multiple of the batch and Adam derives its step from it; parser.c, network.c."""
     freezes_whole_layers: bool
-    """Whether the layers before `stopbackward=1` rest altogether, or decay and move their statistics; parser.c:1686."""
+    """Whether the layers before `stopbackward=1` are completely frozen; parser.c:1686.
+
+    Otherwise weight decay and running statistics still apply to them.
+    """
     label_folders: tuple[tuple[str, str], ...]
-    """What of a picture's path is replaced in its label's, the first of each; utils.c replace_image_to_label."""
+    """Replacements that turn an image path into its label path, each applied once; utils.c replace_image_to_label."""
     image_extensions: tuple[str, ...]
-    """What becomes `.txt` there."""
+    """Image extensions that are replaced by `.txt` in the label path."""
     replaces_extension_at_end: bool
-    """Whether that is the path's end, or the first place where it stands."""
+    """Whether only an extension at the end of the path is replaced; otherwise its first occurrence is."""
     needs_labels: bool
-    """Whether training ends where a picture has no label, or takes it for one without objects; data.c read_boxes."""
+    """Whether training fails on an image without a label file; otherwise it has no objects; data.c read_boxes."""
     crops_images: bool
-    """Whether a picture is cropped and stretched, with the truth held to be sound, or laid whole on grey with all of it
-    kept; data.c load_data_detection, fill_truth_detection."""
+    """Whether images are cropped and stretched, and invalid boxes dropped; data.c load_data_detection.
+
+    Otherwise the whole image is placed on gray and only tiny boxes are dropped (data.c fill_truth_detection).
+    """
     square_sizes: tuple[int, ...]
-    """What `random=1` chooses from; empty where it scales the cfg's own size; detector.c train_detector."""
+    """Input sizes that `random=1` selects from; empty if it scales the cfg's size; detector.c train_detector."""
     last_batches: int
-    """So many have the largest size."""
+    """Number of final batches that use the largest size."""

@@ -1,6 +1,6 @@
-"""Darknet's side files: a word tree (`tree=`) and a list of indices (`map=`).
+"""Auxiliary files of a cfg: a word tree (`tree=`) and a class map (`map=`).
 
-A cfg of a stranger may name any file near it, so errors quote nothing of a file's content.
+An untrusted cfg may name any file near it, so errors never quote a file's content.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from darkparse.syntax.files import read_text, split_lines
 
 @dataclass(frozen=True)
 class Tree:
-    """A word tree (tree.c read_tree): one entry a node, in the order of the file; siblings stand together."""
+    """Word tree (tree.c read_tree) with one entry per node, in file order; siblings are adjacent."""
 
     names: tuple[str, ...]
     parents: tuple[int, ...]
     """Index of each node's parent, -1 at the root."""
     group_sizes: tuple[int, ...]
-    """How many siblings each group has; softmax runs within a group."""
+    """Number of siblings in each group; softmax is computed per group."""
 
     @cached_property
     def group_starts(self) -> tuple[int, ...]:
-        """The first node of each group."""
+        """Index of the first node of each group."""
         return tuple(accumulate(self.group_sizes[:-1], initial=0))
 
     @cached_property
     def depths(self) -> tuple[int, ...]:
-        """How many nodes each node is below its root."""
+        """Depth of each node below its root."""
         depths: list[int] = []
         for parent in self.parents:
             depths.append(depths[parent] + 1 if parent >= 0 else 0)
@@ -41,7 +41,7 @@ class Tree:
 
     @cached_property
     def children(self) -> tuple[int, ...]:
-        """The group of each node's children, -1 for a leaf."""
+        """Index of the group of each node's children, -1 for a leaf."""
         groups = [-1] * len(self.names)
         for group, start in enumerate(self.group_starts):
             if self.parents[start] >= 0:
@@ -49,10 +49,14 @@ class Tree:
         return tuple(groups)
 
 
-# Typed: a path that may be read is equal to the bare name of one that may not.
+# The cache compares types because a Path (may be read) equals a PurePath (may not be read).
 @lru_cache(maxsize=8, typed=True)
 def read_tree(path: PurePath) -> Tree:
-    """Read a tree file, lines of `name parent`. Raises DarkparseError for a missing or broken file."""
+    """Read a tree file, whose lines are `name parent`.
+
+    Raises:
+        DarkparseError: The file is missing or invalid.
+    """
     names: list[str] = []
     parents: list[int] = []
     sizes: list[int] = []
@@ -75,10 +79,10 @@ def read_tree(path: PurePath) -> Tree:
 
 @lru_cache(maxsize=8, typed=True)
 def read_map(path: PurePath, classes: int) -> tuple[int, ...]:
-    """Read a map file, one index of a class a line, below `classes`.
+    """Read a map file, which has one class index below `classes` per line.
 
     Raises:
-        DarkparseError: the file is missing or broken.
+        DarkparseError: The file is missing or invalid.
     """
     indices = []
     for line_number, line in enumerate(_read_lines(path), start=1):

@@ -1,8 +1,8 @@
-"""Option text to Python values, by C's rules.
+"""Conversion of option text to Python values by C's rules.
 
-Darknet reads numbers with `atoi` and `atof` (option_list.c), which take the longest number at the start of the
-text, drop the rest, and make 0 of a text without a number. darkparse takes the same number, says so where text
-was dropped, and refuses a text without a digit.
+Darknet reads numbers with `atoi` and `atof` (option_list.c). They parse the longest number at the start of the text,
+ignore the rest, and return 0 for text without a number. darkparse parses the same number, reports ignored text, and
+rejects text without a digit.
 """
 
 from __future__ import annotations
@@ -18,30 +18,34 @@ from darkparse.layers.names import format_suggestion
 
 INT_MAX = 2**31 - 1
 FLOAT_LIMIT = (2 - 2**-24) * 2.0**127
-"""From here on a number rounds to infinity in float32."""
+"""Smallest magnitude that rounds to infinity in float32."""
 MAX_INT_DIGITS = 1000
-"""Digits; Python reads no more than a few thousand."""
+"""Maximum characters converted to an integer; Python's own limit is a few thousand digits."""
 _INT = re.compile(r"[+-]?[0-9]+")
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _HEX = re.compile(r"[+-]?0[xX]([0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)([pP][+-]?[0-9]+)?")
 
 
 class ParsedValue(NamedTuple):
-    """A value and what the reader of the cfg should know about how it came to be."""
+    """Value of an option and an optional complaint about its text."""
 
     value: Any
     complaint: str | None = None
 
 
 class ValueTextError(ValueError):
-    """The text is no value of the kind that is needed; the message says what was expected."""
+    """Text that is not a valid value; the message describes the expected value."""
 
 
 Reader = Callable[[str, Dialect], ParsedValue]
 
 
 def read_int(text: str, _: Dialect) -> ParsedValue:
-    """An integer as `atoi` reads it: `1.9` is 1, `18#x` is 18."""
+    """Read an integer as `atoi` does: `1.9` is 1, `18#x` is 18.
+
+    Raises:
+        ValueTextError: The text has no number, or it does not fit an int.
+    """
     match = _INT.match(text)
     if not match and not _FLOAT.match(text):
         raise ValueTextError("a whole number is needed here")
@@ -52,7 +56,11 @@ def read_int(text: str, _: Dialect) -> ParsedValue:
 
 
 def read_float(text: str, _: Dialect) -> ParsedValue:
-    """A number as `atof` reads it, also a hexadecimal one: `0x1p1` is 2. What is not finite makes no sense in a cfg."""
+    """Read a number as `atof` does, including hexadecimal ones: `0x1p1` is 2.
+
+    Raises:
+        ValueTextError: The text has no number, or it is not finite as a float32.
+    """
     hexadecimal = _HEX.match(text)
     match = hexadecimal or _FLOAT.match(text)
     if not match:
@@ -67,20 +75,20 @@ def read_float(text: str, _: Dialect) -> ParsedValue:
 
 
 def read_flag(text: str, dialect: Dialect) -> ParsedValue:
-    """An integer that stands for no (0) or yes."""
+    """Read an integer as a flag: 0 is False, all others are True."""
     number, complaint = read_int(text, dialect)
     return ParsedValue(number != 0, complaint)
 
 
 def read_text(text: str, _: Dialect) -> ParsedValue:
-    """The text as it is."""
+    """Return the text unchanged."""
     return ParsedValue(text)
 
 
 def read_list(item: Reader) -> Reader:
-    """Numbers with commas between; a comment behind them ends the list (AlexeyAB parser.c:405, 540).
+    """Make a reader of comma-separated numbers; a comment ends the list (AlexeyAB parser.c:405, 540).
 
-    A reader that refuses slips takes anything between them (hank-ai darknet_cfg.cpp find_int_array).
+    In a dialect with a strict parser any other text separates numbers (hank-ai darknet_cfg.cpp find_int_array).
     """
     run = re.compile(r"-?[0-9]+" if item is read_int else r"-?[0-9]*\.?[0-9]+")
 
@@ -105,7 +113,7 @@ def read_list(item: Reader) -> Reader:
 
 
 def read_first(item: Reader, *, fork: str) -> Reader:
-    """A list of which one dialect reads the first number alone."""
+    """Make a list reader that only returns the first number in the dialect `fork` and its forks."""
     read_all = read_list(item)
 
     def read(text: str, dialect: Dialect) -> ParsedValue:
@@ -118,7 +126,13 @@ def read_first(item: Reader, *, fork: str) -> Reader:
 
 
 def read_choice(*choices: str, fallback: str | None = None, aliases: dict[str, str] | None = None) -> Reader:
-    """One of some words; another word is an error, or the fallback where Darknet has one."""
+    """Make a reader that accepts the given names.
+
+    Args:
+        choices: Valid names.
+        fallback: Value that Darknet uses for other names; None to reject them.
+        aliases: Further valid names and the values they stand for.
+    """
     values = {word: word for word in choices} | (aliases or {})
 
     def read(text: str, _: Dialect) -> ParsedValue:
@@ -129,7 +143,7 @@ def read_choice(*choices: str, fallback: str | None = None, aliases: dict[str, s
         message = f"{truncate(text)!r} is none of {', '.join(values)}; Darknet goes on with {fallback!r}"
         return ParsedValue(fallback, message + format_suggestion(text, values))
 
-    setattr(read, "words", tuple(values))  # noqa: B010  an editor offers them
+    setattr(read, "words", tuple(values))  # noqa: B010  (for completion in editors)
     return read
 
 

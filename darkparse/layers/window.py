@@ -1,4 +1,4 @@
-"""The windows through which a layer's values see its input."""
+"""Sliding windows of layers, from which receptive fields are computed."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ Step = Fraction | int
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A window that slides over a map; sizes and steps are downwards and to the right, in positions of that map."""
+    """Sliding window over a map; sizes and steps are (vertical, horizontal), in positions of that map."""
 
     size: tuple[float, float]
-    """Infinite for all there is."""
+    """Height and width; infinite for the whole map."""
     step: tuple[Step, Step]
-    """From one value's window to the next; below 1 where several values share one."""
+    """Distance between the windows of adjacent values; below 1 if several values share a window."""
     stagger: tuple[int, int] = (0, 0)
-    """By how many positions values stand in turns before and behind their places."""
+    """Number of positions by which values alternately lie before and after their regular positions."""
 
 
 def make_square_window(size: float, step: Step = 1, step_x: Step | None = None) -> Window:
-    """A window as high as wide, with one step for both ways unless there are two."""
+    """Return a square window; `step` applies to both axes unless `step_x` is given."""
     return Window((size, size), (step, step if step_x is None else step_x))
 
 
 WHOLE_MAP = make_square_window(inf)
-"""All of the map, from where each value stands."""
+"""Window of unlimited size with a step of 1: the whole map around each value."""

@@ -1,4 +1,4 @@
-"""The heads of YOLOv3 and later, which use some of a list of anchors."""
+"""Heads of YOLOv3 and later, which select anchors from a list by `mask`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from darkparse.layers.values import read_choice
 
 
 class MaskedHead(Head, LossLayer):
-    """A head that uses some of a list of anchors."""
+    """Head that selects its anchors from a list by `mask`."""
 
     needs_map = True
     anchor_options = "mask= and anchors="
@@ -47,14 +47,14 @@ class MaskedHead(Head, LossLayer):
 
     @property
     def indices(self) -> tuple[int, ...]:
-        """The anchors in use; without `mask` all of them (yolo_layer.c make_yolo_layer)."""
+        """Positions of the anchors in use; all of them without `mask` (yolo_layer.c make_yolo_layer)."""
         return self.mask if self.mask is not None else tuple(range(self.num))
 
     def get_anchor(self, predictor: int) -> int:
         return self.indices[predictor]
 
     def get_loss_arguments(self, ctx: LayerContext, options: YoloTraining, net: Shape) -> dict[str, Any]:
-        """Keyword arguments that the losses of these heads share."""
+        """Return the keyword arguments that the losses of these heads share."""
         return self.options("classes", "map") | {
             "options": options,
             "anchors": get_anchor_pairs(self.anchors, tuple(range(max(self.num, *(i + 1 for i in self.indices))))),
@@ -64,7 +64,7 @@ class MaskedHead(Head, LossLayer):
 
     @property
     def boxes(self) -> tuple[tuple[float, float], ...]:
-        """Width and height of each anchor in use, in pixels of the network's input; .5 where the cfg has none."""
+        """Width and height of each anchor in use, in pixels of the network's input; missing values are 0.5."""
         return get_anchor_pairs(self.anchors, self.indices)
 
     @property
@@ -111,7 +111,7 @@ YOLO_TRAINING = keys(
 
 @layer("yolo")
 class Yolo(MaskedHead):
-    """The head of YOLOv3 and v4 (yolo_layer.c): x, y, objectness and classes logistic unless `new_coords`."""
+    """The head of YOLOv3 and v4 (yolo_layer.c); x, y, objectness and classes are logistic unless `new_coords`."""
 
     training = ANCHOR_TRAINING | YOLO_TRAINING
     loss_options = YoloTraining
@@ -183,7 +183,7 @@ class Yolo(MaskedHead):
 
 @layer("Gaussian_yolo", dialect="alexeyab")
 class GaussianYolo(MaskedHead):
-    """A YOLO head that predicts a mean and a deviation for each number of a box (gaussian_yolo_layer.c)."""
+    """A YOLO head that predicts a mean and a standard deviation per box value (gaussian_yolo_layer.c)."""
 
     training = ANCHOR_TRAINING | YOLO_TRAINING
     loss_options = YoloTraining
@@ -208,7 +208,7 @@ class GaussianYolo(MaskedHead):
 
     @property
     def shift(self) -> float:
-        """From the point that is predicted to the centre, in shares of the box."""
+        """Offset from the predicted point to the center, as a fraction of the box size."""
         return {"center": 0.0, "left_top": 0.5, "right_bottom": -0.5}[self.yolo_point]
 
     def decoder(self, dialect: Dialect, *, hierarchy: float, use_class_map: bool) -> ModuleSpec:
