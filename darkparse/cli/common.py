@@ -255,3 +255,12 @@ def _print_trimmed(console: Console, table: Table) -> None:
 def stderr() -> Console:
     """The console of messages."""
     return safe_console()(stderr=True)
+
+
+def report_error(problem: DarkparseError) -> None:
+    """Print an error: as it is where it shows its own place, else behind the program's name."""
+    text = str(problem)
+    if ": error: " in text.partition("\n")[0]:
+        stderr().print(text, soft_wrap=True)
+    else:
+        stderr().print(f"darkparse: error: {text}", soft_wrap=True)

@@ -10,7 +10,7 @@ from io import TextIOWrapper
 
 import click
 
-from darkparse.cli.common import CfgType, stderr
+from darkparse.cli.common import CfgType, report_error
 from darkparse.cli.foreign_commands import translate
 from darkparse.cli.terminal import safe_streams
 from darkparse.errors import DarkparseError
@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "emit": ("emit", "Write a network as PyTorch source that a person can read."),
     "edit": ("edit", "Change a cfg: classes, input size, anchors, or a cut after N layers."),
     "weights": ("weights", "Say what a weights file holds, and whether it fits a cfg, or why not."),
-    "convert": ("convert", "Convert weights: .weights, .safetensors, .pt, .npz, and what others save."),
+    "convert": ("convert", "Convert weights: .weights, .safetensors, .pt, .npz, .h5, and what others save."),
     "diff": ("diff", "Say what changed between two cfgs, or between two weights files of one."),
     "detect": ("detect", "Find what is in pictures and videos, as Darknet does."),
     "evaluate": ("evaluate", "Measure mean average precision on annotated pictures."),
@@ -160,12 +160,3 @@ def _run(args: list[str] | None) -> None:
     except MemoryError as problem:
         click.echo(f"darkparse: error: {str(problem) or 'out of memory'}", err=True)
         sys.exit(2)
-
-
-def report_error(problem: DarkparseError) -> None:
-    """Print an error: as it is where it shows its own place, else behind the program's name."""
-    text = str(problem)
-    if ": error: " in text.partition("\n")[0]:
-        stderr().print(text, soft_wrap=True)
-    else:
-        stderr().print(f"darkparse: error: {text}", soft_wrap=True)

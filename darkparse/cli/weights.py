@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
+from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, report_error, stdout
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.errors import WeightsError
@@ -58,7 +58,7 @@ def command(job: WeightsJob) -> None:
 
     A row an array, in file order: its layer, the line of its section in the cfg, the tensor, its shape, its floats, and
     its offset in bytes from the start of the file; with WEIGHTS the mean and the deviation of its values. If file and
-    cfg do not fit, the likely causes are tested, and the one that fits is named.
+    cfg do not fit, the likely causes are tested, and those that fit are printed first.
 
     Exit status 0 if they fit and no value is odd (not finite, all zeros), else 2.
     """
@@ -68,10 +68,12 @@ def command(job: WeightsJob) -> None:
         values = {key: value for key, value in report.to_dict().items() if key not in NETWORK_KEYS}
         print_document("weights", {"network": network_values(network), **values})
         sys.exit(0 if is_sound else 2)
+    if not report.fits:
+        report_error(WeightsError(str(report), report))
     if report.rows and (job.weights is None or report.header is not None):
         _print_layout(report)
     if not report.fits:
-        raise WeightsError(str(report), report)
+        sys.exit(2)
     style = "yellow" if report.findings else "green"
     stdout().print(str(report), style=style if job.weights else "", soft_wrap=True)
     sys.exit(0 if is_sound else 2)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darkparse.errors import WeightsError
+from darkparse.errors import DarkparseWarning, WeightsError
 from darkparse.layers import TensorSpec
 from darkparse.network import Network
 from darkparse.network.compile_options import CfgLike, CompileOptions
@@ -24,8 +24,9 @@ from darkparse.weights.buffer import BITS, Arrays, FileBuffer, LazyArray, Weight
 from darkparse.weights.containers import ContainerContent, get_container_kind, read_container, write_container
 from darkparse.weights.fitting import compile_with_weights, read_weights
 from darkparse.weights.header import Header
+from darkparse.weights.keras import check_flatten_order
 from darkparse.weights.layout import ReadOptions, compute_layout, get_tensors, state_key
-from darkparse.weights.matching import match_arrays
+from darkparse.weights.matching import fits_arrays, match_arrays, split_counters
 from darkparse.weights.origin import Origin
 from darkparse.weights.writer import write_weights
 
@@ -196,7 +197,8 @@ def read(
         compile_options = replace(compile_options, size=size, reorg=reorg)
     if origin is not None and compile_options.dialect in (None, "auto"):
         compile_options = replace(compile_options, dialect=origin.dialect)
-    network = compile_with_weights(cfg, file, compile_options)
+    fits = partial(fits_arrays, file.name, split_counters(content.arrays)[0], options) if content else None
+    network = compile_with_weights(cfg, file, compile_options, fits)
     return _fit(file, content, network, options)
 
 
@@ -220,7 +222,13 @@ def _find_container(cfg: object, options: ReadOptions) -> FileBuffer | None:
 
 def _fit(file: FileBuffer, content: ContainerContent | None, network: Network, options: ReadOptions) -> LoadedArrays:
     if content is not None:
-        stored = match_arrays(file.name, content.arrays, network, options)
+        if file.container == "h5":
+            check_flatten_order(file.name, network)
+        arrays, counters = split_counters(content.arrays)
+        if counters:
+            message = f"{file.name}: {len(counters)} counters of the package thop are ignored (total_ops, total_params)"
+            warnings.warn(message, DarkparseWarning, stacklevel=_count_own_frames())
+        stored = match_arrays(file.name, arrays, network, options)
         _warn_about_non_finite(file.name, ((key, array.read()) for key, array in stored.items()))
         return LoadedArrays(network, file, content.origin.header if content.origin else None, stored)
     fitted = read_weights(file, network, options)

@@ -1,7 +1,7 @@
 """Safetensors files, NumPy archives and PyTorch checkpoints as named arrays, both ways; only the last need torch.
 
-All three hold a module's state_dict, and with it its origin, so that one file rebuilds the module: in safetensors'
-metadata, in an array of text, and in the metadata of a state_dict.
+Keras files are read only. The other three hold a module's state_dict, and with it its origin, so that one file rebuilds
+the module: in safetensors' metadata, in an array of text, and in the metadata of a state_dict.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from functools import partial
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
+from zipfile import ZipFile
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from darkparse.syntax.files import describe_error
 from darkparse.weights.buffer import BITS, Arrays, FileBuffer, LazyArray
 from darkparse.weights.checkpoints import read_checkpoint, write_checkpoint
 from darkparse.weights.file_type import ARCHIVE_ERRORS, Container
+from darkparse.weights.keras import read_keras
 from darkparse.weights.origin import KEY_PREFIX, Metadata, Origin
 from darkparse.weights.writer import replace_file
 
@@ -31,6 +33,9 @@ SUFFIXES: dict[str, Container] = {".safetensors": "safetensors", ".pt": "pt", ".
 
 MAX_AXES = 32
 """Axes of an array in a safetensors file; numpy takes 64."""
+MAX_DEFLATE_RATIO = 1032
+"""Deflate makes at most this many bytes of one."""
+_NPY_HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 SAFETENSORS_DTYPES = {
     "F64": "float64",
     "F32": "float32",
@@ -100,9 +105,29 @@ def read_npz(blob: FileBuffer) -> dict[str, np.ndarray[Any, Any]]:
     try:
         blob.check_unpacked_size()
         with np.load(blob.open_stream(), allow_pickle=False) as arrays:
+            _check_members(arrays.zip)
             return {name: np.asanyarray(arrays[name]) for name in arrays.files}
     except ARCHIVE_ERRORS as problem:
         raise WeightsError(f"{blob.name}: this npz file cannot be read: {describe_error(problem)}") from None
+
+
+def _check_members(archive: ZipFile) -> None:
+    """Raise ValueError if a member's header claims another number of bytes than it holds, before memory is taken."""
+    for member in archive.infolist():
+        if member.file_size > MAX_DEFLATE_RATIO * max(member.compress_size, 1):
+            raise ValueError(
+                f"{quote_safe(member.filename)} unpacks to less than the {member.file_size:,} bytes claimed"
+            )
+        with archive.open(member) as file:
+            version = np.lib.format.read_magic(file)
+            if version not in _NPY_HEADER_READERS:
+                raise ValueError(f"{quote_safe(member.filename)} has a header of the unknown version {version}")
+            shape, _, dtype = _NPY_HEADER_READERS[version](file)
+            expected, actual = dtype.itemsize * prod(shape), member.file_size - file.tell()
+        if not dtype.hasobject and expected != actual:
+            raise ValueError(
+                f"{quote_safe(member.filename)} claims {expected:,} bytes in its header, got {actual:,} bytes"
+            )
 
 
 def _read_npz(blob: FileBuffer) -> tuple[Arrays, Metadata]:
@@ -195,6 +220,7 @@ _READERS: Mapping[Container, Callable[[FileBuffer], tuple[Arrays, Metadata]]] = 
     "safetensors": _read_safetensors,
     "pt": read_checkpoint,
     "npz": _read_npz,
+    "h5": read_keras,
 }
 _WRITERS: Mapping[Container, Callable[[BinaryIO, Arrays, Metadata], None]] = {
     "safetensors": _write_safetensors,

@@ -25,7 +25,7 @@ ARCHIVE_ERRORS = (
 )
 """What zipfile and NumPy raise for archives that are damaged, or made to harm."""
 
-Container = Literal["safetensors", "pt", "npz"]
+Container = Literal["safetensors", "pt", "npz", "h5"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,6 @@ class FileType:
 CONVERT_REMEDY = "`darkparse convert CFG {0} -o OUT.weights` makes a .weights file of it"
 
 _MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
-    (0, b"\x89HDF", "hdf5", "an HDF5 file (Keras .h5)", "get the original .weights file, or a PyTorch state_dict"),
     (4, b"TFL3", "tflite", "a TensorFlow Lite model", "get the original .weights file"),
     (0, b"GGUF", "gguf", "a GGUF file", "get the original .weights file"),
     (0, b"\x93NUMPY", "npy", "a single NumPy array (.npy)", "save all tensors by name with numpy.savez"),
@@ -157,6 +156,12 @@ def _detect_pickle(data: Bytes, head: bytes) -> FileType | None:
     return FileType("pickle", "a pickle (an old PyTorch checkpoint, .pt)", CONVERT_REMEDY, container="pt")
 
 
+def _detect_hdf5(data: Bytes, head: bytes) -> FileType | None:
+    if not head.startswith(b"\x89HDF\r\n\x1a\n"):
+        return None
+    return FileType("hdf5", "an HDF5 file (Keras .h5)", CONVERT_REMEDY, container="h5")
+
+
 def _detect_safetensors(data: Bytes, head: bytes) -> FileType | None:
     size = int.from_bytes(head[:8], "little")
     if not (head[8:9] == b"{" and 2 <= size <= data.size - 8 and head[8:].lstrip(b"{ \t\r\n").startswith((b'"', b"}"))):
@@ -199,6 +204,7 @@ _DETECTORS: tuple[Callable[[Bytes, bytes], FileType | None], ...] = (
     _detect_html,
     _detect_zip,
     _detect_pickle,
+    _detect_hdf5,
     _detect_onnx,
     _detect_text,
     _detect_zeros,

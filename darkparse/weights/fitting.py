@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from darkparse.errors import Cause, CfgError, WeightsError
 from darkparse.network import Network, compile
 from darkparse.network.compile_options import CfgLike, CompileOptions, Size
 from darkparse.syntax import read
 from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
-from darkparse.weights.diagnosis.case import Mismatch
+from darkparse.weights.diagnosis.case import FileMismatch
 from darkparse.weights.diagnosis.causes import diagnose, find_other_layout
 from darkparse.weights.diagnosis.head_filters import explain_head_filters
 from darkparse.weights.diagnosis.layout_report import make_report_rows, report_layout
@@ -66,9 +68,16 @@ def inspect_weights(
     return report_file(network, blob, options)
 
 
-def compile_with_weights(cfg: CfgLike, blob: FileBuffer, options: CompileOptions) -> Network:
-    """Compile a cfg that a weights file is at hand for: it is evidence for the dialect, and for what a wrong head
-    should be.
+def compile_with_weights(
+    cfg: CfgLike, blob: FileBuffer, options: CompileOptions, fits: Callable[[Network], bool] | None = None
+) -> Network:
+    """Compile a cfg with a weights file as evidence for the dialect, and for what a wrong head should be.
+
+    Args:
+        cfg: what `compile` takes.
+        blob: the file.
+        options: how the cfg is compiled.
+        fits: whether the file fits a network; left out, it is read as a `.weights` file.
 
     Raises:
         CfgError: the cfg is wrong.
@@ -80,7 +89,12 @@ def compile_with_weights(cfg: CfgLike, blob: FileBuffer, options: CompileOptions
     except CfgError as problem:
         if isinstance(config, Network):
             raise
-        raise explain_head_filters(problem, config, blob, options.dialect) from None
+        fits = fits or partial(_is_exact_fit, blob)
+        raise explain_head_filters(problem, config, blob.name, options.dialect, fits) from None
+
+
+def _is_exact_fit(blob: FileBuffer, network: Network) -> bool:
+    return parse_weights(blob, network.dialect).fits(network.stored_floats)
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,7 +145,7 @@ def report_file(network: Network, blob: FileBuffer, options: ReadOptions) -> Rep
         remedy = file_type.remedy.format(blob.name)
         return replace(report, causes=(Cause(file_type.code, f"it is {file_type.title}", remedy, file_type.facts),))
     try:
-        case = Mismatch.from_buffer(network, blob, options)
+        case = FileMismatch.from_buffer(network, blob, options)
     except ValueError as problem:
         cause = Cause("header", str(problem), "download or copy it again", {"bytes": blob.size})
         return replace(report, causes=(cause,))

@@ -1,52 +1,39 @@
-"""A container's arrays matched to a network: by name, or those of other converters by position and shape.
-
-Tianxiaomo/pytorch-YOLOv4, ultralytics/yolov3 and eriklindernoren/PyTorch-YOLOv3 all keep a cfg's layers in its order
-and torch's own modules in them, a convolution before its batch norm; so do most others.
-"""
+"""A container's arrays matched to a network: by name, or those of other programs by position and shape."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
+from math import prod
 
-from darkparse.errors import WeightsError
+from darkparse.errors import Cause, WeightsError
 from darkparse.network import Network
 from darkparse.weights.buffer import BITS, Arrays
+from darkparse.weights.diagnosis.case import ArraysMismatch
+from darkparse.weights.diagnosis.other_cfgs import find_fitting_changes
 from darkparse.weights.layout import ReadOptions, compute_layout, get_tensors
+from darkparse.weights.third_party import (
+    list_batch_norms,
+    list_expected,
+    list_layers,
+    match_by_order,
+    restore_order,
+)
 
 FLOAT_DTYPES = ("float16", "float32", "float64", *BITS)
 MAX_LISTED_KEYS = 3
 """Names in a message."""
-ROLES = ("weight", "bias", "running_mean", "running_var")
-LONE_PARAMETERS = ("w", "implicit")
-"""Names of a lone parameter: the weights of a shortcut in ultralytics/yolov3, a learned constant in yolor."""
-IGNORED = (
-    "num_batches_tracked",
-    "anchors",
-    "anchor_grid",
-    "anchor_vec",
-    "anchor_wh",
-    "grid",
-    "stride",
-    "mask",
-    "seen",
-    "header_info",
-)
-"""Buffers of other programs that hold nothing of a `.weights` file."""
+COUNTERS = ("total_ops", "total_params")
+"""Numbers that the package thop leaves at every module that it has profiled."""
 
 
 @dataclass(frozen=True, slots=True)
-class ThirdPartyLayer:
-    """The tensors of one module: a linear map, a batch norm, or a lone parameter."""
+class MismatchReport:
+    """Why named arrays do not fit a cfg."""
 
-    name: str
-    keys: Mapping[str, str]
-    """Full key by role."""
-    shapes: Mapping[str, tuple[int, ...]]
-
-    def __str__(self) -> str:
-        shapes = ", ".join(f"{role} {'×'.join(map(str, shape)) or 'scalar'}" for role, shape in self.shapes.items())
-        return f"{self.name} ({shapes})"
+    causes: tuple[Cause, ...]
+    layer: int | None = None
 
 
 def match_arrays(name: str, arrays: Arrays, network: Network, options: ReadOptions) -> Arrays:
@@ -62,6 +49,32 @@ def match_arrays(name: str, arrays: Arrays, network: Network, options: ReadOptio
         WeightsError: an array is missing, too much, of another shape, or not of floating point.
     """
     compute_layout(network, options.upto)  # upto is a number of layers
+    try:
+        return _match(name, arrays, network, options)
+    except WeightsError as problem:
+        causes = () if options.upto else tuple(find_fitting_changes(_make_case(name, arrays, network, options)))
+        if not causes:
+            raise
+        lines = [f"\n  cause: {cause.message}\n  what to do: {cause.remedy}" for cause in causes]
+        raise WeightsError(f"{problem}{''.join(lines)}", MismatchReport(causes)) from None
+
+
+def fits_arrays(name: str, arrays: Arrays, options: ReadOptions, network: Network) -> bool:
+    """Whether every array has its place and shape in a network."""
+    try:
+        _match(name, arrays, network, options)
+    except WeightsError:
+        return False
+    return True
+
+
+def split_counters(arrays: Arrays) -> tuple[Arrays, list[str]]:
+    """Return arrays without the counters that profiling leaves, and the names of the counters."""
+    counters = {key for key, array in arrays.items() if key.rpartition(".")[2] in COUNTERS and prod(array.shape) == 1}
+    return {key: array for key, array in arrays.items() if key not in counters}, sorted(counters)
+
+
+def _match(name: str, arrays: Arrays, network: Network, options: ReadOptions) -> Arrays:
     if not has_own_names(arrays, network):
         arrays = match_by_order(name, arrays, network, options.upto)
     shapes = _select(name, arrays, network, options)
@@ -75,6 +88,16 @@ def match_arrays(name: str, arrays: Arrays, network: Network, options: ReadOptio
                 f"{name} does not fit {network.name}: {key} is {actual} {array.dtype}, {place} needs {expected}"
             )
     return {key: arrays[key] for key in shapes}
+
+
+def _make_case(name: str, arrays: Arrays, network: Network, options: ReadOptions) -> ArraysMismatch:
+    """Return what the search for causes asks of arrays that do not fit."""
+    theirs = restore_order(list_layers(arrays))
+    sizes = tuple(prod(shape) for layer in theirs for shape in layer.shapes.values())
+    mine = [int(layer.name.split(".")[1]) for layer in list_expected(network, None) if layer.is_map]
+    norms = list_batch_norms(theirs)
+    batch_norm = dict(zip(mine, norms, strict=True)) if len(mine) == len(norms) else {}
+    return ArraysMismatch(network, sizes, partial(fits_arrays, name, arrays, options), batch_norm)
 
 
 def _select(name: str, keys: Collection[str], network: Network, options: ReadOptions) -> dict[str, tuple[int, ...]]:
@@ -101,95 +124,3 @@ def has_own_names(keys: Iterable[str], network: Network) -> bool:
     own = get_tensors(network)
     matches = [key in own for key in keys]
     return bool(matches) and sum(matches) * 2 >= len(matches)
-
-
-def match_by_order(name: str, tensors: Arrays, network: Network, upto: int | None = None) -> Arrays:
-    """Another converter's tensors under this project's names.
-
-    Args:
-        name: of the file, for messages.
-        tensors: its state_dict, in order.
-        network: the network of its cfg.
-        upto: only the layers before this one; the file may go on behind them.
-
-    Raises:
-        WeightsError: a module is missing, is one too many, or has another shape than the layer at its place.
-    """
-    mine, theirs = _list_expected(network, upto), _list_layers(tensors)
-    for position, (expected, actual) in enumerate(zip(mine, theirs, strict=False)):
-        if not _is_match(expected, actual):
-            place = f"module {position + 1} of {len(theirs)}, {actual}"
-            raise WeightsError(
-                f"{name} does not fit {network.name}: {place}, stands where the cfg has "
-                f"{_describe_layer(expected, network)}"
-            )
-    if len(theirs) < len(mine):
-        first_missing = mine[len(theirs)]
-        raise WeightsError(
-            f"{name} does not fit {network.name}: it has {len(theirs)} modules with tensors, the cfg {len(mine)}; "
-            f"the first that is missing is {_describe_layer(first_missing, network)}"
-        )
-    if len(theirs) > len(mine) and upto is None:
-        raise WeightsError(
-            f"{name} does not fit {network.name}: it has {len(theirs)} modules with tensors, the cfg {len(mine)}; "
-            f"the first too many is {theirs[len(mine)]}"
-        )
-    pairs = zip(mine, theirs, strict=False)
-    return {
-        expected.keys[role]: tensors[actual.keys[role]].reshape(expected.shapes[role])
-        for expected, actual in pairs
-        for role in expected.keys
-    }
-
-
-def _list_expected(network: Network, upto: int | None) -> list[ThirdPartyLayer]:
-    """The modules of a network that hold tensors, a map before its batch norm as in a state_dict."""
-    parts = []
-    for node in network.nodes[:upto]:
-        groups: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
-        for tensor in node.tensors:
-            owner, _, role = tensor.path.rpartition(".")
-            groups.setdefault(owner, []).append((role, tensor.shape))
-        # In the file the bias, which is the batch norm's where there is one, comes first.
-        for owner in sorted(groups, key=lambda owner: owner.endswith("norm")):
-            prefix, by_role = (
-                f"layers.{node.index}.{owner}",
-                sorted(groups[owner], key=lambda item: ROLES.index(item[0])),
-            )
-            parts.append(ThirdPartyLayer(prefix, {role: f"{prefix}.{role}" for role, _ in by_role}, dict(by_role)))
-    return parts
-
-
-def _list_layers(tensors: Arrays) -> list[ThirdPartyLayer]:
-    """A state_dict's modules, in the order of their first tensors."""
-    groups: dict[str, dict[str, str]] = {}
-    for key in tensors:
-        owner, _, role = key.rpartition(".")
-        if role in IGNORED:
-            continue
-        if role in LONE_PARAMETERS:
-            owner, role = key, "weight"
-        groups.setdefault(owner, {})[role] = key
-    return [
-        ThirdPartyLayer(owner, keys, {role: tuple(tensors[key].shape) for role, key in keys.items()})
-        for owner, keys in groups.items()
-    ]
-
-
-def _is_match(expected: ThirdPartyLayer, actual: ThirdPartyLayer) -> bool:
-    """The same roles and shapes; a lone parameter may have other axes of length 1."""
-    if set(expected.shapes) != set(actual.shapes):
-        return False
-    squeezed = [
-        [tuple(n for n in part.shapes[role] if n != 1) for role in expected.shapes] for part in (expected, actual)
-    ]
-    if any(len(shape) > 1 for shape in expected.shapes.values()) and len(expected.shapes["weight"]) != len(
-        actual.shapes["weight"]
-    ):
-        return len(expected.shapes) == 1 and squeezed[0] == squeezed[1]
-    return squeezed[0] == squeezed[1]
-
-
-def _describe_layer(part: ThirdPartyLayer, network: Network) -> str:
-    node = network.nodes[int(part.name.split(".")[1])]
-    return f"layer {node.index} [{node.kind}] ({node.section.span}), {part}"

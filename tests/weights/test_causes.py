@@ -241,7 +241,7 @@ FOREIGN = {
     "empty": (b"", "empty, 0 bytes", "download or copy it again"),
     "zeros": (bytes(len(DATA)), f"all zeros, {len(DATA):,} bytes", "download it again"),
     "gzip": (b"\x1f\x8b\x08\x00" + bytes(99), "a gzip archive", "gunzip"),
-    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file (Keras .h5)", "original .weights"),
+    "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file (Keras .h5)", "darkparse convert"),
     "cfg": (SMALL.encode(), "a cfg, text", "the cfg first"),
     "text": (b"404: Not Found", "a text file that begins “404: Not Found”", "original .weights"),
     "header": (b"\0\0\0\0\2\0\0\0\0\0\0\0\1", "needs 20 bytes, the file has 13", "again"),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -154,3 +156,21 @@ def test_reorg_of_early_2018(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     main(["convert", str(cfg), str(weights), "-o", str(out), "--reorg", "reorg3d"])
     assert "read back and the same" in capsys.readouterr().err
     assert darkparse.load(out).network.nodes[0].kind == "reorg3d"
+
+
+def test_weights_that_do_not_fit_print_the_reason_before_the_table() -> None:
+    folder = Path(__file__).parents[1] / "data" / "weights"
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "darkparse",
+        "weights",
+        folder / "plain.cfg",
+        folder / "normed.weights",
+    ]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stdout
+    assert 0 <= done.stdout.index("does not fit plain") < done.stdout.index("batch_normalize=1 in lines 6 and 13")
+    assert done.stdout.index("batch_normalize=1 in lines 6 and 13") < done.stdout.index("L0   convolutional")
+    assert done.stdout.count("does not fit plain") == 1

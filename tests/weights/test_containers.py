@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 
@@ -285,3 +286,34 @@ def test_damaged_metadata(model: darkparse.Darknet, key: str, value: str, tmp_pa
     save_file(model.state_dict(), tmp_path / "x.safetensors", metadata)
     with pytest.raises(darkparse.WeightsError, match="its metadata is damaged"):
         darkparse.load(tmp_path / "x.safetensors")
+
+
+def make_npz(header: dict[str, object], values: bytes, *, claim: int | None = None) -> bytes:
+    """An archive of one member, whose directory claims another size if given."""
+    member = io.BytesIO()
+    np.lib.format.write_array_header_1_0(member, header)
+    member.write(values)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.npy", member.getvalue())
+    data = out.getvalue()
+    size = len(member.getvalue()).to_bytes(4, "little")
+    return data if claim is None else data.replace(size, claim.to_bytes(4, "little"))
+
+
+@pytest.mark.parametrize("count", [1 << 40, 5, 3, -4])
+def test_npz_header_that_claims_another_size_is_refused_before_memory_is_taken(
+    count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = {"shape": (count,), "fortran_order": False, "descr": "<f4"}
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("an array was read"))
+    with pytest.raises(darkparse.WeightsError, match=f"a.npy' claims {4 * count:,} bytes in its header, got 16 bytes"):
+        darkparse.load(SMALL, make_npz(header, bytes(16)))
+
+
+def test_npz_directory_that_claims_more_than_deflate_can_pack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = 60_000_000
+    header = {"shape": ((claim - 128) // 4,), "fortran_order": False, "descr": "<f4"}
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("an array was read"))
+    with pytest.raises(darkparse.WeightsError, match="unpacks to less than the 60,000,000 bytes claimed"):
+        darkparse.load(SMALL, make_npz(header, bytes(16), claim=claim))

@@ -9,36 +9,33 @@ from functools import cache
 from darkparse._utils.text import pluralize
 from darkparse.errors import Cause, DarkparseError
 from darkparse.layers import DIALECTS
-from darkparse.layers.head import Head
 from darkparse.network import Network, compile
-from darkparse.network.io.edit import edit
 from darkparse.syntax import find_shipped_cfgs
-from darkparse.weights.diagnosis.case import Mismatch
+from darkparse.weights.diagnosis.case import FileMismatch
 from darkparse.weights.diagnosis.corruption import explain_half_precision, explain_text_mode
-from darkparse.weights.diagnosis.head_filters import replace_values
+from darkparse.weights.diagnosis.other_cfgs import find_fitting_changes
 from darkparse.weights.diagnosis.statistics import is_plausible
 from darkparse.weights.header import HEADER_SIZES, VERSION_STRUCT
 from darkparse.weights.layout import compute_layout, get_layer_ends
 
-MAX_CHANNELS, MAX_ANCHORS = 64, 100
-"""Numbers above these would be chance."""
 DECISIVE_CODES = ("header-missing", "no-floats", "not-weights")
 """Causes behind which nothing that follows means anything."""
 
 
-def diagnose(case: Mismatch) -> tuple[Cause, ...]:
-    """All causes that explain the file's size exactly, in the order of the tests; else what the size alone says."""
+def diagnose(case: FileMismatch) -> tuple[Cause, ...]:
+    """Return all causes that explain the file's size exactly, the likeliest first; else what the size alone says."""
     causes: list[Cause] = []
     for explain in EXPLANATIONS:
-        cause = explain(case)
-        if cause is not None:
+        if cause := explain(case):
             causes.append(cause)
-        if cause is not None and cause.code in DECISIVE_CODES:
-            break
+            if cause.code in DECISIVE_CODES:
+                return tuple(causes)
+    causes += find_fitting_changes(case)
+    causes += filter(None, (explain(case) for explain in (explain_half_precision, explain_text_mode)))
     return tuple(causes) or (_explain_size(case),)
 
 
-def _explain_not_weights(case: Mismatch) -> Cause | None:
+def _explain_not_weights(case: FileMismatch) -> Cause | None:
     version = case.file.header.version
     if case.has_version and case.available_floats:
         return None
@@ -58,7 +55,7 @@ def _explain_not_weights(case: Mismatch) -> Cause | None:
     )
 
 
-def _explain_header_width(case: Mismatch) -> Cause | None:
+def _explain_header_width(case: FileMismatch) -> Cause | None:
     rest = case.size - 4 * case.needed_floats
     header = case.file.header
     version = ".".join(map(str, header.version))
@@ -88,12 +85,12 @@ def _explain_header_width(case: Mismatch) -> Cause | None:
     )
 
 
-def _explain_dialect(case: Mismatch) -> Cause | None:
+def _explain_dialect(case: FileMismatch) -> Cause | None:
     fitting = (other for other in _iterate_dialects(case) if other.file.fits(other.needed_floats))
     return next((_make_dialect_cause(case.network, other.network) for other in fitting), None)
 
 
-def _iterate_dialects(case: Mismatch) -> Iterator[Mismatch]:
+def _iterate_dialects(case: FileMismatch) -> Iterator[FileMismatch]:
     """The same cfg and file as other dialects read them, where the cfg compiles there."""
     network = case.network
     size = (network.net.height, network.net.width) if network.net.has_image else None
@@ -101,7 +98,7 @@ def _iterate_dialects(case: Mismatch) -> Iterator[Mismatch]:
         with suppress(DarkparseError, ValueError):
             if name != network.dialect.name:
                 other = compile(network.config, dialect=name, size=size)
-                yield Mismatch.from_buffer(other, case.file.blob, case.options)
+                yield FileMismatch.from_buffer(other, case.file.blob, case.options)
 
 
 def _make_dialect_cause(network: Network, other: Network) -> Cause:
@@ -117,7 +114,7 @@ def _make_dialect_cause(network: Network, other: Network) -> Cause:
     )
 
 
-def find_other_layout(case: Mismatch) -> tuple[Cause, ...]:
+def find_other_layout(case: FileMismatch) -> tuple[Cause, ...]:
     """Another dialect, where a file has the right size for both and only there all variances make sense."""
     for other in _iterate_dialects(case):
         fits = other.file.fits(other.needed_floats, allow_longer=case.options.upto is not None)
@@ -126,7 +123,7 @@ def find_other_layout(case: Mismatch) -> tuple[Cause, ...]:
     return ()
 
 
-def _explain_backbone(case: Mismatch) -> Cause | None:
+def _explain_backbone(case: FileMismatch) -> Cause | None:
     ends = get_layer_ends(case.entries)
     if (
         case.file.trailing_bytes
@@ -152,79 +149,6 @@ def _explain_backbone(case: Mismatch) -> Cause | None:
     return Cause("backbone", message, remedy, {"layer": last, "upto": upto})
 
 
-def _solve_count(case: Mismatch, change: Callable[[int], Network]) -> tuple[int, Network] | None:
-    """The number with which a cfg fits, and the cfg, where its floats are linear in it: two networks tell."""
-    if case.file.trailing_bytes or len(case.entries) != len(compute_layout(case.network)):
-        return None
-    try:
-        floats_at_1, floats_at_2 = (change(count).stored_floats for count in (1, 2))
-        steps, rest = divmod(case.available_floats - floats_at_1, floats_at_2 - floats_at_1)
-        return None if rest or steps < 0 else (steps + 1, change(steps + 1))
-    except (DarkparseError, ZeroDivisionError):
-        return None
-
-
-def _explain_classes(case: Mismatch) -> Cause | None:
-    solved = _solve_count(case, lambda count: edit(case.network, classes=count))
-    if solved is None:
-        return None
-    classes, edited = solved
-    changes = ", ".join(f"{text} in line {line}" for line, text in _list_changes(case.network, edited))
-    message = f"the file fits exactly with classes={classes}: {changes}"
-    remedy = (
-        f"set that in the cfg (`darkparse edit CFG --classes {classes} -o NEW.cfg`), or take the weights of your "
-        "classes"
-    )
-    return Cause("classes", message, remedy, {"classes": classes})
-
-
-def _explain_anchors(case: Mismatch) -> Cause | None:
-    network = case.network
-    heads = {i: layer for i in network.heads if isinstance(layer := network.nodes[i].layer, Head)}
-
-    def change(count: int) -> Network:
-        return edit(network, layers={i: head.with_anchors(count) or head for i, head in heads.items()})
-
-    solved = _solve_count(case, change)
-    if solved is None or solved[0] > MAX_ANCHORS:
-        return None
-    count, edited = solved
-    changes = ", ".join(f"{text} in line {line}" for line, text in _list_changes(network, edited))
-    message = f"the file fits exactly with {pluralize(count, 'anchor')} a head: {changes}"
-    remedy = "set filters=, mask= (or num=) and anchors= as in the cfg that it was trained with"
-    return Cause("anchors", message, remedy, {"anchors": count})
-
-
-def _explain_channels(case: Mismatch) -> Cause | None:
-    config = case.network.config
-    option = config.net.find("channels")
-    if option is None:
-        return None
-    solved = _solve_count(
-        case, lambda count: compile(replace_values(config, {option: str(count)}), dialect=case.network.dialect.name)
-    )
-    if solved is None or solved[0] > MAX_CHANNELS:
-        return None
-    count, line = solved[0], option.span.line
-    message = (
-        f"the file fits exactly with channels={count} in line {line}: it was trained on pictures of other channels"
-    )
-    remedy = (
-        f"set channels={count} in [net], or take weights that were trained with channels={case.network.net.channels}"
-    )
-    return Cause("channels", message, remedy, {"channels": count, "line": line})
-
-
-def _list_changes(network: Network, edited: Network) -> Iterator[tuple[int, str]]:
-    """The lines of a cfg that an edit changes, and what they say then."""
-    for before, after in zip(network.nodes, edited.nodes, strict=True):
-        for key in ("filters", "output", "classes"):
-            value = getattr(after.layer, key, None)
-            if value != getattr(before.layer, key, None):
-                option = before.section.find(key)
-                yield (option.span if option else before.section.span).line, f"{key}={value}"
-
-
 @cache
 def _compile_shipped_cfgs() -> tuple[Network, ...]:
     """The networks that come with darkparse, as far as they compile."""
@@ -237,7 +161,7 @@ def _compile_shipped_cfgs() -> tuple[Network, ...]:
     return tuple(networks)
 
 
-def _explain_extra_head(case: Mismatch) -> Cause | None:
+def _explain_extra_head(case: FileMismatch) -> Cause | None:
     """A shipped cfg that the file fits and that begins as this one does."""
     if case.available_floats <= case.needed_floats or case.file.trailing_bytes:
         return None
@@ -257,7 +181,7 @@ def _explain_extra_head(case: Mismatch) -> Cause | None:
     return None
 
 
-def _explain_shipped_cfg(case: Mismatch) -> Cause | None:
+def _explain_shipped_cfg(case: FileMismatch) -> Cause | None:
     if case.file.trailing_bytes:
         return None
     fits = [other.name for other in _compile_shipped_cfgs() if other.stored_floats == case.available_floats]
@@ -270,7 +194,7 @@ def _explain_shipped_cfg(case: Mismatch) -> Cause | None:
     return Cause("shipped-cfg", message, f"use that cfg: `darkparse show {fits[0]}`", {"cfg": fits[0]})
 
 
-def _explain_size(case: Mismatch) -> Cause:
+def _explain_size(case: FileMismatch) -> Cause:
     """What is left when no cause explains the size: a file cut short, or one that goes on."""
     missing = 4 * (case.needed_floats - case.available_floats) - case.file.trailing_bytes
     plausible = is_plausible(case.file.floats, case.entries)
@@ -299,16 +223,11 @@ def _explain_size(case: Mismatch) -> Cause:
     return Cause("longer", message, remedy, facts)
 
 
-EXPLANATIONS: tuple[Callable[[Mismatch], Cause | None], ...] = (
+EXPLANATIONS: tuple[Callable[[FileMismatch], Cause | None], ...] = (
     _explain_header_width,
     _explain_not_weights,
     _explain_dialect,
     _explain_backbone,
     _explain_extra_head,
     _explain_shipped_cfg,
-    _explain_classes,
-    _explain_channels,
-    _explain_anchors,
-    explain_half_precision,
-    explain_text_mode,
 )

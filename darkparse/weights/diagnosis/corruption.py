@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from darkparse.errors import Cause
-from darkparse.weights.diagnosis.case import Mismatch
+from darkparse.weights.diagnosis.case import FileMismatch
 from darkparse.weights.diagnosis.statistics import is_plausible
 
 CHUNK_BYTES = 1 << 24
@@ -14,7 +14,7 @@ REPLACEMENT_MARK = b"\xef\xbf\xbd"
 """The mark that stands in UTF-8 for bytes that were no text."""
 
 
-def explain_half_precision(case: Mismatch) -> Cause | None:
+def explain_half_precision(case: FileMismatch) -> Cause | None:
     """Floats of 16 bits behind the header."""
     header = case.file.header.size
     if case.size - header != 2 * case.needed_floats:
@@ -27,7 +27,7 @@ def explain_half_precision(case: Mismatch) -> Cause | None:
     return Cause("half-precision", message, remedy, {"bytes_per_float": 2})
 
 
-def explain_text_mode(case: Mismatch) -> Cause | None:
+def explain_text_mode(case: FileMismatch) -> Cause | None:
     """A copy as text: line ends of one byte became two, or the reverse, or bytes that are no text were replaced."""
     expected_bytes = case.file.header.size + 4 * case.needed_floats
     remedy = "copy or download it again as binary (in ftp: `binary`; in git: `*.weights binary` in .gitattributes)"
@@ -53,7 +53,7 @@ def explain_text_mode(case: Mismatch) -> Cause | None:
     return None
 
 
-def _count_pattern(case: Mismatch, pattern: bytes) -> int:
+def _count_pattern(case: FileMismatch, pattern: bytes) -> int:
     """How often a pattern stands in the file, whose bytes are copied a part at a time."""
     data, overlap = case.file.blob.data, len(pattern) - 1
     return sum(

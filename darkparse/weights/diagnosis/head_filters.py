@@ -3,7 +3,7 @@ what should it be, and what does the file say?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from darkparse.diagnostics import Note
@@ -14,8 +14,6 @@ from darkparse.network import Network, compile
 from darkparse.network.detect_dialect import choose_dialect
 from darkparse.network.passes.binding import bind_section
 from darkparse.syntax import Config, Option, parse
-from darkparse.weights.buffer import FileBuffer
-from darkparse.weights.layout import parse_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +33,18 @@ class LayoutMismatch:
         return classes if not rest and classes > 0 else None
 
 
-def explain_head_filters(problem: CfgError, config: Config, blob: FileBuffer, dialect: str | None) -> CfgError:
-    """An error about a cfg with a note for each wrong `filters=`: its line, its value, and whether the file agrees."""
+def explain_head_filters(
+    problem: CfgError, config: Config, name: str, dialect: str | None, fits: Callable[[Network], bool]
+) -> CfgError:
+    """Return an error about a cfg with a note for each wrong `filters=`: its line, its value, and what a file says.
+
+    Args:
+        problem: why the cfg does not compile.
+        config: the cfg.
+        name: of the file.
+        dialect: that the cfg was compiled for.
+        fits: whether the file fits a network.
+    """
     errors = [d for d in problem.diagnostics if d.severity == "error"]
     dialect_name = choose_dialect(config, dialect).dialect.name
     mismatches = list(_find_mismatches(config, dialect_name)) if errors[0].code == "head" else []
@@ -44,12 +52,12 @@ def explain_head_filters(problem: CfgError, config: Config, blob: FileBuffer, di
         return problem
     by_filters = {m.channels: str(m.head.required_channels) for m in mismatches}
     by_classes = {m.classes: str(m.intended_classes) for m in mismatches if m.classes and m.intended_classes}
-    if _file_fits(replace_values(config, by_filters), dialect_name, blob):
-        edits, reason = by_filters, f"{blob.name} fits exactly with that"
-    elif len(by_classes) == len(mismatches) and _file_fits(replace_values(config, by_classes), dialect_name, blob):
-        edits, reason = by_classes, f"{blob.name} fits the filters as they are"
+    if _fits(replace_values(config, by_filters), dialect_name, fits):
+        edits, reason = by_filters, f"{name} fits exactly with that"
+    elif len(by_classes) == len(mismatches) and _fits(replace_values(config, by_classes), dialect_name, fits):
+        edits, reason = by_classes, f"{name} fits the filters as they are"
     else:
-        edits, reason = by_filters, f"{blob.name} does not decide it: it fits neither this nor other classes"
+        edits, reason = by_filters, f"{name} does not decide it: it fits neither this nor other classes"
     notes = tuple(Note(f"{option.key}={value} belongs here: {reason}", option.span) for option, value in edits.items())
     return CfgError(tuple(replace(d, notes=(*d.notes, *notes)) if d is errors[0] else d for d in problem.diagnostics))
 
@@ -79,10 +87,8 @@ def replace_values(config: Config, values: dict[Option, str]) -> Config:
     return parse(Source(config.source.name, text, config.source.path))
 
 
-def _file_fits(config: Config, dialect: str, blob: FileBuffer) -> bool:
+def _fits(config: Config, dialect: str, fits: Callable[[Network], bool]) -> bool:
     try:
-        network: Network = compile(config, dialect=dialect)
-        file = parse_weights(blob, network.dialect)
+        return fits(compile(config, dialect=dialect))
     except (DarkparseError, ValueError):
         return False
-    return file.floats.size == network.stored_floats and not file.trailing_bytes
