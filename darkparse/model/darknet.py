@@ -80,7 +80,7 @@ class Darknet(NotebookRepr, nn.Module):
             x: (N, C, H, W), values in 0…1, or (N, inputs) for a network without an image.
 
         Returns:
-            The outputs of the detection heads as a tuple; without heads, the network's first output.
+            The outputs of the detection heads as a tuple; without heads, the output of the last non-loss layer.
 
         Raises:
             TypeError: `x` is not a tensor of floating point values.

@@ -1,4 +1,4 @@
-"""Detection heads: what Darknet leaves in `l.output` of a head. Maps are (N, predictors·entries, H, W)."""
+"""Detection heads, with the contents of Darknet's `l.output`. Maps are (N, predictors·entries, H, W)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from darkparse.model.modules import grouped_softmax
 
 
 class YoloHead(nn.Module):
-    """Logistic x, y, objectness and classes; x, y scaled around the cell's centre (yolo_layer.c forward_yolo_layer)."""
+    """Logistic x, y, objectness and classes; x, y scaled around the cell's center (yolo_layer.c forward_yolo_layer)."""
 
     def __init__(self, anchors: int, classes: int, scale_x_y: float, logistic: bool) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class YoloHead(nn.Module):
 
 
 class GaussianYoloHead(nn.Module):
-    """Mean and deviation of x, y, w, h in turn, then objectness and classes (gaussian_yolo_layer.c:412)."""
+    """Mean and deviation of x, y, w and h alternating, then objectness and classes (gaussian_yolo_layer.c:412)."""
 
     def __init__(self, anchors: int, classes: int, scale_x_y: float) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ def _scaled(x: Tensor, scale: float) -> Tensor:
 
 
 class RegionHead(nn.Module):
-    """Logistic x, y and objectness, softmax or logistic classes, planes as they come (pjreddie region_layer.c:158)."""
+    """Logistic x, y and objectness, softmax or logistic classes, in planes (pjreddie region_layer.c:158)."""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class RegionHead(nn.Module):
         entries = x.unflatten(1, (self.anchors, -1))
         center, others, objectness, classes = entries.split((2, self.coords - 2, 1, self.classes), 2)
         if self.background and self.softmax and self.group_sizes is None:
-            # The objectness takes part in the softmax, as the class "background".
+            # Darknet includes the objectness in the softmax, as the class "background".
             objectness, classes = torch.softmax(torch.cat((objectness, classes), 2), 2).split((1, self.classes), 2)
         else:
             objectness = objectness if self.background else torch.sigmoid(objectness)
@@ -82,10 +82,10 @@ class RegionHead(nn.Module):
 
 
 class InterleavedRegionHead(nn.Module):
-    """Logistic objectness and softmax classes, cell by cell: (N, H, W, predictors·entries) (AlexeyAB
-    region_layer.c:187).
+    """Logistic objectness and softmax classes, interleaved: (N, H, W, predictors·entries).
 
-    x and y stay as they are; AlexeyAB's fork takes their logistic when it decodes the boxes.
+    See AlexeyAB region_layer.c:187. x and y are unchanged, because AlexeyAB's fork applies their logistic function when
+    it decodes the boxes.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class InterleavedRegionHead(nn.Module):
 def _class_scores(
     x: Tensor, axis: int, softmax: bool, group_sizes: tuple[int, ...] | None, otherwise: object
 ) -> Tensor:
-    """Softmax over the classes on an axis, within the groups of a tree if there is one."""
+    """Compute class scores on an axis: softmax within the groups of a tree, softmax over all, or `otherwise(x)`."""
     if group_sizes is not None:
         return grouped_softmax(x.movedim(axis, 1), group_sizes).movedim(1, axis)
     if softmax:
@@ -118,7 +118,7 @@ def _class_scores(
 
 
 class DetectionHead(nn.Module):
-    """The vector as it is, with softmax over the classes of each cell if asked for (detection_layer.c:49)."""
+    """Vector with an optional softmax over the classes of each cell (detection_layer.c:49)."""
 
     def __init__(self, cells: int, classes: int, softmax: bool) -> None:
         super().__init__()
@@ -136,7 +136,7 @@ class DetectionHead(nn.Module):
 
 
 class IsegHead(nn.Module):
-    """Logistic class maps, embeddings as they are (iseg_layer.c:78)."""
+    """Logistic class maps and unchanged embeddings (iseg_layer.c:78)."""
 
     def __init__(self, classes: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Layers with a memory. One call is one time step; `reset_state()` forgets.
+"""Recurrent layers. One call is one time step; `reset_state()` clears the state.
 
-The state is a buffer outside the state_dict: it moves with the module, and a batch of another size starts anew.
+The state is a buffer outside the state_dict: it moves with the module, and a batch of another size resets it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from darkparse.model.modules import BatchNorm, RootEpsilonBatchNorm
 
 
 class StatefulModule(nn.Module):
-    """State tensors by name, kept from call to call."""
+    """A module with named state tensors that persist between calls."""
 
     def __init__(self, *names: str) -> None:
         super().__init__()
@@ -23,12 +23,12 @@ class StatefulModule(nn.Module):
             self.register_buffer(name, None, persistent=False)
 
     def reset_state(self) -> None:
-        """Forget: the next call starts from zeros."""
+        """Clear the state; the next call starts from zeros."""
         for name in self.state_names:
             setattr(self, name, None)
 
     def recall(self, name: str, like: Tensor, *shape: int) -> Tensor:
-        """The state (N, *shape) of that name: zeros after a reset or for a batch of another size, dtype or device."""
+        """Return a state (N, *shape): zeros after a reset, or if the size, dtype or device of the batch changed."""
         state: Tensor | None = getattr(self, name)
         if (
             state is None
@@ -39,7 +39,7 @@ class StatefulModule(nn.Module):
         return state
 
     def keep(self, name: str, value: Tensor) -> None:
-        """Remember a value: in training with its history of gradients, which goes through time."""
+        """Store a state; in training with its autograd graph, so that gradients flow through time."""
         setattr(self, name, value if self.training else value.detach())
 
 
@@ -48,7 +48,7 @@ def _norm(features: int, epsilon: float, epsilon_on_root: bool) -> BatchNorm | R
 
 
 class DenseTransform(nn.Module):
-    """One matrix of a recurrent cell: linear map, batch norm, activation."""
+    """One dense transform of a recurrent cell: linear map, batch norm, activation."""
 
     def __init__(
         self, inputs: int, outputs: int, activation: str, batch_normalize: bool, epsilon: float, epsilon_on_root: bool
@@ -64,7 +64,7 @@ class DenseTransform(nn.Module):
 
 
 class Convolve(nn.Module):
-    """One convolution of a recurrent cell: convolution, batch norm, activation; height and width are kept."""
+    """One convolution of a recurrent cell: convolution, batch norm, activation; height and width are unchanged."""
 
     def __init__(
         self,
@@ -91,7 +91,7 @@ class Convolve(nn.Module):
 
 
 class Recurrence(StatefulModule):
-    """State from input and state, output from state; subclasses choose the maps (rnn_layer.c, crnn_layer.c)."""
+    """Recurrent layer whose subclasses define the transforms of input, state and output (rnn_layer.c, crnn_layer.c)."""
 
     hidden: int
     shortcut: bool
@@ -106,7 +106,7 @@ class Recurrence(StatefulModule):
 
 
 class Rnn(Recurrence):
-    """x: (N, inputs) or a map, which is taken as a vector; gives (N, outputs)."""
+    """Recurrent layer of dense transforms: (N, inputs), or a map that is flattened, to (N, outputs)."""
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class Rnn(Recurrence):
 
 
 class Crnn(Recurrence):
-    """x: (N, inputs, H, W); gives (N, outputs, H, W)."""
+    """Recurrent layer of convolutions: (N, inputs, H, W) to (N, outputs, H, W)."""
 
     def __init__(
         self,
@@ -158,7 +158,7 @@ class Crnn(Recurrence):
 
 
 class Gru(StatefulModule):
-    """z and r gate the state; the output is z·state + (1-z)·candidate (gru_layer.c forward_gru_layer)."""
+    """GRU with gates z and r; the output is z·state + (1-z)·candidate (gru_layer.c forward_gru_layer)."""
 
     def __init__(
         self, inputs: int, outputs: int, tanh: bool, batch_normalize: bool, epsilon: float, epsilon_on_root: bool
@@ -185,7 +185,7 @@ class Gru(StatefulModule):
 
 
 class Lstm(StatefulModule):
-    """Gates f, i, o and the candidate g from input and last output (lstm_layer.c forward_lstm_layer)."""
+    """LSTM with gates f, i, o and candidate g from input and previous output (lstm_layer.c forward_lstm_layer)."""
 
     def __init__(self, inputs: int, outputs: int, batch_normalize: bool, epsilon: float, epsilon_on_root: bool) -> None:
         super().__init__("hidden", "cell")
@@ -212,10 +212,10 @@ class Lstm(StatefulModule):
 
 
 class ConvLstm(StatefulModule):
-    """An LSTM of convolutions, with the cell's say in the gates if `peephole` (conv_lstm_layer.c
-    forward_conv_lstm_layer).
+    """LSTM of convolutions, whose gates also depend on the cell if `peephole`.
 
-    With `bottleneck` one convolution over last output and input stands before the four of the input (GPU code only).
+    See conv_lstm_layer.c, forward_conv_lstm_layer. With `bottleneck`, one convolution over previous output and input
+    precedes the four of the input (in Darknet's GPU code only).
     """
 
     def __init__(
@@ -266,12 +266,12 @@ class ConvLstm(StatefulModule):
 
 
 def _sum(value: Tensor, part: nn.Module | None, x: Tensor) -> Tensor:
-    """A gate's value with another convolution's added, if the layer has that."""
+    """Return `value` plus `part(x)`; just `value` if the layer does not have that part."""
     return value if part is None else value + part(x)
 
 
 class History(StatefulModule):
-    """The last `size` inputs (N, C, H, W) side by side, the newest first: (N, size·C, H, W)."""
+    """Concatenation of the last `size` inputs (N, C, H, W), newest first: (N, size·C, H, W)."""
 
     def __init__(self, size: int) -> None:
         super().__init__("past")

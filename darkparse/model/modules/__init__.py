@@ -1,5 +1,4 @@
-"""The modules that torch does not have: Darknet's arithmetic, one small class each,
-in the families of `darkparse.layers`."""
+"""Darknet's operations that torch has no module for, one small class each, grouped as in `darkparse.layers`."""
 
 from darkparse.model.modules.convolutional import Blur, LocallyConnected2d, SharedConvolution, XnorConv2d
 from darkparse.model.modules.dense import GroupedSoftmax, Implicit, TreeSoftmax, grouped_softmax

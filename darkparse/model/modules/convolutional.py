@@ -1,5 +1,4 @@
-"""Convolutions beyond torch's own: with shared weights, of signs, with weights at every position; and the blur behind
-one.
+"""Convolutions that torch does not have: shared weights, XNOR, locally connected; and the blur after a convolution.
 
 Maps are (N, C, H, W).
 """
@@ -12,14 +11,14 @@ from torch.nn import functional as F
 
 
 class SharedConvolution(nn.Module):
-    """A convolution, and its batch norm, with the weights of another layer (`share_index`)."""
+    """A convolution and batch norm with the weights of another layer (`share_index`)."""
 
     def __init__(self, stride: tuple[int, int], padding: int, dilation: int, groups: int) -> None:
         super().__init__()
         self.stride, self.padding, self.dilation, self.groups = stride, padding, dilation, groups
 
     def forward(self, x: Tensor, owner: nn.Module) -> Tensor:
-        """`owner` is the layer whose `conv`, and `norm` if it has one, are used."""
+        """Convolve `x` with the `conv` of the layer `owner`, then apply its `norm` if it has one."""
         conv = owner.conv
         x = F.conv2d(x, conv.weight, conv.bias, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type, union-attr]
         norm: nn.Module | None = getattr(owner, "norm", None)
@@ -31,10 +30,10 @@ class SharedConvolution(nn.Module):
 
 
 class XnorConv2d(nn.Conv2d):
-    """A convolution of signs by signs, scaled by the mean magnitude of each filter (convolutional_layer.c
-    binarize_weights).
+    """An XNOR convolution: signs of inputs with signs of weights, scaled by the mean magnitude of each filter.
 
-    `pad_value` is what stands around the map: AlexeyAB's bit path pads with 0 bits, which count as -1.
+    See convolutional_layer.c, binarize_weights. `pad_value` is the value of the padding: AlexeyAB's bit path pads with
+    0 bits, which count as -1.
     """
 
     def __init__(
@@ -55,22 +54,22 @@ class XnorConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         signs = F.pad(_signs(x), (self.margin,) * 4, value=self.pad_value)
-        # Sums of signs are whole numbers, so that a sum of 0 is exactly 0 in whatever order it is made.
+        # Sums of signs are integers, so a sum of 0 is exactly 0 in any order of summation.
         sums = F.conv2d(signs, _signs(self.weight), None, self.stride, 0, self.dilation, self.groups)
         out = sums * self.weight.abs().mean((1, 2, 3)).view(-1, 1, 1)
         return out if self.bias is None else out + self.bias.view(-1, 1, 1)
 
 
 def _signs(x: Tensor) -> Tensor:
-    """1 above 0, else -1; gradients pass as through the identity."""
+    """Return 1 where x is above 0, else -1; gradients pass through unchanged."""
     signs = torch.where(x > 0, 1.0, -1.0).to(x.dtype)
     return x + (signs - x).detach() if x.requires_grad else signs
 
 
 class Blur(nn.Module):
-    """[1 2 1]²/16 with one pixel of padding, or a 2×2 mean without (convolutional_layer.c:800).
+    """A 3×3 blur [1 2 1]²/16 with one pixel of padding, or a 2×2 mean without padding (convolutional_layer.c:800).
 
-    The first is a 2×2 mean of 2×2 means.
+    The 3×3 blur is computed as a 2×2 mean of 2×2 means.
     """
 
     def __init__(self, channels: int, size: int, stride: tuple[int, int]) -> None:
@@ -87,9 +86,9 @@ class Blur(nn.Module):
 
 
 class LocallyConnected2d(nn.Module):
-    """A convolution with weights of its own at every position (local_layer.c).
+    """A convolution with separate weights at every position (local_layer.c).
 
-    weight: (positions, filters, channels·size²); bias: (filters, H, W).
+    `weight` is (positions, filters, channels·size²); `bias` is (filters, H, W).
     """
 
     def __init__(

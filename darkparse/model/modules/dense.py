@@ -1,4 +1,4 @@
-"""Over vectors (N, n): softmax in parts, and a learned constant."""
+"""Softmax within groups, and a learned constant."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class GroupedSoftmax(nn.Module):
-    """Softmax of x / temperature within equal parts of a vector (N, n)."""
+    """Softmax of x / temperature within equal groups of a vector (N, n)."""
 
     def __init__(self, groups: int, temperature: float) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class TreeSoftmax(nn.Module):
 
 
 def grouped_softmax(x: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """Softmax within consecutive groups of axis 1."""
+    """Compute the softmax within consecutive groups of axis 1."""
     return torch.cat([torch.softmax(part, 1) for part in x.split(sizes, 1)], 1)
 
 
 class Implicit(nn.Module):
-    """A learned constant, repeated for every picture of the batch; shape (C, H, W)."""
+    """A learned constant of shape (C, H, W), repeated for every image of the batch."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         super().__init__()

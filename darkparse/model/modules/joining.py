@@ -1,4 +1,4 @@
-"""Layers of several inputs: side by side, summed up, multiplied. Maps are (N, C, H, W)."""
+"""Modules of several inputs: concatenation, sum and product. Maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 
 class Route(nn.Module):
-    """The `group_id`-th of `groups` parts of each input's channels, side by side (AlexeyAB route_layer.c:80)."""
+    """Concatenation of part `group_id` of `groups` parts of each input's channels (AlexeyAB route_layer.c:80)."""
 
     def __init__(self, groups: int, group_id: int) -> None:
         super().__init__()
@@ -24,14 +24,14 @@ class Route(nn.Module):
 
 
 class FlatRoute(Route):
-    """The same over maps of different sizes, or maps and vectors, as vectors (N, n)."""
+    """A `Route` that flattens maps of different sizes, or maps and vectors, to vectors (N, n)."""
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return super().forward(*(x.flatten(1) for x in inputs))
 
 
 class Add(nn.Module):
-    """The sum of inputs of one shape."""
+    """Sum of inputs of equal shape."""
 
     def forward(self, first: Tensor, *others: Tensor) -> Tensor:
         for other in others:
@@ -40,15 +40,15 @@ class Add(nn.Module):
 
 
 def as_map(x: Tensor) -> Tensor:
-    """A vector (N, n) as a map (N, n, 1, 1); a map as it is."""
+    """Return a vector (N, n) as a map (N, n, 1, 1), and a map unchanged."""
     return x if x.dim() == 4 else x[..., None, None]
 
 
 class PartialAdd(nn.Module):
-    """Inputs of other shapes added to the part that both have (pjreddie blas.c shortcut_cpu).
+    """Sum of inputs of different shapes over their common part (pjreddie blas.c shortcut_cpu).
 
-    Vectors count as maps of 1×1; the output has the first input's shape. A larger map is read with a stride, a smaller
-    one spread; channels beyond the smaller number are left alone.
+    Vectors count as 1×1 maps. The output has the shape of the first input. A larger map is read with a stride, a
+    smaller one is written with a stride, and channels that only the first input has are unchanged.
     """
 
     def __init__(self, alpha: float, beta: float) -> None:
@@ -71,9 +71,9 @@ class PartialAdd(nn.Module):
 
 
 class WeightedShortcut(nn.Module):
-    """A weighted sum of maps or vectors in the first one's shape (blas.c:70-135).
+    """Weighted sum of maps or vectors, in the shape of the first one (blas.c:70-135).
 
-    Weights are (inputs,) or (inputs, channels), as they are or normalized.
+    The weights are (inputs,) or (inputs, channels), optionally normalized over the inputs.
     """
 
     def __init__(self, shape: tuple[int, ...], normalization: str) -> None:
@@ -102,14 +102,14 @@ class WeightedShortcut(nn.Module):
 
 
 class Gate(nn.Module):
-    """The second input times the first: one value a channel (N, C[, 1, 1]), a position (N, 1, H, W), or each value."""
+    """Product of a gate and a map; the gate is (N, C[, 1, 1]), (N, 1, H, W) or of the map's shape."""
 
     def forward(self, gate: Tensor, x: Tensor) -> Tensor:
         return x * (gate if gate.dim() == x.dim() else gate[..., None, None])
 
 
 class VectorGate(Gate):
-    """The same for a vector (N, n), which becomes a map of 1×1."""
+    """A `Gate` for a vector (N, n), which becomes a 1×1 map."""
 
     def forward(self, gate: Tensor, x: Tensor) -> Tensor:
         return super().forward(gate, as_map(x))

@@ -1,5 +1,4 @@
-"""Normalizations: batch norm in both forks' forms, over neighbouring channels, and to length one.
-Maps are (N, C, H, W)."""
+"""Normalizations: batch norm of both forks, local response and L2 normalization. Maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 
     def __init__(self, num_features: int, eps: float, momentum: float) -> None:
         super().__init__(num_features, eps, momentum)
-        # Darknet does not count batches, so no file has this number.
+        # Darknet does not count batches, so weights files do not contain this number.
         self.register_buffer("num_batches_tracked", self.num_batches_tracked, persistent=False)
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -34,7 +33,7 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
 class RootEpsilonBatchNorm(nn.Module):
     """(x - mean) / (√variance + ε) · weight + bias (pjreddie blas.c:154); in training as cuDNN computes it.
 
-    It is not a batch norm of torch: tools that replace or fold one would compute other numbers.
+    The class does not derive from torch's batch norm, because tools that replace or fold one would change the result.
     """
 
     running_mean: Tensor
@@ -50,7 +49,7 @@ class RootEpsilonBatchNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
-            # A dead channel's variance can be a denormal below 0; Darknet, built with fast math, takes that for 0.
+            # A dead channel's variance can be a negative denormal, which Darknet, built with fast math, treats as 0.
             variance = (self.running_var.clamp(min=0).sqrt() + self.eps).square()
             return F.batch_norm(x, self.running_mean, variance, self.weight, self.bias, False, self.momentum, 0.0)
         return F.batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, True, self.momentum, 1e-5)
@@ -60,10 +59,10 @@ class RootEpsilonBatchNorm(nn.Module):
 
 
 class LocalResponseNorm(nn.Module):
-    """x · (κ + α · Σ x² over neighbouring channels)^-β (normalization_layer.c).
+    """x · (κ + α · Σ x² over neighboring channels)^-β (normalization_layer.c).
 
-    The window reaches (size-1)/2 channels back and size/2 ahead; the first channel's lacks the one farthest ahead,
-    and with it every later window, since Darknet moves one running sum along.
+    The window spans (size-1)/2 channels before and size/2 after. Darknet updates one running sum that never includes
+    channel size/2, so every sum is smaller by the square of that channel.
     """
 
     def __init__(self, size: int, alpha: float, beta: float, kappa: float) -> None:
@@ -80,7 +79,7 @@ class LocalResponseNorm(nn.Module):
         stop = (index + ahead + 1).clamp(max=channels)
         start = (index - behind).clamp(min=0)
         sums = total[:, stop] - total[:, start]
-        # The running sum starts from channels 0 … size/2 - 1 and so never holds channel size/2 until it should leave.
+        # The running sum starts with channels 0 … size/2 - 1. It subtracts channel size/2 without having added it.
         return sums - squares[:, ahead : ahead + 1] if ahead < channels else sums
 
     def extra_repr(self) -> str:
@@ -88,7 +87,7 @@ class LocalResponseNorm(nn.Module):
 
 
 class L2Norm(nn.Module):
-    """(N, C, …) over its Euclidean length along the channels."""
+    """Values (N, C, …) divided by their Euclidean norm over the channels."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x / x.square().sum(1, keepdim=True).sqrt()

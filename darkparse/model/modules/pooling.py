@@ -1,4 +1,4 @@
-"""Pooling with Darknet's padding, which is in total, where torch's own does not do (see darkparse.layers.pooling).
+"""Pooling with Darknet's total padding, where torch's modules do not support it (see darkparse.layers.pooling).
 
 Maps are (N, C, H, W).
 """
@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 
 class MaxPool2d(nn.Module):
-    """The maximum over a window, with `padding` pixels in total, half of them before (maxpool_layer.c:82)."""
+    """Maximum over a window, with `padding` pixels in total, half of them before the map (maxpool_layer.c:82)."""
 
     def __init__(self, size: int, stride: tuple[int, int], padding: int) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class MaxPool2d(nn.Module):
 
 
 class AvgPool2d(nn.Module):
-    """The mean over the part of a window that lies inside the map; padding as in MaxPool2d."""
+    """Mean over the part of a window that lies inside the map; padding as in MaxPool2d."""
 
     def __init__(self, size: int, stride: tuple[int, int], padding: int) -> None:
         super().__init__()
@@ -41,14 +41,14 @@ class AvgPool2d(nn.Module):
 
 
 def pad_in_total(x: Tensor, padding: int, value: float) -> Tensor:
-    """A map with `padding` more rows and columns, half of them before (C's division: towards 0)."""
+    """Pad a map by `padding` rows and columns in total, half of them before it (rounded towards 0, as in C)."""
     before = int(padding / 2)
     after = padding - before
     return F.pad(x, (before, after, before, after), value=value)
 
 
 class ChannelMaxPool(nn.Module):
-    """The maximum over every `out_channels`-th channel (maxpool_layer.c:245)."""
+    """Maximum over every `out_channels`-th channel (maxpool_layer.c:245)."""
 
     def __init__(self, out_channels: int) -> None:
         super().__init__()

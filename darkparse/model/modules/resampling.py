@@ -1,4 +1,4 @@
-"""Values moved between positions and channels. Maps are (N, C, H, W)."""
+"""Upsampling, cropping, and moving values between positions and channels. Maps are (N, C, H, W)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class ScaledUpsample(nn.Module):
-    """Values repeated and scaled; with a negative stride, blocks summed up and scaled (blas.c upsample_cpu)."""
+    """Scaled nearest upsampling; with a negative stride, the scaled sum of each block (blas.c upsample_cpu)."""
 
     def __init__(self, stride: int, scale: float) -> None:
         super().__init__()
@@ -23,24 +23,26 @@ class ScaledUpsample(nn.Module):
 
 
 def gather_blocks(x: Tensor, stride: int) -> Tensor:
-    """(N, C, H, W) to (N, C·s², H/s, W/s): the offset in the block becomes the slow part of the
-    channel (blas.c reorg_cpu, forward=0)."""
+    """Move blocks to channels, (N, C, H, W) to (N, C·s², H/s, W/s) (blas.c reorg_cpu, forward=0).
+
+    The offset in the block becomes the slow part of the channel.
+    """
     n, c, h, w = x.shape
     blocks = x.reshape(n, c, h // stride, stride, w // stride, stride)
     return blocks.permute(0, 3, 5, 1, 2, 4).reshape(n, c * stride**2, h // stride, w // stride)
 
 
 def scatter_blocks(x: Tensor, stride: int) -> Tensor:
-    """(N, C, H, W) to (N, C/s², H·s, W·s): the inverse of gather_blocks (blas.c reorg_cpu, forward=1)."""
+    """Invert gather_blocks, (N, C, H, W) to (N, C/s², H·s, W·s) (blas.c reorg_cpu, forward=1)."""
     n, c, h, w = x.shape
     blocks = x.reshape(n, stride, stride, c // stride**2, h, w)
     return blocks.permute(0, 3, 4, 1, 5, 2).reshape(n, c // stride**2, h * stride, w * stride)
 
 
 class Reorg(nn.Module):
-    """Darknet's `[reorg]`: reorg_cpu called with the input's sizes (pjreddie reorg_layer.c forward_reorg_layer).
+    """Darknet's `[reorg]`, which calls reorg_cpu with the input's sizes (pjreddie reorg_layer.c forward_reorg_layer).
 
-    The map (C, H, W) is read as (C/s², H·s, W·s), gathered to (C, H, W), and taken for (C·s², H/s, W/s).
+    The map (C, H, W) is read as (C/s², H·s, W·s), gathered to (C, H, W), and reshaped to (C·s², H/s, W/s).
     """
 
     def __init__(self, stride: int, reverse: bool) -> None:
@@ -58,7 +60,7 @@ class Reorg(nn.Module):
 
 
 class Reorg3d(Reorg):
-    """AlexeyAB's `[reorg3d]`: reorg_cpu called with the output's sizes (reorg_layer.c forward_reorg_layer)."""
+    """AlexeyAB's `[reorg3d]`, which calls reorg_cpu with the output's sizes (reorg_layer.c forward_reorg_layer)."""
 
     def forward(self, x: Tensor) -> Tensor:
         (n, c, h, w), s = x.shape, self.stride
@@ -68,7 +70,7 @@ class Reorg3d(Reorg):
 
 
 class FlattenReorg(Reorg):
-    """`[reorg] flatten=1`: the channels of each position side by side, or back (blas.c flatten)."""
+    """`[reorg] flatten=1`: channels moved to the last axis, or back with `reverse` (blas.c flatten)."""
 
     def forward(self, x: Tensor) -> Tensor:
         (n, c, h, w), s = x.shape, self.stride
@@ -78,7 +80,7 @@ class FlattenReorg(Reorg):
 
 
 class AppendZeros(nn.Module):
-    """The values as a vector with `count` zeros behind (`[reorg] extra`)."""
+    """Values as a vector with `count` zeros appended (`[reorg] extra`)."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -89,7 +91,7 @@ class AppendZeros(nn.Module):
 
 
 class CenterCrop(nn.Module):
-    """The centre of a map, scaled from 0…1 to -1…1 if `adjust` (crop_layer.c forward_crop_layer)."""
+    """Center of a map, scaled from 0…1 to -1…1 if `adjust` (crop_layer.c forward_crop_layer)."""
 
     def __init__(self, height: int, width: int, adjust: bool) -> None:
         super().__init__()
