@@ -74,6 +74,7 @@ def images(tmp_path: Path) -> Path:
 INTERRUPT = """
 import os, signal
 from darkparse.detect.batch.journal import Journal
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
 add, lines = Journal.add, []
 def add_and_interrupt(journal, record):
     add(journal, record)
