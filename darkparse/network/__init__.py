@@ -1,4 +1,4 @@
-"""Config to Network, and what can be asked of a Network."""
+"""Compilation of a Config to a Network, and analysis of networks."""
 
 from darkparse._utils.lazy import attach
 

@@ -1,4 +1,4 @@
-"""Where the files that a cfg names (`tree=`, `map=`) are looked for, and where never: a cfg may be a stranger's."""
+"""Lookup of files that a cfg names (`tree=`, `map=`), restricted to safe directories: a cfg may be untrusted."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from darkparse.diagnostics.source import Source
 from darkparse.syntax.files import is_file
 
 SYSTEM_DIRECTORIES = tuple(map(Path, ("/proc", "/sys", "/dev")))
-"""What looks like files there is the state of processes and devices."""
+"""Directories whose entries are never read, because they expose processes and devices instead of files."""
 
 
 def find_side_file(name: str, source: Source) -> Path | None:
-    """The file that a cfg names, all links followed, if it lies where such files may.
+    """Return the file that a cfg names, with links resolved; None if it is missing or outside the allowed directories.
 
-    Darknet opens it from the working directory, which is the folder above `cfg/` by custom.
+    Darknet opens the file relative to the working directory, by convention the parent of `cfg/`.
     """
     roots = tuple(_find_roots(source))
     beside = () if source.path is None else (source.path.parent, source.path.parent / "..")
@@ -29,19 +29,19 @@ def find_side_file(name: str, source: Source) -> Path | None:
 
 
 def _find_roots(source: Source) -> Iterator[Path]:
-    """The folders below which it may lie: those that the caller gave, or those around the cfg."""
+    """Yield the directories in which files may lie: the caller's, or else those around the cfg."""
     roots = [Path(os.path.realpath(folder)) for folder in source.folders or ()]
     if source.folders is None and source.path is not None:
         beside = Path(os.path.realpath(source.path.parent))
         roots += [beside, beside.parent]
     if source.folders is None and (working := _get_working_directory()) is not None:
         roots.append(working)
-    # Everything lies below a file system's root: that says nothing about where a file belongs.
+    # Every file is below the root directory, so it only counts if the caller allows it.
     yield from (folder for folder in roots if source.folders is not None or folder != folder.parent)
 
 
 def _get_working_directory() -> Path | None:
-    """None where it is the home, or was removed."""
+    """Return the working directory; None if it is the home directory or was removed."""
     try:
         working = Path(os.path.realpath(os.getcwd()))  # noqa: PTH109 - as the line below
     except OSError:

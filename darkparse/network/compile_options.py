@@ -1,4 +1,4 @@
-"""How a cfg is compiled."""
+"""Options of `compile`."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Size = int | tuple[int, int]
 """Height and width in pixels; one number for both."""
 
 CfgLike: TypeAlias = "str | os.PathLike[str] | Config | Network"
-"""A path, the name of a cfg that ships with darkparse, the text of a cfg, a parsed Config, or a compiled Network."""
+"""A path, the name of a bundled cfg, the text of a cfg, a parsed Config, or a compiled Network."""
 
 
 @dataclass(frozen=True, slots=True)
 class CompileOptions:
-    """How a cfg is compiled.
+    """Options for compiling a cfg.
 
-    Functions that compile take `size` and `dialect` as keywords too, which override these fields.
+    Functions that compile also take `size` and `dialect` as keywords, which override these fields.
 
     Attributes:
-        size: input size instead of the cfg's: n for n×n, or (height, width), in pixels.
-        dialect: name of a Darknet fork, such as `"pjreddie"`; None or `"auto"` to detect it from the cfg and weights.
-        reorg: `"reorg3d"` to read `[reorg]` as that: AlexeyAB's fork did so in early 2018 (AlexeyAB/darknet#489).
-        strict: raise an error where there would be a warning.
-        limits: the largest network to accept; None for any size.
+        size: Input size instead of the cfg's: n for n×n, or (height, width), in pixels.
+        dialect: Name of a Darknet fork, such as `"pjreddie"`; None or `"auto"` to detect it from the cfg and weights.
+        reorg: `"reorg3d"` to read `[reorg]` as such, as AlexeyAB's fork did in early 2018 (AlexeyAB/darknet#489).
+        strict: Raise an error instead of emitting a warning.
+        limits: Largest network to accept; None for any size.
 
     >>> darkparse.compile("yolov3-tiny", darkparse.CompileOptions(strict=True), size=(320, 640)).input_shape
     Shape(c=3, h=320, w=640)

@@ -1,4 +1,4 @@
-"""Which Darknet a cfg was written for."""
+"""Detection of the Darknet fork that a cfg was written for."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from darkparse.syntax import Config, Section
 
 @dataclass(frozen=True, slots=True)
 class DialectChoice:
-    """A dialect and why it was taken. `certain` is False where nothing spoke for either."""
+    """Selected dialect and the reason; `certain` is False if there was no evidence for any dialect."""
 
     dialect: Dialect
     reason: str
@@ -24,13 +24,18 @@ class DialectChoice:
 def choose_dialect(
     config: Config, name: str | None = None, *, version: tuple[int, int, int] | None = None
 ) -> DialectChoice:
-    """The dialect asked for by name, or else the one that the evidence favours.
+    """Return the dialect with a given name, or else the one with the most evidence in the cfg.
 
-    Evidence is what only one knows, and those made from it: a section, an option, an activation. Where the cfg holds
-    none, the version in the header of its weights decides, and without weights the original, pjreddie's.
+    Sections, options and activations that only one dialect and its forks support are evidence. Without any, the
+    version in the weights' header decides; without weights, the original dialect, pjreddie, is selected.
+
+    Args:
+        config: Parsed cfg.
+        name: Name of a dialect; None or `"auto"` to detect it.
+        version: Version in the header of the weights; None without weights.
 
     Raises:
-        ValueError: no dialect has this name.
+        ValueError: The name is unknown.
     """
     if name not in (None, "auto"):
         if name not in DIALECTS:
@@ -43,7 +48,7 @@ def choose_dialect(
     candidates = [dialect for dialect in DIALECTS.values() if dialect.auto_detectable]
     scores = [sum(sum(votes[ancestor.name].values()) for ancestor in dialect.lineage) for dialect in candidates]
     best = [dialect for dialect, weight in zip(candidates, scores, strict=True) if weight == max(scores)]
-    # Of a fork and the one that it was made from, a cfg that holds nothing of the fork's own is the latter's.
+    # A fork scores at least as high as its parent; without evidence for the fork itself, the parent is selected.
     best = [dialect for dialect in best if dialect.parent not in best]
     if len(best) == 1:
         (winner,) = best

@@ -1,4 +1,4 @@
-"""What differs between two networks: their layers, matched in order, with the options and properties that changed."""
+"""Differences between two networks: layers matched in order, with changed options and properties."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Value = str | int | None
 
 @dataclass(frozen=True, slots=True)
 class PropertyChange:
-    """A property before and after; None before where only the second network has it."""
+    """Property before and after; None before if only the second network has it."""
 
     name: str
     before: Value
@@ -32,16 +32,16 @@ class PropertyChange:
 
 @dataclass(frozen=True, slots=True)
 class OptionValue:
-    """The value of an option."""
+    """Value of an option."""
 
     value: Any
     is_derived: bool
-    """Whether the value is the default that follows from other options."""
+    """Whether the value is the default that is computed from other options."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionChange:
-    """An option of a layer that has another value, or the same for another reason."""
+    """Option whose value changed, or whose equal value is derived in only one of the networks."""
 
     option: BoundField
     before: OptionValue
@@ -50,13 +50,13 @@ class OptionChange:
 
 @dataclass(frozen=True, slots=True)
 class LayerPair:
-    """A layer of each network; one of them is None where the other layer has no counterpart."""
+    """Layer of each network; one of them is None if the other has no counterpart."""
 
     before: Node | None
     after: Node | None
     options: tuple[OptionChange, ...] = ()
     properties: tuple[PropertyChange, ...] = ()
-    """What changed besides: inputs, output channels, scale, parameters."""
+    """Other changes: inputs, output channels, scale, parameters."""
 
     @property
     def is_alike(self) -> bool:
@@ -66,7 +66,7 @@ class LayerPair:
 
 @dataclass(frozen=True, slots=True)
 class NetworkDiff:
-    """Two networks, the totals that differ, and all layers of both in pairs."""
+    """Two networks, the totals that differ, and the layers of both in pairs."""
 
     first: Network
     second: Network
@@ -77,7 +77,7 @@ class NetworkDiff:
 def diff_networks(first: Network, second: Network) -> NetworkDiff:
     """Match the layers of two networks and compare options, inputs, channels, scales and parameters.
 
-    Height and width that follow from another input size alone are no difference of a layer.
+    Changes in height and width that only result from another input size are ignored.
     """
     aligned = tuple(align_layers(first, second))
     indices = {after.index: before.index for before, after in aligned if before and after} | {-1: -1}
@@ -91,8 +91,8 @@ def diff_networks(first: Network, second: Network) -> NetworkDiff:
 def align_layers(first: Network, second: Network) -> Iterator[tuple[Node | None, Node | None]]:
     """Yield the layers of both networks in order, each with its counterpart or None.
 
-    Layers that are alike match first, then layers of one kind between them. Between two matches the second network's
-    layers come before the first's.
+    Equal layers are matched first, then layers of the same kind between them. Between two matches, layers of the second
+    network come before those of the first.
     """
     counterparts = dict(_match_layers(first.nodes, second.nodes))
     start = 0
@@ -108,7 +108,7 @@ def align_layers(first: Network, second: Network) -> Iterator[tuple[Node | None,
 
 
 def _match_layers(first: tuple[Node, ...], second: tuple[Node, ...]) -> Iterator[tuple[int, int]]:
-    """Yield the indices of counterparts, the second network's first."""
+    """Yield the indices of counterparts as (second network, first network)."""
     a, b = ([_signature(node) for node in nodes] for nodes in (first, second))
     for tag, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -120,12 +120,12 @@ def _match_layers(first: tuple[Node, ...], second: tuple[Node, ...]) -> Iterator
 
 
 def _signature(node: Node) -> tuple[Any, ...]:
-    """What makes two layers alike, whatever the size of the network's input: kind, options and channels."""
+    """Return kind, options and channels, which make two layers alike independently of the network's input size."""
     return (node.kind, tuple(getattr(node.layer, item.name) for item in _own_options(node)), _channels(node))
 
 
 def _own_options(node: Node) -> Iterator[BoundField]:
-    """Yield the options that describe a layer by itself; what the dialect or its inputs determine is left out."""
+    """Yield a layer's options, except those that the dialect determines or that refer to other layers."""
     return (item for item in get_bound_fields(type(node.layer)) if item.keys and item.name not in REFERENCE_OPTIONS)
 
 
@@ -154,7 +154,13 @@ def _get_value(layer: Layer, name: str) -> OptionValue:
 
 
 def _properties(network: Network, node: Node, inputs: list[str]) -> Iterator[tuple[str, Value]]:
-    """Yield what a layer is, whatever the network's input size; inputs by the indices of the first network."""
+    """Yield the properties to compare, which do not depend on the network's input size.
+
+    Args:
+        network: Network of the layer.
+        node: Layer to describe.
+        inputs: Names of its inputs, by the indices of the first network.
+    """
     if any(hasattr(node.layer, name) for name in REFERENCE_OPTIONS):
         yield "reads", ", ".join(inputs)
     yield "channels out", node.out_shape.c

@@ -1,4 +1,4 @@
-"""What an exported file is to be: which axes are free, what it gives, and whether a network has that form."""
+"""Form of an exported file: dynamic axes and outputs, and the check that a network supports them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,23 @@ from darkparse.network import Network
 
 Heads = Literal["raw", "decoded", "nms"]
 HEAD_FORMS: tuple[Heads, ...] = get_args(Heads)
-"""What an exported file gives: what the module gives, boxes with their scores, or detections."""
+"""Outputs of an exported file: the module's raw output, decoded boxes with scores, or detections after NMS."""
 
 
 @dataclass(frozen=True, slots=True)
 class DynamicAxes:
-    """Which axes of the input may differ from run to run."""
+    """Axes of the input that may differ between runs; `size` is height and width."""
 
     batch: bool = True
     size: bool = False
 
 
 def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> None:
-    """Make sure that a network has that form. Raises DarkparseError if it has no heads to decode, or no free size."""
+    """Check that a network supports a form of export.
+
+    Raises:
+        DarkparseError: `heads` is invalid, the network has no head to decode, or its input size must be fixed.
+    """
     if heads not in HEAD_FORMS:
         raise DarkparseError(f"heads must be one of {', '.join(HEAD_FORMS)}, not {heads!r}")
     if heads != "raw" and not network.heads:
@@ -44,6 +48,6 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
 
 
 def compute_size_step(network: Network) -> int:
-    """By how much height and width go up in one step: what all strides that divide the cfg's size divide."""
+    """Compute the step of a dynamic height and width: the LCM of all strides that divide the cfg's size."""
     strides = {s.numerator for pair in network.strides if pair for s in pair}
     return math.lcm(*(s for s in strides if network.net.height % s == 0 and network.net.width % s == 0))

@@ -1,4 +1,4 @@
-"""How large a network may be: checked layer by layer, before anything of the size that a cfg asks for is made."""
+"""Size limits of networks. Each layer is checked before memory is allocated for it."""
 
 from __future__ import annotations
 
@@ -14,27 +14,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The largest numbers that are taken; the largest of all known cfgs is a tenth of them at most."""
+    """Size limits of a network. The known maxima, over all known cfgs, are at most a tenth of them."""
 
     side: int = 1 << 16
     """Pixels of the input's height or width; known: 1,536."""
     map: int = 1 << 31
     """Positions × channels of a layer's output; known: 188,743,680."""
     parameters: int = 1 << 31
-    """Of one layer; known: 205,524,992."""
+    """Parameters of one layer; known: 205,524,992."""
     total_parameters: int = 1 << 37
     """Parameters of all layers; known: 276,555,572."""
     layers: int = 10_000
-    """Known: 375."""
+    """Number of layers; known: 375."""
     inputs: int = 1_000
-    """Of one layer; known: 6."""
+    """Inputs of one layer; known: 6."""
     options: Mapping[str, int] = field(default_factory=lambda: {"num": 1_000, "classes": 1_000_000, "ids": 1_000_000})
-    """Options that count things; known: 16 anchors, 21,842 classes."""
+    """Values of options that are counts; known: 16 anchors, 21,842 classes."""
     items: int = 10_000
-    """Numbers in a list; known: 40 of anchors."""
+    """Numbers in a list; known: 40 in `anchors`."""
 
     def check_node(self, node: Node, parameters: int, total: int) -> str | None:
-        """What a layer of so many parameters would take beyond them, or the network up to it."""
+        """Return a message if a layer exceeds a limit; None otherwise.
+
+        Args:
+            node: Layer to check.
+            parameters: Number of its parameters.
+            total: Number of parameters of the network up to and including the layer.
+        """
         values = node.out_shape.size
         if values > self.map:
             return format_excess("values in the output", values, self.map)
@@ -49,7 +55,7 @@ class Limits:
         )
 
     def check_option(self, key: str, value: object) -> str | None:
-        """The same of one option's value."""
+        """Return a message if the value of an option exceeds a limit; None otherwise."""
         if isinstance(value, tuple):
             return format_excess(f"numbers in {key}=", len(value), self.items) if len(value) > self.items else None
         limit = self.options.get(key)
@@ -59,7 +65,7 @@ class Limits:
 
 
 def format_excess(label: str, count: int, limit: int) -> str:
-    """`num: 200,000,000, and the limit is 1,000`, and how to go on."""
+    """Format a message about an exceeded limit, with a hint how to disable the limits."""
     hint = "none with --no-limits, or darkparse.CompileOptions(limits=None)"
     return f"{label}: {count:,}, and the limit is {limit:,} ({hint})"
 
@@ -67,4 +73,4 @@ def format_excess(label: str, count: int, limit: int) -> str:
 LIMITS = Limits()
 
 active_limits: ContextVar[Limits | None] = ContextVar("active_limits", default=LIMITS)
-"""What every `compile` goes by that is not told otherwise; the command line's `--no-limits` makes it None."""
+"""Default limits of `compile`; the command line sets it to None for `--no-limits`."""

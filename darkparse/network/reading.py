@@ -1,4 +1,4 @@
-"""A network from YAML."""
+"""Reading a network from YAML."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from darkparse.syntax.reader import load_source
 
 
 def from_yaml(text: str | os.PathLike[str]) -> Network:
-    """The network that `to_yaml` printed, from the text or from a file.
+    """Compile a network from the YAML that `to_yaml` writes.
 
-    What follows from the options (inputs, shapes, parameters, multiply-adds) is computed again, so that a changed
-    option needs no other change.
+    Inputs, shapes, parameters and multiply-adds are computed from the options again, so an option can be edited
+    without any other change.
 
     Args:
-        text: the YAML, or the path of a `.yaml` or `.yml` file.
+        text: YAML, or the path of a `.yaml` or `.yml` file.
 
     Returns:
         The network, compiled.
@@ -55,7 +55,7 @@ def from_yaml(text: str | os.PathLike[str]) -> Network:
 
 
 def _format_section(kind: str, entry: object) -> str:
-    """A section of the cfg from `options` and `training`."""
+    """Format a section of the cfg from `options` and `training`."""
     if not isinstance(entry, dict):
         raise DarkparseError(f"[{kind}]: a mapping with `options` is needed")
     lines = [f"[{format_value(kind)}]"]

@@ -1,4 +1,4 @@
-"""Kinds of non-maximum suppression, and the one that a network's cfg chooses."""
+"""Kinds of non-maximum suppression (NMS), and the selection from a network's cfg."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from darkparse.network.network import Network
 Kind = Literal["default", "greedynms", "diounms", "cornersnms"]
 
 GREEDY_BETA = 0.6
-"""The exponent of greedynms (box.c box_diou)."""
+"""Exponent of greedynms (box.c box_diou)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """How a network's boxes suppress each other."""
+    """Kind and parameter of a network's NMS."""
 
     kind: Kind = "default"
     beta: float = GREEDY_BETA
-    """The exponent of diounms, `beta_nms`."""
+    """Exponent of diounms, `beta_nms`."""
 
     @property
     def exponent(self) -> float | None:
-        """Power of the centres' distance that is taken off the IoU: none for the plain IoU."""
+        """Exponent of the center distance term that is subtracted from the IoU; None for the plain IoU."""
         return {"greedynms": GREEDY_BETA, "diounms": self.beta}.get(self.kind)
 
 
 def get_suppression(network: Network) -> Suppression:
-    """What the last head says; Darknet asks only that (detector.c test_detector)."""
+    """Return the NMS settings of the last head, the only one that Darknet uses (detector.c test_detector)."""
     last = get_head(network.nodes[network.heads[-1]])
     return Suppression(last.nms_kind, last.beta_nms)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What holds for every Network; reads as the specification of the representation."""
+"""Invariants of every Network; this module serves as the specification of the representation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ if TYPE_CHECKING:
 
 
 def verify(network: Network) -> None:
-    """Check every promise that the representation makes.
-    An AssertionError here is a fault of darkparse, not of the cfg."""
+    """Check all invariants of the representation.
+
+    Raises:
+        AssertionError: An invariant is violated, which is a bug in darkparse and not an error in the cfg.
+    """
     shapes = {-1: network.input_shape}
     for position, node in enumerate(network.nodes):
         label = f"layer {position} [{node.kind}]"

@@ -1,1 +1,1 @@
-"""What can be asked of a network: reductions, bottlenecks, repeats, scales, receptive fields."""
+"""Analysis of networks: reductions, bottlenecks, repeats, scales, receptive fields."""

@@ -1,4 +1,4 @@
-"""1×1 convolutions around k×k ones: whether they save anything over a direct k×k convolution, and how much."""
+"""Bottlenecks: 1×1 convolutions around k×k ones, and their savings over a direct k×k convolution."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from darkparse.layers.convolutional import Convolutional
 from darkparse.network.node import Node
 
 Form = Literal["pair", "triple", "inverted", "separable"]
-"""1×1 then k×k; 1×1, k×k, 1×1; the same with a wider middle; depthwise k×k then 1×1."""
+"""Forms in order: 1×1, k×k; 1×1, k×k, 1×1; the same with a wider middle; depthwise k×k, 1×1."""
 
 FORMS: tuple[Form, ...] = ("pair", "triple", "inverted", "separable")
 
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """Convolutions in a row, against one direct k×k convolution at the same strides.
+    """Consecutive convolutions, compared with one direct k×k convolution with the same strides.
 
-    Weights are the multiplying ones, without biases and batch norm; multiply-adds are for one image. A channel gate
-    inside the block is counted with it.
+    Weights exclude biases and batch norm. Multiply-adds are per image. A channel gate inside the block is included.
     """
 
     first: int
@@ -29,23 +28,23 @@ class Bottleneck:
     size: int
     """k of the k×k convolution."""
     channels: tuple[int, int]
-    """Channels in and out of the whole, which are those of the direct convolution."""
+    """Input and output channels of the block and of the direct convolution."""
     middle: int
-    """Channels that the k×k convolution works on."""
+    """Input channels of the k×k convolution."""
     weights: int
     direct_weights: int
     macs: int
     direct_macs: int
     groups: int = 1
-    """Groups of the k×k convolution; the direct one has none."""
+    """Groups of the k×k convolution; the direct convolution is not grouped."""
     gated: bool = False
-    """A channel gate stands behind the k×k convolution."""
+    """Whether a channel gate follows the k×k convolution."""
     also_feeds: tuple[tuple[int, int], ...] = ()
-    """Layers inside that are read from outside too, each with the reader."""
+    """Pairs of a layer inside the block and a layer outside that also reads it."""
 
     @property
     def saved_weights(self) -> int:
-        """Negative where it costs more than the direct convolution."""
+        """Number of weights saved; negative if the block has more than the direct convolution."""
         return self.direct_weights - self.weights
 
     @property
@@ -58,7 +57,7 @@ class Bottleneck:
 
     @property
     def is_depthwise(self) -> bool:
-        """Every channel of the k×k convolution by itself."""
+        """Whether the k×k convolution has one group per channel."""
         return self.groups > 1 and self.groups == self.middle
 
     @property
@@ -67,7 +66,14 @@ class Bottleneck:
 
 
 def find_bottlenecks(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]]) -> tuple[Bottleneck, ...]:
-    """All blocks, in order and without overlap but at their ends; the longest form that fits stands."""
+    """Find all bottlenecks, in order; the longest matching form is selected.
+
+    Blocks may only overlap in their first or last layer.
+
+    Args:
+        nodes: Layers of the network.
+        readers: For each layer, the indices of the layers that read it.
+    """
     bottlenecks: list[Bottleneck] = []
     for node in nodes:
         if bottlenecks and node.index < bottlenecks[-1].last and bottlenecks[-1].form != "pair":
@@ -102,7 +108,7 @@ def _get_convolution(node: Node) -> Convolutional | None:
 
 
 def _find_wide_after(nodes: Sequence[Node], node: Node) -> Node | None:
-    """The k×k convolution right behind a layer."""
+    """Return the k×k convolution directly after a layer; None if there is none."""
     next_node = nodes[node.index + 1] if node.index + 1 < len(nodes) else None
     layer = _get_convolution(next_node) if next_node is not None else None
     return (
@@ -113,7 +119,7 @@ def _find_wide_after(nodes: Sequence[Node], node: Node) -> Node | None:
 
 
 def _find_pointwise_after(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], wide: Node) -> Node | None:
-    """The 1×1 convolution that alone takes the k×k convolution's map, directly or through a gate on it."""
+    """Return the 1×1 convolution that is the only reader of a k×k convolution, directly or through a gate."""
     end = wide
     gate = find_gate(nodes, readers, wide.index)
     if gate is not None:
@@ -134,7 +140,10 @@ def _find_pointwise_after(nodes: Sequence[Node], readers: Sequence[tuple[int, ..
 
 
 def find_gate(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: int) -> int | None:
-    """The gate that multiplies a layer's map by what a side path makes of it; nothing else reads the map."""
+    """Return the index of the gate that multiplies a layer's map by a side path computed from it.
+
+    None if there is no such gate or if any other layer reads the map.
+    """
     if len(readers[index]) != 2 or readers[index][0] != index + 1:
         return None
     gate = nodes[readers[index][1]]
@@ -144,8 +153,11 @@ def find_gate(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], index: 
 
 
 def _ends_block(nodes: Sequence[Node], readers: Sequence[tuple[int, ...]], first: Node, wide: Node, last: Node) -> bool:
-    """The last 1×1 ends the block: it leads to an addition, or the middle is depthwise, or it leads back to the
-    channels that came in and begins no pair of its own."""
+    """Return whether the last 1×1 convolution ends the block.
+
+    It does if an addition follows, if the k×k convolution is depthwise, or if it restores the input channels and does
+    not start a pair itself.
+    """
     feeds_addition = any(nodes[r].layer.role == "add" and r == last.index + 1 for r in readers[last.index])
     restores_channels = (
         last.out_shape.c == first.in_shapes[0].c

@@ -1,4 +1,4 @@
-"""How many bytes of layers' outputs are held at once while torch runs a network in float32, one image at a time."""
+"""Estimate of the memory for layer outputs while torch runs a network in float32 on one image."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 BYTES_PER_VALUE = 4
 PASSTHROUGH_MODULES = ("Flatten", "Unflatten", "Dropout")
-"""Modules that give what comes in, or a view of it."""
+"""Modules that return their input or a view of it."""
 CONVOLUTION_MODULES = ("Conv2d", "SharedConvolution", "XnorConv2d")
-"""oneDNN copies input and weights into its own order."""
+"""Convolutions, for which oneDNN copies input and weights into its own layout."""
 INDEX_BYTES = 8
-"""Bytes for each value of a max-pool, which also writes where it comes from, and lets go of that."""
+"""Bytes per output value of max pooling for the indices of the maxima, which are freed afterwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryUsage:
-    """The outputs that are held while each layer runs.
+    """Memory usage while each layer runs.
 
     Attributes:
-        outputs: bytes of every layer's output, 0 where it is what comes in.
-        live_bytes: bytes held at most while it runs: what is still to be read, what comes in, and what it makes
-            on its way.
-        released: the layers whose outputs nobody reads behind it.
+        outputs: Bytes of each layer's output; 0 if it passes its input through.
+        live_bytes: Peak bytes while each layer runs: its inputs, outputs that are read later, and its own temporary
+            and output tensors.
+        released: For each layer, the layers whose outputs are not read after it.
     """
 
     outputs: tuple[int, ...]
@@ -35,12 +35,12 @@ class MemoryUsage:
 
     @property
     def peak(self) -> int:
-        """The layer at which most is held."""
+        """Index of the layer with the highest memory usage."""
         return max(range(len(self.live_bytes)), key=self.live_bytes.__getitem__)
 
 
 def compute_memory(network: Network) -> MemoryUsage:
-    """Follow the outputs of a network from their layer to their last reader."""
+    """Compute memory usage from the lifetime of each output, which ends at its last reader."""
     origin = {-1: -1}
     last_reader: dict[int, int] = {}
     for node, read in zip(network.nodes, network.last_reads, strict=True):
@@ -62,12 +62,12 @@ def compute_memory(network: Network) -> MemoryUsage:
 
 
 def _list_computing_modules(node: Node) -> list[str]:
-    """The modules of a layer that make something new."""
+    """Return the class names of a layer's modules that allocate an output."""
     return [name for spec in node.modules if (name := spec.target.rpartition(".")[2]) not in PASSTHROUGH_MODULES]
 
 
 def _compute_transient_bytes(node: Node) -> int:
-    """Bytes that a layer takes while it runs: what goes into one module and what comes out, but for its inputs."""
+    """Compute the peak bytes that a layer allocates while it runs, excluding its inputs."""
     modules, output_bytes = _list_computing_modules(node), BYTES_PER_VALUE * node.out_shape.size
     num_bytes = output_bytes if modules else 0
     if "MaxPool2d" in modules:

@@ -1,4 +1,4 @@
-"""How much of the network's input each value of a layer sees, and how far apart neighbouring values look."""
+"""Receptive fields: the input pixels that each value depends on, and the distance between adjacent fields."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from darkparse.network.network import Network
 
 Stride = tuple[Fraction, Fraction]
-"""Downwards and to the right; below 1 where a map is finer than the input."""
+"""Vertical and horizontal stride relative to the input; below 1 if a map is finer than the input."""
 
 
 @dataclass(frozen=True, slots=True)
 class AxisField:
-    """Along height or width, in pixels of the network's input."""
+    """Receptive field along height or width, in pixels of the network's input."""
 
     field: float
-    """Pixels that one value depends on, padding included: infinite for all there are, 0 for a constant."""
+    """Number of pixels that a value depends on, including padding; infinite for the whole input, 0 for a constant."""
     jump: Fraction | None
-    """Distance between the fields of neighbouring values; None where values have no place in the input."""
+    """Distance between the fields of adjacent values; None if values have no position in the input."""
     stagger: float = 0
-    """How far values stand from their places in turns, which whoever sees several of them sees too."""
+    """Distance by which values alternately deviate from regular positions; it widens the fields of later layers."""
 
     def apply_window(self, window: Window, axis: int) -> AxisField:
-        """Behind a window that slides over this axis, 0 or 1."""
+        """Return the field after a sliding window on this axis (0 for height, 1 for width)."""
         if self.jump is None:
             return self
         size, step, stagger = window.size[axis], window.step[axis], window.stagger[axis]
@@ -44,13 +44,13 @@ Field = tuple[AxisField, AxisField]
 """Height and width."""
 
 WHOLE_INPUT: Field = (AxisField(inf, None), AxisField(inf, None))
-"""Of a value over all positions, or with a memory."""
+"""Field of a value that depends on all positions or on a state."""
 NO_INPUT: Field = (AxisField(0, None), AxisField(0, None))
-"""Of a constant."""
+"""Field of a constant."""
 
 
 def compute_receptive_fields(nodes: Sequence[Node], image: Shape) -> tuple[Field, ...]:
-    """For every layer what its values see of the image; what the values of a vector see is taken for the whole."""
+    """Compute the receptive field of each layer; values of a vector are assumed to depend on the whole image."""
     fields: list[Field] = []
     input_field = (AxisField(1, Fraction(1)), AxisField(1, Fraction(1))) if image.is_map else WHOLE_INPUT
     for node in nodes:
@@ -60,12 +60,12 @@ def compute_receptive_fields(nodes: Sequence[Node], image: Shape) -> tuple[Field
 
 
 def get_receptive_fields(network: Network) -> tuple[tuple[int, int] | None, ...]:
-    """For every layer height and width of its receptive field, at most the input's; None where it sees no map."""
+    """Return (height, width) of each layer's receptive field, at most the input's; None if it depends on no map."""
     return tuple(get_receptive_field(network, node.index) for node in network.nodes)
 
 
 def get_receptive_field(network: Network, index: int) -> tuple[int, int] | None:
-    """That of one layer."""
+    """Return (height, width) of a layer's receptive field, at most the input's; None if it depends on no map."""
     y, x = network.fields[index]
     if not (network.input_shape.is_map and y.field and x.field):
         return None
@@ -73,12 +73,15 @@ def get_receptive_field(network: Network, index: int) -> tuple[int, int] | None:
 
 
 def sees_whole_input(network: Network, index: int) -> bool:
-    """Whether a value of a layer depends on the whole input map."""
+    """Return whether each value of a layer depends on the whole input map."""
     return get_receptive_field(network, index) == (network.net.height, network.net.width)
 
 
 def _merge_fields(fields: list[Field], main_input: int) -> Field:
-    """Several maps read at the same positions, those of the main input where they have any in the input."""
+    """Return the field of maps read at the same positions.
+
+    Positions are the main input's, or those of the first map that has any if the main input has none.
+    """
     y, x = next((field for field in (fields[main_input], *fields) if field[0].jump), fields[main_input])
     return replace(y, field=max(y.field for y, _ in fields)), replace(x, field=max(x.field for _, x in fields))
 

@@ -1,4 +1,4 @@
-"""What a layer does to the size of what passes through it: the question that darkparse answers."""
+"""Change of resolution and channels by each layer."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ Direction = Literal["reduced", "kept", "expanded", "projected"]
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """One axis of a layer: before, after, and the mechanism that changed it.
+    """Size of one axis before and after a layer, and the mechanism of the change.
 
-    `before` and `after` are (height, width) on the spatial axis and (channels,) on the channel axis; where a layer
-    joins maps, `before` on the channel axis has the channels of each.
+    `before` and `after` are (height, width) on the spatial axis and (channels,) on the channel axis. For a
+    concatenation, `before` on the channel axis has the channels of each input.
     """
 
     axis: AxisName
@@ -26,14 +26,14 @@ class Reduction:
     direction: Direction
     mechanism: str
     keeps_values: bool = False
-    """Nothing is lost: the values only moved to the other axis (reorg, flattening)."""
+    """Whether the values are only moved to the other axis (reorg, flattening)."""
 
     @property
     def factor(self) -> float:
-        """How many times smaller (reduced) or larger (expanded) an axis got; 1 where it was kept.
+        """Factor by which an axis was reduced or expanded, at least 1.
 
-        On the spatial axis it is that of the height where height and width changed alike, else the square root of
-        the area's.
+        On the spatial axis, the factor of the height if height and width changed equally, otherwise the square root of
+        the area's factor.
         """
         ratio = self._ratio()
         return 1 / ratio if ratio < 1 else ratio
@@ -47,7 +47,7 @@ class Reduction:
 
 @dataclass(frozen=True, slots=True)
 class Reductions:
-    """Both axes of a layer; None where nothing comes in to compare with."""
+    """Reductions of both axes by a layer; None if the layer has no input."""
 
     spatial: Reduction | None
     channels: Reduction | None
@@ -62,7 +62,7 @@ class Reductions:
 
 
 def compute_reductions(node: Node, *, projects: bool) -> Reductions:
-    """What a layer reduces; `projects` says that its output goes to a detection head alone."""
+    """Compute the reductions of a layer; `projects` means that only a detection head reads its output."""
     before, after = node.in_shape, node.out_shape
     if before is None:
         return Reductions(None, None)

@@ -1,1 +1,1 @@
-"""A network back to text, and changed: cfg, YAML, other classes, another size, a cut."""
+"""Conversion of networks to cfg and YAML, and edits: other classes, another input size, a cut."""

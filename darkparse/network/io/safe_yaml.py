@@ -1,7 +1,7 @@
-"""YAML that is plain values: mappings, lists, texts and numbers, few levels deep.
+"""Loader for YAML that only contains mappings, lists, texts and numbers, with few levels.
 
-PyYAML's safe loader, and beyond it: untrusted text can neither expand, nor nest deeper than Python's stack, nor name a
-key twice.
+It extends PyYAML's safe loader: untrusted text cannot use aliases to expand, overflow Python's stack by nesting, or
+repeat a key.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from darkparse.layers.values import MAX_INT_DIGITS
 from darkparse.syntax.files import describe_error
 
 MAX_DEPTH = 10
-"""Levels of mappings and lists; a network has five."""
+"""Maximum levels of mappings and lists; a network has five."""
 MAX_NODES = 100_000
-"""Values and keys; the largest known network has 9,699."""
+"""Maximum number of values and keys; the largest known network has 9,699."""
 
 _NAMESPACE = "tag:yaml.org,2002:"
 _KINDS = ("null", "str", "seq", "map")
 _UNDECODABLE = re.compile(r"\\[uU]0*d[c-f]", re.IGNORECASE)
-"""An escape that stands for a byte of a cfg that is not UTF-8."""
+"""Escape that represents a byte of a cfg that is not UTF-8."""
 
 
 def load_yaml(text: str) -> Any:
     """Return the value of a YAML document.
 
     Raises:
-        DarkparseError: the text is not YAML, or holds anything but plain values.
+        DarkparseError: The text is not YAML, or contains anything other than plain values.
     """
-    # libyaml reads in a third of the time, but rejects the escapes of undecodable bytes.
+    # libyaml takes a third of the time but rejects escapes of undecodable bytes.
     use_libyaml = yaml.__with_libyaml__ and not _UNDECODABLE.search(text)
     parser: Any = yaml.CSafeLoader if use_libyaml else yaml.SafeLoader
     loader: Any = type("PlainLoader", (_PlainValues, parser), {"__init__": parser.__init__})
@@ -68,7 +68,7 @@ def _construct_other(loader: SafeConstructor, node: yaml.Node) -> NoReturn:
 
 
 class _PlainValues(Composer, SafeConstructor):
-    """Composes what a parser reads, in Python: libyaml's composer recurses until the process crashes."""
+    """Composer in Python for the events of a parser: libyaml's composer recurses until the process crashes."""
 
     peek_event: Callable[[], Any]
     yaml_constructors: ClassVar[dict[str | None, Callable[..., Any]]] = {

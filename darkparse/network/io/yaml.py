@@ -1,4 +1,4 @@
-"""A network as YAML."""
+"""Writing a network as YAML."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 def to_yaml(network: Network) -> str:
-    """Every layer with its options that differ from the dialect's defaults, its inputs, shapes and cost.
+    """Write each layer as YAML: options that differ from the dialect's defaults, inputs, output shape and cost.
 
-    Shapes are [channels, height, width]; `macs` are multiply-adds for one image; `training` holds the options that
-    matter to training only, as the cfg words them.
+    Shapes are [channels, height, width]. `macs` are multiply-adds per image. `training` contains the options that only
+    affect training, with their text in the cfg.
 
     Args:
-        network: what `compile` or `edit` made.
+        network: Network from `compile` or `edit`.
 
     Returns:
-        The text, which `from_yaml` reads.
+        Text that `from_yaml` can read.
 
     Raises:
-        DarkparseError: an option has a value that the network's dialect cannot say.
+        DarkparseError: The network's dialect cannot express the value of an option.
 
     >>> print(darkparse.to_yaml(darkparse.compile("yolov3-tiny"))[:73])
     name: yolov3-tiny
@@ -71,7 +71,7 @@ def _layer_to_dict(node: Node) -> dict[str, Any]:
 
 
 def _options_to_dict(layer: Layer | Net, section: Section, dialect: Dialect) -> dict[str, dict[str, Any]]:
-    """`options` that differ from the defaults as plain values, and `training`, each where there are any."""
+    """Return `options` that differ from the defaults as plain values, and `training`; empty ones are omitted."""
     typed = {item.keys[0]: _to_plain_value(getattr(layer, item.name)) for item in find_changes(layer, None, dialect)}
     bound_keys = {key for item in get_bound_fields(type(layer)) for key in item.keys}
     known_options = get_known_keys(type(layer))
@@ -109,6 +109,6 @@ def _represent_list(dumper: yaml.SafeDumper, value: list[Any]) -> yaml.Node:
 
 
 def _represent_text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-    # YAML 1.1 ends a line at these too, and reads a space where it did; between double quotes they are spelled.
+    # YAML 1.1 also treats these characters as line ends and folds them to spaces; double quotes escape them.
     style = '"' if any(end in value for end in "\x85\u2028\u2029") else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
