@@ -29,7 +29,7 @@ class CompileOptions:
     Attributes:
         size: Input size instead of the cfg's: n for n×n, or (height, width), in pixels.
         dialect: Name of a Darknet fork, such as `"pjreddie"`; None or `"auto"` to detect it from the cfg and weights.
-        reorg: `"reorg3d"` to read `[reorg]` as such, as AlexeyAB's fork did in early 2018 (AlexeyAB/darknet#489).
+        reorg: `"reorg3d"` to read `[reorg]` as that kind, like AlexeyAB's fork in early 2018 (AlexeyAB/darknet#489).
         strict: Raise an error instead of emitting a warning.
         limits: Largest network to accept; None for any size.
 
