@@ -1,4 +1,4 @@
-"""The command line: one file a command, loaded when it is asked for."""
+"""Command line interface, with one module per command, imported when the command runs."""
 
 from darkparse.cli.main import main
 

@@ -1,4 +1,4 @@
-"""`darkparse anchors`: anchors for a data set."""
+"""`darkparse anchors`: compute anchors for a data set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`darkparse check`: everything that is odd about cfgs and data sets."""
+"""`darkparse check`: report errors and warnings of cfgs and data sets."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from darkparse.training.data.dataset_check import DatasetReport
 
 EXIT_FINDINGS, EXIT_ERRORS = 1, 2
-"""Exit statuses, as linters have them: warnings with --strict; a file that is refused or cannot be read."""
+"""Exit statuses, as in linters: warnings with --strict; a file that is rejected or cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ def command(job: CheckJob) -> None:
     darkparse check my.data my.cfg
     """
     data = [str(path) for path in job.cfgs if str(path).endswith(".data")]
-    # Every warning is a finding here, and --strict is about the exit status alone.
+    # Here --strict only affects the exit status, because warnings are findings in any case.
     options, training = replace(job.compile_options, strict=False), job.training or bool(data)
     results: list[CfgResult] = [
         _check(cfg, options, training=training) for path in job.cfgs if path not in data for cfg in _find_cfgs(path)
@@ -92,7 +92,7 @@ def command(job: CheckJob) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CfgResult:
-    """A cfg and what was found."""
+    """A cfg and its findings."""
 
     name: str
     findings: tuple[Diagnostic, ...]
@@ -104,7 +104,7 @@ class CfgResult:
 
     @property
     def summary(self) -> str:
-        """One line: how many findings, and whether it compiles."""
+        """One line with the number of findings and whether the cfg compiles."""
         errors = sum(d.severity == "error" for d in self.findings)
         count = f"{self.name}: {pluralize(errors, 'error')}, {pluralize(len(self.findings) - errors, 'warning')}"
         if any(d.code == "unreadable" for d in self.findings):
@@ -128,7 +128,7 @@ class CfgResult:
 
 @dataclass(frozen=True, slots=True)
 class DatasetResult(CfgResult):
-    """A data set and what was found."""
+    """A data set and its findings."""
 
     data: DatasetReport | None = None
 
@@ -204,7 +204,7 @@ def _check(cfg: str | Config, options: CompileOptions, *, training: bool) -> Cfg
 
 
 def _print_results(results: list[CfgResult]) -> None:
-    """The findings file by file; of many files those without any are only counted."""
+    """Print the findings of each file; of many files, only count those without findings."""
     from rich.text import Text
 
     console = stdout()
@@ -227,7 +227,7 @@ def _print_results(results: list[CfgResult]) -> None:
 
 
 def _format_annotation(name: str, finding: Diagnostic) -> str:
-    """A workflow command of GitHub's, which shows a finding at its line."""
+    """Return the GitHub workflow command that shows a finding at its line."""
     position = f",line={finding.span.line},col={finding.span.column}" if finding.span else ""
     name = finding.span.source.name if finding.span else name
     file = _escape(name).replace(":", "%3A").replace(",", "%2C")

@@ -1,4 +1,4 @@
-"""What commands share: arguments, options, consoles and warnings."""
+"""Arguments, options, consoles and warnings that commands share."""
 
 from __future__ import annotations
 
@@ -38,8 +38,10 @@ FRACTION = click.FloatRange(0, 1)
 
 
 class CfgType(click.ParamType):  # type: ignore[type-arg]
-    """A path to a cfg, the name of one that ships with darkparse, or `-` for standard input;
-    names complete in the shell."""
+    """A path to a cfg, the name of a cfg that ships with darkparse, or `-` for standard input.
+
+    The shell completes names.
+    """
 
     name = "cfg"
 
@@ -49,7 +51,7 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
         from darkparse.syntax import parse
         from darkparse.syntax.reader import make_source
 
-        if sys.stdin is None:  # closed by who started the program
+        if sys.stdin is None:  # closed by the parent process
             raise DarkparseError("<stdin>: standard input is closed")
         return parse(make_source(read_limited(sys.stdin.buffer, "<stdin>", MAX_CFG_BYTES), "<stdin>"))
 
@@ -63,7 +65,7 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
 
 
 class SizeType(click.ParamType):  # type: ignore[type-arg]
-    """`416`, or height by width: `320x640`."""
+    """A size: `416`, or height by width as in `320x640`."""
 
     name = "n|HxW"
 
@@ -80,8 +82,8 @@ class GroupedCommand(click.Command):
     """A command whose help shows its options under headings.
 
     Args:
-        groups: the parameters' names under each heading; others come last.
-        attributes: of the command.
+        groups: Names of the parameters under each heading; others come last.
+        attributes: Attributes of the command.
     """
 
     def __init__(self, *, groups: dict[str, tuple[str, ...]], **attributes: Any) -> None:
@@ -110,19 +112,19 @@ dialect_option = click.option(
 
 
 def cfg_argument(function: F) -> F:
-    """The CFG argument."""
+    """Add the CFG argument."""
     return click.argument("cfg", type=CfgType())(function)
 
 
 def network_options(function: F) -> F:
-    """The options that choose how a cfg is read."""
+    """Add the options that control how a cfg is read."""
     function = dialect_option(function)
     function = click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first.")(function)
     return click.option("--strict", is_flag=True, help="Treat warnings as errors.")(function)
 
 
 def reorg_option(function: F) -> F:
-    """How `[reorg]` is read."""
+    """Add the option that controls how `[reorg]` is read."""
     kinds = click.Choice(["reorg", "reorg3d"])
     return click.option("--reorg", type=kinds, help="reorg3d for weights that AlexeyAB's fork trained in early 2018.")(
         function
@@ -130,13 +132,13 @@ def reorg_option(function: F) -> F:
 
 
 def setting_option(*names: str, default: Any = None, type: Any = FRACTION, help: str) -> Callable[[F], F]:
-    """The option for a field of `DetectionSettings`, with its default unless there is another."""
+    """Return the option for a field of `DetectionSettings`, by default with the default of the field."""
     default = getattr(DetectionSettings, names[0].removeprefix("--")) if default is None else default
     return click.option(*names, type=type, default=default, show_default=True, help=help)
 
 
 def text_output_option(function: F) -> F:
-    """Where a command's text goes, for `write_text`."""
+    """Add the option for the output file, which `write_text` takes."""
     place = click.Path(path_type=Path, dir_okay=False)
     return click.option(
         "-o", "--out", "--output", "output", type=place, help="File to write; standard output by default."
@@ -144,8 +146,10 @@ def text_output_option(function: F) -> F:
 
 
 def compile_cfg(cfg: str | Config, options: CompileOptions, weights: str | FileBuffer | None = None) -> Network:
-    """Compile a CFG argument, with a weights file as further evidence;
-    warnings go to standard error, the first few of them."""
+    """Compile a CFG argument and print its first warnings to standard error.
+
+    The dialect is detected from the weights file too, if there is one.
+    """
     if weights is None:
         from darkparse.network import compile
 
@@ -160,7 +164,7 @@ def compile_cfg(cfg: str | Config, options: CompileOptions, weights: str | FileB
 
 
 def print_warnings(network: Network) -> None:
-    """Print the first warnings about a cfg to standard error, a line each."""
+    """Print the first warnings about a cfg to standard error, one per line."""
     diagnostics = network.diagnostics
     for diagnostic in diagnostics[:MAX_WARNINGS]:
         stderr().print(diagnostic.headline, soft_wrap=True)
@@ -170,7 +174,7 @@ def print_warnings(network: Network) -> None:
 
 
 class WarningPrinter:
-    """Prints what is to be said of pictures to standard error: a line each for the first ones, then how many more."""
+    """Prints warnings about images to standard error: one line for each of the first, then the number of others."""
 
     def __init__(self, console: Console) -> None:
         self._console, self._count = console, 0
@@ -187,7 +191,7 @@ class WarningPrinter:
 
 
 def write_text(text: str, output: Path | None) -> None:
-    """To a file, whole or not at all, or to standard output where there is none or it is `-`; in UTF-8."""
+    """Write UTF-8 text to a file atomically, or to standard output if the path is None or `-`."""
     data = text.encode("utf-8", "surrogateescape")
     if output is not None and str(output) != "-":
         with atomic_write(output) as part:
@@ -199,13 +203,13 @@ def write_text(text: str, output: Path | None) -> None:
 
 
 def report_written(path: str | Path, message: str = "") -> None:
-    """Print which file was written to standard error, without rich, whose import takes longer than a small command."""
+    """Print the written file to standard error; without rich, whose import takes longer than a small command."""
     click.echo(f"wrote {path}{message and f': {message}'}", err=True)
 
 
 @contextmanager
 def slow_notice(what: str) -> Iterator[None]:
-    """Say what is being done where it takes more than two seconds."""
+    """Print what is running to standard error if it takes longer than two seconds."""
     timer = Timer(NOTICE_DELAY, lambda: stderr().print(f"{what} …", soft_wrap=True))
     timer.daemon = True
     timer.start()
@@ -216,17 +220,17 @@ def slow_notice(what: str) -> Iterator[None]:
 
 
 def stdout() -> Console:
-    """The console of a command's output: colours on a terminal only, and no line cut short where there is none."""
+    """Return the console for output: with colors on a terminal, and without truncated lines elsewhere."""
     console = safe_console()()
     return console if console.is_terminal else safe_console()(width=1000)
 
 
 def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[str]) -> None:
-    """Print a table whole; where the terminal is too narrow, without some columns, and then beyond its width.
+    """Print a table; hide expendable columns while it is wider than the terminal, then exceed the width.
 
     Args:
-        make: gives the table without the columns named.
-        expendable: columns that may go, the first first.
+        make: Returns the table without the given columns.
+        expendable: Columns to hide, in this order.
     """
     console, hidden = stdout(), set[str]()
     wide_options = safe_console()(width=1000).options
@@ -241,7 +245,7 @@ def print_table(make: Callable[[Collection[str]], Table], expendable: Iterable[s
 
 
 def _print_trimmed(console: Console, table: Table) -> None:
-    """Print a table without the blanks that fill up its lines."""
+    """Print a table without trailing blanks."""
     from rich.segment import Segment, Segments
 
     segments: list[Segment] = []
@@ -253,12 +257,12 @@ def _print_trimmed(console: Console, table: Table) -> None:
 
 
 def stderr() -> Console:
-    """The console of messages."""
+    """Return the console for messages, on standard error."""
     return safe_console()(stderr=True)
 
 
 def report_error(problem: DarkparseError) -> None:
-    """Print an error: as it is where it shows its own place, else behind the program's name."""
+    """Print an error, prefixed by the name of the program unless it shows its location."""
     text = str(problem)
     if ": error: " in text.partition("\n")[0]:
         stderr().print(text, soft_wrap=True)

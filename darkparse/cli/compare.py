@@ -1,4 +1,4 @@
-"""`darkparse compare`: the first difference from another implementation."""
+"""`darkparse compare`: find the first difference from another implementation."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def command(job: CompareJob) -> None:
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """The findings as plain values."""
+    """Return the findings as plain values."""
     layers = [
         {"layer": d.node.index, "kind": d.node.kind, "worst": d.worst, "relative": d.relative, "place": d.place}
         for d in comparison.differences
@@ -122,7 +122,7 @@ def _print(comparison: Comparison, against: Path, every_layer: bool) -> None:
 
 
 def _layer_lines(comparison: Comparison, against: Path) -> Iterator[tuple[str, str]]:
-    """Yield what came of the layers, each line with its style."""
+    """Yield the results of the layers, each line with its style."""
     first = comparison.first
     agreeing = [d for d in comparison.differences if first is None or d.node.index < first.node.index]
     if agreeing:
@@ -153,7 +153,7 @@ def _difference_lines(comparison: Comparison, first: OutputDifference) -> Iterat
 
 
 def _box_lines(boxes: BoxComparison | None) -> Iterator[tuple[str, str]]:
-    """Yield what came of the decoded boxes, each line with its style."""
+    """Yield the results of the decoded boxes, each line with its style."""
     if boxes is None:
         return
     for d in boxes.differing:

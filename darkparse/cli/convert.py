@@ -1,4 +1,4 @@
-"""`darkparse convert`: weights from one container to another."""
+"""`darkparse convert`: convert weights to another file format."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ConvertJob:
 
 
 Target = Callable[[LoadedArrays, ConvertJob], str]
-"""Writes a network's arrays to `job.out` and returns a sentence that says what was written."""
+"""Writes the arrays of a network to `job.out` and returns a description of the file."""
 
 
 def write_weights(loaded: LoadedArrays, job: ConvertJob) -> str:
@@ -54,13 +54,13 @@ def write_weights(loaded: LoadedArrays, job: ConvertJob) -> str:
 
 
 def write_container(loaded: LoadedArrays, job: ConvertJob) -> str:
-    """Write a `.safetensors`, `.pt` or `.npz` file, which knows its cfg."""
+    """Write a `.safetensors`, `.pt` or `.npz` file, which contains its cfg."""
     if job.seen is not None or job.file_version is not None:
         raise click.UsageError("--seen and --file-version belong to .weights files")
     if get_container_kind(job.out) == "pt":
         from darkparse.model import load, save
 
-        # A module's state_dict has its own order, by which other programs may match its tensors.
+        # Use the order of the module's state_dict, because other programs may match tensors by position.
         complete = replace(loaded, stored=loaded.arrays)
         size = save(load(loaded.network, complete), job.out, upto=job.upto)
     else:
@@ -69,17 +69,17 @@ def write_container(loaded: LoadedArrays, job: ConvertJob) -> str:
 
 
 def write_export(loaded: LoadedArrays, job: ConvertJob) -> str:
-    """Write a file that runs elsewhere: `.onnx`, `.pt2`, `.ts`, `.aoti.pt2`."""
+    """Write a file for another runtime: `.onnx`, `.pt2`, `.ts` or `.aoti.pt2`."""
     return export(loaded, job.out, job.export, verify=bool(job.verify))
 
 
 def verify_file(loaded: LoadedArrays, job: ConvertJob) -> str:
-    """Read the new file and compare every tensor that it should hold."""
+    """Read the new file and compare every tensor that it should contain."""
     if not job.verify:
         return ""
     out, entries = job.out, compute_layout(loaded.network, job.upto)
     floats = out.stat().st_size - 4 * sum(entry.size for entry in entries)
-    loaded.file.release_pages()  # so that never two whole files are in memory
+    loaded.file.release_pages()  # so that two whole files are never in memory at once
     again = read_for(
         loaded.network, out, ReadOptions(upto=job.upto, header_size=floats if floats in (16, 20) else None)
     )
@@ -92,7 +92,7 @@ def verify_file(loaded: LoadedArrays, job: ConvertJob) -> str:
     return ", read back and the same"
 
 
-# One line a kind of file: the ending of OUT, and what writes it. A target that needs a heavy library imports it inside.
+# One line per file format: extension and writer. Writers that need a heavy library import it inside the function.
 TARGETS: dict[str, Target] = {
     ".weights": write_weights,
     ".safetensors": write_container,
@@ -108,7 +108,7 @@ EXTERNAL_TOOLS = {
     ".mlpackage": "write .pt2, of which Core ML makes packages: coremltools.convert(torch.export.load('X.pt2'))",
     ".xml": "write .onnx, of which OpenVINO makes .xml files: ovc X.onnx",
 }
-"""What makes the files of runtimes that have a tool of their own."""
+"""How to make files of runtimes that have their own converter."""
 
 
 @click.command(name="convert")
@@ -185,7 +185,7 @@ def command(job: ConvertJob) -> None:
     if loaded is None:
         raise _missing_weights_error(cfg, job.out)
     if job.verify is None:
-        # ONNX is checked without running it: that needs torch.
+        # ONNX files are not run by default, because that requires torch.
         job = replace(job, verify=find_ending(job.out) != ".onnx" or job.export.image is not None)
     network = loaded.network
     if job.compile_options.strict and network.diagnostics:
@@ -200,7 +200,7 @@ def command(job: ConvertJob) -> None:
 
 
 def find_target(out: Path) -> Target:
-    """What writes a file of this name; `darknet53.conv.74` is a `.weights` file too."""
+    """Return the writer for a file name; names such as `darknet53.conv.74` are `.weights` files too."""
     if re.fullmatch(r"\.\d+", out.suffix):
         return TARGETS[".weights"]
     ending = find_ending(out) or out.suffix.lower()
@@ -214,14 +214,14 @@ def find_target(out: Path) -> Target:
 
 
 def _missing_weights_error(cfg: str | Config, out: Path) -> DarkparseError:
-    """Return the error for a lone argument that holds no weights, or whose cfg is not known."""
+    """Return the error for a single argument that has no weights, or whose cfg is unknown."""
     name = cfg if isinstance(cfg, str) else "-"
     if isinstance(cfg, str) and Path(cfg).is_file() and not cfg.endswith(".cfg"):
         file_type = open_source(cfg).file_type
         if file_type is None:
             return DarkparseError(f"{name} does not know its cfg: darkparse convert CFG {name} -o {out}")
         if file_type.code != "cfg":
-            compile(cfg)  # says what is wrong with it
+            compile(cfg)  # raises the error of the cfg
     return DarkparseError(
         f"{name} is a cfg: which weights are to be converted? darkparse convert {name} WEIGHTS -o {out}"
     )

@@ -1,4 +1,4 @@
-"""`darkparse demo`: what darkparse does, on networks that it ships with."""
+"""`darkparse demo`: demonstrate darkparse on networks that it ships with."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _print_step(console: Console, title: str) -> None:
 
 
 def _show_diagram(console: Console, folder: Path) -> list[Path]:
-    """yolov1 as a table, an explanation and a diagram."""
+    """Print yolov1 as a table and an explanation, and draw it; return the written files."""
     _print_step(console, "1. yolov1 compiled: darkparse show yolov1")
     network = compile("yolov1")
     console.print(as_table(table(network)))
@@ -71,7 +71,7 @@ def _show_diagram(console: Console, folder: Path) -> list[Path]:
 
 
 def _run_detector(console: Console, folder: Path) -> list[Path]:
-    """The detector of our own: its weights loaded, three pictures looked at, the weights written again."""
+    """Load the demo detector, detect in three images and save its weights again; return the written files."""
     from darkparse.detect.drawing import save
 
     cfg = locate_cfg("shapes")

@@ -1,4 +1,4 @@
-"""`darkparse detect`: what is in pictures and videos."""
+"""`darkparse detect`: detect objects in images and videos."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from darkparse.detect.detector import Detector
 
 Process = Callable[..., "Iterator[FileResult]"]
-"""Yields a result per image: process(sources, settings, journal=journal)."""
+"""Yields one result per image: process(sources, settings, journal=journal)."""
 
 
 GROUPS = {
@@ -175,7 +175,7 @@ def _detect_live(job: DetectJob) -> None:
 
 
 def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
-    """Detect in images and videos; return how many could not be read."""
+    """Detect in images and videos; return the number of unreadable ones."""
     _check_sources(job, sources)
     detector = load_detector(replace(job.detector, device="cpu") if job.ray else job.detector)
     job = replace(job, settings=hide_classes(detector, job.settings))
@@ -212,7 +212,7 @@ def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
 
 
 def _check_sources(job: DetectJob, sources: list[InputFile]) -> None:
-    """Refuse inputs that this kind of run cannot read; print what COCO's tools will not accept."""
+    """Raise for inputs that this kind of run cannot read; warn about what COCO's tools do not accept."""
     if job.ray:
         if job.show:
             raise click.UsageError("--show cannot be combined with --ray")
@@ -265,7 +265,7 @@ def _make_cluster_process(job: DetectJob, detector: Detector) -> Process:
 
 
 def describe_run(job: DetectJob, detector: Detector, sources: list[InputFile]) -> Record:
-    """What results depend on: another run's results are not gone on with."""
+    """Return what the results depend on; a run resumes only results of an equal description."""
     texts = {"cfg_sha256": str(detector.network.config), "names_sha256": "\n".join(map(str, detector.names))}
     hashes = {key: sha256(text.encode("utf-8", "surrogateescape")).hexdigest() for key, text in texts.items()}
     has_relative_paths = not all(source.url or source.path.is_absolute() for source in sources)

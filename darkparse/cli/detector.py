@@ -1,4 +1,4 @@
-"""The detector that a command runs: its arguments and options, and loading it."""
+"""Arguments and options of the detector that a command runs, and its loading."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class DetectorOptions:
 
     @property
     def dtype(self) -> torch.dtype | None:
-        """The dtype to run in, None for that of the weights."""
+        """Dtype to run in; None for that of the weights."""
         if not self.half:
             return None
         import torch
@@ -65,7 +65,7 @@ class DetectorOptions:
 
 
 class EngineType(click.Choice):  # type: ignore[type-arg]
-    """What runs a network."""
+    """Name of an engine."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value in ("ray", "local"):
@@ -109,12 +109,12 @@ RUNNING_OPTIONS = (
 
 
 def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """CFG, WEIGHTS and the options of a detector: which network, and what runs it."""
+    """Add CFG, WEIGHTS and the options that select the network and its engine."""
     return model_options(_apply(RUNNING_OPTIONS, function))
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """CFG, WEIGHTS and the options that say how they are read."""
+    """Add CFG, WEIGHTS and the options that control how they are read."""
     return _apply(MODEL_OPTIONS, function)
 
 
@@ -125,7 +125,7 @@ def _apply(options: Iterable[Callable[..., Any]], function: Callable[..., Any]) 
 
 
 def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """How pictures are read."""
+    """Add the options that control how images are read."""
     turn = "Turn pictures as their EXIF note says; auto: where the dialect's Darknet does."
     function = setting_option("--channels", type=click.Choice(CHANNEL_ORDERS), help="Order of colours in .npy files.")(
         function
@@ -151,7 +151,7 @@ classes_option = click.option("--classes", type=ClassesType(), help="Only these 
 
 
 def hide_classes(detector: Detector, settings: DetectionSettings) -> DetectionSettings:
-    """Return settings without the classes whose names ask for that, where the dialect's Darknet hides them.
+    """Return settings without the classes that the dialect's Darknet hides by their names.
 
     Raises:
         DarkparseError: No class is left.
@@ -167,7 +167,7 @@ def hide_classes(detector: Detector, settings: DetectionSettings) -> DetectionSe
 
 
 def find_names_file(inputs: Iterable[str]) -> str | None:
-    """The `.data` file among some inputs that says names, if there is one."""
+    """Return the `.data` file among some inputs that has class names; None if there is none."""
     data = (Path(text) for text in inputs if text.lower().endswith(".data") and Path(text).is_file())
     return next((str(path) for path in data if {"names", "labels"} & set(DataFile.read(path).options)), None)
 

@@ -1,4 +1,4 @@
-"""`darkparse diff`: what changed between two networks, or which tensors of two weights files differ."""
+"""`darkparse diff`: compare two networks, or the tensors of two weights files."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _diff_networks(first: Network, second: Network, form: str) -> NoReturn:
 
 
 def as_table(differences: tuple[ArrayDifference, ...]) -> Table:
-    """The differing tensors as a rich table."""
+    """Return the differing tensors as a rich table."""
     from rich import box
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""`darkparse draw`: a network as a picture."""
+"""`darkparse draw`: draw a network as a diagram."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENDINGS = f"{', '.join(f'.{ending}' for ending in FORMATS[:-1])} or .{FORMATS[-1
 
 
 class LayersType(click.ParamType):  # type: ignore[type-arg]
-    """`62-84`, or one layer."""
+    """A range of layers such as `62-84`, or one layer."""
 
     name = "a-b"
 
@@ -157,7 +157,7 @@ def _is_weights(argument: str | Config) -> TypeGuard[str]:
 
 
 def _time_layers(networks: Sequence[Network], weights: str | None) -> Overlay:
-    """The layers of one network, run on random values."""
+    """Measure the time of each layer of one network on random input."""
     import torch
 
     from darkparse.model.loading import load

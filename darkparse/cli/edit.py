@@ -1,4 +1,4 @@
-"""`darkparse edit`: a changed cfg."""
+"""`darkparse edit`: change a cfg."""
 
 from __future__ import annotations
 

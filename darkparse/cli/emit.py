@@ -1,4 +1,4 @@
-"""`darkparse emit`: a network as PyTorch source."""
+"""`darkparse emit`: write a network as PyTorch source."""
 
 from __future__ import annotations
 

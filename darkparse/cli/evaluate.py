@@ -1,4 +1,4 @@
-"""`darkparse evaluate`: mean average precision on annotated pictures."""
+"""`darkparse evaluate`: measure mean average precision on annotated images."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 MIN_SCORE = 0.005
-"""detector.c validate_detector_map: the whole curve counts, so almost every box does."""
+"""Minimum score for the whole curve (detector.c validate_detector_map)."""
 
 
 GROUPS = {
@@ -155,7 +155,7 @@ def command(job: EvaluateJob) -> None:
 def _detect_images(
     detector: Detector, annotations: Annotations, settings: DetectionSettings, batch: int
 ) -> Iterator[tuple[ImageAnnotation, Detections]]:
-    """Each picture's truth with what is found in it, behind a progress bar."""
+    """Yield the ground truth and the detections of each image, with a progress bar."""
     from rich.progress import track
 
     from darkparse.detect.streaming import stream
@@ -180,7 +180,7 @@ def _detect_images(
 def as_dict(
     darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int
 ) -> dict[str, Any]:
-    """All numbers as plain values, fractions of 1; None for rules that were not applied."""
+    """Return all numbers as plain values, fractions of 1; None for rules that were not applied."""
     numbers: dict[str, Any] = {"images": images, "darknet": None, "coco": None}
     if darknet is not None:
         classes = [
@@ -233,13 +233,13 @@ def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: 
     if coco is not None:
         console.print("by COCO's rules", style="bold")
         for name, meaning in COCO_METRICS:
-            value = f"{coco[name] * 100:6.2f} %" if coco[name] >= 0 else "     –  "  # -1: no such object
+            value = f"{coco[name] * 100:6.2f} %" if coco[name] >= 0 else "     –  "  # -1 means no such object
             console.print(f"{name:<10} {value}  {meaning}")
     console.print(f"{images} pictures", style="dim")
 
 
 def _occurring_text(result: DarknetResult, mean: float) -> str:
-    """Darknet divides by all classes; where the pictures lack some, the mean over the others says more."""
+    """Return text with the mean over the classes that occur, unless all do; Darknet's mean is over all classes."""
     some = sum(c.truths > 0 for c in result.classes)
     return (
         ""
@@ -249,7 +249,7 @@ def _occurring_text(result: DarknetResult, mean: float) -> str:
 
 
 def _class_table(result: DarknetResult, names: tuple[str, ...]) -> Table:
-    """A row for each class that the pictures have or that was found; the others have nothing to say."""
+    """Return a table with one row per class that occurs in the images or was detected."""
     from rich import box
     from rich.table import Table
 

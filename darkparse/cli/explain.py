@@ -1,4 +1,4 @@
-"""`darkparse explain`: the diagram's facts in words."""
+"""`darkparse explain`: print the facts of the diagram as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from darkparse.syntax import Config
 
 
-# The diagram's colours, as far as a terminal has them.
+# The colors of the diagram, as close as a terminal allows.
 STYLES = {
     "heading": "bold reverse",
     "weighted": "bold",
@@ -31,7 +31,7 @@ STYLES = {
 
 
 class LayerType(click.ParamType):  # type: ignore[type-arg]
-    """`6` or `L6`."""
+    """A layer: `6` or `L6`."""
 
     name = "n"
 

@@ -1,4 +1,4 @@
-"""The targets of `darkparse convert` that run elsewhere: ONNX, torch.export, TorchScript, AOTInductor."""
+"""Targets of `darkparse convert` for other runtimes: ONNX, torch.export, TorchScript, AOTInductor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class ExportOptions:
-    """How a network is exported; the fields are the options' names."""
+    """Options of an export; the fields have the names of the command's options."""
 
     heads: Heads = "raw"
     dynamic_size: bool = False
@@ -53,7 +53,7 @@ class ExportOptions:
 
 
 def export_options(function: F) -> F:
-    """The options of the targets that run elsewhere; fields of `ExportOptions`."""
+    """Add the options of targets for other runtimes, the fields of `ExportOptions`."""
     for option in reversed(
         (
             click.option(
@@ -88,7 +88,7 @@ def export_options(function: F) -> F:
 
 
 def check_export(out: Path, options: ExportOptions) -> None:
-    """Refuse options that the kind of file does not take."""
+    """Raise for options that the file format does not support."""
     ending = find_ending(out)
     if (options.classes or options.names) and options.heads != "nms":
         raise click.UsageError("--classes and --names need --heads nms")
@@ -99,7 +99,7 @@ def check_export(out: Path, options: ExportOptions) -> None:
 
 
 def export(loaded: LoadedArrays, out: Path, options: ExportOptions, *, verify: bool) -> str:
-    """Write the kind of file that the ending of OUT names, and return how much it differs from the module."""
+    """Write the file format that the extension of OUT selects; return the difference from the module as text."""
     ending, network = find_ending(out), loaded.network
     write, _ = EXPORTERS[ending]
     with stderr().status(f"Exporting {network.name} to {ending}{' and checking it' if verify else ''} …"):
@@ -177,7 +177,7 @@ def _load(loaded: LoadedArrays) -> Darknet:
 
 
 def _read_image(network: Network, path: Path | None) -> Tensor | None:
-    """Return an image as the network takes it (1, C, H, W); None without a path."""
+    """Return an image as the network's input (1, C, H, W); None without a path."""
     if path is None:
         return None
     import torch
@@ -189,7 +189,7 @@ def _read_image(network: Network, path: Path | None) -> Tensor | None:
 
 
 Exporter = Callable[[LoadedArrays, Path, ExportOptions, bool], "CheckResult | None"]
-"""Writes a file, and with True for `verify` compares its outputs with the module's."""
+"""Writes a file; if the last argument is True, compares its outputs with the module's."""
 
 _COMMON_OPTIONS = {"heads", "half", "image"}
 _ONNX_OPTIONS = {"dynamic_size", "fixed_batch", "opset", "threshold", "nms", "classes", "names", "no_fold"}
@@ -199,9 +199,9 @@ EXPORTERS: dict[str, tuple[Exporter, set[str]]] = {
     ".pt2": (_write_program, _COMMON_OPTIONS | {"dynamic_size", "fixed_batch"}),
     ".ts": (_write_torchscript, _COMMON_OPTIONS),
 }
-"""What writes the files of each ending, and the options that it takes."""
+"""File extension → writer and the options that it supports."""
 
 
 def find_ending(out: Path) -> str:
-    """The longest of the endings that a file's name has; empty where it has none of them."""
+    """Return the longest extension of `EXPORTERS` that a file name has; empty if it has none."""
     return next((ending for ending in EXPORTERS if out.name.lower().endswith(ending)), "")

@@ -1,4 +1,4 @@
-"""`darkparse format`: cfgs in one tidy style."""
+"""`darkparse format`: format cfgs in one style."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ def takes(job_type: type[J]) -> Callable[[Callable[[J], None]], Callable[..., No
     """Decorate a command's function so that it takes one object instead of a keyword for each parameter.
 
     Args:
-        job_type: a dataclass with a field for each parameter of the command, or for a group of them.
+        job_type: A dataclass with a field for each parameter of the command, or for a group of them.
     """
 
     def decorate(function: Callable[[J], None]) -> Callable[..., None]:

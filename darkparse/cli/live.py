@@ -1,4 +1,4 @@
-"""`darkparse detect --live`: what is in the newest frame of a camera or a stream, a line of JSON each."""
+"""`darkparse detect --live`: detect in the newest frame of a camera or stream, one JSON line per frame."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def watch(detector: Detector, source: str, settings: DetectionSettings) -> None:
-    """Detect in what comes until it ends, or the program is stopped; lines go to standard output as they are made.
+    """Detect in a stream until it ends or the program stops; print each line when it is ready.
 
     Raises:
-        ImageError: a video cannot be read, or there is no such source.
+        ImageError: A video cannot be read, or the source does not exist.
     """
     from darkparse.detect.live import Live
 

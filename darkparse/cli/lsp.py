@@ -1,4 +1,4 @@
-"""`darkparse lsp`: what an editor asks about a cfg, answered over standard input and output."""
+"""`darkparse lsp`: serve an editor over standard input and output."""
 
 from __future__ import annotations
 
@@ -40,7 +40,11 @@ def command() -> None:
 
 
 def create_server() -> LanguageServer:
-    """The server with its five answers. Raises DarkparseError where pygls is missing."""
+    """Return the language server.
+
+    Raises:
+        DarkparseError: pygls is not installed.
+    """
     try:
         from lsprotocol import types
         from pygls.lsp.server import LanguageServer
@@ -87,7 +91,7 @@ def create_server() -> LanguageServer:
 
 @dataclass(frozen=True)
 class Document:
-    """A cfg as it is typed: what is found in it, and the last that could be read and compiled."""
+    """A cfg while it is edited: its findings, and the last text that could be parsed and compiled."""
 
     diagnostics: tuple[Diagnostic, ...]
     config: Config | None
@@ -95,7 +99,7 @@ class Document:
 
     @classmethod
     def from_text(cls, path: Path, text: str, before: Document | None) -> Document:
-        """Compile a text; what does not hold any more stays as it was before."""
+        """Compile a text; if it fails, use the config and network of the document before."""
         from darkparse.network import compile
         from darkparse.syntax import parse
 
@@ -110,14 +114,14 @@ class Document:
         return cls(network.diagnostics, config, network)
 
     def _find_section(self, line: int) -> tuple[int, Section] | None:
-        """The section that a line stands in, and its layer's index; -1 of [net]."""
+        """Return the section that contains a line, and the index of its layer (-1 for [net])."""
         if self.config is None:
             return None
         sections = enumerate((self.config.net, *self.config.sections), start=-1)
         return max(((i, s) for i, s in sections if s.span.line <= line), key=lambda pair: pair[0], default=None)
 
     def describe_line(self, line: int) -> str:
-        """Markdown about the layer whose section a line stands in, as far as the cfg compiles."""
+        """Return Markdown about the layer whose section contains a line, as far as the cfg compiles."""
         place, network = self._find_section(line), self.network
         if place is None or network is None or place[0] >= len(network.nodes):
             return ""
@@ -136,7 +140,7 @@ class Document:
         return "  \n".join([*facts, cost, f"a value sees {sees}"])
 
     def find_reference(self, line: int, character: int) -> Section | None:
-        """The section of the layer that a number names, in `layers=`, `from=` or `share_index=`."""
+        """Return the section of the layer that a number in `layers=`, `from=` or `share_index=` refers to."""
         place = self._find_section(line)
         if place is None or self.config is None:
             return None
@@ -156,7 +160,7 @@ REFERENCES = ("layers", "from", "share_index")
 
 
 def completions(lines: list[str]) -> Iterator[tuple[str, str]]:
-    """Names that may stand where a text ends, each with what it is: kinds, options of the section, values."""
+    """Yield names that can follow a text, each with a description: kinds, options of the section, values."""
     line = lines[-1].strip()
     if line.startswith("["):
         yield "net", "the network's input and training"
@@ -199,7 +203,7 @@ def _to_diagnostic(uri: str, diagnostic: Diagnostic) -> types.Diagnostic:
 
 
 def _to_range(span: Span | None) -> types.Range:
-    """A span as the protocol counts: lines and UTF-16 units from 0."""
+    """Convert a span to a range of the protocol, which counts lines and UTF-16 units from 0."""
     from lsprotocol import types
 
     if span is None:

@@ -16,7 +16,7 @@ from darkparse.cli.terminal import safe_streams
 from darkparse.errors import DarkparseError
 from darkparse.network.limits import active_limits
 
-# Command, its module, and its one line of help: stated here so that `darkparse --help` need not import them all.
+# Each command, its module and its line of help, so that `darkparse --help` does not import all modules.
 COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("show", "Print a network as a table: shapes, parameters, BFLOPs, reductions."),
     "explain": ("explain", "Say which layers reduce what, and what each bottleneck saves."),
@@ -86,7 +86,7 @@ def _hint_at_command(args: list[str]) -> str:
 
 
 def _explain_option(problem: click.NoSuchOption, args: list[str]) -> click.UsageError:
-    """Return the error for another tool's option, such as Darknet's -thresh: it holds the right command line."""
+    """Return the error for another tool's option, such as Darknet's -thresh, with the equivalent command line."""
     if problem.ctx is None:
         return problem
     own_options = [name for param in problem.ctx.command.get_params(problem.ctx) for name in param.opts]
@@ -126,7 +126,7 @@ def main(args: list[str] | None = None) -> None:
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="darkparse.ascii")  # where the terminal knows no ×
+            stream.reconfigure(errors="darkparse.ascii")  # for terminals that cannot encode ×
     warnings.formatwarning = lambda message, *_: f"darkparse: warning: {message}\n"
     with safe_streams():
         _run(args)

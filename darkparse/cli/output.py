@@ -28,8 +28,8 @@ def format_option(*formats: str, help: str = "Output format.") -> Callable[[F], 
     """Return the decorator that adds `--format`, passed as `form`, and its alias `--json`.
 
     Args:
-        formats: names, the default first.
-        help: one line.
+        formats: Names of the formats, the default first.
+        help: Help text, one line.
     """
 
     def decorate(function: F) -> F:
@@ -60,7 +60,7 @@ def _store_json(ctx: click.Context, param: click.Parameter, value: bool) -> None
 
 
 def _choose_format(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """Return the format to print. `--json` is eager, so it has been read before."""
+    """Return the format to print. `--json` is eager, so it was parsed before."""
     if not ctx.meta.get(_JSON_KEY):
         return value
     if value != "json" and ctx.get_parameter_source("form") is not ParameterSource.DEFAULT:
@@ -72,8 +72,8 @@ def print_document(schema: str, values: Mapping[str, Any]) -> None:
     """Print a JSON document to standard output.
 
     Args:
-        schema: name of its schema in `darkparse/cli/schemas`, e.g. `show`.
-        values: its other members. NaN and infinite values become null, which JSON has instead.
+        schema: Name of its schema in `darkparse/cli/schemas`, e.g. `show`.
+        values: The other members. NaN and infinite values become null, because JSON does not support them.
     """
     document = {"schema": schema_name(schema), **replace_non_finite(values)}
     click.echo(json.dumps(document, ensure_ascii=False, indent=1, allow_nan=False))

@@ -1,4 +1,4 @@
-"""How a training goes: a bar on a terminal, and a line now and then everywhere."""
+"""Progress of a training: a bar on terminals, and a line at intervals everywhere."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Progress:
             self._bar.stop()
 
     def show(self, step: Step) -> None:
-        """One batch."""
+        """Show the progress of one batch."""
         self._remaining -= 1
         self._seconds = step.seconds if not self._seconds else 0.95 * self._seconds + 0.05 * step.seconds
         speed = f"{step.images / self._seconds:.3g} pictures/s"
@@ -61,12 +61,12 @@ class Progress:
             self._print_line(f"wrote {path}")
 
     def _print_line(self, text: str) -> None:
-        """A line above the bar, which goes to standard output where there is none."""
+        """Print a line above the bar, or to standard output if there is no bar."""
         self._console.print(text, soft_wrap=True)
 
 
 def format_step(step: Step) -> str:
-    """The numbers of a batch in a line."""
+    """Return the numbers of a batch as one line."""
     heads = "; ".join(f"L{i} {_format_losses(head)}" for i, head in step.heads.items())
     height, width = step.size
     mean_ap = f", mAP@.50 {step.mean_ap:.2%}" if step.mean_ap is not None else ""

@@ -1,4 +1,4 @@
-"""What `darkparse detect` prints while it runs."""
+"""Output of `darkparse detect` while it runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class DetectionPrinter:
-    """Prints each picture's lines as it is finished, beside a progress bar on a terminal."""
+    """Prints the lines of each finished image, with a progress bar on a terminal."""
 
     def __init__(self, total: int, formatter: Formatter | None, *, already: int = 0) -> None:
         self.total, self.already = total, already
@@ -51,7 +51,7 @@ class DetectionPrinter:
             click.echo(self._formatter.end(), nl=False)
 
     def add(self, file_result: FileResult) -> bool:
-        """Report a picture; whether it could not be read."""
+        """Print the results of an image; return whether it could not be read."""
         if file_result.source.name != self._last:
             rate = f"{task.speed:.1f}/s" if (task := self._progress.tasks[0]).speed else ""
             self._progress.update(self._task, advance=1, rate=rate)
@@ -72,7 +72,7 @@ class DetectionPrinter:
         return False
 
     def _print(self, text: str) -> None:
-        """To standard output; above the bar where both are the same terminal."""
+        """Print to standard output, above the bar if both are on the same terminal."""
         if not self._progress.disable and sys.stdout.isatty():
             self._progress.console.out(text, end="")
         else:
@@ -80,7 +80,7 @@ class DetectionPrinter:
 
 
 def text_lines(file_result: FileResult, *, heading: bool) -> Iterator[str]:
-    """Darknet's lines of a picture, `dog: 93%`; under its name if there are several."""
+    """Yield Darknet's lines for an image, `dog: 93%`, with the name of the image before them if `heading`."""
     detections: Iterable[Any] = file_result.result  # type: ignore[assignment]
     indent = "  " if heading else ""
     if heading:

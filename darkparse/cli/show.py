@@ -1,4 +1,4 @@
-"""`darkparse show`: a network as a table."""
+"""`darkparse show`: print a network as a table."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def command(job: ShowJob) -> None:
 
 
 def _extra_columns(network: Network, names: str) -> dict[str, tuple[str, ...]]:
-    """The columns asked for, by name."""
+    """Return the requested columns by name."""
     requested = [name.strip() for name in names.split(",") if name.strip()]
     if unknown := [name for name in requested if name not in OVERLAYS]:
         raise click.UsageError(f"there is no column {unknown[0]!r}; choose of {', '.join(OVERLAYS)}")
@@ -100,9 +100,9 @@ def as_table(
     without: Collection[str] = (),
     width: int | None = None,
 ) -> Table:
-    """The rows as a rich table, without some columns; texts are wrapped to a width where that is enough.
+    """Return the rows as a rich table without some columns; wrap texts to a width if that is enough.
 
-    A column is one cell of many lines: rich lays out every cell by itself, which takes four times as long.
+    Each column is one cell of many lines, because rich takes four times as long to lay out separate cells.
     """
     from rich import box
     from rich.table import Table
@@ -146,7 +146,7 @@ def _style(row: TableRow) -> str:
 
 
 def as_csv(rows: Sequence[Mapping[str, object]]) -> str:
-    """The rows as comma-separated values with a header."""
+    """Return the rows as comma-separated values with a header."""
     out = io.StringIO()
     writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
     writer.writeheader()

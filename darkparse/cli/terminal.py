@@ -1,4 +1,4 @@
-"""What commands print: texts of strangers are shown, never obeyed by the terminal."""
+"""Safe terminal output: control characters in untrusted text are replaced."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 CONTROL_CHARACTERS = re.compile(
     "[\\x00-\\x08\\x0b-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u202a-\\u202e\\u2066-\\u2069]"
 )
-"""C0 but tab and line end, C1, and what turns the direction of writing."""
+"""C0 except tab and line feed, C1, and characters that change the text direction."""
 ASCII_FALLBACKS = dict(zip("×÷▼▲→−–─━│└├•·≠…“”", 'x/v^>----|`|*.!.""', strict=True))
-"""Signs of ours in ASCII, a character each, which keeps columns in line."""
+"""ASCII replacements of symbols, one character each so that columns stay aligned."""
 
 
 def replace_unencodable(problem: UnicodeError) -> tuple[str, int]:
-    """What an encoding writes for signs that it has not, and a question mark for all else."""
+    """Handle an encoding error: return the ASCII replacement of known symbols, a question mark for others."""
     if not isinstance(problem, UnicodeEncodeError):
         raise problem
     unknown = problem.object[problem.start : problem.end]
@@ -33,15 +33,15 @@ codecs.register_error("darkparse.ascii", replace_unencodable)
 
 
 def replace_control_characters(text: str) -> str:
-    """Text for a terminal, with a question mark for every character that it would obey."""
+    """Replace every control character in a text by a question mark."""
     return CONTROL_CHARACTERS.sub("?", text)
 
 
 class SafeStream:
-    """A stream of text that takes none of these characters; rich, whose colours are sequences too, goes past it."""
+    """A text stream that replaces control characters; rich bypasses it, because colors are control sequences."""
 
     encoding = "utf-8"
-    """Click goes past a stream that says ASCII; what the stream below cannot encode it replaces."""
+    """Click bypasses streams in ASCII. The wrapped stream replaces characters that it cannot encode."""
 
     def __init__(self, stream: TextIO) -> None:
         self.rich_proxied_file = stream
@@ -59,7 +59,7 @@ class SafeStream:
 
 @contextmanager
 def safe_streams() -> Iterator[None]:
-    """Standard output and error that take nothing that a terminal would obey."""
+    """Replace control characters in standard output and standard error."""
     before = sys.stdout, sys.stderr
     try:
         sys.stdout, sys.stderr = (stream and SafeStream(stream) for stream in before)
@@ -70,18 +70,18 @@ def safe_streams() -> Iterator[None]:
 
 @cache
 def safe_console() -> type[Console]:
-    """Rich's console, with every text made fit for the terminal before the colours are added."""
+    """Return a rich console class that replaces control characters before colors are added."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
     class SafeConsole(Console):
         def __init__(self, **options: Any) -> None:
-            # Names and values are printed as they are: no [markup], and no emoji for `:dog:`.
+            # Names and values are printed verbatim, without [markup] or emoji for `:dog:`.
             super().__init__(**{"markup": False, "highlight": False, "emoji": False} | options)
 
         @property  # type: ignore[misc]  # it is only read
         def file(self) -> IO[str]:
-            # While a bar is shown, a stream of rich's lies over ours: it takes off one of the two.
+            # While a bar is shown, rich wraps our stream with its own, so unwrap one more level.
             file: IO[str] = super().file
             return getattr(file, "rich_proxied_file", file)
 

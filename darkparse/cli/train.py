@@ -1,4 +1,4 @@
-"""`darkparse train`: from Darknet's data to Darknet's weights."""
+"""`darkparse train`: train a network on Darknet's data and write Darknet's weights."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def command(job: TrainJob) -> None:
 
 @contextmanager
 def _join_processes(device: str | None) -> Iterator[Any]:
-    """The device of this process, which is one of several where torchrun started it."""
+    """Provide the device of this process, which is one of several if torchrun started it."""
     from torch import cuda, distributed
 
     from darkparse.training.distributed import get_device
@@ -180,7 +180,7 @@ def _preview(trainer: Trainer, folder: Path) -> None:
 
 
 def _run(job: TrainJob, trainer: Trainer) -> None:
-    """Train, and show it. The trainer writes the weights, also where a listener raises an exception."""
+    """Train and show the progress. The trainer writes the weights even if a listener raises."""
     with ExitStack() as stack:
         listeners = []
         if trainer.is_main:
@@ -211,7 +211,7 @@ def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
             _end_by(number, before[number])
         received.append(number)
         trainer.stop()
-        # The console may be in the middle of a line, or its terminal gone.
+        # The console may be in the middle of a line, or its terminal may be closed.
         with suppress(OSError):
             os.write(2, b"stopping after this batch; a second signal stops at once\n")
 
@@ -220,7 +220,7 @@ def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
     try:
         yield
     except OSError as problem:
-        if not (received and problem.errno == errno.EIO):  # the terminal that hung up takes no output
+        if not (received and problem.errno == errno.EIO):  # a terminal that hung up accepts no output
             raise
     finally:
         for number, handler in before.items():
@@ -230,7 +230,7 @@ def _stopping_on_signals(trainer: Trainer) -> Iterator[None]:
 
 
 def _end_by(number: int, handler: Any) -> None:
-    """End the program as a signal ends it."""
+    """End the program by a signal."""
     if number == signal.SIGINT:
         signal.signal(number, handler)
         signal.raise_signal(number)
@@ -239,7 +239,7 @@ def _end_by(number: int, handler: Any) -> None:
 
 @contextmanager
 def _log(path: Path) -> Iterator[Callable[[Step], None]]:
-    """Append a line of JSON for each batch to a file; a line that the disk does not hold is taken back."""
+    """Append one JSON line per batch to a file; remove a line that does not fit on the disk."""
     with path.open("ab", buffering=0) as file:
 
         def write(step: Step) -> None:
@@ -260,7 +260,7 @@ def _log(path: Path) -> Iterator[Callable[[Step], None]]:
 
 @contextmanager
 def _tensorboard(folder: str) -> Iterator[Any]:
-    """Writes the numbers of each batch as TensorBoard's scalars."""
+    """Write the numbers of each batch as TensorBoard scalars."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

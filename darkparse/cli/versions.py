@@ -1,4 +1,4 @@
-"""What is installed, without importing it."""
+"""Versions of installed packages, without importing them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = (
 
 
 def versions() -> str:
-    """darkparse's version and that of everything that it uses, a line each."""
+    """Return the versions of darkparse and its dependencies, one per line."""
     lines = [
         f"darkparse {__version__}",
         f"python {platform.python_version()} ({platform.system()} {platform.machine()})",

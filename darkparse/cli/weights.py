@@ -1,4 +1,4 @@
-"""`darkparse weights`: what a weights file holds, and whether it fits a cfg."""
+"""`darkparse weights`: print the layout of a weights file, and whether it fits a cfg."""
 
 from __future__ import annotations
 
@@ -100,8 +100,10 @@ def _print_layout(report: Report) -> None:
 
 
 def as_table(report: Report, *, without: Collection[str] = ()) -> Table:
-    """The layout as a rich table, without some columns;
-    a column is one cell of many lines, which rich lays out once."""
+    """Return the layout as a rich table without some columns.
+
+    Each column is one cell of many lines, which rich lays out once.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
