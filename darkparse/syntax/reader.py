@@ -18,6 +18,7 @@ from darkparse.diagnostics.source import MAX_QUOTE_LENGTH, Source, Span, truncat
 from darkparse.errors import DarkparseError, cfg_error
 from darkparse.syntax.config import NET_NAMES, Config, Option, Section, strip_whitespace
 from darkparse.syntax.files import MAX_CFG_BYTES, is_file, read_bytes
+from darkparse.syntax.lookalikes import describe_lookalike
 from darkparse.syntax.recognition import MAX_INSPECTED, describe_foreign_bytes, describe_foreign_text, detect_encoding
 
 
@@ -169,7 +170,8 @@ def _parse_section(source: Source, lines: list[Token]) -> Section:
     header_text = strip_whitespace(header)
     name, bracket, trailing = header_text[1:].partition("]")
     if not bracket:
-        raise cfg_error("header", "a section header needs a closing bracket, as in [convolutional]", span)
+        message = "a section header needs a closing bracket, as in [convolutional]"
+        raise cfg_error("header", f"{message}{describe_lookalike(header_text)}", span)
     if trailing:
         message = (
             "text behind the bracket: Darknet takes the whole line as the name and knows no "
@@ -199,6 +201,6 @@ def _make_syntax_error(source: Source, problem: UnexpectedInput) -> DarkparseErr
     line = Span(source, start, end if end >= 0 else len(source.text))
     return cfg_error(
         "outside-section",
-        "a line before the first section; a cfg starts with [net]",
+        f"a line before the first section; a cfg starts with [net]{describe_lookalike(line.text.partition('=')[0])}",
         Span(source, start, start + len(line.text.rstrip())),
     )

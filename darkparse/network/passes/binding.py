@@ -22,6 +22,7 @@ from darkparse.network.passes.option_text import cut_comment, is_plain
 from darkparse.network.passes.options import Selection, select
 from darkparse.network.passes.value_warnings import find_value_warnings
 from darkparse.syntax import Option, Section
+from darkparse.syntax.lookalikes import describe_lookalike
 
 T = TypeVar("T", bound=Layer | Net | Training)
 
@@ -85,7 +86,8 @@ def _read_value(
     try:
         value, complaint = item.read(cut_comment(option) if dialect.strict_parser else text, dialect)
     except ValueTextError as problem:
-        raise cfg_error("value", f"{option.key}={truncate(text)}: {problem}", option.value_span) from None
+        message = f"{option.key}={truncate(text)}: {problem}{describe_lookalike(text.partition('#')[0])}"
+        raise cfg_error("value", message, option.value_span) from None
     if item.spec.minimum is not None and value < item.spec.minimum:
         message = f"{option.key} must be at least {item.spec.minimum}, this is {value}"
         raise cfg_error("value", message, option.value_span)

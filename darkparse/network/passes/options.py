@@ -8,6 +8,7 @@ from typing import Any, Literal
 from darkparse.diagnostics.source import truncate
 from darkparse.errors import cfg_error
 from darkparse.layers import DIALECTS, REGISTRY, Dialect
+from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.base import get_bound_fields, get_known_keys
 from darkparse.layers.names import describe_unknown_kind
 from darkparse.layers.net import Net
@@ -16,6 +17,7 @@ from darkparse.network.passes.draft import Draft
 from darkparse.network.passes.option_text import is_skipped
 from darkparse.syntax import Config, Option, Section
 from darkparse.syntax.config import NET_NAMES
+from darkparse.syntax.lookalikes import describe_lookalike, fold_lookalikes
 
 MAX_HINTS = 200
 """Number of messages that suggest the nearest name; a file with more is not a cfg with slips."""
@@ -146,5 +148,6 @@ def _add_unknown_kind(draft: Draft, section: Section, *, with_hint: bool) -> Non
         message = f"a second [{section.kind}]: a cfg has one, and its layers follow (two cfgs in one file?)"
         draft.add("error", "second-net", message, section.span)
         return
-    hint = describe_unknown_kind(section.kind, REGISTRY) if with_hint else ""
+    hint = describe_unknown_kind(fold_lookalikes(section.kind), REGISTRY, ACTIVATIONS) if with_hint else ""
+    hint = describe_lookalike(section.kind) + hint
     draft.add("error", "unknown-kind", f"unknown layer kind [{truncate(section.kind)}]{hint}", section.span)

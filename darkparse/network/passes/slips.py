@@ -7,9 +7,11 @@ import re
 from darkparse.diagnostics import Diagnostic, Note
 from darkparse.diagnostics.source import truncate
 from darkparse.layers.base import get_known_keys
+from darkparse.layers.foreign_names import FOREIGN_OPTIONS
 from darkparse.layers.names import format_suggestion
 from darkparse.network.passes.draft import Draft
 from darkparse.network.passes.options import MAX_HINTS, Selection, Slip, report_missing
+from darkparse.syntax.lookalikes import describe_lookalike, fold_lookalikes
 
 
 def warn_about_slips(draft: Draft) -> None:
@@ -53,7 +55,13 @@ def suggest_option(draft: Draft, selection: Selection, slip: Slip) -> str:
     if len(draft.diagnostics) > MAX_HINTS:
         return ""
     option, known = slip.option, get_known_keys(selection.cls)
-    match = re.fullmatch(r"([A-Za-z_]+)[:;]?([-0-9.,]+)", option.key) if option.text is None else None
+    explanation = FOREIGN_OPTIONS.get((selection.cls.kind, option.key))
+    if explanation is not None:
+        return f"; {explanation}"
+    key = fold_lookalikes(option.key)
+    match = re.fullmatch(r"([A-Za-z_]+)[:;=]?([-0-9.,]+)", key) if option.text is None else None
     if match and match[1] in known:
-        return f"; did you mean {match[1]}={truncate(match[2])}?"
-    return format_suggestion(option.key, known)
+        suggestion = f"; did you mean {match[1]}={truncate(match[2])}?"
+    else:
+        suggestion = format_suggestion(key, known)
+    return describe_lookalike(option.key) + suggestion

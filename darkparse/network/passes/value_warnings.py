@@ -12,6 +12,7 @@ from darkparse.layers import Dialect
 from darkparse.layers.base import BoundField
 from darkparse.network.passes.option_text import cut_comment
 from darkparse.syntax import Option
+from darkparse.syntax.lookalikes import describe_lookalike
 
 _JOINED_DIGITS = re.compile(r"[+-]?[0-9.]+(?:[ \t]+[0-9.]+)+")
 """Numbers with only spaces between them, which Darknet reads as one."""
@@ -31,7 +32,8 @@ def find_value_warnings(
         warnings.append(Diagnostic("warning", "inline-comment", message, option.value_span, cause=cause))
     elif complaint:
         code = "unknown-activation" if item.name.endswith("activation") else "odd-value"
-        warnings.append(Diagnostic("warning", code, f"{option.key}: {complaint}", option.value_span))
+        message = f"{option.key}: {complaint}{describe_lookalike(option.text or '')}"
+        warnings.append(Diagnostic("warning", code, message, option.value_span))
     return warnings if is_word else [*warnings, *_find_joined_digits(option)]
 
 

@@ -1,0 +1,139 @@
+"""Section kinds, options and activations of other programs, with what they are in Darknet."""
+
+from __future__ import annotations
+
+YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
+YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"
+IMPLICIT = f"{YOLOR}; its learned constant alone is [implicit]"
+PART = "[route] with groups= and group_id= takes an equal part"
+QUANTIZED = (
+    "a PyTorch loader's convolution that rounds weights and activations; [convolutional] is it without the rounding, "
+    "and takes the same weights"
+)
+DEFORMABLE = (
+    "no Darknet samples a map at learned places; [convolutional] is it without the offsets, and other weights fit"
+)
+
+FOREIGN_KINDS: dict[str, str] = {
+    "depthwise": "[convolutional] with groups= and filters= the input's channels is that",
+    "pointwise": "[convolutional] with size=1 is that",
+    "quantizedconvolutional": QUANTIZED,
+    "deformableconvolutional": DEFORMABLE,
+    "transposedconvolutional": "[deconvolutional] of pjreddie/darknet is that",
+    "dilatedconvolutional": "[convolutional] with dilation= is that in AlexeyAB/darknet",
+    "groupconvolutional": "[convolutional] with groups= is that",
+    "binaryconvolutional": "[convolutional] with binary=1 is that",
+    "xnorconvolutional": "[convolutional] with xnor=1 is that",
+    "ghost": "a GhostNet module is two [convolutional], the second with groups=, and a [route] that joins them",
+    "reorgold": "[reorg] is that; the fork of AlexeyAB's Darknet that has it (2018) reads [reorg] as [reorg3d]",
+    "routelhalf": "[route] with groups=2 group_id=0 takes the first half of the channels",
+    "routerhalf": "[route] with groups=2 group_id=1 takes the second half of the channels",
+    "route2": "[route] is that; only training differs, where YOLOR stops some of its gradients",
+    "route3": "[route] is that; only training differs, where YOLOR stops some of its gradients",
+    "concat": "[route] with layers= all that is joined is that",
+    "add": "[shortcut] with from= is that",
+    "residual": "[shortcut] with from= is that",
+    "multiply": "[sam] with from= the other map is that, [scale_channels] where the other has one position",
+    "select": f"it picks some of the channels; {PART} of them",
+    "extract": f"it takes part of a map; {PART} of the channels, and [crop] the middle of the positions",
+    "slice": f"it takes part of a map; {PART} of the channels",
+    "split": f"it takes part of a map; {PART} of the channels",
+    "shuffle": "no Darknet shuffles channels; [reorg] and [reorg3d] move positions to channels",
+    "se": "squeeze and excitation is [avgpool], two 1×1 [convolutional], and [scale_channels] with from= the map; "
+    "without biases in the PyTorch loaders, so their weights do not fit as they are",
+    "eca": "a gate of channels is [avgpool], [convolutional] and [scale_channels] with from= the map",
+    "cbam": "its gate of channels is [avgpool], two [convolutional] and [scale_channels]; that of positions is [sam]",
+    "implicitadd": IMPLICIT,
+    "implicitmul": IMPLICIT,
+    "implicitcat": IMPLICIT,
+    "shiftchannels": f"{YOLOR}: it adds the constant of an [implicit_add] to every position; before a 1×1 convolution "
+    "the constant can be folded into the bias",
+    "controlchannels": f"{YOLOR}: it multiplies by an [implicit_mul]; [scale_channels] with from= the map is that",
+    "alternatechannels": f"{YOLOR}: it joins the constant of an [implicit_cat], repeated over the map, with the map; "
+    "[route] joins maps of one size only",
+    "selectchannels": f"{YOLOR}: it multiplies a map by the logistic of a learned constant; "
+    "[implicit] and [scale_channels] multiply by the constant itself",
+    "dwt": f"{YOLOR}: a wavelet of 2×2 blocks; [reorg3d] with stride=2 moves the same positions to channels, unmixed",
+    "jde": f"{YOLOR}: a head of boxes and embeddings; [yolo] is its boxes",
+    "focus": f"{YOLOV5}; [reorg3d] with stride=2 moves the same values to channels, in another order",
+    "depthtospace": "[reorg3d] with reverse=1 comes near",
+    "pixelshuffle": "[reorg3d] with reverse=1 comes near",
+    "spacetodepth": "[reorg3d] is that",
+    "pixelunshuffle": "[reorg3d] is that",
+    "globalavgpool": "[avgpool] is that",
+    "gap": "[avgpool] is that",
+    "averagepool": "[avgpool] is that over the whole map, [local_avgpool] over windows",
+    "bilinear": "no Darknet interpolates; [upsample] repeats each value",
+    "bilinearupsample": "no Darknet interpolates; [upsample] repeats each value",
+    "upsamplebilinear": "no Darknet interpolates; [upsample] repeats each value",
+    "interpolate": "[upsample] is that with the nearest value",
+    "resize": "[upsample] is that with the nearest value",
+    "flatten": "no section is needed: [connected] reads a map as a vector",
+    "linear": "[connected] is that",
+    "dense": "[connected] is that",
+    "fc": "[connected] is that",
+    "dcn": DEFORMABLE,
+    "silu": "[activation] with activation=swish is that",
+    "sigmoid": "[activation] with activation=logistic is that",
+    "leakyrelu": "[activation] with activation=leaky is that",
+    "prelu": "a leaky ReLU whose slope is learned, which no Darknet has; [activation] with activation=leaky has the "
+    "slope 0.1, which fits no weights trained with another",
+    "bn": "[batchnorm] is that",
+    "batchnorm": "[batchnorm] is that",
+    "conv": "[convolutional] is that",
+    "asff": "three maps weighted by what is learned; [shortcut] with weights_type=per_channel comes nearest",
+    "attention": "no Darknet has attention; the nearest gates are [scale_channels] and [sam]",
+    "transformer": "no Darknet has transformers",
+    "identity": "[silence] of AlexeyAB/darknet passes its input on",
+} | dict.fromkeys(
+    ("c3", "c2f", "c3k2", "bottleneck", "bottleneckcsp", "csp", "spp", "sppf", "sppcspc", "detect", "bifpn"), YOLOV5
+)
+"""What a section of another program is in Darknet, by its name as `normalize_kind` returns it."""
+
+FOREIGN_OPTIONS: dict[tuple[str, str], str] = {
+    ("connected", "transpose"): "in MICL-AI's fork it keeps this matrix the other way round, inputs × outputs, and the "
+    "weights that the fork saves hold it so: transpose it before they are loaded here",
+    ("yolo", "from"): "YOLOR's PyTorch code fuses heads by it",
+}
+"""What an option of a fork means, by kind and key."""
+
+FOREIGN_ACTIVATIONS: dict[str, str] = {
+    "silu": "Darknet's name for it is swish",
+    "sigmoid": "Darknet's name for it is logistic",
+    "none": "Darknet's name for it is linear",
+    "identity": "Darknet's name for it is linear",
+    "leakyrelu": "Darknet's name for it is leaky",
+    "lrelu": "Darknet's name for it is leaky",
+    "prelu": "Darknet has no learned slope; leaky has one of 0.1",
+    "hardswish": "Darknet has none; hard_mish is another function",
+    "hardsigmoid": "Darknet has none; logistic is the smooth one",
+    "softplus": "Darknet has none",
+    "softmax": "Darknet has [softmax] as a layer of its own",
+}
+"""What an activation is called in Darknet, by its name in lower case without underscores."""
+
+
+def normalize_kind(name: str) -> str:
+    """Return a section's name as `FOREIGN_KINDS` spells it, with one spelling for each kind of convolution."""
+    normalized = name.lower().replace("_", "").replace("-", "").removesuffix("2d")
+    if normalized.startswith(("depthwise", "dwconv")):
+        return "depthwise"
+    for prefix, key in CONVOLUTION_PREFIXES.items():
+        if normalized.startswith(prefix) and "conv" in normalized:
+            return f"{key}convolutional"
+    return "ghost" if normalized.startswith("ghost") else normalized
+
+
+CONVOLUTION_PREFIXES = {
+    "quan": "quantized",
+    "deform": "deformable",
+    "dcn": "deformable",
+    "transpose": "transposed",
+    "convtranspose": "transposed",
+    "dilate": "dilated",
+    "atrous": "dilated",
+    "group": "group",
+    "binary": "binary",
+    "xnor": "xnor",
+}
+"""What follows `conv` or stands before it in the names that loaders give to a kind of convolution."""

@@ -1,0 +1,53 @@
+"""Characters that look like the ASCII ones that a cfg is written in: full-width signs, dashes, invisible spaces."""
+
+from __future__ import annotations
+
+import unicodedata
+
+DASHES = dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2212", "-")
+SIGNS = DASHES | {
+    "\u3001": ",",
+    "\u3010": "[",
+    "\u3011": "]",
+    "\u2018": "'",
+    "\u2019": "'",
+    "\u201c": '"',
+    "\u201d": '"',
+}
+"""Those that Unicode's compatibility form does not map to ASCII."""
+
+
+def describe_lookalike(text: str) -> str:
+    """Return a hint about the first character that is not ASCII, as `; '＝' (U+FF1D) is not '='`; empty without one.
+
+    Bytes that are not UTF-8 are passed over: they belong to another encoding, not to a slip.
+    """
+    for character in text:
+        if not character.isascii() and not "\ud800" <= character <= "\udfff":
+            return f"; {_describe(character)}"
+    return ""
+
+
+def fold_lookalikes(text: str) -> str:
+    """Return a text with ASCII characters in place of those that look like them."""
+    return "".join(_fold(character) for character in text)
+
+
+def _fold(character: str) -> str:
+    if character.isascii():
+        return character
+    folded = SIGNS.get(character) or unicodedata.normalize("NFKC", character)
+    if unicodedata.category(character) == "Cf":  # such as a zero-width space
+        folded = ""
+    return folded if folded.isascii() else character
+
+
+def _describe(character: str) -> str:
+    code, folded = f"U+{ord(character):04X}", _fold(character)
+    is_visible = character.isprintable() and not character.isspace()
+    name = f"{character!r} ({code})" if is_visible else f"{code} ({unicodedata.name(character, 'a control').lower()})"
+    if not folded:
+        return f"{name} is invisible and part of the text"
+    if folded == " ":
+        return f"{name} is not a space"
+    return f"{name} is not {folded!r}" if folded != character else f"{name} is not an ASCII character"
