@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import PurePath
 
-from darkparse.layers.anchors import check_anchors, get_anchor_pairs
+from darkparse.layers.anchors import MAX_ANCHOR_IN_CELLS, check_anchors, get_anchor_pairs
 from darkparse.layers.base import LayerError, keys, layer, option
 from darkparse.layers.capabilities import LossLayer
 from darkparse.layers.dialect import Dialect
@@ -71,8 +71,10 @@ class Region(Head, LossLayer):
 
     def warnings(self, ctx: LayerContext) -> tuple[LayerError, ...]:
         errors = check_anchors(self.anchors, self.num, tuple(range(self.num)), "num")
-        largest = max(self.anchors, default=0)
-        if errors or largest <= 2 * max(ctx.input.h, ctx.input.w):
+        largest, grid = max(self.anchors, default=0), max(ctx.input.h, ctx.input.w)
+        # Those of another input size may be larger than the grid, and with decimals they are cells all the same.
+        has_decimals = any(side % 1 for side in self.anchors)
+        if errors or largest <= (max(2 * grid, MAX_ANCHOR_IN_CELLS) if has_decimals else grid):
             return errors
         message = (
             f"an anchor of {largest:g} on a grid of {ctx.input.h}×{ctx.input.w}: [region] wants cells, [yolo] pixels"

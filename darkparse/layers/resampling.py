@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fractions import Fraction
 from math import gcd, inf
+from typing import ClassVar
 
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
 from darkparse.layers.capabilities import Reinterpretable
@@ -73,6 +74,8 @@ class Rearranging(Layer):
     needs_map = True
     mechanism = "rearrangement"
     role = "reorg"
+    consequence: ClassVar[str] = ""
+    """What Darknet does with a map that does not divide into blocks."""
 
     stride: int
     reverse: bool
@@ -94,7 +97,8 @@ class Rearranging(Layer):
                 )
             return Shape(x.c // stride**2, x.h * stride, x.w * stride)
         if x.h % stride or x.w % stride:
-            raise LayerError(f"a map of {x} does not divide into blocks of {stride}×{stride}", option="stride", input=0)
+            message = f"a map of {x} does not divide into blocks of {stride}×{stride}{self.consequence}"
+            raise LayerError(message, option="stride", input=0)
         return Shape(x.c * stride**2, x.h // stride, x.w // stride)
 
 
@@ -106,6 +110,7 @@ class Reorg(Rearranging, Reinterpretable):
     expect the order of `[reorg3d]` (AlexeyAB/darknet#489).
     """
 
+    consequence = "; Darknet goes on and writes past its buffer (blas.c reorg_cpu)"
     stride: int = option(default=1)
     reverse: bool = option(default=False)
     flatten: bool = option(default=False, dialect="pjreddie")

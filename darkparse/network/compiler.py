@@ -17,7 +17,8 @@ from darkparse.network.passes.draft import Draft
 from darkparse.network.passes.inference import infer_shapes
 from darkparse.network.passes.input_size import set_input_size
 from darkparse.network.passes.options import select_options
-from darkparse.network.passes.size_search import suggest_input_size
+from darkparse.network.passes.size_search import suggest_sizes
+from darkparse.network.passes.slip_repair import blame_slips
 from darkparse.network.passes.slips import warn_about_slips
 from darkparse.network.passes.strict_rules import apply_strict_rules
 from darkparse.network.passes.wiring import wire_layers
@@ -34,7 +35,8 @@ PASSES: tuple[Callable[[Draft], None], ...] = (
     wire_layers,  # references to indices
     infer_shapes,  # layers to nodes; the first fault in wiring or shapes ends them
     check_nodes,  # warnings about nodes
-    suggest_input_size,  # a hint for a fault in shapes
+    blame_slips,  # slips in the text that explain a fault
+    suggest_sizes,  # a hint for a fault in shapes
     raise_errors,
 )
 

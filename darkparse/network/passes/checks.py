@@ -9,6 +9,7 @@ from darkparse.layers.head import Head
 from darkparse.network.node import Node
 from darkparse.network.passes.draft import Draft
 from darkparse.network.passes.strict_rules import check_size_step
+from darkparse.network.passes.stride_hint import find_stride_hint
 
 
 def check_nodes(draft: Draft) -> None:
@@ -16,17 +17,19 @@ def check_nodes(draft: Draft) -> None:
     at_fault = draft.fault.diagnostics[0].span if draft.fault else None
     nodes = [node for node in draft.nodes if node.section.span != at_fault]
     for node in nodes:
-        draft.diagnostics += _collect_warnings(node)
+        draft.diagnostics += _collect_warnings(node, draft.nodes)
     draft.diagnostics += _check_heads(nodes)
     if draft.fault is None:
         draft.diagnostics += check_size_step(draft)
 
 
-def _collect_warnings(node: Node) -> Iterator[Diagnostic]:
+def _collect_warnings(node: Node, nodes: Sequence[Node]) -> Iterator[Diagnostic]:
     for warning in node.layer.warnings(node.context):
+        inputs = tuple(zip(node.inputs, node.in_shapes, strict=True))
+        hint = find_stride_hint(inputs, nodes) if warning.code == "sizes" else ""
         cause = f"{node.kind} {warning.code}" if warning.code else ""
         span = node.section.locate(warning.option)
-        yield Diagnostic("warning", warning.code or "remark", str(warning), span, cause=cause)
+        yield Diagnostic("warning", warning.code or "remark", f"{warning}{hint}", span, cause=cause)
 
 
 def _check_heads(nodes: Sequence[Node]) -> Iterator[Diagnostic]:

@@ -89,14 +89,18 @@ def _convert_inputs(layer: Layer, section: Section, shapes: tuple[Shape, ...]) -
 
 
 def _check_joined_maps(draft: Draft, index: int, source: int) -> None:
-    """Blame the join where a layer of maps follows a join of maps of two sizes, of which Darknet keeps the length."""
+    """Blame the join where a layer of maps follows a join of which Darknet keeps the length alone."""
     while source >= 0 and draft.nodes[source].out_shape.layout is Layout.FLAT:
-        join = draft.nodes[source]
+        join, kind = draft.nodes[source], draft.config.sections[index].kind
+        inputs = tuple(zip(join.inputs, join.in_shapes, strict=True))
+        lost = f"no map is left for layer {index} [{kind}]"
         if len({(shape.h, shape.w) for shape in join.in_shapes if shape.is_map}) > 1:
-            kind = draft.config.sections[index].kind
-            message = f"maps of two sizes are joined, of which no map is left for layer {index} [{kind}]"
-            inputs = tuple(zip(join.inputs, join.in_shapes, strict=True))
+            message = f"maps of two sizes are joined, of which {lost}"
             raise _locate_error(LayerError(message, code="sizes"), join.section, inputs, draft.nodes)
+        if len({shape.is_map for shape in join.in_shapes}) > 1:
+            message = f"a vector and a map are joined, of which {lost}: {_describe_inputs(inputs)}"
+            notes = [_make_shape_note(draft.nodes, *joined, "shape") for joined in inputs]
+            raise cfg_error("shape", message, join.section.span, *notes)
         source = join.inputs[0] if join.inputs else -1
 
 
@@ -119,6 +123,11 @@ def _format_shape(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
+def _describe_inputs(inputs: tuple[tuple[int, Shape], ...]) -> str:
+    values = (shape if shape.is_map else f"{shape} values" for _, shape in inputs)
+    return join_with_and([f"layer {source} gives {value}" for (source, _), value in zip(inputs, values, strict=True)])
+
+
 def _locate_error(
     problem: LayerError, section: Section, inputs: tuple[tuple[int, Shape], ...], nodes: list[Node]
 ) -> CfgError:
@@ -127,7 +136,7 @@ def _locate_error(
     at_fault = inputs[problem.input :][:1] if problem.input is not None else ()
     if code == "sizes":
         at_fault = inputs
-        message += f": {join_with_and([f'layer {source} gives {shape}' for source, shape in inputs])}"
+        message += f": {_describe_inputs(inputs)}"
     notes = [_make_shape_note(nodes, source, shape, code) for source, shape in at_fault]
     return cfg_error(code, message, section.locate(problem.option), *notes)
 

@@ -1,4 +1,4 @@
-"""Pass 9: for an error about shapes, the input sizes with which the network compiles."""
+"""Pass 10: for an error about shapes, the input sizes or the stride with which the network compiles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import lcm
 
-from darkparse.diagnostics import Note
+from darkparse.diagnostics import Diagnostic, Note
 from darkparse.errors import CfgError
 from darkparse.layers import Shape
 from darkparse.layers.net import Net
@@ -15,17 +15,29 @@ from darkparse.network.node import Node
 from darkparse.network.passes.draft import Draft
 from darkparse.network.passes.inference import infer_shapes
 from darkparse.network.passes.input_size import resize_net
+from darkparse.network.passes.stride_hint import find_stride_hint
 from darkparse.network.passes.wiring import wire_layers
 
 
-def suggest_input_size(draft: Draft) -> None:
-    """Add a hint to an error about shapes if another input size cures it."""
+def suggest_sizes(draft: Draft) -> None:
+    """Add a hint to an error about shapes if another input size or another stride cures it."""
     if draft.fault is None or not draft.net.has_image:
         return
     first, *rest = draft.fault.diagnostics
     hint = _find_hint(draft) if first.code in ("shape", "sizes") else None
     if hint is not None:
-        draft.fault = CfgError((replace(first, notes=(Note(hint), *first.notes)), *rest))
+        first = replace(first, notes=(Note(hint), *first.notes))
+    elif first.code == "sizes":
+        first = replace(first, message=first.message + find_stride_hint(_find_inputs(draft, first), draft.nodes))
+    draft.fault = CfgError((first, *rest))
+
+
+def _find_inputs(draft: Draft, error: Diagnostic) -> list[tuple[int, Shape]]:
+    """Return index and shape of what the layer reads at which an error stands."""
+    start = error.span.start if error.span else 0
+    index = max(i for i, section in enumerate(draft.config.sections) if section.span.start <= start)
+    shapes = {-1: draft.net.input_shape} | {node.index: node.out_shape for node in draft.nodes}
+    return [(source, shapes[source]) for source in draft.wiring[index].inputs]
 
 
 def _find_hint(draft: Draft) -> str | None:
@@ -58,7 +70,7 @@ def _find_fitting_sizes(draft: Draft, nodes: Sequence[Node]) -> tuple[int, list[
         nodes: layers that have shapes; the step grows as more layers get one.
     """
     requested, step = draft.net, 0
-    while (next_step := _compute_step(nodes, draft.cfg_net.input_shape)) > step:
+    while (next_step := _compute_step(draft, nodes)) > step:
         step = next_step
         below = (max(1, requested.height // step) * step, max(1, requested.width // step) * step)
         above = (-(-requested.height // step) * step, -(-requested.width // step) * step)
@@ -71,7 +83,13 @@ def _find_fitting_sizes(draft: Draft, nodes: Sequence[Node]) -> tuple[int, list[
     return step, []
 
 
-def _compute_step(nodes: Sequence[Node], image: Shape) -> int:
-    """Return the pixels of the input that every layer's stride divides."""
-    axes = [axis for field in compute_receptive_fields(tuple(nodes), image) for axis in field]
-    return lcm(*(axis.jump.numerator for axis in axes if axis.jump))
+def _compute_step(draft: Draft, nodes: Sequence[Node]) -> int:
+    """Return the pixels of the input that every layer's stride divides, that of the layer at fault included."""
+    fields = compute_receptive_fields(tuple(nodes), draft.cfg_net.input_shape)
+    jumps = [axis.jump.numerator for field in fields for axis in field if axis.jump]
+    index = len(nodes)
+    if index < len(draft.wiring) and draft.wiring[index].inputs:
+        source, stride = draft.wiring[index].inputs[0], abs(getattr(draft.layers[index], "stride", 1))
+        source_jumps = [axis.jump.numerator for axis in fields[source] if axis.jump] if source >= 0 else [1]
+        jumps += [jump * stride for jump in source_jumps]
+    return lcm(*jumps)

@@ -1,0 +1,63 @@
+"""The stride of an upsample, or of a reorg, with which maps of two sizes meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from darkparse.layers import Shape
+from darkparse.network.node import Node
+
+Size = tuple[int, int]
+
+
+def find_stride_hint(inputs: Sequence[tuple[int, Shape]], nodes: Sequence[Node]) -> str:
+    """Return the hint as the end of a sentence; empty where no stride makes the inputs meet.
+
+    Args:
+        inputs: index and shape of each layer that is joined.
+        nodes: the layers before the join.
+    """
+    for source, shape in inputs:
+        targets = {(other.h, other.w) for index, other in inputs if index != source and other.is_map}
+        if len(targets) != 1 or not shape.is_map or (shape.h, shape.w) in targets:
+            continue
+        for node in _find_resizers(source, nodes):
+            hint = _fit_stride(node, targets.copy().pop())
+            if hint is not None:
+                return f"; {hint}"
+    return ""
+
+
+def _find_resizers(source: int, nodes: Sequence[Node]) -> Iterator[Node]:
+    """Yield the upsample or reorg that a map comes from, through layers that keep its size."""
+    while source >= 0:
+        node = nodes[source]
+        if node.layer.role in ("upsample", "reorg"):
+            yield node
+            return
+        if not node.inputs:
+            return
+        position = node.layer.main_input
+        before = node.in_shapes[position]
+        if (before.h, before.w) != (node.out_shape.h, node.out_shape.w):
+            return
+        source = node.inputs[position]
+
+
+def _fit_stride(node: Node, target: Size) -> str | None:
+    x, out = node.in_shapes[0], node.out_shape
+    current = f"layer {node.index} [{node.kind}] makes {out.h}×{out.w} of {x.h}×{x.w}"
+    if (x.h, x.w) == target:
+        return f"{current}: without it they meet"
+    is_growing = out.h >= x.h
+    large, small = (target, (x.h, x.w)) if is_growing else ((x.h, x.w), target)
+    factors = {divmod(a, b) for a, b in zip(large, small, strict=True)}
+    if len(factors) != 1:
+        return None
+    factor, rest = factors.pop()
+    if rest or factor < 1:
+        return None
+    line = node.section.locate("stride").line
+    if node.layer.role == "upsample" and is_growing:
+        current = f"layer {node.index} is upsampled by {out.h // x.h}"
+    return f"{current}: stride={factor} in line {line} makes them meet"
