@@ -21,6 +21,7 @@ from darkparse.cli.common import (
 )
 from darkparse.cli.jobs import takes
 from darkparse.network import to_cfg
+from darkparse.network.anchor_lint import lint_anchors
 from darkparse.network.compile_options import CompileOptions, Size
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def command(job: EditJob) -> None:
     changed = edit(network, classes=job.classes, size=job.size, upto=job.upto, anchors=job.anchors)
     if job.upto is not None and job.classes is not None and not changed.heads and network.heads:
         stderr().print(f"No head is left in the first {job.upto} layers, so --classes changed nothing.", soft_wrap=True)
+    for finding in lint_anchors(changed) if job.anchors is not None else ():
+        stderr().print(finding.headline, soft_wrap=True)
     text, before = to_cfg(changed), network.config.source.text
     if "\r\n" in before:
         text = text.replace("\n", "\r\n")

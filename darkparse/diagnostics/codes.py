@@ -49,6 +49,11 @@ CODES: dict[str, str] = {
     "classes": "The heads of one network have different numbers of classes.",
     "training": "An option that does not do in training what it says (`check --training` alone), or something that "
     "`darkparse.training.losses` and `darkparse.training` do not train.",
+    "unused-anchors": "No mask names an anchor, so objects of its shape train no predictor (`check --training`, "
+    "`edit --anchors`). Trained weights need the mask that they were trained with.",
+    "mask-order": "The coarse grid has the small anchors, or a mask names its anchors backwards (`check --training`).",
+    "frozen": "Which layers `stopbackward` takes out of training, and what still changes them (`check --training`).",
+    "batch": "`batch=` is less than `subdivisions=`: Darknet's mini-batches are empty (`check --training`).",
     "remark": "Legal, but one of the forks computes something else than the cfg says.",
 }
 """Descriptions of cfg diagnostics by code."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from darkparse.layers.capabilities import LimitedGradient
 from darkparse.model.recurrent import StatefulModule
 from darkparse.network import Network, Node
+from darkparse.network.freezing import find_gradient_stops
 from darkparse.network.training import bind_layer_training
 
 
@@ -25,8 +26,8 @@ class TrainingRules:
         self._freezes_whole_layers = network.dialect.training.freezes_whole_layers
         self._stop_iterations = {index: o.stopbackward for index, o in enumerate(options) if o.stopbackward}
         self._forward_only = frozenset(index for index, o in enumerate(options) if o.onlyforward)
-        last_frozen = max((index for index, until in self._stop_iterations.items() if until == 1), default=0)
-        self.frozen = range(last_frozen if self._freezes_whole_layers else 0)
+        stops = find_gradient_stops(self._stop_iterations, network.dialect)
+        self.frozen = stops[0].frozen if stops else range(0)
         self._steps = network.net.time_steps
 
     def run(self, node: Node, layer: nn.Module, inputs: list[Any], iteration: int) -> Tensor:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from darkparse._utils.text import pluralize
 from darkparse.diagnostics import Diagnostic
 from darkparse.layers import Dialect
 from darkparse.layers.names import format_suggestion
 from darkparse.layers.training import IOU_KINDS
+from darkparse.network.anchor_lint import lint_anchors
+from darkparse.network.freezing import describe_stops
 from darkparse.network.section_rules import Rule, count, number, text
+from darkparse.network.training import count_images_per_batch
 from darkparse.syntax import Section
 
 if TYPE_CHECKING:
@@ -21,7 +25,9 @@ ZERO_SLOPE = frozenset({"swish", "mish", "hard_mish"})
 
 
 def _count_unused_images(section: Section) -> float:
-    return number(section, "batch", 1) % max(1, number(section, "subdivisions", 1))
+    """Return how many images of a batch no mini-batch takes; a batch without mini-batches is another finding."""
+    batch, subdivisions = number(section, "batch", 1), max(1, number(section, "subdivisions", 1))
+    return batch % subdivisions if batch >= subdivisions else 0
 
 
 def _suggest_policy(section: Section, dialect: Dialect) -> str:
@@ -67,7 +73,12 @@ TRAINING_RULES: tuple[Rule, ...] = (
 
 
 def lint_training(network: Network) -> Iterator[Diagnostic]:
-    """A warning for each option of a cfg that does not do in training what it says."""
+    """Yield a warning for each option of a cfg that does not do in training what it seems to say."""
+    yield from _check_batch(network)
+    yield from lint_anchors(network)
+    for node, message in describe_stops(network):
+        span = node.section.locate("stopbackward")
+        yield Diagnostic("warning", "frozen", f"stopbackward={text(node.section, 'stopbackward')}: {message}", span)
     for section in (network.config.net, *network.config.sections):
         for rule in TRAINING_RULES:
             if not (network.dialect.supports(rule.dialect) and rule.holds(section, network.dialect)):
@@ -76,3 +87,18 @@ def lint_training(network: Network) -> Iterator[Diagnostic]:
             message = rule.message if isinstance(rule.message, str) else rule.message(section, network.dialect)
             name = f"{rule.key}={text(section, rule.key)}" if rule.key else f"[{section.kind}]"
             yield Diagnostic("warning", "training", f"{name}: {message}", option.span if option else section.span)
+
+
+def _check_batch(network: Network) -> Iterator[Diagnostic]:
+    """Find a batch that is too small for its mini-batches (parser.c parse_net_options)."""
+    net, section = network.net, network.config.net
+    if net.batch >= net.subdivisions:
+        return
+    batch = "batch=" if section.find("batch") else "batch=1, the default,"
+    mini_batch = pluralize(count_images_per_batch(network) // net.subdivisions, "image")
+    message = (
+        f"{batch} is less than subdivisions={net.subdivisions}: Darknet's mini-batch is 0 images, and nothing is "
+        f"learned; darkparse takes {mini_batch}"
+    )
+    key = "batch" if section.find("batch") else "subdivisions"
+    yield Diagnostic("warning", "batch", message, section.locate(key))

@@ -91,6 +91,19 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         "pjreddie",
         "5:1: warning: policy=sig: no policy has this",
     ),
+    "unused-anchors": (
+        f"{YOLO.replace('1,2', '1,2,3,4')}num=2\nmask=0\n",
+        *("pjreddie", "12:6: warning: anchor 1 (3×4) is used by no head: objects nearest to it in shape train no"),
+    ),
+    "mask-order": (
+        f"{YOLO.replace('1,2', '1,2,3,4').replace('filters=7', 'filters=14')}num=2\nmask=1,0\n",
+        *("pjreddie", "12:6: warning: mask= names its anchors backwards"),
+    ),
+    "frozen": (f"{CONV}stopbackward=1\n", "pjreddie", "7:14: warning: stopbackward=1: layer 0 gets no gradient"),
+    "batch": (
+        CONV.replace("[conv", "subdivisions=2\n[conv"),
+        *("pjreddie", "5:14: warning: batch=1, the default, is less than subdivisions=2"),
+    ),
     "refused": (f"{CONV}filters=7\n", "hank-ai", "7:1: error: hank-ai/darknet stops here: filters again"),
     "remark": (
         f"{LINEAR}[shortcut]\nfrom=-1\nweights_type=per_feature\n",

@@ -13,6 +13,7 @@ from typing import Any
 
 from darkparse.errors import DarkparseError
 from darkparse.network import Network, compile
+from darkparse.network.freezing import describe_layer_training
 from darkparse.syntax import Config
 from darkparse.views.diagram.build import build_diagram
 from darkparse.views.diagram.elements import Card, DiagramModel, DiagramRow
@@ -67,7 +68,9 @@ class Explanation:
         if self.layer is None:
             return tuple(_build_paragraphs(self.network, self.model))
         heading = f"L{self.layer.index} of {self.network.name}: {layer_label(self.layer.node)}"
-        return Paragraph((heading,)), Paragraph((" ".join(reasons(self.layer)),))
+        training = describe_layer_training(self.network, self.layer.index)
+        texts = (heading, " ".join(reasons(self.layer)), training)
+        return tuple(Paragraph((text,)) for text in texts if text)
 
     def __repr__(self) -> str:
         return f"Explanation({self.network!r})"
@@ -145,7 +148,8 @@ class Explanation:
         """Return the explanation as JSON-serializable values; numbers are exact and shapes are [c, h, w]."""
         network = network_values(self.network)
         if self.layer is not None:
-            return {"network": network, "layer": explained_layer_values(self.layer)}
+            training = describe_layer_training(self.network, self.layer.index)
+            return {"network": network, "layer": explained_layer_values(self.layer) | {"training": training}}
         summary = self.model.summary
         return {
             "network": network,

@@ -1,0 +1,144 @@
+"""Anchors of heads with a `mask` that training uses otherwise than they look."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import TYPE_CHECKING
+
+from darkparse._utils.text import join_with_and
+from darkparse.diagnostics import Diagnostic, Span
+from darkparse.layers import Head, Shape
+from darkparse.network.node import Node
+from darkparse.network.section_rules import number
+
+if TYPE_CHECKING:
+    from darkparse.network.network import Network
+
+Box = tuple[float, float]
+"""Width and height."""
+NO_ANCHOR = (0.5, 0.5)
+"""What a head takes for an anchor that the cfg lacks, which is another finding."""
+SAME_SHAPE = 0.95
+"""Overlap from which an anchor stands for another."""
+
+
+@dataclass(frozen=True, slots=True)
+class _MaskedHead:
+    """A head with its anchors and the cells of its grid."""
+
+    node: Node
+    anchors: tuple[Box, ...]
+    """All from which the mask chooses."""
+    mask: tuple[int, ...]
+    boxes: tuple[Box, ...]
+    """Those that it chooses."""
+    grid: tuple[int, int]
+
+    @property
+    def num_cells(self) -> int:
+        return prod(self.grid)
+
+    @property
+    def mask_span(self) -> Span:
+        return self.node.section.locate("mask")
+
+    @property
+    def mean_area(self) -> float:
+        return sum(map(prod, self.boxes)) / len(self.boxes)
+
+    def __str__(self) -> str:
+        names = [f"{w:g}×{h:g}" for w, h in (self.boxes[0], self.boxes[-1])]
+        return " to ".join(dict.fromkeys(names))
+
+
+def lint_anchors(network: Network) -> Iterator[Diagnostic]:
+    """Find anchors that no head uses, masks that name anchors backwards, and small anchors on a coarse grid."""
+    heads = [head for node in network.nodes if (head := _make_head(node)) is not None]
+    groups: dict[tuple[Box, ...], list[_MaskedHead]] = defaultdict(list)
+    for head in heads:
+        groups[head.anchors].append(head)
+    used_boxes = [box for head in heads for box in head.boxes]
+    for anchors, group in groups.items():
+        # Each head matches objects by its own list, so a head with another list may train those.
+        unused = [i for i, box in enumerate(anchors) if all(_overlap(box, used) < SAME_SHAPE for used in used_boxes)]
+        if unused:
+            yield _report_unused(anchors, group, unused)
+    yield from _find_reversed(heads)
+
+
+def _make_head(node: Node) -> _MaskedHead | None:
+    layer = node.layer
+    if not isinstance(layer, Head) or not layer.listed_anchors or NO_ANCHOR in (*layer.listed_anchors, *layer.boxes):
+        return None
+    if max(layer.indices) >= len(layer.listed_anchors):
+        return None
+    shape: Shape = node.in_shapes[0]
+    return _MaskedHead(node, layer.listed_anchors, layer.indices, layer.boxes, layer.get_grid(shape))
+
+
+def _report_unused(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead], unused: Sequence[int]) -> Diagnostic:
+    uses = Counter(i for head in heads for i in head.mask)
+    repeated = [i for i, count in sorted(uses.items()) if count > 1]
+    message = f"{_name_anchors(unused, anchors)} {'is' if len(unused) == 1 else 'are'} used by no head"
+    if repeated:
+        message += f", {_name_anchors(repeated, anchors)} by {'two' if max(uses.values()) == 2 else 'more than one'}"
+    message += f": objects nearest to {'it' if len(unused) == 1 else 'them'} in shape train "
+    nodes = [head.node for head in heads if head.node.dialect.supports(dialect="alexeyab")]
+    if any(number(node.section, "iou_thresh", 1) < 1 for node in nodes):
+        message += "only predictors whose anchor overlaps them by more than iou_thresh="
+    else:
+        message += "no predictor"
+    masks, first = _suggest_masks(anchors, heads)
+    if masks:
+        message += f"; weights that were trained so need it, for a training of your own write {masks}"
+    else:
+        count = sum(len(head.mask) for head in heads)
+        message += f"; anchors= has {len(anchors)} pairs, and the masks hold {count}: leave out the others, or name "
+        message += "all in mask= and set filters= to match"
+    return Diagnostic("warning", "unused-anchors", message, first.mask_span)
+
+
+def _suggest_masks(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead]) -> tuple[str, _MaskedHead]:
+    """Return masks in which each anchor stands once, the smallest on the finest grid, and the first head to change."""
+    order = sorted(range(len(anchors)), key=lambda i: (prod(anchors[i]), i))
+    if sum(len(head.mask) for head in heads) != len(order):
+        return "", heads[-1]
+    texts: dict[int, str] = {}
+    for head in sorted(heads, key=lambda head: -head.num_cells):
+        mask, order = sorted(order[: len(head.mask)]), order[len(head.mask) :]
+        if sorted(head.mask) != mask:
+            texts[head.node.index] = f"mask={','.join(map(str, mask))} in line {head.mask_span.line}"
+    changed = [head for head in heads if head.node.index in texts]
+    return join_with_and([texts[head.node.index] for head in changed]), changed[0]
+
+
+def _find_reversed(heads: Sequence[_MaskedHead]) -> Iterator[Diagnostic]:
+    for head in heads:
+        if len(head.mask) > 1 and all(a > b for a, b in pairwise(head.mask)):
+            order = ",".join(map(str, reversed(head.mask)))
+            message = f"mask= names its anchors backwards, and the predictors lie so: weights of mask={order} differ"
+            yield Diagnostic("warning", "mask-order", message, head.mask_span)
+    for fine, coarse in pairwise(sorted(heads, key=lambda head: -head.num_cells)):
+        if fine.num_cells == coarse.num_cells or fine.mean_area <= coarse.mean_area:
+            continue
+        fine_grid, coarse_grid = ("×".join(map(str, head.grid)) for head in (fine, coarse))
+        message = (
+            f"the masks stand in reverse order: this head's grid of {coarse_grid} has smaller anchors ({coarse}) than "
+            f"the {fine_grid} of layer {fine.node.index} ({fine}), and small objects need the finer grid"
+        )
+        yield Diagnostic("warning", "mask-order", message, coarse.mask_span)
+
+
+def _overlap(a: Box, b: Box) -> float:
+    """Intersection over union of two boxes around one center."""
+    shared = min(a[0], b[0]) * min(a[1], b[1])
+    return shared / max(prod(a) + prod(b) - shared, 1e-12)
+
+
+def _name_anchors(indices: Sequence[int], anchors: tuple[Box, ...]) -> str:
+    names = join_with_and([f"{i} ({anchors[i][0]:g}×{anchors[i][1]:g})" for i in indices])
+    return f"anchor {names}" if len(indices) == 1 else f"anchors {names}"
