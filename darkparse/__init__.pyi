@@ -28,6 +28,7 @@ from .model.saving import save_weights as save_weights
 from .network.compile_options import CompileOptions as CompileOptions
 from .network.compiler import compile as compile
 from .network.detection_settings import DetectionSettings as DetectionSettings
+from .network.io.cfg import save_cfg as save_cfg
 from .network.io.cfg import to_cfg as to_cfg
 from .network.io.edit import edit as edit
 from .network.io.yaml import to_yaml as to_yaml

@@ -4,6 +4,7 @@ from .analysis.reduction import Reductions as Reductions
 from .compile_options import CompileOptions as CompileOptions
 from .compiler import compile as compile
 from .detection_settings import DetectionSettings as DetectionSettings
+from .io.cfg import save_cfg as save_cfg
 from .io.cfg import to_cfg as to_cfg
 from .io.edit import edit as edit
 from .io.yaml import to_yaml as to_yaml

@@ -14,7 +14,7 @@ from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.yolo_heads import GaussianYolo, Yolo
 from darkparse.network.io.cfg import format_section
-from tests.conftest import needs_shared, original_cfgs, shipped_cfgs
+from tests.conftest import DATA, needs_shared, original_cfgs, shipped_cfgs
 from tests.layers.test_kinds import SMALL
 
 
@@ -222,3 +222,25 @@ def test_yaml_from_a_file(tmp_path: Path) -> None:
     assert network.to_cfg() == darkparse.to_cfg(network)
     with pytest.raises(darkparse.DarkparseError, match=r"none\.yaml"):
         darkparse.from_yaml(tmp_path / "none.yaml")
+
+
+def test_save_cfg_keeps_bytes_of_another_encoding(tmp_path: Path) -> None:
+    original = DATA / "cases" / "gbk-comment.cfg"
+    darkparse.save_cfg(darkparse.compile(original), tmp_path / "o.cfg")
+    assert (tmp_path / "o.cfg").read_bytes() == original.read_bytes()
+    edited = darkparse.edit(darkparse.compile(original), size=32)
+    darkparse.save_cfg(edited, tmp_path / "o.cfg")
+    assert (tmp_path / "o.cfg").read_bytes() == original.read_bytes().replace(b"=16", b"=32")
+
+
+def test_save_cfg_of_half_a_character_leaves_the_file(tmp_path: Path) -> None:
+    network = darkparse.compile("# \ud800\n[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\n")
+    (tmp_path / "o.cfg").write_text("as it was")
+    with pytest.raises(darkparse.DarkparseError, match=r"line 1 of the cfg holds half a character, U\+D800"):
+        darkparse.save_cfg(network, tmp_path / "o.cfg")
+    assert (tmp_path / "o.cfg").read_text() == "as it was"
+
+
+def test_save_cfg_into_missing_folder_raises_os_error(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="missing"):
+        darkparse.save_cfg(darkparse.compile("yolov3-tiny"), tmp_path / "missing" / "o.cfg")

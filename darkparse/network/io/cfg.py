@@ -6,11 +6,13 @@ say what the layer holds are written anew.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from darkparse._utils.files import atomic_write
 from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Layer
@@ -35,7 +37,8 @@ def to_cfg(network: Network) -> str:
         network: what `compile` or `edit` made.
 
     Returns:
-        The text.
+        The text. Bytes of a comment that are not UTF-8 stand in it as lone surrogates, which `save_cfg` writes as the
+        bytes that they were; elsewhere encode it with `errors="surrogateescape"`.
 
     Raises:
         DarkparseError: an option has a value that the network's dialect cannot say.
@@ -49,6 +52,42 @@ def to_cfg(network: Network) -> str:
     parts = [format_section(network.net, network.config.net, network.dialect)]
     parts += [format_section(node.layer, node.section, network.dialect) for node in network.nodes]
     return "".join(parts).lstrip("\n")
+
+
+def save_cfg(network: Network, path: str | os.PathLike[str]) -> Path:
+    """Write the network as a cfg, as `to_cfg` prints it; bytes of comments that are not UTF-8 stay as they were.
+
+    Args:
+        network: what `compile` or `edit` made.
+        path: the file, which is written whole or not at all.
+
+    Returns:
+        The path.
+
+    Raises:
+        DarkparseError: an option has a value that the network's dialect cannot say, or the text one that no file can.
+        OSError: the file cannot be written.
+
+    >>> darkparse.save_cfg(darkparse.compile("yolov3-tiny", size=320), "small.cfg")
+    PosixPath('small.cfg')
+    >>> darkparse.compile("small.cfg").input_shape
+    Shape(c=3, h=320, w=320)
+    """
+    data = encode_cfg(to_cfg(network))
+    with atomic_write(path) as partial:
+        partial.write_bytes(data)
+    return Path(path)
+
+
+def encode_cfg(text: str) -> bytes:
+    """Return a cfg's text as the bytes of its file. Raises DarkparseError for a character that UTF-8 does not have."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as problem:
+        line = text.count("\n", 0, problem.start) + 1
+        raise DarkparseError(
+            f"line {line} of the cfg holds half a character, U+{ord(text[problem.start]):04X}"
+        ) from None
 
 
 def format_section(layer: Layer | Net, section: Section | None, dialect: Dialect) -> str:
