@@ -131,7 +131,7 @@ def _layer_lines(comparison: Comparison, against: Path) -> Iterator[tuple[str, s
         yield f"{len(agreeing)} {subject}, the worst within {worst:.1e} of its RMS", ""
     if comparison.unmatched:
         names = ", ".join(f"L{node.index}" for node in comparison.unmatched)
-        yield f"not compared: {names}, of which {against} has no output", ""
+        yield f"layers not compared: {names} (no matching value in {against})", ""
     if first is not None:
         yield from _difference_lines(comparison, first)
 
@@ -162,7 +162,7 @@ def _box_lines(boxes: BoxComparison | None) -> Iterator[tuple[str, str]]:
     if boxes.differences and not boxes.differing:
         worst = max(d.relative for d in boxes.differences)
         heads = pluralize(len({d.node.index for d in boxes.differences}), "head")
-        yield f"boxes of {heads} agree ({boxes.differences[0].layout}), the worst within {worst:.1e} of their RMS", ""
+        yield f"boxes of {heads} agree ({boxes.differences[0].layout}), the worst within {worst:.1e}", ""
     if boxes.not_compared:
         yield f"boxes not compared: {boxes.not_compared}", ""
 

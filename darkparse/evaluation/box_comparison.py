@@ -13,7 +13,7 @@ from torch import Tensor
 
 from darkparse.errors import DarkparseError
 from darkparse.evaluation.box_causes import BoxCause, compute_ratios, estimate_anchors, estimate_scale
-from darkparse.evaluation.box_layouts import HeadBoxes, MatchedBoxes, match_layout
+from darkparse.evaluation.box_layouts import GridBoxes, MatchedBoxes, match_layout
 from darkparse.evaluation.differences import Floats, compute_relative_difference, measure_distances
 from darkparse.layers import ModuleSpec
 from darkparse.model.darknet import instantiate
@@ -34,7 +34,7 @@ class BoxDifference:
     Attributes:
         node: the head.
         quantity: `centers` (positions in the cells), `sizes` (of each anchor) or `scores`.
-        relative: largest difference as a part of the other's root mean square.
+        relative: largest difference as a part of the other's value, or of the root mean square where that is larger.
         differs: whether that is more than rounding.
         description: the difference in a few words, e.g. `×2 in width and height`.
         cause: the known mistake that would explain it.
@@ -77,7 +77,7 @@ def compare_boxes(
         outputs: of all its layers.
         image: (1, C, H, W), its input.
         their_outputs: what the other gives, of which some may hold boxes and scores.
-        tolerance: largest difference that counts as rounding, as a part of a quantity's root mean square.
+        tolerance: largest relative difference that counts as rounding.
     """
     try:
         heads = [DecodedHead(network, network.nodes[index], outputs, image) for index in network.heads]
@@ -138,7 +138,7 @@ class DecodedHead:
             description = DESCRIPTIONS[quantity](ours, other)
             yield BoxDifference(self.node, quantity, relative, differs, description, cause, theirs.layout)
 
-    def _get_values(self, boxes: HeadBoxes | MatchedBoxes, quantity: Quantity) -> Floats:
+    def _get_values(self, boxes: GridBoxes | MatchedBoxes, quantity: Quantity) -> Floats:
         """Return positions in cells or sizes (rows, columns, anchors, 2), or scores (B, classes)."""
         if quantity == "scores":
             assert boxes.scores is not None
@@ -190,7 +190,7 @@ class DecodedHead:
                 yield BoxCause("scores without the objectness", ours / self.objectness[:, None])
 
     @cached_property
-    def trials(self) -> dict[str, HeadBoxes]:
+    def trials(self) -> dict[str, GridBoxes]:
         """The boxes that each known mistake of the head or its decoder gives, by the mistake."""
         own_modules = self.layer.modules(self.node.context)
         modules_before = self.node.modules[: len(self.node.modules) - len(own_modules)]
@@ -203,7 +203,7 @@ class DecodedHead:
             trials[deviation.description] = self._decode(output, decoder)[0]
         return trials
 
-    def _decode(self, output: Tensor, decoder: ModuleSpec) -> tuple[HeadBoxes, Floats]:
+    def _decode(self, output: Tensor, decoder: ModuleSpec) -> tuple[GridBoxes, Floats]:
         """Decode a head's output to boxes and objectness (B,)."""
         boxes, scores, objectness = (
             values[0].float().numpy() for values in instantiate(decoder)(output, self.input_size)
@@ -211,7 +211,7 @@ class DecodedHead:
         per_cell = self.layer.predictors
         shape, side = self.node.out_shape, isqrt(len(boxes) // per_cell)
         rows, columns = (shape.h, shape.w) if shape.is_map else (side, side)
-        return HeadBoxes((rows, columns, per_cell), boxes, scores), objectness
+        return GridBoxes((rows, columns, per_cell), boxes, scores), objectness
 
 
 def _describe_sizes(ours: Floats, theirs: Floats) -> str:

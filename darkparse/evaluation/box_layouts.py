@@ -21,7 +21,7 @@ MAX_SPLIT = 16
 
 
 @dataclass(frozen=True, slots=True)
-class HeadBoxes:
+class GridBoxes:
     """Boxes of one head, before any threshold: cell by cell, row by row, anchor by anchor.
 
     Attributes:
@@ -37,11 +37,11 @@ class HeadBoxes:
 
 @dataclass(frozen=True, slots=True)
 class MatchedBoxes:
-    """The other's boxes and scores of a head, in the form and order of `HeadBoxes`.
+    """The other's boxes and scores of a head, in the form and order of `GridBoxes`.
 
     Attributes:
-        boxes: as in `HeadBoxes`.
-        scores: as in `HeadBoxes`; None if none of the outputs holds them.
+        boxes: as in `GridBoxes`.
+        scores: as in `GridBoxes`; None if none of the outputs holds them.
         layout: how the other writes boxes: `corners in pixels`.
     """
 
@@ -71,7 +71,7 @@ class LayoutMatch:
     distance: float
 
 
-def match_layout(outputs: Sequence[Floats], heads: Sequence[HeadBoxes], input_size: tuple[int, int]) -> LayoutMatch:
+def match_layout(outputs: Sequence[Floats], heads: Sequence[GridBoxes], input_size: tuple[int, int]) -> LayoutMatch:
     """Find each head's boxes among a model's outputs.
 
     One tensor (N, B, 4 + classes), with or without a column for the objectness, is tried before boxes and confidences
@@ -124,15 +124,15 @@ class _Layout:
     name: str
 
     def read(self, table: Floats, grid: tuple[int, int, int]) -> Floats:
-        """Convert rows of boxes (B, 4) to the form and order of `HeadBoxes`."""
+        """Convert rows of boxes (B, 4) to the form and order of `GridBoxes`."""
         return self.decode(self.sort(table, grid)) / self.unit
 
     def sort(self, table: Floats, grid: tuple[int, int, int]) -> Floats:
-        """Bring rows (B, …) into the order of `HeadBoxes`."""
+        """Bring rows (B, …) into the order of `GridBoxes`."""
         lengths = [grid[axis] for axis in self.order]
         return table.reshape(*lengths, -1).transpose(*np.argsort(self.order), 3).reshape(len(table), -1)
 
-    def match(self, head: HeadBoxes, table: _Table) -> MatchedBoxes:
+    def match(self, head: GridBoxes, table: _Table) -> MatchedBoxes:
         """Read boxes, and of the possible scores those nearest to the head's."""
         scores = [self.sort(array, head.grid) for array in table.scores]
         distances = [float(np.nan_to_num(np.abs(array - head.scores), nan=np.inf).mean()) for array in scores]
@@ -140,7 +140,7 @@ class _Layout:
         return MatchedBoxes(self.read(table.boxes, head.grid), nearest, self.name)
 
 
-def _list_head_tables(outputs: Sequence[Floats], heads: Sequence[HeadBoxes], index: int) -> Iterator[_Table]:
+def _list_head_tables(outputs: Sequence[Floats], heads: Sequence[GridBoxes], index: int) -> Iterator[_Table]:
     """Read the outputs as boxes of one head, or of all heads of which one part is its."""
     sizes = [len(head.boxes) for head in heads]
     rows, classes = sizes[index], heads[index].scores.shape[1]
@@ -224,7 +224,7 @@ ENCODINGS: dict[str, Callable[[Floats], Floats]] = {
 """Ways to write a box in four numbers, as functions to center x, center y, width and height."""
 
 
-def _measure_distance(boxes: Floats, head: HeadBoxes) -> float:
+def _measure_distance(boxes: Floats, head: GridBoxes) -> float:
     """Measure how far boxes are from the head's; infinite if they cannot be the same boxes.
 
     A mistake often spoils either centers or sizes, a wrong layout both, so the product of both distances decides.

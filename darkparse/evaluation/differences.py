@@ -46,7 +46,10 @@ def compute_difference(node: Node, ours: Floats, theirs: Floats) -> OutputDiffer
 def compute_relative_difference(
     ours: Floats, theirs: Floats, axes: tuple[int, ...] | None = None, rounding: NDArray[Any] | float = 0.0
 ) -> float:
-    """Compute the largest difference as a part of the other's root mean square.
+    """Compute the largest difference as a part of the other's value, or of its root mean square where that is larger.
+
+    A few scores near 1 among thousands near 0, or a few huge boxes, differ by many times the root mean square already
+    by rounding; values near 0 differ by many times themselves.
 
     Args:
         ours, theirs: arrays of one shape.
@@ -54,7 +57,8 @@ def compute_relative_difference(
         rounding: absolute difference of each value that does not count.
     """
     distances = np.maximum(measure_distances(ours, theirs) - rounding, 0)
-    return float(_divide(distances, measure_rms(theirs, axes)).max(initial=0.0))
+    magnitudes = np.where(np.isfinite(theirs), np.abs(theirs), 0)
+    return float(_divide(distances, np.maximum(magnitudes, measure_rms(theirs, axes))).max(initial=0.0))
 
 
 def measure_distances(ours: Floats, theirs: Floats) -> NDArray[Any]:

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from darkparse.evaluation.box_layouts import Floats, HeadBoxes
+from darkparse.evaluation.box_layouts import Floats, GridBoxes
 
 Order = tuple[int, int, int]
 """Axes of the rows from the slowest: 0 rows of cells, 1 columns, 2 boxes of a cell."""
 
 
-def random_heads(grids: Sequence[tuple[int, int, int]], classes: int, seed: int = 0) -> tuple[list[HeadBoxes], Floats]:
+def random_heads(grids: Sequence[tuple[int, int, int]], classes: int, seed: int = 0) -> tuple[list[GridBoxes], Floats]:
     """Return heads with boxes near their cells, and the objectness of all boxes (B, 1)."""
     random = np.random.default_rng(seed)
     heads = []
@@ -22,7 +22,7 @@ def random_heads(grids: Sequence[tuple[int, int, int]], classes: int, seed: int 
         sizes = np.exp(random.normal(-2, 1, centers.shape))
         boxes = np.concatenate((centers, sizes), -1).reshape(-1, 4).astype(np.float32)
         scores = (random.random((len(boxes), classes)) / 4).astype(np.float32)
-        heads.append(HeadBoxes((rows, columns, per_cell), boxes, scores))
+        heads.append(GridBoxes((rows, columns, per_cell), boxes, scores))
     count = sum(len(head.boxes) for head in heads)
     return heads, (0.5 + random.random((count, 1)) / 2).astype(np.float32)
 
@@ -64,7 +64,7 @@ FORMS: dict[str, Form] = {
 
 
 def write_outputs(
-    heads: Sequence[HeadBoxes],
+    heads: Sequence[GridBoxes],
     objectness: Floats,
     *,
     form: Form = FORMS["one tensor"],

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import darkparse
 from darkparse.evaluation import BoxComparison, Comparison, Reference, compare
-from darkparse.evaluation.box_comparison import DecodedHead
+from darkparse.evaluation.box_comparison import DecodedHead, compare_boxes
 from tests.detect.reference import picture
 from tests.evaluation.box_layouts import FORMS, write_outputs
 from tests.evaluation.test_compare import run
@@ -203,6 +203,20 @@ def test_compare_scores_without_objectness_names_it() -> None:
     assert {d.cause for d in get_boxes(comparison).differing} == {"scores without the objectness"}
 
 
+def test_compare_boxes_rounding_of_few_large_values_agrees() -> None:
+    model, image, layers = make_model(TWO_HEADS)
+    with torch.inference_mode():
+        for index in (3, 7):  # nearly all scores are 0, and one box is thousands of times as large as the others
+            entries = layers[index].unflatten(1, (3, 7))
+            entries[:, :, 4], entries[:, :, 2:4] = 1e-9, -5
+            entries[:, 0, 4, 0, 0], entries[:, 0, 2:4, 0, 0] = 0.9, 4
+    (output,) = write_outputs(*decode_heads(model, layers, image))
+    output[..., 2:] *= 1 + 3e-4 * np.random.default_rng(0).choice([-1, 1], output[..., 2:].shape)
+    boxes = compare_boxes(model.network, layers, image, [output], tolerance=1e-3)
+    assert not boxes.differing
+    assert boxes.not_compared == ""
+
+
 def test_compare_unexplained_boxes_differ_without_cause() -> None:
     model, image, layers = make_model(TWO_HEADS)
     heads, objectness = decode_heads(model, layers, image)
@@ -285,7 +299,7 @@ def test_compare_command_heads_decoded_in_other_steps_are_compared_by_boxes(
     assert compare_files("two-scale.cfg", image_path, DATA / "wrong-anchors.onnx") == 1
     out = capsys.readouterr().out
     assert "9 layers agree" in out
-    assert "not compared: L5, L10" in out
+    assert "layers not compared: L5, L10 (no matching value in" in out
     assert "likely cause: x and y without scale_x_y=1.2" in out
 
 

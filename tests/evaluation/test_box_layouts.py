@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from darkparse.evaluation.box_layouts import HeadBoxes, LayoutMatch, match_layout
+from darkparse.evaluation.box_layouts import GridBoxes, LayoutMatch, match_layout
 from tests.evaluation.box_layouts import ENCODINGS, FORMS, random_heads, write_outputs
 
 SIZE = (48, 96)
 GRIDS = ((3, 6, 3), (6, 12, 2))
 
 
-def check_matches(heads: list[HeadBoxes], outputs: list[Any], encoding: str, unit: str) -> None:
+def check_matches(heads: list[GridBoxes], outputs: list[Any], encoding: str, unit: str) -> None:
     for head, match in zip(heads, match_layout(outputs, heads, SIZE).heads, strict=True):
         assert match is not None
         assert match.layout == f"{encoding} in {unit}"
