@@ -137,8 +137,8 @@ def as_table(report: Report, *, without: Collection[str] = ()) -> Table:
 def _format_number(value: float | None, row: ReportRow) -> str:
     if value is not None:
         return f"{value:.4g}"
-    return "cut" if row.held else "missing"
+    return "cut" if row.floats_in_file else "missing"
 
 
 def _style(row: ReportRow, *, has_file: bool) -> str:
-    return "red" if has_file and (row.held < row.floats or row.not_finite) else ""
+    return "red" if has_file and (row.floats_in_file < row.floats or row.non_finite) else ""

@@ -33,8 +33,8 @@ class Detections(list[Detection]):
         warnings: Warnings about the image or the detections, such as an EXIF orientation that was not applied.
         orientation: EXIF orientation that was applied, 1 to 8; 1 means the stored orientation.
 
-    >>> found = darkparse.Detections([], width=200, height=100, path="dog.jpg")
-    >>> found.numpy().shape
+    >>> detections = darkparse.Detections([], width=200, height=100, path="dog.jpg")
+    >>> detections.numpy().shape
     (0, 6)
     """
 
@@ -53,9 +53,9 @@ class Detections(list[Detection]):
         self.path = None if path is None else os.fspath(path)
         self.warnings, self.orientation = warnings, orientation
 
-    def _copy_with(self, found: Iterable[Detection]) -> Detections:
+    def _copy_with(self, detections: Iterable[Detection]) -> Detections:
         """Return other detections of the same image."""
-        return _restore(list(found), vars(self))
+        return _restore(list(detections), vars(self))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restore, (list(self), vars(self))
@@ -155,5 +155,5 @@ def _restore(detections: list[Detection], image: dict[str, Any]) -> Detections:
 def emit_warnings(detections: Detections) -> Detections:
     """Emit the detections' warnings for the caller's caller; return the detections."""
     for message in detections.warnings:
-        warnings.warn(f"{detections.path or 'this picture'}: {message}", DarkparseWarning, stacklevel=3)
+        warnings.warn(f"{detections.path or 'this image'}: {message}", DarkparseWarning, stacklevel=3)
     return detections

@@ -164,9 +164,9 @@ class Detector:
 
     def __repr__(self) -> str:
         h, w = self.input_size
-        what = "classes" if self.classifies else "classes in boxes"
+        noun = "classes" if self.classifies else "classes in boxes"
         return (
-            f"Detector({self.network.name}, {len(self.names)} {what}, {self.resize} to {h}×{w}, "
+            f"Detector({self.network.name}, {len(self.names)} {noun}, {self.resize} to {h}×{w}, "
             f"{self.network.dialect.name})"
         )
 
@@ -276,9 +276,9 @@ class Detector:
         """
         settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy)
         if isinstance(images, str | bytes | os.PathLike):
-            raise DarkparseError("stream takes several pictures; detect takes one")
+            raise DarkparseError("stream takes several images; detect takes one")
         if batch is not None and batch < 1:
-            raise DarkparseError(f"batch is how many pictures run at once, not {batch}")
+            raise DarkparseError(f"batch must be at least 1, got {batch}")
         for result in stream(self, images, settings, batch=batch or self.batch, workers=workers):
             if not isinstance(result.result, ImageError):
                 yield emit_warnings(result.result)

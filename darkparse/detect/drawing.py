@@ -46,7 +46,7 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif:
     if pixels.shape[:2] != size:
         actual_size = " × ".join(map(str, pixels.shape[1::-1]))
         raise DarkparseError(
-            f"this picture has {actual_size} pixels; the detections come from one of {size[1]} × {size[0]}"
+            f"image has {actual_size} pixels, but the detections belong to one of {size[1]} × {size[0]}"
         )
     if pixels.dtype.kind == "f":
         pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")

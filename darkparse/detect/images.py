@@ -83,11 +83,11 @@ def open_image(
     except ImageError as problem:
         raise ImageError(f"{name}: {problem}") from None
     except pillow.UnidentifiedImageError:
-        raise ImageError(f"{name}: not a picture, or of a kind that Pillow cannot read") from None
+        raise ImageError(f"{name}: not an image that Pillow can read") from None
     except (pillow.DecompressionBombError, OSError) as problem:
         raise ImageError(f"{name}: {describe_error(problem)}") from None
     except DECODER_ERRORS as problem:
-        raise ImageError(f"{name}: a broken picture: {describe_error(problem)}") from None
+        raise ImageError(f"{name}: damaged image: {describe_error(problem)}") from None
 
 
 def _load_array(file: str | os.PathLike[str] | IO[bytes]) -> Pixels:
@@ -122,7 +122,7 @@ def _read_head(file: str | os.PathLike[str] | IO[bytes]) -> tuple[int, bytes]:
     if isinstance(file, str | os.PathLike):
         status = os.stat(file)  # noqa: PTH116 - file may be a str
         if stat.S_ISCHR(status.st_mode) or stat.S_ISBLK(status.st_mode):
-            raise ImageError("a device, not a picture")
+            raise ImageError("a device, not an image")
         if not stat.S_ISREG(status.st_mode):
             return status.st_size, b""
         with open(file, "rb") as stream:
@@ -191,7 +191,7 @@ def _to_array(image: PillowImage, channels: int | None) -> Pixels:
         maximum = array.max(initial=0)
         if image.mode == "F" or array.min(initial=0) < 0 or maximum > 0xFFFF:
             number_type = "floating point" if image.mode == "F" else "32-bit"
-            raise ImageError(f"a picture of {number_type} numbers, whose white is not known; pass an array in 0…1")
+            raise ImageError(f"{number_type} pixels, whose value of white is unknown; expected an array from 0 to 1")
         return _convert_channels((array >> (8 if maximum > 255 else 0)).astype(np.uint8)[..., None], channels)
     if channels == 1 and image.mode == "L":
         return np.asarray(image)[..., None]
@@ -231,7 +231,7 @@ def as_image(
         try:
             return from_pillow(image, channels, apply_exif=apply_exif)
         except (OSError, *DECODER_ERRORS) as problem:
-            raise ImageError(f"a broken picture: {describe_error(problem)}") from None
+            raise ImageError(f"damaged image: {describe_error(problem)}") from None
     if hasattr(image, "detach"):
         image = image.detach().cpu()
         image = image.float() if image.is_floating_point() else image
@@ -240,8 +240,8 @@ def as_image(
         array = np.asarray(image)
     if array.dtype.kind not in "buif":
         raise ImageError(
-            f"a picture is a path, a file, an image, an array or a tensor, not {type(image).__name__}; several come as "
-            "a list"
+            f"not an image, got {type(image).__name__}; expected a path, file, Pillow image, array or tensor, or a "
+            "list of them"
         )
     return Image(from_array(array, channels, bgr=bgr))
 
@@ -252,18 +252,18 @@ def from_array(array: Pixels, channels: int | None = 3, *, bgr: bool = False) ->
         array = array[..., None]
     if array.ndim != 3 or not array.size:
         raise ImageError(
-            f"a picture is an array (height, width, channels) or a tensor (channels, height, width), not {array.shape}"
+            f"invalid shape of an image, got {array.shape}; expected (H, W, C) of an array, (C, H, W) of a tensor"
         )
     if array.dtype.kind == "f":
         array = array.astype(np.float32, copy=False)
         minimum, maximum = array.min(), array.max()
         if not (minimum >= -FLOAT_TOLERANCE and maximum <= 1 + FLOAT_TOLERANCE):
             raise ImageError(
-                f"a picture of floats has values from 0 to 1, this one {minimum:g} to {maximum:g}: scale it (by 1/255, "
-                "say), or pass uint8"
+                f"invalid values of an image of floats, got {minimum:g} to {maximum:g}; expected 0 to 1: scale them, "
+                "e.g. by 1/255, or pass uint8"
             )
     elif array.dtype != np.uint8:
-        raise ImageError(f"a picture has uint8 pixels, or floats from 0 to 1, not {array.dtype}")
+        raise ImageError(f"invalid dtype of an image, got {array.dtype}; expected uint8, or floats from 0 to 1")
     if bgr and array.shape[2] >= 3:
         array = np.concatenate((array[..., 2::-1], array[..., 3:]), 2)
     return _convert_channels(array, channels)
@@ -277,7 +277,7 @@ def _convert_channels(array: Pixels, channels: int | None) -> Pixels:
     if num_channels == channels:
         return array
     if channels not in (1, 3) or num_channels not in (1, 3, 4):
-        raise ImageError(f"the network takes {channels} channels, this picture has {num_channels}")
+        raise ImageError(f"image has {num_channels} channels, but the network takes {channels}")
     if channels == 3:
         return np.repeat(array, 3, axis=2) if num_channels == 1 else array[..., :3]
     red, green, blue = (array[..., i] for i in range(3))

@@ -136,7 +136,7 @@ class Live:
                 av.open(self.source, format=container_format, options=PYAV_OPTIONS, timeout=STREAM_TIMEOUT)
             ) as container:
                 if not container.streams.video:
-                    return "no picture track in it", True
+                    return "no video track in it", True
                 problem = self._store_frames(container)
         except (av.FFmpegError, OSError) as error:
             is_invalid = isinstance(

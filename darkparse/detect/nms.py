@@ -105,11 +105,11 @@ class _Overlaps:
     def _exceeds_threshold(self, indices: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return whether overlaps exceed the threshold, (K, L); as in C, `>` is false for NaN."""
         boxes = self._boxes
-        over: NDArray[np.bool_] = compute_overlap(boxes[indices, None], boxes[others]) > self._threshold
+        exceeds: NDArray[np.bool_] = compute_overlap(boxes[indices, None], boxes[others]) > self._threshold
         if self._exponent is not None:  # the distance term only lowers the overlap
-            i, j = np.nonzero(over)
-            over[i, j] = compute_overlap(boxes[indices[i]], boxes[others[j]], self._exponent) > self._threshold
-        return over
+            i, j = np.nonzero(exceeds)
+            exceeds[i, j] = compute_overlap(boxes[indices[i]], boxes[others[j]], self._exponent) > self._threshold
+        return exceeds
 
 
 def compute_overlap(boxes: Floats, others: Floats, exponent: float | None = None) -> Floats:

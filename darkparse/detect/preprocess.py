@@ -153,13 +153,13 @@ def resample(pixels: Pixels, rows: ResampleWeights, columns: ResampleWeights, ou
     )
     pair_buffer = np.empty((2, BAND_ROWS, n), np.float32)
     for band in bands:
-        gathered, mixed, lines = (array[: len(band.lines)] for array in buffers)
-        source[band.lines].take(index, 1, gathered, "clip")
-        np.copyto(mixed, gathered)
+        samples, weighted, lines = (array[: len(band.lines)] for array in buffers)
+        source[band.lines].take(index, 1, samples, "clip")
+        np.copyto(weighted, samples)
         if pixels.dtype == np.uint8:
-            mixed /= np.float32(255)
-        mixed *= weights
-        np.add(mixed[:, :n], mixed[:, n:], lines)
+            weighted /= np.float32(255)
+        weighted *= weights
+        np.add(weighted[:, :n], weighted[:, n:], lines)
         pairs = pair_buffer[:, : band.places.shape[1]]
         for target, places in zip(pairs, band.places, strict=True):
             lines.take(places, 0, target, "clip")

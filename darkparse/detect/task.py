@@ -19,7 +19,7 @@ def is_classifier(network: Network) -> bool:
             number of classes.
     """
     if not network.net.has_image:
-        raise DarkparseError(f"{network.name} takes a vector, not a picture")
+        raise DarkparseError(f"{network.name} takes a vector, not an image")
     last = network.nodes[network.outputs[-1]]
     if isinstance(last.layer, Head) and last.layer.decoder(network.dialect, hierarchy=0, use_class_map=False) is None:
         raise DarkparseError(f"{network.name} ends in [{last.kind}], a head that has no boxes to decode")

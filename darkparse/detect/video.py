@@ -44,7 +44,7 @@ class Video:
             raise ImageError(f"{path}: {getattr(problem, 'strerror', None) or problem}") from None
         if not self._container.streams.video:
             self._container.close()
-            raise ImageError(f"{path}: no picture track in it")
+            raise ImageError(f"{path}: no video track in it")
         stream = self._container.streams.video[0]
         stream.thread_type = "AUTO"
         self.frames: int = stream.frames

@@ -29,7 +29,7 @@ COCO_METRICS = (
     ("AP small", "objects up to 32² pixels"),
     ("AP medium", "32² to 96² pixels"),
     ("AP large", "from 96² pixels"),
-    ("AR1", "1 detection a picture"),
+    ("AR1", "1 detection per image"),
     ("AR10", "10 detections"),
     ("AR100", "100 detections"),
     ("AR small", "objects up to 32² pixels"),

@@ -38,8 +38,8 @@ def list_trials(node: Node, stage: Stage, inputs: tuple[Tensor, ...]) -> Iterato
     """
     modules = node.modules
     if node.inputs and node.inputs[0] < 0 and inputs[0].shape[1] == 3:
-        yield "the picture's channels in the order blue, green, red", lambda: stage(inputs[0].flip(1))
-        yield "the picture's values from 0 to 255 instead of 0 to 1", lambda: stage(inputs[0] * 255)
+        yield "the image's channels in the order blue, green, red", lambda: stage(inputs[0].flip(1))
+        yield "the image's values from 0 to 255 instead of 0 to 1", lambda: stage(inputs[0] * 255)
     for description, specs in _list_changes(modules):
         yield description, _make_runner(stage, specs, inputs)
     modules_before = modules[: len(modules) - len(node.layer.modules(node.context))]

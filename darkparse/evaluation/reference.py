@@ -76,9 +76,9 @@ class Dump(Reference):
         theirs = self._layers.get(node.index)
         if theirs is None or theirs.size == ours.size:
             return None if theirs is None else theirs.reshape(ours.shape)
-        where = f"layer {node.index} [{node.kind}]"
+        place = f"layer {node.index} [{node.kind}]"
         raise DarkparseError(
-            f"{self.path}: {where} has {theirs.size:,} values there, and {ours.size:,} here {ours.shape}"
+            f"{self.path}: {place} has {theirs.size:,} values there, and {ours.size:,} here {ours.shape}"
         )
 
 

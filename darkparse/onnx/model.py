@@ -46,7 +46,7 @@ class NetworkGraph:
     def __init__(
         self, network: Network, arrays: Arrays, *, dynamic_axes: DynamicAxes, half: bool = False, fold: bool = True
     ) -> None:
-        self.network, self.free = network, dynamic_axes
+        self.network, self.dynamic_axes = network, dynamic_axes
         self.graph = Graph(network.name, np.dtype("f2" if half else "f4"))
         self.parameters = GraphParameters(arrays, network.dialect, fold=fold, floats=self.graph.floats)
         input_dims: tuple[Dim, ...] = network.input_shape.tensor
@@ -81,7 +81,9 @@ class NetworkGraph:
             place = f"{node.section.span}: layer {node.index} [{node.kind}]"
             raise DarkparseError(f"{place} has no ONNX form: nothing writes {spec.target}")
         path = f"layers.{node.index}.{spec.name}"
-        ctx = EmitContext(self.graph, node, path, self.parameters, self.free, self.image, self.network.input_shape)
+        ctx = EmitContext(
+            self.graph, node, path, self.parameters, self.dynamic_axes, self.image, self.network.input_shape
+        )
         return EMITTERS[spec.target].emit(ctx, spec, inputs)
 
     def add_raw_outputs(self) -> None:
@@ -90,7 +92,9 @@ class NetworkGraph:
             node = self.network.nodes[index]
             name, known_dims = output_name(node), node.out_shape.tensor
             dynamic_dims: tuple[Dim, ...] = tuple(f"{name}_{axis}" for axis in range(1, len(known_dims) + 1))
-            self.graph.output(name, value, with_batch(self.free, *(dynamic_dims if self.free.size else known_dims)))
+            self.graph.output(
+                name, value, with_batch(self.dynamic_axes, *(dynamic_dims if self.dynamic_axes.size else known_dims))
+            )
 
     def add_candidate_outputs(self, hierarchy: float, use_class_map: bool) -> None:
         """Add three outputs per head.
@@ -109,7 +113,7 @@ class NetworkGraph:
         """Add one output `boxes` (N, B, 4 + classes)."""
         heads = self._emit_boxes(hierarchy)
         concatenated = self._concat_boxes([self.graph.op("Concat", head.boxes, head.scores, axis=2) for head in heads])
-        self.graph.output("boxes", concatenated, with_batch(self.free, "boxes", 4 + heads[0].classes))
+        self.graph.output("boxes", concatenated, with_batch(self.dynamic_axes, "boxes", 4 + heads[0].classes))
 
     def add_nms_output(
         self,

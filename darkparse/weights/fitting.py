@@ -151,8 +151,8 @@ def report_file(network: Network, blob: FileBuffer, options: ReadOptions) -> Rep
         return replace(report, causes=(cause,))
     file, rows = case.file, []
     for entry, row in zip(case.entries, make_report_rows(case.entries, file.header.size), strict=True):
-        row = replace(row, held=min(max(case.available_floats - entry.start, 0), entry.size))
-        rows.append(measure_row(row, file.floats[entry.start : entry.end]) if row.held == row.floats else row)
+        row = replace(row, floats_in_file=min(max(case.available_floats - entry.start, 0), entry.size))
+        rows.append(measure_row(row, file.floats[entry.start : entry.end]) if row.floats_in_file == row.floats else row)
     fits = file.fits(case.needed_floats, allow_longer=options.upto is not None)
     findings = find_oddities(tuple(rows)) if fits else ()
     if any(finding.code == "negative-variance" for finding in findings):

@@ -140,7 +140,7 @@ def test_worker_result_equals_the_detectors(tmp_path: Path) -> None:
     with Image.open(SHAPES / "shapes1.jpg") as image:
         assert (first.width, first.height) == image.size
     assert isinstance(damaged, ImageError)
-    assert str(damaged).startswith(os.fsdecode(b"b\xff.jpg: not a picture"))
+    assert str(damaged).startswith(os.fsdecode(b"b\xff.jpg: not an image"))
     assert isinstance(missing, ImageError)
     assert str(missing) == "c.jpg: gone"
 
@@ -181,7 +181,7 @@ def test_interrupted_cluster_run_resumes_to_the_lines_of_a_local_run(images: Pat
     assert status == 1, error
     assert f"{len(first)} of 120 are done already" in error
     assert "2 of 120 could not be read" in error
-    assert "007.jpg: not a picture" in error
+    assert "007.jpg: not an image" in error
     assert "031.jpg: " in error
     assert read_lines(out) == read_lines(local)
     assert (out / "detections.csv").is_file()

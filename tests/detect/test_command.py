@@ -126,7 +126,7 @@ def test_broken_pictures_are_skipped(
     (shots / "a" / "01.png").write_bytes(b"broken")
     assert run("detect", *model, shots, "--out", tmp_path / "out") == 1
     captured = capsys.readouterr()
-    assert "01.png: not a picture" in captured.err
+    assert "01.png: not an image" in captured.err
     assert "1 of 6 could not be read" in captured.err
     assert len(journal(tmp_path / "out")) == 5
 

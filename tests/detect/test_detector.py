@@ -111,9 +111,9 @@ def test_refuses_what_is_no_picture(detector: Detector, bad: Any) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "not a picture"),
-        (b"no picture at all", "not a picture"),
-        (b"\x89PNG\r\n\x1a\n" + bytes(40), "picture|truncated"),
+        (b"", "not an image"),
+        (b"no picture at all", "not an image"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(40), "image|truncated"),
         (None, "No such file"),
     ],
 )
@@ -215,7 +215,7 @@ def test_a_classifier_names_the_whole_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cfg", "message"),
     [
-        ("[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\n", "takes a vector, not a picture"),
+        ("[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\n", "takes a vector, not an image"),
         (
             "[net]\nwidth=8\nheight=8\nchannels=3\n[maxpool]\nsize=2\nstride=2\n",
             r"neither detects nor classifies: it ends in \[maxpool\]",
@@ -273,17 +273,17 @@ def test_shipped_names_are_as_many_as_they_say() -> None:
 
 def test_floats_that_are_not_in_0_to_1_are_refused(detector: Detector) -> None:
     for wrong in (np.full((8, 8, 3), 255.0), np.full((8, 8, 3), -1.0), np.full((8, 8, 3), np.nan)):
-        with pytest.raises(ImageError, match=r"values from 0 to 1, this one .* scale it"):
+        with pytest.raises(ImageError, match=r"expected 0 to 1: scale them"):
             detector.detect(wrong)
 
 
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (None, "not NoneType; several come as a list"),
-        ({}, "not dict"),
-        (b"no picture", "these bytes: not a picture"),
-        (io.BytesIO(b"no picture"), "this file: not a picture"),
+        (None, "not an image, got NoneType; expected a path"),
+        ({}, "got dict"),
+        (b"no picture", "these bytes: not an image"),
+        (io.BytesIO(b"no picture"), "this file: not an image"),
     ],
 )
 def test_what_is_no_picture_is_told(detector: Detector, wrong: Any, message: str) -> None:
@@ -299,9 +299,9 @@ def test_settings_that_mean_nothing_are_refused(detector: Detector) -> None:
             darkparse.DetectionSettings(**fields)
     with pytest.raises(darkparse.DarkparseError, match="threshold is "):
         detector.detect(picture(0), threshold=25)
-    with pytest.raises(darkparse.DarkparseError, match="stream takes several pictures; detect takes one"):
+    with pytest.raises(darkparse.DarkparseError, match="stream takes several images; detect takes one"):
         next(detector.stream("dog.png"))
-    with pytest.raises(darkparse.DarkparseError, match="batch is how many"):
+    with pytest.raises(darkparse.DarkparseError, match="batch must be at least 1, got"):
         next(detector.stream([], batch=0))
 
 
@@ -313,7 +313,7 @@ def test_a_part_of_the_detections_knows_its_picture(detector: Detector) -> None:
     sure = found.filter(lambda one: one.score > 0.5)
     assert [one.score for one in sure] == [one.score for one in found if one.score > 0.5]
     assert sure.draw(shot).size == (found.width, found.height)
-    with pytest.raises(darkparse.DarkparseError, match="the detections come from one of"):
+    with pytest.raises(darkparse.DarkparseError, match="the detections belong to one of"):
         found.draw(shot[:-1])
 
 
@@ -328,7 +328,7 @@ def test_an_untrained_network_is_told(tmp_path: Path) -> None:
     cfg, weights = darkparse.compile("yolov3-tiny", size=96), tmp_path / "fresh.weights"
     torch.manual_seed(0)
     darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
-    with pytest.warns(darkparse.DarkparseWarning, match="this picture: .* is this network trained"):
+    with pytest.warns(darkparse.DarkparseWarning, match="this image: .* is this network trained"):
         found = Detector.load("yolov3-tiny", weights, size=224).detect(picture(0), threshold=0.2)
     (remark,) = found.warnings
     assert remark.endswith(" boxes over the threshold: is this network trained?")

@@ -230,7 +230,7 @@ def test_a_network_of_any_channels_takes_arrays_tensors_and_files(channels: int,
         assert results[1] == results[0]
     assert want.draw(pixels).size == (40, 24)
     assert detector.detect(tmp_path / "a.npy", threshold=0.1).draw().size == (40, 24)
-    with pytest.raises(ImageError, match=f"the network takes {channels} channels, this picture has 7"):
+    with pytest.raises(ImageError, match=f"image has 7 channels, but the network takes {channels}"):
         detector.detect(np.zeros((8, 8, 7), np.uint8))
 
 

@@ -294,7 +294,7 @@ def test_all_values_zero_or_not_finite() -> None:
     report = darkparse.inspect_weights(NET, PJREDDIE.pack() + values.tobytes())
     assert report.findings[0].code == "not-finite"
     assert "2 values are not finite (infinite or no number), the first in norm.running_var of layer 1" in str(report)
-    assert [row.not_finite for row in report.rows if row.not_finite] == [2]
+    assert [row.non_finite for row in report.rows if row.non_finite] == [2]
 
 
 def test_the_numbers_of_the_report() -> None:

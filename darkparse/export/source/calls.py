@@ -90,7 +90,7 @@ def expressions(call: Call, texts: Iterator[str]) -> Text:
             skipped = True
             continue
         name = arg.name if skipped or arg.default is None or arg.name in KEYWORDS else ""
-        parts.append(_named(name, text))
+        parts.append(_add_name(name, text))
     if call.name == "repeat":
         block, count = parts
         return block if count == "1" else Loop(block, str(count))
@@ -151,7 +151,7 @@ class Named:
 Text = str | Nested | Loop | Named
 
 
-def _named(name: str, text: Text) -> Text:
+def _add_name(name: str, text: Text) -> Text:
     return Named(name, text) if name else text
 
 
@@ -165,9 +165,9 @@ def lines(text: Text, indent: int, before: str = "", after: str = "") -> list[st
         after: Text after the last line.
     """
     pad = " " * indent
-    whole = f"{pad}{before}{text}{after}"
-    if len(whole) <= WIDTH or isinstance(text, str):
-        return [whole]
+    line = f"{pad}{before}{text}{after}"
+    if len(line) <= WIDTH or isinstance(text, str):
+        return [line]
     if isinstance(text, Named):
         return lines(text.value, indent, f"{before}{text.name}=", after)
     if isinstance(text, Loop):

@@ -8,7 +8,7 @@ from darkparse.export.source import forward as bodies
 from darkparse.export.source import naming
 from darkparse.export.source.calls import WIDTH, Call, Named, Nested, Text, lines
 from darkparse.export.source.expressions import ConvClass, Item, LayerExpressions
-from darkparse.export.source.folding import Folder, Template
+from darkparse.export.source.folding import BlockFolder, Template
 from darkparse.layers.capabilities import Classifier
 from darkparse.network import Network
 
@@ -25,7 +25,7 @@ BACKBONES = {
 def iter_folded_classes(network: Network, layer_expressions: LayerExpressions, name: str) -> Iterator[str]:
     """Yield the source of the block classes, inner ones first, and of the network class."""
     outputs = [layer_expressions.sources[i] for i in network.outputs]
-    items, templates = Folder(layer_expressions.items(), frozenset(outputs)).fold()
+    items, templates = BlockFolder(layer_expressions.items(), frozenset(outputs)).fold()
     for template in templates:
         yield _format_block_class(template)
     yield _format_network_class(network, name, items, outputs, templates)

@@ -149,8 +149,8 @@ class LayerExpressions:
 
     def conv(self, node: Node) -> Call | None:
         """Return a call of the convolution's shared class; None if it has none."""
-        found = self.convs.get(_conv_key(node) or ("", ""))
-        if found is None:
+        conv_class = self.convs.get(_conv_key(node) or ("", ""))
+        if conv_class is None:
             return None
         kwargs = node.modules[0].kwargs
         arguments = [
@@ -160,7 +160,7 @@ class LayerExpressions:
             Arg(Slot(_single(kwargs["stride"]), "stride"), "stride", "1"),
             Arg(Slot(kwargs["groups"]), "groups", "1"),
         ]
-        return Call(found.name, tuple(arguments))
+        return Call(conv_class.name, tuple(arguments))
 
 
 def takes_several(node: Node) -> bool:
@@ -219,7 +219,7 @@ def _conv_classes(network: Network) -> Mapping[Key, ConvClass]:
     classes: dict[Key, ConvClass] = {}
     for key in frequent:
         norm, activation = key
-        name = f"{_activation_word(activation)}Conv" if len(frequent) > 1 else "Conv"
+        name = f"{_make_activation_prefix(activation)}Conv" if len(frequent) > 1 else "Conv"
         if any(name == other.name for other in classes.values()):
             continue
         kwargs = [node.modules[0].kwargs for k, node in nodes if k == key]
@@ -229,7 +229,7 @@ def _conv_classes(network: Network) -> Mapping[Key, ConvClass]:
     return classes
 
 
-def _activation_word(text: str | None) -> str:
+def _make_activation_prefix(text: str | None) -> str:
     name = (text or "").removeprefix("nn.").partition("(")[0]
     word = (
         text.partition('"')[2].partition('"')[0].title().replace("_", "")

@@ -42,7 +42,7 @@ class Template:
         return is_chain(self.items, self.entry)
 
 
-class Folder:
+class BlockFolder:
     """Replaces copies of blocks with calls of a common class, from the inside out."""
 
     def __init__(self, items: Sequence[Item], outputs: frozenset[int]) -> None:
@@ -58,8 +58,8 @@ class Folder:
     def fold(self) -> tuple[list[Item], list[Template]]:
         """Return the folded items and the block classes, inner ones first."""
         for find in (BlockSearch.find_joined, BlockSearch.find_chain):
-            while len(self.templates) < MAX_CLASSES and (found := find(self.search)) is not None:
-                self._replace(*found)
+            while len(self.templates) < MAX_CLASSES and (match := find(self.search)) is not None:
+                self._replace(*match)
                 self._repeat()
         return self.items, self.templates
 
@@ -78,7 +78,7 @@ class Folder:
         items = list(self.items)
         for start, window, values in reversed(list(zip(starts, windows, parameters.arguments, strict=True))):
             call = Call(name, tuple(Arg(slot) for slot in values))
-            items[start : start + length] = [_merged(window, call)]
+            items[start : start + length] = [_merge_window(window, call)]
         self._arrange(items)
 
     def _repeat(self) -> None:
@@ -92,7 +92,7 @@ class Folder:
                 continue
             before = folded[-1] if folded else None
             assert item.call is not None
-            one = Call("repeat", (Arg(item.call), Arg(Slot(1, "count"))))
+            repeat_call = Call("repeat", (Arg(item.call), Arg(Slot(1, "count"))))
             if (
                 before is not None
                 and _continues(before, item)
@@ -105,17 +105,17 @@ class Folder:
                 longer = Call("repeat", (before.call.args[0], Arg(Slot(count.value + 1, "count"))))
                 folded[-1] = replace(before, last=item.last, call=longer)
             else:
-                folded.append(replace(item, call=one))
+                folded.append(replace(item, call=repeat_call))
         self._arrange(folded)
 
     def _name(self, window: Sequence[Item]) -> str:
-        taken = {template.name for template in self.templates}
+        used_names = {template.name for template in self.templates}
         name = block_name(window)
         names = (name, *(f"{name}{i}" for i in range(2, 99)))
-        return next(n for n in names if n not in taken and not is_defined(n))
+        return next(n for n in names if n not in used_names and not is_defined(n))
 
 
-def _merged(window: Sequence[Item], call: Call) -> Item:
+def _merge_window(window: Sequence[Item], call: Call) -> Item:
     """Return the item that represents a block."""
     tags = frozenset[str]().union(*(item.tags for item in window))
     entry, is_joined = entry_of(window), len(window[-1].reads) > 1

@@ -283,13 +283,13 @@ def _break_statement(prefix: str, expression: str, note: str) -> list[str]:
     if len(prefix + expression) <= WIDTH:
         return [f"{' ' * INDENT}#{note[3:]}", prefix + expression]
     head, _, rest = expression.partition("torch.cat((")
-    inside, _, tail = rest.rpartition("), 1)")
+    arguments, _, tail = rest.rpartition("), 1)")
     if not rest or tail.strip(")"):
         return [f"{' ' * INDENT}#{note[3:]}", prefix + expression] if note else [prefix + expression]
     inner = " " * (INDENT + 4)
     if head:
-        return [f"{prefix}{head}", f"{inner}torch.cat(({inside}), 1)", f"{' ' * INDENT}{tail}{note}"]
-    if len(inside) + INDENT + 10 <= WIDTH:
-        return [f"{prefix}torch.cat(", f"{inner}({inside}),", f"{inner}1,", f"{' ' * INDENT}){note}"]
-    parts = [f"{inner}    {part}," for part in inside.split(", ")]
+        return [f"{prefix}{head}", f"{inner}torch.cat(({arguments}), 1)", f"{' ' * INDENT}{tail}{note}"]
+    if len(arguments) + INDENT + 10 <= WIDTH:
+        return [f"{prefix}torch.cat(", f"{inner}({arguments}),", f"{inner}1,", f"{' ' * INDENT}){note}"]
+    parts = [f"{inner}    {part}," for part in arguments.split(", ")]
     return [f"{prefix}torch.cat(", f"{inner}(", *parts, f"{inner}),", f"{inner}1,", f"{' ' * INDENT}){note}"]

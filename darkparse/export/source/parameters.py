@@ -68,7 +68,7 @@ class _Solver:
         """
         if len(set(vector)) == 1:
             return repr(vector[0])
-        same_kind = [(name, values) for name, values, its_kind in self.parameters if its_kind == kind]
+        same_kind = [(name, values) for name, values, parameter_kind in self.parameters if parameter_kind == kind]
         if not takes_entry:
             same_kind.sort(key=lambda parameter: parameter[0] == "c_in")
             derived = _derive([parameter for parameter in same_kind if parameter[0] == "c_out"], vector)

@@ -70,8 +70,8 @@ def make_class_name(name: str) -> str:
     text = text[:MAX_NAME]
     if not text[:1].isalpha():
         return f"Network{text}"
-    is_taken = is_defined(text) or text.rstrip("0123456789") in _RESERVED_NAMES or text.endswith("Conv")
-    return f"{text}Network" if is_taken else text
+    is_reserved = is_defined(text) or text.rstrip("0123456789") in _RESERVED_NAMES or text.endswith("Conv")
+    return f"{text}Network" if is_reserved else text
 
 
 MAX_NAME = 60

@@ -58,8 +58,8 @@ def select_top(ctx: EmitContext, classes: Value, tree: Tree, threshold: float) -
         end = ctx.op(
             "Where", ctx.op("Or", continues, is_root), candidate, ctx.op("Gather", ctx.graph.ints(*parents), current)
         )
-        done = ctx.op("Or", ctx.op("Not", continues), is_leaf)
-        selected = ctx.op("Where", ctx.op("And", ctx.op("Less", selected, zero), done), end, selected)
+        is_final = ctx.op("Or", ctx.op("Not", continues), is_leaf)
+        selected = ctx.op("Where", ctx.op("And", ctx.op("Less", selected, zero), is_final), end, selected)
         product = ctx.op("Where", continues, next_product, product)
         current = ctx.op("Where", ctx.op("And", continues, ctx.op("Not", is_leaf)), child_group, current)
     nodes = ctx.graph.ints(*range(len(tree.names)))

@@ -25,14 +25,14 @@ class ReportRow:
     floats: int
     offset: int
     """In bytes from the start of the file."""
-    held: int = 0
+    floats_in_file: int = 0
     """Floats of it that the file holds."""
     mean: float | None = None
     deviation: float | None = None
     """Standard deviation of the values; mean and deviation are None where the file does not hold them all."""
     minimum: float | None = None
     maximum: float | None = None
-    not_finite: int = 0
+    non_finite: int = 0
     """Values that are infinite or not a number."""
 
     @property
@@ -84,7 +84,7 @@ class Report:
         """Where file and cfg part: the first array that the file does not hold whole, or the last of a longer file."""
         if self.fits or not self.rows:
             return None
-        return next((row for row in self.rows if row.held < row.floats), self.rows[-1])
+        return next((row for row in self.rows if row.floats_in_file < row.floats), self.rows[-1])
 
     @property
     def layer(self) -> int | None:
@@ -129,17 +129,17 @@ class Report:
         if row is None:
             return f"{self.name} has no weights at all"
         place = f"{self.cfg}:{row.line}"
-        if row.held == row.floats:
+        if row.floats_in_file == row.floats:
             return (
                 f"{row.where} ({place}), the last with weights, ends {-self.missing_bytes:,} bytes before the end of "
                 "the file"
             )
-        if row.held or (self.file_bytes or 0) > row.offset:
+        if row.floats_in_file or (self.file_bytes or 0) > row.offset:
             return (
-                f"it ends in {row.where} ({place}), in {row.tensor}: {row.held:,} of its {row.floats:,} floats are "
-                "there"
+                f"it ends in {row.where} ({place}), in {row.tensor}: {row.floats_in_file:,} of its {row.floats:,} "
+                "floats are there"
             )
-        before = next((r for r in reversed(self.rows) if r.held), None)
+        before = next((r for r in reversed(self.rows) if r.floats_in_file), None)
         after = "behind the header" if before is None else f"right after {before.tensor} of {before.where}"
         return f"it ends {after}, before {row.tensor} of {row.where} ({place})"
 
@@ -147,8 +147,6 @@ class Report:
         """Everything as plain values, for JSON; numbers that are not finite become None."""
         data = asdict(self) | {"needed_bytes": self.needed_bytes, "fits": self.fits, "verdict": self.verdict}
         rows = [{key: _to_json_value(value) for key, value in row.items()} for row in data.pop("rows")]
-        for row in rows:
-            row["floats_in_file"], row["non_finite"] = row.pop("held"), row.pop("not_finite")
         return data | {"arrays": rows}
 
     def __str__(self) -> str:

@@ -20,7 +20,7 @@ MIN_VARIANCE = -1e-6
 def measure_row(row: ReportRow, values: Floats) -> ReportRow:
     """A row with mean, deviation and range of its values, in double precision."""
     total = square = 0.0
-    low, high, not_finite = np.inf, -np.inf, 0
+    low, high, non_finite = np.inf, -np.inf, 0
     with np.errstate(invalid="ignore", over="ignore"):
         for start in range(0, values.size, CHUNK_FLOATS):
             part = values[start : start + CHUNK_FLOATS].astype(np.float64)
@@ -32,8 +32,8 @@ def measure_row(row: ReportRow, values: Floats) -> ReportRow:
             float(np.sqrt(max(square / values.size - mean * mean, 0.0))) if np.isfinite(square) else float("nan")
         )
     if not np.isfinite(total) or not np.isfinite(square):
-        not_finite = int(np.count_nonzero(~np.isfinite(values)))
-    return replace(row, mean=mean, deviation=deviation, minimum=low, maximum=high, not_finite=not_finite)
+        non_finite = int(np.count_nonzero(~np.isfinite(values)))
+    return replace(row, mean=mean, deviation=deviation, minimum=low, maximum=high, non_finite=non_finite)
 
 
 def find_oddities(rows: tuple[ReportRow, ...]) -> tuple[Cause, ...]:
@@ -46,10 +46,10 @@ def find_oddities(rows: tuple[ReportRow, ...]) -> tuple[Cause, ...]:
 
 
 def _find_non_finite(rows: list[ReportRow]) -> Cause | None:
-    affected = [row for row in rows if row.not_finite]
+    affected = [row for row in rows if row.non_finite]
     if not affected:
         return None
-    count, first = sum(row.not_finite for row in affected), affected[0]
+    count, first = sum(row.non_finite for row in affected), affected[0]
     message = f"{count:,} values are not finite (infinite or no number), the first in {first.tensor} of {first.where}"
     remedy = "training diverged or the file is damaged: use an earlier checkpoint or download it again"
     return Cause("not-finite", message, remedy, {"values": count, "layer": first.layer, "tensor": first.tensor})
