@@ -174,5 +174,5 @@ def _describe_layer(part: ThirdPartyLayer, network: Network) -> str:
 
 def list_batch_norms(layers: Sequence[ThirdPartyLayer]) -> list[bool]:
     """For each linear map whether a batch norm follows it."""
-    followers = [*layers[1:], None]
-    return [after is not None and after.is_norm for layer, after in zip(layers, followers, strict=True) if layer.is_map]
+    followed = [layer.is_norm for layer in layers[1:]] + [False]
+    return [is_followed for layer, is_followed in zip(layers, followed, strict=False) if layer.is_map]

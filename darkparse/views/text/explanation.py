@@ -149,7 +149,7 @@ class Explanation:
         network = network_values(self.network)
         if self.layer is not None:
             training = describe_layer_training(self.network, self.layer.index)
-            return {"network": network, "layer": explained_layer_values(self.layer) | {"training": training}}
+            return {"network": network, "layer": explained_layer_values(self.layer), "training": training or None}
         summary = self.model.summary
         return {
             "network": network,
