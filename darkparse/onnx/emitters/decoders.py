@@ -34,7 +34,7 @@ class GraphBoxes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class YoloParams:
+class YoloDecoderParams:
     """Arguments of `YoloDecoder`."""
 
     anchors: Anchors
@@ -42,7 +42,7 @@ class YoloParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaussianParams:
+class GaussianDecoderParams:
     """Arguments of `GaussianDecoder`."""
 
     anchors: Anchors
@@ -50,7 +50,7 @@ class GaussianParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegionParams:
+class RegionDecoderParams:
     """Arguments of `RegionDecoder`."""
 
     anchors: Anchors
@@ -64,7 +64,7 @@ class RegionParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GridParams:
+class GridDecoderParams:
     """Arguments of `GridDecoder`."""
 
     side: int
@@ -74,8 +74,8 @@ class GridParams:
     sqrt: bool
 
 
-@emits(f"{DECODERS}.YoloDecoder", params=YoloParams)
-def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> GraphBoxes:
+@emits(f"{DECODERS}.YoloDecoder", params=YoloDecoderParams)
+def _emit_yolo(ctx: EmitContext, params: YoloDecoderParams, x: Value) -> GraphBoxes:
     """Decode a [yolo] head (yolo_layer.c, get_yolo_box and get_yolo_detections)."""
     anchors = params.anchors
     cells, entries = _split_cells(ctx, x, anchors)
@@ -85,8 +85,8 @@ def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> GraphBoxes:
     return _flatten(ctx, _compute_centers(ctx, x, center), size, classes * objectness, objectness, entries - 5)
 
 
-@emits(f"{DECODERS}.GaussianDecoder", params=GaussianParams)
-def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> GraphBoxes:
+@emits(f"{DECODERS}.GaussianDecoder", params=GaussianDecoderParams)
+def _emit_gaussian(ctx: EmitContext, params: GaussianDecoderParams, x: Value) -> GraphBoxes:
     """Decode a [Gaussian_yolo] head (gaussian_yolo_layer.c, get_gaussian_yolo_box)."""
     anchors = params.anchors
     cells, entries = _split_cells(ctx, x, anchors)
@@ -99,8 +99,8 @@ def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> GraphB
     return _flatten(ctx, center, size, classes * (objectness * certainty), objectness, entries - 9)
 
 
-@emits(f"{DECODERS}.RegionDecoder", params=RegionParams)
-def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> GraphBoxes:
+@emits(f"{DECODERS}.RegionDecoder", params=RegionDecoderParams)
+def _emit_region(ctx: EmitContext, params: RegionDecoderParams, x: Value) -> GraphBoxes:
     """Decode a [region] head (region_layer.c, get_region_detections)."""
     anchors, classes, coords, interleaved = params.anchors, params.classes, params.coords, params.interleaved
     x = ctx.op("Transpose", x, perm=(0, 3, 1, 2)) if interleaved else x
@@ -126,8 +126,8 @@ def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> GraphBoxes
     return _flatten(ctx, _compute_centers(ctx, x, center), size, scores, objectness, classes)
 
 
-@emits(f"{DECODERS}.GridDecoder", params=GridParams)
-def _emit_grid(ctx: EmitContext, params: GridParams, x: Value) -> GraphBoxes:
+@emits(f"{DECODERS}.GridDecoder", params=GridDecoderParams)
+def _emit_grid(ctx: EmitContext, params: GridDecoderParams, x: Value) -> GraphBoxes:
     """Decode a [detection] head (detection_layer.c:225)."""
     side, num, classes = params.side, params.num, params.classes
     if params.coords != 4:

@@ -16,7 +16,7 @@ Groups = tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GaussianParams:
+class GaussianHeadParams:
     """Arguments of `GaussianYoloHead`."""
 
     anchors: int
@@ -25,14 +25,14 @@ class GaussianParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class YoloParams(GaussianParams):
+class YoloHeadParams(GaussianHeadParams):
     """Arguments of `YoloHead`."""
 
     logistic: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InterleavedParams:
+class InterleavedHeadParams:
     """Arguments of `InterleavedRegionHead`."""
 
     anchors: int
@@ -43,14 +43,14 @@ class InterleavedParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RegionParams(InterleavedParams):
+class RegionHeadParams(InterleavedHeadParams):
     """Arguments of `RegionHead`."""
 
     background: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DetectionParams:
+class DetectionHeadParams:
     """Arguments of `DetectionHead`."""
 
     cells: int
@@ -59,7 +59,7 @@ class DetectionParams:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IsegParams:
+class IsegHeadParams:
     """Arguments of `IsegHead`."""
 
     classes: int
@@ -80,24 +80,24 @@ def _scale_centers(ctx: EmitContext, x: Value, is_center: Sequence[bool], anchor
     return x - ctx.graph.constant(np.where(center, 0.5 * (scale - 1), 0.0))
 
 
-@emits(f"{HEADS}.YoloHead", params=YoloParams)
-def _emit_yolo(ctx: EmitContext, params: YoloParams, x: Value) -> Value:
+@emits(f"{HEADS}.YoloHead", params=YoloHeadParams)
+def _emit_yolo(ctx: EmitContext, params: YoloHeadParams, x: Value) -> Value:
     """Add a [yolo] head (yolo_layer.c, forward_yolo_layer)."""
     entries = range(5 + params.classes)
     x = _apply_logistic(ctx, x, [i not in (2, 3) for i in entries], params.anchors) if params.logistic else x
     return _scale_centers(ctx, x, [i < 2 for i in entries], params.anchors, params.scale_x_y)
 
 
-@emits(f"{HEADS}.GaussianYoloHead", params=GaussianParams)
-def _emit_gaussian(ctx: EmitContext, params: GaussianParams, x: Value) -> Value:
+@emits(f"{HEADS}.GaussianYoloHead", params=GaussianHeadParams)
+def _emit_gaussian(ctx: EmitContext, params: GaussianHeadParams, x: Value) -> Value:
     """Add a [Gaussian_yolo] head (gaussian_yolo_layer.c:412)."""
     entries = range(9 + params.classes)
     x = _apply_logistic(ctx, x, [i not in (4, 6) for i in entries], params.anchors)
     return _scale_centers(ctx, x, [i in (0, 2) for i in entries], params.anchors, params.scale_x_y)
 
 
-@emits(f"{HEADS}.RegionHead", params=RegionParams)
-def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> Value:
+@emits(f"{HEADS}.RegionHead", params=RegionHeadParams)
+def _emit_region(ctx: EmitContext, params: RegionHeadParams, x: Value) -> Value:
     """Add a [region] head (pjreddie region_layer.c:158). With `background`, softmax includes the objectness."""
     grouped = params.softmax or params.group_sizes is not None
     is_logistic = [i < 2 for i in range(params.coords)] + [not params.background] + [not grouped] * params.classes
@@ -107,8 +107,8 @@ def _emit_region(ctx: EmitContext, params: RegionParams, x: Value) -> Value:
     return _apply_softmax(ctx, x, params.anchors, sizes, params.group_sizes) if grouped else x
 
 
-@emits(f"{HEADS}.InterleavedRegionHead", params=InterleavedParams)
-def _emit_interleaved(ctx: EmitContext, params: InterleavedParams, x: Value) -> Value:
+@emits(f"{HEADS}.InterleavedRegionHead", params=InterleavedHeadParams)
+def _emit_interleaved(ctx: EmitContext, params: InterleavedHeadParams, x: Value) -> Value:
     """Add a [region] head with channels last, (N, H, W, predictors·entries) (AlexeyAB region_layer.c:187)."""
     x = _apply_logistic(ctx, x, [i == 4 for i in range(params.coords + 1 + params.classes)], params.anchors)
     if params.softmax or params.group_sizes is not None:
@@ -135,8 +135,8 @@ def _apply_softmax(ctx: EmitContext, x: Value, anchors: int, sizes: tuple[int, i
     return ctx.concat(*parts)
 
 
-@emits(f"{HEADS}.DetectionHead", params=DetectionParams)
-def _emit_detection(ctx: EmitContext, params: DetectionParams, x: Value) -> Value:
+@emits(f"{HEADS}.DetectionHead", params=DetectionHeadParams)
+def _emit_detection(ctx: EmitContext, params: DetectionHeadParams, x: Value) -> Value:
     """Add a [detection] head (detection_layer.c:49)."""
     x, cells, classes = ctx.op("Flatten", x), params.cells, params.classes
     if not (params.softmax and classes):
@@ -146,7 +146,7 @@ def _emit_detection(ctx: EmitContext, params: DetectionParams, x: Value) -> Valu
     return ctx.concat(ctx.op("Flatten", scores), rest)
 
 
-@emits(f"{HEADS}.IsegHead", params=IsegParams)
-def _emit_iseg(ctx: EmitContext, params: IsegParams, x: Value) -> Value:
+@emits(f"{HEADS}.IsegHead", params=IsegHeadParams)
+def _emit_iseg(ctx: EmitContext, params: IsegHeadParams, x: Value) -> Value:
     """Add an [iseg] head (iseg_layer.c:78)."""
     return _apply_logistic(ctx, x, [i < params.classes for i in range(ctx.node.out_shape.c)], 1)

@@ -28,8 +28,10 @@ class LayoutMismatch:
     @property
     def intended_classes(self) -> int | None:
         """The classes for which the channels are right as they are, if there is such a number."""
-        spare, rest = divmod(int(self.channels.text or 0) - self.head.required_channels, self.head.channels_per_class)
-        classes = self.head.classes + spare
+        added_classes, rest = divmod(
+            int(self.channels.text or 0) - self.head.required_channels, self.head.channels_per_class
+        )
+        classes = self.head.classes + added_classes
         return classes if not rest and classes > 0 else None
 
 

@@ -66,10 +66,10 @@ def _solve_count(case: Mismatch, change: Callable[[int], Network]) -> tuple[int,
 
 
 def _explain_classes(case: Mismatch) -> Fit | None:
-    solved = _solve_count(case, lambda count: edit(case.network, classes=count))
-    if solved is None:
+    solution = _solve_count(case, lambda count: edit(case.network, classes=count))
+    if solution is None:
         return None
-    classes, edited = solved
+    classes, edited = solution
     changes = ", ".join(f"{text} in line {line}" for line, text in _list_changes(case.network, edited))
     message = f"the file fits exactly with classes={classes}: {changes}"
     source = case.network.config.source
@@ -151,13 +151,13 @@ def _explain_channels(case: Mismatch) -> Fit | None:
     def change(count: int) -> Network:
         return compile(replace_values(network.config, {option: str(count)}), dialect=network.dialect.name)
 
-    solved = _solve_count(case, change)
-    if solved is None or solved[0] > MAX_CHANNELS:
+    solution = _solve_count(case, change)
+    if solution is None or solution[0] > MAX_CHANNELS:
         return None
-    count, line = solved[0], option.span.line
+    count, line = solution[0], option.span.line
     message = f"the file fits exactly with channels={count} in line {line}"
     remedy = f"set channels={count} in [net], or take weights that were trained with channels={network.net.channels}"
-    return Fit(Cause("channels", message, remedy, {"channels": count, "line": line}), solved[1])
+    return Fit(Cause("channels", message, remedy, {"channels": count, "line": line}), solution[1])
 
 
 def _explain_anchors(case: Mismatch) -> Fit | None:
@@ -167,10 +167,10 @@ def _explain_anchors(case: Mismatch) -> Fit | None:
     def change(count: int) -> Network:
         return edit(network, layers={i: head.with_anchors(count) or head for i, head in heads.items()})
 
-    solved = _solve_count(case, change)
-    if solved is None or solved[0] > MAX_ANCHORS:
+    solution = _solve_count(case, change)
+    if solution is None or solution[0] > MAX_ANCHORS:
         return None
-    count, edited = solved
+    count, edited = solution
     changes = ", ".join(f"{text} in line {line}" for line, text in _list_changes(network, edited))
     message = f"the file fits exactly with {pluralize(count, 'anchor')} a head: {changes}"
     remedy = "set filters=, mask= (or num=) and anchors= as in the cfg that it was trained with"
