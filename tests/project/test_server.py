@@ -108,7 +108,7 @@ def test_server_with_raw_body_and_form_answers_the_same(
     (b"", "", 400, "not an image"),
     (b"II*\0" + bytes(100), "", 400, "not an image"),
     (b"\x93NUMPY" + bytes(100), "", 400, "not an image"),
-    (encode(picture(0))[:-80], "", 400, "broken"),
+    (encode(picture(0))[:-80], "", 400, "damaged"),
     (bytes(20_000_001), "", 413, "expected at most 20,000,000 bytes"),
     (encode(Image.new("L", (5001, 5000))), "", 413, "got 25,005,000 pixels; expected at most 25,000,000 pixels"),
     (encode(Image.new("L", (16000, 16000))), "", 413, "expected at most 25,000,000 pixels"),
