@@ -7,9 +7,9 @@ from typing import Any
 
 from darkparse.network import Network, Node
 from darkparse.views.diagram.diagram import draw
-from darkparse.views.diagram.svg import escape_text
 from darkparse.views.formatting.cells import layer_label
 from darkparse.views.formatting.numbers import operations_text
+from darkparse.views.formatting.words import escape_text
 from darkparse.views.text.table import table, totals
 
 

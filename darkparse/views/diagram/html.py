@@ -12,8 +12,9 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from darkparse.diagnostics.source import escape_control
-from darkparse.views.diagram.svg import escape_text, svg_text
+from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import FONTS, THEMES, css_variables
+from darkparse.views.formatting.words import escape_text
 from darkparse.views.layer_info import layer_facts
 from darkparse.views.text.layer_report import layer_report
 

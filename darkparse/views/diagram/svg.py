@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from html import escape
 
-from darkparse.diagnostics.source import escape_control
 from darkparse.views.diagram.elements import Block, Cell
 from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout import boxes
@@ -19,7 +17,7 @@ from darkparse.views.diagram.layout.routing import LinkRoute, Point
 from darkparse.views.diagram.sheet import PlacedPage, Sheet
 from darkparse.views.diagram.theme import FONTS, css_variables, style_sheet
 from darkparse.views.diagram.title import FILL_PADDING, LEGEND_GAP, LegendEntry, TextBox
-from darkparse.views.formatting.words import COLUMN_SEPARATOR
+from darkparse.views.formatting.words import COLUMN_SEPARATOR, escape_text
 
 CORNER_RADIUS = 6.0
 """Radius of the bends of a link."""
@@ -63,11 +61,6 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
         "</svg>\n",
     )
     return "\n".join(parts)
-
-
-def escape_text(text: str) -> str:
-    """Escape text for XML and replace unprintable characters with question marks."""
-    return escape(escape_control(text))
 
 
 def text(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from html import escape
 
 from darkparse._utils.text import join_with_and
+from darkparse.diagnostics.source import escape_control
 
 MAX_NAMES = 6
 """Maximum number of layers or blocks of one kind to name in prose."""
@@ -45,6 +47,11 @@ def parenthesize(texts: Iterable[str]) -> str:
     """Format texts in parentheses: ` (a, b)`, or an empty string without texts."""
     inside = ", ".join(texts)
     return f" ({inside})" if inside else ""
+
+
+def escape_text(text: str) -> str:
+    """Escape text for XML and HTML and replace unprintable characters with question marks."""
+    return escape(escape_control(text))
 
 
 def escape_markdown(text: str) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from darkparse.views.diagram.elements import Block, Cell, DiagramModel
-from darkparse.views.diagram.graphviz.markup import Colors, cell, escape_label, format_text, join_lines, table
+from darkparse.views.diagram.graphviz.markup import Colors, cell, format_text, join_lines, table
 from darkparse.views.diagram.layout import boxes
 from darkparse.views.diagram.layout.boxes import CardBox, ColumnWidths, RowLayout
-from darkparse.views.formatting.words import COLUMN_SEPARATOR
+from darkparse.views.formatting.words import COLUMN_SEPARATOR, escape_text
 
 WIDTH_FACTOR = 1.2
 """Factor for column widths, so that text in DejaVu Sans, the widest font, does not widen individual cards."""
@@ -104,7 +104,7 @@ class CardTable:
     def _row_cells(self, layout: RowLayout) -> str:
         row = layout.row
         changed = self.colors["changed"] if row.mark else ""
-        link = {"href": f"#L{self.offset + row.index}", "title": escape_label(row.hint)}
+        link = {"href": f"#L{self.offset + row.index}", "title": escape_text(row.hint)}
         label = join_lines(
             format_text(line, boxes.label_font_size(row), self.colors["text"], bold=row.is_bold)
             for line in layout.label

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from darkparse.views.diagram.elements import HeadCard
-from darkparse.views.diagram.graphviz.markup import Colors, cell, escape_label, format_text, table
+from darkparse.views.diagram.graphviz.markup import Colors, cell, format_text, table
 from darkparse.views.diagram.layout import boxes
 from darkparse.views.diagram.title import LegendEntry
+from darkparse.views.formatting.words import escape_text
 
 
 def input_table(text: str, colors: Colors) -> str:
@@ -48,4 +49,4 @@ def _entry_text(entry: LegendEntry, colors: Colors) -> str:
 
 def edge_label(text: str, background: str = "") -> str:
     """Return an edge label with padding, because Graphviz places labels directly on the edge."""
-    return table([cell(escape_label(text), bgcolor=background)], cellpadding=3)
+    return table([cell(escape_text(text), bgcolor=background)], cellpadding=3)

@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from html import escape
 
-from darkparse.diagnostics.source import escape_control
+from darkparse.views.formatting.words import escape_text
 
 Colors = Mapping[str, str]
 """Colors of a theme, by role."""
-
-
-def escape_label(text: str) -> str:
-    """Escape text for an HTML label."""
-    return escape(escape_control(text))
 
 
 def format_text(text: str, size: float, color: str, *, bold: bool = False) -> str:
     """Return formatted text, or an empty string for blank text, because Graphviz rejects empty elements."""
     if not text.strip():
         return ""
-    content = f"<B>{escape_label(text)}</B>" if bold else escape_label(text)
+    content = f"<B>{escape_text(text)}</B>" if bold else escape_text(text)
     return f'<FONT POINT-SIZE="{size:g}" COLOR="{color}">{content}</FONT>'
 
 
