@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 ARCHIVE_ERRORS = (
     *(BadZipFile, zlib.error, LZMAError, struct.error, OSError, EOFError),  # the archive and what is packed in it
-    *(NotImplementedError, RuntimeError),  # a way of packing that Python has not, a password
+    *(NotImplementedError, RuntimeError),  # unsupported compression, or encryption
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, MemoryError),  # headers that make no sense
     *(SyntaxError, TokenError),  # NumPy's headers are Python literals
 )
-"""What zipfile and NumPy raise for archives that are damaged, or made to harm."""
+"""Exceptions that zipfile and NumPy raise for damaged or malicious archives."""
 
 Container = Literal["safetensors", "pt", "npz", "h5"]
 
