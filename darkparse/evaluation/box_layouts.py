@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations, permutations, product
+from math import prod
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+from darkparse.evaluation.box_tables import BoxTable, list_tables
+from darkparse.evaluation.differences import Floats
 
 MAX_CELLS, MAX_SHARE = 0.75, 0.2
 """Median distance of centers up to which a layout may be the right one, in cells, and in shares of a large grid:
 predictions stay near their cell, even of a faulty head, and rows in a wrong order are all over the grid."""
 MAX_LOG_RATIO = 5.0
 """Distance of two sizes of which one is 0, negative or not finite; that of others is the logarithm of their ratio."""
-MAX_SPLIT = 16
-"""Boxes per cell up to which the first axis of an array is read as boxes × columns."""
+MAX_SAMPLE = 500
+"""Boxes of a head by which a layout is chosen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,6 @@ class MatchedBoxes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Table:
-    """Boxes as the other writes them, a row each, with every reading of the scores that belong to them."""
-
-    boxes: Floats
-    scores: tuple[Floats, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class LayoutMatch:
     """The layout that brings a model's outputs nearest to the boxes of some heads.
 
@@ -83,25 +77,17 @@ def match_layout(outputs: Sequence[Floats], heads: Sequence[GridBoxes], input_si
         heads: what they should hold.
         input_size: height and width of the network's input, in pixels.
     """
-    pixels = np.array((input_size[1], input_size[0]) * 2, np.float32)
-    units = {"fractions of the input": np.ones(4, np.float32), "pixels": pixels}
     tables = [list(_list_head_tables(outputs, heads, index)) for index in range(len(heads))]
     best = LayoutMatch((None,) * len(heads), np.inf)
-    for order, encoding, unit in product(permutations(range(3)), ENCODINGS, units):
-        layout = _Layout(order, ENCODINGS[encoding], units[unit], f"{encoding} in {unit}")
-        choices = [
-            min(
-                (_measure_distance(layout.read(table.boxes, head.grid), head), i) for i, table in enumerate(head_tables)
-            )
-            for head, head_tables in zip(heads, tables, strict=True)
-            if head_tables
-        ]
-        distance = sum(distance for distance, _ in choices)
-        if choices and distance < best.distance:
-            chosen = iter(choices)
+    if not any(tables):
+        return best
+    for layout in _list_layouts(input_size):
+        choices = [layout.choose(head, head_tables) for head, head_tables in zip(heads, tables, strict=True)]
+        distance = sum(distance for _, distance in choices)
+        if distance < best.distance:
             matches = (
-                layout.match(head, head_tables[next(chosen)[1]]) if head_tables else None
-                for head, head_tables in zip(heads, tables, strict=True)
+                None if table is None else layout.match(head, table)
+                for head, (table, _) in zip(heads, choices, strict=True)
             )
             best = LayoutMatch(tuple(matches), distance)
     return best
@@ -123,84 +109,56 @@ class _Layout:
     unit: Floats
     name: str
 
-    def read(self, table: Floats, grid: tuple[int, int, int]) -> Floats:
-        """Convert rows of boxes (B, 4) to the form and order of `GridBoxes`."""
-        return self.decode(self.sort(table, grid)) / self.unit
+    def locate(self, grid: tuple[int, int, int]) -> NDArray[np.intp]:
+        """Return the row of each box of `GridBoxes` in a table of this order."""
+        rows = np.arange(prod(grid)).reshape([grid[axis] for axis in self.order])
+        return rows.transpose(np.argsort(self.order)).ravel()
 
-    def sort(self, table: Floats, grid: tuple[int, int, int]) -> Floats:
-        """Bring rows (B, …) into the order of `GridBoxes`."""
-        lengths = [grid[axis] for axis in self.order]
-        return table.reshape(*lengths, -1).transpose(*np.argsort(self.order), 3).reshape(len(table), -1)
+    def choose(self, head: GridBoxes, tables: Sequence[BoxTable]) -> tuple[BoxTable | None, float]:
+        """Return the table whose boxes are nearest to the head's, and how far they are; None and 0 without tables."""
+        count = len(head.boxes)
+        sample = np.random.default_rng(0).permutation(count)[:MAX_SAMPLE]
+        rows = self.locate(head.grid)[sample]
+        distances = [
+            _measure_distance(self.decode(table.boxes[rows]) / self.unit, head.boxes[sample], head.grid)
+            for table in tables
+        ]
+        nearest = int(np.argmin(distances)) if tables else -1
+        return (tables[nearest], distances[nearest]) if tables else (None, 0.0)
 
-    def match(self, head: GridBoxes, table: _Table) -> MatchedBoxes:
+    def match(self, head: GridBoxes, table: BoxTable) -> MatchedBoxes:
         """Read boxes, and of the possible scores those nearest to the head's."""
-        scores = [self.sort(array, head.grid) for array in table.scores]
+        rows = self.locate(head.grid)
+        scores = [array[rows] for array in table.scores]
         distances = [float(np.nan_to_num(np.abs(array - head.scores), nan=np.inf).mean()) for array in scores]
         nearest = scores[int(np.argmin(distances))] if scores else None
-        return MatchedBoxes(self.read(table.boxes, head.grid), nearest, self.name)
+        return MatchedBoxes(self.decode(table.boxes[rows]) / self.unit, nearest, self.name)
 
 
-def _list_head_tables(outputs: Sequence[Floats], heads: Sequence[GridBoxes], index: int) -> Iterator[_Table]:
+def _list_layouts(input_size: tuple[int, int]) -> Iterator[_Layout]:
+    """Yield all layouts, for an input of this height and width in pixels."""
+    pixels = np.array((input_size[1], input_size[0]) * 2, np.float32)
+    units = {"fractions of the input": np.ones(4, np.float32), "pixels": pixels}
+    for order, (encoding, decode), (unit, divisor) in product(permutations(range(3)), ENCODINGS.items(), units.items()):
+        yield _Layout(order, decode, divisor, f"{encoding} in {unit}")
+
+
+def _list_head_tables(outputs: Sequence[Floats], heads: Sequence[GridBoxes], index: int) -> Iterator[BoxTable]:
     """Read the outputs as boxes of one head, or of all heads of which one part is its."""
     sizes = [len(head.boxes) for head in heads]
     rows, classes = sizes[index], heads[index].scores.shape[1]
     starts = _list_starts(sizes[:index] + sizes[index + 1 :])
-    for table, start in product(_list_tables(outputs, sum(sizes), classes), starts):
+    for table, start in product(list_tables(outputs, sum(sizes), classes), starts):
         part = slice(start, start + rows)
-        yield _Table(table.boxes[part], tuple(scores[part] for scores in table.scores))
+        yield BoxTable(table.boxes[part], tuple(scores[part] for scores in table.scores))
     if len(heads) > 1:
-        yield from _list_tables(outputs, rows, classes)
+        yield from list_tables(outputs, rows, classes)
 
 
 def _list_starts(other_sizes: Sequence[int]) -> list[int]:
     """Rows at which a head may begin among others: the heads may be joined in any order."""
     subsets = (subset for count in range(len(other_sizes) + 1) for subset in combinations(other_sizes, count))
     return sorted({sum(subset) for subset in subsets})
-
-
-def _list_tables(outputs: Sequence[Floats], rows: int, classes: int) -> Iterator[_Table]:
-    """Read the outputs as boxes and scores of `rows` rows."""
-    for output in outputs:
-        for table in _split_rows(output, rows, 4 + classes):
-            yield _Table(table[:, :4], (table[:, 4:],))
-        for table in _split_rows(output, rows, 5 + classes):
-            yield _Table(table[:, :4], _combine_scores(table[:, 5:], table[:, 4:5]))
-    for number, output in enumerate(outputs):
-        others = [*outputs[:number], *outputs[number + 1 :]]
-        for table in _split_rows(output, rows, 4):
-            yield _Table(table, tuple(_list_scores(others, rows, classes)))
-
-
-def _list_scores(outputs: Sequence[Floats], rows: int, classes: int) -> Iterator[Floats]:
-    """Read the outputs as scores of `rows` boxes, with the objectness in a column or an output of its own."""
-    scores = [table for output in outputs for table in _split_rows(output, rows, classes)]
-    objectness = [table for output in outputs for table in _split_rows(output, rows, 1)]
-    yield from scores
-    for table, column in product(scores, objectness):
-        yield table * column
-    for output in outputs:
-        for table in _split_rows(output, rows, 1 + classes):
-            yield from _combine_scores(table[:, 1:], table[:, :1])
-
-
-def _combine_scores(scores: Floats, objectness: Floats) -> tuple[Floats, ...]:
-    """Scores that hold the objectness already, and scores that do not."""
-    return scores, scores * objectness
-
-
-def _split_rows(array: Floats, rows: int, columns: int) -> Iterator[Floats]:
-    """Read an array as (rows, columns), the columns on any axis; the first may hold boxes × columns, the last too."""
-    if array.size != rows * columns or not columns:
-        return
-    shape = array.shape[1:] if array.ndim > 1 and array.shape[0] == 1 else array.shape
-    if columns == 1:
-        yield array.reshape(rows, 1)
-        return
-    for axis, length in enumerate(shape):
-        count, rest = divmod(length, columns)
-        if not rest and (count == 1 or axis == len(shape) - 1 or (axis == 0 and count <= MAX_SPLIT)):
-            split = array.reshape(*shape[:axis], count, columns, *shape[axis + 1 :])
-            yield np.moveaxis(split, axis + 1, -1).reshape(rows, columns)
 
 
 def _read_centers(boxes: Floats) -> Floats:
@@ -224,15 +182,15 @@ ENCODINGS: dict[str, Callable[[Floats], Floats]] = {
 """Ways to write a box in four numbers, as functions to center x, center y, width and height."""
 
 
-def _measure_distance(boxes: Floats, head: GridBoxes) -> float:
-    """Measure how far boxes are from the head's; infinite if they cannot be the same boxes.
+def _measure_distance(boxes: Floats, expected: Floats, grid: tuple[int, int, int]) -> float:
+    """Measure how far boxes (B, 4) are from those expected; infinite if they cannot be the same boxes.
 
     A mistake often spoils either centers or sizes, a wrong layout both, so the product of both distances decides.
     """
-    rows, columns, _ = head.grid
+    rows, columns, _ = grid
     with np.errstate(all="ignore"):
-        cells = np.abs(boxes[:, :2] - head.boxes[:, :2]) * (columns, rows)
-        ratios = np.abs(np.log(boxes[:, 2:] / head.boxes[:, 2:]))
+        cells = np.abs(boxes[:, :2] - expected[:, :2]) * (columns, rows)
+        ratios = np.abs(np.log(boxes[:, 2:] / expected[:, 2:]))
     center_distance = float(np.median(cells.max(1)))
     if not center_distance <= max(MAX_CELLS, MAX_SHARE * max(rows, columns)):
         return np.inf

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from darkparse.evaluation.box_layouts import Floats, GridBoxes
+from darkparse.evaluation.box_layouts import GridBoxes
+from darkparse.evaluation.differences import Floats
 
 Order = tuple[int, int, int]
 """Axes of the rows from the slowest: 0 rows of cells, 1 columns, 2 boxes of a cell."""
