@@ -33,7 +33,7 @@ def _out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return capsys.readouterr().out
 
 
-def test_the_table_is_as_it_was(capsys: pytest.CaptureFixture[str], golden: Callable[[str, str], None]) -> None:
+def test_show_table_matches_golden(capsys: pytest.CaptureFixture[str], golden: Callable[[str, str], None]) -> None:
     for name in ("yolov3-tiny", "yolov4-tiny"):
         golden(f"{name}.table.txt", _out(capsys, "show", name))
 
@@ -47,7 +47,7 @@ def test_the_table_is_as_it_was(capsys: pytest.CaptureFixture[str], golden: Call
         (100, ["layer", "input", "output", "parameters", "BFLOPs", "reduces"]),
     ],
 )
-def test_the_table_keeps_to_the_terminal(
+def test_show_table_fits_terminal_width_without_cutting_text(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, width: int, columns: list[str]
 ) -> None:
     """The parameters go before the input, which every reduction starts from; long texts are wrapped, none is cut."""
@@ -64,7 +64,7 @@ def test_the_table_keeps_to_the_terminal(
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3", "yolov4"])
-def test_the_columns_add_up_to_the_totals(capsys: pytest.CaptureFixture[str], name: str) -> None:
+def test_show_columns_sum_to_totals(capsys: pytest.CaptureFixture[str], name: str) -> None:
     header, _, *lines = _out(capsys, "show", name).splitlines()
     network = darkparse.compile(name)
     rows, total = lines[: len(network.nodes)], lines[len(network.nodes)]
@@ -81,7 +81,7 @@ def _column(header: str, rows: list[str], title: str) -> list[float]:
     return [float(text.replace(",", "")) for row in rows if (text := row[start:end].strip())]
 
 
-def test_the_table_comes_as_csv_json_and_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_format_csv_json_and_yaml_match_network(capsys: pytest.CaptureFixture[str]) -> None:
     network = darkparse.compile("yolov3-tiny")
     layers = json.loads(_out(capsys, "show", "yolov3-tiny", "--format", "json"))["layers"]
     assert [layer["parameters"] for layer in layers] == [node.params for node in network.nodes]
@@ -90,17 +90,17 @@ def test_the_table_comes_as_csv_json_and_yaml(capsys: pytest.CaptureFixture[str]
     assert _out(capsys, "show", "yolov3-tiny", "--format", "yaml") == network.to_yaml()
 
 
-def test_a_size_is_a_number_or_height_by_width(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_size_accepts_number_and_height_by_width(capsys: pytest.CaptureFixture[str]) -> None:
     assert "at 416×416" in _out(capsys, "show", "yolov3", "--size", "416")
     assert "at 320×608" in _out(capsys, "show", "yolov3", "--size", "320x608")
 
 
-def test_the_dialect_and_its_reason_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_prints_dialect_and_reason(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dialect alexeyab: only AlexeyAB/darknet knows" in _out(capsys, "show", "yolov4-tiny")
     assert "dialect alexeyab: asked for" in _out(capsys, "show", "yolov3-tiny", "--dialect", "alexeyab")
 
 
-def test_warnings_go_to_standard_error_and_the_first_few_only(tmp_path: Path) -> None:
+def test_show_with_many_warnings_prints_first_three_to_stderr(tmp_path: Path) -> None:
     path = tmp_path / "odd.cfg"
     path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n" + "".join(f"option{n}={n}\n" for n in range(2, 9)))
     run = _run("show", path)
@@ -113,7 +113,7 @@ def test_warnings_go_to_standard_error_and_the_first_few_only(tmp_path: Path) ->
     assert _run("check", path, "--strict").returncode == 1
 
 
-def test_no_colours_where_there_is_no_terminal() -> None:
+def test_show_without_terminal_prints_no_color() -> None:
     assert "\x1b[" not in _run("show", "yolov3-tiny").stdout
 
 
@@ -129,20 +129,20 @@ def test_no_colours_where_there_is_no_terminal() -> None:
         (["show", "yolov3", "--dialect", "darknet"], "'darknet' is not one of"),
     ],
 )
-def test_bad_input_is_one_message_and_status_2(arguments: list[str], message: str) -> None:
+def test_bad_input_exits_2_with_one_message(arguments: list[str], message: str) -> None:
     run = _run(*arguments)
     assert run.returncode == 2
     assert message in run.stderr
     assert "Traceback" not in run.stderr
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
+def test_show_into_closed_pipe_prints_no_error() -> None:
     command = f"{sys.executable} -m darkparse show yolov4 | head -n 1"
     run = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert run.stderr == ""
 
 
-def test_help_names_every_command() -> None:
+def test_help_lists_every_command() -> None:
     from darkparse.cli.main import COMMANDS, Commands
 
     group = Commands()
@@ -155,13 +155,13 @@ def test_help_names_every_command() -> None:
         assert command.help
 
 
-def test_the_version_says_what_is_installed() -> None:
+def test_version_lists_installed_packages() -> None:
     lines = _run("--version").stdout.splitlines()
     assert lines[0] == f"darkparse {darkparse.__version__}"
     assert any(line.startswith("torch ") for line in lines)
 
 
-def test_names_of_shipped_cfgs_complete() -> None:
+def test_shell_completion_of_cfg_offers_shipped_names() -> None:
     from darkparse.cli.common import CfgType
 
     items = CfgType().shell_complete(None, None, "yolov3")  # type: ignore[arg-type]
@@ -177,12 +177,12 @@ def _error(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return capsys.readouterr().err
 
 
-def test_a_size_that_does_not_fit_is_told_one_that_does(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_size_that_does_not_fit_names_one_that_does(capsys: pytest.CaptureFixture[str]) -> None:
     error = _error(capsys, "show", "yolov3-tiny", "--size", "33")
     assert "an input of 33×33 does not fit; multiples of 32 do, such as 32×32" in error
 
 
-def test_a_mistyped_name_is_told_the_right_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_mistyped_name_suggests_shipped_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert "did you mean yolov3?" in _error(capsys, "show", "YOLVO3")
 
 
@@ -193,13 +193,13 @@ def test_edit_keeps_line_ends_and_byte_order_mark(tmp_path: Path) -> None:
     assert (tmp_path / "b.cfg").read_bytes() == text.replace("=32", "=64").encode()
 
 
-def test_anchors_must_serve_the_masks(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_edit_anchors_that_do_not_fit_masks_exit_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for anchors, reason in (("1,2", "has the mask"), ("10,0", "above 0"), ("1,2,3", "in turn")):
         assert reason in _error(capsys, "edit", "yolov3-tiny", "--anchors", anchors, "-o", tmp_path / "x.cfg")
     assert not list(tmp_path.iterdir())
 
 
-def test_nothing_is_written_over_that_was_not_named(
+def test_draw_without_renderer_writes_no_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "typst", None)
@@ -250,7 +250,7 @@ def piped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "compare - x.weights scene.jpg --names x.names --against layers.npz",
     ],
 )
-def test_a_cfg_comes_from_standard_input(line: str, piped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_with_dash_reads_cfg_from_stdin(line: str, piped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = line.split()[0]
     if command in ("detect", "evaluate", "compare"):
         pytest.importorskip("PIL")
@@ -263,14 +263,14 @@ def test_a_cfg_comes_from_standard_input(line: str, piped: Path, capsys: pytest.
     assert status in ((1,) if command == "compare" else (None, 0)), capsys.readouterr().err
 
 
-def test_only_the_cfg_comes_from_standard_input(piped: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_with_weights_from_stdin_exits_2(piped: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "darkparse convert - WEIGHTS -o out.pt" in _error(capsys, "convert", "-", "-o", "out.pt")
     sys.stdin = io.TextIOWrapper(io.BytesIO(STDIN_CFG.encode()))
     assert "name a file of weights" in _error(capsys, "convert", "yolov3", "-", "-o", "out.pt")
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252"])
-def test_output_that_knows_no_triangles(encoding: str) -> None:
+def test_show_in_ascii_or_cp1252_replaces_symbols(encoding: str) -> None:
     for command in ("show", "explain"):
         line = [sys.executable, "-m", "darkparse", command, "yolov3-tiny"]
         run = subprocess.run(line, capture_output=True, check=False, env=os.environ | {"PYTHONIOENCODING": encoding})
@@ -281,7 +281,7 @@ def test_output_that_knows_no_triangles(encoding: str) -> None:
             assert ("v 416>208 (÷2)" if encoding == "cp1252" else "v 416>208 (/2)") in said
 
 
-def test_a_file_that_was_written_is_told_beside_the_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_that_writes_file_reports_it_on_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     darkparse.save(darkparse.build(darkparse.compile(STDIN_CFG), initialize=True), tmp_path / "x.weights")
     (tmp_path / "x.cfg").write_text(STDIN_CFG)
     for line in (
@@ -296,7 +296,7 @@ def test_a_file_that_was_written_is_told_beside_the_output(tmp_path: Path, capsy
         assert "wrote" not in said.out
 
 
-def test_a_drawing_that_takes_long_says_so(
+def test_draw_that_takes_long_prints_notice(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from darkparse.cli import common
@@ -309,7 +309,7 @@ def test_a_drawing_that_takes_long_says_so(
     assert capsys.readouterr().err == f"drawing {target} …\nwrote {target}\n"
 
 
-def test_a_reader_that_goes_away_ends_every_command_alike() -> None:
+def test_command_with_closed_stdout_exits_1_silently() -> None:
     for command in ("show", "explain", "weights"):
         run = subprocess.Popen(
             [sys.executable, "-m", "darkparse", command, "yolov3"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -321,7 +321,7 @@ def test_a_reader_that_goes_away_ends_every_command_alike() -> None:
             assert (run.stderr.read(), run.wait()) == (b"", 1), command
 
 
-def test_objects_say_what_they_are_in_a_line() -> None:
+def test_repr_of_public_objects_is_one_line() -> None:
     network = darkparse.compile("yolov3", size=416)
     assert repr(network) == "Network(yolov3, 107 layers, input 416×416×3, pjreddie)"
     assert repr(network.nodes[79]) == "Node(L79 conv 1×1, 512: 13×13×1024 to 13×13×512)"
@@ -331,7 +331,7 @@ def test_objects_say_what_they_are_in_a_line() -> None:
 
 
 @pytest.mark.parametrize("command", ["detect", "evaluate"])
-def test_help_groups_every_option(command: str) -> None:
+def test_help_lists_every_option_under_heading(command: str) -> None:
     shown = _run(command, "--help").stdout
     headings = re.findall(r"^(\w[\w ]+):\n", shown, re.MULTILINE)
     assert headings[-1] == "Other"

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 
 
 @pytest.mark.slow
-def test_the_demo_writes_what_it_names(tmp_path: Path) -> None:
+def test_demo_writes_files_it_lists(tmp_path: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-m", "darkparse", "demo"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -29,9 +29,7 @@ def test_the_demo_writes_what_it_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_detector_that_ships_finds_shapes_it_has_not_seen(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_shipped_detector_finds_95_of_100_unseen_shapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """95 of 100 at IoU .5, with at most one false box in ten pictures."""
     script, pictures = ROOT / "examples" / "shapes.py", 100
     command = [sys.executable, script, tmp_path / "x", "--train", "0", "--valid", str(pictures), "--seed", "7"]

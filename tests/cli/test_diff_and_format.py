@@ -32,14 +32,14 @@ def _told(after: str, before: str = BEFORE) -> list[str]:
     return [f"{one.sign} {one.place}: {', '.join(map(str, one.changes))}" for one in found.layers]
 
 
-def test_text_that_changes_nothing_is_no_difference() -> None:
+def test_diff_of_equivalent_text_is_empty() -> None:
     after = "# a comment\n" + BEFORE.replace("filters=8\nsize=3", "size = 3\nfilters=8").replace("-1,0", "1,-2")
     found = report_differences(darkparse.compile(BEFORE), darkparse.compile(after))
     assert not found
     assert str(found) == "<text> → <text>: the same network"
 
 
-def test_options_shapes_parameters_and_reductions() -> None:
+def test_diff_of_changed_filters_lists_options_shapes_and_costs() -> None:
     assert _told(BEFORE.replace("filters=8", "filters=4", 1)) == [
         "≠ L0: filters 8 → 4, channels out 8 → 4, parameters 224 → 112, reduction C ×2.67 → C ×1.33",
         "≠ L1: parameters 584 → 296, reduction none → C ×2",
@@ -48,25 +48,25 @@ def test_options_shapes_parameters_and_reductions() -> None:
     ]
 
 
-def test_a_layer_more_and_a_layer_less() -> None:
+def test_diff_of_extra_layer_marks_it_added_or_removed() -> None:
     more = BEFORE.replace("[route]\nlayers=-1,0", "[maxpool]\nstride=1\nsize=3\n\n[route]\nlayers=-2,0")
     assert _told(more) == ["+ L2: output 64×64×8"]
     assert _told(BEFORE, more) == ["- L2: "]
 
 
-def test_other_wiring_alone() -> None:
+def test_diff_of_rewired_route_names_inputs() -> None:
     before = NET + CONV * 3 + "[route]\nlayers=-1,0\n\n" + HEAD
     assert _told(before.replace("-1,0", "-1,1"), before) == ["≠ L3: reads L2, L0 → L2, L1"]
 
 
-def test_another_input_size_is_told_once() -> None:
+def test_diff_of_two_input_sizes_reports_totals_only() -> None:
     found = report_differences(darkparse.compile("yolov3"), darkparse.compile("yolov3", size=416))
     assert not found.layers
     assert [total.name for total in found.totals] == ["input", "FLOPs"]
     assert "input 608×608×3 → 416×416×3" in str(found)
 
 
-def test_other_classes() -> None:
+def test_diff_of_changed_classes_lists_heads_and_filters() -> None:
     network = darkparse.compile("yolov3")
     found = report_differences(network, darkparse.edit(network, classes=3))
     assert [one.after for one in found.layers] == [81, 82, 93, 94, 105, 106]
@@ -74,13 +74,13 @@ def test_other_classes() -> None:
 
 
 @pytest.mark.parametrize("text", ["a`b", "``", "`", "", " ", " a ", "a\n# b\u202e", "a|b", "<a>&lt;", "@a #1"])
-def test_code_span_of_any_text_is_one_line_that_nothing_ends(text: str) -> None:
+def test_code_span_of_any_text_renders_as_one_code_line(text: str) -> None:
     shown = html.escape("".join(c if c.isprintable() else "?" for c in text) or " ", quote=False)
     assert MarkdownIt().render(code_span(text)) == f"<p><code>{shown}</code></p>\n"
 
 
 @pytest.mark.parametrize("value", ["@octocat", "[a](http:b)", "<img>", "www.example.org", "#1", "a|b", "`|`", "*a*"])
-def test_markdown_of_untrusted_values_is_in_code_spans(value: str) -> None:
+def test_markdown_diff_puts_untrusted_values_in_code_spans(value: str) -> None:
     before = NET + CONV + "[softmax]\ntree=a.tree\n"
     after = report_differences(darkparse.compile(before), darkparse.compile(before.replace("a.tree", f"{value}.tree")))
     row = after.to_markdown().splitlines()[-1]
@@ -93,7 +93,7 @@ def _run(*arguments: str | Path, **options: object) -> subprocess.CompletedProce
     return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
 
 
-def test_the_command_compares_cfgs(tmp_path: Path) -> None:
+def test_diff_command_exits_1_and_lists_changes(tmp_path: Path) -> None:
     a, b = tmp_path / "a.cfg", tmp_path / "b.cfg"
     a.write_text(BEFORE)
     b.write_text(BEFORE.replace("leaky", "mish", 1))
@@ -121,7 +121,7 @@ def _comments(text: str) -> list[str]:
 
 
 @pytest.mark.parametrize("path", [*shipped_cfgs(), *original_cfgs()], ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_a_tidy_cfg_means_the_same_and_keeps_its_comments(path: Path) -> None:
+def test_format_of_cfg_keeps_meaning_and_comments(path: Path) -> None:
     config = read(path)
     text = format_cfg(config)
     assert _meaning(read(text)) == _meaning(config)
@@ -134,7 +134,7 @@ LINES = st.text(st.sampled_from("a1 \t,#;=.-"), max_size=12)
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(LINES, max_size=8), st.sampled_from(["\n", "\r\n"]))
-def test_any_lines_mean_the_same_when_tidy(lines: list[str], end: str) -> None:
+def test_format_of_any_lines_keeps_meaning_and_comments(lines: list[str], end: str) -> None:
     config = read(end.join(["[ n e t ]", *lines[:4], "[conv]", *lines[4:], ""]))
     text = format_cfg(config)
     assert _meaning(read(text)) == _meaning(config)
@@ -142,13 +142,13 @@ def test_any_lines_mean_the_same_when_tidy(lines: list[str], end: str) -> None:
     assert format_cfg(read(text)) == text
 
 
-def test_the_style() -> None:
+def test_format_normalizes_spaces_and_blank_lines() -> None:
     text = "\ufeff  [net]\n width = 8\n\n\n# one\n[ conv ]\nfilters =1 8  #two\n[yolo]\nanchors = 1,2,3, 4\nmask=0, 1\n"
     tidied = "[net]\nwidth=8\n\n# one\n[conv]\nfilters=1 8 #two\n\n[yolo]\nanchors=1,2, 3,4\nmask=0,1\n"
     assert format_cfg(read(text)) == format_cfg(read(text.replace("\n", "\r\n"))) == tidied
 
 
-def test_the_command_writes_and_checks(tmp_path: Path) -> None:
+def test_format_command_rewrites_file_and_check_exits_1(tmp_path: Path) -> None:
     path = tmp_path / "a.cfg"
     path.write_text(BEFORE.replace("=", " = "))
     assert _run("format", path, "--check").returncode == 1

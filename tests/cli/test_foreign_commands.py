@@ -56,7 +56,7 @@ from darkparse.cli.main import COMMANDS, darkparse, main
         ("info yolov3", "darkparse show yolov3"),
     ],
 )
-def test_translate_another_tools_command_returns_ours(typed: str, expected: str) -> None:
+def test_translate_command_of_another_tool_returns_ours(typed: str, expected: str) -> None:
     assert translate(shlex.split(typed)) == expected
 
 
@@ -69,7 +69,7 @@ def test_translate_another_tools_command_returns_ours(typed: str, expected: str)
         ("detect a.cfg a.weights dog.jpg --conf=.3", "darkparse detect a.cfg a.weights dog.jpg --threshold .3"),
     ],
 )
-def test_main_another_tools_option_exits_2_with_the_command(
+def test_main_with_option_of_another_tool_exits_2_with_hint(
     typed: str, expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as exit_info:
@@ -78,7 +78,7 @@ def test_main_another_tools_option_exits_2_with_the_command(
     assert f"hint: {expected}\n" in capsys.readouterr().err
 
 
-def test_main_option_of_another_command_gives_no_hint_that_repeats_it(capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_with_option_of_another_command_prints_no_hint(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["show", "yolov3", "--device", "cuda"])
     assert end.value.code == 2
@@ -87,7 +87,7 @@ def test_main_option_of_another_command_gives_no_hint_that_repeats_it(capsys: py
     assert "hint" not in error
 
 
-def test_main_unknown_command_exits_2_with_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+def test_main_with_unknown_command_exits_2_with_hint(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_info:
         main(["detector", "test", "obj.data", "my.cfg", "my.weights"])
     assert exit_info.value.code == 2
@@ -102,7 +102,7 @@ def test_translate_unknown_word_returns_none() -> None:
 
 
 @pytest.mark.parametrize("template", [*(text for _, text in DARKNET_COMMANDS.values()), *OTHER_COMMANDS.values()])
-def test_translation_names_existing_command_and_options(template: str) -> None:
+def test_translation_template_names_existing_command_and_options(template: str) -> None:
     name, *words = template.split()
     command = darkparse.get_command(click.Context(darkparse), name)
     assert name in COMMANDS
@@ -111,13 +111,13 @@ def test_translation_names_existing_command_and_options(template: str) -> None:
     assert {word for word in words if word.startswith("-")} <= own
 
 
-def test_every_translated_option_exists_in_some_command() -> None:
+def test_translated_options_exist_in_some_command() -> None:
     commands = [darkparse.get_command(click.Context(darkparse), name) for name in COMMANDS]
     own = {option for command in commands if command for param in command.params for option in param.opts}
     assert {word for text in OPTIONS.values() for word in text.split() if word.startswith("-")} <= own
 
 
-def test_no_word_of_another_tool_hides_a_command() -> None:
+def test_words_of_other_tools_hide_no_command() -> None:
     assert not OTHER_COMMANDS.keys() & COMMANDS.keys()
     assert not {words[0] for words in DARKNET_COMMANDS} & COMMANDS.keys()
     assert CliRunner().invoke(darkparse, ["detect", "--help"]).exit_code == 0

@@ -55,7 +55,7 @@ def test_build_job_without_a_required_parameter_raises() -> None:
 
 
 @pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
-def test_every_parameter_of_a_command_reaches_a_field(module: str) -> None:
+def test_command_parameters_are_fields_of_its_job(module: str) -> None:
     command: click.Command = import_module(f"darkparse.cli.{module}").command
     job_type = find_job_type(command)
     if job_type is None:
@@ -65,7 +65,7 @@ def test_every_parameter_of_a_command_reaches_a_field(module: str) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.stem)
-def test_no_command_takes_parameters_by_unchecked_names(path: Path) -> None:
+def test_command_functions_take_no_keyword_rest(path: Path) -> None:
     tree = ast.parse(path.read_text("utf-8"))
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     assert not [function.name for function in functions if function.args.kwarg is not None]

@@ -82,7 +82,7 @@ def _with_editor(session: Session) -> None:
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def test_a_session() -> None:
+def test_lsp_session_answers_diagnostics_hover_and_definition() -> None:
     async def session(editor: Editor) -> None:
         assert await editor.open(ROUTED) == []
         told = await editor.hover(7)
@@ -104,7 +104,7 @@ def test_a_session() -> None:
     _with_editor(session)
 
 
-def test_a_hover_over_yolov4_takes_no_time() -> None:
+def test_lsp_hover_in_yolov4_answers_within_100_ms() -> None:
     async def session(editor: Editor) -> None:
         assert await editor.open((ROOT / "cfgs" / "yolov4.cfg").read_text("utf-8")) == []
         taken = []
@@ -128,14 +128,14 @@ def test_a_hover_over_yolov4_takes_no_time() -> None:
         ("[net]\n[shortcut]\nweights_type=", {"per_feature", "per_channel"}),
     ],
 )
-def test_what_may_stand_here(text: str, names: set[str]) -> None:
+def test_completions_at_place_include_expected_names(text: str, names: set[str]) -> None:
     assert names <= {name for name, _ in completions(text.split("\n"))}
 
 
 @pytest.mark.parametrize("text", ["x", "[net]\n[nothing]\nx", "[net]\n[conv]\nfilters="])
-def test_nothing_is_offered_where_nothing_is_known(text: str) -> None:
+def test_completions_in_unknown_context_are_empty(text: str) -> None:
     assert not list(completions(text.split("\n")))
 
 
-def test_the_file_is_small() -> None:
+def test_lsp_module_has_at_most_250_lines() -> None:
     assert len((Path(ROOT) / "darkparse" / "cli" / "lsp.py").read_text("utf-8").splitlines()) <= 250

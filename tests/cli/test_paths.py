@@ -17,7 +17,7 @@ NAMES = ["[net].cfg", "[net]", " [a", "a\nb.cfg", "[net]\nwidth=8\nheight=8\n[so
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_read_with_an_existing_path_reads_the_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_existing_path_reads_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).write_text(HEAD, "utf-8")
     assert str(darkparse.read(name)) == HEAD
@@ -30,9 +30,7 @@ def test_read_with_an_existing_path_reads_the_file(name: str, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_read_with_an_existing_folder_or_broken_link_reports_the_path(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_read_folder_or_broken_link_names_path(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).mkdir()
     with pytest.raises(darkparse.DarkparseError, match=r"Is a directory|no such file"):
@@ -44,15 +42,13 @@ def test_read_with_an_existing_folder_or_broken_link_reports_the_path(
 
 
 @pytest.mark.parametrize("name", ["a\nb.yaml", "[net]", "net: {}\n"])
-def test_from_yaml_with_an_existing_path_reads_the_file(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_from_yaml_existing_path_reads_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path(name).write_text(darkparse.to_yaml(darkparse.compile(HEAD)), "utf-8")
     assert len(darkparse.from_yaml(name).nodes) == 2
 
 
-def test_text_that_is_no_path_is_read_as_text() -> None:
+def test_read_text_that_is_not_a_path_parses_it() -> None:
     assert str(darkparse.read(HEAD)) == HEAD
     assert len(darkparse.read(HEAD + "# long\n" * 10_000).sections) == 2
     with pytest.raises(darkparse.DarkparseError):

@@ -109,7 +109,7 @@ def test_schema_is_valid_and_closed(name: str) -> None:
     assert all(schema["additionalProperties"] is False for schema in objects if "properties" in schema)
 
 
-def test_document_with_an_unknown_or_missing_member_is_rejected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_schema_rejects_document_with_unknown_or_missing_member(capsys: pytest.CaptureFixture[str]) -> None:
     document = run_document(capsys, "show", "show", "yolov1")
     network = document["network"]
     for wrong in (
@@ -122,7 +122,7 @@ def test_document_with_an_unknown_or_missing_member_is_rejected(capsys: pytest.C
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_command_that_prints_json_has_a_schema_and_the_alias(command: str) -> None:
+def test_command_with_json_format_has_schema_and_json_option(command: str) -> None:
     parameters = import_module(f"darkparse.cli.{COMMANDS[command][0]}").command.params
     formats = [p for p in parameters if p.name == "form" and "json" in getattr(p.type, "choices", ())]
     aliases = [p for p in parameters if "--json" in p.opts]
@@ -131,7 +131,7 @@ def test_command_that_prints_json_has_a_schema_and_the_alias(command: str) -> No
     assert all(p.default == "text" and p.opts == ["--format"] for p in formats)
 
 
-def test_json_with_another_format_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_option_with_another_format_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in (["--json", "--format", "csv"], ["--format", "text", "--json"], ["--format", "table", "--json"]):
         with pytest.raises(SystemExit) as stop:
             main(["show", "yolov1", *arguments])
@@ -140,7 +140,7 @@ def test_json_with_another_format_exits_2(capsys: pytest.CaptureFixture[str]) ->
     assert run(capsys, "show", "yolov1", "--json", "--format", "json") == run(capsys, "show", "yolov1", "--json")
 
 
-def test_aliases_of_formats_print_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_format_aliases_print_same_output(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "show", "yolov1", "--format", "table") == run(capsys, "show", "yolov1")
     for arguments in (["explain", "yolov1"], ["diff", "yolov1", "yolov1-tiny"]):
         markdown = run(capsys, *arguments, "--format", "markdown")
@@ -156,7 +156,7 @@ def written(tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.glob("*.cfg"))
 
 
-def test_views_of_networks_match_their_schemas(capsys: pytest.CaptureFixture[str], written: list[Path]) -> None:
+def test_json_of_network_views_matches_schemas(capsys: pytest.CaptureFixture[str], written: list[Path]) -> None:
     cfgs: list[str | Path] = ["yolov1", "yolov3-tiny", "darknet19", *KINDS, *written]
     for cfg in cfgs:
         network = darkparse.compile(cfg)
@@ -175,12 +175,12 @@ def test_views_of_networks_match_their_schemas(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab", "hank-ai"])
-def test_show_of_each_dialect_names_it(capsys: pytest.CaptureFixture[str], dialect: str) -> None:
+def test_show_json_names_dialect(capsys: pytest.CaptureFixture[str], dialect: str) -> None:
     document = run_document(capsys, "show", "show", "yolov3-tiny", "--dialect", dialect)
     assert document["network"]["dialect"] == dialect
 
 
-def test_diff_of_networks_matches_its_schema(capsys: pytest.CaptureFixture[str], written: list[Path]) -> None:
+def test_diff_of_networks_json_matches_schema(capsys: pytest.CaptureFixture[str], written: list[Path]) -> None:
     document = run_document(capsys, "diff", "diff", "yolov3-tiny", "yolov4-tiny", status=1)
     assert {layer["change"] for layer in document["layers"]} == {"added", "removed", "changed"}
     assert not document["same"]
@@ -188,7 +188,7 @@ def test_diff_of_networks_matches_its_schema(capsys: pytest.CaptureFixture[str],
     run_document(capsys, "diff", "diff", "darknet19", written[1], status=1)
 
 
-def test_check_of_failing_files_matches_its_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_check_of_failing_files_json_matches_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     for name, text in (
         ("a-broken", BROKEN),
         ("b-unreadable", UNREADABLE),
@@ -213,7 +213,7 @@ def test_check_of_failing_files_matches_its_schema(capsys: pytest.CaptureFixture
     assert document["totals"] == {"errors": severities.count("error"), "warnings": severities.count("warning")}
 
 
-def test_weights_that_do_not_fit_match_the_schema(
+def test_weights_that_do_not_fit_json_matches_schema(
     capsys: pytest.CaptureFixture[str], model: list[str], tmp_path: Path
 ) -> None:
     cfg, weights = model
@@ -236,7 +236,7 @@ def test_weights_that_do_not_fit_match_the_schema(
         assert document["fits"] == (not document["causes"])
 
 
-def test_diff_of_weights_with_nan_matches_its_schema(
+def test_diff_of_weights_with_nan_json_matches_schema(
     capsys: pytest.CaptureFixture[str], model: list[str], tmp_path: Path
 ) -> None:
     cfg, weights = model
@@ -250,7 +250,7 @@ def test_diff_of_weights_with_nan_matches_its_schema(
     assert run(capsys, "diff", weights, other, "--cfg", cfg, "--format", "markdown")[0] == 2
 
 
-def test_detect_matches_its_schemas(
+def test_detect_json_matches_schemas(
     capsys: pytest.CaptureFixture[str], model: list[str], image: Path, tmp_path: Path
 ) -> None:
     document = run_document(capsys, "detect", "detect", *model, image, "--threshold", "0.01")
@@ -267,7 +267,7 @@ def test_detect_matches_its_schemas(
     assert run_document(capsys, "detect", "detect", *model, image, status=1)["images"] == []
 
 
-def test_detect_with_a_classifier_matches_its_schema(
+def test_detect_with_classifier_json_matches_schema(
     capsys: pytest.CaptureFixture[str], image: Path, tmp_path: Path
 ) -> None:
     cfg, weights = tmp_path / "c.cfg", tmp_path / "c.weights"
@@ -281,7 +281,7 @@ def test_detect_with_a_classifier_matches_its_schema(
 
 
 @pytest.mark.parametrize("rule", ["all", "darknet"])
-def test_evaluate_matches_its_schema(
+def test_evaluate_json_matches_schema(
     capsys: pytest.CaptureFixture[str], model: list[str], image: Path, rule: str
 ) -> None:
     image.with_suffix(".txt").write_text("1 0.5 0.5 0.4 0.4\n")
@@ -292,7 +292,7 @@ def test_evaluate_matches_its_schema(
         assert document["coco"] is None
 
 
-def test_compare_matches_its_schema(
+def test_compare_json_matches_schema(
     capsys: pytest.CaptureFixture[str], model: list[str], image: Path, tmp_path: Path
 ) -> None:
     import torch
@@ -310,7 +310,7 @@ def test_compare_matches_its_schema(
         assert document["first"] == first
 
 
-def test_compare_with_boxes_of_an_onnx_model_matches_its_schema(
+def test_compare_with_onnx_boxes_json_matches_schema(
     capsys: pytest.CaptureFixture[str], model: list[str], image: Path, tmp_path: Path
 ) -> None:
     pytest.importorskip("onnxruntime")
@@ -323,7 +323,7 @@ def test_compare_with_boxes_of_an_onnx_model_matches_its_schema(
     assert document["boxes"]["not_compared"]
 
 
-def test_anchors_match_the_schema_and_the_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_anchors_json_matches_schema_and_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     from tests.training.runs import draw
 
@@ -335,7 +335,7 @@ def test_anchors_match_the_schema_and_the_line(capsys: pytest.CaptureFixture[str
     assert line.strip() == "anchors = " + ", ".join(f"{w:.0f},{h:.0f}" for w, h in document["anchors"])
 
 
-def test_train_log_matches_its_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_train_log_matches_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     from tests.training.runs import cfg, draw
 
@@ -346,7 +346,7 @@ def test_train_log_matches_its_schema(capsys: pytest.CaptureFixture[str], tmp_pa
 
 
 @pytest.mark.parametrize("command", ["detect", "evaluate", "compare"])
-def test_map_where_it_was_renamed_names_the_new_option(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_map_option_names_use_class_map(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main([command, "yolov2", "yolov2.weights", "--map"])
     assert stop.value.code == 2
@@ -356,7 +356,7 @@ def test_map_where_it_was_renamed_names_the_new_option(command: str, capsys: pyt
     assert "--use-class-map" in options
 
 
-def test_map_of_a_command_without_any_gets_no_wrong_hint(capsys: pytest.CaptureFixture[str]) -> None:
+def test_map_option_of_show_gets_no_class_map_hint(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["show", "yolov2", "--map"])
     assert "class-map" not in capsys.readouterr().err

@@ -51,7 +51,7 @@ def run(folder: Path, name: str, code: str, handler: object = signal.SIG_DFL) ->
 
 @pytest.mark.parametrize("code", [STOP, REPLACE, EXEC])
 @pytest.mark.parametrize(("name", "status", "message"), [("SIGINT", 130, "Stopped.\n"), ("SIGTERM", 143, "")])
-def test_signal_leaves_the_old_file_and_exits_with_its_status(
+def test_signal_while_writing_keeps_old_file_and_exits_with_status(
     tmp_path: Path, name: str, status: int, message: str, code: str
 ) -> None:
     ended = run(tmp_path, name, code)
@@ -60,18 +60,18 @@ def test_signal_leaves_the_old_file_and_exits_with_its_status(
 
 
 @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143)])
-def test_signal_that_a_library_swallows_exits_with_its_status(tmp_path: Path, name: str, status: int) -> None:
+def test_signal_swallowed_by_library_exits_with_status(tmp_path: Path, name: str, status: int) -> None:
     ended = run(tmp_path, name, SWALLOW)
     assert ended.returncode == status
     assert "Traceback" not in ended.stderr
 
 
-def test_ignored_ctrl_c_stays_ignored(tmp_path: Path) -> None:
+def test_ignored_sigint_stays_ignored(tmp_path: Path) -> None:
     ended = run(tmp_path, "SIGINT", STOP, signal.SIG_IGN)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert (tmp_path / "target").read_text() == "half"
 
 
-def test_ctrl_c_after_the_command_finished_keeps_status_0(tmp_path: Path) -> None:
+def test_sigint_after_command_keeps_status_0(tmp_path: Path) -> None:
     ended = run(tmp_path, "SIGINT", "import atexit; atexit.register(stop)")
     assert (ended.returncode, ended.stderr) == (0, "")

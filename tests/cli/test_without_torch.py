@@ -48,7 +48,7 @@ WRONG: tuple[tuple[str, str], ...] = (
 )
 
 
-def test_what_is_wrong_is_said_before_torch_is_imported(tmp_path: Path) -> None:
+def test_wrong_input_is_reported_before_torch_is_imported(tmp_path: Path) -> None:
     tiny_weights(tmp_path)
     save_picture(tmp_path / "x.png")
     (tmp_path / "short.weights").write_bytes((tmp_path / "tiny.weights").read_bytes()[:-4])
@@ -117,7 +117,7 @@ REFUSED = (
 
 
 @pytest.mark.slow
-def test_what_needs_no_torch_works_without_it(bare: Path, tmp_path: Path) -> None:
+def test_commands_that_need_no_torch_run_without_it(bare: Path, tmp_path: Path) -> None:
     tiny_weights(tmp_path)
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()
@@ -142,7 +142,7 @@ def test_what_needs_no_torch_works_without_it(bare: Path, tmp_path: Path) -> Non
         assert "Traceback" not in done.stderr, command
 
 
-def test_the_conversions_are_those_of_torch(tmp_path: Path) -> None:
+def test_convert_without_torch_writes_same_bytes_as_with_it(tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     model = darkparse.load(cfg, weights)
     darkparse.save(model, tmp_path / "torch.npz")
