@@ -56,7 +56,7 @@ def images(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("pictures", [True, False], ids=["beside the drawings", "without drawings"])
 @pytest.mark.parametrize(("form", "within"), [("yolo", 1e-4), ("voc", 1.01 / 48)])
-def test_labels_are_read_back(
+def test_saved_labels_are_read_back_as_annotations(
     model: tuple[str, str], images: Path, tmp_path: Path, form: str, within: float, pictures: bool
 ) -> None:
     detector, out = darkparse.Detector.load(*model), tmp_path / "out"
@@ -80,7 +80,7 @@ def test_labels_are_read_back(
         ).exists()
 
 
-def test_a_line_is_what_darknet_writes(tmp_path: Path) -> None:
+def test_save_labels_writes_darknets_line(tmp_path: Path) -> None:
     inside = {"class_id": 1, "name": "dog", "score": 0.9, "box": [0.5, 0.25, 0.123456, 0.4], "xyxy": [0, 0, 0, 0]}
     again = inside | {"class_id": 0, "score": 0.5}
     beyond = inside | {"class_id": 2, "box": [0.4, 0.5, 1.2, 0.5], "xyxy": [0, 25, 200, 75]}
@@ -90,7 +90,7 @@ def test_a_line_is_what_darknet_writes(tmp_path: Path) -> None:
     assert {p.name: p.read_text() for p in tmp_path.rglob("*.txt")} == {"7.txt": text, "b_000003.txt": text}
 
 
-def test_lists_and_data_files_are_evaluated_and_detected_in(
+def test_detect_and_evaluate_accept_lists_and_data_files(
     model: tuple[str, str],
     images: Path,
     tmp_path: Path,
@@ -127,7 +127,7 @@ def test_lists_and_data_files_are_evaluated_and_detected_in(
     assert "a COCO file goes with the folder of its pictures" in capsys.readouterr().err.replace("\n", " ")
 
 
-def test_a_label_lies_where_darknet_looks_for_it(tmp_path: Path) -> None:
+def test_find_label_searches_where_darknet_looks(tmp_path: Path) -> None:
     picture = tmp_path / "images" / "set" / "JPEGImages" / "1.jpg"
     far = tmp_path / "images" / "set" / "labels" / "1.txt"
     far.parent.mkdir(parents=True)
@@ -141,7 +141,7 @@ def test_a_label_lies_where_darknet_looks_for_it(tmp_path: Path) -> None:
 PAGE = (ROOT / "docs" / "darknet.md").read_text("utf-8")
 
 
-def test_the_page_about_darknets_commands_names_commands_and_options_that_exist() -> None:
+def test_darknet_page_names_existing_commands_and_options() -> None:
     import click
 
     from darkparse.cli.main import darkparse as program
@@ -155,7 +155,7 @@ def test_the_page_about_darknets_commands_names_commands_and_options_that_exist(
         assert set(re.findall(r"(?<= )--?[a-z]+", f" {rest}")) <= known, name
 
 
-def test_the_lines_of_the_page_do_what_they_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_darknet_page_examples_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     share, rescale, denormalize = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)

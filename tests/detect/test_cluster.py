@@ -119,7 +119,7 @@ def find_workers() -> set[int]:
     return workers
 
 
-def test_worker_result_equals_the_detectors(tmp_path: Path) -> None:
+def test_worker_result_equals_detector(tmp_path: Path) -> None:
     settings = DetectionSettings(threshold=0.1)
     detector = darkparse.Detector.load(*MODEL)
     worker = DetectionWorker(DetectorSpec(MODEL[0], str(MODEL[1])), settings, batch=2)
@@ -148,7 +148,7 @@ def test_worker_result_equals_the_detectors(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [1, 7, 60, 1000, 1_000_000])
 @pytest.mark.parametrize("workers", [1, 2, 16])
 @pytest.mark.parametrize("batch", [None, 1, 64])
-def test_tasks_are_few_but_enough_for_every_worker(count: int, workers: int, batch: int | None) -> None:
+def test_images_per_task_keeps_every_worker_busy(count: int, workers: int, batch: int | None) -> None:
     size = _get_images_per_task(count, workers, batch)
     assert size >= (batch or 1)
     assert -(-count // size) <= MAX_TASKS
@@ -159,7 +159,7 @@ def test_tasks_are_few_but_enough_for_every_worker(count: int, workers: int, bat
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.usefixtures("_one_cluster_at_a_time")
-def test_interrupted_cluster_run_resumes_to_the_lines_of_a_local_run(images: Path, tmp_path: Path) -> None:
+def test_interrupted_cluster_run_resumes_to_lines_of_local_run(images: Path, tmp_path: Path) -> None:
     local, out = tmp_path / "local", tmp_path / "out"
     status, error = run(images, "--out", local)
     assert status == 1, error
@@ -216,7 +216,7 @@ def test_killed_worker_loses_and_repeats_no_image(images: Path, tmp_path: Path) 
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.usefixtures("_one_cluster_at_a_time")
-def test_more_workers_than_fit_is_an_error(images: Path, tmp_path: Path) -> None:
+def test_more_workers_than_fit_exits_2(images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     (out / "detections.jsonl").write_text('{"image": "a.jpg"}\n', "utf-8")

@@ -55,7 +55,7 @@ def journal(folder: Path) -> dict[str, object]:
     return {Path(r["image"]).name: r["detections"] for r in records}
 
 
-def test_prints_darknets_lines(model: list[str], shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_prints_darknets_lines(model: list[str], shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("detect", *model, shots / "a" / "00.png") == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines
@@ -63,7 +63,9 @@ def test_prints_darknets_lines(model: list[str], shots: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "csv", "coco"])
-def test_formats(model: list[str], shots: Path, form: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_format_has_every_image_and_detection(
+    model: list[str], shots: Path, form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("detect", *model, shots, "--format", form) == 0
     out = capsys.readouterr().out
     if form == "csv":
@@ -79,7 +81,7 @@ def test_formats(model: list[str], shots: Path, form: str, capsys: pytest.Captur
         assert [Path(row["image"]).name for row in data] == [f"{n:02}.png" for n in range(6)]
 
 
-def test_ids_that_coco_does_not_take_are_told(
+def test_detect_coco_with_names_that_are_not_unique_ids_warns(
     model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("detect", *model, shots, "--format", "coco") == 0
@@ -92,14 +94,16 @@ def test_ids_that_coco_does_not_take_are_told(
     assert "several pictures share the id 9; 'dog' has none" in told
 
 
-def test_nothing_found_is_still_json(model: list[str], shots: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_without_detections_prints_valid_json(
+    model: list[str], shots: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run("detect", *model, shots / "a" / "00.png", "--json", "--threshold", "1") == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["detections"] == []
     assert run("detect", *model, shots / "a" / "00.png", "--format", "coco", "--threshold", "1") == 0
     assert json.loads(capsys.readouterr().out) == []
 
 
-def test_out_has_pictures_and_results(model: list[str], shots: Path, tmp_path: Path) -> None:
+def test_detect_out_writes_drawings_and_results(model: list[str], shots: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert run("detect", *model, shots, "--out", out, "--save", "csv", "--save", "coco", "--save", "json") == 0
     assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.png")) == [
@@ -120,7 +124,7 @@ def test_out_has_pictures_and_results(model: list[str], shots: Path, tmp_path: P
     assert sorted(p.name for p in (tmp_path / "glob").glob("*.png")) == ["00.png", "01.png", "02.png"]
 
 
-def test_broken_pictures_are_skipped(
+def test_detect_broken_image_is_skipped_and_exits_1(
     model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (shots / "a" / "01.png").write_bytes(b"broken")
@@ -131,7 +135,7 @@ def test_broken_pictures_are_skipped(
     assert len(journal(tmp_path / "out")) == 5
 
 
-def test_resume_loses_and_doubles_nothing(
+def test_resume_after_truncated_line_loses_and_repeats_no_image(
     model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole, out = tmp_path / "whole", tmp_path / "out"
@@ -174,7 +178,7 @@ main(['detect', *sys.argv[1:4], '--out', sys.argv[4]])
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
-def test_resume_after_a_kill(model: list[str], tmp_path: Path) -> None:
+def test_resume_after_sigkill_completes_run(model: list[str], tmp_path: Path) -> None:
     shots, out = tmp_path / "many", tmp_path / "out"
     shots.mkdir()
     for number in range(120):
@@ -193,7 +197,7 @@ def test_resume_after_a_kill(model: list[str], tmp_path: Path) -> None:
     }
 
 
-def test_resume_knows_a_picture_by_any_path(
+def test_resume_recognizes_image_by_any_path(
     model: list[str], shots: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -211,7 +215,7 @@ def test_resume_knows_a_picture_by_any_path(
     assert len(journal(out)) == 6
 
 
-def test_going_on_with_other_pictures_keeps_earlier_drawings(model: list[str], shots: Path, tmp_path: Path) -> None:
+def test_resume_with_more_images_keeps_earlier_drawings(model: list[str], shots: Path, tmp_path: Path) -> None:
     out, more = tmp_path / "out", tmp_path / "more"
     more.mkdir()
     Image.fromarray(picture(8)).save(more / "00.png")
@@ -224,7 +228,7 @@ def test_going_on_with_other_pictures_keeps_earlier_drawings(model: list[str], s
     assert (out / "00 (2).png").is_file()
 
 
-def test_one_run_at_a_time_writes_to_a_folder(
+def test_detect_into_directory_in_use_exits_2(
     model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "out"
@@ -240,7 +244,9 @@ def test_one_run_at_a_time_writes_to_a_folder(
     assert not (out / "detections.csv").exists()
 
 
-def test_inputs(model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_inputs_are_listed_or_exit_2(
+    model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     listing = tmp_path / "list.txt"
     listing.write_text(f"{shots / 'a' / '00.png'}\nshots/b/03.png\n", "utf-8")
     assert run("detect", *model, listing, "--format", "jsonl") == 0
@@ -263,7 +269,7 @@ def read(location: str) -> dict[str, Any]:
     return read_image({"name": os.fsencode(location), "location": os.fsencode(location)})
 
 
-def test_read_image_of_a_path_returns_its_bytes_or_the_problem(shots: Path, tmp_path: Path) -> None:
+def test_read_image_returns_bytes_or_problem(shots: Path, tmp_path: Path) -> None:
     odd = tmp_path / "a::b [1].png"  # fsspec would take this for a chain of URLs
     odd.write_bytes((shots / "a" / "00.png").read_bytes())
     assert read(str(odd)) == {
@@ -276,7 +282,7 @@ def test_read_image_of_a_path_returns_its_bytes_or_the_problem(shots: Path, tmp_
     assert read(str(tmp_path))["problem"] == f"{tmp_path}: not a regular file"
 
 
-def test_urls(shots: Path, tmp_path: Path) -> None:
+def test_find_sources_expands_urls(shots: Path, tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text(f"{shots.as_uri()}/b/*.png\nhttps://example.com/c.jpg\n", "utf-8")
     found = find_sources([f"{shots.as_uri()}/a", str(tmp_path / "list.txt"), shots.as_uri()])
     assert [source.name for source in found] == [
@@ -290,7 +296,7 @@ def test_urls(shots: Path, tmp_path: Path) -> None:
             find_sources([url])
 
 
-def test_errors_have_no_traceback(
+def test_detect_wrong_arguments_exit_2_without_traceback(
     model: list[str], shots: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = tmp_path / "x.names"
@@ -308,7 +314,9 @@ def test_errors_have_no_traceback(
         assert error.strip()
 
 
-def test_videos(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_video_writes_annotated_video(
+    model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("av", reason="needs PyAV")
     from fractions import Fraction
 
@@ -338,7 +346,7 @@ def test_videos(model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[
     assert not list(tmp_path.glob("*half*"))
 
 
-def test_labels_do_not_cover_each_other() -> None:
+def test_draw_labels_do_not_cover_each_other() -> None:
     from darkparse.detect import Detection, Detections
 
     boxes = [Detection(i, f"thing {i}", 0.9 - i / 10, 1.0, (0.5, 0.5, 0.4, 0.4), (200, 200)) for i in range(3)]
@@ -352,7 +360,7 @@ def test_labels_do_not_cover_each_other() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
-def test_a_name_that_is_no_utf_8(model: list[str], tmp_path: Path) -> None:
+def test_detect_file_name_that_is_not_utf_8_is_resumed(model: list[str], tmp_path: Path) -> None:
     folder, out = tmp_path / "shots", tmp_path / "out"
     folder.mkdir()
     for name in (b"a\xff.png", b"b.png"):
@@ -363,7 +371,7 @@ def test_a_name_that_is_no_utf_8(model: list[str], tmp_path: Path) -> None:
     assert len((out / "detections.jsonl").read_bytes().splitlines()) == 2
 
 
-def test_a_drawing_that_cannot_be_written_is_reported_and_the_rest_goes_on(
+def test_detect_unwritable_drawing_is_reported_and_others_are_written(
     model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = tmp_path / "shots", tmp_path / "out"

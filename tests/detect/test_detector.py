@@ -30,7 +30,7 @@ def rows(found: Detections) -> list[tuple[float, ...]]:
     return [(d.class_id, d.score, *d.box) for d in found]
 
 
-def test_every_kind_of_picture_gives_the_same(detector: Detector, tmp_path: Path) -> None:
+def test_detect_any_kind_of_image_returns_same_boxes(detector: Detector, tmp_path: Path) -> None:
     pixels = picture(0)
     path = tmp_path / "a.png"
     Image.fromarray(pixels).save(path)
@@ -55,7 +55,7 @@ def test_every_kind_of_picture_gives_the_same(detector: Detector, tmp_path: Path
     assert detector.detect([]) == []
 
 
-def test_a_batch_gives_what_single_pictures_give(detector: Detector) -> None:
+def test_stream_in_batches_returns_results_of_single_images(detector: Detector) -> None:
     random = np.random.RandomState(0)  # noise, in which no two scores tie
     pictures = [random.randint(0, 256, (20 + n, 60 - n, 3)).astype(np.uint8) for n in range(7)]
     single = [detector.detect(p) for p in pictures]
@@ -65,7 +65,7 @@ def test_a_batch_gives_what_single_pictures_give(detector: Detector) -> None:
             assert np.allclose(one.numpy(), many.numpy(), atol=1e-3)
 
 
-def test_result_and_its_ways_out(detector: Detector) -> None:
+def test_detections_are_sorted_named_and_picklable(detector: Detector) -> None:
     found = detector.detect(picture(1, 40, 56), threshold=0.1)
     assert [d.score for d in found] == sorted((d.score for d in found), reverse=True)
     first = found[0]
@@ -80,7 +80,7 @@ def test_result_and_its_ways_out(detector: Detector) -> None:
     assert (again.width, again.height) == (56, 40)
 
 
-def test_thresholds(detector: Detector) -> None:
+def test_detect_threshold_and_nms_select_detections(detector: Detector) -> None:
     everything = detector.detect(picture(2), threshold=0.01, nms=0)
     assert len(detector.detect(picture(2), threshold=0.01)) < len(everything)
     high = detector.detect(picture(2), threshold=0.6, nms=0)
@@ -89,7 +89,7 @@ def test_thresholds(detector: Detector) -> None:
     ]
 
 
-def test_drawing_changes_only_a_copy(detector: Detector) -> None:
+def test_draw_returns_copy_and_keeps_pixels(detector: Detector) -> None:
     pixels = picture(3, 80, 90)
     before = pixels.copy()
     drawn = detector.detect(pixels).draw(pixels)
@@ -103,7 +103,7 @@ def test_drawing_changes_only_a_copy(detector: Detector) -> None:
 @pytest.mark.parametrize(
     "bad", [np.zeros(3), np.zeros((4, 4, 2), np.uint8), np.zeros((4, 4, 3), np.int64), np.zeros((0, 4, 3), np.uint8)]
 )
-def test_refuses_what_is_no_picture(detector: Detector, bad: Any) -> None:
+def test_detect_input_that_is_not_an_image_raises(detector: Detector, bad: Any) -> None:
     with pytest.raises(ImageError):
         detector.detect(bad)
 
@@ -117,7 +117,7 @@ def test_refuses_what_is_no_picture(detector: Detector, bad: Any) -> None:
         (None, "No such file"),
     ],
 )
-def test_broken_files(tmp_path: Path, content: bytes | None, message: str) -> None:
+def test_open_image_of_broken_file_names_path(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "x.png"
     if content is not None:
         path.write_bytes(content)
@@ -126,7 +126,7 @@ def test_broken_files(tmp_path: Path, content: bytes | None, message: str) -> No
     assert str(path) in str(caught.value)
 
 
-def test_truncated_picture(tmp_path: Path) -> None:
+def test_open_image_of_truncated_file_raises(tmp_path: Path) -> None:
     path = tmp_path / "x.png"
     Image.fromarray(np.random.RandomState(0).randint(0, 256, (64, 64, 3)).astype(np.uint8)).save(path)
     path.write_bytes(path.read_bytes()[:3000])
@@ -134,7 +134,7 @@ def test_truncated_picture(tmp_path: Path) -> None:
         open_image(path, apply_exif=False)
 
 
-def test_sixteen_bits_keep_the_high_byte_and_alpha_goes(tmp_path: Path) -> None:
+def test_open_image_keeps_high_byte_and_drops_alpha(tmp_path: Path) -> None:
     deep = np.array([[0, 255, 256, 65535]], np.uint16)
     Image.fromarray(deep).save(tmp_path / "deep.png")
     assert open_image(tmp_path / "deep.png", apply_exif=False).pixels[0, :, 0].tolist() == [0, 0, 1, 255]
@@ -145,14 +145,14 @@ def test_sixteen_bits_keep_the_high_byte_and_alpha_goes(tmp_path: Path) -> None:
     ]
 
 
-def test_without_pillow(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
+def test_detect_path_without_pillow_names_extra(monkeypatch: pytest.MonkeyPatch, detector: Detector) -> None:
     monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(darkparse.DarkparseError, match=r"pip install 'darkparse\[detect\]'"):
         detector.detect("dog.png")
     assert detector.detect(picture(0))  # arrays need no Pillow
 
 
-def test_stream_reads_only_a_little_ahead(detector: Detector) -> None:
+def test_stream_reads_only_few_images_ahead(detector: Detector) -> None:
     taken = 0
 
     def pictures() -> Any:
@@ -170,7 +170,7 @@ def test_stream_reads_only_a_little_ahead(detector: Detector) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("batch", "workers"), [(1, 1), (1, 4), (3, 2), (7, None)])
-def test_stream_keeps_the_order_whatever_the_workers(detector: Detector, batch: int, workers: int | None) -> None:
+def test_stream_with_any_workers_keeps_order(detector: Detector, batch: int, workers: int | None) -> None:
     pictures = [picture(seed % 5) for seed in range(23)]
     threads = torch.get_num_threads()
     want = [list(detector.detect(one)) for one in pictures]
@@ -181,7 +181,7 @@ def test_stream_keeps_the_order_whatever_the_workers(detector: Detector, batch: 
     assert torch.get_num_threads() == threads
 
 
-def test_stream_reports_what_cannot_be_read(detector: Detector, tmp_path: Path) -> None:
+def test_stream_reports_unreadable_image(detector: Detector, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"?")
     problems: list[Any] = []
@@ -194,7 +194,7 @@ def test_stream_reports_what_cannot_be_read(detector: Detector, tmp_path: Path) 
         list(detector.stream([bad]))
 
 
-def test_a_classifier_names_the_whole_picture(tmp_path: Path) -> None:
+def test_classifier_returns_classes_of_whole_image(tmp_path: Path) -> None:
     cfg = (
         "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4\nsize=1\nactivation=linear\n[avgpool]\n"
         "[softmax]\n"
@@ -222,13 +222,13 @@ def test_a_classifier_names_the_whole_picture(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_refuses_networks_that_detect_nothing(cfg: str, message: str) -> None:
+def test_detector_of_network_without_heads_raises(cfg: str, message: str) -> None:
     model = darkparse.build(darkparse.compile(cfg), initialize=True)
     with pytest.raises(darkparse.DarkparseError, match=message):
         Detector(model)
 
 
-def test_resize_follows_dialect_and_cfg(tmp_path: Path) -> None:
+def test_detector_resize_follows_dialect_and_cfg(tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     assert Detector.load(cfg, weights, dialect="pjreddie").resize == "letterbox"
     assert Detector.load(cfg, weights, dialect="alexeyab").resize == "stretch"
@@ -241,7 +241,7 @@ def test_resize_follows_dialect_and_cfg(tmp_path: Path) -> None:
         Detector.load(cfg, weights, resize="squash")
 
 
-def test_names(tmp_path: Path) -> None:
+def test_find_names_by_file_data_tree_and_class_count(tmp_path: Path) -> None:
     cfg, _ = tiny_weights(tmp_path)
     network = darkparse.compile(cfg)
     assert find_names(network, 2) == ("class 0", "class 1")
@@ -263,7 +263,7 @@ def test_names(tmp_path: Path) -> None:
         find_names(network, 2, tmp_path / "none.names")
 
 
-def test_shipped_names_are_as_many_as_they_say() -> None:
+def test_shipped_names_have_expected_count() -> None:
     for count in (80, 20):
         names = shipped_names(count)
         assert names is not None
@@ -271,7 +271,7 @@ def test_shipped_names_are_as_many_as_they_say() -> None:
         assert all(names)
 
 
-def test_floats_that_are_not_in_0_to_1_are_refused(detector: Detector) -> None:
+def test_detect_floats_outside_0_to_1_raises(detector: Detector) -> None:
     for wrong in (np.full((8, 8, 3), 255.0), np.full((8, 8, 3), -1.0), np.full((8, 8, 3), np.nan)):
         with pytest.raises(ImageError, match=r"expected 0 to 1: scale them"):
             detector.detect(wrong)
@@ -286,12 +286,12 @@ def test_floats_that_are_not_in_0_to_1_are_refused(detector: Detector) -> None:
         (io.BytesIO(b"no picture"), "this file: not an image"),
     ],
 )
-def test_what_is_no_picture_is_told(detector: Detector, wrong: Any, message: str) -> None:
+def test_detect_array_of_wrong_form_explains_why(detector: Detector, wrong: Any, message: str) -> None:
     with pytest.raises(ImageError, match=message):
         detector.detect(wrong)
 
 
-def test_settings_that_mean_nothing_are_refused(detector: Detector) -> None:
+def test_detection_settings_out_of_range_raise(detector: Detector) -> None:
     wrong: tuple[dict[str, Any], ...]
     wrong = {"threshold": 25}, {"threshold": float("nan")}, {"nms": -1}, {"hierarchy": "0.5"}, {"top": 0}
     for fields in wrong:
@@ -305,7 +305,7 @@ def test_settings_that_mean_nothing_are_refused(detector: Detector) -> None:
         next(detector.stream([], batch=0))
 
 
-def test_a_part_of_the_detections_knows_its_picture(detector: Detector) -> None:
+def test_slice_of_detections_keeps_image_size(detector: Detector) -> None:
     shot = picture(0)
     found = detector.detect(shot)
     assert isinstance(found[:2], Detections)
@@ -317,14 +317,14 @@ def test_a_part_of_the_detections_knows_its_picture(detector: Detector) -> None:
         found.draw(shot[:-1])
 
 
-def test_of_a_picture_scaled_to_nothing_nothing_is_found(tmp_path: Path) -> None:
+def test_detect_image_scaled_to_nothing_is_empty(tmp_path: Path) -> None:
     detector = Detector.load(*tiny_weights(tmp_path), resize="letterbox")
     thin = np.zeros((3000, 3, 3), np.uint8)
     assert detector.detect(thin, threshold=0.0) == []
     assert (detector.prepare(thin).values == 0.5).all()
 
 
-def test_an_untrained_network_is_told(tmp_path: Path) -> None:
+def test_detect_with_untrained_network_warns(tmp_path: Path) -> None:
     cfg, weights = darkparse.compile("yolov3-tiny", size=96), tmp_path / "fresh.weights"
     torch.manual_seed(0)
     darkparse.save_weights(darkparse.build(cfg, initialize=True), weights)
@@ -337,7 +337,7 @@ def test_an_untrained_network_is_told(tmp_path: Path) -> None:
     assert pickle.loads(pickle.dumps(found)).warnings == found[:3].warnings == found.warnings
 
 
-def test_one_file_is_enough_if_it_knows_its_cfg(tmp_path: Path) -> None:
+def test_detector_load_of_container_needs_no_cfg(tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     darkparse.save(darkparse.load(cfg, weights), tmp_path / "tiny.npz")
     shot = picture(0)

@@ -58,7 +58,7 @@ def _memory() -> int:
 
 @pytest.mark.long
 @pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
-def test_five_thousand_pictures_half_of_them_broken(detector: darkparse.Detector, pictures: list[Path]) -> None:
+def test_detector_over_5000_images_keeps_memory_constant(detector: darkparse.Detector, pictures: list[Path]) -> None:
     first = [_found(detector, path) for path in pictures]
     assert sum(isinstance(one, str) for one in first) == GOOD
     before = 0
@@ -69,7 +69,7 @@ def test_five_thousand_pictures_half_of_them_broken(detector: darkparse.Detector
 
 
 @pytest.mark.slow
-def test_eight_threads_on_one_detector(detector: darkparse.Detector, pictures: list[Path]) -> None:
+def test_detector_in_8_threads_returns_same_results(detector: darkparse.Detector, pictures: list[Path]) -> None:
     alone = {path: _found(detector, path) for path in pictures}
 
     def run(seed: int) -> dict[Path, object]:

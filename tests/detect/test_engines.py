@@ -77,14 +77,14 @@ def assert_equal_but_for_ties(mine: Any, theirs: Any) -> None:
 
 @each
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_the_boxes_are_the_same(engine: str, dialect: str, tmp_path: Path) -> None:
+def test_engine_boxes_equal_torch(engine: str, dialect: str, tmp_path: Path) -> None:
     assert_same(*tiny_weights(tmp_path), engine, dialect=dialect)
 
 
 @each
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
 @pytest.mark.parametrize("hierarchy", [0.2, 0.5])
-def test_a_word_trees_threshold_is_asked(engine: str, dialect: str, hierarchy: float, tmp_path: Path) -> None:
+def test_engine_hierarchy_threshold_equals_torch(engine: str, dialect: str, hierarchy: float, tmp_path: Path) -> None:
     """It is part of the graph, which is made anew for another one."""
     text = (DATA / "kinds" / "region_tree.cfg").read_text("utf-8")
     (tmp_path / "x.cfg").write_text(text, "utf-8")
@@ -114,7 +114,7 @@ tree=x.tree
 
 @pytest.mark.parametrize("engine", ["torch", *OTHERS])
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_a_classifiers_words_are_as_probable_as_the_way_to_them(engine: str, dialect: str, tmp_path: Path) -> None:
+def test_classifier_tree_scores_multiply_along_path(engine: str, dialect: str, tmp_path: Path) -> None:
     """pjreddie's fork ranks the leaves alone (classifier.c predict_classifier)."""
     (tmp_path / "x.tree").write_text("animal -1\nthing -1\ndog 0\ncat 0\n", "utf-8")
     (tmp_path / "x.cfg").write_text(CLASSIFIER, "utf-8")
@@ -152,7 +152,7 @@ num=3
 
 
 @each
-def test_a_memory_goes_on_where_torchs_does(engine: str, tmp_path: Path) -> None:
+def test_engine_state_continues_as_in_torch(engine: str, tmp_path: Path) -> None:
     cfg = tmp_path / "x.cfg"
     cfg.write_text(REMEMBERING, "utf-8")
     assert_same(cfg, stored(cfg), engine, batches=False)
@@ -170,7 +170,7 @@ def test_a_memory_goes_on_where_torchs_does(engine: str, tmp_path: Path) -> None
 
 
 @each
-def test_torch_is_not_imported(engine: str, tmp_path: Path) -> None:
+def test_engine_detects_without_importing_torch(engine: str, tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     script = f"""
 import sys
@@ -185,14 +185,14 @@ assert "torch" not in sys.modules
 
 
 @each
-def test_a_file_that_knows_its_cfg_runs_too(engine: str, tmp_path: Path) -> None:
+def test_engine_loads_container_without_cfg(engine: str, tmp_path: Path) -> None:
     cfg, weights = tiny_weights(tmp_path)
     darkparse.save(darkparse.load(cfg, weights), tmp_path / "x.npz")
     want, got = (Detector.load(given, engine=engine) for given in (tmp_path / "x.npz", tmp_path / "x.npz"))
     assert rows(want.detect(picture(0))).tolist() == rows(got.detect(picture(0))).tolist()
 
 
-def test_the_fastest_that_is_installed_is_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choose_engine_auto_returns_fastest_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(FASTEST_FIRST) == set(ENGINES)
     there: set[str] = set(ENGINES)
     monkeypatch.setattr("darkparse.detect.engines.engine.find_spec", lambda name: name if name in there else None)
@@ -205,7 +205,7 @@ def test_the_fastest_that_is_installed_is_chosen(monkeypatch: pytest.MonkeyPatch
             choose_engine(name, wants_torch=False)
 
 
-def test_what_an_engine_does_not_do_is_said(tmp_path: Path) -> None:
+def test_engine_with_unsupported_option_raises(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     cfg, weights = tiny_weights(tmp_path)
     with pytest.raises(
@@ -221,7 +221,7 @@ def test_what_an_engine_does_not_do_is_said(tmp_path: Path) -> None:
 
 
 @each
-def test_the_cores_are_shared_out(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engine_divides_cores_among_workers(engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A small network gets one thread; others all of them, or in a stream each worker its share."""
     made: list[tuple[int, int]] = []
     start = graph_engine.RUNTIMES[engine]

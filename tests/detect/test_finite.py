@@ -32,7 +32,7 @@ def _load_strict(text: str) -> Any:
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl", "coco", "csv"])
-def test_detect_with_infinite_boxes_prints_finite_values_and_warns_once(
+def test_detect_infinite_boxes_prints_finite_values_and_warns_once(
     form: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run("detect", *MODEL, f"{CASE}.png", "--format", form, "--out", tmp_path / "out") == 0
@@ -48,7 +48,7 @@ def test_detect_with_infinite_boxes_prints_finite_values_and_warns_once(
     assert record["warnings"] == ["dropped 128 detections with NaN or infinite values"]
 
 
-def test_detector_with_infinite_boxes_returns_finite_detections() -> None:
+def test_detector_infinite_boxes_are_dropped_with_warning() -> None:
     with pytest.warns(darkparse.DarkparseWarning, match="dropped 128 detections") as told:
         found = Detector.load(*MODEL).detect(f"{CASE}.png")
     assert len(told) == 1
@@ -58,7 +58,7 @@ def test_detector_with_infinite_boxes_returns_finite_detections() -> None:
     assert _load_strict(json.dumps(found.to_dict()))["detections"] == [one.to_dict() for one in found]
 
 
-def test_classifier_with_nan_scores_returns_finite_classes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_classifier_nan_scores_are_dropped_with_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     model = darkparse.build(CLASSIFIER, initialize=True)
     detector = Detector(model, resize="stretch")
     scores = np.array([[np.nan, 0.2, np.inf, 0.5]], np.float32)
@@ -70,7 +70,7 @@ def test_classifier_with_nan_scores_returns_finite_classes(monkeypatch: pytest.M
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
 @pytest.mark.parametrize("field", ["score", "objectness", "box"])
-def test_to_dict_of_a_non_finite_detection_leaves_it_out(field: str, value: float) -> None:
+def test_to_dict_leaves_out_non_finite_detection(field: str, value: float) -> None:
     values = {"score": 0.5, "objectness": 0.5, "box": (0.5, 0.5, 0.2, 0.2)}
     good = Detection(0, "a", image_size=(40, 50), **values)  # type: ignore[arg-type]
     values[field] = (0.5, value, 0.2, 0.2) if field == "box" else value
@@ -83,7 +83,7 @@ def test_to_dict_of_a_non_finite_detection_leaves_it_out(field: str, value: floa
     _load_strict(json.dumps([record, bad.to_dict()]))
 
 
-def test_undo_of_the_largest_boxes_warns_of_nothing() -> None:
+def test_to_image_boxes_of_largest_floats_does_not_warn() -> None:
     boxes = np.array([[3e38, -3e38, 3e38, 3e38]], np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

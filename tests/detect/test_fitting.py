@@ -41,12 +41,12 @@ def resized_by_loops(pixels: Any, height: int, width: int) -> Any:
 
 
 @given(SIZES, SIZES)
-def test_resize_is_darknets(size: tuple[int, int], to: tuple[int, int]) -> None:
+def test_resize_image_equals_darknets_loops(size: tuple[int, int], to: tuple[int, int]) -> None:
     pixels = np.random.RandomState(size[0]).randint(0, 256, (*size, 3)).astype(np.uint8)
     assert np.array_equal(resize_image(pixels, to), resized_by_loops(pixels, *to))
 
 
-def test_last_row_is_almost_black_where_darknets_is() -> None:
+def test_resize_image_last_row_is_almost_black_as_in_darknet() -> None:
     """float32((h-1)/(H-1))·(H-1) falls just short of h-1 for some heights,
     and Darknet leaves the second neighbour out."""
     heights = [h for h in range(2, 400) if np.float32(h - 1) / np.float32(319) * np.float32(319) < h - 1]
@@ -58,7 +58,7 @@ def test_last_row_is_almost_black_where_darknets_is() -> None:
     assert np.array_equal(out, resized_by_loops(white, 320, 4))
 
 
-def test_same_size_is_the_picture() -> None:
+def test_fit_image_of_same_size_is_identity() -> None:
     pixels = picture(1)
     out, placement = fit_image(pixels, pixels.shape[:2], "stretch")
     assert np.array_equal(out, pixels.transpose(2, 0, 1).astype(np.float32) / np.float32(255))
@@ -75,11 +75,11 @@ def test_same_size_is_the_picture() -> None:
         ((480, 640), (320, 640), (320, 426), (0, 107)),
     ],
 )
-def test_letterbox_rounds_as_darknet(image: Size, net: Size, scaled: Size, offset: Size) -> None:
+def test_letterbox_placement_rounds_as_darknet(image: Size, net: Size, scaled: Size, offset: Size) -> None:
     assert compute_placement(image, net, "letterbox") == Placement(net, scaled, offset)
 
 
-def test_letterbox_is_grey_around() -> None:
+def test_letterbox_pads_with_gray() -> None:
     out, placement = fit_image(picture(2, 30, 60), (64, 64), "letterbox")
     assert placement == Placement((64, 64), (32, 64), (16, 0))
     assert (out[:, :16] == 0.5).all()
@@ -87,25 +87,25 @@ def test_letterbox_is_grey_around() -> None:
     assert np.array_equal(out[:, 16:48], resize_image(picture(2, 30, 60), (32, 64)))
 
 
-def test_undoing_a_letterbox_keeps_darknets_half_pixel() -> None:
+def test_to_image_boxes_of_letterbox_keeps_darknets_half_pixel() -> None:
     placement = compute_placement((424, 640), (416, 416), "letterbox")
     box = placement.to_image_boxes(np.array([[0.5, 0.5, 0.25, 0.25]], np.float32))[0]
     assert box == pytest.approx([0.5, (0.5 - 141 / 2 / 416) / (275 / 416), 0.25, 0.25 * 416 / 275], abs=1e-6)
 
 
-def test_stretch_changes_no_box() -> None:
+def test_to_image_boxes_of_stretch_is_identity() -> None:
     boxes = np.random.RandomState(0).rand(5, 4).astype(np.float32)
     assert np.allclose(compute_placement((30, 50), (64, 64), "stretch").to_image_boxes(boxes), boxes, atol=1e-7)
 
 
-def test_crop_of_alexeyab_scales_the_shorter_side_and_cuts() -> None:
+def test_crop_of_alexeyab_scales_shorter_side_and_cuts() -> None:
     pixels = picture(3, 40, 80)
     out, placement = fit_image(pixels, (32, 32), "crop")
     assert placement.scaled_size == (32, 64)
     assert np.array_equal(out, resize_image(pixels, (32, 64))[:, :, 16:48])
 
 
-def test_crop_of_pjreddie_cuts_a_square_and_scales() -> None:
+def test_crop_of_pjreddie_cuts_square_and_scales() -> None:
     pixels = picture(3, 40, 80)
     out, _ = fit_image(pixels, (32, 32), "crop", crop_first=True)
     assert np.array_equal(out, resize_image(pixels[:, 20:60], (32, 32)))

@@ -75,7 +75,7 @@ def shades(frames: list[Frame]) -> list[float]:
     return [float(frame.pixels.mean()) for frame in frames]
 
 
-def test_the_newest_frame_comes_first(served: str) -> None:
+def test_live_slow_reader_gets_newest_frame(served: str) -> None:
     seen: list[Frame] = []
     for frame in Live(served, lambda _: None):
         seen.append(frame)
@@ -90,7 +90,7 @@ def test_the_newest_frame_comes_first(served: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_lost_stream_is_said_and_tried_again(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_lost_stream_is_reported_and_reopened(served: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "MIN_WAIT", 0.05)
     told: list[str] = []
     seen: list[Frame] = []
@@ -105,7 +105,7 @@ def test_a_lost_stream_is_said_and_tried_again(served: str, monkeypatch: pytest.
     assert np.diff([frame.number for frame in seen]).min() > 0
 
 
-def test_a_stream_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_stream_that_is_not_open_yet_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "MIN_WAIT", 0.01)
     told: list[str] = []
     with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
@@ -126,7 +126,7 @@ def test_a_stream_that_is_not_there_yet_is_waited_for(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.slow
-def test_a_video_plays_at_its_pace_and_ends(tmp_path: Path) -> None:
+def test_live_video_plays_at_its_pace_and_ends(tmp_path: Path) -> None:
     (tmp_path / "a.mpg").write_bytes(video("mpeg"))
     start = time.monotonic()
     seen = list(Live(str(tmp_path / "a.mpg"), lambda _: None))
@@ -138,13 +138,13 @@ def test_a_video_plays_at_its_pace_and_ends(tmp_path: Path) -> None:
             list(Live(str(wrong), lambda _: None))
 
 
-def test_what_is_live() -> None:
+def test_is_live_accepts_streams_and_cameras_only() -> None:
     assert all(map(is_live, ("rtsp://camera/1", "/dev/video0", "tcp://localhost:5")))
     assert not any(map(is_live, ("video.mp4", "s3://bucket/a.jpg", "/dev/zero", "https://host/a.jpg")))
 
 
 @pytest.mark.slow
-def test_the_command_prints_lines_until_it_is_stopped(served: str, tmp_path: Path) -> None:
+def test_detect_live_prints_lines_until_sigint(served: str, tmp_path: Path) -> None:
     model = tiny_weights(tmp_path)
     command = [sys.executable, "-m", "darkparse", "detect", *map(str, model), served, "--threshold", "0.1"]
     running = subprocess.Popen(
@@ -166,7 +166,7 @@ def test_the_command_prints_lines_until_it_is_stopped(served: str, tmp_path: Pat
     assert any(record["detections"] for record in records)
 
 
-def test_the_command_says_what_live_pictures_do_not_take(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_live_with_unsupported_option_exits_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tiny_weights(tmp_path)
     for wrong in (["--out", tmp_path], ["--format", "csv"], ["rtsp://another"]):
         assert run("detect", *model, "rtsp://camera", *wrong) == 2
@@ -193,7 +193,7 @@ def _frame_header(data: bytes) -> int:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_live_damaged_mjpeg_frames_keep_the_connection(kind: str) -> None:
+def test_live_damaged_mjpeg_frames_keep_connection(kind: str) -> None:
     random = np.random.RandomState(0)
     images = [random.randint(0, 256, (240, 320, 3)).astype(np.uint8) for _ in range(4)]
     frames = []
@@ -239,7 +239,7 @@ def test_live_stream_without_any_decodable_frame_is_lost(monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("problem", [BrokenPipeError("closed"), RuntimeError("bug"), SystemExit(3)])
-def test_live_exception_in_listener_is_raised_to_the_caller(problem: BaseException) -> None:
+def test_live_exception_in_listener_is_raised_to_caller(problem: BaseException) -> None:
     def fail(_: str) -> None:
         raise problem
 
@@ -251,7 +251,7 @@ def test_live_exception_in_listener_is_raised_to_the_caller(problem: BaseExcepti
     assert not any(thread.name == "darkparse-live" and thread.is_alive() for thread in threading.enumerate())
 
 
-def test_live_exception_in_the_reader_is_raised_to_the_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_live_exception_in_reader_is_raised_to_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError("in PyAV")
 
@@ -275,13 +275,13 @@ def test_live_exception_in_the_reader_is_raised_to_the_caller(monkeypatch: pytes
     ("https://host/a.jpg?X-Amz-Signature=secret", "https://host/a.jpg"),
     ("video@home?.mp4", "video@home?.mp4"),
 ])  # fmt: skip
-def test_url_is_printed_without_secrets(url: str, printed: str) -> None:
+def test_redact_url_removes_secrets(url: str, printed: str) -> None:
     assert redact_url(url) == Live(url, lambda _: None).name == printed
     assert "secret" not in redact_message(url, OSError(f"404: {url}"))
 
 
 @pytest.mark.parametrize("url", ["https://u:sec/ret@host/secret.jpg", "https://host/a.jpg?token=secret"])
-def test_command_with_a_url_prints_no_secret(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_url_prints_no_secret(url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("detect", *tiny_weights(tmp_path), url.replace("/secret.jpg", "/a.jpg")) == 2
     told = capsys.readouterr().err
     assert "https://host/a.jpg: " in told

@@ -58,7 +58,7 @@ def kept_in_c(boxes: Any, scores: Any, classes: Any, threshold: float, how: Supp
     st.sampled_from(["default", "greedynms", "diounms", "cornersnms"]),
     st.sampled_from([0.3, 0.45, 0.6]),
 )
-def test_keeps_what_darknet_keeps(seed: int, kind: Any, threshold: float) -> None:
+def test_suppress_keeps_boxes_that_darknet_keeps(seed: int, kind: Any, threshold: float) -> None:
     random = np.random.RandomState(seed)
     boxes = np.concatenate((random.uniform(0.3, 0.7, (30, 2)), random.uniform(0.1, 0.5, (30, 2))), 1).astype(np.float32)
     scores, classes = ((random.permutation(30) + 1) / 31).astype(np.float32), random.randint(0, 3, 30)
@@ -82,7 +82,7 @@ def one_by_one(boxes: Any, scores: Any, classes: Any, threshold: float, how: Sup
 
 @pytest.mark.parametrize("kind", ["default", "greedynms", "diounms", "cornersnms"])
 @pytest.mark.parametrize("several", [False, True], ids=["one class a box", "ten classes a box"])
-def test_blocks_of_boxes_suppress_as_boxes_one_by_one(kind: Any, several: bool) -> None:
+def test_suppress_in_blocks_equals_one_by_one(kind: Any, several: bool) -> None:
     for seed in range(3):
         random = np.random.RandomState(seed)
         count = 100 if several else 1000
@@ -99,7 +99,7 @@ def test_blocks_of_boxes_suppress_as_boxes_one_by_one(kind: Any, several: bool) 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("count", "seconds"), [(2535, 1), (10_647, 20)], ids=["yolov3-tiny", "yolov3"])
-def test_every_box_in_eighty_classes_ends_soon(count: int, seconds: float) -> None:
+def test_suppress_every_box_in_80_classes_is_fast(count: int, seconds: float) -> None:
     random = np.random.RandomState(0)
     boxes = np.concatenate((random.uniform(0, 1, (count, 2)), random.exponential(0.2, (count, 2))), 1).astype(
         np.float32
@@ -114,7 +114,7 @@ def test_every_box_in_eighty_classes_ends_soon(count: int, seconds: float) -> No
     assert min(took) < seconds
 
 
-def test_greedynms_compares_less_than_the_iou() -> None:
+def test_greedynms_compares_distance_reduced_iou() -> None:
     """Two unit boxes .25 apart: IoU .6, and .6 - (.0625 / 2.5625)^.6 = .492 is what yolov4's cfg compares."""
     boxes = np.array([[0.5, 0.5, 1, 1], [0.75, 0.5, 1, 1]], np.float32)
     assert compute_overlap(boxes[0], boxes[1:])[0] == pytest.approx(0.6, abs=1e-6)
@@ -124,7 +124,7 @@ def test_greedynms_compares_less_than_the_iou() -> None:
     assert len(suppress(boxes, scores, classes, 0.5, Suppression("greedynms"))) == 2
 
 
-def test_boxes_without_area_do_not_suppress() -> None:
+def test_suppress_boxes_without_area_keeps_all() -> None:
     boxes = np.zeros((3, 4), np.float32)
     assert len(suppress(boxes, np.ones(3, np.float32), np.zeros(3, np.int64), 0.45, Suppression("diounms"))) == 3
 
@@ -138,5 +138,5 @@ def test_boxes_without_area_do_not_suppress() -> None:
         ("yolov2", None, "default"),
     ],
 )
-def test_kind_is_the_last_heads(cfg: str, dialect: str | None, kind: str) -> None:
+def test_get_suppression_returns_kind_of_last_head(cfg: str, dialect: str | None, kind: str) -> None:
     assert get_suppression(darkparse.compile(cfg, dialect=dialect)).kind == kind

@@ -49,7 +49,7 @@ def noted(pixels: Pixels, orientation: int) -> bytes:
 
 
 @pytest.mark.parametrize("orientation", range(1, 10))
-def test_a_picture_is_turned_as_pillow_turns_it(orientation: int) -> None:
+def test_as_image_applies_exif_as_pillow_does(orientation: int) -> None:
     from PIL import ImageOps
 
     data = noted(picture(3)[:20], orientation)
@@ -68,7 +68,7 @@ def test_a_picture_is_turned_as_pillow_turns_it(orientation: int) -> None:
     ("pjreddie", "auto", False),
     ("pjreddie", "on", True),
 ])  # fmt: skip
-def test_the_note_is_followed_or_said(
+def test_detect_exif_is_applied_or_warned_about(
     model: tuple[str, str], dialect: str, exif: Literal["auto", "on", "off"], turns: bool
 ) -> None:
     detector, path = Detector.load(*model, dialect=dialect), CASES / "exif6.jpg"
@@ -86,7 +86,7 @@ def test_the_note_is_followed_or_said(
     assert found.to_dict().get("orientation", 1) == (6 if turns else 1)
 
 
-def test_drawings_boxes_and_measures_are_in_one_orientation(
+def test_detect_with_exif_keeps_drawings_and_boxes_in_one_orientation(
     model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pictures, labels, out = tmp_path / "pictures", tmp_path / "labels", tmp_path / "out"
@@ -112,14 +112,14 @@ def test_drawings_boxes_and_measures_are_in_one_orientation(
 
 
 @pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs ../shared/models")
-def test_a_trained_network_sees_the_same_in_a_turned_picture() -> None:
+def test_trained_network_finds_same_objects_in_rotated_image() -> None:
     path = SHARED / "models" / "yolo-fastest-1.1-xl"
     detector = Detector.load(f"{path}.cfg", f"{path}.weights")
     for file in ("exif6.jpg", "exif6_upright.jpg"):
         assert {"car", "bicycle", "dog"} <= {one.name for one in detector.detect(CASES / file)}
 
 
-def test_pages_that_are_left_out_are_said(
+def test_detect_image_of_several_pages_reports_skipped_pages(
     model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     frames = [Image.fromarray(picture(n)) for n in range(3)]
@@ -129,7 +129,7 @@ def test_pages_that_are_left_out_are_said(
         assert capsys.readouterr().err.strip() == f"{path}: the first of {which}; the others are left out"
 
 
-def test_remarks_do_not_fill_the_screen(
+def test_detect_many_warnings_are_summarized(
     model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in range(5):
@@ -157,7 +157,7 @@ def made(kind: str, path: Path) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["cut", "float", "32 bit", "196 megapixels"])
-def test_what_cannot_be_read_has_its_name_before_it(
+def test_detect_unreadable_image_names_file(
     kind: str, model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = made(kind, tmp_path / "a.img")
@@ -171,7 +171,7 @@ def test_what_cannot_be_read_has_its_name_before_it(
 
 
 @pytest.mark.slow
-def test_ninety_megapixels_are_a_picture_like_another(model: tuple[str, str], tmp_path: Path) -> None:
+def test_detect_image_of_90_megapixels_does_not_warn(model: tuple[str, str], tmp_path: Path) -> None:
     noise = np.random.RandomState(0).randint(0, 256, (950, 950, 3)).astype(np.uint8)
     Image.fromarray(noise).resize((9500, 9500), Image.Resampling.NEAREST).save(tmp_path / "a.jpg", quality=50)
     command = [sys.executable, "-W", "always", "-m", "darkparse", "detect", *model, str(tmp_path / "a.jpg")]
@@ -181,7 +181,7 @@ def test_ninety_megapixels_are_a_picture_like_another(model: tuple[str, str], tm
 
 
 @pytest.mark.parametrize("mode", ["RGB", "CMYK", "P", "L", "LA", "RGBA", "I;16", "1"])
-def test_every_mode_is_read(mode: str, model: tuple[str, str], tmp_path: Path) -> None:
+def test_open_image_reads_every_mode(mode: str, model: tuple[str, str], tmp_path: Path) -> None:
     pixels, path = picture(0), tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
     image = Image.fromarray(pixels)
     if mode == "I;16":
@@ -195,14 +195,14 @@ def test_every_mode_is_read(mode: str, model: tuple[str, str], tmp_path: Path) -
     assert not open_image(path, apply_exif=True).warnings
 
 
-def test_a_palette_with_transparency_is_read_without_a_warning(tmp_path: Path) -> None:
+def test_open_image_of_palette_with_transparency_does_not_warn(tmp_path: Path) -> None:
     image = Image.fromarray(picture(0)).convert("P")
     image.save(tmp_path / "a.png", transparency=bytes([0, 128, 255]))
     assert np.array_equal(open_image(tmp_path / "a.png", apply_exif=False).pixels, np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("channels", range(1, 7))
-def test_a_network_of_any_channels_takes_arrays_tensors_and_files(channels: int, tmp_path: Path) -> None:
+def test_detector_of_any_channels_accepts_arrays_tensors_and_files(channels: int, tmp_path: Path) -> None:
     detector = of_channels(channels, tmp_path)
     pixels = np.random.RandomState(channels).randint(0, 256, (24, 40, channels)).astype(np.uint8)
     np.save(tmp_path / "a.npy", pixels)
@@ -234,7 +234,9 @@ def test_a_network_of_any_channels_takes_arrays_tensors_and_files(channels: int,
         detector.detect(np.zeros((8, 8, 7), np.uint8))
 
 
-def test_the_fourth_channel_is_that_of_the_file(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_detect_with_4_channels_reads_fourth_channel_from_file(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     model = (CASES / "ch4.cfg", CASES / "ch4.weights")
     assert run("detect", *model, CASES / "rgbd.png", "--out", tmp_path / "out") == 0
     (found,) = journal(tmp_path / "out").values()
@@ -244,7 +246,7 @@ def test_the_fourth_channel_is_that_of_the_file(capsys: pytest.CaptureFixture[st
     assert [one.to_dict() for one in Detector.load(*model).detect(pixels)] == found
 
 
-def test_four_channels_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_with_4_channels_measures_image(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rgbd.txt").write_text("0 0.5 0.5 0.2 0.2\n")
     (tmp_path / "rgbd.png").write_bytes((CASES / "rgbd.png").read_bytes())
     model = (CASES / "ch4.cfg", CASES / "ch4.weights")
@@ -252,7 +254,7 @@ def test_four_channels_are_evaluated(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "1 pictures" in capsys.readouterr().out
 
 
-def test_opencvs_frames_are_turned_round(
+def test_detect_channels_bgr_swaps_channels(
     model: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     detector, pixels = Detector.load(*model), picture(0)
@@ -268,6 +270,6 @@ def test_opencvs_frames_are_turned_round(
     assert len(capsys.readouterr().out.splitlines()) == len(want)
 
 
-def test_a_module_takes_a_state_dict_as_any_other() -> None:
+def test_state_dict_script_runs_as_with_any_module() -> None:
     told = subprocess.run([sys.executable, CASES / "state_dict.py"], capture_output=True, text=True, check=True)
     assert told.stdout == "ok\n"

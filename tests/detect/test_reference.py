@@ -20,7 +20,7 @@ def _marked(run: Run) -> object:
 @needs_detections
 @pytest.mark.parametrize("run", [_marked(run) for run in runs()])
 @pytest.mark.parametrize("engine", ENGINES)
-def test_finds_what_darknet_finds(run: Run, engine: str, tmp_path: Path) -> None:
+def test_detector_finds_what_darknet_finds(run: Run, engine: str, tmp_path: Path) -> None:
     pytest.importorskip(engine)
     weights = weights_of(run, tmp_path)
     detector = darkparse.Detector.load(run.cfg, weights, dialect=run.dialect, resize=run.resize, engine=engine)
@@ -29,7 +29,7 @@ def test_finds_what_darknet_finds(run: Run, engine: str, tmp_path: Path) -> None
 
 
 @needs_detections
-def test_dog_picture() -> None:
+def test_detector_on_dog_image_prints_known_lines() -> None:
     model = IMAGES.parent / "models" / "yolo-fastest-1.1-xl"
     detector = darkparse.Detector.load(f"{model}.cfg", f"{model}.weights", dialect="alexeyab", resize="stretch")
     found = detector.detect(IMAGES / "dog.png")

@@ -55,7 +55,7 @@ def test_classifier_detection_has_no_origin() -> None:
 
 
 @pytest.mark.parametrize("classes", [("dog",), (1,), ("1",), ("dog", 1)])
-def test_detect_with_classes_returns_only_these(detector: Detector, classes: tuple[int | str, ...]) -> None:
+def test_detect_classes_returns_only_these(detector: Detector, classes: tuple[int | str, ...]) -> None:
     everything = detector.detect(picture(2), threshold=0.01)
     chosen = detector.detect(picture(2), DetectionSettings(threshold=0.01, classes=classes))
     assert {d.name for d in everything} == {"cat", "dog"}
@@ -63,7 +63,7 @@ def test_detect_with_classes_returns_only_these(detector: Detector, classes: tup
 
 
 @pytest.mark.parametrize("classes", [("bird",), (2,), (-1,), ("2",)])
-def test_detect_with_unknown_class_names_it(detector: Detector, classes: tuple[int | str, ...]) -> None:
+def test_detect_unknown_class_is_named(detector: Detector, classes: tuple[int | str, ...]) -> None:
     with pytest.raises(
         darkparse.DarkparseError, match=r"unknown class .*; expected a class name or a number from 0 to 1"
     ):
@@ -77,7 +77,7 @@ def test_find_class_ids_prefers_a_name_of_digits() -> None:
 
 
 @pytest.mark.parametrize("classes", ["dog", ()])
-def test_settings_classes_of_another_form_are_refused(classes: Any) -> None:
+def test_detection_settings_classes_of_wrong_type_raise(classes: Any) -> None:
     with pytest.raises(darkparse.DarkparseError, match="classes must be a tuple of class names or numbers"):
         DetectionSettings(classes=classes)
 
@@ -92,7 +92,7 @@ def test_to_df_has_one_row_per_detection(detector: Detector) -> None:
     assert list(found[:0].to_df().columns) == list(frame.columns)
 
 
-def test_supervision_gets_pixels_scores_and_names(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_supervision_receives_pixels_scores_and_names(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = types.ModuleType("supervision")
     module.Detections = lambda **arguments: arguments
     monkeypatch.setitem(sys.modules, "supervision", module)
@@ -104,7 +104,7 @@ def test_supervision_gets_pixels_scores_and_names(detector: Detector, monkeypatc
     assert exported["data"]["class_name"].tolist() == [d.name for d in found]
 
 
-def test_supervision_returns_the_packages_detections(detector: Detector) -> None:
+def test_supervision_returns_detections_of_package(detector: Detector) -> None:
     supervision = pytest.importorskip("supervision", reason="needs supervision: pip install supervision")
     found = detector.detect(picture(2), threshold=0.01)
     exported = found.supervision()
@@ -113,7 +113,9 @@ def test_supervision_returns_the_packages_detections(detector: Detector) -> None
 
 
 @pytest.mark.parametrize(("package", "method"), [("pandas", "to_df"), ("supervision", "supervision")])
-def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, package: str, method: str) -> None:
+def test_to_df_and_supervision_without_package_name_it(
+    monkeypatch: pytest.MonkeyPatch, package: str, method: str
+) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(darkparse.DarkparseError, match=f"pip install {package}"):
         getattr(Detections([], width=1, height=1), method)()
@@ -170,7 +172,7 @@ def test_detect_command_unknown_class_exits_2(
 
 
 @pytest.mark.parametrize(("dialect", "hides"), [("alexeyab", True), ("hank-ai", True), ("pjreddie", False)])
-def test_detect_command_dont_show_hides_where_the_fork_does(
+def test_detect_command_dont_show_hides_class_by_dialect(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str], dialect: str, hides: bool
 ) -> None:
     cfg, weights = tiny_weights(tmp_path)
@@ -193,7 +195,7 @@ def test_detect_command_all_classes_hidden_exits_2(
 
 
 @pytest.mark.parametrize(("classes", "origin"), [(80, "COCO"), (20, "Pascal VOC"), (2, None)])
-def test_shipped_names_by_number_of_classes_are_reported(tmp_path: Path, classes: int, origin: str | None) -> None:
+def test_find_shipped_origin_depends_on_class_count(tmp_path: Path, classes: int, origin: str | None) -> None:
     cfg = tmp_path / "own.cfg"
     cfg.write_text(CFG.format(filters=classes + 5, classes=classes))
     network = darkparse.compile(cfg)
@@ -202,7 +204,7 @@ def test_shipped_names_by_number_of_classes_are_reported(tmp_path: Path, classes
     assert find_shipped_origin(network, classes) is None
 
 
-def test_detect_command_without_names_says_whose_it_uses(
+def test_detect_command_without_names_reports_shipped_names(
     tmp_path: Path, image: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cfg = tmp_path / "own.cfg"

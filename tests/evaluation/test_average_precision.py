@@ -97,7 +97,7 @@ def area_in_c(pairs: list[tuple[ImageAnnotation, Detections]], iou: float, point
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_is_darknets(seed: int) -> None:
+def test_darknet_map_equals_darknets_loops(seed: int) -> None:
     pairs = random_pairs(seed)
     result = darknet_map(pairs, 3, iou=0.5)
     for rule, points in (("area", 0), ("points11", 11), ("points101", 101)):
@@ -105,7 +105,7 @@ def test_is_darknets(seed: int) -> None:
         assert result.mean_ap(rule) == pytest.approx(np.mean(area_in_c(pairs, 0.5, points)))
 
 
-def test_counts() -> None:
+def test_darknet_map_counts_matches_per_class() -> None:
     box, far = (0.5, 0.5, 0.2, 0.2), (0.1, 0.1, 0.1, 0.1)
     pair = (truth([(0, box), (1, far)]), found([(0, 0.9, box), (0, 0.8, box), (0, 0.1, far), (2, 0.7, box)]))
     result = darknet_map([pair], 3, score_threshold=0.25)
@@ -121,13 +121,13 @@ def test_counts() -> None:
     assert result.mean_iou == pytest.approx(1 / 3)
 
 
-def test_difficult_objects_do_not_count() -> None:
+def test_darknet_map_ignores_difficult_objects() -> None:
     box = (0.5, 0.5, 0.2, 0.2)
     result = darknet_map([(truth([(0, box)], ignored=(True,)), found([(0, 0.9, box)]))], 3)
     assert (result.classes[0].truths, result.classes[0].true_positives, result.classes[0].false_positives) == (0, 0, 0)
 
 
-def test_coco_rule_on_what_is_known() -> None:
+def test_coco_map_of_known_boxes_has_expected_ap() -> None:
     pytest.importorskip("pycocotools", reason="needs pycocotools")
     box = (0.5, 0.5, 0.2, 0.2)
     true = truth([(0, box), (1, (0.2, 0.2, 0.1, 0.1))])
@@ -143,7 +143,7 @@ VOC = """<annotation><size><width>200</width><height>100</height></size>
 <object><name>car</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2</xmax><ymax>2</ymax></bndbox></object></annotation>"""
 
 
-def test_the_three_kinds_of_annotations_agree(tmp_path: Path) -> None:
+def test_read_annotations_of_three_formats_agree(tmp_path: Path) -> None:
     images, voc, labels = (tmp_path / name for name in ("images", "voc", "labels"))
     for folder in (images, voc, labels):
         folder.mkdir()
@@ -184,7 +184,7 @@ def test_the_three_kinds_of_annotations_agree(tmp_path: Path) -> None:
         ("l/readme.md", "", "neither VOC's .xml files nor Darknet's .txt labels"),
     ],
 )
-def test_broken_annotations(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_read_annotations_of_broken_file_names_place(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / "images").mkdir()
     Image.fromarray(picture(0)).save(tmp_path / "images" / "7.png")
     path = tmp_path / name
@@ -194,7 +194,7 @@ def test_broken_annotations(tmp_path: Path, name: str, text: str, message: str) 
         read_annotations(path if path.suffix == ".json" else path.parent, tmp_path / "images", NAMES)
 
 
-def test_what_is_left_out_is_said(tmp_path: Path) -> None:
+def test_read_annotations_reports_skipped_images(tmp_path: Path) -> None:
     images, voc, labels = (tmp_path / name for name in ("images", "voc", "labels"))
     for folder in (images, voc, labels):
         folder.mkdir()
@@ -225,7 +225,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     assert found.truths[0].classes.tolist() == [NAMES.index("dog")]
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_command_prints_both_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pycocotools", reason="needs pycocotools")
     cfg, weights = tiny_weights(tmp_path)
     images, labels = tmp_path / "images", tmp_path / "labels"
@@ -257,7 +257,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert stop.value.code == 2
 
 
-def test_pictures_are_found_at_their_place_before_their_name(tmp_path: Path) -> None:
+def test_read_annotations_matches_images_by_path_before_name(tmp_path: Path) -> None:
     for number, part in enumerate(("train", "val")):
         for kind in ("images", "labels"):
             (tmp_path / kind / part).mkdir(parents=True)

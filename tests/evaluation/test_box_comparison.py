@@ -180,7 +180,7 @@ def test_compare_wrong_anchors_of_one_head_names_head_and_ratio() -> None:
     assert difference.description == "×2 in width and height"
 
 
-def test_compare_softmax_of_yolo_classes_names_it() -> None:
+def test_compare_softmax_of_yolo_classes_is_named() -> None:
     model, image, layers = make_model(TWO_HEADS)
     heads, objectness = decode_heads(model, layers, image)
     for head, index in zip(heads, (2, 6), strict=True):
@@ -192,7 +192,7 @@ def test_compare_softmax_of_yolo_classes_names_it() -> None:
     assert {d.cause for d in get_boxes(comparison).differing} == {"softmax over the classes instead of sigmoid"}
 
 
-def test_compare_scores_without_objectness_names_it() -> None:
+def test_compare_scores_without_objectness_is_named() -> None:
     model, image, layers = make_model(TWO_HEADS)
     heads, objectness = decode_heads(model, layers, image)
 
@@ -226,14 +226,14 @@ def test_compare_unexplained_boxes_differ_without_cause() -> None:
     assert [(d.quantity, d.cause) for d in differing] == [("sizes", None)] * 2
 
 
-def test_compare_outputs_without_boxes_says_so_and_agrees() -> None:
+def test_compare_outputs_without_boxes_are_not_compared() -> None:
     model, image, layers = make_model(TWO_HEADS)
     comparison = compare(model, image, OtherModel(layers, [np.zeros((1, 5), np.float32)]))
     assert not comparison.differs
     assert "known layout" in get_boxes(comparison).not_compared
 
 
-def test_compare_boxes_without_scores_says_so() -> None:
+def test_compare_boxes_without_scores_are_reported() -> None:
     model, image, layers = make_model(TWO_HEADS)
     outputs = write_outputs(*decode_heads(model, layers, image), form=lambda boxes, *_: [boxes])
     boxes = get_boxes(compare(model, image, OtherModel(layers, outputs)))
@@ -241,7 +241,7 @@ def test_compare_boxes_without_scores_says_so() -> None:
     assert not boxes.differing
 
 
-def test_compare_head_that_predicts_no_boxes_says_so() -> None:
+def test_compare_head_that_predicts_no_boxes_is_reported() -> None:
     model, image, layers = make_model(f"{BACKBONE}{convolution(4)}[iseg]\nclasses=2\nids=2\n", "pjreddie")
     boxes = get_boxes(compare(model, image, OtherModel(layers, [np.zeros((1, 5), np.float32)])))
     assert "does not predict boxes" in boxes.not_compared

@@ -76,14 +76,14 @@ def against(
     return compare(model, torch.zeros_like(image), Dump(path))
 
 
-def test_agrees_with_itself(tmp_path: Path) -> None:
+def test_compare_model_with_itself_agrees(tmp_path: Path) -> None:
     model = network()
     found = against(model, 1, model.layers[1], tmp_path)
     assert found.first is None
     assert len(found.differences) == 6
 
 
-def test_epsilon_of_the_other_dialect(tmp_path: Path) -> None:
+def test_compare_epsilon_of_other_dialect_is_named(tmp_path: Path) -> None:
     for one, other in (("pjreddie", "alexeyab"), ("alexeyab", "pjreddie")):
         theirs = network(other)
         theirs.load_state_dict(network(one).state_dict())
@@ -126,7 +126,7 @@ class Wrong(nn.Module):
         (3, lambda m: lambda x: torch.randn_like(m.layers[3](x)), None),
     ],
 )
-def test_names_the_mistake(layer: int, wrong: Any, cause: str | None, tmp_path: Path) -> None:
+def test_compare_mistake_is_named(layer: int, wrong: Any, cause: str | None, tmp_path: Path) -> None:
     model = network()
     torch.manual_seed(1)
     found = against(model, layer, wrong(model), tmp_path)
@@ -182,7 +182,7 @@ def _wrong_pools(node: darkparse.Node, stage: Any, x: torch.Tensor) -> dict[str,
 
 
 @pytest.mark.parametrize("options", POOLS.values(), ids=POOLS)
-def test_names_the_mistake_of_every_form_of_max_pooling(options: str, tmp_path: Path) -> None:
+def test_compare_wrong_max_pooling_is_named(options: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     cfg = CFG.partition("[maxpool]")[0].replace("leaky", "linear") + f"[maxpool]\n{options}"
     for side in (16, 17):
@@ -203,13 +203,13 @@ def test_names_the_mistake_of_every_form_of_max_pooling(options: str, tmp_path: 
         assert named > 0
 
 
-def test_a_value_that_is_no_number_differs(tmp_path: Path) -> None:
+def test_compare_nan_differs(tmp_path: Path) -> None:
     found = against(network(), 2, lambda x: Reorg3d(stride=2, reverse=False)(x) * torch.nan, tmp_path)
     assert found.first is not None
     assert found.first.worst == np.inf
 
 
-def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_command_exits_by_first_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg, weights = tiny_weights(tmp_path)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     detector = darkparse.Detector.load(cfg, weights, fold=False)
@@ -239,7 +239,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert message in capsys.readouterr().err
 
 
-def test_command_offers_no_engine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_command_rejects_engine_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg, weights = tiny_weights(tmp_path)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     arguments = ["compare", str(cfg), str(weights), str(tmp_path / "a.png"), "--against", str(cfg)]
@@ -258,7 +258,9 @@ def run(arguments: list[str]) -> int:
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning", "ignore::UserWarning")
-def test_against_an_onnx_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_command_against_onnx_names_first_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     pytest.importorskip("onnxruntime", reason="needs onnxruntime")
     cfg, weights = tiny_weights(tmp_path)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
