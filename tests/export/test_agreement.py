@@ -23,7 +23,7 @@ POOLINGS = [
 
 @pytest.mark.parametrize("flat", [False, True], ids=["folded", "flat"])
 @pytest.mark.parametrize(("kind", "general", "dialect"), POOLINGS)
-def test_every_pooling_is_the_one_that_pads_by_itself(
+def test_emitted_pooling_equals_padded_pooling_module(
     kind: str, general: type[torch.nn.Module], dialect: str, flat: bool
 ) -> None:
     """All of them beside each other in one network, whose output has their values one after the other."""
@@ -127,7 +127,7 @@ def grown(sections: Iterable[str], dialect: str) -> darkparse.Network:
 @pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(blocks=st.lists(BLOCKS, min_size=1, max_size=3), dialect=st.sampled_from(["pjreddie", "alexeyab"]))
-def test_any_network_computes_the_same_bits(blocks: list[list[str]], dialect: str) -> None:
+def test_emitted_source_of_any_network_computes_same_bits(blocks: list[list[str]], dialect: str) -> None:
     network = grown((more for block in blocks for more in block), dialect)
     assert_same_bits(network, flat=False)
     assert_same_bits(network, flat=True)

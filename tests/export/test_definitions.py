@@ -17,7 +17,7 @@ from darkparse.export.source.definitions import collect_definitions
 MODULE = 'class Scale(nn.Module):\n    """Doubles."""\n\n\ndef helper(x):\n    return Scale\n'
 
 
-def test_source_of_an_unloaded_module_is_read_without_importing_its_package(
+def test_definitions_of_unloaded_module_do_not_import_its_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = tmp_path / "packageofscales" / "inner"
@@ -31,14 +31,14 @@ def test_source_of_an_unloaded_module_is_read_without_importing_its_package(
     assert "packageofscales" not in sys.modules
 
 
-def test_source_of_a_module_in_a_zip_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definitions_of_module_in_zip_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with zipfile.ZipFile(tmp_path / "scales.zip", "w") as archive:
         archive.writestr("zippedscales.py", MODULE)
     monkeypatch.syspath_prepend(tmp_path / "scales.zip")
     assert collect_definitions("Scale()", ["zippedscales.Scale"], ()) == MODULE.partition("\n\n\n")[0]
 
 
-def test_source_of_a_script_is_read(tmp_path: Path) -> None:
+def test_definitions_of_main_script_are_read(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from darkparse.export.source.definitions import collect_definitions\n\n\n"
@@ -49,7 +49,7 @@ def test_source_of_a_script_is_read(tmp_path: Path) -> None:
     assert (run.stdout, run.stderr) == ("class Scale: pass\n", "")
 
 
-def test_module_without_source_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_definitions_of_module_without_source_raise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "typedscales", types.ModuleType("typedscales"))
     (tmp_path / "brokenscales.py").write_text(MODULE, "utf-8")
     monkeypatch.syspath_prepend(tmp_path)

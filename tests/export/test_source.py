@@ -86,14 +86,14 @@ def small_size(path: Path) -> darkparse.Network:
 
 @both_forms
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
-def test_emitted_source_computes_the_same_bits(path: Path, flat: bool) -> None:
+def test_emitted_source_computes_same_bits(path: Path, flat: bool) -> None:
     assert_same_bits(darkparse.compile(path), flat=flat)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flat", [False, True], ids=["folded", "flat"])
 @pytest.mark.parametrize("path", shipped_cfgs(), ids=lambda path: path.stem)
-def test_every_shipped_network_computes_the_same_bits(path: Path, flat: bool) -> None:
+def test_emitted_source_of_shipped_network_computes_same_bits(path: Path, flat: bool) -> None:
     assert_same_bits(small_size(path), flat=flat)
 
 
@@ -157,7 +157,7 @@ def run_alone(network: darkparse.Network, folder: Path, *, flat: bool) -> None:
 
 
 @pytest.mark.slow
-def test_the_file_runs_without_darkparse(tmp_path: Path) -> None:
+def test_emitted_file_runs_without_darkparse(tmp_path: Path) -> None:
     run_alone(darkparse.compile("yolov4-tiny", size=64), tmp_path, flat=False)
 
 
@@ -170,7 +170,7 @@ SOME = ("alexeyab/yolov4-csp", "alexeyab/efficientnet_b0", "pjreddie/resnet50", 
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=() if name in SOME else exhaustive) for name in ORIGINALS.split()]
 )
-def test_original_networks_run_without_darkparse(name: str, flat: bool, tmp_path: Path) -> None:
+def test_emitted_original_network_runs_without_darkparse(name: str, flat: bool, tmp_path: Path) -> None:
     run_alone(small_size(SHARED / "cfgs" / f"{name}.cfg"), tmp_path, flat=flat)
 
 
@@ -181,7 +181,7 @@ def test_original_networks_run_without_darkparse(name: str, flat: bool, tmp_path
     [path for path in SMALL if re.match(r"conv|conn|batch|local|gru|lstm|rnn|deconv|implicit|shortcut_per", path.stem)],
     ids=lambda p: p.stem,
 )
-def test_it_loads_weights_files_by_itself(path: Path, flat: bool, dialect: str, tmp_path: Path) -> None:
+def test_emitted_loader_reads_weights_file(path: Path, flat: bool, dialect: str, tmp_path: Path) -> None:
     network = darkparse.compile(path, dialect=dialect)
     model = initialized(network)
     darkparse.save_weights(model, tmp_path / "a.weights")
@@ -212,7 +212,7 @@ CONNECTED = "[connected]\noutput=5\n"
     ],
     ids=["conv", "connected", "flipped", "numload", "dontload", "shortcut"],
 )
-def test_it_reads_every_file_as_darkparse_does(layers: str, header: str, flat: bool, tmp_path: Path) -> None:
+def test_emitted_loader_reads_any_header_as_darkparse(layers: str, header: str, flat: bool, tmp_path: Path) -> None:
     network = darkparse.compile(NET + layers, dialect="alexeyab")
     data = weights(network, HEADERS.get(header) or transposed_header("alexeyab"))
     (tmp_path / "a.weights").write_bytes(data)
@@ -227,7 +227,7 @@ def test_it_reads_every_file_as_darkparse_does(layers: str, header: str, flat: b
 
 
 @pytest.mark.parametrize("change", [-4, -1, 1, 3, 4])
-def test_a_file_that_does_not_fit_is_refused(change: int, tmp_path: Path) -> None:
+def test_emitted_loader_of_wrong_size_raises(change: int, tmp_path: Path) -> None:
     network = darkparse.compile(NET + CONV)
     data = weights(network)
     (tmp_path / "a.weights").write_bytes((data + bytes(8))[: len(data) + change])
@@ -257,11 +257,11 @@ and layers behind the only head."""
 
 @both_forms
 @pytest.mark.parametrize("layers", ODD.values(), ids=ODD)
-def test_odd_networks_compute_the_same_bits(layers: str, flat: bool) -> None:
+def test_emitted_source_of_odd_network_computes_same_bits(layers: str, flat: bool) -> None:
     assert_same_bits(darkparse.compile(NET + layers, dialect="alexeyab"), flat=flat)
 
 
-def test_emitted_recurrent_network_after_reset_gives_its_first_output() -> None:
+def test_emitted_recurrent_network_after_reset_repeats_first_output() -> None:
     network = darkparse.compile("[net]\nheight=4\nwidth=4\nchannels=3\n[crnn]\noutput=2\nhidden=2\nactivation=leaky\n")
     model = class_of(load_source(darkparse.to_source(network)))().eval()
     x = torch.rand(1, 3, 4, 4)
@@ -273,7 +273,7 @@ def test_emitted_recurrent_network_after_reset_gives_its_first_output() -> None:
 
 
 @pytest.mark.parametrize("name", ["yolov3", "yolov4", "yolov1", "yolov2"])
-def test_the_text_is_as_it_was(name: str, golden: Callable[[str, str], None]) -> None:
+def test_emitted_source_matches_golden(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"source/{name}.py.txt", darkparse.to_source(darkparse.compile(name)))
 
 
@@ -285,7 +285,7 @@ def test_the_text_is_as_it_was(name: str, golden: Callable[[str, str], None]) ->
         ("yolov4-tiny", {"CSP"}),
     ],
 )
-def test_blocks_have_the_names_of_the_field(name: str, blocks: set[str]) -> None:
+def test_emitted_blocks_have_conventional_names(name: str, blocks: set[str]) -> None:
     assert blocks <= set(class_names(darkparse.compile(name)))
 
 
@@ -298,13 +298,13 @@ def test_blocks_have_the_names_of_the_field(name: str, blocks: set[str]) -> None
         ("alexeyab/efficientnet_b0", {"MBConv", "ResidualMBConv", "SqueezeExcite"}),
     ],
 )
-def test_blocks_of_original_networks_have_the_names_of_the_field(name: str, blocks: set[str]) -> None:
+def test_emitted_blocks_of_original_networks_have_conventional_names(name: str, blocks: set[str]) -> None:
     assert blocks <= set(class_names(darkparse.compile(SHARED / "cfgs" / f"{name}.cfg")))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_class_names_are_unique(path: Path) -> None:
+def test_emitted_class_names_are_unique(path: Path) -> None:
     try:
         network = darkparse.compile(path)
     except darkparse.CfgError:
@@ -318,7 +318,7 @@ def class_names(network: darkparse.Network) -> list[str]:
     return [node.name for node in ast.parse(darkparse.to_source(network)).body if isinstance(node, ast.ClassDef)]
 
 
-def test_yolov3_is_short() -> None:
+def test_emitted_yolov3_has_at_most_220_lines() -> None:
     text = darkparse.to_source(darkparse.compile("yolov3"))
     assert text.count("\n") <= 220
     for part in ("# Darknet-53", "Stage(256, 512, 8)", "# Up to 38×38", "# Up to 76×76", "self.head3 = Head(128)"):
@@ -342,7 +342,7 @@ def calls_to_emit(layers: int) -> int:
     return count
 
 
-def test_twice_the_layers_take_twice_the_work() -> None:
+def test_to_source_of_twice_the_layers_takes_twice_the_calls() -> None:
     calls_to_emit(20)
     assert calls_to_emit(200) < 2.5 * calls_to_emit(100)
 
@@ -366,7 +366,7 @@ def emitted_files(folder: Path) -> list[Path]:
 
 @pytest.mark.slow
 @pytest.mark.skipif(RUFF is None, reason="needs ruff")
-def test_the_files_are_formatted_and_pass_ruff(tmp_path: Path) -> None:
+def test_emitted_files_pass_ruff(tmp_path: Path) -> None:
     emitted_files(tmp_path)
     assert RUFF is not None
     for arguments in (
@@ -382,7 +382,7 @@ def test_the_files_are_formatted_and_pass_ruff(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(MYPY is None, reason="needs mypy")
-def test_the_files_pass_mypy(tmp_path: Path) -> None:
+def test_emitted_files_pass_mypy(tmp_path: Path) -> None:
     files = emitted_files(tmp_path)
     assert MYPY is not None
     config = [
@@ -401,7 +401,7 @@ def test_the_files_pass_mypy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ['x""";import os;"""', "a\nb", "ü", "123", "class", "\\", "Gru", "con\u202ev", "None", "Any", "LAYERS"]
 )
-def test_no_name_escapes_into_the_source(name: str, tmp_path: Path) -> None:
+def test_to_source_of_hostile_name_keeps_it_out_of_code(name: str, tmp_path: Path) -> None:
     text = (ROOT / "cfgs" / "yolov3-tiny.cfg").read_text("utf-8")
     path = tmp_path / f"{name}.cfg"
     path.write_text(text, "utf-8")
@@ -410,7 +410,7 @@ def test_no_name_escapes_into_the_source(name: str, tmp_path: Path) -> None:
     assert "os" not in space
 
 
-def test_names_of_classes() -> None:
+def test_make_class_name_follows_convention() -> None:
     names = {
         name: make_class_name(name) for name in ("yolov3-tiny", "resnet50", "vgg-16", "darknet53_448", "Gru", "3d", "")
     }
@@ -425,7 +425,7 @@ def test_names_of_classes() -> None:
     }
 
 
-def test_no_class_takes_a_name_that_a_file_has_or_python() -> None:
+def test_class_names_avoid_names_of_file_and_python() -> None:
     """All that emitted files import and define, and the names without which they do not run."""
     found = {"None", "True", "ValueError", "SHARES", "STORED"}
     for path in [*SMALL, *shipped_cfgs()]:

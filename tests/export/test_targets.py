@@ -26,7 +26,7 @@ BOUND = 1e-4
 
 
 @pytest.mark.slow
-def test_torch_export_and_torchscript(tmp_path: Path) -> None:
+def test_to_program_and_to_torchscript_equal_module(tmp_path: Path) -> None:
     model = initialized(darkparse.compile(SMALL))
     for write, name in ((darkparse.to_program, "x.pt2"), (darkparse.to_torchscript, "x.ts")):
         checked = write(model, tmp_path / name, heads="decoded")
@@ -39,14 +39,14 @@ def test_torch_export_and_torchscript(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler")
-def test_aotinductor(tmp_path: Path) -> None:
+def test_to_compiled_equals_module(tmp_path: Path) -> None:
     checked = darkparse.to_compiled(initialized(darkparse.compile(SMALL)), tmp_path / "x.aoti.pt2", heads="decoded")
     assert checked is not None
     assert checked.difference < BOUND
 
 
 @pytest.mark.slow
-def test_half_precision_keeps_float32_outside(tmp_path: Path) -> None:
+def test_to_program_half_keeps_float32_inputs_and_outputs(tmp_path: Path) -> None:
     model = initialized(darkparse.compile(SMALL))
     checked = darkparse.to_program(model, tmp_path / "x.pt2", half=True)
     assert checked is not None
@@ -54,7 +54,7 @@ def test_half_precision_keeps_float32_outside(tmp_path: Path) -> None:
     assert next(model.parameters()).dtype == torch.float32
 
 
-def test_the_check_notices_a_difference() -> None:
+def test_compare_outputs_of_different_outputs_raises() -> None:
     network = darkparse.compile(SMALL)
     model = initialized(network)
     with pytest.raises(darkparse.DarkparseError, match="differs from the module by"):
@@ -64,7 +64,7 @@ def test_the_check_notices_a_difference() -> None:
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
-def test_a_file_that_is_not_finite_where_the_module_is_is_refused(odd: float) -> None:
+def test_compare_outputs_finite_on_one_side_only_raises(odd: float) -> None:
     network = darkparse.compile(SMALL)
     one, bad = torch.ones(4), torch.tensor([1, 1, odd, odd])
     for mine, theirs in ((one, bad), (bad, one)):
@@ -75,7 +75,7 @@ def test_a_file_that_is_not_finite_where_the_module_is_is_refused(odd: float) ->
     assert compare_outputs(network, lambda _: [bad], lambda _: [bad], DynamicAxes()).difference == 0
 
 
-def test_a_large_output_hides_no_difference_of_a_small_one() -> None:
+def test_compare_outputs_scales_each_output_separately() -> None:
     network = darkparse.compile(SMALL)
     large, small = torch.full((4,), 1e4), torch.ones(4)
     with pytest.raises(darkparse.DarkparseError, match=r"by 1\.00e-01, more than 1\.0e-03"):
@@ -84,7 +84,7 @@ def test_a_large_output_hides_no_difference_of_a_small_one() -> None:
     assert (checked.difference, checked.scale) == (1, 1e4)
 
 
-def test_steps_and_endings() -> None:
+def test_size_step_and_ending_of_known_names() -> None:
     assert compute_size_step(darkparse.compile("yolov3")) == 32
     assert compute_size_step(darkparse.compile("darknet53")) == 32
     assert [find_ending(Path(name)) for name in ("a.onnx", "a.aoti.pt2", "a.pt2", "a.ts", "a.weights")] == [
@@ -98,7 +98,7 @@ def test_steps_and_endings() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolov3-tiny", "yolov4-tiny"])
-def test_torch_compile_breaks_no_graph(name: str) -> None:
+def test_torch_compile_of_network_has_no_graph_break(name: str) -> None:
     model = initialized(darkparse.compile(name, size=64))
     x = torch.rand(1, 3, 64, 64)
     with warnings.catch_warnings():

@@ -67,7 +67,7 @@ def picture() -> torch.Tensor:
 
 
 @each
-def test_it_is_compiled_shown_drawn_and_said(cfg: str) -> None:
+def test_added_kind_is_compiled_drawn_and_explained(cfg: str) -> None:
     network = darkparse.compile(cfg)
     assert not network.diagnostics
     with torch.no_grad():
@@ -81,7 +81,7 @@ def test_it_is_compiled_shown_drawn_and_said(cfg: str) -> None:
     ]
 
 
-def test_a_pooling_has_its_receptive_field_and_stride() -> None:
+def test_added_pooling_has_receptive_field_and_stride() -> None:
     network = darkparse.compile(POOLING)
     assert get_receptive_fields(network) == ((3, 3), (5, 5))
     assert get_receptive_fields(network)[-1] == seen_by_outputs(network)
@@ -93,14 +93,14 @@ def test_a_pooling_has_its_receptive_field_and_stride() -> None:
     assert (kept.direction, change.direction, change.mechanism) == ("kept", "reduced", "pool")
 
 
-def test_a_gate_is_told_as_one() -> None:
+def test_added_gate_is_described_as_gate() -> None:
     network = darkparse.compile(GATE)
     assert [row.layer for row in table(network)][-1] == "soft gate L0 × L1"
     assert "8 (gated)" in darkparse.draw(network).dot
     assert get_receptive_fields(network)[-1] == (3, 3)
 
 
-def test_a_kind_that_forgets_its_windows_is_named() -> None:
+def test_added_kind_without_windows_is_named() -> None:
     network = darkparse.compile(f"{NET}[forgetful]\n")
     with pytest.raises(NotImplementedError, match=r"\[forgetful\] makes 16×16×4 of 32×32×4: Forgetful must state win"):
         seen_by_outputs(network)
@@ -108,7 +108,7 @@ def test_a_kind_that_forgets_its_windows_is_named() -> None:
 
 @each
 @pytest.mark.parametrize("flat", [False, True])
-def test_the_emitted_source_computes_the_same(cfg: str, flat: bool) -> None:
+def test_added_kind_emitted_source_computes_same_bits(cfg: str, flat: bool) -> None:
     network = darkparse.compile(cfg)
     text, model = darkparse.to_source(network, flat=flat), model_of(network)
     assert "darkparse." not in text.partition('"""\n')[2]
@@ -120,21 +120,21 @@ def test_the_emitted_source_computes_the_same(cfg: str, flat: bool) -> None:
         )
 
 
-def test_source_says_what_a_person_would() -> None:
+def test_added_kind_emitted_source_is_idiomatic() -> None:
     assert "nn.LPPool2d(norm_type=2.0, kernel_size=3, stride=2)" in darkparse.to_source(darkparse.compile(POOLING))
     assert "class LogisticGate(nn.Module):" in darkparse.to_source(darkparse.compile(GATE))
     assert "F.softplus(" in darkparse.to_source(darkparse.compile(ACTIVATION))
 
 
 @each
-def test_the_size_is_free(cfg: str) -> None:
+def test_added_kind_exports_with_dynamic_size(cfg: str) -> None:
     network = darkparse.compile(cfg)
     prepare_export(model_of(network), "raw", dynamic_axes=DynamicAxes(batch=True, size=True))
     assert compute_size_step(network) == (4 if cfg is HEAD else 2 if cfg is POOLING else 1)
 
 
 @each
-def test_it_is_converted_to_onnx(cfg: str, tmp_path: Path) -> None:
+def test_added_kind_is_exported_to_onnx(cfg: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
     model = model_of(darkparse.compile(cfg))
     heads: Heads = "decoded" if model.network.heads else "raw"
@@ -145,7 +145,7 @@ def test_it_is_converted_to_onnx(cfg: str, tmp_path: Path) -> None:
 
 
 @each
-def test_it_is_converted_to_other_containers(cfg: str, tmp_path: Path) -> None:
+def test_added_kind_is_saved_to_every_container(cfg: str, tmp_path: Path) -> None:
     model = model_of(darkparse.compile(cfg))
     for name in ("a.weights", "a.safetensors", "a.pt"):
         darkparse.save(model, tmp_path / name)
@@ -156,7 +156,7 @@ def test_it_is_converted_to_other_containers(cfg: str, tmp_path: Path) -> None:
             assert torch.equal(again.layer_outputs(picture())[-1], model.layer_outputs(picture())[-1])
 
 
-def test_a_head_is_decoded() -> None:
+def test_added_head_is_decoded() -> None:
     network = darkparse.compile(HEAD)
     output = model_of(network)(picture())
     boxes = decode(network, output)
@@ -177,7 +177,7 @@ def _compared(model: darkparse.Darknet, layer: int, wrong: torch.Tensor, image: 
 
 
 @torch.inference_mode()
-def test_its_mistakes_are_named(tmp_path: Path) -> None:
+def test_added_kind_mistakes_are_named_by_compare(tmp_path: Path) -> None:
     path, image = tmp_path / "a.npz", picture()[:1]
     model = model_of(darkparse.compile(POOLING))
     mean = torch.nn.functional.avg_pool2d(model.layer_outputs(image)[0], 3, 2)
@@ -194,7 +194,7 @@ def test_its_mistakes_are_named(tmp_path: Path) -> None:
 FORKED = f"{NET}{CONV}[route]\nlayers=-1\ngroups=2\ngroup_id=1\n[conv]\nfilters=4\nstride_x=1\nstride_y=1\n"
 
 
-def test_a_fork_knows_what_the_fork_before_it_knows() -> None:
+def test_added_fork_inherits_from_parent() -> None:
     network = darkparse.compile(FORKED, darkparse.CompileOptions(strict=True), dialect="third")
     assert network.dialect is DIALECTS["third"]
     assert [str(node.out_shape) for node in network.nodes] == ["32×32×8", "32×32×4", "32×32×4"]
@@ -205,7 +205,7 @@ def test_a_fork_knows_what_the_fork_before_it_knows() -> None:
     assert again.network.dialect.name == "third"
 
 
-def test_a_fork_says_what_it_lacks() -> None:
+def test_added_fork_warns_about_unsupported_kinds_and_options() -> None:
     sam = f"{NET}{CONV}{CONV}[sam]\nfrom=-2\n"
     (warning,) = darkparse.compile(sam, dialect="third").diagnostics
     assert warning.message == "someone/darknet does not know [sam]; it runs here as in AlexeyAB/darknet"
@@ -217,7 +217,7 @@ def test_a_fork_says_what_it_lacks() -> None:
     assert swish.nodes[0].modules[2].target == "torch.nn.ReLU"
 
 
-def test_evidence_speaks_for_the_fork_that_has_the_thing_first() -> None:
+def test_choose_dialect_prefers_fork_that_introduced_the_evidence() -> None:
     config = darkparse.read(ACTIVATION)
     assert choose_dialect(config).dialect.name == "third"
     assert choose_dialect(config).reason == "only someone/darknet knows activation=softplus"
@@ -229,7 +229,7 @@ def test_evidence_speaks_for_the_fork_that_has_the_thing_first() -> None:
     assert choose_dialect(darkparse.read(f"{NET}{CONV}"), version=(0, 2, 5)).dialect.name == "alexeyab"
 
 
-def test_a_fork_that_no_evidence_speaks_for_is_chosen_by_name_alone() -> None:
+def test_choose_dialect_never_picks_fork_that_is_not_detectable() -> None:
     quiet = fork(DIALECTS["third"], "quiet", "nobody/darknet", auto_detectable=False, version=(7, 7, 7))
     assert choose_dialect(darkparse.read(ACTIVATION)).dialect.name == "third"
     assert choose_dialect(darkparse.read(f"{NET}{CONV}"), version=(7, 7, 7)).dialect.name == "pjreddie"
@@ -238,12 +238,12 @@ def test_a_fork_that_no_evidence_speaks_for_is_chosen_by_name_alone() -> None:
     assert "[sam]" in darkparse.compile(f"{NET}{CONV}{CONV}[sam]\nfrom=-2\n", dialect="quiet").diagnostics[0].message
 
 
-def test_a_name_that_is_taken_is_refused() -> None:
+def test_fork_with_taken_name_raises() -> None:
     with pytest.raises(ValueError, match="there is a dialect 'third' already: someone/darknet"):
         fork(DIALECTS["pjreddie"], "third", "another/darknet")
 
 
-def test_the_command_line_offers_it() -> None:
+def test_show_accepts_added_dialect() -> None:
     code = (
         "import tests.layers.added.fork; from darkparse.cli import main; main(['show', 'yolov4', '--dialect', 'third'])"
     )

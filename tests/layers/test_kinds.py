@@ -44,12 +44,12 @@ def _input(network: darkparse.Network, batch: int = 2, seed: int = 0) -> torch.T
     return torch.rand(batch, *network.input_shape.tensor, generator=generator)
 
 
-def test_every_kind_has_a_small_cfg() -> None:
+def test_small_cfgs_cover_every_kind() -> None:
     seen = {node.kind for path in SMALL for node in _network(path, "alexeyab").nodes}
     assert {cls.kind for cls in REGISTRY.values()} == seen
 
 
-def test_the_register_refuses_a_name_that_is_taken() -> None:
+def test_register_layer_with_taken_name_raises() -> None:
     with pytest.raises(ValueError, match=r"\[conv\] is taken by Convolutional"):
 
         @darkparse.layers.layer("other", "conv")
@@ -60,7 +60,7 @@ def test_the_register_refuses_a_name_that_is_taken() -> None:
 
 
 @over_all
-def test_inferred_shapes_are_those_of_the_modules(path: Path) -> None:
+def test_inferred_shapes_equal_module_outputs(path: Path) -> None:
     network = _network(path, _dialect_of(path))
     model = darkparse.build(network, initialize=True).eval()
     x = _input(network)
@@ -71,7 +71,7 @@ def test_inferred_shapes_are_those_of_the_modules(path: Path) -> None:
 
 
 @over_both
-def test_declared_tensors_are_the_state_dict(path: Path, dialect: str) -> None:
+def test_declared_tensors_equal_state_dict(path: Path, dialect: str) -> None:
     network = _network(path, dialect)
     state = darkparse.build(network).state_dict()
     declared = {f"layers.{n.index}.{t.path}": t.shape for n in network.nodes for t in n.tensors}
@@ -79,13 +79,13 @@ def test_declared_tensors_are_the_state_dict(path: Path, dialect: str) -> None:
 
 
 @over_all
-def test_parameters_are_counted_as_torch_counts_them(path: Path) -> None:
+def test_counted_parameters_equal_torch(path: Path) -> None:
     network = _network(path, _dialect_of(path))
     assert sum(p.numel() for p in darkparse.build(network).parameters()) == network.cost.params
 
 
 @over_both
-def test_reading_and_writing_gives_the_same_bytes(path: Path, dialect: str, tmp_path: Path) -> None:
+def test_save_weights_after_load_writes_same_bytes(path: Path, dialect: str, tmp_path: Path) -> None:
     network = _network(path, dialect)
     model = darkparse.build(network, initialize=True)
     darkparse.save_weights(model, tmp_path / "a.weights")
@@ -95,7 +95,7 @@ def test_reading_and_writing_gives_the_same_bytes(path: Path, dialect: str, tmp_
 
 
 @over_all
-def test_each_image_of_a_batch_is_a_batch_of_its_own(path: Path) -> None:
+def test_batch_outputs_equal_single_images(path: Path) -> None:
     network = _network(path, _dialect_of(path))
     model = darkparse.build(network, initialize=True).eval().double()
     x = _input(network, batch=3).double()
@@ -126,7 +126,7 @@ def test_gradients_reach_every_parameter(path: Path) -> None:
 
 
 @over_all
-def test_costs_add_up_and_nothing_that_multiplies_is_free(path: Path) -> None:
+def test_network_cost_is_sum_of_layer_costs(path: Path) -> None:
     network = _network(path, _dialect_of(path))
     assert network.cost.params == sum(node.cost.params for node in network.nodes)
     assert network.cost.macs == sum(node.cost.macs for node in network.nodes)
@@ -157,14 +157,14 @@ def seen_by_outputs(network: darkparse.Network) -> tuple[int, ...] | None:
 
 
 @over_all
-def test_no_value_sees_more_than_its_kind_states(path: Path) -> None:
+def test_output_depends_only_on_declared_windows(path: Path) -> None:
     seen_by_outputs(_network(path, _dialect_of(path)))
 
 
 MULTIPLYING = {"scale_channels", "sam", "batchnorm", "normalization", "l2norm", "crop"}
 
 
-def test_layers_without_weights_that_multiply_are_not_free() -> None:
+def test_layers_without_weights_that_multiply_have_macs() -> None:
     for path in SMALL:
         for node in _network(path, "alexeyab").nodes:
             if node.kind in MULTIPLYING and not getattr(node.layer, "noadjust", False):
@@ -173,13 +173,13 @@ def test_layers_without_weights_that_multiply_are_not_free() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", shipped_cfgs(), ids=lambda p: p.stem)
-def test_shipped_networks_build_with_the_shapes_of_the_representation(path: Path) -> None:
+def test_shipped_network_module_has_inferred_shapes(path: Path) -> None:
     _check_whole_network(path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", original_cfgs(), ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_original_networks_build_with_the_shapes_of_the_representation(path: Path) -> None:
+def test_original_network_module_has_inferred_shapes(path: Path) -> None:
     _check_whole_network(path)
 
 
@@ -211,7 +211,7 @@ SIZES = st.integers(1, 24)
     h=SIZES,
     w=SIZES,
 )
-def test_any_convolution_has_the_shape_that_torch_gives_it(
+def test_convolution_shape_of_any_options_equals_torch(
     size: int,
     stride_x: int,
     stride_y: int,
@@ -243,7 +243,7 @@ def test_any_convolution_has_the_shape_that_torch_gives_it(
 
 @settings(max_examples=150, deadline=None)
 @given(size=st.integers(1, 7), stride=st.integers(1, 4), padding=st.integers(0, 8), h=SIZES, w=SIZES)
-def test_any_pooling_has_the_shape_that_torch_gives_it(size: int, stride: int, padding: int, h: int, w: int) -> None:
+def test_pooling_shape_of_any_options_equals_torch(size: int, stride: int, padding: int, h: int, w: int) -> None:
     layer = Maxpool(size=size, stride=stride, padding=padding)
     x = Shape(3, h, w)
     out = layer.infer_shape((x,), DIALECTS["pjreddie"])
@@ -265,7 +265,7 @@ def _check(layer: Layer, x: Shape, out: Shape) -> None:
     assert layer.macs(site) == weights * out.area
 
 
-def test_pooling_is_darknets_loop() -> None:
+def test_pooling_equals_darknets_loop() -> None:
     """Every size, stride and padding beside maxpool_layer.c's loop, written out."""
     from darkparse.model.modules import AvgPool2d, MaxPool2d
 
@@ -304,7 +304,7 @@ RECURRENT = [p for p in SMALL if any(n.layer.has_state for n in _network(p, "ale
 
 
 @pytest.mark.parametrize("path", RECURRENT, ids=lambda p: p.stem)
-def test_a_memory_is_kept_reset_and_never_saved(path: Path) -> None:
+def test_stateful_layer_keeps_state_until_reset_and_never_saves_it(path: Path) -> None:
     network = _network(path, "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
     keys = set(model.state_dict())
@@ -323,7 +323,7 @@ def test_a_memory_is_kept_reset_and_never_saved(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", RECURRENT, ids=lambda p: p.stem)
-def test_a_memory_moves_with_its_module(path: Path) -> None:
+def test_stateful_layer_state_follows_copy_and_dtype(path: Path) -> None:
     network = _network(path, "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
     x = _input(network)
@@ -347,7 +347,7 @@ def _fresh(model: darkparse.Darknet, x: torch.Tensor) -> torch.Tensor:
     return _last(twin, x)
 
 
-def test_history_holds_the_last_inputs_newest_first() -> None:
+def test_history_holds_last_inputs_newest_first() -> None:
     network = _network(DATA / "kinds" / "history.cfg", "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
     frames = [_input(network, seed=s) for s in range(4)]
@@ -358,7 +358,7 @@ def test_history_holds_the_last_inputs_newest_first() -> None:
     assert torch.equal(outputs[3], torch.cat((frames[3], frames[2], frames[1]), 1))
 
 
-def test_a_bottleneck_of_conv_lstm_stands_before_the_gates() -> None:
+def test_conv_lstm_bottleneck_precedes_gates() -> None:
     """conv_lstm_layer.c forward_conv_lstm_layer_gpu, written out; Darknet's CPU code asserts here."""
     network = _network(DATA / "kinds" / "conv_lstm_bottleneck.cfg", "alexeyab")
     model = darkparse.build(network, initialize=True).eval()
@@ -378,7 +378,7 @@ def test_a_bottleneck_of_conv_lstm_stands_before_the_gates() -> None:
     torch.testing.assert_close(out, want)
 
 
-def test_a_tree_softmax_sums_to_one_in_each_group() -> None:
+def test_tree_softmax_sums_to_one_per_group() -> None:
     network = _network(DATA / "kinds" / "softmax_tree.cfg", "pjreddie")
     with torch.inference_mode():
         out = darkparse.build(network, initialize=True).eval()(_input(network))
@@ -387,7 +387,7 @@ def test_a_tree_softmax_sums_to_one_in_each_group() -> None:
     torch.testing.assert_close(out[:, 2:].sum(1), torch.ones(2))
 
 
-def test_a_tree_has_a_node_for_each_class(tmp_path: Path) -> None:
+def test_tree_of_other_class_count_is_error_with_place(tmp_path: Path) -> None:
     (tmp_path / "x.tree").write_text("a -1\nb -1\n", "utf-8")
     cfg = tmp_path / "x.cfg"
     net = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters={}\n"
@@ -404,18 +404,18 @@ def test_a_tree_has_a_node_for_each_class(tmp_path: Path) -> None:
             darkparse.compile(cfg)
 
 
-def test_a_map_smaller_than_the_crop_is_refused() -> None:
+def test_crop_of_smaller_map_raises() -> None:
     model = darkparse.load("[net]\nwidth=8\nheight=8\nchannels=3\n[crop]\ncrop_width=6\ncrop_height=6\n")
     with pytest.raises(ValueError, match="a map of 4×8 is smaller than the crop, 6×6"):
         model(torch.rand(1, 3, 4, 8))
 
 
-def test_a_deconvolution_may_leave_its_scales_out_of_the_file() -> None:
+def test_deconvolution_dontloadscales_stores_fewer_floats() -> None:
     text = "[net]\nwidth=8\nheight=8\nchannels=3\n[deconvolutional]\nfilters=5\nbatch_normalize=1\n"
     assert darkparse.compile(text + "dontloadscales=1\n").stored_floats == darkparse.compile(text).stored_floats - 15
 
 
-def test_xnor_computes_with_signs() -> None:
+def test_xnor_convolution_computes_with_signs() -> None:
     """Each output is a sum of plus or minus one, times the mean magnitude of its filter; around the map lies -1."""
     from torch.nn import functional as F
 

@@ -59,7 +59,7 @@ def find_norms(model: nn.Module) -> list[nn.Module]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
-def test_sync_batch_norm_of_alexeyab_converts_all_with_equal_numbers() -> None:
+def test_sync_batch_norm_of_alexeyab_computes_same_outputs() -> None:
     model, x = build("alexeyab"), make_images()
     assert len(find_norms(model)) == NUM_NORMS
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))
@@ -68,7 +68,7 @@ def test_sync_batch_norm_of_alexeyab_converts_all_with_equal_numbers() -> None:
         assert torch.equal(converted(x), model(x))
 
 
-def test_sync_batch_norm_in_training_updates_the_same_statistics() -> None:
+def test_sync_batch_norm_in_training_updates_same_statistics() -> None:
     model, x = build("alexeyab").train(), make_images()
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))
     assert torch.equal(converted(x), model(x))
@@ -77,7 +77,7 @@ def test_sync_batch_norm_in_training_updates_the_same_statistics() -> None:
         assert torch.equal(state[key], value), key
 
 
-def test_sync_batch_norm_state_loads_back_strictly() -> None:
+def test_sync_batch_norm_state_dict_loads_back() -> None:
     model = build("alexeyab")
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(build("alexeyab"))
     state = {key: value + 1 for key, value in converted.state_dict().items()}
@@ -88,7 +88,7 @@ def test_sync_batch_norm_state_loads_back_strictly() -> None:
     converted.load_state_dict(dict(model.state_dict()))
 
 
-def test_sync_batch_norm_of_pjreddie_stays_apart() -> None:
+def test_sync_batch_norm_leaves_pjreddie_unchanged() -> None:
     model, x = build("pjreddie"), make_images()
     assert find_norms(model) == []
     assert sum(isinstance(module, RootEpsilonBatchNorm) for module in model.modules()) == NUM_NORMS
@@ -110,7 +110,7 @@ def test_state_dict_of_plain_tensors_loads_strictly(dialect: str, assign: bool) 
         assert torch.equal(empty.eval()(x), model(x))
 
 
-def test_state_dict_with_a_missing_statistic_is_refused() -> None:
+def test_state_dict_with_missing_statistic_raises() -> None:
     model = build("alexeyab")
     state = dict(model.state_dict())
     del state["layers.0.norm.running_var"]
@@ -121,7 +121,7 @@ def test_state_dict_with_a_missing_statistic_is_refused() -> None:
     assert "num_batches_tracked" not in str(caught.value)
 
 
-def test_update_bn_computes_the_mean_of_the_batches() -> None:
+def test_update_bn_computes_mean_of_batches() -> None:
     model = build("alexeyab")
     first, second = make_images(), make_images() + 1
     update_bn([first, second], model)
@@ -134,7 +134,7 @@ def test_update_bn_computes_the_mean_of_the_batches() -> None:
     assert norm.momentum == 0.01
 
 
-def test_training_moves_the_statistics_by_one_hundredth() -> None:
+def test_training_step_moves_statistics_by_one_hundredth() -> None:
     model, x = build("alexeyab"), make_images()
     convolution, norm = model.layers[0].conv, model.layers[0].norm
     assert isinstance(norm, BatchNorm)
@@ -146,7 +146,7 @@ def test_training_moves_the_statistics_by_one_hundredth() -> None:
     torch.testing.assert_close(norm.running_var, before * 0.99 + variance * 0.01)
 
 
-def test_emitted_source_of_alexeyab_converts_too() -> None:
+def test_sync_batch_norm_converts_emitted_source() -> None:
     model, x = build("alexeyab"), make_images()
     module = load_source(darkparse.to_source(model.network))
     with torch.device("meta"):

@@ -60,7 +60,7 @@ def conditional(random: np.random.RandomState) -> list[float]:
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.8])
-def test_tree_is_darknets(threshold: float) -> None:
+def test_hierarchy_equals_darknets_tree(threshold: float) -> None:
     random = np.random.RandomState(4)
     rows = [conditional(random) for _ in range(200)]
     hierarchy = Hierarchy(TREE, threshold)
@@ -103,7 +103,7 @@ def region(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_region_with_a_tree(tmp_path: Path, dialect: str) -> None:
+def test_decode_region_with_tree_equals_darknet(tmp_path: Path, dialect: str) -> None:
     network = darkparse.compile(region(tmp_path), dialect=dialect, size=(2, 3))
     model = darkparse.build(network)
     raw = torch.randn(2, 28, 2, 3) * 3
@@ -125,7 +125,7 @@ def test_region_with_a_tree(tmp_path: Path, dialect: str) -> None:
         assert scores[n, b].tolist() == pytest.approx(want, abs=1e-5)
 
 
-def test_map_chooses_classes_of_the_tree(tmp_path: Path) -> None:
+def test_decode_with_class_map_selects_tree_classes(tmp_path: Path) -> None:
     network = darkparse.compile(region(tmp_path), dialect="pjreddie", size=(2, 3))
     output = darkparse.build(network)(torch.randn(1, 28, 2, 3))
     _, scores, objectness = Decoder(network, use_class_map=True)(output)
@@ -138,7 +138,7 @@ HEADS = ["yolov1-tiny", "yolov2-tiny", "yolov3-tiny", "yolov4-tiny"]
 
 
 @pytest.mark.parametrize("cfg", HEADS)
-def test_a_batch_is_its_pictures(cfg: str) -> None:
+def test_decode_batch_equals_single_images(cfg: str) -> None:
     network = darkparse.compile(cfg)
     outputs = [torch.randn(3, *network.nodes[i].out_shape.tensor) for i in network.heads]
     if network.dialect.region_interleaved and network.nodes[network.heads[0]].kind == "region":
@@ -150,7 +150,7 @@ def test_a_batch_is_its_pictures(cfg: str) -> None:
             assert torch.equal(part[0], all_of_it[n])
 
 
-def test_size_other_than_the_cfgs() -> None:
+def test_decode_at_other_size_scales_anchors() -> None:
     network = darkparse.compile("yolov3-tiny")
     boxes, _, _ = decode(network, [torch.zeros(1, 255, 4, 6), torch.zeros(1, 255, 8, 12)], (128, 192))
     assert boxes.shape == (1, 3 * (24 + 96), 4)
@@ -171,7 +171,7 @@ class Whole(nn.Module):
 
 
 @pytest.mark.slow
-def test_decoder_exports_with_any_batch_and_size() -> None:
+def test_decoder_exports_with_dynamic_batch_and_size() -> None:
     whole = Whole(Decoder(darkparse.compile("yolov4-tiny")))
     batch, rows, columns = (torch.export.Dim(name, min=2, max=64) for name in ("batch", "rows", "columns"))
     shapes = ({0: batch, 2: rows, 3: columns}, {0: batch, 2: 2 * rows, 3: 2 * columns})
@@ -182,6 +182,6 @@ def test_decoder_exports_with_any_batch_and_size() -> None:
         assert torch.allclose(exported, eager, atol=1e-6)
 
 
-def test_refuses_what_has_no_boxes() -> None:
+def test_decoder_of_network_without_heads_raises() -> None:
     with pytest.raises(darkparse.DarkparseError, match="darknet19 has no detection head"):
         Decoder(darkparse.compile("darknet19"))

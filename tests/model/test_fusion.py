@@ -22,7 +22,7 @@ NORMED = [
 
 
 @pytest.mark.parametrize("path", NORMED, ids=lambda path: path.stem)
-def test_a_fused_module_computes_the_same(path: Path) -> None:
+def test_fuse_computes_same_outputs(path: Path) -> None:
     torch.manual_seed(0)
     model = darkparse.load(path, dialect=_dialect_of(path)).double()
     for module in model.modules():
@@ -40,7 +40,7 @@ def test_a_fused_module_computes_the_same(path: Path) -> None:
             )
 
 
-def test_nothing_is_left_of_batch_norm_and_the_original_keeps_its_own() -> None:
+def test_fuse_removes_batch_norm_from_copy_only() -> None:
     model = darkparse.load("yolov3-tiny", size=64)
     fused = darkparse.fuse(model)
     assert not any(isinstance(module, Norm) for module in fused.modules())
@@ -49,13 +49,13 @@ def test_nothing_is_left_of_batch_norm_and_the_original_keeps_its_own() -> None:
         darkparse.save_weights(fused, "never.weights")
 
 
-def test_a_model_without_weights_is_not_fused() -> None:
+def test_fuse_without_weights_raises() -> None:
     with pytest.raises(darkparse.NoWeightsError, match="no weights yet"):
         darkparse.fuse(darkparse.build(darkparse.compile("yolov3-tiny")))
 
 
 @pytest.mark.slow
-def test_a_wrapped_module_is_fused() -> None:
+def test_fuse_unwraps_module() -> None:
     model = darkparse.load("yolov3-tiny", size=64)
     assert isinstance(darkparse.fuse(torch.nn.DataParallel(model)), darkparse.Darknet)
     assert isinstance(darkparse.fuse(torch.compile(model)), darkparse.Darknet)  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def _operators(model: torch.nn.Module) -> Counter[str]:
     return calls
 
 
-def test_fusing_takes_away_the_work_of_batch_norm_and_adds_none() -> None:
+def test_fuse_removes_batch_norm_operators_and_adds_none() -> None:
     model = darkparse.load("yolov3-tiny", size=64)
     before, after = _operators(model), _operators(darkparse.fuse(model))
     assert not after - before

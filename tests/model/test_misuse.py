@@ -29,7 +29,7 @@ def model() -> darkparse.Darknet:
         (torch.zeros(1, 3, 64, 64, dtype=torch.int64), "got int64; call model(x.float())"),
     ],
 )
-def test_model_called_with_an_image_names_detector(model: darkparse.Darknet, image: Any, message: str) -> None:
+def test_model_called_with_image_names_detector(model: darkparse.Darknet, image: Any, message: str) -> None:
     with pytest.raises(TypeError, match=r"^expected a tensor \(N, 3, H, W\) of floating point values") as error:
         model(image)
     assert message in str(error.value)
@@ -44,7 +44,7 @@ def test_model_called_with_an_image_names_detector(model: darkparse.Darknet, ima
         ((1, 4, 64, 64), "got (1, 4, 64, 64)"),
     ],
 )
-def test_model_called_with_another_shape_names_the_fix(
+def test_model_called_with_wrong_shape_names_fix(
     model: darkparse.Darknet, shape: tuple[int, ...], message: str
 ) -> None:
     with pytest.raises(ValueError, match=r"^expected a tensor \(N, 3, H, W\)") as error:
@@ -53,26 +53,26 @@ def test_model_called_with_another_shape_names_the_fix(
 
 
 @pytest.mark.parametrize("name", CALLS_BY_METHOD)
-def test_missing_method_names_the_function(model: darkparse.Darknet, name: str) -> None:
+def test_missing_method_names_function(model: darkparse.Darknet, name: str) -> None:
     with pytest.raises(AttributeError, match=rf"^a Darknet module has no {name}\(\); call ") as error:
         getattr(model, name)
     function = str(error.value).partition("darkparse.")[2].partition("(")[0]
     assert callable(getattr(darkparse, function))
 
 
-def test_missing_attribute_stays_torchs_error(model: darkparse.Darknet) -> None:
+def test_missing_attribute_raises_torchs_error(model: darkparse.Darknet) -> None:
     with pytest.raises(AttributeError, match="'Darknet' object has no attribute 'frobnicate'"):
         _ = model.frobnicate
     assert not hasattr(model, "load_weights")
 
 
 @pytest.mark.parametrize("network", ["x.cfg", Path("x.cfg"), None])
-def test_darknet_of_a_path_names_load_and_build(network: Any) -> None:
+def test_darknet_of_path_names_load_and_build(network: Any) -> None:
     with pytest.raises(TypeError, match=r"Darknet takes a compiled Network, got .*darkparse\.load\(.*darkparse\.build"):
         darkparse.Darknet(network)
 
 
-def test_emitted_network_is_refused_with_the_way_that_works(model: darkparse.Darknet) -> None:
+def test_save_weights_of_emitted_network_names_alternative(model: darkparse.Darknet) -> None:
     namespace: dict[str, Any] = {"__name__": "emitted"}
     exec(str(darkparse.to_source(model.network)), namespace)
     emitted = next(value for name, value in namespace.items() if name.startswith("YOLOv3"))()

@@ -84,26 +84,26 @@ def _heads(model: Darknet, x: Tensor) -> tuple[Tensor, ...]:
     return out
 
 
-def test_a_network_with_heads_gives_them_as_a_tuple(model: Darknet) -> None:
+def test_forward_with_heads_returns_tuple(model: Darknet) -> None:
     x = _picture()
     (head,) = _heads(model, x)
     assert torch.equal(head, model.layer_outputs(x)[-1])
 
 
-def test_a_network_without_heads_gives_its_last_output() -> None:
+def test_forward_without_heads_returns_last_output() -> None:
     model = darkparse.load("[net]\ninputs=5\n[connected]\noutput=3\n[softmax]\n[cost]\n")
     out = model(torch.rand(4, 5))
     assert isinstance(out, Tensor)
     torch.testing.assert_close(out.sum(1), torch.ones(4))
 
 
-def test_names_tell_layer_and_parameter(model: Darknet) -> None:
+def test_state_dict_keys_name_layer_and_parameter(model: Darknet) -> None:
     keys = set(model.state_dict())
     assert {"layers.0.conv.weight", "layers.0.norm.running_var", "layers.2.conv.bias"} <= keys
     assert "layers.0.conv.bias" not in keys, "batch norm has the bias"
 
 
-def test_without_weights_the_start_is_darknets() -> None:
+def test_initialize_draws_darknets_start() -> None:
     model = darkparse.build(darkparse.compile("yolov3-tiny"), initialize=True)
     weights = model.state_dict()["layers.2.conv.weight"]
     bound = (2 / (9 * 16)) ** 0.5
@@ -115,13 +115,13 @@ def test_without_weights_the_start_is_darknets() -> None:
         assert all(out.isfinite().all() for out in _heads(model.eval(), torch.rand(1, 3, 64, 64)))
 
 
-def test_nothing_is_initialized_before_weights_come() -> None:
+def test_build_leaves_tensors_on_meta_device() -> None:
     model = darkparse.build(darkparse.compile("yolov4"))
     assert all(tensor.is_meta for tensor in model.state_dict().values())
     assert not model.training
 
 
-def test_outputs_that_nothing_reads_are_freed(model: Darknet) -> None:
+def test_forward_frees_outputs_after_last_read(model: Darknet) -> None:
     alive: dict[int, weakref.ref[Tensor]] = {}
     held: list[int] = []
 
@@ -142,7 +142,7 @@ def test_outputs_that_nothing_reads_are_freed(model: Darknet) -> None:
     assert len(heads) == 1
 
 
-def test_no_layer_overwrites_another(model: Darknet) -> None:
+def test_layer_outputs_are_not_overwritten(model: Darknet) -> None:
     copies: list[Tensor] = []
     for layer in model.layers:
         layer.register_forward_hook(lambda module, inputs, output: copies.append(output.clone()))
@@ -151,7 +151,7 @@ def test_no_layer_overwrites_another(model: Darknet) -> None:
             assert torch.equal(kept, at_once)
 
 
-def test_a_picture_is_not_changed(model: Darknet) -> None:
+def test_layer_outputs_leave_input_unchanged(model: Darknet) -> None:
     x = _picture()
     before = x.clone()
     model.layer_outputs(x)
@@ -159,12 +159,12 @@ def test_a_picture_is_not_changed(model: Darknet) -> None:
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 4, 32, 32), (2, 3072)])
-def test_an_input_that_does_not_fit_is_refused(model: Darknet, shape: tuple[int, ...]) -> None:
+def test_forward_of_wrong_shape_raises(model: Darknet, shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"expected a tensor \(N, 3, H, W\), got"):
         model(torch.rand(shape))
 
 
-def test_copies_and_pickles_compute_the_same(model: Darknet) -> None:
+def test_copied_and_pickled_model_computes_same_outputs(model: Darknet) -> None:
     x = _picture()
     (want,) = _heads(model, x)
     assert torch.equal(_heads(copy.deepcopy(model), x)[0], want)
@@ -174,7 +174,7 @@ def test_copies_and_pickles_compute_the_same(model: Darknet) -> None:
     assert torch.equal(_heads(torch.load(buffer, weights_only=False), x)[0], want)
 
 
-def test_a_state_dict_loads_by_name(model: Darknet) -> None:
+def test_load_state_dict_by_name_computes_same_outputs(model: Darknet) -> None:
     other = darkparse.build(model.network)
     other.load_state_dict(model.state_dict(), assign=True)
     x = _picture()
@@ -198,14 +198,16 @@ NO_WEIGHTS = "no weights yet: load weights, or build it with initialize=True"
     ],
     ids=["call", "in another", "layers", "to", "half", "copy", "compile", "export"],
 )
-def test_a_module_without_weights_says_so(use: Any) -> None:
+def test_use_without_weights_raises(use: Any) -> None:
     with pytest.raises(darkparse.WeightsError, match=NO_WEIGHTS):
         use(darkparse.build(RESIDUAL))
 
 
 @pytest.mark.parametrize("wrap", [lambda module: module, nn.Sequential], ids=["itself", "in another"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
-def test_a_module_without_weights_takes_a_state_dict(model: Darknet, wrap: Any, dtype: torch.dtype) -> None:
+def test_load_state_dict_into_model_without_weights_copies_values(
+    model: Darknet, wrap: Any, dtype: torch.dtype
+) -> None:
     donor = copy.deepcopy(model).to(dtype)
     empty = darkparse.build(RESIDUAL)
     wrap(empty).load_state_dict(wrap(donor).state_dict())
@@ -216,14 +218,14 @@ def test_a_module_without_weights_takes_a_state_dict(model: Darknet, wrap: Any, 
     assert next(empty.parameters()).requires_grad
 
 
-def test_a_part_of_a_state_dict_leaves_the_rest_as_darknet_starts(model: Darknet) -> None:
+def test_load_partial_state_dict_initializes_the_rest(model: Darknet) -> None:
     empty, (key, value) = darkparse.build(RESIDUAL), next(iter(model.state_dict().items()))
     empty.load_state_dict({key: value}, strict=False)
     assert torch.equal(empty.state_dict()[key], value)
     assert all(one.isfinite().all() for one in _heads(empty, _picture()))
 
 
-def test_summaries_and_graphs_of_other_libraries(model: Darknet) -> None:
+def test_torchinfo_and_torchview_accept_model(model: Darknet) -> None:
     torchinfo, torchview = pytest.importorskip("torchinfo"), pytest.importorskip("torchview")
     summary = torchinfo.summary(copy.deepcopy(model), input_size=(1, 3, 32, 32), verbose=0)
     assert summary.total_params == model.network.cost.params
@@ -237,7 +239,7 @@ def test_summaries_and_graphs_of_other_libraries(model: Darknet) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float16])
-def test_other_precisions(model: Darknet, dtype: torch.dtype) -> None:
+def test_model_in_other_dtype_is_close(model: Darknet, dtype: torch.dtype) -> None:
     x = _picture()
     (want,) = _heads(model, x)
     (got,) = _heads(copy.deepcopy(model).to(dtype), x.to(dtype))
@@ -246,7 +248,7 @@ def test_other_precisions(model: Darknet, dtype: torch.dtype) -> None:
     torch.testing.assert_close(got.float(), want, rtol=bound, atol=bound)
 
 
-def test_a_convolutional_network_runs_at_any_size(model: Darknet) -> None:
+def test_convolutional_network_runs_at_other_size(model: Darknet) -> None:
     at_64 = darkparse.build(darkparse.compile(RESIDUAL, size=(64, 96)))
     at_64.load_state_dict(model.state_dict(), assign=True)
     x = _picture(size=(64, 96))
@@ -255,7 +257,7 @@ def test_a_convolutional_network_runs_at_any_size(model: Darknet) -> None:
 
 
 @pytest.mark.slow
-def test_it_compiles_without_a_graph_break(model: Darknet) -> None:
+def test_torch_compile_of_model_has_no_graph_break(model: Darknet) -> None:
     x = _picture()
     with torch.inference_mode():
         (got,) = torch.compile(model, fullgraph=True)(x)
@@ -264,7 +266,7 @@ def test_it_compiles_without_a_graph_break(model: Darknet) -> None:
 
 @needs_shared
 @pytest.mark.parametrize("name", ["yolo-fastest-1.1", "yolo-fastest-1.1-xl", "MobileNetV2-YOLO-Fastest-voc"])
-def test_trained_models_load_and_save_byte_for_byte(name: str, tmp_path: Path) -> None:
+def test_trained_model_saves_same_bytes(name: str, tmp_path: Path) -> None:
     weights = SHARED / "models" / f"{name}.weights"
     model = darkparse.load(SHARED / "models" / f"{name}.cfg", weights)
     darkparse.save_weights(model, tmp_path / "again.weights")
@@ -273,7 +275,7 @@ def test_trained_models_load_and_save_byte_for_byte(name: str, tmp_path: Path) -
 
 @pytest.mark.slow
 @needs_shared
-def test_dog_bicycle_and_car_stand_out() -> None:
+def test_trained_model_scores_dog_bicycle_and_car_highest() -> None:
     """Objectness × class probability over all cells of both heads;
     16 is a dog, 1 a bicycle, 2 a car in COCO's order."""
     image_module = pytest.importorskip("PIL.Image")
@@ -298,7 +300,7 @@ def test_dog_bicycle_and_car_stand_out() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolov1-tiny", "yolov2-tiny", "yolov3-tiny", "yolov4-tiny", "darknet19", "darknet53"])
-def test_whole_networks_at_another_size_and_batch(name: str) -> None:
+def test_whole_network_at_other_size_equals_single_images(name: str) -> None:
     """Each image of a batch of three equals a batch of one, at a size that is not the cfg's (or its own,
     with fixed vectors)."""
     size = None if name == "yolov1-tiny" else (96, 160)
@@ -317,7 +319,7 @@ def test_whole_networks_at_another_size_and_batch(name: str) -> None:
 
 
 @pytest.mark.slow
-def test_single_precision_is_close_to_double() -> None:
+def test_float32_outputs_are_close_to_float64() -> None:
     """The bound of 1e-4 of a layer's rms leaves room:
     rounding through all of yolov4-tiny takes less than half of it."""
     torch.manual_seed(0)
@@ -330,7 +332,7 @@ def test_single_precision_is_close_to_double() -> None:
     assert worst < 5e-5
 
 
-def test_a_network_stands_wherever_a_cfg_does(tmp_path: Path) -> None:
+def test_load_accepts_network_in_place_of_cfg(tmp_path: Path) -> None:
     network = darkparse.edit(darkparse.compile("yolov3-tiny", size=64), classes=3)
     model = darkparse.load(network)
     assert model.network is network

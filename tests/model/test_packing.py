@@ -47,7 +47,7 @@ def assert_same_layers(model: darkparse.Darknet, other: darkparse.Darknet, x: to
 
 @needs_onednn
 @pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
-def test_an_optimized_module_computes_the_same(path: Path) -> None:
+def test_optimize_computes_same_outputs(path: Path) -> None:
     model = trained(path, _dialect_of(path))
     x = torch.rand(2, *model.network.input_shape.tensor)
     assert_same_layers(model, darkparse.optimize(model), x)
@@ -65,7 +65,7 @@ def reloaded(model: darkparse.Darknet) -> darkparse.Darknet:
 
 @needs_onednn
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_it_stays_the_same_at_other_sizes_moved_copied_and_pickled(dialect: str) -> None:
+def test_optimized_model_at_other_size_or_copied_computes_same_outputs(dialect: str) -> None:
     cfg = "[net]\nwidth=32\nheight=32\nchannels=3\n"
     for size, stride, activation in ((3, 1, "leaky"), (3, 2, "logistic"), (1, 1, "linear")):
         cfg += "[convolutional]\nbatch_normalize=1\nfilters=24\npad=1\n"
@@ -87,7 +87,7 @@ def packed(model: torch.nn.Module) -> list[PackedConvolution]:
 
 
 @needs_onednn
-def test_convolutions_take_in_their_activation_and_the_model_keeps_its_own() -> None:
+def test_optimize_fuses_activations_into_copy_only() -> None:
     model = darkparse.load("yolov3-tiny", size=64)
     before = model.state_dict()
     fast = darkparse.optimize(model)
@@ -100,7 +100,7 @@ def test_convolutions_take_in_their_activation_and_the_model_keeps_its_own() -> 
     assert {value.dtype for value in fast.state_dict().values()} == {torch.float32}
 
 
-def test_other_dtypes_run_where_the_processor_has_no_kernels_for_them() -> None:
+def test_optimize_dtype_without_kernels_still_runs() -> None:
     model = darkparse.load("yolov3-tiny", size=64)
     x = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
@@ -115,7 +115,7 @@ def test_other_dtypes_run_where_the_processor_has_no_kernels_for_them() -> None:
         darkparse.optimize(model, dtype=torch.int8)
 
 
-def test_mish_as_a_formula() -> None:
+def test_mish_equals_torch() -> None:
     x = torch.cat((torch.linspace(-110, 110, 100_001), torch.tensor([-3e38, 0.0, 1e4, 3e38, torch.inf])))
     want = torch.nn.functional.mish(x.double())
     for inplace in (False, True):
@@ -128,7 +128,7 @@ def forward(detector: darkparse.Detector, x: torch.Tensor) -> tuple[torch.Tensor
 
 
 @needs_onednn
-def test_a_detector_follows_its_model_to_another_dtype_and_can_be_copied() -> None:
+def test_optimized_detector_follows_model_dtype_and_copies() -> None:
     detector = darkparse.Detector(darkparse.load("yolov3-tiny", size=64))
     x = torch.rand(1, 3, 64, 64)
     want = forward(detector, x)
@@ -141,7 +141,7 @@ def test_a_detector_follows_its_model_to_another_dtype_and_can_be_copied() -> No
 
 
 @needs_onednn
-def test_winograd_computes_the_same_and_gives_its_weights_back() -> None:
+def test_winograd_equals_convolution_and_restores_filters() -> None:
     torch.manual_seed(0)
     weight, bias = torch.randn(144, 130, 3, 3), torch.randn(144)
     tiled = winograd.transform_filters(weight)
@@ -155,7 +155,7 @@ def test_winograd_computes_the_same_and_gives_its_weights_back() -> None:
 
 
 @needs_onednn
-def test_winograd_is_taken_where_it_is_faster_and_off_by_a_word() -> None:
+def test_optimize_uses_winograd_only_where_faster() -> None:
     cfg = "[net]\nwidth=24\nheight=24\nchannels=3\n"
     for filters, size in ((128, 1), (128, 3), (32, 3)):
         cfg += f"[convolutional]\nbatch_normalize=1\nfilters={filters}\nsize={size}\npad=1\nactivation=mish\n"
@@ -170,7 +170,7 @@ def test_winograd_is_taken_where_it_is_faster_and_off_by_a_word() -> None:
         assert_same_layers(model, pickle.loads(pickle.dumps(fast)), x)
 
 
-def test_loading_optimizes_straight_from_the_file(tmp_path: Path) -> None:
+def test_load_optimize_equals_loaded_model(tmp_path: Path) -> None:
     model = trained("yolov3-tiny", size=64)
     x = torch.rand(1, 3, 64, 64)
     for name in ("x.weights", "x.safetensors"):

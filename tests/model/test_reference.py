@@ -27,7 +27,7 @@ SKIPPED = ("cost", "contrastive")
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_every_layer_equals_darknet(name: str, tmp_path: Path) -> None:
+def test_layer_outputs_equal_darknet(name: str, tmp_path: Path) -> None:
     numbers = NUMBERS[name]
     dialect, network_name = name.split("/")
     write_weights(tmp_path / "x.weights", network_name, numbers["arrays"], numbers["seed"], numbers["header"])
@@ -71,7 +71,7 @@ def _compare(
     assert error <= TOLERANCE, f"layer {node.index} [{node.kind}] is off by {error:.2e} of its rms"
 
 
-def test_the_reference_would_notice(tmp_path: Path) -> None:
+def test_layer_outputs_with_wrong_epsilon_differ(tmp_path: Path) -> None:
     """The other fork's epsilon is off by far more than the tolerance."""
     numbers = NUMBERS["alexeyab/conv_groups"]
     write_weights(tmp_path / "x.weights", "conv_groups", numbers["arrays"], numbers["seed"], numbers["header"])
@@ -82,7 +82,7 @@ def test_the_reference_would_notice(tmp_path: Path) -> None:
 
 @needs_shared
 @pytest.mark.slow
-def test_the_small_networks_of_the_whole_set() -> None:
+def test_small_reference_networks_equal_darknet() -> None:
     """The rest of the set runs in .ci/run; the small ones here."""
     check = SHARED / "golden" / "check.py"
     result = subprocess.run([sys.executable, check, "--quick"], cwd=ROOT, capture_output=True, text=True, check=False)
@@ -90,7 +90,7 @@ def test_the_small_networks_of_the_whole_set() -> None:
 
 
 @needs_shared
-def test_bflops_are_those_that_darknet_prints() -> None:
+def test_bflops_equal_darknet() -> None:
     check = SHARED / "golden" / "check.py"
     result = subprocess.run([sys.executable, check, "--bflops"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stdout

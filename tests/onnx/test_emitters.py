@@ -18,7 +18,7 @@ KINDS = sorted((DATA / "kinds").glob("*.cfg"))
 
 
 @pytest.mark.parametrize("target", OWN_TARGETS)
-def test_params_of_an_emitter_are_arguments_of_its_module(target: str) -> None:
+def test_emitter_params_are_arguments_of_module(target: str) -> None:
     module, _, name = target.rpartition(".")
     arguments = inspect.signature(getattr(import_module(module), name)).parameters
     names = {field.name for field in fields(EMITTERS[target].params)}
@@ -27,14 +27,14 @@ def test_params_of_an_emitter_are_arguments_of_its_module(target: str) -> None:
 
 
 @pytest.mark.parametrize("path", KINDS, ids=lambda path: path.stem)
-def test_params_take_every_argument_of_a_module_spec(path: str) -> None:
+def test_emitter_params_accept_every_module_spec(path: str) -> None:
     specs = [spec for node in darkparse.compile(path).nodes for spec in node.modules]
     for spec in specs:
         params = EMITTERS[spec.target].params(**spec.kwargs)
         assert {name: getattr(params, name) for name in spec.kwargs} == dict(spec.kwargs)
 
 
-def test_emitter_of_a_module_with_an_unknown_argument_raises() -> None:
+def test_emitter_with_unknown_argument_raises() -> None:
     (spec,) = darkparse.compile("[net]\nheight=4\nwidth=4\nchannels=1\n[upsample]\nstride=2\n").nodes[0].modules
     with pytest.raises(TypeError, match="align_corners"):
         EMITTERS[spec.target].params(**spec.kwargs, align_corners=True)

@@ -54,7 +54,7 @@ def assert_same(model: darkparse.Darknet, path: Path, batch: int = 2, **argument
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_reference_networks_give_darknets_numbers(name: str, tmp_path: Path) -> None:
+def test_onnx_outputs_equal_darknet(name: str, tmp_path: Path) -> None:
     numbers, (dialect, network) = NUMBERS[name], name.split("/")
     write_weights(tmp_path / "x.weights", network, numbers["arrays"], numbers["seed"], numbers["header"])
     compiled = darkparse.compile(REFERENCE / "units" / f"{network}.cfg", dialect=dialect)
@@ -80,7 +80,7 @@ def assert_darknets(network: darkparse.Network, name: str, folder: Path, numbers
 @needs_shared
 @pytest.mark.slow
 @pytest.mark.parametrize("small", [True, pytest.param(False, marks=exhaustive)], ids=["small", "large"])
-def test_the_whole_set_gives_darknets_numbers(small: bool, tmp_path: Path) -> None:
+def test_onnx_outputs_of_whole_reference_set_equal_darknet(small: bool, tmp_path: Path) -> None:
     """All of it has a graph form: networks with a memory take and give their states."""
     checked = 0
     for path in sorted((SHARED / "golden").rglob("*.npz")):
@@ -99,7 +99,7 @@ def test_the_whole_set_gives_darknets_numbers(small: bool, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("path", KINDS, ids=lambda path: path.stem)
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_every_kind_equals_the_module(path: Path, dialect: str, tmp_path: Path) -> None:
+def test_onnx_of_every_kind_equals_module(path: Path, dialect: str, tmp_path: Path) -> None:
     try:
         network = darkparse.compile(path, dialect=dialect)
     except darkparse.CfgError:
@@ -114,7 +114,7 @@ def test_every_kind_equals_the_module(path: Path, dialect: str, tmp_path: Path) 
     dialect=st.sampled_from(["pjreddie", "alexeyab"]),
     fold=st.booleans(),
 )
-def test_any_network_equals_the_module(
+def test_onnx_of_any_network_equals_module(
     blocks: list[list[str]], dialect: str, fold: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     model = initialized(grown((more for block in blocks for more in block), dialect))
@@ -164,7 +164,7 @@ weights_normalization=relu
 
 
 @pytest.mark.parametrize(("text", "heads"), [(SMALL, "raw"), (SMALL, "decoded"), (MAPS, "raw")])
-def test_batch_and_size_are_free(text: str, heads: Heads, tmp_path: Path) -> None:
+def test_onnx_dynamic_batch_and_size_equal_module(text: str, heads: Heads, tmp_path: Path) -> None:
     network = darkparse.compile(text, dialect="alexeyab")
     model = initialized(network)
     darkparse.to_onnx(model, tmp_path / "x.onnx", heads=heads, dynamic_size=True)
@@ -179,7 +179,7 @@ def test_batch_and_size_are_free(text: str, heads: Heads, tmp_path: Path) -> Non
         assert_close(next(iter(run(x.numpy()).values())), want.numpy())
 
 
-def test_a_file_tells_its_layers_and_its_network(tmp_path: Path) -> None:
+def test_onnx_file_names_layers_and_network(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     model = initialized(darkparse.compile(SMALL))
     darkparse.to_onnx(model, tmp_path / "x.onnx", fold=False)
@@ -196,7 +196,7 @@ def test_a_file_tells_its_layers_and_its_network(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize("heads", ["raw", "decoded", "nms"])
-def test_the_format_is_onnx(heads: Heads, opset: int, tmp_path: Path) -> None:
+def test_onnx_file_passes_checker(heads: Heads, opset: int, tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     for half, text in ((False, GREEDY), (True, SMALL)):
         model = initialized(darkparse.compile(text, dialect="alexeyab"))
@@ -205,7 +205,7 @@ def test_the_format_is_onnx(heads: Heads, opset: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [SMALL, GREEDY], ids=["sort", "greedynms"])
-def test_suppression_in_the_graph_is_darknets(text: str, tmp_path: Path) -> None:
+def test_onnx_nms_equals_suppress(text: str, tmp_path: Path) -> None:
     network = darkparse.compile(text, dialect="alexeyab")
     model = initialized(network)
     darkparse.to_onnx(model, tmp_path / "n.onnx", heads="nms", threshold=0.2, nms=0.3)
@@ -227,7 +227,7 @@ def test_suppression_in_the_graph_is_darknets(text: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("text", [SMALL, GREEDY], ids=["sort", "greedynms"])
-def test_nothing_found_is_an_empty_table(text: str, tmp_path: Path) -> None:
+def test_onnx_nms_without_detections_is_empty(text: str, tmp_path: Path) -> None:
     model = initialized(darkparse.compile(text, dialect="alexeyab"))
     darkparse.to_onnx(model, tmp_path / "n.onnx", heads="nms", threshold=1.0)
     assert Runner(tmp_path / "n.onnx")(np.zeros((1, 3, 32, 32), np.float32))["detections"].shape == (0, 7)
@@ -238,7 +238,7 @@ UNITS = ("region", "yolo_scale", "yolo_new_coords", "gaussian_yolo", "detection_
 
 
 @pytest.mark.parametrize(("name", "dialect"), [*TREES, *((name, "alexeyab") for name in UNITS)])
-def test_decoded_heads_are_the_decoders(name: str, dialect: str, tmp_path: Path) -> None:
+def test_onnx_decoded_heads_equal_decoder(name: str, dialect: str, tmp_path: Path) -> None:
     folder = REFERENCE / "units" if name in UNITS else DATA / "kinds"
     network = darkparse.compile(folder / f"{name}.cfg", dialect=dialect)
     model = initialized(network)
@@ -250,9 +250,7 @@ def test_decoded_heads_are_the_decoders(name: str, dialect: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize("heads", ["raw", "nms"])
-def test_weights_too_large_for_one_file_are_whole_or_not_there(
-    heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_onnx_external_data_is_whole_or_absent(heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("darkparse.onnx.serialization.MAX_INLINE_SIZE", 0)
     model = initialized(darkparse.compile(SMALL.replace("filters=8", "filters=64")))
     path = tmp_path / "x.onnx"
@@ -274,7 +272,7 @@ def test_weights_too_large_for_one_file_are_whole_or_not_there(
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == runs[0]
 
 
-def test_a_damaged_file_is_noticed(tmp_path: Path) -> None:
+def test_check_structure_of_damaged_file_raises(tmp_path: Path) -> None:
     path = tmp_path / "x.onnx"
     darkparse.to_onnx(initialized(darkparse.compile(SMALL)), path)
     whole = path.read_bytes()
@@ -311,14 +309,14 @@ def test_a_damaged_file_is_noticed(tmp_path: Path) -> None:
         (SMALL, {"opset": 999}, "opset must be 18 to"),
     ],
 )
-def test_what_cannot_be_exported_says_why(text: str, arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+def test_to_onnx_unsupported_options_raise(text: str, arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
     model = initialized(darkparse.compile(text, dialect="alexeyab"))
     with pytest.raises(darkparse.DarkparseError, match=message):
         darkparse.to_onnx(model, tmp_path / "x.onnx", **arguments)
     assert not list(tmp_path.iterdir())
 
 
-def test_what_has_no_weights_is_refused(tmp_path: Path) -> None:
+def test_to_onnx_without_weights_raises(tmp_path: Path) -> None:
     network = darkparse.compile(SMALL)
     with pytest.raises(darkparse.NoWeightsError, match="no weights yet"):
         darkparse.to_onnx(darkparse.build(network), tmp_path / "x.onnx")
@@ -326,7 +324,7 @@ def test_what_has_no_weights_is_refused(tmp_path: Path) -> None:
         darkparse.to_onnx(network, tmp_path / "x.onnx")
 
 
-def test_half_precision_keeps_float32_outside(tmp_path: Path) -> None:
+def test_to_onnx_half_keeps_float32_inputs_and_outputs(tmp_path: Path) -> None:
     model = initialized(darkparse.compile(SMALL))
     checked = darkparse.to_onnx(model, tmp_path / "x.onnx", half=True, verify=True)
     assert checked is not None
@@ -350,7 +348,7 @@ activation=leaky
 
 
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_signs_of_sums_that_are_0_are_the_modules(dialect: str, tmp_path: Path) -> None:
+def test_onnx_sign_of_zero_sum_equals_module(dialect: str, tmp_path: Path) -> None:
     """Filters of signs add up to 0 often, and what comes behind takes the sign of that."""
     layer = XNOR.partition("[convolutional]")[2]
     text = XNOR + f"[convolutional]{layer}xnor=1\n" * 2
@@ -360,7 +358,7 @@ def test_signs_of_sums_that_are_0_are_the_modules(dialect: str, tmp_path: Path) 
     assert checked.difference < CLOSE
 
 
-def test_the_command_needs_neither_torch_nor_onnx(tmp_path: Path) -> None:
+def test_convert_to_onnx_imports_neither_torch_nor_onnx(tmp_path: Path) -> None:
     (tmp_path / "x.cfg").write_text(SMALL)
     darkparse.save_weights(initialized(darkparse.compile(SMALL)), tmp_path / "x.weights")
     script = """
@@ -387,7 +385,7 @@ print(used.ru_utime + used.ru_stime, used.ru_maxrss * (1 if sys.platform == "dar
 
 
 @pytest.mark.slow
-def test_yolov3_is_written_in_seconds_and_little_memory(tmp_path: Path) -> None:
+def test_convert_yolov3_to_onnx_is_fast_and_small(tmp_path: Path) -> None:
     """As a whole process; the weights are a file with a hole."""
     pytest.importorskip("resource")
     floats = darkparse.compile("yolov3").stored_floats
@@ -407,7 +405,7 @@ def test_yolov3_is_written_in_seconds_and_little_memory(tmp_path: Path) -> None:
 @needs_shared
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["yolo-fastest-1.1", "yolo-fastest-1.1-xl", "MobileNetV2-YOLO-Fastest-voc"])
-def test_trained_models_agree_in_onnx_runtime_and_find_the_dog_in_opencv(name: str, tmp_path: Path) -> None:
+def test_trained_model_in_onnx_finds_dog_in_opencv(name: str, tmp_path: Path) -> None:
     model = darkparse.load(SHARED / "models" / f"{name}.cfg", SHARED / "models" / f"{name}.weights")
     checked = darkparse.to_onnx(model, tmp_path / "x.onnx", heads="decoded", verify=True)
     assert checked is not None
