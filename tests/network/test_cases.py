@@ -64,18 +64,20 @@ def assert_told(found: tuple[Diagnostic, ...], severity: str, code: str, place: 
         ("new-coords-linear", "warning", "new-coords", "19:12", ["logistic", "linear", ":11:12: note"]),
     ],
 )
-def test_a_public_mistake_is_told(name: str, severity: str, code: str, place: str, facts: list[str]) -> None:
+def test_published_mistake_is_reported_with_place_and_remedy(
+    name: str, severity: str, code: str, place: str, facts: list[str]
+) -> None:
     assert_told(findings(CASES / f"{name}.cfg"), severity, code, place, *facts)
 
 
-def test_a_shortcut_of_two_sizes_stops_alexeyabs_darknet() -> None:
+def test_shortcut_of_two_sizes_warns_in_alexeyab() -> None:
     path = CASES / "shortcut-sizes.cfg"
     assert not findings(path)
     facts = ["stops here", "parser.c:979", "64×64×8", "32×32×16", "pjreddie/darknet adds what overlaps"]
     assert_told(findings(path, "alexeyab"), "warning", "sizes", "23:6", *facts)
 
 
-def test_nothing_is_said_of_a_sound_case() -> None:
+def test_correct_case_has_no_findings() -> None:
     assert not findings(CASES / "colour.cfg")
 
 
@@ -131,7 +133,9 @@ def test_nothing_is_said_of_a_sound_case() -> None:
         (HEAD.replace("filters=21", "filters: 21"), "error", "head", "10:1", ["gives 1:"]),
     ],
 )
-def test_the_same_kinds_of_mistake_are_told(text: str, severity: str, code: str, place: str, facts: list[str]) -> None:
+def test_similar_mistake_is_reported_with_place_and_remedy(
+    text: str, severity: str, code: str, place: str, facts: list[str]
+) -> None:
     assert_told(findings(NET + text, "alexeyab"), severity, code, place, *facts)
 
 
@@ -155,7 +159,7 @@ def test_the_same_kinds_of_mistake_are_told(text: str, severity: str, code: str,
         ("<html>\n".encode("utf-16"), "HTML page"),
     ],
 )
-def test_what_is_no_cfg_is_named(data: bytes, what: str, tmp_path: Path) -> None:
+def test_read_of_other_file_type_names_it(data: bytes, what: str, tmp_path: Path) -> None:
     path = tmp_path / "file.cfg"
     path.write_bytes(data)
     with pytest.raises(darkparse.DarkparseError, match=what):
@@ -163,7 +167,7 @@ def test_what_is_no_cfg_is_named(data: bytes, what: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
-def test_utf_16_is_read_with_a_note(encoding: str, tmp_path: Path) -> None:
+def test_read_utf_16_reports_encoding(encoding: str, tmp_path: Path) -> None:
     path = tmp_path / "wide.cfg"
     path.write_bytes((NET + HEAD).encode(encoding))
     assert [d.code for d in findings(path)] == ["encoding"]
@@ -175,18 +179,18 @@ def test_utf_16_is_read_with_a_note(encoding: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lacking", "told"), [("width", "width= is"), ("height", "height= is"), ("channels", "channels= is")]
 )
-def test_the_part_of_the_size_that_is_missing_is_named(lacking: str, told: str) -> None:
+def test_missing_part_of_input_size_is_named(lacking: str, told: str) -> None:
     text = NET.replace(lacking, "angle") + HEAD
     assert_told(findings(text), "error", "input-size", "1:1", f"{told} missing")
 
 
-def test_one_cause_is_one_message() -> None:
+def test_repeated_mistake_is_one_finding() -> None:
     found = findings(NET + CONV.format(8, "silu") * 112 + HEAD)
     assert_told(found, "warning", "unknown-activation", "9:12", "112 times, first in line 9", "swish")
     assert len(found) == 1
 
 
-def test_an_input_size_is_offered_only_where_it_cures() -> None:
+def test_input_size_is_suggested_only_where_it_fits() -> None:
     odd = f"{CONV.format(8, 'linear')}[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,0\n{HEAD}"
     (one,) = findings(NET + odd)
     assert one.code == "sizes"

@@ -12,24 +12,24 @@ from darkparse.network.compile_options import CompileOptions
 REORG = "[net]\nheight=4\nwidth=4\nchannels=4\n[reorg]\nstride=2\n"
 
 
-def test_override_replaces_only_what_is_not_none() -> None:
+def test_override_replaces_only_given_fields() -> None:
     options = CompileOptions(size=64, dialect="pjreddie", reorg="reorg3d", strict=True, limits=None)
     assert options.override() == options
     assert options.override(size=(32, 64)) == CompileOptions((32, 64), "pjreddie", "reorg3d", True, None)
     assert options.override(dialect="alexeyab").dialect == "alexeyab"
 
 
-def test_keyword_of_compile_overrides_the_field() -> None:
+def test_compile_keyword_overrides_option() -> None:
     network = darkparse.compile(REORG, CompileOptions(size=8, reorg="reorg3d"), size=6, dialect="alexeyab")
     assert (network.net.height, network.dialect.name, network.nodes[0].kind) == (6, "alexeyab", "reorg3d")
 
 
-def test_field_of_the_options_holds_without_a_keyword() -> None:
+def test_compile_without_keyword_uses_option() -> None:
     network = darkparse.compile(REORG, CompileOptions(size=8, dialect="alexeyab"))
     assert (network.net.height, network.dialect.name, network.nodes[0].kind) == (8, "alexeyab", "reorg")
 
 
-def test_load_with_options_compiles_as_compile_does() -> None:
+def test_load_with_options_compiles_same_network() -> None:
     options = CompileOptions(size=8, dialect="alexeyab", reorg="reorg3d")
     model = darkparse.load(REORG, compile_options=options, size=6)
     assert model.network.nodes == darkparse.compile(REORG, options, size=6).nodes
@@ -48,6 +48,6 @@ def test_load_with_options_compiles_as_compile_does() -> None:
         darkparse.Detector.stream,
     ],
 )
-def test_public_function_takes_no_option_by_an_unchecked_name(function: object) -> None:
+def test_public_functions_take_no_keyword_rest(function: object) -> None:
     parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
     assert not [parameter.name for parameter in parameters if parameter.kind is parameter.VAR_KEYWORD]

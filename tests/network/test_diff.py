@@ -20,7 +20,7 @@ def diff(before: str, after: str) -> NetworkDiff:
     return diff_networks(darkparse.compile(before), darkparse.compile(after))
 
 
-def test_diff_of_network_at_two_sizes_has_alike_pairs_and_totals() -> None:
+def test_diff_of_network_at_two_sizes_has_alike_pairs() -> None:
     result = diff_networks(darkparse.compile("yolov3"), darkparse.compile("yolov3", size=320))
     assert all(pair.is_alike and not pair.properties for pair in result.pairs)
     assert [(pair.before.index, pair.after.index) for pair in result.pairs if pair.before and pair.after] == [
@@ -51,20 +51,20 @@ def test_pair_lists_changed_options_and_properties() -> None:
     assert list(map(str, pair.properties)) == ["parameters 224 → 608"]
 
 
-def test_default_that_follows_from_other_options_is_told_from_equal_value() -> None:
+def test_diff_distinguishes_derived_default_from_equal_value() -> None:
     change = diff(NET + "[maxpool]\nstride=2\n", NET + "[maxpool]\nstride=1\nsize=2\n").pairs[0].options[-1]
     assert (change.option.name, change.before.value, change.after.value) == ("size", 2, 2)
     assert (change.before.is_derived, change.after.is_derived) == (True, False)
 
 
-def test_pair_with_other_input_channels_is_not_alike_without_options() -> None:
+def test_pair_with_other_input_channels_is_not_alike() -> None:
     pair = diff(BEFORE, BEFORE.replace("filters=8", "filters=6")).pairs[1]
     assert not pair.is_alike
     assert not pair.options
     assert list(map(str, pair.properties)) == ["parameters 36 → 28"]
 
 
-def test_inputs_are_named_by_indices_of_first_network() -> None:
+def test_changed_inputs_are_named_by_index_in_first_network() -> None:
     route = "[route]\nlayers=-1,0\n"
     result = diff(NET + WIDE * 2 + route, NET + WIDE + NARROW + WIDE + route.replace("-1", "1"))
     assert result.pairs[-1].before is not None
@@ -74,7 +74,7 @@ def test_inputs_are_named_by_indices_of_first_network() -> None:
     ]
 
 
-def test_option_that_only_dialect_determines_is_no_change() -> None:
+def test_option_set_by_dialect_is_not_a_change() -> None:
     text = NET + WIDE
     networks = [darkparse.compile(text, dialect=name) for name in ("pjreddie", "alexeyab")]
     assert [total.name for total in diff_networks(*networks).totals] == ["dialect"]

@@ -28,7 +28,7 @@ def _picture() -> Tensor:
 
 
 @pytest.mark.parametrize(("dialect", "groups"), [("pjreddie", 2), ("alexeyab", 1)])
-def test_only_alexeyabs_xnor_convolution_forgets_its_groups(dialect: str, groups: int) -> None:
+def test_xnor_convolution_ignores_groups_in_alexeyab_only(dialect: str, groups: int) -> None:
     model, outputs = _run("[convolutional]\nfilters=6\nsize=3\ngroups=2\nxnor=1\nactivation=linear\n", dialect)
     conv: Any = model.layers[0].conv
     assert conv.weight.shape == (6, 4 // groups, 3, 3)
@@ -39,7 +39,7 @@ def test_only_alexeyabs_xnor_convolution_forgets_its_groups(dialect: str, groups
     assert darkparse.from_yaml(model.network.to_yaml()).nodes[0].layer == model.network.nodes[0].layer
 
 
-def test_numload_of_a_deconvolution_counts_filters_and_takes_their_number_of_weights() -> None:
+def test_deconvolution_numload_stores_that_many_filters() -> None:
     """pjreddie parser.c:1170: numload biases, scales, means and variances,
     then c·numload·size² weights from the start."""
     text = NET + "[deconvolutional]\nfilters=6\nsize=2\nbatch_normalize=1\nactivation=linear\nnumload=3\n"
@@ -61,7 +61,7 @@ POINT = "[avgpool]\n[convolutional]\nfilters={}\nactivation=linear\n"
 
 @pytest.mark.parametrize("gate", [VECTOR, POINT])
 @pytest.mark.parametrize("kind", ["scale_channels", "sam"])
-def test_a_gate_takes_vectors_for_maps_of_one_position(kind: str, gate: str) -> None:
+def test_gate_accepts_vector_or_1x1_map(kind: str, gate: str) -> None:
     """AlexeyAB's make_scale_channels_layer and make_sam_layer ask for w, h and c alone, which are 1, 1 and n."""
     model, outputs = _run(
         f"{VECTOR.format(5)}{gate.format(5)}[{kind}]\nfrom=0\n[convolutional]\nfilters=2\n", "alexeyab"
@@ -72,14 +72,14 @@ def test_a_gate_takes_vectors_for_maps_of_one_position(kind: str, gate: str) -> 
     assert product.shape[1:] == model.network.nodes[-2].out_shape.tensor
 
 
-def test_a_gate_of_a_vector_scales_a_map() -> None:
+def test_scale_channels_by_vector_scales_map() -> None:
     _, outputs = _run(f"[convolutional]\nfilters=5\n{VECTOR.format(5)}[scale_channels]\nfrom=0\n", "alexeyab")
     torch.testing.assert_close(outputs[2], outputs[0] * outputs[1][..., None, None])
 
 
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
 @pytest.mark.parametrize(("first", "second"), [(VECTOR, POINT), (POINT, VECTOR), (VECTOR, VECTOR)])
-def test_a_route_joins_vectors_and_maps_of_one_position(first: str, second: str, dialect: str) -> None:
+def test_route_joins_vectors_and_1x1_maps(first: str, second: str, dialect: str) -> None:
     """parse_route compares out_w and out_h, 1 for both, and adds up out_c."""
     text = f"{first.format(5)}{second.format(3)}"
     count = text.count("[")
@@ -96,7 +96,7 @@ def test_a_route_joins_vectors_and_maps_of_one_position(first: str, second: str,
     "options", ["", "alpha=.5\nbeta=-2\n", "weights_type=per_channel\nweights_normalization=relu\n"]
 )
 @pytest.mark.parametrize(("first", "n"), [(VECTOR, 5), (POINT, 5), (VECTOR, 3), (POINT, 7)])
-def test_a_shortcut_adds_vectors_and_maps_of_one_position(first: str, n: int, options: str) -> None:
+def test_shortcut_adds_vectors_and_1x1_maps(first: str, n: int, options: str) -> None:
     """shortcut_cpu and shortcut_multilayer_cpu: what both have is added, the rest stays."""
     text = (
         f"{first.format(n)}{VECTOR.format(5)}[shortcut]\nfrom=-2\n{options}activation=leaky\n[convolutional]\n"
@@ -112,7 +112,7 @@ def test_a_shortcut_adds_vectors_and_maps_of_one_position(first: str, n: int, op
     assert model.network.nodes[-2].out_shape.tensor == (5,)
 
 
-def test_what_follows_alexeyabs_region_head_reads_its_memory_as_planes() -> None:
+def test_layer_after_alexeyab_region_reads_its_buffer_as_planes() -> None:
     head = "[convolutional]\nfilters=7\n[region]\nclasses=2\n"
     model, outputs = _run(f"{head}[convolutional]\nfilters=2\nactivation=linear\n", "alexeyab")
     conv: Any = model.layers[2].conv
@@ -135,7 +135,7 @@ def test_what_follows_alexeyabs_region_head_reads_its_memory_as_planes() -> None
         ("alexeyab", "[softmax]\nspatial=1\n"),
     ],
 )
-def test_what_leaves_no_channels_is_followed_by_no_layer_of_maps(dialect: str, text: str) -> None:
+def test_convolution_after_layer_without_channels_is_error(dialect: str, text: str) -> None:
     """Their make_… functions leave out_w, out_h and out_c at 0;
     "layer before convolutional layer must output image"."""
     _run(f"{text}[connected]\noutput=3\n", dialect)
@@ -145,12 +145,12 @@ def test_what_leaves_no_channels_is_followed_by_no_layer_of_maps(dialect: str, t
 
 
 @pytest.mark.parametrize("kind", ["rnn", "lstm"])
-def test_alexeyabs_rnn_and_lstm_leave_channels(kind: str) -> None:
+def test_convolution_after_alexeyab_rnn_or_lstm_compiles(kind: str) -> None:
     _, outputs = _run(f"[{kind}]\noutput=5\n[convolutional]\nfilters=2\n", "alexeyab")
     assert outputs[1].shape == (2, 2, 1, 1)
 
 
-def test_shortcut_weights_without_normalization_are_remarked() -> None:
+def test_shortcut_weights_without_normalization_warn() -> None:
     text = "[convolutional]\nfilters=4\n[shortcut]\nfrom=-1\nweights_type=per_feature\n"
     found = darkparse.compile(NET + text, dialect="alexeyab").diagnostics
     assert [str(d.message) for d in found] == [
@@ -171,7 +171,7 @@ def test_shortcut_weights_without_normalization_are_remarked() -> None:
         ("[avgpool]\n[scale_channels]\nfrom=0\n", True),
     ],
 )
-def test_a_join_cancels_bin_output(behind: str, has_activation: bool) -> None:
+def test_join_after_bin_output_restores_activation(behind: str, has_activation: bool) -> None:
     """AlexeyAB's parser.c:1489-1509 sets use_bin_output to 0: of all that a route reads, of the first two otherwise."""
     text = f"{NET}[convolutional]\nfilters=4\nxnor=1\nbin_output=1\nactivation=leaky\n{behind}"
     chain = darkparse.compile(text, dialect="alexeyab").nodes[0].modules

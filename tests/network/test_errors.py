@@ -17,7 +17,7 @@ EXPECT = "# expect "
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda p: p.stem)
-def test_every_error_is_told_with_its_place(path: Path) -> None:
+def test_compile_error_has_expected_place_and_message(path: Path) -> None:
     expected = [line.removeprefix(EXPECT) for line in path.read_text("utf-8").splitlines() if line.startswith(EXPECT)]
     with pytest.raises(CfgError) as raised:
         darkparse.compile(path, dialect="alexeyab")
@@ -25,14 +25,14 @@ def test_every_error_is_told_with_its_place(path: Path) -> None:
     assert [f"{d.span.line}:{d.span.column}: {d.message}" for d in errors if d.span] == expected
 
 
-def test_a_clash_names_both_places() -> None:
+def test_head_filters_error_notes_both_places() -> None:
     with pytest.raises(CfgError) as raised:
         darkparse.compile(CASES[0].parent / "head_filters.cfg")
     assert "head_filters.cfg:8:9: note: layer 0 [convolutional] gives 32×32×250 here" in str(raised.value)
 
 
 @pytest.mark.parametrize("name", ["unknown_kind", "no_digit", "route_forward", "maps_that_do_not_fit", "no_input"])
-def test_no_command_shows_a_traceback(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_on_broken_cfg_exit_2_with_place(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     path = CASES[0].parent / f"{name}.cfg"
     for command in (["show", path], ["explain", path], ["check", path], ["draw", path, "-o", "/nowhere/x.svg"]):
         with pytest.raises(SystemExit) as stop:
@@ -42,7 +42,7 @@ def test_no_command_shows_a_traceback(name: str, capsys: pytest.CaptureFixture[s
         assert f"{path}:" in (captured.out + captured.err).replace("\n", "")
 
 
-def test_strict_makes_warnings_errors() -> None:
+def test_strict_turns_warnings_into_errors() -> None:
     text = "[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\nfilters=4 # four\n"
     assert len(darkparse.compile(text).diagnostics) == 1
     with pytest.raises(CfgError, match="<text>:6:9: error: filters: Darknet reads 4 here and drops '#four'"):
@@ -58,11 +58,11 @@ def test_strict_makes_warnings_errors() -> None:
         (CompileOptions(reorg="other"), "reorg must be"),
     ],
 )
-def test_compile_with_an_invalid_option_raises_an_error(options: CompileOptions, message: str) -> None:
+def test_compile_with_invalid_option_raises(options: CompileOptions, message: str) -> None:
     with pytest.raises(darkparse.DarkparseError, match=message):
         darkparse.compile("yolov2", options)
 
 
-def test_a_vector_has_no_size_to_change() -> None:
+def test_compile_vector_input_with_size_raises() -> None:
     with pytest.raises(darkparse.DarkparseError, match="takes a vector"):
         darkparse.compile("[net]\ninputs=4\n[connected]\noutput=2\n", size=32)

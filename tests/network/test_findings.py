@@ -121,7 +121,7 @@ def _findings(path: Path, dialect: str) -> tuple[Diagnostic, ...]:
 
 
 @pytest.mark.parametrize("code", sorted(CODES.keys() - {"unreadable"}))
-def test_every_code_has_its_message_and_place(code: str, tmp_path: Path) -> None:
+def test_example_of_code_has_message_and_place(code: str, tmp_path: Path) -> None:
     text, dialect, said = EXAMPLES[code]
     path = tmp_path / "a.cfg"
     path.write_bytes(text.encode("utf-16" if code == "encoding" else "utf-8"))
@@ -129,12 +129,12 @@ def test_every_code_has_its_message_and_place(code: str, tmp_path: Path) -> None
     assert str(found).startswith(f"{path}:{said}")
 
 
-def test_a_finding_without_a_code_cannot_be_made() -> None:
+def test_diagnostic_with_unknown_code_raises() -> None:
     with pytest.raises(ValueError, match="no finding has the code 'odd'"):
         Diagnostic("error", "odd", "")
 
 
-def test_an_error_shows_the_warnings_with_their_carets() -> None:
+def test_cfg_error_text_includes_warnings_with_carets() -> None:
     with pytest.raises(CfgError) as raised:
         darkparse.compile(YOLO.replace("filters=7", "filters=8\nfilters=7"))
     text = str(raised.value)
@@ -145,7 +145,7 @@ def test_an_error_shows_the_warnings_with_their_carets() -> None:
     )
 
 
-def test_a_cause_that_is_found_twice_is_one_finding_of_two_places() -> None:
+def test_repeated_warning_is_one_finding_with_all_lines() -> None:
     (one,) = darkparse.compile(f"{CONV}sise=3\n[convolutional]\nsise=3\n", dialect="alexeyab").diagnostics
     assert (one.headline[-32:], one.to_dict()["lines"]) == (
         "did you mean size?; 2 times, first in line 7"[-32:],
@@ -153,7 +153,7 @@ def test_a_cause_that_is_found_twice_is_one_finding_of_two_places() -> None:
     )
 
 
-def test_very_many_findings_are_cut_with_their_count() -> None:
+def test_cfg_error_with_100001_findings_is_truncated() -> None:
     many = "".join(f"option{n}=1\n" for n in range(100_000))
     with pytest.raises(CfgError) as raised:
         darkparse.compile(f"{CONV}{many}[maxpol]\n")
@@ -184,7 +184,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_check_takes_files_and_folders(folder: Path) -> None:
+def test_check_accepts_files_and_directories(folder: Path) -> None:
     told = run_check(folder, code=2)
     assert "odd.cfg:8:1: warning: [convolutional] has no option 'sise'" in told
     assert told.endswith("3 cfgs: 1 do not compile, 1 have warnings only, 1 are clean\n")
@@ -194,7 +194,7 @@ def test_check_takes_files_and_folders(folder: Path) -> None:
     assert "No such file" in run_check(folder / "clean.cfg", "nothing.cfgs", code=2)
 
 
-def test_check_tells_programs(folder: Path) -> None:
+def test_check_json_lists_findings_per_cfg(folder: Path) -> None:
     clean, odd, wrong = json.loads(run_check(folder, "--format", "json", code=2))["cfgs"]
     assert (clean["compiles"], clean["network"]["dialect"], clean["findings"]) == (True, "pjreddie", [])
     assert [(f["code"], f["line"], f["column"], f["lines"]) for f in odd["findings"]] == [("unknown-option", 8, 1, [8])]
@@ -206,7 +206,7 @@ def test_check_tells_programs(folder: Path) -> None:
     )
 
 
-def test_training_options_are_told_on_demand_and_once(tmp_path: Path) -> None:
+def test_check_training_reports_each_option_once(tmp_path: Path) -> None:
     path = tmp_path / "a.cfg"
     heads = "".join(YOLO.replace(NET, "") + "objectness_smooth=1\ncls_normalizer=.5\n" for _ in range(3))
     path.write_text(NET + "policy=stepz\n" + heads)
@@ -218,7 +218,7 @@ def test_training_options_are_told_on_demand_and_once(tmp_path: Path) -> None:
     assert " 3 warnings" in told
 
 
-def test_the_hook_runs_under_pre_commit(folder: Path) -> None:
+def test_pre_commit_hook_reports_findings(folder: Path) -> None:
     pytest.importorskip("pre_commit")
     repository = folder / "in"
     hook = (ROOT / ".pre-commit-hooks.yaml").read_text("utf-8").replace("\n", "\n      ").rstrip()
@@ -237,7 +237,7 @@ def test_the_hook_runs_under_pre_commit(folder: Path) -> None:
 
 
 @pytest.mark.skipif(not original_cfgs(), reason="needs ../shared beside the checkout")
-def test_what_is_said_of_the_original_cfgs(golden: object) -> None:
+def test_findings_of_original_cfgs_match_golden(golden: object) -> None:
     """Read it line by line when it changes: a false alarm here is one in thousands of cfgs."""
     lines = []
     for path in original_cfgs():
@@ -248,7 +248,7 @@ def test_what_is_said_of_the_original_cfgs(golden: object) -> None:
     golden("findings.txt", "".join(f"{line}\n" for line in lines))  # type: ignore[operator]
 
 
-def test_a_file_that_cannot_be_read_is_a_finding(tmp_path: Path) -> None:
+def test_check_of_unreadable_file_reports_finding(tmp_path: Path) -> None:
     with pytest.raises(DarkparseError):
         darkparse.compile(tmp_path / "nothing.cfg")
     assert '"unreadable"' in run_check(tmp_path / "nothing.cfg", "--format", "json", code=2)

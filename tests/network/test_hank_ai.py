@@ -61,7 +61,7 @@ def refused(text: str) -> list[Diagnostic]:
         (GOOD.replace("=64", "=48"), "1:1", "multiples of 32 where [yolo] is last, not 48 and 48"),
     ],
 )
-def test_its_reader_stops(text: str, place: str, told: str) -> None:
+def test_hank_ai_refuses_slip_with_place(text: str, place: str, told: str) -> None:
     (one,) = refused(text)
     assert one.span is not None
     assert f"{one.span.line}:{one.span.column}" == place
@@ -81,18 +81,18 @@ def test_its_reader_stops(text: str, place: str, told: str) -> None:
         GOOD + "dontloadscales=0\nstopbackward=1\nlearning_rate=.5\n",
     ],
 )
-def test_its_reader_goes_on(text: str) -> None:
+def test_hank_ai_accepts_cfg(text: str) -> None:
     assert not refused(text)
 
 
 @pytest.mark.parametrize("line", ["filters: 8", "fil ters=8", "filters#=8", "stride", "filters=#8", "=8"])
-def test_its_reader_passes_over_a_line_that_is_no_option(line: str) -> None:
+def test_hank_ai_skips_line_that_is_not_an_option(line: str) -> None:
     found = findings(NET + CONV + "[conv]\n" + line + "\n", "hank-ai")
     assert_told(found, "warning", "no-value", "11:1", "hank-ai/darknet passes over this line")
     assert darkparse.compile(NET + CONV + "[conv]\n" + line + "\n", dialect="hank-ai").nodes[1].out_shape.c == 1
 
 
-def test_a_comment_is_cut_off_and_the_warning_says_how_each_fork_reads_it() -> None:
+def test_inline_comment_warning_says_how_each_fork_reads_it() -> None:
     text = NET + CONV.replace("linear", "leaky # slope .1").replace("21", "21 # heads")
     activations = {
         name: getattr(darkparse.compile(text, dialect=name).nodes[0].layer, "activation", "") for name in DIALECTS
@@ -105,19 +105,19 @@ def test_a_comment_is_cut_off_and_the_warning_says_how_each_fork_reads_it() -> N
     assert_told(told, "warning", "inline-comment", "9:12", cut, "in the Darknets before it the comment belongs to")
 
 
-def test_numbers_of_a_list_may_have_anything_between_them() -> None:
+def test_hank_ai_list_accepts_any_separator() -> None:
     text = GOOD.replace("0,1,2", "0 1 2").replace("10,14, 23,27", "10x14; 23 27") + "[route]\nlayers=-1 -2 # both\n"
     head, route = darkparse.compile(text, darkparse.CompileOptions(strict=True), dialect="hank-ai").nodes[1:]
     assert head.layer.options("mask", "anchors") == {"mask": (0, 1, 2), "anchors": (10, 14, 23, 27, 37, 58)}
     assert route.inputs == (1, 0)
 
 
-def test_a_list_without_a_number_is_an_error() -> None:
+def test_hank_ai_list_without_number_is_error() -> None:
     found = findings(GOOD + "[route]\nlayers=none\n", "hank-ai")
     assert_told(found, "error", "value", "16:8", "layers=none: a whole number is needed here")
 
 
-def test_all_that_is_refused_is_told_beside_an_error_of_shapes() -> None:
+def test_hank_ai_refusals_are_reported_beside_shape_error() -> None:
     text = "hue=1e-1\n".join([NET, CONV.replace("21", "20") + "pad=a\n" + YOLO])
     with pytest.raises(CfgError) as raised:
         darkparse.compile(text, dialect="hank-ai")
@@ -128,7 +128,7 @@ def test_all_that_is_refused_is_told_beside_an_error_of_shapes() -> None:
     assert codes == ["refused", "head"]
 
 
-def test_it_computes_and_stores_as_alexeyabs() -> None:
+def test_hank_ai_network_equals_alexeyab() -> None:
     theirs, mine = (darkparse.compile(GOOD, dialect=name) for name in ("alexeyab", "hank-ai"))
     assert mine.dialect.parent is theirs.dialect
     assert [node.modules for node in mine.nodes] == [node.modules for node in theirs.nodes]
@@ -137,20 +137,20 @@ def test_it_computes_and_stores_as_alexeyabs() -> None:
     assert darkparse.load(mine, Header().pack() + bytes(4 * mine.stored_floats)).network is mine
 
 
-def test_it_is_chosen_by_name_alone() -> None:
+def test_choose_dialect_never_picks_hank_ai() -> None:
     for text in (GOOD, "yolov4", "yolov3", NET + CONV.replace("linear", "leaky # x")):
         for version in (None, (0, 2, 5)):
             assert choose_dialect(darkparse.read(text), version=version).dialect.name != "hank-ai"
 
 
-def test_a_cfg_of_it_is_written_as_it_reads_it(tmp_path: Path) -> None:
+def test_hank_ai_cfg_round_trips(tmp_path: Path) -> None:
     network = darkparse.compile(NET + CONV.replace("linear", "leaky # x"), dialect="hank-ai")
     for again in (darkparse.from_yaml(darkparse.to_yaml(network)), darkparse.edit(network, size=32)):
         assert again.dialect is network.dialect
         assert [node.layer for node in again.nodes] == [node.layer for node in network.nodes]
 
 
-def test_check_says_who_refuses(tmp_path: Path) -> None:
+def test_check_names_fork_that_refuses(tmp_path: Path) -> None:
     path = tmp_path / "a.cfg"
     path.write_text(GOOD.replace("size=1", "size=1\nsize=3"))
     assert "1 warning; compiles, 2 layers, dialect pjreddie" in run_check(path)

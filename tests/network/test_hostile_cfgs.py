@@ -46,24 +46,24 @@ NET = "[net]\nheight=8\nwidth=8\nchannels=3\n"
         ),
     ],
 )
-def test_nonsense_is_one_error_with_its_place(text: str, message: str) -> None:
+def test_hostile_cfg_is_one_error_with_place(text: str, message: str) -> None:
     with pytest.raises(darkparse.CfgError, match=message) as caught:
         darkparse.compile(NET + text)
     assert caught.value.diagnostics[0].span is not None
 
 
-def test_max_in_a_yolo_head_tells_no_dialect() -> None:
+def test_max_of_yolo_head_is_no_dialect_evidence() -> None:
     """pjreddie's parser.c parse_yolo reads it too."""
     network = darkparse.compile(NET + "[convolutional]\nfilters=18\nactivation=linear\n" + YOLO)
     assert network.dialect.name == "pjreddie"
     assert not network.diagnostics
 
 
-def test_anchors_beyond_the_list_are_a_half() -> None:
+def test_anchor_pairs_beyond_list_are_one_half() -> None:
     assert get_anchor_pairs((1.0, 2.0, 3.0), (0, 1, 7)) == ((1.0, 2.0), (3.0, 0.5), (0.5, 0.5))
 
 
-def test_a_vector_is_a_map_to_a_layer_of_maps() -> None:
+def test_batchnorm_after_connected_takes_vector() -> None:
     import torch
 
     model = darkparse.load(NET + "[connected]\noutput=8\n[batchnorm]\n[connected]\noutput=4\n")
@@ -72,18 +72,18 @@ def test_a_vector_is_a_map_to_a_layer_of_maps() -> None:
     assert [tuple(output.shape[1:]) for output in outputs] == [node.out_shape.tensor for node in model.network.nodes]
 
 
-def test_bytes_that_are_no_utf_8() -> None:
+def test_draw_cfg_with_bytes_outside_utf_8_renders() -> None:
     text = (NET.encode() + b"[convolutional]\n# caf\xe9\nfilters=2\n").decode("utf-8", "surrogateescape")
     assert b"caf" in darkparse.draw(darkparse.compile(text)).data("html")
 
 
-def test_a_network_of_a_head_alone_is_explained() -> None:
+def test_explain_network_of_single_head() -> None:
     assert "1 layer" in str(
         darkparse.explain(darkparse.compile("[net]\nheight=1\nwidth=1\nchannels=6\n[yolo]\nclasses=1\n"))
     )
 
 
-def test_depthwise_and_strided_1x1_convolutions_are_told_as_they_are() -> None:
+def test_depthwise_and_strided_1x1_convolutions_are_described_correctly() -> None:
     from darkparse.views.text.table import table
 
     text = "[convolutional]\nfilters=8\n[convolutional]\nfilters=8\ngroups=8\n[convolutional]\nfilters=8\nstride=2\n"

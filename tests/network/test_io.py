@@ -34,14 +34,14 @@ def unprinted(network: darkparse.Network) -> str:
 @pytest.mark.parametrize(
     "path", [*SMALL, *(pytest.param(path, marks=pytest.mark.slow) for path in shipped_cfgs())], ids=lambda p: p.stem
 )
-def test_a_printed_cfg_compiles_to_the_same_network(path: Path, dialect: str) -> None:
+def test_to_cfg_and_to_yaml_round_trip(path: Path, dialect: str) -> None:
     network = darkparse.compile(path, dialect=dialect)
     assert facts(darkparse.compile(darkparse.to_cfg(network), dialect=dialect)) == facts(network)
     assert facts(darkparse.compile(unprinted(network), dialect=dialect)) == facts(network)
     assert facts(darkparse.from_yaml(darkparse.to_yaml(network))) == facts(network)
 
 
-def test_spaces_in_a_folder_and_in_a_name(tmp_path: Path) -> None:
+def test_to_cfg_keeps_side_file_in_directory_with_spaces(tmp_path: Path) -> None:
     """Darknet deletes every space of a cfg, so that no path with one can be said in it."""
     cfg = tmp_path / "my networks" / "my net.cfg"
     cfg.parent.mkdir()
@@ -58,13 +58,13 @@ def test_spaces_in_a_folder_and_in_a_name(tmp_path: Path) -> None:
 @needs_shared
 @pytest.mark.slow
 @pytest.mark.parametrize("path", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_original_cfg_round_trips(path: Path) -> None:
+def test_original_cfg_round_trips(path: Path) -> None:
     network = darkparse.compile(path)
     assert facts(darkparse.compile(darkparse.read(darkparse.to_cfg(network)))) == facts(network)
 
 
 @pytest.mark.parametrize("path", shipped_cfgs(), ids=lambda path: path.stem)
-def test_what_was_not_changed_keeps_its_text(path: Path) -> None:
+def test_to_cfg_of_unchanged_network_keeps_text(path: Path) -> None:
     network = darkparse.compile(path)
     assert darkparse.to_cfg(network) == str(network.config).lstrip("\n")
 
@@ -74,7 +74,7 @@ def changed_lines(before: darkparse.Network, after: darkparse.Network) -> list[t
     return [pair for pair in zip(old, new, strict=True) if pair[0] != pair[1]]
 
 
-def test_other_classes_change_the_heads_and_the_filters_before_them() -> None:
+def test_edit_classes_changes_heads_and_filters_before_them() -> None:
     network = darkparse.compile("yolov3")
     edited = darkparse.edit(network, classes=3, size=320)
     assert changed_lines(network, edited) == [
@@ -85,20 +85,20 @@ def test_other_classes_change_the_heads_and_the_filters_before_them() -> None:
     assert [edited.nodes[i].out_shape.c for i in edited.heads] == [24, 24, 24]
 
 
-def test_classes_of_a_grid_head_and_of_a_classifier() -> None:
+def test_edit_classes_of_detection_head_and_classifier() -> None:
     grid = darkparse.edit(darkparse.compile("yolov1"), classes=3)
     assert grid.nodes[-1].out_shape.size == 7 * 7 * (3 * 5 + 3)
     assert darkparse.edit(darkparse.compile("darknet53"), classes=7).nodes[-1].out_shape.size == 7
 
 
-def test_a_cut_keeps_the_first_layers() -> None:
+def test_edit_upto_keeps_first_layers() -> None:
     cut = darkparse.edit(darkparse.compile("yolov3"), upto=74)
     assert len(cut.nodes) == 74
     assert cut.outputs == (73,)
     assert darkparse.to_cfg(cut).endswith("activation=leaky\n")
 
 
-def test_a_head_swapped_in_python_gets_its_channels() -> None:
+def test_edit_replaced_head_gets_its_channels() -> None:
     network = darkparse.compile("yolov3-tiny")
     head = network.nodes[16].layer
     assert isinstance(head, Yolo)
@@ -108,7 +108,7 @@ def test_a_head_swapped_in_python_gets_its_channels() -> None:
     assert "[Gaussian_yolo]" in darkparse.to_cfg(edited)
 
 
-def test_a_convolution_made_in_python_takes_the_dialects_arithmetic() -> None:
+def test_edit_replaced_convolution_uses_dialect_arithmetic() -> None:
     network = darkparse.compile("yolov3-tiny", dialect="alexeyab")
     edited = darkparse.edit(network, layers={0: Convolutional(filters=16, size=3, pad=True, xnor=True)})
     layer = edited.nodes[0].layer
@@ -116,13 +116,13 @@ def test_a_convolution_made_in_python_takes_the_dialects_arithmetic() -> None:
     assert (layer.xnor, layer.xnor_joins_groups) == (True, True)
 
 
-def test_anchors_replace_the_old_ones() -> None:
+def test_edit_anchors_replaces_them_in_every_head() -> None:
     network = darkparse.compile("yolov4-tiny")
     edited = darkparse.edit(network, anchors=range(1, 13))
     assert all(edited.nodes[i].layer.anchors == tuple(range(1, 13)) for i in edited.heads)  # type: ignore[attr-defined]
 
 
-def test_comments_and_training_options_stay() -> None:
+def test_edit_keeps_comments_and_training_options() -> None:
     net = "# mine\n[net]\nwidth=32\nheight=32\nchannels=3\nburn_in=7 # warm\n"
     text = f"{net}\n# the one\n[convolutional]\n; odd\nfilters = 4 # four\nlearning_rate=2\n"
     network = darkparse.compile(text)
@@ -132,13 +132,13 @@ def test_comments_and_training_options_stay() -> None:
     assert darkparse.to_cfg(edited) == text.replace("4 # four", "8").rstrip("\n") + "\npad=1\n"
 
 
-def test_line_ends_and_a_byte_order_mark_become_what_darknet_reads(tmp_path: Path) -> None:
+def test_to_cfg_normalizes_line_ends_and_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "a.cfg"
     path.write_bytes("\ufeff[net]\r\nwidth=8\r\nheight=8\r\nchannels=3\r\n\r\n[avgpool]\r\n".encode())
     assert darkparse.to_cfg(darkparse.compile(path)) == "[net]\nwidth=8\nheight=8\nchannels=3\n\n[avgpool]\n"
 
 
-def test_what_a_dialect_cannot_say_is_an_error() -> None:
+def test_edit_option_unsupported_by_dialect_raises() -> None:
     network = darkparse.compile("yolov3-tiny", dialect="pjreddie")
     layer = network.nodes[0].layer
     assert isinstance(layer, Convolutional)
@@ -156,12 +156,12 @@ def test_what_a_dialect_cannot_say_is_an_error() -> None:
         ({"size": 0}, "at least 1×1"),
     ],
 )
-def test_a_wrong_edit_is_a_clear_error(arguments: dict[str, object], message: str) -> None:
+def test_edit_with_wrong_argument_raises(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(darkparse.DarkparseError, match=message):
         darkparse.edit(darkparse.compile("yolov3-tiny"), **arguments)  # type: ignore[arg-type]
 
 
-def test_a_network_without_classes_says_so() -> None:
+def test_edit_classes_without_head_raises() -> None:
     network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=3\n[avgpool]\n")
     with pytest.raises(darkparse.DarkparseError, match="neither a detection head nor a softmax"):
         darkparse.edit(network, classes=2)
@@ -178,18 +178,18 @@ def test_a_network_without_classes_says_so() -> None:
         ("layers:\n- kind: 'avg\n\n    pool'", "has spaces in it"),
     ],
 )
-def test_yaml_that_is_no_network_is_a_clear_error(text: str, message: str) -> None:
+def test_from_yaml_of_other_document_raises(text: str, message: str) -> None:
     with pytest.raises(darkparse.DarkparseError, match=message):
         darkparse.from_yaml(text)
 
 
-def test_yaml_keeps_training_options() -> None:
+def test_from_yaml_keeps_training_options() -> None:
     network = darkparse.from_yaml(darkparse.to_yaml(darkparse.compile("yolov3-tiny")))
     assert "ignore_thresh=0.7" in darkparse.to_cfg(network)
     assert network.name == "yolov3-tiny"
 
 
-def test_the_edit_command_writes_a_cfg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_edit_command_writes_cfg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new.cfg"
     main_with(["edit", "yolov3", "--classes", "3", "--size", "320", "--upto", "74", "-o", str(out)])
     assert "changed nothing" in " ".join(capsys.readouterr().err.split())
@@ -204,7 +204,7 @@ def main_with(arguments: list[str]) -> None:
     darkparse_command.main(arguments, standalone_mode=False)
 
 
-def test_a_side_file_stands_by_its_whole_path(tmp_path: Path) -> None:
+def test_to_cfg_names_side_file_by_absolute_path(tmp_path: Path) -> None:
     (tmp_path / "words.tree").write_text("a -1\nb -1\n")
     path = tmp_path / "t.cfg"
     path.write_text("[net]\ninputs=2\n[softmax]\ntree=words.tree\n")
@@ -214,7 +214,7 @@ def test_a_side_file_stands_by_its_whole_path(tmp_path: Path) -> None:
     assert Source("x", printed).text == printed
 
 
-def test_yaml_from_a_file(tmp_path: Path) -> None:
+def test_from_yaml_reads_file(tmp_path: Path) -> None:
     network = darkparse.compile("yolov3-tiny")
     path = tmp_path / "x.yaml"
     path.write_text(network.to_yaml(), "utf-8")
@@ -224,7 +224,7 @@ def test_yaml_from_a_file(tmp_path: Path) -> None:
         darkparse.from_yaml(tmp_path / "none.yaml")
 
 
-def test_save_cfg_keeps_bytes_of_another_encoding(tmp_path: Path) -> None:
+def test_save_cfg_keeps_bytes_of_other_encoding(tmp_path: Path) -> None:
     original = DATA / "cases" / "gbk-comment.cfg"
     darkparse.save_cfg(darkparse.compile(original), tmp_path / "o.cfg")
     assert (tmp_path / "o.cfg").read_bytes() == original.read_bytes()
@@ -233,7 +233,7 @@ def test_save_cfg_keeps_bytes_of_another_encoding(tmp_path: Path) -> None:
     assert (tmp_path / "o.cfg").read_bytes() == original.read_bytes().replace(b"=16", b"=32")
 
 
-def test_save_cfg_of_half_a_character_leaves_the_file(tmp_path: Path) -> None:
+def test_save_cfg_of_lone_surrogate_keeps_old_file(tmp_path: Path) -> None:
     network = darkparse.compile("# \ud800\n[net]\nwidth=8\nheight=8\nchannels=3\n[convolutional]\n")
     (tmp_path / "o.cfg").write_text("as it was")
     with pytest.raises(darkparse.DarkparseError, match=r"line 1 of the cfg holds half a character, U\+D800"):

@@ -84,7 +84,7 @@ def _slips(count: int) -> list[tuple[str, str, str]]:
     return made
 
 
-def test_nearly_every_slip_is_answered_with_the_right_name() -> None:
+def test_slip_in_name_is_answered_with_right_name() -> None:
     slips = _slips(400)
     missed = []
     for text, word, wrong in slips:
@@ -94,7 +94,7 @@ def test_nearly_every_slip_is_answered_with_the_right_name() -> None:
     assert len(missed) <= len(slips) * 0.05, missed
 
 
-def test_activations_are_told_too() -> None:
+def test_slip_in_activation_is_answered_with_right_name() -> None:
     rng = random.Random(4)
     slips = [(word, _slip(word, rng)) for word in ACTIVATIONS for _ in range(20)]
     slips = [(word, wrong) for word, wrong in slips if wrong not in ACTIVATIONS]
@@ -105,7 +105,7 @@ def test_activations_are_told_too() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_no_mutation_silences_an_earlier_warning(data: st.DataObject) -> None:
+def test_mutated_line_silences_no_earlier_warning(data: st.DataObject) -> None:
     lines = data.draw(st.sampled_from(_texts())).splitlines()
     lines[1:1] = ["wdth=8"]
     at, other = (data.draw(st.integers(2, len(lines) - 1)) for _ in range(2))
@@ -132,6 +132,6 @@ def test_no_mutation_silences_an_earlier_warning(data: st.DataObject) -> None:
     ("wrong", "right"),
     [("Leaky", "leaky"), ("LEAKY", "leaky"), ("mishs", "mish"), ("linear;", "linear"), ("leaky # slope .1", "leaky")],
 )
-def test_case_and_what_stands_around_a_name_count_for_nothing(wrong: str, right: str) -> None:
+def test_suggestion_ignores_case_and_surrounding_characters(wrong: str, right: str) -> None:
     (found,) = _findings(f"[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nactivation={wrong}\n")
     assert f"did you mean {right}?" in found.message

@@ -38,7 +38,7 @@ def _directions(network: Network) -> dict[str, list[int]]:
     return found
 
 
-def test_yolov1_answers_the_question() -> None:
+def test_yolov1_has_7_reducing_and_2_mixing_1x1_convolutions() -> None:
     network = darkparse.compile("yolov1")
     by_direction = _directions(network)
     assert (len(by_direction["reduced"]), by_direction["kept"]) == (7, [6, 17])
@@ -50,12 +50,12 @@ def test_yolov1_answers_the_question() -> None:
     assert sum(2 * pair.saved_macs for pair in saving) == 10_635_706_368
 
 
-def test_yolov3_reduces_with_every_1x1() -> None:
+def test_yolov3_reduces_with_every_1x1_convolution() -> None:
     by_direction = _directions(darkparse.compile("yolov3"))
     assert {direction: len(layers) for direction, layers in by_direction.items()} == {"reduced": 34, "projected": 3}
 
 
-def test_yolov4_reduces_with_30_of_63() -> None:
+def test_yolov4_reduces_with_30_of_63_1x1_convolutions() -> None:
     by_direction = _directions(darkparse.compile("yolov4"))
     assert {direction: len(layers) for direction, layers in by_direction.items()} == {
         "reduced": 30,
@@ -73,13 +73,15 @@ def test_yolov4_reduces_with_30_of_63() -> None:
         ("yolov1", None, 197_301_875, 197_328_243, 40.16),
     ],
 )
-def test_totals(name: str, size: int | None, params: int, floats: int, bflops: float) -> None:
+def test_network_totals_equal_published_numbers(
+    name: str, size: int | None, params: int, floats: int, bflops: float
+) -> None:
     network = darkparse.compile(name, size=size)
     assert (network.cost.params, network.stored_floats) == (params, floats)
     assert network.bflops == pytest.approx(bflops, abs=5e-3)
 
 
-def test_a_size_may_be_other_than_square() -> None:
+def test_compile_at_rectangular_size_scales_heads() -> None:
     network = darkparse.compile("yolov3", size=(320, 608))
     assert tuple(network.input_shape) == (3, 320, 608)
     assert [tuple(network.nodes[i].out_shape) for i in network.heads] == [(255, 10, 19), (255, 20, 38), (255, 40, 76)]
@@ -95,7 +97,7 @@ def test_a_size_may_be_other_than_square() -> None:
         ("[maxpool]\nstride=3\nsize=9\npadding=0\n[reorg]\nstride=2\n", 15, "multiples of 6 do, such as 12×12"),
     ],
 )
-def test_a_size_that_does_not_fit_is_told_one_that_does(body: str, asked: Any, fitting: str) -> None:
+def test_compile_size_that_does_not_fit_names_one_that_does(body: str, asked: Any, fitting: str) -> None:
     cfg = f"[net]\nwidth=12\nheight=12\nchannels=3\n{body}"
     with pytest.raises(darkparse.CfgError, match=f"does not fit; {fitting}"):
         darkparse.compile(cfg, darkparse.CompileOptions(reorg="reorg3d"), size=asked)
@@ -104,18 +106,18 @@ def test_a_size_that_does_not_fit_is_told_one_that_does(body: str, asked: Any, f
         darkparse.compile(cfg, darkparse.CompileOptions(reorg="reorg3d"), size=(height, width))
 
 
-def test_a_size_is_told_where_one_position_is_all_that_is_left() -> None:
+def test_compile_size_below_minimum_names_smallest_that_fits() -> None:
     with pytest.raises(darkparse.CfgError, match="multiples of 4 do, such as 4×4"):
         darkparse.compile("[net]\nwidth=4\nheight=4\nchannels=3\n[conv]\nsize=4\nstride=4\n", size=2)
 
 
-def test_an_error_at_the_cfgs_own_size_too_is_told_no_other() -> None:
+def test_compile_error_at_cfgs_own_size_suggests_no_size() -> None:
     with pytest.raises(darkparse.CfgError) as told:
         darkparse.compile("[net]\nwidth=3\nheight=3\nchannels=3\n[conv]\nsize=4\n", size=2)
     assert "does not fit" not in str(told.value)
 
 
-def test_reductions_name_axis_before_after_factor_and_mechanism() -> None:
+def test_reductions_have_axis_before_after_factor_and_mechanism() -> None:
     network = darkparse.compile("yolov2")
     rows: dict[tuple[int, str], tuple[Any, ...]] = {}
     for node in network.nodes:
@@ -133,7 +135,7 @@ def test_reductions_name_axis_before_after_factor_and_mechanism() -> None:
     assert rows[head - 1, "channels"][2] == "projected"
 
 
-def test_only_what_multiplies_is_a_weight() -> None:
+def test_node_weights_count_multiplying_parameters_only() -> None:
     """The factors of an addition and a learned constant are parameters, and project nothing to a head."""
     network = darkparse.compile(
         "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=18\nbatch_normalize=1\n[conv]\nfilters=18\n"
@@ -144,7 +146,7 @@ def test_only_what_multiplies_is_a_weight() -> None:
     assert network.find_projected_head(2) is None
 
 
-def test_a_triple_stands_in_place_of_its_pair() -> None:
+def test_bottleneck_triple_replaces_its_pair() -> None:
     block = "[conv]\nfilters=16\n[conv]\nfilters=16\nsize=3\npad=1\n[conv]\nfilters=64\n[shortcut]\nfrom=-4\n"
     network = darkparse.compile(f"[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=64\nsize=3\npad=1\n{block}")
     (triple,) = network.bottlenecks
@@ -152,7 +154,7 @@ def test_a_triple_stands_in_place_of_its_pair() -> None:
     assert (triple.weights, triple.direct_weights) == (64 * 16 + 9 * 16 * 16 + 16 * 64, 9 * 64 * 64)
 
 
-def test_outputs_live_until_they_were_read() -> None:
+def test_last_reads_are_indices_of_last_readers() -> None:
     network = darkparse.compile("yolov3")
     assert network.last_reads[36] == 98
     assert network.last_reads[61] == 86
@@ -160,7 +162,7 @@ def test_outputs_live_until_they_were_read() -> None:
     assert network.readers[79] == (80, 83)
 
 
-def test_a_loss_is_not_the_output() -> None:
+def test_outputs_exclude_cost_layer() -> None:
     network = darkparse.compile("[net]\ninputs=4\n[connected]\noutput=2\n[softmax]\n[cost]\n")
     assert network.outputs == (1,)
 
@@ -200,7 +202,7 @@ WINDOWS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("body", WINDOWS.values(), ids=WINDOWS)
-def test_the_receptive_field_is_what_reaches_an_output(body: str) -> None:
+def test_receptive_field_equals_spread_of_nan(body: str) -> None:
     """By oracle: a row or column that is not a number spoils the values that see it; at the border they see less."""
     import torch
 
@@ -218,7 +220,7 @@ def test_the_receptive_field_is_what_reaches_an_output(body: str) -> None:
     assert get_receptive_fields(network)[-1] == tuple(seen)
 
 
-def test_a_memory_sees_the_whole_input_and_a_constant_nothing() -> None:
+def test_receptive_field_of_recurrent_layer_is_whole_input() -> None:
     network = darkparse.compile(
         "[net]\nwidth=40\nheight=30\nchannels=3\n[conv]\nsize=3\nstride=2\npad=1\nfilters=4\n[crnn]\nhidden=4\noutput=4\npad=1\n"
         "[implicit]\nfilters=4\n[conv]\n[conv]\nsize=1\n"
@@ -232,13 +234,13 @@ EIGHT_HALVINGS = (
 )
 
 
-def test_a_stride_is_no_ratio_of_sizes() -> None:
+def test_strides_of_padded_halvings_are_powers_of_two() -> None:
     network = darkparse.compile(EIGHT_HALVINGS)
     assert network.strides == tuple((2**n, 2**n) for n in range(1, 9))
     assert network.nodes[-1].out_shape.h == 2
 
 
-def test_strides_of_every_layer() -> None:
+def test_strides_of_upsample_deconvolution_and_gate() -> None:
     wider = "[upsample]\nstride=2\n[deconv]\nfilters=2\nsize=3\nstride=3\n[maxpool]\nsize=2\nstride_x=4\nstride_y=2\n"
     gate = "[avgpool]\n[conv]\nfilters=2\n[scale_channels]\nfrom=-3\n[connected]\noutput=4\n"
     network = darkparse.compile(f"[net]\nwidth=24\nheight=24\nchannels=2\n{wider}{gate}")
@@ -255,7 +257,7 @@ def test_strides_of_every_layer() -> None:
     assert darkparse.compile("[net]\ninputs=4\n[gru]\noutput=2\n[connected]\noutput=2\n").strides == (None, None)
 
 
-def test_exports_tell_true_strides() -> None:
+def test_exported_metadata_has_true_strides() -> None:
     from darkparse.network.dynamic_axes import compute_size_step
     from darkparse.onnx.serialization import collect_metadata
 
@@ -265,14 +267,14 @@ def test_exports_tell_true_strides() -> None:
     assert compute_size_step(network) == 4, "no other stride divides the size"
 
 
-def test_the_network_is_frozen_and_pickles() -> None:
+def test_network_is_frozen_and_picklable() -> None:
     network = darkparse.compile("yolov3-tiny")
     with pytest.raises(dataclasses.FrozenInstanceError):
         network.nodes[0].index = 3  # type: ignore[misc]
     assert pickle.loads(pickle.dumps(network)) == network
 
 
-def test_yaml_names_every_layer() -> None:
+def test_to_yaml_lists_every_layer() -> None:
     import yaml
 
     network = darkparse.compile("yolov3-tiny")
@@ -298,19 +300,19 @@ def test_yaml_names_every_layer() -> None:
         ("[net]\n[reorg]\nflatten=1\n", "pjreddie", "only pjreddie/darknet knows flatten"),
     ],
 )
-def test_the_dialect_is_chosen_by_evidence(text: str, dialect: str, reason: str) -> None:
+def test_choose_dialect_follows_evidence(text: str, dialect: str, reason: str) -> None:
     choice = choose_dialect(read(text))
     assert (choice.dialect.name, choice.reason) == (dialect, reason)
 
 
-def test_without_evidence_the_weights_decide() -> None:
+def test_choose_dialect_without_evidence_uses_weights_version() -> None:
     config = read("[net]\n[conv]\n")
     assert choose_dialect(config, version=(0, 2, 5)).dialect.name == "alexeyab"
     assert choose_dialect(config, version=(0, 2, 0)).dialect.name == "pjreddie"
     assert choose_dialect(read("[net]\n[conv]\nactivation=mish\n"), version=(0, 2, 0)).dialect.name == "alexeyab"
 
 
-def test_a_dialect_ignores_what_it_does_not_know() -> None:
+def test_dialect_ignores_unsupported_option_with_warning() -> None:
     conv = "[conv]\nfilters=4\ndilation=2\nsize=3\npad=1\nactivation=mish\n"
     text = f"[net]\nwidth=8\nheight=8\nchannels=4\n{conv}[route]\nlayers=-1\ngroups=2\n"
     ab, pj = (darkparse.compile(text, dialect=d) for d in ("alexeyab", "pjreddie"))
@@ -321,18 +323,18 @@ def test_a_dialect_ignores_what_it_does_not_know() -> None:
     assert not ab.diagnostics
 
 
-def test_a_kind_of_the_other_fork_runs_with_a_warning() -> None:
+def test_kind_of_other_fork_compiles_with_warning() -> None:
     network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=4\n[conv]\n[l2norm]\n", dialect="alexeyab")
     assert [d.code for d in network.diagnostics] == ["foreign-kind"]
 
 
-def test_reorg_may_be_read_as_early_2018_meant_it() -> None:
+def test_compile_reorg_option_reads_reorg_as_reorg3d() -> None:
     assert any(
         node.kind == "reorg3d" for node in darkparse.compile("yolov2", darkparse.CompileOptions(reorg="reorg3d")).nodes
     )
 
 
-def test_side_files_are_found_beside_the_cfg_and_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_side_files_are_found_beside_cfg_and_above(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "[net]\ninputs=4\n[connected]\noutput=3\n[softmax]\ntree=data/x.tree\n"
     (tmp_path / "cfg").mkdir()
     (tmp_path / "data").mkdir()
@@ -346,7 +348,7 @@ def test_side_files_are_found_beside_the_cfg_and_above(tmp_path: Path, monkeypat
 
 
 @needs_shared
-def test_all_original_cfgs_compile_in_three_seconds() -> None:
+def test_original_cfgs_compile_in_3_seconds() -> None:
     paths = original_cfgs()
     assert len(paths) == 140
 
@@ -380,7 +382,7 @@ ORIGINALS = {
 @needs_shared
 @pytest.mark.parametrize("name", ORIGINALS)
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_a_shipped_cfg_is_the_same_network_as_its_original(name: str, dialect: str) -> None:
+def test_shipped_cfg_equals_original_network(name: str, dialect: str) -> None:
     ours = darkparse.compile(name, dialect=dialect)
     original = darkparse.compile(SHARED / "cfgs" / f"{ORIGINALS[name]}.cfg", dialect=dialect)
     assert not ours.diagnostics or dialect == "pjreddie"
@@ -389,7 +391,7 @@ def test_a_shipped_cfg_is_the_same_network_as_its_original(name: str, dialect: s
         assert (mine.layer, mine.inputs, mine.out_shape, mine.cost) == (its.layer, its.inputs, its.out_shape, its.cost)
 
 
-def test_the_network_of_the_paper() -> None:
+def test_yolov1_paper_has_24_convolutions_and_2_connected() -> None:
     network = darkparse.compile("yolov1-paper")
     kinds = [node.kind for node in network.nodes]
     assert (kinds.count("convolutional"), kinds.count("connected")) == (24, 2)

@@ -35,7 +35,7 @@ def get_codes(text: str, dialect: str = "alexeyab") -> list[str]:
     return [diagnostic.code for diagnostic in raised.value.diagnostics]
 
 
-def test_select_options_records_lines_that_do_not_count_without_diagnostics() -> None:
+def test_select_options_records_slips_without_diagnostics() -> None:
     text = NET + CONV + "filters=5\nsise=1\nsize=\npad\n"
     draft = run_passes(text, last=select_options)
     selection = draft.selections[1]
@@ -46,7 +46,7 @@ def test_select_options_records_lines_that_do_not_count_without_diagnostics() ->
 
 
 @pytest.mark.parametrize(("dialect", "severity"), [("alexeyab", "warning"), ("hank-ai", "error")])
-def test_slips_are_warnings_or_refusals_by_dialect(dialect: str, severity: str) -> None:
+def test_slips_are_warnings_or_errors_by_dialect(dialect: str, severity: str) -> None:
     draft = run_passes(NET + CONV + "filters=5\nsise=1\n[reorg]\nstride=2\n", dialect, last=infer_shapes)
     assert [d.severity for d in draft.diagnostics] == [severity] * (3 if dialect == "hank-ai" else 2)
     assert len(draft.nodes) == 2

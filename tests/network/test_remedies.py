@@ -37,7 +37,7 @@ def find(cfg: str | Path, code: str, dialect: str | None = None) -> Diagnostic:
     return finding
 
 
-def test_upsample_with_wrong_factor_prints_stride_that_fits() -> None:
+def test_upsample_with_wrong_factor_names_stride_that_fits() -> None:
     finding = find(CASES / "upsample-2.cfg", "sizes")
     assert "layer 3 is upsampled by 2: stride=4 in line 32 makes them meet" in finding.message
     text = (CASES / "upsample-2.cfg").read_text().replace("[upsample]\nstride=2", "[upsample]\nstride=4")
@@ -67,7 +67,7 @@ def test_input_size_that_fits_comes_before_a_stride() -> None:
     assert "multiples of 8" in str(finding)
 
 
-def test_reorg_of_odd_map_prints_sizes_that_fit() -> None:
+def test_reorg_of_odd_map_names_sizes_that_fit() -> None:
     finding = find(CASES / "reorg-13.cfg", "shape")
     assert "writes past its buffer" in finding.message
     assert "multiples of 16 fit as input size: 96×96 or 112×112" in str(finding)
@@ -83,7 +83,7 @@ def test_reorg_of_odd_map_prints_sizes_that_fit() -> None:
         (CONV.format(9, 2) + "[reorg3d]\nstride=3\n", "multiples of 6 fit as input size: 30×30 or 36×36"),
     ],
 )
-def test_map_that_does_not_divide_into_blocks_prints_sizes_that_fit(layers: str, sizes: str) -> None:
+def test_map_that_does_not_divide_names_sizes_that_fit(layers: str, sizes: str) -> None:
     assert sizes in str(find(NET.replace("channels=3", "channels=9") + layers + CONV.format(2, 1), "shape"))
 
 
@@ -106,7 +106,7 @@ def test_route_of_vector_and_map_names_both_inputs() -> None:
         ("connected-transpose", "unknown-option", ["the other way round", "inputs × outputs"]),
     ],
 )
-def test_fork_of_a_case_is_explained(name: str, code: str, facts: list[str]) -> None:
+def test_kind_or_option_of_another_fork_is_explained(name: str, code: str, facts: list[str]) -> None:
     message = find(CASES / f"{name}.cfg", code).message
     for fact in facts:
         assert fact in message
@@ -147,7 +147,7 @@ def test_remedies_name_sections_that_exist() -> None:
         assert all(name in known or name.startswith("implicit_") for name in names), (key, names)
 
 
-def test_anchors_with_decimals_are_cells_of_a_region() -> None:
+def test_region_anchors_in_pixels_are_reported() -> None:
     text = (CASES / "region-224.cfg").read_text()
     assert not findings(text)
     line = next(line for line in text.splitlines() if line.startswith("anchors"))
@@ -171,7 +171,7 @@ def test_slip_in_mask_and_wrong_filters_are_both_reported() -> None:
     assert message.index("lacks commas") < message.index("filters=21 belongs there")
 
 
-def test_fullwidth_filters_before_a_head_are_named() -> None:
+def test_fullwidth_character_before_head_is_named() -> None:
     text = NET + HEAD.format("mask=0,1,2").replace("filters=21", "filters＝21")
     assert "'filters＝21' in line 6 ('＝' (U+FF1D) is not '=')" in find(text, "head").message
     assert find(text, "unknown-option").message.endswith("'＝' (U+FF1D) is not '='; did you mean filters=21?")
@@ -201,13 +201,13 @@ def test_character_that_looks_like_ascii_is_named(text: str, code: str, hint: st
     assert any(hint in message for message in told), told
 
 
-def test_bytes_of_another_encoding_are_not_taken_for_lookalikes() -> None:
+def test_bytes_of_other_encoding_are_not_taken_for_lookalikes() -> None:
     text = b"[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nsiz\xb5\xda=3\n".decode(
         "utf-8", "surrogateescape"
     )
     assert "U+" not in find(text, "unknown-option").message
 
 
-def test_lint_of_compiled_case_keeps_places() -> None:
+def test_lint_of_compiled_case_keeps_line() -> None:
     network = darkparse.compile(CASES / "anchor-0-unused.cfg")
     assert [f.span.line for f in lint_training(network) if f.span] == [75]

@@ -150,7 +150,7 @@ def test_gradient_stops_follow_the_fork(
         ("decay=0\n", "and its batch norm still moves it"),
     ],
 )
-def test_what_moves_a_layer_without_gradient_is_named(net: str, message: str) -> None:
+def test_frozen_layer_that_still_decays_is_named(net: str, message: str) -> None:
     text = NET + net + CONV.format(2, "stopbackward=1\n") + CONV.format(2, "")
     (finding,) = lint(text, "frozen", "pjreddie")
     assert finding.message.startswith(f"stopbackward=1: layer 0 gets no gradient, {message}")
@@ -179,6 +179,6 @@ def test_batch_and_subdivisions_are_reported_once(net: str, codes: list[str]) ->
 
 
 @pytest.mark.parametrize("value", ["abc", "inf", "nan", "1e400", "-1", ""])
-def test_odd_stopbackward_never_ends_the_lint(value: str) -> None:
+def test_lint_of_invalid_stopbackward_has_no_findings(value: str) -> None:
     text = NET + f"decay={value}\n" + CONV.format(2, f"stopbackward={value}\n") + CONV.format(2, "")
     assert not lint(text, "frozen", "alexeyab")

@@ -102,7 +102,7 @@ def test_comment_lists_what_changed(request_: Request) -> None:
     assert not request_.summary.exists()
 
 
-def test_comment_with_a_base_that_does_not_compile_says_so(request_: Request) -> None:
+def test_comment_with_base_that_does_not_compile_reports_it(request_: Request) -> None:
     request_.commit({"a.cfg": "[net]\n"})
     request_.base = request_.git("rev-parse", "HEAD")
     request_.commit({"a.cfg": CFG})
@@ -145,7 +145,7 @@ def test_comment_does_not_follow_links_or_submodules(request_: Request, tmp_path
     assert "repositoryformatversion" not in comment
 
 
-def test_comment_stays_below_the_limit(request_: Request) -> None:
+def test_comment_stays_below_githubs_limit(request_: Request) -> None:
     long = "[net]\nwidth=32\nheight=32\nchannels=3\n" + "[convolutional]\nfilters=2\nactivation=leaky\n" * 900
     request_.commit({f"{i:02}.cfg": long for i in range(9)} | {"large.cfg": "#" * 2_000_000})
     request_.base = request_.git("rev-parse", "HEAD")
@@ -158,7 +158,7 @@ def test_comment_stays_below_the_limit(request_: Request) -> None:
     assert all(line.endswith("|") for line in comment.splitlines() if line.startswith("|"))
 
 
-def test_comment_is_updated_by_the_next_run(request_: Request) -> None:
+def test_comment_is_updated_by_next_run(request_: Request) -> None:
     request_.commit({"a.cfg": CHANGED})
     assert "filters 2 → 4" in request_.comment()
     (request_.folder / "comments").write_text("https://github.com/o/r/pull/7#issuecomment-123\n")
@@ -179,7 +179,7 @@ def test_no_change_makes_no_comment(request_: Request) -> None:
 
 
 @pytest.mark.parametrize("failing", ["STATUS", "VIEW"])
-def test_token_that_cannot_write_puts_the_report_into_the_summary(failing: str, request_: Request) -> None:
+def test_token_that_cannot_write_puts_report_into_summary(failing: str, request_: Request) -> None:
     request_.commit({"a.cfg": CHANGED, "::error::x\n::error::y.cfg": CFG})
     request_.comment(**{failing: "1"})
     assert "filters 2 → 4" in request_.summary.read_text("utf-8")
@@ -189,7 +189,7 @@ def test_token_that_cannot_write_puts_the_report_into_the_summary(failing: str, 
     request_.comment(PATH=f"{request_.folder / 'bin'}:{Path(shutil.which('git') or '').parent}:/usr/bin:/bin")
 
 
-def test_checkout_without_the_base_ends_in_one_line(request_: Request) -> None:
+def test_checkout_without_base_exits_1_with_hint(request_: Request) -> None:
     request_.base = "0123456789" * 4
     with pytest.raises(AssertionError, match="hint: check out with fetch-depth: 0"):
         request_.comment()
@@ -197,7 +197,7 @@ def test_checkout_without_the_base_ends_in_one_line(request_: Request) -> None:
     assert "Traceback" not in request_.run.stderr
 
 
-def test_script_runs_no_module_of_the_pull_request(request_: Request) -> None:
+def test_script_runs_no_module_of_pull_request(request_: Request) -> None:
     _write_evil(request_.repository, request_.folder / "ran")
     request_.commit({"a.cfg": CHANGED})
     assert "filters 2 → 4" in request_.comment()
@@ -205,7 +205,7 @@ def test_script_runs_no_module_of_the_pull_request(request_: Request) -> None:
 
 
 @pytest.mark.slow
-def test_action_runs_no_module_of_the_pull_request(tmp_path: Path) -> None:
+def test_action_runs_no_module_of_pull_request(tmp_path: Path) -> None:
     """The first step as it stands; without a network pip fails after the point that counts."""
     work, ran, temporary = tmp_path / "work", tmp_path / "ran", tmp_path / "temporary"
     work.mkdir()

@@ -28,7 +28,7 @@ RESULTS: dict[str, Any] = {
 }
 
 
-def test_the_tables() -> None:
+def test_markdown_of_results_has_every_row() -> None:
     text = markdown(RESULTS)
     assert (
         "One, 2 cores, 2 threads each, S, Python 3; torch 2. The best product of two matrices comes to 100 GFLOP/s."
@@ -38,7 +38,7 @@ def test_the_tables() -> None:
     assert "| OpenCV, one by one | 10.0 | 5.0 | 7 |\n" in text
 
 
-def test_two_results_are_compared(tmp_path: Path) -> None:
+def test_compare_with_slower_row_exits_1(tmp_path: Path) -> None:
     """A row that is slower by a tenth ends it with status 1."""
     slower = json.loads(json.dumps(RESULTS))
     slower["rows"][1]["best"] *= 1.2
@@ -52,7 +52,7 @@ def test_two_results_are_compared(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib")
-def test_the_page_keeps_what_is_around_the_tables(tmp_path: Path) -> None:
+def test_write_replaces_tables_only(tmp_path: Path) -> None:
     (tmp_path / "results").write_text(json.dumps(RESULTS), "utf-8")
     page = tmp_path / "page.md"
     page.write_text(f"before\n{START}old\n{END}after\n", "utf-8")
@@ -67,13 +67,13 @@ def test_the_page_keeps_what_is_around_the_tables(tmp_path: Path) -> None:
     assert "ncnn" in (tmp_path / "pictures" / "performance.svg").read_text("utf-8")
 
 
-def test_the_page_has_a_place_for_the_tables() -> None:
+def test_performance_page_has_markers_for_tables() -> None:
     text = (ROOT / "docs" / "performance.md").read_text("utf-8")
     assert text.index(START) < text.index(END)
 
 
 @pytest.mark.slow
-def test_a_quick_run(tmp_path: Path) -> None:
+def test_quick_run_measures_every_peer(tmp_path: Path) -> None:
     """Peers of two kinds give the same, and every kind of figure is there."""
     peers = ["darkparse.load", *(["Detector on ONNX Runtime", "ONNX Runtime"] if find_spec("onnxruntime") else [])]
     command = [sys.executable, "-m", "benchmarks", "run", "--quick", "--out", str(tmp_path / "out.json")]

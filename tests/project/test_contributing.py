@@ -43,7 +43,7 @@ def cfg(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("toy")
-def test_the_example_compiles_builds_loads_and_runs(cfg: Path, tmp_path: Path) -> None:
+def test_example_kind_compiles_builds_and_loads(cfg: Path, tmp_path: Path) -> None:
     network = darkparse.compile(cfg)
     node = network.nodes[1]
     assert (node.kind, str(node.out_shape), node.params, node.macs) == ("channel_scale", "6×8×8", 8, 6 * 8 * 8)
@@ -60,7 +60,7 @@ def test_the_example_compiles_builds_loads_and_runs(cfg: Path, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("toy")
-def test_the_example_is_shown_and_drawn(cfg: Path) -> None:
+def test_example_kind_is_shown_and_drawn(cfg: Path) -> None:
     network = darkparse.compile(cfg)
     assert [row.layer for row in table(network)] == ["conv 3×3 /2, 8", "channel scale"]
     assert "channel scale" in darkparse.draw(network).dot
@@ -68,6 +68,6 @@ def test_the_example_is_shown_and_drawn(cfg: Path) -> None:
 
 
 @pytest.mark.usefixtures("toy")
-def test_the_example_gets_errors_with_their_place() -> None:
+def test_example_kind_with_wrong_value_names_place() -> None:
     with pytest.raises(darkparse.CfgError, match="offset=much: a number is needed here"):
         darkparse.compile(_block("ini").replace("0.5", "much"))

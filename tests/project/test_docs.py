@@ -42,9 +42,7 @@ def run(arguments: list[str]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_runs_in_the_folder_that_the_demo_leaves(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_commands_run_in_demo_directory(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NEEDS:
         pytest.importorskip(name)
     main(["demo", "-o", str(tmp_path / "demo")])
@@ -61,7 +59,7 @@ def test_a_page_runs_in_the_folder_that_the_demo_leaves(
 
 
 @pytest.mark.slow
-def test_the_page_on_fine_tuning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fine_tuning_page_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """From pictures to weights and back, with fewer pictures and batches."""
     for name in NEEDS[:3]:
         pytest.importorskip(name)

@@ -19,7 +19,7 @@ EXAMPLES = ROOT / "examples"
 @pytest.mark.parametrize(
     ("name", "lacks"), [("server", "fastapi"), ("detect_with_ray", "ray"), ("detect_with_spark", "pyspark")]
 )
-def test_an_example_says_which_package_it_needs(name: str, lacks: str, tmp_path: Path) -> None:
+def test_example_without_package_names_it(name: str, lacks: str, tmp_path: Path) -> None:
     (tmp_path / f"{lacks}.py").write_text("raise ImportError")
     path = f"import sys, runpy; sys.path.insert(0, {str(tmp_path)!r}); runpy.run_path({str(EXAMPLES / name)!r} + '.py')"
     told = subprocess.run([sys.executable, "-c", path], capture_output=True, text=True, check=False)
@@ -34,7 +34,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> darkparse.Detector:
     return darkparse.Detector.load(*tiny_weights(tmp_path_factory.mktemp("tiny"))).warm_up()
 
 
-def test_threads_share_a_detector(detector: darkparse.Detector) -> None:
+def test_detector_shared_by_threads_returns_same_results(detector: darkparse.Detector) -> None:
     pictures = [picture(number) for number in range(40)]
     want = [list(detector.detect(one)) for one in pictures]
     with ThreadPoolExecutor(8) as threads:

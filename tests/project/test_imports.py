@@ -90,7 +90,7 @@ def exports(package: str) -> dict[str, str]:
     return {match[2]: f"{package}.{match[1]}".rstrip(".") for match in map(EXPORT.fullmatch, lines) if match}
 
 
-def test_modules_do_not_import_each_other_in_a_circle() -> None:
+def test_modules_have_no_import_cycle() -> None:
     graph = import_graph()
     own = {name: graph.find_modules_directly_imported_by(name) & set(MODULES) for name in MODULES}
     try:
@@ -126,7 +126,7 @@ def test_lazy_package_has_every_name_of_its_stub(package: str) -> None:
 
 
 @pytest.mark.parametrize("library", ["torch", "numpy"])
-def test_lazy_name_without_its_library_names_the_library(library: str) -> None:
+def test_lazy_name_without_library_names_it(library: str) -> None:
     script = f"""
 import sys
 sys.modules[{library!r}] = None
@@ -168,7 +168,7 @@ LIGHT = (
 )
 
 
-def test_views_and_source_need_no_torch(tmp_path: Path) -> None:
+def test_views_and_source_load_neither_torch_nor_numpy(tmp_path: Path) -> None:
     script = f"""
 import sys
 from darkparse.cli import main
@@ -193,7 +193,7 @@ for code in {LIGHT!r}:
         ("main(['draw', 'yolov3-tiny', '-o', 'x.gv'])", True),
     ],
 )
-def test_graphviz_is_imported_only_for_its_graphs(tmp_path: Path, code: str, is_needed: bool) -> None:
+def test_graphviz_is_imported_only_for_graphs(tmp_path: Path, code: str, is_needed: bool) -> None:
     script = (
         f"import sys\nfrom darkparse.cli import main\ntry:\n    {code}\nfinally:\n    print('graphviz' in sys.modules)"
     )

@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES])
-def test_the_example_is_true(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_public_name_example_runs(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     found = doctest.DocTestFinder(recurse=False).find(getattr(darkparse, name), name, globs={"darkparse": darkparse})
     assert found
@@ -38,7 +38,7 @@ def test_the_example_is_true(name: str, folder: Path, monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_a_function_says_what_it_takes_gives_and_raises(name: str) -> None:
+def test_public_function_documents_args_returns_and_raises(name: str) -> None:
     function = getattr(darkparse, name)
     sections = _sections(inspect.getdoc(function) or "")
     taken = set(inspect.signature(function).parameters)
@@ -48,7 +48,7 @@ def test_a_function_says_what_it_takes_gives_and_raises(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_a_class_tells_its_fields(name: str) -> None:
+def test_public_class_documents_fields(name: str) -> None:
     """As `help` shows them, which leaves out the strings below fields."""
     cls = getattr(darkparse, name)
     sections = _sections(inspect.getdoc(cls) or "")
@@ -73,7 +73,7 @@ def _sections(doc: str) -> dict[str, list[str]]:
     return sections
 
 
-def test_the_tree_of_errors_is_whole() -> None:
+def test_errors_module_documents_every_error() -> None:
     """The module's page shows every error of the package, and each can be had from `darkparse`."""
     shown = [name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)]
     assert shown == [name for name in (errors.__doc__ or "").split() if name.endswith(("Error", "Warning"))]

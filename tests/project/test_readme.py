@@ -12,17 +12,17 @@ from tests.conftest import ROOT, shipped_cfgs
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def test_the_list_of_kinds_is_that_of_the_register() -> None:
+def test_readme_kinds_match_registry() -> None:
     run = subprocess.run([sys.executable, ROOT / "docs" / "kinds.py", "--check"], check=False)
     assert run.returncode == 0, "run python docs/kinds.py"
 
 
-def test_every_shipped_network_is_named() -> None:
+def test_readme_names_every_shipped_network() -> None:
     for path in shipped_cfgs():
         assert re.search(rf"\b{path.stem}\b", README), path.stem
 
 
-def test_the_figures_are_true() -> None:
+def test_readme_figures_are_true() -> None:
     network = darkparse.compile("yolov3", size=416)
     assert f"{network.cost.params}, {network.bflops:.2f}" in README
     assert (
@@ -32,12 +32,12 @@ def test_the_figures_are_true() -> None:
     assert (ROOT / ".ci" / "agreeing-networks").read_text().strip() + " networks agree" in README
 
 
-def test_every_picture_and_page_is_there() -> None:
+def test_readme_links_exist() -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / target).is_file(), target
 
 
-def test_every_command_that_it_shows_exists() -> None:
+def test_readme_commands_exist() -> None:
     from darkparse.cli.main import COMMANDS
 
     shown = set(re.findall(r"^    darkparse (\w+)", README, re.MULTILINE))
@@ -45,7 +45,7 @@ def test_every_command_that_it_shows_exists() -> None:
     assert {"show", "explain", "draw", "check"} <= shown
 
 
-def test_every_finding_is_in_the_page_about_cfgs() -> None:
+def test_cfg_page_lists_every_finding() -> None:
     package = ROOT / "darkparse"
     sources = "".join(
         path.read_text("utf-8") for folder in ("syntax", "network") for path in (package / folder).rglob("*.py")

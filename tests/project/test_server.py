@@ -82,7 +82,7 @@ def form_of(data: bytes, name: str = 'name="image"; filename="a.png"') -> bytes:
 FORM = f"multipart/form-data; boundary={BOUNDARY}"
 
 
-def test_server_answers_many_at_once(server: tuple[str, Any], detector: darkparse.Detector) -> None:
+def test_server_answers_concurrent_requests(server: tuple[str, Any], detector: darkparse.Detector) -> None:
     url, _ = server
     images = [encode(picture(number)) for number in range(20)]
     with ThreadPoolExecutor(8) as clients:
@@ -94,7 +94,7 @@ def test_server_answers_many_at_once(server: tuple[str, Any], detector: darkpars
 
 
 @pytest.mark.parametrize("form", ["png", "jpeg", "webp", "bmp", "gif"])
-def test_server_with_raw_body_and_form_answers_the_same(
+def test_server_with_raw_body_or_form_answers_the_same(
     form: str, server: tuple[str, Any], detector: darkparse.Detector
 ) -> None:
     data = encode(picture(1), form)
@@ -116,7 +116,7 @@ def test_server_with_raw_body_and_form_answers_the_same(
     (encode(picture(0)), "?threshold=nan", 422, "threshold is a number from 0 to 1"),
     (encode(picture(0)), "?threshold=x", 422, "threshold: Input should be a valid number"),
 ])  # fmt: skip
-def test_server_with_bad_request_answers_one_error(
+def test_server_with_bad_request_answers_error(
     server: tuple[str, Any], data: bytes, query: str, status: int, error: str
 ) -> None:
     for body, kind in ((data, None), (form_of(data), FORM)):
@@ -136,23 +136,23 @@ def test_server_with_bad_request_answers_one_error(
     (form_of(b"x"), "multipart/form-data", "damaged multipart form: Missing boundary"),
     (form_of(b"x").removesuffix(f"--{BOUNDARY}--\r\n".encode()) + form_of(b"y"), FORM, "Too many files"),
 ])  # fmt: skip
-def test_server_with_bad_form_answers_one_error(server: tuple[str, Any], body: bytes, kind: str, error: str) -> None:
+def test_server_with_bad_form_answers_400(server: tuple[str, Any], body: bytes, kind: str, error: str) -> None:
     status, answer = ask(f"{server[0]}/detect", body, kind)
     assert (status, list(answer)) == (400, ["error"])
     assert error in answer["error"]
 
 
-def test_server_with_unknown_path_or_method_answers_an_error(server: tuple[str, Any]) -> None:
+def test_server_with_unknown_path_or_method_answers_error(server: tuple[str, Any]) -> None:
     assert ask(f"{server[0]}/none") == (404, {"error": "Not Found"})
     assert ask(f"{server[0]}/detect") == (405, {"error": "Method Not Allowed"})
 
 
-def test_server_with_a_bug_answers_an_error(server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_with_internal_error_answers_500(server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server[1], "find", lambda *_: 1 / 0)
     assert ask(f"{server[0]}/detect", encode(picture(0))) == (500, {"error": "internal error"})
 
 
-def test_server_that_is_full_says_so(server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_that_is_full_answers_503(server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     url, module = server
     full = 503, {"error": "too many images at once; try again"}
     monkeypatch.setattr(module, "MAX_REQUESTS", 0)
@@ -164,7 +164,7 @@ def test_server_that_is_full_says_so(server: tuple[str, Any], monkeypatch: pytes
     assert ask(f"{url}/detect", encode(picture(0)))[0] == 200
 
 
-def test_server_with_slow_body_ends_the_request(server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_with_slow_body_ends_request(server: tuple[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     url, module = server
     monkeypatch.setattr(module, "BODY_SECONDS", 0.3)
     host, port = url.removeprefix("http://").split(":")
@@ -187,7 +187,7 @@ def test_server_with_slow_body_ends_the_request(server: tuple[str, Any], monkeyp
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_server_reduces_only_a_jpeg_above_the_limit_and_reports_it(
+def test_server_reduces_and_reports_only_jpeg_above_limit(
     orientation: int, server: tuple[str, Any], detector: darkparse.Detector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, module = server

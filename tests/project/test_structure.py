@@ -20,13 +20,13 @@ def _name_of(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", [path for path in FILES if path.parts[-2] not in ("views", "layers")], ids=_name_of)
-def test_no_conditional_expression_stands_in_another(path: Path) -> None:
+def test_file_has_no_nested_conditional_expression(path: Path) -> None:
     outer = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.IfExp)]
     inner = {node.lineno for one in outer for node in ast.walk(one) if isinstance(node, ast.IfExp) and node is not one}
     assert not inner, f"{path.relative_to(ROOT)}, lines {sorted(inner)}"
 
 
-def test_no_file_is_long() -> None:
+def test_files_have_at_most_400_lines() -> None:
     assert {path.name for path in FILES if len(path.read_text("utf-8").splitlines()) > 400} == set()
 
 
@@ -42,7 +42,7 @@ def _relative(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", OUTSIDE, ids=_relative)
-def test_no_phase_imports_a_kind(path: Path) -> None:
+def test_module_outside_layers_imports_no_kind(path: Path) -> None:
     imports = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ImportFrom)]
     modules = {node.module or "" for node in imports} | {f"{n.module}.{a.name}" for n in imports for a in n.names}
     if _relative(path) not in CONVOLUTIONS:
@@ -70,7 +70,7 @@ def _keywords(node: ast.AST) -> list[ast.keyword]:
 
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=_relative)
-def test_a_fork_is_named_where_it_is_described_alone(path: Path) -> None:
+def test_module_names_no_fork(path: Path) -> None:
     if _relative(path) in ("layers/dialect.py", "layers/__init__.py"):
         return
     tree = ast.parse(path.read_text("utf-8"))

@@ -56,7 +56,7 @@ def _fails(target: Path, made: tuple[Path, Path], limited: bool) -> str:
 
 
 @pytest.mark.parametrize("suffix", ALL)
-def test_a_file_that_may_not_grow_leaves_the_old_one(tmp_path: Path, made: tuple[Path, Path], suffix: str) -> None:
+def test_write_beyond_size_limit_keeps_old_file(tmp_path: Path, made: tuple[Path, Path], suffix: str) -> None:
     target = tmp_path / f"x.{suffix}"
     assert _fails(target, made, limited=True).endswith("File too large")
 
@@ -80,7 +80,7 @@ def _keeps_the_drawing(folder: Path, run: subprocess.CompletedProcess[str], reas
 
 
 @pytest.mark.slow
-def test_a_drawing_that_may_not_grow_leaves_the_old_one(tmp_path: Path, made: tuple[Path, Path]) -> None:
+def test_drawing_beyond_size_limit_keeps_old_drawing(tmp_path: Path, made: tuple[Path, Path]) -> None:
     (folder := tmp_path / "found").mkdir()
     command = _drawn(folder, made)
     run = subprocess.run(command, capture_output=True, text=True, check=False, preexec_fn=_limited)
@@ -103,7 +103,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["svg", *TARGETS])
-def test_a_full_disk_leaves_the_old_one(small_disk: Path, made: tuple[Path, Path], suffix: str) -> None:
+def test_write_on_full_disk_keeps_old_file(small_disk: Path, made: tuple[Path, Path], suffix: str) -> None:
     target = small_disk / f"x.{suffix}"
     try:
         assert _fails(target, made, limited=False).endswith("No space left on device")
@@ -112,14 +112,14 @@ def test_a_full_disk_leaves_the_old_one(small_disk: Path, made: tuple[Path, Path
 
 
 @pytest.mark.slow
-def test_a_full_disk_leaves_the_old_drawing(small_disk: Path, tmp_path: Path, made: tuple[Path, Path]) -> None:
+def test_drawing_on_full_disk_keeps_old_drawing(small_disk: Path, tmp_path: Path, made: tuple[Path, Path]) -> None:
     (folder := small_disk / "found").mkdir()
     command = _drawn(folder, made)
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     _keeps_the_drawing(folder, run, "No space left on device")
 
 
-def test_a_device_that_is_full_is_named() -> None:
+def test_show_into_full_device_exits_2() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
     with open("/dev/full", "w") as full:
@@ -127,7 +127,7 @@ def test_a_device_that_is_full_is_named() -> None:
     assert (run.returncode, run.stderr) == (2, "darkparse: error: No space left on device\n")
 
 
-def test_a_broken_pipe_is_quiet() -> None:
+def test_show_into_broken_pipe_prints_nothing() -> None:
     run = subprocess.Popen([*COMMAND, "show", "yolov4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert run.stdout is not None
     assert run.stderr is not None
@@ -163,7 +163,7 @@ def _stopped(command: list[str], after: float, number: signal.Signals) -> tuple[
 
 @pytest.mark.long
 @pytest.mark.parametrize("command", ["show", "draw", "convert"])
-def test_ctrl_c_after_main_starts_prints_one_word(tmp_path: Path, made: tuple[Path, Path], command: str) -> None:
+def test_sigint_at_any_time_prints_one_word(tmp_path: Path, made: tuple[Path, Path], command: str) -> None:
     commands = {
         "show": [*COMMAND, "show", "yolov4"],
         "draw": writing(tmp_path / "x.svg", *made),
@@ -185,7 +185,7 @@ def test_ctrl_c_after_main_starts_prints_one_word(tmp_path: Path, made: tuple[Pa
 
 @pytest.mark.long
 @pytest.mark.parametrize("suffix", KILLED)
-def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, made: tuple[Path, Path], suffix: str) -> None:
+def test_sigkill_while_writing_leaves_old_or_new_file(tmp_path: Path, made: tuple[Path, Path], suffix: str) -> None:
     folder = tmp_path / "found"
     folder.mkdir()
     target = folder / f"x.{suffix}"
@@ -207,7 +207,7 @@ def test_a_kill_leaves_the_old_file_or_the_new(tmp_path: Path, made: tuple[Path,
 
 
 @pytest.mark.slow
-def test_two_that_write_one_file_leave_one_whole_file(tmp_path: Path, made: tuple[Path, Path]) -> None:
+def test_two_concurrent_writers_leave_one_whole_file(tmp_path: Path, made: tuple[Path, Path]) -> None:
     target = tmp_path / "x.safetensors"
     command = writing(target, *made)
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]

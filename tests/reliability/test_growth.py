@@ -119,7 +119,7 @@ def _seconds(run: Callable[[str], object], text: str) -> float:
 
 
 @pytest.mark.parametrize(("make", "run", "count"), CASES, ids=[f"{m.__name__}-{r.__name__}" for m, r, _ in CASES])
-def test_four_times_as_much_takes_about_four_times_as_long(
+def test_time_of_four_times_the_input_grows_linearly(
     make: Callable[[int], str], run: Callable[[str], object], count: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small, large = make(count), make(4 * count)
@@ -128,6 +128,6 @@ def test_four_times_as_much_takes_about_four_times_as_long(
     assert min(_seconds(run, large) for _ in range(3)) < MOST * once + 0.02
 
 
-def test_four_thousand_layers_are_written_in_five_seconds() -> None:
+def test_to_source_of_4000_layers_takes_under_5_seconds() -> None:
     network = darkparse.compile(unlike(4000))
     assert _seconds(lambda _: to_source(network), "") < 5

@@ -158,7 +158,7 @@ def server() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("case", ALL, ids=str)
-def test_it_ends_in_a_sentence(case: Case, tmp_path: Path, server: Server) -> None:
+def test_hostile_file_exits_with_one_sentence(case: Case, tmp_path: Path, server: Server) -> None:
     _check(case, tmp_path, tmp_path, server)
     if case.file.endswith("y.cfg"):
         from xml.etree import ElementTree
@@ -167,7 +167,7 @@ def test_it_ends_in_a_sentence(case: Case, tmp_path: Path, server: Server) -> No
 
 
 @pytest.mark.parametrize("case", [case for case in ALL if case.file.startswith("tree")], ids=str)
-def test_nothing_is_read_from_the_root_either(case: Case, tmp_path: Path, server: Server) -> None:
+def test_hostile_tree_in_root_directory_exits_with_one_sentence(case: Case, tmp_path: Path, server: Server) -> None:
     _check(case, tmp_path, Path("/"), server)
 
 

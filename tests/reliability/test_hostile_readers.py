@@ -58,7 +58,7 @@ WORDS = (b"nan", b"-1", b"9" * 50, b"1e999", b"null", b"[[[[", b"!!x", b"\0\0\0\
 @pytest.mark.parametrize("kind", READERS)
 @given(data=st.data())
 @quick
-def test_any_bytes(kind: str, folder: Path, data: st.DataObject) -> None:
+def test_reader_of_any_bytes_returns_or_raises_darkparse_error(kind: str, folder: Path, data: st.DataObject) -> None:
     name, _, read = READERS[kind]
     path = folder / name
     good = _good(kind, folder)
@@ -77,7 +77,7 @@ PLAIN = st.recursive(
 
 @given(data=st.data(), value=PLAIN)
 @quick
-def test_any_value_in_coco(folder: Path, data: st.DataObject, value: Any) -> None:
+def test_coco_with_any_value_returns_or_raises_darkparse_error(folder: Path, data: st.DataObject, value: Any) -> None:
     changed = json.loads(json.dumps(COCO))
     place = changed
     while isinstance(place, dict | list) and place:
@@ -97,7 +97,7 @@ def test_any_value_in_coco(folder: Path, data: st.DataObject, value: Any) -> Non
 
 @given(value=PLAIN, key=st.sampled_from(["name", "dialect", "net", "layers", "options", "kind", "training", "width"]))
 @quick
-def test_any_value_in_yaml(value: Any, key: str) -> None:
+def test_yaml_with_any_value_returns_or_raises_darkparse_error(value: Any, key: str) -> None:
     import yaml
 
     document = yaml.safe_load(darkparse.compile(CFG).to_yaml())
@@ -141,7 +141,7 @@ def test_any_value_in_yaml(value: Any, key: str) -> None:
         ("a: 'b\n", "line 2, column 1: while scanning a quoted scalar"),
     ],
 )
-def test_yaml_that_is_no_network(text: str, message: str) -> None:
+def test_from_yaml_of_hostile_document_raises(text: str, message: str) -> None:
     with pytest.raises(darkparse.DarkparseError, match=message):
         darkparse.from_yaml(text)
 
@@ -149,7 +149,7 @@ def test_yaml_that_is_no_network(text: str, message: str) -> None:
 @pytest.mark.skipif(os.name != "posix", reason="needs links and devices")
 @pytest.mark.parametrize("kind", [kind for kind in READERS if kind not in ("voc", "labels")])
 @pytest.mark.parametrize("target", ["/dev/zero", "itself"])
-def test_endless_devices_and_links_to_themselves(kind: str, target: str, tmp_path: Path, folder: Path) -> None:
+def test_reader_of_endless_device_or_link_loop_raises(kind: str, target: str, tmp_path: Path, folder: Path) -> None:
     name, _, read = READERS[kind]
     path = tmp_path / name
     path.symlink_to(name if target == "itself" else target)
@@ -158,7 +158,7 @@ def test_endless_devices_and_links_to_themselves(kind: str, target: str, tmp_pat
     assert len(str(caught.value)) < 1000
 
 
-def test_archives_and_pictures_that_unpack_to_too_much(tmp_path: Path) -> None:
+def test_archive_or_image_that_unpacks_too_large_raises(tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("0.npy", "w") as member:
         np.lib.format.write_array_header_1_0(member, {"descr": "<f4", "fortran_order": False, "shape": (50 << 20,)})
@@ -172,7 +172,7 @@ def test_archives_and_pictures_that_unpack_to_too_much(tmp_path: Path) -> None:
         open_image(tmp_path / "x.png", apply_exif=False)
 
 
-def test_tensors_of_odd_kinds(tmp_path: Path) -> None:
+def test_load_pt_of_unexpected_objects_raises(tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     endless: dict[str, Any] = {}
     endless["model"] = endless

@@ -37,7 +37,7 @@ BEYOND = {
 
 
 @pytest.mark.parametrize("text", BEYOND, ids=[said for _, said, _ in BEYOND.values()])
-def test_each_limit_is_told_with_its_place(text: str) -> None:
+def test_limit_error_has_place_and_number(text: str) -> None:
     place, said, most = BEYOND[text]
     begin = time.process_time()
     with pytest.raises(darkparse.CfgError) as caught:
@@ -49,7 +49,7 @@ def test_each_limit_is_told_with_its_place(text: str) -> None:
     assert f"and the limit is {most:,} (none with --no-limits" in first.message
 
 
-def test_a_switch_takes_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_limits_option_disables_limits_for_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "x.cfg"
     path.write_text(f"{NET}[convolutional]\nfilters=2147483647\n")
     for switch, status in ((), 2), (("--no-limits",), 0), ((), 2):
@@ -59,7 +59,7 @@ def test_a_switch_takes_any(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "1 error" in capsys.readouterr().out
 
 
-def test_every_command_that_compiles_a_cfg_has_the_switch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_that_compile_cfg_have_no_limits_option(capsys: pytest.CaptureFixture[str]) -> None:
     group = Commands()
     without = {"format", "anchors", "lsp", "demo"}
     for name in COMMANDS:
@@ -69,7 +69,7 @@ def test_every_command_that_compiles_a_cfg_has_the_switch(capsys: pytest.Capture
         assert len(switches) == (name not in without), name
 
 
-def test_known_networks_are_a_tenth_of_them_at_most() -> None:
+def test_limits_are_ten_times_the_shipped_networks() -> None:
     for path in shipped_cfgs():
         network = darkparse.compile(path)
         assert network.net.input_shape.size * 10 <= LIMITS.map
@@ -81,14 +81,14 @@ def test_known_networks_are_a_tenth_of_them_at_most() -> None:
             assert len(node.inputs) * 10 <= LIMITS.inputs
 
 
-def test_what_a_layer_stores_is_said_without_making_it() -> None:
+def test_num_elements_equals_sum_of_tensor_sizes() -> None:
     for path in sorted((ROOT / "tests").rglob("*.cfg")):
         with contextlib.suppress(darkparse.DarkparseError):
             for node in darkparse.compile(path).nodes:
                 assert node.num_elements == sum(tensor.size for tensor in node.tensors), (path, node)
 
 
-def test_memory_that_is_taken_is_not_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_free_memory_subtracts_used_cgroup_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in {
         "meminfo": "MemTotal: 4000 kB\nMemAvailable:  3000 kB\n",
         "memory.max": "2000000\n",

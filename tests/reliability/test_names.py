@@ -91,7 +91,7 @@ def _bad(text: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_no_command_passes_them_on(
+def test_commands_on_hostile_names_print_no_control_characters(
     place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (place / f"{NAME}3.cfg").write_text(TEXT, "utf-8")
@@ -109,7 +109,7 @@ def test_no_command_passes_them_on(
 
 
 @pytest.mark.slow
-def test_command_with_an_emoji_code_in_a_name_prints_the_name(
+def test_command_with_emoji_code_in_name_prints_name(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -127,7 +127,7 @@ def test_command_with_an_emoji_code_in_a_name_prints_the_name(
 
 
 @pytest.mark.slow
-def test_what_is_written_is_sound(place: Path) -> None:
+def test_files_written_for_hostile_names_are_valid(place: Path) -> None:
     cfg = place / f"{NAME}.cfg"
     for form in ("svg", "html"):
         (place / f"x.{form}").write_bytes(darkparse.draw(cfg).data(form))

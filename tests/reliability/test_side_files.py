@@ -44,16 +44,16 @@ def _cfg(place: Path, tree: str | Path) -> Path:
 
 
 @pytest.mark.parametrize("tree", ["data/x.tree", "other/x.tree", "../other/x.tree"])
-def test_below_its_folder_and_the_one_above(place: Path, tree: str) -> None:
+def test_side_file_below_cfg_directory_or_parent_is_read(place: Path, tree: str) -> None:
     assert _is_read(_cfg(place, tree))
 
 
-def test_by_its_whole_path(place: Path) -> None:
+def test_side_file_by_absolute_path_is_read(place: Path) -> None:
     assert _is_read(_cfg(place, place / "project" / "other" / "x.tree"))
 
 
 @pytest.mark.parametrize("tree", ["../../secret/x.tree", "{0}/secret/x.tree", "link.tree", "folder/x.tree"])
-def test_never_elsewhere(place: Path, tree: str) -> None:
+def test_side_file_elsewhere_is_not_read(place: Path, tree: str) -> None:
     (place / "project" / "cfg" / "link.tree").symlink_to(place / "secret" / "x.tree")
     (place / "project" / "cfg" / "folder").symlink_to(place / "secret")
     (place / "project" / "cfg" / "self.tree").symlink_to("self.tree")
@@ -61,7 +61,7 @@ def test_never_elsewhere(place: Path, tree: str) -> None:
     assert not _is_read(_cfg(place, "self.tree"))
 
 
-def test_the_working_directory_counts_unless_it_is_the_home_or_a_root(
+def test_side_file_in_working_directory_is_read_unless_home_or_root(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret, inside = (_cfg(place, "x.tree").parent / "../.." / folder for folder in ("secret", "home/inside"))
@@ -76,7 +76,7 @@ def test_the_working_directory_counts_unless_it_is_the_home_or_a_root(
     "first", ["secret", "secret 12345", "secret x12345", "12345 12345", "root:x:0:0:secret", "\u00e9 -2", "99999999999"]
 )
 @pytest.mark.parametrize("body", ["[softmax]\ntree=x.tree\n", "[region]\nclasses=3\nnum=1\nanchors=1,1\nmap=x.tree\n"])
-def test_side_file_of_another_kind_is_refused_without_its_content(
+def test_side_file_of_other_type_is_refused_without_its_content(
     first: str, body: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "x.tree").write_text(f"{first}\n", "utf-8")
@@ -99,12 +99,12 @@ def test_side_file_of_another_kind_is_refused_without_its_content(
 
 
 @pytest.mark.parametrize("tree", ["/proc/self/status", "/dev/zero", "/sys/kernel/notes"])
-def test_never_the_systems_own(place: Path, tree: str) -> None:
+def test_side_file_of_system_is_not_read(place: Path, tree: str) -> None:
     config = darkparse.read(_cfg(place, tree), folders=["/", "/proc", "/dev"])
     assert [d.code for d in darkparse.compile(config).diagnostics] == ["no-file"]
 
 
-def test_elsewhere_if_the_caller_says_so(place: Path) -> None:
+def test_side_file_in_given_folders_is_read(place: Path) -> None:
     path = _cfg(place, "x.tree")
     assert not _is_read(path)
     assert _is_read(darkparse.read(path, folders=[place / "secret"]))
@@ -112,7 +112,7 @@ def test_elsewhere_if_the_caller_says_so(place: Path) -> None:
     assert not _is_read(darkparse.read(_cfg(place, "other/x.tree"), folders=[place / "secret"]))
 
 
-def test_a_container_names_none_outside_of_its_folder(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_container_reads_no_side_file_outside_its_directory(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(place / "project")
     model = darkparse.load(_cfg(place, "other/x.tree"))
     for folder, is_read in (("project", True), ("project/cfg", False)):

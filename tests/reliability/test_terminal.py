@@ -55,14 +55,16 @@ def evil(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     ],
     ids=" ".join,
 )
-def test_no_command_passes_it_on(arguments: list[str], evil: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_print_no_control_characters(
+    arguments: list[str], evil: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     with suppress(SystemExit):
         main([argument.format(evil) for argument in arguments])
     captured = capsys.readouterr()
     assert _is_safe(captured.out + captured.err)
 
 
-def test_streams_and_consoles(capsys: pytest.CaptureFixture[str]) -> None:
+def test_safe_streams_replace_control_characters_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
     from rich.table import Table
 
     with safe_streams():
@@ -83,14 +85,14 @@ def test_streams_and_consoles(capsys: pytest.CaptureFixture[str]) -> None:
     assert err.count("[31mb") == 4
 
 
-def test_colours_are_kept_on_a_terminal() -> None:
+def test_console_keeps_its_own_colors() -> None:
     file = io.StringIO()
     console = safe_console()(file=file, force_terminal=True, color_system="standard", highlight=False, markup=False)
     console.print("\x1b\x9b\u202e", style="red")
     assert file.getvalue() == "\x1b[31m???\x1b[0m\n"
 
 
-def test_console_prints_codes_of_emoji_and_markup_as_they_are() -> None:
+def test_console_prints_emoji_codes_and_markup_verbatim() -> None:
     from rich.table import Table
 
     table = Table(":dog:", title=":dog:", caption=":dog:")
@@ -105,18 +107,18 @@ def test_console_prints_codes_of_emoji_and_markup_as_they_are() -> None:
             assert "markup=False" in call, path
 
 
-def test_bytes_are_data(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_safe_streams_pass_bytes_unchanged(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     with safe_streams():
         click.echo(b"\x1b\x00", nl=False)
     assert capfdbinary.readouterr().out == b"\x1b\x00"
 
 
-def test_lines_and_letters_are_kept() -> None:
+def test_replace_control_characters_keeps_lines_and_letters() -> None:
     text = "a\tb\n×÷…é日本\U0001f600"
     assert replace_control_characters(text) == text
 
 
-def test_consoles_are_made_in_one_place() -> None:
+def test_consoles_are_created_in_terminal_module_only() -> None:
     for path in (ROOT / "darkparse").rglob("*.py"):
         if path.name != "terminal.py":
             assert not re.search(r"(?<!TYPE_CHECKING)\bConsole\(", path.read_text("utf-8")), path

@@ -35,7 +35,7 @@ def snapshot(path: Path, text: str) -> dict[tuple[str, str], str]:
     return {(line.dialect, line.aspect): line.value for line in case_lines(Case("x", path), with_text=True)}
 
 
-def test_two_runs_on_one_cfg_give_equal_lines(tmp_path: Path) -> None:
+def test_snapshot_twice_gives_equal_lines(tmp_path: Path) -> None:
     first, second = (snapshot(tmp_path / "x.cfg", CFG) for _ in range(2))
     assert first == second
     for dialect in ("pjreddie", "alexeyab"):
@@ -55,18 +55,20 @@ def test_two_runs_on_one_cfg_give_equal_lines(tmp_path: Path) -> None:
         ("pad=1", "pad=1 # a comment", {"cfg"}),
     ],
 )
-def test_a_changed_cfg_gives_other_lines(old: str, new: str, aspects: set[str], tmp_path: Path) -> None:
+def test_snapshot_of_changed_cfg_differs_in_expected_aspects(
+    old: str, new: str, aspects: set[str], tmp_path: Path
+) -> None:
     before, after = (snapshot(tmp_path / "x.cfg", text) for text in (CFG, CFG.replace(old, new)))
     assert aspects <= {aspect for (dialect, aspect), value in before.items() if after[dialect, aspect] != value}
 
 
-def test_a_changed_epsilon_gives_other_outputs(tmp_path: Path) -> None:
+def test_snapshot_of_other_epsilon_differs_in_outputs(tmp_path: Path) -> None:
     lines = snapshot(tmp_path / "x.cfg", CFG)
     for aspect in ("output", "source", "source-flat", "onnx"):
         assert lines["pjreddie", aspect] != lines["alexeyab", aspect]
 
 
-def test_a_cfg_that_does_not_compile_gives_its_diagnostics(tmp_path: Path) -> None:
+def test_snapshot_of_broken_cfg_has_diagnostics(tmp_path: Path) -> None:
     wrong = CFG.replace("filters=4", "filters=-4")
     lines = snapshot(tmp_path / "x.cfg", wrong)
     assert [aspect for dialect, aspect in lines if dialect == "alexeyab"] == ["diagnostics"]
@@ -75,7 +77,7 @@ def test_a_cfg_that_does_not_compile_gives_its_diagnostics(tmp_path: Path) -> No
     assert moved["alexeyab", "diagnostics"] != lines["alexeyab", "diagnostics"]
 
 
-def test_the_directory_of_a_cfg_does_not_matter(tmp_path: Path) -> None:
+def test_snapshot_is_independent_of_directory(tmp_path: Path) -> None:
     folders = (tmp_path / "a", tmp_path / "b")
     for folder in folders:
         folder.mkdir()
@@ -86,14 +88,14 @@ def test_the_directory_of_a_cfg_does_not_matter(tmp_path: Path) -> None:
     assert first == second
 
 
-def test_metadata_of_onnx_files_is_left_out() -> None:
+def test_strip_metadata_removes_onnx_metadata_fields() -> None:
     fields = {1: b"\x08\x08", 2: b"\x12\x01x", 3: b"\x1a\x01x", 7: b"\x3a\x81\x01" + bytes(129), 14: b"\x72\x01x"}
     assert list(strip_metadata(b"".join(fields.values()))) == [fields[1], fields[7]]
     with pytest.raises(ValueError, match="wire type 5"):
         list(strip_metadata(b"\x0d\x00\x00\x00\x00"))
 
 
-def test_the_quick_cases_have_every_layer_kind_and_trained_model() -> None:
+def test_quick_cases_cover_every_kind_and_trained_model() -> None:
     quick, full = find_cases(quick=True), find_cases()
     kinds = set[str]()
     for case in quick:
@@ -105,7 +107,7 @@ def test_the_quick_cases_have_every_layer_kind_and_trained_model() -> None:
 
 
 @pytest.mark.slow
-def test_a_trained_model_gives_equal_lines_for_each_dialect() -> None:
+def test_snapshot_of_trained_model_has_lines_for_each_dialect() -> None:
     (shapes,) = (case for case in find_cases() if case.name == "models/shapes")
     first = case_lines(shapes)
     assert case_lines(shapes) == first
@@ -129,7 +131,7 @@ LINES = [
 ]
 
 
-def test_differences_are_changed_removed_and_added_lines() -> None:
+def test_find_differences_lists_changed_removed_and_added_lines() -> None:
     changed = [LINES[0], LINES[1]._replace(value="7"), Line("c.cfg", "auto", "x", "4")]
     assert find_differences(LINES, LINES) == []
     assert find_differences(LINES, changed) == [
@@ -141,7 +143,7 @@ def test_differences_are_changed_removed_and_added_lines() -> None:
 
 
 @pytest.mark.parametrize(("change", "status"), [("02", 0), ("03", 1)])
-def test_compare_exits_1_on_a_difference(change: str, status: int, tmp_path: Path) -> None:
+def test_compare_with_difference_exits_1(change: str, status: int, tmp_path: Path) -> None:
     old, new = tmp_path / "old.txt", tmp_path / "new.txt"
     old.write_text("".join(f"{line}\n" for line in LINES))
     new.write_text(old.read_text().replace("02", change))
@@ -152,7 +154,7 @@ def test_compare_exits_1_on_a_difference(change: str, status: int, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("text", "message"), [(None, "No such file"), ("a\tb\n", "got 2 fields; expected")])
-def test_a_file_without_a_snapshot_exits_2(text: str | None, message: str, tmp_path: Path) -> None:
+def test_compare_with_file_without_snapshot_exits_2(text: str | None, message: str, tmp_path: Path) -> None:
     if text is not None:
         (tmp_path / "old.txt").write_text(text)
     result = CliRunner().invoke(main, [str(tmp_path / "old.txt")])

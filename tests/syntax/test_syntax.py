@@ -24,7 +24,7 @@ def _bytes(config: darkparse.Config) -> bytes:
 
 
 @pytest.mark.parametrize("path", [*shipped_cfgs(), *original_cfgs()], ids=lambda p: f"{p.parent.name}-{p.stem}")
-def test_a_file_is_read_without_loss(path: Path) -> None:
+def test_read_cfg_round_trips(path: Path) -> None:
     assert _bytes(read(path)) == path.read_bytes()
 
 
@@ -39,7 +39,7 @@ def test_a_file_is_read_without_loss(path: Path) -> None:
     ],
     ids=["crlf", "bom", "bom-and-blank", "spaces-and-bad-bytes", "odd-lines"],
 )
-def test_odd_files_are_read_without_loss(data: bytes, tmp_path: Path) -> None:
+def test_read_odd_bytes_round_trips(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "odd.cfg"
     path.write_bytes(data)
     config = read(path)
@@ -53,7 +53,7 @@ LINES = st.text(st.characters(exclude_characters="\n[", exclude_categories=["Cs"
 @settings(max_examples=300, deadline=None)
 @given(st.lists(LINES, max_size=8), st.sampled_from(["\n", "\r\n"]))
 @example(["=", " = ", "a=", "=b", "\x0b", "\u00a0x=1", "\ufeff=2"], "\n")
-def test_any_lines_under_a_section_are_read_without_loss(lines: list[str], end: str) -> None:
+def test_read_any_lines_round_trips(lines: list[str], end: str) -> None:
     text = end.join(["[net]", "[conv]", *lines])
     config = read(text)
     assert str(config) == text
@@ -62,7 +62,7 @@ def test_any_lines_under_a_section_are_read_without_loss(lines: list[str], end: 
         assert option.key_span.text.replace(" ", "").replace("\t", "").replace("\r", "") == option.key
 
 
-def test_every_word_knows_its_place() -> None:
+def test_spans_have_line_column_and_text() -> None:
     config = read("[net]\n  fil ters =  3 # x\nflag\n[conv]\n")
     filters, flag = config.net.options
     assert (str(filters.key_span), filters.key_span.text, str(filters.value_span), filters.value_span.text) == (
@@ -75,12 +75,12 @@ def test_every_word_knows_its_place() -> None:
     assert str(config.sections[0].span) == "<text>:4:1"
 
 
-def test_the_excerpt_draws_a_caret() -> None:
+def test_span_excerpt_draws_caret() -> None:
     option = read("\ufeff[net]\n\twidth = 3\n[conv]\n").net.options[0]
     assert option.value_span.excerpt() == "    2 |  width = 3\n      |          ^"
 
 
-def test_a_byte_order_mark_takes_no_column() -> None:
+def test_span_after_byte_order_mark_starts_at_column_1() -> None:
     assert str(read("\ufeff[net]\n[conv]\n").net.span) == "<text>:1:1"
 
 
@@ -96,13 +96,13 @@ def test_a_byte_order_mark_takes_no_column() -> None:
         ("[net]\n[conv] # x\n", "<text>:2:1: error: text behind the bracket"),
     ],
 )
-def test_broken_text_is_an_error_with_its_place(text: str, message: str) -> None:
+def test_read_broken_text_is_error_with_place(text: str, message: str) -> None:
     with pytest.raises(CfgError) as raised:
         read(text)
     assert str(raised.value).startswith(message)
 
 
-def test_files_that_are_no_cfg(tmp_path: Path) -> None:
+def test_read_of_missing_or_other_file_raises(tmp_path: Path) -> None:
     with pytest.raises(DarkparseError, match=r"nothing\.cfg: No such file or directory"):
         read(tmp_path / "nothing.cfg")
     (tmp_path / "x.weights").write_bytes(bytes(100))
@@ -114,7 +114,7 @@ def test_files_that_are_no_cfg(tmp_path: Path) -> None:
         read(tmp_path)
 
 
-def test_a_shipped_cfg_is_found_by_name_and_a_file_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_read_name_prefers_file_over_shipped_cfg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert len(read("yolov3").sections) == len(read("yolov3.cfg").sections) == 107
     (tmp_path / "yolov3.cfg").write_text(NET + "[conv]\n")
@@ -132,63 +132,63 @@ def _codes(options: str, section: str = "convolutional", dialect: str = "alexeya
     return [d.code for d in darkparse.compile(f"{NET}[{section}]\n{options}", dialect=dialect).diagnostics]
 
 
-def test_spaces_are_deleted_inside_words() -> None:
+def test_compile_deletes_spaces_inside_names() -> None:
     layer: Any = darkparse.compile(f"{NET}[convo lutional]\nf i l ters = 1 6\nactivation = le aky\n").nodes[0].layer
     assert (layer.filters, layer.activation) == (16, "leaky")
 
 
-def test_the_first_of_two_equal_keys_counts() -> None:
+def test_duplicate_key_uses_first_and_warns() -> None:
     assert _first("filters=3\nfilters=5\n").out_shape.c == 3
     assert _codes("filters=3\nfilters=5\n") == ["duplicate"]
 
 
-def test_a_line_without_equals_hides_a_later_one() -> None:
+def test_line_without_equals_hides_later_key() -> None:
     node = _first("activation\nactivation=leaky\n")
     assert node.layer.activation == "logistic"
     assert _codes("activation\nactivation=leaky\n") == ["no-value", "duplicate"]
 
 
-def test_an_empty_value_is_skipped_and_a_later_one_counts() -> None:
+def test_empty_value_is_skipped_and_later_key_counts() -> None:
     assert _first("filters=\nfilters=5\n").out_shape.c == 5
     assert _codes("filters=\nfilters=5\n") == ["empty-value"]
 
 
-def test_a_comment_later_in_the_line_is_part_of_the_value() -> None:
+def test_inline_comment_is_part_of_value() -> None:
     node = _first("filters=4 # four\nactivation=leaky # x\n")
     assert (node.out_shape.c, node.layer.activation) == (4, "relu")
     assert _codes("filters=4 # four\nactivation=leaky # x\n") == ["inline-comment", "inline-comment"]
 
 
-def test_darknets_defaults() -> None:
+def test_convolution_and_shortcut_without_options_use_darknets_defaults() -> None:
     node = _first("")
     assert (tuple(node.out_shape), node.layer.activation) == ((1, 8, 8), "logistic")
     shortcut: Any = darkparse.compile(f"{NET}[conv]\n[shortcut]\nfrom=-1\n").nodes[1].layer
     assert shortcut.activation == "linear"
 
 
-def test_pad_means_half_the_size_and_wins_over_padding() -> None:
+def test_pad_means_half_the_size_and_overrides_padding() -> None:
     assert _first("size=5\npad=1\npadding=0\n").out_shape.h == 8
     assert _first("size=5\npad=0\npadding=1\n").out_shape.h == 6
     assert _first("size=1\npad=1\n").out_shape.h == 8
 
 
-def test_zero_is_the_first_layer_and_negative_is_relative() -> None:
+def test_route_index_zero_is_absolute_and_negative_is_relative() -> None:
     network = darkparse.compile(NET + "[conv]\nfilters=2\n[conv]\nfilters=3\n[route]\nlayers=0,-1\n")
     assert network.nodes[2].inputs == (0, 1)
 
 
-def test_names_are_case_sensitive_and_the_nearest_is_named() -> None:
+def test_unknown_kind_in_wrong_case_suggests_nearest() -> None:
     with pytest.raises(CfgError, match=r"unknown layer kind \[Convolutional\]; did you mean \[convolutional\]\?"):
         darkparse.compile(f"{NET}[Convolutional]\n")
 
 
-def test_unknown_options_are_warned_about_and_training_ones_are_not() -> None:
+def test_unknown_option_warns_and_training_option_does_not() -> None:
     assert _codes("filterz=3\n") == ["unknown-option"]
     assert _codes("stopbackward=1\nlearning_rate=2\nangle=3\n") == []
 
 
 @pytest.mark.parametrize("kind", sorted(darkparse.layers.REGISTRY))
-def test_every_alias_is_known(kind: str) -> None:
+def test_registry_key_is_kind_or_alias(kind: str) -> None:
     assert kind in (darkparse.layers.REGISTRY[kind].kind, *darkparse.layers.REGISTRY[kind].aliases)
 
 
@@ -207,7 +207,7 @@ def test_every_alias_is_known(kind: str) -> None:
         (".5", 0, True),
     ],
 )
-def test_whole_numbers(text: str, value: int, complains: bool) -> None:
+def test_read_int_follows_atoi(text: str, value: int, complains: bool) -> None:
     number, complaint = read_int(text, PJREDDIE)
     assert (number, complaint is not None) == (value, complains)
 
@@ -227,19 +227,19 @@ def test_whole_numbers(text: str, value: int, complains: bool) -> None:
         ("0x", 0.0, True),
     ],
 )
-def test_numbers(text: str, value: float, complains: bool) -> None:
+def test_read_float_follows_atof(text: str, value: float, complains: bool) -> None:
     number, complaint = read_float(text, PJREDDIE)
     assert (number, complaint is not None) == (value, complains)
 
 
 @pytest.mark.parametrize("text", ["abc", "#3", "-", "", "x1", "inf", "nan"])
-def test_a_text_without_a_digit_is_no_number(text: str) -> None:
+def test_number_without_digit_raises(text: str) -> None:
     for reader in (read_int, read_float):
         with pytest.raises(ValueTextError):
             reader(text, PJREDDIE)
 
 
-def test_a_number_too_large_for_c_is_refused() -> None:
+def test_number_too_large_for_c_raises() -> None:
     with pytest.raises(ValueTextError, match="does not fit"):
         read_int("3000000000", PJREDDIE)
     for text in ("1e39", "1e999", "-0x1p128", "0x1p99999"):
@@ -247,7 +247,7 @@ def test_a_number_too_large_for_c_is_refused() -> None:
             read_float(text, PJREDDIE)
 
 
-def test_lists_end_at_a_comment_and_forgive_a_last_comma() -> None:
+def test_read_list_ends_at_comment_and_allows_trailing_comma() -> None:
     assert read_list(read_int)("1,2,3", PJREDDIE) == ((1, 2, 3), None)
     values, complaint = read_list(read_int)("1,2#,3", PJREDDIE)
     assert values == (1, 2)
@@ -255,13 +255,13 @@ def test_lists_end_at_a_comment_and_forgive_a_last_comma() -> None:
     assert read_list(read_int)("1,2,", PJREDDIE).value == (1, 2)
 
 
-def test_pjreddie_reads_one_layer_of_a_shortcut() -> None:
+def test_read_first_reads_one_value_in_pjreddie() -> None:
     read_from = read_first(read_int, fork="pjreddie")
     assert read_from("-3,-5", PJREDDIE).value == (-3,)
     assert read_from("-3,-5", ALEXEYAB).value == (-3, -5)
 
 
-def test_words_have_aliases_and_fallbacks() -> None:
+def test_read_choice_maps_aliases_and_fallback() -> None:
     reader = read_choice("none", "relu", fallback="none", aliases={"avg_relu": "relu"})
     assert reader("avg_relu", ALEXEYAB) == ("relu", None)
     assert reader("other", ALEXEYAB).value == "none"

@@ -13,7 +13,7 @@ import pytest
 from darkparse._utils.files import atomic_write, deferred_errors, remove_leftovers
 
 
-def test_after_an_error_the_target_is_as_it_was(tmp_path: Path) -> None:
+def test_atomic_write_after_error_keeps_target(tmp_path: Path) -> None:
     target = tmp_path / "x.png"
     target.write_text("old")
 
@@ -32,13 +32,13 @@ def test_after_an_error_the_target_is_as_it_was(tmp_path: Path) -> None:
     assert [path.read_text() for path in tmp_path.iterdir()] == ["new"]
 
 
-def test_an_error_names_the_target(tmp_path: Path) -> None:
+def test_atomic_write_error_names_target(tmp_path: Path) -> None:
     for target in (tmp_path, tmp_path / "no" / "x.png"):
         with pytest.raises(OSError, match=str(target)), atomic_write(target) as part:
             part.write_text("new")
 
 
-def test_what_a_killed_process_left_goes_and_what_lives_stays(tmp_path: Path) -> None:
+def test_atomic_write_removes_leftovers_of_dead_writers_only(tmp_path: Path) -> None:
     left, other = tmp_path / ".part-0123abcd-x.png", tmp_path / ".part-0123abcd-y.png"
     left.write_text("half")
     other.write_text("half")
@@ -56,7 +56,7 @@ def test_what_a_killed_process_left_goes_and_what_lives_stays(tmp_path: Path) ->
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
 @pytest.mark.parametrize("letter", ["a", "é", "日", "\U0001f600", "\udcff"])
-def test_name_as_long_as_the_file_system_takes_is_written(letter: str, tmp_path: Path) -> None:
+def test_atomic_write_of_longest_name_succeeds(letter: str, tmp_path: Path) -> None:
     most = os.pathconf(tmp_path, "PC_NAME_MAX")
     name = letter * ((most - 4) // len(os.fsencode(letter))) + ".png"
     for text in ("old", "new"):
@@ -74,7 +74,7 @@ def test_name_as_long_as_the_file_system_takes_is_written(letter: str, tmp_path:
         pass
 
 
-def test_a_writer_goes_on_after_an_error_that_is_raised_at_its_end(tmp_path: Path) -> None:
+def test_deferred_errors_raise_at_end(tmp_path: Path) -> None:
     written: list[int] = []
 
     class Full(BytesIO):
