@@ -43,7 +43,7 @@ def plain(boxes: Boxes, centers: Boxes) -> Boxes:
     return sorted(centers, key=lambda c: c[0] * c[1])
 
 
-def test_the_anchors_are_those_of_darknets_loops(tmp_path: Path) -> None:
+def test_find_anchors_equals_darknets_loops(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     boxes = random.uniform(0.02, 0.9, (60, 2)).round(4).tolist()
     files = data_of(tmp_path, boxes)
@@ -56,7 +56,7 @@ def test_the_anchors_are_those_of_darknets_loops(tmp_path: Path) -> None:
     assert found.overlap == pytest.approx(np.mean(best), rel=1e-5)
 
 
-def test_the_command_prints_a_line_for_a_cfg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_anchors_command_prints_line_for_cfg(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     boxes = [[w + i / 1000, h] for w, h in ((0.1, 0.1), (0.25, 0.5), (0.75, 0.5)) for i in range(5)]
     data_of(tmp_path, boxes)
     for size, line in (("100", "10,10, 25,50, 75,50"), ("8", "0.8160,0.8000, 2.0160,4.0000, 6.0160,4.0000")):
@@ -71,7 +71,7 @@ def test_the_command_prints_a_line_for_a_cfg(tmp_path: Path, capsys: pytest.Capt
 
 @pytest.mark.parametrize("size", ["416", "13"])
 @pytest.mark.parametrize("side", [1e-300, 1e-45, 1e-40, 1e-30, 1e-20, 1e-7, 0.0001, 0.0011])
-def test_tiny_boxes_make_no_anchor_of_0(
+def test_anchors_command_of_tiny_boxes_prints_no_zero(
     tmp_path: Path, side: float, size: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """1e-300 is 0 in float32, as is the area of 1e-30; 0.0011 of 416 pixels would be printed as 0."""
@@ -85,7 +85,7 @@ def test_tiny_boxes_make_no_anchor_of_0(
     assert 0 < float(err.partition("overlap ")[2].rstrip("%\n")) <= 100
 
 
-def test_too_few_objects_are_told(tmp_path: Path) -> None:
+def test_find_anchors_of_too_few_objects_raises(tmp_path: Path) -> None:
     files = data_of(tmp_path, [[0.1, 0.2], [0, 0.5]])
     with pytest.raises(DarkparseError, match=r"train.txt: 1 object with width and height, too few for 2 anchors"):
         find_anchors(files, DIALECTS["alexeyab"], 2, (416, 416))

@@ -39,14 +39,14 @@ def _picture(case: dict[str, Any]) -> Any:
     return np.array(case["image"], np.float32).reshape(case["shape"])
 
 
-def test_the_label_of_a_picture_is_where_each_fork_looks() -> None:
+def test_label_path_equals_each_fork() -> None:
     for picture, *labels in NUMBERS["label_paths"]:
         found = [label_path(picture, DIALECTS[name]) for name in ("pjreddie", "alexeyab")]
         assert found == labels
 
 
 @cases("boxes")
-def test_boxes_move_with_a_crop_and_a_flip(case: dict[str, Any]) -> None:
+def test_transform_boxes_equals_darknet(case: dict[str, Any]) -> None:
     lines = np.array([(*box, number) for number, *box in case["lines"]], np.float32)
     how = (lines, (case["dx"], case["dy"]), (case["sx"], case["sy"]))
     flip = bool(case["flip"])
@@ -58,14 +58,14 @@ def test_boxes_move_with_a_crop_and_a_flip(case: dict[str, Any]) -> None:
 
 
 @cases("colour")
-def test_colours(case: dict[str, Any]) -> None:
+def test_distort_equals_darknet(case: dict[str, Any]) -> None:
     found = distort(_picture(case), case["hue"], case["saturation"], case["exposure"])
     assert found.dtype == np.float32
     assert np.allclose(found.ravel(), case["result"], atol=TOLERANCE)
 
 
 @cases("place")
-def test_a_picture_is_placed_or_cropped(case: dict[str, Any]) -> None:
+def test_place_and_crop_equal_darknet(case: dict[str, Any]) -> None:
     pixels = _picture(case).transpose(1, 2, 0)
     width, height = case["size"]
     laid, cut = case["pjreddie"], case["alexeyab"]
@@ -83,7 +83,7 @@ def test_a_picture_is_placed_or_cropped(case: dict[str, Any]) -> None:
 
 
 @cases("mosaic")
-def test_boxes_of_a_mosaic(case: dict[str, Any]) -> None:
+def test_mosaic_boxes_equal_darknet(case: dict[str, Any]) -> None:
     size, found = (case["height"], case["width"]), []
     for number, one in enumerate(case["tiles"]):
         rows, top = build_tile_axis(size[0], case["cut_y"], one["top"], one["bottom"], is_second=number >= 2)

@@ -95,7 +95,7 @@ def _same(first: data.Batch, second: data.Batch) -> bool:
 
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
-def test_a_run_that_goes_on_sees_what_an_unbroken_one_sees(files: DataFile, net: str, dialect: str) -> None:
+def test_batches_from_start_equal_uninterrupted_run(files: DataFile, net: str, dialect: str) -> None:
     network = _detector(net, dialect=dialect)
     whole = list(islice(data.batches(network, files, seed=3), 8))
     rest = list(islice(data.batches(network, files, seed=3, start=2), 4))
@@ -111,7 +111,7 @@ def test_a_run_that_goes_on_sees_what_an_unbroken_one_sees(files: DataFile, net:
 
 @pytest.mark.parametrize("net", ["", "mosaic=1", "letter_box=1"])
 @pytest.mark.parametrize("dialect", ["alexeyab", "pjreddie"])
-def test_boxes_lie_where_the_pictures_objects_do(files: DataFile, net: str, dialect: str) -> None:
+def test_batch_boxes_lie_on_objects(files: DataFile, net: str, dialect: str) -> None:
     """The square is brighter than all around it, whatever was done to it."""
     plain = DETECTOR.format(net=net, head="").replace("hue=.1\nsaturation=1.5\nexposure=1.5\n", "")
     network = darkparse.compile(plain, size=(96, 96), dialect=dialect)
@@ -129,7 +129,7 @@ def test_boxes_lie_where_the_pictures_objects_do(files: DataFile, net: str, dial
     assert np.mean(inside) > 0.85
 
 
-def test_a_share_of_several_trainings_is_every_other_mini_batch(files: DataFile) -> None:
+def test_batches_of_rank_are_every_other_mini_batch(files: DataFile) -> None:
     network = _detector()
     whole = list(islice(data.batches(network, files), 6))
     for rank in range(2):
@@ -137,7 +137,7 @@ def test_a_share_of_several_trainings_is_every_other_mini_batch(files: DataFile)
         assert all(_same(*pair) for pair in zip(whole[rank::2], part, strict=True))
 
 
-def test_pictures_are_kept_while_there_is_room(files: DataFile, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_cached_while_memory_allows(files: DataFile, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[str] = []
 
     def counted(path: str, channels: int | None, *, apply_exif: bool) -> Image:
@@ -157,7 +157,7 @@ def test_pictures_are_kept_while_there_is_room(files: DataFile, monkeypatch: pyt
     assert drawn[0] == drawn[1] == drawn[2]
 
 
-def test_sizes_change_every_ten_batches(files: DataFile) -> None:
+def test_batch_size_in_pixels_changes_every_10_batches(files: DataFile) -> None:
     network = _detector(head="random=1")
     sizes = [one.size for one in islice(data.batches(network, files), 100)]
     runs = [set(sizes[i : i + 20]) for i in range(0, 100, 20)]
@@ -171,7 +171,7 @@ def test_sizes_change_every_ten_batches(files: DataFile) -> None:
     ("pjreddie", range(320, 609, 32), 608),
     ("alexeyab", range(320, 609, 32), 608),
 ])  # fmt: skip
-def test_the_sizes_of_darknet(dialect: str, sizes: range, largest: int) -> None:
+def test_sample_size_draws_darknets_sizes(dialect: str, sizes: range, largest: int) -> None:
     options = bind_net_training(_detector("max_batches=2000"))
     found = [sample_size(1, i, (416, 416), DIALECTS[dialect], options, 32, 1.0) for i in range(0, 2000, 10)]
     assert all(height == width and height in sizes for height, width in found)
@@ -179,13 +179,13 @@ def test_the_sizes_of_darknet(dialect: str, sizes: range, largest: int) -> None:
     assert set(found[-9:]) == {(largest, largest)}
 
 
-def test_what_is_cut_off_goes_away_from_the_corner_of_its_tile() -> None:
+def test_move_to_corner_crops_away_from_tile_corner() -> None:
     crop = CropWindow(1, 2, 3, 4)
     assert move_to_corner(crop, 0, flip=False) == CropWindow(0, 0, 4, 6) == move_to_corner(crop, 1, flip=True)
     assert move_to_corner(crop, 3, flip=False) == CropWindow(4, 6, 0, 0) == move_to_corner(crop, 2, flip=True)
 
 
-def test_a_classifiers_labels_stand_in_the_paths(files: DataFile) -> None:
+def test_classifier_truth_follows_image_path(files: DataFile) -> None:
     for dialect, net, low in (("pjreddie", "", 0), ("alexeyab", "label_smooth_eps=.1", 0.1)):
         network = darkparse.compile(CLASSIFIER.format(net=net), dialect=dialect)
         for batch in islice(data.batches(network, files, seed=2), 3):
@@ -196,7 +196,7 @@ def test_a_classifiers_labels_stand_in_the_paths(files: DataFile) -> None:
 
 
 @pytest.mark.parametrize("net", ["mixup=1", "cutmix=1\nblur=1", "mosaic=1", "mosaic=1\ncutmix=1"])
-def test_classes_of_joined_pictures_have_their_shares(files: DataFile, net: str) -> None:
+def test_classifier_truth_of_joined_images_has_shares(files: DataFile, net: str) -> None:
     network = darkparse.compile(CLASSIFIER.format(net=net), dialect="alexeyab")
     rows = torch.cat([torch.as_tensor(one.truth) for one in islice(data.batches(network, files, seed=4), 12)])
     assert torch.allclose(rows.sum(1), torch.ones(len(rows)))
@@ -237,7 +237,7 @@ def test_missing_main_guard_is_explained(files: DataFile, is_guarded: bool) -> N
 
 
 @pytest.mark.slow
-def test_workers_draw_nothing_from_torchs_generator(files: DataFile) -> None:
+def test_loader_workers_leave_torchs_generator_unchanged(files: DataFile) -> None:
     """What is dropped out follows from the batch alone, with loader processes and without."""
     torch.manual_seed(5)
     wanted = torch.rand(3)
@@ -248,14 +248,14 @@ def test_workers_draw_nothing_from_torchs_generator(files: DataFile) -> None:
 
 
 @pytest.mark.slow
-def test_workers_load_the_same(files: DataFile) -> None:
+def test_loader_workers_load_same_batches(files: DataFile) -> None:
     network = _detector("mosaic=1")
     alone = islice(data.batches(network, files, seed=7), 6)
     helped = islice(data.batches(network, files, seed=7, workers=2), 6)
     assert all(_same(*pair) for pair in zip(alone, helped, strict=True))
 
 
-def test_what_is_wrong_is_said_with_its_place(tmp_path: Path) -> None:
+def test_batches_of_broken_data_file_name_place(tmp_path: Path) -> None:
     wrong = (
         ("names = x.names", r"my.data: there is no line 'train = …' in it"),
         ("classes = 2\ntrain = no.txt", r"my.data:2:9: train = 'no.txt': no such file"),
@@ -274,7 +274,7 @@ def test_what_is_wrong_is_said_with_its_place(tmp_path: Path) -> None:
         _ = DataFile.read(tmp_path / "my.data").classes
 
 
-def test_a_missing_label_ends_training_where_it_does_in_darknet(tmp_path: Path) -> None:
+def test_missing_label_raises_in_pjreddie_only(tmp_path: Path) -> None:
     Pillow.new("RGB", (9, 9)).save(tmp_path / "1.png")
     (tmp_path / "list.txt").write_text("1.png")
     (tmp_path / "my.data").write_text("train = list.txt")
@@ -283,7 +283,7 @@ def test_a_missing_label_ends_training_where_it_does_in_darknet(tmp_path: Path) 
         next(data.batches(_detector(dialect="pjreddie"), tmp_path / "my.data"))
 
 
-def test_exit_status_of_a_process_that_is_still_ending_is_waited_for() -> None:
+def test_find_exit_status_waits_for_ending_process() -> None:
     ending = multiprocessing.get_context("spawn").Process(target=sys.exit, args=(3,))
     ending.start()
     try:

@@ -100,7 +100,7 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 }
 
 
-def test_a_sound_set_is_told_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_of_correct_data_set_finds_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plant(tmp_path)
     write(tmp_path / "my.cfg", CFG.format(net=""))
     with pytest.raises(SystemExit) as stop:
@@ -112,9 +112,7 @@ def test_a_sound_set_is_told_nothing(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "bmp", "ppm"])
-def test_truncated_image_is_found_by_decode_alone(
-    tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_decode_finds_truncated_image(tmp_path: Path, suffix: str, capsys: pytest.CaptureFixture[str]) -> None:
     plant(tmp_path)
     path = tmp_path / f"5.{suffix}"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)).save(path)
@@ -141,7 +139,7 @@ def _status(*arguments: str) -> int:
 
 
 @pytest.mark.parametrize("code", FAULTS)
-def test_each_fault_is_told_alone(code: str, tmp_path: Path) -> None:
+def test_check_data_reports_planted_fault_alone(code: str, tmp_path: Path) -> None:
     plant(tmp_path)
     make, told = FAULTS[code]
     make(tmp_path)
@@ -151,7 +149,7 @@ def test_each_fault_is_told_alone(code: str, tmp_path: Path) -> None:
     assert str(found[0]).startswith(f"{tmp_path}/{told}")
 
 
-def test_all_faults_at_once_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_check_reports_all_planted_faults(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     plant(tmp_path)
     together = FAULTS.keys() - {"no-object", "data-file", "no-picture", "label-line", "box-size", "box-outside"}
     for code in sorted(together):
@@ -172,7 +170,7 @@ def test_all_faults_at_once_are_told(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert [note["line"] for note in outside["notes"]] == [4, 7]
 
 
-def test_a_label_that_is_no_text_ends_nothing(tmp_path: Path) -> None:
+def test_check_data_of_binary_label_reports_line(tmp_path: Path) -> None:
     plant(tmp_path)
     (tmp_path / "4.txt").write_bytes(b"\xff\xfe0")
     write(tmp_path / "5.txt", "0 1e300 .5 .1 nan\n")
@@ -181,7 +179,7 @@ def test_a_label_that_is_no_text_ends_nothing(tmp_path: Path) -> None:
     assert found[0].message.startswith(f"2 of 10 pictures ({tmp_path}/4.txt: not a text file): a label's line")
 
 
-def test_a_missing_label_is_an_error_where_training_ends_at_it(tmp_path: Path) -> None:
+def test_check_data_missing_label_severity_follows_dialect(tmp_path: Path) -> None:
     plant(tmp_path)
     (tmp_path / "9.txt").unlink()
     for name, severity in (("pjreddie", "error"), ("alexeyab", "warning")):
@@ -189,7 +187,7 @@ def test_a_missing_label_is_an_error_where_training_ends_at_it(tmp_path: Path) -
         assert [(one.code, one.severity) for one in found] == [("no-label", severity)]
 
 
-def test_a_classifiers_paths_hold_one_label(tmp_path: Path) -> None:
+def test_check_data_of_classifier_reports_paths_without_one_label(tmp_path: Path) -> None:
     for name in ("cat1", "dog1", "cow", "catdog"):
         Image.new("RGB", (9, 9)).save(tmp_path / f"{name}.png")
     write(tmp_path / "list", "".join(f"{tmp_path}/{name}.png\n" for name in ("cat1", "dog1", "cow", "catdog")))
@@ -200,7 +198,7 @@ def test_a_classifiers_paths_hold_one_label(tmp_path: Path) -> None:
     assert checked.diagnostics[0].message.startswith("2 of 4 pictures (0 labels in it): a classifier's picture")
 
 
-def test_the_dialect_is_the_one_that_finds_labels(tmp_path: Path) -> None:
+def test_check_data_chooses_dialect_that_finds_labels(tmp_path: Path) -> None:
     plant(tmp_path)
     assert check_data(DataFile.read(tmp_path / "my.data")).dialect.name == "pjreddie"
     (tmp_path / "images").mkdir()
@@ -213,5 +211,5 @@ def test_the_dialect_is_the_one_that_finds_labels(tmp_path: Path) -> None:
     assert (checked.dialect.name, checked.diagnostics) == ("alexeyab", [])
 
 
-def test_every_code_is_planted() -> None:
+def test_planted_faults_cover_every_code() -> None:
     assert {*FAULTS, "path-label"} == DATA_CODES.keys()

@@ -61,7 +61,7 @@ def own(data: Path, tmp_path: Path) -> Path:
 
 
 @pytest.mark.long
-def test_end_of_batches_resumes_to_the_same_bytes(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_end_of_batches_resumes_to_same_bytes(data: Path, whole: Path, tmp_path: Path) -> None:
     finish(data, tmp_path, "--batches", "40")
     assert count_saved(data, tmp_path) == 40
     check_same(finish(data, tmp_path, "--resume"), whole)
@@ -72,7 +72,7 @@ def test_end_of_batches_resumes_to_the_same_bytes(data: Path, whole: Path, tmp_p
     *(pytest.param(name, workers, marks=pytest.mark.long) for name in STATUS for workers in "02"
       if (name, workers) != ("SIGTERM", "2")),
 ])  # fmt: skip
-def test_signal_finishes_the_batch_and_saves(name: str, workers: str, data: Path, whole: Path, tmp_path: Path) -> None:
+def test_signal_finishes_batch_and_saves(name: str, workers: str, data: Path, whole: Path, tmp_path: Path) -> None:
     """It goes to all processes, as a terminal and a process manager send it."""
     run = start(data, tmp_path, "--workers", workers, start_new_session=True)
     wait_for(tmp_path, run)
@@ -90,7 +90,7 @@ def test_signal_finishes_the_batch_and_saves(name: str, workers: str, data: Path
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
-def test_second_signal_does_not_wait_for_the_batch(name: str, data: Path, tmp_path: Path) -> None:
+def test_second_signal_does_not_wait_for_batch(name: str, data: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "run").mkdir()
     write_cfg(data.parent, "two", batch=800, subdivisions=400, max_batches=2)
     run = start(data, folder, name="two")
@@ -106,7 +106,7 @@ def test_second_signal_does_not_wait_for_the_batch(name: str, data: Path, tmp_pa
 
 
 @pytest.mark.long
-def test_closed_terminal_finishes_the_batch_and_saves(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_closed_terminal_finishes_batch_and_saves(data: Path, whole: Path, tmp_path: Path) -> None:
     """The system sends SIGHUP, and every line that is printed from then on is an error."""
     terminal, side = pty.openpty()
 
@@ -125,7 +125,7 @@ def test_closed_terminal_finishes_the_batch_and_saves(data: Path, whole: Path, t
     check_same(finish(data, tmp_path, "--resume"), whole)
 
 
-def test_closed_stdout_saves(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_closed_stdout_saves_and_exits_1(data: Path, whole: Path, tmp_path: Path) -> None:
     reader, writer = os.pipe()
     os.close(reader)
     status, message = end(start(data, tmp_path, stdout=writer))
@@ -137,14 +137,14 @@ def test_closed_stdout_saves(data: Path, whole: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.long
-def test_stdout_that_was_never_open_is_no_end(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_stdout_never_open_trains_to_end(data: Path, whole: Path, tmp_path: Path) -> None:
     (folder := tmp_path / "run").mkdir()
     status, message = end(start(data, folder, stdout=None, preexec_fn=lambda: os.close(1)))
     assert status == 0, message
     check_same(folder, whole)
 
 
-def test_killed_loader_is_named_and_the_progress_saved(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_killed_loader_is_named_and_progress_saved(data: Path, whole: Path, tmp_path: Path) -> None:
     run = start(data, tmp_path, "--workers", "2")
     wait_for(tmp_path, run)
     os.kill(find_loaders(run)[0], signal.SIGKILL)
@@ -157,7 +157,7 @@ def test_killed_loader_is_named_and_the_progress_saved(data: Path, whole: Path, 
     check_same(finish(data, tmp_path, "--resume"), whole)
 
 
-def test_loaders_end_with_a_killed_training(data: Path, tmp_path: Path) -> None:
+def test_killed_training_ends_its_loaders(data: Path, tmp_path: Path) -> None:
     run = start(data, tmp_path, "--workers", "2")
     wait_for(tmp_path, run)
     loaders = find_loaders(run)
@@ -168,7 +168,7 @@ def test_loaders_end_with_a_killed_training(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
-def test_full_disk_of_the_log_saves(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_full_disk_of_log_saves_and_exits_2(data: Path, whole: Path, tmp_path: Path) -> None:
     status, message = end(start(data, tmp_path, "--log", "/dev/full"))
     assert (status, message.splitlines()[-1]) == (2, "darkparse: error: /dev/full: No space left on device")
     assert count_saved(data, tmp_path) == 1
@@ -176,7 +176,7 @@ def test_full_disk_of_the_log_saves(data: Path, whole: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.long
-def test_log_that_may_not_grow_ends_with_a_whole_line(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_log_beyond_size_limit_ends_with_whole_line(data: Path, whole: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     (tmp_path / "log").write_bytes(b" " * (1 << 20) + b"\n")
     limit = (1 << 20) + 1000
@@ -195,9 +195,7 @@ def test_log_that_may_not_grow_ends_with_a_whole_line(data: Path, whole: Path, t
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_image_that_disappears_is_named_and_the_progress_saved(
-    own: Path, whole: Path, tmp_path: Path, workers: str
-) -> None:
+def test_missing_image_is_named_and_progress_saved(own: Path, whole: Path, tmp_path: Path, workers: str) -> None:
     (folder := tmp_path / "run").mkdir()
     run = start(own, folder, "--workers", workers)
     wait_for(folder, run, 1)
@@ -215,7 +213,7 @@ def test_image_that_disappears_is_named_and_the_progress_saved(
 
 
 @pytest.mark.long
-def test_label_that_disappears_is_named_and_the_progress_saved(own: Path, tmp_path: Path) -> None:
+def test_missing_label_is_named_and_progress_saved(own: Path, tmp_path: Path) -> None:
     """In pjreddie's dialect, whose Darknet ends there too; AlexeyAB's takes the image for one without objects."""
     whole = finish(own, tmp_path / "whole", "--dialect", "pjreddie")
     (folder := tmp_path / "run").mkdir()
@@ -233,7 +231,7 @@ def test_label_that_disappears_is_named_and_the_progress_saved(own: Path, tmp_pa
     check_same(finish(own, folder, "--resume", "--dialect", "pjreddie"), whole)
 
 
-def test_loss_that_is_not_finite_leaves_the_files_of_before(data: Path, tmp_path: Path) -> None:
+def test_non_finite_loss_keeps_earlier_files(data: Path, tmp_path: Path) -> None:
     write_cfg(data.parent, "steep", learning_rate=1e20)
     status, message = end(start(data, tmp_path, name="steep"))
     assert status == 2
@@ -242,7 +240,7 @@ def test_loss_that_is_not_finite_leaves_the_files_of_before(data: Path, tmp_path
 
 
 @pytest.mark.long
-def test_kill_leaves_the_state_of_before(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_sigkill_keeps_earlier_state(data: Path, whole: Path, tmp_path: Path) -> None:
     often = data.with_name("often.data")
     often.write_text(data.read_text().replace("savelast = 1000000", "savelast = 10"))
     run = start(often, tmp_path)
@@ -254,7 +252,7 @@ def test_kill_leaves_the_state_of_before(data: Path, whole: Path, tmp_path: Path
 
 
 @pytest.mark.long
-def test_second_training_in_a_folder_names_the_process_of_the_first(data: Path, whole: Path, tmp_path: Path) -> None:
+def test_second_training_in_directory_names_first_process(data: Path, whole: Path, tmp_path: Path) -> None:
     write_cfg(data.parent, "long", batch=800, subdivisions=400, max_batches=1000)
     first = start(data, tmp_path, name="long")
     wait_for(tmp_path, first, 1)

@@ -70,7 +70,7 @@ def _delta(model: darkparse.Darknet, x: Tensor, truth: Sequence[Tensor] | Tensor
 
 
 @pytest.mark.parametrize("kind", ["sse", "smooth", "L1", "masked"])
-def test_the_gradient_of_a_cost(kind: str) -> None:
+def test_cost_delta_is_gradient(kind: str) -> None:
     model = _model(HEAD.format(net="", more=f"[cost]\ntype={kind}"), "pjreddie")
     gradient, before = _delta(model, torch.rand(2, 3, 24, 32).double(), truth := torch.randn(2, 6 * 3 * 4).double())
 
@@ -84,7 +84,7 @@ def test_the_gradient_of_a_cost(kind: str) -> None:
 
 
 @pytest.mark.parametrize(("layer", "dialect"), [("softmax", "alexeyab"), ("logistic", "pjreddie")])
-def test_the_gradient_of_a_cross_entropy(layer: str, dialect: str) -> None:
+def test_cross_entropy_delta_is_gradient(layer: str, dialect: str) -> None:
     model = _model(HEAD.format(net="", more=f"[avgpool]\n[{layer}]"), dialect)
     truth = F.one_hot(torch.tensor([1, 4]), 6).double()
     gradient, before = _delta(model, torch.rand(2, 3, 24, 32).double(), truth)
@@ -99,7 +99,7 @@ def test_the_gradient_of_a_cross_entropy(layer: str, dialect: str) -> None:
 
 
 @pytest.mark.parametrize("dialect", ["pjreddie", pytest.param("alexeyab", marks=pytest.mark.slow)])
-def test_the_gradient_of_a_yolo_head(dialect: str) -> None:
+def test_yolo_delta_is_gradient_of_cross_entropy_and_squares(dialect: str) -> None:
     """Of objectness and classes it is that of a cross-entropy, of width and height that of half a square; x and y lack
     the slope of their logistic, so they have the gradient of a cross-entropy with a soft target."""
     model = _model(HEAD.format(net="", more=YOLO.format(options="ignore_thresh=1.1\niou_normalizer=1")), dialect)
@@ -126,7 +126,7 @@ TWICE = torch.tensor([[1.0, 1.0, 2.0, 2.0]], dtype=torch.float64)
 
 
 @pytest.mark.parametrize(("kind", "function"), [("iou", iou), ("giou", giou)])
-def test_deltas_that_are_gradients_but_for_a_factor(kind: str, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+def test_overlap_delta_is_gradient_up_to_factor(kind: str, function: Callable[[Tensor, Tensor], Tensor]) -> None:
     """Of boxes that overlap: the derivative by x and y, twice that by w and h."""
     slopes = _slopes(lambda box: function(box, OVER).sum(), BOX)
     assert torch.allclose(overlap_delta(BOX, OVER, kind), slopes * TWICE, atol=1e-6)
@@ -137,7 +137,9 @@ def test_deltas_that_are_gradients_but_for_a_factor(kind: str, function: Callabl
     [("iou", iou, APART), ("giou", giou, APART), ("diou", diou, OVER), ("ciou", ciou, OVER), ("ciou", ciou, APART)],
     ids=["iou apart", "giou apart", "diou", "ciou", "ciou apart"],
 )
-def test_deltas_that_are_no_gradient(kind: str, function: Callable[[Tensor, Tensor], Tensor], truth: Tensor) -> None:
+def test_overlap_delta_differs_from_gradient_as_in_darknet(
+    kind: str, function: Callable[[Tensor, Tensor], Tensor], truth: Tensor
+) -> None:
     slopes = _slopes(lambda box: function(box, truth).sum(), BOX) * TWICE
     assert not torch.allclose(overlap_delta(BOX, truth, kind), slopes, atol=1e-2)
 
@@ -157,7 +159,7 @@ activation=linear
 
 
 @pytest.mark.parametrize(("layer", "options"), [("rnn", "hidden=6\nactivation=tanh"), ("gru", ""), ("lstm", "")])
-def test_recurrent_layers_through_time(layer: str, options: str) -> None:
+def test_recurrent_gradient_through_time_equals_torch_loop(layer: str, options: str) -> None:
     """Beside a loop of plain torch over the steps, with the same parameters."""
     model = _model(RECURRENT.format(batch=2, layer=layer, options=options), "alexeyab")
     x, truth = torch.randn(6, 5).double(), torch.randn(6, 2).double() / 10
@@ -196,7 +198,7 @@ def test_recurrent_layers_through_time(layer: str, options: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_convolutional_memory_through_time() -> None:
+def test_conv_lstm_gradient_through_time_equals_finite_differences() -> None:
     text = HEAD.format(net="time_steps=2", more="[conv_lstm]\noutput=4\nsize=3\npad=1\npeephole=1\n[cost]")
     model = _model(text, "alexeyab")
     x = torch.rand(4, 3, 24, 32).double()
@@ -220,13 +222,13 @@ def test_a_convolutional_memory_through_time() -> None:
     assert torch.allclose(gradient[:1, :1], slopes, atol=1e-6)
 
 
-def test_rows_that_are_no_whole_steps() -> None:
+def test_recurrent_batch_that_is_not_whole_steps_raises() -> None:
     model = _model(RECURRENT.format(batch=2, layer="gru", options=""), "alexeyab")
     with pytest.raises(ValueError, match="time_steps=3"):
         model.layer_outputs(torch.randn(4, 5).double())
 
 
-def test_no_gradient_through_onlyforward() -> None:
+def test_onlyforward_stops_gradient() -> None:
     text = HEAD.format(net="", more="[convolutional]\nfilters=4\nonlyforward=1\n[convolutional]\nfilters=2\n[cost]")
     model = _model(text, "pjreddie")
     outputs = model.layer_outputs(torch.rand(2, 3, 24, 32).double())

@@ -62,7 +62,7 @@ def fails(capsys: pytest.CaptureFixture[str], *options: str) -> str:
 
 
 @pytest.mark.parametrize("number", ["1" * 400, "1" * 5000, "-" + "1" * 40, "1e400", "0x1", "nan", str(10**6)])
-def test_class_that_is_no_class_names_the_line(folder: Path, number: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_class_in_label_names_line(folder: Path, number: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("0.txt").write_text(f"0 .5 .5 .3 .3\n{number} .5 .5 .3 .3\n")
     assert fails(capsys).startswith("darkparse: error: 0.txt:2: a label's line is a class and four numbers, this is '")
 
@@ -84,7 +84,7 @@ def test_name_with_nul_is_refused(folder: Path, capsys: pytest.CaptureFixture[st
     assert fails(capsys) == "darkparse: error: a.data:2:10: backup = 'a?b': a name cannot contain NUL"
 
 
-def test_backup_that_is_a_file_is_told_before_the_first_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_backup_that_is_a_file_is_reported_before_first_batch(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Path("backup").write_text("")
     assert fails(capsys) == "darkparse: error: backup: File exists"
 
@@ -97,7 +97,7 @@ def test_backup_that_is_a_file_is_told_before_the_first_batch(folder: Path, caps
     ("pjreddie", "photos/0.bmp", "photos/0.txt", "--dialect alexeyab finds photos/0.txt"),
     ("alexeyab", "0.png", "other.txt", "0.txt does not exist; an empty file means that nothing is there"),
 ])  # fmt: skip
-def test_training_without_any_label_stops_before_the_first_batch(
+def test_training_without_any_label_stops_before_first_batch(
     folder: Path, dialect: str, image: str, label: str, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name, old in ((image, "0.png"), (label, "0.txt")):
@@ -120,7 +120,7 @@ def test_training_with_few_labels_warns(folder: Path, labeled: int, is_told: boo
     assert messages == ([told] if is_told else [])
 
 
-def test_classifier_without_any_label_stops_before_the_first_batch(
+def test_classifier_without_any_label_stops_before_first_batch(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Path("tiny.cfg").write_text(CLASSIFIER)

@@ -21,13 +21,13 @@ SCHEDULES: list[dict[str, Any]] = json.loads((TRAINING / "schedules.json").read_
 
 
 @pytest.mark.parametrize("name", NUMBERS)
-def test_a_training_step_equals_darknet(name: str, tmp_path: Path) -> None:
+def test_training_step_equals_darknet(name: str, tmp_path: Path) -> None:
     errors = dict(differences(name, tmp_path))
     assert len(errors) > 5
     assert {what: error for what, error in errors.items() if not error <= TOLERANCE} == {}
 
 
-def test_the_numbers_would_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_step_with_wrong_momentum_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A momentum of the other fork's CPU code in batch norm is off by far more than the bound."""
     from darkparse.model.modules import BatchNorm
 
@@ -38,7 +38,7 @@ def test_the_numbers_would_notice(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("case", SCHEDULES, ids=lambda case: f"{case['dialect']}-{case['name']}")
-def test_the_rate_equals_darknet(case: dict[str, Any]) -> None:
+def test_learning_rate_equals_darknet(case: dict[str, Any]) -> None:
     options = {"batch": 4, "width": 16, "height": 16, "channels": 3, **case["net"]}
     text = "[net]\n" + "".join(f"{key}={value}\n" for key, value in options.items()) + "[convolutional]\n[cost]\n"
     with warnings.catch_warnings():
@@ -49,7 +49,7 @@ def test_the_rate_equals_darknet(case: dict[str, Any]) -> None:
 
 @pytest.mark.long
 @pytest.mark.skipif(not CHECK.is_file(), reason="needs ../shared beside the checkout")
-def test_every_network_of_the_reference(tmp_path: Path) -> None:
+def test_training_of_whole_reference_set_equals_darknet(tmp_path: Path) -> None:
     """All that are there but the quirks, where Darknet's gradient is not the derivative."""
     known = tmp_path / "known"
     quirks = sorted(path.stem for path in (CHECK.parent / "quirks").rglob("*.npz"))

@@ -152,7 +152,7 @@ def test_state_mutants_are_refused(own: Path, net: str) -> None:
     (("optimizer", 0, "momentum_buffer"), torch.ones(1), "optimizer.0.momentum_buffer is a torch.float32 tensor of"),
     (("cfg",), "0" * 64, "the state belongs to a different cfg, dialect or size"),
 ])  # fmt: skip
-def test_state_error_names_the_field(own: Path, place: tuple[Any, ...], value: Any, message: str) -> None:
+def test_state_error_names_field(own: Path, place: tuple[Any, ...], value: Any, message: str) -> None:
     run = begin(own, "sgd", batches=2)
     list(run)
     state = torch.load(run.checkpoints.state, weights_only=True)
@@ -161,7 +161,7 @@ def test_state_error_names_the_field(own: Path, place: tuple[Any, ...], value: A
         begin(own, "sgd", resume=True)
 
 
-def test_adam_state_with_odd_moments_is_refused(own: Path) -> None:
+def test_adam_state_with_invalid_moments_is_refused(own: Path) -> None:
     run = begin(own, "adam", batches=2)
     list(run)
     state = torch.load(run.checkpoints.state, weights_only=True)
@@ -176,7 +176,7 @@ def test_adam_state_with_odd_moments_is_refused(own: Path) -> None:
                 begin(own, "adam", resume=True)
 
 
-def test_state_without_a_digest_is_refused_in_one_sentence(own: Path) -> None:
+def test_state_without_digest_is_refused(own: Path) -> None:
     run = begin(own, "sgd", batches=1)
     list(run)
     state = torch.load(run.checkpoints.state, weights_only=True)
@@ -192,7 +192,7 @@ def test_state_without_a_digest_is_refused_in_one_sentence(own: Path) -> None:
     ("anchors=10,10, 16,16", "anchors = 10, 10,16,16", True),
     ("[net]", "# another comment\n[net]", True),
 ])  # fmt: skip
-def test_state_of_a_cfg_with_equal_shapes_is_refused(own: Path, old: str, new: str, is_same: bool) -> None:
+def test_state_of_other_cfg_with_equal_shapes_is_refused(own: Path, old: str, new: str, is_same: bool) -> None:
     run = begin(own, "sgd", batches=1)
     list(run)
     path = own.parent / "small.cfg"
@@ -206,7 +206,7 @@ def test_state_of_a_cfg_with_equal_shapes_is_refused(own: Path, old: str, new: s
             trainer(own, path, resume=True)
 
 
-def test_tensors_of_a_state_that_overlap_are_as_good_as_others(own: Path) -> None:
+def test_state_with_overlapping_tensors_resumes_correctly(own: Path) -> None:
     """Momentum is updated in place: two that share their memory would be updated twice."""
     run = begin(own, "sgd", batches=2)
     list(run)
@@ -227,7 +227,7 @@ def test_tensors_of_a_state_that_overlap_are_as_good_as_others(own: Path) -> Non
 
 
 @pytest.mark.parametrize("net", NETS)
-def test_resumed_run_with_averages_equals_an_unbroken_one(own: Path, net: str) -> None:
+def test_resumed_run_equals_uninterrupted_run(own: Path, net: str) -> None:
     whole = begin(own, net, batches=5)
     list(whole)
     list(begin(own, net, batches=2))
@@ -238,7 +238,7 @@ def test_resumed_run_with_averages_equals_an_unbroken_one(own: Path, net: str) -
         assert torch.equal(one, other)
 
 
-def test_unreadable_state_is_one_line(own: Path) -> None:
+def test_unreadable_state_is_one_line_error(own: Path) -> None:
     run = begin(own, "sgd", batches=1)
     list(run)
     path = run.checkpoints.state

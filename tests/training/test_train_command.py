@@ -47,7 +47,7 @@ def _own(data: Path, folder: Path) -> Path:
     return path
 
 
-def test_what_a_batch_looks_like(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_writes_images_of_first_batch(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from PIL import Image
 
     main(["train", str(data), str(cfg(tmp_path)), "--dry-run", str(tmp_path / "look"), "--workers", "0"])
@@ -59,7 +59,7 @@ def test_what_a_batch_looks_like(data: Path, tmp_path: Path, capsys: pytest.Capt
     assert not (data.parent / "backup").exists()
 
 
-def test_batches_are_told_and_logged(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_train_prints_and_logs_batches(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     log, own = tmp_path / "log.jsonl", _own(data, tmp_path / "own")
     main(["train", str(own), str(cfg(tmp_path)), "--batches", "2", "--log", str(log), "--workers", "0"])
     rows = [json.loads(line) for line in log.read_text().splitlines()]
@@ -73,7 +73,7 @@ def test_batches_are_told_and_logged(data: Path, tmp_path: Path, capsys: pytest.
 
 
 @pytest.mark.slow
-def test_tensorboard_gets_the_same_numbers(data: Path, tmp_path: Path) -> None:
+def test_train_tensorboard_equals_log(data: Path, tmp_path: Path) -> None:
     events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     own, log, folder = _own(data, tmp_path / "own"), tmp_path / "log", tmp_path / "board"
     run = _ran(own, cfg(tmp_path), "--batches", "2", "--log", log, "--tensorboard", folder, folder=tmp_path)
@@ -88,7 +88,7 @@ def test_tensorboard_gets_the_same_numbers(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_ctrl_c_writes_the_last_weights(data: Path, tmp_path: Path) -> None:
+def test_train_sigint_writes_last_weights(data: Path, tmp_path: Path) -> None:
     own = _own(data, tmp_path / "own")
     own.write_text(own.read_text().replace("savelast = 1", "savelast = 1000000"))
     path = cfg(tmp_path)
@@ -119,7 +119,7 @@ def _wait_for(log: Path, lines: int = 2) -> None:
 
 
 @pytest.mark.long
-def test_a_run_that_is_killed_ends_in_the_same_weights(data: Path, tmp_path: Path) -> None:
+def test_train_killed_repeatedly_ends_in_same_weights(data: Path, tmp_path: Path) -> None:
     path = cfg(tmp_path)
     path.write_text(path.read_text().replace("max_batches=8", "max_batches=80"))
     whole, killed = _own(data, tmp_path / "whole"), _own(data, tmp_path / "killed")
@@ -143,7 +143,7 @@ def test_a_run_that_is_killed_ends_in_the_same_weights(data: Path, tmp_path: Pat
 
 
 @pytest.mark.long
-def test_a_full_disk_leaves_the_checkpoints_of_before(data: Path, tmp_path: Path) -> None:
+def test_train_on_full_disk_keeps_earlier_checkpoints(data: Path, tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     own, path = _own(data, tmp_path / "own"), cfg(tmp_path)
     assert _ran(own, path, "--batches", "2", folder=tmp_path).returncode == 0
@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_the_checkpoints_of_before(data: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_two_processes_do_what_one_does_with_twice_the_subdivisions(data: Path, tmp_path: Path) -> None:
+def test_two_processes_equal_one_with_twice_the_subdivisions(data: Path, tmp_path: Path) -> None:
     """Gradients, and with them the weights, are those of one process; of rolling statistics each has its own share's,
     and their mean is kept."""
     path, twice = cfg(tmp_path), cfg(tmp_path, name="twice")
@@ -206,7 +206,7 @@ def test_two_processes_do_what_one_does_with_twice_the_subdivisions(data: Path, 
 
 
 @pytest.mark.long
-def test_eight_pictures_are_learned_by_heart(tmp_path: Path) -> None:
+def test_train_overfits_8_images(tmp_path: Path) -> None:
     """From the first 100 layers of yolo-fastest-1.1, in ten minutes of one processor."""
     models = SHARED / "models"
     if not models.is_dir():
@@ -256,7 +256,7 @@ BLOCK = "[convolutional]\nbatch_normalize=1\nfilters={}\nsize=3\nstride={}\npad=
 
 
 @pytest.mark.long
-def test_a_classifier_tells_shapes_that_it_has_not_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_train_classifier_recognizes_unseen_shapes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The label stands in a picture's path; counted as `classifier valid` does."""
     monkeypatch.chdir(tmp_path)
     layers = "".join(BLOCK.format(*sizes) for sizes in ((16, 2), (32, 2), (64, 2), (64, 1)))

@@ -52,7 +52,7 @@ def same(one: darkparse.Darknet, other: darkparse.Darknet) -> bool:
 
 
 @pytest.mark.parametrize("net", ["", "adam=1\nlearning_rate=0.001", "ema_alpha=0.9"])
-def test_a_resumed_run_comes_to_the_same_numbers(own: Path, tmp_path: Path, net: str) -> None:
+def test_resumed_trainer_repeats_steps_of_uninterrupted_run(own: Path, tmp_path: Path, net: str) -> None:
     path = cfg(tmp_path, net=net)
     whole = trainer(own, path, batches=7)
     steps = list(whole)
@@ -70,7 +70,7 @@ def test_a_resumed_run_comes_to_the_same_numbers(own: Path, tmp_path: Path, net:
     assert again.model.header.seen == 7 * 4
 
 
-def test_losses_by_part_are_those_of_the_head(own: Path, tmp_path: Path) -> None:
+def test_losses_by_part_sum_to_cost_of_head(own: Path, tmp_path: Path) -> None:
     """Without an IoU loss the cost is the sum of the squares."""
     (step,) = trainer(own, cfg(tmp_path, yolo=""), batches=1)
     (head,) = step.heads.values()
@@ -87,7 +87,7 @@ def test_losses_by_part_are_those_of_the_head(own: Path, tmp_path: Path) -> None
     ("iou_loss=ciou", 2500, ["n_1000", "n_2000"], "n_last.weights"),
     ("iou_loss=ciou", 20_000, ["n_10000", "n_20000"], "n_last.weights"),
 ])  # fmt: skip
-def test_weights_have_the_names_and_intervals_of_the_fork(
+def test_checkpoints_have_names_and_intervals_of_fork(
     yolo: str, batches: int, numbered: list[str], last: str, tmp_path: Path
 ) -> None:
     files = Checkpoints(darkparse.compile(cfg(tmp_path, yolo=yolo, name="n")), tmp_path / "backup", batches)
@@ -97,7 +97,7 @@ def test_weights_have_the_names_and_intervals_of_the_fork(
     assert files.last.name == last
 
 
-def test_the_end_is_the_final_weights_and_clear_begins_anew(own: Path, tmp_path: Path) -> None:
+def test_finished_run_writes_final_weights_and_clear_restarts(own: Path, tmp_path: Path) -> None:
     path = cfg(tmp_path)
     steps = list(trainer(own, path))
     wrote = [(step.batch, file.name) for step in steps for file in step.saved]
@@ -116,7 +116,7 @@ def test_the_end_is_the_final_weights_and_clear_begins_anew(own: Path, tmp_path:
         trainer(own, cfg(tmp_path, classes=5, name="more"), resume=True)
 
 
-def test_weights_of_other_classes_give_what_fits(tmp_path: Path) -> None:
+def test_build_for_training_from_other_classes_loads_what_fits(tmp_path: Path) -> None:
     torch.manual_seed(1)
     darkparse.save_weights(darkparse.load(cfg(tmp_path, classes=7, name="seven")), tmp_path / "seven.weights", seen=640)
     old = darkparse.load(tmp_path / "seven.cfg", tmp_path / "seven.weights").state_dict()
@@ -130,7 +130,7 @@ def test_weights_of_other_classes_give_what_fits(tmp_path: Path) -> None:
     assert model.header is None
 
 
-def test_a_backbone_is_a_start(tmp_path: Path) -> None:
+def test_build_for_training_from_backbone_loads_it(tmp_path: Path) -> None:
     whole = darkparse.load(cfg(tmp_path))
     darkparse.save_weights(whole, tmp_path / "small.conv.1", upto=1, seen=0)
     model, said = build_for_training(whole.network, tmp_path / "small.conv.1")
@@ -145,9 +145,7 @@ def test_a_backbone_is_a_start(tmp_path: Path) -> None:
     ("layers.0.norm.weight", 3e38, "layer 0 .* is the first whose output is not, worst in the picture .*jpg"),
     ("layers.3.conv.weight", 1e25, "its inputs reach .* in the picture .*jpg"),
 ])  # fmt: skip
-def test_a_loss_that_is_not_finite_names_its_place(
-    own: Path, tmp_path: Path, key: str, value: float, told: str
-) -> None:
+def test_non_finite_loss_names_batch_and_layer(own: Path, tmp_path: Path, key: str, value: float, told: str) -> None:
     one = trainer(own, cfg(tmp_path, yolo=""))
     with torch.no_grad():
         one.model.get_parameter(key).fill_(value)
@@ -156,7 +154,7 @@ def test_a_loss_that_is_not_finite_names_its_place(
     assert not one.checkpoints.last.exists()
 
 
-def test_a_gradient_that_is_not_finite_never_reaches_the_weights(own: Path, tmp_path: Path) -> None:
+def test_non_finite_gradient_leaves_weights_unchanged(own: Path, tmp_path: Path) -> None:
     one = trainer(own, cfg(tmp_path))
     before = {name: value.clone() for name, value in one.model.named_parameters()}
     one.model.get_parameter("layers.1.conv.weight").register_hook(lambda gradient: gradient / 0)
@@ -165,22 +163,20 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(own: Path, tmp_
     assert all(torch.equal(before[name], value) for name, value in one.model.named_parameters())
 
 
-def test_average_precision_is_measured_and_the_best_weights_kept(
-    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_eval_map_measures_and_saves_best_weights(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("darkparse.training.trainer.MIN_BATCHES_BETWEEN", 3)
     steps = list(trainer(own, cfg(tmp_path), eval_map=True))
     assert [step.batch for step in steps if step.mean_ap is not None] == [6, 8]
     assert "small_best.weights" in [file.name for step in steps for file in step.saved]
 
 
-def test_bfloat16_goes_the_same_way(own: Path, tmp_path: Path) -> None:
+def test_amp_losses_are_close_to_float32(own: Path, tmp_path: Path) -> None:
     exact, rough = (list(trainer(own, cfg(tmp_path), batches=4, amp=amp)) for amp in (False, True))
     assert [step.loss for step in rough] != [step.loss for step in exact]
     assert [step.loss for step in rough] == pytest.approx([step.loss for step in exact], rel=0.05)
 
 
-def test_memory_for_the_largest_input_is_taken_without_a_trace(
+def test_largest_input_is_tried_first_without_side_effect(
     own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, sizes = trainer(own, cfg(tmp_path, yolo="iou_loss=ciou\nrandom=1")), list[tuple[int, ...]]()
@@ -198,7 +194,7 @@ def test_memory_for_the_largest_input_is_taken_without_a_trace(
     assert all(parameter.grad is None for parameter in one.model.parameters())
 
 
-def test_a_batch_that_cannot_be_shared_out_is_an_error(own: Path, tmp_path: Path) -> None:
+def test_batch_that_does_not_divide_among_processes_raises(own: Path, tmp_path: Path) -> None:
     one = trainer(own, cfg(tmp_path))
     one._parallel.size = 3
     with pytest.raises(darkparse.DarkparseError, match="batch=4 of 2 subdivisions cannot be shared out among 3"):
@@ -210,7 +206,7 @@ def _saved(one: Trainer) -> int:
     return int(torch.load(one.checkpoints.state, weights_only=True)["seen"]) // 4
 
 
-def test_exception_of_the_caller_saves_the_last_batch(own: Path, tmp_path: Path) -> None:
+def test_exception_of_caller_saves_last_batch(own: Path, tmp_path: Path) -> None:
     whole = trainer(own, cfg(tmp_path))
     list(whole)
     one = trainer(own, cfg(tmp_path))
@@ -230,7 +226,7 @@ def test_exception_of_the_caller_saves_the_last_batch(own: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("yolo", ["iou_loss=ciou", ""])
-def test_image_that_cannot_be_read_leaves_the_batch_before(
+def test_unreadable_image_saves_batch_before(
     own: Path, tmp_path: Path, yolo: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It fails in the second mini-batch of a batch, when rolling statistics have moved already."""
@@ -253,7 +249,7 @@ def test_image_that_cannot_be_read_leaves_the_batch_before(
     assert same(again.model, whole.model)
 
 
-def test_interruption_of_an_update_saves_nothing(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_update_saves_nothing(own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Some parameters were updated then, and others not."""
     one = trainer(own, cfg(tmp_path))
     steps = iter(one)
@@ -271,7 +267,7 @@ def test_interruption_of_an_update_saves_nothing(own: Path, tmp_path: Path, monk
 
 
 @pytest.mark.parametrize("file", ["small_4.weights", "small_final.weights", "small_last.weights", "small_last.state"])
-def test_full_disk_loses_no_file_that_is_due(
+def test_resume_after_full_disk_writes_every_due_file(
     own: Path, tmp_path: Path, file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the state is there, so are the numbered and the final weights."""
@@ -297,7 +293,7 @@ def test_full_disk_loses_no_file_that_is_due(
 
 
 @pytest.mark.parametrize("batch", [6, 8])
-def test_measure_that_failed_is_made_when_the_run_resumes(
+def test_failed_measurement_is_repeated_on_resume(
     own: Path, tmp_path: Path, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("darkparse.training.trainer.MIN_BATCHES_BETWEEN", 3)
@@ -324,7 +320,7 @@ def test_measure_that_failed_is_made_when_the_run_resumes(
     assert (tmp_path / "backup" / "small_best.weights").read_bytes() == best
 
 
-def test_second_training_in_a_folder_is_refused(own: Path, tmp_path: Path) -> None:
+def test_second_trainer_in_directory_is_refused(own: Path, tmp_path: Path) -> None:
     steps = iter(trainer(own, cfg(tmp_path)))
     next(steps)
     told = rf"{tmp_path / 'backup'} is in use by process {os.getpid()}; wait for it, or choose another backup="
@@ -337,11 +333,11 @@ def test_second_training_in_a_folder_is_refused(own: Path, tmp_path: Path) -> No
     }
 
 
-def test_seed_that_is_out_of_range_is_an_error(own: Path, tmp_path: Path) -> None:
+def test_trainer_seed_out_of_range_raises(own: Path, tmp_path: Path) -> None:
     for seed in (-1, 2**63, 10**30):
         with pytest.raises(darkparse.DarkparseError, match=rf"seed is out of range, got {seed}; expected 0 to 92233"):
             list(Trainer(trainer(own, cfg(tmp_path)).model, DataFile.read(own), seed=seed))
 
 
-def test_the_names_are_public() -> None:
+def test_trainer_and_data_file_are_public() -> None:
     assert (Trainer, DataFile) == (darkparse.training.Trainer, darkparse.datasets.DataFile)

@@ -69,7 +69,7 @@ def _moved(model: darkparse.Darknet, before: dict[str, Tensor]) -> set[str]:
 
 
 @pytest.mark.parametrize(("dialect", "seen", "saved"), [("pjreddie", 10, 10 + 3 * 4), ("alexeyab", 10, 8 + 3 * 4)])
-def test_seen_goes_on_after_another_batch(dialect: str, seen: int, saved: int, tmp_path: Path) -> None:
+def test_seen_after_changed_batch_continues_as_in_fork(dialect: str, seen: int, saved: int, tmp_path: Path) -> None:
     """pjreddie's counts pictures, AlexeyAB's whole batches of the size of today (parser.c:1999)."""
     model = _built(_network(batch=4), dialect)
     model.header = Header.from_version((0, 2, 0), model.network.dialect, seen)
@@ -81,7 +81,7 @@ def test_seen_goes_on_after_another_batch(dialect: str, seen: int, saved: int, t
     assert header.seen == saved
 
 
-def test_nothing_is_counted_before_the_first_step(tmp_path: Path) -> None:
+def test_build_optimizer_counts_nothing(tmp_path: Path) -> None:
     model = _built(_network(batch=4))
     model.header = Header.from_version((0, 2, 0), model.network.dialect, 7)
     darkparse.training.build_optimizer(model)
@@ -89,7 +89,7 @@ def test_nothing_is_counted_before_the_first_step(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("upto", range(1, 6))
-def test_a_partial_file_is_trained_and_saved(upto: int, tmp_path: Path) -> None:
+def test_partial_weights_are_trained_and_saved(upto: int, tmp_path: Path) -> None:
     """As `darknet partial` makes it, with seen 0."""
     text = _network()
     darkparse.save_weights(_built(text), tmp_path / "part.weights", upto=upto, seen=0)
@@ -106,7 +106,7 @@ def test_a_partial_file_is_trained_and_saved(upto: int, tmp_path: Path) -> None:
     assert _moved(again, _copy(model)) == set()
 
 
-def test_stopbackward_of_alexeyab_puts_layers_to_rest() -> None:
+def test_stopbackward_in_alexeyab_freezes_earlier_layers() -> None:
     model = _built(_network(second="stopbackward=1"))
     before = _copy(model)
     _train(model, 2)
@@ -117,7 +117,7 @@ def test_stopbackward_of_alexeyab_puts_layers_to_rest() -> None:
     assert not model.layers[0].training
 
 
-def test_stopbackward_of_pjreddie_lets_layers_decay() -> None:
+def test_stopbackward_in_pjreddie_keeps_decay() -> None:
     model = _built(_network(second="stopbackward=1"), "pjreddie")
     before = _copy(model)
     _train(model, 2)
@@ -126,7 +126,7 @@ def test_stopbackward_of_pjreddie_lets_layers_decay() -> None:
     assert _moved(model, before) == decayed | statistics | {"layers.3.conv.weight", "layers.3.conv.bias"}
 
 
-def test_stopbackward_for_some_batches() -> None:
+def test_stopbackward_until_iteration_trains_afterwards() -> None:
     model = _built(_network(first="stopbackward=2"))
     bias = model.get_parameter("layers.0.norm.bias").detach().clone()
     _train(model, 2)
@@ -135,7 +135,7 @@ def test_stopbackward_for_some_batches() -> None:
     assert not torch.equal(bias, model.get_parameter("layers.0.norm.bias"))
 
 
-def test_dont_update() -> None:
+def test_dont_update_until_iteration_trains_afterwards() -> None:
     model = _built(_network(second="dont_update=2"))
     before = _copy(model)
     _train(model, 2)
@@ -144,7 +144,7 @@ def test_dont_update() -> None:
     assert {"layers.1.conv.weight", "layers.1.conv.bias"} <= _moved(model, before)
 
 
-def test_an_additions_weights_move_by_one_at_most() -> None:
+def test_shortcut_weights_move_by_at_most_1() -> None:
     model = _built(_network(shortcut="weights_type=per_feature\nweights_normalization=relu"))
     optimizer, schedule = darkparse.training.build_optimizer(model, seen=0)
     weight = model.get_parameter("layers.2.add.weight")
@@ -157,7 +157,7 @@ def test_an_additions_weights_move_by_one_at_most() -> None:
         assert torch.allclose(step, torch.tensor([1.0, -1.0]), atol=1e-3)
 
 
-def test_averages_take_the_weights_place(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ema_averages_replace_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("darkparse.training.optimizers.EMA_LAST_BATCHES", 2)
     model = _built(_network(net="max_batches=6\nema_alpha=.5"))
     _, schedule = darkparse.training.build_optimizer(model, seen=0)
@@ -169,7 +169,7 @@ def test_averages_take_the_weights_place(monkeypatch: pytest.MonkeyPatch) -> Non
     assert values == [1, 2, 3, 3], "the average starts at batch 3 and is taken at 4"
 
 
-def test_adam_goes_on_counting_in_alexeyabs() -> None:
+def test_adam_step_continues_in_alexeyab() -> None:
     for dialect, step in (("alexeyab", 5), ("pjreddie", 0)):
         optimizer, _ = darkparse.training.build_optimizer(_built(_network(net="adam=1"), dialect), seen=10)
         assert {int(state["step"]) for state in optimizer.state.values()} == ({step} if step else set())
@@ -185,24 +185,24 @@ def test_adam_goes_on_counting_in_alexeyabs() -> None:
         (_network().replace("[cost]", ""), "no layer with a loss"),
     ],
 )
-def test_what_cannot_be_trained(text: str, message: str) -> None:
+def test_training_unsupported_network_raises(text: str, message: str) -> None:
     with pytest.raises(darkparse.DarkparseError, match=message):
         _train(_built(text), 1)
 
 
-def test_iseg_is_not_trained() -> None:
+def test_losses_of_iseg_raise() -> None:
     text = (DATA / "kinds" / "iseg.cfg").read_text()
     with pytest.raises(darkparse.CfgError, match="mask for every object"):
         darkparse.training.losses.Losses(_built(text, "pjreddie"))
 
 
-def test_an_unknown_policy_is_constant_with_a_note() -> None:
+def test_unknown_policy_is_constant_with_warning() -> None:
     network = darkparse.compile(_network(net="policy=sig"), dialect="alexeyab")
     with pytest.warns(UserWarning, match="'sig' is none of"):
         assert darkparse.training.Schedule(network).rate(5000) == pytest.approx(0.01)
 
 
-def test_truth_of_the_wrong_form() -> None:
+def test_losses_of_truth_with_wrong_type_raise() -> None:
     model = _built((ROOT / "cfgs" / "yolov3-tiny.cfg").read_text().replace("416", "64"))
     losses = darkparse.training.losses.Losses(model)
     outputs = model.layer_outputs(torch.rand(2, 3, 64, 64))

@@ -25,7 +25,7 @@ stride=2
 """
 
 
-def test_diagram_of_two_networks_marks_what_differs(tmp_path: Path) -> None:
+def test_diagram_of_two_networks_marks_differences(tmp_path: Path) -> None:
     first = darkparse.compile(TEXT)
     second = darkparse.compile(TEXT.replace("[maxpool]", "[dropout]\n[maxpool]"))
     diagram = darkparse.draw(first, second)
@@ -38,7 +38,7 @@ def test_diagram_of_two_networks_marks_what_differs(tmp_path: Path) -> None:
         assert f"{words}; +0 parameters, +0 FLOPs" in diagram.dot
 
 
-def test_label_of_differing_layer_names_options_that_it_hides() -> None:
+def test_label_of_differing_layer_names_hidden_options() -> None:
     """The second convolution's own label tells its stride; what the first has otherwise no label shows."""
     options = TEXT.replace("filters=8", "batch_normalize=1\nactivation=mish\nfilters=8").replace(
         "filters=4", "activation=leaky\nstride=2\nfilters=4"

@@ -31,11 +31,11 @@ def _shared(name: str) -> Network:
         ("darknet19", [(13, 2, 2), (19, 2, 2)]),
     ],
 )
-def test_repeats(name: str, repeats: list[tuple[int, int, int]]) -> None:
+def test_find_repeats_of_known_networks(name: str, repeats: list[tuple[int, int, int]]) -> None:
     assert [(r.first, r.period, r.count) for r in find_repeats(darkparse.compile(name))] == repeats
 
 
-def test_layers_of_an_elan_stage_are_folded_though_joined() -> None:
+def test_find_repeats_folds_layers_joined_by_route() -> None:
     """Not where a layer of the middle is read at another scale, where no row would stand for it alone."""
     conv = "[conv]\nfilters=4\nsize=3\npad=1\n"
     net = f"[net]\nwidth=8\nheight=8\nchannels=4\n{conv * 5}[route]\nlayers=-1,-3,-5\n"
@@ -45,18 +45,18 @@ def test_layers_of_an_elan_stage_are_folded_though_joined() -> None:
 
 
 @needs_shared
-def test_repeats_of_residual_stages() -> None:
+def test_find_repeats_of_resnet_stages() -> None:
     assert [r.count for r in find_repeats(_shared("resnet152"))] == [2, 7, 35, 2]
 
 
 @needs_shared
-def test_dense_blocks_grow() -> None:
+def test_find_repeats_of_dense_blocks_grow() -> None:
     repeats = find_repeats(_shared("densenet201"))
     assert [(r.first, r.count, r.grows) for r in repeats][-2:] == [(60, 48, True), (206, 32, True)]
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_copies_are_alike_and_closed(path: Path) -> None:
+def test_repeated_copies_are_alike_and_closed(path: Path) -> None:
     """The conditions of folding, stated again:
     equal work in every copy, and no reader but where the picture shows it: a copy's last layer on its own card."""
     network = darkparse.compile(path)
@@ -81,7 +81,7 @@ def test_copies_are_alike_and_closed(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_runs_hold_every_layer_once(path: Path) -> None:
+def test_scale_runs_contain_every_layer_once(path: Path) -> None:
     network = darkparse.compile(path)
     runs = find_scale_runs(network)
     assert [i for run in runs for i in run.layers] == list(range(len(network.nodes)))
@@ -92,12 +92,12 @@ def test_runs_hold_every_layer_once(path: Path) -> None:
     ("name", "reducing", "total", "projecting"),
     [("yolov1", 7, 9, 0), ("yolov3", 34, 34, 3), ("yolov4", 30, 63, 3), ("yolov2", 7, 7, 1)],
 )
-def test_pointwise_convolutions(name: str, reducing: int, total: int, projecting: int) -> None:
+def test_pointwise_stats_of_known_networks(name: str, reducing: int, total: int, projecting: int) -> None:
     facts = summarize_network(darkparse.compile(name)).pointwise
     assert (len(facts.reducing), facts.total, len(facts.projecting)) == (reducing, total, projecting)
 
 
-def test_the_two_that_do_not_reduce() -> None:
+def test_pointwise_stats_of_yolov1_name_not_reducing() -> None:
     assert summarize_network(darkparse.compile("yolov1")).pointwise.not_reducing == (6, 17)
 
 
@@ -109,7 +109,7 @@ def test_the_two_that_do_not_reduce() -> None:
         ("yolov4", 15, 35_995_648, 25_361_907_712, 25),
     ],
 )
-def test_savings(name: str, saving: int, weights: int, macs: int, costing: int) -> None:
+def test_bottleneck_stats_of_known_networks(name: str, saving: int, weights: int, macs: int, costing: int) -> None:
     (savings,) = summarize_network(darkparse.compile(name)).bottlenecks
     assert (savings.form, len(savings.saving), savings.weights, savings.macs, len(savings.costing)) == (
         "pair",
@@ -120,7 +120,7 @@ def test_savings(name: str, saving: int, weights: int, macs: int, costing: int) 
     )
 
 
-def test_the_price_of_a_pair_by_hand() -> None:
+def test_bottleneck_pair_cost_equals_hand_calculation() -> None:
     network = darkparse.compile("yolov1")
     pair = next(b for b in network.bottlenecks if b.first == 6)
     assert pair.weights == 256 * 256 + 9 * 256 * 512
@@ -129,7 +129,7 @@ def test_the_price_of_a_pair_by_hand() -> None:
     assert not pair.saves
 
 
-def test_descent() -> None:
+def test_downsampling_of_yolov1_names_layers() -> None:
     descent = summarize_network(darkparse.compile("yolov1")).downsampling
     assert descent is not None
     assert (descent.before, descent.after, descent.layers, descent.halves) == (
@@ -141,7 +141,7 @@ def test_descent() -> None:
 
 
 @pytest.mark.parametrize(("side", "halves"), [(16, True), (10, False)])
-def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
+def test_downsampling_that_rounds_is_not_halving(side: int, halves: bool) -> None:
     """A padded 3×3 with stride 2 makes 10 to 5, to 3, to 2: ÷5 and not ÷8 in three steps."""
     step = "[conv]\nfilters=2\nsize=3\nstride=2\npad=1\n"
     facts = summarize_network(darkparse.compile(f"[net]\nwidth={side}\nheight={side}\nchannels=3\n{step * 3}"))
@@ -151,7 +151,7 @@ def test_steps_that_round_are_no_halving(side: int, halves: bool) -> None:
     assert fact_lines(facts)[0] == f"Height×width: {side}→2 (÷{side // 2}) in 3 {steps}: L0, L1, L2"
 
 
-def test_some_layers_have_facts_of_their_own() -> None:
+def test_summary_of_layer_range_covers_only_these() -> None:
     network = darkparse.compile("yolov3")
     facts = summarize_network(network, range(30, 80))
     assert facts.downsampling is not None
@@ -193,7 +193,7 @@ size=1
 """
 
 
-def test_inverted_bottleneck_with_its_gate() -> None:
+def test_inverted_bottleneck_with_gate_is_recognized() -> None:
     network = darkparse.compile(INVERTED)
     (block,) = network.bottlenecks
     assert (block.form, block.first, block.last, block.channels, block.middle, block.gated) == (
@@ -209,7 +209,7 @@ def test_inverted_bottleneck_with_its_gate() -> None:
     assert [run.layers for run in find_scale_runs(network)] == [range(7)]
 
 
-def test_depthwise_separable() -> None:
+def test_separable_convolution_is_recognized() -> None:
     network = darkparse.compile("""[net]
 width=16
 height=16
@@ -233,13 +233,13 @@ size=1
 
 
 @needs_shared
-def test_a_grouped_triple_counts_its_groups() -> None:
+def test_grouped_triple_counts_groups() -> None:
     block = _shared("resnext50").bottlenecks[1]
     assert (block.form, block.groups, block.weights) == ("triple", 32, 256 * 128 + 9 * 128 * 128 // 32 + 128 * 256)
     assert block.direct_weights == 9 * 256 * 256
 
 
-def test_receptive_fields() -> None:
+def test_receptive_fields_of_yolov1_equal_hand_calculation() -> None:
     fields = get_receptive_fields(darkparse.compile("yolov1"))
     # 7×7 /2, 2×2 /2, 3×3: 7, 7 + 2, 9 + 2·4.
     assert fields[:3] == ((7, 7), (9, 9), (17, 17))
@@ -247,11 +247,11 @@ def test_receptive_fields() -> None:
 
 
 @needs_shared
-def test_a_vector_has_no_receptive_field() -> None:
+def test_receptive_fields_of_vectors_are_none() -> None:
     assert set(get_receptive_fields(_shared("rnn"))) == {None}
 
 
-def test_pairs_in_a_row_are_no_triple() -> None:
+def test_bottleneck_pairs_in_a_row_are_not_a_triple() -> None:
     """1×1 and 3×3 in turn, all of one width: the next pair's 1×1 ends no block."""
     pair = "[conv]\nfilters=8\nsize=1\n[conv]\nfilters=8\nsize=3\npad=1\n"
     network = darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=8\n{pair * 3}[conv]\nfilters=8\nsize=1\n")
@@ -262,7 +262,7 @@ def test_pairs_in_a_row_are_no_triple() -> None:
     ]
 
 
-def test_a_thousand_layers_are_folded_in_time() -> None:
+def test_find_repeats_of_1000_layers_is_fast() -> None:
     layer = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"
     scales = f"{layer}[maxpool]\nsize=2\nstride=2\n{layer}[upsample]\nstride=2\n"
     for body, found in ((layer * 1000, [(1, 1, 999)]), (scales * 250, [(1, 4, 249)])):

@@ -33,7 +33,7 @@ def _page(path: Path, layout: Layout) -> Page:
 
 @pytest.mark.parametrize("direction", LAYOUTS)
 @pytest.mark.parametrize("path", CFGS)
-def test_boxes_do_not_overlap(path: Path, direction: Layout) -> None:
+def test_page_boxes_do_not_overlap(path: Path, direction: Layout) -> None:
     boxes = _page(path, direction).boxes
     for number, a in enumerate(boxes):
         for b in boxes[:number]:
@@ -43,7 +43,7 @@ def test_boxes_do_not_overlap(path: Path, direction: Layout) -> None:
 
 @pytest.mark.parametrize("direction", LAYOUTS)
 @pytest.mark.parametrize("path", CFGS)
-def test_links_go_round_the_boxes(path: Path, direction: Layout) -> None:
+def test_page_links_cross_no_box(path: Path, direction: Layout) -> None:
     page = _page(path, direction)
     for route in page.routes:
         for (x0, y0), (x1, y1) in zip(route.points, route.points[1:], strict=False):
@@ -59,7 +59,7 @@ def test_links_go_round_the_boxes(path: Path, direction: Layout) -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_no_link_crosses_the_way_to_a_head(path: Path) -> None:
+def test_page_links_do_not_cross_head_links(path: Path) -> None:
     page = _page(path, "TB")
     heads = [route for route in page.routes if route.link.kind == "head"]
     for head, other in product(heads, page.routes):
@@ -77,7 +77,7 @@ def _cross(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov2"])
-def test_the_head_of_a_single_column_stands_below(name: str) -> None:
+def test_page_of_one_column_has_head_below(name: str) -> None:
     page = arrange(build_diagram(darkparse.compile(name)))
     (head,), last = page.heads, page.cards[-1]
     assert head.y > last.bottom
@@ -86,7 +86,7 @@ def test_the_head_of_a_single_column_stands_below(name: str) -> None:
 
 @pytest.mark.parametrize("direction", LAYOUTS)
 @pytest.mark.parametrize("path", CFGS)
-def test_one_line_has_one_meaning(path: Path, direction: Layout) -> None:
+def test_page_links_of_two_kinds_do_not_overlap(path: Path, direction: Layout) -> None:
     """Links of two kinds, as of one map that goes on and is reused, run beside each other."""
     for a, b in combinations(_page(path, direction).routes, 2):
         if a.link.kind != b.link.kind:
@@ -105,7 +105,7 @@ def _run_together(a: tuple[Point, Point], b: tuple[Point, Point]) -> bool:
 
 @pytest.mark.parametrize("direction", LAYOUTS)
 @pytest.mark.parametrize("path", CFGS)
-def test_labels_stand_on_nothing(path: Path, direction: Layout) -> None:
+def test_page_labels_overlap_nothing(path: Path, direction: Layout) -> None:
     page = _page(path, direction)
     for number, (label, route) in enumerate(page.labels):
         assert not any(label.overlaps(other) for other, _ in page.labels[:number]), label
@@ -115,7 +115,7 @@ def test_labels_stand_on_nothing(path: Path, direction: Layout) -> None:
                 assert not label.intersects(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)), (label, other.link)
 
 
-def test_both_ends_of_a_reused_map_say_whose_it_is() -> None:
+def test_page_labels_name_reused_map_at_both_ends() -> None:
     """A repeated block is read at the last layer of its last copy."""
     page = arrange(build_diagram(darkparse.compile("yolov3")))
     found = {(label.text, route.link.target) for label, route in page.labels if route.link.kind == "reused"}
@@ -123,7 +123,7 @@ def test_both_ends_of_a_reused_map_say_whose_it_is() -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_every_link_is_drawn_from_row_to_row(path: Path) -> None:
+def test_page_routes_cover_every_link(path: Path) -> None:
     page = _page(path, "TB")
     expected = {(link.source, link.target) for link in page.model.links} | {
         (h.source, h.index) for h in page.model.heads
@@ -134,14 +134,14 @@ def test_every_link_is_drawn_from_row_to_row(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_beside_another_it_is_one_column(path: Path) -> None:
+def test_page_in_narrow_layout_has_one_column(path: Path) -> None:
     page = _page(path, "narrow")
     assert {box.column for box in page.cards} == {0}
     assert [box.name for box in sorted(page.cards, key=lambda box: box.y)] == [card.name for card in page.model.cards]
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_a_page_is_no_larger_than_a_sheet_can_show(path: Path) -> None:
+def test_page_fits_on_a3(path: Path) -> None:
     """A3 at 40 % is about 4100 × 2900 points of 1/72 inch: small, and still to be read."""
     page = _page(path, "TB")
     assert max(page.width, page.height) <= 3300
@@ -153,13 +153,13 @@ def test_a_page_is_no_larger_than_a_sheet_can_show(path: Path) -> None:
     ("name", "points"),
     [("resnet152", 8), ("csdarknet53-omega", 6), ("densenet201", 7), ("vgg-16", 8.5), ("enet-coco", 4)],
 )
-def test_text_can_be_read_on_a_sheet(name: str, points: float) -> None:
+def test_page_text_on_a3_is_readable(name: str, points: float) -> None:
     """What the small print of 9 points shrinks to on A3."""
     path = next(path for path in original_cfgs() if path.stem == name)
     assert 9 * _page(path, "TB").scale > points
 
 
-def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
+def test_page_of_long_chain_uses_several_columns() -> None:
     layers = "".join(f"[convolutional]\nfilters={8 + number % 37}\nsize=3\npad=1\n" for number in range(200))
     picture = build_diagram(darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=3\n{layers}"))
     page = arrange(picture)
@@ -170,7 +170,7 @@ def test_a_chain_at_one_scale_goes_on_in_the_next_column() -> None:
 
 
 @pytest.mark.parametrize(("name", "columns"), [("yolov1", 1), ("yolov3", 2), ("yolov4", 3)])
-def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns: int) -> None:
+def test_page_columns_follow_scales(name: str, columns: int) -> None:
     page = arrange(build_diagram(darkparse.compile(name)))
     assert len({box.column for box in page.cards}) == columns
 
@@ -178,12 +178,12 @@ def test_columns_of_scales_are_kept_where_more_would_say_less(name: str, columns
 @pytest.mark.parametrize(
     ("name", "columns"), [("yolov1", 1), ("yolov2", 1), ("yolov3", 2), ("yolov4", 3), ("yolov3-tiny", 2)]
 )
-def test_columns(name: str, columns: int) -> None:
+def test_compute_places_uses_expected_columns(name: str, columns: int) -> None:
     places = compute_places(build_diagram(darkparse.compile(name)).cards)
     assert len({column for column, _ in places}) == columns
 
 
-def test_the_u_of_yolov3() -> None:
+def test_compute_places_of_yolov3_forms_a_u() -> None:
     """Down to the smallest map, then up again beside the maps of the same size."""
     assert compute_places(build_diagram(darkparse.compile("yolov3")).cards) == [
         (0, 0),
@@ -197,7 +197,7 @@ def test_the_u_of_yolov3() -> None:
     ]
 
 
-def test_cards_of_one_scale_stand_side_by_side() -> None:
+def test_page_cards_of_one_scale_are_aligned() -> None:
     page = _page(next(p for p in shipped_cfgs() if p.stem == "yolov4"), "TB")
     tops: dict[tuple[int, int], set[float]] = {}
     for box in page.cards:
@@ -206,7 +206,7 @@ def test_cards_of_one_scale_stand_side_by_side() -> None:
     assert all(len(ys) == 1 for ys in tops.values())
 
 
-def test_the_title_is_as_wide_as_the_page_lets_it() -> None:
+def test_title_and_legend_use_page_width() -> None:
     """The legend is one line where there is room; a name that is wider is cut."""
     picture = build_diagram(darkparse.compile("yolov4"))
     legends = [
@@ -222,7 +222,7 @@ def test_the_title_is_as_wide_as_the_page_lets_it() -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_the_answer_stands_under_the_title_where_the_eye_starts(path: Path) -> None:
+def test_page_answer_is_below_title(path: Path) -> None:
     page = _page(path, "TB")
     title = page.box["title"]
     assert (title.x, title.y) == (0, 0)
@@ -233,14 +233,14 @@ def test_the_answer_stands_under_the_title_where_the_eye_starts(path: Path) -> N
     assert all(box is title or box.y >= title.bottom for box in page.boxes)
 
 
-def test_room_lies_between_the_widest_font_and_the_narrowest() -> None:
+def test_text_width_covers_wide_and_narrow_fonts() -> None:
     """DejaVu Sans has digits of 636 thousandths, PT Sans Narrow of 450; small letters of 0.547 and 0.5."""
     wide, narrow = (1000 * digit * 0.519 / height for digit, height in ((0.636, 0.547), (0.45, 0.5)))
     assert wide / 1.2 < 10 * text_width("5", 100) < narrow / 0.75
     assert text_width("Hello", 10, bold=True) > text_width("Hello", 10)
 
 
-def test_wrap() -> None:
+def test_wrap_breaks_at_spaces_only() -> None:
     assert wrap("a bb ccc", 1000, 10) == ("a bb ccc",)
     assert wrap("aaa bbb ccc", text_width("aaa bbb", 10) + 1, 10) == ("aaa bbb", "ccc")
     assert wrap("wider", 1, 10) == ("wider",)

@@ -28,12 +28,12 @@ def _drawn(path: Path) -> tuple[Network, str, float]:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_it_is_drawn_in_time(path: Path) -> None:
+def test_draw_takes_under_3_seconds(path: Path) -> None:
     assert _drawn(path)[2] < 3
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_texts_do_not_overlap(path: Path) -> None:
+def test_svg_texts_do_not_overlap(path: Path) -> None:
     found = sorted(texts(_drawn(path)[1]), key=lambda t: t.top)
     assert len(found) > 10
     for number, a in enumerate(found):
@@ -44,7 +44,7 @@ def test_texts_do_not_overlap(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_texts_stay_in_their_cells(path: Path) -> None:
+def test_svg_texts_stay_in_their_cells(path: Path) -> None:
     cells = [text for text in texts(_drawn(path)[1]) if text.cell is not None]
     assert cells
     for text in cells:
@@ -56,7 +56,7 @@ def test_texts_stay_in_their_cells(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3"])
-def test_the_texts_of_a_row_stand_on_one_line(name: str) -> None:
+def test_svg_texts_of_row_share_baseline(name: str) -> None:
     """Bold names and plain ones of one size alike; `<B>` puts them two points higher."""
     found = texts(darkparse.draw(darkparse.compile(name)).svg())
     pairs = [(number, label) for number, label in pairwise(found) if number.words == f"L{number.layer}"]
@@ -65,7 +65,7 @@ def test_the_texts_of_a_row_stand_on_one_line(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov2"])
-def test_the_costs_of_cards_end_at_one_edge(name: str) -> None:
+def test_svg_card_costs_are_right_aligned(name: str) -> None:
     """With a dash between layers and without."""
     costs = [
         text.right
@@ -77,7 +77,7 @@ def test_the_costs_of_cards_end_at_one_edge(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_shapes_read_back_are_those_of_the_network(path: Path) -> None:
+def test_svg_shapes_equal_network(path: Path) -> None:
     """Every row's height × width and channels, to the digit."""
     network, svg, _ = _drawn(path)
     shown = rows(svg)
@@ -135,14 +135,14 @@ def _count_at_the_end(cell: str) -> int:
         ),
     ],
 )
-def test_the_answers_stand_in_the_picture(name: str, sentence: str) -> None:
+def test_svg_contains_answer(name: str, sentence: str) -> None:
     svg = darkparse.draw(darkparse.compile(name)).svg()
     lines = " ".join(text.words.strip() for text in texts(svg))
     assert f"• {sentence}" in lines
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3", "yolov4"])
-def test_the_signs_add_up_to_the_facts(name: str) -> None:
+def test_svg_signs_sum_to_pointwise_stats(name: str) -> None:
     """Unfolded, as many 1×1 rows carry ▼ in their channels cell as the title says."""
     network = darkparse.compile(name)
     shown = rows(darkparse.draw(network, fold=False).svg())
@@ -158,7 +158,7 @@ def test_the_signs_add_up_to_the_facts(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov3"])
-def test_savings_read_back(name: str) -> None:
+def test_svg_bottleneck_savings_equal_network(name: str) -> None:
     network = darkparse.compile(name)
     notes = [text.words for text in texts(darkparse.draw(network, fold=False).svg()) if "bottleneck L" in text.words]
     assert len(notes) == len(network.bottlenecks)
@@ -177,7 +177,7 @@ def _first_layer(note: str) -> int:
 
 
 @pytest.mark.parametrize("name", ["yolov1", "yolov2", "yolov3", "yolov4", "yolov4-tiny", "darknet53"])
-def test_dot_is_as_it_was(name: str, golden: Callable[[str, str], None]) -> None:
+def test_dot_matches_golden(name: str, golden: Callable[[str, str], None]) -> None:
     golden(f"views/{name}.dot", darkparse.draw(darkparse.compile(name)).dot)
 
 
@@ -185,6 +185,6 @@ def test_dot_is_as_it_was(name: str, golden: Callable[[str, str], None]) -> None
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared beside the checkout")
 @pytest.mark.parametrize("path", CFGS)
 @pytest.mark.parametrize("options", [{"fold": False}, {"direction": "LR"}, {"notes": False, "theme": "print"}], ids=str)
-def test_every_option_draws_every_network(path: Path, options: dict[str, object]) -> None:
+def test_draw_with_any_option_draws_every_network(path: Path, options: dict[str, object]) -> None:
     svg = darkparse.draw(darkparse.compile(path), **options).svg()  # type: ignore[arg-type]
     assert "height×width" in svg

@@ -41,18 +41,18 @@ def _cells(network: Network, index: int) -> tuple[str, str, str]:
         ("yolov4", 113, ("concat L112, 110, 108, 107", "= 19", "▲ 4 × 512 = 2048 (joined)")),
     ],
 )
-def test_cells(name: str, index: int, cells: tuple[str, str, str]) -> None:
+def test_row_cells_of_known_layers(name: str, index: int, cells: tuple[str, str, str]) -> None:
     assert _cells(darkparse.compile(name, size=608 if name == "yolov2" else None), index) == cells
 
 
-def test_a_size_that_is_not_square() -> None:
+def test_row_cells_of_rectangular_input_show_both_sides() -> None:
     network = darkparse.compile("yolov3", size=(320, 640))
     assert _cells(network, 1)[1] == "▼ 320×640→160×320 (÷2)"
     assert _cells(network, 2)[1] == "= 160×320"
 
 
 @needs_shared
-def test_an_added_part() -> None:
+def test_row_cell_of_shortcut_names_added_part() -> None:
     network = darkparse.compile(next(p for p in original_cfgs() if p.stem == "resnet152"))
     assert _cells(network, 5)[2] == "= 256 (added part: first 64, stride 1)"
     assert _cells(network, 17)[2] == "= 512 (added part: first 256, stride 2)"
@@ -82,14 +82,14 @@ filters=16
 """
 
 
-def test_maps_that_do_not_fit_are_joined_as_values() -> None:
+def test_row_cell_of_route_of_two_sizes_counts_values() -> None:
     network = darkparse.compile(
         "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=2\n[maxpool]\nstride=2\n[route]\nlayers=-1,-2\n"
     )
     assert _cells(network, 2)[2] == "▲ 32 + 128 = 160 (joined)"
 
 
-def test_parts_of_several_maps() -> None:
+def test_row_cells_of_grouped_route_name_parts() -> None:
     text = (
         "[net]\nwidth=8\nheight=8\nchannels=4\n[conv]\nfilters=4\n[conv]\nfilters=8\n[route]\nlayers=-1,-2\ngroups=2\n"
         "group_id=1\n"
@@ -97,14 +97,14 @@ def test_parts_of_several_maps() -> None:
     assert _cells(darkparse.compile(text), 2)[::2] == ("concat part 2 of 2 L1 + L0", "▼ (8 + 4) ÷ 2 = 6 (joined parts)")
 
 
-def test_scales_of_height_and_width() -> None:
+def test_card_title_of_unequal_scales_names_both() -> None:
     network = darkparse.compile(
         "[net]\nwidth=64\nheight=32\nchannels=3\n[conv]\nfilters=2\nstride_x=2\nstride_y=1\n[upsample]\nstride=2\n"
     )
     assert [card.title() for card in build_diagram(network).cards] == ["32×32   (1/1 by 1/2)", "64×64   (×2 by 1/1)"]
 
 
-def test_one_side_that_changes_is_named_in_every_view() -> None:
+def test_reduction_of_one_side_is_named_in_every_view() -> None:
     network = darkparse.compile(
         "[net]\nwidth=13\nheight=13\nchannels=3\n[crop]\ncrop_height=13\ncrop_width=12\n[upsample]\nstride=2\n"
     )
@@ -112,7 +112,7 @@ def test_one_side_that_changes_is_named_in_every_view() -> None:
     assert [row.reduction for row in table(network)] == ["H×W width ÷1.08", "H×W ×2"]
 
 
-def test_a_title_tells_the_stride_and_no_ratio_of_sizes() -> None:
+def test_card_title_states_stride_not_ratio_of_sizes() -> None:
     """Padded convolutions halve 15×15 to 8×8; behind a global pool nothing has a place in the input."""
     halving = "[conv]\nfilters=2\nsize=3\nstride=2\npad=1\n"
     network = darkparse.compile(
@@ -122,7 +122,7 @@ def test_a_title_tells_the_stride_and_no_ratio_of_sizes() -> None:
     assert [card.title() for card in build_diagram(network).cards] == titles
 
 
-def test_gates_and_odd_kinds() -> None:
+def test_row_cells_of_gates_and_rare_kinds() -> None:
     network = darkparse.compile(SIDE)
     assert _cells(network, 0)[2] == "▲ 8→16 (×2)"
     assert _cells(network, 1)[1] == "▼ 16×16→1×1"
@@ -132,7 +132,7 @@ def test_gates_and_odd_kinds() -> None:
     assert _cells(network, 5)[1:] == ("• no input", "• 16 learned")
 
 
-def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
+def test_diagram_of_layer_range_names_outside_inputs_and_totals() -> None:
     picture = build_diagram(darkparse.compile("yolov3"), layers=range(79, 99))
     labels = {index: row.label for index, row in _rows(picture).items()}
     assert labels[79] == "conv 1×1, 512 (from L78, 19×19×1024)"
@@ -145,7 +145,7 @@ def test_some_layers_say_what_comes_from_outside_and_count_themselves() -> None:
     )
 
 
-def test_counts_of_one_card_are_written_one_way() -> None:
+def test_row_counts_of_card_share_number_format() -> None:
     text = (
         "[net]\nwidth={0}\nheight={0}\nchannels=512\n[maxpool]\n[connected]\noutput=4096\n[dropout]\n[connected]\n"
         "output=1000\n"
@@ -158,7 +158,7 @@ def test_counts_of_one_card_are_written_one_way() -> None:
         assert [rows[i].channels.text for i in (1, 2, 3)] == counts
 
 
-def test_zeros_that_reorg_appends() -> None:
+def test_row_cell_of_reorg_extra_counts_appended_zeros() -> None:
     network = darkparse.compile(
         "[net]\nwidth=3\nheight=3\nchannels=1\n[conv]\n[reorg]\nextra=2\n[softmax]\n", dialect="pjreddie"
     )
@@ -167,20 +167,20 @@ def test_zeros_that_reorg_appends() -> None:
     assert "The values stay 11." in str(darkparse.explain(network, 2))
 
 
-def test_height_and_width_that_shrink_otherwise() -> None:
+def test_fact_of_unequal_downsampling_names_both_sides() -> None:
     network = darkparse.compile(
         "[net]\nwidth=16\nheight=16\nchannels=3\n[conv]\nsize=3\npad=1\nstride_x=4\nstride_y=2\n"
     )
     assert build_diagram(network).facts == ("Height×width: 16→8×4 (height ÷2, width ÷4) in 1 step: L0",)
 
 
-def test_one_that_reduces() -> None:
+def test_fact_of_single_pointwise_convolution_is_singular() -> None:
     network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=6\n[conv]\nfilters=2\n")
     assert build_diagram(network).facts == ("1×1 convolutions: 1 of 1 reduces channels",)
     assert "The one 1×1 convolution reduces the channels." in str(darkparse.explain(network))
 
 
-def test_some_names_hide_two_at_least() -> None:
+def test_layer_names_hides_at_least_two() -> None:
     assert layer_names((1, 2, 3), 2) == "L1, L2, L3"
     assert layer_names((1, 2, 3, 4), 2) == "L1, L2 …"
 
@@ -199,7 +199,7 @@ CONV = "[conv]\nfilters=6\n"
         (CONV + HEAD + CONV, [0, 1, 2], [], [(-1, 0)]),
     ],
 )
-def test_a_head_is_a_row_where_no_row_leads_to_it_or_it_is_read(
+def test_head_that_is_read_or_unconnected_is_a_row(
     layers: str, rows: list[int], heads: list[tuple[int, int]], links: list[tuple[int, int]]
 ) -> None:
     picture = darkparse.draw(darkparse.compile(f"[net]\nwidth=8\nheight=8\nchannels=6\n{layers}")).models[0]
@@ -208,7 +208,7 @@ def test_a_head_is_a_row_where_no_row_leads_to_it_or_it_is_read(
     assert [(link.source, link.target) for link in picture.links] == links
 
 
-def test_a_head_whose_projection_is_not_drawn() -> None:
+def test_head_without_drawn_projection_is_a_row() -> None:
     (row,) = _rows(build_diagram(darkparse.compile("yolov3"), layers=range(82, 83))).values()
     assert row.label == "YOLO head (from L81, 19×19×255)"
     assert row.channels.text == "= 255: 3 × (80 classes + 5)"
@@ -232,14 +232,14 @@ def test_a_head_whose_projection_is_not_drawn() -> None:
         ),
     ],
 )
-def test_notes(name: str, index: int, note: str) -> None:
+def test_row_notes_of_known_bottlenecks(name: str, index: int, note: str) -> None:
     (found,) = _rows(build_diagram(darkparse.compile(name)))[index].notes
     assert found.text == note
     assert found.saves == (" saves " in note)
 
 
 @needs_shared
-def test_notes_of_other_forms() -> None:
+def test_row_notes_of_triple_and_grouped_bottlenecks() -> None:
     def note(name: str, index: int) -> str:
         network = darkparse.compile(next(p for p in original_cfgs() if p.stem == name))
         return _rows(build_diagram(network))[index].notes[0].text
@@ -253,7 +253,7 @@ def test_notes_of_other_forms() -> None:
 
 
 @needs_shared
-def test_a_growing_repeat() -> None:
+def test_row_cells_of_growing_repeat_show_range() -> None:
     network = darkparse.compile(next(p for p in original_cfgs() if p.stem == "densenet201"))
     rows = _rows(build_diagram(network))
     assert rows[60].channels.text == "▼ 256→128 … 1760→128, +32 each"
@@ -261,7 +261,7 @@ def test_a_growing_repeat() -> None:
     assert len(rows) < 60
 
 
-def test_the_input_of_a_repeated_block() -> None:
+def test_row_label_of_repeated_block_names_block_input() -> None:
     assert _rows(build_diagram(darkparse.compile("yolov3")))[15].label == "add + block input"
 
 
@@ -277,15 +277,15 @@ def test_the_input_of_a_repeated_block() -> None:
         (0, "0"),
     ],
 )
-def test_short(number: float, text: str) -> None:
+def test_number_text_abbreviates(number: float, text: str) -> None:
     assert number_text(number) == text
 
 
-def test_flops_are_two_for_each_multiply_add() -> None:
+def test_flops_text_counts_two_per_multiply_add() -> None:
     assert flops_text(500_000_000) == "1 GFLOPs"
 
 
-def test_percent() -> None:
+def test_percent_text_rounds() -> None:
     assert [percent_text(part, 10_000) for part in (4400, 50, 0, 14_400, 1)] == [
         "44%",
         "0.5%",

@@ -16,14 +16,14 @@ from darkparse.views.text.layer_report import layer_report
 from tests.views.networks import CFGS
 
 
-def test_the_answer() -> None:
+def test_explain_yolov1_names_layers_that_do_not_reduce() -> None:
     text = str(darkparse.explain(darkparse.compile("yolov1")))
     assert "7 of the 9 1×1 convolutions reduce the channels." in text
     assert "L6 (1×1, 256→256) and L17 (1×1, 512→512) reduce nothing and mix channels only." in text
     assert "L6+L7: 1.25M weights against 1.18M for one direct 3×3 256→512: 6% more." in text
 
 
-def test_lines_of_the_cfg_are_counted_as_everywhere() -> None:
+def test_layer_report_counts_cfg_lines_by_newline_only() -> None:
     """A form feed, or another character that some take for a line's end, ends no line of a cfg."""
     text = "[net]\r\nwidth=8\r\nheight=8\r\nchannels=3\r\n[conv]\r\n# a\x0cb\u2028c\r\nfilters=2\r\n"
     report = layer_report(layer_facts(darkparse.compile(text))[0])
@@ -44,12 +44,12 @@ def test_lines_of_the_cfg_are_counted_as_everywhere() -> None:
         ),
     ],
 )
-def test_other_networks(name: str, sentences: list[str]) -> None:
+def test_explain_known_networks_contains_sentences(name: str, sentences: list[str]) -> None:
     text = str(darkparse.explain(darkparse.compile(name)))
     assert all(sentence in text for sentence in sentences)
 
 
-def test_the_rows_are_those_of_the_diagram() -> None:
+def test_explain_rows_equal_diagram() -> None:
     explanation = darkparse.explain(darkparse.compile("yolov3"))
     lines = str(explanation).splitlines()
     for card in explanation.model.cards:
@@ -60,7 +60,7 @@ def test_the_rows_are_those_of_the_diagram() -> None:
             assert all(f"└ {note.text}" in "\n".join(lines) for note in row.notes)
 
 
-def test_the_report_on_a_layer() -> None:
+def test_explain_layer_reports_reduction_cost_and_readers() -> None:
     text = str(darkparse.explain(darkparse.compile("yolov1"), 6))
     assert "256 channels come in and 256 go out: this 1×1 convolution reduces nothing, it mixes channels only." in text
     assert "one direct 3×3 256→512: 1.18M, costs 6% more." in text
@@ -87,7 +87,7 @@ def test_the_report_on_a_layer() -> None:
         ("yolov2", 27, "values only move, none is lost"),
     ],
 )
-def test_reasoning(name: str, layer: int, sentence: str) -> None:
+def test_explain_layer_reasoning_has_expected_sentence(name: str, layer: int, sentence: str) -> None:
     assert sentence in str(darkparse.explain(darkparse.compile(name), layer))
 
 
@@ -98,19 +98,19 @@ def test_reasoning(name: str, layer: int, sentence: str) -> None:
         (4, "cost: no parameters, no FLOPs, 0.006 BFLOPs as Darknet counts"),
     ],
 )
-def test_the_cost_of_a_layer(layer: int, cost: str) -> None:
+def test_explain_layer_cost_has_expected_line(layer: int, cost: str) -> None:
     """Darknet counts the additions of a shortcut, which are no multiply-adds."""
     assert cost in str(darkparse.explain("yolov3", layer)).splitlines()
 
 
-def test_a_layer_with_memory() -> None:
+def test_explain_recurrent_layer_mentions_state() -> None:
     text = "[net]\ninputs=4\n[gru]\noutput=4\n[connected]\noutput=4\n"
     facts = layer_facts(darkparse.compile(text))
     told = ["keeps a state from call to call" in " ".join(layer_report(one).reasoning) for one in facts]
     assert told == [True, False]
 
 
-def test_a_report_shows_the_lines_of_its_section() -> None:
+def test_layer_report_contains_lines_of_section() -> None:
     network = darkparse.compile("yolov1")
     section = layer_report(layer_facts(network)[6]).section
     lines = network.config.source.text.splitlines()
@@ -118,12 +118,12 @@ def test_a_report_shows_the_lines_of_its_section() -> None:
     assert all(lines[number - 1] == text for number, text in section)
 
 
-def test_no_such_layer() -> None:
+def test_explain_missing_layer_raises() -> None:
     with pytest.raises(DarkparseError, match="there is no layer 32; yolov1 has layers 0 to 31"):
         darkparse.explain(darkparse.compile("yolov1"), 32)
 
 
-def test_markdown_is_escaped(tmp_path: Path) -> None:
+def test_explain_markdown_is_escaped(tmp_path: Path) -> None:
     path = tmp_path / "a_b*c.cfg"
     path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\n")
     text = darkparse.explain(darkparse.compile(path)).markdown()
@@ -133,7 +133,7 @@ def test_markdown_is_escaped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_json_holds_exact_figures(path: Path) -> None:
+def test_explain_json_equals_network(path: Path) -> None:
     network = darkparse.compile(path)
     data = json.loads(darkparse.explain(network).json())
     assert data["network"]["totals"]["parameters"] == network.cost.params
@@ -149,14 +149,16 @@ def test_json_holds_exact_figures(path: Path) -> None:
 @pytest.mark.parametrize(
     "arguments", [[], ["--layer", "L6"], ["--format", "md"], ["--format", "json"], ["--layer", "6", "--format", "json"]]
 )
-def test_command(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_command_prints_plain_text(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     main(["explain", "yolov1", *arguments])
     out = capsys.readouterr().out
     assert "256→256: no reduction, mixes channels only" in out
     assert "\x1b" not in out
 
 
-def test_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_command_on_terminal_prints_color(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     main(["explain", "yolov1"])
     out = capsys.readouterr().out
@@ -164,7 +166,7 @@ def test_colours_on_a_terminal(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "7 of 9 reduce channels" in out
 
 
-def test_command_refuses_what_is_no_layer(capsys: pytest.CaptureFixture[str]) -> None:
+def test_explain_command_with_invalid_layer_exits_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["explain", "yolov1", "--layer", "last"])
     assert stop.value.code == 2
@@ -173,7 +175,7 @@ def test_command_refuses_what_is_no_layer(capsys: pytest.CaptureFixture[str]) ->
 
 @pytest.mark.parametrize("width", [80, 120])
 @pytest.mark.parametrize("layer", [None, 5])
-def test_lines_keep_to_the_width_and_lose_nothing(width: int, layer: int | None) -> None:
+def test_explain_lines_fit_width_and_keep_text(width: int, layer: int | None) -> None:
     explanation = darkparse.explain(darkparse.compile("yolov4"), layer)
     narrow = ["".join(text for text, _ in line).rstrip() for line in explanation.lines(width)]
     assert max(map(len, narrow)) <= width

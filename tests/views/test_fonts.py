@@ -64,7 +64,7 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("name", [name for name in TEN if name in PATHS])
-def test_every_font_stands_in_its_room(page: Page, tmp_path: Path, name: str) -> None:
+def test_svg_texts_in_any_font_stay_in_their_cells(page: Page, tmp_path: Path, name: str) -> None:
     page.goto(darkparse.draw(PATHS[name]).render(tmp_path / "net.svg").as_uri())
     here = [font for font in FONTS if page.evaluate(IS_HERE, font)]
     assert here

@@ -51,7 +51,7 @@ def _drawn(diagram: Diagram) -> Drawing:
 
 @needs_dot
 @pytest.mark.parametrize("path", _params())
-def test_every_edge_is_whole_and_every_text_is_that_of_the_svg(path: Path) -> None:
+def test_dot_drawing_has_whole_edges_and_texts_of_svg(path: Path) -> None:
     diagram = _diagram(path)
     drawing = _drawn(diagram)
     assert not list(faults(drawing))
@@ -103,14 +103,14 @@ def _words(element: ElementTree.Element) -> list[str]:
 )
 @pytest.mark.parametrize("path", [path for path in CFGS if not path.marks])
 @pytest.mark.slow
-def test_every_edge_is_whole_with_every_option(path: Path, options: dict[str, object]) -> None:
+def test_dot_drawing_with_any_option_has_whole_edges(path: Path, options: dict[str, object]) -> None:
     drawing = _drawn(darkparse.draw(path, **options))  # type: ignore[arg-type]
     assert drawing.edges
     assert not list(faults(drawing))
 
 
 @needs_dot
-def test_every_edge_of_two_networks_is_whole() -> None:
+def test_dot_drawing_of_two_networks_has_whole_edges() -> None:
     diagram = darkparse.draw("yolov3", "yolov4")
     drawing = _drawn(diagram)
     assert len(drawing.edges) == sum(len(model.links) + len(model.heads) for model in diagram.models)
@@ -119,7 +119,7 @@ def test_every_edge_of_two_networks_is_whole() -> None:
 
 
 @needs_dot
-def test_cards_are_of_one_width() -> None:
+def test_dot_drawing_cards_have_one_width() -> None:
     nodes = _drawn(darkparse.draw("yolov4")).nodes
     widths = [node.right - node.left for name, node in nodes.items() if name.startswith("card")]
     assert len(widths) == 10
@@ -136,7 +136,7 @@ def test_cards_are_of_one_width() -> None:
         (r'(<g id="L15&#45;L98".*?d="M)\d+', r"\g<1>0", "the line misses cardL12:o15:e by"),
     ],
 )
-def test_a_torn_edge_is_noticed(old: str, new: str, fault: str) -> None:
+def test_faults_of_broken_edge_are_found(old: str, new: str, fault: str) -> None:
     graph = darkparse.to_graphviz("yolov3")
     svg, count = re.subn(old, new, graph.pipe("svg", encoding="utf-8"), count=1, flags=re.DOTALL)
     assert count == 1
@@ -145,7 +145,7 @@ def test_a_torn_edge_is_noticed(old: str, new: str, fault: str) -> None:
     assert {text.partition(":")[0] for text in found} == {"L15-L98"}
 
 
-def test_the_source_has_a_port_at_either_end_of_every_row() -> None:
+def test_graph_source_has_two_ports_per_row() -> None:
     graph = darkparse.to_graphviz("yolov3")
     (model,) = darkparse.draw("yolov3").models
     rows = [row.index for card in model.cards for row in card.rows]
@@ -154,7 +154,7 @@ def test_the_source_has_a_port_at_either_end_of_every_row() -> None:
     assert graph.source.count("ROWSPAN=") == sum(block.count > 1 for card in model.cards for block in card.blocks)
 
 
-def test_the_source_has_the_ranks_and_the_weights() -> None:
+def test_graph_source_has_ranks_and_weights() -> None:
     source = darkparse.to_graphviz("yolov3").source
     ranks = re.findall(r"{\n\t+graph \[rank=same\](.*?)}", source, re.DOTALL)
     same = [set(re.findall(r"\bcard\w+|\bL\d+", rank)) for rank in ranks]
@@ -170,7 +170,7 @@ def test_the_source_has_the_ranks_and_the_weights() -> None:
     assert "weight=1 xlabel=" in lines["L40-L86"]
 
 
-def test_attributes_can_be_edited() -> None:
+def test_graph_attributes_can_be_edited() -> None:
     graph = darkparse.to_graphviz("yolov3-tiny", theme="dark", direction="LR", layers=range(8), fold=False, notes=False)
     assert "rankdir=LR" in graph.source
     assert "layers 0–7" in graph.source
@@ -181,7 +181,7 @@ def test_attributes_can_be_edited() -> None:
 
 
 @needs_dot
-def test_a_graph_shows_itself_and_writes_files(tmp_path: Path) -> None:
+def test_graph_renders_in_notebook_and_to_files(tmp_path: Path) -> None:
     graph = darkparse.to_graphviz("yolov3-tiny")
     assert "<svg" in graph._repr_mimebundle_()["image/svg+xml"]
     assert graph.pipe("pdf").startswith(b"%PDF")
@@ -197,7 +197,7 @@ def test_layout_graphviz_renders(form: str, start: bytes) -> None:
 
 
 @needs_dot
-def test_layout_graphviz_has_the_resolution_asked_for() -> None:
+def test_layout_graphviz_scales_with_dpi() -> None:
     diagrams = [darkparse.draw("yolov3-tiny", layout="graphviz", dpi=dpi) for dpi in (72, 144)]
     low, high = (int.from_bytes(diagram.data("png")[16:20], "big") for diagram in diagrams)
     assert high == pytest.approx(2 * low, abs=2)
@@ -206,7 +206,7 @@ def test_layout_graphviz_has_the_resolution_asked_for() -> None:
 
 
 @needs_dot
-def test_layout_graphviz_shows_itself_in_a_notebook() -> None:
+def test_layout_graphviz_renders_in_notebook() -> None:
     shown = darkparse.draw("yolov3-tiny", layout="graphviz")._repr_mimebundle_()["image/svg+xml"]
     root = ElementTree.fromstring(shown)
     assert root.get("style") == "max-width:100%;height:auto"
@@ -227,9 +227,7 @@ def _stand_in(folder: Path, script: str) -> None:
         ('echo \'<svg width="8pt" height="8pt"></svg>\'', "cannot draw tables: it was built without expat"),
     ],
 )
-def test_what_dot_does_wrong_is_one_error(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, message: str
-) -> None:
+def test_dot_failure_is_one_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, message: str) -> None:
     _stand_in(tmp_path, script)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     with pytest.raises(RendererError, match=re.escape(message)):

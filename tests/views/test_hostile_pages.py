@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.slow, needs_chromium]
 
 
 @pytest.mark.parametrize("form", ["svg", "html"])
-def test_no_script_of_a_cfg_runs(browser: Browser, tmp_path: Path, form: str) -> None:
+def test_page_of_hostile_cfg_runs_no_script(browser: Browser, tmp_path: Path, form: str) -> None:
     cfg, path = tmp_path / f"{NAME}.cfg", tmp_path / f"x.{form}"
     cfg.write_text(TEXT, "utf-8")
     path.write_bytes(darkparse.draw(cfg).data(form))

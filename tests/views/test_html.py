@@ -65,7 +65,7 @@ def opened(browser: Browser, written: Path) -> Iterator[Opened]:
     shown.page.close()
 
 
-def test_zoom(opened: Opened) -> None:
+def test_html_zoom_buttons_and_keys_change_width(opened: Opened) -> None:
     before = opened.width()
     opened.page.click("#in")
     assert opened.width() == pytest.approx(1.25 * before, rel=0.01)
@@ -81,7 +81,7 @@ def test_zoom(opened: Opened) -> None:
     assert opened.page.evaluate("document.querySelector('svg').getBoundingClientRect().height") <= box["height"]
 
 
-def test_the_wheel_zooms_about_the_pointer(opened: Opened) -> None:
+def test_html_wheel_zooms_about_pointer(opened: Opened) -> None:
     before = opened.width()
     opened.page.mouse.move(500, 400)
     opened.page.keyboard.down("Control")
@@ -90,7 +90,7 @@ def test_the_wheel_zooms_about_the_pointer(opened: Opened) -> None:
     opened.page.wait_for_function(f"document.querySelector('svg').getBoundingClientRect().width > {2 * before}")
 
 
-def test_drag_moves_the_page(opened: Opened) -> None:
+def test_html_drag_scrolls_page(opened: Opened) -> None:
     for _ in range(4):
         opened.page.click("#in")
     start = opened.page.evaluate("[view.scrollLeft, view.scrollTop]")
@@ -103,7 +103,7 @@ def test_drag_moves_the_page(opened: Opened) -> None:
     assert opened.panel.is_hidden()
 
 
-def test_click_tells_a_layers_story(opened: Opened) -> None:
+def test_html_click_shows_layer_report(opened: Opened) -> None:
     assert opened.panel.is_hidden()
     opened.row(2).click()
     text = opened.panel.inner_text()
@@ -119,7 +119,7 @@ def test_click_tells_a_layers_story(opened: Opened) -> None:
     assert "chosen" in (opened.row(2).get_attribute("class") or "")
 
 
-def test_find_by_number_shows_the_row_of_the_first_copy(opened: Opened) -> None:
+def test_html_find_by_number_shows_row_of_first_copy(opened: Opened) -> None:
     opened.page.keyboard.press("/")
     opened.page.keyboard.type("L45")
     opened.page.keyboard.press("Enter")
@@ -129,7 +129,7 @@ def test_find_by_number_shows_the_row_of_the_first_copy(opened: Opened) -> None:
     assert opened.in_view(39)
 
 
-def test_find_by_words_goes_from_hit_to_hit(opened: Opened) -> None:
+def test_html_find_by_words_steps_through_matches(opened: Opened) -> None:
     opened.page.fill("#query", "upsample")
     opened.page.keyboard.press("Enter")
     assert opened.page.locator("#found").inner_text() == "1 of 2"
@@ -143,7 +143,7 @@ def test_find_by_words_goes_from_hit_to_hit(opened: Opened) -> None:
     assert opened.page.locator("#found").inner_text() == "not found"
 
 
-def test_an_edge_can_be_followed(opened: Opened) -> None:
+def test_html_edge_click_selects_target(opened: Opened) -> None:
     edge = opened.page.locator('[id="L15-L98"]')
     edge.locator("path").first.dispatch_event("click")
     assert "L98 concat" in opened.panel.inner_text()
@@ -154,7 +154,7 @@ def test_an_edge_can_be_followed(opened: Opened) -> None:
     assert "L98 concat" in opened.panel.inner_text()
 
 
-def test_keyboard_alone(opened: Opened) -> None:
+def test_html_is_usable_by_keyboard(opened: Opened) -> None:
     opened.page.locator("#view").focus()
     opened.page.keyboard.press("Tab")
     assert opened.page.evaluate("document.activeElement.getAttribute('aria-label')").startswith(
@@ -172,7 +172,7 @@ def test_keyboard_alone(opened: Opened) -> None:
     assert opened.panel.is_hidden()
 
 
-def test_every_row_has_one_name_for_screen_readers(opened: Opened) -> None:
+def test_html_rows_have_unique_accessible_names(opened: Opened) -> None:
     labels = opened.page.evaluate(
         "[...document.querySelectorAll('svg a')].map(a => [a.getAttribute('tabindex'), a.getAttribute('aria-label')])"
     )
@@ -182,7 +182,7 @@ def test_every_row_has_one_name_for_screen_readers(opened: Opened) -> None:
     assert opened.page.locator("#panel").get_attribute("aria-live") == "polite"
 
 
-def test_themes(opened: Opened) -> None:
+def test_html_theme_changes_colors(opened: Opened) -> None:
     def colors() -> list[str]:
         found: list[str] = opened.page.evaluate(
             "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('svg a "
@@ -204,7 +204,7 @@ def test_themes(opened: Opened) -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
-def test_axe_finds_nothing(opened: Opened, theme: str) -> None:
+def test_html_passes_axe(opened: Opened, theme: str) -> None:
     opened.page.select_option("#theme", theme)
     opened.row(2).click()
     opened.page.evaluate(script("axe-core/axe.min.js"))
@@ -214,7 +214,7 @@ def test_axe_finds_nothing(opened: Opened, theme: str) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1300])
-def test_it_opens_fitted_to_the_width(browser: Browser, written: Path, width: int) -> None:
+def test_html_opens_fitted_to_width(browser: Browser, written: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(written.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -222,7 +222,7 @@ def test_it_opens_fitted_to_the_width(browser: Browser, written: Path, width: in
     page.close()
 
 
-def test_print_shows_the_diagram_alone(opened: Opened) -> None:
+def test_html_print_shows_diagram_only(opened: Opened) -> None:
     opened.row(2).click()
     opened.page.emulate_media(media="print")
     assert opened.page.locator("header").is_hidden()
@@ -231,7 +231,7 @@ def test_print_shows_the_diagram_alone(opened: Opened) -> None:
     assert opened.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
 
 
-def test_a_link_opens_at_its_layer(browser: Browser, written: Path) -> None:
+def test_html_fragment_opens_at_layer(browser: Browser, written: Path) -> None:
     shown = Opened(browser, written, "#L105")
     assert "L105 conv 1×1, 255" in " ".join(shown.panel.inner_text().split())
     assert shown.in_view(105)
@@ -256,7 +256,7 @@ stride=2
 
 
 @pytest.mark.skipif(os.name == "nt", reason="such a name is no file's name there")
-def test_hostile_text_runs_no_script(browser: Browser, tmp_path: Path) -> None:
+def test_html_hostile_text_runs_no_script(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "<img src=x onerror=window.hacked=6><!--.cfg"
     path.write_text(HOSTILE)
     page = darkparse.draw(darkparse.compile(path)).render(tmp_path / "hostile.html")
@@ -275,7 +275,7 @@ def test_hostile_text_runs_no_script(browser: Browser, tmp_path: Path) -> None:
     shown.page.close()
 
 
-def test_two_networks(browser: Browser, tmp_path: Path) -> None:
+def test_html_of_two_networks_names_each(browser: Browser, tmp_path: Path) -> None:
     diagram = darkparse.draw(darkparse.compile("yolov3-tiny"), darkparse.compile("yolov4-tiny"))
     shown = Opened(browser, diagram.render(tmp_path / "two.html"))
     shown.row(24).click()

@@ -36,7 +36,7 @@ def _without(page: Page, *fields: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("number", range(1, len(layout.PASSES)))
-def test_a_pass_changes_its_own_fields_alone(number: int) -> None:
+def test_pass_changes_only_its_own_fields(number: int) -> None:
     """It gives another page, and the one that it took is as it was."""
     before = _after(layout.PASSES[number - 1].__name__, "yolov3", "TB")
     kept = dict(_without(before))
@@ -48,7 +48,7 @@ def test_a_pass_changes_its_own_fields_alone(number: int) -> None:
 
 
 @pages
-def test_boxes(name: str, direction: Direction) -> None:
+def test_boxes_pass_places_every_card_once(name: str, direction: Direction) -> None:
     """A card, a head or the input at each place, and no place with two cards."""
     page = _after("boxes", name, direction)
     assert len(page.cards) == len(page.model.cards)
@@ -58,7 +58,7 @@ def test_boxes(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_route_plan(name: str, direction: Direction) -> None:
+def test_route_plan_pass_routes_every_link(name: str, direction: Direction) -> None:
     """Every link has its way; between neighbours of one column it is straight."""
     page = _after("route_plan", name, direction)
     assert len(page.routes) == len(page.model.links) + len(page.model.heads)
@@ -69,7 +69,7 @@ def test_route_plan(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_horizontal_channels(name: str, direction: Direction) -> None:
+def test_horizontal_channels_pass_gives_lanes(name: str, direction: Direction) -> None:
     """Whoever takes a horizontal channel has a lane there."""
     page = _after("horizontal_channels", name, direction)
     for route in page.routes:
@@ -79,7 +79,7 @@ def test_horizontal_channels(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_title(name: str, direction: Direction) -> None:
+def test_title_pass_sizes_title_and_notes(name: str, direction: Direction) -> None:
     """Of texts as they are wide; the notes beside the first column only where there is another."""
     page = _after("title", name, direction)
     assert page.box["title"].height > 0 < page.box["notes"].height
@@ -87,7 +87,7 @@ def test_title(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_levels(name: str, direction: Direction) -> None:
+def test_levels_pass_separates_bands(name: str, direction: Direction) -> None:
     """Bands one below the other with room between, and every box on its own."""
     page = _after("levels", name, direction)
     bands = [page.bands[level] for level in sorted(page.bands)]
@@ -98,7 +98,7 @@ def test_levels(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_ports(name: str, direction: Direction) -> None:
+def test_ports_pass_spreads_links_of_row(name: str, direction: Direction) -> None:
     """The links of one row's end begin at different heights, near its middle."""
     page = _after("ports", name, direction)
     assert all(-6 <= offset <= 6 for offset in page.port_offsets.values())
@@ -107,7 +107,7 @@ def test_ports(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_heads(name: str, direction: Direction) -> None:
+def test_heads_pass_keeps_heads_apart(name: str, direction: Direction) -> None:
     """Beside a card they touch no other head and no link that passes."""
     page = _after("heads", name, direction)
     for a, b in combinations(page.heads_beside, 2):
@@ -118,7 +118,7 @@ def test_heads(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_vertical_channels(name: str, direction: Direction) -> None:
+def test_vertical_channels_pass_gives_lanes(name: str, direction: Direction) -> None:
     """Two that share a lane are not beside each other."""
     page = _after("vertical_channels", name, direction)
     routed = [route for route in page.routes if route.is_routed]
@@ -126,7 +126,7 @@ def test_vertical_channels(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_columns(name: str, direction: Direction) -> None:
+def test_columns_pass_orders_columns(name: str, direction: Direction) -> None:
     """Columns from left to right, lanes and heads in the vertical channel right of their column."""
     page = _after("columns", name, direction)
     columns: dict[int, list[Box]] = {}
@@ -140,7 +140,7 @@ def test_columns(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_routes(name: str, direction: Direction) -> None:
+def test_routes_pass_draws_axis_parallel_lines(name: str, direction: Direction) -> None:
     """Level and upright stretches from the side of one box to that of another."""
     page = _after("routes", name, direction)
     for route in page.routes:
@@ -152,14 +152,14 @@ def test_routes(name: str, direction: Direction) -> None:
 
 
 @pages
-def test_closing(name: str, direction: Direction) -> None:
+def test_page_size_pass_encloses_boxes_and_routes(name: str, direction: Direction) -> None:
     page = _after("page_size", name, direction)
     assert page.width == max([box.right for box in page.boxes] + [x for r in page.routes for x, _ in r.points])
     assert page.height == max([box.bottom for box in page.boxes] + [y for r in page.routes for _, y in r.points])
 
 
 @pages
-def test_labels(name: str, direction: Direction) -> None:
+def test_labels_pass_labels_known_routes(name: str, direction: Direction) -> None:
     """The last step, on the page that was chosen."""
     page = layout.labels(_after("page_size", name, direction))
     assert page.labels

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("path", CFGS)
-def test_every_card_and_link_is_there(path: Path) -> None:
+def test_mermaid_has_every_card_and_link(path: Path) -> None:
     diagram = darkparse.draw(darkparse.compile(path))
     (picture,) = diagram.models
     text = diagram.data("mmd").decode()
@@ -29,13 +29,13 @@ def test_every_card_and_link_is_there(path: Path) -> None:
     assert len(re.findall(r"^ +\w+ (?:-->|-\.->|==>)", text, re.MULTILINE)) == len(picture.links) + len(picture.heads)
 
 
-def test_reductions_and_prices_are_text() -> None:
+def test_mermaid_shows_reductions_and_costs() -> None:
     text = darkparse.draw("yolov1").data("mmd").decode()
     assert "L6 conv 1×1, 256 = 256→256: no reduction, mixes channels only 65.5k weights" in text
     assert "<b>56×56 (1/8)</b><br>L3–L7, 1.56M weights, 9.81 GFLOPs" in text
 
 
-def test_where_there_is_too_much_only_what_changes_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mermaid_beyond_limit_keeps_changing_layers_only(monkeypatch: pytest.MonkeyPatch) -> None:
     from darkparse.views.diagram import mermaid
 
     whole = darkparse.draw("yolov3").data("mmd").decode()
@@ -47,7 +47,7 @@ def test_where_there_is_too_much_only_what_changes_is_told(monkeypatch: pytest.M
     assert "L3 conv 3×3, 64 ▲ 32→64" in short
 
 
-def test_markdown_begins_with_the_answer() -> None:
+def test_markdown_begins_with_answer() -> None:
     lines = darkparse.draw("yolov1").data("md").decode().split("\n")
     assert lines[:3] == ["# yolov1", "", "**7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only**"]
     assert "```mermaid" in lines
@@ -60,7 +60,7 @@ HOSTILE = '"]:::x; click a "javascript:alert(1)" <img src=x onerror=alert(1)> & 
 @pytest.mark.slow
 @needs_chromium
 @pytest.mark.parametrize("names", [("yolov1",), ("yolov3",), ("yolov4",), ("yolov3-tiny", "yolov4-tiny"), HOSTILE])
-def test_mermaid_draws_it(browser: Browser, names: tuple[str, ...] | str, tmp_path: Path) -> None:
+def test_mermaid_text_renders_in_browser(browser: Browser, names: tuple[str, ...] | str, tmp_path: Path) -> None:
     if isinstance(names, str):
         path = tmp_path / f"{names.replace('/', '|')}.cfg"
         path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\n")

@@ -40,13 +40,13 @@ def _profiled_peak(network: Network) -> int:
 @pytest.mark.slow
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs torch with oneDNN")
 @pytest.mark.parametrize("name", ["yolov1", "yolov2", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny", "darknet53"])
-def test_the_peak_is_that_of_torchs_profiler(name: str) -> None:
+def test_memory_peak_equals_torch_profiler(name: str) -> None:
     network = darkparse.compile(name)
     memory = compute_memory(network)
     assert memory.live_bytes[memory.peak] == pytest.approx(_profiled_peak(network), rel=0.05)
 
 
-def test_what_is_let_go() -> None:
+def test_memory_frees_outputs_after_last_read() -> None:
     """L1 ends with its reader L2, L0 with L3 that adds it; the branch L4 makes nothing, and holds L3."""
     conv = "[conv]\nfilters=4\nsize=1\nactivation=linear\n"
     text = f"[net]\nwidth=8\nheight=8\nchannels=4\n{conv * 3}[shortcut]\nfrom=-3\n[route]\nlayers=-1\n{conv}"
@@ -58,7 +58,7 @@ def test_what_is_let_go() -> None:
 
 
 @pytest.mark.slow
-def test_the_layers_make_up_the_forward_pass() -> None:
+def test_layer_times_sum_to_forward_time() -> None:
     network = darkparse.compile("yolov3-tiny", size=320)
     model, x = darkparse.load(network).eval(), _input(network)
     starts: list[float] = []
@@ -70,14 +70,14 @@ def test_the_layers_make_up_the_forward_pass() -> None:
     assert sum(parts) == pytest.approx(min(wholes[1:]), rel=0.1)
 
 
-def test_times_of_copies_add_up() -> None:
+def test_time_overlay_sums_copies() -> None:
     overlay = time_overlay([0.001, 0.002, 0.004, 0.001])
     assert overlay.fact == "Time: 8 ms on this machine's CPU, 50% of it in L2"
     assert (overlay.text((1, 2)), overlay.share((1, 2))) == ("6 ms", 0.75)
 
 
 @pytest.mark.parametrize("name", ["memory", "receptive"])
-def test_every_row_has_its_value(name: str) -> None:
+def test_overlay_has_value_for_every_row(name: str) -> None:
     network = darkparse.compile("yolov3")
     diagram = darkparse.draw(network, overlay=name)  # type: ignore[arg-type]
     picture = diagram.models[0]
@@ -97,12 +97,12 @@ def test_every_row_has_its_value(name: str) -> None:
     assert f' weights {picture.overlay.name} {first}"]' in diagram.data("mmd").decode()
 
 
-def test_an_overlay_that_is_none() -> None:
+def test_draw_with_unknown_overlay_raises() -> None:
     with pytest.raises(darkparse.DarkparseError, match="no overlay 'heat'"):
         darkparse.draw("yolov1", overlay="heat")  # type: ignore[arg-type]
 
 
-def test_columns_of_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+def test_show_columns_adds_memory_and_receptive_field(capsys: pytest.CaptureFixture[str]) -> None:
     main(["show", "yolov3-tiny", "--columns", "memory, receptive", "--format", "csv"])
     header, first, *_ = capsys.readouterr().out.splitlines()
     assert header.endswith(",memory,receptive")

@@ -56,7 +56,7 @@ def _pixels(png: bytes) -> np.ndarray[Any, np.dtype[np.float64]]:
         for path in shipped_cfgs()
     ],
 )
-def test_a_sheet_of_lines_keeps_all_its_lines(path: Path, dpi: int) -> None:
+def test_png_keeps_every_line_at_any_resolution(path: Path, dpi: int) -> None:
     """Lines of one pixel with gaps of one pixel: across at the left edge of the page, upright at its top edge."""
     page = svg_text(darkparse.draw(path).sheet, "light", plain=True, dpi=dpi)
     match = re.search(r'<svg [^>]*viewBox="(\S+) [^>]*width="(\d+)" height="(\d+)"[^>]*>', page)
@@ -75,7 +75,7 @@ def test_a_sheet_of_lines_keeps_all_its_lines(path: Path, dpi: int) -> None:
 
 
 @pytest.mark.parametrize("dpi", DPIS)
-def test_a_png_has_whole_pixels_for_all_of_the_page(dpi: int) -> None:
+def test_png_size_covers_whole_page(dpi: int) -> None:
     diagram = darkparse.draw("yolov3-tiny", dpi=dpi)
     points = diagram.sheet.height + 2 * MARGIN, diagram.sheet.width + 2 * MARGIN
     assert _pixels(diagram.data("png")).shape == tuple(ceil(side * dpi / 72) for side in points)
@@ -113,7 +113,7 @@ def _font_files(name: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("font", ["DejaVu Sans", "Liberation Sans"])
 @pytest.mark.parametrize("name", ["yolov1", pytest.param("yolov3", marks=pytest.mark.long)])
-def test_texts_are_whole(font: str, name: str, tmp_path: Path) -> None:
+def test_png_texts_are_whole(font: str, name: str, tmp_path: Path) -> None:
     """Each text looks as it does drawn at thrice the resolution and reduced; a lost row would shift half of it."""
     diagram = darkparse.draw(name)
     once, thrice = (_page(diagram, factor, tmp_path, font) for factor in (1, 3))
@@ -138,7 +138,7 @@ def _page(diagram: Diagram, factor: int, folder: Path, font: str) -> np.ndarray[
     return _pixels(_rendered(svg, folder, font).stdout)
 
 
-def test_without_any_font_a_png_is_refused(tmp_path: Path) -> None:
+def test_png_without_font_exits_1_with_hint(tmp_path: Path) -> None:
     """resvg would leave out all texts."""
     refused = _rendered("<svg/>", tmp_path, "")
     assert refused.returncode == 1

@@ -31,7 +31,7 @@ def diagram() -> Diagram:
 
 
 @pytest.mark.parametrize(("form", "package"), [("png", "resvg-py"), ("pdf", "typst")])
-def test_without_a_renderer_one_error_names_both_choices(
+def test_draw_without_renderer_names_both_alternatives(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str, package: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
@@ -47,7 +47,7 @@ def test_without_a_renderer_one_error_names_both_choices(
 
 @needs_dot
 @pytest.mark.parametrize(("form", "package", "start"), [("png", "resvg_py", b"\x89PNG"), ("pdf", "typst", b"%PDF")])
-def test_without_its_package_a_file_is_laid_out_by_graphviz_with_one_line_of_notice(
+def test_draw_without_package_falls_back_to_graphviz_with_warning(
     monkeypatch: pytest.MonkeyPatch, diagram: Diagram, form: str, package: str, start: bytes
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
@@ -73,7 +73,7 @@ def test_layout_graphviz_never_falls_back(
 
 
 @pytest.mark.parametrize("form", ["svg", "html", "mmd"])
-def test_no_other_process_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str) -> None:
+def test_draw_starts_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setitem(sys.modules, "subprocess", None)
     monkeypatch.setattr(os, "posix_spawn", None, raising=False)
@@ -83,17 +83,17 @@ def test_no_other_process_is_started(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 @pytest.mark.parametrize("form", MODULES)
-def test_the_error_of_a_renderer_is_ours(form: Form) -> None:
+def test_rasterize_failure_is_renderer_error(form: Form) -> None:
     pytest.importorskip(MODULES[form], reason="needs pip install 'darkparse[pdf]'")
     with pytest.raises(RendererError, match=f"{MODULES[form]} failed: "):
         rasterize("<svg", form)
 
 
-def test_the_command_and_the_library_have_the_same_formats() -> None:
+def test_formats_of_command_equal_library() -> None:
     assert FORMATS == SUFFIXES
 
 
-def test_a_notebook_gets_the_picture_fitted_to_its_cell(diagram: Diagram) -> None:
+def test_notebook_svg_fits_its_cell(diagram: Diagram) -> None:
     network = diagram.networks[0]
     for shown in (diagram._repr_mimebundle_(), network._repr_mimebundle_()):
         root = ElementTree.fromstring(shown["image/svg+xml"])
@@ -101,7 +101,7 @@ def test_a_notebook_gets_the_picture_fitted_to_its_cell(diagram: Diagram) -> Non
     assert network._repr_mimebundle_()["text/plain"] == repr(network)
 
 
-def test_a_notebook_gets_tables_and_prose() -> None:
+def test_notebook_shows_tables_and_text() -> None:
     network = darkparse.compile("yolov1")
     layer = network.nodes[6]._repr_mimebundle_()["text/html"]
     assert re.findall("<td>(.*?)</td>", layer) == [
@@ -126,7 +126,9 @@ def test_a_notebook_gets_tables_and_prose() -> None:
         ("md", b"# yolov3-tiny"),
     ],
 )
-def test_formats(diagram: Diagram, tmp_path: Path, form: str, start: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+def test_render_writes_format(
+    diagram: Diagram, tmp_path: Path, form: str, start: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     if form in MODULES:
         pytest.importorskip(MODULES[form], reason="needs pip install 'darkparse[pdf]'")
     path = diagram.render(tmp_path / f"net.{form}")
@@ -135,7 +137,7 @@ def test_formats(diagram: Diagram, tmp_path: Path, form: str, start: bytes, capf
     assert capfd.readouterr() == ("", "")
 
 
-def test_dpi_is_the_size_of_a_png() -> None:
+def test_draw_dpi_scales_png() -> None:
     pytest.importorskip("resvg_py", reason="needs resvg-py: pip install 'darkparse[pdf]'")
     network = darkparse.compile("yolov3-tiny")
 
@@ -145,12 +147,12 @@ def test_dpi_is_the_size_of_a_png() -> None:
     assert width(192) == pytest.approx(2 * width(96), rel=0.01)
 
 
-def test_a_png_that_no_one_can_open_is_refused() -> None:
+def test_draw_too_large_png_raises() -> None:
     with pytest.raises(DarkparseError, match=r"pixels; lower --dpi, or write \.svg"):
         darkparse.draw(darkparse.compile("yolov4"), dpi=1200).data("png")
 
 
-def test_an_unknown_suffix_is_refused(diagram: Diagram, tmp_path: Path) -> None:
+def test_render_unknown_suffix_or_directory_raises(diagram: Diagram, tmp_path: Path) -> None:
     with pytest.raises(DarkparseError, match="cannot be written as 'gif'"):
         diagram.render(tmp_path / "net.gif")
     with pytest.raises(FileNotFoundError, match="there is no folder"):
@@ -172,7 +174,7 @@ NAMES = [
 
 @pytest.mark.skipif(os.name == "nt", reason="such names are no files' names there")
 @pytest.mark.parametrize("name", NAMES)
-def test_any_name_is_told_as_it_is(name: str, tmp_path: Path) -> None:
+def test_draw_any_name_keeps_it_in_every_format(name: str, tmp_path: Path) -> None:
     """In SVG by a reader of XML, in HTML by one of HTML, in DOT by undoing its quotes."""
     network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\nsize=1\n")
     named = replace(
@@ -192,7 +194,7 @@ def test_any_name_is_told_as_it_is(name: str, tmp_path: Path) -> None:
         assert shown in read(render(graph, "svg", 96).decode(), graph.source).texts
 
 
-def test_control_characters_never_reach_a_file() -> None:
+def test_draw_writes_no_control_characters() -> None:
     text = "[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\nfilters=4\nsize=1\nactivation=re\x1b[31mlu\x07\u202e\n"
     diagram = darkparse.draw(darkparse.compile(text))
     for form in ("svg", "html", "dot"):
@@ -212,7 +214,9 @@ def test_control_characters_never_reach_a_file() -> None:
         (["yolov1", "yolov2"], "one network, or two to compare, not 3"),
     ],
 )
-def test_bad_arguments(arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_draw_command_with_wrong_arguments_exits_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit) as stop:
         main(["draw", "yolov3-tiny", "-o", str(tmp_path / "x.dot"), *arguments])
     assert stop.value.code == 2
@@ -221,12 +225,12 @@ def test_bad_arguments(arguments: list[str], message: str, tmp_path: Path, capsy
 
 
 @pytest.mark.parametrize("options", [{"theme": "pink"}, {"direction": "BT"}, {"by": "bytes"}, {"layout": "neato"}])
-def test_bad_options(options: dict[str, str]) -> None:
+def test_draw_with_unknown_option_value_raises(options: dict[str, str]) -> None:
     with pytest.raises(DarkparseError, match="choose"):
         darkparse.draw(darkparse.compile("yolov1"), **options)  # type: ignore[arg-type]
 
 
-def test_some_layers_only() -> None:
+def test_draw_layer_range_contains_only_these() -> None:
     dot = darkparse.draw(darkparse.compile("yolov3"), layers=range(62, 85)).dot
     assert "layers 62–84" in dot
     assert ">L84<" in dot
@@ -234,13 +238,13 @@ def test_some_layers_only() -> None:
     assert "input 608" not in dot
 
 
-def test_a_head_stands_beside_what_projects_to_it() -> None:
+def test_draw_layer_range_keeps_heads_with_projection() -> None:
     network = darkparse.compile("yolov3")
     assert [head.index for head in darkparse.draw(network, layers=range(82, 106)).models[0].heads] == [94]
     assert [head.index for head in darkparse.draw(network, layers=range(81, 107)).models[0].heads] == [82, 94, 106]
 
 
-def test_a_head_of_a_repeated_block() -> None:
+def test_draw_head_of_repeated_block_links_to_first_copy() -> None:
     block = "[conv]\nfilters=8\nsize=3\npad=1\n[conv]\nfilters=18\nsize=1\n"
     network = darkparse.compile(f"[net]\nwidth=16\nheight=16\nchannels=18\n{block * 3}[yolo]\nclasses=1\nnum=3\n")
     picture = darkparse.draw(network).models[0]
@@ -250,7 +254,7 @@ def test_a_head_of_a_repeated_block() -> None:
 
 
 @pytest.mark.parametrize("theme", ["light", "dark", "print"])
-def test_text_can_be_read_on_its_cell(theme: str) -> None:
+def test_theme_text_has_contrast_of_4_5(theme: str) -> None:
     """WCAG's contrast of 4.5 for every pair of text and fill."""
     from darkparse.views.diagram.theme import THEMES
 
@@ -265,7 +269,7 @@ def test_text_can_be_read_on_its_cell(theme: str) -> None:
         assert _contrast(colors[text], colors[fill]) >= 4.5, (text, fill)
 
 
-def test_greys_can_be_told_apart() -> None:
+def test_print_theme_grays_are_distinguishable() -> None:
     from darkparse.views.diagram.theme import THEMES
 
     for a, b in pairwise(THEMES["print"][role] for role in ("kept", "expanded", "reduced", "projected")):
