@@ -255,3 +255,29 @@ def test_choose_engine_without_torch_names_engine_auto(
     monkeypatch.setattr("darkparse.detect.engines.engine.find_spec", lambda name: name in installed or None)
     with pytest.raises(darkparse.DarkparseError, match=re.escape(hint)):
         choose_engine("torch", wants_torch=False)
+
+
+DROP_IN_THREAD = """
+import faulthandler, signal, sys, threading
+import numpy as np
+from darkparse import Detector
+faulthandler.enable()  # gives the main thread an alternate signal stack, which Python's signal handlers use
+detectors = [Detector.load(*sys.argv[1:3], engine=sys.argv[3])]
+detectors[0].detect(np.zeros((40, 56, 3), np.uint8))
+thread = threading.Thread(target=detectors.clear)
+thread.start()
+thread.join()
+received = threading.Event()
+signal.signal(signal.SIGUSR1, lambda *_: received.set())
+signal.raise_signal(signal.SIGUSR1)
+print(received.wait(10))
+"""
+
+
+@each
+def test_engine_dropped_in_another_thread_leaves_signals_working(engine: str, tmp_path: Path) -> None:
+    """OpenVINO's plugin frees the signal stack of the thread that loaded it, and the next signal would be a SIGSEGV."""
+    arguments = [*map(str, tiny_weights(tmp_path)), engine]
+    command = [sys.executable, "-c", DROP_IN_THREAD, *arguments]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "True\n"), run.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import threading
@@ -34,10 +35,21 @@ def _make_onnxruntime(content: bytes, workers: int, threads: int) -> Run:
     return lambda feeds: session.run(None, dict(feeds))
 
 
-def _make_openvino(content: bytes, workers: int, threads: int) -> Run:
+@functools.cache
+def _load_openvino_core() -> Any:
+    """Load OpenVINO's core once and keep it until the process ends.
+
+    Its CPU plugin moves the calling thread's alternate signal stack into memory of its own and frees that memory when
+    the core goes. Where another thread drops the core, the first thread is left without a signal stack, and the next
+    signal that has a handler ends the process with SIGSEGV (OpenVINO 2026.4).
+    """
     import openvino
 
-    core = openvino.Core()
+    return openvino.Core()
+
+
+def _make_openvino(content: bytes, workers: int, threads: int) -> Run:
+    core = _load_openvino_core()
     # Without this hint, OpenVINO uses bfloat16 on some processors.
     settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
     if workers > 1:
