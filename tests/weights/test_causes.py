@@ -39,19 +39,19 @@ def caught(
     return error
 
 
-def test_a_header_of_16_bytes_where_20_are_read() -> None:
+def test_diagnose_16_byte_header_read_as_20_is_header_width() -> None:
     error = caught(DATA[:16] + DATA[20:])
     assert error.causes[0].code == "header-width"
     assert "exactly behind a header of 16 bytes, where version 0.2.0 has one of 20" in str(error)
     assert "header_size=16" in error.causes[0].remedy
 
 
-def test_a_header_of_20_bytes_where_16_are_read() -> None:
+def test_diagnose_20_byte_header_read_as_16_is_header_width() -> None:
     error = caught(Header(0, 1, 0, 5, 8).pack() + DATA[20:])
     assert error.causes[0].facts == {"header_bytes": 20, "expected_header_bytes": 16}
 
 
-def test_a_header_size_that_the_file_does_not_have() -> None:
+def test_diagnose_wrong_header_size_option_is_header_width() -> None:
     error = caught(DATA, options=darkparse.ReadOptions(header_size=16))
     assert [cause.code for cause in error.causes] == ["header-width"]
     assert "exactly behind a header of 20 bytes, where header_size=16 was given" in str(error)
@@ -60,7 +60,7 @@ def test_a_header_size_that_the_file_does_not_have() -> None:
 @pytest.mark.parametrize(
     ("front", "text"), [(b"", "no header at all"), (DATA[:12], "a version but no number of images")]
 )
-def test_no_header(front: bytes, text: str) -> None:
+def test_diagnose_missing_header_is_named(front: bytes, text: str) -> None:
     error = caught(front + DATA[20:])
     assert error.causes[-1].code == "header-missing"
     assert text in str(error)
@@ -70,14 +70,14 @@ BATCHNORM = "[net]\nwidth=4\nheight=4\nchannels=6\n[batchnorm]\n[convolutional]\
 
 
 @pytest.mark.parametrize(("read", "written"), [("pjreddie", "alexeyab"), ("alexeyab", "pjreddie")])
-def test_the_other_dialect(read: str, written: str) -> None:
+def test_diagnose_other_dialect_is_named(read: str, written: str) -> None:
     error = caught(weights(network(BATCHNORM, written)), BATCHNORM, dialect=read)
     assert error.causes[0].code == "dialect"
     assert error.causes[0].facts["dialect"] == written
     assert f"--dialect {written}" in str(error)
 
 
-def test_the_other_dialects_order_of_the_same_size() -> None:
+def test_inspect_other_dialect_of_same_size_finds_negative_variance() -> None:
     """A GRU's matrices stand in another order: the sizes fit, the variances betray it."""
     cfg = "[net]\ninputs=7\n[gru]\noutput=3\nbatch_normalize=1\n"
     report = darkparse.inspect_weights(network(cfg, "pjreddie"), weights(network(cfg, "alexeyab")))
@@ -86,7 +86,7 @@ def test_the_other_dialects_order_of_the_same_size() -> None:
     assert not darkparse.inspect_weights(network(cfg, "pjreddie"), weights(network(cfg, "alexeyab"))[:-4]).findings
 
 
-def test_filters_before_a_head_name_line_and_value() -> None:
+def test_load_wrong_filters_before_head_names_line_and_value() -> None:
     """The cfg does not compile: the file decides whether filters or classes are wrong."""
     wrong = SMALL.replace("filters=21", "filters=24")
     with pytest.raises(darkparse.CfgError) as caught:
@@ -104,7 +104,7 @@ def test_filters_before_a_head_name_line_and_value() -> None:
         darkparse.load(wrong, DATA[:-4])
 
 
-def test_another_class_count() -> None:
+def test_diagnose_other_class_count_names_lines() -> None:
     error = caught(weights(network(SMALL.replace("filters=21", "filters=255").replace("classes=2", "classes=80"))))
     assert error.causes[0].code == "classes"
     assert error.causes[0].facts["classes"] == 80
@@ -114,7 +114,7 @@ def test_another_class_count() -> None:
     )
 
 
-def test_another_class_count_of_a_v1_head_and_a_classifier() -> None:
+def test_diagnose_other_class_count_of_v1_head_and_classifier() -> None:
     v1 = (
         "[net]\nwidth=8\nheight=8\nchannels=3\n[connected]\noutput={0}\n[detection]\nclasses={1}\ncoords=4\nnum=2\n"
         "side=3\n"
@@ -126,7 +126,7 @@ def test_another_class_count_of_a_v1_head_and_a_classifier() -> None:
     assert (error.causes[0].code, error.causes[0].facts["classes"]) == ("classes", 10)
 
 
-def test_a_backbone() -> None:
+def test_diagnose_backbone_is_named() -> None:
     error = caught(weights(NET, upto=2))
     assert error.causes[0].code == "backbone"
     assert error.causes[0].facts == {"layer": 1, "upto": 2}
@@ -134,7 +134,7 @@ def test_a_backbone() -> None:
     assert error.layer == 2
 
 
-def test_missing_heads() -> None:
+def test_diagnose_missing_heads_are_named() -> None:
     error = caught(weights(NET, upto=4))
     assert error.causes[0].code == "missing-heads"
     assert "ends exactly after the head in layer 3: it lacks the last 1 head of the cfg, layers 4 to 8" in str(error)
@@ -154,7 +154,7 @@ def sparse(tmp_path: Path) -> Callable[[str], Path]:
     return make
 
 
-def test_extra_heads(sparse: Callable[[str], Path]) -> None:
+def test_diagnose_extra_heads_are_named(sparse: Callable[[str], Path]) -> None:
     one_head = SMALL[: SMALL.index("\n[route]")]
     error = caught(DATA, one_head)
     assert error.causes[0].code == "extra-heads"
@@ -166,14 +166,14 @@ def test_extra_heads(sparse: Callable[[str], Path]) -> None:
     assert misfit.value.causes[0].facts == {"cfg": "yolov3-tiny", "heads": 1}
 
 
-def test_a_shipped_cfg_of_this_size(sparse: Callable[[str], Path]) -> None:
+def test_diagnose_shipped_cfg_of_same_size_is_named(sparse: Callable[[str], Path]) -> None:
     with pytest.raises(darkparse.WeightsError) as caught:
         darkparse.load("yolov4-tiny", sparse("yolov3-tiny"))
     assert caught.value.causes[0].code == "shipped-cfg"
     assert "exactly the 8,858,734 floats of yolov3-tiny, which ships with darkparse" in str(caught.value)
 
 
-def test_a_truncated_download() -> None:
+def test_diagnose_truncated_file_names_missing_bytes() -> None:
     error = caught(DATA[:-1001])
     assert error.causes[0].code == "truncated"
     assert error.causes[0].facts["missing_bytes"] == 1001
@@ -184,24 +184,24 @@ def test_a_truncated_download() -> None:
 
 
 @pytest.mark.parametrize("cut", [4, 8, 16, 20])
-def test_a_download_cut_short_by_the_difference_of_two_headers(cut: int) -> None:
+def test_diagnose_file_truncated_by_header_difference_is_truncated(cut: int) -> None:
     error = caught(weights(DEEP)[:-cut], str(DEEP.config))
     assert [cause.code for cause in error.causes] == ["truncated"]
 
 
 @pytest.mark.parametrize("lacking", [0, 8, 16, 20])
-def test_noise_has_no_header_of_another_width(lacking: int) -> None:
+def test_diagnose_noise_is_not_weights(lacking: int) -> None:
     for noise in (b"\xff" * len(DATA), np.random.default_rng(2).bytes(len(DATA))):
         assert caught(noise[lacking:]).causes[0].code == "not-weights"
 
 
-def test_a_file_of_another_network() -> None:
+def test_diagnose_file_of_other_network_is_named() -> None:
     values = np.random.default_rng(1).standard_normal(500, np.float32)
     error = caught(PJREDDIE.pack() + values.tobytes())
     assert error.causes[0].code == "other-network"
 
 
-def test_a_file_that_is_a_little_longer() -> None:
+def test_diagnose_longer_file_names_extra_bytes() -> None:
     error = caught(DATA + b"\n")
     assert error.causes[0].code == "longer"
     assert "goes on for 1 byte behind the last layer" in str(error)
@@ -248,7 +248,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("code", FOREIGN)
-def test_files_that_are_no_weights(code: str) -> None:
+def test_diagnose_other_file_type_is_named(code: str) -> None:
     data, title, remedy = FOREIGN[code]
     error = caught(data)
     assert error.causes[0].code == code.split()[0]
@@ -259,7 +259,7 @@ def test_files_that_are_no_weights(code: str) -> None:
     assert f"the file has {len(data):,}" in str(error)
 
 
-def test_containers_are_named_in_the_report() -> None:
+def test_inspect_names_container_type() -> None:
     pytest.importorskip("safetensors")
     from safetensors.torch import save
 
@@ -283,7 +283,7 @@ def test_containers_are_named_in_the_report() -> None:
             darkparse.load(SMALL, data)
 
 
-def test_all_values_zero_or_not_finite() -> None:
+def test_inspect_zeros_and_non_finite_values_are_findings() -> None:
     report = darkparse.inspect_weights(NET, ALEXEYAB.pack() + bytes(len(DATA) - 20))
     assert report.fits
     assert report.findings[0].code == "zeros"
@@ -297,7 +297,7 @@ def test_all_values_zero_or_not_finite() -> None:
     assert [row.non_finite for row in report.rows if row.non_finite] == [2]
 
 
-def test_the_numbers_of_the_report() -> None:
+def test_inspect_report_has_numbers_of_every_array() -> None:
     report = darkparse.inspect_weights(SMALL, DATA)
     assert report.fits
     assert str(report).endswith(f"{len(DATA):,} bytes, 20 of header and {NET.stored_floats:,} floats")
@@ -310,14 +310,14 @@ def test_the_numbers_of_the_report() -> None:
         assert (row.minimum, row.maximum) == (values.min(), values.max())
 
 
-def test_a_trained_file_with_a_denormal_below_zero_is_sound() -> None:
+def test_inspect_denormal_negative_variance_is_no_finding() -> None:
     values = floats(NET)
     entry = next(e for e in compute_layout(NET) if e.tensor.path.endswith("running_var"))
     values[entry.start] = -7e-44
     assert not darkparse.inspect_weights(NET, PJREDDIE.pack() + values.tobytes()).findings
 
 
-def test_cut_at_every_layer_boundary(tmp_path: Path) -> None:
+def test_load_file_cut_at_layer_boundary_names_layer_and_keeps_model(tmp_path: Path) -> None:
     """At it, one byte before and one after: an error that names the layer, and an untouched model."""
     from darkparse.weights.layout import get_layer_ends
 
@@ -342,7 +342,7 @@ def test_cut_at_every_layer_boundary(tmp_path: Path) -> None:
             darkparse.load_weights(model, other[:size])
 
 
-def test_the_report_as_plain_data() -> None:
+def test_report_to_dict_is_plain_data() -> None:
     import json
 
     data = json.loads(json.dumps(darkparse.inspect_weights(NET, DATA[:-5]).to_dict()))

@@ -38,7 +38,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_weights_prints_the_layout(capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_command_prints_layout(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "weights", "small.cfg")
     assert status == 0
     rows = [line.split() for line in out.splitlines() if line.strip().startswith("L")]
@@ -47,7 +47,7 @@ def test_weights_prints_the_layout(capsys: pytest.CaptureFixture[str]) -> None:
     assert f"small needs {len(weights(NET)):,} bytes" in out
 
 
-def test_weights_says_that_they_fit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_command_of_fitting_file_reports_fit(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "weights", "small.cfg", "small.weights")
     assert status == 0
     assert "header: version 0.2.5, 32,013,312 images seen, 20 bytes" in out
@@ -55,7 +55,7 @@ def test_weights_says_that_they_fit(capsys: pytest.CaptureFixture[str]) -> None:
     assert "deviation" in out
 
 
-def test_weights_says_why_they_do_not_fit(capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_command_of_other_file_exits_2_with_cause(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "weights", "small.cfg", "backbone")
     assert status == 2
     assert out.count("missing") == 2 * 9
@@ -68,14 +68,14 @@ def test_weights_says_why_they_do_not_fit(capsys: pytest.CaptureFixture[str]) ->
     assert "an HTML page titled “Not found”" in err
 
 
-def test_weights_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+def test_weights_command_json_has_causes(capsys: pytest.CaptureFixture[str]) -> None:
     status, out, _ = run(capsys, "weights", "small.cfg", "backbone", "--format", "json")
     data = json.loads(out)
     assert status == 2
     assert (data["causes"][0]["code"], data["causes"][0]["facts"]["upto"]) == ("backbone", 2)
 
 
-def test_convert_there_and_back(capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_through_every_container_restores_bytes(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("safetensors")
     before = Path("small.weights").read_bytes()
     chain = ["x.safetensors", "x.npz", "x.pt", "x.weights"]
@@ -87,7 +87,7 @@ def test_convert_there_and_back(capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("x.weights").read_bytes() == before
 
 
-def test_convert_writes_backbones_and_headers(capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_upto_writes_backbone(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "convert", "small.cfg", "small.weights", "--upto", "2", "-o", "small.conv.2")[0] == 0
     assert Path("small.conv.2").read_bytes() == Path("backbone").read_bytes()
     status, out, _ = run(capsys, "convert", "small.cfg", "backbone", "--partial", "-o", "new.weights", "--seen", "0")
@@ -122,7 +122,7 @@ def test_convert_writes_backbones_and_headers(capsys: pytest.CaptureFixture[str]
         (["small.cfg", "small.weights", "-o", "x.pt", "--seen", "3"], "belong to .weights files"),
     ],
 )
-def test_convert_refuses_with_one_message(
+def test_convert_with_wrong_arguments_exits_2_with_one_message(
     capsys: pytest.CaptureFixture[str], args: list[str], message: str, folder: Path
 ) -> None:
     before = sorted(folder.iterdir())
@@ -132,7 +132,7 @@ def test_convert_refuses_with_one_message(
     assert sorted(folder.iterdir()) == before
 
 
-def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
+def test_diff_command_lists_differing_arrays_and_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "diff", "small.weights", "small.weights", "--cfg", "small.cfg")[:2] == (
         0,
         "the same values in all 19 tensors\n",
@@ -149,7 +149,7 @@ def test_diff(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "diff", "small.weights", "backbone", "--cfg", "small.cfg")[0] == 2
 
 
-def test_reorg_of_early_2018(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_reorg_option_keeps_order_of_2018(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg, weights, out = tmp_path / "r.cfg", tmp_path / "r.weights", tmp_path / "r.safetensors"
     cfg.write_text("[net]\nheight=4\nwidth=4\nchannels=4\n[reorg]\nstride=2\n[connected]\noutput=3\n", "utf-8")
     darkparse.save_weights(darkparse.load(cfg), weights)
@@ -158,7 +158,7 @@ def test_reorg_of_early_2018(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert darkparse.load(out).network.nodes[0].kind == "reorg3d"
 
 
-def test_weights_that_do_not_fit_print_the_reason_before_the_table() -> None:
+def test_weights_command_prints_reason_before_table() -> None:
     folder = Path(__file__).parents[1] / "data" / "weights"
     command: list[str | Path] = [
         sys.executable,

@@ -29,7 +29,7 @@ def model() -> darkparse.Darknet:
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_one_file_rebuilds_the_module(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
+def test_load_of_container_rebuilds_model(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"small{ending}"
     assert darkparse.save(model, path) == path.stat().st_size
     again = darkparse.load(path)
@@ -45,7 +45,7 @@ def test_one_file_rebuilds_the_module(model: darkparse.Darknet, ending: str, tmp
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_container_beside_its_cfg_from_any_source(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
+def test_load_of_container_with_cfg_from_any_source(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"small{ending}"
     darkparse.save(model, path)
     before = path.read_bytes()
@@ -59,7 +59,7 @@ def test_a_container_beside_its_cfg_from_any_source(model: darkparse.Darknet, en
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_half_precision_and_backbones(ending: str, tmp_path: Path) -> None:
+def test_container_of_half_precision_and_backbone_round_trips(ending: str, tmp_path: Path) -> None:
     path = tmp_path / f"small{ending}"
     half = darkparse.load(SMALL, weights(NET), dtype=torch.float16)
     darkparse.save(half, path)
@@ -75,14 +75,14 @@ def test_half_precision_and_backbones(ending: str, tmp_path: Path) -> None:
     assert loaded.missing == (2, 6, 7)
 
 
-def test_a_state_dict_is_plain_for_everybody_else(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_pt_file_is_plain_state_dict(model: darkparse.Darknet, tmp_path: Path) -> None:
     darkparse.save(model, tmp_path / "x.pt")
     state = torch.load(tmp_path / "x.pt", weights_only=True)
     assert list(state) == list(model.state_dict())
     darkparse.build(NET).load_state_dict(state, assign=True)
 
 
-def test_what_safetensors_knows_is_readable_text(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_safetensors_metadata_is_readable_text(model: darkparse.Darknet, tmp_path: Path) -> None:
     from safetensors import safe_open
 
     darkparse.save(model, tmp_path / "x.safetensors")
@@ -93,7 +93,7 @@ def test_what_safetensors_knows_is_readable_text(model: darkparse.Darknet, tmp_p
     assert json.loads(metadata["darkparse.header"])["seen"] == ALEXEYAB.seen
 
 
-def test_the_order_of_2018_and_transposed_headers_survive(tmp_path: Path) -> None:
+def test_container_keeps_reorg_order_and_transposed_header(tmp_path: Path) -> None:
     cfg = "[net]\nheight=4\nwidth=4\nchannels=4\n[reorg]\nstride=2\n[connected]\noutput=3\n"
     header = transposed_header("alexeyab")
     data = weights(network(cfg, "alexeyab"), header)
@@ -108,7 +108,7 @@ def test_the_order_of_2018_and_transposed_headers_survive(tmp_path: Path) -> Non
         assert (tmp_path / "x.weights").read_bytes() == data
 
 
-def test_files_of_others_that_do_not_fit(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_load_third_party_file_that_does_not_fit_raises(model: darkparse.Darknet, tmp_path: Path) -> None:
     state = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     path = tmp_path / "x.pt"
     torch.save(state, path)
@@ -136,7 +136,7 @@ def test_files_of_others_that_do_not_fit(model: darkparse.Darknet, tmp_path: Pat
         darkparse.load(SMALL, tmp_path / "x.npz")
 
 
-def test_damaged_containers(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_load_truncated_container_raises(model: darkparse.Darknet, tmp_path: Path) -> None:
     for ending in (".safetensors", ".pt", ".npz"):
         path = tmp_path / f"x{ending}"
         darkparse.save(model, path)
@@ -145,7 +145,7 @@ def test_damaged_containers(model: darkparse.Darknet, tmp_path: Path) -> None:
             darkparse.load(SMALL, path)
 
 
-def test_bfloat16_has_no_numpy(tmp_path: Path) -> None:
+def test_save_bfloat16_as_npz_raises(tmp_path: Path) -> None:
     model = darkparse.load(SMALL, weights(NET), dtype=torch.bfloat16)
     with pytest.raises(darkparse.WeightsError, match="bfloat16, which NumPy does not know"):
         darkparse.save(model, tmp_path / "x.npz")
@@ -188,7 +188,7 @@ STYLES = ("tianxiaomo", "ultralytics", "eriklindernoren")
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_state_dicts_of_other_converters_go_back_to_weights(style: str, wrapped: bool, tmp_path: Path) -> None:
+def test_load_third_party_state_dict_restores_weights_file(style: str, wrapped: bool, tmp_path: Path) -> None:
     data = weights(NET)
     state = _foreign(darkparse.load(SMALL, data), style)
     torch.save({"epoch": 3, "model": state, "optimizer": None} if wrapped else state, tmp_path / "x.pt")
@@ -196,7 +196,7 @@ def test_state_dicts_of_other_converters_go_back_to_weights(style: str, wrapped:
     assert (tmp_path / "x.weights").read_bytes() == data
 
 
-def test_state_dicts_that_do_not_fit_say_where(tmp_path: Path) -> None:
+def test_load_third_party_state_dict_that_does_not_fit_names_module(tmp_path: Path) -> None:
     state = _foreign(darkparse.load(SMALL, weights(NET)), "ultralytics")
     path = tmp_path / "x.pt"
     torch.save(state, path)
@@ -214,7 +214,7 @@ def test_state_dicts_that_do_not_fit_say_where(tmp_path: Path) -> None:
         darkparse.load(SMALL, path)
 
 
-def test_weights_of_shortcuts_and_learned_constants_of_others(tmp_path: Path) -> None:
+def test_load_third_party_shortcut_weights_and_constants(tmp_path: Path) -> None:
     """ultralytics/yolov3 keeps a shortcut's weights as `w`, yolor a constant as `implicit` of (1, C, 1, 1)."""
     conv = "[convolutional]\nfilters=4\nsize=1\n"
     cfg = (
@@ -234,7 +234,7 @@ def test_weights_of_shortcuts_and_learned_constants_of_others(tmp_path: Path) ->
     assert (tmp_path / "x.weights").read_bytes()[20:] == data[20:]
 
 
-def test_safetensors_whose_length_begins_as_a_pickle_does(tmp_path: Path) -> None:
+def test_load_safetensors_with_length_like_pickle(tmp_path: Path) -> None:
     path, starts = tmp_path / "p.safetensors", set()
     for length in range(256, 512, 8):
         darkparse.save(
@@ -245,9 +245,7 @@ def test_safetensors_whose_length_begins_as_a_pickle_does(tmp_path: Path) -> Non
     assert starts & {b"\x80\2", b"\x80\3", b"\x80\4", b"\x80\5"}
 
 
-def test_tensors_without_plain_values_are_refused_before_anything_changes(
-    model: darkparse.Darknet, tmp_path: Path
-) -> None:
+def test_load_meta_or_sparse_tensor_raises_and_keeps_model(model: darkparse.Darknet, tmp_path: Path) -> None:
     path = tmp_path / "x.pt"
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     for odd, kind in ((torch.empty(8, device="meta"), "on the meta device"), (torch.ones(8).to_sparse(), "sparse")):
@@ -258,9 +256,7 @@ def test_tensors_without_plain_values_are_refused_before_anything_changes(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_tied_and_viewed_parameters_and_endings_in_capitals(
-    model: darkparse.Darknet, ending: str, tmp_path: Path
-) -> None:
+def test_save_tied_and_viewed_parameters_round_trips(model: darkparse.Darknet, ending: str, tmp_path: Path) -> None:
     first, second = model.get_submodule("layers.0.norm"), model.get_submodule("layers.6.norm")
     first.weight = second.weight = torch.nn.Parameter(torch.rand(100_000)[:8])
     path = tmp_path / f"x{ending.upper()}"
@@ -271,7 +267,7 @@ def test_tied_and_viewed_parameters_and_endings_in_capitals(
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_network_without_parameters(ending: str, tmp_path: Path) -> None:
+def test_container_of_network_without_parameters_round_trips(ending: str, tmp_path: Path) -> None:
     cfg = "[net]\nwidth=4\nheight=4\nchannels=3\n[maxpool]\nsize=2\nstride=2\n"
     path = tmp_path / f"x{ending}"
     darkparse.save(darkparse.load(cfg), path)
@@ -279,7 +275,9 @@ def test_a_network_without_parameters(ending: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("name", "a/b"), ("header", '{"major": "a"}'), ("height", "tall")])
-def test_damaged_metadata(model: darkparse.Darknet, key: str, value: str, tmp_path: Path) -> None:
+def test_load_container_with_damaged_metadata_raises(
+    model: darkparse.Darknet, key: str, value: str, tmp_path: Path
+) -> None:
     from safetensors.torch import save_file
 
     metadata = Origin.from_network(model.network, None).to_metadata() | {f"darkparse.{key}": value}
@@ -302,16 +300,14 @@ def make_npz(header: dict[str, object], values: bytes, *, claim: int | None = No
 
 
 @pytest.mark.parametrize("count", [1 << 40, 5, 3, -4])
-def test_npz_header_that_claims_another_size_is_refused_before_memory_is_taken(
-    count: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_npz_header_with_wrong_size_is_refused_before_allocation(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     header = {"shape": (count,), "fortran_order": False, "descr": "<f4"}
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("an array was read"))
     with pytest.raises(darkparse.WeightsError, match=f"a.npy' claims {4 * count:,} bytes in its header, got 16 bytes"):
         darkparse.load(SMALL, make_npz(header, bytes(16)))
 
 
-def test_npz_directory_that_claims_more_than_deflate_can_pack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_npz_directory_claiming_more_than_deflate_can_pack_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     claim = 60_000_000
     header = {"shape": ((claim - 128) // 4,), "fortran_order": False, "descr": "<f4"}
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", lambda *_: pytest.fail("an array was read"))

@@ -12,11 +12,11 @@ from tests.weights.making import ALEXEYAB, PJREDDIE, SMALL, floats, network, wei
 NET = network()
 
 
-def test_the_same_values_whatever_the_header() -> None:
+def test_diff_weights_ignores_header() -> None:
     assert darkparse.diff_weights(weights(NET), weights(NET, ALEXEYAB), SMALL) == ()
 
 
-def test_how_much_they_differ() -> None:
+def test_diff_weights_reports_count_and_largest_difference() -> None:
     values = floats(NET)
     entry = compute_layout(NET)[4]
     changed = values.copy()
@@ -30,7 +30,7 @@ def test_how_much_they_differ() -> None:
     assert found.relative == pytest.approx(found.root_mean_square / norm, rel=1e-6)
 
 
-def test_signs_of_zero_and_numbers_that_are_none_are_differences_of_bits() -> None:
+def test_diff_weights_compares_zeros_and_nans_bitwise() -> None:
     a, b = (np.zeros(NET.stored_floats, np.float32) for _ in range(2))
     a[0] = 1  # or the file would be all zeros
     b[0] = 1
@@ -41,6 +41,6 @@ def test_signs_of_zero_and_numbers_that_are_none_are_differences_of_bits() -> No
     assert darkparse.diff_weights(PJREDDIE.pack() + a.tobytes(), PJREDDIE.pack() + b.tobytes(), NET) == ()
 
 
-def test_files_that_do_not_fit() -> None:
+def test_diff_weights_of_truncated_file_raises() -> None:
     with pytest.raises(darkparse.WeightsError, match="too short"):
         darkparse.diff_weights(weights(NET), weights(NET)[:-4], NET)

@@ -19,38 +19,36 @@ from darkparse.weights.header import Header, parse_version, read_header
         ((1001, 0, 0), 16, 20),
     ],
 )
-def test_the_width_of_seen_follows_version_and_fork(
-    version: tuple[int, int, int], pjreddie: int, alexeyab: int
-) -> None:
+def test_header_width_follows_version_and_fork(version: tuple[int, int, int], pjreddie: int, alexeyab: int) -> None:
     for name, size in (("pjreddie", pjreddie), ("alexeyab", alexeyab)):
         header = Header.from_version(version, DIALECTS[name], seen=123)
         assert header.size == size
         assert read_header(header.pack() + bytes(8), DIALECTS[name]) == header
 
 
-def test_a_version_above_1000_is_transposed() -> None:
+def test_header_version_above_1000_is_transposed() -> None:
     assert Header(1001).is_transposed
     assert Header(0, 1001).is_transposed
     assert not Header(1000, 0).is_transposed
 
 
-def test_large_counts_of_images_survive() -> None:
+def test_header_with_large_seen_round_trips() -> None:
     header = Header(seen=2**63 + 1)
     assert read_header(header.pack(), DIALECTS["pjreddie"]) == header
 
 
-def test_a_count_that_does_not_fit_is_refused() -> None:
+def test_header_pack_of_too_large_seen_raises() -> None:
     with pytest.raises(ValueError, match="seen is at most 4,294,967,295"):
         Header(0, 1, 0, 2**32, 4).pack()
 
 
 @pytest.mark.parametrize("size", [0, 11, 12, 15, 19])
-def test_too_few_bytes(size: int) -> None:
+def test_read_header_of_too_few_bytes_raises(size: int) -> None:
     with pytest.raises(ValueError, match=f"the file has {size}"):
         read_header(Header().pack()[:size], DIALECTS["pjreddie"])
 
 
-def test_versions_as_text() -> None:
+def test_parse_version_accepts_two_or_three_numbers() -> None:
     assert parse_version("0.2") == (0, 2, 0)
     assert parse_version("0.2.5") == (0, 2, 5)
     with pytest.raises(ValueError, match=r"write it as 0\.2\.5"):

@@ -20,7 +20,7 @@ BEYOND = f"{HUGE}[convolutional]\nfilters=2000000000\nsize=3\n"
 NEED = 20 + 4 * (4 * 2_000_000_000 + 27 * 2_000_000_000)
 
 
-def test_a_tiny_file_fails_with_the_size_that_is_needed() -> None:
+def test_load_tiny_file_for_huge_cfg_names_needed_size() -> None:
     with pytest.raises(darkparse.WeightsError, match=f"needs {NEED:,} bytes .*, the file has 120"):
         darkparse.load(darkparse.compile(HUGE, darkparse.CompileOptions(limits=None)), PJREDDIE.pack() + bytes(100))
     assert (
@@ -32,7 +32,7 @@ def test_a_tiny_file_fails_with_the_size_that_is_needed() -> None:
 
 
 @pytest.mark.slow
-def test_it_fails_at_once_and_takes_no_memory(tmp_path: Path) -> None:
+def test_load_tiny_file_for_huge_cfg_allocates_nothing(tmp_path: Path) -> None:
     (tmp_path / "huge.cfg").write_text(HUGE)
     (tmp_path / "huge.weights").write_bytes(PJREDDIE.pack() + bytes(100))
     code = """
@@ -65,14 +65,14 @@ assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40e3 * (102
     assert third.endswith(" are free")
 
 
-def test_beyond_the_limits_unless_there_are_none() -> None:
+def test_load_huge_cfg_exceeds_limits() -> None:
     with pytest.raises(
         darkparse.CfgError, match=r"<text>:5:1: .*output: 128,000,000,000, and the limit is 2,147,483,648"
     ):
         darkparse.load(HUGE)
 
 
-def test_more_than_torch_can_address() -> None:
+def test_load_beyond_torchs_address_range_raises() -> None:
     start = time.perf_counter()
     with pytest.raises(darkparse.WeightsError, match=r"needs 144,000,\d\d\d,\d\d\d,\d\d\d,\d\d\d,\d\d\d bytes"):
         darkparse.load(darkparse.compile(BEYOND, darkparse.CompileOptions(limits=None)), PJREDDIE.pack() + bytes(99))

@@ -87,7 +87,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "yolo.h5"
 
 
-def test_file_layouts_of_keras_give_the_same_weights(path: Path, tmp_path: Path) -> None:
+def test_load_any_keras_layout_gives_same_weights(path: Path, tmp_path: Path) -> None:
     for layout in ("save", "save_weights", "split_names", "nested", "keras_3"):
         for first in (0, 1, 9):  # Keras' first layer has no number, a second model goes on counting
             write_file(path, make_layers(first=first), layout)
@@ -97,7 +97,7 @@ def test_file_layouts_of_keras_give_the_same_weights(path: Path, tmp_path: Path)
                 assert (tmp_path / "x.weights").read_bytes()[20:] == DATA[20:], (layout, first)
 
 
-def test_layers_listed_by_depth_are_read_in_the_order_of_their_numbers(path: Path) -> None:
+def test_load_keras_layers_listed_by_depth_are_ordered_by_number(path: Path) -> None:
     layers = make_layers()
     by_depth = dict(sorted(layers.items(), key=lambda item: (len(item[1]) == 2, item[0])))
     assert list(by_depth) != list(layers)
@@ -106,14 +106,14 @@ def test_layers_listed_by_depth_are_read_in_the_order_of_their_numbers(path: Pat
     assert all(np.array_equal(tensor, expected[key]) for key, tensor in model.state_dict().items())
 
 
-def test_names_without_numbers_are_read_in_the_order_of_the_file(path: Path) -> None:
+def test_load_keras_names_without_numbers_keep_file_order(path: Path) -> None:
     layers = {f"{'abcdefghij'[i]}_layer": arrays for i, arrays in enumerate(make_layers().values())}
     model = darkparse.load(SMALL, write_file(path, layers))
     expected = darkparse.load(SMALL, DATA).state_dict()
     assert all(np.array_equal(tensor, expected[key]) for key, tensor in model.state_dict().items())
 
 
-def test_depthwise_and_dense_kernels_are_transposed(path: Path) -> None:
+def test_load_keras_depthwise_and_dense_kernels_are_transposed(path: Path) -> None:
     cfg = (
         "[net]\nwidth=4\nheight=4\nchannels=6\n[convolutional]\nfilters=6\ngroups=6\nsize=3\npad=1\n"
         "[avgpool]\n[connected]\noutput=5\n"
@@ -136,7 +136,7 @@ def test_depthwise_and_dense_kernels_are_transposed(path: Path) -> None:
         darkparse.load(flat, path)
 
 
-def test_convert_writes_the_original_weights(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_convert_keras_writes_original_weights(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_file(path, make_layers(), "save")
     (tmp_path / "small.cfg").write_text(SMALL)
     main(["convert", str(tmp_path / "small.cfg"), str(path), "-o", str(tmp_path / "x.weights")])
@@ -152,14 +152,14 @@ def test_convert_writes_the_original_weights(path: Path, tmp_path: Path, capsys:
         (SMALL.replace("batch_normalize=1\n", ""), "without batch_normalize= in lines 7, 15 and 40"),
     ],
 )
-def test_file_of_another_cfg_gets_its_cause(path: Path, written: str, message: str) -> None:
+def test_load_keras_of_other_cfg_names_cause(path: Path, written: str, message: str) -> None:
     write_file(path, make_layers(written))
     with pytest.raises(darkparse.WeightsError, match="does not fit") as caught:
         darkparse.load(SMALL, path)
     assert message in caught.value.causes[0].message
 
 
-def test_missing_h5py_is_one_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_keras_without_h5py_names_extra(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_file(path, make_layers())
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(darkparse.WeightsError, match=r"^a Keras file \(\.h5\) needs h5py, .*'darkparse\[keras\]'$"):
@@ -227,7 +227,7 @@ def change_axes(file: Any) -> None:
         (change_axes, "has 3 axes; expected 2 or 4"),
     ],
 )
-def test_hostile_file_is_refused_before_memory_is_taken(path: Path, harm: Callable[[Any], None], message: str) -> None:
+def test_load_hostile_keras_is_refused_before_allocation(path: Path, harm: Callable[[Any], None], message: str) -> None:
     write_file(path, make_layers())
     with h5py.File(path, "r+") as file:
         harm(file)
@@ -238,7 +238,7 @@ def test_hostile_file_is_refused_before_memory_is_taken(path: Path, harm: Callab
     assert "\n" not in str(caught.value)
 
 
-def test_damaged_file_is_one_error(path: Path) -> None:
+def test_load_damaged_keras_is_one_error(path: Path) -> None:
     data = write_file(path, make_layers()).read_bytes()
     random = np.random.default_rng(0)
     step = len(data) // 60

@@ -23,7 +23,7 @@ def _cfg_of(npz: Path) -> Path:
 
 
 @needs_shared
-def test_the_order_and_sizes_of_all_arrays_are_those_of_darknet() -> None:
+def test_layout_order_and_sizes_equal_darknet() -> None:
     """Rows of the reference are [layer, part, kind, floats, fan-in] in the order in which Darknet reads them."""
     seen = 0
     for npz in sorted((SHARED / "golden").rglob("*.npz")):
@@ -36,7 +36,7 @@ def test_the_order_and_sizes_of_all_arrays_are_those_of_darknet() -> None:
     assert seen >= 200
 
 
-def test_upto_cuts_between_layers() -> None:
+def test_layout_upto_cuts_between_layers() -> None:
     whole = compute_layout(network())
     assert compute_layout(network(), 2) == tuple(entry for entry in whole if entry.node.index < 2)
     assert list(get_layer_ends(whole)) == [0, 1, 2, 6, 7]
@@ -46,7 +46,7 @@ def test_upto_cuts_between_layers() -> None:
             compute_layout(network(), upto)
 
 
-def test_numload_dontload_and_dontloadscales_change_what_is_stored() -> None:
+def test_layout_numload_dontload_and_dontloadscales_store_less() -> None:
     conv = "[convolutional]\nbatch_normalize=1\nfilters=8\nsize=1\n"
     cfg = f"[net]\nwidth=4\nheight=4\nchannels=2\n{conv}numload=3\n{conv}dontload=1\n{conv}dontloadscales=1\n"
     pjreddie = [(e.node.index, e.tensor.path, e.size) for e in compute_layout(network(cfg, "pjreddie"))]
@@ -63,7 +63,7 @@ def test_numload_dontload_and_dontloadscales_change_what_is_stored() -> None:
     )
 
 
-def test_layout_report_loads_neither_numpy_nor_torch() -> None:
+def test_weights_command_loads_neither_numpy_nor_torch() -> None:
     code = (
         "import sys; from darkparse.cli import main\n"
         "try: main(['weights', 'yolov3'])\n"

@@ -25,7 +25,7 @@ def _causes(cfg: str, data: bytes) -> dict[str, darkparse.errors.Cause]:
 
 
 @pytest.mark.parametrize(("cfg_channels", "file_channels"), [(3, 1), (1, 3), (3, 4)])
-def test_other_input_channels(cfg_channels: int, file_channels: int) -> None:
+def test_diagnose_other_input_channels_names_line(cfg_channels: int, file_channels: int) -> None:
     cfg, other = (SMALL.replace("channels=3", f"channels={n}") for n in (cfg_channels, file_channels))
     cause = _causes(cfg, weights(network(other)))["channels"]
     assert cause.facts == {"channels": file_channels, "line": 4}
@@ -33,7 +33,7 @@ def test_other_input_channels(cfg_channels: int, file_channels: int) -> None:
     assert f"channels={file_channels}" in cause.remedy
 
 
-def test_the_file_of_grey_pictures() -> None:
+def test_weights_command_of_gray_case_names_channels() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "darkparse", "weights", CASES / "colour.cfg", CASES / "grey.weights"],
         capture_output=True,
@@ -44,7 +44,7 @@ def test_the_file_of_grey_pictures() -> None:
     assert "fits exactly with channels=1" in run.stderr
 
 
-def test_another_number_of_anchors() -> None:
+def test_diagnose_other_anchor_count_names_lines() -> None:
     other = SMALL.replace("mask=3,4,5", "mask=2,3,4,5,1").replace("mask=0,1,2", "mask=0,1,2,3,4")
     other = other.replace("filters=21", "filters=35")
     cause = _causes(SMALL, weights(network(other)))["anchors"]
@@ -54,7 +54,7 @@ def test_another_number_of_anchors() -> None:
     assert "mask=" in cause.remedy
 
 
-def test_half_precision() -> None:
+def test_diagnose_half_precision_is_named() -> None:
     data = weights(network(WIDE))
     half = data[:20] + np.frombuffer(data[20:], np.float32).astype(np.float16).tobytes()
     cause = _causes(WIDE, half)["half-precision"]
@@ -63,7 +63,7 @@ def test_half_precision() -> None:
 
 
 @pytest.mark.parametrize("change", [(b"\n", b"\r\n"), (b"\r\n", b"\n")], ids=["to-crlf", "to-lf"])
-def test_a_copy_in_text_mode(change: tuple[bytes, bytes]) -> None:
+def test_diagnose_copy_in_text_mode_is_named(change: tuple[bytes, bytes]) -> None:
     data = weights(network(WIDE))
     if change[0] == b"\n":
         data = data.replace(b"\r\n", b"\r\0")
@@ -74,7 +74,7 @@ def test_a_copy_in_text_mode(change: tuple[bytes, bytes]) -> None:
     assert "binary" in cause.remedy
 
 
-def test_a_file_that_was_saved_as_text() -> None:
+def test_diagnose_file_saved_as_text_is_named() -> None:
     data = weights(network(WIDE)).decode("utf-8", "replace").encode()
     assert "U+FFFD" in _causes(WIDE, data[:12] + bytes(8) + data[20:])["text-mode"].message
 
@@ -85,7 +85,7 @@ def _with_odd_values() -> bytes:
     return values.tobytes()
 
 
-def test_load_warns_of_values_that_are_not_finite(tmp_path: Path) -> None:
+def test_load_non_finite_values_warns(tmp_path: Path) -> None:
     path = tmp_path / "nan.weights"
     path.write_bytes(_with_odd_values())
     with pytest.warns(UserWarning, match=re.escape(f"{path}: 2 values are not finite")) as caught:
@@ -98,7 +98,7 @@ def test_load_warns_of_values_that_are_not_finite(tmp_path: Path) -> None:
         darkparse.load(SMALL, weights(network(SMALL)))
 
 
-def test_error_never_stands_before_fits(tmp_path: Path) -> None:
+def test_weights_command_non_finite_values_exit_2_without_error_before_fits(tmp_path: Path) -> None:
     cfg, path = tmp_path / "a.cfg", tmp_path / "nan.weights"
     cfg.write_text(SMALL)
     path.write_bytes(_with_odd_values())

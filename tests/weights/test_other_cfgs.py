@@ -68,7 +68,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / f"theirs{request.param}"
 
 
-def test_batch_norm_missing_from_cfg_comes_before_channels() -> None:
+def test_diagnose_batch_norm_missing_from_cfg_precedes_channels() -> None:
     first, second = get_causes(DATA / "plain.cfg", DATA / "normed.weights")
     assert first.message == (
         "the file fits exactly with batch_normalize=1 in lines 6 and 13, and every variance is in range"
@@ -77,7 +77,7 @@ def test_batch_norm_missing_from_cfg_comes_before_channels() -> None:
     assert second.message == "the file fits exactly with channels=4 in line 4"
 
 
-def test_batch_norm_missing_from_file_is_the_only_cause() -> None:
+def test_diagnose_batch_norm_missing_from_file_is_only_cause() -> None:
     (cause,) = get_causes(DATA / "normed.cfg", DATA / "plain.weights")
     assert cause.message == (
         "the file fits exactly without batch_normalize= in lines 7 and 15: trained without batch norm, or it was "
@@ -96,29 +96,27 @@ def test_batch_norm_missing_from_file_is_the_only_cause() -> None:
         (PLAIN.replace("[conv", "[conv", 1), PLAIN.replace("channels=3", "channels=5"), "channels", {"channels": 5}),
     ],
 )
-def test_weights_of_another_batch_norm_name_its_layers(
-    cfg: str, written: str, code: str, facts: dict[str, int]
-) -> None:
+def test_diagnose_other_batch_norm_names_layers(cfg: str, written: str, code: str, facts: dict[str, int]) -> None:
     cause = get_causes(cfg, weights(network(written)))[0]
     assert cause.code == code
     assert facts.items() <= cause.facts.items()
 
 
-def test_batch_norm_with_variances_out_of_range_is_not_a_cause() -> None:
+def test_diagnose_batch_norm_with_implausible_variances_is_not_a_cause() -> None:
     count = network(NORMED).stored_floats
     noise = np.random.default_rng(1).standard_normal(count).astype(np.float32)
     causes = get_causes(PLAIN, PJREDDIE.pack() + noise.tobytes())
     assert "batch-norm" not in {cause.code for cause in causes}
 
 
-def test_channels_that_values_speak_against_are_called_a_fit_of_size() -> None:
+def test_diagnose_channels_with_implausible_values_fit_by_size_only() -> None:
     deep = network(NORMED.replace("channels=3", "channels=5"))
     values = -floats(deep)
     (cause,) = get_causes(NORMED, PJREDDIE.pack() + values.tobytes())
     assert cause.message.endswith("by its size alone, since the variances would make no sense")
 
 
-def test_checkpoint_of_other_classes_names_lines_and_command() -> None:
+def test_diagnose_checkpoint_of_other_classes_names_command() -> None:
     (cause,) = get_causes(DATA / "one-class.cfg", DATA / "two-classes.pth")
     assert cause.message == "the file fits exactly with classes=2: filters=21 in line 44, classes=2 in line 50"
     assert f"`darkparse edit {DATA / 'one-class.cfg'} --classes 2 -o NEW.cfg`" in cause.remedy
@@ -139,7 +137,7 @@ def test_checkpoint_of_other_classes_names_lines_and_command() -> None:
         ),
     ],
 )
-def test_third_party_arrays_of_another_cfg_name_the_change(path: Path, cfg: str, written: str, message: str) -> None:
+def test_diagnose_third_party_arrays_of_other_cfg_name_change(path: Path, cfg: str, written: str, message: str) -> None:
     save(make_third_party_state(written), path)
     causes = get_causes(cfg, path)
     assert len(causes) == 1
@@ -147,7 +145,7 @@ def test_third_party_arrays_of_another_cfg_name_the_change(path: Path, cfg: str,
     darkparse.load(written, path)
 
 
-def test_own_containers_without_their_cfg_name_the_change(tmp_path: Path) -> None:
+def test_diagnose_container_of_other_cfg_names_change(tmp_path: Path) -> None:
     for cfg, written in ((PLAIN, NORMED), (NORMED, FIRST_TWO), (PLAIN, FIRST_TWO)):
         loaded = darkparse.weights.read(written, weights(network(written)))
         assert loaded is not None
@@ -157,12 +155,12 @@ def test_own_containers_without_their_cfg_name_the_change(tmp_path: Path) -> Non
             assert cause.code == "batch-norm"
 
 
-def test_arrays_of_an_unrelated_network_have_no_cause(path: Path) -> None:
+def test_diagnose_arrays_of_unrelated_network_has_no_cause(path: Path) -> None:
     save({"a.weight": torch.zeros(7, 5, 3, 3), "b.weight": torch.zeros(7)}, path)
     assert get_causes(SMALL, path) == ()
 
 
-def test_safetensors_sorted_as_text_are_read_in_the_order_of_their_numbers(path: Path, tmp_path: Path) -> None:
+def test_load_arrays_sorted_as_text_are_ordered_by_number(path: Path, tmp_path: Path) -> None:
     text = STEM + "[convolutional]\nbatch_normalize=1\nfilters=4\nsize=3\npad=1\n" * 12
     save(make_third_party_state(text.replace("channels=3", "channels=4")), path)
     loaded = darkparse.load(text.replace("channels=3", "channels=4"), path)
@@ -171,13 +169,13 @@ def test_safetensors_sorted_as_text_are_read_in_the_order_of_their_numbers(path:
     assert (tmp_path / "again.weights").read_bytes()[20:] == expected[20:]
 
 
-def test_wrong_filters_before_a_head_ask_a_checkpoint_too(path: Path) -> None:
+def test_load_checkpoint_with_wrong_filters_before_head_names_line(path: Path) -> None:
     save(make_third_party_state(SMALL), path)
     with pytest.raises(darkparse.CfgError, match=r"filters=21 belongs here: .* fits exactly with that"):
         darkparse.load(SMALL.replace("filters=21", "filters=24"), path)
 
 
-def test_counters_of_thop_are_ignored_with_a_warning(path: Path, tmp_path: Path) -> None:
+def test_load_checkpoint_with_thop_counters_warns(path: Path, tmp_path: Path) -> None:
     with pytest.warns(darkparse.DarkparseWarning, match="28 counters of the package thop are ignored"):
         model = darkparse.load(DATA / "two.cfg", DATA / "thop.pt")
     darkparse.save_weights(model, tmp_path / "x.weights")

@@ -13,7 +13,7 @@ from tests.weights.making import ALEXEYAB, SMALL, network, weights
 NET = network()
 
 
-def test_a_backbone_is_loaded_when_asked_and_the_rest_stays() -> None:
+def test_load_weights_of_backbone_keeps_other_layers() -> None:
     model = darkparse.load(SMALL, weights(NET))
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     for options in (darkparse.ReadOptions(upto=2), darkparse.ReadOptions(allow_partial=True)):
@@ -28,7 +28,7 @@ def test_a_backbone_is_loaded_when_asked_and_the_rest_stays() -> None:
     assert model.header == ALEXEYAB
 
 
-def test_layers_that_a_new_model_does_not_get_are_initialized() -> None:
+def test_load_backbone_initializes_missing_layers() -> None:
     model = darkparse.load(SMALL, weights(NET, upto=2), darkparse.ReadOptions(allow_partial=True))
     assert model.loaded is not None
     assert model.loaded.missing == (2, 6, 7)
@@ -36,7 +36,7 @@ def test_layers_that_a_new_model_does_not_get_are_initialized() -> None:
     assert model(torch.rand(1, 3, 32, 32))[0].isfinite().all()
 
 
-def test_upto_reads_the_front_of_a_whole_file() -> None:
+def test_load_upto_reads_front_of_whole_file() -> None:
     """As for other classes: the backbone of trained weights in a network with other heads."""
     other = SMALL.replace("classes=2", "classes=9").replace("filters=21", "filters=42")
     model = darkparse.load(other, weights(NET), darkparse.ReadOptions(upto=2))
@@ -47,7 +47,7 @@ def test_upto_reads_the_front_of_a_whole_file() -> None:
     assert f"of {len(weights(NET)):,}, 20 of header" in str(report)
 
 
-def test_a_file_that_ends_within_a_layer_is_no_backbone() -> None:
+def test_load_partial_file_ending_within_layer_raises() -> None:
     data = weights(NET, upto=2)
     for cut in (data[:-4], data + bytes(4), data[:-1]):
         with pytest.raises(darkparse.WeightsError, match="it ends in layer"):
@@ -58,7 +58,7 @@ def test_a_file_that_ends_within_a_layer_is_no_backbone() -> None:
         darkparse.load(SMALL, data)
 
 
-def test_a_backbone_is_never_guessed_from_the_files_name(tmp_path: Path) -> None:
+def test_save_weights_ignores_backbone_in_file_name(tmp_path: Path) -> None:
     path = tmp_path / "small.conv.2"
     model = darkparse.load(SMALL, weights(NET, ALEXEYAB))
     darkparse.save_weights(model, path)
@@ -69,7 +69,7 @@ def test_a_backbone_is_never_guessed_from_the_files_name(tmp_path: Path) -> None
         darkparse.load(SMALL, path)
 
 
-def test_darknets_own_backbones_end_where_ours_do() -> None:
+def test_backbone_sizes_equal_darknets_files() -> None:
     """darknet53.conv.74, darknet19_448.conv.23 and yolov3-tiny.conv.15 end with a convolution."""
     from darkparse.weights.layout import compute_layout, count_stored_floats
 

@@ -107,7 +107,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         *((name, ".weights") for name in ONE_KIND),
     ],
 )
-def test_weights_file_is_opened_and_identified_once(
+def test_command_opens_and_identifies_weights_once(
     folder: Path, counts: dict[str, int], name: str, ending: str
 ) -> None:
     if "onnx" in name:
@@ -118,9 +118,7 @@ def test_weights_file_is_opened_and_identified_once(
 
 
 @pytest.mark.parametrize("ending", ENDINGS[1:])
-def test_container_that_stands_for_its_cfg_is_opened_and_identified_once(
-    folder: Path, counts: dict[str, int], ending: str
-) -> None:
+def test_load_opens_and_identifies_container_once(folder: Path, counts: dict[str, int], ending: str) -> None:
     darkparse.load(f"tiny{ending}")
     assert opened.count(f"tiny{ending}") == OPENED[ending]
     assert counts["detections"] == 1
@@ -156,7 +154,7 @@ def _files_on_the_way(action: Callable[[], object]) -> set[str]:
     return {file for file in own if not file.startswith(GENERIC)}
 
 
-def test_path_from_load_to_tensors_goes_through_eight_files(tmp_path: Path) -> None:
+def test_load_runs_through_eight_files(tmp_path: Path) -> None:
     (tmp_path / "x.weights").write_bytes(weights(compiled()))
     darkparse.load(SMALL, tmp_path / "x.weights")  # imports what is imported late
     files = _files_on_the_way(lambda: darkparse.load(SMALL, tmp_path / "x.weights"))
@@ -192,7 +190,7 @@ print(memory("VmHWM") - before)
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux")
 @pytest.mark.parametrize("ending", [".safetensors", ".weights"])
-def test_converting_takes_little_more_memory_than_the_file(tmp_path: Path, ending: str) -> None:
+def test_convert_takes_little_more_memory_than_file(tmp_path: Path, ending: str) -> None:
     """The peak of resident memory, mapped pages included, of converting 113 MB without torch."""
     for name, cfg in (("small", SMALL), ("wide", WIDE)):
         (tmp_path / f"{name}.cfg").write_text(cfg)
@@ -208,7 +206,7 @@ def test_converting_takes_little_more_memory_than_the_file(tmp_path: Path, endin
     assert abs(again.size - first.size) < 4096
 
 
-def test_arrays_are_views_of_the_mapped_file(folder: Path) -> None:
+def test_read_arrays_are_views_of_mapped_file(folder: Path) -> None:
     for ending in (".weights", ".safetensors"):
         loaded = read("tiny.cfg", f"tiny{ending}")
         assert loaded is not None
@@ -216,7 +214,7 @@ def test_arrays_are_views_of_the_mapped_file(folder: Path) -> None:
         assert all(np.shares_memory(array.read(), loaded.file.data) for array in loaded.arrays.values())
 
 
-def test_what_was_read_is_loaded_without_the_file(folder: Path, counts: dict[str, int]) -> None:
+def test_load_of_read_arrays_opens_no_file(folder: Path, counts: dict[str, int]) -> None:
     loaded = read("tiny.cfg", "tiny.weights")
     assert isinstance(loaded, LoadedArrays)
     state = darkparse.load(loaded.network, loaded).state_dict()
@@ -226,7 +224,7 @@ def test_what_was_read_is_loaded_without_the_file(folder: Path, counts: dict[str
     assert opened.count("tiny.weights") == 1
 
 
-def test_onnx_is_written_from_half_precision_and_names_of_others(folder: Path) -> None:
+def test_to_onnx_reads_half_precision_and_third_party_names(folder: Path) -> None:
     """Neither needs a module; bfloat16 is none of numpy's dtypes."""
     network = darkparse.compile("tiny.cfg", dialect="alexeyab")
     darkparse.to_onnx(network, "want.onnx", weights="tiny.weights")
@@ -241,7 +239,7 @@ def test_onnx_is_written_from_half_precision_and_names_of_others(folder: Path) -
     assert Path("got.onnx").read_bytes() == Path("want.onnx").read_bytes()
 
 
-def test_warning_names_the_line_that_called_for_the_file(folder: Path) -> None:
+def test_non_finite_warning_names_callers_line(folder: Path) -> None:
     data = np.frombuffer(Path("tiny.weights").read_bytes(), np.float32).copy()
     data[-1] = np.nan
     Path("nan.weights").write_bytes(data.tobytes())

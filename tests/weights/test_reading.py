@@ -33,7 +33,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("mmap", [True, False])
-def test_every_source_gives_the_same(file: Path, mmap: bool) -> None:
+def test_load_any_source_gives_same_values(file: Path, mmap: bool) -> None:
     class Named(os.PathLike[str]):
         def __fspath__(self) -> str:
             return str(file)
@@ -55,13 +55,13 @@ def test_every_source_gives_the_same(file: Path, mmap: bool) -> None:
             assert _same(model, floats(network())), type(source)
 
 
-def test_an_open_file_is_read_from_where_it_stands(file: Path) -> None:
+def test_load_open_file_reads_from_current_position(file: Path) -> None:
     stream = io.BytesIO(b"front" + file.read_bytes())
     stream.seek(5)
     assert _same(darkparse.load(SMALL, stream), floats(network()))
 
 
-def test_a_file_that_cannot_seek(file: Path) -> None:
+def test_load_file_that_cannot_seek(file: Path) -> None:
     class Pipe(io.RawIOBase):
         data = io.BytesIO(file.read_bytes())
 
@@ -72,14 +72,14 @@ def test_a_file_that_cannot_seek(file: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_pipe_is_read(file: Path, tmp_path: Path) -> None:
+def test_load_named_pipe(file: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     threading.Thread(target=lambda: pipe.write_bytes(file.read_bytes()), daemon=True).start()
     assert _same(darkparse.load(SMALL, pipe), floats(network()))
 
 
-def test_what_is_no_source(tmp_path: Path) -> None:
+def test_load_invalid_source_raises(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="not from int"):
         darkparse.load(SMALL, 5)  # type: ignore[arg-type]
     with pytest.raises(darkparse.WeightsError, match="No such file"):
@@ -99,7 +99,7 @@ def test_what_is_no_source(tmp_path: Path) -> None:
         darkparse.load(SMALL, cut)  # type: ignore[arg-type]
 
 
-def test_a_mapped_model_survives_its_file_being_replaced(file: Path) -> None:
+def test_mapped_model_keeps_values_after_file_is_replaced(file: Path) -> None:
     model = darkparse.load(SMALL, file)
     other = file.with_suffix(".new")
     other.write_bytes(weights(network(), seed=1))
@@ -108,14 +108,14 @@ def test_a_mapped_model_survives_its_file_being_replaced(file: Path) -> None:
     assert _same(darkparse.load(SMALL, file), floats(network(), seed=1))
 
 
-def test_a_mapped_model_may_save_over_its_own_file(file: Path) -> None:
+def test_mapped_model_saves_over_its_own_file(file: Path) -> None:
     model, before = darkparse.load(SMALL, file), file.read_bytes()
     darkparse.save_weights(model, file)
     assert file.read_bytes() == before
     assert _same(model, floats(network()))
 
 
-def test_writing_to_a_parameter_leaves_the_file_alone(file: Path) -> None:
+def test_writing_to_mapped_parameter_leaves_file_unchanged(file: Path) -> None:
     before = file.read_bytes()
     for mmap in (True, False):
         model = darkparse.load(SMALL, file, darkparse.ReadOptions(mmap=mmap))
@@ -129,7 +129,7 @@ def test_writing_to_a_parameter_leaves_the_file_alone(file: Path) -> None:
     assert _same(model, floats(network())), "the model must not share the caller's bytes"
 
 
-def test_parameters_are_the_files_own_pages(file: Path) -> None:
+def test_read_weights_arrays_share_pages_of_file(file: Path) -> None:
     from darkparse.weights import read_weights
 
     fitted = read_weights(file, network())
@@ -151,7 +151,7 @@ output=3
 
 
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_connected_weights_are_transposed_above_version_1000(dialect: str) -> None:
+def test_load_version_above_1000_transposes_connected_weights(dialect: str) -> None:
     net = network(CONNECTED, dialect)
     header = transposed_header(dialect)
     values = floats(net)
@@ -166,14 +166,14 @@ def test_connected_weights_are_transposed_above_version_1000(dialect: str) -> No
             assert torch.equal(turned[key], tensor)
 
 
-def test_flipped_convolutions_are_transposed() -> None:
+def test_load_flipped_convolution_transposes_weights() -> None:
     cfg = "[net]\nwidth=4\nheight=4\nchannels=2\n[convolutional]\nfilters=3\nsize=3\nflipped=1\n"
     values = floats(network(cfg))
     weight = darkparse.load(cfg, PJREDDIE.pack() + values.tobytes()).state_dict()["layers.0.conv.weight"]
     assert torch.equal(weight, torch.from_numpy(values[3:].reshape(18, 3).T.reshape(3, 2, 3, 3).copy()))
 
 
-def test_a_header_of_the_other_width_is_read_when_asked() -> None:
+def test_load_header_size_option_reads_other_width() -> None:
     odd = Header(0, 2, 0, 9, 4)
     model = darkparse.load(SMALL, weights(network(), odd), darkparse.ReadOptions(header_size=16))
     assert model.header == odd
@@ -182,7 +182,7 @@ def test_a_header_of_the_other_width_is_read_when_asked() -> None:
         darkparse.load(SMALL, weights(network()), darkparse.ReadOptions(header_size=17))
 
 
-def test_a_longer_file_is_accepted_when_asked() -> None:
+def test_load_longer_file_needs_strict_false() -> None:
     data = weights(network()) + b"more"
     with pytest.raises(darkparse.WeightsError, match="too long by 4 bytes"):
         darkparse.load(SMALL, data)
@@ -192,7 +192,7 @@ def test_a_longer_file_is_accepted_when_asked() -> None:
         )
 
 
-def test_memory_that_a_module_has_is_kept() -> None:
+def test_load_weights_keeps_memory_of_module() -> None:
     model = darkparse.load(SMALL, dtype=torch.float64)
     before = {key: tensor.data_ptr() for key, tensor in model.state_dict().items()}
     darkparse.load_weights(model, weights(network()))
@@ -202,7 +202,7 @@ def test_memory_that_a_module_has_is_kept() -> None:
     assert model.header == PJREDDIE
 
 
-def test_a_module_that_was_changed_is_refused_and_stays() -> None:
+def test_load_weights_into_changed_module_raises_and_keeps_it() -> None:
     model = darkparse.load(SMALL, weights(network()))
     with pytest.raises(darkparse.WeightsError, match=r"is not in this module: a module whose batch norm was folded"):
         darkparse.load_weights(darkparse.fuse(model), weights(network()))
@@ -215,7 +215,7 @@ def test_a_module_that_was_changed_is_refused_and_stays() -> None:
     assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
 
 
-def test_a_copy_that_fails_halfway_is_taken_back() -> None:
+def test_load_weights_that_fails_halfway_is_rolled_back() -> None:
     model = darkparse.load(SMALL, weights(network()))
     conv = model.get_submodule("layers.7.conv")
     conv.weight = torch.nn.Parameter(torch.zeros(1).expand(21, 8, 1, 1))
@@ -225,25 +225,25 @@ def test_a_copy_that_fails_halfway_is_taken_back() -> None:
     assert all(torch.equal(before[key], tensor) for key, tensor in model.state_dict().items())
 
 
-def test_frozen_parameters_stay_frozen() -> None:
+def test_load_weights_keeps_frozen_parameters_frozen() -> None:
     model = darkparse.build(network()).requires_grad_(False)
     darkparse.load_weights(model, weights(network()))
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
-def test_a_wrapped_module_is_loaded() -> None:
+def test_load_weights_unwraps_module() -> None:
     model = darkparse.load(SMALL)
     darkparse.load_weights(torch.nn.DataParallel(model), weights(network()))
     assert _same(model, floats(network()))
 
 
-def test_parameters_are_in_floating_point() -> None:
+def test_load_integer_dtype_raises() -> None:
     for source in (weights(network()), None):
         with pytest.raises(darkparse.DarkparseError, match=r"floating point.*not torch\.int32"):
             darkparse.load(SMALL, source, dtype=torch.int32)
 
 
-def test_dtype_and_copies() -> None:
+def test_load_dtype_and_copies_keep_values_and_header() -> None:
     import copy
     import pickle
 

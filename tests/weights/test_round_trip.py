@@ -46,12 +46,12 @@ def check(cfg: str | Path, data: bytes, dialect: str, folder: Path, *, container
 @needs_shared
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("cfg", MODELS, ids=lambda path: path.stem)
-def test_trained_models(cfg: Path, dialect: str, tmp_path: Path) -> None:
+def test_trained_model_round_trips(cfg: Path, dialect: str, tmp_path: Path) -> None:
     check(cfg, cfg.with_suffix(".weights").read_bytes(), dialect, tmp_path, container=True)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_header(dialect: str, tmp_path: Path) -> None:
+def test_every_header_round_trips(dialect: str, tmp_path: Path) -> None:
     connected = "[connected]\noutput=4\nbatch_normalize=1\n[lstm]\noutput=3\nbatch_normalize=1\n[gru]\noutput=2\n"
     for cfg in (SMALL, f"[net]\nheight=2\nwidth=2\nchannels=3\n[batchnorm]\n{connected}"):
         net = network(cfg, dialect)
@@ -61,7 +61,7 @@ def test_every_header(dialect: str, tmp_path: Path) -> None:
 
 @needs_shared
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_every_unit_network(dialect: str, tmp_path: Path) -> None:
+def test_unit_networks_round_trip(dialect: str, tmp_path: Path) -> None:
     """One network for each option that changes what is stored, and every kind of layer."""
     done = 0
     for cfg in UNITS:
@@ -79,7 +79,7 @@ def test_every_unit_network(dialect: str, tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("cfg", original_cfgs(), ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_every_original_cfg(cfg: Path, dialect: str, tmp_path: Path) -> None:
+def test_original_cfg_weights_round_trip(cfg: Path, dialect: str, tmp_path: Path) -> None:
     """With every header, and once by way of safetensors."""
     try:
         net = darkparse.compile(cfg, dialect=dialect)
@@ -119,7 +119,7 @@ def _part(entry: Entry) -> str:
     return PARTS.get(role, "scales" if owner.endswith("norm") else "weights")
 
 
-def test_what_is_stored_in_part_or_not_at_all_round_trips(tmp_path: Path) -> None:
+def test_partly_stored_layers_round_trip(tmp_path: Path) -> None:
     conv = "[convolutional]\nbatch_normalize=1\nfilters=8\n"
     cfg = (
         f"[net]\nwidth=4\nheight=4\nchannels=2\n{conv}numload=3\nflipped=1\n{conv}dontload=1\n{conv}dontloadscales=1\n"

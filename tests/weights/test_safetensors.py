@@ -27,7 +27,7 @@ def _read(path: Path) -> dict[str, LazyArray]:
     return dict(read_container(open_source(path), "safetensors").arrays)
 
 
-def test_every_dtype_is_read_as_the_library_wrote_it(tmp_path: Path) -> None:
+def test_read_safetensors_of_every_dtype_equals_library(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     tensors = {str(dtype): torch.arange(6).reshape(2, 3).to(dtype) for dtype in DTYPES} | {
         "scalar": torch.tensor(2.5),
@@ -43,7 +43,7 @@ def test_every_dtype_is_read_as_the_library_wrote_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
-def test_the_library_writes_the_same_bytes_and_reads_them(dtype: torch.dtype, tmp_path: Path) -> None:
+def test_save_safetensors_equals_library_bytes(dtype: torch.dtype, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     model = darkparse.load(SMALL, weights(network()), dtype=dtype)
     darkparse.save(model, path)
@@ -93,7 +93,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-def test_damaged_safetensors_file_is_refused_in_one_sentence(kind: str, tmp_path: Path) -> None:
+def test_load_damaged_safetensors_is_one_sentence_error(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(DAMAGED[kind])
     for source in (path, path.read_bytes()):
@@ -102,7 +102,7 @@ def test_damaged_safetensors_file_is_refused_in_one_sentence(kind: str, tmp_path
         assert "\n" not in str(caught.value)
 
 
-def test_values_at_an_odd_place_are_read(tmp_path: Path) -> None:
+def test_read_safetensors_with_unaligned_values(tmp_path: Path) -> None:
     """The header's length is any number in files that the library did not write."""
     path = tmp_path / "x.safetensors"
     values = np.arange(3, dtype=np.float32)
@@ -114,7 +114,7 @@ def test_values_at_an_odd_place_are_read(tmp_path: Path) -> None:
         assert np.array_equal(array, values)
 
 
-def test_a_dtype_that_a_container_does_not_have_is_refused(tmp_path: Path) -> None:
+def test_save_dtype_unsupported_by_container_raises(tmp_path: Path) -> None:
     model = darkparse.load(SMALL, weights(network()), dtype=torch.float8_e4m3fnuz)
     with pytest.raises(darkparse.WeightsError, match=r"float8_e4m3fnuz, which a \.safetensors file cannot hold"):
         darkparse.save(model, tmp_path / "x.safetensors")

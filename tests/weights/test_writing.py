@@ -24,7 +24,7 @@ def model() -> darkparse.Darknet:
     return darkparse.load(SMALL, weights(NET, ALEXEYAB))
 
 
-def test_header_seen_and_version_can_be_set(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_save_weights_sets_seen_and_version(model: darkparse.Darknet, tmp_path: Path) -> None:
     out = tmp_path / "out.weights"
     body = weights(NET)[20:]
     darkparse.save_weights(model, out, seen=12)
@@ -47,13 +47,13 @@ def test_header_seen_and_version_can_be_set(model: darkparse.Darknet, tmp_path: 
     assert out.read_bytes() == Header(0, 2, 0, 1, 4).pack() + body
 
 
-def test_a_model_without_a_file_gets_the_dialects_header(tmp_path: Path) -> None:
+def test_save_weights_of_new_model_writes_dialects_header(tmp_path: Path) -> None:
     for dialect, version in (("pjreddie", (0, 2, 0)), ("alexeyab", (0, 2, 5))):
         darkparse.save_weights(darkparse.load(SMALL, dialect=dialect), tmp_path / "new.weights")
         assert darkparse.load(SMALL, tmp_path / "new.weights").header == Header(*version)
 
 
-def test_half_precision_is_refused_or_widened(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_save_weights_of_half_precision_needs_widen(model: darkparse.Darknet, tmp_path: Path) -> None:
     out = tmp_path / "half.weights"
     half = model.half()
     with pytest.raises(darkparse.WeightsError, match=r"layers\.0\.norm\.bias is in float16.*widen=True"):
@@ -65,7 +65,7 @@ def test_half_precision_is_refused_or_widened(model: darkparse.Darknet, tmp_path
 
 
 @pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
-def test_a_fused_module_is_refused_or_gets_a_batch_norm_that_changes_nothing(dialect: str, tmp_path: Path) -> None:
+def test_save_weights_of_fused_model_raises_or_writes_identity_batch_norm(dialect: str, tmp_path: Path) -> None:
     out = tmp_path / "fused.weights"
     model = darkparse.load(SMALL, weights(network(SMALL, dialect)), dialect=dialect)
     fused = darkparse.fuse(model)
@@ -84,7 +84,7 @@ def test_a_fused_module_is_refused_or_gets_a_batch_norm_that_changes_nothing(dia
             assert (got - want).abs().max() <= 1e-6 * want.square().mean().sqrt()
 
 
-def test_a_changed_or_empty_or_foreign_module_is_refused(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_save_weights_of_changed_empty_or_foreign_module_raises(model: darkparse.Darknet, tmp_path: Path) -> None:
     with pytest.raises(darkparse.WeightsError, match="no values yet"):
         darkparse.save_weights(darkparse.build(NET), tmp_path / "x.weights")
     with pytest.raises(darkparse.WeightsError, match="expected a module that darkparse built, got Linear"):
@@ -104,7 +104,7 @@ def test_a_changed_or_empty_or_foreign_module_is_refused(model: darkparse.Darkne
 
 
 @pytest.mark.slow
-def test_wrapped_modules_are_unwrapped(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_save_weights_unwraps_module(model: darkparse.Darknet, tmp_path: Path) -> None:
     parallel, compiled = torch.nn.DataParallel(model), cast("torch.nn.Module", torch.compile(model))
     wrapped: list[torch.nn.Module] = [
         parallel,
@@ -117,7 +117,7 @@ def test_wrapped_modules_are_unwrapped(model: darkparse.Darknet, tmp_path: Path)
         assert out.read_bytes() == weights(NET, ALEXEYAB)
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(
+def test_failed_save_keeps_old_file_and_leaves_no_other(
     model: darkparse.Darknet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "old.weights"
@@ -135,7 +135,7 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs limits and signals of the system")
-def test_a_disk_that_fills_up_and_a_kill_leave_the_old_file(tmp_path: Path) -> None:
+def test_save_on_full_disk_or_killed_keeps_old_file(tmp_path: Path) -> None:
     """The system itself refuses the bytes after the first three thousand;
     then the process dies with all of them written."""
     (tmp_path / "small.cfg").write_text(SMALL)
@@ -162,7 +162,7 @@ darkparse.save_weights(model, 'old.weights')
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs permissions and links")
-def test_permissions_and_links_are_kept(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_save_weights_keeps_permissions_and_links(model: darkparse.Darknet, tmp_path: Path) -> None:
     target, link = tmp_path / "target.weights", tmp_path / "link.weights"
     target.write_bytes(b"old")
     target.chmod(0o640)
@@ -179,7 +179,7 @@ def test_permissions_and_links_are_kept(model: darkparse.Darknet, tmp_path: Path
     assert Path("/dev/null").is_char_device()
 
 
-def test_places_that_cannot_be_written(model: darkparse.Darknet, tmp_path: Path) -> None:
+def test_save_weights_into_missing_directory_raises(model: darkparse.Darknet, tmp_path: Path) -> None:
     for path, reason in ((tmp_path / "no" / "x.weights", "there is no folder"), (tmp_path, "folder")):
         with pytest.raises(darkparse.WeightsError, match=reason):
             darkparse.save_weights(model, path)
