@@ -325,7 +325,7 @@ def test_compare_with_onnx_boxes_json_matches_schema(
 
 def test_anchors_json_matches_schema_and_text(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    from tests.training.runs import draw
+    from tests.training.small_network import draw
 
     path = draw(tmp_path)
     assert DataFile.read(path).train
@@ -337,7 +337,7 @@ def test_anchors_json_matches_schema_and_text(capsys: pytest.CaptureFixture[str]
 
 def test_train_log_matches_schema(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     pytest.importorskip("PIL")
-    from tests.training.runs import cfg, draw
+    from tests.training.small_network import cfg, draw
 
     log = tmp_path / "log.jsonl"
     assert run(capsys, "train", draw(tmp_path), cfg(tmp_path), "--batches", "2", "--workers", "0", "--log", log)[0] == 0

@@ -20,7 +20,7 @@ from darkparse.export.source.printing import make_class_name
 from darkparse.weights import compute_layout
 from tests.conftest import ROOT, SHARED, exhaustive, needs_shared, original_cfgs, shipped_cfgs
 from tests.layers.test_kinds import SMALL
-from tests.weights.making import HEADERS, transposed_header, weights
+from tests.weights.weight_files import HEADERS, transposed_header, weights
 
 both_forms = pytest.mark.parametrize(
     "flat", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["folded", "flat"]

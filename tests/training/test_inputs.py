@@ -11,7 +11,7 @@ from PIL import Image
 import darkparse
 from darkparse.cli import main
 from darkparse.training import Trainer
-from tests.training.runs import trainer
+from tests.training.small_network import trainer
 
 CFG = """[net]
 batch=4

@@ -13,7 +13,7 @@ import pytest
 
 import darkparse
 from tests.conftest import ROOT, SHARED
-from tests.training.stepping import NUMBERS, TRAINING, differences
+from tests.training.reference_steps import NUMBERS, TRAINING, differences
 
 TOLERANCE = 1e-3
 CHECK = SHARED / "golden-training" / "check.py"

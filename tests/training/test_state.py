@@ -17,7 +17,7 @@ from darkparse.training import Trainer
 from darkparse.training.initialization import build_optimizer
 from darkparse.training.optimizers import EMA_LAST_BATCHES
 from darkparse.training.state import check_origin, check_state
-from tests.training.runs import cfg, draw, trainer
+from tests.training.small_network import cfg, draw, trainer
 
 pytest.importorskip("PIL")
 

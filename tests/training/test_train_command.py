@@ -18,7 +18,7 @@ from darkparse.cli import main
 from darkparse.training.validation_run import Validation
 from tests.conftest import SHARED
 from tests.reliability.commands import heed_ctrl_c
-from tests.training.runs import cfg, command, draw, environment, trainer
+from tests.training.small_network import cfg, command, draw, environment, trainer
 
 pytest.importorskip("PIL")
 

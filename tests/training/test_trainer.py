@@ -19,7 +19,7 @@ from darkparse.datasets import DataFile
 from darkparse.training import Trainer, build_for_training
 from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.validation_run import Validation
-from tests.training.runs import cfg, draw, trainer
+from tests.training.small_network import cfg, draw, trainer
 
 pytest.importorskip("PIL")
 

@@ -15,7 +15,7 @@ import torch
 import darkparse
 from darkparse.weights import Header, compute_layout
 from darkparse.weights.diagnosis.report import Report
-from tests.weights.making import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
+from tests.weights.weight_files import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
 
 NET = network()
 DATA = weights(NET)

@@ -12,7 +12,7 @@ import pytest
 
 import darkparse
 from darkparse.cli import main
-from tests.weights.making import ALEXEYAB, SMALL, network, weights
+from tests.weights.weight_files import ALEXEYAB, SMALL, network, weights
 
 NET = network()
 

@@ -15,7 +15,7 @@ import torch
 import darkparse
 from darkparse.weights.containers import SUFFIXES
 from darkparse.weights.origin import Origin
-from tests.weights.making import ALEXEYAB, SMALL, network, transposed_header, weights
+from tests.weights.weight_files import ALEXEYAB, SMALL, network, transposed_header, weights
 
 pytest.importorskip("safetensors")
 

@@ -7,7 +7,7 @@ import pytest
 
 import darkparse
 from darkparse.weights import compute_layout
-from tests.weights.making import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
+from tests.weights.weight_files import ALEXEYAB, PJREDDIE, SMALL, floats, network, weights
 
 NET = network()
 

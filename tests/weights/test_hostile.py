@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import darkparse
-from tests.weights.making import PJREDDIE
+from tests.weights.weight_files import PJREDDIE
 
 HUGE = (
     "[net]\nwidth=8\nheight=8\nchannels=3\n"

@@ -14,7 +14,7 @@ import pytest
 import darkparse
 from darkparse.cli.main import main
 from darkparse.weights.buffer import MAX_EXPANSION, MIN_UNPACKED_LIMIT
-from tests.weights.making import SMALL, network, weights
+from tests.weights.weight_files import SMALL, network, weights
 
 h5py = pytest.importorskip("h5py")
 

@@ -14,7 +14,7 @@ import darkparse
 from darkparse.weights import compute_layout
 from darkparse.weights.layout import count_stored_floats, get_layer_ends
 from tests.conftest import SHARED, needs_shared
-from tests.weights.making import network
+from tests.weights.weight_files import network
 
 
 def _cfg_of(npz: Path) -> Path:

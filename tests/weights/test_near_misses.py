@@ -14,7 +14,7 @@ import pytest
 import darkparse
 from darkparse.weights import read
 from tests.conftest import DATA
-from tests.weights.making import SMALL, network, weights
+from tests.weights.weight_files import SMALL, network, weights
 
 CASES = DATA / "cases"
 WIDE = "[net]\nwidth=8\nheight=8\nchannels=3\n" + "[convolutional]\nbatch_normalize=1\nfilters=64\nsize=3\npad=1\n" * 8

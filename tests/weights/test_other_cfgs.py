@@ -14,7 +14,7 @@ import torch
 import darkparse
 from darkparse.weights.containers import write_container
 from darkparse.weights.origin import Origin
-from tests.weights.making import PJREDDIE, SMALL, floats, network, weights
+from tests.weights.weight_files import PJREDDIE, SMALL, floats, network, weights
 
 DATA = Path(__file__).parents[1] / "data" / "weights"
 STEM = "[net]\nwidth=16\nheight=16\nchannels=3\n"

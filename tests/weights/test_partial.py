@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import darkparse
-from tests.weights.making import ALEXEYAB, SMALL, network, weights
+from tests.weights.weight_files import ALEXEYAB, SMALL, network, weights
 
 NET = network()
 

@@ -19,8 +19,8 @@ from darkparse.cli import main
 from darkparse.weights import LoadedArrays, read
 from darkparse.weights.file_type import detect_file_type
 from tests.detect.reference import picture, tiny_weights
-from tests.weights.making import SMALL, weights
-from tests.weights.making import network as compiled
+from tests.weights.weight_files import SMALL, weights
+from tests.weights.weight_files import network as compiled
 
 opened: list[str] = []
 """Paths that Python opened while `counts` counts; an audit hook stays for the life of the process."""

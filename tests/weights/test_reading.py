@@ -14,7 +14,7 @@ import torch
 
 import darkparse
 from darkparse.weights import Header, compute_layout
-from tests.weights.making import PJREDDIE, SMALL, floats, network, transposed_header, weights
+from tests.weights.weight_files import PJREDDIE, SMALL, floats, network, transposed_header, weights
 
 
 def _same(model: darkparse.Darknet, values: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bool:

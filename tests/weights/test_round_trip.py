@@ -15,7 +15,7 @@ import darkparse
 from darkparse.network import Network
 from darkparse.weights import Entry, Header, compute_layout
 from tests.conftest import SHARED, needs_shared, original_cfgs
-from tests.weights.making import HEADERS, SMALL, network, transposed_header, weights
+from tests.weights.weight_files import HEADERS, SMALL, network, transposed_header, weights
 
 MODELS = sorted((SHARED / "models").glob("*.cfg")) if SHARED.is_dir() else []
 UNITS = sorted((SHARED / "golden" / "units").glob("*.cfg")) if SHARED.is_dir() else []

@@ -13,7 +13,7 @@ import torch
 import darkparse
 from darkparse.weights import LazyArray, open_source
 from darkparse.weights.containers import read_container
-from tests.weights.making import SMALL, network, weights
+from tests.weights.weight_files import SMALL, network, weights
 
 safetensors = pytest.importorskip("safetensors.torch")
 

@@ -14,7 +14,7 @@ import torch
 import darkparse
 from darkparse.weights import Header
 from darkparse.weights.containers import SUFFIXES
-from tests.weights.making import ALEXEYAB, SMALL, network, weights
+from tests.weights.weight_files import ALEXEYAB, SMALL, network, weights
 
 NET = network()
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.ending import (
+from tests.training.processes import (
     BATCHES,
     STATUS,
     check_same,

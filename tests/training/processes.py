@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 import darkparse
-from tests.training.runs import cfg, command, draw, environment
+from tests.training.small_network import cfg, command, draw, environment
 
 BATCHES = 60
 """Number of batches of a full training, which is long enough to stop it midway."""

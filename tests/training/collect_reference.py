@@ -1,6 +1,6 @@
 """Collect a small set of Darknet's training steps, for machines without ../shared.
 
-    python tests/training/collect.py
+    python tests/training/collect_reference.py
 
 Writes cfgs/*, numbers.json and schedules.json to tests/data/training. For each network, numbers.json has the layout,
 truths, costs, and samples and root mean squares of each delta, gradient and change.

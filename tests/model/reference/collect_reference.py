@@ -1,6 +1,6 @@
 """Collect a small set of reference numbers, those of one-thing networks, for machines without ../shared.
 
-    python tests/model/reference/collect.py
+    python tests/model/reference/collect_reference.py
 
 Writes units/*.cfg and numbers.json beside this file: for each network its dialect, its parameter layout, and for
 every layer the length of its output, some of its values and their root mean square, as Darknet computed them.
