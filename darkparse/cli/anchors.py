@@ -7,32 +7,34 @@ from typing import Any
 import click
 
 from darkparse.cli.common import SizeType, dialect_option, slow_notice, stderr
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.data_file import DataFile
 from darkparse.layers.dialect import DIALECTS
 
 
-@click.command(name="anchors")
+@click.command(name="anchors", cls=HelpCommand)
 @click.argument("data", type=click.Path(exists=True, dir_okay=False))
-@click.option("--clusters", type=click.IntRange(1), default=9, show_default=True, help="How many anchors.")
+@click.option("--clusters", type=click.IntRange(1), default=9, help="Number of anchors.")
 @click.option(
     "--size",
     type=SizeType(),
     default="416",
-    show_default=True,
-    help="Input size, or [region]'s grid.",
+    help="Input size, or grid size for [region].",
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Chooses where the clusters start.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Random seed.")
 @dialect_option
 @format_option("text", "json")
 def command(data: str, clusters: int, size: Any, seed: int, dialect: str, form: str) -> None:
-    """Find anchors for the boxes of DATA's train list: k-means by overlap, as `detector calc_anchors`.
+    """Compute anchors for a data set.
 
-    Prints the line for a cfg; and on standard error how well they fit: the mean overlap of a box with its anchor.
+    Clusters the boxes of the train list of DATA by k-means with IoU (Darknet: `detector calc_anchors`). Prints the
+    value of anchors= for a cfg and, on standard error, the mean IoU of a box and its anchor.
 
     \b
-    darkparse anchors my.data --clusters 6 --size 416
-    darkparse edit my.cfg --anchors "10,14, 23,27, …" -o mine.cfg
+    Examples:
+      darkparse anchors my.data --clusters 6 --size 416
+      darkparse edit my.cfg --anchors "10,14, 23,27, 37,58" -o new.cfg
     """
     from darkparse.training.data.anchors import find_anchors
 

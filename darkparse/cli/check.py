@@ -13,6 +13,7 @@ import click
 
 from darkparse._utils.text import pluralize
 from darkparse.cli.common import CfgType, network_options, stderr, stdout
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.data_file import DataFile
@@ -44,25 +45,25 @@ class CheckJob:
     form: str
 
 
-@click.command(name="check")
-@click.argument("cfgs", nargs=-1, required=True, type=CfgType(), metavar="CFG|DIR|DATA...")
+@click.command(name="check", cls=HelpCommand)
+@click.argument("cfgs", nargs=-1, required=True, type=CfgType(), metavar="CFG|DIRECTORY|DATA...")
 @network_options
-@click.option("--training", is_flag=True, help="Tell training options too that do not do what they say.")
-@click.option("--decode", is_flag=True, help="Decode every image of a data set, to find truncated ones.")
-@format_option("text", "json", "github", help="Output format; github annotates the lines of a pull request.")
+@click.option("--training", is_flag=True, help="Also check the training options.")
+@click.option("--decode", is_flag=True, help="Decode every image to find truncated files.")
+@format_option("text", "json", "github", help="Output format (github: annotate a pull request).")
 @takes(CheckJob)
 def command(job: CheckJob) -> None:
-    """Check cfgs, and all in a folder: print every error and warning with its place, and what Darknet makes of it.
+    """Check cfgs and data sets for mistakes.
 
-    Of a `.data` file all that is named there is checked: pictures, labels, names; with a cfg also whether they fit it,
-    and the options of training.
+    Prints every error and warning with its position and with what Darknet does in that case. A directory is searched
+    for cfgs. For a .data file, its images, labels and names are checked, and whether they fit the given cfg.
 
-    Exit status 0 if all is well, 1 if there are warnings with --strict, 2 if there are errors: a cfg does not compile,
-    a data set is broken, a file cannot be read.
+    Exit status 0 without errors, 1 for warnings with --strict, 2 for errors and unreadable files.
 
     \b
-    darkparse check yolov4.cfg cfgs/
-    darkparse check my.data my.cfg
+    Examples:
+      darkparse check yolov4.cfg cfgs/
+      darkparse check my.data my.cfg
     """
     data = [str(path) for path in job.cfgs if str(path).endswith(".data")]
     # Here --strict only affects the exit status, because warnings are findings in any case.

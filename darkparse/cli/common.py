@@ -67,7 +67,7 @@ class CfgType(click.ParamType):  # type: ignore[type-arg]
 class SizeType(click.ParamType):  # type: ignore[type-arg]
     """A size: `416`, or height by width as in `320x640`."""
 
-    name = "n|HxW"
+    name = "N|HxW"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | tuple[int, int]:
         if not isinstance(value, str):
@@ -78,37 +78,15 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
         return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
 
 
-class GroupedCommand(click.Command):
-    """A command whose help shows its options under headings.
-
-    Args:
-        groups: Names of the parameters under each heading; others come last.
-        attributes: Attributes of the command.
-    """
-
-    def __init__(self, *, groups: dict[str, tuple[str, ...]], **attributes: Any) -> None:
-        super().__init__(**attributes)
-        self.groups = groups
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = {
-            parameter.name: row
-            for parameter in self.get_params(ctx)
-            if (row := parameter.get_help_record(ctx)) is not None
-        }
-        grouped = {name for names in self.groups.values() for name in names}
-        for heading, names in (self.groups | {"Other": tuple(name for name in rows if name not in grouped)}).items():
-            with formatter.section(heading):
-                formatter.write_dl([rows[name] for name in names if name in rows])
-
-
 dialect_option = click.option(
     "--dialect",
     type=click.Choice(["auto", *DIALECTS]),
     default="auto",
-    show_default=True,
-    help="Which Darknet the cfg is written for; auto decides by evidence.",
+    help="Darknet fork to follow (auto: detect it).",
 )
+
+
+size_option = click.option("--size", type=SizeType(), show_default="from the cfg", help="Input size.")
 
 
 def cfg_argument(function: F) -> F:
@@ -118,30 +96,28 @@ def cfg_argument(function: F) -> F:
 
 def network_options(function: F) -> F:
     """Add the options that control how a cfg is read."""
-    function = dialect_option(function)
-    function = click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first.")(function)
-    return click.option("--strict", is_flag=True, help="Treat warnings as errors.")(function)
+    function = click.option("--strict", is_flag=True, help="Treat warnings as errors.")(function)
+    return dialect_option(size_option(function))
 
 
 def reorg_option(function: F) -> F:
     """Add the option that controls how `[reorg]` is read."""
     kinds = click.Choice(["reorg", "reorg3d"])
-    return click.option("--reorg", type=kinds, help="reorg3d for weights that AlexeyAB's fork trained in early 2018.")(
-        function
-    )
+    help = "Algorithm of [reorg] (reorg3d: AlexeyAB, early 2018)."
+    return click.option("--reorg", type=kinds, help=help)(function)
 
 
 def setting_option(*names: str, default: Any = None, type: Any = FRACTION, help: str) -> Callable[[F], F]:
     """Return the option for a field of `DetectionSettings`, by default with the default of the field."""
     default = getattr(DetectionSettings, names[0].removeprefix("--")) if default is None else default
-    return click.option(*names, type=type, default=default, show_default=True, help=help)
+    return click.option(*names, type=type, default=default, help=help)
 
 
 def text_output_option(function: F) -> F:
     """Add the option for the output file, which `write_text` takes."""
     place = click.Path(path_type=Path, dir_okay=False)
     return click.option(
-        "-o", "--out", "--output", "output", type=place, help="File to write; standard output by default."
+        "-o", "--out", "--output", "output", type=place, show_default="standard output", help="File to write."
     )(function)
 
 

@@ -13,6 +13,7 @@ import click
 from darkparse._utils.text import pluralize
 from darkparse.cli.common import stderr, stdout
 from darkparse.cli.detector import DetectorOptions, load_detector, model_options
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.views.values import network_values
@@ -35,32 +36,38 @@ class CompareJob:
     form: str
 
 
-@click.command(name="compare")
+@click.command(name="compare", cls=HelpCommand)
 @model_options
 @click.argument("image", type=click.Path(exists=True, path_type=Path))
 @click.option(
     "--against",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="The other's layers as .npz (keys 0, 1, … and perhaps input), or its model as .onnx.",
+    help="Other outputs as .npz, or other model as .onnx.",
 )
 @click.option(
     "--tolerance",
     type=click.FloatRange(0, min_open=True),
     default=1e-3,
-    show_default=True,
-    help="Part of a layer's RMS.",
+    help="Allowed difference relative to the layer's RMS.",
 )
 @click.option("--all", "every_layer", is_flag=True, help="Print a row for every layer.")
 @format_option("text", "json")
 @takes(CompareJob)
 def command(job: CompareJob) -> None:
-    """Find the first layer whose output differs from another implementation's, and the likely cause.
+    """Find the first layer that differs from another implementation.
 
-    The image goes through darkparse and, if --against is an ONNX model, through that. Decoded boxes and scores are
-    compared too if the model outputs them: as one tensor or two, corners or centers, in pixels or fractions. Known
-    mistakes (another dialect's batch norm, padding, activations, anchors, mask, scale_x_y) are tried on the layer at
-    fault; the one with which it agrees is named. Exit status 1 if anything compared differs, else 0.
+    Runs IMAGE through darkparse and through the ONNX model of --against, or reads the other outputs from an .npz file
+    with keys 0, 1, … per layer and optionally input. Decoded boxes and scores are compared too if there are any.
+
+    For the first layer that differs, known mistakes are tried (batch norm, padding, activations, anchors, mask,
+    scale_x_y), and the one that explains the difference is printed.
+
+    Exit status 0 without differences, 1 with differences.
+
+    \b
+    Example:
+      darkparse compare yolov3 yolov3.weights dog.jpg --against other.onnx
     """
     import torch
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from darkparse.cli.common import CfgType, network_options, print_warnings, reorg_option, report_written, stdout
 from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, export, export_options, find_ending
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
@@ -111,8 +112,8 @@ EXTERNAL_TOOLS = {
 """How to make files of runtimes that have their own converter."""
 
 
-@click.command(name="convert")
-@click.argument("source", nargs=-1, required=True, type=CfgType(), metavar="CFG WEIGHTS | FILE")
+@click.command(name="convert", cls=HelpCommand)
+@click.argument("source", nargs=-1, required=True, type=CfgType(), metavar="[CFG] WEIGHTS")
 @click.option(
     "-o",
     "--out",
@@ -120,44 +121,45 @@ EXTERNAL_TOOLS = {
     "out",
     required=True,
     type=click.Path(path_type=Path),
-    help="Where to write; its ending chooses what.",
+    help="File to write; its extension selects the format.",
 )
 @network_options
-@click.option("--upto", type=int, metavar="N", help="Write only the layers before layer N: a backbone.")
-@click.option("--partial", is_flag=True, help="Accept a file that ends exactly after a layer; the rest is initialized.")
+@click.option("--upto", type=int, metavar="N", help="Write only the layers before layer N (a backbone).")
+@click.option("--partial", is_flag=True, help="Accept a file that ends after any layer.")
 @click.option(
     "--header-size",
     type=click.Choice(["16", "20"]),
-    help="Read a .weights header of this many bytes, whatever its version says.",
+    show_default="from its version",
+    help="Size of the .weights header in bytes.",
 )
 @reorg_option
-@click.option("--seen", type=click.IntRange(min=0), help="Number of images seen, to be written in the header.")
-@click.option("--file-version", metavar="0.2.5", help="Version to be written in the header.")
-@click.option("--widen", is_flag=True, help="Convert half precision to float32 where the target needs that.")
+@click.option("--seen", type=click.IntRange(min=0), help="Image count to write in the .weights header.")
+@click.option("--file-version", metavar="VERSION", help="Version to write in the .weights header, e.g. 0.2.5.")
+@click.option("--widen", is_flag=True, help="Convert float16 values to float32 if needed.")
 @export_options
 @click.option(
     "--verify/--no-verify",
     default=None,
-    help="Read or run the new file and compare; by default all but ONNX, whose structure is checked.",
+    show_default="verify, except ONNX",
+    help="Read or run the written file and compare.",
 )
 @takes(ConvertJob)
 def command(job: ConvertJob) -> None:
-    """Convert the weights of a cfg to another kind of file, which the ending of OUT chooses.
+    """Convert weights to another format.
 
-    .weights, .safetensors, .pt and .npz are read and written. State dicts of pytorch-YOLOv4, ultralytics/yolov3 and
-    PyTorch-YOLOv3 are read too, by position and shape. The files that darkparse writes know their cfg:
+    The extension of --out selects the format: .weights, .safetensors, .pt and .npz contain weights; .onnx, .pt2
+    (torch.export), .ts (TorchScript) and .aoti.pt2 (AOTInductor) run without darkparse.
 
-    \b
-    darkparse convert yolov3 yolov3.weights -o yolov3.safetensors
-    darkparse convert yolov3.safetensors -o yolov3.weights
-    darkparse convert yolov3 last.pt -o last.weights
-    darkparse convert yolov3 yolov3.weights --upto 74 -o darknet53.conv.74
-
-    .onnx, .pt2 (torch.export), .ts (TorchScript) and .aoti.pt2 (AOTInductor) run elsewhere; ONNX is written without
-    torch:
+    Also reads Keras .h5 files and state dicts of pytorch-YOLOv4, ultralytics/yolov3 and PyTorch-YOLOv3. CFG can be
+    omitted for .safetensors, .pt and .npz files written by darkparse, which contain it.
 
     \b
-    darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms --dynamic-size
+    Examples:
+      darkparse convert yolov3 yolov3.weights -o yolov3.safetensors
+      darkparse convert yolov3.safetensors -o yolov3.weights
+      darkparse convert yolov3 last.pt -o last.weights
+      darkparse convert yolov3 yolov3.weights --upto 74 -o darknet53.conv.74
+      darkparse convert yolov3 yolov3.weights -o yolov3.onnx --heads nms
     """
     target = find_target(job.out)
     inputs = [Path(argument) for argument in job.source if isinstance(argument, str)]

@@ -10,6 +10,7 @@ import click
 
 import darkparse
 from darkparse.cli.common import report_written, stdout
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.show import as_table
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
@@ -21,21 +22,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@click.command(name="demo")
+@click.command(name="demo", cls=HelpCommand)
 @click.option(
     "-o",
     "--out",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("darkparse-demo"),
-    show_default=True,
-    help="Folder for the files that it writes.",
+    help="Directory for the files.",
 )
 def command(folder: Path) -> None:
-    """Show what darkparse does, on networks that it ships with.
+    """Demonstrate darkparse on networks that it ships with.
 
-    Compiles yolov1, prints its table and what it reduces, and draws it. Then loads a small detector of coloured shapes,
-    finds them in three pictures, and saves its weights again, byte for byte. Its files stay there to try commands on.
+    Compiles yolov1, prints its table and reductions, and draws it. Then loads a small detector of colored shapes,
+    detects them in three images and saves its weights again. The files remain in --out, to try other commands on.
     """
     console = stdout()
     try:

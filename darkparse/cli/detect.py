@@ -15,18 +15,18 @@ import click
 
 from darkparse._utils.files import remove_leftovers
 from darkparse._utils.lock import lock_directory
-from darkparse.cli.common import GroupedCommand, setting_option, stderr
+from darkparse.cli.common import setting_option, stderr
 from darkparse.cli.detector import (
-    NETWORK,
-    RUNNING,
     DetectorOptions,
+    batch_option,
     classes_option,
     detector_options,
     find_names_file,
     hide_classes,
     image_options,
-    load_detector,
+    load_named_detector,
 )
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.live import watch
 from darkparse.cli.output import format_option, schema_name
@@ -51,16 +51,6 @@ Process = Callable[..., "Iterator[FileResult]"]
 """Yields one result per image: process(sources, settings, journal=journal)."""
 
 
-GROUPS = {
-    "What counts": ("threshold", "nms", "hierarchy", "top", "classes"),
-    "Pictures": ("exif", "channels", "live"),
-    "Results": ("form", "as_json", "out", "no_pictures", "save", "resume", "overwrite", "show"),
-    "Network": NETWORK,
-    "How it runs": RUNNING,
-    "On a Ray cluster": ("ray", "address", "worker_cpus", "worker_gpus"),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class DetectJob:
     """Parameters of `darkparse detect`."""
@@ -70,7 +60,7 @@ class DetectJob:
     inputs: tuple[str, ...]
     live: bool
     out: Path | None
-    no_pictures: bool
+    no_images: bool
     save: tuple[str, ...]
     resume: bool
     overwrite: bool
@@ -84,69 +74,71 @@ class DetectJob:
     worker_gpus: float | None
 
 
-@click.command(name="detect", cls=GroupedCommand, groups=GROUPS)
+@click.command(name="detect", cls=HelpCommand)
 @detector_options
-@click.argument("inputs", nargs=-1, required=True, metavar="IMAGE|FOLDER|GLOB|LIST|VIDEO...")
-@setting_option("--threshold", "--thresh", help="Least score.")
-@setting_option("--nms", help="Largest overlap within a class; 0 keeps all.")
-@setting_option("--hierarchy", "--hier", help="Word trees: least probability.")
-@setting_option("--top", type=click.IntRange(1), help="How many classes a classifier names.")
+@click.argument("inputs", nargs=-1, required=True, metavar="INPUT...")
+@setting_option("--threshold", "--thresh", help="Minimum score.")
+@setting_option("--nms", help="NMS IoU threshold; 0 disables NMS.")
+@setting_option("--hierarchy", "--hier", help="Minimum probability in a WordTree.")
+@setting_option("--top", type=click.IntRange(1), help="Number of classes that a classifier reports.")
 @classes_option
 @image_options
-@click.option("--live", is_flag=True, help="The newest frame of a camera or a stream, a line of JSON each.")
+@click.option("--live", is_flag=True, help="Process only the newest frame of a stream or camera.")
 @click.option(
     "--out",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the pictures with boxes and detections.jsonl.",
+    help="Write annotated images and detections.jsonl here.",
 )
-@click.option("--no-pictures", is_flag=True, help="With --out: write the results alone.")
+@click.option("--no-images", "--no-pictures", is_flag=True, help="Do not write annotated images to --out.")
 @click.option(
     "--save",
     type=click.Choice(["csv", "json", "coco", *LABEL_SUFFIXES]),
     multiple=True,
-    help="With --out: write the results in this format too.",
+    metavar="FORMAT",
+    help="Also write results in this format to --out.",
 )
-@click.option("--resume", is_flag=True, help="Go on with a broken run into the same --out.")
-@click.option("--overwrite", is_flag=True, help="Start anew in an --out that holds results.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run in --out.")
+@click.option("--overwrite", is_flag=True, help="Replace the results in --out.")
 @format_option("text", "json", "jsonl", "csv", "coco")
-@click.option("--show", is_flag=True, help="Open the pictures with boxes in the system's viewer.")
-@click.option(
-    "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
-)
-@click.option("--ray", is_flag=True, help="Run on a Ray cluster; images are not drawn.")
-@click.option("--address", help="Address of a running cluster (default: start one on this machine).")
+@click.option("--show", is_flag=True, help="Open annotated images in the system's viewer.")
+@batch_option
+@click.option("--ray", is_flag=True, help="Run on a Ray cluster, without annotated images.")
+@click.option("--address", show_default="start one locally", help="Address of a running cluster.")
 @click.option(
     "--workers",
     type=click.IntRange(1),
-    help="Threads (default: one per core, at most 8); with --ray processes (default: 2).",
+    show_default="one per core up to 8; 2 with --ray",
+    help="Threads that load images, or Ray workers.",
 )
 @click.option(
     "--worker-cpus",
     type=click.FloatRange(0, min_open=True),
     default=0.5,
-    show_default=True,
     help="CPUs per worker.",
 )
 @click.option(
     "--worker-gpus",
     type=click.FloatRange(0),
-    default=None,
-    help="GPUs per worker (default: 1 if the cluster has any).",
+    show_default="1 if the cluster has any",
+    help="GPUs per worker.",
 )
 @takes(DetectJob)
 def command(job: DetectJob) -> None:
-    """Find what is in pictures and videos, with Darknet's arithmetic: the same boxes, the same per cent.
+    """Detect objects in images and videos.
 
-    Prints `dog: 93%` for each object. With --out the pictures are written there with their boxes, and
-    detections.jsonl has a line for each finished one; a broken run goes on with --resume. A picture that cannot be
-    read is reported and skipped, and the exit status is then 1.
+    INPUT is an image, directory, glob pattern, list (.txt), data set (.data), video, stream URL or camera. Boxes and
+    scores equal Darknet's. Prints one line per object, e.g. `dog: 93%`.
+
+    Videos and streams require darkparse[video]. Unreadable inputs are reported and skipped.
+
+    Exit status 0, or 1 if an input could not be read.
 
     \b
-    darkparse detect yolov3 yolov3.weights dog.jpg
-    darkparse detect my.cfg my.weights obj.data --out found --save yolo
-    darkparse detect yolov3 yolov3.weights 'shots/**/*.jpg' --json > found.json
-    darkparse detect yolov3 yolov3.weights video.mp4 --out found     # needs darkparse[video]
-    darkparse detect yolov3 yolov3.weights rtsp://camera/1          # or --live /dev/video0, likewise
+    Examples:
+      darkparse detect yolov3 yolov3.weights dog.jpg
+      darkparse detect my.cfg my.weights obj.data --out results --save yolo
+      darkparse detect yolov3 yolov3.weights 'shots/**/*.jpg' --format json
+      darkparse detect yolov3 yolov3.weights rtsp://camera/1
     """
     from darkparse.detect.live import is_live
 
@@ -170,14 +162,14 @@ def _detect_live(job: DetectJob) -> None:
         raise click.UsageError("live pictures come out as JSON Lines, on standard output alone")
     if len(job.inputs) > 1:
         raise click.UsageError(f"one camera or stream at a time, not {len(job.inputs)}")
-    detector = load_detector(job.detector)
+    detector = load_named_detector(job.detector)
     watch(detector, job.inputs[0], hide_classes(detector, job.settings))
 
 
 def _detect_files(job: DetectJob, sources: list[InputFile]) -> int:
     """Detect in images and videos; return the number of unreadable ones."""
     _check_sources(job, sources)
-    detector = load_detector(replace(job.detector, device="cpu") if job.ray else job.detector)
+    detector = load_named_detector(replace(job.detector, device="cpu") if job.ray else job.detector)
     job = replace(job, settings=hide_classes(detector, job.settings))
     process = (_make_cluster_process if job.ray else _make_local_process)(job, detector)
     make_formatter = partial(
@@ -236,7 +228,7 @@ def _make_local_process(job: DetectJob, detector: Detector) -> Process:
         detector,
         batch=job.batch or detector.batch,
         workers=job.workers,
-        draw_images=not job.no_pictures,
+        draw_images=not job.no_images,
     )
 
 

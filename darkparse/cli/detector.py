@@ -12,11 +12,11 @@ import click
 
 from darkparse.cli.common import (
     CfgType,
-    SizeType,
     dialect_option,
     print_warnings,
     reorg_option,
     setting_option,
+    size_option,
     stderr,
 )
 from darkparse.datasets.data_file import DataFile
@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from darkparse.syntax import Config
     from darkparse.weights import LoadedArrays
 
-NETWORK = ("names", "dialect", "resize", "size", "reorg", "use_class_map")
-RUNNING = ("device", "half", "batch", "workers", "engine")
-"""Names of options, for the headings of a help text."""
-
 
 @dataclass(frozen=True, slots=True)
 class DetectorOptions:
@@ -47,9 +43,9 @@ class DetectorOptions:
     cfg: str | Config
     weights: str
     compile_options: CompileOptions
-    names: str | None
     resize: str | None
-    use_class_map: bool
+    names: str | None = None
+    use_class_map: bool = False
     device: str | None = None
     half: bool = False
     engine: str = "torch"
@@ -76,45 +72,48 @@ class EngineType(click.Choice):  # type: ignore[type-arg]
 MODEL_OPTIONS = (
     click.argument("cfg", type=CfgType()),
     click.argument("weights", type=click.Path(dir_okay=False)),
-    click.option(
-        "--names",
-        type=click.Path(),
-        help="A .names or .data file; else the .names beside the cfg, or COCO's or VOC's.",
-    ),
     dialect_option,
     click.option(
         "--resize",
         type=click.Choice(["letterbox", "stretch", "crop"]),
-        help="By default what the dialect's Darknet does.",
+        show_default="from the dialect",
+        help="How to fit an image into the input.",
     ),
-    click.option("--size", type=SizeType(), help="Input size instead of the cfg's, height first."),
+    size_option,
     reorg_option,
-    click.option(
-        "--use-class-map",
-        is_flag=True,
-        help="Score the classes of the head's map= instead of its word tree.",
-    ),
 )
-RUNNING_OPTIONS = (
-    click.option("--device", help="cpu, cuda, cuda:1, …; by default the GPU if there is one."),
-    click.option("--half", is_flag=True, help="Run in half precision."),
+device_option = click.option(
+    "--device", metavar="DEVICE", show_default="GPU if available", help="Device to run on, e.g. cuda:1."
+)
+batch_option = click.option(
+    "--batch", type=click.IntRange(1), show_default="1 on CPU, 16 on GPU", help="Images per batch."
+)
+DETECTOR_OPTIONS = (
+    click.option(
+        "--names",
+        type=click.Path(),
+        show_default="beside the cfg, else COCO or VOC",
+        help="Class names (.names or .data file).",
+    ),
+    click.option("--use-class-map", is_flag=True, help="Score the classes of map= instead of the WordTree."),
+    device_option,
+    click.option("--half", is_flag=True, help="Run in float16."),
     click.option(
         "--engine",
         type=EngineType([*ENGINES, "auto"]),
         default="torch",
-        show_default=True,
-        help="What runs the network; onnxruntime and openvino load without torch, auto takes the fastest.",
+        help="Engine that runs the network (auto: the fastest).",
     ),
 )
 
 
 def detector_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add CFG, WEIGHTS and the options that select the network and its engine."""
-    return model_options(_apply(RUNNING_OPTIONS, function))
+    """Add CFG, WEIGHTS and the options that control how the network is read and run."""
+    return model_options(_apply(DETECTOR_OPTIONS, function))
 
 
 def model_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add CFG, WEIGHTS and the options that control how they are read."""
+    """Add CFG, WEIGHTS and the options that control how the network is read."""
     return _apply(MODEL_OPTIONS, function)
 
 
@@ -126,17 +125,16 @@ def _apply(options: Iterable[Callable[..., Any]], function: Callable[..., Any]) 
 
 def image_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that control how images are read."""
-    turn = "Turn pictures as their EXIF note says; auto: where the dialect's Darknet does."
-    function = setting_option("--channels", type=click.Choice(CHANNEL_ORDERS), help="Order of colours in .npy files.")(
-        function
-    )
-    return setting_option("--exif", type=click.Choice(EXIF_MODES), help=turn)(function)
+    orders = click.Choice(CHANNEL_ORDERS)
+    function = setting_option("--channels", type=orders, help="Channel order of .npy files.")(function)
+    exif_help = "Apply EXIF orientation (auto: as the Darknet fork does)."
+    return setting_option("--exif", type=click.Choice(EXIF_MODES), help=exif_help)(function)
 
 
 class ClassesType(click.ParamType):  # type: ignore[type-arg]
     """Classes by name or number: `person,dog`."""
 
-    name = "name,…"
+    name = "NAMES"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         if not isinstance(value, str):
@@ -147,7 +145,7 @@ class ClassesType(click.ParamType):  # type: ignore[type-arg]
         return classes
 
 
-classes_option = click.option("--classes", type=ClassesType(), help="Only these classes, by name or number.")
+classes_option = click.option("--classes", type=ClassesType(), help="Use only these classes (comma-separated).")
 
 
 def hide_classes(detector: Detector, settings: DetectionSettings) -> DetectionSettings:
@@ -173,7 +171,7 @@ def find_names_file(inputs: Iterable[str]) -> str | None:
 
 
 def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
-    """Load the detector of a command; warnings about the cfg go to standard error."""
+    """Load the detector of a command; print warnings about the cfg to standard error."""
     from darkparse.detect import Detector
     from darkparse.detect.task import check_detector
     from darkparse.weights import read
@@ -206,10 +204,16 @@ def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
         engine=engine,
     )
     print_warnings(detector.network)
+    return detector
+
+
+def load_named_detector(options: DetectorOptions) -> Detector:
+    """Load the detector of a command that prints class names; report on standard error whose it uses by default."""
+    detector = load_detector(options)
     if options.names is None and (origin := find_shipped_origin(detector.network, len(detector.names))):
         stderr().print(
-            f"note: no names given; using those of {origin}, which has {len(detector.names)} classes too; --names FILE "
-            "sets yours",
+            f"note: using the class names of {origin}, which also has {len(detector.names)} classes; to use others: "
+            "--names FILE",
             style="dim",
             soft_wrap=True,
         )

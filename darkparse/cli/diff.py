@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, stdout
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.network.compile_options import CompileOptions
@@ -35,24 +36,28 @@ class DiffJob:
     form: str
 
 
-@click.command(name="diff")
+@click.command(name="diff", cls=HelpCommand)
 @click.argument("a", type=click.Path())
 @click.argument("b", type=click.Path())
-@click.option("--cfg", type=CfgType(), help="The cfg of two weights files.")
+@click.option("--cfg", type=CfgType(), help="Cfg of two .weights files.")
 @network_options
 @format_option("text", "markdown", "json")
 @takes(DiffJob)
 def command(job: DiffJob) -> None:
-    """Compare two cfgs, or with --cfg two weights files of one.
+    """Compare two cfgs, or two weights files of one cfg.
 
-    Of cfgs it says what changed in the network: layers, matched by what they are, with their options, inputs, scales,
-    parameters and reductions; comments and order of options count for nothing.
+    Two cfgs are compared as networks: layers, options, inputs, shapes, parameters and reductions. Comments and the
+    order of options are ignored.
 
-    Of weights it prints a row for each tensor that differs, and by how much. Values are compared bit by bit. "rms" is
-    the root mean square of the differences, "relative" the same over that of A's values. Files of other kinds are
-    compared after `darkparse convert`.
+    Two .weights files are compared bit by bit; convert other formats first. One row is printed for each tensor that
+    differs: "rms" is the root mean square of the differences, "relative" is that divided by the root mean square of A.
 
-    Exit status 0 if all is the same, 1 if something differs, 2 if a file cannot be read or does not fit.
+    Exit status 0 without differences, 1 with differences, 2 if a file cannot be read or does not fit.
+
+    \b
+    Examples:
+      darkparse diff old.cfg new.cfg
+      darkparse diff before.weights after.weights --cfg my.cfg
     """
     if job.cfg is None:
         if job.a.endswith(".weights"):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, report_written, slow_notice, stderr
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.errors import RendererError
 from darkparse.network.compile_options import CompileOptions
@@ -63,7 +64,7 @@ class DrawJob:
     overlay: Literal["memory", "time", "receptive"] | None
 
 
-@click.command(name="draw")
+@click.command(name="draw", cls=HelpCommand)
 @click.argument("cfgs", metavar="CFG [CFG|WEIGHTS]", nargs=-1, required=True, type=CfgType())
 @network_options
 @click.option(
@@ -72,54 +73,63 @@ class DrawJob:
     "--output",
     "output",
     type=click.Path(dir_okay=False, path_type=Path),
-    help=f"Output file; its suffix is the format: {ENDINGS} [default: NAME.svg].",
+    show_default="NAME.svg",
+    help="File to write; its extension selects the format.",
 )
 @click.option(
     "--format",
     "form",
     type=click.Choice(FORMATS),
-    help="Write in this format, whatever the name.",
+    help="Write this format whatever the extension of --out.",
 )
-@click.option(
-    "--theme", type=click.Choice(["light", "dark", "print"]), default="light", show_default=True, help="Colours."
-)
+@click.option("--theme", type=click.Choice(["light", "dark", "print"]), default="light", help="Color theme.")
 @click.option(
     "--direction",
     type=click.Choice(["TB", "LR"]),
     default="TB",
-    show_default=True,
-    help="Scales downwards or to the right.",
+    help="Draw top to bottom or left to right.",
 )
 @click.option(
     "--layout",
     type=click.Choice(["darkparse", "graphviz"]),
     default="darkparse",
-    show_default=True,
-    help="What places the cards of SVG, PNG and PDF: darkparse, or an installed Graphviz.",
+    help="Layout engine of SVG, PNG and PDF.",
 )
-@click.option("--layers", type=LayersType(), help="Draw these layers only, as 62-84.")
-@click.option("--no-fold", is_flag=True, help="Write out every copy of a repeated block.")
-@click.option("--no-notes", is_flag=True, help="Leave out what each bottleneck saves.")
-@click.option("--dpi", type=click.FloatRange(10, 1200), default=150, show_default=True, help="PNG resolution in DPI.")
+@click.option("--layers", type=LayersType(), help="Draw only these layers, e.g. 62-84.")
+@click.option("--no-fold", is_flag=True, help="Draw every copy of a repeated block.")
+@click.option("--no-notes", is_flag=True, help="Omit the notes on what each bottleneck saves.")
+@click.option("--dpi", type=click.FloatRange(10, 1200), default=150, help="PNG resolution in DPI.")
 @click.option(
     "--by",
     type=click.Choice(["weights", "flops"]),
     default="weights",
-    show_default=True,
-    help="What the bars are a share of.",
+    help="Quantity that the bars show.",
 )
 @click.option(
     "--overlay",
     type=click.Choice(["memory", "time", "receptive"]),
-    help="One more column: bytes of each output, measured milliseconds, or what a layer sees of the input.",
+    help="Add a column with a value per layer.",
 )
 @takes(DrawJob)
 def command(job: DrawJob) -> None:
-    """Draw a network as SVG, PNG, PDF, HTML, DOT or Mermaid: a card a scale, a row a layer, and what each reduces.
+    """Draw a network as a diagram.
 
-    Sizes are height × width × channels. Of two networks, both are drawn side by side with what differs marked.
-    WEIGHTS decide the dialect, and are run for `--overlay time`, which runs others without.
-    Exit status 3 if nothing that is installed renders the format.
+    The extension of --out selects the format: .svg, .png, .pdf, .html, .dot, .gv (Graphviz), .mmd or .md (Mermaid).
+    Each resolution is a card with one row per layer. Sizes are height × width × channels.
+
+    With two cfgs, both networks are drawn side by side and their differences are marked. With WEIGHTS, the dialect is
+    detected from them too.
+
+    Overlays: memory is the size of each output in bytes, time the measured milliseconds, receptive the receptive field
+    in pixels.
+
+    Exit status 3 if no installed renderer supports the format.
+
+    \b
+    Examples:
+      darkparse draw yolov3 -o yolov3.svg
+      darkparse draw yolov3 --layers 62-84 --theme print -o neck.pdf
+      darkparse draw old.cfg new.cfg -o changes.html
     """
     from darkparse.views.diagram.diagram import draw
 

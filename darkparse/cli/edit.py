@@ -19,6 +19,7 @@ from darkparse.cli.common import (
     text_output_option,
     write_text,
 )
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.network import to_cfg
 from darkparse.network.anchor_lint import lint_anchors
@@ -51,20 +52,24 @@ class EditJob:
     strict: bool
 
 
-@click.command(name="edit")
+@click.command(name="edit", cls=HelpCommand)
 @cfg_argument
 @text_output_option
-@click.option("--classes", type=click.IntRange(min=1), help="Number of classes; the layers before the heads follow.")
-@click.option("--size", type=SizeType(), help="Input size, height first.")
-@click.option("--upto", type=click.IntRange(min=1), metavar="N", help="Keep the first N layers, 0 to N-1.")
-@click.option("--anchors", callback=_parse_numbers, metavar="W,H,…", help="Anchors of every head that has some.")
+@click.option("--classes", type=click.IntRange(min=1), help="Number of classes; filters= before the heads follows.")
+@click.option("--size", type=SizeType(), help="Input size.")
+@click.option("--upto", type=click.IntRange(min=1), metavar="N", help="Keep only the layers before layer N.")
+@click.option("--anchors", callback=_parse_numbers, metavar="W,H,…", help="Anchors of all heads.")
 @dialect_option
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @takes(EditJob)
 def command(job: EditJob) -> None:
-    """Change a cfg: classes, input size, anchors, or a cut after N layers.
+    """Change the classes, input size, anchors or depth of a cfg.
 
-    Comments and training options stay as they are; filters= before each head is set to what the head needs.
+    Comments and training options are unchanged.
+
+    \b
+    Example:
+      darkparse edit yolov4.cfg --classes 3 -o my.cfg
     """
     from darkparse.network import edit
 

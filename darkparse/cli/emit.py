@@ -16,6 +16,7 @@ from darkparse.cli.common import (
     text_output_option,
     write_text,
 )
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.export import to_source
 from darkparse.network.compile_options import CompileOptions
@@ -34,17 +35,21 @@ class EmitJob:
     flat: bool
 
 
-@click.command(name="emit")
+@click.command(name="emit", cls=HelpCommand)
 @cfg_argument
 @network_options
 @text_output_option
-@click.option("--flat", is_flag=True, help="One line a layer instead of blocks and stages.")
+@click.option("--flat", is_flag=True, help="Write one line per layer, without blocks and stages.")
 @takes(EmitJob)
 def command(job: EmitJob) -> None:
-    """Write a cfg as PyTorch source: one file that imports only torch.
+    """Generate PyTorch source code.
 
-    Its class computes what darkparse's module does, to the last bit; its state_dict has the same keys; and it reads the
-    original weights by a load_darknet_weights of its own.
+    The file imports only torch. Its class returns exactly the outputs of darkparse's module, has the same state_dict
+    keys, and loads Darknet weights with load_darknet_weights.
+
+    \b
+    Example:
+      darkparse emit yolov3 -o yolov3.py
     """
     network = compile_cfg(job.cfg, job.compile_options)
     text = to_source(network, flat=job.flat)

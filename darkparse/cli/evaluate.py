@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import GroupedCommand, WarningPrinter, setting_option, stderr, stdout
+from darkparse.cli.common import WarningPrinter, setting_option, stderr, stdout
 from darkparse.cli.detector import (
-    NETWORK,
-    RUNNING,
     DetectorOptions,
+    batch_option,
     classes_option,
     detector_options,
     find_names_file,
     image_options,
-    load_detector,
+    load_named_detector,
 )
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.names import find_class_ids
@@ -42,14 +42,6 @@ MIN_SCORE = 0.005
 """Minimum score for the whole curve (detector.c validate_detector_map)."""
 
 
-GROUPS = {
-    "Pictures": ("images", "annotations", "exif", "channels"),
-    "Measure": ("rule", "iou", "at", "threshold", "nms", "classes", "form", "as_json"),
-    "Network": NETWORK,
-    "How it runs": RUNNING,
-}
-
-
 @dataclass(frozen=True, slots=True)
 class EvaluateJob:
     """Parameters of `darkparse evaluate`."""
@@ -65,56 +57,54 @@ class EvaluateJob:
     form: str
 
 
-@click.command(name="evaluate", cls=GroupedCommand, groups=GROUPS)
+@click.command(name="evaluate", cls=HelpCommand)
 @detector_options
 @click.option(
     "--images",
     type=click.Path(exists=True, path_type=Path),
     required=True,
-    help="Folder of the pictures, a list of them, or a .data file (valid=, names=).",
+    help="Directory, list (.txt) or .data file.",
 )
 @click.option(
     "--annotations",
     type=click.Path(exists=True, path_type=Path),
-    help="COCO's .json, a folder of VOC's .xml files, or a folder of Darknet's .txt labels; by default the .txt beside "
-    "each picture, or in `labels` instead of `images`.",
+    show_default="Darknet's label paths",
+    help="COCO .json, or directory of VOC .xml or YOLO .txt.",
 )
 @click.option(
     "--rule",
     type=click.Choice(["all", "darknet", "coco"]),
     default="all",
-    show_default=True,
-    help="Whose rules to go by.",
+    help="Metrics to compute.",
 )
-@click.option(
-    "--iou", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Least overlap, by Darknet's rules."
-)
-@setting_option("--at", default=DetectionSettings.threshold, help="Score from which precision and recall count.")
-@setting_option("--threshold", default=MIN_SCORE, help="Least score of what is evaluated.")
-@setting_option("--nms", help="Largest overlap within a class; 0 keeps all.")
-@click.option(
-    "--batch", type=click.IntRange(1), help="Pictures that run at once; by default 1 on the CPU, 16 on a GPU."
-)
+@click.option("--iou", type=click.FloatRange(0, 1), default=0.5, help="Minimum IoU of a true positive (Darknet).")
+@setting_option("--at", default=DetectionSettings.threshold, help="Minimum score for precision and recall (Darknet).")
+@setting_option("--threshold", default=MIN_SCORE, help="Minimum score.")
+@setting_option("--nms", help="NMS IoU threshold; 0 disables NMS.")
+@batch_option
 @classes_option
 @image_options
 @format_option("text", "json")
 @takes(EvaluateJob)
 def command(job: EvaluateJob) -> None:
-    """Measure mean average precision on annotated pictures.
+    """Measure mean average precision on annotated images.
 
-    By Darknet's rules (`detector map`): the area under the curve, 11 points and 101 points, at one overlap; and by
-    COCO's twelve numbers, for which pycocotools is needed. A picture that cannot be read is left out of the measure and
-    reported, and the exit status is then 1.
+    Computes Darknet's mAP (`detector map`: area under the curve, 11 points, 101 points) and the twelve COCO metrics,
+    which require pycocotools. By default, labels are read from the .txt file beside each image, or from `labels`
+    instead of `images` in its path.
+
+    Exit status 0, or 1 if an image could not be read; such images are reported and excluded.
 
     \b
-    darkparse evaluate my.cfg my.weights --images obj.data --rule darknet
-    darkparse evaluate yolov3 yolov3.weights --images val2017 --annotations instances_val2017.json
+    Examples:
+      darkparse evaluate my.cfg my.weights --images obj.data --rule darknet
+      darkparse evaluate yolov3 yolov3.weights --images val --annotations val.json
     """
     from darkparse.datasets.annotations import read_annotations
     from darkparse.evaluation.average_precision import coco_map, darknet_map
 
     names = job.detector.names or find_names_file([str(job.images)])
-    detector = load_detector(replace(job.detector, names=names))
+    detector = load_named_detector(replace(job.detector, names=names))
     if detector.classifies:
         raise DarkparseError(f"{detector.network.name} is a classifier: it has no boxes to evaluate")
     truth = read_annotations(job.annotations, job.images, detector.names)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, stdout
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.network.compile_options import CompileOptions
@@ -52,17 +53,22 @@ class ExplainJob:
     form: str
 
 
-@click.command(name="explain")
+@click.command(name="explain", cls=HelpCommand)
 @cfg_argument
 @network_options
-@click.option("--layer", type=LayerType(), help="Tell one layer's whole story.")
+@click.option("--layer", type=LayerType(), help="Explain only this layer, in detail.")
 @format_option("text", "markdown", "json")
 @takes(ExplainJob)
 def command(job: ExplainJob) -> None:
-    """Say which layers reduce what, and what each bottleneck saves over a direct convolution.
+    """List what each layer reduces and what each bottleneck saves.
 
-    These are the facts that `darkparse draw` shows. Sizes are height × width × channels; weights are the multiplying
-    ones, without biases and batch norm; FLOPs are two for each multiply-add.
+    A bottleneck is compared with a direct convolution. Sizes are height × width × channels. Weights exclude biases and
+    batch norm. FLOPs count a multiply-add as two.
+
+    \b
+    Examples:
+      darkparse explain yolov3
+      darkparse explain yolov3 --layer 79
     """
     from rich.text import Text
 

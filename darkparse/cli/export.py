@@ -61,25 +61,21 @@ def export_options(function: F) -> F:
                 type=click.Choice(["raw", "decoded", "nms"]),
                 default="raw",
                 show_default=True,
-                help="What an exported file gives: the heads' outputs, boxes and scores, or (ONNX) detections.",
+                help="Output: raw heads, decoded boxes or final detections.",
             ),
-            click.option(
-                "--dynamic-size", is_flag=True, help="Leave height and width free, in steps of the network's stride."
-            ),
-            click.option("--fixed-batch", is_flag=True, help="One picture a run, instead of any number."),
-            click.option("--opset", type=click.IntRange(min=18), help="Version of ONNX's operators; 18 by default."),
-            click.option(
-                "--half", is_flag=True, help="Weights and arithmetic in float16; inputs and outputs stay float32."
-            ),
-            setting_option("--threshold", help="Score that a detection must exceed (--heads nms)."),
-            setting_option("--nms", help="Overlap above which the lesser box goes (--heads nms)."),
-            click.option("--classes", type=ClassesType(), help="Only these classes, by name or number (--heads nms)."),
-            click.option("--names", type=click.Path(), help="A .names or .data file for --classes."),
-            click.option("--no-fold", is_flag=True, help="Keep batch norm as an operator of its own (ONNX)."),
+            click.option("--dynamic-size", is_flag=True, help="Accept any height and width divisible by the stride."),
+            click.option("--fixed-batch", is_flag=True, help="Accept one image at a time instead of any number."),
+            click.option("--opset", type=click.IntRange(min=18), show_default="18", help="ONNX opset version."),
+            click.option("--half", is_flag=True, help="Compute in float16 (inputs and outputs: float32)."),
+            setting_option("--threshold", help="Minimum score (--heads nms)."),
+            setting_option("--nms", help="NMS IoU threshold (--heads nms)."),
+            click.option("--classes", type=ClassesType(), help="Use only these classes (--heads nms)."),
+            click.option("--names", type=click.Path(), help="Class names for --classes (.names or .data file)."),
+            click.option("--no-fold", is_flag=True, help="Keep batch norm as separate operators (ONNX)."),
             click.option(
                 "--image",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
-                help="A picture to compare on too, besides a random one.",
+                help="Image to verify on, besides random input.",
             ),
         )
     ):

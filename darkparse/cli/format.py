@@ -8,16 +8,18 @@ from pathlib import Path
 import click
 
 from darkparse.cli.common import stderr, write_text
+from darkparse.cli.help import HelpCommand
 from darkparse.syntax.formatter import format_cfg
 
 
-@click.command(name="format")
+@click.command(name="format", cls=HelpCommand)
 @click.argument("cfgs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="CFG...")
-@click.option("--check", is_flag=True, help="Change nothing; exit with 1 if a cfg is not tidy.")
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 if a cfg would change.")
 def command(cfgs: tuple[Path, ...], check: bool) -> None:
-    """Write cfgs anew in one tidy style: comments stay, and the network is the same.
+    """Format cfgs in one style.
 
-    `key=value` without spaces, one blank line before each section, LF line ends, UTF-8.
+    The style is `key=value` without spaces, one blank line before each section, LF line endings and UTF-8. Comments and
+    the network are unchanged.
     """
     from darkparse.syntax import read
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from darkparse._version import __version__
+from darkparse.cli.help import HelpCommand
 from darkparse.diagnostics import Diagnostic, Note, Source, Span
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers import REGISTRY
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
     from darkparse.network import Network
 
 
-@click.command(name="lsp")
+@click.command(name="lsp", cls=HelpCommand)
 def command() -> None:
-    """Serve an editor: findings while typing, a layer's facts, where a reference leads, names to complete.
+    """Start the language server for cfgs.
 
-    It speaks the Language Server Protocol over standard input and output; docs/cfg.md has settings for editors.
+    Provides diagnostics, hover, go-to-definition and completion over standard input and output. Editor settings are in
+    docs/cfg.md. Requires darkparse[lsp].
     """
     create_server().start_io()
 

@@ -12,30 +12,43 @@ import click
 
 from darkparse.cli.common import CfgType, report_error
 from darkparse.cli.foreign_commands import translate
+from darkparse.cli.help import HelpContext
 from darkparse.cli.terminal import safe_streams
 from darkparse.errors import DarkparseError
 from darkparse.network.limits import active_limits
 
-# Each command, its module and its line of help, so that `darkparse --help` does not import all modules.
-COMMANDS: dict[str, tuple[str, str]] = {
-    "show": ("show", "Print a network as a table: shapes, parameters, BFLOPs, reductions."),
-    "explain": ("explain", "Say which layers reduce what, and what each bottleneck saves."),
-    "draw": ("draw", "Draw a network as SVG, PNG, PDF, HTML or DOT."),
-    "check": ("check", "Check a cfg or a data set and print everything that is odd about it."),
-    "format": ("format", "Write cfgs anew in one tidy style, comments kept."),
-    "emit": ("emit", "Write a network as PyTorch source that a person can read."),
-    "edit": ("edit", "Change a cfg: classes, input size, anchors, or a cut after N layers."),
-    "weights": ("weights", "Say what a weights file holds, and whether it fits a cfg, or why not."),
-    "convert": ("convert", "Convert weights: .weights, .safetensors, .pt, .npz, .h5, and what others save."),
-    "diff": ("diff", "Say what changed between two cfgs, or between two weights files of one."),
-    "detect": ("detect", "Find what is in pictures and videos, as Darknet does."),
-    "evaluate": ("evaluate", "Measure mean average precision on annotated pictures."),
-    "anchors": ("anchors", "Find anchors for a data set."),
-    "train": ("train", "Train a network on Darknet's data, to Darknet's weights."),
-    "compare": ("compare", "Find the first layer whose output differs from another's."),
-    "lsp": ("lsp", "Serve an editor: findings, facts, references and completion in cfgs."),
-    "demo": ("demo", "Show what darkparse does, on networks that it ships with."),
+COMMAND_GROUPS: dict[str, dict[str, str]] = {
+    "Inspect": {
+        "show": "Print a table of layers.",
+        "explain": "List what each layer reduces and what each bottleneck saves.",
+        "draw": "Draw a network as a diagram.",
+        "check": "Check cfgs and data sets for mistakes.",
+        "diff": "Compare two cfgs, or two weights files of one cfg.",
+        "format": "Format cfgs in one style.",
+    },
+    "Weights": {
+        "weights": "Print the layout of a weights file and check that it fits a cfg.",
+        "convert": "Convert weights to another format.",
+        "emit": "Generate PyTorch source code.",
+        "edit": "Change the classes, input size, anchors or depth of a cfg.",
+        "compare": "Find the first layer that differs from another implementation.",
+    },
+    "Images": {
+        "detect": "Detect objects in images and videos.",
+        "evaluate": "Measure mean average precision on annotated images.",
+        "train": "Train a network on a Darknet data set.",
+        "anchors": "Compute anchors for a data set.",
+    },
+    "Other": {
+        "demo": "Demonstrate darkparse on networks that it ships with.",
+        "lsp": "Start the language server for cfgs.",
+    },
 }
+"""Groups of commands: names, which are those of the modules too, and summaries.
+
+A summary is the first line of the command's docstring, stated here so that `darkparse --help` imports no command.
+"""
+COMMANDS = {name: summary for group in COMMAND_GROUPS.values() for name, summary in group.items()}
 
 
 def _no_limits(ctx: click.Context, _: click.Parameter, value: bool) -> None:
@@ -45,7 +58,7 @@ def _no_limits(ctx: click.Context, _: click.Parameter, value: bool) -> None:
 
 
 NO_LIMITS = click.Option(
-    ["--no-limits"], is_flag=True, expose_value=False, callback=_no_limits, help="Take a network of any size."
+    ["--no-limits"], is_flag=True, expose_value=False, callback=_no_limits, help="Disable size limits."
 )
 """Of every command that takes a cfg."""
 
@@ -53,13 +66,15 @@ NO_LIMITS = click.Option(
 class Commands(click.Group):
     """A group that imports a command's module when the command is used."""
 
+    context_class = HelpContext
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"darkparse.cli.{COMMANDS[cmd_name][0]}").command
+        command: click.Command = import_module(f"darkparse.cli.{cmd_name}").command
         if any(isinstance(parameter.type, CfgType) for parameter in command.params) and NO_LIMITS not in command.params:
             command.params.append(NO_LIMITS)
         return command
@@ -72,9 +87,15 @@ class Commands(click.Group):
         except click.UsageError:
             raise click.UsageError(f"unknown command {args[0]!r}{_hint_at_command(args)}", ctx) from None
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.format_commands(ctx, formatter)
+        click.Command.format_options(self, ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+        width = max(map(len, COMMANDS))
+        for heading, commands in COMMAND_GROUPS.items():
+            with formatter.section(heading):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in commands.items()])
 
 
 def _hint_at_command(args: list[str]) -> str:
@@ -107,14 +128,17 @@ def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True}
+
+
+@click.command(cls=Commands, context_settings=CONTEXT_SETTINGS)
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Say what is installed."
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Print versions and exit."
 )
 def darkparse() -> None:
-    """Compile original Darknet cfgs: tables, diagrams, PyTorch modules with the original weights.
+    """Compile Darknet cfgs: inspect, draw, run, train and convert networks.
 
-    CFG is a path, or the name of a network that darkparse ships: darkparse show yolov3
+    CFG is a path, or the name of a network that darkparse ships, e.g. yolov3.
     """
 
 

@@ -40,14 +40,13 @@ def format_option(*formats: str, help: str = "Output format.") -> Callable[[F], 
             is_eager=True,
             expose_value=False,
             callback=_store_json,
-            help="Print JSON: --format json.",
+            help="Same as --format json.",
         )(function)
         return click.option(
             "--format",
             "form",
             type=FormatType(formats),
             default=formats[0],
-            show_default=True,
             callback=_choose_format,
             help=help,
         )(function)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, stdout
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.network.compile_options import CompileOptions
@@ -42,22 +43,31 @@ class ShowJob:
     columns: str
 
 
-@click.command(name="show")
+@click.command(name="show", cls=HelpCommand)
 @cfg_argument
 @network_options
 @format_option("text", "csv", "json", "yaml")
 @click.option(
     "--columns",
-    metavar="NAME,…",
+    metavar="NAMES",
     default="",
-    help="More columns: memory, the bytes of each output, and receptive, what a layer sees of the input.",
+    show_default=False,
+    help=f"More columns: {', '.join(OVERLAYS)} (comma-separated).",
 )
 @takes(ShowJob)
 def command(job: ShowJob) -> None:
-    """Print a network as a table, a row a layer.
+    """Print a table of layers.
 
-    Shapes are height × width × channels. FLOPs count a multiply-add as two; the BFLOPs are those that AlexeyAB's
-    Darknet prints. The last column says what the layer reduces (÷), expands (×) or leaves alone.
+    Shapes are height × width × channels. BFLOPs count a multiply-add as two, as AlexeyAB's Darknet does. The last
+    column is the factor by which a layer reduces (÷) or expands (×) its input.
+
+    Extra columns: memory is the size of each output in bytes, receptive is the receptive field in pixels.
+
+    \b
+    Examples:
+      darkparse show yolov3
+      darkparse show my.cfg --size 608 --columns memory,receptive
+      darkparse show my.cfg --format csv > layers.csv
     """
     network = compile_cfg(job.cfg, job.compile_options)
     if job.form == "yaml":

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from darkparse.cli.common import GroupedCommand, cfg_argument, compile_cfg, network_options, report_written, stderr
+from darkparse.cli.common import cfg_argument, compile_cfg, network_options, report_written, stderr
+from darkparse.cli.detector import device_option
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import replace_non_finite
 from darkparse.cli.progress import Progress
@@ -36,12 +38,6 @@ if TYPE_CHECKING:
 
 MAX_WORKERS = 8
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-GROUPS = {
-    "Run": ("batches", "resume", "clear", "eval_map", "seed"),
-    "What it tells": ("dry_run", "log", "tensorboard"),
-    "Network": ("dialect", "size", "strict"),
-    "How it runs": ("device", "amp", "workers"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,46 +61,47 @@ class TrainJob:
     workers: int | None
 
 
-@click.command(name="train", cls=GroupedCommand, groups=GROUPS)
+@click.command(name="train", cls=HelpCommand)
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @cfg_argument
 @click.argument("weights", required=False, type=click.Path(exists=True, dir_okay=False))
-@click.option("--batches", type=click.IntRange(1), metavar="N", help="Train N batches, then stop.")
-@click.option("--resume", is_flag=True, help="Go on where the last run stopped, to the same numbers.")
-@click.option("--clear", is_flag=True, help="Count pictures from 0, whatever WEIGHTS says, as Darknet's -clear.")
-@click.option("--map", "eval_map", is_flag=True, help="Measure mAP on `valid` every four epochs, as Darknet's -map.")
-@click.option(
-    "--seed", type=click.IntRange(0, MAX_SEED), metavar="N", default=0, show_default=True, help="Random seed."
-)
+@click.option("--batches", type=click.IntRange(1), metavar="N", help="Stop after N batches.")
+@click.option("--resume", is_flag=True, help="Continue an interrupted run with identical results.")
+@click.option("--clear", is_flag=True, help="Reset the image count of WEIGHTS (Darknet: -clear).")
+@click.option("--map", "eval_map", is_flag=True, help="Measure mAP every four epochs (Darknet: -map).")
+@click.option("--seed", type=click.IntRange(0, MAX_SEED), metavar="N", default=0, help="Random seed.")
 @click.option(
     "--dry-run",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="Train nothing; write the first batch to DIR: pictures as the network would see them, with their boxes.",
+    help="Write the augmented images of one batch and exit.",
 )
-@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Add a line of JSON a batch to a file.")
-@click.option("--tensorboard", type=click.Path(file_okay=False), metavar="DIR", help="Write TensorBoard's events.")
-@click.option("--device", help="cpu, cuda, cuda:1, mps; by default a GPU if there is one.")
-@click.option("--amp", is_flag=True, help="Run the network in bfloat16 where that is exact enough.")
+@click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Append a JSON line per batch.")
+@click.option("--tensorboard", type=click.Path(file_okay=False), metavar="DIR", help="Write TensorBoard events.")
+@device_option
+@click.option("--amp", is_flag=True, help="Use bfloat16 where it is accurate enough.")
 @click.option(
     "--workers",
     type=click.IntRange(0),
-    help="Processes that load pictures; by default one a core, at most 8, and one for four cores where the CPU trains.",
+    show_default="one per core up to 8; on CPU a fourth",
+    help="Processes that load images.",
 )
 @network_options
 @takes(TrainJob)
 def command(job: TrainJob) -> None:
-    """Train CFG on the pictures that DATA names, from WEIGHTS if there are some.
+    """Train a network on a Darknet data set.
 
-    WEIGHTS may be whole, a backbone such as yolov4.conv.137, or of the same cfg with other classes. Weights go to the
-    folder `backup` of DATA under Darknet's names, NAME_last, NAME_1000, NAME_best (--map), NAME_final, so that Darknet
-    can go on from them; beside them lies NAME_last.state, from which --resume goes on. Both are written however the
-    training ends: Ctrl-C, SIGTERM and SIGHUP end it after the running batch, a second signal at once.
+    WEIGHTS to start from are a whole network, a backbone such as yolov4.conv.137, or a network with other classes.
+
+    Weights are written to the `backup` directory of DATA as NAME_last, NAME_1000, …, NAME_best (--map) and NAME_final,
+    which Darknet can load. --resume continues from NAME_last.state. Both are written when the training is interrupted:
+    Ctrl-C, SIGTERM and SIGHUP stop it after the current batch, a second signal stops it at once.
 
     \b
-    darkparse train obj.data my.cfg yolov4.conv.137 --map
-    darkparse train obj.data my.cfg --dry-run look
-    torchrun --nproc-per-node 2 -m darkparse train obj.data my.cfg
+    Examples:
+      darkparse train obj.data my.cfg yolov4.conv.137 --map
+      darkparse train obj.data my.cfg --dry-run preview
+      torchrun --nproc-per-node 2 -m darkparse train obj.data my.cfg
     """
     if job.workers:
         start_fork_server()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from darkparse.cli.common import cfg_argument, compile_cfg, network_options, print_table, report_error, stdout
+from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.errors import WeightsError
@@ -41,26 +42,32 @@ class WeightsJob:
     form: str
 
 
-@click.command(name="weights")
+@click.command(name="weights", cls=HelpCommand)
 @cfg_argument
 @click.argument("weights", required=False, type=click.Path())
 @network_options
-@click.option("--upto", type=int, metavar="N", help="Only the layers before layer N: what a backbone file holds.")
+@click.option("--upto", type=int, metavar="N", help="Use only the layers before layer N.")
 @click.option(
     "--header-size",
     type=click.Choice(["16", "20"]),
-    help="Read a header of this many bytes, whatever its version says.",
+    show_default="from its version",
+    help="Size of the .weights header in bytes.",
 )
 @format_option("text", "json")
 @takes(WeightsJob)
 def command(job: WeightsJob) -> None:
-    """Print where every array lies in the weights file of a cfg, and what WEIGHTS holds there.
+    """Print the layout of a weights file and check that it fits a cfg.
 
-    A row an array, in file order: its layer, the line of its section in the cfg, the tensor, its shape, its floats, and
-    its offset in bytes from the start of the file; with WEIGHTS the mean and the deviation of its values. If file and
-    cfg do not fit, the likely causes are tested, and those that fit are printed first.
+    Prints one row per tensor in file order: layer, line in the cfg, tensor, shape, number of floats, offset in bytes,
+    and with WEIGHTS the mean and standard deviation of the values. If WEIGHTS do not fit the cfg, the likely causes are
+    printed first.
 
-    Exit status 0 if they fit and no value is odd (not finite, all zeros), else 2.
+    Exit status 0 if the file fits and its values are plausible, 2 otherwise (not finite, all zeros).
+
+    \b
+    Examples:
+      darkparse weights yolov3
+      darkparse weights my.cfg my.weights
     """
     network, report = _report(job)
     is_sound = report.fits and not report.findings

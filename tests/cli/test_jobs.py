@@ -54,7 +54,7 @@ def test_build_job_without_a_required_parameter_raises() -> None:
         build_job(Job, {"cfg": "x"})
 
 
-@pytest.mark.parametrize("module", [module for module, _ in COMMANDS.values()])
+@pytest.mark.parametrize("module", COMMANDS)
 def test_command_parameters_are_fields_of_its_job(module: str) -> None:
     command: click.Command = import_module(f"darkparse.cli.{module}").command
     job_type = find_job_type(command)

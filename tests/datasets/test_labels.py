@@ -60,7 +60,7 @@ def test_saved_labels_are_read_back_as_annotations(
     model: tuple[str, str], images: Path, tmp_path: Path, form: str, within: float, pictures: bool
 ) -> None:
     detector, out = darkparse.Detector.load(*model), tmp_path / "out"
-    how = [] if pictures else ["--no-pictures"]
+    how = [] if pictures else ["--no-images"]
     assert run("detect", *model, images, "--out", out, "--save", form, *how) == 0
     truths = {one.image: one for one in read_annotations(out, images, detector.names).truths}
     assert len(truths) == 3

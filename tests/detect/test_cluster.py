@@ -27,7 +27,7 @@ from tests.conftest import DATA
 
 SHAPES = locate_cfg("shapes").with_suffix("")
 MODEL = ("shapes", SHAPES / "shapes.weights")
-OPTIONS = ("--no-pictures", "--threshold", 0.1)
+OPTIONS = ("--no-images", "--threshold", 0.1)
 
 needs_ray = pytest.mark.skipif(not importlib.util.find_spec("ray"), reason="needs Ray: pip install 'darkparse[ray]'")
 

@@ -106,7 +106,7 @@ def test_detect_with_exif_keeps_drawings_and_boxes_in_one_orientation(
     assert turned.out != stored.out
     assert NOT_FOLLOWED in stored.err
     assert not turned.err
-    assert run("detect", *model, pictures, "--out", labels, "--save", "voc", "--exif", "off", "--no-pictures") == 0
+    assert run("detect", *model, pictures, "--out", labels, "--save", "voc", "--exif", "off", "--no-images") == 0
     assert run("evaluate", *model, *common) == 0
     assert "a.png: annotated with height and width exchanged: --exif on or off reads it so" in capsys.readouterr().err
 

@@ -14,8 +14,10 @@ from PIL import Image
 
 import darkparse
 from darkparse import Detection, Detections, DetectionSettings, Detector
+from darkparse.cli.detector import DetectorOptions, load_detector
 from darkparse.cli.main import main
 from darkparse.datasets.names import find_class_ids, find_shipped_origin
+from darkparse.network.compile_options import CompileOptions
 from tests.detect.reference import picture, tiny_weights
 from tests.detect.test_engines import stored
 
@@ -211,10 +213,20 @@ def test_detect_command_without_names_reports_shipped_names(
     cfg.write_text(CFG.format(filters=25, classes=20))
     weights = stored(cfg)
     _, err = _run_detect(capsys, cfg, weights, image)
-    assert "note: no names given; using those of Pascal VOC, which has 20 classes too; --names FILE sets yours\n" in err
+    assert "note: using the class names of Pascal VOC, which also has 20 classes; to use others: --names FILE\n" in err
     (tmp_path / "x.names").write_text("".join(f"own {i}\n" for i in range(20)))
     _, err = _run_detect(capsys, cfg, weights, image, "--names", tmp_path / "x.names")
     assert "note:" not in err
+
+
+def test_load_detector_for_command_without_names_prints_no_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cfg = tmp_path / "own.cfg"
+    cfg.write_text(CFG.format(filters=25, classes=20))
+    options = DetectorOptions(str(cfg), str(stored(cfg)), CompileOptions(), resize=None, device="cpu")
+    assert load_detector(options, fold=False).network.name == "own"
+    assert "note:" not in capsys.readouterr().err
 
 
 CFG = """[net]

@@ -239,11 +239,17 @@ def test_compare_command_exits_by_first_difference(tmp_path: Path, capsys: pytes
         assert message in capsys.readouterr().err
 
 
-def test_compare_command_rejects_engine_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_compare_command_rejects_options_without_effect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cfg, weights = tiny_weights(tmp_path)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     arguments = ["compare", str(cfg), str(weights), str(tmp_path / "a.png"), "--against", str(cfg)]
-    for option in (["--engine", "onnxruntime"], ["--device", "cuda"], ["--half"]):
+    for option in (
+        ["--engine", "onnxruntime"],
+        ["--device", "cuda"],
+        ["--half"],
+        ["--names", "x"],
+        ["--use-class-map"],
+    ):
         assert run([*arguments, *option]) == 2
         assert f"No such option '{option[0]}'" in capsys.readouterr().err
 
