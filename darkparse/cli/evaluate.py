@@ -6,11 +6,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from darkparse.cli.common import WarningPrinter, setting_option, stderr, stdout
+from darkparse.cli.average_precision import print_result, to_dict
+from darkparse.cli.common import WarningPrinter, setting_option, stderr
 from darkparse.cli.detector import (
     DetectorOptions,
     batch_option,
@@ -25,21 +26,14 @@ from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
 from darkparse.datasets.names import find_class_ids
 from darkparse.errors import DarkparseError, ImageError
-from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.detection_settings import MAP_SETTINGS, DetectionSettings
 from darkparse.views.values import network_values
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from darkparse.datasets.annotations import Annotations, ImageAnnotation
     from darkparse.detect.detections import Detections
     from darkparse.detect.detector import Detector
     from darkparse.evaluation.average_precision import DarknetResult
-    from darkparse.network.detection_settings import DetectionSettings
-
-
-MIN_SCORE = 0.005
-"""Minimum score for the whole curve (detector.c validate_detector_map)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +73,7 @@ class EvaluateJob:
 )
 @click.option("--iou", type=click.FloatRange(0, 1), default=0.5, help="Minimum IoU of a true positive (Darknet).")
 @setting_option("--at", default=DetectionSettings.threshold, help="Minimum score for precision and recall (Darknet).")
-@setting_option("--threshold", default=MIN_SCORE, help="Minimum score.")
+@setting_option("--threshold", default=MAP_SETTINGS.threshold, help="Minimum score.")
 @setting_option("--nms", help="NMS IoU threshold; 0 disables NMS.")
 @batch_option
 @classes_option
@@ -101,7 +95,8 @@ def command(job: EvaluateJob) -> None:
       darkparse evaluate yolov3 yolov3.weights --images val --annotations val.json
     """
     from darkparse.datasets.annotations import read_annotations
-    from darkparse.evaluation.average_precision import coco_map, darknet_map
+    from darkparse.evaluation.average_precision import darknet_map
+    from darkparse.evaluation.coco import coco_map
 
     names = job.detector.names or find_names_file([str(job.images)])
     detector = load_named_detector(replace(job.detector, names=names))
@@ -110,8 +105,7 @@ def command(job: EvaluateJob) -> None:
     truth = read_annotations(job.annotations, job.images, detector.names)
     for remark in truth.warnings:
         stderr().print(remark, style="yellow", soft_wrap=True)
-    # hierarchy: detector.c validate_detector_map
-    settings = replace(job.settings, hierarchy=0.0)
+    settings = replace(job.settings, hierarchy=MAP_SETTINGS.hierarchy, order=MAP_SETTINGS.order)
     pairs = list(_detect_images(detector, truth, settings, job.batch or detector.batch))
     if not pairs:
         raise DarkparseError(
@@ -131,10 +125,10 @@ def command(job: EvaluateJob) -> None:
                 raise
             stderr().print(str(problem), style="dim", soft_wrap=True)
     if job.form == "json":
-        values = as_dict(darknet, coco, class_names, len(pairs))
+        values = to_dict(darknet, coco, class_names, len(pairs))
         print_document("evaluate", {"network": network_values(detector.network), **values})
     else:
-        _print(darknet, coco, class_names, len(pairs))
+        print_result(darknet, coco, class_names, len(pairs))
     if len(pairs) < len(truth.truths):
         stderr().print(
             f"{len(truth.truths) - len(pairs)} of {len(truth.truths)} pictures could not be read", style="red"
@@ -165,91 +159,3 @@ def _detect_images(
         remarks.add(str(truth.image), file_result.result.warnings + messages)
         yield replace(truth, size=size), file_result.result
     remarks.end()
-
-
-def as_dict(
-    darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int
-) -> dict[str, Any]:
-    """Return all numbers as plain values, fractions of 1; None for rules that were not applied."""
-    numbers: dict[str, Any] = {"images": images, "darknet": None, "coco": None}
-    if darknet is not None:
-        classes = [
-            {
-                "name": name,
-                "objects": counts.truths,
-                "true_positives": counts.true_positives,
-                "false_positives": counts.false_positives,
-                "ap_area": round(counts.area, 6),
-                "ap_11": round(counts.points11, 6),
-                "ap_101": round(counts.points101, 6),
-            }
-            for name, counts in zip(names, darknet.classes, strict=True)
-        ]
-        numbers["darknet"] = {
-            "iou": darknet.iou,
-            "map_area": round(darknet.mean_ap("area"), 6),
-            "map_11": round(darknet.mean_ap("points11"), 6),
-            "map_101": round(darknet.mean_ap("points101"), 6),
-            "score_threshold": darknet.score_threshold,
-            "precision": round(darknet.precision, 6),
-            "recall": round(darknet.recall, 6),
-            "f1": round(darknet.f1, 6),
-            "mean_iou": round(darknet.mean_iou, 6),
-            "classes": classes,
-        }
-    if coco is not None:
-        # pycocotools returns -1 where there is no such object.
-        numbers["coco"] = {
-            name.replace(" ", "_"): round(value, 6) if value >= 0 else None for name, value in coco.items()
-        }
-    return numbers
-
-
-def _print(darknet: DarknetResult | None, coco: dict[str, float] | None, names: tuple[str, ...], images: int) -> None:
-    from darkparse.evaluation.average_precision import COCO_METRICS
-
-    console = stdout()
-    if darknet is not None:
-        console.print(_class_table(darknet, names))
-        iou = f"{darknet.iou:.2f}"
-        for rule, what in (("area", "area under the curve"), ("points11", "11 points"), ("points101", "101 points")):
-            mean, occurring = (darknet.mean_ap(rule, occurring=only) * 100 for only in (False, True))
-            console.print(f"mAP@{iou} = {mean:6.2f} %  {what}{_occurring_text(darknet, occurring)}")
-        console.print(
-            f"at score {darknet.score_threshold:g}: precision {darknet.precision:.2f}, recall {darknet.recall:.2f}, F1 "
-            f"{darknet.f1:.2f}, "
-            f"mean IoU {darknet.mean_iou * 100:.2f} %",
-        )
-    if coco is not None:
-        console.print("by COCO's rules", style="bold")
-        for name, meaning in COCO_METRICS:
-            value = f"{coco[name] * 100:6.2f} %" if coco[name] >= 0 else "     –  "  # -1 means no such object
-            console.print(f"{name:<10} {value}  {meaning}")
-    console.print(f"{images} pictures", style="dim")
-
-
-def _occurring_text(result: DarknetResult, mean: float) -> str:
-    """Return text with the mean over the classes that occur, unless all do; Darknet's mean is over all classes."""
-    some = sum(c.truths > 0 for c in result.classes)
-    return (
-        ""
-        if some == len(result.classes)
-        else f"; {mean:.2f} % over the {some} of {len(result.classes)} classes that occur"
-    )
-
-
-def _class_table(result: DarknetResult, names: tuple[str, ...]) -> Table:
-    """Return a table with one row per class that occurs in the images or was detected."""
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold", show_edge=False)
-    for heading in ("class", "objects", "true", "false", "AP area", "AP 11", "AP 101"):
-        table.add_column(heading, justify="left" if heading == "class" else "right")
-    for name, counts in zip(names, result.classes, strict=True):
-        if counts.truths or counts.true_positives or counts.false_positives:
-            numbers = (f"{value * 100:.2f} %" for value in (counts.area, counts.points11, counts.points101))
-            table.add_row(
-                name, f"{counts.truths:,}", f"{counts.true_positives:,}", f"{counts.false_positives:,}", *numbers
-            )
-    return table

@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,10 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
+from darkparse.datasets.difficult import find_difficult_labels
 from darkparse.datasets.image_files import Size, find_images, read_image_size
-from darkparse.datasets.labels import Box, label_candidates, read_labels
-from darkparse.datasets.sources import find_sources
+from darkparse.datasets.labels import Box, find_label, read_labels
+from darkparse.datasets.sources import find_sources, locate_input
 from darkparse.diagnostics.source import MAX_QUOTE_LENGTH, quote_safe, truncate
 from darkparse.errors import DarkparseError
 from darkparse.syntax.files import describe_error, read_bytes, read_text
@@ -64,7 +65,7 @@ class Annotations:
 
 
 def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> Annotations:
-    """Read annotations and detect their format from the files.
+    """Read annotations and detect their format from the files; add the difficult objects of a `.data` file.
 
     Args:
         path: A COCO `.json` file, a directory of VOC `.xml` files or a directory of Darknet `.txt` labels. None: use
@@ -77,6 +78,24 @@ def read_annotations(path: Path | None, images: Path, names: Sequence[str]) -> A
     """
     if not images.exists():
         raise DarkparseError(f"{images}: no such folder, list or .data file of pictures")
+    annotations, labels = _read_format(path, images, names), find_difficult_labels(images)
+    truths = (_add_difficult(truth, labels.get(locate_input(str(truth.image))), names) for truth in annotations.truths)
+    return replace(annotations, truths=tuple(truths))
+
+
+def _add_difficult(truth: ImageAnnotation, file: Path | None, names: Sequence[str]) -> ImageAnnotation:
+    """Return an annotation with the objects of a label file added, which a detector may miss."""
+    if file is None:
+        return truth
+    rows = [(label, box, True) for label, box, _ in _label_rows(file, names)]
+    added = _build_annotation(truth.image, truth.image_id, truth.size, rows)
+    columns: dict[str, Any] = {
+        name: np.concatenate((getattr(truth, name), getattr(added, name))) for name in ("boxes", "classes", "ignored")
+    }
+    return replace(truth, **columns)
+
+
+def _read_format(path: Path | None, images: Path, names: Sequence[str]) -> Annotations:
     if path is not None and path.is_file():
         if not images.is_dir():
             raise DarkparseError(f"{path}: a COCO file goes with the folder of its pictures, not with {images}")
@@ -240,11 +259,6 @@ def _list_images(images: Path) -> list[Path]:
     if images.is_dir():
         return find_images(images)
     return [source.path for source in find_sources([str(images)]) if not source.url and not source.is_video]
-
-
-def find_label(image: Path) -> Path | None:
-    """Return the existing label file of an image, from the usual places."""
-    return next((path for path in label_candidates(image) if path.is_file()), None)
 
 
 def _read_darknet(images: Path, names: Sequence[str]) -> Annotations:

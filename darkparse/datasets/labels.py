@@ -95,3 +95,8 @@ def label_candidates(image: Path) -> list[Path]:
         parts[folder_index] = "labels"
     dialect_paths = (Path(label_path(str(image), dialect)) for dialect in DIALECTS.values())
     return list(dict.fromkeys(path for path in (sibling, Path(*parts), *dialect_paths) if path.suffix == ".txt"))
+
+
+def find_label(image: Path) -> Path | None:
+    """Return the existing label file of an image, from the usual places."""
+    return next((path for path in label_candidates(image) if path.is_file()), None)

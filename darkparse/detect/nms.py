@@ -50,6 +50,32 @@ def suppress(
     return keep[np.argsort(-scores[keep], kind="stable")]
 
 
+def rank_boxes(
+    scores: Floats, classes: NDArray[np.int64], box_indices: NDArray[np.int64], boxes: int
+) -> NDArray[np.int64]:
+    """Return each box's position after Darknet's suppression has sorted all boxes anew for every class.
+
+    The sort is stable and runs from the first class to the last (box.c do_nms_sort, diounms_sort), so the boxes end up
+    in descending order of their probability of the last class, ties by that of the class before, and so on.
+
+    Args:
+        scores: (K,), score of each candidate before suppression.
+        classes: (K,).
+        box_indices: (K,), box of each candidate.
+        boxes: Number of boxes B.
+
+    Returns:
+        (B,).
+    """
+    distinct, columns = np.unique(classes, return_inverse=True)
+    table = np.zeros((len(distinct), boxes), np.float32)
+    table[columns, box_indices] = -scores
+    ranks: NDArray[np.int64] = np.arange(boxes)
+    if len(distinct):
+        ranks[np.lexsort(table)] = np.arange(boxes)
+    return ranks
+
+
 def _split_classes(order: NDArray[np.int64], classes: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Yield candidates grouped by class, small classes together: numpy calls cost more than extra comparisons."""
     first = 0

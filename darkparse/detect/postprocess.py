@@ -11,7 +11,7 @@ from darkparse.datasets.names import find_class_ids
 from darkparse.detect.candidates import Candidates, PreparedImage
 from darkparse.detect.detection import WHOLE_IMAGE, Detection
 from darkparse.detect.detections import Detections
-from darkparse.detect.nms import suppress
+from darkparse.detect.nms import rank_boxes, suppress
 from darkparse.detect.preprocess import Floats
 from darkparse.layers.tree import read_tree
 from darkparse.network import Network
@@ -40,7 +40,7 @@ class Postprocessor:
     def select_boxes(
         self, candidates: Candidates, index: int, prepared: PreparedImage, settings: DetectionSettings
     ) -> Detections:
-        """Return the detections of the image at `index` in a batch, best first, after non-maximum suppression."""
+        """Return the detections of the image at `index` in a batch after non-maximum suppression."""
         # If the image is scaled to zero width or height, Darknet divides boxes by 0.
         in_image = (candidates.image == index) & (0 not in prepared.placement.scaled_size)
         box_indices = np.flatnonzero(in_image)
@@ -66,6 +66,10 @@ class Postprocessor:
         keep = suppress(boxes, scores, classes, settings.nms or np.inf, self.suppression, box_indices=positions)
         if settings.classes is not None:
             keep = keep[np.isin(classes[keep], find_class_ids(self.names, settings.classes))]
+        if settings.order == "nms":
+            # Without suppression Darknet does not sort the boxes.
+            ranks = rank_boxes(scores, classes, positions, len(boxes)) if settings.nms else np.arange(len(boxes))
+            keep = keep[np.lexsort((classes[keep], ranks[positions[keep]]))]
         detections = (
             Detection(
                 class_id=int(classes[i]),

@@ -10,6 +10,7 @@ from darkparse.errors import DarkparseError
 
 EXIF_MODES = ("auto", "on", "off")
 CHANNEL_ORDERS = ("rgb", "bgr")
+BOX_ORDERS = ("score", "nms")
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,15 @@ class DetectionSettings:
         exif: whether a picture is turned as its EXIF note says; auto: where the dialect's Darknet does.
         channels: the order of colours in arrays and tensors; OpenCV's is blue, green, red.
         classes: names or numbers of the classes to return; None for all.
+        order: order of the detections of an image: by score, or "nms", box by box in the order in which Darknet's
+            suppression leaves the boxes, which `detector map` counts by.
 
     Raises:
         DarkparseError: a value is out of its range.
 
     >>> darkparse.DetectionSettings(threshold=0.5)
-    DetectionSettings(threshold=0.5, nms=0.45, hierarchy=0.5, top=5, exif='auto', channels='rgb', classes=None)
+    DetectionSettings(threshold=0.5, nms=0.45, hierarchy=0.5, top=5, exif='auto', channels='rgb', classes=None,
+                      order='score')
     """
 
     threshold: float = 0.25
@@ -41,6 +45,7 @@ class DetectionSettings:
     exif: Literal["auto", "on", "off"] = "auto"
     channels: Literal["rgb", "bgr"] = "rgb"
     classes: tuple[int | str, ...] | None = None
+    order: Literal["score", "nms"] = "score"
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = vars(self)
@@ -49,7 +54,7 @@ class DetectionSettings:
                 raise DarkparseError(f"{name} is a number from 0 to 1, not {values[name]!r}")
         if not isinstance(values["top"], Integral) or values["top"] < 1:
             raise DarkparseError(f"top is how many classes a classifier names, not {self.top!r}")
-        for name, choices in (("exif", EXIF_MODES), ("channels", CHANNEL_ORDERS)):
+        for name, choices in (("exif", EXIF_MODES), ("channels", CHANNEL_ORDERS), ("order", BOX_ORDERS)):
             if values[name] not in choices:
                 raise DarkparseError(f"{name} is one of {', '.join(choices)}, not {values[name]!r}")
 
@@ -67,3 +72,7 @@ class DetectionSettings:
             nms=self.nms if nms is None else nms,
             hierarchy=self.hierarchy if hierarchy is None else hierarchy,
         )
+
+
+MAP_SETTINGS = DetectionSettings(threshold=0.005, hierarchy=0.0, order="nms")
+"""Settings with which `detector map` detects (AlexeyAB detector.c validate_detector_map)."""

@@ -14,10 +14,10 @@ from darkparse.detect.detector import Detector
 from darkparse.detect.streaming import stream
 from darkparse.detect.task import class_count, is_classifier
 from darkparse.errors import DarkparseError, ImageError
-from darkparse.evaluation.average_precision import MIN_SCORE, DarknetResult, darknet_map
+from darkparse.evaluation.average_precision import DarknetResult, darknet_map
 from darkparse.model.darknet import Darknet
 from darkparse.network import Network
-from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.detection_settings import MAP_SETTINGS
 
 
 class Validation:
@@ -44,8 +44,8 @@ class Validation:
         return darknet_map(self._detect(detector), len(self.names))
 
     def _detect(self, detector: Detector) -> Iterator[tuple[ImageAnnotation, Detections]]:
-        truths, settings = self._annotations.truths, DetectionSettings(threshold=MIN_SCORE, hierarchy=0.0)
-        outcomes = stream(detector, (truth.image for truth in truths), settings, batch=detector.batch)
+        truths = self._annotations.truths
+        outcomes = stream(detector, (truth.image for truth in truths), MAP_SETTINGS, batch=detector.batch)
         for truth, outcome in zip(truths, outcomes, strict=True):
             if isinstance(outcome.result, ImageError):
                 raise outcome.result

@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 
 import darkparse
-from darkparse.datasets.annotations import find_label, read_annotations
+from darkparse.datasets.annotations import read_annotations
+from darkparse.datasets.labels import find_label
 from darkparse.detect.batch.labels import save_labels
 from tests.conftest import ROOT
 from tests.detect.reference import TINY, picture, tiny_weights

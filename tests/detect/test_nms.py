@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import darkparse
-from darkparse.detect.nms import compute_overlap, suppress
+from darkparse.detect.nms import compute_overlap, rank_boxes, suppress
 from darkparse.network.suppression import Suppression, get_suppression
 from tests.timing import measure_cpu_seconds
 
@@ -95,6 +95,30 @@ def test_suppress_in_blocks_equals_one_by_one(kind: Any, several: bool) -> None:
         how = Suppression(kind, 0.8)
         kept = suppress(boxes, scores, classes, 0.45, how, box_indices=of)
         assert kept.tolist() == one_by_one(boxes[of], scores, classes, 0.45, how)
+
+
+def boxes_sorted_in_c(probabilities: Any) -> list[int]:
+    """box.c do_nms_sort: all boxes are sorted anew for every class; nothing is suppressed."""
+    order = list(range(len(probabilities)))
+    for label in range(probabilities.shape[1]):
+        order.sort(key=lambda box: -probabilities[box, label])
+    return order
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_rank_boxes_equals_sorting_class_by_class(seed: int) -> None:
+    random = np.random.RandomState(seed)
+    probabilities = random.choice([0, 0, 0.25, 0.5, 0.75], (20, 4)).astype(np.float32)  # many ties
+    boxes, classes = np.nonzero(probabilities)
+    shuffled = random.permutation(len(boxes))
+    boxes, classes = boxes[shuffled], classes[shuffled]
+    ranks = rank_boxes(probabilities[boxes, classes], classes, boxes, len(probabilities))
+    assert np.argsort(ranks).tolist() == boxes_sorted_in_c(probabilities)
+
+
+def test_rank_boxes_without_candidates_keeps_order() -> None:
+    nothing = np.zeros(0, np.int64)
+    assert rank_boxes(np.zeros(0, np.float32), nothing, nothing, 2).tolist() == [0, 1]
 
 
 @pytest.mark.slow

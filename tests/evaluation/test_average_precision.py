@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import darkparse
 from darkparse.cli import main
 from darkparse.datasets.annotations import Annotations, ImageAnnotation, read_annotations
 from darkparse.detect import Detection, Detections
-from darkparse.evaluation.average_precision import coco_map, darknet_map
+from darkparse.evaluation.average_precision import ClassResult, Rule, darknet_map
+from darkparse.evaluation.coco import coco_map
 from tests.detect.reference import picture, tiny_weights
 from tests.detect.test_nms import iou_in_c
 
@@ -100,31 +102,99 @@ def area_in_c(pairs: list[tuple[ImageAnnotation, Detections]], iou: float, point
 def test_darknet_map_equals_darknets_loops(seed: int) -> None:
     pairs = random_pairs(seed)
     result = darknet_map(pairs, 3, iou=0.5)
-    for rule, points in (("area", 0), ("points11", 11), ("points101", 101)):
+    rules: tuple[tuple[Rule, int], ...] = (("area", 0), ("points11", 11), ("points101", 101))
+    for rule, points in rules:
         assert [getattr(c, rule) for c in result.classes] == pytest.approx(area_in_c(pairs, 0.5, points)), rule
         assert result.mean_ap(rule) == pytest.approx(np.mean(area_in_c(pairs, 0.5, points)))
+
+
+def counts_in_c(pairs: list[tuple[ImageAnnotation, Detections]], iou: float, threshold: float) -> tuple[list[int], ...]:
+    """detector.c:1105-1180, the true and false detections over a score, and the summed IoU of the true ones."""
+    true, false, overlap = [0] * 3, [0] * 3, [0.0] * 3
+    for truth, detections in pairs:
+        earlier: list[int] = []
+        for one in detections:
+            best, at = 0.0, -1
+            for j, box in enumerate(truth.boxes):
+                share = iou_in_c(one.box, box)
+                if not truth.ignored[j] and truth.classes[j] == one.class_id and share > max(iou, best):
+                    best, at = share, j
+            if one.score > threshold:
+                if at >= 0 and at not in earlier:
+                    true[one.class_id] += 1
+                    overlap[one.class_id] += best
+                else:
+                    false[one.class_id] += 1
+            earlier.append(at)
+    return true, false, overlap  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_darknet_counts_equal_darknets_loops(seed: int, threshold: float) -> None:
+    random = np.random.RandomState(seed)
+    pairs = []
+    for true, detections in random_pairs(seed):
+        shuffled = [detections[i] for i in random.permutation(len(detections))]
+        ignored = replace(true, ignored=random.rand(len(true.classes)) < 0.3)
+        pairs.append((ignored, Detections(shuffled, width=200, height=100)))
+    result = darknet_map(pairs, 3, iou=0.5, score_threshold=threshold)
+    true_positives, false_positives, overlap = counts_in_c(pairs, 0.5, threshold)
+    assert sum(false_positives) > 0 < sum(true_positives)
+    assert [c.darknet.true_positives for c in result.classes] == true_positives
+    assert [c.darknet.false_positives for c in result.classes] == false_positives
+    assert [c.darknet.overlap for c in result.classes] == pytest.approx(overlap, rel=1e-5)
+
+
+def counts(result: ClassResult) -> tuple[tuple[int, int, int], ...]:
+    return tuple((way.objects, way.true_positives, way.false_positives) for way in (result.darknet, result.by_score))
 
 
 def test_darknet_map_counts_matches_per_class() -> None:
     box, far = (0.5, 0.5, 0.2, 0.2), (0.1, 0.1, 0.1, 0.1)
     pair = (truth([(0, box), (1, far)]), found([(0, 0.9, box), (0, 0.8, box), (0, 0.1, far), (2, 0.7, box)]))
     result = darknet_map([pair], 3, score_threshold=0.25)
-    assert [(c.truths, c.true_positives, c.false_positives) for c in result.classes] == [
-        (1, 1, 1),
-        (1, 0, 0),
-        (0, 0, 1),
-    ]
-    assert result.precision == pytest.approx(1 / 3)
-    assert result.recall == 0.5
+    assert [counts(c)[0] for c in result.classes] == [(1, 1, 1), (1, 0, 0), (0, 0, 1)]
+    assert result.darknet == result.by_score
+    assert result.darknet.precision == pytest.approx(1 / 3)
+    assert result.darknet.recall == 0.5
+    assert result.darknet.mean_iou == pytest.approx(1 / 3)
+    assert result.darknet.false_negatives == 1
     assert result.mean_ap("area") == pytest.approx(1 / 3)
     assert result.mean_ap("area", occurring=True) == 0.5
-    assert result.mean_iou == pytest.approx(1 / 3)
 
 
-def test_darknet_map_ignores_difficult_objects() -> None:
+def test_darknet_counts_lose_an_object_behind_an_earlier_lower_score() -> None:
+    box = (0.5, 0.5, 0.2, 0.2)
+    detections = found([(0, 0.9, box), (0, 0.01, box)])
+    pairs = [(truth([(0, box)]), Detections(reversed(detections), width=200, height=100))]
+    result = darknet_map(pairs, 3, score_threshold=0.25)
+    assert counts(result.classes[0]) == ((1, 0, 1), (1, 1, 0))
+    assert result.classes[0].area == 1
+
+
+def test_darknet_counts_take_scores_and_overlaps_as_float32() -> None:
+    box = (0.5, 0.5, 0.2, 0.2)
+    score = float(np.float32(0.05))  # over 0.05 in double precision
+    result = darknet_map([(truth([(0, box)]), found([(0, score, box)]))], 3, score_threshold=0.05)
+    assert counts(result.classes[0]) == ((1, 0, 0), (1, 0, 0))
+
+
+def test_darknet_map_counts_detections_of_difficult_objects_as_darknet_does() -> None:
     box = (0.5, 0.5, 0.2, 0.2)
     result = darknet_map([(truth([(0, box)], ignored=(True,)), found([(0, 0.9, box)]))], 3)
-    assert (result.classes[0].truths, result.classes[0].true_positives, result.classes[0].false_positives) == (0, 0, 0)
+    assert counts(result.classes[0]) == ((0, 0, 1), (0, 0, 0))
+    other = truth([(0, box), (0, (0.1, 0.1, 0.1, 0.1))], ignored=(True, False))
+    result = darknet_map([(other, found([(0, 0.9, box), (0, 0.8, (0.1, 0.1, 0.1, 0.1))]))], 3)
+    assert counts(result.classes[0]) == ((1, 1, 1), (1, 1, 0))
+    assert result.classes[0].area == 1
+
+
+def test_darknet_map_of_nothing_is_zero() -> None:
+    for pairs in ([], [(truth([]), found([]))]):
+        result = darknet_map(pairs, 3)
+        assert [counts(c)[0] for c in result.classes] == [(0, 0, 0)] * 3
+        assert (result.mean_ap("area"), result.darknet.f1, result.by_score.mean_iou) == (0, 0, 0)
 
 
 def test_coco_map_of_known_boxes_has_expected_ap() -> None:
