@@ -30,7 +30,7 @@ def to_dict(
         names: Name of each class in `darknet`.
         images: Number of images.
     """
-    numbers: dict[str, Any] = {"images": images, "darknet": None, "coco": None}
+    numbers: dict[str, Any] = {"images": images, "darknet": None, "coco": None, "classification": None}
     if darknet is not None:
         classes = [
             {

@@ -1,4 +1,4 @@
-"""`darkparse evaluate`: measure mean average precision on annotated images."""
+"""`darkparse evaluate`: measure mean average precision, or the accuracy of a classifier."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
-from darkparse.cli.average_precision import print_result, to_dict
+from darkparse.cli import average_precision, classification
 from darkparse.cli.common import WarningPrinter, setting_option, stderr
+from darkparse.cli.detection_run import detect_images
 from darkparse.cli.detector import (
     DetectorOptions,
     batch_option,
@@ -24,8 +26,9 @@ from darkparse.cli.detector import (
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
 from darkparse.cli.output import format_option, print_document
+from darkparse.datasets.classified_images import read_classified_images, read_path_labels
 from darkparse.datasets.names import find_class_ids
-from darkparse.errors import DarkparseError, ImageError
+from darkparse.errors import DarkparseError
 from darkparse.network.detection_settings import MAP_SETTINGS, DetectionSettings
 from darkparse.views.values import network_values
 
@@ -34,6 +37,11 @@ if TYPE_CHECKING:
     from darkparse.detect.detections import Detections
     from darkparse.detect.detector import Detector
     from darkparse.evaluation.average_precision import DarknetResult
+
+
+DETECTOR_ONLY = ("annotations", "rule", "iou", "at", "threshold", "nms", "classes")
+CLASSIFIER_ONLY = ("top_k",)
+"""Parameters that apply only to detectors, or only to classifiers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class EvaluateJob:
     rule: str
     iou: float
     at: float
+    top_k: int | None
     batch: int | None
     form: str
 
@@ -77,15 +86,24 @@ class EvaluateJob:
 @setting_option("--nms", help="NMS IoU threshold; 0 disables NMS.")
 @batch_option
 @classes_option
+@click.option(
+    "--top",
+    "top_k",
+    type=click.IntRange(1),
+    metavar="K",
+    show_default="top of the .data file, or 5",
+    help="K of top-k accuracy (classifiers).",
+)
 @image_options
 @format_option("text", "json")
 @takes(EvaluateJob)
 def command(job: EvaluateJob) -> None:
-    """Measure mean average precision on annotated images.
+    """Measure mAP, or the accuracy of a classifier.
 
     Computes Darknet's mAP (`detector map`: area under the curve, 11 points, 101 points) and the twelve COCO metrics,
     which require pycocotools. By default, labels are read from the .txt file beside each image, or from `labels`
-    instead of `images` in its path.
+    instead of `images` in its path. Of a classifier, computes top-1 and top-k accuracy and the confusion matrix; the
+    class of an image is the first label in its path.
 
     Exit status 0, or 1 if an image could not be read; such images are reported and excluded.
 
@@ -94,22 +112,67 @@ def command(job: EvaluateJob) -> None:
       darkparse evaluate my.cfg my.weights --images obj.data --rule darknet
       darkparse evaluate yolov3 yolov3.weights --images val --annotations val.json
     """
+    names = job.detector.names or find_names_file([str(job.images)])
+    detector = load_named_detector(replace(job.detector, names=names))
+    _check_options(classifies=detector.classifies)
+    evaluate = _evaluate_classifier if detector.classifies else _evaluate_detector
+    num_unreadable, num_images = evaluate(job, detector)
+    if num_unreadable:
+        stderr().print(f"{num_unreadable} of {num_images} images could not be read", style="red")
+        sys.exit(1)
+
+
+def _check_options(*, classifies: bool) -> None:
+    """Check that no option was given that does not apply to the network; raise DarkparseError otherwise."""
+    context = click.get_current_context()
+    for name in DETECTOR_ONLY if classifies else CLASSIFIER_ONLY:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise DarkparseError(
+                f"--{name.removesuffix('_k')} does not apply to a {'classifier' if classifies else 'detector'}"
+            )
+
+
+def _evaluate_classifier(job: EvaluateJob, detector: Detector) -> tuple[int, int]:
+    """Print the accuracy of a classifier; return the number of unreadable images and of all images."""
+    from darkparse.evaluation.classification import choose_top, measure_classification
+
+    images = read_classified_images(job.images, read_path_labels(job.images, detector.names))
+    top = job.top_k or choose_top(job.images, len(detector.names))
+    warnings = WarningPrinter(stderr())
+    settings = replace(job.settings, top=top)
+    results = list(detect_images(detector, [image.path for image in images], settings, job.batch, warnings))
+    warnings.end()
+    if not results:
+        raise DarkparseError(f"none of the {len(images)} images of {job.images} can be read")
+    result = measure_classification(((images[i].label, one) for i, one in results), len(detector.names), top)
+    if result.unlabeled:
+        stderr().print(
+            f"{result.unlabeled} of {result.images} images have no label in their path and count as wrong",
+            style="yellow",
+        )
+    if job.form == "json":
+        values = classification.to_dict(result, detector.names)
+        print_document("evaluate", {"network": network_values(detector.network), **values})
+    else:
+        classification.print_result(result, detector.names)
+    return len(images) - len(results), len(images)
+
+
+def _evaluate_detector(job: EvaluateJob, detector: Detector) -> tuple[int, int]:
+    """Print the average precision of a detector; return the number of unreadable images and of all images."""
     from darkparse.datasets.annotations import read_annotations
     from darkparse.evaluation.average_precision import darknet_map
     from darkparse.evaluation.coco import coco_map
 
-    names = job.detector.names or find_names_file([str(job.images)])
-    detector = load_named_detector(replace(job.detector, names=names))
-    if detector.classifies:
-        raise DarkparseError(f"{detector.network.name} is a classifier: it has no boxes to evaluate")
-    truth = read_annotations(job.annotations, job.images, detector.names)
-    for remark in truth.warnings:
-        stderr().print(remark, style="yellow", soft_wrap=True)
+    annotations = read_annotations(job.annotations, job.images, detector.names)
+    for message in annotations.warnings:
+        stderr().print(message, style="yellow", soft_wrap=True)
     settings = replace(job.settings, hierarchy=MAP_SETTINGS.hierarchy, order=MAP_SETTINGS.order)
-    pairs = list(_detect_images(detector, truth, settings, job.batch or detector.batch))
+    pairs = list(_detect_annotated(detector, annotations, settings, job.batch))
     if not pairs:
         raise DarkparseError(
-            f"none of the {len(truth.truths)} pictures of {job.annotations or job.images} can be read from {job.images}"
+            f"none of the {len(annotations.truths)} images of {job.annotations or job.images} can be read from "
+            f"{job.images}"
         )
     selected = find_class_ids(detector.names, settings.classes or range(len(detector.names)))
     class_names = tuple(detector.names[i] for i in selected)
@@ -119,43 +182,28 @@ def command(job: EvaluateJob) -> None:
     coco: dict[str, float] | None = None
     if job.rule != "darknet":
         try:
-            coco = coco_map(truth, pairs, selected=selected)
+            coco = coco_map(annotations, pairs, selected=selected)
         except DarkparseError as problem:
             if job.rule == "coco":
                 raise
             stderr().print(str(problem), style="dim", soft_wrap=True)
     if job.form == "json":
-        values = to_dict(darknet, coco, class_names, len(pairs))
+        values = average_precision.to_dict(darknet, coco, class_names, len(pairs))
         print_document("evaluate", {"network": network_values(detector.network), **values})
     else:
-        print_result(darknet, coco, class_names, len(pairs))
-    if len(pairs) < len(truth.truths):
-        stderr().print(
-            f"{len(truth.truths) - len(pairs)} of {len(truth.truths)} pictures could not be read", style="red"
-        )
-        sys.exit(1)
+        average_precision.print_result(darknet, coco, class_names, len(pairs))
+    return len(annotations.truths) - len(pairs), len(annotations.truths)
 
 
-def _detect_images(
-    detector: Detector, annotations: Annotations, settings: DetectionSettings, batch: int
+def _detect_annotated(
+    detector: Detector, annotations: Annotations, settings: DetectionSettings, batch: int | None
 ) -> Iterator[tuple[ImageAnnotation, Detections]]:
-    """Yield the ground truth and the detections of each image, with a progress bar."""
-    from rich.progress import track
-
-    from darkparse.detect.streaming import stream
-
-    console = stderr()
-    remarks = WarningPrinter(console)
-    results = stream(detector, (truth.image for truth in annotations.truths), settings, batch=batch)
-    total = len(annotations.truths)
-    tracked = track(results, "detecting", total=total, console=console, transient=True, disable=not console.is_terminal)
-    for truth, file_result in zip(annotations.truths, tracked, strict=True):
-        if isinstance(file_result.result, ImageError):
-            console.print(str(file_result.result), style="red", soft_wrap=True)
-            continue
-        size = (file_result.result.height, file_result.result.width)
-        is_rotated = annotations.has_sizes and truth.size == size[::-1] != size
-        messages = ("annotated with height and width exchanged: --exif on or off reads it so",) * is_rotated
-        remarks.add(str(truth.image), file_result.result.warnings + messages)
-        yield replace(truth, size=size), file_result.result
-    remarks.end()
+    """Yield the annotation and the detections of each readable image."""
+    truths, warnings = annotations.truths, WarningPrinter(stderr())
+    for position, detections in detect_images(detector, [truth.image for truth in truths], settings, batch, warnings):
+        truth, size = truths[position], (detections.height, detections.width)
+        if annotations.has_sizes and truth.size == size[::-1] != size:
+            message = "annotated with height and width exchanged: --exif on or off reads it so"
+            warnings.add(str(truth.image), [message])
+        yield replace(truth, size=size), detections
+    warnings.end()

@@ -19,7 +19,7 @@ DARKNET_COMMANDS: dict[tuple[str, ...], tuple[str, str]] = {
     ("detector", "calc_anchors"): ("DATA", "anchors DATA"),
     ("classifier", "predict"): ("DATA CFG WEIGHTS", "detect CFG WEIGHTS IMAGE --names DATA"),
     ("classifier", "train"): ("DATA CFG WEIGHTS", "train DATA CFG [WEIGHTS]"),
-    ("classifier", "valid"): ("DATA CFG WEIGHTS", "detect CFG WEIGHTS DATA --names DATA --top 1"),
+    ("classifier", "valid"): ("DATA CFG WEIGHTS", "evaluate CFG WEIGHTS --images DATA"),
     ("yolo", "test"): ("CFG WEIGHTS", "detect CFG WEIGHTS IMAGE"),
     ("coco", "test"): ("CFG WEIGHTS", "detect CFG WEIGHTS IMAGE"),
     ("partial",): ("CFG WEIGHTS OUT LAYERS", "convert CFG WEIGHTS --upto LAYERS --seen 0 -o partial.weights"),

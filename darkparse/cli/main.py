@@ -35,7 +35,7 @@ COMMAND_GROUPS: dict[str, dict[str, str]] = {
     },
     "Images": {
         "detect": "Detect objects in images and videos.",
-        "evaluate": "Measure mean average precision on annotated images.",
+        "evaluate": "Measure mAP, or the accuracy of a classifier.",
         "train": "Train a network on a Darknet data set.",
         "anchors": "Compute anchors for a data set.",
     },

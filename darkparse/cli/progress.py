@@ -53,7 +53,7 @@ class Progress:
         speed = f"{step.images / self._seconds:.3g} pictures/s"
         self._bar.update(self._task, completed=step.batch, description=f"loss {step.average:.4g}, {speed}")
         now = time.monotonic()
-        if now - self._last_printed >= MIN_INTERVAL or step.saved or step.mean_ap is not None:
+        if now - self._last_printed >= MIN_INTERVAL or step.saved or step.mean_ap is not None or step.top1 is not None:
             self._last_printed = now
             remaining = timedelta(seconds=round(self._remaining * self._seconds))
             self._print_line(f"{step.batch:,}/{self._end:,}: {format_step(step)}, {speed}, {remaining} left")
@@ -69,9 +69,10 @@ def format_step(step: Step) -> str:
     """Return the numbers of a batch as one line."""
     heads = "; ".join(f"L{i} {_format_losses(head)}" for i, head in step.heads.items())
     height, width = step.size
-    mean_ap = f", mAP@.50 {step.mean_ap:.2%}" if step.mean_ap is not None else ""
+    metrics = {"mAP@.50": step.mean_ap, "top-1": step.top1}
+    measured = "".join(f", {name} {value:.2%}" for name, value in metrics.items() if value is not None)
     return (
-        f"loss {step.loss:.4g}, average {step.average:.4g}{mean_ap} ({heads}), rate {step.rate:.3g}, {width}×{height}"
+        f"loss {step.loss:.4g}, average {step.average:.4g}{measured} ({heads}), rate {step.rate:.3g}, {width}×{height}"
     )
 
 

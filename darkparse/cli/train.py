@@ -68,7 +68,7 @@ class TrainJob:
 @click.option("--batches", type=click.IntRange(1), metavar="N", help="Stop after N batches.")
 @click.option("--resume", is_flag=True, help="Continue an interrupted run with identical results.")
 @click.option("--clear", is_flag=True, help="Reset the image count of WEIGHTS (Darknet: -clear).")
-@click.option("--map", "eval_map", is_flag=True, help="Measure mAP every four epochs (Darknet: -map).")
+@click.option("--map", "eval_map", is_flag=True, help="Measure mAP or top-1 accuracy every four epochs.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), metavar="N", default=0, help="Random seed.")
 @click.option(
     "--dry-run",
@@ -265,7 +265,7 @@ def _tensorboard(folder: str) -> Iterator[Any]:
     with SummaryWriter(folder) as writer:
 
         def write(step: Step) -> None:
-            numbers = {"loss": step.loss, "rate": step.rate, "mAP": step.mean_ap}
+            numbers = {"loss": step.loss, "rate": step.rate, "mAP": step.mean_ap, "top-1": step.top1}
             numbers |= {f"L{index}/{name}": value for index, head in step.heads.items() for name, value in head.items()}
             for name, value in numbers.items():
                 if value is not None:

@@ -60,8 +60,8 @@ class Detector:
         model: A network with weights.
         names: Class names, or a `.names` or `.data` file; see `find_names` for the default.
         resize: By default that of Darknet's `detector test` in the network's dialect (pjreddie letterboxes, AlexeyAB
-            stretches unless `[net] letter_box=1`), or for a classifier that of `classifier predict` (AlexeyAB crops the
-            center).
+            stretches unless `[net] letter_box=1`), or for a classifier the center crop of `classifier valid`
+            (pjreddie's `classifier predict` letterboxes).
         use_class_map: With a word tree, score the classes that the head's `map=` lists, as Darknet does in validation.
         fold: Fold batch norm into the weights, which is faster. AlexeyAB's Darknet does this; pjreddie's does not, with
             the same detections.
@@ -197,6 +197,7 @@ class Detector:
         threshold: float | None = ...,
         nms: float | None = ...,
         hierarchy: float | None = ...,
+        top: int | None = ...,
     ) -> list[Detections]: ...
 
     @overload
@@ -208,6 +209,7 @@ class Detector:
         threshold: float | None = ...,
         nms: float | None = ...,
         hierarchy: float | None = ...,
+        top: int | None = ...,
     ) -> Detections: ...
 
     def detect(
@@ -218,6 +220,7 @@ class Detector:
         threshold: float | None = None,
         nms: float | None = None,
         hierarchy: float | None = None,
+        top: int | None = None,
     ) -> Detections | list[Detections]:
         """Detect objects in one image, or in each of several.
 
@@ -230,6 +233,7 @@ class Detector:
             threshold: Overrides `settings.threshold`.
             nms: Overrides `settings.nms`.
             hierarchy: Overrides `settings.hierarchy`.
+            top: Overrides `settings.top`.
 
         Returns:
             The detections, best first; for several images a list of them. Type checkers treat an array as one image;
@@ -240,7 +244,7 @@ class Detector:
             ImageError: An image cannot be read.
             DarkparseError: A setting is out of range.
         """
-        settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy)
+        settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy, top=top)
         if isinstance(image, list | tuple) or getattr(image, "ndim", 0) == 4:
             return list(self.stream(cast("Iterable[ImageInput]", image), settings))
         return emit_warnings(self.run([self.prepare(image, settings)], settings)[0])
@@ -253,6 +257,7 @@ class Detector:
         threshold: float | None = None,
         nms: float | None = None,
         hierarchy: float | None = None,
+        top: int | None = None,
         batch: int | None = None,
         workers: int | None = None,
         on_error: Callable[[ImageInput, ImageError], None] | None = None,
@@ -265,6 +270,7 @@ class Detector:
             threshold: Overrides `settings.threshold`.
             nms: Overrides `settings.nms`.
             hierarchy: Overrides `settings.hierarchy`.
+            top: Overrides `settings.top`.
             batch: Number of images per batch; by default 1 on the CPU and 16 on a GPU.
             workers: Number of threads that read and run batches; by default one per core, at most 8.
             on_error: Called with an image that cannot be read and its error; the image is skipped. None: raise the
@@ -274,7 +280,7 @@ class Detector:
             ImageError: An image cannot be read, and `on_error` is None.
             DarkparseError: A setting is out of range.
         """
-        settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy)
+        settings = settings.override(threshold=threshold, nms=nms, hierarchy=hierarchy, top=top)
         if isinstance(images, str | bytes | os.PathLike):
             raise DarkparseError("stream takes several images; detect takes one")
         if batch is not None and batch < 1:

@@ -57,7 +57,7 @@ def compute_placement(image: Size, net: Size, resize: Resize, *, crop_first: boo
         net: Height and width of the input.
         resize: How the image is fitted.
         crop_first: With "crop", cut out the largest square and resize it (pjreddie image.c center_crop_image), instead
-            of resizing the shorter side to the input's width and cropping (AlexeyAB classifier.c predict_classifier).
+            of resizing the shorter side to the input's width and cropping (AlexeyAB image.c resize_min, crop_image).
     """
     (height, width), (net_h, net_w) = image, net
     if resize == "stretch" or (resize == "crop" and crop_first):

@@ -53,7 +53,7 @@ def class_count(network: Network, use_class_map: bool) -> int:
 def default_resize(network: Network, classifies: bool) -> Resize:
     """Return how the dialect's Darknet fits images to the network's input."""
     if classifies:
-        return "letterbox" if network.dialect.resize == "letterbox" else "crop"
+        return "crop"  # as training and `classifier valid` do; only pjreddie's `classifier predict` letterboxes
     return "letterbox" if network.net.letter_box else network.dialect.resize
 
 

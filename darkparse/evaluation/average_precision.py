@@ -105,6 +105,11 @@ class DarknetResult:
         return _divide(sum(values), len(values))
 
     @property
+    def score(self) -> float:
+        """Mean average precision as the area under the curve, by which training selects the best weights."""
+        return self.mean_ap("area")
+
+    @property
     def darknet(self) -> Counts:
         """Darknet's counts of all classes."""
         return reduce(add, (c.darknet for c in self.classes), Counts())

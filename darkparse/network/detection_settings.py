@@ -17,7 +17,7 @@ BOX_ORDERS = ("score", "nms")
 class DetectionSettings:
     """What counts as a detection, with Darknet's defaults, and how pictures are read.
 
-    Functions that detect take `threshold`, `nms` and `hierarchy` as keywords too, which override these fields.
+    Functions that detect take `threshold`, `nms`, `hierarchy` and `top` as keywords too, which override these fields.
 
     Attributes:
         threshold: least score, and least objectness, 0…1; `-thresh` (detector.c: .25 in AlexeyAB's, .5 in pjreddie's).
@@ -63,7 +63,12 @@ class DetectionSettings:
             raise DarkparseError(f"classes must be a tuple of class names or numbers, got {classes!r}")
 
     def override(
-        self, *, threshold: float | None = None, nms: float | None = None, hierarchy: float | None = None
+        self,
+        *,
+        threshold: float | None = None,
+        nms: float | None = None,
+        hierarchy: float | None = None,
+        top: int | None = None,
     ) -> DetectionSettings:
         """Return these settings with each value that is not None in place of the field."""
         return replace(
@@ -71,6 +76,7 @@ class DetectionSettings:
             threshold=self.threshold if threshold is None else threshold,
             nms=self.nms if nms is None else nms,
             hierarchy=self.hierarchy if hierarchy is None else hierarchy,
+            top=self.top if top is None else top,
         )
 
 

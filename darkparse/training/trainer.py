@@ -18,6 +18,7 @@ from torch import Tensor
 from darkparse._utils.lock import lock_directory
 from darkparse.datasets import DataFile
 from darkparse.datasets.names import read_names
+from darkparse.detect.task import is_classifier
 from darkparse.errors import DarkparseError, DarkparseWarning
 from darkparse.model.darknet import Darknet
 from darkparse.network.training import bind_net_training
@@ -56,7 +57,8 @@ class Step:
         size: Height and width of the network's input.
         seconds: Duration of the batch, including the wait for data.
         data_time: Seconds spent waiting for data.
-        mean_ap: Mean average precision, if it was measured after this batch.
+        mean_ap: Mean average precision of a detector, if it was measured after this batch.
+        top1: Top-1 accuracy of a classifier, if it was measured after this batch.
         saved: Weights files written after this batch.
     """
 
@@ -70,6 +72,7 @@ class Step:
     seconds: float
     data_time: float
     mean_ap: float | None = None
+    top1: float | None = None
     saved: tuple[Path, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,7 +91,7 @@ class Trainer:
     Attributes:
         model: The module being trained, on its device.
         end: Number of the last batch.
-        best: Best mean average precision so far.
+        best: Best mean average precision, or top-1 accuracy of a classifier, so far.
         names: Class names, as the `.data` file lists them.
 
     Args:
@@ -99,7 +102,8 @@ class Trainer:
         batches: Number of batches to train; by default up to `max_batches`.
         resume: Continue from the state of the last run; it replaces the model's values.
         clear: Count images and batches from 0, regardless of the weights' header.
-        eval_map: Measure the mean average precision every four epochs and save the best weights.
+        eval_map: Measure the mean average precision, or the top-1 accuracy of a classifier, every four epochs and save
+            the best weights.
         amp: Run the network in bfloat16 where that is precise enough (torch.autocast).
 
     Raises:
@@ -339,8 +343,10 @@ class Trainer:
 
     def _finish_step(self, step: Step, is_over: bool) -> Step:
         """Run the validation and write the files that are due after a batch."""
-        mean_ap = self._validate() if self._is_validation_due else None
-        return replace(step, mean_ap=mean_ap, saved=self._write_checkpoints(is_last_due=is_over))
+        if self._is_validation_due:
+            score = self._validate()
+            step = replace(step, top1=score) if is_classifier(self.model.network) else replace(step, mean_ap=score)
+        return replace(step, saved=self._write_checkpoints(is_last_due=is_over))
 
     def _write_checkpoints(self, *, is_last_due: bool) -> tuple[Path, ...]:
         """Write the files that are due, with the state last, so that its presence implies that of the others."""
@@ -360,13 +366,13 @@ class Trainer:
         """Validate in the main process while the others wait; schedule saving if the weights are the best so far."""
         value = torch.zeros((), device=self._device)
         if self._validation is not None:
-            value += self._validation(self.model).mean_ap("area")
-        mean_ap = self._parallel.sum(value).item()
+            value += self._validation(self.model).score
+        score = self._parallel.sum(value).item()
         self._is_validation_due = False
-        if mean_ap >= self.best:
-            self.best = mean_ap
+        if score >= self.best:
+            self.best = score
             self._pending.insert(0, "best")
-        return mean_ap
+        return score
 
     def _build_state(self, kind: str | int) -> State | None:
         if kind != "last":

@@ -314,11 +314,17 @@ def test_evaluate_command_prints_both_rules(tmp_path: Path, capsys: pytest.Captu
     assert 0 < numbers["darknet"]["map_area"] <= 1
     assert numbers["coco"]["AP50"] > 0
     main(arguments)
-    assert "by COCO's rules" in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert "by COCO's rules" in text
+    for name, counts in (("as Darknet counts", numbers["darknet"]), ("by score", numbers["darknet"]["by_score"])):
+        (line,) = (line for line in text.splitlines() if line.startswith(name))
+        true, false, missed = (counts[f"{kind}s"] for kind in ("true_positive", "false_positive", "false_negative"))
+        assert f"TP {true}, FP {false}, FN {missed}, precision {counts['precision']:.2f}" in line
+        assert true + missed == sum(one["objects"] for one in numbers["darknet"]["classes"])
     (images / "1.png").write_bytes(b"?")
     with pytest.raises(SystemExit):  # a broken picture is left out, whatever its label says
         main([*arguments, "--rule", "darknet"])
-    assert "1 of 3 pictures could not be read" in capsys.readouterr().err
+    assert "1 of 3 images could not be read" in capsys.readouterr().err
     (images / "1.png").unlink()
     main([*arguments, "--rule", "darknet"])
     assert f"1 of 3 .txt files have no picture in {images}: left out" in capsys.readouterr().err.replace("\n", " ")

@@ -170,6 +170,43 @@ def test_eval_map_measures_and_saves_best_weights(own: Path, tmp_path: Path, mon
     assert "small_best.weights" in [file.name for step in steps for file in step.saved]
 
 
+CLASSIFIER = """[net]
+batch=4
+width=16
+height=16
+channels=3
+learning_rate=0.01
+max_batches=2
+min_crop=16
+max_crop=16
+
+[convolutional]
+filters=4
+size=3
+stride=2
+pad=1
+activation=leaky
+
+[convolutional]
+filters=4
+size=1
+activation=linear
+
+[avgpool]
+
+[softmax]
+"""
+
+
+def test_trainer_with_map_measures_top1_of_classifier_and_saves_best(tmp_path: Path) -> None:
+    path = draw(tmp_path, 6, 3, "--single")
+    (tmp_path / "kinds.cfg").write_text(CLASSIFIER)
+    steps = list(trainer(path, tmp_path / "kinds.cfg", eval_map=True))
+    assert [(step.top1 is None, step.mean_ap) for step in steps] == [(True, None), (False, None)]
+    assert 0 <= (steps[-1].top1 or 0) <= 1
+    assert "kinds_best" in [file.stem for file in steps[-1].saved]
+
+
 def test_amp_losses_are_close_to_float32(own: Path, tmp_path: Path) -> None:
     exact, rough = (list(trainer(own, cfg(tmp_path), batches=4, amp=amp)) for amp in (False, True))
     assert [step.loss for step in rough] != [step.loss for step in exact]
