@@ -124,14 +124,14 @@ def write(folder: Path, part: str, pictures: int, seed: int, *, single: bool) ->
     (folder / f"{part}.txt").write_text("".join(f"{path.as_posix()}\n" for path in paths))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--train", type=int, default=2000, help="pictures to train on")
     parser.add_argument("--valid", type=int, default=200, help="pictures to measure with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--single", action="store_true", help="one shape a picture, named in its path")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     for part in ("train", "valid"):
         write(given.folder, part, getattr(given, part), given.seed, single=given.single)
     (given.folder / "shapes.names").write_text("\n".join(NAMES) + "\n")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.process_detection import refuse_interpreter, starts_process
+
 # Use the same examples in every run, so that failures are reproducible; DARKPARSE_EXHAUSTIVE tries random ones.
-hypothesis.settings.register_profile("steady", derandomize=not os.environ.get("DARKPARSE_EXHAUSTIVE"))
-hypothesis.settings.load_profile("steady")
+for profile, count in (("fast", 20), ("ci", 100)):
+    hypothesis.settings.register_profile(
+        profile, max_examples=count, deadline=None, derandomize=not os.environ.get("DARKPARSE_EXHAUSTIVE")
+    )
+hypothesis.settings.load_profile("fast")
 
 # Let processes that tests start cache bytecode, as for an installed package.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -36,15 +42,36 @@ exhaustive = pytest.mark.skipif(
 """Marker of tests that repeat a slow test on more networks."""
 
 
+def examples(count: int) -> hypothesis.settings:
+    """Return settings of a property test: `count` examples with `--hypothesis-profile ci`, at most 20 without it."""
+    default = hypothesis.settings.default
+    assert default is not None
+    return hypothesis.settings(max_examples=count if default.max_examples == 100 else min(count, default.max_examples))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--overwrite", action="store_true", help="rewrite the golden text files with what is printed now")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark long tests as slow too."""
+    """Mark long tests as slow, tests that start a process as `process`, and all others as `fast`."""
     for item in items:
         if item.get_closest_marker("long"):
             item.add_marker("slow")
+        if starts_process(item):
+            item.add_marker("process")
+        if not item.get_closest_marker("slow") and not item.get_closest_marker("process"):
+            item.add_marker("fast")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Fail a fast test that starts a Python interpreter: `starts_process` does not recognize how it does so."""
+    if not item.get_closest_marker("fast"):
+        return (yield)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess.Popen, "_execute_child", refuse_interpreter(subprocess.Popen._execute_child))  # type: ignore[attr-defined]
+        return (yield)
 
 
 @pytest.fixture

@@ -19,13 +19,8 @@ import pytest
 import darkparse
 from darkparse.cli import main
 from darkparse.views.text.table import table
+from tests.commands import run_command
 from tests.conftest import ROOT
-
-
-def _run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "darkparse", *map(str, arguments)], capture_output=True, text=True, check=False
-    )
 
 
 def _out(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -103,18 +98,18 @@ def test_show_prints_dialect_and_reason(capsys: pytest.CaptureFixture[str]) -> N
 def test_show_with_many_warnings_prints_first_three_to_stderr(tmp_path: Path) -> None:
     path = tmp_path / "odd.cfg"
     path.write_text("[net]\nwidth=8\nheight=8\nchannels=3\n[conv]\n" + "".join(f"option{n}={n}\n" for n in range(2, 9)))
-    run = _run("show", path)
+    run = run_command("show", path)
     assert run.returncode == 0
     assert len(run.stderr.splitlines()) == 4
     assert run.stderr.splitlines()[-1] == f"… and 4 more: darkparse check {path}"
-    check = _run("check", path)
+    check = run_command("check", path)
     assert (check.returncode, check.stdout.count("warning: ")) == (0, 7)
     assert check.stdout.splitlines()[-1].startswith(f"{path}: 0 errors, 7 warnings; compiles, 1 layer")
-    assert _run("check", path, "--strict").returncode == 1
+    assert run_command("check", path, "--strict").returncode == 1
 
 
 def test_show_without_terminal_prints_no_color() -> None:
-    assert "\x1b[" not in _run("show", "yolov3-tiny").stdout
+    assert "\x1b[" not in run_command("show", "yolov3-tiny").stdout
 
 
 @pytest.mark.parametrize(
@@ -130,9 +125,17 @@ def test_show_without_terminal_prints_no_color() -> None:
     ],
 )
 def test_bad_input_exits_2_with_one_message(arguments: list[str], message: str) -> None:
-    run = _run(*arguments)
-    assert run.returncode == 2
+    run = run_command(*arguments)
+    assert (run.returncode, run.stdout) == (2, "")
     assert message in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_process_with_bad_input_exits_2_with_one_message() -> None:
+    command = [sys.executable, "-m", "darkparse", "show", "yolov33"]
+    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (2, "")
+    assert "no cfg of that name ships with darkparse" in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -143,7 +146,7 @@ def test_show_into_closed_pipe_prints_no_error() -> None:
 
 
 def test_version_lists_installed_packages() -> None:
-    lines = _run("--version").stdout.splitlines()
+    lines = run_command("--version").stdout.splitlines()
     assert lines[0] == f"darkparse {darkparse.__version__}"
     assert any(line.startswith("torch ") for line in lines)
 

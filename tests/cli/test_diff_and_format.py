@@ -5,12 +5,10 @@ from __future__ import annotations
 import html
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -19,7 +17,8 @@ from darkparse.syntax import Config, read
 from darkparse.syntax.config import strip_whitespace
 from darkparse.syntax.formatter import format_cfg
 from darkparse.views.text.network_diff import code_span, report_differences
-from tests.conftest import original_cfgs, shipped_cfgs
+from tests.commands import run_command
+from tests.conftest import examples, original_cfgs, shipped_cfgs
 
 NET = "[net]\nwidth=64\nheight=64\nchannels=3\n\n"
 CONV = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n\n"
@@ -88,23 +87,18 @@ def test_markdown_diff_puts_untrusted_values_in_code_spans(value: str) -> None:
     assert value.replace("|", r"\|") in row
 
 
-def _run(*arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "darkparse", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload,no-any-return]
-
-
 def test_diff_command_exits_1_and_lists_changes(tmp_path: Path) -> None:
     a, b = tmp_path / "a.cfg", tmp_path / "b.cfg"
     a.write_text(BEFORE)
     b.write_text(BEFORE.replace("leaky", "mish", 1))
-    same, other = _run("diff", a, a), _run("diff", a, b)
+    same, other = run_command("diff", a, a), run_command("diff", a, b)
     assert (same.returncode, other.returncode) == (0, 1)
     assert "activation leaky → mish" in other.stdout
-    data = json.loads(_run("diff", a, b, "--format", "json").stdout)
+    data = json.loads(run_command("diff", a, b, "--format", "json").stdout)
     assert not data["same"]
     assert data["layers"][0]["changes"] == [{"name": "activation", "before": "leaky", "after": "mish"}]
-    assert "activation leaky → mish" in _run("diff", a, b, "--format", "markdown").stdout
-    assert "give it as --cfg" in _run("diff", "a.weights", "b.weights").stderr
+    assert "activation leaky → mish" in run_command("diff", a, b, "--format", "markdown").stdout
+    assert "give it as --cfg" in run_command("diff", "a.weights", "b.weights").stderr
 
 
 # The tidy style.
@@ -132,7 +126,7 @@ def test_format_of_cfg_keeps_meaning_and_comments(path: Path) -> None:
 LINES = st.text(st.sampled_from("a1 \t,#;=.-"), max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(st.lists(LINES, max_size=8), st.sampled_from(["\n", "\r\n"]))
 def test_format_of_any_lines_keeps_meaning_and_comments(lines: list[str], end: str) -> None:
     config = read(end.join(["[ n e t ]", *lines[:4], "[conv]", *lines[4:], ""]))
@@ -151,8 +145,8 @@ def test_format_normalizes_spaces_and_blank_lines() -> None:
 def test_format_command_rewrites_file_and_check_exits_1(tmp_path: Path) -> None:
     path = tmp_path / "a.cfg"
     path.write_text(BEFORE.replace("=", " = "))
-    assert _run("format", path, "--check").returncode == 1
+    assert run_command("format", path, "--check").returncode == 1
     assert " = " in path.read_text()
-    assert _run("format", path).returncode == 0
+    assert run_command("format", path).returncode == 0
     assert path.read_text() == BEFORE
-    assert _run("format", path, "--check").returncode == 0
+    assert run_command("format", path, "--check").returncode == 0

@@ -7,11 +7,12 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import darkparse
 from darkparse.model import modules
+from tests.conftest import examples
 from tests.export.test_source import assert_same_bits, class_of, load_source, outputs
 
 POOLINGS = [
@@ -125,7 +126,7 @@ def grown(sections: Iterable[str], dialect: str) -> darkparse.Network:
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None)
+@examples(20)
 @given(blocks=st.lists(BLOCKS, min_size=1, max_size=3), dialect=st.sampled_from(["pjreddie", "alexeyab"]))
 def test_emitted_source_of_any_network_computes_same_bits(blocks: list[list[str]], dialect: str) -> None:
     network = grown((more for block in blocks for more in block), dialect)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import darkparse
@@ -19,7 +19,7 @@ from darkparse.layers.convolutional import Convolutional
 from darkparse.layers.dialect import DIALECTS
 from darkparse.layers.pooling import Maxpool
 from darkparse.network.analysis.receptive import get_receptive_fields
-from tests.conftest import DATA, original_cfgs, shipped_cfgs
+from tests.conftest import DATA, examples, original_cfgs, shipped_cfgs
 
 SMALL = sorted([*(DATA / "kinds").glob("*.cfg"), *(DATA / "reference" / "units").glob("*.cfg")])
 
@@ -198,7 +198,7 @@ def _check_whole_network(path: Path) -> None:
 SIZES = st.integers(1, 24)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(
     size=st.integers(1, 7),
     stride_x=st.integers(1, 3),
@@ -241,7 +241,7 @@ def test_convolution_shape_of_any_options_equals_torch(
     _check(layer, x, out)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(size=st.integers(1, 7), stride=st.integers(1, 4), padding=st.integers(0, 8), h=SIZES, w=SIZES)
 def test_pooling_shape_of_any_options_equals_torch(size: int, stride: int, padding: int, h: int, w: int) -> None:
     layer = Maxpool(size=size, stride=stride, padding=padding)

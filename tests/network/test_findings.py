@@ -17,6 +17,7 @@ from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers import DIALECTS
 from darkparse.network.training_lint import lint_training
 from darkparse.syntax.reader import load_source, parse
+from tests.commands import run_command
 from tests.conftest import ROOT, original_cfgs
 from tests.network.test_cases import findings
 
@@ -168,8 +169,7 @@ def test_cfg_error_with_100001_findings_is_truncated() -> None:
 
 def run_check(*arguments: str | Path, code: int = 0) -> str:
     """What `darkparse check` prints, where it ends with that status."""
-    command = [sys.executable, "-m", "darkparse", "check", *map(str, arguments)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = run_command("check", *arguments)
     assert run.returncode == code, run.stdout + run.stderr
     return run.stdout
 

@@ -7,7 +7,7 @@ import re
 from functools import cache
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import darkparse
@@ -18,7 +18,7 @@ from darkparse.layers.activations import ACTIVATIONS
 from darkparse.layers.base import get_known_keys
 from darkparse.layers.net import Net
 from darkparse.network.training_lint import lint_training
-from tests.conftest import shipped_cfgs
+from tests.conftest import examples, shipped_cfgs
 
 TRAINED = ("steps", "constant", "giou", "ciou", "mse")
 WORDS = {*ACTIVATIONS, *TRAINED, "greedynms", "diounms", "per_channel", "per_feature", "softmax"}
@@ -103,7 +103,7 @@ def test_slip_in_activation_is_answered_with_right_name() -> None:
     assert len(missed) <= len(slips) * 0.05, missed
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.data())
 def test_mutated_line_silences_no_earlier_warning(data: st.DataObject) -> None:
     lines = data.draw(st.sampled_from(_texts())).splitlines()

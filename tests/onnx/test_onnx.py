@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import darkparse
@@ -23,7 +23,7 @@ from darkparse.network.suppression import get_suppression
 from darkparse.onnx.serialization import MIN_EXTERNAL_SIZE
 from darkparse.onnx.validate import check_structure
 from darkparse.onnx.write import OPSETS
-from tests.conftest import DATA, SHARED, exhaustive, needs_shared
+from tests.conftest import DATA, SHARED, examples, exhaustive, needs_shared
 from tests.export.test_agreement import BLOCKS, grown
 from tests.export.test_source import initialized, outputs
 from tests.export.test_targets import SMALL
@@ -108,7 +108,7 @@ def test_onnx_of_every_kind_equals_module(path: Path, dialect: str, tmp_path: Pa
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(
     blocks=st.lists(BLOCKS, min_size=1, max_size=3),
     dialect=st.sampled_from(["pjreddie", "alexeyab"]),

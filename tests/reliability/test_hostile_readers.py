@@ -20,11 +20,10 @@ import darkparse
 from darkparse.datasets.annotations import read_annotations
 from darkparse.detect.images import open_image
 from darkparse.evaluation import open_reference
+from tests.conftest import examples
 from tests.reliability.fuzz.readers import CFG, COCO, READERS, SIZES, prepared, told
 
-quick = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+quick = settings(examples(40), suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @pytest.fixture(scope="module")

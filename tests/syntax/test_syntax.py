@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import darkparse
@@ -14,7 +14,7 @@ from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers.dialect import ALEXEYAB, PJREDDIE
 from darkparse.layers.values import ValueTextError, read_choice, read_first, read_float, read_int, read_list
 from darkparse.syntax import read
-from tests.conftest import original_cfgs, shipped_cfgs
+from tests.conftest import examples, original_cfgs, shipped_cfgs
 
 NET = "[net]\nwidth=8\nheight=8\nchannels=3\n"
 
@@ -50,7 +50,7 @@ def test_read_odd_bytes_round_trips(data: bytes, tmp_path: Path) -> None:
 LINES = st.text(st.characters(exclude_characters="\n[", exclude_categories=["Cs"]), max_size=20)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.lists(LINES, max_size=8), st.sampled_from(["\n", "\r\n"]))
 @example(["=", " = ", "a=", "=b", "\x0b", "\u00a0x=1", "\ufeff=2"], "\n")
 def test_read_any_lines_round_trips(lines: list[str], end: str) -> None:

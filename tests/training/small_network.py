@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -74,10 +74,8 @@ def draw(folder: Path, train: int = 6, valid: int = 3, *switches: str) -> Path:
 
     `folder` must not contain "raw", which pjreddie's Darknet replaces with "labels" in paths.
     """
-    script = ROOT / "examples" / "shapes.py"
-    command = [sys.executable, str(script), str(folder / "shapes"), "--train", str(train), "--valid", str(valid)]
-    command += switches
-    subprocess.run(command, check=True, cwd=folder)
+    script = runpy.run_path(str(ROOT / "examples" / "shapes.py"))
+    script["main"]([str(folder / "shapes"), "--train", str(train), "--valid", str(valid), *switches])
     return folder / "shapes" / "shapes.data"
 
 
