@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-def pluralize(count: int, noun: str) -> str:
-    """Format a count with its noun: `1 layer`, `2 layers`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+def pluralize(count: int, noun: str, plural: str | None = None) -> str:
+    """Format a count with its noun: `1 layer`, `2 layers`; an irregular plural is given."""
+    return f"{count:,} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 def join_with_and(names: Sequence[str]) -> str:

@@ -26,6 +26,7 @@ from darkparse.views.values import network_values
 
 if TYPE_CHECKING:
     from darkparse.network import Network
+    from darkparse.network.training_schedule import TrainingLength
     from darkparse.syntax import Config
     from darkparse.training.data.dataset_check import DatasetReport
 
@@ -145,7 +146,8 @@ class DatasetResult(CfgResult):
         problems = f"{pluralize(errors, 'error')}, {pluralize(len(self.findings) - errors, 'warning')}"
         decoded = "" if data.is_decoded else " (not decoded; --decode finds truncated ones)"
         counts = f"{pluralize(data.images, 'picture')}{decoded}, {pluralize(data.objects, 'object')}"
-        return f"{self.name}: {problems}; {counts}, labels as {data.dialect.title} looks for them"
+        length = f"\n{data.length.network.config.source.name}: {data.length}" if data.length else ""
+        return f"{self.name}: {problems}; {counts}, labels as {data.dialect.title} looks for them{length}"
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data
@@ -155,8 +157,13 @@ class DatasetResult(CfgResult):
             "objects": data.objects if data else None,
             "decoded": data is not None and data.is_decoded,
             "dialect": data.dialect.name if data else None,
+            "training": _length_values(data.length) if data and data.length else None,
             "findings": [d.to_dict() for d in self.findings],
         }
+
+
+def _length_values(length: TrainingLength) -> dict[str, Any]:
+    return {"batches": length.end, "epochs": round(length.epochs, 3), "first_rate": length.first_rate}
 
 
 def _as_values(results: list[CfgResult]) -> dict[str, Any]:

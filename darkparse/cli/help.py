@@ -12,7 +12,16 @@ import click
 # Headings and options in the order in which help shows them. An option that means something else in one command is
 # listed as `COMMAND --option`.
 HEADINGS: dict[str, tuple[str, ...]] = {
-    "Changes": ("edit --classes", "edit --size", "edit --upto", "--anchors"),
+    "Changes": (
+        "--data",
+        "edit --batches",
+        "--fit-anchors",
+        "edit --classes",
+        "edit --size",
+        "--anchors",
+        "--set",
+        "edit --upto",
+    ),
     "Checks": ("--training", "--decode", "check --strict"),
     "Training": ("--batches", "train --resume", "--clear", "--map", "train --seed"),
     "Clustering": ("--clusters", "anchors --size", "anchors --seed"),

@@ -106,8 +106,6 @@ def command(job: TrainJob) -> None:
     if job.workers:
         start_fork_server()
     network = compile_cfg(job.cfg, job.compile_options, job.weights)
-    if network.net.batch == 1:
-        stderr().print("batch=1 in the cfg is for inference: training takes batch=64 or so", style="yellow")
     with _join_processes(job.device) as device:
         trainer = _make_trainer(job, network, device)
         if job.dry_run is not None:
@@ -160,7 +158,16 @@ def _make_trainer(job: TrainJob, network: Network, device: torch.device) -> Trai
         if job.resume:
             message = f"going on from {trainer.checkpoints.state}, batch {trainer.schedule.batch:,}"
         stderr().print(message, soft_wrap=True)
+        _report_length(trainer, None if job.dry_run else job.batches)
     return trainer
+
+
+def _report_length(trainer: Trainer, batches: int | None) -> None:
+    """Print what the schedule amounts to for the data set, and why it may not train."""
+    length = trainer.compute_length(batches)
+    for finding in length.lint():
+        stderr().print(finding.headline, style="yellow", soft_wrap=True)
+    stderr().print(str(length), soft_wrap=True)
 
 
 def _preview(trainer: Trainer, folder: Path) -> None:

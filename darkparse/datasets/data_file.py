@@ -94,6 +94,18 @@ class DataFile:
         """Number of classes, None if not given. Raises DarkparseError if it is not an integer."""
         return self.number("classes")
 
+    def count_classes(self, *, is_detector: bool) -> int | None:
+        """Return the number of classes; None if the file does not state it.
+
+        Raises:
+            DarkparseError: A file is missing, or `classes` contradicts the names.
+        """
+        key = "names" if is_detector or "labels" not in self.options else "labels"
+        count = len(read_lines(self.file(key))) if key in self.options else None
+        if self.classes is not None and count not in (None, self.classes):
+            raise DarkparseError(f"{self.path}: classes = {self.classes}, and {key} lists {count}")
+        return count if self.classes is None else self.classes
+
     def number(self, key: str) -> int | None:
         """Return an integer option, None if it is missing; raise DarkparseError with its location if it is invalid."""
         value = self.options.get(key)

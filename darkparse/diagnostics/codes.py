@@ -53,6 +53,8 @@ CODES: dict[str, str] = {
     "`edit --anchors`). Trained weights need the mask that they were trained with.",
     "mask-order": "The coarse grid has the small anchors, or a mask names its anchors backwards (`check --training`).",
     "frozen": "Which layers `stopbackward` takes out of training, and what still changes them (`check --training`).",
+    "schedule": "Batch, `max_batches=` or `burn_in=` do not train this data set (`check DATA CFG`, `edit`, `train`); "
+    "`darkparse edit CFG --data DATA -o NEW` sets them.",
     "batch": "`batch=` is less than `subdivisions=`: Darknet's mini-batches are empty (`check --training`).",
     "remark": "Legal, but one of the forks computes something else than the cfg says.",
 }

@@ -27,6 +27,8 @@ class Head(Layer):
     role = "head"
     anchor_options: ClassVar[str] = ""
     """Options that determine the number of anchors, for messages; empty for a head without anchors."""
+    anchors_in_cells: ClassVar[bool] = False
+    """Whether anchors are in cells of the grid rather than in pixels of the network's input."""
 
     classes: int
     nms_kind: str = "default"

@@ -35,6 +35,7 @@ class Region(Head, LossLayer):
 
     needs_map = True
     anchor_options = "num= and anchors="
+    anchors_in_cells = True
     training = keys("jitter random log sqrt absolute mask_scale") | keys("resize", dialect="alexeyab")
     loss_options = RegionTraining
 

@@ -102,18 +102,37 @@ def _report_unused(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead], unuse
     return Diagnostic("warning", "unused-anchors", message, first.mask_span)
 
 
-def _suggest_masks(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead]) -> tuple[str, _MaskedHead]:
-    """Return masks in which each anchor stands once, the smallest on the finest grid, and the first head to change."""
+def repair_masks(network: Network) -> dict[int, tuple[int, ...]]:
+    """Return masks by layer in which each anchor stands once, the smallest on the finest grid.
+
+    Masks that need no change are left out; the result is empty if the masks do not hold as many anchors as are listed.
+    """
+    heads = [head for node in network.nodes if (head := _make_head(node)) is not None]
+    return _assign_masks(heads[0].anchors, heads) if len({head.anchors for head in heads}) == 1 else {}
+
+
+def _assign_masks(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead]) -> dict[int, tuple[int, ...]]:
     order = sorted(range(len(anchors)), key=lambda i: (prod(anchors[i]), i))
     if sum(len(head.mask) for head in heads) != len(order):
-        return "", heads[-1]
-    texts: dict[int, str] = {}
+        return {}
+    masks: dict[int, tuple[int, ...]] = {}
     for head in sorted(heads, key=lambda head: -head.num_cells):
-        mask, order = sorted(order[: len(head.mask)]), order[len(head.mask) :]
-        if sorted(head.mask) != mask:
-            texts[head.node.index] = f"mask={','.join(map(str, mask))} in line {head.mask_span.line}"
-    changed = [head for head in heads if head.node.index in texts]
-    return join_with_and([texts[head.node.index] for head in changed]), changed[0]
+        mask, order = tuple(sorted(order[: len(head.mask)])), order[len(head.mask) :]
+        if tuple(sorted(head.mask)) != mask:
+            masks[head.node.index] = mask
+    return masks
+
+
+def _suggest_masks(anchors: tuple[Box, ...], heads: Sequence[_MaskedHead]) -> tuple[str, _MaskedHead]:
+    """Return the masks to write with their lines, and the first head to change."""
+    masks = _assign_masks(anchors, heads)
+    changed = [head for head in heads if head.node.index in masks] or list(heads[-1:])
+    texts = [
+        f"mask={','.join(map(str, masks[head.node.index]))} in line {head.mask_span.line}"
+        for head in changed
+        if head.node.index in masks
+    ]
+    return join_with_and(texts), changed[0]
 
 
 def _find_reversed(heads: Sequence[_MaskedHead]) -> Iterator[Diagnostic]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import random
 from dataclasses import replace
 
 from darkparse.errors import cfg_error
 from darkparse.layers.training import NetTraining
 from darkparse.network import Network
+from darkparse.network.learning_rate import compute_rate, find_missing_options
 from darkparse.network.training import bind_net_training, count_images_per_batch
 from darkparse.training.optimizers import DarknetOptimizer
 from darkparse.weights import Header
@@ -60,49 +59,11 @@ class Schedule:
 
     def rate(self, batch: int) -> float:
         """Return the learning rate of a batch, counted from 1."""
-        net = self.options
-        if batch < net.burn_in:
-            return net.learning_rate * math.pow(batch / net.burn_in, net.power)
-        match net.policy:
-            case "step":
-                return net.learning_rate * math.pow(net.scale, batch // net.step)
-            case "steps":
-                passed = (scale for step, scale in zip(net.steps, net.scales, strict=False) if step <= batch)
-                return net.learning_rate * math.prod(passed)
-            case "exp":
-                return net.learning_rate * math.pow(net.gamma, batch)
-            case "poly":
-                return net.learning_rate * math.pow(max(1 - batch / net.max_batches, 0.0), net.power)
-            case "sigmoid":
-                return net.learning_rate / (1 + math.exp(min(net.gamma * (batch - net.step), 700)))
-            case "random":
-                return net.learning_rate * math.pow(random.Random(batch).random(), net.power)
-            case "sgdr":
-                return self._sgdr_rate(batch)
-        return net.learning_rate
-
-    def _sgdr_rate(self, batch: int) -> float:
-        """Return a cosine from `learning_rate` down to `learning_rate_min`, in cycles that grow by `sgdr_mult`."""
-        net, start = self.options, 0
-        cycle = _sgdr_cycle(net)
-        while start + cycle < batch:
-            start, cycle = start + cycle, cycle * net.sgdr_mult
-        factor = (1 + math.cos((batch - start) * math.pi / cycle)) / 2
-        return net.learning_rate_min + factor * (net.learning_rate - net.learning_rate_min)
-
-
-def _sgdr_cycle(net: NetTraining) -> int:
-    return net.max_batches if net.sgdr_cycle is None else net.sgdr_cycle
+        return compute_rate(self.options, batch)
 
 
 def _check_policy(network: Network, net: NetTraining) -> None:
-    requirements = {
-        "steps": (len(net.scales) >= len(net.steps) > 0, "steps, and a number of scales for each"),
-        "poly": (net.max_batches > 0, "max_batches"),
-        "sgdr": (_sgdr_cycle(net) > 0 and net.sgdr_mult > 0, "max_batches, or sgdr_cycle"),
-    }
-    is_met, requirement = requirements.get(net.policy, (True, ""))
-    if not is_met:
+    if requirement := find_missing_options(net):
         section = network.config.net
         at = section.find("policy")
         raise cfg_error("training", f"policy={net.policy} needs {requirement}", at.span if at else section.span)

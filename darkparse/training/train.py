@@ -2,6 +2,7 @@
 
 from darkparse.training.initialization import build_optimizer as optimizer
 from darkparse.training.lr_schedule import Schedule
-from darkparse.training.trainer import Step, Trainer
+from darkparse.training.step import Step
+from darkparse.training.trainer import Trainer
 
 __all__ = ["Schedule", "Step", "Trainer", "optimizer"]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,6 +21,7 @@ from darkparse.detect.task import is_classifier
 from darkparse.errors import DarkparseError, DarkparseWarning
 from darkparse.model.darknet import Darknet
 from darkparse.network.training import bind_net_training
+from darkparse.network.training_schedule import TrainingLength, check_batch_norm, count_classes
 from darkparse.training import data
 from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.data.label_check import check_labels
@@ -32,6 +32,7 @@ from darkparse.training.losses import Losses
 from darkparse.training.losses.network import Loss
 from darkparse.training.resume import restore
 from darkparse.training.state import State, digest_cfg
+from darkparse.training.step import Step
 from darkparse.training.validation_run import Validation
 from darkparse.weights import Header
 
@@ -40,46 +41,6 @@ MIN_BATCHES_BETWEEN, EPOCHS_BETWEEN = 100, 4
 
 INTERVALS = ("savelast", "saveweights")
 """Options of a `.data` file: intervals between saved weights, in batches."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Result of one training batch.
-
-    Attributes:
-        batch: Batch number, from 1.
-        rate: Learning rate of the batch.
-        loss: Loss as Darknet prints it: the mean of the heads' costs, divided by the number of images.
-        average: Moving average of the losses; the newest has a weight of 0.1.
-        heads: For each head, by layer index: its `cost` and the squared deltas of `box`, `objectness` and `class`, per
-            image.
-        images: Number of images in the batch.
-        size: Height and width of the network's input.
-        seconds: Duration of the batch, including the wait for data.
-        data_time: Seconds spent waiting for data.
-        mean_ap: Mean average precision of a detector, if it was measured after this batch.
-        top1: Top-1 accuracy of a classifier, if it was measured after this batch.
-        saved: Weights files written after this batch.
-    """
-
-    batch: int
-    rate: float
-    loss: float
-    average: float
-    heads: Mapping[int, Mapping[str, float]]
-    images: int
-    size: tuple[int, int]
-    seconds: float
-    data_time: float
-    mean_ap: float | None = None
-    top1: float | None = None
-    saved: tuple[Path, ...] = ()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON."""
-        values = asdict(self)
-        values["saved"] = [str(path) for path in self.saved]
-        return values | {"images_per_second": self.images / self.seconds}
 
 
 class Trainer:
@@ -144,6 +105,7 @@ class Trainer:
         self.end = self._last_batch(batches)
         self.losses = Losses(model)
         self._parallel = Parallel(model, {*self.losses.heads, *self.losses.entries.values()})
+        check_batch_norm(network, self._parallel.size)
         self._device = next(model.parameters()).device
         if (warning := check_labels(files, network)) and self.is_main:
             warnings.warn(warning, DarkparseWarning, stacklevel=2)
@@ -176,6 +138,12 @@ class Trainer:
     def is_main(self) -> bool:
         """Whether this process writes the files; a single process always does."""
         return self._parallel.rank == 0
+
+    def compute_length(self, batches: int | None) -> TrainingLength:
+        """Return what the schedule amounts to for this data set, for `batches` more batches or up to `max_batches`."""
+        network = self.model.network
+        images = len(self.files.images("train", network.dialect))
+        return TrainingLength(network, images, count_classes(network), batches, self.schedule.batch - 1)
 
     def stop(self) -> None:
         """Stop after the current batch and save the last weights."""

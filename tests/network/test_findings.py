@@ -16,6 +16,7 @@ from darkparse.diagnostics.diagnostic import MAX_PRINTED_DIAGNOSTICS, Diagnostic
 from darkparse.errors import CfgError, DarkparseError
 from darkparse.layers import DIALECTS
 from darkparse.network.training_lint import lint_training
+from darkparse.network.training_schedule import lint_mini_batch
 from darkparse.syntax.reader import load_source, parse
 from tests.commands import run_command
 from tests.conftest import ROOT, original_cfgs
@@ -101,6 +102,7 @@ EXAMPLES: dict[str, tuple[str, str, str]] = {
         *("pjreddie", "12:6: warning: mask= names its anchors backwards"),
     ),
     "frozen": (f"{CONV}stopbackward=1\n", "pjreddie", "7:14: warning: stopbackward=1: layer 0 gets no gradient"),
+    "schedule": (CONV, "pjreddie", "1:1: warning: batch=1 trains on mini-batches of 1 image"),
     "batch": (
         CONV.replace("[conv", "subdivisions=2\n[conv"),
         *("pjreddie", "5:14: warning: batch=1, the default, is less than subdivisions=2"),
@@ -118,7 +120,7 @@ def _findings(path: Path, dialect: str) -> tuple[Diagnostic, ...]:
         network = darkparse.compile(parse(load_source(path)), dialect=dialect)
     except CfgError as problem:
         return problem.diagnostics
-    return (*network.diagnostics, *lint_training(network))
+    return (*network.diagnostics, *lint_training(network), *lint_mini_batch(network))
 
 
 @pytest.mark.parametrize("code", sorted(CODES.keys() - {"unreadable"}))

@@ -30,6 +30,18 @@ def blocks(page: str) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text("utf-8"), re.MULTILINE | re.DOTALL)
 
 
+def shown_output(page: str, command: list[str]) -> list[str]:
+    """Return the lines of the text block after a command of a page, without the numbers in them."""
+    text = (ROOT / page).read_text("utf-8")
+    pairs = re.findall(r"^    darkparse (.*)\n\n```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    shown = next((block for line, block in pairs if shlex.split(line, comments=True) == command), "")
+    return [drop_numbers(line) for line in shown.splitlines()]
+
+
+def drop_numbers(line: str) -> str:
+    return re.sub(r"\d[\d.,:]*(e[+-]\d+)?", "#", line)
+
+
 def run(arguments: list[str]) -> None:
     """A command that ends well."""
     codes: list[object] = [0]
@@ -59,8 +71,10 @@ def test_page_commands_run_in_demo_directory(page: str, tmp_path: Path, monkeypa
 
 
 @pytest.mark.slow
-def test_fine_tuning_page_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From pictures to weights and back, with fewer pictures and batches."""
+def test_fine_tuning_page_commands_run_and_print_what_it_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From images to weights and back, with fewer images and batches; numbers may differ."""
     for name in NEEDS[:3]:
         pytest.importorskip(name)
     page = "docs/fine-tuning.md"
@@ -68,10 +82,15 @@ def test_fine_tuning_page_commands_run(tmp_path: Path, monkeypatch: pytest.Monke
     (arguments,) = lines(page, "python")
     monkeypatch.setattr(sys, "argv", [*arguments, "--train", "40", "--valid", "6"])
     runpy.run_path(str(ROOT / arguments[0]), run_name="__main__")
-    for arguments in lines(page):
-        arguments = [part.replace("_final.", "_last.") for part in arguments]
+    capsys.readouterr()
+    for command in lines(page):
+        arguments = [part.replace("_final.", "_last.") for part in command]
         few = ["--batches", "2", "--workers", "0"] if arguments[0] == "train" else []
         run([*arguments, *few])
+        out, err = capsys.readouterr()
+        printed = [drop_numbers(line) for line in (out + err).splitlines()]
+        missing = [line for line in shown_output(page, command) if line not in printed]
+        assert not missing, f"{arguments}: printed {printed}"
     final, back = tmp_path / "pictures" / "backup" / "shapes_last.weights", tmp_path / "shapes.weights"
     assert back.read_bytes() == final.read_bytes()
     assert len(list((tmp_path / "look").iterdir())) == 32

@@ -18,6 +18,7 @@ from darkparse.network import compile
 from darkparse.training.data.dataset_check import check_data
 
 CFG = """[net]
+batch=2
 width=32
 height=32
 channels=3

@@ -1,4 +1,4 @@
-"""Estimate of the memory for layer outputs while torch runs a network in float32 on one image."""
+"""Estimates of the memory that torch needs to run a network in float32 on one image, and to train it."""
 
 from __future__ import annotations
 
@@ -37,6 +37,54 @@ class MemoryUsage:
     def peak(self) -> int:
         """Index of the layer with the highest memory usage."""
         return max(range(len(self.live_bytes)), key=self.live_bytes.__getitem__)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingMemory:
+    """Bytes that training needs at least: what must exist at the same time.
+
+    Attributes:
+        parameters: Parameters and running statistics.
+        gradients: Gradients of the parameters.
+        optimizer: Momentum, or both moments of Adam.
+        outputs: Outputs of all layers for one image, which the backward pass reads.
+        saved: Outputs of all modules for one image; a layer of several modules keeps more than its last output.
+    """
+
+    parameters: int
+    gradients: int
+    optimizer: int
+    outputs: int
+    saved: int
+
+    def minimum(self, images: int) -> int:
+        """Return a lower bound for a mini-batch."""
+        return self.parameters + self.gradients + self.optimizer + images * self.outputs
+
+    def estimate(self, images: int) -> int:
+        """Return an estimate for a mini-batch; the device and its libraries decide the rest."""
+        return self.parameters + self.gradients + self.optimizer + images * self.saved
+
+
+def compute_training_memory(network: Network, *, moments: int = 1) -> TrainingMemory:
+    """Compute the memory for training from the shapes.
+
+    Args:
+        network: Network to train.
+        moments: Values that the optimizer stores for each parameter: 1 for SGD with momentum, 2 for Adam.
+    """
+    trained = BYTES_PER_VALUE * sum(node.params for node in network.nodes)
+    input_bytes = BYTES_PER_VALUE * network.input_shape.size
+    outputs = [BYTES_PER_VALUE * node.out_shape.size for node in network.nodes]
+    counts = [len(_list_computing_modules(node)) for node in network.nodes]
+    steps = network.net.time_steps
+    return TrainingMemory(
+        parameters=BYTES_PER_VALUE * sum(node.num_elements for node in network.nodes),
+        gradients=trained,
+        optimizer=moments * trained,
+        outputs=steps * (input_bytes + sum(size for size, count in zip(outputs, counts, strict=True) if count)),
+        saved=steps * (input_bytes + sum(size * count for size, count in zip(outputs, counts, strict=True))),
+    )
 
 
 def compute_memory(network: Network) -> MemoryUsage:

@@ -7,9 +7,10 @@ say what the layer holds are written anew.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import attrgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from darkparse._utils.files import atomic_write
@@ -25,6 +26,9 @@ from darkparse.syntax.config import strip_whitespace
 
 if TYPE_CHECKING:
     from darkparse.network.network import Network
+
+
+NO_OVERRIDES: Mapping[str, str] = MappingProxyType({})
 
 
 def to_cfg(network: Network) -> str:
@@ -90,13 +94,26 @@ def encode_cfg(text: str) -> bytes:
         ) from None
 
 
-def format_section(layer: Layer | Net, section: Section | None, dialect: Dialect) -> str:
-    """One section with the comment lines before it, from the section's own text if there is one of this kind."""
+def format_section(
+    layer: Layer | Net, section: Section | None, dialect: Dialect, overrides: Mapping[str, str] = NO_OVERRIDES
+) -> str:
+    """Return one section with the comment lines before it, from the section's own text if there is one of this kind.
+
+    Args:
+        layer: Typed options of the section.
+        section: Section that the layer was read from.
+        dialect: Dialect of the cfg.
+        overrides: Text of options by key; it replaces what the layer and the section hold.
+
+    Raises:
+        DarkparseError: The dialect does not support an option, or a value cannot be written.
+    """
     if section is not None:
         parsed, _ = bind_section(section, type(layer), dialect)
         if parsed is not None and section.kind in (layer.kind, *layer.aliases):
-            return _patch_section(layer, parsed, section, dialect)
-    lines = [f"{item.keys[0]}={format_value(getattr(layer, item.name))}" for item in find_changes(layer, None, dialect)]
+            return _patch_section(layer, parsed, section, dialect, overrides)
+    values = {item.keys[0]: format_value(getattr(layer, item.name)) for item in find_changes(layer, None, dialect)}
+    lines = [f"{key}={value}" for key, value in {**values, **overrides}.items()]
     return "\n".join(["", f"[{layer.kind}]", *lines, ""])
 
 
@@ -152,17 +169,16 @@ def _iterate_defaults(layer: Layer | Net, dialect: Dialect) -> Iterator[Any]:
             yield field.default.rule(layer) if isinstance(field.default, DerivedDefault) else field.default
 
 
-def _patch_section(layer: Layer | Net, parsed: Layer | Net, section: Section, dialect: Dialect) -> str:
-    """The section's text with new values in place of those that changed, and options that it lacks at its end."""
+def _patch_section(
+    layer: Layer | Net, parsed: Layer | Net, section: Section, dialect: Dialect, overrides: Mapping[str, str]
+) -> str:
+    """Return the section's text with changed values replaced, and options that it does not have at its end."""
     begin, end = _find_extent(section)
     edits: list[tuple[int, int, str]] = []
-    non_default = {item.name for item in find_changes(layer, None, dialect)}
-    for item in find_changes(layer, parsed, dialect):
-        option, text = _find_option(section, item), format_value(getattr(layer, item.name))
-        if option is None and item.name not in non_default:
-            continue
+    for keys, text in _list_changes(layer, parsed, section, dialect, overrides):
+        option = _find_option(section, keys)
         if option is None:
-            edits.append((end, end, f"\n{item.keys[0]}={text}"))
+            edits.append((end, end, f"\n{keys[0]}={text}"))
         elif option.text is None:
             edits.append((option.start, option.end, f"{option.key}={text}"))
         else:
@@ -177,9 +193,21 @@ def _patch_section(layer: Layer | Net, parsed: Layer | Net, section: Section, di
     return text if text.endswith("\n") else f"{text}\n"
 
 
-def _find_option(section: Section, item: BoundField) -> Option | None:
-    """The option that the field was read from (see `passes/binding.py`)."""
-    options = (section.find(key) for key in item.keys)
+def _list_changes(
+    layer: Layer | Net, parsed: Layer | Net, section: Section, dialect: Dialect, overrides: Mapping[str, str]
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Yield the keys and the new text of each option to write."""
+    non_default = {item.name for item in find_changes(layer, None, dialect)}
+    for item in find_changes(layer, parsed, dialect):
+        is_written = item.name in non_default or _find_option(section, item.keys) is not None
+        if is_written and overrides.keys().isdisjoint(item.keys):
+            yield item.keys, format_value(getattr(layer, item.name))
+    yield from (((key,), text) for key, text in overrides.items())
+
+
+def _find_option(section: Section, keys: tuple[str, ...]) -> Option | None:
+    """Return the option that a field with these keys was read from (see `passes/binding.py`)."""
+    options = (section.find(key) for key in keys)
     return next((option for option in options if option is not None), None)
 
 

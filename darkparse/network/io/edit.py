@@ -1,5 +1,7 @@
-"""Changes to a network: other classes, another input size, a cut, other layers.
-The result is compiled from its own cfg."""
+"""Changes to a network: classes, input size, anchors, `[net]` options, a cut, other layers.
+
+The result is compiled from its own cfg.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from typing import Any
 
-from darkparse.diagnostics.source import Source
+from darkparse.diagnostics.source import Source, quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.layers import Dialect, Head, Layer
+from darkparse.layers.base import get_known_keys
 from darkparse.layers.capabilities import Classifier
+from darkparse.layers.names import format_suggestion
 from darkparse.layers.net import Net
 from darkparse.network.compile_options import Size
 from darkparse.network.compiler import compile
-from darkparse.network.io.cfg import format_section
+from darkparse.network.io.cfg import NO_OVERRIDES, format_section, format_value
 from darkparse.network.network import Network
 from darkparse.network.passes.input_size import resize_net
+from darkparse.network.training import check_net_options
 from darkparse.syntax import Section, parse
+from darkparse.syntax.config import strip_whitespace
 
 
 def edit(
@@ -28,30 +34,29 @@ def edit(
     upto: int | None = None,
     anchors: Sequence[float] | None = None,
     layers: Mapping[int, Layer] | None = None,
+    net: Mapping[str, object] | None = None,
 ) -> Network:
-    """A changed copy of a network; `to_cfg` prints it, with all that was not changed as it stood.
+    """Return a changed copy of a network; `to_cfg` prints it, and text that was not changed stays the same.
 
     The layer before each head, or before the last softmax of a classifier, gets the `filters=` (or `output=`) that the
     head needs.
 
     Args:
-        network: what `compile` made.
-        classes: number of classes of every head, or of a classifier.
-        size: input size, n or (height, width), in pixels.
-        upto: keep the first so many layers, as `darknet partial` counts: 74 keeps layers 0 to 73.
-        anchors: widths and heights in turn, for every head that has anchors.
-        layers: layers to put in place of others, by index: `{82: Yolo(classes=3, ...)}`.
-
-    Returns:
-        The new network.
+        network: Network from `compile`.
+        classes: Number of classes of every head, or of a classifier.
+        size: Input size, n or (height, width), in pixels.
+        upto: Number of layers to keep, as `darknet partial` counts: 74 keeps layers 0 to 73.
+        anchors: Widths and heights in turn, for every head that has anchors.
+        layers: Layers to put in place of others, by index: `{82: Yolo(classes=3, ...)}`.
+        net: Options of `[net]`, including those for training: `{"batch": 64, "steps": (4800, 5400)}`.
 
     Raises:
-        DarkparseError: an argument is out of range, or nothing here has classes or anchors.
-        CfgError: the changed layers do not fit together; the message shows the new cfg's lines.
+        DarkparseError: An argument is out of range, no layer has classes or anchors, or `[net]` has no such option.
+        CfgError: The changed layers do not fit together, or a value is invalid; the message shows the new cfg's lines.
 
-    >>> mine = darkparse.edit(darkparse.compile("yolov3-tiny"), classes=3)
-    >>> mine.nodes[15].out_shape
-    Shape(c=24, h=13, w=13)
+    >>> mine = darkparse.edit(darkparse.compile("yolov3-tiny"), classes=3, net={"batch": 64})
+    >>> mine.nodes[15].out_shape, mine.net.batch
+    (Shape(c=24, h=13, w=13), 64)
     """
     count = len(network.nodes)
     if upto is not None and not 1 <= upto <= count:
@@ -68,9 +73,27 @@ def edit(
     for index, layer in draft.items():
         if isinstance(layer, Head):
             _fit_head(network, draft, index, layer)
-    net = resize_net(network.net, size, network.config.net)
+    options = {key: _format_option(key, value, network.dialect) for key, value in (net or {}).items()}
+    resized = resize_net(network.net, size, network.config.net)
     edited_layers = [(draft[node.index], node.section) for node in network.nodes[:upto]]
-    return assemble(network.name, network.dialect, (net, network.config.net), edited_layers, network.config.source)
+    net_section = (resized, network.config.net)
+    edited = assemble(network.name, network.dialect, net_section, edited_layers, network.config.source, options)
+    if options:
+        check_net_options(edited)
+    return edited
+
+
+def _format_option(key: str, value: object, dialect: Dialect) -> str:
+    """Return the text of a `[net]` option; raise DarkparseError if the dialect has no such option."""
+    known = get_known_keys(Net)
+    if key not in known:
+        raise DarkparseError(f"unknown [net] option {quote_safe(key)}{format_suggestion(key, known)}")
+    if not dialect.supports(known[key], "[net]", key):
+        raise DarkparseError(f"{dialect.title} has no [net] option {key}")
+    text = strip_whitespace(value) if isinstance(value, str) else format_value(value)
+    if not text:
+        raise DarkparseError(f"[net] option {key} has no value; expected KEY=VALUE")
+    return text
 
 
 def assemble(
@@ -79,9 +102,13 @@ def assemble(
     net: tuple[Net, Section | None],
     layers: Sequence[tuple[Layer, Section | None]],
     origin: Source | None = None,
+    net_options: Mapping[str, str] = NO_OVERRIDES,
 ) -> Network:
     """Compile layers that come with or without the section that they were read from."""
-    sections = [format_section(*net, dialect), *(format_section(layer, section, dialect) for layer, section in layers)]
+    sections = [
+        format_section(*net, dialect, net_options),
+        *(format_section(layer, section, dialect) for layer, section in layers),
+    ]
     text = "".join(sections).lstrip("\n")
     source = Source(f"{name} (changed)", text, origin.path if origin else None, origin.folders if origin else None)
     return compile(parse(source), dialect=dialect.name)
@@ -102,7 +129,7 @@ def _set_anchors(draft: dict[int, Layer], anchors: tuple[float, ...]) -> None:
             mask = layer.mask  # type: ignore[attr-defined]
             message = f"layer {index} [{layer.kind}] has the mask {mask}, and the anchors given end at number {num - 1}"
             raise DarkparseError(message)
-        draft[index] = _replace_options(layer, anchors=anchors, num=num)
+        draft[index] = replace_options(layer, anchors=anchors, num=num)
 
 
 def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> None:
@@ -114,7 +141,7 @@ def _set_classes(network: Network, draft: dict[int, Layer], classes: int) -> Non
         if tree is not None:
             raise DarkparseError(f"layer {index} [{draft[index].kind}] takes its classes from the word tree {tree}")
         # A map lists the old classes.
-        draft[index] = _replace_options(draft[index], classes=classes, map=None)
+        draft[index] = replace_options(draft[index], classes=classes, map=None)
     if heads:
         return
     softmax = next((index for index in reversed(draft) if isinstance(draft[index], Classifier)), None)
@@ -138,7 +165,7 @@ def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channel
     if node.shared_with is not None:
         _fit_channels(network, draft, node.shared_with, channels)
     if option is not None:
-        draft[index] = _replace_options(layer, **{option: channels})
+        draft[index] = replace_options(layer, **{option: channels})
     elif all(shape.c == node.out_shape.c for shape in node.in_shapes):
         for source in node.inputs:
             _fit_channels(network, draft, source, channels)
@@ -148,8 +175,8 @@ def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channel
         )
 
 
-def _replace_options(layer: Layer, **values: Any) -> Layer:
-    """A layer with other values for those of these options that it has."""
+def replace_options(layer: Layer, **values: Any) -> Layer:
+    """Return a layer with other values for those of these options that it has."""
     return replace(
         layer, **{name: value for name, value in values.items() if any(item.name == name for item in fields(layer))}
     )

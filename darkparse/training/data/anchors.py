@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,9 @@ from darkparse.datasets.image_files import Size
 from darkparse.datasets.labels import read_labels
 from darkparse.detect.preprocess import Floats
 from darkparse.errors import DarkparseError
+from darkparse.layers import Head
 from darkparse.layers.dialect import Dialect
+from darkparse.network.network import Network
 from darkparse.syntax.files import is_file
 
 MAX_STEPS = 1000
@@ -42,10 +44,35 @@ class Anchors:
         """Return the anchors as a line of a cfg."""
         return "anchors = " + ", ".join(f"{self._print(w)},{self._print(h)}" for w, h in self.sides)
 
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        """Widths and heights in turn, as `edit` takes them, with the digits that are printed."""
+        return tuple(float(self._print(side)) for side in self.sides.flatten().tolist())
+
     def _print(self, side: float) -> str:
         """Format a side with `digits` decimals, or with three significant digits where those would print 0."""
         text = f"{side:.{self.digits}f}"
         return text if float(text) else f"{side:.3g}"
+
+
+def fit_anchors(files: DataFile, network: Network, seed: int = 0) -> Anchors:
+    """Compute anchors for the heads of a network: as many as they list, in their unit.
+
+    Raises:
+        DarkparseError: The network has no anchors, or their unit differs from head to head; see also `find_anchors`.
+    """
+    heads = [node for i in network.heads if isinstance((node := network.nodes[i]).layer, Head) and node.layer.boxes]
+    layers = [head.layer for head in heads if isinstance(head.layer, Head)]
+    sizes = {
+        layer.get_grid(head.in_shapes[0]) if layer.anchors_in_cells else (network.net.height, network.net.width)
+        for head, layer in zip(heads, layers, strict=True)
+    }
+    if len(sizes) != 1:
+        reason = "no head has anchors" if not heads else "heads have grids of different sizes"
+        raise DarkparseError(f"anchors cannot be fitted to {network.name}: {reason}")
+    count = max(len(layer.listed_anchors or layer.boxes) for layer in layers)
+    digits = 4 if layers[0].anchors_in_cells else 0
+    return replace(find_anchors(files, network.dialect, count, sizes.pop(), seed), digits=digits)
 
 
 MAX_GRID = 32

@@ -19,8 +19,9 @@ from darkparse.detect.images import open_image
 from darkparse.diagnostics.codes import DATA_CODES
 from darkparse.diagnostics.diagnostic import Diagnostic, Note, Severity
 from darkparse.diagnostics.source import Source, Span, quote_safe
-from darkparse.errors import DarkparseError, ImageError
+from darkparse.errors import CfgError, DarkparseError, ImageError
 from darkparse.layers.dialect import Dialect
+from darkparse.network.training_schedule import TrainingLength, count_classes
 from darkparse.syntax.files import is_file, read_text, split_lines
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class DatasetReport:
         diagnostics: Errors and warnings, one per kind of finding, with the first locations.
         images: Number of images in the lists.
         objects: Number of labeled objects.
+        length: What the network's schedule amounts to for the data set.
     """
 
     files: DataFile
@@ -55,6 +57,7 @@ class DatasetReport:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     images: int = 0
     objects: int = 0
+    length: TrainingLength | None = None
 
 
 class _Tally:
@@ -122,7 +125,18 @@ def check_data(
             report.diagnostics.append(_file_diagnostic(files, key, problem))
     classes = _find_classes(report, network)
     _check_images(report, lists, classes, network, progress)
+    if network and lists.get("train"):
+        _check_length(report, TrainingLength(network, len(lists["train"]), count_classes(network)))
     return report
+
+
+def _check_length(report: DatasetReport, length: TrainingLength) -> None:
+    """Add what the schedule amounts to, and findings about it."""
+    try:
+        report.diagnostics += length.lint()
+        report.length = length if length.end else None
+    except CfgError as problem:
+        report.diagnostics += problem.diagnostics
 
 
 def _file_diagnostic(files: DataFile, key: str, problem: DarkparseError) -> Diagnostic:
@@ -145,8 +159,7 @@ def _find_classes(report: DatasetReport, network: Network | None) -> tuple[str, 
     except DarkparseError as problem:
         report.diagnostics.append(_file_diagnostic(files, "classes" if "classes is" in str(problem) else key, problem))
     if network:
-        layer = network.nodes[network.outputs[-1]]
-        numbers[network.config.source.name] = getattr(layer.layer, "classes", layer.out_shape.size)
+        numbers[network.config.source.name] = count_classes(network)
     if len(set(numbers.values())) > 1:
         counts = ", ".join(f"{number:,} by {name}" for name, number in numbers.items())
         span = files.options.get("classes") or files.options.get(key)
