@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeGuard
 
 import click
 
 from darkparse.cli.common import CfgType, compile_cfg, network_options, report_written, slow_notice, stderr
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
+from darkparse.cli.watch import watch_files
 from darkparse.errors import RendererError
 from darkparse.network.compile_options import CompileOptions
 from darkparse.views.overlay import Overlay, time_overlay
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from darkparse.network import Network
     from darkparse.syntax import Config
     from darkparse.views.diagram.diagram import Layout
-    from darkparse.views.diagram.elements import Measure
+    from darkparse.views.diagram.elements import Detail, Measure
     from darkparse.views.diagram.layout.page import Direction
     from darkparse.views.diagram.theme import ThemeName
 
@@ -62,6 +63,11 @@ class DrawJob:
     dpi: float
     by: Measure
     overlay: Literal["memory", "time", "receptive"] | None
+    detail: Detail | None
+    width: str | None
+    no_title: bool
+    watch: bool
+    open_result: bool
 
 
 @click.command(name="draw", cls=HelpCommand)
@@ -95,6 +101,14 @@ class DrawJob:
     default="darkparse",
     help="Layout engine of SVG, PNG and PDF.",
 )
+@click.option(
+    "--detail",
+    type=click.Choice(["layers", "stages"]),
+    show_default="layers",
+    help="Draw one row per layer, or one box per stage.",
+)
+@click.option("--width", metavar="LENGTH", help="Fit a page width, e.g. 241pt or 17cm, with type of at least 6 pt.")
+@click.option("--no-title", is_flag=True, help="Omit name, summary and facts.")
 @click.option("--layers", type=LayersType(), help="Draw only these layers, e.g. 62-84.")
 @click.option("--no-fold", is_flag=True, help="Draw every copy of a repeated block.")
 @click.option("--no-notes", is_flag=True, help="Omit the notes on what each bottleneck saves.")
@@ -110,12 +124,15 @@ class DrawJob:
     type=click.Choice(["memory", "time", "receptive"]),
     help="Add a column with a value per layer.",
 )
+@click.option("--watch", is_flag=True, help="Draw again whenever the cfg is saved.")
+@click.option("--open", "open_result", is_flag=True, help="Open the result.")
 @takes(DrawJob)
 def command(job: DrawJob) -> None:
     """Draw a network as a diagram.
 
     The extension of --out selects the format: .svg, .png, .pdf, .html, .dot, .gv (Graphviz), .mmd or .md (Mermaid).
-    Each resolution is a card with one row per layer. Sizes are height × width × channels.
+    Each resolution is a card with one row per layer; with --detail stages, each stage of backbone, neck and heads is a
+    box. With --width, detail and layout are chosen to fit. Sizes are height × width × channels.
 
     With two cfgs, both networks are drawn side by side and their differences are marked. With WEIGHTS, the dialect is
     detected from them too.
@@ -129,14 +146,43 @@ def command(job: DrawJob) -> None:
     Examples:
       darkparse draw yolov3 -o yolov3.svg
       darkparse draw yolov3 --layers 62-84 --theme print -o neck.pdf
+      darkparse draw yolov4 --detail stages --width 17cm --no-title -o figure.pdf
       darkparse draw old.cfg new.cfg -o changes.html
     """
-    from darkparse.views.diagram.diagram import draw
-
     if len(job.cfgs) > 2:
         raise click.UsageError(f"one network, or two to compare, not {len(job.cfgs)}")
     weights = job.cfgs[1] if len(job.cfgs) > 1 and _is_weights(job.cfgs[1]) else None
     cfgs = job.cfgs if weights is None else job.cfgs[:1]
+    if job.watch:
+        _watch(job, cfgs, weights)
+    target = _draw(job, cfgs, weights)
+    if job.open_result:
+        click.launch(str(target))
+
+
+def _watch(job: DrawJob, cfgs: Sequence[str | Config], weights: str | None) -> NoReturn:
+    """Draw now and whenever a cfg is saved; open the first result if the job asks for it."""
+    from darkparse.syntax.reader import locate_cfg
+
+    paths = [Path(locate_cfg(cfg)) for cfg in cfgs if isinstance(cfg, str)]
+    if len(paths) < len(cfgs):
+        raise click.UsageError("--watch requires files, got standard input")
+    must_open = job.open_result
+
+    def draw_again() -> None:
+        nonlocal must_open
+        target = _draw(job, cfgs, weights)
+        if must_open:
+            click.launch(str(target))
+            must_open = False
+
+    watch_files(paths, draw_again)
+
+
+def _draw(job: DrawJob, cfgs: Sequence[str | Config], weights: str | None) -> Path:
+    """Draw the networks to a file and return its path."""
+    from darkparse.views.diagram.diagram import draw
+
     networks = [compile_cfg(cfg, job.compile_options, weights) for cfg in cfgs]
     target = job.output or Path(f"{'-'.join(network.name for network in networks)}.{job.form or 'svg'}")
     if job.form is None and not target.suffix:
@@ -152,6 +198,9 @@ def command(job: DrawJob) -> None:
         dpi=job.dpi,
         by=job.by,
         overlay=_time_layers(networks, weights) if job.overlay == "time" else job.overlay,
+        detail=job.detail,
+        width=job.width,
+        title=not job.no_title,
     )
     try:
         with slow_notice(f"drawing {target}"):
@@ -160,6 +209,7 @@ def command(job: DrawJob) -> None:
         stderr().print(f"darkparse: error: {problem}", soft_wrap=True)
         sys.exit(EXIT_NO_RENDERER)
     report_written(target)
+    return target
 
 
 def _is_weights(argument: str | Config) -> TypeGuard[str]:

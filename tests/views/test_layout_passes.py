@@ -13,7 +13,7 @@ from darkparse.views.diagram.layout import passes as layout
 from darkparse.views.diagram.layout.boxes import Box, compute_column_widths
 from darkparse.views.diagram.layout.grid import build_grid
 from darkparse.views.diagram.layout.page import Direction, Page
-from darkparse.views.diagram.layout.vertical import LEVEL_GAP
+from darkparse.views.diagram.layout.spacing import CARD_SPACING
 
 PAGES: list[tuple[str, Direction]] = [("yolov1", "TB"), ("yolov3", "TB"), ("yolov4", "TB"), ("yolov4", "LR")]
 pages = pytest.mark.parametrize(("name", "direction"), PAGES)
@@ -91,7 +91,7 @@ def test_levels_pass_separates_bands(name: str, direction: Direction) -> None:
     """Bands one below the other with room between, and every box on its own."""
     page = _after("levels", name, direction)
     bands = [page.bands[level] for level in sorted(page.bands)]
-    assert all(lower[0] - upper[1] >= LEVEL_GAP for upper, lower in pairwise(bands))
+    assert all(lower[0] - upper[1] >= CARD_SPACING.level_gap for upper, lower in pairwise(bands))
     for box in page.cards:
         assert page.bands[box.level][0] == box.y
         assert box.bottom <= page.bands[box.level][1]

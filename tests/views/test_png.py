@@ -18,7 +18,7 @@ import pytest
 import darkparse
 from darkparse import Diagram
 from darkparse.views.diagram.diagram import DPI
-from darkparse.views.diagram.layout.boxes import MARGIN
+from darkparse.views.diagram.layout.spacing import CARD_SPACING
 from darkparse.views.diagram.raster import rasterize
 from darkparse.views.diagram.svg import svg_text
 from tests.conftest import shipped_cfgs
@@ -77,7 +77,7 @@ def test_png_keeps_every_line_at_any_resolution(path: Path, dpi: int) -> None:
 @pytest.mark.parametrize("dpi", DPIS)
 def test_png_size_covers_whole_page(dpi: int) -> None:
     diagram = darkparse.draw("yolov3-tiny", dpi=dpi)
-    points = diagram.sheet.height + 2 * MARGIN, diagram.sheet.width + 2 * MARGIN
+    points = diagram.sheet.height + 2 * CARD_SPACING.margin, diagram.sheet.width + 2 * CARD_SPACING.margin
     assert _pixels(diagram.data("png")).shape == tuple(ceil(side * dpi / 72) for side in points)
 
 
@@ -122,9 +122,8 @@ def test_png_texts_are_whole(font: str, name: str, tmp_path: Path) -> None:
     found = texts(diagram.svg())
     assert len(found) > 50
     for text in found:
-        left, right, top, bottom = (
-            round((side + MARGIN) * DPI / 72) for side in (text.left, text.right, text.top - 1, text.bottom + 1)
-        )
+        sides = text.left, text.right, text.top - 1, text.bottom + 1
+        left, right, top, bottom = (round((side + CARD_SPACING.margin) * DPI / 72) for side in sides)
         window = slice(top, bottom), slice(left, right)
         contrast = np.ptp(reduced[window])
         assert contrast > 60, f"{text.words!r} is not drawn in {font}"

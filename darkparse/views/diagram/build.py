@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from fractions import Fraction
 
 from darkparse.network import Bottleneck, Network, Node, Reduction
 from darkparse.network.analysis.repeats import Repeat, compute_rise, find_repeats
@@ -25,7 +24,7 @@ from darkparse.views.diagram.elements import (
 from darkparse.views.diagram.marks import Mark
 from darkparse.views.formatting.bottlenecks import bottleneck_text
 from darkparse.views.formatting.cells import channels_cell, growing_cell, layer_label, price_text, spatial_cell
-from darkparse.views.formatting.numbers import flops_text, number_text
+from darkparse.views.formatting.numbers import flops_text, number_text, ratio_text
 from darkparse.views.formatting.summary import answer, fact_lines, totals
 from darkparse.views.formatting.words import layer_span
 from darkparse.views.layer_info import layer_facts
@@ -42,6 +41,7 @@ def build_diagram(
     facts: tuple[str, ...] = (),
     by: Measure = "weights",
     overlay: Overlay | None = None,
+    title: bool = True,
 ) -> DiagramModel:
     """Build the diagram of a network or of some of its layers.
 
@@ -54,6 +54,7 @@ def build_diagram(
         facts: Additional lines below the title.
         by: Quantity whose shares the bars show.
         overlay: Additional column.
+        title: Print name, summary and facts above the diagram.
     """
     span = layers if layers is not None else range(len(network.nodes))
     builder = _DiagramBuilder(
@@ -81,6 +82,9 @@ def build_diagram(
         layers=len(network.nodes),
         by=by,
         overlay=overlay,
+        span=span,
+        signs={index: mark.sign for index, mark in (marks or {}).items()},
+        has_title=title,
     )
 
 
@@ -138,7 +142,7 @@ class _DiagramBuilder:
 
     def _scale_text(self, run: ScaleRun) -> str:
         stride = self.network.strides[run.layers.start]
-        return f"({' by '.join(dict.fromkeys(map(_ratio_text, stride)))})" if stride and run.area > 1 else ""
+        return f"({' by '.join(dict.fromkeys(map(ratio_text, stride)))})" if stride and run.area > 1 else ""
 
     def _build_blocks(self, indices: list[int], size: tuple[int, int]) -> Iterable[Block]:
         position = 0
@@ -233,11 +237,6 @@ class _DiagramBuilder:
     def _is_chained(self, input_index: int, index: int) -> bool:
         """Return whether a layer reads its predecessor, ignoring heads."""
         return all(self.network.nodes[i].layer.role == "head" for i in range(input_index + 1, index))
-
-
-def _ratio_text(stride: Fraction) -> str:
-    """Format a scale relative to the input: `1/8` or `×2`."""
-    return f"{stride.denominator}/{stride.numerator}" if stride >= 1 else f"×{1 / stride}"
 
 
 def _tone(change: Reduction | None) -> Tone:

@@ -15,13 +15,16 @@ from darkparse.network import Network, compile
 from darkparse.network.diff import diff_networks
 from darkparse.syntax import Config
 from darkparse.views.diagram.build import build_diagram
-from darkparse.views.diagram.elements import MEASURES, DiagramModel, Measure
+from darkparse.views.diagram.elements import DETAILS, MEASURES, Detail, DiagramModel, Measure
+from darkparse.views.diagram.fitting import fit_sheet, parse_length
 from darkparse.views.diagram.graphviz.graph import build_digraph
 from darkparse.views.diagram.graphviz.rendering import FORMS, INSTALL_HINT, has_graphviz, render
+from darkparse.views.diagram.graphviz.stages import build_stage_digraph
 from darkparse.views.diagram.html import html_page
 from darkparse.views.diagram.layout.page import Direction
 from darkparse.views.diagram.marks import build_marks, summary_lines
 from darkparse.views.diagram.mermaid import markdown_page, mermaid_text
+from darkparse.views.diagram.overview.content import Overview, build_overview
 from darkparse.views.diagram.raster import MODULES, check_pixels, has_rasterizer, rasterize
 from darkparse.views.diagram.raster import Form as RasterForm
 from darkparse.views.diagram.sheet import Sheet, arrange_sheet
@@ -50,6 +53,8 @@ class Diagram:
         direction: `"TB"` or `"LR"`.
         dpi: PNG resolution in dots per inch.
         layout: `"darkparse"` or `"graphviz"`.
+        detail: `"layers"` or `"stages"`; None chooses what fits the width.
+        width: Width of the page in points; None for its natural width.
 
     >>> diagram = darkparse.draw("yolov3-tiny")
     >>> diagram.name, diagram.svg()[:4]
@@ -62,6 +67,13 @@ class Diagram:
     direction: Direction = "TB"
     dpi: float = DPI
     layout: Layout = "darkparse"
+    detail: Detail | None = "layers"
+    width: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.detail is None:
+            detail: Detail = "stages" if self.sheet.is_overview else "layers"
+            object.__setattr__(self, "detail", detail)
 
     @property
     def name(self) -> str:
@@ -71,11 +83,21 @@ class Diagram:
     @cached_property
     def sheet(self) -> Sheet:
         """Diagram content with its layout."""
-        return arrange_sheet(self.models, self.direction)
+        if self.width is not None:
+            return fit_sheet(self.models, self.overviews, self.width, direction=self.direction, detail=self.detail)
+        return arrange_sheet(self.models, self.direction, self.overviews if self.detail == "stages" else ())
+
+    @cached_property
+    def overviews(self) -> tuple[Overview, ...]:
+        """Stages of each network."""
+        sides = zip(self.networks, self.models, strict=True)
+        return tuple(build_overview(one, layers=m.span, by=m.by, marks=m.signs) for one, m in sides)
 
     @property
     def graph(self) -> Digraph:
         """New Graphviz graph with the same cards and links; Graphviz computes its own layout."""
+        if self.detail == "stages":
+            return build_stage_digraph(self.models, self.overviews, self.theme, self.direction)
         return build_digraph(self.models, self.theme, self.direction)
 
     @property
@@ -139,7 +161,8 @@ class Diagram:
         """Return a PNG or PDF; fall back to Graphviz if the package for this format is not installed."""
         package = MODULES[form].replace("_", "-")
         if has_rasterizer(form):
-            check_pixels(form, self.sheet.width, self.sheet.height, self.dpi)
+            width, height = (side * self.sheet.scale for side in self.sheet.size)
+            check_pixels(form, width, height, self.dpi)
             dpi = self.dpi if form == "png" else None
             return rasterize(svg_text(self.sheet, self.theme, plain=True, dpi=dpi), form)
         missing = f"{form.upper()} needs {package}: pip install 'darkparse[pdf]'"
@@ -171,8 +194,13 @@ def draw(
     layout: Layout = "darkparse",
     by: Measure = "weights",
     overlay: Overlay | Literal["memory", "receptive"] | None = None,
+    detail: Detail | None = None,
+    width: float | str | None = None,
+    title: bool = True,
 ) -> Diagram:
     """Draw a network with one card per scale and one row per layer that shows what the layer reduces.
+
+    With `detail="stages"`, draw an overview with one box per stage of backbone, neck and heads.
 
     Args:
         network: Compiled network, or any argument of `compile`.
@@ -186,7 +214,11 @@ def draw(
         layout: `"darkparse"` for the built-in layout, `"graphviz"` to let an installed Graphviz lay out the diagram.
         by: Quantity whose shares the bars show, `"weights"` or `"flops"`.
         overlay: Additional column: `"memory"` (bytes of each output), `"receptive"` (receptive fields), or the result
-            of `time_overlay` for measured seconds.
+            of `time_overlay` for measured seconds. Requires detail `"layers"`.
+        detail: `"layers"` or `"stages"`; None for `"layers"`, or for what fits a given width.
+        width: Width of the page in points, or a length such as `"17cm"`. Detail and layout are chosen so that all type
+            is at least 6 points.
+        title: Print name, summary and facts above the diagram.
 
     Returns:
         The diagram; `render` writes it to a file.
@@ -204,18 +236,26 @@ def draw(
         ("direction", direction, get_args(Direction)),
         ("layout", layout, get_args(Layout)),
         ("measure", by, MEASURES),
+        ("detail", detail or "layers", DETAILS),
     )
     for option, value, choices in options_with_choices:
         if value not in choices:
             raise DarkparseError(f"there is no {option} {value!r}; choose one of {', '.join(choices)}")
     if isinstance(overlay, str) and overlay not in OVERLAYS:
         raise DarkparseError(f"there is no overlay {overlay!r}; choose one of {', '.join(OVERLAYS)}")
+    if overlay is not None and detail == "stages":
+        raise DarkparseError("an overlay requires detail 'layers', got 'stages'")
+    points = None if width is None else parse_length(width)
+    if points is not None and layout == "graphviz":
+        raise DarkparseError("a width requires layout 'darkparse', got 'graphviz'")
+    if detail is None and (points is None or overlay is not None):
+        detail = "layers"
     networks = tuple(compile(one) for one in (network, other) if one is not None)
     for one in networks if layers is not None else ():
         if not layers or layers[0] < 0 or layers[-1] >= len(one.nodes) or layers.step != 1:
             raise DarkparseError(f"{one.name} has layers 0 to {len(one.nodes) - 1}, and no {_span_text(layers)}")
     overlays = [OVERLAYS[overlay](one) if isinstance(overlay, str) else overlay for one in networks]
-    build = partial(build_diagram, fold=fold, notes=notes, layers=layers, by=by)
+    build = partial(build_diagram, fold=fold, notes=notes, layers=layers, by=by, title=title)
     models: tuple[DiagramModel, ...]
     if len(networks) == 2:
         diff = diff_networks(*networks)
@@ -224,7 +264,7 @@ def draw(
         models = tuple(build(one, overlay=column, marks=side, facts=(line,)) for one, column, side, line in sides)
     else:
         models = (build(networks[0], overlay=overlays[0]),)
-    return Diagram(networks, models, theme, direction, dpi, layout)
+    return Diagram(networks, models, theme, direction, dpi, layout, detail, points)
 
 
 def to_graphviz(
@@ -236,6 +276,7 @@ def to_graphviz(
     layers: range | None = None,
     theme: ThemeName = "light",
     direction: Direction = "TB",
+    detail: Detail = "layers",
 ) -> Digraph:
     """Return the diagram as a graph of the `graphviz` package.
 
@@ -250,9 +291,10 @@ def to_graphviz(
         layers: Layers to draw, such as `range(62, 85)`; None for all.
         theme: `"light"`, `"dark"` or `"print"` (grayscale).
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
+        detail: `"layers"`, or `"stages"` for an overview.
 
     Returns:
-        A `graphviz.Digraph` with one node per card and head.
+        A `graphviz.Digraph` with one node per card and head, or per stage.
 
     Raises:
         DarkparseError: The layers or the value of an option are not valid.
@@ -263,7 +305,9 @@ def to_graphviz(
     >>> graph.source.splitlines()[0]
     'digraph "yolov3-tiny" {'
     """
-    return draw(network, other, fold=fold, notes=notes, layers=layers, theme=theme, direction=direction).graph
+    return draw(
+        network, other, fold=fold, notes=notes, layers=layers, theme=theme, direction=direction, detail=detail
+    ).graph
 
 
 def _encode(text: str) -> bytes:

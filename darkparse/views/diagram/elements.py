@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
 from darkparse.network.analysis.summary import NetworkSummary
@@ -20,6 +20,10 @@ MARKS = {"≠": "differs from the other", "+": "only here"}
 
 Measure = Literal["weights", "flops"]
 MEASURES: tuple[Measure, ...] = ("weights", "flops")
+
+Detail = Literal["layers", "stages"]
+"""One row per layer, or one box per stage."""
+DETAILS: tuple[Detail, ...] = ("layers", "stages")
 
 LinkKind = Literal["chain", "reused", "head"]
 
@@ -171,6 +175,12 @@ class DiagramModel:
     by: Measure
     """Quantity whose shares the bars show."""
     overlay: Overlay | None = None
+    span: range = range(0)
+    """Layers that are drawn."""
+    signs: Mapping[int, str] = field(default_factory=dict)
+    """Keys of `MARKS` for layers that differ from the other network, by index."""
+    has_title: bool = True
+    """Whether to print name, summary and facts above the diagram."""
 
     @property
     def price_name(self) -> str:

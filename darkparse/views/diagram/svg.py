@@ -10,11 +10,14 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from darkparse.views.diagram.elements import Block, Cell
-from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout import boxes
-from darkparse.views.diagram.layout.boxes import MARGIN, CardBox, HeadBox, RowLayout
+from darkparse.views.diagram.layout.boxes import CardBox, HeadBox, RowLayout
 from darkparse.views.diagram.layout.routing import LinkRoute, Point
+from darkparse.views.diagram.overview.boxes import FONT as STAGE_FONT
+from darkparse.views.diagram.overview.boxes import StageBox
+from darkparse.views.diagram.overview.svg import band_elements, stage_elements
 from darkparse.views.diagram.sheet import PlacedPage, Sheet
+from darkparse.views.diagram.svg_elements import rect_element, text
 from darkparse.views.diagram.theme import FONTS, css_variables, style_sheet
 from darkparse.views.diagram.title import FILL_PADDING, LEGEND_GAP, LegendEntry, TextBox
 from darkparse.views.formatting.words import COLUMN_SEPARATOR, escape_text
@@ -23,13 +26,13 @@ CORNER_RADIUS = 6.0
 """Radius of the bends of a link."""
 ARROW_HEAD = 8.0, 2.8
 """Length and half the width of an arrowhead."""
-BASELINE_OFFSET = 0.36
-"""Distance from the middle of a text line to its baseline, as a fraction of the font size."""
 INDENT = boxes.PADDING / 2
+SWATCH_SIZE = 0.7
+"""Side of a square in the legend, as a fraction of the font size."""
+STAGE_CORNER_RADIUS, STAGE_ARROW_HEAD = 3.0, (5.0, 1.8)
+"""The same for links of an overview."""
 BAR_HEIGHT, MIN_BAR_WIDTH = 3.0, 0.5
 """Height of a card's bar, and minimum width of a row's bar to draw."""
-NO_BREAK_SPACE = "\u00a0"
-"""Replacement for consecutive spaces, which SVG would collapse."""
 EDGE_CLASSES = {"chain": "edge", "reused": "edge reused", "head": "edge to_head"}
 
 
@@ -42,15 +45,16 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
         plain: Write colors instead of CSS variables, for renderers that do not support variables.
         dpi: Specify the size in pixels at this resolution, rounded up to integers, instead of in points.
     """
-    points = sheet.width + 2 * MARGIN, sheet.height + 2 * MARGIN
-    sides = [f"{side:g}pt" for side in points]
+    points, scale = sheet.size, sheet.scale
+    sides = [f"{side * scale:g}pt" for side in points]
     if dpi is not None:
         # Resampling a page of fractional size would blur or drop pixel rows.
-        pixels = [math.ceil(side * dpi / 72 - 1e-6) for side in points]
-        points, sides = (pixels[0] * 72 / dpi, pixels[1] * 72 / dpi), [str(side) for side in pixels]
+        pixels = [math.ceil(side * scale * dpi / 72 - 1e-6) for side in points]
+        points, sides = (pixels[0] * 72 / dpi / scale, pixels[1] * 72 / dpi / scale), [str(side) for side in pixels]
     width, height = (f"{side:g}" if dpi is None else f"{side:.9g}" for side in points)
-    position = f'x="{-MARGIN:g}" y="{-MARGIN:g}" width="{width}" height="{height}"'
-    box = f'viewBox="{-MARGIN:g} {-MARGIN:g} {width} {height}" width="{sides[0]}" height="{sides[1]}"'
+    left, top = f"{-sheet.left:g}", f"{-sheet.margin:g}"
+    position = f'x="{left}" y="{top}" width="{width}" height="{height}"'
+    box = f'viewBox="{left} {top} {width} {height}" width="{sides[0]}" height="{sides[1]}"'
     colors = f".darkparse{{{css_variables(theme)}}}" if theme and not plain else ""
     attributes = f'class="darkparse" role="group" aria-label="Layers" font-family="{FONTS}"'
     parts = (
@@ -63,32 +67,14 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
     return "\n".join(parts)
 
 
-def text(
-    content: str, x: float, y: float, size: float, role: str = "", *, bold: bool = False, anchor: str = "start"
-) -> str:
-    """Return a line of text, vertically centered at `y` and scaled to its measured width."""
-    if not content.strip():
-        return ""
-    width = text_width(content, size, bold=bold)
-    classes = f' class="{role}"' if role else ""
-    weight = ' font-weight="bold"' if bold else ""
-    side = "" if anchor == "start" else f' text-anchor="{anchor}"'
-    attributes = f'x="{x:.5g}" y="{y + BASELINE_OFFSET * size:.6g}" font-size="{size:g}"{weight}{side}'
-    fit = f'textLength="{width:.4g}" lengthAdjust="spacingAndGlyphs"'
-    return f"<text{classes} {attributes} {fit}>{escape_text(content).replace('  ', 2 * NO_BREAK_SPACE)}</text>"
-
-
-def rect_element(x: float, y: float, width: float, height: float, role: str = "") -> str:
-    """Return a filled rectangle."""
-    classes = f' class="{role}"' if role else ""
-    return f'<rect{classes} x="{x:.6g}" y="{y:.6g}" width="{width:.5g}" height="{height:.5g}"/>'
-
-
 def _page_elements(placed: PlacedPage) -> Iterator[str]:
     page = placed.page
     yield f'<g transform="translate({placed.x:g} 0)">' if placed.x else "<g>"
+    yield from (element for band in page.parts for element in band_elements(band))
     for box in page.boxes:
-        if isinstance(box, TextBox):
+        if isinstance(box, StageBox):
+            yield from stage_elements(box, placed.prefix, placed.offset)
+        elif isinstance(box, TextBox):
             yield from _text_box(box)
         elif isinstance(box, CardBox):
             yield from _CardWriter(placed, box).lines()
@@ -97,7 +83,8 @@ def _page_elements(placed: PlacedPage) -> Iterator[str]:
         else:
             x, content = box.x + box.width / 2, page.model.input_text
             fill = rect_element(box.x, box.y, box.width, box.height)
-            name = text(content, x, box.row_y(-1), boxes.FACT_FONT, bold=True, anchor="middle")
+            size = STAGE_FONT if page.overview else boxes.FACT_FONT
+            name = text(content, x, box.row_y(-1), size, bold=True, anchor="middle")
             yield f'<g class="header">{fill}{name}</g>'
     yield from (_edge(placed, route) for route in page.routes)
     yield "</g>"
@@ -114,6 +101,10 @@ def _text_box(box: TextBox) -> Iterator[str]:
 
 def _legend_entry(entry: LegendEntry, x: float, y: float, height: float) -> str:
     middle = y + height / 2
+    if entry.swatch:
+        side = SWATCH_SIZE * entry.size
+        square = rect_element(x, middle - side / 2, side, side, entry.swatch)
+        return square + text(entry.text, x + entry.swatch_width, middle, entry.size, entry.role)
     if not entry.is_filled:
         return text(entry.text, x, middle, entry.size, entry.role, bold=entry.is_bold)
     fill = rect_element(x, y + LEGEND_GAP / 2, entry.width, height - LEGEND_GAP)
@@ -261,6 +252,8 @@ class _CardWriter:
 
 def _edge(placed: PlacedPage, route: LinkRoute) -> str:
     link = route.link
+    if placed.page.overview:
+        return _stage_edge(placed, route)
     source = f"L{link.source + placed.offset}" if link.source >= 0 else "input"
     labels = (label for label, owner in placed.page.labels if owner is route)
     texts = "".join(text(label.text, label.x, label.y, label.size, anchor="middle") for label in labels)
@@ -268,22 +261,29 @@ def _edge(placed: PlacedPage, route: LinkRoute) -> str:
     return f'<g {name}><path d="{_path_data(route.points)}"/>{_arrow_head(route.points)}{texts}</g>'
 
 
-def _path_data(points: Sequence[Point]) -> str:
+def _stage_edge(placed: PlacedPage, route: LinkRoute) -> str:
+    link, points = route.link, route.points
+    source, target = (f"{placed.prefix}stage{i}" if i >= 0 else "input" for i in (link.source, link.target))
+    path = f'<path d="{_path_data(points, STAGE_CORNER_RADIUS, STAGE_ARROW_HEAD)}"/>'
+    name = f'class="{EDGE_CLASSES[link.kind]} small" id="{source}-{target}"'
+    return f"<g {name}>{path}{_arrow_head(points, STAGE_ARROW_HEAD)}</g>"
+
+
+def _path_data(points: Sequence[Point], radius: float = CORNER_RADIUS, arrow: Point = ARROW_HEAD) -> str:
     """Return straight segments and rounded bends, up to the arrowhead."""
     *before, end = points
     path = [f"M{_xy(points[0])}"]
     for previous, bend, following in zip(points, points[1:], points[2:], strict=False):
         path.append(
-            f"L{_xy(_move_towards(bend, previous, CORNER_RADIUS))}"
-            f"Q{_xy(bend)} {_xy(_move_towards(bend, following, CORNER_RADIUS))}"
+            f"L{_xy(_move_towards(bend, previous, radius))}Q{_xy(bend)} {_xy(_move_towards(bend, following, radius))}"
         )
-    return "".join((*path, f"L{_xy(_move_towards(end, before[-1], ARROW_HEAD[0]))}"))
+    return "".join((*path, f"L{_xy(_move_towards(end, before[-1], arrow[0]))}"))
 
 
-def _arrow_head(points: Sequence[Point]) -> str:
+def _arrow_head(points: Sequence[Point], arrow: Point = ARROW_HEAD) -> str:
     """Return the arrowhead, aligned with the last segment."""
-    end, (x, y) = points[-1], _move_towards(points[-1], points[-2], ARROW_HEAD[0])
-    dx, dy = (0, ARROW_HEAD[1]) if y == end[1] else (ARROW_HEAD[1], 0)
+    end, (x, y) = points[-1], _move_towards(points[-1], points[-2], arrow[0])
+    dx, dy = (0, arrow[1]) if y == end[1] else (arrow[1], 0)
     return f'<path class="tip" d="M{_xy((x - dx, y - dy))}L{_xy((x + dx, y + dy))}L{_xy(end)}z"/>'
 
 

@@ -46,6 +46,12 @@ _ROLES = {
     "price_text": "#3B2A8C #E4DCFF #000000",
     # The same share below the header of a card.
     "price_line": "#B8A6F5 #B9A5FF #999999",
+    # Area behind the stages of one part in the overview, and the ticks of layers.
+    "band": "#F4F5F7 #1B1F24 #F7F7F7",
+    "tick_reduced": "#E8590C #FF922B #333333",
+    "tick_kept": "#CED4DA #495057 #D9D9D9",
+    "tick_expanded": "#1C7ED6 #4DABF7 #8C8C8C",
+    "tick_projected": "#C92A2A #FF6B6B #000000",
     "overlay": "#BFE8D4 #17503A #CCCCCC",
     "overlay_text": "#0B4A31 #C9F2DF #000000",
 }
@@ -55,6 +61,7 @@ THEMES: dict[str, dict[str, str]] = {
 }
 
 _FILLED = ("reduced", "kept", "expanded", "projected", "header", "repeat", "head", "price", "overlay")
+_TICKS = ("tick_reduced", "tick_kept", "tick_expanded", "tick_projected")
 _FILL_RULE = ".darkparse .{0} rect{{fill:var(--{0})}}.darkparse .{0} text{{fill:var(--{0}_text)}}"
 _STYLE = f"""{"".join(map(_FILL_RULE.format, _FILLED))}
 .darkparse text{{fill:var(--text);font-size-adjust:{X_HEIGHT};text-rendering:geometricPrecision;font-kerning:none}}
@@ -63,6 +70,8 @@ _STYLE = f"""{"".join(map(_FILL_RULE.format, _FILLED))}
 .darkparse rect.price{{fill:var(--price)}}
 .darkparse rect.overlay{{fill:var(--overlay)}}
 .darkparse .price_line{{fill:var(--price_line)}}
+.darkparse .band{{fill:var(--band)}}
+{"".join(f".darkparse .{tone}{{fill:var(--{tone})}}" for tone in _TICKS)}
 .darkparse .plain{{fill:var(--card)}}
 .darkparse .changed{{fill:var(--changed)}}
 .darkparse .faint{{fill:var(--faint)}}
@@ -71,6 +80,9 @@ _STYLE = f"""{"".join(map(_FILL_RULE.format, _FILLED))}
 .darkparse .edge .tip{{fill:var(--line);stroke:none}}
 .darkparse .reused path{{stroke:var(--reused);stroke-width:1.8;stroke-dasharray:5 3}}
 .darkparse .reused .tip,.darkparse .reused text,.darkparse text.reused{{fill:var(--reused)}}
+.darkparse .small path{{stroke-width:1}}
+.darkparse .small.reused path{{stroke-width:1.2;stroke-dasharray:3 2}}
+.darkparse .part_head .frame{{stroke:var(--head_line)}}
 .darkparse .to_head path{{stroke:var(--head_line)}}
 .darkparse .to_head .tip{{fill:var(--head_line)}}
 """

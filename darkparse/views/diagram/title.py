@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from darkparse.views.diagram.elements import MARKS, DiagramModel
 from darkparse.views.diagram.font_metrics import text_width, wrap
@@ -26,7 +26,10 @@ LEADING = 1.4
 
 @dataclass(frozen=True, slots=True)
 class LegendEntry:
-    """Text in a line, with its left end `x`. `role` is a CSS class; for filled cells, that of the background."""
+    """Text in a line, with its left end `x`.
+
+    `role` is a CSS class; for filled cells, that of the background. `swatch` is that of a square before the text.
+    """
 
     text: str
     x: float
@@ -34,26 +37,36 @@ class LegendEntry:
     role: str = ""
     is_bold: bool = False
     is_filled: bool = False
+    swatch: str = ""
+
+    @property
+    def swatch_width(self) -> float:
+        """Width of the square with the space behind it."""
+        return self.size if self.swatch else 0.0
 
     @property
     def width(self) -> float:
-        return text_width(self.text, self.size, bold=self.is_bold) + (2 * FILL_PADDING if self.is_filled else 0)
+        text = self.swatch_width + text_width(self.text, self.size, bold=self.is_bold)
+        return text + (2 * FILL_PADDING if self.is_filled else 0)
+
+
+TextLine = tuple[float, tuple[LegendEntry, ...]]
+"""Height of a line, and its texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextBox(Box):
     """Positioned lines of text, each with its height and its entries."""
 
-    lines: tuple[tuple[float, tuple[LegendEntry, ...]], ...]
+    lines: tuple[TextLine, ...]
 
 
 def title_box(model: DiagramModel, width: float) -> TextBox:
     """Build the title: name, summary and totals. A name wider than the available width is truncated."""
-    width = max(MIN_TEXT_WIDTH, width)
-    return _text_box("title", title_lines(model, width))
+    return build_text_box("title", title_lines(model, max(MIN_TEXT_WIDTH, width)) if model.has_title else ())
 
 
-def title_lines(model: DiagramModel, width: float) -> Iterator[tuple[float, tuple[LegendEntry, ...]]]:
+def title_lines(model: DiagramModel, width: float) -> Iterator[TextLine]:
     """Yield the lines of the title, each with its height."""
     yield _text_line(_truncate(model.name, width), TITLE_FONT, is_bold=True)
     yield from (
@@ -64,21 +77,22 @@ def title_lines(model: DiagramModel, width: float) -> Iterator[tuple[float, tupl
 
 def notes_box(model: DiagramModel, width: float) -> TextBox:
     """Build the facts and the legend, wrapped to the available width."""
-    lines = *fact_lines(model, width), (LEGEND_GAP, ())
-    return _text_box("notes", [*lines, *((LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend_lines(model, width))])
+    lines = [*fact_lines(model, width), (LEGEND_GAP, ())] if model.has_title else []
+    lines += [(LEGEND_HEIGHT + LEGEND_GAP, line) for line in legend_lines(model, width)]
+    return build_text_box("notes", lines)
 
 
-def fact_lines(model: DiagramModel, width: float) -> list[tuple[float, tuple[LegendEntry, ...]]]:
+def fact_lines(model: DiagramModel, width: float) -> list[TextLine]:
     """Return the facts, wrapped to the available width, each line with its height."""
     return [line for fact in model.facts for line in _wrap_fact(fact, max(MIN_TEXT_WIDTH, width))]
 
 
 def legend_lines(model: DiagramModel, width: float) -> list[tuple[LegendEntry, ...]]:
     """Return the entries of the legend, wrapped to the available width."""
-    return _break_entries([*_legend_entries(model)], max(MIN_TEXT_WIDTH, width))
+    return break_entries([*_legend_entries(model)], max(MIN_TEXT_WIDTH, width))
 
 
-def _wrap_fact(fact: str, width: float) -> Iterator[tuple[float, tuple[LegendEntry, ...]]]:
+def _wrap_fact(fact: str, width: float) -> Iterator[TextLine]:
     """Wrap a fact and align continuation lines with its first word."""
     indent = text_width("• ", FACT_FONT)
     for number, text in enumerate(wrap(fact, width - indent, FACT_FONT)):
@@ -86,15 +100,14 @@ def _wrap_fact(fact: str, width: float) -> Iterator[tuple[float, tuple[LegendEnt
         yield FACT_FONT * LEADING, (entry,)
 
 
-def _text_box(name: str, lines: Iterable[tuple[float, tuple[LegendEntry, ...]]]) -> TextBox:
+def build_text_box(name: str, lines: Iterable[TextLine]) -> TextBox:
+    """Build a box of lines; without lines it has no size."""
     lines = tuple(lines)
-    width = max(entry.x + entry.width for _, line in lines for entry in line)
+    width = max((entry.x + entry.width for _, line in lines for entry in line), default=0.0)
     return TextBox(name, width, sum(height for height, _ in lines), lines=lines)
 
 
-def _text_line(
-    text: str, size: float, role: str = "", *, is_bold: bool = False
-) -> tuple[float, tuple[LegendEntry, ...]]:
+def _text_line(text: str, size: float, role: str = "", *, is_bold: bool = False) -> TextLine:
     return size * LEADING, (LegendEntry(text, 0, size, role, is_bold),)
 
 
@@ -118,7 +131,7 @@ def _legend_entries(model: DiagramModel) -> Iterator[LegendEntry]:
         yield LegendEntry(name, 0, LEGEND_FONT, "overlay", is_filled=True)
 
 
-def _break_entries(entries: Sequence[LegendEntry], width: float) -> list[tuple[LegendEntry, ...]]:
+def break_entries(entries: Sequence[LegendEntry], width: float) -> list[tuple[LegendEntry, ...]]:
     """Arrange entries in lines of at most `width` points."""
     lines: list[list[LegendEntry]] = [[]]
     x = 0.0
@@ -126,7 +139,7 @@ def _break_entries(entries: Sequence[LegendEntry], width: float) -> list[tuple[L
         if lines[-1] and x + entry.width > width:
             lines.append([])
             x = 0.0
-        lines[-1].append(LegendEntry(entry.text, x, entry.size, entry.role, entry.is_bold, entry.is_filled))
+        lines[-1].append(replace(entry, x=x))
         x += entry.width + LEGEND_GAP
     return [tuple(line) for line in lines]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 from darkparse.network.analysis.reduction import Reduction
 from darkparse.network.node import Cost
 
@@ -62,6 +64,11 @@ def percent_text(part: float, whole: float) -> str:
     if 0 < abs(share) < 0.05:
         return "under 0.1%"
     return f"{share:.0f}%" if abs(share) >= 0.95 or share == 0 else f"{share:.1f}%"
+
+
+def ratio_text(stride: Fraction) -> str:
+    """Format a scale relative to the input: `1/8` or `×2`."""
+    return f"{stride.denominator}/{stride.numerator}" if stride >= 1 else f"×{1 / stride}"
 
 
 def size_text(size: tuple[int, ...]) -> str:

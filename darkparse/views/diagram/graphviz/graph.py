@@ -12,6 +12,7 @@ from darkparse.views.diagram.elements import DiagramModel
 from darkparse.views.diagram.graphviz.cards import CardTable
 from darkparse.views.diagram.graphviz.edges import DOWN_WEIGHT, EdgeWriter
 from darkparse.views.diagram.graphviz.labels import head_table, input_table, legend_table, title_table
+from darkparse.views.diagram.graphviz.markup import Colors
 from darkparse.views.diagram.layout.boxes import build_card_box, compute_column_widths
 from darkparse.views.diagram.layout.grid import build_grid
 from darkparse.views.diagram.layout.page import Direction
@@ -32,10 +33,24 @@ def build_digraph(models: Sequence[DiagramModel], theme: str = "light", directio
         theme: Name of the color theme.
         direction: `"TB"` for scales from top to bottom, `"LR"` from left to right.
     """
+    graph = create_graph(models, THEMES[theme], direction)
+    offset = 0
+    for number, model in enumerate(models, 1):
+        writer = _GraphWriter(model, theme, direction, f"n{number}_" if number > 1 else "", offset)
+        if len(models) == 1:
+            writer.write(graph)
+        else:
+            with graph.subgraph(name=f"cluster_{number}", graph_attr={"penwidth": "0"}) as cluster:
+                writer.write(cluster)
+        offset += model.layers
+    return graph
+
+
+def create_graph(models: Sequence[DiagramModel], colors: Colors, direction: Direction) -> Digraph:
+    """Create an empty graph with the attributes that all diagrams share."""
     import graphviz
 
-    colors = THEMES[theme]
-    graph = graphviz.Digraph(
+    return graphviz.Digraph(
         name=graphviz.escape(escape(escape_control(" and ".join(model.name for model in models)), quote=False)),
         filename=f"{escape_control('-'.join(model.name for model in models))}.gv",
         graph_attr={
@@ -48,16 +63,6 @@ def build_digraph(models: Sequence[DiagramModel], theme: str = "light", directio
             **{"penwidth": "1.4", "arrowsize": "0.8"},
         },
     )
-    offset = 0
-    for number, model in enumerate(models, 1):
-        writer = _GraphWriter(model, theme, direction, f"n{number}_" if number > 1 else "", offset)
-        if len(models) == 1:
-            writer.write(graph)
-        else:
-            with graph.subgraph(name=f"cluster_{number}", graph_attr={"penwidth": "0"}) as cluster:
-                writer.write(cluster)
-        offset += model.layers
-    return graph
 
 
 class _GraphWriter:
@@ -94,6 +99,8 @@ class _GraphWriter:
 
     def _write_title(self, graph: Digraph) -> None:
         width = max(MIN_TEXT_WIDTH, self.columns.total * min(self.grid.num_columns, 2))
+        if not self.model.has_title:
+            return
         lines = (line for _, line in (*title_lines(self.model, width), *fact_lines(self.model, width)))
         graph.attr(label=f"<{title_table(lines, self.colors)}>")
 

@@ -22,14 +22,14 @@ JOIN_HEIGHT, MIN_SINGLE_REPEAT_HEIGHT = 14.0, 28.0
 The latter needs room for two lines of repeat text.
 """
 SPACING = 1.0
-MARGIN = 12.0
-"""Margin around the page."""
 PADDING = 8.0
 """Total horizontal padding of a cell."""
 MIN_LAYER_WIDTH, MAX_LAYER_WIDTH, MAX_CHANNELS_WIDTH = 115.0, 149.0, 262.0
 """Width limits of the layer and channels columns; longer text wraps."""
 MIN_NUMBER_WIDTH = 32.0
 REPEAT_FONTS = 13.0, 8.0
+LEAST_FONT = min(*REPEAT_FONTS, SMALL_FONT, CELL_FONT)
+"""Smallest font size of a full diagram."""
 HEAD_LINE_HEIGHT, HEAD_PADDING = 15.0, 10.0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Protocol
 
 from darkparse.views.diagram.elements import Block, Card, DiagramModel, Link
 from darkparse.views.formatting.words import layer_span
@@ -44,8 +45,15 @@ def build_single_column_grid(model: DiagramModel) -> Grid:
     return Grid(model, tuple((0, first_level + number) for number in range(len(model.cards))))
 
 
-def compute_places(cards: Sequence[Card]) -> list[Place]:
-    """Compute the column and level of every card, in order.
+class Sized(Protocol):
+    """Card or stage with the size of its maps."""
+
+    @property
+    def size(self) -> tuple[int, int]: ...
+
+
+def compute_places(cards: Sequence[Sized]) -> list[Place]:
+    """Compute the column and level of every card or stage, in order.
 
     Each scale has a level, with the largest map on top. A card extends the current column if it lies below all cards
     of the column and the previous card is the lowest, or above all of them and the previous card is the highest.

@@ -9,11 +9,9 @@ from dataclasses import replace
 from darkparse.views.diagram.font_metrics import text_width
 from darkparse.views.diagram.layout.labels import LABEL_FONT, LABEL_GAP, source_text
 from darkparse.views.diagram.layout.page import Page
-from darkparse.views.diagram.layout.routing import LANE_SPACING, Interval, LinkRoute, Point, RouteKey, assign_lanes
-from darkparse.views.diagram.layout.vertical import ENTRY_WIDTH, EXIT_WIDTH, HEAD_MARGIN, HEADER_MIDDLE
+from darkparse.views.diagram.layout.routing import Interval, LinkRoute, Point, RouteKey, assign_lanes
+from darkparse.views.diagram.layout.vertical import HEAD_MARGIN, HEADER_MIDDLE
 
-MIN_CHANNEL_WIDTH = 26.0
-"""Minimum width of a vertical channel."""
 HEAD_LINK_LENGTH = 18.0
 """Distance from the bend of a link to the detection head."""
 
@@ -31,9 +29,8 @@ def vertical_channels(page: Page) -> Page:
             spans[route.entry_channel].append((route.key, (y, end)))
         else:
             spans[_turn_channel(route)].append((route.key, (start, end)))
-    return replace(
-        page, vertical_channels={channel: assign_lanes(channel_spans) for channel, channel_spans in spans.items()}
-    )
+    lanes = {channel: assign_lanes(ends, page.spacing.lane) for channel, ends in spans.items()}
+    return replace(page, vertical_channels=lanes)
 
 
 def _turn_channel(route: LinkRoute) -> int:
@@ -66,21 +63,25 @@ def _layout_channel(page: Page, column: int, x: float, lefts: dict[str, float], 
     has_column_links = any(page.box[r.source].column != page.box[r.target].column for r in straight)
     heads = [head for head in page.heads_beside if head.column == column]
     lanes = page.vertical_channels[column].count if column in page.vertical_channels else 0
-    end = x + max(MIN_CHANNEL_WIDTH, _label_width(page, column, to_right=True))
+    spacing = page.spacing
+    end = x + max(spacing.min_channel_width, _label_width(page, column, to_right=True))
     if heads:
         lefts.update({head.name: end + HEAD_MARGIN for head in heads})
         end += HEAD_MARGIN + max(head.width for head in heads) + (HEAD_MARGIN if lanes else 0)
     lane_starts[column] = end
-    end += max(lanes - 1, 0) * LANE_SPACING
+    end += max(lanes - 1, 0) * spacing.lane
     if column == page.last_column:
-        return end + (8 if heads or lanes else -MIN_CHANNEL_WIDTH)
+        return end + (spacing.end_margin if heads or lanes else -spacing.min_channel_width)
     return end + max(
-        ENTRY_WIDTH if lanes or not has_column_links else EXIT_WIDTH, _label_width(page, column, to_right=False)
+        spacing.entry_width if lanes or not has_column_links else spacing.exit_width,
+        _label_width(page, column, to_right=False),
     )
 
 
 def _label_width(page: Page, channel: int, *, to_right: bool) -> float:
     """Return the width for labels of links that leave rows into a vertical channel."""
+    if not page.spacing.has_labels:
+        return 0
     leaving = (r for r in page.routes if r.is_routed and r.exit_channel == channel and r.leaves_right == to_right)
     return max(
         (text_width(source_text(r.link, page.row_names), LABEL_FONT) + 2 * LABEL_GAP for r in leaving), default=0
@@ -111,7 +112,7 @@ def _points(page: Page, route: LinkRoute) -> tuple[Point, ...]:
 
 
 def _lane_x(page: Page, route: LinkRoute, channel: int) -> float:
-    return page.lane_starts[channel] + LANE_SPACING * page.vertical_channels[channel].lane_of[route.key]
+    return page.lane_starts[channel] + page.spacing.lane * page.vertical_channels[channel].lane_of[route.key]
 
 
 def _straight_points(page: Page, route: LinkRoute) -> tuple[Point, Point]:

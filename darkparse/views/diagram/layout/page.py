@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from darkparse.views.diagram.elements import DiagramModel, LinkKind
-from darkparse.views.diagram.layout.boxes import MARGIN, Box, CardBox, ColumnWidths, HeadBox
+from darkparse.views.diagram.elements import DiagramModel, Link, LinkKind
+from darkparse.views.diagram.layout.boxes import Box, CardBox, ColumnWidths, HeadBox
 from darkparse.views.diagram.layout.grid import Grid
 from darkparse.views.diagram.layout.labels import LinkLabel, source_names
-from darkparse.views.diagram.layout.routing import LANE_SPACING, Lanes, LinkRoute
+from darkparse.views.diagram.layout.routing import Lanes, LinkRoute
+from darkparse.views.diagram.layout.spacing import CARD_SPACING, Spacing
+from darkparse.views.diagram.overview.boxes import Band
+from darkparse.views.diagram.overview.content import Overview, StageCard
 
 Direction = Literal["TB", "LR"]
 
@@ -29,6 +32,7 @@ class Page:
     grid: Grid
     column_widths: ColumnWidths
     direction: Direction = "TB"
+    spacing: Spacing = CARD_SPACING
     boxes: tuple[Box, ...] = ()
     routes: tuple[LinkRoute, ...] = ()
     horizontal_channels: Mapping[int, Lanes] = field(default_factory=dict)
@@ -48,10 +52,23 @@ class Page:
     width: float = 0.0
     height: float = 0.0
     labels: tuple[tuple[LinkLabel, LinkRoute], ...] = ()
+    overview: Overview | None = None
+    """Stages to draw instead of the cards of the model."""
+    parts: tuple[Band, ...] = ()
+    """Areas behind the stages of each part."""
 
     @property
     def model(self) -> DiagramModel:
         return self.grid.model
+
+    @property
+    def stages(self) -> tuple[StageCard, ...]:
+        return self.overview.stages if self.overview else ()
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """Links between cards, or between stages."""
+        return self.overview.links if self.overview else self.model.links
 
     @property
     def cards(self) -> tuple[CardBox, ...]:
@@ -92,7 +109,7 @@ class Page:
     @property
     def scale(self) -> float:
         """Factor that shrinks the page to fit an A3 sheet in portrait or landscape; at most 1."""
-        sides = self.width + 2 * MARGIN, self.height + 2 * MARGIN
+        sides = self.width + 2 * self.spacing.margin, self.height + 2 * self.spacing.margin
         return min(1, SHEET_SIZE[0] / max(sides), SHEET_SIZE[1] / min(sides))
 
     def start_y(self, route: LinkRoute) -> float:
@@ -110,7 +127,8 @@ class Page:
     def channel_y(self, route: LinkRoute) -> float:
         """Return the height of a link in its horizontal channel."""
         top = self.bands[route.horizontal_channel][0] if route.horizontal_channel in self.bands else self.bottom
-        return top - 12 - LANE_SPACING * self.horizontal_channels[route.horizontal_channel].lane_of[route.key]
+        lane = self.horizontal_channels[route.horizontal_channel].lane_of[route.key]
+        return top - self.spacing.channel_offset - self.spacing.lane * lane
 
 
 def get_start_port(route: LinkRoute) -> Port:

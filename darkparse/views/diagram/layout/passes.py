@@ -24,7 +24,7 @@ from darkparse.views.diagram.layout.horizontal import columns, routes, vertical_
 from darkparse.views.diagram.layout.labels import label_links
 from darkparse.views.diagram.layout.page import Direction, Page
 from darkparse.views.diagram.layout.routing import plan_routes
-from darkparse.views.diagram.layout.vertical import LEVEL_GAP, heads, horizontal_channels, levels, ports, title
+from darkparse.views.diagram.layout.vertical import heads, horizontal_channels, levels, ports, title
 
 MIN_LEGIBLE = 7.5 / 9
 """Scale below which columns are split: text of 9 points would shrink to less than 7.5 points."""
@@ -52,7 +52,7 @@ def _choose_page(grid: Grid, direction: Direction) -> Page:
         return page
 
     def card_height(card: Card) -> float:
-        return build_card_box(card, page.column_widths, has_column_heads=False).height + LEVEL_GAP
+        return build_card_box(card, page.column_widths, has_column_heads=False).height + page.spacing.level_gap
 
     def score(candidate: Page) -> float:
         return candidate.scale / (MIN_GAIN if len(candidate.cards) > len(page.cards) else 1)

@@ -22,9 +22,6 @@ Via = Literal["straight", "head", "vertical channel", "source level", "target le
 RouteKey = tuple[int, LinkKind]
 """Source and kind; links with the same key share lanes."""
 
-LANE_SPACING = 9.0
-"""Distance between parallel links in points."""
-
 
 @dataclass(frozen=True, slots=True)
 class LinkRoute:
@@ -128,8 +125,13 @@ class Lanes:
         return max(self.lane_of.values(), default=-1) + 1
 
 
-def assign_lanes(spans: Iterable[tuple[RouteKey, Interval]]) -> Lanes:
-    """Assign each key to the first lane that is free along its whole extent, shortest extents first."""
+def assign_lanes(spans: Iterable[tuple[RouteKey, Interval]], distance: float) -> Lanes:
+    """Assign each key to the first lane that is free along its whole extent, shortest extents first.
+
+    Args:
+        spans: Keys with the intervals that they occupy.
+        distance: Minimum distance between two links in one lane.
+    """
     extents: dict[RouteKey, Interval] = {}
     for key, ends in spans:
         bounds = (*ends, *extents.get(key, ends))
@@ -137,9 +139,7 @@ def assign_lanes(spans: Iterable[tuple[RouteKey, Interval]]) -> Lanes:
     lanes: list[list[Interval]] = []
     lane_of: dict[RouteKey, int] = {}
     for key, (low, high) in sorted(extents.items(), key=lambda item: (item[1][1] - item[1][0], item[1])):
-        free = (
-            i for i, lane in enumerate(lanes) if all(high + LANE_SPACING < a or b + LANE_SPACING < low for a, b in lane)
-        )
+        free = (i for i, lane in enumerate(lanes) if all(high + distance < a or b + distance < low for a, b in lane))
         lane_of[key] = next(free, len(lanes))
         if lane_of[key] == len(lanes):
             lanes.append([])

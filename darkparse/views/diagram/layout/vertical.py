@@ -8,20 +8,15 @@ from dataclasses import replace
 
 from darkparse.views.diagram.layout.boxes import Box, HeadBox
 from darkparse.views.diagram.layout.page import Page, Port, get_end_port, get_start_port
-from darkparse.views.diagram.layout.routing import LANE_SPACING, Interval, LinkRoute, RouteKey, assign_lanes
+from darkparse.views.diagram.layout.routing import Interval, LinkRoute, RouteKey, assign_lanes
 from darkparse.views.diagram.title import notes_box, title_box
 
-LEVEL_GAP = 30.0
-"""Height of a horizontal channel without lanes, with room for the label of a link."""
-EXIT_WIDTH, ENTRY_WIDTH = 64.0, 28.0
-"""Space in a vertical channel before its lanes, for output shapes, and after them, for arrowheads and source names."""
 HEAD_MARGIN = 12.0
 """Space around a head."""
 HEADER_MIDDLE = 14.0
 """Distance from the top of a card to a straight link between cards of the same level."""
 PORT_SPACING, MAX_PORT_SPAN = 6.0, 12.0
 """Distance between links at the same end of a row, and the maximum height for all of them."""
-NOTES_GAP, TITLE_GAP = 4.0, 14.0
 
 
 def horizontal_channels(page: Page) -> Page:
@@ -31,7 +26,7 @@ def horizontal_channels(page: Page) -> Page:
         if route.via == "horizontal channel":
             spans[route.horizontal_channel].append((route.key, (route.exit_channel, route.entry_channel)))
     return replace(
-        page, horizontal_channels={level: assign_lanes(channel_spans) for level, channel_spans in spans.items()}
+        page, horizontal_channels={level: assign_lanes(ends, page.spacing.lane) for level, ends in spans.items()}
     )
 
 
@@ -49,7 +44,8 @@ def _estimate_width(page: Page, num_columns: int) -> float:
     heads_width = max(
         (head.width + HEAD_MARGIN for head in page.heads_beside if head.column == page.last_column), default=0
     )
-    return num_columns * (page.column_widths.total + EXIT_WIDTH + ENTRY_WIDTH) - EXIT_WIDTH - ENTRY_WIDTH + heads_width
+    gap = page.spacing.exit_width + page.spacing.entry_width
+    return num_columns * (page.column_widths.total + gap) - gap + heads_width
 
 
 def _fits_beside(page: Page, notes: Box, width: float) -> bool:
@@ -62,7 +58,8 @@ def _fits_beside(page: Page, notes: Box, width: float) -> bool:
         (r.horizontal_channel for r in page.routes if r.via == "horizontal channel"), default=first_level
     )
     heights_above = [
-        max(box.height for box in page.grid_boxes if box.level == level) + LEVEL_GAP for level in range(first_level)
+        max(box.height for box in page.grid_boxes if box.level == level) + page.spacing.level_gap
+        for level in range(first_level)
     ]
     return first_channel >= first_level and sum(heights_above) > notes.height + 10 and width > notes.width
 
@@ -70,8 +67,9 @@ def _fits_beside(page: Page, notes: Box, width: float) -> bool:
 def levels(page: Page) -> Page:
     """Compute the band of every level and the vertical positions of boxes; stacked columns ignore the bands."""
     title_height = page.box["title"].height
-    notes_y = title_height + TITLE_GAP if page.are_notes_beside else title_height + NOTES_GAP
-    y = title_height + TITLE_GAP if page.are_notes_beside else notes_y + page.box["notes"].height + TITLE_GAP
+    gap = page.spacing.title_gap
+    notes_y = title_height + (gap if page.are_notes_beside else page.spacing.notes_gap)
+    y = title_height + gap if page.are_notes_beside else notes_y + page.box["notes"].height + gap
     bands: dict[int, tuple[float, float]] = {}
     for level in range(page.last_level + 1):
         y += _channel_height(page, level)
@@ -80,7 +78,8 @@ def levels(page: Page) -> Page:
         y = bands[level][1]
     tops = {"notes": notes_y} | {box.name: bands[box.level][0] for box in page.grid_boxes}
     for column in page.grid.stacked_columns:
-        tops |= _stack_boxes([box for box in page.grid_boxes if box.column == column], bands[0][0])
+        inside_column = [box for box in page.grid_boxes if box.column == column]
+        tops |= _stack_boxes(inside_column, bands[0][0], page.spacing.level_gap)
     if "input" in tops and page.direction == "LR":
         tops["input"] += HEADER_MIDDLE - page.box["input"].height / 2
     boxes = tuple(replace(box, y=tops.get(box.name, 0.0)) for box in page.boxes)
@@ -89,15 +88,15 @@ def levels(page: Page) -> Page:
 
 def _channel_height(page: Page, level: int) -> float:
     lanes = page.horizontal_channels[level].count if level in page.horizontal_channels else 0
-    return (LEVEL_GAP if 0 < level <= page.last_level else 0) + lanes * LANE_SPACING
+    return (page.spacing.level_gap if 0 < level <= page.last_level else 0) + lanes * page.spacing.lane
 
 
-def _stack_boxes(boxes: list[Box], y: float) -> dict[str, float]:
+def _stack_boxes(boxes: list[Box], y: float, gap: float) -> dict[str, float]:
     """Return the tops of a column's boxes, stacked from `y` regardless of other columns."""
     tops = {}
     for box in sorted(boxes, key=lambda box: box.level):
         tops[box.name] = y
-        y += box.height + LEVEL_GAP
+        y += box.height + gap
     return tops
 
 
