@@ -74,7 +74,7 @@ class SizeType(click.ParamType):  # type: ignore[type-arg]
             return value  # type: ignore[no-any-return]
         match = re.fullmatch(r"(\d{1,9})(?:[x×X](\d{1,9}))?", value)
         if not match or int(match[1]) < 1 or (match[2] and int(match[2]) < 1):
-            self.fail(f"{value!r} is no size; write 416, or height by width as 320x640", param, ctx)
+            self.fail(f"invalid size {value!r}; expected N or HxW, e.g. 416 or 320x640", param, ctx)
         return int(match[1]) if match[2] is None else (int(match[1]), int(match[2]))
 
 

@@ -61,7 +61,7 @@ def command(job: CompareJob) -> None:
     with keys 0, 1, … per layer and optionally input. Decoded boxes and scores are compared too if there are any.
 
     For the first layer that differs, known mistakes are tried (batch norm, padding, activations, anchors, mask,
-    scale_x_y), and the one that explains the difference is printed.
+    scale_x_y). A mistake that explains the difference is printed.
 
     Exit status 0 without differences, 1 with differences.
 

@@ -42,7 +42,7 @@ class LayersType(click.ParamType):  # type: ignore[type-arg]
             return value
         match = re.fullmatch(r"L?(\d{1,9})(?:[-–:]L?(\d{1,9}))?", str(value))
         if not match or int(match[2] or match[1]) < int(match[1]):
-            self.fail(f"{value!r} is no range of layers; write 62-84", param, ctx)
+            self.fail(f"invalid layers {value!r}; expected a range, e.g. 62-84", param, ctx)
         return range(int(match[1]), int(match[2] or match[1]) + 1)
 
 

@@ -39,7 +39,7 @@ class LayerType(click.ParamType):  # type: ignore[type-arg]
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         match = re.fullmatch(r"[Ll]?(\d+)", str(value))
         if not match:
-            self.fail(f"{value!r} is no layer; write 6 or L6", param, ctx)
+            self.fail(f"invalid layer {value!r}; expected its index, e.g. 6 or L6", param, ctx)
         return int(match[1])
 
 

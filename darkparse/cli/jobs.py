@@ -31,8 +31,8 @@ def takes(job_type: type[J]) -> Callable[[Callable[[J], None]], Callable[..., No
 def build_job(job_type: type[J], parameters: Mapping[str, object]) -> J:
     """Return a dataclass with the values of the parameters that its fields are named after.
 
-    A field that is no parameter and whose type is a dataclass is built in the same way, such as
-    `settings: DetectionSettings`; any other keeps its default.
+    A field that is not a parameter and whose type is a dataclass is built in the same way, such as
+    `settings: DetectionSettings`. Any other field keeps its default.
     """
     values = {}
     for name, group in field_groups(job_type).items():

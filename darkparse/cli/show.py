@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from darkparse.views.text.table import TableRow
 
 MIN_WIDTHS = {"layer": 21, "input": 12, "reduces": 14}
-"""To so many characters the columns of texts give way to a narrow terminal."""
+"""Minimum widths, in characters, to which columns shrink on a narrow terminal."""
 COLUMN_GAP = 3
 """Characters between two columns."""
 

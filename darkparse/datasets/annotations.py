@@ -130,7 +130,7 @@ MAX_SIDE = 10**6
 """Maximum height and width of an image in pixels."""
 
 MAX_COCO_BYTES = 1 << 30
-"""Maximum size of a COCO file; the one of COCO's 118,000 training images has 470 million bytes."""
+"""Maximum size of a COCO file; the file of COCO's 118,000 training images has 470 million bytes."""
 
 CLASSES_FILE = "classes.txt"
 """List of class names that labeling programs store among the labels."""
@@ -279,7 +279,7 @@ def _build_annotations(
 
 
 def _pair_files(files: list[Path], image_files: list[Path], images: Path) -> dict[Path, Path]:
-    """Map each image to its annotation file: the one at the same relative path, or else with the same name.
+    """Map each image to the annotation file with the same relative path, or else with the same name.
 
     Raises:
         DarkparseError: Several images have the name and none has the same relative path.

@@ -13,8 +13,8 @@ from darkparse.errors import DarkparseError
 def find_difficult_labels(images: Path) -> dict[str, Path]:
     """Return the label files that mark difficult objects, by the `locate_input` of their images.
 
-    Each line of the list `difficult` stands for the image on the same line of `valid`. Its label file is the one that
-    an image at this path would have; no such image needs to exist (detector.c validate_detector_map). An image without
+    Each line of the list `difficult` stands for the image on the same line of `valid`. Its label file is that of
+    an image at this path; no such image needs to exist (detector.c validate_detector_map). An image without
     a label file has no difficult objects.
 
     Args:

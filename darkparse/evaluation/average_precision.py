@@ -70,7 +70,7 @@ class ClassResult:
     darknet: Counts
     """Darknet's counts: a detection is false if an earlier one of any score belongs to the same object."""
     by_score: Counts
-    """Of the detections of an object the one with the highest score is true; ignored ones do not count."""
+    """The highest-scoring detection of an object is true; ignored detections do not count."""
     area: float
     """Average precision as the area under the curve (Darknet's `-points 0`; VOC 2010-2012)."""
     points11: float

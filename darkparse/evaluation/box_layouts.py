@@ -69,8 +69,8 @@ def match_layout(outputs: Sequence[Floats], heads: Sequence[GridBoxes], input_si
     """Find each head's boxes among a model's outputs.
 
     One tensor (N, B, 4 + classes), with or without a column for the objectness, is tried before boxes and confidences
-    in tensors of their own; each may hold all heads in any order, or one head. Of all layouts the one counts that
-    brings the boxes nearest to the heads'.
+    in tensors of their own; each may hold all heads in any order, or one head. The layout
+    whose boxes are nearest to those of the heads is selected.
 
     Args:
         outputs: arrays with a batch of 1.

@@ -36,7 +36,7 @@ def list_tables(outputs: Sequence[Floats], rows: int, classes: int) -> Iterator[
 
 
 def _list_scores(outputs: Sequence[Floats], rows: int, classes: int) -> Iterator[Floats]:
-    """Read the outputs as scores of `rows` boxes, with the objectness in a column or an output of its own."""
+    """Read the outputs as scores of `rows` boxes, with the objectness in a column or in a separate output."""
     scores = [table for output in outputs for table in _split_rows(output, rows, classes)]
     objectness = [table for output in outputs for table in _split_rows(output, rows, 1)]
     yield from scores

@@ -323,7 +323,7 @@ class Deconvolutional(Padded):
 
 @layer("local")
 class Local(Layer):
-    """A convolution with weights of its own at every position (parser.c parse_local)."""
+    """A convolution with different weights at every position (parser.c parse_local)."""
 
     needs_map = True
     mechanism = "local convolution"

@@ -40,7 +40,7 @@ def save_weights(
         model: A Darknet module, possibly compiled or wrapped for parallel use.
         path: The file to write; an existing file is replaced when the new one is complete.
         upto: Write only the layers before this one: a backbone, as from `darknet partial`.
-        seen: Number of images seen in training; by default the one of the header.
+        seen: Number of images seen in training; by default the number in the header.
         version: Header version, `"0.2.5"` or three numbers; above 1000 the matrices of connected layers are transposed.
         header: Header to write instead of the loaded one.
         widen: Convert a module in half precision to float32, and write an identity batch norm where it was folded into

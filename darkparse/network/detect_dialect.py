@@ -24,7 +24,7 @@ class DialectChoice:
 def choose_dialect(
     config: Config, name: str | None = None, *, version: tuple[int, int, int] | None = None
 ) -> DialectChoice:
-    """Return the dialect with a given name, or else the one with the most evidence in the cfg.
+    """Return the dialect with a given name, or else the dialect with the most evidence in the cfg.
 
     Sections, options and activations that only one dialect and its forks support are evidence. Without any, the
     version in the weights' header decides; without weights, the original dialect, pjreddie, is selected.

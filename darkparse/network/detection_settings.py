@@ -1,4 +1,4 @@
-"""What counts as a detection, and how pictures are read."""
+"""Thresholds of detection, and how images are read."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ BOX_ORDERS = ("score", "nms")
 
 @dataclass(frozen=True)
 class DetectionSettings:
-    """What counts as a detection, with Darknet's defaults, and how pictures are read.
+    """Thresholds of detection, with Darknet's defaults, and how images are read.
 
     Functions that detect take `threshold`, `nms`, `hierarchy` and `top` as keywords too, which override these fields.
 
     Attributes:
-        threshold: least score, and least objectness, 0…1; `-thresh` (detector.c: .25 in AlexeyAB's, .5 in pjreddie's).
-        nms: boxes of one class that overlap a better one by more than this go; 0 keeps all.
-        hierarchy: least probability of a class of a word tree; `-hier`.
-        top: how many classes a classifier names, whatever their score.
-        exif: whether a picture is turned as its EXIF note says; auto: where the dialect's Darknet does.
-        channels: the order of colours in arrays and tensors; OpenCV's is blue, green, red.
+        threshold: minimum score and objectness, 0 to 1; `-thresh` (detector.c: .25 in AlexeyAB's, .5 in pjreddie's).
+        nms: IoU above which the lower-scoring box of a class is removed; 0 disables NMS.
+        hierarchy: minimum probability of a class in a WordTree; `-hier`.
+        top: number of classes that a classifier reports, whatever their score.
+        exif: whether EXIF orientation is applied; auto: if the dialect's Darknet does.
+        channels: channel order of arrays and tensors; OpenCV's is bgr.
         classes: names or numbers of the classes to return; None for all.
         order: order of the detections of an image: by score, or "nms", box by box in the order in which Darknet's
             suppression leaves the boxes, which `detector map` counts by.

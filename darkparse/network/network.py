@@ -87,7 +87,7 @@ class Network(NotebookRepr):
 
     @cached_property
     def outputs(self) -> tuple[int, ...]:
-        """Indices of the layers whose output the network gives: the heads, or else the last layer that is no loss."""
+        """Indices of the layers whose outputs the network returns: the heads, or the last layer that is not a loss."""
         last = next((node.index for node in reversed(self.nodes) if node.layer.role != "loss"), len(self.nodes) - 1)
         return self.heads or (last,)
 

@@ -30,7 +30,7 @@ def from_yaml(text: str | os.PathLike[str]) -> Network:
         The network, compiled.
 
     Raises:
-        DarkparseError: the text is no YAML of a network, or the file cannot be read.
+        DarkparseError: the text is not the YAML of a network, or the file cannot be read.
         CfgError: the network in it is wrong; the message shows it as a cfg.
 
     >>> network = darkparse.compile("yolov3-tiny")

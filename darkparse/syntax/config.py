@@ -60,7 +60,7 @@ class Section:
         return self.options[-1].end if self.options else self.span.end
 
     def find(self, key: str) -> Option | None:
-        """Return the first option with this key, which is the one Darknet uses (option_list.c, option_find).
+        """Return the first option with this key, as Darknet does (option_list.c, option_find).
 
         A line `key=` without a value is skipped, as in Darknet's read_option. A line without `=` matches and hides
         any later option with the same key.

@@ -76,7 +76,7 @@ class Parallel:
 
 
 def get_device(name: str | None) -> torch.device:
-    """Return a device by name, by default the best available one; with several GPUs, the one of this process.
+    """Return a device by name, by default the best that is available; with several GPUs, this process's.
 
     Raises:
         DarkparseError: torch does not support the device.

@@ -139,7 +139,7 @@ Arrays = Mapping[str, LazyArray]
 
 
 def open_source(source: WeightsSource | FileBuffer, *, mmap: bool = True) -> FileBuffer:
-    """The bytes of a file.
+    """Return the bytes of a file.
 
     Args:
         source: a path; a file opened for reading in binary mode, read from where it stands; or the bytes themselves.
@@ -148,7 +148,7 @@ def open_source(source: WeightsSource | FileBuffer, *, mmap: bool = True) -> Fil
 
     Raises:
         WeightsError: the file cannot be read.
-        TypeError: this is no source of bytes.
+        TypeError: the source has an unsupported type.
     """
     if isinstance(source, FileBuffer):
         return source
@@ -198,7 +198,7 @@ def _read_rest(file: BinaryIO) -> NDArray[np.uint8]:
 
 
 def _read_up_to(file: BinaryIO, size: int) -> NDArray[np.uint8]:
-    """So many bytes from where a file stands, or as many as there are."""
+    """Read up to `size` bytes from the current position."""
     data = _allocate_aligned(size)
     view, num_read = data.data, 0
     while num_read < size and (count := file.readinto(view[num_read:])):  # type: ignore[attr-defined]

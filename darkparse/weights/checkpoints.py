@@ -1,4 +1,4 @@
-"""PyTorch checkpoints as named arrays, both ways: the one kind of weights file that needs torch."""
+"""PyTorch checkpoints as named arrays, both ways: the only kind of weights file that requires torch."""
 
 from __future__ import annotations
 

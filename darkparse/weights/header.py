@@ -54,7 +54,7 @@ class Header:
         return cls(*version, seen, get_seen_width(version, dialect))
 
     def with_changes(self, dialect: Dialect, seen: int | None, version: Version | str | None) -> Header:
-        """With other numbers where they are given. Raises ValueError if the version is none."""
+        """Return the header with another `seen` or version, where given. Raises ValueError for an invalid version."""
         header = self if version is None else Header.from_version(parse_version(version), dialect, self.seen)
         return header if seen is None else replace(header, seen=seen)
 

@@ -137,7 +137,7 @@ class WeightsFile:
     """Bytes at the end that make no whole float."""
 
     def fits(self, num_floats: int, *, allow_longer: bool = False) -> bool:
-        """Whether it holds so many floats and nothing else, or at least so many where a longer file will do."""
+        """Return whether the file has exactly `num_floats` floats, or at least as many with `allow_longer`."""
         return (
             self.floats.size >= num_floats
             if allow_longer

@@ -117,8 +117,8 @@ def test_show_without_terminal_prints_no_color() -> None:
     [
         (["show", "nothing.cfg"], "nothing.cfg: no such file, and no cfg of that name ships"),
         (["show", "yolov33"], "no cfg of that name ships with darkparse"),
-        (["show", "yolov3", "--size", "big"], "'big' is no size; write 416, or height by width as 320x640"),
-        (["show", "yolov3", "--size", "0"], "'0' is no size"),
+        (["show", "yolov3", "--size", "big"], "invalid size 'big'; expected N or HxW, e.g. 416 or 320x640"),
+        (["show", "yolov3", "--size", "0"], "invalid size '0'"),
         (["shw"], "unknown command 'shw'; did you mean 'show'?"),
         (["show"], "Missing argument 'CFG'"),
         (["show", "yolov3", "--dialect", "darknet"], "'darknet' is not one of"),

@@ -16,7 +16,7 @@ NET = "[net]\nheight=6\nwidth=8\nchannels=4\n"
 
 
 def _run(text: str, dialect: str) -> tuple[darkparse.Darknet, list[Tensor]]:
-    """A network with weights of its own start, and each layer's output for two pictures."""
+    """Return a network with initial weights, and the output of each layer for two images."""
     torch.manual_seed(0)
     model = darkparse.load(NET + text, dialect=dialect)
     with torch.inference_mode():

@@ -177,7 +177,7 @@ def test_fact_of_unequal_downsampling_names_both_sides() -> None:
 def test_fact_of_single_pointwise_convolution_is_singular() -> None:
     network = darkparse.compile("[net]\nwidth=8\nheight=8\nchannels=6\n[conv]\nfilters=2\n")
     assert build_diagram(network).facts == ("1×1 convolutions: 1 of 1 reduces channels",)
-    assert "The one 1×1 convolution reduces the channels." in str(darkparse.explain(network))
+    assert "The only 1×1 convolution reduces the channels." in str(darkparse.explain(network))
 
 
 def test_layer_names_hides_at_least_two() -> None:

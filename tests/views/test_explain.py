@@ -33,7 +33,7 @@ def test_layer_report_counts_cfg_lines_by_newline_only() -> None:
 @pytest.mark.parametrize(
     ("name", "sentences"),
     [
-        ("yolov3", ["34 of 34 reduce channels", "L81, L93 and L105 project to their heads: that is no reduction."]),
+        ("yolov3", ["34 of 34 reduce channels", "L81, L93 and L105 project to their heads, which is not a reduction."]),
         (
             "yolov4",
             [
@@ -170,7 +170,7 @@ def test_explain_command_with_invalid_layer_exits_2(capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit) as stop:
         main(["explain", "yolov1", "--layer", "last"])
     assert stop.value.code == 2
-    assert "is no layer; write 6 or L6" in capsys.readouterr().err
+    assert "expected its index, e.g. 6 or L6" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("width", [80, 120])

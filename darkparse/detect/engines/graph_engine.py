@@ -39,7 +39,7 @@ def _make_onnxruntime(content: bytes, workers: int, threads: int) -> Run:
 def _load_openvino_core() -> Any:
     """Load OpenVINO's core once and keep it until the process ends.
 
-    Its CPU plugin moves the calling thread's alternate signal stack into memory of its own and frees that memory when
+    Its CPU plugin moves the calling thread's alternate signal stack into its own memory and frees that memory when
     the core goes. Where another thread drops the core, the first thread is left without a signal stack, and the next
     signal that has a handler ends the process with SIGSEGV (OpenVINO 2026.4).
     """

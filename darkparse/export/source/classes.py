@@ -144,7 +144,7 @@ DESCRIPTIONS = {
     "Dense": "New channels beside those that come in.",
     "ELAN": "The maps of several convolutions of one path side by side.",
     "Split": "Two paths side by side.",
-    "Stage": "To half the size, then so many blocks.",
+    "Stage": "Halve the size, then apply a number of blocks.",
     "Head": "One more convolution, the projection to the predictions, and their activation.",
 }
 

@@ -8,7 +8,7 @@ from darkparse.network import Network
 
 RUNNING = '''
     def add(self, layer: nn.Module, *reads: int) -> None:
-        """Append a layer that reads the one before, or layers given by number; -1 is the input."""
+        """Append a layer that reads the previous layer, or layers given by number; -1 is the input."""
         self.layers.append(layer)
         self.reads.append(reads or (len(self.layers) - 2,))
 

@@ -287,13 +287,13 @@ def block_name(window: Sequence[BlockItem]) -> str:
 
 
 def is_chain(items: Sequence[BlockItem], entry: int) -> bool:
-    """Whether every item is a module that reads only the one before."""
+    """Return whether every item is a module that reads only the previous item."""
     before = [entry, *(item.last for item in items[:-1])]
     return all(item.is_module and item.reads == (i,) for item, i in zip(items, before, strict=True))
 
 
 def entry_of(window: Sequence[BlockItem]) -> int:
-    """Return the one value that comes in."""
+    """Return the only value that enters the window."""
     inner = {item.last for item in window}
     return next(i for item in window for i in item.reads if i not in inner)
 

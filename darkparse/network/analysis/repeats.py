@@ -94,7 +94,7 @@ class _RepeatFinder:
         """Where the run of a scale ends that a layer is in: a repeat stays within one."""
         inside = {i for b in network.bottlenecks for i in range(b.first + 1, b.last + 1)}
         self.cuts = [i not in inside for i in range(len(network.nodes) + 1)]
-        """Whether a copy may begin (and the one before end) at a layer."""
+        """Whether a copy may begin, and the previous copy end, at a layer."""
         self.saves = {b.first: b.saves for b in reversed(network.bottlenecks)}
         self.shapes: dict[int, int] = {}
         """A number for each layer: equal where layers repeat. A head is like no other."""

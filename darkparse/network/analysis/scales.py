@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from darkparse.network.network import Network
 
 MAX_SIDE_PATH_LAYERS = 3
-"""So many layers at another scale are a side path of the run around them, not a scale of their own."""
+"""Maximum number of layers at another scale that belong to the run around them as a side path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ def find_scale_runs(network: Network) -> tuple[ScaleRun, ...]:
     """Every layer in one run, in order.
 
     A few layers at another scale that only the layers around them read stay in the run: the pooled path of a
-    channel gate, or a branch from an earlier, larger map that is reduced at once. A new smallest map is no side path.
+    channel gate, or a branch from an earlier, larger map that is reduced at once. A new smallest map is not a side
+    path.
     """
     runs = _split_by_size(network)
     while True:

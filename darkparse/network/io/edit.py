@@ -157,7 +157,7 @@ def _fit_head(network: Network, draft: dict[int, Layer], index: int, head: Head)
 
 
 def _fit_channels(network: Network, draft: dict[int, Layer], index: int, channels: int) -> None:
-    """Make a layer give so many channels, or those before it where it only passes them on."""
+    """Set the output channels of a layer, or of the layers before it if it does not change them."""
     if index < 0:
         raise DarkparseError(f"the network's input would have to have {channels} channels")
     node, layer = network.nodes[index], draft[index]

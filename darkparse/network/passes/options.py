@@ -27,7 +27,7 @@ SlipCode = Literal["skipped", "empty-value", "duplicate", "unknown-option", "for
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """A line that has no effect, or not the one that it seems to have."""
+    """A line without effect, or with another effect than it seems to have."""
 
     code: SlipCode
     option: Option

@@ -111,7 +111,7 @@ def check_data(
 
     Args:
         files: The `.data` file.
-        dialect: Darknet fork to train with; by default the network's, or the one that finds most labels.
+        dialect: Darknet fork to train with; by default the network's, or the fork that finds most labels.
         network: Network to train, for its classes and its input size.
         progress: Iterates over the images; may report progress.
         decode: Decode each image completely, which detects truncated files.

@@ -48,7 +48,7 @@ def reasons(facts: LayerFacts) -> Iterator[str]:
     if node.layer.has_state:
         yield "It keeps a state from call to call: what goes out depends on the calls before."
     if node.shared_with is not None:
-        yield f"It has no weights of its own, it uses those of L{node.shared_with}."
+        yield f"It shares the weights of L{node.shared_with}."
     for text in map(bottleneck_text, facts.blocks):
         yield f"{text[0].upper()}{text[1:]}."
     yield from (_repeat_sentence(repeat, facts.index) for repeat in facts.repeats)
@@ -59,7 +59,7 @@ def _spatial_sentence(facts: LayerFacts, change: Reduction) -> str:
     is_map = facts.node.out_shape.is_map
     if change.direction == "kept":
         sentence = f"Height × width stay {to_h}×{to_w}."
-        return sentence if is_map else "It works on vectors: there is no height and width."
+        return sentence if is_map else "It works on vectors, which have no height and width."
     target = sides_text(change.after) if is_map else "a vector"
     ratio = f" ({factor_text(change)})" if is_map and h * to_w == w * to_h else ""
     mechanism = f", {MECHANISMS[change.mechanism]}" if change.mechanism in MECHANISMS else ""

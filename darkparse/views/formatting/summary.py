@@ -49,7 +49,7 @@ def answer(facts: NetworkSummary) -> str:
         return f"No 1×1 convolution; height×width {_change_text(facts.downsampling)}" if facts.downsampling else NOTHING
     reducing = len(pointwise.reducing)
     if reducing == pointwise.total:
-        subject = {1: "The one", 2: "Both"}.get(reducing, f"All {reducing}")
+        subject = {1: "The only", 2: "Both"}.get(reducing, f"All {reducing}")
         return f"{subject} 1×1 {verb(reducing, 'convolution reduces', 'convolutions reduce')}"
     rest = [f"{_name_or_count(pointwise.keeping)} {mixing_text(len(pointwise.keeping))}"] if pointwise.keeping else []
     rest += (
@@ -123,13 +123,13 @@ def prose(network: Network, facts: NetworkSummary) -> Iterator[str]:
         yield f"{_channels_list(network, pointwise.expanding)} {verb(count, 'expands')} the channels."
     if pointwise.projecting:
         projects = verb(len(pointwise.projecting), "projects to its head", "project to their heads")
-        yield f"{join_names([f'L{i}' for i in pointwise.projecting])} {projects}: that is no reduction."
+        yield f"{join_names([f'L{i}' for i in pointwise.projecting])} {projects}, which is not a reduction."
     yield from _price_sentences(network.bottlenecks)
 
 
 def _reducing_sentence(count: int, total: int) -> str:
     if total == 1:
-        return f"The one 1×1 convolution {'reduces' if count else 'does not reduce'} the channels."
+        return f"The only 1×1 convolution {'reduces' if count else 'does not reduce'} the channels."
     return f"{count} of the {total} 1×1 convolutions {verb(count, 'reduces')} the channels."
 
 

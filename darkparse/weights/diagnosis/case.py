@@ -166,7 +166,7 @@ class FileMismatch(Mismatch):
         return all(0 <= part < PLAUSIBLE_VERSION for part in self.file.header.version)
 
     def is_plausible_after(self, header_bytes: int) -> bool:
-        """Whether the values may be those of the network if they begin so many bytes into the file."""
+        """Return whether the values can belong to the network if they begin after `header_bytes`."""
         floats = self.file.blob.data[header_bytes : header_bytes + 4 * self.needed_floats].view(np.float32)
         return bool(np.isfinite(floats).all()) and is_plausible(floats, self.entries) is not False
 

@@ -195,7 +195,7 @@ def _explain_shipped_cfg(case: FileMismatch) -> Cause | None:
 
 
 def _explain_size(case: FileMismatch) -> Cause:
-    """What is left when no cause explains the size: a file cut short, or one that goes on."""
+    """Return the cause if no other explains the size: the file is truncated, or has extra data."""
     missing = 4 * (case.needed_floats - case.available_floats) - case.file.trailing_bytes
     plausible = is_plausible(case.file.floats, case.entries)
     beginning = "; what is there begins like this cfg (every variance is in range)" if plausible else ""

@@ -14,7 +14,7 @@ from darkparse.weights.layout import Entry
 CHUNK_FLOATS = 1 << 20
 """Floats that are looked at together, so that a large array needs no large copies."""
 MIN_VARIANCE = -1e-6
-"""Trained files hold variances a denormal below 0, of dead channels; a value below this is no variance."""
+"""Trained files contain variances slightly below 0 for dead channels; a value below this is not a variance."""
 
 
 def measure_row(row: ReportRow, values: Floats) -> ReportRow:
