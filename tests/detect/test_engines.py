@@ -97,6 +97,25 @@ def test_engine_hierarchy_threshold_equals_torch(engine: str, dialect: str, hier
     assert_same(tmp_path / "x.cfg", weights, engine, settings, dialect=dialect, names=names)
 
 
+@each
+@pytest.mark.parametrize("dialect", ["pjreddie", "alexeyab"])
+def test_engine_class_map_scores_equal_torch(engine: str, dialect: str, tmp_path: Path) -> None:
+    text = (DATA / "kinds" / "region_tree.cfg").read_text("utf-8")
+    (tmp_path / "x.cfg").write_text(f"{text}map=x.map\n", "utf-8")
+    (tmp_path / "x.map").write_text("2\n4\n", "utf-8")
+    (tmp_path / "words.tree").write_bytes((DATA / "kinds" / "words.tree").read_bytes())
+    weights = stored(tmp_path / "x.cfg", dialect)
+    settings, found = DetectionSettings(threshold=0.001, nms=0), []
+    for name in ("torch", engine):
+        detector = Detector.load(
+            tmp_path / "x.cfg", weights, engine=name, dialect=dialect, names=["cat", "cow"], use_class_map=True
+        )
+        found.append(rows(detector.detect(picture(1), settings)))
+    assert set(found[0][:, 0]) == {0, 1}
+    assert (found[0][:, 1] <= found[0][:, 2]).all(), "a score is the objectness times a probability"
+    assert_equal_but_for_ties(*found)
+
+
 CLASSIFIER = """
 [net]
 width=16

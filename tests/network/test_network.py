@@ -220,6 +220,16 @@ def test_receptive_field_equals_spread_of_nan(body: str) -> None:
     assert get_receptive_fields(network)[-1] == tuple(seen)
 
 
+def test_receptive_field_of_1x1_convolution_is_that_of_its_input_whatever_its_stride() -> None:
+    network = darkparse.compile(
+        "[net]\nwidth=40\nheight=40\nchannels=3\n[conv]\nsize=1\n[conv]\nsize=1\nstride=2\n[conv]\nsize=3\n[conv]\nsize=1\n"
+        "[conv]\nsize=3\nstride=2\n[conv]\nsize=2\n"
+    )
+    sides = (1, 1, 1 + 2 * 2, 5, 5 + 2 * 2, 9 + 4)
+    assert get_receptive_fields(network) == tuple((side, side) for side in sides)
+    assert [y for y, _ in network.strides] == [1, 2, 2, 2, 4, 4]
+
+
 def test_receptive_field_of_recurrent_layer_is_whole_input() -> None:
     network = darkparse.compile(
         "[net]\nwidth=40\nheight=30\nchannels=3\n[conv]\nsize=3\nstride=2\npad=1\nfilters=4\n[crnn]\nhidden=4\noutput=4\npad=1\n"
