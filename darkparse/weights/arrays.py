@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darkparse.errors import DarkparseWarning, WeightsError
-from darkparse.layers import TensorSpec
 from darkparse.network import Network
 from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.syntax.files import is_file
-from darkparse.weights.buffer import BITS, Arrays, FileBuffer, LazyArray, WeightsSource, open_source
+from darkparse.weights.buffer import Arrays, FileBuffer, WeightsSource, open_source
+from darkparse.weights.completion import complete_arrays
 from darkparse.weights.containers import ContainerContent, get_container_kind, read_container, write_container
 from darkparse.weights.fitting import compile_with_weights, read_weights
 from darkparse.weights.header import Header
@@ -93,9 +93,7 @@ class LoadedArrays:
     @cached_property
     def arrays(self) -> Arrays:
         """All arrays of the network; what the file does not hold is as Darknet starts it."""
-        dtype = next((array.dtype for array in self.stored.values() if array.dtype not in BITS), "float32")
-        specs = get_tensors(self.network)
-        return {key: _complete(self.stored.get(key), spec, dtype) for key, (_, spec) in specs.items()}
+        return complete_arrays(self.stored, self.network)
 
     @property
     def loaded(self) -> LoadResult:
@@ -134,30 +132,6 @@ class LoadedArrays:
         except ValueError as problem:
             raise WeightsError(str(problem)) from None
         return write_weights(path, header, entries, self.arrays, widen=widen)
-
-
-def _complete(stored: LazyArray | None, tensor: TensorSpec, dtype: str) -> LazyArray:
-    """Return an array of a tensor's shape that begins with what is stored."""
-    if stored is not None and stored.shape == tensor.shape:
-        return stored
-
-    def load() -> NDArray[Any]:
-        values = _initialize_array(tensor).astype(dtype, copy=False)
-        if stored is not None:
-            values[: stored.shape[0]] = stored.read()
-        return values
-
-    return LazyArray(tensor.shape, dtype, load)
-
-
-def _initialize_array(tensor: TensorSpec) -> NDArray[np.float32]:
-    distribution, center, spread = tensor.initial
-    if distribution == "constant":
-        return np.full(tensor.shape, center, np.float32)
-    random = np.random.default_rng(0)
-    draw = random.uniform(-spread, spread, tensor.shape) if distribution == "uniform" else None
-    values = random.normal(0, spread, tensor.shape) if draw is None else draw
-    return (center + values).astype(np.float32)
 
 
 def read(
@@ -232,10 +206,9 @@ def _fit(file: FileBuffer, content: ContainerContent | None, network: Network, o
         _warn_about_non_finite(file.name, ((key, array.read()) for key, array in stored.items()))
         return LoadedArrays(network, file, content.origin.header if content.origin else None, stored)
     fitted = read_weights(file, network, options)
-    get_array, floats = fitted.file.get_array, fitted.file.floats
+    floats = fitted.file.floats
     _warn_about_non_finite(file.name, ((entry.name, floats[entry.start : entry.end]) for entry in fitted.entries))
-    stored = {entry.name: LazyArray(entry.shape, "float32", partial(get_array, entry)) for entry in fitted.entries}
-    return LoadedArrays(network, file, fitted.file.header, stored)
+    return LoadedArrays(network, file, fitted.file.header, fitted.arrays)
 
 
 def _warn_about_non_finite(name: str, arrays: Iterable[tuple[str, NDArray[Any]]]) -> None:

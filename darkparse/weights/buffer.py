@@ -1,4 +1,4 @@
-"""The bytes of a weights file, wherever they come from, opened once and identified once; and arrays that wait in it."""
+"""The bytes of a weights file, opened and identified once, and arrays that are read lazily; opening needs no numpy."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ import mmap as memory
 import os
 import stat
 import zlib
+from array import array
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, cast
 from zipfile import ZipFile
-
-import numpy as np
-from numpy.typing import NDArray
 
 from darkparse.errors import WeightsError
 from darkparse.syntax.files import describe_error
@@ -28,6 +26,8 @@ MAX_EXPANSION = 100
 """A larger archive may unpack to this many times its size; deflate saves a tenth of weights."""
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 BITS = {
@@ -36,7 +36,7 @@ BITS = {
 }
 """What stands for the dtypes of torch that numpy does not have."""
 
-Floats = NDArray[np.float32]
+Floats: TypeAlias = "NDArray[np.float32]"
 WeightsSource = str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview
 
 
@@ -46,15 +46,15 @@ class FileBuffer:
 
     name: str
     """What to call it in messages."""
-    data: NDArray[np.uint8]
-    """(size,); mapped pages of the file, or a copy."""
+    data: memoryview
+    """Bytes of mapped pages of the file, or of a copy."""
     path: Path | None = None
     is_mapped: bool = False
 
     @property
     def size(self) -> int:
         """Number of bytes."""
-        return self.data.size
+        return len(self.data)
 
     def read_head(self, count: int = 4096) -> bytes:
         """The first bytes."""
@@ -73,7 +73,7 @@ class FileBuffer:
     def release_pages(self) -> None:
         """Let go of the memory of mapped pages that nobody has written: they come again from the file when used."""
         if self.is_mapped and hasattr(memory, "MADV_DONTNEED"):
-            self.data.base.obj.madvise(memory.MADV_DONTNEED)  # type: ignore[union-attr]
+            cast("memory.mmap", self.data.obj).madvise(memory.MADV_DONTNEED)
 
     def open_stream(self) -> BinaryIO:
         """Return the bytes as an open file, for libraries that read one; nothing is copied."""
@@ -99,9 +99,23 @@ class LazyArray:
     """Name of its dtype, which numpy and torch share, e.g. `float32`."""
     load: Callable[[], NDArray[Any]]
     """Return the values; those of a dtype that numpy does not have, as unsigned integers of the same bits."""
+    load_block: Callable[[], memoryview] | None = None
+    """Return float32 values as one block of bytes, without numpy; None if the file format requires numpy."""
+    offset: int | None = None
+    """Position in the file, in bytes, if the values lie there as one block of float32; otherwise None."""
+
+    def read_block(self) -> memoryview:
+        """Return the values in float32 as one block of bytes, in row-major order."""
+        if self.load_block is not None:
+            return self.load_block()
+        import numpy as np
+
+        return np.ascontiguousarray(self.read()).reshape(-1).view(np.uint8).data
 
     def read(self) -> Floats:
         """Return the values in float32, copied only where they have another dtype."""
+        import numpy as np
+
         values = self.load()
         if self.dtype == "bfloat16":
             return (values.astype(np.uint32) << 16).view(np.float32)
@@ -115,6 +129,7 @@ class LazyArray:
         dtype = str(tensor.dtype).removeprefix("torch.")
 
         def load() -> NDArray[Any]:
+            import numpy as np
             import torch
 
             values = tensor.detach().cpu()
@@ -136,6 +151,11 @@ class LazyArray:
 
 Arrays = Mapping[str, LazyArray]
 """Arrays by their names in the state_dict."""
+
+
+def as_floats(data: memoryview) -> memoryview[float]:
+    """Return bytes as float32 values, without a copy."""
+    return data.cast("f") if len(data) else memoryview(array("f"))  # an empty view cannot be cast
 
 
 def open_source(source: WeightsSource | FileBuffer, *, mmap: bool = True) -> FileBuffer:
@@ -172,7 +192,7 @@ def _read_path(path: Path, mmap: bool) -> FileBuffer:
             if mmap:
                 # Pages of our own where they are written: neither the file nor another process sees it.
                 pages = memory.mmap(file.fileno(), 0, access=memory.ACCESS_COPY)
-                return FileBuffer(str(path), np.frombuffer(pages, np.uint8), path, is_mapped=True)
+                return FileBuffer(str(path), memoryview(pages), path, is_mapped=True)
             return FileBuffer(str(path), _read_up_to(file, status.st_size), path)
     except (OSError, ValueError) as problem:
         raise WeightsError(f"{path}: {describe_error(problem)}") from None
@@ -188,7 +208,7 @@ def _read_file(file: BinaryIO) -> FileBuffer:
         raise WeightsError(f"{name}: {describe_error(problem)}") from None
 
 
-def _read_rest(file: BinaryIO) -> NDArray[np.uint8]:
+def _read_rest(file: BinaryIO) -> memoryview:
     """From where a file stands to its end; without a copy on the way where its length can be known."""
     if not (hasattr(file, "readinto") and file.seekable()):
         return _copy_bytes(file.read())
@@ -197,28 +217,29 @@ def _read_rest(file: BinaryIO) -> NDArray[np.uint8]:
     return _read_up_to(file, max(end - start, 0))
 
 
-def _read_up_to(file: BinaryIO, size: int) -> NDArray[np.uint8]:
+def _read_up_to(file: BinaryIO, size: int) -> memoryview:
     """Read up to `size` bytes from the current position."""
-    data = _allocate_aligned(size)
-    view, num_read = data.data, 0
-    while num_read < size and (count := file.readinto(view[num_read:])):  # type: ignore[attr-defined]
+    data, num_read = _allocate_aligned(size), 0
+    while num_read < size and (count := file.readinto(data[num_read:])):  # type: ignore[attr-defined]
         num_read += count
     return data[:num_read]
 
 
-def _copy_bytes(source: bytes | bytearray | memoryview) -> NDArray[np.uint8]:
-    source_bytes = np.frombuffer(source, np.uint8)
-    data = _allocate_aligned(source_bytes.size)
-    data[:] = source_bytes
+def _copy_bytes(source: bytes | bytearray | memoryview) -> memoryview:
+    view = memoryview(source)
+    data = _allocate_aligned(view.nbytes)
+    if view.nbytes:  # an empty view cannot be cast
+        data[:] = view.cast("B")
     return data
 
 
-def _allocate_aligned(size: int) -> NDArray[np.uint8]:
-    """Memory in which the floats behind a header of 20 bytes begin on a page.
+def _allocate_aligned(size: int) -> memoryview:
+    """Allocate memory in which the floats behind a header of 20 bytes begin on a page.
 
     Where the allocator puts it, 16 bytes behind a page's start, some processors copy a file at a third of their speed:
     the target then lies a few bytes ahead of the source within the page.
     """
-    buffer = np.empty(size + memory.PAGESIZE, np.uint8)
-    start = -(buffer.ctypes.data + HEADER_BYTES) % memory.PAGESIZE
-    return buffer[start : start + size]
+    start = -HEADER_BYTES % memory.PAGESIZE
+    # By default such memory is shared with the processes that are forked from this one.
+    access = memory.ACCESS_COPY if os.name == "posix" else memory.ACCESS_WRITE
+    return memoryview(memory.mmap(-1, start + max(size, 1), access=access))[start : start + size]

@@ -168,7 +168,7 @@ def _read_safetensors(blob: FileBuffer) -> tuple[Arrays, Metadata]:
             raise ValueError(
                 f"{quote_safe(name)} lies in the bytes {quote_safe(str(offsets))}; expected {(begin, end)}"
             )
-        values = blob.data[start + begin : start + end]
+        values = np.frombuffer(blob.data[start + begin : start + end], np.uint8)
         arrays[name] = LazyArray(shape, dtype, partial(_view, values, stored, shape))
     if start + end != blob.size:
         raise ValueError(f"its header needs {start + end:,} bytes, the file has {blob.size:,}")

@@ -13,10 +13,6 @@ from tokenize import TokenError
 from typing import IO, Any, Literal, cast
 from zipfile import BadZipFile, ZipFile
 
-import numpy as np
-from numpy.typing import NDArray
-
-Bytes = NDArray[np.uint8]
 ARCHIVE_ERRORS = (
     *(BadZipFile, zlib.error, LZMAError, struct.error, OSError, EOFError),  # the archive and what is packed in it
     *(NotImplementedError, RuntimeError),  # unsupported compression, or encryption
@@ -43,6 +39,8 @@ class FileType:
     """The container that darkparse reads it as."""
 
 
+CHUNK_BYTES = 1 << 20
+"""Bytes that are looked at together, so that a large file is not copied as a whole."""
 CONVERT_REMEDY = "`darkparse convert CFG {0} -o OUT.weights` makes a .weights file of it"
 
 _MAGIC: tuple[tuple[int, bytes, str, str, str], ...] = (
@@ -68,8 +66,8 @@ _ONNX_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72")
 class ByteStream(RawIOBase):
     """Bytes as an open file, without a copy of them."""
 
-    def __init__(self, data: Bytes) -> None:
-        self._view, self._position = data.data, 0
+    def __init__(self, data: memoryview) -> None:
+        self._view, self._position = data, 0
 
     def readable(self) -> bool:
         return True
@@ -88,24 +86,24 @@ class ByteStream(RawIOBase):
         return len(part)
 
 
-def detect_file_type(data: Bytes) -> FileType | None:
+def detect_file_type(data: memoryview) -> FileType | None:
     """Return what a file is by its bytes if it is something else than weights; None if it may be weights."""
     head = data[:4096].tobytes()
     return next((file_type for detect in _DETECTORS if (file_type := detect(data, head))), None)
 
 
-def _detect_magic(data: Bytes, head: bytes) -> FileType | None:
+def _detect_magic(data: memoryview, head: bytes) -> FileType | None:
     matches = (
         FileType(code, title, remedy) for offset, magic, code, title, remedy in _MAGIC if head.startswith(magic, offset)
     )
     return next(matches, None)
 
 
-def _detect_empty(data: Bytes, head: bytes) -> FileType | None:
+def _detect_empty(data: memoryview, head: bytes) -> FileType | None:
     return None if head else FileType("empty", "empty, 0 bytes", "download or copy it again")
 
 
-def _detect_lfs_pointer(data: Bytes, head: bytes) -> FileType | None:
+def _detect_lfs_pointer(data: memoryview, head: bytes) -> FileType | None:
     if not head.startswith(b"version https://git-lfs"):
         return None
     size = re.search(rb"^size (\d+)", head, re.MULTILINE)
@@ -116,7 +114,7 @@ def _detect_lfs_pointer(data: Bytes, head: bytes) -> FileType | None:
     )
 
 
-def _detect_html(data: Bytes, head: bytes) -> FileType | None:
+def _detect_html(data: memoryview, head: bytes) -> FileType | None:
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         head = head.decode("utf-16", "replace").encode("utf-8", "replace")
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
@@ -133,7 +131,7 @@ def _detect_html(data: Bytes, head: bytes) -> FileType | None:
     )
 
 
-def _detect_zip(data: Bytes, head: bytes) -> FileType | None:
+def _detect_zip(data: memoryview, head: bytes) -> FileType | None:
     if not head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return None
     try:
@@ -150,32 +148,32 @@ def _detect_zip(data: Bytes, head: bytes) -> FileType | None:
     return FileType("zip", "a zip archive", remedy, {"members": len(names)})
 
 
-def _detect_pickle(data: Bytes, head: bytes) -> FileType | None:
+def _detect_pickle(data: memoryview, head: bytes) -> FileType | None:
     if head[:1] != b"\x80" or head[1:2] not in (b"\x02", b"\x03", b"\x04", b"\x05"):
         return None
     return FileType("pickle", "a pickle (an old PyTorch checkpoint, .pt)", CONVERT_REMEDY, container="pt")
 
 
-def _detect_hdf5(data: Bytes, head: bytes) -> FileType | None:
+def _detect_hdf5(data: memoryview, head: bytes) -> FileType | None:
     if not head.startswith(b"\x89HDF\r\n\x1a\n"):
         return None
     return FileType("hdf5", "an HDF5 file (Keras .h5)", CONVERT_REMEDY, container="h5")
 
 
-def _detect_safetensors(data: Bytes, head: bytes) -> FileType | None:
+def _detect_safetensors(data: memoryview, head: bytes) -> FileType | None:
     size = int.from_bytes(head[:8], "little")
-    if not (head[8:9] == b"{" and 2 <= size <= data.size - 8 and head[8:].lstrip(b"{ \t\r\n").startswith((b'"', b"}"))):
+    if not (head[8:9] == b"{" and 2 <= size <= len(data) - 8 and head[8:].lstrip(b"{ \t\r\n").startswith((b'"', b"}"))):
         return None
     return FileType("safetensors", "a safetensors file", CONVERT_REMEDY, container="safetensors")
 
 
-def _detect_onnx(data: Bytes, head: bytes) -> FileType | None:
+def _detect_onnx(data: memoryview, head: bytes) -> FileType | None:
     if len(head) < 8 or head[0] != 8 or not 1 <= head[1] <= 32 or head[2] not in _ONNX_TAGS:
         return None
     return FileType("onnx", "an ONNX model", "get the .weights file that it was made from")
 
 
-def _detect_text(data: Bytes, head: bytes) -> FileType | None:
+def _detect_text(data: memoryview, head: bytes) -> FileType | None:
     text = head.decode("utf-8", "replace")
     if "\ufffd" in text[:-4] or any(ord(c) < 32 and c not in "\t\r\n\f" for c in text):
         return None
@@ -186,17 +184,18 @@ def _detect_text(data: Bytes, head: bytes) -> FileType | None:
     return FileType("text", f"a text file that begins “{first}”", "get the original .weights file", {"begins": first})
 
 
-def _detect_zeros(data: Bytes, head: bytes) -> FileType | None:
-    if any(head) or data.any():
+def _detect_zeros(data: memoryview, head: bytes) -> FileType | None:
+    chunks = (data[start : start + CHUNK_BYTES].tobytes() for start in range(0, len(data), CHUNK_BYTES))
+    if any(head) or any(chunk.strip(b"\0") for chunk in chunks):
         return None
     return FileType(
         "zeros",
-        f"all zeros, {data.size:,} bytes of them, the header too",
+        f"all zeros, {len(data):,} bytes of them, the header too",
         "a download that was laid out and never filled: download it again",
     )
 
 
-_DETECTORS: tuple[Callable[[Bytes, bytes], FileType | None], ...] = (
+_DETECTORS: tuple[Callable[[memoryview, bytes], FileType | None], ...] = (
     _detect_safetensors,  # begins with a length, which may read as another kind's first bytes
     _detect_magic,
     _detect_empty,

@@ -10,7 +10,7 @@ from darkparse.errors import Cause, CfgError, WeightsError
 from darkparse.network import Network, compile
 from darkparse.network.compile_options import CfgLike, CompileOptions, Size
 from darkparse.syntax import read
-from darkparse.weights.buffer import FileBuffer, WeightsSource, open_source
+from darkparse.weights.buffer import Arrays, FileBuffer, WeightsSource, open_source
 from darkparse.weights.diagnosis.case import FileMismatch
 from darkparse.weights.diagnosis.causes import diagnose, find_other_layout
 from darkparse.weights.diagnosis.head_filters import explain_head_filters
@@ -104,6 +104,11 @@ class FittedLayout:
     file: WeightsFile
     entries: tuple[Entry, ...]
 
+    @property
+    def arrays(self) -> Arrays:
+        """The arrays by their names in the state_dict."""
+        return {entry.name: self.file.get_lazy_array(entry) for entry in self.entries}
+
 
 def read_weights(
     source: WeightsSource | FileBuffer, network: Network, options: ReadOptions = ReadOptions()
@@ -152,7 +157,7 @@ def report_file(network: Network, blob: FileBuffer, options: ReadOptions) -> Rep
     file, rows = case.file, []
     for entry, row in zip(case.entries, make_report_rows(case.entries, file.header.size), strict=True):
         row = replace(row, floats_in_file=min(max(case.available_floats - entry.start, 0), entry.size))
-        rows.append(measure_row(row, file.floats[entry.start : entry.end]) if row.floats_in_file == row.floats else row)
+        rows.append(measure_row(row, file.block[entry.start : entry.end]) if row.floats_in_file == row.floats else row)
     fits = file.fits(case.needed_floats, allow_longer=options.upto is not None)
     findings = find_oddities(tuple(rows)) if fits else ()
     if any(finding.code == "negative-variance" for finding in findings):

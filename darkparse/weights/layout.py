@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from darkparse.errors import WeightsError
 from darkparse.layers import Dialect, TensorSpec
 from darkparse.network import Network, Node
+from darkparse.weights.buffer import FileBuffer, Floats, LazyArray, as_floats
 from darkparse.weights.header import Header, read_header
 
 if TYPE_CHECKING:
     import torch
-
-    from darkparse.weights.buffer import FileBuffer, Floats
 
 
 @dataclass(frozen=True)
@@ -131,33 +131,62 @@ class WeightsFile:
 
     blob: FileBuffer
     header: Header
-    floats: Floats
-    """(n,), float32, file order; a view of the blob."""
-    trailing_bytes: int
-    """Bytes at the end that make no whole float."""
+
+    @property
+    def num_floats(self) -> int:
+        """Number of whole floats behind the header."""
+        return (self.blob.size - self.header.size) // 4
+
+    @property
+    def trailing_bytes(self) -> int:
+        """Bytes at the end that make no whole float."""
+        return (self.blob.size - self.header.size) % 4
+
+    @cached_property
+    def block(self) -> memoryview[float]:
+        """(n,), float32, file order; a view of the blob that needs no numpy."""
+        return as_floats(self.blob.data[self.header.size : self.header.size + 4 * self.num_floats])
+
+    @cached_property
+    def floats(self) -> Floats:
+        """The same as an array."""
+        import numpy as np
+
+        return np.asarray(self.block)
 
     def fits(self, num_floats: int, *, allow_longer: bool = False) -> bool:
         """Return whether the file has exactly `num_floats` floats, or at least as many with `allow_longer`."""
         return (
-            self.floats.size >= num_floats
-            if allow_longer
-            else self.floats.size == num_floats and not self.trailing_bytes
+            self.num_floats >= num_floats if allow_longer else self.num_floats == num_floats and not self.trailing_bytes
         )
 
     def get_array(self, entry: Entry) -> Floats:
         """Return one array in its shape; a view wherever the order allows it."""
         stored = self.floats[entry.start : entry.end]
-        if is_stored_transposed(entry.tensor, transposed=self.header.is_transposed):
+        if self._is_transposed(entry):
             return stored.reshape(-1, entry.shape[0]).T.copy().reshape(entry.shape)
         return stored.reshape(entry.shape)
+
+    def get_block(self, entry: Entry) -> memoryview:
+        """Return the bytes of one array in its order, without numpy; a view wherever the order allows it."""
+        stored = self.block[entry.start : entry.end]
+        if not self._is_transposed(entry):
+            return stored.cast("B")
+        num_rows = entry.shape[0]
+        return memoryview(b"".join(stored[row::num_rows].tobytes() for row in range(num_rows)))
+
+    def get_lazy_array(self, entry: Entry) -> LazyArray:
+        """Return one array that is read when it is needed."""
+        offset = None if self._is_transposed(entry) else self.header.size + 4 * entry.start
+        return LazyArray(entry.shape, "float32", partial(self.get_array, entry), partial(self.get_block, entry), offset)
+
+    def _is_transposed(self, entry: Entry) -> bool:
+        return is_stored_transposed(entry.tensor, transposed=self.header.is_transposed)
 
 
 def parse_weights(blob: FileBuffer, dialect: Dialect, header_size: int | None = None) -> WeightsFile:
     """Read bytes as a `.weights` file. Raises ValueError if they are too few for a header."""
-    header = read_header(blob.read_head(20), dialect, header_size)
-    count, trailing_bytes = divmod(blob.size - header.size, 4)
-    floats = blob.data[header.size : header.size + 4 * count].view("f4")
-    return WeightsFile(blob, header, floats, trailing_bytes)
+    return WeightsFile(blob, read_header(blob.read_head(20), dialect, header_size))
 
 
 def is_stored_transposed(tensor: TensorSpec, *, transposed: bool) -> bool:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from math import prod
 
-import numpy as np
-
 from darkparse.network import Network
-from darkparse.weights.buffer import FileBuffer
-from darkparse.weights.diagnosis.statistics import is_plausible
+from darkparse.weights.buffer import FileBuffer, as_floats
+from darkparse.weights.diagnosis.statistics import is_finite, is_plausible
 from darkparse.weights.layout import (
     Entry,
     ReadOptions,
@@ -127,7 +125,7 @@ class FileMismatch(Mismatch):
     @property
     def available_floats(self) -> int:
         """Whole floats behind the header."""
-        return self.file.floats.size
+        return self.file.num_floats
 
     @property
     def is_countable(self) -> bool:
@@ -140,7 +138,7 @@ class FileMismatch(Mismatch):
 
     def find_evidence(self, network: Network) -> bool | None:
         """Whether every variance is in range when the file is read for a network; None if it has none."""
-        return is_plausible(self.file.floats, compute_layout(network))
+        return is_plausible(self.file.block, compute_layout(network))
 
     def is_fit(self, network: Network) -> bool:
         """Whether the file has exactly a network's size."""
@@ -167,8 +165,8 @@ class FileMismatch(Mismatch):
 
     def is_plausible_after(self, header_bytes: int) -> bool:
         """Return whether the values can belong to the network if they begin after `header_bytes`."""
-        floats = self.file.blob.data[header_bytes : header_bytes + 4 * self.needed_floats].view(np.float32)
-        return bool(np.isfinite(floats).all()) and is_plausible(floats, self.entries) is not False
+        floats = as_floats(self.file.blob.data[header_bytes : header_bytes + 4 * self.needed_floats])
+        return is_plausible(floats, self.entries) is not False and is_finite(floats)
 
 
 def _find_runs(layers: Sequence[int], changes: Mapping[int, int], difference: int) -> list[Set[int]]:

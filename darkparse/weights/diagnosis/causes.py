@@ -61,7 +61,7 @@ def _explain_header_width(case: FileMismatch) -> Cause | None:
     version = ".".join(map(str, header.version))
     if rest == header.size or rest not in (0, VERSION_STRUCT.size, *HEADER_SIZES) or not case.is_plausible_after(rest):
         return None
-    has_header = case.has_version and (rest > 0 or is_plausible(case.file.floats, case.entries) is not False)
+    has_header = case.has_version and (rest > 0 or is_plausible(case.file.block, case.entries) is not False)
     if has_header != (rest > 0):
         return None
     facts: dict[str, int | str] = {"header_bytes": rest, "expected_header_bytes": header.size}
@@ -118,7 +118,7 @@ def find_other_layout(case: FileMismatch) -> tuple[Cause, ...]:
     """Another dialect, where a file has the right size for both and only there all variances make sense."""
     for other in _iterate_dialects(case):
         fits = other.file.fits(other.needed_floats, allow_longer=case.options.upto is not None)
-        if fits and is_plausible(other.file.floats, other.entries):
+        if fits and is_plausible(other.file.block, other.entries):
             return (_make_dialect_cause(case.network, other.network),)
     return ()
 
@@ -197,7 +197,7 @@ def _explain_shipped_cfg(case: FileMismatch) -> Cause | None:
 def _explain_size(case: FileMismatch) -> Cause:
     """Return the cause if no other explains the size: the file is truncated, or has extra data."""
     missing = 4 * (case.needed_floats - case.available_floats) - case.file.trailing_bytes
-    plausible = is_plausible(case.file.floats, case.entries)
+    plausible = is_plausible(case.file.block, case.entries)
     beginning = "; what is there begins like this cfg (every variance is in range)" if plausible else ""
     if missing > 0:
         part = f"{pluralize(missing, 'byte')} of {4 * case.needed_floats:,} {'is' if missing == 1 else 'are'} missing"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
+import struct
+from array import array
 
 from darkparse.errors import Cause
 from darkparse.weights.diagnosis.case import FileMismatch
-from darkparse.weights.diagnosis.statistics import is_plausible
+from darkparse.weights.diagnosis.statistics import is_finite, is_plausible
 
 CHUNK_BYTES = 1 << 24
 """Bytes that are searched at once."""
@@ -19,8 +20,14 @@ def explain_half_precision(case: FileMismatch) -> Cause | None:
     header = case.file.header.size
     if case.size - header != 2 * case.needed_floats:
         return None
-    floats = case.file.blob.data[header:].view(np.float16).astype(np.float32)
-    if is_plausible(floats, case.entries) is False or not np.isfinite(floats).all():
+    halves = array("f")
+    for start in range(header, case.size, CHUNK_BYTES):
+        chunk = case.file.blob.data[start : start + CHUNK_BYTES]
+        values = array("f", struct.unpack(f"<{len(chunk) // 2}e", chunk))
+        if not is_finite(memoryview(values)):
+            return None
+        halves += values
+    if is_plausible(memoryview(halves), case.entries) is False:
         return None
     message = "the file holds half as many bytes for each number: its floats have 16 bits, a .weights file's have 32"
     remedy = "write it again in float32; a module takes half precision after loading, as model.half()"
@@ -58,5 +65,5 @@ def _count_pattern(case: FileMismatch, pattern: bytes) -> int:
     data, overlap = case.file.blob.data, len(pattern) - 1
     return sum(
         data[offset : offset + CHUNK_BYTES + overlap].tobytes().count(pattern)
-        for offset in range(0, data.size, CHUNK_BYTES)
+        for offset in range(0, len(data), CHUNK_BYTES)
     )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-import numpy as np
-
 from darkparse.errors import Cause
-from darkparse.weights.buffer import Floats
 from darkparse.weights.diagnosis.report import ReportRow
 from darkparse.weights.layout import Entry
 
@@ -17,8 +15,13 @@ MIN_VARIANCE = -1e-6
 """Trained files contain variances slightly below 0 for dead channels; a value below this is not a variance."""
 
 
-def measure_row(row: ReportRow, values: Floats) -> ReportRow:
-    """A row with mean, deviation and range of its values, in double precision."""
+def measure_row(row: ReportRow, block: memoryview[float]) -> ReportRow:
+    """Return a row with mean, deviation and range of its values, in double precision; unchanged without numpy."""
+    try:
+        import numpy as np
+    except ImportError:
+        return row
+    values = np.asarray(block)
     total = square = 0.0
     low, high, non_finite = np.inf, -np.inf, 0
     with np.errstate(invalid="ignore", over="ignore"):
@@ -76,10 +79,16 @@ def _is_negative_variance(row: ReportRow) -> bool:
     return row.tensor.endswith("running_var") and row.minimum is not None and row.minimum < MIN_VARIANCE
 
 
-def is_plausible(floats: Floats, entries: tuple[Entry, ...]) -> bool | None:
+def is_plausible(floats: memoryview[float], entries: tuple[Entry, ...]) -> bool | None:
     """Whether all variances that a file's floats hold whole are finite and not below 0, read by a layout;
     None without any."""
-    variances = [floats[e.start : e.end] for e in entries if e.tensor.role == "variance" and e.end <= floats.size]
+    variances = [floats[e.start : e.end] for e in entries if e.tensor.role == "variance" and e.end <= len(floats)]
     if not variances:
         return None
-    return all(bool((values >= MIN_VARIANCE).all()) and bool(np.isfinite(values).all()) for values in variances)
+    return all(MIN_VARIANCE <= value < math.inf for values in variances for value in values)
+
+
+def is_finite(floats: memoryview[float]) -> bool:
+    """Return whether all values are finite. A sum in double precision is not finite if one of its float32 is not."""
+    chunks = (floats[start : start + CHUNK_FLOATS] for start in range(0, len(floats), CHUNK_FLOATS))
+    return all(math.isfinite(sum(chunk)) for chunk in chunks)
