@@ -45,6 +45,7 @@ class ExportOptions:
     names: str | None = None
     image: Path | None = None
     no_fold: bool = False
+    in_place: bool = False
 
     def used_options(self) -> set[str]:
         """Names of the options that were used."""
@@ -72,6 +73,9 @@ def export_options(function: F) -> F:
             click.option("--classes", type=ClassesType(), help="Use only these classes (--heads nms)."),
             click.option("--names", type=click.Path(), help="Class names for --classes (.names or .data file)."),
             click.option("--no-fold", is_flag=True, help="Keep batch norm as separate operators (ONNX)."),
+            click.option(
+                "--in-place", is_flag=True, help="Refer to the arrays of the .weights file, do not copy them (ONNX)."
+            ),
             click.option(
                 "--image",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -114,6 +118,7 @@ def _write_onnx(loaded: LoadedArrays, out: Path, options: ExportOptions, verify:
         opset=options.opset or OPSETS[0],
         half=options.half,
         fold=not options.no_fold,
+        in_place=options.in_place,
         threshold=options.threshold,
         nms=options.nms,
         classes=_find_classes(loaded.network, options),
@@ -188,7 +193,7 @@ Exporter = Callable[[LoadedArrays, Path, ExportOptions, bool], "CheckResult | No
 """Writes a file; if the last argument is True, compares its outputs with the module's."""
 
 _COMMON_OPTIONS = {"heads", "half", "image"}
-_ONNX_OPTIONS = {"dynamic_size", "fixed_batch", "opset", "threshold", "nms", "classes", "names", "no_fold"}
+_ONNX_OPTIONS = {"dynamic_size", "fixed_batch", "opset", "threshold", "nms", "classes", "names", "no_fold", "in_place"}
 EXPORTERS: dict[str, tuple[Exporter, set[str]]] = {
     ".onnx": (_write_onnx, _COMMON_OPTIONS | _ONNX_OPTIONS),
     ".aoti.pt2": (_write_compiled, _COMMON_OPTIONS | {"fixed_batch"}),

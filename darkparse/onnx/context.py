@@ -10,7 +10,7 @@ from darkparse.layers import ModuleSpec, Shape
 from darkparse.network import Node
 from darkparse.network.dynamic_axes import DynamicAxes
 from darkparse.onnx.graph import Dim, Graph, Operand, Value
-from darkparse.onnx.parameters import GraphParameters
+from darkparse.onnx.parameters import Change, GraphParameters
 
 MODULES = "darkparse.model.modules"
 
@@ -74,14 +74,19 @@ class EmitContext:
         """Add an operator with one output."""
         return self.graph.op(kind, *inputs, **attributes)
 
-    def parameter(self, name: str, **change: Any) -> Value:
+    def parameter(
+        self, name: str, *, change: Change | None = None, derived: tuple[str, tuple[int, ...]] | None = None
+    ) -> Value:
         """Add a parameter or buffer of the module.
 
         Args:
             name: Name of the tensor in the module.
-            change: Passed to `GraphParameters.get`.
+            change: Function to apply to its values, which are flat.
+            derived: Name and shape of the result; None if they are those of the tensor.
         """
-        return self.graph.add(self.parameters.get(f"{self.path}.{name}", **change))
+        new_name, shape = derived or (name, None)
+        parameter = self.parameters.get(f"{self.path}.{name}", change, f"{self.path}.{new_name}", shape)
+        return self.graph.add(parameter)
 
     def linear(self, kind: str, x: Value, path: str, *, axis: int = 0, **attributes: Any) -> Value:
         """Add a linear operator and the batch norm that follows it, if any.
@@ -147,11 +152,11 @@ class EmitContext:
     def read_state(self, name: str, *shape: int) -> Value:
         """Add a graph input (N, *shape) for the state from the previous call."""
         value = self.graph.input(f"{self.path}.{name}", with_batch(self.dynamic_axes, *shape))
-        return self.op("Cast", value, to=10) if self.graph.floats.itemsize == 2 else value
+        return self.op("Cast", value, to=10) if self.graph.floats == "float16" else value
 
     def write_state(self, name: str, value: Value, *shape: int) -> None:
         """Add a graph output (N, *shape) for the state to pass to the next call."""
-        value = self.op("Cast", value, to=1) if self.graph.floats.itemsize == 2 else self.op("Identity", value)
+        value = self.op("Cast", value, to=1) if self.graph.floats == "float16" else self.op("Identity", value)
         self.graph.output(f"{self.path}.{name}.next", value, with_batch(self.dynamic_axes, *shape))
 
 

@@ -1,31 +1,20 @@
-"""Construction of an ONNX graph and its serialization (onnx.proto)."""
+"""Construction of an ONNX graph and its serialization (onnx.proto), without numpy."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
-
+from darkparse.onnx.elements import ELEMENTS, DType, encode_values
 from darkparse.onnx.protobuf import encode_block, encode_float, encode_int, encode_text
 
-Array = NDArray[Any]
 Dim = int | str
 """Length of an axis, or the name of a dynamic axis."""
-
-ELEMENTS: dict[Any, int] = {
-    np.dtype("f4"): 1,
-    np.dtype("i8"): 7,
-    np.dtype("?"): 9,
-    np.dtype("f2"): 10,
-    np.dtype("f8"): 11,
-}
-"""TensorProto.DataType values by dtype."""
-CHUNK_SIZE = 2**20
-"""Number of values to convert and write at a time."""
+Nested: TypeAlias = "float | Sequence[Nested]"
+"""A number, or rows of numbers, rows of rows, …"""
 
 
 @dataclass(eq=False)
@@ -70,33 +59,21 @@ class Initializer:
 
     name: str
     shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: Callable[[], Array]
-    scale: Array | None = None
-    """Factors to multiply the values by, in double precision."""
+    dtype: DType
+    iter_chunks: Callable[[], Iterable[Any]]
+    """Return the bytes of the values in order, little-endian, in chunks."""
+    offset: int | None = None
+    """Position of exactly these bytes in the file of weights; None if they are not in the file."""
 
     @property
     def nbytes(self) -> int:
         """Size of the values in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-    def iter_chunks(self) -> Iterator[Array]:
-        """Yield the values in order, in chunks."""
-        values = self.read().reshape(self.shape)
-        rows = values.reshape(1, -1) if values.ndim < 2 else values
-        scale = None if self.scale is None else np.broadcast_to(self.scale, self.shape).reshape(rows.shape)
-        step = max(1, CHUNK_SIZE // max(1, rows[0].size)) if len(rows) else 1
-        with np.errstate(over="ignore"):
-            for start in range(0, len(rows), step):
-                part = rows[start : start + step]
-                if scale is not None:
-                    part = part.astype(np.float64) * scale[start : start + step]
-                yield np.ascontiguousarray(part, self.dtype.newbyteorder("<"))
+        return math.prod(self.shape) * ELEMENTS[self.dtype].size
 
     def encode_header(self) -> bytes:
         """Encode the TensorProto without its values."""
         dims = b"".join(encode_int(1, n) for n in self.shape)
-        return dims + encode_int(2, ELEMENTS[self.dtype]) + encode_text(8, self.name)
+        return dims + encode_int(2, ELEMENTS[self.dtype].number) + encode_text(8, self.name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +112,7 @@ class Port:
     """Input or output of a graph, with dtype and dimensions; None if the dimensions are unspecified."""
 
     value: Value
-    dtype: np.dtype[Any]
+    dtype: DType
     dims: Sequence[Dim] | None
 
     @property
@@ -150,7 +127,7 @@ class Port:
             axes = (encode_int(1, dim) if isinstance(dim, int) else encode_text(2, dim) for dim in self.dims)
             shape = encode_block(2, *(encode_block(1, axis) for axis in axes))
         return encode_text(1, self.value.name) + encode_block(
-            2, encode_block(1, encode_int(1, ELEMENTS[self.dtype]), shape)
+            2, encode_block(1, encode_int(1, ELEMENTS[self.dtype].number), shape)
         )
 
 
@@ -159,7 +136,7 @@ class Graph:
     """Graph of operators, constants, inputs and outputs. Numbers become constants of dtype `floats`."""
 
     name: str
-    floats: np.dtype[Any] = field(default_factory=lambda: np.dtype("f4"))
+    floats: DType = "float32"
     outer: Graph | None = None
     """Graph that contains this one as a loop body; it stores the constants."""
     scope: str = ""
@@ -176,45 +153,55 @@ class Graph:
         return self.ops(kind, 1, *inputs, **attributes)[0]
 
     def ops(self, kind: str, count: int, *inputs: Operand, **attributes: Any) -> tuple[Value, ...]:
-        """Add an operator with `count` outputs; attributes that are None are omitted."""
+        """Add an operator with `count` outputs; attributes and last inputs that are None are omitted."""
         name = self._make_unique(f"{self.scope}/{kind}")
-        operands = tuple(self.constant(value) if isinstance(value, int | float) else value for value in inputs)
+        # Some runtimes do not know an input without a name at the end.
+        used = max((i + 1 for i, value in enumerate(inputs) if value is not None), default=0)
+        operands = tuple(self.constant(value) if isinstance(value, int | float) else value for value in inputs[:used])
         outputs = tuple(Value(self, f"{name}.{i}" if i else name) for i in range(count))
         present_attributes = {key: value for key, value in attributes.items() if value is not None}
         self.operators.append(Operator(kind, name, operands, outputs, present_attributes))
         return outputs
 
-    def constant(self, values: ArrayLike, dtype: DTypeLike | None = None) -> Value:
-        """Return a constant tensor; equal constants are shared."""
+    def constant(self, values: Nested, dtype: DType | None = None, shape: tuple[int, ...] | None = None) -> Value:
+        """Return a constant tensor; equal constants are shared.
+
+        Args:
+            values: Numbers, nested as the axes of the tensor.
+            dtype: Dtype of the tensor; by default that of the graph's numbers.
+            shape: Shape of the tensor, if `values` is flat.
+        """
+        dtype = dtype or self.floats
         if self.outer is not None:
-            return self.outer.constant(values, dtype or self.floats)
-        array = np.asarray(values, dtype or self.floats)
-        key = (array.dtype, array.shape, array.tobytes())
+            return self.outer.constant(values, dtype, shape)
+        nested_shape, flat = _flatten(values)
+        shape, data = shape or nested_shape, encode_values(flat, dtype)
+        key = (dtype, shape, data)
         if key not in self._constants:
-            name = self._make_unique(f"constant/{'x'.join(map(str, array.shape)) or 'scalar'}")
-            self._constants[key] = self.add(Initializer(name, array.shape, array.dtype, lambda: array))
+            name = self._make_unique(f"constant/{'x'.join(map(str, shape)) or 'scalar'}")
+            self._constants[key] = self.add(Initializer(name, shape, dtype, lambda: (data,)))
         return self._constants[key]
 
     def ints(self, *values: int) -> Value:
         """Return a constant int64 vector."""
-        return self.constant(values, np.int64)
+        return self.constant(values, "int64")
 
     def add(self, initializer: Initializer) -> Value:
         """Add an initializer, unless the graph already has one with this name, and return its value."""
         self.initializers.setdefault(initializer.name, initializer)
         return Value(self, initializer.name, is_named=True)
 
-    def input(self, name: str, dims: Sequence[Dim] | None, dtype: DTypeLike = np.float32) -> Value:
+    def input(self, name: str, dims: Sequence[Dim] | None, dtype: DType = "float32") -> Value:
         """Add an input."""
         value = Value(self, name, is_named=True)
-        self.inputs.append(Port(value, np.dtype(dtype), dims))
+        self.inputs.append(Port(value, dtype, dims))
         return value
 
-    def output(self, name: str, value: Value, dims: Sequence[Dim] | None, dtype: DTypeLike = np.float32) -> None:
+    def output(self, name: str, value: Value, dims: Sequence[Dim] | None, dtype: DType = "float32") -> None:
         """Add an output with the given name."""
         port_value = self.op("Identity", value) if value.is_named else value
         port_value.name, port_value.is_named = name, True
-        self.outputs.append(Port(port_value, np.dtype(dtype), dims))
+        self.outputs.append(Port(port_value, dtype, dims))
 
     def body(self, name: str) -> Graph:
         """Create an empty graph for the body of a loop in this graph."""
@@ -233,3 +220,11 @@ class Graph:
             for port in side_ports
         )
         return operators + encode_text(2, self.name) + b"".join(ports)
+
+
+def _flatten(values: Nested) -> tuple[tuple[int, ...], list[float]]:
+    """Return the shape of nested numbers, and the numbers in order."""
+    if isinstance(values, int | float):
+        return (), [values]
+    rows = [_flatten(row) for row in values]
+    return (len(rows), *(rows[0][0] if rows else ())), [value for _, row in rows for value in row]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from darkparse.errors import DarkparseError
 from darkparse.layers import ModuleSpec
 from darkparse.network import Network, Node
@@ -47,7 +45,7 @@ class NetworkGraph:
         self, network: Network, arrays: Arrays, *, dynamic_axes: DynamicAxes, half: bool = False, fold: bool = True
     ) -> None:
         self.network, self.dynamic_axes = network, dynamic_axes
-        self.graph = Graph(network.name, np.dtype("f2" if half else "f4"))
+        self.graph = Graph(network.name, "float16" if half else "float32")
         self.parameters = GraphParameters(arrays, network.dialect, fold=fold, floats=self.graph.floats)
         input_dims: tuple[Dim, ...] = network.input_shape.tensor
         self.image = self.graph.input(
@@ -59,12 +57,12 @@ class NetworkGraph:
     def _emit_layers(self) -> list[Value]:
         """Add all layers and return the network's outputs in float32."""
         graph, values = self.graph, list[Value]()
-        graph.scope, half = "input", graph.floats.itemsize == 2
+        graph.scope, half = "input", graph.floats == "float16"
         first = graph.op("Cast", self.image, to=10) if half else self.image
         for node in self.network.nodes:
             graph.scope = f"L{node.index}_{node.kind.lower()}"
             values.append(self._emit_layer(node, [values[i] if i >= 0 else first for i in node.inputs] or [first]))
-        graph.scope, graph.floats = "heads", np.dtype("f4")
+        graph.scope, graph.floats = "heads", "float32"
         outputs = [values[i] for i in self.network.outputs]
         return [graph.op("Cast", value, to=1) for value in outputs] if half else outputs
 

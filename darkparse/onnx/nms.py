@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from darkparse.onnx.graph import Graph, Value
 
 
@@ -72,14 +70,14 @@ def _find_survivors(graph: Graph, boxes: Value, selected: Value, overlap: float,
     areas = graph.op("ReduceProd", sides, ints(1), keepdims=0)
     labels = graph.op("Gather", selected, ints(0, 1), axis=1)
     number = graph.op("Shape", areas)
-    count, true = graph.op("Squeeze", number), graph.constant(True, bool)
-    start, step = (graph.constant(value, np.int64) for value in (0, 1))
+    count, true = graph.op("Squeeze", number), graph.constant(True, "bool")
+    start, step = (graph.constant(value, "int64") for value in (0, 1))
     positions = graph.op("Range", start, count, step)
 
     body = graph.body("remove")
-    i = body.input("nms/i", (), np.int64)
-    condition_in = body.input("nms/goes_on", (), bool)
-    alive = body.input("nms/alive", ("found",), bool)
+    i = body.input("nms/i", (), "int64")
+    condition_in = body.input("nms/goes_on", (), "bool")
+    alive = body.input("nms/alive", ("found",), "bool")
     low, high, center, area, label, is_alive = (
         body.op("Gather", values, i, axis=0) for values in (lows, highs, centers, areas, labels, alive)
     )
@@ -91,16 +89,16 @@ def _find_survivors(graph: Graph, boxes: Value, selected: Value, overlap: float,
     diagonal = _sum_squares(body, body.op("Max", high, highs) - body.op("Min", low, lows))
     distance = _sum_squares(body, body.op("Sub", centers, center))
     iou = body.op("Cast", iou, to=11)
-    penalty = body.op("Pow", body.op("Div", distance, diagonal), graph.constant(exponent, np.float64))
-    is_point = body.op("Equal", diagonal, graph.constant(0, np.float64))
+    penalty = body.op("Pow", body.op("Div", distance, diagonal), graph.constant(exponent, "float64"))
+    is_point = body.op("Equal", diagonal, graph.constant(0, "float64"))
     compared = body.op("Cast", body.op("Where", is_point, iou, body.op("Sub", iou, penalty)), to=1)
     equal = body.op("Cast", body.op("Equal", labels, label), to=7)
     is_same = body.op("Cast", body.op("ReduceMin", equal, ints(1), keepdims=0), to=9)
     removed = compared > overlap
     for condition in (is_same, body.op("Greater", positions, i), is_alive):
         removed = body.op("And", removed, condition)
-    body.output("nms/goes_on_out", condition_in, (), bool)
-    body.output("nms/alive_out", body.op("And", alive, body.op("Not", removed)), ("found",), bool)
+    body.output("nms/goes_on_out", condition_in, (), "bool")
+    body.output("nms/alive_out", body.op("And", alive, body.op("Not", removed)), ("found",), "bool")
     return graph.op("Loop", count, true, graph.op("Expand", true, number), body=body)
 
 

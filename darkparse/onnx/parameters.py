@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from darkparse.layers import Dialect
-from darkparse.onnx.graph import Array, Initializer
-from darkparse.weights.buffer import Arrays, LazyArray
+from darkparse.onnx.elements import DType, encode_values
+from darkparse.onnx.graph import Initializer
+from darkparse.weights.buffer import Arrays, LazyArray, as_floats
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
+
+Change = Callable[["memoryview[float]"], Iterable[float]]
+"""Function of the values of an array, which are flat."""
+CHUNK_SIZE = 2**20
+"""Number of values to convert and write at a time."""
 
 
 def get_module_arrays(module: nn.Module) -> Arrays:
@@ -21,7 +29,7 @@ def get_module_arrays(module: nn.Module) -> Arrays:
 
 
 class GraphParameters:
-    """Initializers by state_dict name.
+    """Initializers by state_dict name. Only folding and float16 need numpy.
 
     Args:
         arrays: Arrays of the network.
@@ -30,19 +38,33 @@ class GraphParameters:
         floats: Dtype of the initializers.
     """
 
-    def __init__(self, arrays: Arrays, dialect: Dialect, *, fold: bool, floats: np.dtype[Any]) -> None:
+    def __init__(self, arrays: Arrays, dialect: Dialect, *, fold: bool, floats: DType) -> None:
         self.arrays, self.dialect, self.fold, self.floats = arrays, dialect, fold, floats
 
-    def get(self, name: str, change: Callable[[Array], Array] | None = None) -> Initializer:
+    def get(
+        self,
+        name: str,
+        change: Change | None = None,
+        new_name: str | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> Initializer:
         """Return an initializer for an array.
 
         Args:
             name: State_dict name of the array.
-            change: Function to apply to the array, which must preserve its shape.
+            change: Function to apply to the values.
+            new_name: Name of the initializer, if it is not that of the array.
+            shape: Shape of the initializer, if it is not that of the array.
         """
-        stored = self.arrays[name]
-        read = stored.read if change is None else lambda: change(stored.read())
-        return Initializer(name, stored.shape, self.floats, read)
+        stored, floats = self.arrays[name], self.floats
+        if change is None:
+            offset = stored.offset if floats == "float32" else None
+            return Initializer(name, stored.shape, floats, partial(_iter_chunks, stored, floats), offset)
+
+        def iter_changed() -> Iterator[bytes]:
+            yield encode_values(change(as_floats(stored.read_block())), floats)
+
+        return Initializer(new_name or name, shape or stored.shape, floats, iter_changed)
 
     def is_normalized(self, path: str) -> bool:
         """Return whether a batch norm follows the linear map at a path."""
@@ -62,8 +84,12 @@ class GraphParameters:
             return weight, None
         scale, shift = self._compute_affine(_get_norm_path(path))
         scale_shape = scale.reshape([-1 if i == axis else 1 for i in range(len(weight.shape))])
-        folded = Initializer(weight.name, weight.shape, self.floats, weight.read, scale_shape)
-        return folded, Initializer(f"{path}.bias", shift.shape, self.floats, lambda: shift)
+        chunks = partial(_iter_chunks, self.arrays[weight.name], self.floats, scale_shape)
+        bias = encode_values(shift.tolist(), self.floats)
+        return (
+            Initializer(weight.name, weight.shape, self.floats, chunks),
+            Initializer(f"{path}.bias", shift.shape, self.floats, lambda: (bias,)),
+        )
 
     def norm(self, path: str) -> tuple[tuple[Initializer, ...], float]:
         """Return scale, bias, mean and variance of the batch norm at a path, and the ε to add to the variance.
@@ -72,26 +98,45 @@ class GraphParameters:
         """
         eps = self.dialect.batchnorm_epsilon
         on_root = self.dialect.epsilon_on_root
-        variance = self.get(f"{path}.running_var", (lambda v: (_safe_sqrt(v) + eps) ** 2) if on_root else None)
+        variance = self.get(f"{path}.running_var", partial(_square_with_epsilon, eps) if on_root else None)
         others = (self.get(f"{path}.{name}") for name in ("weight", "bias", "running_mean"))
         return (*others, variance), 0.0 if on_root else eps
 
-    def _compute_affine(self, path: str) -> tuple[Array, Array]:
+    def _compute_affine(self, path: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Compute the scale and shift that are equivalent to batch norm at inference, in double precision."""
+        import numpy as np
+
         weight, bias, mean, variance = (
             self.arrays[f"{path}.{name}"].read().astype(np.float64)
             for name in ("weight", "bias", "running_mean", "running_var")
         )
-        eps = self.dialect.batchnorm_epsilon
-        root = _safe_sqrt(variance) + eps if self.dialect.epsilon_on_root else np.sqrt(np.maximum(variance, 0) + eps)
-        scale = weight / root
+        eps, positive = self.dialect.batchnorm_epsilon, np.maximum(variance, 0)
+        scale = weight / (np.sqrt(positive) + eps if self.dialect.epsilon_on_root else np.sqrt(positive + eps))
         return scale, bias - mean * scale
 
 
-def _safe_sqrt(variance: Array) -> Array:
+def _square_with_epsilon(eps: float, variances: memoryview[float]) -> list[float]:
     # The variance of a dead channel can be a negative denormal; Darknet treats denormals as 0 (built with fast math).
-    root: Array = np.sqrt(np.maximum(variance, 0))
-    return root
+    return [(math.sqrt(max(variance, 0.0)) + eps) ** 2 for variance in variances]
+
+
+def _iter_chunks(stored: LazyArray, dtype: DType, scale: NDArray[np.float64] | None = None) -> Iterator[Any]:
+    """Yield the bytes of an array in a dtype, in chunks; with `scale`, multiplied by it in double precision."""
+    if dtype == "float32" and scale is None:
+        yield stored.read_block()
+        return
+    import numpy as np
+
+    values = stored.read().reshape(stored.shape)
+    rows = values.reshape(1, -1) if values.ndim < 2 else values
+    factors = None if scale is None else np.broadcast_to(scale, stored.shape).reshape(rows.shape)
+    step = max(1, CHUNK_SIZE // max(1, rows[0].size)) if len(rows) else 1
+    with np.errstate(over="ignore"):
+        for start in range(0, len(rows), step):
+            part: NDArray[Any] = rows[start : start + step]
+            if factors is not None:
+                part = part.astype(np.float64) * factors[start : start + step]
+            yield np.ascontiguousarray(part, np.dtype(dtype).newbyteorder("<"))
 
 
 def _get_norm_path(path: str) -> str:

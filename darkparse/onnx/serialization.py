@@ -35,11 +35,16 @@ class OnnxModel:
     graph: Graph
     opset: int
     metadata: Mapping[str, str]
+    weights_name: str | None = None
+    """Name of the `.weights` file that initializers with an offset refer to; None to copy them."""
 
     @property
     def nbytes(self) -> int:
-        """Size of all weights in bytes."""
-        return sum(item.nbytes for item in self.graph.initializers.values())
+        """Size in bytes of all weights that are copied."""
+        return sum(item.nbytes for item in self.graph.initializers.values() if not self._is_referenced(item))
+
+    def _is_referenced(self, item: Initializer) -> bool:
+        return self.weights_name is not None and item.offset is not None
 
     def iter_file_chunks(self, data_name: str | None = None) -> Iterator[Any]:
         """Yield the bytes of the file in order.
@@ -50,13 +55,13 @@ class OnnxModel:
         start = 0
         tensors: list[tuple[bytes, Initializer | None]] = []
         for item in self.graph.initializers.values():
-            if data_name is None or item.nbytes < MIN_EXTERNAL_SIZE:
+            if self.weights_name is not None and item.offset is not None:
+                tensors.append((_encode_reference(item, self.weights_name, item.offset), None))
+            elif data_name is None or item.nbytes < MIN_EXTERNAL_SIZE:
                 tensors.append((item.encode_header() + encode_opening(9, item.nbytes), item))
-                continue
-            location = {"location": data_name, "offset": str(start), "length": str(item.nbytes)}
-            entries = (encode_block(13, encode_text(1, key), encode_text(2, value)) for key, value in location.items())
-            tensors.append((item.encode_header() + b"".join(entries) + encode_int(14, 1), None))
-            start += _align(item.nbytes)
+            else:
+                tensors.append((_encode_reference(item, data_name, start), None))
+                start += _align(item.nbytes)
         graph = self.graph.encode()
         sizes = [len(head) + (item.nbytes if item else 0) for head, item in tensors]
         length = len(graph) + sum(len(encode_opening(5, size)) + size for size in sizes)
@@ -75,13 +80,20 @@ class OnnxModel:
     def iter_data_chunks(self) -> Iterator[Any]:
         """Yield the bytes of the external data file."""
         for item in self.graph.initializers.values():
-            if item.nbytes >= MIN_EXTERNAL_SIZE:
+            if item.nbytes >= MIN_EXTERNAL_SIZE and not self._is_referenced(item):
                 yield from item.iter_chunks()
                 yield bytes(_align(item.nbytes) - item.nbytes)
 
 
 def _align(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _encode_reference(item: Initializer, file_name: str, offset: int) -> bytes:
+    """Encode the TensorProto of an initializer whose values are in another file of the same directory."""
+    location = {"location": file_name, "offset": str(offset), "length": str(item.nbytes)}
+    entries = (encode_block(13, encode_text(1, key), encode_text(2, value)) for key, value in location.items())
+    return item.encode_header() + b"".join(entries) + encode_int(14, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,17 @@ class OnnxFile:
     path: Path
     data: Path | None
     """Path of the external data file; None if there is none."""
+    data_name: str
+    """Name that the external data file gets in the end."""
     model: OnnxModel
+
+    @property
+    def external_sizes(self) -> dict[str, int]:
+        """Size in bytes of each file with weights that the file refers to, by its name in the file."""
+        sizes = {} if self.data is None else {self.data_name: self.data.stat().st_size}
+        if (name := self.model.weights_name) is not None:
+            sizes[name] = self.path.with_name(name).stat().st_size
+        return sizes
 
     def read_bytes(self) -> bytes:
         """Return the bytes of the file, with a reference to the current name of the external data file."""
@@ -105,15 +127,16 @@ def write_onnx(model: OnnxModel, path: str | os.PathLike[str]) -> Iterator[OnnxF
     If the block raises an exception, `path` is unchanged.
     """
     target = Path(path).resolve()
+    data_name = f"{target.name}.data"
     with atomic_write(path) as partial:
         if model.nbytes < MAX_INLINE_SIZE:
             _write_chunks(partial, model.iter_file_chunks())
-            yield OnnxFile(partial, None, model)
+            yield OnnxFile(partial, None, data_name, model)
             return
-        with atomic_write(f"{target}.data") as data:
+        with atomic_write(target.with_name(data_name)) as data:
             _write_chunks(data, model.iter_data_chunks())
-            _write_chunks(partial, model.iter_file_chunks(f"{target.name}.data"))
-            yield OnnxFile(partial, data, model)
+            _write_chunks(partial, model.iter_file_chunks(data_name))
+            yield OnnxFile(partial, data, data_name, model)
 
 
 def _write_chunks(path: Path, chunks: Iterator[Any]) -> None:

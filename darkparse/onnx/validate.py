@@ -4,35 +4,47 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from darkparse.errors import DarkparseError
-from darkparse.onnx.graph import ELEMENTS
+from darkparse.onnx.elements import ELEMENTS
 from darkparse.onnx.protobuf import iter_fields
 
-ELEMENT_SIZES = {number: dtype.itemsize for dtype, number in ELEMENTS.items()}
+ELEMENT_SIZES = {element.number: element.size for element in ELEMENTS.values()}
 
 
-def check_structure(path: Path, data: Path | None = None) -> None:
+def check_structure(path: Path, external_sizes: Mapping[str, int] = MappingProxyType({})) -> None:
     """Check that every value is defined before it is used and that every tensor is complete.
 
     Args:
         path: ONNX file.
-        data: External data file with the weights, if any.
+        external_sizes: Size in bytes of each file with weights that it refers to, by its name in the ONNX file.
 
     Raises:
         DarkparseError: The file is damaged.
     """
-    data_size = data.stat().st_size if data is not None else 0
     try:
-        with path.open("rb") as file:
-            pages = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        (graph,) = _get_blocks(pages, 7)
-        _check_graph(graph, set(), data_size)
+        (graph,) = _get_blocks(_map_file(path), 7)
+        _check_graph(graph, set(), external_sizes)
     except ValueError as problem:
         raise DarkparseError(f"the ONNX file is damaged: {problem}; it was not kept") from None
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of an ONNX file, which any program may have written; empty if the file is damaged."""
+    try:
+        entries = _get_blocks(_map_file(path), 14)
+        return {"".join(_get_names(entry, 1)): "".join(_get_names(entry, 2)) for entry in entries}
+    except ValueError:
+        return {}
+
+
+def _map_file(path: Path) -> memoryview:
+    with path.open("rb") as file:
+        return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
 
 def _get_blocks(message: memoryview, number: int) -> list[memoryview]:
@@ -47,20 +59,20 @@ def _get_names(message: memoryview, number: int) -> list[str]:
     return [str(value, "utf-8") for value in _get_blocks(message, number)]
 
 
-def _check_graph(graph: memoryview, defined: set[str], data_size: int) -> None:
+def _check_graph(graph: memoryview, defined: set[str], external_sizes: Mapping[str, int]) -> None:
     """Check one graph.
 
     Args:
         graph: Encoded GraphProto.
         defined: Names of values that the enclosing graph defines.
-        data_size: Size of the external data file in bytes.
+        external_sizes: See `check_structure`.
 
     Raises:
         ValueError: The graph is invalid.
     """
     defined = set(defined)
     for tensor in _get_blocks(graph, 5):
-        _check_tensor(tensor, data_size)
+        _check_tensor(tensor, external_sizes)
         _define(defined, _get_names(tensor, 8))
     for port in _get_blocks(graph, 11):
         _define(defined, _get_names(port, 1))
@@ -70,7 +82,7 @@ def _check_graph(graph: memoryview, defined: set[str], data_size: int) -> None:
             raise ValueError(f"{_get_names(operator, 3)[0]} takes {missing[0]}, which nothing before it makes")
         for attribute in _get_blocks(operator, 5):
             for body in _get_blocks(attribute, 6):
-                _check_graph(body, defined, data_size)
+                _check_graph(body, defined, external_sizes)
         _define(defined, _get_names(operator, 2))
     for port in _get_blocks(graph, 12):
         if _get_names(port, 1)[0] not in defined:
@@ -84,7 +96,7 @@ def _define(defined: set[str], names: Iterable[str]) -> None:
         defined.add(name)
 
 
-def _check_tensor(tensor: memoryview, data_size: int) -> None:
+def _check_tensor(tensor: memoryview, external_sizes: Mapping[str, int]) -> None:
     field_values: dict[int, Any] = {}
     dims: list[int] = []
     for number, value in iter_fields(tensor):
@@ -101,5 +113,5 @@ def _check_tensor(tensor: memoryview, data_size: int) -> None:
     num_bytes = len(field_values[9]) if 9 in field_values else int(location["length"])
     if num_bytes != math.prod(dims) * ELEMENT_SIZES[field_values[2]]:
         raise ValueError(f"{str(field_values[8], 'utf-8')} has {num_bytes} bytes for {'×'.join(map(str, dims))} values")
-    if location and int(location["offset"]) + num_bytes > data_size:
+    if location and int(location["offset"]) + num_bytes > external_sizes.get(location["location"], 0):
         raise ValueError(f"{str(field_values[8], 'utf-8')} reaches beyond the file of weights")

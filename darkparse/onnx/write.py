@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from darkparse.errors import DarkparseError, NoWeightsError
 from darkparse.network import Network, compile
+from darkparse.network.compile_options import CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_export_form
 from darkparse.network.suppression import get_suppression
+from darkparse.onnx.in_place import WeightsReference, check_directory
 from darkparse.onnx.model import NetworkGraph
 from darkparse.onnx.parameters import get_module_arrays
 from darkparse.onnx.serialization import OnnxModel, collect_metadata, write_onnx
 from darkparse.onnx.validate import check_structure
 from darkparse.syntax import Config
-from darkparse.weights import LoadedArrays, WeightsSource, read
-from darkparse.weights.buffer import Arrays
+from darkparse.weights.buffer import Arrays, FileBuffer, WeightsSource, open_source
+from darkparse.weights.completion import complete_arrays
+from darkparse.weights.fitting import compile_with_weights, read_weights
+from darkparse.weights.header import Header
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from darkparse.model import Darknet
     from darkparse.model.verification import CheckResult
+    from darkparse.weights.arrays import LoadedArrays
 
 OPSETS = range(18, 24)
 """Supported opset versions; the operators used are the same in all of them."""
@@ -40,13 +47,14 @@ def to_onnx(
     opset: int = OPSETS[0],
     half: bool = False,
     fold: bool = True,
+    in_place: bool = False,
     threshold: float = DetectionSettings.threshold,
     nms: float = DetectionSettings.nms,
     classes: Sequence[int] | None = None,
     verify: bool = False,
     image: Tensor | None = None,
 ) -> CheckResult | None:
-    """Export a network to an ONNX file. Only `verify` and modules require torch.
+    """Export a network to an ONNX file. Only `verify` and modules require torch; `in_place` requires no numpy.
 
     A stateful layer has an additional input for its state, such as `layers.3.cell.state`, and an output with the same
     name and the suffix `.next`. Pass zeros in the first call.
@@ -64,6 +72,8 @@ def to_onnx(
         opset: Opset version, one of `OPSETS`.
         half: Use float16 for weights and arithmetic; inputs and outputs stay float32.
         fold: Fold batch norm into the weights, in double precision, instead of writing it as an operator.
+        in_place: Refer to the arrays of the `.weights` file `weights` instead of copying them. The graph must be
+            written to the directory of that file. Batch norm is not folded.
         threshold: Scores less than or equal to it are dropped (`nms`).
         nms: Overlap above which the box with the lower score is removed, per class (`nms`).
         classes: Indices of the classes to detect (`nms`); None for all. Class indices in the output do not change.
@@ -84,11 +94,17 @@ def to_onnx(
     """
     if opset not in OPSETS:
         raise DarkparseError(f"opset must be {OPSETS[0]} to {OPSETS[-1]}, not {opset}")
-    source = _read(model, weights) if isinstance(model, Network | Config | str | os.PathLike) else model
-    network, arrays = _get_network_and_arrays(source)
+    if in_place and half:
+        raise DarkparseError("in_place keeps the float32 of the .weights file, got half=True; expected half=False")
+    source = _open(model, weights, in_place=in_place)
+    network = source.network
+    if source.weights is not None:
+        check_directory(Path(path), source.weights)
     dynamic_axes = DynamicAxes(dynamic_batch, dynamic_size)
     check_export_form(network, heads, dynamic_axes)
-    graph = NetworkGraph(network, arrays, dynamic_axes=dynamic_axes, half=half, fold=fold)
+    graph = NetworkGraph(
+        network, source.arrays, dynamic_axes=dynamic_axes, half=half, fold=fold and source.reference is None
+    )
     if heads == "nms":
         suppression = get_suppression(network)
         if suppression.kind == "cornersnms":
@@ -98,14 +114,18 @@ def to_onnx(
     else:
         graph.add_decoded_output(DetectionSettings.hierarchy) if heads == "decoded" else graph.add_raw_outputs()
     metadata = collect_metadata(network, heads, threshold=threshold, nms=nms)
-    with write_onnx(OnnxModel(graph.graph, opset, metadata), path) as file:
-        check_structure(file.path, file.data)
+    reference = source.reference
+    if reference is not None:
+        metadata |= reference.to_metadata()
+    onnx_model = OnnxModel(graph.graph, opset, metadata, reference.file if reference else None)
+    with write_onnx(onnx_model, path) as file:
+        check_structure(file.path, file.external_sizes)
         if not verify:
             return None
         from darkparse.onnx.check import check_onnx
 
         return check_onnx(
-            _get_module(source),
+            source.get_module(),
             file,
             heads=heads,
             dynamic_axes=dynamic_axes,
@@ -130,26 +150,67 @@ def check_classes(network: Network, classes: Sequence[int]) -> tuple[int, ...]:
     return tuple(sorted(set(classes)))
 
 
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """Network with its arrays, and what else an export needs of it."""
+
+    network: Network
+    arrays: Arrays
+    get_module: Callable[[], Darknet]
+    reference: WeightsReference | None = None
+    """Reference to the file of weights, for a graph in place."""
+    weights: Path | None = None
+    """Path of that file."""
+
+
+def _open(
+    model: Darknet | Network | Config | str | os.PathLike[str],
+    weights: WeightsSource | LoadedArrays | None,
+    *,
+    in_place: bool,
+) -> _Source:
+    if not isinstance(model, Network | Config | str | os.PathLike):
+        if in_place:
+            raise DarkparseError("in_place refers to a .weights file, got a module; expected a cfg and weights=")
+        return _open_module(model)
+    if in_place and isinstance(weights, str | os.PathLike | FileBuffer):
+        file = open_source(weights)
+        network = compile_with_weights(model, file, CompileOptions())
+        if file.container is not None:
+            WeightsReference.from_file(network, file, None)
+        fitted = read_weights(file, network)
+        arrays, header = complete_arrays(fitted.arrays, network), fitted.file.header
+        return _open_in_place(network, arrays, file, header)
+    loaded = _read(model, weights)
+    if in_place:
+        return _open_in_place(loaded.network, loaded.arrays, loaded.file, loaded.header)
+    return _Source(loaded.network, loaded.arrays, lambda: _load(loaded.network, loaded))
+
+
+def _open_in_place(network: Network, arrays: Arrays, file: FileBuffer, header: Header | None) -> _Source:
+    reference = WeightsReference.from_file(network, file, header)
+    return _Source(network, arrays, lambda: _load(network, file.path), reference, file.path)
+
+
+def _open_module(model: Darknet) -> _Source:
+    from darkparse.model.darknet import require_weights, unwrap_model
+
+    module = require_weights(model, "exporting")
+    if module.training:
+        raise DarkparseError("the model is in training mode: export model.eval()")
+    return _Source(module.network, get_module_arrays(module), lambda: unwrap_model(model))
+
+
 def _read(cfg: Network | Config | str | os.PathLike[str], weights: WeightsSource | LoadedArrays | None) -> LoadedArrays:
+    from darkparse.weights.arrays import read
+
     loaded = read(cfg, weights)
     if loaded is None:
         raise NoWeightsError(f"{compile(cfg).name}: a network is exported with its weights, and there are none")
     return loaded
 
 
-def _get_network_and_arrays(model: Darknet | LoadedArrays) -> tuple[Network, Arrays]:
-    if isinstance(model, LoadedArrays):
-        return model.network, model.arrays
-    from darkparse.model.darknet import require_weights
-
-    module = require_weights(model, "exporting")
-    if module.training:
-        raise DarkparseError("the model is in training mode: export model.eval()")
-    return module.network, get_module_arrays(module)
-
-
-def _get_module(model: Darknet | LoadedArrays) -> Darknet:
+def _load(network: Network, weights: LoadedArrays | Path | None) -> Darknet:
     from darkparse.model import load
-    from darkparse.model.darknet import unwrap_model
 
-    return load(model.network, model) if isinstance(model, LoadedArrays) else unwrap_model(model)
+    return load(network, weights)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import product
+from math import prod
 
 from darkparse.onnx.context import MODULES, EmitContext, emits
 from darkparse.onnx.graph import Value
@@ -124,14 +124,19 @@ def _emit_xnor(ctx: EmitContext, params: XnorParams, x: Value) -> Value:
     """Add an XNOR convolution: an exact sum of products of signs, scaled by each filter's mean magnitude, plus bias."""
     margin = (0, 0, params.padding, params.padding)
     signs = ctx.pad(ctx.op("Where", x > 0.0, 1.0, -1.0), margin, margin, params.pad_value)
-    weight = ctx.parameter("weight", change=lambda weight: np.where(weight > 0, np.float32(1), np.float32(-1)))
+    weight = ctx.parameter("weight", change=lambda values: [1.0 if value > 0 else -1.0 for value in values])
     strides, dilations = to_pair(params.stride), to_pair(params.dilation)
     sums = ctx.op("Conv", signs, weight, strides=strides, dilations=dilations, group=params.groups)
     # Round does not change the integer sums, but prevents runtimes from fusing the factor into the weights, after which
     # no sum would be exactly 0.
     sums = ctx.op("Round", sums)
-    magnitudes = np.abs(ctx.parameters.arrays[f"{ctx.path}.weight"].read()).mean((1, 2, 3), keepdims=True)[:, 0]
-    out = sums * ctx.graph.constant(magnitudes)
+    count, *filter_shape = ctx.parameters.arrays[f"{ctx.path}.weight"].shape
+    size = prod(filter_shape)
+
+    def compute_magnitudes(values: memoryview[float]) -> list[float]:
+        return [sum(map(abs, values[start : start + size])) / size for start in range(0, count * size, size)]
+
+    out = sums * ctx.parameter("weight", change=compute_magnitudes, derived=("magnitude", (count, 1, 1)))
     return out + ctx.op("Unsqueeze", ctx.parameter("bias"), ctx.graph.ints(1, 2)) if params.bias else out
 
 
@@ -149,7 +154,7 @@ def _emit_local(ctx: EmitContext, params: LocalParams, x: Value) -> Value:
     margin, (rows, columns) = (0, 0, params.padding, params.padding), params.output_size
     x, ints, stride = ctx.pad(x, margin, margin), ctx.graph.ints, params.stride
     patches = []
-    for i, j in np.ndindex(params.kernel_size, params.kernel_size):
+    for i, j in product(range(params.kernel_size), repeat=2):
         end = ints(i + (rows - 1) * stride + 1, j + (columns - 1) * stride + 1)
         tap = ctx.op("Slice", x, ints(i, j), end, ints(2, 3), ints(stride, stride))
         patches.append(ctx.op("Unsqueeze", tap, ints(2)))

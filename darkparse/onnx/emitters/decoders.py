@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import PurePath
 
-import numpy as np
-
 from darkparse.errors import DarkparseError
 from darkparse.layers import Shape
 from darkparse.layers.tree import read_map, read_tree
@@ -136,7 +134,7 @@ def _emit_grid(ctx: EmitContext, params: GridDecoderParams, x: Value) -> GraphBo
     class_scores, objectness, boxes = ctx.split(x, (area * classes, area * num, area * num * 4))
     boxes, objectness = ctx.reshape(boxes, 0, area, num, 4), ctx.reshape(objectness, 0, area, num, 1)
     center, size = ctx.split(boxes, (2, 2), 3)
-    center = (center + ctx.graph.constant(_get_cell_positions(side, side))) / float(side)
+    center = (center + _add_cell_positions(ctx, side, side)) / float(side)
     scores = objectness * ctx.reshape(class_scores, 0, area, 1, classes)
     return _flatten(ctx, center, size * size if params.sqrt else size, scores, objectness, classes)
 
@@ -147,10 +145,10 @@ def _split_cells(ctx: EmitContext, x: Value, anchors: Anchors) -> tuple[Value, i
     return ctx.reshape(ctx.op("Transpose", x, perm=(0, 2, 3, 1)), 0, -1, len(anchors), entries), entries
 
 
-def _get_cell_positions(height: int, width: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Return the column and row of each cell, (1, H·W, 1, 2)."""
-    rows, columns = np.divmod(np.arange(height * width, dtype=np.float32), np.float32(width))
-    return np.stack((columns, rows), -1)[None, :, None]
+def _add_cell_positions(ctx: EmitContext, height: int, width: int) -> Value:
+    """Return the column and row of each cell as a constant, (1, H·W, 1, 2)."""
+    positions = [number for cell in range(height * width) for number in (cell % width, cell // width)]
+    return ctx.graph.constant(positions, shape=(1, height * width, 1, 2))
 
 
 def _get_size(ctx: EmitContext, x: Value, shape: Shape) -> Value:
@@ -166,9 +164,9 @@ def _compute_centers(ctx: EmitContext, x: Value, center: Value) -> Value:
     shape = ctx.node.context.input
     size = _get_size(ctx, x, shape)
     if not ctx.dynamic_axes.size:
-        return (center + ctx.graph.constant(_get_cell_positions(shape.h, shape.w))) / size
+        return (center + _add_cell_positions(ctx, shape.h, shape.w)) / size
     width, height = ctx.get_length(x, 3, shape.w), ctx.get_length(x, 2, shape.h)
-    start, step = (ctx.graph.constant(value, np.int64) for value in (0, 1))
+    start, step = (ctx.graph.constant(value, "int64") for value in (0, 1))
     cell = ctx.op("Range", start, ctx.op("Squeeze", ctx.op("Mul", width, height)), step)
     cell = ctx.reshape(cell, 1, -1, 1, 1)
     positions = ctx.concat(ctx.op("Mod", cell, width), ctx.op("Div", cell, width), axis=3)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from darkparse.onnx.context import EmitContext, emits
 from darkparse.onnx.emitters.dense import softmax_within_groups
 from darkparse.onnx.graph import Value
@@ -67,7 +65,7 @@ class IsegHeadParams:
 
 def _apply_logistic(ctx: EmitContext, x: Value, is_logistic: Sequence[bool], anchors: int) -> Value:
     """Apply the logistic function to some planes of each predictor."""
-    planes = ctx.graph.constant(np.reshape(list(is_logistic) * anchors, (1, -1, 1, 1)), bool)
+    planes = ctx.graph.constant(list(is_logistic) * anchors, "bool", (1, len(is_logistic) * anchors, 1, 1))
     return ctx.op("Where", planes, ctx.op("Sigmoid", x), x)
 
 
@@ -75,9 +73,10 @@ def _scale_centers(ctx: EmitContext, x: Value, is_center: Sequence[bool], anchor
     """Scale centers around the middle of their cells (yolo_layer.c, scal_add_cpu)."""
     if scale == 1:
         return x
-    center = np.reshape(list(is_center) * anchors, (1, -1, 1, 1))
-    x = x * ctx.graph.constant(np.where(center, scale, 1.0))
-    return x - ctx.graph.constant(np.where(center, 0.5 * (scale - 1), 0.0))
+    shape = (1, len(is_center) * anchors, 1, 1)
+    factors = [scale if center else 1.0 for center in is_center] * anchors
+    shifts = [0.5 * (scale - 1) if center else 0.0 for center in is_center] * anchors
+    return x * ctx.graph.constant(factors, shape=shape) - ctx.graph.constant(shifts, shape=shape)
 
 
 @emits(f"{HEADS}.YoloHead", params=YoloHeadParams)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from darkparse.layers.tree import Tree
 from darkparse.onnx.context import EmitContext
 from darkparse.onnx.graph import Value
@@ -11,23 +9,24 @@ from darkparse.onnx.graph import Value
 
 def compute_absolute(ctx: EmitContext, classes: Value, tree: Tree) -> Value:
     """Multiply each node's probability by those of its ancestors (tree.c, hierarchy_predictions)."""
-    depths = np.array(tree.depths)
-    order = np.argsort(depths, kind="stable")
-    positions = np.argsort(order)
     levels: list[Value] = []
-    for nodes in np.split(order, np.flatnonzero(np.diff(depths[order])) + 1):
+    order, positions = list[int](), dict[int, int]()
+    for depth in sorted(set(tree.depths)):
+        nodes = [node for node, node_depth in enumerate(tree.depths) if node_depth == depth]
         probabilities = ctx.op("Gather", classes, ctx.graph.ints(*nodes), axis=3)
         if levels:
-            offset = int((depths < depths[nodes[0]] - 1).sum())
-            parents = [int(positions[tree.parents[node]]) - offset for node in nodes]
+            parents = [positions[tree.parents[node]] for node in nodes]
             probabilities = probabilities * ctx.op("Gather", levels[-1], ctx.graph.ints(*parents), axis=3)
         levels.append(probabilities)
-    return ctx.op("Gather", ctx.concat(*levels, axis=3), ctx.graph.ints(*positions), axis=3)
+        positions |= {node: position for position, node in enumerate(nodes)}
+        order += nodes
+    ranks = sorted(range(len(order)), key=order.__getitem__)
+    return ctx.op("Gather", ctx.concat(*levels, axis=3), ctx.graph.ints(*ranks), axis=3)
 
 
 def select_deepest(ctx: EmitContext, classes: Value, count: int, threshold: float) -> Value:
     """Return 1 at the last node above the threshold and 0 elsewhere (AlexeyAB region_layer.c, get_region_boxes)."""
-    index = ctx.graph.constant(np.arange(1, count + 1))
+    index = ctx.graph.constant(range(1, count + 1))
     last = ctx.op("Where", classes > threshold, index, 0.0)
     is_deepest = ctx.op("And", ctx.op("Equal", last, ctx.op("ReduceMax", last, ctx.graph.ints(3))), last > 0.0)
     return ctx.op("Cast", is_deepest, to=1)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-import numpy as np
+from functools import partial
 
 from darkparse.errors import DarkparseError
 from darkparse.layers import Shape
 from darkparse.onnx.context import MODULES, EmitContext, NoParams, emits
-from darkparse.onnx.graph import Array, Value
+from darkparse.onnx.graph import Value
 
 NEAREST = {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 """Attributes of Resize for repeating every value."""
@@ -84,17 +85,20 @@ def _add_overlapping(ctx: EmitContext, params: PartialAddParams, total: Value, x
         ints = ctx.graph.ints
         x = ctx.op("Slice", x, ints(0, 0), ints(h * stride, w * stride), ints(2, 3), ints(stride, stride))
         if repeat > 1:
-            x = ctx.op("Resize", x, None, ctx.graph.constant((1, 1, repeat, repeat), np.float32), **NEAREST)
+            x = ctx.op("Resize", x, None, ctx.graph.constant((1, 1, repeat, repeat), "float32"), **NEAREST)
             h, w = h * repeat, w * repeat
         x = ctx.pad(x, (0,) * 4, (0, 0, shape.h - h, shape.w - w))
     blended = ctx.scale(total, params.alpha) + ctx.scale(_fit_channels(ctx, x, other.c, shape.c), params.beta)
-    mask = np.zeros((1, *shape), bool)
-    mask[:, :c, :h:repeat, :w:repeat] = True
-    if mask.all():
-        return blended
-    if mask[:, :c].all():
-        mask = mask[:, :, :1, :1]
-    return ctx.op("Where", ctx.graph.constant(mask, bool), blended, total)
+    covered_rows = [row < h and row % repeat == 0 for row in range(shape.h)]
+    covered_columns = [column < w and column % repeat == 0 for column in range(shape.w)]
+    plane = [row and column for row in covered_rows for column in covered_columns]
+    channels, mask_size = [channel < c for channel in range(shape.c)], (shape.h, shape.w)
+    if all(plane):
+        if all(channels):
+            return blended
+        plane, mask_size = [True], (1, 1)
+    mask = [channel and position for channel in channels for position in plane]
+    return ctx.op("Where", ctx.graph.constant(mask, "bool", (1, shape.c, *mask_size)), blended, total)
 
 
 def _fit_channels(ctx: EmitContext, x: Value, current: int, wanted_channels: int) -> Value:
@@ -106,7 +110,7 @@ def _fit_channels(ctx: EmitContext, x: Value, current: int, wanted_channels: int
 @emits(f"{MODULES}.WeightedShortcut", params=WeightedShortcutParams)
 def _emit_weighted_shortcut(ctx: EmitContext, params: WeightedShortcutParams, *inputs: Value) -> Value:
     """Add a weighted sum in the shape of the first input, with weights that are normalized at export."""
-    rows = ctx.parameter("weight", change=lambda weight: _normalize_weights(weight, params.normalization))
+    rows = ctx.parameter("weight", change=partial(_normalize_weights, params.normalization, len(inputs)))
     ints = ctx.graph.ints
     factors = ctx.split(rows if len(params.shape) > 1 else ctx.op("Unsqueeze", rows, ints(1)), (1,) * len(inputs), 0)
     first, *_ = shapes = ctx.node.in_shapes
@@ -118,13 +122,19 @@ def _emit_weighted_shortcut(ctx: EmitContext, params: WeightedShortcutParams, *i
     return total if first.is_map else ctx.op("Flatten", total)
 
 
-def _normalize_weights(weight: Array, normalization: str) -> Array:
-    """Normalize the weights of a shortcut (blas.c:70-135)."""
+def _normalize_weights(normalization: str, num_inputs: int, weights: memoryview[float]) -> Iterable[float]:
+    """Normalize the weights (inputs, …) of a shortcut over its inputs (blas.c:70-135)."""
     if normalization == "none":
-        return weight
-    positive = np.maximum(weight, 0) if normalization == "relu" else np.exp(weight - weight.max(0))
-    normalized: Array = positive / (positive.sum(0) + np.float32(1e-4))
-    return normalized
+        return weights
+    step = len(weights) // num_inputs
+    rows = [weights[start : start + step].tolist() for start in range(0, len(weights), step)]
+    if normalization == "relu":
+        positive = [[max(weight, 0.0) for weight in row] for row in rows]
+    else:
+        largest = [max(column) for column in zip(*rows, strict=True)]
+        positive = [[math.exp(weight - top) for weight, top in zip(row, largest, strict=True)] for row in rows]
+    totals = [sum(column) + 1e-4 for column in zip(*positive, strict=True)]
+    return [weight / total for row in positive for weight, total in zip(row, totals, strict=True)]
 
 
 @emits(f"{MODULES}.Gate", f"{MODULES}.VectorGate", params=NoParams)

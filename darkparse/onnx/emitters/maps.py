@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from darkparse.onnx.context import MODULES, EmitContext, NoParams, emits
+from darkparse.onnx.elements import ELEMENTS
 from darkparse.onnx.emitters.convolutional import IntOrPair, to_pair
 from darkparse.onnx.graph import Value
 
@@ -139,7 +138,7 @@ def pool(ctx: EmitContext, kind: str, x: Value, size: int, stride: IntOrPair, be
 
 
 def _get_lowest(ctx: EmitContext) -> float:
-    return float(np.finfo(ctx.graph.floats).min)
+    return -ELEMENTS[ctx.graph.floats].largest
 
 
 @emits(f"{MODULES}.ChannelMaxPool", params=ChannelMaxParams)
@@ -153,10 +152,12 @@ def _emit_channel_max(ctx: EmitContext, params: ChannelMaxParams, x: Value) -> V
 @emits(f"{MODULES}.LocalResponseNorm", params=LocalResponseParams)
 def _emit_local_response(ctx: EmitContext, params: LocalResponseParams, x: Value) -> Value:
     """Add local response normalization with a 1×1 convolution for the sums over channels (normalization_layer.c)."""
-    channel, half_size = np.arange(ctx.node.context.input.c), params.size // 2
-    distance = channel - channel[:, None]
-    window = ((-((params.size - 1) // 2) <= distance) & (distance <= half_size)).astype(np.float32)
+    channels, half_size, behind = ctx.node.context.input.c, params.size // 2, (params.size - 1) // 2
     # Darknet's running sum starts without channel size/2 but later subtracts it.
-    window[:, half_size : half_size + 1] -= 1
-    sums = ctx.op("Conv", x * x, ctx.graph.constant(window[..., None, None]))
+    window = [
+        float(-behind <= other - channel <= half_size) - (other == half_size)
+        for channel in range(channels)
+        for other in range(channels)
+    ]
+    sums = ctx.op("Conv", x * x, ctx.graph.constant(window, shape=(channels, channels, 1, 1)))
     return x * ctx.op("Pow", params.kappa + params.alpha * sums, -float(params.beta))

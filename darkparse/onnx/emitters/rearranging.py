@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from darkparse.onnx.context import MODULES, EmitContext, emits
 from darkparse.onnx.emitters.joining import NEAREST
 from darkparse.onnx.emitters.maps import pool
@@ -73,7 +71,7 @@ def _emit_scaled_upsample(ctx: EmitContext, params: ScaledUpsampleParams, x: Val
 
 def _repeat(ctx: EmitContext, x: Value, times: int) -> Value:
     """Repeat every value along height and width."""
-    return ctx.op("Resize", x, None, ctx.graph.constant((1, 1, times, times), np.float32), **NEAREST)
+    return ctx.op("Resize", x, None, ctx.graph.constant((1, 1, times, times), "float32"), **NEAREST)
 
 
 def _space_to_depth(ctx: EmitContext, x: Value, stride: int) -> Value:
