@@ -8,6 +8,7 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Self
 
+from darkparse._utils.text import pluralize
 from darkparse.cli.common import stderr, stdout
 
 if TYPE_CHECKING:
@@ -50,13 +51,21 @@ class Progress:
         """Show the progress of one batch."""
         self._remaining -= 1
         self._seconds = step.seconds if not self._seconds else 0.95 * self._seconds + 0.05 * step.seconds
-        speed = f"{step.images / self._seconds:.3g} pictures/s"
+        speed = f"{step.images / self._seconds:.3g} images/s"
         self._bar.update(self._task, completed=step.batch, description=f"loss {step.average:.4g}, {speed}")
         now = time.monotonic()
-        if now - self._last_printed >= MIN_INTERVAL or step.saved or step.mean_ap is not None or step.top1 is not None:
+        if (
+            now - self._last_printed >= MIN_INTERVAL
+            or step.saved
+            or step.mean_ap is not None
+            or step.top1 is not None
+            or step.warnings
+        ):
             self._last_printed = now
             remaining = timedelta(seconds=round(self._remaining * self._seconds))
             self._print_line(f"{step.batch:,}/{self._end:,}: {format_step(step)}, {speed}, {remaining} left")
+        for message in step.warnings:
+            self._print_line(f"warning: {message}")
         for path in step.saved:
             self._print_line(f"wrote {path}")
 
@@ -71,10 +80,16 @@ def format_step(step: Step) -> str:
     height, width = step.size
     metrics = {"mAP@.50": step.mean_ap, "top-1": step.top1}
     measured = "".join(f", {name} {value:.2%}" for name, value in metrics.items() if value is not None)
+    measured += f", loss on valid {step.valid_loss:.4g}" if step.valid_loss is not None else ""
     return (
         f"loss {step.loss:.4g}, average {step.average:.4g}{measured} ({heads}), rate {step.rate:.3g}, {width}×{height}"
     )
 
 
-def _format_losses(head: Mapping[str, float]) -> str:
-    return " ".join(f"{name} {value:.3g}" for name, value in head.items() if name != "cost" or len(head) == 1)
+def _format_losses(head: Mapping[str, float | None]) -> str:
+    """Return what Darknet prints of a head: the mean IoU and the number of its objects, and the other deltas."""
+    if "objects" not in head:
+        return f"cost {head['cost']:.3g}"
+    objects = round(head["objects"] or 0)
+    overlap = f"IoU {head['iou']:.2f} of {pluralize(objects, 'object')}" if objects else "no object"
+    return f"{overlap}, objectness {head['objectness']:.3g}, class {head['class']:.3g}"

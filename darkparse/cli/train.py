@@ -53,7 +53,10 @@ class TrainJob:
     clear: bool
     eval_map: bool
     seed: int
+    out: Path | None
+    eval_loss: bool
     dry_run: Path | None
+    chart: Path
     log: Path | None
     tensorboard: str | None
     device: str | None
@@ -69,12 +72,26 @@ class TrainJob:
 @click.option("--resume", is_flag=True, help="Continue an interrupted run with identical results.")
 @click.option("--clear", is_flag=True, help="Reset the image count of WEIGHTS (Darknet: -clear).")
 @click.option("--map", "eval_map", is_flag=True, help="Measure mAP or top-1 accuracy every four epochs.")
+@click.option("--val-loss", "eval_loss", is_flag=True, help="Compute the loss on `valid` as often as --map measures.")
 @click.option("--seed", type=click.IntRange(0, MAX_SEED), metavar="N", default=0, help="Random seed.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    show_default="backup of DATA, else backup/",
+    help="Directory for the weights.",
+)
 @click.option(
     "--dry-run",
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="Write the augmented images of one batch and exit.",
+)
+@click.option(
+    "--chart",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default="chart.svg",
+    help="Chart of loss, rate and mAP (Darknet: chart.png).",
 )
 @click.option("--log", type=click.Path(dir_okay=False, path_type=Path), help="Append a JSON line per batch.")
 @click.option("--tensorboard", type=click.Path(file_okay=False), metavar="DIR", help="Write TensorBoard events.")
@@ -93,7 +110,7 @@ def command(job: TrainJob) -> None:
 
     WEIGHTS to start from are a whole network, a backbone such as yolov4.conv.137, or a network with other classes.
 
-    Weights are written to the `backup` directory of DATA as NAME_last, NAME_1000, …, NAME_best (--map) and NAME_final,
+    Weights are written to --out as NAME_last, NAME_1000, …, NAME_best (--map) and NAME_final,
     which Darknet can load. --resume continues from NAME_last.state. Both are written when the training is interrupted:
     Ctrl-C, SIGTERM and SIGHUP stop it after the current batch, a second signal stops it at once.
 
@@ -153,10 +170,14 @@ def _make_trainer(job: TrainJob, network: Network, device: torch.device) -> Trai
         clear=job.clear,
         eval_map=job.eval_map,
         amp=job.amp,
+        out=job.out,
+        eval_loss=job.eval_loss,
     )
     if trainer.is_main:
         if job.resume:
-            message = f"going on from {trainer.checkpoints.state}, batch {trainer.schedule.batch:,}"
+            message = (
+                f"resuming from {trainer.checkpoints.state} at batch {trainer.schedule.batch:,} of {trainer.end:,}"
+            )
         stderr().print(message, soft_wrap=True)
         _report_length(trainer, None if job.dry_run else job.batches)
     return trainer
@@ -192,11 +213,34 @@ def _run(job: TrainJob, trainer: Trainer) -> None:
                 listeners.append(stack.enter_context(_log(job.log)))
             if job.tensorboard is not None:
                 listeners.append(stack.enter_context(_tensorboard(job.tensorboard)))
+            listeners.append(_make_chart_writer(job.chart, trainer))
             listeners.append(stack.enter_context(Progress(trainer)).show)
         stack.enter_context(_stopping_on_signals(trainer))
         for step in stack.enter_context(closing(iter(trainer))):
             for listener in listeners:
                 listener(step)
+
+
+def _make_chart_writer(path: Path, trainer: Trainer) -> Callable[[Step], None]:
+    """Return a listener that writes the chart whenever weights are written; a chart that fails stops no training."""
+    from darkparse.training.chart import Chart
+
+    chart = Chart(path, trainer.model.network.name, trainer.net.max_batches or trainer.end)
+    chart.restore(trainer.schedule.batch - 1)
+    failures = list[OSError]()
+
+    def write(step: Step) -> None:
+        chart.add(step)
+        if not step.saved:
+            return
+        try:
+            chart.write()
+        except OSError as problem:
+            if not failures:
+                stderr().print(f"warning: {path}: {problem.strerror or problem}", style="yellow", soft_wrap=True)
+            failures.append(problem)
+
+    return write
 
 
 @contextmanager

@@ -134,6 +134,7 @@ PJREDDIE = Dialect(
         crops_images=False,
         square_sizes=tuple(range(320, 609, 32)),
         last_batches=200,
+        numbers_epochs=True,
     ),
 )
 
@@ -188,6 +189,7 @@ ALEXEYAB = Dialect(
         crops_images=True,
         square_sizes=(),
         last_batches=100,
+        numbers_epochs=False,
     ),
 )
 

@@ -43,3 +43,5 @@ class TrainingBehavior:
     """Input sizes that `random=1` selects from; empty if it scales the cfg's size; detector.c train_detector."""
     last_batches: int
     """Number of final batches that use the largest size."""
+    numbers_epochs: bool
+    """Whether a classifier's weights are saved after each epoch, as NAME_1, NAME_2, …, NAME; classifier.c."""

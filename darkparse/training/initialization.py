@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
+from darkparse._utils.text import join_with_and, pluralize
 from darkparse.errors import WeightsError
 from darkparse.model.darknet import Darknet, unwrap_model
 from darkparse.model.loading import Device, load
@@ -13,7 +14,7 @@ from darkparse.network.training import bind_net_training
 from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import Adam, DarknetOptimizer, Sgd
 from darkparse.weights import ReadOptions, WeightsSource
-from darkparse.weights.arrays import LoadResult, format_ranges
+from darkparse.weights.arrays import LoadResult
 
 
 def build_for_training(
@@ -56,11 +57,11 @@ def _load_other_classes(network: Network, weights: WeightsSource, classes: int, 
     model.load_state_dict(values | matching)
     shapes = {key: tuple(value.shape) for key, value in matching.items()}
     loaded = LoadResult.from_shapes(old.loaded.name if old.loaded else "", None, network, shapes)
-    reset_layers = format_ranges(tuple(index for index in loaded.missing if index not in loaded.layers))
+    new_layers = join_with_and([f"L{index}" for index in loaded.missing if index not in loaded.layers])
     model.loaded = loaded
     return model.train(), (
-        f"weights: {loaded.name} is of {classes} classes: taken {format_ranges(loaded.layers)}; {reset_layers} of "
-        f"your classes start anew (`darkparse edit CFG --classes {classes}` makes the cfg of the file)"
+        f"weights: {loaded.name} has {pluralize(classes, 'class', 'classes')}: loaded all but {new_layers}, whose "
+        "classes differ"
     )
 
 

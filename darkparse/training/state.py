@@ -16,6 +16,7 @@ from darkparse.diagnostics.source import quote_safe
 from darkparse.errors import DarkparseError
 from darkparse.model.darknet import Darknet
 from darkparse.network import Network
+from darkparse.network.learning_rate import RELATIVE_POLICIES
 from darkparse.network.training import bind_net_training, count_images_per_batch
 from darkparse.syntax.config import strip_whitespace
 from darkparse.training.data.seed import MAX_SEED
@@ -48,10 +49,18 @@ Form = Leaf | OptionalEntry | Mapping[Any, "Form"]
 
 
 def digest_cfg(network: Network) -> str:
-    """Return a digest of a cfg's options, independent of comments and whitespace, and of the dialect and the size."""
-    config, net = network.config, network.net
+    """Return a digest of a cfg's options, of the dialect and the size, independent of comments and whitespace.
+
+    `max_batches` does not count where it only sets the end, so that a training can be extended.
+    """
+    config, net, training = network.config, network.net, bind_net_training(network, quiet=True)
+    is_end_only = training.policy not in RELATIVE_POLICIES and not training.ema_alpha
+    ignored = {"max_batches"} if is_end_only else set[str]()
     sections = [
-        (section.kind, [(option.key, strip_whitespace(option.text or "")) for option in section.options])
+        (
+            section.kind,
+            [(o.key, strip_whitespace(o.text or "")) for o in section.options if o.key not in ignored],
+        )
         for section in (config.net, *config.sections)
     ]
     return hashlib.sha256(json.dumps([network.dialect.name, net.height, net.width, sections]).encode()).hexdigest()

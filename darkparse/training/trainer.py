@@ -27,17 +27,21 @@ from darkparse.training.checkpoints import Checkpoints
 from darkparse.training.data.label_check import check_labels
 from darkparse.training.distributed import Parallel
 from darkparse.training.finite_check import check_gradients, check_loss
+from darkparse.training.head_summary import HeadMonitor, iterate_values, summarize_heads
 from darkparse.training.initialization import build_optimizer
 from darkparse.training.losses import Losses
-from darkparse.training.losses.network import Loss
 from darkparse.training.resume import restore
 from darkparse.training.state import State, digest_cfg
 from darkparse.training.step import Step
+from darkparse.training.validation_loss import ValidationLoss
 from darkparse.training.validation_run import Validation
 from darkparse.weights import Header
 
 MIN_BATCHES_BETWEEN, EPOCHS_BETWEEN = 100, 4
 """Minimum batches and number of epochs between two validations (AlexeyAB detector.c)."""
+
+STATE_KINDS = ("last", "state")
+"""What is saved with the state."""
 
 INTERVALS = ("savelast", "saveweights")
 """Options of a `.data` file: intervals between saved weights, in batches."""
@@ -46,8 +50,8 @@ INTERVALS = ("savelast", "saveweights")
 class Trainer:
     """Trains a network as its cfg and its `.data` file specify; each iteration trains one batch.
 
-    Weights are saved under Darknet's names at Darknet's intervals, in the directory that `backup` names. The last
-    weights come with a state file for `resume`, which continues with identical results on the CPU.
+    Weights are saved under Darknet's names at Darknet's intervals, in `out` or the directory that `backup` names. The
+    last weights come with a state file for `resume`, which continues with identical results on the CPU.
 
     Attributes:
         model: The module being trained, on its device.
@@ -67,6 +71,9 @@ class Trainer:
             the best weights.
         amp: Run the network in bfloat16 where that is precise enough (torch.autocast).
 
+        out: Directory for the weights; by default `backup` of the `.data` file, else `backup`.
+        eval_loss: Compute the loss on `valid` whenever the average precision would be measured.
+
     Raises:
         CfgError: An option is invalid.
         DarkparseError: `max_batches` is reached or missing, the state to resume from is missing or invalid, the data
@@ -85,12 +92,16 @@ class Trainer:
         clear: bool = False,
         eval_map: bool = False,
         amp: bool = False,
+        out: Path | None = None,
+        eval_loss: bool = False,
     ) -> None:
         network = model.network
         self.model, self.files, self.seed, self.workers = model, files, seed, workers
         self.net, self._amp = bind_net_training(network), amp
         intervals = {key: number for key in INTERVALS if (number := files.number(key))}
-        self.checkpoints = Checkpoints(network, files.backup or Path("backup"), self.net.max_batches, **intervals)
+        folder = out or files.backup or Path("backup")
+        self.num_images = len(files.images("train", network.dialect))
+        self.checkpoints = Checkpoints(network, folder, self.net.max_batches, epoch=self.num_images, **intervals)
         self.best, self._stopping = 0.0, False
         self._average: float | None = None
         self._is_validation_due = False
@@ -103,7 +114,7 @@ class Trainer:
         self._saved, self._is_consistent = self.schedule.seen, True
         self._pending: list[str | int] = []
         self.end = self._last_batch(batches)
-        self.losses = Losses(model)
+        self.losses, self._head_monitor = Losses(model), HeadMonitor()
         self._parallel = Parallel(model, {*self.losses.heads, *self.losses.entries.values()})
         check_batch_norm(network, self._parallel.size)
         self._device = next(model.parameters()).device
@@ -112,7 +123,8 @@ class Trainer:
         has_names = {"names", "labels"} & files.options.keys()
         self.names = read_names(files.path) if has_names else None
         self._validation = Validation(network, files.path, self.names) if eval_map and self.is_main else None
-        self._eval_map = eval_map
+        self._valid_loss = ValidationLoss(network, files) if eval_loss and self.is_main else None
+        self._eval_map, self._eval_loss = eval_map, eval_loss
 
     def _last_batch(self, batches: int | None) -> int:
         batches_done, max_batches = self.schedule.batch - 1, self.net.max_batches
@@ -130,8 +142,7 @@ class Trainer:
     @cached_property
     def _validation_interval(self) -> int:
         """Number of batches between two validations."""
-        images = self.files.images("train", self.model.network.dialect)
-        epoch_batches = EPOCHS_BETWEEN * len(images) // self.schedule.images
+        epoch_batches = EPOCHS_BETWEEN * self.num_images // self.schedule.images
         return max(MIN_BATCHES_BETWEEN, epoch_batches)
 
     @property
@@ -142,8 +153,7 @@ class Trainer:
     def compute_length(self, batches: int | None) -> TrainingLength:
         """Return what the schedule amounts to for this data set, for `batches` more batches or up to `max_batches`."""
         network = self.model.network
-        images = len(self.files.images("train", network.dialect))
-        return TrainingLength(network, images, count_classes(network), batches, self.schedule.batch - 1)
+        return TrainingLength(network, self.num_images, count_classes(network), batches, self.schedule.batch - 1)
 
     def stop(self) -> None:
         """Stop after the current batch and save the last weights."""
@@ -170,8 +180,10 @@ class Trainer:
                     self._write_checkpoints(is_last_due=True)
 
     def _train_batches(self, batches: Iterator[data.Batch]) -> Iterator[Step]:
-        if self._is_validation_due and self._eval_map:  # the previous run was stopped during validation
-            self._validate()
+        if self._is_validation_due and (
+            self._eval_map or self._eval_loss
+        ):  # the previous run was stopped during validation
+            self._measure()
             self._write_checkpoints(is_last_due=True)
         if self._device.type == "cuda":
             self.reserve_memory()
@@ -275,21 +287,20 @@ class Trainer:
                 with self._discard_on_error():
                     check_loss(self.model, number, x, mini_batch.paths, loss, self.checkpoints.last)
                 (loss.total * size).backward()  # DistributedDataParallel averages gradients over processes
-            for key, value in _loss_items(loss):
+            for key, value in iterate_values(loss):
                 sums[key] = sums.get(key, 0) + value
         with self._discard_on_error():
             check_gradients(self.model, number, self.checkpoints.last)
-        totals = self._parallel.sum(torch.stack(tuple(sums.values()))).div(images).tolist()
-        heads: dict[int, dict[str, float]] = {}
-        for (index, component), total in zip(sums, totals, strict=True):
-            heads.setdefault(index, {})[component] = total
-        cost = sum(components["cost"] for components in heads.values()) / len(heads)
+        totals = self._parallel.sum(torch.stack(tuple(sums.values()))).tolist()
+        heads = summarize_heads(dict(zip(sums, totals, strict=True)), images, subdivisions * size)
+        cost = sum(head["cost"] or 0.0 for head in heads.values()) / len(heads)
         return Step(
             batch=number,
             rate=self.schedule.rate(number),
             loss=cost,
             average=cost if self._average is None else 0.9 * self._average + 0.1 * cost,
             heads=heads,
+            warnings=self._head_monitor.update(heads, is_burnt_in=number > self.net.burn_in),
             images=images,
             size=(x.shape[2], x.shape[3]),
             seconds=0.0,
@@ -307,43 +318,59 @@ class Trainer:
 
     def _should_validate(self, batch: int) -> bool:
         is_due = batch > self.net.burn_in and batch % self._validation_interval == 0
-        return self._eval_map and (batch == self.end or is_due)
+        return (self._eval_map or self._eval_loss) and (batch == self.end or is_due)
 
     def _finish_step(self, step: Step, is_over: bool) -> Step:
         """Run the validation and write the files that are due after a batch."""
         if self._is_validation_due:
-            score = self._validate()
-            step = replace(step, top1=score) if is_classifier(self.model.network) else replace(step, mean_ap=score)
+            step = self._validate(step)
         return replace(step, saved=self._write_checkpoints(is_last_due=is_over))
 
     def _write_checkpoints(self, *, is_last_due: bool) -> tuple[Path, ...]:
         """Write the files that are due, with the state last, so that its presence implies that of the others."""
-        if is_last_due and "last" not in self._pending:
-            self._pending.append("last")
+        if is_last_due:
+            self._pending = list(self.checkpoints.complete(self._pending))
         saved = []
         while self._pending:
             kind = self._pending[0]
             if self.is_main:
                 saved.append(self.checkpoints.write(self.model, kind, self._build_state(kind)))
-            if kind == "last":
+            if kind in STATE_KINDS:
                 self._saved = self.schedule.seen
             self._pending.pop(0)
-        return tuple(saved)
+        return tuple(path for path in saved if path is not None)
 
-    def _validate(self) -> float:
-        """Validate in the main process while the others wait; schedule saving if the weights are the best so far."""
-        value = torch.zeros((), device=self._device)
-        if self._validation is not None:
-            value += self._validation(self.model).score
-        score = self._parallel.sum(value).item()
+    def _validate(self, step: Step) -> Step:
+        """Return a step with what was measured after it."""
+        loss, score = self._measure()
+        is_accuracy = is_classifier(self.model.network)
+        return replace(
+            step, valid_loss=loss, top1=score if is_accuracy else None, mean_ap=None if is_accuracy else score
+        )
+
+    def _measure(self) -> tuple[float | None, float | None]:
+        """Measure in the main process while the others wait; schedule saving if the weights are the best so far.
+
+        Returns:
+            The loss on `valid`, and the mean average precision or top-1 accuracy; None for what was not requested.
+        """
+        loss = score = None
+        if self._eval_loss:
+            loss = self._share(self._valid_loss(self.model, self.losses, self.schedule.seen) if self._valid_loss else 0)
+        if self._eval_map:
+            score = self._share(self._validation(self.model).score if self._validation else 0)
+            if score >= self.best and score > 0:
+                self.best = score
+                self._pending.insert(0, "best")
         self._is_validation_due = False
-        if score >= self.best:
-            self.best = score
-            self._pending.insert(0, "best")
-        return score
+        return loss, score
+
+    def _share(self, value: float) -> float:
+        """Return a value of the main process in every process."""
+        return self._parallel.sum(torch.tensor(float(value), device=self._device)).item()
 
     def _build_state(self, kind: str | int) -> State | None:
-        if kind != "last":
+        if kind not in STATE_KINDS:
             return None
         names: dict[Tensor, str] = {parameter: name for name, parameter in self.model.named_parameters()}
         return {
@@ -358,11 +385,3 @@ class Trainer:
             "best": self.best,
             "measure_due": self._is_validation_due,
         }
-
-
-def _loss_items(loss: Loss) -> Iterator[tuple[tuple[int, str], Tensor]]:
-    """Yield the values of a loss by head and component."""
-    for index, cost in loss.costs.items():
-        yield (index, "cost"), cost
-        for name, component in loss.components.get(index, {}).items():
-            yield (index, name), component

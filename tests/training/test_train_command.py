@@ -33,6 +33,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in an own directory, where the chart is written."""
+    monkeypatch.chdir(tmp_path)
+
+
 def _ran(*arguments: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command(*arguments), cwd=folder, env=environment(), capture_output=True, text=True, check=False
@@ -64,12 +70,33 @@ def test_train_prints_and_logs_batches(data: Path, tmp_path: Path, capsys: pytes
     main(["train", str(own), str(cfg(tmp_path)), "--batches", "2", "--log", str(log), "--workers", "0"])
     rows = [json.loads(line) for line in log.read_text().splitlines()]
     assert [row["batch"] for row in rows] == [1, 2]
-    assert set(rows[0]["heads"]["4"]) == {"cost", "box", "objectness", "class"}
+    assert set(rows[0]["heads"]["4"]) == {"cost", "box", "objectness", "class", "iou", "objects", "confidence"}
     out, err = capsys.readouterr()
     last = f"wrote {own.parent / 'small_last.weights'}"
     assert [line.partition(": ")[0] for line in out.splitlines()] == ["1/2", last, "2/2", last]
     assert "rate 0.01, 64×64, " in out
     assert "weights: none, every layer starts anew" in err
+
+
+def test_train_writes_weights_and_chart_where_asked(data: Path, tmp_path: Path) -> None:
+    options = ["--batches", "2", "--workers", "0", "--out", "deep/er", "--val-loss", "--log", "log"]
+    main(["train", str(data), str(cfg(tmp_path)), *options])
+    assert {path.name for path in (tmp_path / "deep" / "er").iterdir()} >= {"small_last.weights", "small_last.state"}
+    assert "small: batch 2 of 8" in (tmp_path / "chart.svg").read_text()
+    assert not (data.parent / "backup").exists()
+    rows = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert rows[0]["valid_loss"] is None
+    assert 0 < rows[1]["valid_loss"] < 1e4
+
+
+def test_chart_that_cannot_be_written_stops_no_training(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--batches", "2", "--workers", "0", "--out", "out", "--chart", str(tmp_path / "none" / "chart.svg")]
+    (tmp_path / "none").write_text("")
+    main(["train", str(data), str(cfg(tmp_path)), *options])
+    assert capsys.readouterr().err.count("none/chart.svg: ") == 1
+    assert (tmp_path / "out" / "small_last.weights").exists()
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from torch import Tensor
 from darkparse.layers.training import DetectionTraining
 from darkparse.training.losses.boxes import iou
 from darkparse.training.losses.predictors import COMPONENTS
+from darkparse.training.losses.result import HeadResult
 from darkparse.training.losses.targets import gather_targets
 
 RANDOM_SEEN = 64_000
@@ -25,7 +26,7 @@ class DetectionLoss:
     def __init__(self, options: DetectionTraining, classes: int, num: int, side: int, sqrt: bool) -> None:
         self.options, self.classes, self.num, self.side, self.sqrt = options, classes, num, side, sqrt
 
-    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> HeadResult:
         cells, options = self.side**2, self.options
         delta = torch.zeros_like(output)
         scores, objectness, boxes = self._split(output)
@@ -48,7 +49,7 @@ class DetectionLoss:
         objectness_delta[image, cell, predictor] = options.object_scale * (wanted - objectness[image, cell, predictor])
         wanted = torch.cat((target[:, :2], target[:, 2:].sqrt() if self.sqrt else target[:, 2:]), 1)
         box_delta[image, cell, predictor] = options.coord_scale * (wanted - boxes[image, cell, predictor])
-        return delta, delta.square().sum()
+        return HeadResult(delta, delta.square().sum(), overlap, objectness.amax())
 
     def components(self, delta: Tensor) -> dict[str, Tensor]:
         """Return the squared sums of the delta by component."""

@@ -16,6 +16,7 @@ from darkparse.layers.capabilities import LossLayer
 from darkparse.model.darknet import unwrap_model
 from darkparse.network import Network, Node
 from darkparse.network.training import bind_training_options
+from darkparse.training.losses.result import HeadResult
 
 Truth = Sequence[Tensor] | Tensor
 """For box heads, one tensor (K, 5) per image: center x, center y, width and height as fractions of the network's input,
@@ -26,8 +27,8 @@ and class. For other heads, one tensor (N, n).
 class HeadLoss(Protocol):
     """Loss of one head."""
 
-    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
-        """Return the delta at the head's input, in the input's shape and memory order, and the cost.
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> HeadResult:
+        """Compute delta and cost.
 
         Args:
             output: Output of the head.
@@ -45,11 +46,15 @@ class Loss:
             the batch; for many heads this is not the gradient of any function.
         costs: Cost of each head by layer index, as in Darknet's `*l.cost`.
         components: Squared deltas of each box head by component: box, objectness, class.
+        overlaps: (k,) for each box head: IoU of each predictor that is assigned a true box with that box.
+        objectness: Highest objectness of any predictor, for each box head.
     """
 
     total: Tensor
     costs: Mapping[int, Tensor]
     components: Mapping[int, Mapping[str, Tensor]]
+    overlaps: Mapping[int, Tensor]
+    objectness: Mapping[int, Tensor]
 
     @property
     def cost(self) -> Tensor:
@@ -87,17 +92,22 @@ class Losses:
         Raises:
             ValueError: The truth has another form.
         """
-        costs, head_losses, components = {}, [], {}
+        head_losses, components, results = [], {}, dict[int, HeadResult]()
         for index, head in self.heads.items():
             with torch.no_grad():
-                delta, cost = head(_to_float32(outputs[index].detach()), truth, seen)
-            costs[index] = cost
+                result = results[index] = head(_to_float32(outputs[index].detach()), truth, seen)
             if hasattr(head, "components"):
-                components[index] = head.components(delta)
+                components[index] = head.components(result.delta)
             entry = outputs[self.entries[index]]
-            delta = delta.reshape(entry.shape).to(entry.dtype)
-            head_losses.append(_DarknetGradient.apply(entry, delta, cost))  # type: ignore[no-untyped-call]
-        return Loss(torch.stack(head_losses).sum(), costs, components)
+            delta = result.delta.reshape(entry.shape).to(entry.dtype)
+            head_losses.append(_DarknetGradient.apply(entry, delta, result.cost))  # type: ignore[no-untyped-call]
+        return Loss(
+            torch.stack(head_losses).sum(),
+            {index: result.cost for index, result in results.items()},
+            components,
+            {index: result.overlaps for index, result in results.items() if result.overlaps is not None},
+            {index: result.objectness for index, result in results.items() if result.objectness is not None},
+        )
 
 
 def _to_float32(x: Tensor) -> Tensor:

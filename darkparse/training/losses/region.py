@@ -12,6 +12,7 @@ from darkparse.layers.training import RegionTraining
 from darkparse.layers.tree import read_map, read_tree
 from darkparse.training.losses.boxes import iou
 from darkparse.training.losses.predictors import Assignments, Predictors, sum_components
+from darkparse.training.losses.result import HeadResult
 from darkparse.training.losses.targets import Targets, assignment_rounds, gather_targets
 
 PRIOR_SEEN, PRIOR_SCALE = 12800, 0.01
@@ -44,7 +45,7 @@ class RegionLoss:
         self.map = read_map(map, classes) if map is not None else None
         self.background = background
 
-    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> HeadResult:
         rows = Predictors.from_output(self.planes(output))
         truths = gather_targets(
             truth, output, max_boxes=self.options.max, classes=self.classes, map=self.map, maps_first=self.maps_first
@@ -64,7 +65,8 @@ class RegionLoss:
         for indices in assignment_rounds(assignments.rows):
             self.set_object(rows, assignments[indices], boxes, shapes)
         self._set_class_only(rows, truths, is_class_only)
-        return self.input_delta(rows), rows.delta.square().sum()
+        overlaps = iou(boxes[assignments.rows], assignments.boxes)
+        return HeadResult(self.input_delta(rows), rows.delta.square().sum(), overlaps, rows.values[:, 4].amax())
 
     def components(self, delta: Tensor) -> dict[str, Tensor]:
         """Return the squared sums of the delta by component."""

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from darkparse.training.losses.result import HeadResult
+
 MASKED_VALUE = -1234.0
 """Target value that marks elements without a loss (cost_layer.c SECRET_NUM)."""
 
@@ -28,19 +30,19 @@ class SoftmaxLoss:
     def __init__(self, noloss: bool) -> None:
         self.noloss = noloss
 
-    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> HeadResult:
         if self.noloss:
-            return torch.zeros_like(output), output.new_zeros(())
+            return HeadResult(torch.zeros_like(output), output.new_zeros(()))
         p, y = _flatten(output, truth)
-        return y - p, torch.where(y != 0, -p.log(), 0.0).sum()
+        return HeadResult(y - p, torch.where(y != 0, -p.log(), 0.0).sum())
 
 
 class LogisticLoss:
     """Binary cross-entropy of each value (blas.c logistic_x_ent_cpu)."""
 
-    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> HeadResult:
         p, y = _flatten(output, truth)
-        return y - p, -(y * p.log() + (1 - y) * (1 - p).log()).sum()
+        return HeadResult(y - p, -(y * p.log() + (1 - y) * (1 - p).log()).sum())
 
 
 class CostLoss:
@@ -52,7 +54,7 @@ class CostLoss:
     def __init__(self, kind: str, scale: float) -> None:
         self.kind, self.scale = kind, scale
 
-    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> HeadResult:
         x, y = _flatten(output, truth)
         difference = y - x
         if self.kind == "masked":
@@ -65,4 +67,4 @@ class CostLoss:
         if self.kind == "L1":
             # As in Darknet, the sign is -1 where the two are equal.
             delta, cost = torch.where(difference > 0, 1.0, -1.0).to(x.dtype), size
-        return self.scale * delta, cost.sum()
+        return HeadResult(self.scale * delta, cost.sum())

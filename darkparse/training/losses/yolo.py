@@ -13,6 +13,7 @@ from darkparse.layers.training import YoloTraining
 from darkparse.layers.tree import read_map
 from darkparse.training.losses.boxes import IOU_FUNCTIONS, giou, iou, overlap_delta
 from darkparse.training.losses.predictors import Assignments, Predictors, sum_components
+from darkparse.training.losses.result import HeadResult
 from darkparse.training.losses.targets import Targets, assignment_rounds, gather_targets
 
 Pairs = tuple[tuple[float, float], ...]
@@ -42,7 +43,7 @@ class YoloLoss:
         self.options, self.classes, self.anchors, self.mask = options, classes, anchors, mask
         self.strides, self.map = strides, read_map(map, classes) if map is not None else None
 
-    def __call__(self, output: Tensor, truth: Any, seen: int) -> tuple[Tensor, Tensor]:
+    def __call__(self, output: Tensor, truth: Any, seen: int) -> HeadResult:
         rows = Predictors.from_output(output.unflatten(1, (len(self.mask), -1)).permute(0, 1, 3, 4, 2))
         truths = gather_targets(
             truth, output, max_boxes=self.options.max, classes=self.classes, map=self.map, maps_first=self.maps_first
@@ -62,7 +63,12 @@ class YoloLoss:
             self.set_object(rows, assignments[indices])
             self.add_boxes(rows, assignments[indices], boxes, row_anchors / net)
         self.finish(rows)
-        return rows.planes() * self.options.delta_normalizer, self.cost(rows, assignments, boxes)
+        return HeadResult(
+            rows.planes() * self.options.delta_normalizer,
+            self.cost(rows, assignments, boxes),
+            iou(boxes[assignments.rows], assignments.boxes),
+            rows.values[:, self.objectness].amax(),
+        )
 
     def components(self, delta: Tensor) -> dict[str, Tensor]:
         """Return the squared sums of the delta by component."""
