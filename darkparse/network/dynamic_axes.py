@@ -6,8 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from darkparse._utils.text import join_with_and
 from darkparse.errors import DarkparseError
 from darkparse.network import Network
+from darkparse.network.heads import get_head
 
 Heads = Literal["raw", "decoded", "nms"]
 HEAD_FORMS: tuple[Heads, ...] = get_args(Heads)
@@ -26,13 +28,20 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
     """Check that a network supports a form of export.
 
     Raises:
-        DarkparseError: `heads` is invalid, the network has no head to decode, or its input size must be fixed.
+        DarkparseError: `heads` is invalid, the network has no head to decode, its heads differ in their number of
+            classes, or its input size must be fixed.
     """
     if heads not in HEAD_FORMS:
         raise DarkparseError(f"heads must be one of {', '.join(HEAD_FORMS)}, not {heads!r}")
     if heads != "raw" and not network.heads:
         raise DarkparseError(
             f"{network.name} has no detection head: its output can only be exported as it is (heads raw)"
+        )
+    counts = [str(count) for count in sorted({get_head(network.nodes[i]).classes for i in network.heads})]
+    if heads != "raw" and len(counts) > 1:
+        raise DarkparseError(
+            f"{network.name}: the heads have different numbers of classes, got {join_with_and(counts)}; expected "
+            f"one number for heads {heads}\nhint: export each head as an output of its own: --heads raw"
         )
     if not dynamic.size:
         return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +17,7 @@ from darkparse.model.verification import CheckResult, Runner, compare_outputs
 from darkparse.network.dynamic_axes import DynamicAxes, Heads
 from darkparse.onnx.graph import Graph, Value
 from darkparse.onnx.protobuf import encode_block
+from darkparse.syntax.files import describe_error
 
 if TYPE_CHECKING:
     from darkparse.model import Darknet
@@ -47,7 +49,8 @@ def check_onnx(
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(file.path.parent))
     model_bytes = file.read_bytes() + (_make_observer() if heads == "nms" else b"")
-    session = onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
+    with _runtime_errors():
+        session = onnxruntime.InferenceSession(model_bytes, options, providers=["CPUExecutionProvider"])
     states = {value.name: value.shape for value in session.get_inputs() if value.name != "image"}
     names = [value.name for value in session.get_outputs() if not value.name.endswith(".next")]
     names = ["boxes", "scores"] if heads == "nms" else names
@@ -59,12 +62,23 @@ def check_onnx(
     def run_exported(x: Tensor) -> Sequence[Tensor]:
         state = {name: np.zeros((len(x), *shape[1:]), np.float32) for name, shape in states.items()}
         feeds = {"image": x.numpy(), **state}
-        if states:
-            next_state = session.run([f"{name}.next" for name in states], feeds)
-            feeds |= dict(zip(states, next_state, strict=True))
-        return [torch.from_numpy(np.asarray(value)) for value in session.run(names, feeds)]
+        with _runtime_errors():
+            if states:
+                next_state = session.run([f"{name}.next" for name in states], feeds)
+                feeds |= dict(zip(states, next_state, strict=True))
+            return [torch.from_numpy(np.asarray(value)) for value in session.run(names, feeds)]
 
     return compare_outputs(model.network, module, run_exported, dynamic_axes, half=half, image=image, exact=exact)
+
+
+@contextmanager
+def _runtime_errors() -> Iterator[None]:
+    """Turn the errors of ONNX Runtime, which share no class, into a DarkparseError."""
+    try:
+        yield
+    except Exception as problem:
+        message = f"ONNX Runtime does not run the file: {describe_error(problem)}; it was not kept"
+        raise DarkparseError(message) from problem
 
 
 def _make_runner(model: Darknet, heads: Heads, threshold: float, steps: int) -> Runner:

@@ -1,0 +1,38 @@
+"""Forms of an ONNX file's outputs: what each contains, and networks that do not have one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import darkparse
+from darkparse.network.dynamic_axes import Heads
+from tests.conftest import DATA
+from tests.export.test_source import initialized
+from tests.export.test_targets import SMALL
+
+HEADS_DIFFER = DATA / "cases" / "heads-differ.cfg"
+
+
+@pytest.mark.parametrize(("heads", "suffix"), [("decoded", "onnx"), ("nms", "onnx"), ("decoded", "pt2")])
+def test_heads_with_different_classes_are_refused_before_a_file_is_written(
+    heads: Heads, suffix: str, tmp_path: Path
+) -> None:
+    model = initialized(darkparse.compile(HEADS_DIFFER))
+    write = darkparse.to_onnx if suffix == "onnx" else darkparse.to_program
+    with pytest.raises(darkparse.DarkparseError, match=r"got 2 and 5; (.|\n)*--heads raw"):
+        write(model, tmp_path / f"x.{suffix}", heads=heads)
+    assert not list(tmp_path.iterdir())
+    darkparse.to_onnx(model, tmp_path / "x.onnx", verify=True)
+
+
+def test_file_that_onnx_runtime_rejects_is_an_error_and_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxruntime")
+    monkeypatch.setattr("darkparse.onnx.serialization.IR_VERSION", 2000)
+    model = initialized(darkparse.compile(SMALL))
+    with pytest.raises(darkparse.DarkparseError, match=r"ONNX Runtime does not run the file: .*it was not kept"):
+        darkparse.to_onnx(model, tmp_path / "x.onnx", verify=True)
+    assert not list(tmp_path.iterdir())
