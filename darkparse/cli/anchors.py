@@ -55,4 +55,4 @@ def command(data: str, clusters: int, size: Any, seed: int, dialect: str, form: 
         print_document("anchors", values)
         return
     click.echo(str(anchors))
-    stderr().print(f"{anchors.boxes:,} objects, mean overlap {anchors.overlap:.2%}", soft_wrap=True)
+    stderr().print(f"{anchors.boxes:,} objects, mean IoU {anchors.overlap:.2%}", soft_wrap=True)

@@ -92,7 +92,7 @@ def print_result(
         console.print(f"as Darknet counts  {_format_counts(darknet.darknet)}")
         console.print(f"by score           {_format_counts(darknet.by_score)}")
     if coco is not None:
-        console.print("by COCO's rules", style="bold")
+        console.print("COCO metrics", style="bold")
         for name, meaning in COCO_METRICS:
             value = f"{coco[name] * 100:6.2f} %" if coco[name] >= 0 else "     –  "  # -1 means no such object
             console.print(f"{name:<10} {value}  {meaning}")

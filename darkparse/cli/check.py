@@ -112,9 +112,9 @@ class CfgResult:
         if any(d.code == "unreadable" for d in self.findings):
             return f"{self.name}: cannot be read"
         if errors and all(d.code == "refused" for d in self.findings if d.severity == "error"):
-            return f"{count}; compiles elsewhere, and this Darknet's reader refuses it"
+            return f"{count}; compiles, but this Darknet fork rejects it"
         if self.network is None:
-            return f"{count}; does not compile; what depends on this was not looked at yet"
+            return f"{count}; does not compile; later checks were skipped"
         dialect = f"dialect {self.network.dialect.name} ({self.network.dialect_reason})"
         return f"{count}; compiles, {pluralize(len(self.network.nodes), 'layer')}, {dialect}"
 
@@ -145,9 +145,9 @@ class DatasetResult(CfgResult):
         errors, data = sum(d.severity == "error" for d in self.findings), self.data
         problems = f"{pluralize(errors, 'error')}, {pluralize(len(self.findings) - errors, 'warning')}"
         decoded = "" if data.is_decoded else " (not decoded; --decode finds truncated ones)"
-        counts = f"{pluralize(data.images, 'picture')}{decoded}, {pluralize(data.objects, 'object')}"
+        counts = f"{pluralize(data.images, 'image')}{decoded}, {pluralize(data.objects, 'object')}"
         length = f"\n{data.length.network.config.source.name}: {data.length}" if data.length else ""
-        return f"{self.name}: {problems}; {counts}, labels as {data.dialect.title} looks for them{length}"
+        return f"{self.name}: {problems}; {counts}, label paths of {data.dialect.title}{length}"
 
     def to_dict(self) -> dict[str, Any]:
         data = self.data

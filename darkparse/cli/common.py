@@ -163,7 +163,7 @@ class WarningPrinter:
 
     def end(self) -> None:
         if self._count > MAX_WARNINGS:
-            self._console.print(f"… and {self._count - MAX_WARNINGS:,} remarks more", style="yellow")
+            self._console.print(f"… and {self._count - MAX_WARNINGS:,} more", style="yellow")
 
 
 def write_text(text: str, output: Path | None) -> None:

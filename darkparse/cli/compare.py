@@ -135,7 +135,7 @@ def _layer_lines(comparison: Comparison, against: Path) -> Iterator[tuple[str, s
     if agreeing:
         worst = max(d.relative for d in agreeing)
         subject = f"layers agree with {against}" if first is None else "layers before it agree"
-        yield f"{len(agreeing)} {subject}, the worst within {worst:.1e} of its RMS", ""
+        yield f"{len(agreeing)} {subject}, largest difference {worst:.1e} of the layer's RMS", ""
     if comparison.unmatched:
         names = ", ".join(f"L{node.index}" for node in comparison.unmatched)
         yield f"layers not compared: {names} (no matching value in {against})", ""
@@ -153,7 +153,7 @@ def _difference_lines(comparison: Comparison, first: OutputDifference) -> Iterat
     )
     yield f"{first.node.section.span}", "dim"
     if comparison.cause is None:
-        yield "no known mistake explains it: are the weights the same?", ""
+        yield "no known mistake explains it; check that the weights are the same", ""
         return
     remaining = f"with that the layer agrees within {comparison.with_cause:.1e} of its RMS"
     yield f"likely cause: {comparison.cause}; {remaining}", ""
@@ -169,7 +169,7 @@ def _box_lines(boxes: BoxComparison | None) -> Iterator[tuple[str, str]]:
     if boxes.differences and not boxes.differing:
         worst = max(d.relative for d in boxes.differences)
         heads = pluralize(len({d.node.index for d in boxes.differences}), "head")
-        yield f"boxes of {heads} agree ({boxes.differences[0].layout}), the worst within {worst:.1e}", ""
+        yield f"boxes of {heads} agree ({boxes.differences[0].layout}), largest difference {worst:.1e}", ""
     if boxes.not_compared:
         yield f"boxes not compared: {boxes.not_compared}", ""
 

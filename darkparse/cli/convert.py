@@ -90,7 +90,7 @@ def verify_file(loaded: LoadedArrays, job: ConvertJob) -> str:
             raise DarkparseError(f"{out} was written, and reads back otherwise at {entry.name}: is the disk sound?")
         for source in (loaded, again):
             source.file.release_pages()
-    return ", read back and the same"
+    return ", verified"
 
 
 # One line per file format: extension and writer. Writers that need a heavy library import it inside the function.

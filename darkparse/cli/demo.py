@@ -91,7 +91,7 @@ def _run_detector(console: Console, folder: Path) -> list[Path]:
 
     darkparse.save_weights(darkparse.load("shapes", first), again)
     same = first.read_bytes() == again.read_bytes()
-    report_written(again, f"{first.name} loaded and saved, {'the same, byte for byte' if same else 'NOT the same'}")
+    report_written(again, f"{first.name} loaded and saved, {'byte-identical' if same else 'NOT equal'}")
     if not same:
         raise click.ClickException("saving what was loaded gave another file: please report this")
     return [*paths, again]

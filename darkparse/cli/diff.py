@@ -119,8 +119,8 @@ def as_table(differences: tuple[ArrayDifference, ...]) -> Table:
 def _summary_text(differences: tuple[ArrayDifference, ...], network: Network) -> str:
     total = len(compute_layout(network))
     if not differences:
-        return f"the same values in all {total} tensors"
+        return f"all {total} tensors are equal"
     layers = len({d.layer for d in differences})
     worst = max(differences, key=lambda d: d.root_mean_square)
-    where = f"the most in {worst.tensor} of layer {worst.layer} [{worst.kind}], by {worst.root_mean_square:.3g} rms"
+    where = f"largest in {worst.tensor} of layer {worst.layer} [{worst.kind}], {worst.root_mean_square:.3g} rms"
     return f"{len(differences)} of {total} tensors differ, in {layers} layer{'' if layers == 1 else 's'}; {where}"

@@ -103,7 +103,7 @@ def command(job: EditJob) -> None:
     network = compile_cfg(job.cfg, CompileOptions(dialect=job.dialect, strict=job.strict))
     changed = edit(network, classes=job.classes, size=job.size, upto=job.upto, anchors=job.anchors)
     if job.upto is not None and job.classes is not None and not changed.heads and network.heads:
-        stderr().print(f"No head is left in the first {job.upto} layers, so --classes changed nothing.", soft_wrap=True)
+        stderr().print(f"no head in the first {job.upto} layers; --classes has no effect", soft_wrap=True)
     messages: list[str] = []
     if job.data is not None:
         changed, messages = _prepare(job, changed)
@@ -118,7 +118,7 @@ def command(job: EditJob) -> None:
     if job.output is not None:
         message = f"{pluralize(len(changed.nodes), 'layer')}, input {changed.input_shape}"
         if (job.classes is not None or job.data is not None) and "#" in text:
-            message += "; comments are as they were, and may speak of the old classes"
+            message += "; comments are unchanged and may mention the old classes"
         report_written(job.output, message)
     for message in messages:
         click.echo(message, err=True)
@@ -146,7 +146,7 @@ def _prepare(job: EditJob, network: Network) -> tuple[Network, list[str]]:
         with slow_notice("reading labels"):
             fitted = fit_anchors(files, network)
         anchors = fitted.numbers
-        messages.append(f"{fitted}: mean overlap {fitted.overlap:.2%} with {pluralize(fitted.boxes, 'object')}")
+        messages.append(f"{fitted}: mean IoU {fitted.overlap:.2%} with {pluralize(fitted.boxes, 'object')}")
     plan = prepare(network, files, batches=job.batches, classes=job.classes, options=dict(job.net))
     changed = edit(network, classes=plan.classes, anchors=anchors, net=plan.options)
     if job.fit_anchors:  # new anchors belong to no trained weights, so each of them can be used

@@ -203,7 +203,7 @@ def _detect_annotated(
     for position, detections in detect_images(detector, [truth.image for truth in truths], settings, batch, warnings):
         truth, size = truths[position], (detections.height, detections.width)
         if annotations.has_sizes and truth.size == size[::-1] != size:
-            message = "annotated with height and width exchanged: --exif on or off reads it so"
+            message = "height and width are swapped in the annotation; try --exif on or off"
             warnings.add(str(truth.image), [message])
         yield replace(truth, size=size), detections
     warnings.end()

@@ -33,5 +33,5 @@ def command(cfgs: tuple[Path, ...], check: bool) -> None:
         if not check:
             write_text(text, config.source.path)
     for path in untidy:
-        stderr().print(f"{path}: {'is not tidy' if check else 'is tidy now'}", soft_wrap=True)
+        stderr().print(f"{path}: {'would be reformatted' if check else 'reformatted'}", soft_wrap=True)
     sys.exit(1 if check and untidy else 0)

@@ -41,7 +41,7 @@ class DetectionPrinter:
         self._progress.start()
         self._task = self._progress.add_task("", total=self.total, completed=self.already, rate="")
         if self.already:
-            self._console.print(f"{self.already} of {self.total} are done already", style="dim")
+            self._console.print(f"{self.already} of {self.total} are already done", style="dim")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
@@ -89,4 +89,4 @@ def text_lines(file_result: FileResult, *, heading: bool) -> Iterator[str]:
     for detection in detections:
         yield f"{indent}{detection.line}"
     if not detections:
-        yield f"{indent}nothing found"
+        yield f"{indent}no detections"

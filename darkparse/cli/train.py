@@ -200,7 +200,7 @@ def _preview(trainer: Trainer, folder: Path) -> None:
         batch = next(batches)
         written += write_preview(batch, trainer.names, folder, len(written))
     height, width = batch.images.shape[2:]
-    summary = f"{len(written)} pictures of {width}×{height} with {sum(n for _, n in written)} objects"
+    summary = f"{len(written)} images of {width}×{height} with {sum(n for _, n in written)} objects"
     report_written(folder, f"{summary}: batch {trainer.schedule.batch:,} as the network would see it")
 
 

@@ -23,7 +23,7 @@ def test_demo_writes_files_it_lists(tmp_path: Path) -> None:
     for line in run.stdout.partition("The files:\n")[2].splitlines():
         name, size, _ = line.split()
         assert (tmp_path / name).stat().st_size == int(size.replace(",", ""))
-    assert run.stderr.endswith("the same, byte for byte\n")
+    assert run.stderr.endswith("byte-identical\n")
     assert "7 of 9 reduce channels" in run.stdout
     assert {p.suffix for p in (tmp_path / "darkparse-demo").iterdir()} >= {".svg", ".html", ".weights", ".jpg", ".png"}
 

@@ -179,7 +179,7 @@ def test_interrupted_cluster_run_resumes_to_lines_of_local_run(images: Path, tmp
 
     status, error = run(*arguments, "--resume")
     assert status == 1, error
-    assert f"{len(first)} of 120 are done already" in error
+    assert f"{len(first)} of 120 are already done" in error
     assert "2 of 120 could not be read" in error
     assert "007.jpg: not an image" in error
     assert "031.jpg: " in error

@@ -149,7 +149,7 @@ def test_resume_after_truncated_line_loses_and_repeats_no_image(
     assert run("detect", *model, shots, "--out", out, "--resume", "--threshold", "0.5") == 2
     assert "threshold was 0.25, got 0.5" in capsys.readouterr().err
     assert run("detect", *model, shots, "--out", out, "--resume") == 0
-    assert "2 of 6 are done already" in capsys.readouterr().err
+    assert "2 of 6 are already done" in capsys.readouterr().err
     assert journal(out) == journal(whole)
     assert run("detect", *model, shots, "--out", out, "--resume") == 0
     assert journal(out) == journal(whole)
@@ -207,11 +207,11 @@ def test_resume_recognizes_image_by_any_path(
     assert run("detect", *model, "../a", "--out", out, "--resume") == 2
     assert f"relative_to was '{shots}', got '{shots / 'b'}'" in capsys.readouterr().err
     assert run("detect", *model, shots, "--out", out, "--resume") == 0
-    assert "3 of 6 are done already" in capsys.readouterr().err
+    assert "3 of 6 are already done" in capsys.readouterr().err
     assert len(journal(out)) == 6
     monkeypatch.chdir(shots)
     assert run("detect", *model, "a", "b", "--out", out, "--resume") == 0
-    assert "6 of 6 are done already" in capsys.readouterr().err
+    assert "6 of 6 are already done" in capsys.readouterr().err
     assert len(journal(out)) == 6
 
 

@@ -108,7 +108,7 @@ def test_detect_with_exif_keeps_drawings_and_boxes_in_one_orientation(
     assert not turned.err
     assert run("detect", *model, pictures, "--out", labels, "--save", "voc", "--exif", "off", "--no-images") == 0
     assert run("evaluate", *model, *common) == 0
-    assert "a.png: annotated with height and width exchanged: --exif on or off reads it so" in capsys.readouterr().err
+    assert "a.png: height and width are swapped in the annotation; try --exif on or off" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs ../shared/models")
@@ -137,7 +137,7 @@ def test_detect_many_warnings_are_summarized(
     assert run("detect", *model, tmp_path, "--exif", "off") == 0
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 4
-    assert lines[-1] == "… and 2 remarks more"
+    assert lines[-1] == "… and 2 more"
 
 
 def made(kind: str, path: Path) -> Path:
@@ -251,7 +251,7 @@ def test_evaluate_with_4_channels_measures_image(tmp_path: Path, capsys: pytest.
     (tmp_path / "rgbd.png").write_bytes((CASES / "rgbd.png").read_bytes())
     model = (CASES / "ch4.cfg", CASES / "ch4.weights")
     assert run("evaluate", *model, "--images", tmp_path, "--annotations", tmp_path, "--rule", "darknet") == 0
-    assert "1 pictures" in capsys.readouterr().out
+    assert "1 image" in capsys.readouterr().out
 
 
 def test_detect_channels_bgr_swaps_channels(

@@ -315,7 +315,7 @@ def test_evaluate_command_prints_both_rules(tmp_path: Path, capsys: pytest.Captu
     assert numbers["coco"]["AP50"] > 0
     main(arguments)
     text = capsys.readouterr().out
-    assert "by COCO's rules" in text
+    assert "COCO metrics" in text
     for name, counts in (("as Darknet counts", numbers["darknet"]), ("by score", numbers["darknet"]["by_score"])):
         (line,) = (line for line in text.splitlines() if line.startswith(name))
         true, false, missed = (counts[f"{kind}s"] for kind in ("true_positive", "false_positive", "false_negative"))

@@ -155,4 +155,4 @@ def test_check_names_fork_that_refuses(tmp_path: Path) -> None:
     path.write_text(GOOD.replace("size=1", "size=1\nsize=3"))
     assert "1 warning; compiles, 2 layers, dialect pjreddie" in run_check(path)
     told = run_check(path, "--dialect", "hank-ai", code=2)
-    assert told.endswith("1 error, 0 warnings; compiles elsewhere, and this Darknet's reader refuses it\n")
+    assert told.endswith("1 error, 0 warnings; compiles, but this Darknet fork rejects it\n")

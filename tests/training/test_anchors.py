@@ -65,7 +65,7 @@ def test_anchors_command_prints_line_for_cfg(tmp_path: Path, capsys: pytest.Capt
             main(["anchors", f"{tmp_path}/my.data", "--clusters", "3", "--size", size, "--seed", str(seed)])
             out, err = capsys.readouterr()
             seen.add(out)
-            assert err.startswith("15 objects, mean overlap ")
+            assert err.startswith("15 objects, mean IoU ")
         assert f"anchors = {line}\n" in seen
 
 

@@ -107,8 +107,8 @@ def test_check_of_correct_data_set_finds_nothing(tmp_path: Path, capsys: pytest.
     with pytest.raises(SystemExit) as stop:
         main(["check", str(tmp_path / "my.data"), str(tmp_path / "my.cfg"), "--strict", "--dialect", "alexeyab"])
     assert stop.value.code == 0
-    pictures = "10 pictures (not decoded; --decode finds truncated ones)"
-    held = f"{pictures}, 20 objects, labels as AlexeyAB/darknet looks for them"
+    pictures = "10 images (not decoded; --decode finds truncated ones)"
+    held = f"{pictures}, 20 objects, label paths of AlexeyAB/darknet"
     assert capsys.readouterr().out == f"{tmp_path}/my.data: 0 errors, 0 warnings; {held}\n"
 
 
@@ -120,10 +120,10 @@ def test_check_decode_finds_truncated_image(tmp_path: Path, suffix: str, capsys:
     line(tmp_path / "train.txt", 6, str(path))
     check = ("check", str(tmp_path / "my.data"), "--dialect", "alexeyab")
     assert _status(*check, "--decode") == 0
-    assert "10 pictures, 20 objects" in capsys.readouterr().out
+    assert "10 images, 20 objects" in capsys.readouterr().out
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     assert _status(*check) == 0
-    assert "10 pictures (not decoded; --decode finds truncated ones), " in capsys.readouterr().out
+    assert "10 images (not decoded; --decode finds truncated ones), " in capsys.readouterr().out
     assert _status(*check, "--decode", "--format", "json") == 2
     (told,) = json.loads(capsys.readouterr().out)["datasets"]
     assert told["decoded"]

@@ -71,7 +71,7 @@ def test_fitted_anchors_have_the_unit_of_the_heads_and_all_are_used(
     assert run(["edit", cfg, "--data", data, "--fit-anchors", "-o", "my.cfg"]) == 0
     err = capsys.readouterr().err
     assert "used by no head" not in err
-    assert re.search(r"anchors = .*: mean overlap [789]\d\.\d\d% with 24 objects", err)
+    assert re.search(r"anchors = .*: mean IoU [789]\d\.\d\d% with 24 objects", err)
     network = darkparse.compile("my.cfg")
     heads = [network.nodes[index].layer for index in network.heads]
     anchors = {box for head in heads for box in head.boxes}  # type: ignore[attr-defined]

@@ -61,7 +61,7 @@ def test_dry_run_writes_images_of_first_batch(data: Path, tmp_path: Path, capsys
     assert [path.suffix for path in pictures] == [".png"] * 4
     with Image.open(pictures[0]) as picture:
         assert picture.size == (6 * 64, 6 * 64)
-    assert "4 pictures of 64×64 with" in capsys.readouterr().err.replace("\n", " ")
+    assert "4 images of 64×64 with" in capsys.readouterr().err.replace("\n", " ")
     assert not (data.parent / "backup").exists()
 
 

@@ -81,7 +81,7 @@ def test_convert_through_every_container_restores_bytes(capsys: pytest.CaptureFi
     chain = ["x.safetensors", "x.npz", "x.pt", "x.weights"]
     status, out, err = run(capsys, "convert", "small.cfg", "small.weights", "-o", chain[0])
     assert (status, out) == (0, "")
-    assert f"x.safetensors: small, {Path(chain[0]).stat().st_size:,} bytes, read back and the same" in err
+    assert f"x.safetensors: small, {Path(chain[0]).stat().st_size:,} bytes, verified" in err
     for source, target in pairwise(chain):
         assert run(capsys, "convert", source, "-o", target)[0] == 0
     assert Path("x.weights").read_bytes() == before
@@ -135,7 +135,7 @@ def test_convert_with_wrong_arguments_exits_2_with_one_message(
 def test_diff_command_lists_differing_arrays_and_exits_1(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "diff", "small.weights", "small.weights", "--cfg", "small.cfg")[:2] == (
         0,
-        "the same values in all 19 tensors\n",
+        "all 19 tensors are equal\n",
     )
     Path("other.weights").write_bytes(weights(NET)[:-4] + b"\0\0\0\0")
     status, out, _ = run(capsys, "diff", "small.weights", "other.weights", "--cfg", "small.cfg")
@@ -143,7 +143,7 @@ def test_diff_command_lists_differing_arrays_and_exits_1(capsys: pytest.CaptureF
     assert "L7" in out
     assert "1 of 168" in out
     assert "headers differ: 0.2.5" in out
-    assert "1 of 19 tensors differ, in 1 layer; the most in conv.weight of layer 7" in out
+    assert "1 of 19 tensors differ, in 1 layer; largest in conv.weight of layer 7" in out
     status, out, _ = run(capsys, "diff", "small.weights", "other.weights", "--cfg", "small.cfg", "--format", "json")
     assert (status, json.loads(out)["tensors"][0]["differing"]) == (1, 1)
     assert run(capsys, "diff", "small.weights", "backbone", "--cfg", "small.cfg")[0] == 2
@@ -154,7 +154,7 @@ def test_convert_reorg_option_keeps_order_of_2018(tmp_path: Path, capsys: pytest
     cfg.write_text("[net]\nheight=4\nwidth=4\nchannels=4\n[reorg]\nstride=2\n[connected]\noutput=3\n", "utf-8")
     darkparse.save_weights(darkparse.load(cfg), weights)
     main(["convert", str(cfg), str(weights), "-o", str(out), "--reorg", "reorg3d"])
-    assert "read back and the same" in capsys.readouterr().err
+    assert "verified" in capsys.readouterr().err
     assert darkparse.load(out).network.nodes[0].kind == "reorg3d"
 
 
