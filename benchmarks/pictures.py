@@ -47,7 +47,7 @@ def with_opencv(peer: OpenCV, case: Case, path: str) -> int:
 
 
 def noise(folder: Path, count: int) -> list[str]:
-    """Smooth coloured noise as JPEG, 640×480, where there are no pictures."""
+    """Smooth colored noise as JPEG, 640×480, where there are no pictures."""
     from PIL import Image
 
     paths = [folder / f"{number}.jpg" for number in range(count)]

@@ -1,4 +1,4 @@
-"""Pictures of coloured shapes in Darknet's layout, to train and try a detector on: python examples/shapes.py pictures
+"""Pictures of colored shapes in Darknet's layout, to train and try a detector on: python examples/shapes.py pictures
 
 Writes FOLDER/train and FOLDER/valid with a label file beside each picture, the lists, the names, and shapes.data; with
 --single for a classifier: small pictures of one shape each, which is said in their names.
@@ -38,7 +38,7 @@ def pale(chance: random.Random) -> Color:
 
 
 def background(chance: random.Random) -> Image.Image:
-    """Plain, shaded, or busy with noise and lines; pale, where the shapes are strong in colour."""
+    """Plain, shaded, or busy with noise and lines; pale, where the shapes are strong in color."""
     size = WIDTH * FINER, HEIGHT * FINER
     picture = Image.new("RGB", size, pale(chance))
     kind = chance.choice(("plain", "shaded", "busy"))

@@ -189,7 +189,7 @@ def _find_channel_deviations(channels: int, groups: int) -> Iterable[Deviation]:
     """Yield deviations from the maximum over every `groups`-th channel."""
     kwargs = {"kernel_size": (-(-channels // groups), 1, 1), "ceil_mode": True}
     for description, name in (
-        ("the maximum over neighbouring channels", "MaxPool3d"),
+        ("the maximum over neighboring channels", "MaxPool3d"),
         ("the mean over the channels", "AvgPool3d"),
     ):
         yield Deviation(f"{description}", (ModuleSpec("pool", f"torch.nn.{name}", kwargs),))

@@ -129,7 +129,7 @@ class Network(NotebookRepr):
 
     @cached_property
     def strides(self) -> tuple[Stride | None, ...]:
-        """For every layer the pixels of the input between neighbouring values;
+        """For every layer the pixels of the input between neighboring values;
         None where values have no place in it."""
         return tuple((y.jump, x.jump) if y.jump and x.jump else None for y, x in self.fields)
 

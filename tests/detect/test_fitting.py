@@ -48,7 +48,7 @@ def test_resize_image_equals_darknets_loops(size: tuple[int, int], to: tuple[int
 
 def test_resize_image_last_row_is_almost_black_as_in_darknet() -> None:
     """float32((h-1)/(H-1))·(H-1) falls just short of h-1 for some heights,
-    and Darknet leaves the second neighbour out."""
+    and Darknet leaves the second neighbor out."""
     heights = [h for h in range(2, 400) if np.float32(h - 1) / np.float32(319) * np.float32(319) < h - 1]
     assert heights
     white = np.full((heights[0], 4, 3), 255, np.uint8)

@@ -160,7 +160,7 @@ def _wrong_pools(node: darkparse.Node, stage: Any, x: torch.Tensor) -> dict[str,
     layer: Any = node.layer
     if layer.maxpool_depth:
         blocks = x.unflatten(1, (layer.out_channels, -1))
-        return {"neighbouring channels": blocks.amax(2), "mean over the channels": blocks.mean(2)}
+        return {"neighboring channels": blocks.amax(2), "mean over the channels": blocks.mean(2)}
     size, strides = layer.size, (layer.stride_y, layer.stride_x)
     own = (1, 1) if layer.antialiasing else strides
     blur = stage.blur if layer.antialiasing else lambda y: y

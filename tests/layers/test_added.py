@@ -36,7 +36,7 @@ NET = "[net]\nwidth=32\nheight=32\nchannels=4\n"
 CONV = "[conv]\nfilters=8\nsize=3\nstride=1\npad=1\nbatch_normalize=1\nactivation=leaky\n"
 POOLING = f"{NET}{CONV}[powerpool]\nsize=3\nstride=2\n"
 GATE = f"{NET}{CONV}[conv]\nfilters=8\nactivation=linear\n[softgate]\nfrom=-2\n"
-HEAD = f"{NET}{CONV}[powerpool]\nsize=4\nstride=4\n[conv]\nfilters=6\nactivation=linear\n[centre]\nclasses=2\n"
+HEAD = f"{NET}{CONV}[powerpool]\nsize=4\nstride=4\n[conv]\nfilters=6\nactivation=linear\n[center]\nclasses=2\n"
 ACTIVATION = f"{NET}[conv]\nfilters=8\nactivation=softplus\n{CONV}[shortcut]\nfrom=-2\nactivation=softplus\n"
 ALL = {"pooling": POOLING, "gate": GATE, "head": HEAD, "activation": ACTIVATION}
 each = pytest.mark.parametrize("cfg", ALL.values(), ids=ALL)

@@ -1,4 +1,4 @@
-"""What a terminal would obey never reaches it, from whichever text and command; rich's own colours do."""
+"""What a terminal would obey never reaches it, from whichever text and command; rich's own colors do."""
 
 from __future__ import annotations
 

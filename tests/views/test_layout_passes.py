@@ -59,7 +59,7 @@ def test_boxes_pass_places_every_card_once(name: str, direction: Direction) -> N
 
 @pages
 def test_route_plan_pass_routes_every_link(name: str, direction: Direction) -> None:
-    """Every link has its way; between neighbours of one column it is straight."""
+    """Every link has its way; between neighbors of one column it is straight."""
     page = _after("route_plan", name, direction)
     assert len(page.routes) == len(page.model.links) + len(page.model.heads)
     assert any(route.is_straight for route in page.routes)

@@ -13,7 +13,7 @@ from darkparse.onnx.emitters import decoders
 from darkparse.onnx.graph import Value
 
 
-@layer("centre")
+@layer("center")
 class Center(Head):
     """A box a cell: how far its four sides are from the cell's middle, and classes."""
 
@@ -36,7 +36,7 @@ class Center(Head):
         return ModuleSpec("boxes", f"{__name__}.CenterDecoder", {})
 
     def summary(self, ctx: LayerContext) -> str:
-        return "centre head"
+        return "center head"
 
 
 class CenterDecoder(nn.Module):

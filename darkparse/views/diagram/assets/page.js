@@ -31,10 +31,10 @@ function element(tag, text, attributes = {}) {
   return made;
 }
 
-function setZoom(value, centre) {
+function setZoom(value, center) {
   const before = zoom;
   zoom = Math.min(8, Math.max(0.05, value));
-  const at = centre || { x: view.clientWidth / 2, y: view.clientHeight / 2 };
+  const at = center || { x: view.clientWidth / 2, y: view.clientHeight / 2 };
   const x = (view.scrollLeft + at.x) / before, y = (view.scrollTop + at.y) / before;
   svg.setAttribute("width", size.width * zoom);
   svg.setAttribute("height", size.height * zoom);
@@ -79,7 +79,7 @@ function tell(index) {
   panel.append(list, element("h3", `${story.source}, line ${story.section[0][0]}`));
   const text = element("pre");
   for (const [number, line] of story.section) text.append(element("span", number, { class: "number" }), `${line}\n`);
-  const near = element("nav", undefined, { "aria-label": "Neighbours" });
+  const near = element("nav", undefined, { "aria-label": "Neighbors" });
   const close = element("button", "Close", { type: "button" });
   close.addEventListener("click", dismiss);
   if (index > 0) near.append(layerButton(index - 1));
