@@ -87,7 +87,7 @@ def _parse_options(ctx: click.Context, param: click.Parameter, values: tuple[str
 @click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 @takes(EditJob)
 def command(job: EditJob) -> None:
-    """Change classes, size, anchors or depth, or fit a cfg to a data set.
+    """Change a cfg, or fit it to a data set.
 
     --data sets what training on the data set requires: classes, batch, subdivisions that fit the memory, max_batches,
     steps and burn_in. Comments and other options are unchanged.

@@ -73,9 +73,7 @@ def export_options(function: F) -> F:
             click.option("--classes", type=ClassesType(), help="Use only these classes (--heads nms)."),
             click.option("--names", type=click.Path(), help="Class names for --classes (.names or .data file)."),
             click.option("--no-fold", is_flag=True, help="Keep batch norm as separate operators (ONNX)."),
-            click.option(
-                "--in-place", is_flag=True, help="Refer to the arrays of the .weights file, do not copy them (ONNX)."
-            ),
+            click.option("--in-place", is_flag=True, help="Refer to the .weights file instead of copying it (ONNX)."),
             click.option(
                 "--image",
                 type=click.Path(exists=True, dir_okay=False, path_type=Path),

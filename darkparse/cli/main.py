@@ -30,7 +30,7 @@ COMMAND_GROUPS: dict[str, dict[str, str]] = {
         "weights": "Print the layout of a weights file and check that it fits a cfg.",
         "convert": "Convert weights to another format.",
         "emit": "Generate PyTorch source code.",
-        "edit": "Change classes, size, anchors or depth, or fit a cfg to a data set.",
+        "edit": "Change a cfg, or fit it to a data set.",
         "compare": "Find the first layer that differs from another implementation.",
     },
     "Images": {

@@ -54,7 +54,7 @@ def test_every_option_has_heading_and_description(name: str) -> None:
     command = load_command(name)
     options = [option for option in command.params if isinstance(option, click.Option)]
     headings = {option.opts[-1]: list(HEADINGS)[find_position(name, option)[0]] for option in options}
-    assert DEFAULT_HEADING not in headings.values(), headings
+    assert [option for option, heading in headings.items() if heading == DEFAULT_HEADING] == []
     for option in options:
         assert re.fullmatch(r"[A-Z[].*\.", option.help or ""), f"{option.opts[-1]}: {option.help}"
 

@@ -71,7 +71,7 @@ class _StageFinder:
         return tuple(self._build_stage(key, tuple(layers)) for key, layers in sorted(groups.items()))
 
     def _count_descending_runs(self) -> int:
-        """Return how many runs there are before the first whose map is not smaller than the one before."""
+        """Return the number of runs before the first whose map is not smaller than the previous map."""
         for number in range(1, len(self.runs)):
             if self.runs[number].area >= self.runs[number - 1].area:
                 return number

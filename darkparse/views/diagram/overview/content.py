@@ -253,7 +253,7 @@ class _OverviewBuilder:
         yield from pairs.values()
 
     def _previous_stages(self, cards: Iterable[StageCard]) -> dict[int, int]:
-        """Map each stage to the one before it, ignoring detection heads; the first follows the input."""
+        """Map each stage to the previous stage, ignoring detection heads; the first follows the input."""
         previous, last = {}, -1
         for card in cards:
             previous[card.number] = last
