@@ -22,6 +22,7 @@ def to_dict(result: ClassificationResult, names: tuple[str, ...]) -> dict[str, A
         "images": result.images,
         "darknet": None,
         "coco": None,
+        "errors": None,
         "classification": {
             "top": result.top,
             "top1": round(result.top1, 6),

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import click
 from click.core import ParameterSource
 
-from darkparse.cli import average_precision, classification
-from darkparse.cli.common import WarningPrinter, setting_option, stderr
+from darkparse._utils.text import pluralize
+from darkparse.cli import average_precision, classification, error_report
+from darkparse.cli.common import WarningPrinter, report_written, setting_option, stderr
 from darkparse.cli.detection_run import detect_images
 from darkparse.cli.detector import (
     DetectorOptions,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from darkparse.detect.detections import Detections
     from darkparse.detect.detector import Detector
     from darkparse.evaluation.average_precision import DarknetResult
+    from darkparse.evaluation.error_analysis import ErrorAnalysis
 
 
 DETECTOR_ONLY = ("annotations", "rule", "iou", "at", "threshold", "nms", "classes")
@@ -57,6 +59,7 @@ class EvaluateJob:
     at: float
     top_k: int | None
     batch: int | None
+    errors: Path | None
     form: str
 
 
@@ -95,6 +98,12 @@ class EvaluateJob:
     help="K of top-k accuracy (classifiers).",
 )
 @image_options
+@click.option(
+    "--errors",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Write errors by kind: drawings, list and charts.",
+)
 @format_option("text", "json")
 @takes(EvaluateJob)
 def command(job: EvaluateJob) -> None:
@@ -135,7 +144,10 @@ def _check_options(*, classifies: bool) -> None:
 def _evaluate_classifier(job: EvaluateJob, detector: Detector) -> tuple[int, int]:
     """Print the accuracy of a classifier; return the number of unreadable images and of all images."""
     from darkparse.evaluation.classification import choose_top, measure_classification
+    from darkparse.evaluation.error_report import check_new_directory, write_classifier_report
 
+    if job.errors is not None:
+        check_new_directory(job.errors)
     images = read_classified_images(job.images, read_path_labels(job.images, detector.names))
     top = job.top_k or choose_top(job.images, len(detector.names))
     warnings = WarningPrinter(stderr())
@@ -150,6 +162,9 @@ def _evaluate_classifier(job: EvaluateJob, detector: Detector) -> tuple[int, int
             f"{result.unlabeled} of {result.images} images have no label in their path and count as wrong",
             style="yellow",
         )
+    if job.errors is not None:
+        wrong = [(images[i].path, images[i].label, one) for i, one in results if images[i].label != one[0].class_id]
+        _report_errors(job.errors, write_classifier_report(job.errors, result, wrong, detector.names))
     if job.form == "json":
         values = classification.to_dict(result, detector.names)
         print_document("evaluate", {"network": network_values(detector.network), **values})
@@ -161,9 +176,14 @@ def _evaluate_classifier(job: EvaluateJob, detector: Detector) -> tuple[int, int
 def _evaluate_detector(job: EvaluateJob, detector: Detector) -> tuple[int, int]:
     """Print the average precision of a detector; return the number of unreadable images and of all images."""
     from darkparse.datasets.annotations import read_annotations
-    from darkparse.evaluation.average_precision import darknet_map
+    from darkparse.evaluation.average_precision import evaluate_matches
     from darkparse.evaluation.coco import coco_map
+    from darkparse.evaluation.error_analysis import analyze_errors
+    from darkparse.evaluation.error_report import check_new_directory, write_error_report
+    from darkparse.evaluation.matching import match
 
+    if job.errors is not None:
+        check_new_directory(job.errors)
     annotations = read_annotations(job.annotations, job.images, detector.names)
     for message in annotations.warnings:
         stderr().print(message, style="yellow", soft_wrap=True)
@@ -176,9 +196,10 @@ def _evaluate_detector(job: EvaluateJob, detector: Detector) -> tuple[int, int]:
         )
     selected = find_class_ids(detector.names, settings.classes or range(len(detector.names)))
     class_names = tuple(detector.names[i] for i in selected)
+    matches = match(pairs, job.iou)
     darknet: DarknetResult | None = None
     if job.rule != "coco":
-        darknet = darknet_map(pairs, len(detector.names), iou=job.iou, score_threshold=job.at, selected=selected)
+        darknet = evaluate_matches(matches, selected, score_threshold=job.at)
     coco: dict[str, float] | None = None
     if job.rule != "darknet":
         try:
@@ -187,12 +208,23 @@ def _evaluate_detector(job: EvaluateJob, detector: Detector) -> tuple[int, int]:
             if job.rule == "coco":
                 raise
             stderr().print(str(problem), style="dim", soft_wrap=True)
+    errors: ErrorAnalysis | None = None
+    if job.errors is not None:
+        errors = analyze_errors(pairs, matches, selected, score_threshold=job.at)
+        _report_errors(job.errors, write_error_report(job.errors, errors, pairs, detector.names))
     if job.form == "json":
         values = average_precision.to_dict(darknet, coco, class_names, len(pairs))
+        values["errors"] = None if errors is None else error_report.to_dict(errors)
         print_document("evaluate", {"network": network_values(detector.network), **values})
     else:
         average_precision.print_result(darknet, coco, class_names, len(pairs))
+        if errors is not None:
+            error_report.print_errors(errors)
     return len(annotations.truths) - len(pairs), len(annotations.truths)
+
+
+def _report_errors(folder: Path, num_drawings: int) -> None:
+    report_written(folder, f"{pluralize(num_drawings, 'image')} with errors, errors.jsonl and charts")
 
 
 def _detect_annotated(

@@ -39,21 +39,12 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif:
     Raises:
         DarkparseError: The image has another size.
     """
-    pil = import_pillow()
     from PIL import ImageDraw
 
-    pixels = as_image(image, None, apply_exif=apply_exif).pixels
-    if pixels.shape[:2] != size:
-        actual_size = " × ".join(map(str, pixels.shape[1::-1]))
-        raise DarkparseError(
-            f"image has {actual_size} pixels, but the detections belong to one of {size[1]} × {size[0]}"
-        )
-    if pixels.dtype.kind == "f":
-        pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
-    drawing: PillowImage = pil.fromarray(pixels)
+    drawing = open_for_drawing(image, size, apply_exif=apply_exif)
     canvas = ImageDraw.Draw(drawing)
     short_side = min(drawing.size)
-    width, font = max(round(short_side * 0.005), 2), _load_font(max(round(short_side * 0.03), 11))
+    width, font = max(round(short_side * 0.005), 2), load_font(max(round(short_side * 0.03), 11))
     if detections and detections[0].is_whole:
         _draw_list(canvas, detections, font)
         return drawing
@@ -64,31 +55,53 @@ def draw(image: Any, detections: Sequence[Detection], size: Size, *, apply_exif:
             outline=class_color(detection.class_id),
             width=width,
         )
-    occupied = np.zeros(pixels.shape[:2], np.bool_)
+    occupied = np.zeros(size, np.bool_)
     for detection in detections:
-        _draw_label(canvas, detection, font, occupied)
+        text = f"{detection.name} {detection.score * 100:.0f}%"
+        draw_label(canvas, text, detection.xyxy[:2], class_color(detection.class_id), font, occupied)
     return drawing
 
 
-def _draw_label(canvas: Any, detection: Detection, font: Any, occupied: NDArray[np.bool_]) -> None:
-    """Draw a detection's label above the top edge of its box, or lower if the space is occupied.
+def open_for_drawing(image: Any, size: Size, *, apply_exif: bool = False) -> PillowImage:
+    """Return an RGB copy of an image; see `draw` for the parameters.
+
+    Raises:
+        DarkparseError: The image has another size.
+    """
+    pixels = as_image(image, None, apply_exif=apply_exif).pixels
+    if pixels.shape[:2] != size:
+        actual_size = " × ".join(map(str, pixels.shape[1::-1]))
+        raise DarkparseError(
+            f"image has {actual_size} pixels, but the detections belong to one of {size[1]} × {size[0]}"
+        )
+    if pixels.dtype.kind == "f":
+        pixels = (pixels.clip(0, 1) * 255).round().astype("uint8")
+    drawing: PillowImage = import_pillow().fromarray(pixels)
+    return drawing
+
+
+def draw_label(
+    canvas: Any, text: str, corner: tuple[float, float], color: Color, font: Any, occupied: NDArray[np.bool_]
+) -> None:
+    """Draw a label above the top edge of a box, or lower if the space is occupied.
 
     Args:
         canvas: Pillow's ImageDraw.
-        detection: Detection to label.
+        text: Text of the label.
+        corner: Left and top of the box in pixels.
+        color: Background color.
         font: Font of the label.
         occupied: (H, W), pixels covered by labels; the new label is added.
     """
-    text = f"{detection.name} {detection.score * 100:.0f}%"
     left, top, right, bottom = canvas.textbbox((0, 0), text, font=font)
     width, height = math.ceil(right - left) + 6, math.ceil(bottom - top) + 6
-    x = round(min(max(detection.xyxy[0], 0), max(occupied.shape[1] - width, 0)))
-    y = round(detection.xyxy[1] - height if detection.xyxy[1] >= height else detection.xyxy[1])
+    x = round(min(max(corner[0], 0), max(occupied.shape[1] - width, 0)))
+    y = round(corner[1] - height if corner[1] >= height else corner[1])
     while occupied[y : y + height, x : x + width].any() and y + 2 * height <= occupied.shape[0]:
         y += height
     occupied[y : y + height, x : x + width] = True
-    canvas.rectangle((x, y, x + width, y + height), fill=class_color(detection.class_id))
-    canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=text_color(class_color(detection.class_id)))
+    canvas.rectangle((x, y, x + width, y + height), fill=color)
+    canvas.text((x + 3 - left, y + 3 - top), text, font=font, fill=text_color(color))
 
 
 def _draw_list(canvas: Any, detections: Sequence[Detection], font: Any) -> None:
@@ -122,7 +135,8 @@ def text_color(background: Color) -> Color:
 
 
 @lru_cache(maxsize=16)
-def _load_font(size: int) -> FreeTypeFont | ImageFont:
+def load_font(size: int) -> FreeTypeFont | ImageFont:
+    """Return Pillow's own font in a size in pixels."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size)

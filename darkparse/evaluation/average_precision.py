@@ -153,13 +153,14 @@ def evaluate_matches(matches: Matches, classes: Sequence[int], *, score_threshol
         score_threshold: Minimum score, exclusive, of counted detections.
     """
     is_counted = matches.scores > np.float32(score_threshold)
-    is_best = matches.find_first(matches.by_score)
+    order = matches.by_score
+    is_best = matches.find_first(order)
     # A detection of any score makes later ones of the same object false (detector.c:1158).
     is_first = matches.find_first(np.arange(len(matches.scores)))
     num_classes = max(classes, default=-1) + 1
     darknet = _count_classes(matches, is_counted, is_first, num_classes)
     by_score = _count_classes(matches, is_counted & ~matches.is_ignored, is_best, num_classes)
-    curves = compute_curves(matches, num_classes)
+    curves = compute_curves(matches.classes[order], is_best[order], matches.count_objects(num_classes))
     results = (
         ClassResult(darknet[i], by_score[i], curves[i].area, curves[i].mean_at(11), curves[i].mean_at(101))
         for i in classes
@@ -171,7 +172,7 @@ def _count_classes(matches: Matches, rows: Bools, is_true: Bools, num_classes: i
     """Count the detections of each class among `rows`."""
     true = rows & is_true
     columns = (
-        np.bincount(matches.object_classes[~matches.is_optional], minlength=num_classes),
+        matches.count_objects(num_classes),
         np.bincount(matches.classes[true], minlength=num_classes),
         np.bincount(matches.classes[rows & ~is_true], minlength=num_classes),
         np.bincount(matches.classes[true], matches.overlaps[true], minlength=num_classes),
@@ -199,12 +200,22 @@ class PrecisionRecall:
         return cls(hits / np.arange(1, len(hits) + 1), recall)
 
     @property
+    def best_precision(self) -> NDArray[np.float64]:
+        """Best precision at each recall or above."""
+        return np.maximum.accumulate(self.precision[::-1])[::-1]
+
+    @property
     def area(self) -> float:
         """Area under the curve, with precision made non-increasing."""
-        if not self.precision.size:
-            return 0.0
-        best = np.maximum.accumulate(self.precision[::-1])[::-1]
-        return float((np.diff(self.recall, prepend=0.0) * best).sum())
+        return float((np.diff(self.recall, prepend=0.0) * self.best_precision).sum())
+
+    @property
+    def corners(self) -> list[tuple[float, float]]:
+        """Recall and best precision where a step of the non-increasing curve ends."""
+        is_true = np.diff(self.recall, prepend=0.0) > 0
+        recall, best = self.recall[is_true], self.best_precision[is_true]
+        is_end = np.append(np.diff(best) != 0, True)[: len(best)]
+        return list(zip(recall[is_end].tolist(), best[is_end].tolist(), strict=True))
 
     def mean_at(self, points: int) -> float:
         """Return the mean over evenly spaced recall levels of the best precision at that recall or above."""
@@ -212,12 +223,15 @@ class PrecisionRecall:
         return float(np.mean([self.precision[self.recall >= level].max(initial=0.0) for level in levels]))
 
 
-def compute_curves(matches: Matches, num_classes: int) -> list[PrecisionRecall]:
-    """Compute the precision-recall curve of each class over all scores."""
-    order = matches.by_score
-    is_true = matches.find_first(order)
-    order = order[np.argsort(matches.classes[order], kind="stable")]
-    ends = np.searchsorted(matches.classes[order], np.arange(num_classes), side="right")
-    objects = np.bincount(matches.object_classes[~matches.is_optional], minlength=num_classes)
-    groups = np.split(is_true[order], ends[:-1]) if num_classes else []
-    return [PrecisionRecall.compute(group, int(count)) for group, count in zip(groups, objects, strict=False)]
+def compute_curves(classes: Integers, is_true: Bools, objects: Integers) -> list[PrecisionRecall]:
+    """Compute the precision-recall curve of each class.
+
+    Args:
+        classes: (D,), class of each detection, best first.
+        is_true: (D,), whether each detection is true.
+        objects: (C,), number of objects of each class.
+    """
+    order = np.argsort(classes, kind="stable")
+    ends = np.searchsorted(classes[order], np.arange(len(objects)), side="right")
+    groups = np.split(is_true[order], ends)[: len(objects)]
+    return [PrecisionRecall.compute(group, int(count)) for group, count in zip(groups, objects, strict=True)]

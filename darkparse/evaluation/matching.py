@@ -57,6 +57,11 @@ class Matches:
         is_first[order[first]] = True
         return is_first
 
+    def count_objects(self, num_classes: int) -> Integers:
+        """Return the number of objects of each class (num_classes,) that must not be missed."""
+        counts: Integers = np.bincount(self.object_classes[~self.is_optional], minlength=num_classes)
+        return counts[:num_classes]
+
     @property
     def by_score(self) -> Integers:
         """Positions of the detections that count for average precision, best first."""
@@ -81,7 +86,7 @@ def match(pairs: Iterable[tuple[ImageAnnotation, Detections]], iou: float) -> Ma
         overlaps[classes[:, None] != truth.classes] = 0
         is_over_optional = (overlaps[:, truth.ignored] > np.float32(iou)).any(1)
         overlaps[:, truth.ignored] = 0
-        best, largest = _find_largest(overlaps)
+        best, largest = find_largest(overlaps)
         belongs = largest > np.float32(iou)
         rows.append(
             (
@@ -106,7 +111,7 @@ def compute_overlaps(detections: Detections, truth: ImageAnnotation) -> Floats:
     return compute_overlap(boxes[:, None], truth.boxes)
 
 
-def _find_largest(overlaps: Floats) -> tuple[Integers, Floats]:
+def find_largest(overlaps: Floats) -> tuple[Integers, Floats]:
     """Return the first column with the largest value of each row, and the value; 0 without columns."""
     if not overlaps.shape[1]:
         return np.zeros(len(overlaps), np.int64), np.zeros(len(overlaps), np.float32)

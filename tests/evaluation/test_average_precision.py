@@ -190,6 +190,13 @@ def test_darknet_map_counts_detections_of_difficult_objects_as_darknet_does() ->
     assert result.classes[0].area == 1
 
 
+def test_darknet_map_of_selected_classes_ignores_the_others() -> None:
+    box, far = (0.5, 0.5, 0.2, 0.2), (0.1, 0.1, 0.1, 0.1)
+    result = darknet_map([(truth([(0, box), (2, far)]), found([(0, 0.9, box)]))], 3, selected=(0,))
+    assert [counts(c) for c in result.classes] == [((1, 1, 0), (1, 1, 0))]
+    assert result.mean_ap("area") == 1
+
+
 def test_darknet_map_of_nothing_is_zero() -> None:
     for pairs in ([], [(truth([]), found([]))]):
         result = darknet_map(pairs, 3)

@@ -135,3 +135,16 @@ def test_validation_of_classifier_measures_top1(data: Path, fork: str) -> None:
     validation = Validation(model.network, data, NAMES)
     assert validation.classifies
     assert validation(model).score == pytest.approx(1 - len(run["wrong_first"]) / 25)
+
+
+def test_evaluate_classifier_errors_writes_wrong_images_and_confusion_matrix(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (run,) = (run for run in RUNS if (run["fork"], run["top"]) == ("pjreddie", 3))
+    folder = tmp_path / "errors"
+    main(["evaluate", *MODEL, "--dialect", "pjreddie", "--images", str(data), "--errors", str(folder), "--json"])
+    assert json.loads(capsys.readouterr().out)["errors"] is None
+    lines = [json.loads(line) for line in (folder / "errors.jsonl").read_text("utf-8").splitlines()]
+    assert sorted(Path(line["image"]).name for line in lines) == run["wrong_first"]
+    assert all((folder / line["drawing"]).is_file() and len(line["predicted"]) == 3 for line in lines)
+    assert "true class" in (folder / "confusion-matrix.svg").read_text("utf-8")

@@ -1,0 +1,1 @@
+"""Charts of an evaluation as SVG: a confusion matrix and precision-recall curves."""
