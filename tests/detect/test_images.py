@@ -111,6 +111,7 @@ def test_detect_with_exif_keeps_drawings_and_boxes_in_one_orientation(
     assert "a.png: height and width are swapped in the annotation; try --exif on or off" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs ../shared/models")
 def test_trained_network_finds_same_objects_in_rotated_image() -> None:
     path = SHARED / "models" / "yolo-fastest-1.1-xl"

@@ -22,7 +22,7 @@ POOLINGS = [
 ]
 
 
-@pytest.mark.parametrize("flat", [False, True], ids=["folded", "flat"])
+@pytest.mark.parametrize("flat", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["folded", "flat"])
 @pytest.mark.parametrize(("kind", "general", "dialect"), POOLINGS)
 def test_emitted_pooling_equals_padded_pooling_module(
     kind: str, general: type[torch.nn.Module], dialect: str, flat: bool

@@ -156,6 +156,7 @@ def test_repeated_warning_is_one_finding_with_all_lines() -> None:
     )
 
 
+@pytest.mark.slow
 def test_cfg_error_with_100001_findings_is_truncated() -> None:
     many = "".join(f"option{n}=1\n" for n in range(100_000))
     with pytest.raises(CfgError) as raised:
@@ -238,6 +239,7 @@ def test_pre_commit_hook_reports_findings(folder: Path) -> None:
     assert subprocess.run(command, cwd=repository, env=path, check=False, capture_output=True).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not original_cfgs(), reason="needs ../shared beside the checkout")
 def test_findings_of_original_cfgs_match_golden(golden: object) -> None:
     """Read it line by line when it changes: a false alarm here is one in thousands of cfgs."""

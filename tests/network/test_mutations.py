@@ -84,6 +84,7 @@ def _slips(count: int) -> list[tuple[str, str, str]]:
     return made
 
 
+@pytest.mark.slow
 def test_slip_in_name_is_answered_with_right_name() -> None:
     slips = _slips(400)
     missed = []

@@ -357,6 +357,7 @@ def test_side_files_are_found_beside_cfg_and_above(tmp_path: Path, monkeypatch: 
     assert [d.code for d in darkparse.compile(text).diagnostics] == ["no-file"]
 
 
+@pytest.mark.slow
 @needs_shared
 def test_original_cfgs_compile_in_3_seconds() -> None:
     paths = original_cfgs()

@@ -128,6 +128,7 @@ def test_time_of_four_times_the_input_grows_linearly(
     assert min(_seconds(run, large) for _ in range(3)) < MOST * once + 0.02
 
 
+@pytest.mark.slow
 def test_to_source_of_4000_layers_takes_under_5_seconds() -> None:
     network = darkparse.compile(unlike(4000))
     assert _seconds(lambda _: to_source(network), "") < 5

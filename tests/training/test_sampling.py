@@ -81,8 +81,11 @@ def _spread(values: Any, low: float, high: float) -> bool:
     ("mosaic", "mixup", "images"),
     [(False, False, {1}), (True, False, {1, 4}), (False, True, {1, 2}), (True, True, {1, 4})],
 )
-def test_sample_joins_images_in_half_of_the_draws(mosaic: bool, mixup: bool, images: set[int], tmp_path: Path) -> None:
+def test_sample_joins_images_in_half_of_the_draws(
+    mosaic: bool, mixup: bool, images: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset, list_ = _detection(tmp_path, Augmentation(mosaic=mosaic, mixup=mixup))
+    monkeypatch.setattr(dataset, "_render", lambda *_: np.float32(0))  # only the choices are of interest
     random, counts = create_generator(1), []
     for _ in range(DRAWS):
         before = list_.count
@@ -303,6 +306,17 @@ def test_detection_blur_is_limited_by_smallest_side_of_a_box(
     boxes = np.array([[0.5, 0.5, 1, 1, 0], [0.5, 0.5, *sides, 0]], np.float32)
     dataset._render(create_generator(0), transform, (32, 128), boxes)
     assert kernels == ([kernel] if kernel > 1 else [])
+
+
+def test_detection_noise_only_brightens_image_by_its_deviation(tmp_path: Path) -> None:
+    dataset, images = _detection(tmp_path, Augmentation())
+    transform = SampledTransform(images.image, images.pixels, CropWindow(0, 0, 0, 0), False, replace(PLAIN, noise=20))
+    added = dataset._render(create_generator(0), transform, (64, 64), np.zeros((0, 5), np.float32)) * 255 - 128
+    assert (added[:, :-1] > -0.01).all()
+    assert added[added > 0.5].mean() == pytest.approx(
+        20 * (2 / np.pi) ** 0.5, rel=0.05
+    )  # half of a normal distribution
+    assert (added > 0.5).mean() == pytest.approx(0.5, abs=0.03)
 
 
 def test_crop_window_last_row_is_almost_black_and_last_column_is_not() -> None:

@@ -263,6 +263,7 @@ def test_bottleneck_pairs_in_a_row_are_not_a_triple() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_find_repeats_of_1000_layers_is_fast() -> None:
     layer = "[convolutional]\nfilters=8\nsize=3\npad=1\nactivation=leaky\n"
     scales = f"{layer}[maxpool]\nsize=2\nstride=2\n{layer}[upsample]\nstride=2\n"

@@ -22,6 +22,7 @@ def _cfg_of(npz: Path) -> Path:
     return beside if beside.exists() else SHARED / "cfgs" / npz.parent.name / (npz.stem.replace("__", "/") + ".cfg")
 
 
+@pytest.mark.slow
 @needs_shared
 def test_layout_order_and_sizes_equal_darknet() -> None:
     """Rows of the reference are [layer, part, kind, floats, fan-in] in the order in which Darknet reads them."""

@@ -59,6 +59,7 @@ def test_every_header_round_trips(dialect: str, tmp_path: Path) -> None:
             check(cfg, weights(net, header), dialect, tmp_path, container=True)
 
 
+@pytest.mark.slow
 @needs_shared
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_unit_networks_round_trip(dialect: str, tmp_path: Path) -> None:
