@@ -16,6 +16,7 @@ from darkparse.cli.common import CfgType, network_options, print_warnings, reorg
 from darkparse.cli.export import EXPORTERS, ExportOptions, check_export, export, export_options, find_ending
 from darkparse.cli.help import HelpCommand
 from darkparse.cli.jobs import takes
+from darkparse.cli.other_formats import OTHER_FORMATS
 from darkparse.errors import DarkparseError
 from darkparse.network import compile
 from darkparse.network.compile_options import CompileOptions
@@ -102,14 +103,6 @@ TARGETS: dict[str, Target] = {
     ".npz": write_container,
     **dict.fromkeys(EXPORTERS, write_export),
 }
-
-EXTERNAL_TOOLS = {
-    ".engine": "write .onnx, of which TensorRT makes .engine files: trtexec --onnx=X.onnx --saveEngine=X.engine",
-    ".tflite": "write .onnx, of which onnx2tf makes .tflite: onnx2tf -i X.onnx",
-    ".mlpackage": "write .pt2, of which Core ML makes packages: coremltools.convert(torch.export.load('X.pt2'))",
-    ".xml": "write .onnx, of which OpenVINO makes .xml files: ovc X.onnx",
-}
-"""How to make files of runtimes that have their own converter."""
 
 
 @click.command(name="convert", cls=HelpCommand)
@@ -206,12 +199,11 @@ def find_target(out: Path) -> Target:
     if re.fullmatch(r"\.\d+", out.suffix):
         return TARGETS[".weights"]
     ending = find_ending(out) or out.suffix.lower()
-    if ending in EXTERNAL_TOOLS:
-        raise click.UsageError(f"{out}: {EXTERNAL_TOOLS[ending]}")
+    if ending in OTHER_FORMATS:
+        raise click.UsageError(f"{out}: darkparse does not write {ending} files\nhint: {OTHER_FORMATS[ending]}")
     if ending not in TARGETS:
-        raise click.UsageError(
-            f"{out}: {ending or 'a name without an ending'} is no target; choose one of {', '.join(TARGETS)}"
-        )
+        got = f"extension {ending}" if ending else "a name without an extension"
+        raise click.UsageError(f"{out}: unsupported output format, got {got}; expected one of {', '.join(TARGETS)}")
     return TARGETS[ending]
 
 

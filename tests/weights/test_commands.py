@@ -109,9 +109,9 @@ def test_convert_upto_writes_backbone(capsys: pytest.CaptureFixture[str]) -> Non
     [
         (
             ["small.cfg", "small.weights", "-o", "x.gguf"],
-            "x.gguf: .gguf is no target; choose one of .weights, .safetensors",
+            "x.gguf: unsupported output format, got extension .gguf; expected one of .weights, .safetensors",
         ),
-        (["small.cfg", "small.weights", "-o", "x"], "a name without an ending is no target"),
+        (["small.cfg", "small.weights", "-o", "x"], "got a name without an extension"),
         (["small.cfg", "-o", "x.pt"], "small.cfg is a cfg: which weights are to be converted?"),
         (
             ["small.weights", "-o", "x.pt"],
