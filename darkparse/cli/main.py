@@ -30,6 +30,8 @@ COMMAND_GROUPS: dict[str, dict[str, str]] = {
         "weights": "Print the layout of a weights file and check that it fits a cfg.",
         "convert": "Convert weights to another format.",
         "emit": "Generate PyTorch source code.",
+        "classes": "Keep some classes of a trained network.",
+        "lower": "Rewrite a PyTorch project's cfg and state dict for Darknet.",
         "edit": "Change a cfg, or fit it to a data set.",
         "compare": "Find the first layer that differs from another implementation.",
     },

@@ -56,6 +56,7 @@ CODES: dict[str, str] = {
     "schedule": "Batch, `max_batches=` or `burn_in=` do not train this data set (`check DATA CFG`, `edit`, `train`); "
     "`darkparse edit CFG --data DATA -o NEW` sets them.",
     "batch": "`batch=` is less than `subdivisions=`: Darknet's mini-batches are empty (`check --training`).",
+    "inexact": "A transformation (`lower`, `classes`) cannot change this section exactly, or does not know it.",
     "remark": "Legal, but one of the forks computes something else than the cfg says.",
 }
 """Descriptions of cfg diagnostics by code."""

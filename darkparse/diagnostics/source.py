@@ -23,6 +23,8 @@ class Source:
     """
     encoding: str = "utf-8"
     """Encoding of the file. Darknet supports only UTF-8."""
+    is_cfg: bool = True
+    """Whether the text is that of a cfg; otherwise the sections found in it have no cfg text to keep."""
 
     def get_position(self, offset: int) -> tuple[int, int]:
         """Return the 1-based line and column of a character offset; a byte order mark has no column."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from darkparse.layers.base import Layer
 from darkparse.layers.shape import Shape
@@ -43,6 +44,33 @@ class ChannelSlice(Layer):
 
     groups: int
     group_id: int
+
+
+Channels = tuple[int, ...]
+"""Channels of an output that stay, in their new order."""
+
+
+class ChannelCut(NamedTuple):
+    """What changes in a layer when some channels of its output or inputs are taken out."""
+
+    options: Mapping[str, int]
+    axes: Mapping[str, tuple[Channels | None, ...]]
+    """By path of an array, the positions that stay on each of its first axes; None for all.
+
+    Arrays that are not named have the output's channels on their first axis.
+    """
+
+
+class Cuttable(Layer):
+    """Layer kind with arrays of which some channels can be taken out."""
+
+    @abstractmethod
+    def cut(self, ctx: LayerContext, outputs: Channels | None, inputs: tuple[Channels | None, ...]) -> ChannelCut:
+        """Return what changes if only these channels of the output and of each input stay; None for all.
+
+        Raises:
+            LayerError: The channels belong together.
+        """
 
 
 class Convolution(Layer):

@@ -9,7 +9,7 @@ from math import ceil, prod
 
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import Layer, LayerError, keys, layer, option, to_absolute_index
-from darkparse.layers.capabilities import Convolution, Mixing
+from darkparse.layers.capabilities import ChannelCut, Channels, Convolution, Cuttable, Mixing
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import (
     MODULES_PACKAGE,
@@ -54,7 +54,7 @@ class Padded(Layer):
 
 
 @layer("convolutional", "conv")
-class Convolutional(Padded, Convolution):
+class Convolutional(Padded, Convolution, Cuttable):
     """A convolution with optional batch norm and activation (parser.c parse_convolutional)."""
 
     needs_map = True
@@ -149,6 +149,15 @@ class Convolutional(Padded, Convolution):
             for n, s in ((x.h, sy), (x.w, sx))
         )
         return Shape(self.filters, h, w)
+
+    def cut(self, ctx: LayerContext, outputs: Channels | None, inputs: tuple[Channels | None, ...]) -> ChannelCut:
+        count = {} if outputs is None else {"filters": len(outputs)}
+        if self.effective_groups == 1:
+            return ChannelCut(count, {"conv.weight": (outputs, inputs[0])})
+        if not self.is_depthwise or ctx.input.c != self.filters:
+            message = f"a convolution of {self.effective_groups} groups, whose channels belong together"
+            raise LayerError(message, option="groups")
+        return ChannelCut(count | {"groups": len(outputs)} if outputs else {}, {})
 
     def windows(self, ctx: LayerContext) -> tuple[Window, ...]:
         return make_blurred_windows((self.size - 1) * self.effective_dilation + 1, self.strides, self.antialiasing)

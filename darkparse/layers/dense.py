@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 
 from darkparse.layers.activations import Activation
-from darkparse.layers.base import Layer, LayerError, layer, option
-from darkparse.layers.capabilities import Classifier, LimitedGradient, LossLayer
+from darkparse.layers.base import LayerError, layer, option
+from darkparse.layers.capabilities import ChannelCut, Channels, Classifier, Cuttable, LimitedGradient, LossLayer
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import (
     MODULES_PACKAGE,
@@ -23,7 +23,7 @@ from darkparse.layers.tree import read_tree
 
 
 @layer("connected", "conn")
-class Connected(LimitedGradient):
+class Connected(LimitedGradient, Cuttable):
     """A fully connected layer over all values of its input (connected_layer.c)."""
 
     mechanism = "full connection"
@@ -42,6 +42,11 @@ class Connected(LimitedGradient):
         return Weights(
             (self.output, ctx.input.size), self.batch_normalize, stores_scales=not self.dontloadscales
         ).make_connected()
+
+    def cut(self, ctx: LayerContext, outputs: Channels | None, inputs: tuple[Channels | None, ...]) -> ChannelCut:
+        area, channels = ctx.input.area, inputs[0]
+        values = channels and tuple(channel * area + place for channel in channels for place in range(area))
+        return ChannelCut({} if outputs is None else {"output": len(outputs)}, {"linear.weight": (outputs, values)})
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         flatten = make_flatten_modules(ctx.input)
@@ -109,7 +114,7 @@ class Softmax(LossLayer, Classifier):
 
 
 @layer("implicit", dialect="alexeyab")
-class Implicit(Layer):
+class Implicit(Cuttable):
     """A learned constant, the same for every image (representation_layer.c)."""
 
     mean: float = option(default=0.0)
@@ -127,6 +132,9 @@ class Implicit(Layer):
         return (
             TensorSpec("implicit.weight", (self.filters, self.atoms, 1), ("uniform", self.mean, self.std), "constant"),
         )
+
+    def cut(self, ctx: LayerContext, outputs: Channels | None, inputs: tuple[Channels | None, ...]) -> ChannelCut:
+        return ChannelCut({} if outputs is None else {"filters": len(outputs)}, {})
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("implicit", f"{MODULES_PACKAGE}.Implicit", {"shape": ctx.output.tensor}),)

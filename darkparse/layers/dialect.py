@@ -250,3 +250,5 @@ HANK_AI = fork(
     ),
 )
 """Maintained fork in C++; its unsupported features are those that darknet_cfg.cpp does not read."""
+LOWERING_TARGET = ALEXEYAB
+"""Dialect of the cfgs that `darkparse lower` writes."""

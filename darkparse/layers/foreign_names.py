@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+LOWER = "`darkparse lower CFG STATE -o OUT.cfg OUT.weights` rewrites the cfg with its state dict"
 YOLOR = "YOLOR's, which its PyTorch code runs and no Darknet"
 YOLOV5 = "a module of YOLOv5, which is PyTorch and has no cfg"
 IMPLICIT = f"{YOLOR}; its learned constant alone is [implicit]"
+LOWERED_IMPLICIT = f"{IMPLICIT}; {LOWER}"
 PART = "[route] with groups= and group_id= takes an equal part"
 QUANTIZED = (
     "a PyTorch loader's convolution that rounds weights and activations; [convolutional] is it without the rounding, "
@@ -15,7 +17,7 @@ DEFORMABLE = (
 )
 
 FOREIGN_KINDS: dict[str, str] = {
-    "depthwise": "[convolutional] with groups= and filters= the input's channels is that",
+    "depthwise": f"[convolutional] with groups= and filters= the input's channels is that; {LOWER}",
     "pointwise": "[convolutional] with size=1 is that",
     "quantizedconvolutional": QUANTIZED,
     "deformableconvolutional": DEFORMABLE,
@@ -26,7 +28,7 @@ FOREIGN_KINDS: dict[str, str] = {
     "xnorconvolutional": "[convolutional] with xnor=1 is that",
     "ghost": "a GhostNet module is two [convolutional], the second with groups=, and a [route] that joins them",
     "reorgold": "[reorg] is that; the fork of AlexeyAB's Darknet that has it (2018) reads [reorg] as [reorg3d]",
-    "routelhalf": "[route] with groups=2 group_id=0 takes the first half of the channels",
+    "routelhalf": f"[route] with groups=2 group_id=0 takes the first half of the channels; {LOWER}",
     "routerhalf": "[route] with groups=2 group_id=1 takes the second half of the channels",
     "route2": "[route] is that; only training differs, where YOLOR stops some of its gradients",
     "route3": "[route] is that; only training differs, where YOLOR stops some of its gradients",
@@ -40,15 +42,16 @@ FOREIGN_KINDS: dict[str, str] = {
     "split": f"it takes part of a map; {PART} of the channels",
     "shuffle": "no Darknet shuffles channels; [reorg] and [reorg3d] move positions to channels",
     "se": "squeeze and excitation is [avgpool], two 1×1 [convolutional], and [scale_channels] with from= the map; "
-    "without biases in the PyTorch loaders, so their weights do not fit as they are",
+    f"without biases in the PyTorch loaders, so their weights do not fit as they are; {LOWER}",
     "eca": "a gate of channels is [avgpool], [convolutional] and [scale_channels] with from= the map",
     "cbam": "its gate of channels is [avgpool], two [convolutional] and [scale_channels]; that of positions is [sam]",
-    "implicitadd": IMPLICIT,
-    "implicitmul": IMPLICIT,
+    "implicitadd": LOWERED_IMPLICIT,
+    "implicitmul": LOWERED_IMPLICIT,
     "implicitcat": IMPLICIT,
     "shiftchannels": f"{YOLOR}: it adds the constant of an [implicit_add] to every position; before a 1×1 convolution "
-    "the constant can be folded into the bias",
-    "controlchannels": f"{YOLOR}: it multiplies by an [implicit_mul]; [scale_channels] with from= the map is that",
+    f"the constant can be folded into the bias; {LOWER}",
+    "controlchannels": f"{YOLOR}: it multiplies by an [implicit_mul]; [scale_channels] with from= the map is that; "
+    f"{LOWER}",
     "alternatechannels": f"{YOLOR}: it joins the constant of an [implicit_cat], repeated over the map, with the map; "
     "[route] joins maps of one size only",
     "selectchannels": f"{YOLOR}: it multiplies a map by the logistic of a learned constant; "
@@ -98,13 +101,14 @@ FOREIGN_OPTIONS: dict[tuple[str, str], str] = {
 """What an option of a fork means, by kind and key."""
 
 FOREIGN_ACTIVATIONS: dict[str, str] = {
-    "silu": "Darknet's name for it is swish",
+    "silu": f"Darknet's name for it is swish; {LOWER} if it is of YOLOR or PyTorch_YOLOv4",
     "sigmoid": "Darknet's name for it is logistic",
     "none": "Darknet's name for it is linear",
     "identity": "Darknet's name for it is linear",
     "leakyrelu": "Darknet's name for it is leaky",
     "lrelu": "Darknet's name for it is leaky",
     "prelu": "Darknet has no learned slope; leaky has one of 0.1",
+    "hswish": f"Darknet has none; {LOWER}",
     "hardswish": "Darknet has none; hard_mish is another function",
     "hardsigmoid": "Darknet has none; logistic is the smooth one",
     "softplus": "Darknet has none",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from darkparse.layers.activations import Activation
@@ -83,6 +83,15 @@ class Head(Layer):
     def required_channels(self) -> int:
         """Number of channels that the previous layer must have; for a v1 head, which takes a vector, of values."""
         return self.predictors * self.entries
+
+    def select_channels(self, classes: Sequence[int]) -> list[int]:
+        """Return the previous layer's channels that remain if only some classes do, in their new order.
+
+        The classes are the last entries of each predictor.
+        """
+        others = self.entries - self.classes
+        entries = (*range(others), *(others + number for number in classes))
+        return [predictor * self.entries + entry for predictor in range(self.predictors) for entry in entries]
 
     @property
     def channels_per_class(self) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import PurePath
 
@@ -154,6 +154,12 @@ class DetectionHead(Head, LossLayer):
     def required_channels(self) -> int:
         return self.side**2 * (self.num * self.entries + self.classes)
 
+    def select_channels(self, classes: Sequence[int]) -> list[int]:
+        """Return the values that remain: the classes of each cell come first, then objectness and boxes."""
+        cells = self.side**2
+        scores = [cell * self.classes + number for cell in range(cells) for number in classes]
+        return [*scores, *range(cells * self.classes, self.required_channels)]
+
     @property
     def channels_per_class(self) -> int:
         return self.side**2
@@ -216,6 +222,10 @@ class Iseg(Head, LossLayer):
     @property
     def entries(self) -> int:
         return self.classes + self.ids
+
+    def select_channels(self, classes: Sequence[int]) -> list[int]:
+        """Return the channels that remain: the classes come first, then the embedding."""
+        return [*classes, *range(self.classes, self.entries)]
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (ModuleSpec("head", f"{HEADS_MODULE}.IsegHead", {"classes": self.classes}),)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from darkparse.layers.activations import Activation
 from darkparse.layers.base import LayerError, keys, layer, option, to_absolute_index
-from darkparse.layers.capabilities import ChannelSlice, Joining
+from darkparse.layers.capabilities import ChannelCut, Channels, ChannelSlice, Cuttable, Joining
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES_PACKAGE, make_activation_modules
 from darkparse.layers.shape import Layout, Shape
@@ -77,7 +77,7 @@ class Route(Joining, ChannelSlice):
 
 
 @layer("shortcut")
-class Shortcut(Joining):
+class Shortcut(Joining, Cuttable):
     """The sum of the previous layer and others, plain or weighted (parser.c parse_shortcut)."""
 
     mechanism = "addition"
@@ -130,6 +130,9 @@ class Shortcut(Joining):
 
     def tensors(self, ctx: LayerContext) -> tuple[TensorSpec, ...]:
         return (TensorSpec("add.weight", self._get_weight_shape(ctx), ONE, "factor"),) if self.is_weighted else ()
+
+    def cut(self, ctx: LayerContext, outputs: Channels | None, inputs: tuple[Channels | None, ...]) -> ChannelCut:
+        return ChannelCut({}, {"add.weight": (None, outputs) if self.weights_type == "per_channel" else (None,)})
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         if self.is_weighted:

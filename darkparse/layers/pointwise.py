@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from darkparse.layers.activations import ACTIVATIONS, Activation
 from darkparse.layers.base import Layer, LayerError, keys, layer, option
-from darkparse.layers.capabilities import LossLayer
+from darkparse.layers.capabilities import ChannelCut, Channels, Cuttable, LossLayer
 from darkparse.layers.dialect import Dialect
 from darkparse.layers.parts import MODULES_PACKAGE, make_activation_modules, make_batchnorm_module
 from darkparse.layers.shape import Shape
@@ -47,7 +47,7 @@ class Logistic(LossLayer):
 
 
 @layer("batchnorm")
-class Batchnorm(Layer):
+class Batchnorm(Cuttable):
     """Batch norm as a separate layer (batchnorm_layer.c)."""
 
     needs_map = True
@@ -60,6 +60,9 @@ class Batchnorm(Layer):
             TensorSpec("norm.running_mean", shape, role="mean"),
             TensorSpec("norm.running_var", shape, ONE, "variance"),
         )
+
+    def cut(self, ctx: LayerContext, outputs: Channels | None, inputs: tuple[Channels | None, ...]) -> ChannelCut:
+        return ChannelCut({}, {})
 
     def modules(self, ctx: LayerContext) -> tuple[ModuleSpec, ...]:
         return (make_batchnorm_module(ctx.dialect, ctx.input.c),)

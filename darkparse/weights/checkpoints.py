@@ -16,6 +16,27 @@ from darkparse.weights.origin import KEY_PREFIX, Metadata
 STATE_KEYS = ("state_dict", "model_state_dict", "model", "ema", "net", "weights")
 """Where training scripts put the state_dict in a checkpoint."""
 
+NUMPY_GLOBALS = tuple(
+    f"numpy.{name}"
+    for name in (
+        "ndarray",
+        "dtype",
+        *(f"{core}.multiarray.{function}" for core in ("core", "_core") for function in ("_reconstruct", "scalar")),
+        *(f"{core}.numeric._frombuffer" for core in ("core", "_core")),
+    )
+)
+"""What numpy writes of arrays and scalars into a pickle, by its versions 1 and 2."""
+
+
+class IgnoredValue:
+    """Stands for a numpy value beside the tensors, such as a best fitness. Nothing of numpy runs."""
+
+    def __init__(self, *arguments: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
 
 def read_checkpoint(blob: FileBuffer) -> tuple[dict[str, LazyArray], Metadata]:
     """Read the tensors of a checkpoint and what `write_checkpoint` put beside them; torch maps the file itself.
@@ -29,7 +50,8 @@ def read_checkpoint(blob: FileBuffer) -> tuple[dict[str, LazyArray], Metadata]:
         blob.check_unpacked_size()
     mapped_path = blob.path if blob.is_mapped and is_archive else None
     try:
-        with warnings.catch_warnings():
+        ignored = [(IgnoredValue, name) for name in NUMPY_GLOBALS]
+        with warnings.catch_warnings(), torch.serialization.safe_globals(ignored):
             # About pickles that torch did not write; the error that follows says more.
             warnings.simplefilter("ignore", UserWarning)
             checkpoint = torch.load(

@@ -15,8 +15,11 @@ import darkparse
 from darkparse.cli import main
 from tests.conftest import ROOT
 
-PAGES = ("README.md", "docs/weights.md", "docs/export.md", "docs/detect.md", "docs/evaluation.md", "docs/training.md")
-WITH_PYTHON = ("README.md", "docs/weights.md", "docs/detect.md", "docs/training.md")
+PAGES = (
+    *("README.md", "docs/weights.md", "docs/export.md", "docs/detect.md", "docs/evaluation.md", "docs/training.md"),
+    "docs/transform.md",
+)
+WITH_PYTHON = ("README.md", "docs/weights.md", "docs/detect.md", "docs/training.md", "docs/transform.md")
 NEEDS = ("PIL", "onnx", "onnxruntime", "pycocotools", "safetensors")
 
 

@@ -111,7 +111,8 @@ def format_section(
     if section is not None:
         parsed, _ = bind_section(section, type(layer), dialect)
         if parsed is not None and section.kind in (layer.kind, *layer.aliases):
-            return _patch_section(layer, parsed, section, dialect, overrides)
+            change = _patch_section if section.span.source.is_cfg else _rewrite_section
+            return change(layer, parsed, section, dialect, overrides)
     values = {item.keys[0]: format_value(getattr(layer, item.name)) for item in find_changes(layer, None, dialect)}
     lines = [f"{key}={value}" for key, value in {**values, **overrides}.items()]
     return "\n".join(["", f"[{layer.kind}]", *lines, ""])
@@ -203,6 +204,18 @@ def _list_changes(
         if is_written and overrides.keys().isdisjoint(item.keys):
             yield item.keys, format_value(getattr(layer, item.name))
     yield from (((key,), text) for key, text in overrides.items())
+
+
+def _rewrite_section(
+    layer: Layer | Net, parsed: Layer | Net, section: Section, dialect: Dialect, overrides: Mapping[str, str]
+) -> str:
+    """The section's options as lines of a cfg, with new values in place of those that changed."""
+    options = {option.key: option.text for option in reversed(section.options) if option.text}
+    options = dict(reversed(options.items()))
+    for keys, text in _list_changes(layer, parsed, section, dialect, overrides):
+        option = _find_option(section, keys)
+        options[option.key if option else keys[0]] = text
+    return "\n".join(["", f"[{section.kind}]", *(f"{key}={text}" for key, text in options.items()), ""])
 
 
 def _find_option(section: Section, keys: tuple[str, ...]) -> Option | None:

@@ -8,7 +8,7 @@ from darkparse.syntax import Option
 def is_plain(option: Option) -> bool:
     """Return whether all readers see the value as it is written: no space in or around it, no comment."""
     text = option.text or ""
-    return "#" not in text and len(text) == option.end - option.equals - 1
+    return "#" not in text and (not option.source.is_cfg or len(text) == option.end - option.equals - 1)
 
 
 def cut_comment(option: Option) -> str:

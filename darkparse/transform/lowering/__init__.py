@@ -1,0 +1,1 @@
+"""Lowering of foreign cfgs and their state dicts to plain Darknet."""
