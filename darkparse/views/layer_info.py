@@ -8,7 +8,7 @@ from enum import Enum, auto
 from darkparse.layers import Head, Shape
 from darkparse.layers.capabilities import ChannelSlice, Convolution
 from darkparse.network import Bottleneck, Network, Node, Reduction
-from darkparse.network.analysis.receptive import get_receptive_field, sees_whole_input
+from darkparse.network.analysis.receptive import get_receptive_field, get_unclipped_field, sees_whole_input
 from darkparse.network.analysis.repeats import Repeat
 
 
@@ -95,6 +95,11 @@ class LayerFacts:
     def receptive_field(self) -> tuple[int, int] | None:
         """Height and width of the receptive field in input pixels; None if there is no input map."""
         return get_receptive_field(self.network, self.index)
+
+    @property
+    def unclipped_field(self) -> tuple[int, int] | None:
+        """Height and width of the receptive field, including what lies beyond the input; None if unbounded."""
+        return get_unclipped_field(self.network, self.index)
 
     @property
     def sees_all(self) -> bool:

@@ -22,8 +22,8 @@ class Overlay:
         total: Value that corresponds to a full bar.
         share_of: Name of the total in the legend.
         fact: Line to print below the title.
-        texts: Column text of each layer. If empty, values are seconds, summed over the copies of a block and printed
-            in milliseconds.
+        texts: Column text of each layer. If empty, values are seconds, printed in milliseconds: for the copies of a
+            block the mean with the number of copies.
     """
 
     name: str
@@ -36,7 +36,9 @@ class Overlay:
     def text(self, copies: Sequence[int]) -> str:
         """Return the text in the row of a layer and its copies."""
         if not self.texts:
-            return _milliseconds_text(sum(self.values[i] for i in copies))
+            total = sum(self.values[i] for i in copies)
+            times = f"{len(copies)} × " if len(copies) > 1 else ""
+            return f"{times}{_milliseconds_text(total / len(copies))}"
         return " … ".join(dict.fromkeys(text for i in (copies[0], copies[-1]) if (text := self.texts[i])))
 
     def share(self, copies: Sequence[int]) -> float:

@@ -88,6 +88,6 @@ def test_depthwise_and_strided_1x1_convolutions_are_described_correctly() -> Non
 
     text = "[convolutional]\nfilters=8\n[convolutional]\nfilters=8\ngroups=8\n[convolutional]\nfilters=8\nstride=2\n"
     network = darkparse.compile(NET + text)
-    assert [row.reduction for row in table(network)] == ["C ×2.67", "none, each channel alone", "H×W ÷2"]
+    assert [row.reduction for row in table(network)] == ["C ×2.67", "none, depthwise", "H×W ÷2"]
     assert "not mixed" in str(darkparse.explain(network, 1))
     assert "reduces nothing" not in str(darkparse.explain(network, 2))

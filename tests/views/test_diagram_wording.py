@@ -30,8 +30,8 @@ def _cells(network: Network, index: int) -> tuple[str, str, str]:
         ("yolov1", 6, ("conv 1×1, 256", "= 56", "= 256→256: no reduction, mixes channels only")),
         ("yolov1", 24, ("conv 3×3, 1024", "= 14", "= 1024→1024: no reduction")),
         ("yolov1", 3, ("maxpool 2×2 /2", "▼ 112→56 (÷2)", "= 192")),
-        ("yolov1", 30, ("fully connected, 1715", "▼ 7×7→vector", "→ 1715 = 7×7 × (3×5 + 20 classes)")),
-        ("yolov3", 81, ("conv 1×1, 255", "= 19", "→ 255 = 3 × (80 classes + 5)")),
+        ("yolov1", 30, ("fully connected, 1715 (linear)", "▼ 7×7→vector", "→ 1715 = 7×7 × (3×5 + 20 classes)")),
+        ("yolov3", 81, ("conv 1×1, 255 (linear)", "= 19", "→ 255 = 3 × (80 classes + 5)")),
         ("yolov3", 83, ("branch from L79", "= 19", "= 512")),
         ("yolov3", 85, ("upsample ×2", "▲ 19→38 (×2)", "= 256")),
         ("yolov3", 86, ("concat L85 + L61", "= 38", "▲ 256 + 512 = 768 (joined)")),
@@ -138,7 +138,8 @@ def test_diagram_of_layer_range_names_outside_inputs_and_totals() -> None:
     assert labels[79] == "conv 1×1, 512 (from L78, 19×19×1024)"
     assert labels[80] == "conv 3×3, 1024"
     assert labels[86] == "concat L85 + L61 (from L61, 38×38×512)"
-    assert picture.totals == ("20 layers of 107", "9.81M parameters", "16.1 GFLOPs (8.04G multiply-adds) at 608×608")
+    counts = ("20 layers of 107", "9.81M parameters", "16.1 GFLOPs (8.04G multiply-adds) at 608×608")
+    assert picture.totals == (*counts, "leaky activation")
     assert picture.facts[0].startswith("1×1 convolutions: 6 of 6 reduce channels")
     assert (
         build_diagram(darkparse.compile("yolov3"), layers=range(3), facts=("a",)).facts[-1] == "Of the whole network: a"
@@ -218,7 +219,7 @@ def test_head_without_drawn_projection_is_a_row() -> None:
     ("name", "index", "note"),
     [
         ("yolov1", 10, "bottleneck L9+L10: 1.31M weights, one direct 3×3 512→512: 2.36M, saves 44%"),
-        ("yolov1", 7, "no bottleneck L6+L7: 1.25M weights, one direct 3×3 256→512: 1.18M, costs 6% more"),
+        ("yolov1", 7, "block L6+L7: 1.25M weights, one direct 3×3 256→512: 1.18M, costs 6% more"),
         (
             "yolov3",
             80,
@@ -227,7 +228,7 @@ def test_head_without_drawn_projection_is_a_row() -> None:
         (
             "yolov4",
             24,
-            "no bottleneck L23+L24: 311k weights, one direct 3×3 128→256: 295k, costs 6% more weights, 22% more FLOPs "
+            "block L23+L24: 311k weights, one direct 3×3 128→256: 295k, costs 6% more weights, 22% more FLOPs "
             "(L23 at 152×152)",
         ),
     ],
@@ -246,9 +247,7 @@ def test_row_notes_of_triple_and_grouped_bottlenecks() -> None:
 
     assert note("resnet152", 8) == "bottleneck L6–L8: 69.6k weights, one direct 3×3 256→256: 590k, saves 88%"
     assert note("resnext50", 8).startswith("bottleneck L6–L8 (3×3 in 32 groups): 70.1k weights")
-    assert note("efficientnet_b0", 21).startswith(
-        "inverted bottleneck L15–L21 (24→144→24, with its gate): 10.5k weights"
-    )
+    assert note("efficientnet_b0", 21).startswith("inverted block L15–L21 (24→144→24, with its gate): 10.5k weights")
     assert note("densenet201", 61).endswith("saves 6% … 48% in the last copy")
 
 

@@ -70,10 +70,10 @@ def test_layer_times_sum_to_forward_time() -> None:
     assert sum(parts) == pytest.approx(min(wholes[1:]), rel=0.1)
 
 
-def test_time_overlay_sums_copies() -> None:
+def test_time_overlay_of_copies_shows_mean_and_count() -> None:
     overlay = time_overlay([0.001, 0.002, 0.004, 0.001])
     assert overlay.fact == "Time: 8 ms on this machine's CPU, 50% of it in L2"
-    assert (overlay.text((1, 2)), overlay.share((1, 2))) == ("6 ms", 0.75)
+    assert (overlay.text((1, 2)), overlay.share((1, 2))) == ("2 × 3 ms", 0.75)
 
 
 @pytest.mark.parametrize("name", ["memory", "receptive"])

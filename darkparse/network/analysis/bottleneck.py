@@ -56,6 +56,11 @@ class Bottleneck:
         return self.saved_weights > 0
 
     @property
+    def is_narrow(self) -> bool:
+        """Whether the k×k convolution reads fewer channels than the block, as in a bottleneck."""
+        return self.middle < self.channels[0]
+
+    @property
     def is_depthwise(self) -> bool:
         """Whether the k×k convolution has one group per channel."""
         return self.groups > 1 and self.groups == self.middle

@@ -72,6 +72,14 @@ def get_receptive_field(network: Network, index: int) -> tuple[int, int] | None:
     return round(min(y.field, network.net.height)), round(min(x.field, network.net.width))
 
 
+def get_unclipped_field(network: Network, index: int) -> tuple[int, int] | None:
+    """Return (height, width) of a layer's receptive field including what lies beyond the input; None if unbounded."""
+    y, x = network.fields[index]
+    if not (network.input_shape.is_map and 0 < y.field < inf and 0 < x.field < inf):
+        return None
+    return round(y.field), round(x.field)
+
+
 def sees_whole_input(network: Network, index: int) -> bool:
     """Return whether each value of a layer depends on the whole input map."""
     return get_receptive_field(network, index) == (network.net.height, network.net.width)

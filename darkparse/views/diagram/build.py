@@ -25,7 +25,7 @@ from darkparse.views.diagram.marks import Mark
 from darkparse.views.formatting.bottlenecks import bottleneck_text
 from darkparse.views.formatting.cells import channels_cell, growing_cell, layer_label, price_text, spatial_cell
 from darkparse.views.formatting.numbers import flops_text, number_text, ratio_text
-from darkparse.views.formatting.summary import answer, fact_lines, totals
+from darkparse.views.formatting.summary import activation_of, answer, common_activation, fact_lines, totals
 from darkparse.views.formatting.words import layer_span
 from darkparse.views.layer_info import layer_facts
 from darkparse.views.overlay import Overlay
@@ -64,8 +64,8 @@ def build_diagram(
     cards = tuple(card for run in find_scale_runs(network) if (card := builder.build_card(run)) is not None)
     return DiagramModel(
         name=network.name + (f", layers {span[0]}–{span[-1]}" if layers is not None else ""),
-        answer=answer(summary),
-        totals=totals(network, span),
+        answer=answer(summary, network.nodes[span.start : span.stop]),
+        totals=(*totals(network, span), *([f"{builder.activation} activation"] if builder.activation else [])),
         summary=summary,
         facts=(
             *fact_lines(summary),
@@ -105,6 +105,8 @@ class _DiagramBuilder:
         self.marks = marks
         self.by = by
         self.overlay = overlay
+        self.activation = common_activation(network.nodes[span.start : span.stop])
+        """Activation that rows do not mention, because most layers have it."""
         self.total_price = max(1, sum(map(self._price, network.nodes)))
         self.repeats = {repeat.first: repeat for repeat in repeats}
         self.row_of = {i: w for r in self.repeats.values() for w in r.window for i in r.copies(w)}
@@ -170,6 +172,9 @@ class _DiagramBuilder:
         copies = repeat.copies(index) if repeat else (index,)
         mark = next((self.marks[i] for i in copies if i in self.marks), None)
         details = [mark.difference] if mark and mark.difference else []
+        activation = activation_of(node)
+        if activation not in ("", self.activation) and not any(activation in detail for detail in details):
+            details.append(activation)
         return DiagramRow(
             index=index,
             label=self._label_text(node, repeat, details),

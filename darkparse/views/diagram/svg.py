@@ -223,7 +223,7 @@ class _CardWriter:
         yield " ".join(parts)
         y = middle + height / 2 + boxes.SPACING + boxes.NOTE_HEIGHT / 2
         for line, saves in layout.notes:
-            yield self._aligned_text(line, 2, y, boxes.SMALL_FONT, "saves" if saves else "faint")
+            yield self._aligned_text(line, 2, y, boxes.SMALL_FONT, "saves" if saves else "costs")
             y += boxes.NOTE_HEIGHT + boxes.SPACING
 
     def _share_bar(self, share: float, column: int, top: float, height: float, role: str) -> str:

@@ -38,6 +38,8 @@ _ROLES = {
     # Links to heads.
     "head_line": "#C92A2A #FF8787 #444444",
     "saves": "#1B5E20 #8CE99A #222222",
+    # Notes on blocks that cost more than a direct convolution.
+    "costs": "#B3261E #FF8787 #000000",
     "reused": "#5F3DC4 #B9A5FF #555555",
     # Background of layers that differ from the other network.
     "changed": "#FFF3BF #4A4312 #F2F2F2",
@@ -76,6 +78,7 @@ _STYLE = f"""{"".join(map(_FILL_RULE.format, _FILLED))}
 .darkparse .changed{{fill:var(--changed)}}
 .darkparse .faint{{fill:var(--faint)}}
 .darkparse .saves{{fill:var(--saves)}}
+.darkparse .costs{{fill:var(--costs)}}
 .darkparse .edge path{{fill:none;stroke:var(--line);stroke-width:1.4}}
 .darkparse .edge .tip{{fill:var(--line);stroke:none}}
 .darkparse .reused path{{stroke:var(--reused);stroke-width:1.8;stroke-dasharray:5 3}}

@@ -38,12 +38,12 @@ def _block_name(block: Bottleneck) -> str:
     groups = [f"{block.size}×{block.size} in {block.groups} groups"] if in_groups else []
     if block.form == "inverted":
         path = f"{block.channels[0]}→{block.middle}→{block.channels[1]}"
-        return f"inverted bottleneck {block_span(block)}{parenthesize([path, *groups, *gate])}"
+        return f"inverted block {block_span(block)}{parenthesize([path, *groups, *gate])}"
     if block.form == "separable":
         return f"depthwise separable {block_span(block)}{parenthesize(gate)}"
     depthwise = ["depthwise"] if block.is_depthwise else []
     brackets = parenthesize([*groups, *depthwise, *gate])
-    return f"{'' if block.saves else 'no '}bottleneck {block_span(block)}{brackets}"
+    return f"{'bottleneck' if block.is_narrow else 'block'} {block_span(block)}{brackets}"
 
 
 def _verdict(block: Bottleneck) -> str:

@@ -22,7 +22,7 @@ MIN_NUMBERED_INPUTS = 3
 UNREDUCED = {
     ChannelNote.UNREDUCED: "",
     ChannelNote.MIXED: f", {mixing_text()}",
-    ChannelNote.ALONE: ", each channel alone",
+    ChannelNote.ALONE: ", depthwise",
 }
 """Text after `no reduction`."""
 

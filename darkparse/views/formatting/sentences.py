@@ -11,6 +11,7 @@ from darkparse.network.analysis.repeats import Repeat
 from darkparse.network.analysis.summary import is_pointwise
 from darkparse.views.formatting.bottlenecks import bottleneck_text
 from darkparse.views.formatting.cells import channels_cell, zeros_text
+from darkparse.views.formatting.geometry import describe_head, describe_padding
 from darkparse.views.formatting.numbers import (
     factor_text,
     field_text,
@@ -42,8 +43,11 @@ def reasons(facts: LayerFacts) -> Iterator[str]:
         return
     if facts.channel_note is ChannelNote.DECODED:
         yield f"A detection head: it decodes {node.in_shapes[0].c} = {facts.formula} and reduces nothing."
+        yield from describe_head(facts)
         return
     yield _spatial_sentence(facts, spatial)
+    if isinstance(node.layer, Convolution):
+        yield from describe_padding(node)
     yield _channels_sentence(facts, channels)
     if node.layer.has_state:
         yield "It keeps a state from call to call: what goes out depends on the calls before."
@@ -132,5 +136,11 @@ def share_text(facts: LayerFacts) -> str:
 
 
 def receptive_field_text(facts: LayerFacts) -> str:
-    """Format the receptive field: `37×37`, `608×608, the whole input`; empty if there is no input map."""
-    return f"{field_text(facts.receptive_field)}{', the whole input' if facts.sees_all else ''}"
+    """Format the receptive field; empty if there is no input map.
+
+    For example `37×37`, or `608×608, the whole input (917×917 with what lies beyond it)`.
+    """
+    field, unclipped = facts.receptive_field, facts.unclipped_field
+    whole = ", the whole input" if facts.sees_all else ""
+    beyond = f" ({field_text(unclipped)} with what lies beyond it)" if unclipped and unclipped != field else ""
+    return f"{field_text(field)}{whole}{beyond}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
 from darkparse._utils.text import pluralize
 from darkparse.network import Bottleneck, Network
 from darkparse.network.analysis.summary import BottleneckStats, Downsampling, NetworkSummary, PointwiseStats
-from darkparse.network.node import Cost
+from darkparse.network.node import Cost, Node
 from darkparse.views.formatting.bottlenecks import block_span, direct_text, saving_texts
 from darkparse.views.formatting.numbers import (
     flops_text,
@@ -18,15 +19,16 @@ from darkparse.views.formatting.numbers import (
 )
 from darkparse.views.formatting.words import MAX_NAMES, join_names, layer_names, mixing_text, verb
 
-NOTHING = "No 1×1 convolution, no bottleneck, and no way down to smaller maps"
+NOTHING = "No 1×1 convolution; height×width stay the same"
 MAX_ANSWER_NAMES = 4
 """Maximum number of layers to name in the answer."""
 FORM_TITLES = {
-    "pair": "Bottleneck pairs (1×1 then k×k)",
-    "triple": "Bottlenecks (1×1, k×k, 1×1)",
-    "inverted": "Inverted bottlenecks (1×1 to more channels, k×k, 1×1 to fewer)",
-    "separable": "Depthwise separable convolutions (depthwise k×k then 1×1)",
+    "pair": ("Bottleneck pairs (1×1 then k×k)", "Pairs (1×1 then k×k)"),
+    "triple": ("Bottlenecks (1×1, k×k, 1×1)", "Blocks (1×1, k×k, 1×1)"),
+    "inverted": ("Inverted blocks (1×1 to more channels, k×k, 1×1 to fewer)",) * 2,
+    "separable": ("Depthwise separable convolutions (depthwise k×k then 1×1)",) * 2,
 }
+"""Name of each form if the middle of every block is narrower than its input, and the name otherwise."""
 
 
 def totals(network: Network, layers: range) -> tuple[str, ...]:
@@ -42,11 +44,16 @@ def totals(network: Network, layers: range) -> tuple[str, ...]:
     )
 
 
-def answer(facts: NetworkSummary) -> str:
-    """Summarize in one sentence: `7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only`."""
+def answer(facts: NetworkSummary, nodes: Sequence[Node]) -> str:
+    """Summarize in one sentence: `7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only`.
+
+    Args:
+        facts: Summary of the layers.
+        nodes: Layers to summarize.
+    """
     pointwise = facts.pointwise
     if not pointwise.total:
-        return f"No 1×1 convolution; height×width {_change_text(facts.downsampling)}" if facts.downsampling else NOTHING
+        return _answer_without_pointwise(facts, nodes)
     reducing = len(pointwise.reducing)
     if reducing == pointwise.total:
         subject = {1: "The only", 2: "Both"}.get(reducing, f"All {reducing}")
@@ -58,6 +65,55 @@ def answer(facts: NetworkSummary) -> str:
         else []
     )
     return f"{reducing} of {pointwise.total} 1×1 convolutions {verb(reducing, 'reduces')}; {', '.join(rest)}"
+
+
+def _answer_without_pointwise(facts: NetworkSummary, nodes: Sequence[Node]) -> str:
+    """Summarize recurrent layers by their states, others by what shrinks maps or by the layers of vectors."""
+    recurrent = [node for node in nodes if node.layer.mechanism == "recurrence"]
+    if recurrent:
+        return _recurrent_answer(recurrent, nodes)
+    if facts.downsampling:
+        steps = pluralize(len(facts.downsampling.layers), "step")
+        return f"Height×width {_change_text(facts.downsampling)} in {steps}; no 1×1 convolution"
+    dense = [node for node in nodes if node.layer.role == "dense" and node.weights]
+    if dense and not dense[0].out_shape.is_map:
+        return f"{_values_text(nodes)} through {pluralize(len(dense), 'fully connected layer')}"
+    return NOTHING
+
+
+def _recurrent_answer(recurrent: Sequence[Node], nodes: Sequence[Node]) -> str:
+    kinds = join_names([kind.upper().replace("_", " ") for kind in dict.fromkeys(node.kind for node in recurrent)])
+    count = len(recurrent)
+    sizes = [*dict.fromkeys(map(_state_text, recurrent))]
+    states = f"{verb(count, 'keeps', 'keep')} a state of {join_names(sizes)}{'' if count == 1 else ' each'}"
+    return f"{count} {kinds} {verb(count, 'layer', 'layers')} {states}; {_values_text(nodes)} per step"
+
+
+def _state_text(node: Node) -> str:
+    """Return the size of a recurrent layer's state: `hidden` of its module, or the size of its output."""
+    hidden = next((spec.kwargs["hidden"] for spec in node.modules if "hidden" in spec.kwargs), 0)
+    shape = node.out_shape
+    return f"{hidden or shape.c:,} channels" if shape.is_map else f"{hidden or shape.size:,} values"
+
+
+def _values_text(nodes: Sequence[Node]) -> str:
+    """Return the size of the first input and of the last output: `256→256 values`."""
+    first, last = nodes[0].in_shape or nodes[0].out_shape, nodes[-1].out_shape
+    if first.is_map or last.is_map:
+        return f"{first} → {last}"
+    return f"{first.size:,}→{last.size:,} values"
+
+
+def common_activation(nodes: Iterable[Node]) -> str:
+    """Return the most frequent activation of layers with weights; empty if there is none."""
+    counts = Counter(filter(None, map(activation_of, nodes)))
+    return counts.most_common(1)[0][0] if counts else ""
+
+
+def activation_of(node: Node) -> str:
+    """Return the activation of a convolution or fully connected layer; empty for other layers."""
+    has_one = node.weights and node.layer.role in ("conv", "dense")
+    return str(getattr(node.layer, "activation", "")) if has_one else ""
 
 
 def _name_or_count(indices: Sequence[int]) -> str:
@@ -106,12 +162,13 @@ def _bottleneck_line(savings: BottleneckStats) -> str:
     )
     direct = f"direct k×k ({number_text(savings.direct_weights)} weights{direct_flops})"
     saved = f"{saving} {verb(saving, 'saves')} {number_text(savings.weights)} weights{saved_flops} over {direct}"
-    parts = ([saved] if saving else []) + ([f"{costing} {verb(costing, 'saves')} nothing"] if costing else [])
-    return f"{FORM_TITLES[savings.form]}: {'; '.join(parts)}"
+    parts = ([saved] if saving else []) + ([f"{costing} {verb(costing, 'costs')} more"] if costing else [])
+    are_narrow = all(block.is_narrow for block in (*savings.saving, *savings.costing))
+    return f"{FORM_TITLES[savings.form][not are_narrow]}: {'; '.join(parts)}"
 
 
 def prose(network: Network, facts: NetworkSummary) -> Iterator[str]:
-    """Yield sentences about the 1×1 convolutions and the cost of blocks that save nothing."""
+    """Yield sentences about the 1×1 convolutions and the cost of blocks that cost more than a direct convolution."""
     pointwise = facts.pointwise
     if pointwise.total:
         yield _reducing_sentence(len(pointwise.reducing), pointwise.total)
@@ -139,7 +196,7 @@ def _channels_list(network: Network, indices: Iterable[int]) -> str:
 
 
 def _price_sentences(blocks: Iterable[Bottleneck]) -> Iterator[str]:
-    """Yield the cost of blocks that save nothing, grouped by equal figures."""
+    """Yield the cost of blocks that save nothing over a direct convolution, grouped by equal figures."""
     groups: dict[tuple[int, ...], list[Bottleneck]] = {}
     for block in blocks:
         if not block.saves:

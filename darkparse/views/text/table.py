@@ -8,6 +8,7 @@ from textwrap import wrap
 
 from darkparse._utils.text import pluralize
 from darkparse.network import Network
+from darkparse.network.freezing import get_gradient_stops
 from darkparse.views.formatting.cells import layer_label, reduction_text
 from darkparse.views.formatting.numbers import operations_text, sides_text
 from darkparse.views.layer_info import LayerFacts, layer_facts
@@ -40,10 +41,25 @@ def totals(network: Network) -> str:
     """Return the line below the table: layers, parameters, size of the weights file and operations."""
     megabytes = 4 * network.stored_floats / 1e6
     weights_text = f"{network.stored_floats:,} floats, {megabytes:,.1f} MB of weights"
-    counts = f"{pluralize(len(network.nodes), 'layer')}, {pluralize(network.cost.params, 'parameter')} ({weights_text})"
+    counts = f"{pluralize(len(network.nodes), 'layer')}, {parameters_text(network)} ({weights_text})"
     shape = network.input_shape
     size = sides_text((shape.h, shape.w)) if shape.is_map else pluralize(shape.size, "input")
     return f"{counts}, {operations_text(network.cost.macs)} at {size}, {network.bflops:.3f} BFLOPs as Darknet counts"
+
+
+def parameters_text(network: Network) -> str:
+    """Format the number of parameters, how many of them are trainable, and what else is stored.
+
+    For example `61,949,149 parameters (all trainable), 52,608 running means and variances`.
+    """
+    stops = get_gradient_stops(network)
+    frozen = sum(n.params for n in network.nodes if any(stop.until is None and n.index in stop for stop in stops))
+    total = network.cost.params
+    statistics = sum(node.num_elements - node.params for node in network.nodes)
+    trainable = f"{total - frozen:,} trainable, {frozen:,} frozen" if frozen else "all trainable"
+    parts = [pluralize(total, "parameter") + (f" ({trainable})" if total else "")]
+    parts += [f"{statistics:,} running means and variances"] if statistics else []
+    return ", ".join(parts)
 
 
 def _build_row(facts: LayerFacts) -> TableRow:

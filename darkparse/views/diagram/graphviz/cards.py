@@ -127,7 +127,7 @@ class CardTable:
 
     def _notes_cell(self, layout: RowLayout) -> str:
         lines = (
-            format_text(line, boxes.SMALL_FONT, self.colors["saves" if saves else "faint"])
+            format_text(line, boxes.SMALL_FONT, self.colors["saves" if saves else "costs"])
             for line, saves in layout.notes
         )
         return cell(join_lines(lines), colspan=self.span - 3 - bool(self.widths[0]), align="LEFT")

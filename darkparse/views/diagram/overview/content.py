@@ -30,7 +30,6 @@ ROLE_NAMES = {
     "add": "Add",
     "gate": "Gate",
 }
-KIND_NAMES = {"rnn": "RNN", "gru": "GRU", "lstm": "LSTM", "crnn": "Conv RNN", "conv_lstm": "Conv LSTM"}
 MAX_KINDS = 2
 """Maximum number of kinds of layers to name in a box."""
 MECHANISMS = {"stride": "stride", "pool": "pooling", "global pool": "averaging", "upsampling": "repeating"}
@@ -280,7 +279,8 @@ def _kinds_text(nodes: Iterable[Node]) -> str:
         if not node.modules or node.layer.role in ("loss", "cat"):
             continue
         role = node.layer.role if node.layer.role != "dense" or node.weights else ""
-        name = KIND_NAMES.get(node.kind) or ROLE_NAMES.get(role) or node.kind.replace("_", " ").capitalize()
+        kind = node.kind.replace("_", " ")
+        name = ROLE_NAMES.get(role, kind.upper() if node.layer.mechanism == "recurrence" else kind.capitalize())
         counts[name] = counts.get(name, 0) + 1
     names = sorted(counts, key=lambda name: -counts[name])[:MAX_KINDS]
     return ", ".join(_times(name, count) for name, count in counts.items() if name in names)
