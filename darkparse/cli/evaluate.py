@@ -163,7 +163,9 @@ def _evaluate_classifier(job: EvaluateJob, detector: Detector) -> tuple[int, int
             style="yellow",
         )
     if job.errors is not None:
-        wrong = [(images[i].path, images[i].label, one) for i, one in results if images[i].label != one[0].class_id]
+        labeled = [(images[i].path, images[i].label, one) for i, one in results]
+        # A network with NaN in its scores ranks no class.
+        wrong = [case for case in labeled if [one.class_id for one in case[2][:1]] != [case[1]]]
         _report_errors(job.errors, write_classifier_report(job.errors, result, wrong, detector.names))
     if job.form == "json":
         values = classification.to_dict(result, detector.names)

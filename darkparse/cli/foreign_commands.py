@@ -58,7 +58,7 @@ OPTIONS: dict[str, str] = {
     "device": "--device {}",
     "i": "--device cuda:{}",
     "nogpu": "--device cpu",
-    "map": "--map",
+    **dict.fromkeys(("map", "topk"), "--map"),
     "clear": "--clear",
     "letter_box": "--resize letterbox",
     **dict.fromkeys(("save_labels", "save-txt"), "--out results --save yolo"),
@@ -120,7 +120,7 @@ def _fill_in(template: str, words: list[str], roles: list[str]) -> str:
             files.setdefault(FILE_OPTIONS[name] or _guess_role(file), []).append(
                 f"/dev/video{file}" if camera else file
             )
-        elif name in OPTIONS and not (name == "map" and not template.startswith("train ")):  # -map is for training
+        elif name in OPTIONS and (OPTIONS[name] != "--map" or template.startswith("train ")):  # -map is for training
             options += _translate_option(name, rest)
     for index, file in enumerate(plain):
         role = _guess_role(file) if not roles else (*roles, *["IMAGE"] * len(plain))[index]

@@ -44,6 +44,8 @@ from darkparse.cli.main import COMMANDS, darkparse, main
             "classifier predict c.data a.cfg a.weights x.png -t 5",
             "darkparse detect a.cfg a.weights x.png --names c.data --top 5",
         ),
+        ("classifier valid c.data a.cfg a.weights", "darkparse evaluate a.cfg a.weights --images c.data"),
+        ("classifier train c.data a.cfg -topk", "darkparse train c.data a.cfg --map"),
         (
             "partial a.cfg a.weights a.conv.15 15",
             "darkparse convert a.cfg a.weights --upto 15 --seen 0 -o partial.weights",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import darkparse
 from darkparse.cli import main
@@ -148,3 +149,18 @@ def test_evaluate_classifier_errors_writes_wrong_images_and_confusion_matrix(
     assert sorted(Path(line["image"]).name for line in lines) == run["wrong_first"]
     assert all((folder / line["drawing"]).is_file() and len(line["predicted"]) == 3 for line in lines)
     assert "true class" in (folder / "confusion-matrix.svg").read_text("utf-8")
+
+
+@pytest.mark.filterwarnings("ignore:.* values are not finite")
+def test_evaluate_classifier_with_nan_scores_counts_all_images_as_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = darkparse.load(CFG, WEIGHTS)
+    with torch.no_grad():
+        model.get_parameter("layers.5.conv.bias").fill_(float("nan"))
+    darkparse.save_weights(model, tmp_path / "nan.weights")
+    folder = tmp_path / "errors"
+    model_arguments = [CFG, str(tmp_path / "nan.weights"), "--names", str(DIGITS / "labels.txt")]
+    main(["evaluate", *model_arguments, "--images", str(DIGITS / "images"), "--errors", str(folder)])
+    assert "top-1 =   0.00 %  0 of 25 images" in capsys.readouterr().out
+    assert len((folder / "errors.jsonl").read_text("utf-8").splitlines()) == 25
