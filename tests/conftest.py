@@ -33,11 +33,12 @@ SHARED = ROOT.parent / "shared"
 """Reference numbers and the forks' original files; the directory may be missing."""
 
 needs_shared = pytest.mark.skipif(
-    not (SHARED / "golden" / "check.py").is_file(), reason="needs ../shared beside the checkout"
+    not (SHARED / "golden" / "check.py").is_file(),
+    reason="needs Darknet's reference numbers in ../shared, which are not published; tests/data/reference has a part",
 )
 
 exhaustive = pytest.mark.skipif(
-    not os.environ.get("DARKPARSE_EXHAUSTIVE"), reason="DARKPARSE_EXHAUSTIVE=1 runs it: many minutes"
+    not os.environ.get("DARKPARSE_EXHAUSTIVE"), reason="takes many minutes: set DARKPARSE_EXHAUSTIVE=1"
 )
 """Marker of tests that repeat a slow test on more networks."""
 
@@ -72,6 +73,14 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess.Popen, "_execute_child", refuse_interpreter(subprocess.Popen._execute_child))  # type: ignore[attr-defined]
         return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how to install the packages that tests were skipped for."""
+    skipped = [str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])]
+    if missing := sum("could not import" in reason for reason in skipped):
+        hint = "pip install -c constraints.txt -e '.[test]' installs every package that a test uses"
+        terminalreporter.write_line(f"{missing} skipped for a package that is not installed: {hint}")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import darkparse
 from tests.reliability.commands import HEAD
 
 if sys.platform == "win32":
-    pytest.skip("Windows has no such names", allow_module_level=True)
+    pytest.skip("needs file names that Windows does not allow: run it on Linux or macOS", allow_module_level=True)
 
 NAMES = ["[net].cfg", "[net]", " [a", "a\nb.cfg", "[net]\nwidth=8\nheight=8\n[softmax]", "\n"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 if sys.platform == "win32":
-    pytest.skip("signals are POSIX's", allow_module_level=True)
+    pytest.skip("needs POSIX signals: run it on Linux or macOS", allow_module_level=True)
 
 SCRIPT = """
 import os, signal, sys

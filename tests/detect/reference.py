@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import SHARED
 
 needs_detections = pytest.mark.skipif(
-    not (SHARED / "detections" / "check.py").is_file(), reason="needs ../shared/detections"
+    not (SHARED / "detections" / "check.py").is_file(),
+    reason="needs Darknet's detections in ../shared, which are not published",
 )
 
 TOLERANCE = 2e-3

@@ -45,7 +45,7 @@ main()
 @pytest.fixture
 def _one_cluster_at_a_time(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Tests run in parallel, but each of these takes all cores, and one kills a worker."""
-    filelock = pytest.importorskip("filelock", reason="needs filelock")
+    filelock = pytest.importorskip("filelock", reason="needs filelock: pip install filelock")
     with filelock.FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
         yield
 
@@ -190,7 +190,7 @@ def test_interrupted_cluster_run_resumes_to_lines_of_local_run(images: Path, tmp
 @needs_ray
 @pytest.mark.slow
 @pytest.mark.usefixtures("_one_cluster_at_a_time")
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the workers in /proc")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc to find the workers: run it on Linux")
 def test_killed_worker_loses_and_repeats_no_image(images: Path, tmp_path: Path) -> None:
     before, killed = find_workers(), set[int]()
     process = start(images, "--out", tmp_path / "out", "--ray", "--workers", 2)

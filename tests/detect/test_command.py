@@ -177,7 +177,7 @@ main(['detect', *sys.argv[1:4], '--out', sys.argv[4]])
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs SIGKILL: run it on Linux or macOS")
 def test_resume_after_sigkill_completes_run(model: list[str], tmp_path: Path) -> None:
     shots, out = tmp_path / "many", tmp_path / "out"
     shots.mkdir()
@@ -317,7 +317,7 @@ def test_detect_wrong_arguments_exit_2_without_traceback(
 def test_detect_video_writes_annotated_video(
     model: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("av", reason="needs PyAV")
+    pytest.importorskip("av", reason="needs PyAV: pip install 'darkparse[video]'")
     from fractions import Fraction
 
     from darkparse.detect.video import Video, write_video
@@ -359,7 +359,7 @@ def test_draw_labels_do_not_cover_each_other() -> None:
         assert (together == color).all(2).sum() > 100, label
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file name that is not UTF-8: run it on Linux")
 def test_detect_file_name_that_is_not_utf_8_is_resumed(model: list[str], tmp_path: Path) -> None:
     folder, out = tmp_path / "shots", tmp_path / "out"
     folder.mkdir()

@@ -57,7 +57,7 @@ def _memory() -> int:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc")
+@pytest.mark.skipif(not STATUS.exists(), reason="needs /proc: run it on Linux")
 def test_detector_over_5000_images_keeps_memory_constant(detector: darkparse.Detector, pictures: list[Path]) -> None:
     first = [_found(detector, path) for path in pictures]
     assert sum(isinstance(one, str) for one in first) == GOOD

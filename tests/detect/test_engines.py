@@ -22,7 +22,9 @@ from tests.conftest import DATA
 from tests.detect.reference import picture, tiny_weights
 
 OTHERS = [
-    pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"needs {name}"))
+    pytest.param(
+        name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"needs {name}: pip install 'darkparse[{name}]'")
+    )
     for name in ENGINES
     if name != "torch"
 ]

@@ -112,7 +112,9 @@ def test_detect_with_exif_keeps_drawings_and_boxes_in_one_orientation(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not (SHARED / "models").is_dir(), reason="needs ../shared/models")
+@pytest.mark.skipif(
+    not (SHARED / "models").is_dir(), reason="needs trained models in ../shared/models, which are not published"
+)
 def test_trained_network_finds_same_objects_in_rotated_image() -> None:
     path = SHARED / "models" / "yolo-fastest-1.1-xl"
     detector = Detector.load(f"{path}.cfg", f"{path}.weights")

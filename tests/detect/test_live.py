@@ -29,7 +29,7 @@ from tests.detect.reference import tiny_weights
 from tests.detect.test_command import run
 from tests.reliability.commands import heed_ctrl_c
 
-av = pytest.importorskip("av", reason="needs PyAV")
+av = pytest.importorskip("av", reason="needs PyAV: pip install 'darkparse[video]'")
 
 FRAMES, RATE = 50, 25
 

@@ -205,7 +205,7 @@ def test_darknet_map_of_nothing_is_zero() -> None:
 
 
 def test_coco_map_of_known_boxes_has_expected_ap() -> None:
-    pytest.importorskip("pycocotools", reason="needs pycocotools")
+    pytest.importorskip("pycocotools", reason="needs pycocotools: pip install 'darkparse[evaluate]'")
     box = (0.5, 0.5, 0.2, 0.2)
     true = truth([(0, box), (1, (0.2, 0.2, 0.1, 0.1))])
     numbers = coco_map(Annotations((true,), (1, 2, 3)), [(true, found([(0, 0.9, box)]))])
@@ -303,7 +303,7 @@ def test_read_annotations_reports_skipped_images(tmp_path: Path) -> None:
 
 
 def test_evaluate_command_prints_both_rules(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("pycocotools", reason="needs pycocotools")
+    pytest.importorskip("pycocotools", reason="needs pycocotools: pip install 'darkparse[evaluate]'")
     cfg, weights = tiny_weights(tmp_path)
     images, labels = tmp_path / "images", tmp_path / "labels"
     images.mkdir()

@@ -272,7 +272,7 @@ def compare_files(cfg: str, image: Path, against: Path, *options: str) -> int:
 
 
 def test_compare_command_wrong_anchors_exits_1(image_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install 'darkparse[onnxruntime]'")
     assert compare_files("two.cfg", image_path, DATA / "wrong-anchors.onnx") == 1
     out = capsys.readouterr().out
     assert "boxes of L10 YOLO head [yolo] differ by ×2 in width and height" in out
@@ -284,7 +284,7 @@ def test_compare_command_wrong_anchors_exits_1(image_path: Path, capsys: pytest.
 
 
 def test_compare_command_missing_scale_of_a_head_exits_1(image_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install 'darkparse[onnxruntime]'")
     assert compare_files("two-scale.cfg", image_path, DATA / "scale-missing.onnx") == 1
     out = capsys.readouterr().out
     assert "L5 YOLO head [yolo] is the first that differs: by" in out
@@ -295,7 +295,7 @@ def test_compare_command_missing_scale_of_a_head_exits_1(image_path: Path, capsy
 def test_compare_command_heads_decoded_in_other_steps_are_compared_by_boxes(
     image_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install 'darkparse[onnxruntime]'")
     assert compare_files("two-scale.cfg", image_path, DATA / "wrong-anchors.onnx") == 1
     out = capsys.readouterr().out
     assert "9 layers agree" in out
@@ -307,7 +307,7 @@ def test_compare_command_heads_decoded_in_other_steps_are_compared_by_boxes(
 def test_compare_command_own_export_exits_0(
     heads: Any, text: str, image_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install 'darkparse[onnxruntime]'")
     for cfg in ("two.cfg", "two-scale.cfg"):
         path = tmp_path / "own.onnx"
         darkparse.to_onnx(DATA / cfg, path, weights=DATA / "two.weights", heads=heads)

@@ -267,7 +267,7 @@ def run(arguments: list[str]) -> int:
 def test_compare_command_against_onnx_names_first_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("onnxruntime", reason="needs onnxruntime")
+    pytest.importorskip("onnxruntime", reason="needs ONNX Runtime: pip install 'darkparse[onnxruntime]'")
     cfg, weights = tiny_weights(tmp_path)
     Image.fromarray(picture(0)).save(tmp_path / "a.png")
     model = darkparse.load(cfg, weights)

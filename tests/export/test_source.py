@@ -308,7 +308,7 @@ def test_emitted_class_names_are_unique(path: Path) -> None:
     try:
         network = darkparse.compile(path)
     except darkparse.CfgError:
-        pytest.skip("the cfg does not compile")
+        pytest.skip("not possible: the cfg does not compile")
     names = class_names(network)
     assert len(names) == len(set(names))
 
@@ -365,7 +365,7 @@ def emitted_files(folder: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(RUFF is None, reason="needs ruff")
+@pytest.mark.skipif(RUFF is None, reason="needs ruff: pip install ruff")
 def test_emitted_files_pass_ruff(tmp_path: Path) -> None:
     emitted_files(tmp_path)
     assert RUFF is not None
@@ -381,7 +381,7 @@ def test_emitted_files_pass_ruff(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(MYPY is None, reason="needs mypy")
+@pytest.mark.skipif(MYPY is None, reason="needs mypy: pip install mypy")
 def test_emitted_files_pass_mypy(tmp_path: Path) -> None:
     files = emitted_files(tmp_path)
     assert MYPY is not None

@@ -38,7 +38,7 @@ def test_to_program_and_to_torchscript_equal_module(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="AOTInductor needs a C++ compiler")
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler: apt-get install g++")
 def test_to_compiled_equals_module(tmp_path: Path) -> None:
     checked = darkparse.to_compiled(initialized(darkparse.compile(SMALL)), tmp_path / "x.aoti.pt2", heads="decoded")
     assert checked is not None

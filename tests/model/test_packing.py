@@ -19,7 +19,9 @@ from darkparse.model.optimize.optimizer import make_optimized
 from darkparse.model.optimize.packing import PackedConvolution, can_pack
 from tests.layers.test_kinds import SMALL, _dialect_of
 
-needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs oneDNN in torch")
+needs_onednn = pytest.mark.skipif(
+    not torch.backends.mkldnn.is_available(), reason="needs torch with oneDNN, as its x86 builds are"
+)
 BOUND = 1e-4
 """Part of a layer's root mean square."""
 

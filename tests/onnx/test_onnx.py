@@ -103,7 +103,7 @@ def test_onnx_of_every_kind_equals_module(path: Path, dialect: str, tmp_path: Pa
     try:
         network = darkparse.compile(path, dialect=dialect)
     except darkparse.CfgError:
-        pytest.skip(f"{dialect} has not these kinds")
+        pytest.skip(f"not possible: {dialect} does not know these kinds")
     assert_same(initialized(network), tmp_path / "x.onnx")
 
 

@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 from tests.conftest import ROOT
 
 if sys.platform == "win32" or shutil.which("git") is None:
-    pytest.skip("needs git and file names of Linux", allow_module_level=True)
+    pytest.skip("needs git, and file names that Linux allows: run it on Linux", allow_module_level=True)
 
 CFG = "[net]\nwidth=32\nheight=32\nchannels=3\n[convolutional]\nfilters=2\n"
 CHANGED = CFG.replace("filters=2", "filters=4")

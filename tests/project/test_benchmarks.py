@@ -51,7 +51,7 @@ def test_compare_with_slower_row_exits_1(tmp_path: Path) -> None:
     assert CliRunner().invoke(main, ["compare", str(tmp_path / "old"), str(tmp_path / "old")]).exit_code == 0
 
 
-@pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib")
+@pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs matplotlib: pip install 'darkparse[bench]'")
 def test_write_replaces_tables_only(tmp_path: Path) -> None:
     (tmp_path / "results").write_text(json.dumps(RESULTS), "utf-8")
     page = tmp_path / "page.md"

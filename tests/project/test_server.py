@@ -244,7 +244,7 @@ def _hostile() -> list[bytes]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak from /proc")
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc for the peak memory: run it on Linux")
 @pytest.mark.parametrize("kind", ["raw", "form"])
 def test_server_with_40_hostile_requests_stays_below_1_gb(kind: str) -> None:
     with socket.socket() as free:

@@ -20,7 +20,7 @@ from PIL import Image
 from tests.reliability.commands import COMMAND, heed_ctrl_c, network, writing
 
 if sys.platform == "win32":
-    pytest.skip("signals and limits are POSIX's", allow_module_level=True)
+    pytest.skip("needs POSIX signals and limits: run it on Linux or macOS", allow_module_level=True)
 
 TARGETS = ("dot", "html", "png", "pdf", "py", "cfg", "weights", "safetensors", "npz", "onnx", "pt", "ts", "pt2")
 ALL = ("svg", *(pytest.param(suffix, marks=pytest.mark.slow) for suffix in TARGETS))
@@ -93,7 +93,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("disk")
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
     if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
-        pytest.skip("may not mount a file system")
+        pytest.skip("needs to mount a file system: run it as root, or in a privileged container")
     room = os.statvfs(folder).f_bavail * os.statvfs(folder).f_frsize
     (folder / "ballast").write_bytes(bytes(room - (8 << 10)))
     (folder / "x").mkdir()
@@ -121,7 +121,7 @@ def test_drawing_on_full_disk_keeps_old_drawing(small_disk: Path, tmp_path: Path
 
 def test_show_into_full_device_exits_2() -> None:
     if not Path("/dev/full").exists():
-        pytest.skip("no /dev/full")
+        pytest.skip("needs /dev/full: run it on Linux")
     with open("/dev/full", "w") as full:
         run = subprocess.run([*COMMAND, "show", "yolov4"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert (run.returncode, run.stderr) == (2, "darkparse: error: No space left on device\n")

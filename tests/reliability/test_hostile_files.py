@@ -16,7 +16,9 @@ import pytest
 
 from tests.conftest import DATA
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs limits of the system and /etc/passwd")
+pytestmark = pytest.mark.skipif(
+    os.name != "posix", reason="needs resource limits and /etc/passwd: run it on Linux or macOS"
+)
 
 Server = subprocess.Popen[str]
 CASES = DATA / "hostile"

@@ -145,7 +145,7 @@ def test_from_yaml_of_hostile_document_raises(text: str, message: str) -> None:
         darkparse.from_yaml(text)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs links and devices")
+@pytest.mark.skipif(os.name != "posix", reason="needs links and devices: run it on Linux or macOS")
 @pytest.mark.parametrize("kind", [kind for kind in READERS if kind not in ("voc", "labels")])
 @pytest.mark.parametrize("target", ["/dev/zero", "itself"])
 def test_reader_of_endless_device_or_link_loop_raises(kind: str, target: str, tmp_path: Path, folder: Path) -> None:

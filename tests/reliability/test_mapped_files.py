@@ -34,7 +34,7 @@ def test_replaced_file_leaves_loaded_weights(path: Path) -> None:
     assert {value for tensor in darkparse.load(CFG, path).parameters() for value in tensor.flatten().tolist()} == {2.0}
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="other systems may keep the old values")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the memory semantics of Linux: run it on Linux")
 @pytest.mark.parametrize("mmap", [True, False])
 def test_file_written_over_changes_mapped_weights_only(path: Path, mmap: bool) -> None:
     loaded = read(CFG, path, darkparse.ReadOptions(mmap=mmap))

@@ -21,7 +21,7 @@ from tests.export.test_source import assert_same_bits
 from tests.reliability.commands import HEAD
 
 if sys.platform == "win32":
-    pytest.skip("Windows has no such names", allow_module_level=True)
+    pytest.skip("needs file names that Windows does not allow: run it on Linux or macOS", allow_module_level=True)
 
 OBEYED = "\x07\x1b[31m\x7f\x85\x9b2J\u202e\u2066\u200f"
 SCRIPT = "<script>window.ran=1</script>"

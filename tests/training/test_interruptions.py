@@ -34,7 +34,7 @@ from tests.training.processes import (
 )
 
 if sys.platform == "win32":
-    pytest.skip("signals are POSIX's", allow_module_level=True)
+    pytest.skip("needs POSIX signals: run it on Linux or macOS", allow_module_level=True)
 pytest.importorskip("PIL")
 pytestmark = pytest.mark.slow
 
@@ -167,7 +167,7 @@ def test_killed_training_ends_its_loaders(data: Path, tmp_path: Path) -> None:
     end(run)
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full: run it on Linux")
 def test_full_disk_of_log_saves_and_exits_2(data: Path, whole: Path, tmp_path: Path) -> None:
     status, message = end(start(data, tmp_path, "--log", "/dev/full"))
     assert (status, message.splitlines()[-1]) == (2, "darkparse: error: /dev/full: No space left on device")

@@ -48,7 +48,10 @@ def test_learning_rate_equals_darknet(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.skipif(not CHECK.is_file(), reason="needs ../shared beside the checkout")
+@pytest.mark.skipif(
+    not CHECK.is_file(),
+    reason="needs Darknet's reference numbers in ../shared, which are not published; tests/data/reference has a part",
+)
 def test_training_of_whole_reference_set_equals_darknet(tmp_path: Path) -> None:
     """All that are there but the quirks, where Darknet's gradient is not the derivative."""
     known = tmp_path / "known"

@@ -54,7 +54,9 @@ def test_atomic_write_removes_leftovers_of_dead_writers_only(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["x.png"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+@pytest.mark.skipif(
+    sys.platform == "win32", reason="needs file names that Windows does not allow: run it on Linux or macOS"
+)
 @pytest.mark.parametrize("letter", ["a", "é", "日", "\U0001f600", "\udcff"])
 def test_atomic_write_of_longest_name_succeeds(letter: str, tmp_path: Path) -> None:
     most = os.pathconf(tmp_path, "PC_NAME_MAX")

@@ -191,7 +191,10 @@ def test_dot_matches_golden(name: str, golden: Callable[[str, str], None]) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared beside the checkout")
+@pytest.mark.skipif(
+    not SHARED.is_dir(),
+    reason="needs Darknet's reference numbers in ../shared, which are not published; tests/data/reference has a part",
+)
 @pytest.mark.parametrize("path", CFGS)
 @pytest.mark.parametrize("options", [{"fold": False}, {"direction": "LR"}, {"notes": False, "theme": "print"}], ids=str)
 def test_draw_with_any_option_draws_every_network(path: Path, options: dict[str, object]) -> None:

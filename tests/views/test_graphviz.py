@@ -41,7 +41,7 @@ def _diagram(path: Path) -> Diagram:
         return darkparse.draw(path)
     except darkparse.CfgError:
         assert path in SMALL
-        pytest.skip("a cfg that does not compile, as a test wants it")
+        pytest.skip("not possible: the cfg is broken on purpose")
 
 
 def _drawn(diagram: Diagram) -> Drawing:

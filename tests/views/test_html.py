@@ -255,7 +255,7 @@ stride=2
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="such a name is no file's name there")
+@pytest.mark.skipif(os.name == "nt", reason="needs a file name that Windows does not allow: run it on Linux or macOS")
 def test_html_hostile_text_runs_no_script(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "<img src=x onerror=window.hacked=6><!--.cfg"
     path.write_text(HOSTILE)

@@ -38,7 +38,7 @@ def _profiled_peak(network: Network) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs torch with oneDNN")
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="needs torch with oneDNN, as its x86 builds are")
 @pytest.mark.parametrize("name", ["yolov1", "yolov2", "yolov3", "yolov3-tiny", "yolov4", "yolov4-tiny", "darknet53"])
 def test_memory_peak_equals_torch_profiler(name: str) -> None:
     network = darkparse.compile(name)

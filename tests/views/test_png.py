@@ -84,7 +84,7 @@ def test_png_size_covers_whole_page(dpi: int) -> None:
 def _rendered(svg: str, folder: Path, font: str) -> subprocess.CompletedProcess[bytes]:
     """Render with one font installed; with none for an empty name."""
     if sys.platform != "linux":
-        pytest.skip("needs fontconfig")
+        pytest.skip("needs fontconfig: apt-get install fontconfig")
     fonts = folder / "fonts"
     fonts.mkdir(exist_ok=True)
     for path in _font_files(font) if font else ():

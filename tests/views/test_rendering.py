@@ -172,7 +172,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.skipif(os.name == "nt", reason="such names are no files' names there")
+@pytest.mark.skipif(os.name == "nt", reason="needs file names that Windows does not allow: run it on Linux or macOS")
 @pytest.mark.parametrize("name", NAMES)
 def test_draw_any_name_keeps_it_in_every_format(name: str, tmp_path: Path) -> None:
     """In SVG by a reader of XML, in HTML by one of HTML, in DOT by undoing its quotes."""

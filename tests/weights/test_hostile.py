@@ -56,7 +56,7 @@ assert time.perf_counter() - start < 5
 assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40e3 * (1024 if sys.platform == 'darwin' else 1)
 """
     if sys.platform == "win32":
-        pytest.skip("needs limits of the system")
+        pytest.skip("needs resource limits: run it on Linux or macOS")
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     first, second, third = done.stdout.splitlines()

@@ -188,7 +188,9 @@ print(memory("VmHWM") - before)
 """
 
 
-@pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="needs Linux")
+@pytest.mark.skipif(
+    not os.access("/proc/self/clear_refs", os.W_OK), reason="needs /proc/self/clear_refs: run it on Linux"
+)
 @pytest.mark.parametrize("ending", [".safetensors", ".weights"])
 def test_convert_takes_little_more_memory_than_file(tmp_path: Path, ending: str) -> None:
     """The peak of resident memory, mapped pages included, of converting 113 MB without torch."""

@@ -71,7 +71,7 @@ def test_load_file_that_cannot_seek(file: Path) -> None:
     assert _same(darkparse.load(SMALL, Pipe()), floats(network()))  # type: ignore[arg-type]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes: run it on Linux or macOS")
 def test_load_named_pipe(file: Path, tmp_path: Path) -> None:
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)

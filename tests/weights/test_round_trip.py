@@ -87,7 +87,7 @@ def test_original_cfg_weights_round_trip(cfg: Path, dialect: str, tmp_path: Path
     except darkparse.CfgError as problem:
         pytest.skip(f"does not compile as {dialect}: {problem.diagnostics[0].message}")
     if 4 * net.stored_floats > LARGEST:
-        pytest.skip(f"more than {LARGEST:,} bytes: DARKPARSE_LARGEST_FILE takes it in")
+        pytest.skip(f"more than {LARGEST:,} bytes: set DARKPARSE_LARGEST_FILE to include it")
     # A container does not hold a word tree: it is looked for beside it.
     shutil.copytree(SHARED / "cfgs" / "data", tmp_path / "data")
     body = synthesized(net, tmp_path)

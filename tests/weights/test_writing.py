@@ -134,7 +134,7 @@ def test_failed_save_keeps_old_file_and_leaves_no_other(
     assert [path.name for path in tmp_path.iterdir()] == ["old.weights"]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs limits and signals of the system")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs resource limits and signals: run it on Linux or macOS")
 def test_save_on_full_disk_or_killed_keeps_old_file(tmp_path: Path) -> None:
     """The system itself refuses the bytes after the first three thousand;
     then the process dies with all of them written."""
@@ -161,7 +161,7 @@ darkparse.save_weights(model, 'old.weights')
     assert (tmp_path / "old.weights").read_bytes() == b"old"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="needs permissions and links")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs file permissions and links: run it on Linux or macOS")
 def test_save_weights_keeps_permissions_and_links(model: darkparse.Darknet, tmp_path: Path) -> None:
     target, link = tmp_path / "target.weights", tmp_path / "link.weights"
     target.write_bytes(b"old")
