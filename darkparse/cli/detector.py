@@ -173,8 +173,6 @@ def find_names_file(inputs: Iterable[str]) -> str | None:
 def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
     """Load the detector of a command; print warnings about the cfg to standard error."""
     from darkparse.detect import Detector
-    from darkparse.detect.task import check_detector
-    from darkparse.weights import read
 
     cfg: CfgLike = options.cfg
     weights: str | LoadedArrays = options.weights
@@ -183,14 +181,6 @@ def load_detector(options: DetectorOptions, *, fold: bool = True) -> Detector:
     if engine == "auto" and device is None and find_spec("torch") and has_gpu():
         engine = "torch"
     engine = choose_engine(engine, wants_torch=device not in (None, "cpu") or options.half)
-    if engine == "torch" and device is None:
-        loaded = read(cfg, weights, compile_options=options.compile_options)
-        if loaded is not None:
-            names = check_detector(loaded.network, names, use_class_map=options.use_class_map)
-            cfg, weights = loaded.network, loaded
-        import torch
-
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     detector = Detector.load(
         cfg,
         weights,

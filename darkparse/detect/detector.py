@@ -126,7 +126,8 @@ class Detector:
             cfg: A path, the name of a bundled cfg, the text of a cfg, a parsed Config or a Network; or a
                 `.safetensors`, `.pt` or `.npz` file that darkparse wrote, which contains its cfg.
             weights: Weights as for `darkparse.load`; may be omitted only if the first argument is such a file.
-            options: How weights are read, and the device and dtype; by default float32 on the CPU.
+            options: How weights are read, and the device and dtype; by default float32 on a GPU (CUDA, else MPS) if
+                there is one, else on the CPU.
             names: See `Detector`.
             dialect: Overrides `compile_options.dialect`.
             resize: See `Detector`.

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, distributed, nn
 
 from darkparse.model.darknet import Darknet
-from darkparse.model.loading import check_device
 
 
 class SelectedOutputs(nn.Module):
@@ -73,17 +72,3 @@ class Parallel:
         for buffer in () if self._is_single else self._statistics:
             distributed.all_reduce(buffer)
             buffer /= self.size
-
-
-def get_device(name: str | None) -> torch.device:
-    """Return a device by name, by default the best that is available; with several GPUs, this process's.
-
-    Raises:
-        DarkparseError: torch does not support the device.
-    """
-    if name is not None:
-        check_device(name)
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")

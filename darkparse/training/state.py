@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -22,6 +23,7 @@ from darkparse.syntax.config import strip_whitespace
 from darkparse.training.data.seed import MAX_SEED
 from darkparse.training.lr_schedule import Schedule
 from darkparse.training.optimizers import EMA_LAST_BATCHES, Adam, DarknetOptimizer
+from darkparse.training.precision import is_scaler_state
 
 State = dict[str, Any]
 
@@ -113,7 +115,7 @@ def check_state(state: State, model: Darknet, update: DarknetOptimizer, schedule
             name: _tensor(value, 0 if name.endswith("running_var") else None)
             for name, value in model.state_dict().items()
         },
-        "optimizer": _optimizer_form(update, batches_done),
+        "optimizer": _optimizer_form(update, batches_done, skips_updates=bool(state.get("scaler"))),
         "averages": _averages_form(model, update, batches_done, is_empty=isinstance(averages, dict) and not averages),
         "header": {
             **dict.fromkeys(("major", "minor", "revision"), _integer(0, 2**31 - 1)),
@@ -125,6 +127,7 @@ def check_state(state: State, model: Darknet, update: DarknetOptimizer, schedule
         "seed": _integer(0, MAX_SEED),
         "loss": Leaf("a finite number", lambda value: type(value) is float and isfinite(value)),
         "best": Leaf("a number from 0 to 1", lambda value: type(value) is float and 0 <= value <= 1),
+        "scaler": _scaler_form(is_empty=state.get("scaler") == {}),
         "measure_due": Leaf("True or False", lambda value: type(value) is bool),
     }
     _check_form(state, form, "")
@@ -148,8 +151,11 @@ def _check_form(value: Any, form: Form, name: str) -> None:
         _check_form(entry, form[key], f"{name}.{key}" if name else str(key))
 
 
-def _optimizer_form(update: DarknetOptimizer, batches_done: int) -> Form:
-    """Return the form of torch's optimizer state; a parameter has none before its first update."""
+def _optimizer_form(update: DarknetOptimizer, batches_done: int, *, skips_updates: bool) -> Form:
+    """Return the form of torch's optimizer state; a parameter has none before its first update.
+
+    A gradient scaler may have skipped all updates so far.
+    """
     pairs = [(parameter, group) for group in update.param_groups for parameter in group["params"]]
     form: dict[int, Form] = {}
     for index, (parameter, group) in enumerate(pairs):
@@ -159,7 +165,7 @@ def _optimizer_form(update: DarknetOptimizer, batches_done: int) -> Form:
             entry = {"step": step, "exp_avg": _tensor(parameter), "exp_avg_sq": _tensor(parameter, 0)}
         else:
             entry = {"momentum_buffer": _tensor(parameter)} if group["momentum"] else {}
-        is_stored = entry and group["dont_update"] < batches_done
+        is_stored = entry and group["dont_update"] < batches_done and not skips_updates
         form[index] = entry if is_stored else OptionalEntry(entry)
     return form
 
@@ -175,6 +181,12 @@ def _averages_form(model: Darknet, update: DarknetOptimizer, batches_done: int, 
         return {}
     averaged = {id(parameter) for parameter in update.averaged_parameters}
     return {name: _tensor(value) for name, value in model.named_parameters() if id(value) in averaged}
+
+
+def _scaler_form(*, is_empty: bool) -> Form:
+    """Return the form of a gradient scaler's state; training without float16 has none."""
+    names = () if is_empty else ("scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker")
+    return {name: Leaf(f"a valid {name}", partial(is_scaler_state, name)) for name in names}
 
 
 def _is_step(value: Any, maximum: int) -> bool:

@@ -30,6 +30,7 @@ from darkparse.training.finite_check import check_gradients, check_loss
 from darkparse.training.head_summary import HeadMonitor, iterate_values, summarize_heads
 from darkparse.training.initialization import build_optimizer
 from darkparse.training.losses import Losses
+from darkparse.training.precision import Precision, choose_dtype
 from darkparse.training.resume import restore
 from darkparse.training.state import State, digest_cfg
 from darkparse.training.step import Step
@@ -69,7 +70,8 @@ class Trainer:
         clear: Count images and batches from 0, regardless of the weights' header.
         eval_map: Measure the mean average precision, or the top-1 accuracy of a classifier, every four epochs and save
             the best weights.
-        amp: Run the network in bfloat16 where that is precise enough (torch.autocast).
+        amp: Run the network in bfloat16 or float16, whichever the device computes natively, where that is precise
+            enough (torch.autocast).
 
         out: Directory for the weights; by default `backup` of the `.data` file, else `backup`.
         eval_loss: Compute the loss on `valid` whenever the average precision would be measured.
@@ -97,7 +99,7 @@ class Trainer:
     ) -> None:
         network = model.network
         self.model, self.files, self.seed, self.workers = model, files, seed, workers
-        self.net, self._amp = bind_net_training(network), amp
+        self.net = bind_net_training(network)
         intervals = {key: number for key in INTERVALS if (number := files.number(key))}
         folder = out or files.backup or Path("backup")
         self.num_images = len(files.images("train", network.dialect))
@@ -118,6 +120,8 @@ class Trainer:
         self._parallel = Parallel(model, {*self.losses.heads, *self.losses.entries.values()})
         check_batch_norm(network, self._parallel.size)
         self._device = next(model.parameters()).device
+        self._precision = Precision(self._device, choose_dtype(self._device) if amp else None)
+        self._precision.load_state_dict(state["scaler"] if resume else {})
         if (warning := check_labels(files, network)) and self.is_main:
             warnings.warn(warning, DarkparseWarning, stacklevel=2)
         has_names = {"names", "labels"} & files.options.keys()
@@ -229,7 +233,7 @@ class Trainer:
         rows = loader.rows // self._parallel.size * network.net.time_steps
         restore = self._snapshot_buffers()
         try:
-            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+            with self._precision.autocast():
                 outputs = self.model.layer_outputs(torch.zeros(rows, loader.channels, *size, device=self._device))
             torch.stack([outputs[entry].float().sum() for entry in self.losses.entries.values()]).sum().backward()
         except torch.OutOfMemoryError:
@@ -259,7 +263,8 @@ class Trainer:
             restore()
             raise
         self._is_consistent = False
-        self.optimizer.step()
+        self._precision.scaler.step(self.optimizer)
+        self._precision.scaler.update()
         self.optimizer.zero_grad()
         self._parallel.average_statistics()
         self.schedule.step()
@@ -280,17 +285,21 @@ class Trainer:
             data_time += time.perf_counter() - wait_start
             x = mini_batch.images.to(self._device, non_blocking=True)
             with self._parallel.mini_batch(is_last=subdivision == subdivisions - 1):
-                with torch.autocast(self._device.type, torch.bfloat16, enabled=self._amp):
+                with self._precision.autocast():
                     outputs = self._parallel.outputs(x)
                 images_done = (subdivision * size + self._parallel.rank + 1) * len(x)
                 loss = self.losses(outputs, mini_batch.truth, seen=seen + images_done)
                 with self._discard_on_error():
                     check_loss(self.model, number, x, mini_batch.paths, loss, self.checkpoints.last)
-                (loss.total * size).backward()  # DistributedDataParallel averages gradients over processes
+                self._precision.scaler.scale(
+                    loss.total * size
+                ).backward()  # DistributedDataParallel averages gradients over processes
             for key, value in iterate_values(loss):
                 sums[key] = sums.get(key, 0) + value
-        with self._discard_on_error():
-            check_gradients(self.model, number, self.checkpoints.last)
+        self._precision.scaler.unscale_(self.optimizer)
+        if not self._precision.tolerates_overflow:
+            with self._discard_on_error():
+                check_gradients(self.model, number, self.checkpoints.last)
         totals = self._parallel.sum(torch.stack(tuple(sums.values()))).tolist()
         heads = summarize_heads(dict(zip(sums, totals, strict=True)), images, subdivisions * size)
         cost = sum(head["cost"] or 0.0 for head in heads.values()) / len(heads)
@@ -384,4 +393,5 @@ class Trainer:
             "loss": self._average,
             "best": self.best,
             "measure_due": self._is_validation_due,
+            "scaler": self._precision.state_dict(),
         }

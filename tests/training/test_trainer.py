@@ -16,8 +16,10 @@ import torch
 import darkparse
 from darkparse._utils.files import atomic_write
 from darkparse.datasets import DataFile
+from darkparse.model.device import choose_device
 from darkparse.training import Trainer, build_for_training
 from darkparse.training.checkpoints import Checkpoints
+from darkparse.training.precision import choose_dtype
 from darkparse.training.validation_run import Validation
 from tests.training.small_network import cfg, draw, trainer
 
@@ -230,6 +232,53 @@ def test_amp_losses_are_close_to_float32(own: Path, tmp_path: Path) -> None:
     exact, rough = (list(trainer(own, cfg(tmp_path), batches=4, amp=amp)) for amp in (False, True))
     assert [step.loss for step in rough] != [step.loss for step in exact]
     assert [step.loss for step in rough] == pytest.approx([step.loss for step in exact], rel=0.05)
+
+
+def test_float16_scales_gradients_and_resumes_with_the_scale(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A first scale that is too large skips updates until gradients are finite; the scale is part of the state."""
+    monkeypatch.setattr("darkparse.training.trainer.choose_dtype", lambda device: torch.float16)
+    path = cfg(tmp_path)
+    whole = trainer(own, path, batches=6, amp=True)
+    steps = list(whole)
+    exact = list(trainer(own, path, batches=6))
+    assert [step.loss for step in steps] == pytest.approx([step.loss for step in exact], rel=0.1)
+    first = trainer(own, path, batches=3, amp=True)
+    first._precision.scaler.load_state_dict(first._precision.state_dict() | {"scale": 2.0**40})
+    begun = {name: value.clone() for name, value in first.model.named_parameters()}
+    list(first)
+    assert all(torch.equal(value, begun[name]) for name, value in first.model.named_parameters())
+    state = torch.load(first.checkpoints.state, weights_only=True)
+    assert state["scaler"]["scale"] == 2.0**37
+    again = trainer(own, path, amp=True, resume=True)
+    assert again._precision.scaler.get_scale() == 2.0**37
+    torch.save(state | {"scaler": state["scaler"] | {"scale": -1.0}}, first.checkpoints.state)
+    with pytest.raises(darkparse.DarkparseError, match=r"damaged: scaler.scale is -1.0; expected a valid scale"):
+        trainer(own, path, amp=True, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "device"), [(True, True, "cuda:3"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_default_device_is_cuda_then_mps_then_cpu(
+    cuda: bool, mps: bool, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 3)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device() == torch.device(device)
+
+
+@pytest.mark.parametrize(("device", "capability", "dtype"), [
+    ("cuda", (7, 5), torch.float16), ("cuda", (8, 0), torch.bfloat16), ("mps", None, torch.float16),
+    ("cpu", None, torch.bfloat16),
+])  # fmt: skip
+def test_amp_dtype_is_what_the_device_computes(
+    device: str, capability: tuple[int, int], dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert choose_dtype(torch.device(device)) == dtype
 
 
 def test_largest_input_is_tried_first_without_side_effect(

@@ -28,7 +28,9 @@ def load_engine(name: str, loaded: LoadedArrays, options: ReadOptions, *, fold: 
     """Create an engine from a network and its arrays."""
     if name == "torch":
         from darkparse.model import load
+        from darkparse.model.device import choose_device
 
+        options = options.override(device=choose_device(options.device))
         model = load(loaded.network, loaded, options, optimize=fold)
         return as_engine(model, fold=fold, use_class_map=use_class_map)
     from darkparse.detect.engines.graph_engine import GraphEngine
