@@ -1,8 +1,9 @@
-"""The worked example of CONTRIBUTING.md, followed literally: a kind is one class."""
+"""The examples of CONTRIBUTING.md run as printed."""
 
 from __future__ import annotations
 
 import re
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,21 +14,21 @@ import torch
 
 import darkparse
 from darkparse.layers import REGISTRY
+from darkparse.onnx.context import EMITTERS
 from darkparse.views.text.table import table
 from tests.conftest import ROOT
 
 PAGE = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
 
 
-def _block(language: str) -> str:
-    match = re.search(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
-    assert match is not None
-    return match[1]
+def _block(language: str, number: int = 0) -> str:
+    blocks = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
+    return str(blocks[number])
 
 
 @pytest.fixture
 def toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The example's Python as a module, registered while a test runs."""
+    """Return the example layer as a module, registered while a test runs."""
     (tmp_path / "channel_scale.py").write_text(_block("python"))
     monkeypatch.syspath_prepend(tmp_path)
     yield __import__("channel_scale")
@@ -71,3 +72,15 @@ def test_example_kind_is_shown_and_drawn(cfg: Path) -> None:
 def test_example_kind_with_wrong_value_names_place() -> None:
     with pytest.raises(darkparse.CfgError, match="offset=much: a number is needed here"):
         darkparse.compile(_block("ini").replace("0.5", "much"))
+
+
+def test_example_emitter_exports_equal_outputs(cfg: Path, toy: ModuleType, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    (tmp_path / "emitter.py").write_text(_block("python", 1))
+    runpy.run_path(str(tmp_path / "emitter.py"))
+    try:
+        result = darkparse.to_onnx(darkparse.load(cfg), tmp_path / "toy.onnx", verify=True)
+    finally:
+        del EMITTERS[f"{toy.__name__}.Scale"]
+    assert result is not None
+    assert result.difference <= 1e-6 * result.scale
