@@ -42,20 +42,21 @@ class ClassesJob:
 @cfg_argument
 @click.argument("weights", type=click.Path())
 @pair_output_option
-@click.option("--keep", metavar="NAME,…", help="Classes to keep, by name or number; their order is the new order.")
-@click.option("--drop", metavar="NAME,…", help="Classes to leave out; the others stay in their order.")
-@click.option("--names", type=click.Path(), help="A .names or .data file; by default the one beside the cfg.")
-@click.option("--renormalize", is_flag=True, help="Accept that a softmax over fewer classes gives larger scores.")
+@click.option("--keep", metavar="NAMES", help="Classes to keep, in their new order.")
+@click.option("--drop", metavar="NAMES", help="Classes to remove.")
+@click.option("--names", type=click.Path(), show_default="beside the cfg", help="Class names (.names or .data file).")
+@click.option("--renormalize", is_flag=True, help="Accept larger scores of a softmax over fewer classes.")
 @network_options
 @takes(ClassesJob)
 def command(job: ClassesJob) -> None:
     """Keep some classes of a trained network.
 
-    No training is needed. The rows of the kept classes stay byte for byte; boxes and scores of these classes stay the
-    same. The names are written beside OUT.cfg, with the ending .names.
+    The boxes and scores of these classes do not change, without training. Their names are written beside OUT.cfg, with
+    the extension .names.
 
     \b
-    darkparse classes yolov4 yolov4.weights --keep dog,cat -o pets.cfg pets.weights
+    Example:
+      darkparse classes yolov4 yolov4.weights --keep dog,cat -o my.cfg my.weights
     """
     check_outputs(job.out, job.cfg, job.weights, job.names)
     if (job.keep is None) == (job.drop is None):

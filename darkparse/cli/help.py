@@ -22,6 +22,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
         "--set",
         "edit --upto",
     ),
+    "Classes": ("--keep", "--drop", "--renormalize"),
     "Checks": ("--training", "--decode", "check --strict"),
     "Training": ("--batches", "train --resume", "--clear", "--map", "--val-loss", "train --seed"),
     "Clustering": ("--clusters", "anchors --size", "anchors --seed"),
@@ -43,7 +44,7 @@ HEADINGS: dict[str, tuple[str, ...]] = {
     ),
     "Input": (
         *("--images", "--annotations", "--names", "--cfg", "--dialect", "--size", "--resize", "--reorg", "--exif"),
-        *("--channels", "--live", "--header-size", "--partial", "--strict", "--no-limits"),
+        *("--channels", "--live", "--header-size", "--partial", "--from", "--strict", "--no-limits"),
     ),
     "Output": (
         *(

@@ -37,7 +37,9 @@ class LowerJob:
     "--from",
     "family",
     type=click.Choice(list(FAMILIES)),
-    help="Project that the cfg is written for; detected from its layers and the keys of the state dict by default.",
+    metavar="PROJECT",
+    show_default="detect it",
+    help="Project that the cfg is written for.",
 )
 @takes(LowerJob)
 def command(job: LowerJob) -> None:
@@ -49,8 +51,9 @@ def command(job: LowerJob) -> None:
     float32 rounding.
 
     \b
-    darkparse lower yolor_csp.cfg yolor_csp.pt -o csp.cfg csp.weights
-    darkparse detect csp.cfg csp.weights dog.jpg
+    Examples:
+      darkparse lower yolor_csp.cfg yolor_csp.pt -o csp.cfg csp.weights
+      darkparse detect csp.cfg csp.weights dog.jpg
     """
     check_outputs(job.out, job.cfg, job.state)
     network, loaded = lower(job.cfg, job.state, family=job.family)

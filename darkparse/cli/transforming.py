@@ -35,7 +35,7 @@ def pair_output_option(function: F) -> F:
         required=True,
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="OUT.cfg OUT.weights",
-        help="Files to write; the ending of the second chooses its format: .weights, .safetensors, .pt or .npz.",
+        help="Files to write: cfg, and .weights, .safetensors, .pt or .npz.",
     )(function)
 
 

@@ -74,7 +74,7 @@ DATA_CODES: dict[str, str] = {
     "label-line": "A label's line is a class and four numbers; Darknet reads no further.",
     "label-class": "There is no such class: they count from 0. pjreddie's Darknet writes into other memory, AlexeyAB's "
     "leaves the object out.",
-    "box-outside": "The box reaches beyond its picture. It is its centre, width and height as fractions of the "
+    "box-outside": "The box reaches beyond its picture. It is its center, width and height as fractions of the "
     "picture, neither pixels nor a corner.",
     "box-size": "A box without width or height is left out.",
     "box-tiny": "The box is less than a pixel of the network's input, and left out; a larger input, or parts of the "

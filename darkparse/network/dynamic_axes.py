@@ -41,7 +41,7 @@ def check_export_form(network: Network, heads: Heads, dynamic: DynamicAxes) -> N
     if heads != "raw" and len(counts) > 1:
         raise DarkparseError(
             f"{network.name}: the heads have different numbers of classes, got {join_with_and(counts)}; expected "
-            f"one number for heads {heads}\nhint: export each head as an output of its own: --heads raw"
+            f"one number for heads {heads}\nhint: export each head as a separate output: --heads raw"
         )
     if not dynamic.size:
         return

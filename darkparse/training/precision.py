@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 MIN_SCALE = 1.0
-"""Scale below which a gradient that is not finite is no overflow of float16."""
+"""Scale below which a gradient that is not finite is not due to overflow of float16."""
 INITIAL_SCALE = 1024.0
 """First scale: deltas are scaled in float16, where torch's default of 65536 overflows at a delta of 1."""
 MIN_CUDA_CAPABILITY = (8, 0)

@@ -253,7 +253,7 @@ def test_read_annotations_of_three_formats_agree(tmp_path: Path) -> None:
         ("a.json", "no", "not a COCO file"),
         ("l/7.txt", "dog 1 2 3 4\n", "7.txt:1: a label's line is a class and four numbers"),
         ("l/7.txt", "9 .1 .1 .1 .1\n", "7.txt:1: there is no class 9; the network has classes 0 to 2"),
-        ("l/7.txt", "1 .1 .1 .1 .1\n1 300 200 100 80\n", "7.txt:2: a box is its centre, width and height as fractions"),
+        ("l/7.txt", "1 .1 .1 .1 .1\n1 300 200 100 80\n", "7.txt:2: a box is its center, width and height as fractions"),
         ("l/7.txt", "1 nan .1 .1 .1\n", "7.txt:1: a label's line is a class and four numbers"),
         ("l/7.txt", "1 .1 .1 .2 .1 .2 .3 .1 .3\n", "7.txt:1: a label's line is a class and four numbers"),
         ("l/7.xml", "<annotation>", "not an annotation of VOC's"),

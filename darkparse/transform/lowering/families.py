@@ -18,7 +18,7 @@ _COMMON_KINDS = frozenset(["convolutional", "maxpool", "upsample", "route", "sho
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Family:
-    """A PyTorch project that reads cfgs of its own, with the rules of its layers."""
+    """A PyTorch project with its own cfgs, and the rules of its layers."""
 
     name: str
     title: str

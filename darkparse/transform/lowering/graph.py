@@ -23,7 +23,7 @@ class Item:
             `image` is the network's input.
         section: Section of the foreign cfg that it comes from.
         channels: Number of output channels.
-        inputs: Layers that it reads; first the one that has to stand before it, except in a route.
+        inputs: Layers that it reads. Except in a route, the first must directly precede it in the cfg.
         options: Options as text, references left out.
         arrays: Arrays by their path in the module.
         keys: For arrays that stand in the state dict, their keys.
@@ -97,7 +97,7 @@ class Numbered:
 
 
 def number_items(items: Iterable[Item]) -> list[Numbered]:
-    """Put layers in the order of a cfg, with a route where a layer does not read the one before it."""
+    """Put layers in the order of a cfg, with a route where a layer does not read the previous layer."""
     numbered: list[Numbered] = []
     numbers: dict[Item, int] = {}
     previous: Item | None = None

@@ -16,7 +16,7 @@ CELL_SIDES = ((12, 34.0), (30, 25.0), (MAX_CLASSES, 18.0))
 RIGHT, WRONG, EMPTY = (8, 81, 156), (165, 15, 21), "#F4F6F8"
 """Colors of full cells on the diagonal and off it, and the color of an empty cell."""
 GAP = 6.0
-"""Space between the classes and the row or column of what is no class."""
+"""Space between the classes and the row or column of the background."""
 
 
 @dataclass(frozen=True, slots=True)
