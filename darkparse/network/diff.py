@@ -91,8 +91,9 @@ def diff_networks(first: Network, second: Network) -> NetworkDiff:
 def align_layers(first: Network, second: Network) -> Iterator[tuple[Node | None, Node | None]]:
     """Yield the layers of both networks in order, each with its counterpart or None.
 
-    Equal layers are matched first, then layers of the same kind between them. Between two matches, layers of the second
-    network come before those of the first.
+    Networks with the same sequence of kinds correspond one to one. Otherwise, equal layers are matched first, then
+    layers of the same kind between them. Between two matches, layers of the second network come before those of the
+    first.
     """
     counterparts = dict(_match_layers(first.nodes, second.nodes))
     start = 0
@@ -108,7 +109,13 @@ def align_layers(first: Network, second: Network) -> Iterator[tuple[Node | None,
 
 
 def _match_layers(first: tuple[Node, ...], second: tuple[Node, ...]) -> Iterator[tuple[int, int]]:
-    """Yield the indices of counterparts as (second network, first network)."""
+    """Yield the indices of counterparts as (second network, first network).
+
+    Networks with the same sequence of kinds, such as two widths of one design, correspond one to one.
+    """
+    if [node.kind for node in first] == [node.kind for node in second]:
+        yield from ((node.index, node.index) for node in first)
+        return
     a, b = ([_signature(node) for node in nodes] for nodes in (first, second))
     for tag, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         if tag == "equal":

@@ -74,3 +74,26 @@ def test_links_of_second_network_continue_numbering() -> None:
     svg = darkparse.draw(first, second).svg()
     assert f'href="#L{len(first.nodes) + len(second.nodes) - 1}"' in svg
     assert f'id="L{len(first.nodes) + 0}-L{len(first.nodes) + 1}"' in svg
+
+
+def test_networks_with_equal_section_sequences_correspond_one_to_one() -> None:
+    """Widths of one design differ in every layer, and none is added or removed."""
+    wide = (
+        TEXT.replace("filters=8", "filters=16").replace("filters=4", "filters=8") + TEXT.partition("[conv]")[1] + "\n"
+    )
+    network, other = darkparse.compile(TEXT + "[conv]\n"), darkparse.compile(wide)
+    diff = diff_networks(network, other)
+    assert [(pair.before.index, pair.after.index) for pair in diff.pairs if pair.before and pair.after] == [
+        (i, i) for i in range(len(network.nodes))
+    ]
+
+
+def test_comparison_summarizes_blocks_and_activation_by_stage() -> None:
+    diagram = darkparse.draw("yolov3", "yolov4")
+    first, second = (next(f for f in model.facts if f.startswith("By stage")) for model in diagram.models)
+    assert "leaky activation, not mish" in first
+    assert "mish activation, not leaky" in second
+    assert "backbone CSP, not Residual, at 5 scales" in second
+    assert "neck (1/32) SPP, not Conv × 5" in second
+    same = darkparse.draw("yolov3", "yolov3").models[0]
+    assert not any(fact.startswith("By stage") for fact in same.facts)

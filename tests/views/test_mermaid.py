@@ -47,6 +47,16 @@ def test_mermaid_beyond_limit_keeps_changing_layers_only(monkeypatch: pytest.Mon
     assert "L3 conv 3×3, 64 ▲ 32→64" in short
 
 
+def test_mermaid_of_stages_is_small_and_colored() -> None:
+    diagram = darkparse.draw("yolov4", detail="stages")
+    text = diagram.data("mmd").decode()
+    nodes = re.findall(r'^ +n1_\w+\["', text, re.MULTILINE)
+    assert len(nodes) == len(diagram.overviews[0].stages) + 1 <= 20
+    assert "<b>38×38×512 (1/16)</b><br>CSP × 8<br>1×1: 2 of 12 reduce<br>7.01M · 20.3 GFLOPs" in text
+    assert text.count("classDef") == 3
+    assert len(re.findall(r"(?:-->|-\.->|==>)", text)) == len(diagram.overviews[0].links)
+
+
 def test_markdown_begins_with_answer() -> None:
     lines = darkparse.draw("yolov1").data("md").decode().split("\n")
     assert lines[:3] == ["# yolov1", "", "**7 of 9 1×1 convolutions reduce; L6 and L17 mix channels only**"]

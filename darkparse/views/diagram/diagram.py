@@ -28,6 +28,7 @@ from darkparse.views.diagram.overview.content import Overview, build_overview
 from darkparse.views.diagram.raster import MODULES, check_pixels, has_rasterizer, rasterize
 from darkparse.views.diagram.raster import Form as RasterForm
 from darkparse.views.diagram.sheet import Sheet, arrange_sheet
+from darkparse.views.diagram.stage_diff import stage_lines
 from darkparse.views.diagram.svg import svg_text
 from darkparse.views.diagram.theme import THEMES, ThemeName
 from darkparse.views.formatting.words import COLUMN_SEPARATOR
@@ -154,7 +155,8 @@ class Diagram:
             return self._rasterize(form)
         if form in ("mmd", "md"):
             write = mermaid_text if form == "mmd" else markdown_page
-            return _encode(write(self.models, self.theme, direction=self.direction))
+            overviews = self.overviews if self.detail == "stages" else ()
+            return _encode(write(self.models, self.theme, direction=self.direction, overviews=overviews))
         return _encode(html_page(self) if form == "html" else self.svg())
 
     def _rasterize(self, form: RasterForm) -> bytes:
@@ -260,8 +262,12 @@ def draw(
     if len(networks) == 2:
         diff = diff_networks(*networks)
         marks = build_marks(diff)
-        sides = zip(networks, overlays, marks, summary_lines(diff, marks), strict=True)
-        models = tuple(build(one, overlay=column, marks=side, facts=(line,)) for one, column, side, line in sides)
+        lines = zip(summary_lines(diff, marks), stage_lines(*networks), strict=True)
+        sides = zip(networks, overlays, marks, lines, strict=True)
+        models = tuple(
+            build(one, overlay=column, marks=side, facts=tuple(filter(None, facts)))
+            for one, column, side, facts in sides
+        )
     else:
         models = (build(networks[0], overlay=overlays[0]),)
     return Diagram(networks, models, theme, direction, dpi, layout, detail, points)

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from darkparse.diagnostics.source import escape_control
 from darkparse.views.diagram.elements import Card, DiagramModel
 from darkparse.views.diagram.layout.labels import source_names
+from darkparse.views.diagram.overview.content import PART_NAMES, Overview
 from darkparse.views.diagram.theme import THEMES
 from darkparse.views.formatting.words import COLUMN_SEPARATOR, escape_markdown
 
@@ -16,30 +17,54 @@ MAX_CHARACTERS = 50_000
 ARROWS = {"chain": "-->", "reused": "-.->", "head": "==>"}
 
 
-def markdown_page(models: Sequence[DiagramModel], theme: str = "light", *, direction: str = "TB") -> str:
+def markdown_page(
+    models: Sequence[DiagramModel],
+    theme: str = "light",
+    *,
+    direction: str = "TB",
+    overviews: Sequence[Overview] = (),
+) -> str:
     """Return a Markdown page with title, summary and facts of each network, and the graph in a code fence."""
     lines: list[str] = []
     for model in models:
         lines += [f"# {escape_markdown(model.name)}", "", f"**{escape_markdown(model.answer)}**", ""]
         lines += [escape_markdown(COLUMN_SEPARATOR.join(model.totals)), ""]
         lines += [f"- {escape_markdown(fact)}" for fact in model.facts] + [""]
-    return "\n".join([*lines, "```mermaid", mermaid_text(models, theme, direction=direction) + "```", ""])
+    graph = mermaid_text(models, theme, direction=direction, overviews=overviews)
+    return "\n".join([*lines, "```mermaid", f"{graph}```", ""])
 
 
-def mermaid_text(models: Sequence[DiagramModel], theme: str = "light", *, direction: str = "TB") -> str:
-    """Return one graph for all models.
+def mermaid_text(
+    models: Sequence[DiagramModel],
+    theme: str = "light",
+    *,
+    direction: str = "TB",
+    overviews: Sequence[Overview] = (),
+) -> str:
+    """Return one graph for all models, with a node per stage if overviews are given.
 
     If the text exceeds `MAX_CHARACTERS`, layers whose cells show neither a change nor a remark are left out.
     """
+    if overviews:
+        parts = [list(_stage_lines(*pair, f"n{n}_")) for n, pair in enumerate(zip(models, overviews, strict=True), 1)]
+        return _join_graphs(models, parts, THEMES[theme], direction)
     whole, short = (_graph(models, THEMES[theme], direction, is_short=is_short) for is_short in (False, True))
     return whole if len(whole) <= MAX_CHARACTERS else short
 
 
 def _graph(models: Sequence[DiagramModel], colors: Mapping[str, str], direction: str, *, is_short: bool) -> str:
+    parts = [[*_graph_lines(model, f"n{number}_", is_short=is_short)] for number, model in enumerate(models, 1)]
+    return _join_graphs(models, parts, colors, direction)
+
+
+def _join_graphs(
+    models: Sequence[DiagramModel], parts: Sequence[Sequence[str]], colors: Mapping[str, str], direction: str
+) -> str:
+    """Return the lines of each model as one graph, with the colors of its classes."""
     # A large wrapping width prevents Mermaid from breaking the lines of layers.
     lines = ['%%{init: {"flowchart": {"wrappingWidth": 700}}}%%', f"flowchart {direction}"]
-    for number, model in enumerate(models, 1):
-        body = [f"  {line}" for line in _graph_lines(model, f"n{number}_", is_short=is_short)]
+    for number, (model, part) in enumerate(zip(models, parts, strict=True), 1):
+        body = [f"  {line}" for line in part]
         begin = [f'  subgraph n{number}["{_escape(model.name)}"]', f"  direction {direction}"]
         lines += [*begin, *body, "  end"] if len(models) > 1 else body
     for name, text in (("card", "text"), ("head", "head_text"), ("header", "header_text")):
@@ -62,6 +87,22 @@ def _graph_lines(model: DiagramModel, prefix: str, *, is_short: bool) -> Iterato
         source = node_of.get(link.source, f"{prefix}input")
         name = f"{names[link.source]} to L{link.target}, {link.label}" if link.kind == "reused" else link.label
         yield f'{source} {ARROWS[link.kind]}|"{_escape(name)}"| {node_of[link.target]}'
+
+
+def _stage_lines(model: DiagramModel, overview: Overview, prefix: str) -> Iterator[str]:
+    if any(link.source < 0 for link in overview.links):
+        yield f'{prefix}input["{_escape(model.input_text)}"]:::header'
+    for part in dict.fromkeys(stage.part for stage in overview.stages):
+        yield f'subgraph {prefix}{part}["{PART_NAMES[part]}"]'
+        for stage in overview.stages:
+            if stage.part == part:
+                first, *others = map(_escape, stage.lines)
+                text = "<br>".join((f"<b>{first}</b>", *others))
+                yield f'  {prefix}{stage.name}["{text}"]:::{"head" if part == "head" else "card"}'
+        yield "end"
+    for link in overview.links:
+        source = f"{prefix}stage{link.source}" if link.source >= 0 else f"{prefix}input"
+        yield f"{source} {ARROWS[link.kind]} {prefix}stage{link.target}"
 
 
 def _card_lines(card: Card, model: DiagramModel, *, is_short: bool) -> Iterator[str]:
