@@ -200,3 +200,10 @@ def test_dot_matches_golden(name: str, golden: Callable[[str, str], None]) -> No
 def test_draw_with_any_option_draws_every_network(path: Path, options: dict[str, object]) -> None:
     svg = darkparse.draw(darkparse.compile(path), **options).svg()  # type: ignore[arg-type]
     assert "height×width" in svg
+
+
+def test_default_theme_follows_the_color_scheme_and_others_do_not() -> None:
+    network = darkparse.compile("yolov3-tiny")
+    assert "@media (prefers-color-scheme:dark)" in darkparse.draw(network).svg()
+    assert "prefers-color-scheme" not in darkparse.draw(network, theme="print").svg()
+    assert "prefers-color-scheme" not in darkparse.draw(network, theme="dark").svg()

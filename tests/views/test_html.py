@@ -41,10 +41,10 @@ class Opened:
         return self.page.locator("#panel")
 
     def width(self) -> float:
-        return float(self.page.evaluate("document.querySelector('svg').getBoundingClientRect().width"))
+        return float(self.page.evaluate("document.querySelector('#view svg').getBoundingClientRect().width"))
 
     def row(self, index: int) -> Locator:
-        return self.page.locator(f'svg a[href="#L{index}"]')
+        return self.page.locator(f'#view a[href="#L{index}"]')
 
     def in_view(self, index: int) -> bool:
         return bool(
@@ -78,7 +78,7 @@ def test_html_zoom_buttons_and_keys_change_width(opened: Opened) -> None:
     box = opened.page.locator("#view").bounding_box()
     assert box is not None
     assert opened.width() <= box["width"]
-    assert opened.page.evaluate("document.querySelector('svg').getBoundingClientRect().height") <= box["height"]
+    assert opened.page.evaluate("document.querySelector('#view svg').getBoundingClientRect().height") <= box["height"]
 
 
 def test_html_wheel_zooms_about_pointer(opened: Opened) -> None:
@@ -87,7 +87,7 @@ def test_html_wheel_zooms_about_pointer(opened: Opened) -> None:
     opened.page.keyboard.down("Control")
     opened.page.mouse.wheel(0, -300)
     opened.page.keyboard.up("Control")
-    opened.page.wait_for_function(f"document.querySelector('svg').getBoundingClientRect().width > {2 * before}")
+    opened.page.wait_for_function(f"document.querySelector('#view svg').getBoundingClientRect().width > {2 * before}")
 
 
 def test_html_drag_scrolls_page(opened: Opened) -> None:
@@ -174,7 +174,7 @@ def test_html_is_usable_by_keyboard(opened: Opened) -> None:
 
 def test_html_rows_have_unique_accessible_names(opened: Opened) -> None:
     labels = opened.page.evaluate(
-        "[...document.querySelectorAll('svg a')].map(a => [a.getAttribute('tabindex'), a.getAttribute('aria-label')])"
+        "[...document.querySelectorAll('#view a')].map(a => [a.getAttribute('tabindex'), a.getAttribute('aria-label')])"
     )
     named = [label for tabindex, label in labels if tabindex == "0"]
     picture = darkparse.draw(darkparse.compile("yolov3")).models[0]
@@ -185,7 +185,7 @@ def test_html_rows_have_unique_accessible_names(opened: Opened) -> None:
 def test_html_theme_changes_colors(opened: Opened) -> None:
     def colors() -> list[str]:
         found: list[str] = opened.page.evaluate(
-            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('svg a "
+            "[getComputedStyle(document.body).backgroundColor, getComputedStyle(document.querySelector('#view a "
             ".row')).fill]"
         )
         return found
@@ -214,11 +214,11 @@ def test_html_passes_axe(opened: Opened, theme: str) -> None:
 
 
 @pytest.mark.parametrize("width", [390, 1300])
-def test_html_opens_fitted_to_width(browser: Browser, written: Path, width: int) -> None:
+def test_html_opens_at_legible_zoom_without_scrolling_the_page(browser: Browser, written: Path, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
     page.goto(written.as_uri())
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.evaluate("view.scrollWidth <= view.clientWidth")
+    assert 0.75 <= page.evaluate("zoom") <= 1
     page.close()
 
 
@@ -227,7 +227,7 @@ def test_html_print_shows_diagram_only(opened: Opened) -> None:
     opened.page.emulate_media(media="print")
     assert opened.page.locator("header").is_hidden()
     assert opened.panel.is_hidden()
-    assert opened.page.locator("svg").is_visible()
+    assert opened.page.locator("#view svg").is_visible()
     assert opened.page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
 
 
@@ -269,7 +269,7 @@ def test_html_hostile_text_runs_no_script(browser: Browser, tmp_path: Path) -> N
     shown.page.wait_for_timeout(100)
     assert shown.page.evaluate("window.hacked") is None
     assert shown.page.locator("img").count() == 0
-    assert shown.page.locator("svg").count() == 1
+    assert shown.page.locator("#view svg").count() == 1
     assert [url for url in shown.requests if url != shown.url] == []
     assert shown.complaints == []
     shown.page.close()
@@ -284,3 +284,45 @@ def test_html_of_two_networks_names_each(browser: Browser, tmp_path: Path) -> No
     assert "yolov4-tiny.cfg, line" in text
     assert shown.complaints == []
     shown.page.close()
+
+
+def test_html_overview_opens_the_layers_of_a_stage(opened: Opened) -> None:
+    stages = darkparse.draw(darkparse.compile("yolov3")).overviews[0].stages
+    links = opened.page.locator("#overview a")
+    assert links.count() == len(stages)
+    opened.page.locator('#overview a[href="#L62"]').click()
+    assert "L62 conv 3×3 /2, 1024" in " ".join(opened.panel.inner_text().split())
+    assert opened.in_view(62)
+    assert opened.complaints == []
+
+
+def test_html_overview_is_the_first_view_of_a_phone(browser: Browser, written: Path) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto(written.as_uri())
+    first, second, tools = (page.locator(name).bounding_box() for name in ("#overview", "#view", "header"))
+    assert first is not None
+    assert second is not None
+    assert tools is not None
+    assert tools["height"] < 60
+    assert first["y"] < second["y"]
+    assert first["width"] <= 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    page.close()
+
+
+def test_html_finds_while_typing_with_a_count(opened: Opened) -> None:
+    opened.page.fill("#query", "upsample")
+    assert opened.page.locator("#found").inner_text() == "2 found"
+    opened.page.fill("#query", "expanded")
+    count = int(opened.page.locator("#found").inner_text().split()[0])
+    assert 20 < count < 107
+    opened.page.fill("#query", "no such layer")
+    assert opened.page.locator("#found").inner_text() == "not found"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_html_follows_the_color_scheme_of_the_system(browser: Browser, written: Path, scheme: str) -> None:
+    page = browser.new_page(color_scheme=scheme)  # type: ignore[arg-type]
+    page.goto(written.as_uri())
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    page.close()

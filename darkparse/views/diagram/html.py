@@ -12,8 +12,9 @@ from string import Template
 from typing import TYPE_CHECKING, Any
 
 from darkparse.diagnostics.source import escape_control
+from darkparse.views.diagram.sheet import arrange_sheet
 from darkparse.views.diagram.svg import svg_text
-from darkparse.views.diagram.theme import FONTS, THEMES, css_variables
+from darkparse.views.diagram.theme import DEFAULT_THEME, FONTS, THEMES, css_variables
 from darkparse.views.formatting.words import escape_text
 from darkparse.views.layer_info import layer_facts
 from darkparse.views.text.layer_report import layer_report
@@ -39,9 +40,18 @@ def html_page(diagram: Diagram) -> str:
         colors=_color_rules(),
         style=Template(_read_asset("page.css")).substitute(fonts=FONTS, paper=paper),
         svg=svg_text(sheet, ""),
+        overview=_overview_element(diagram),
         data=_script_json(_page_data(diagram)),
         script=script,
     )
+
+
+def _overview_element(diagram: Diagram) -> str:
+    """Return the overview of a page of layers, whose stages open their layers; empty for a page of stages."""
+    if diagram.detail == "stages":
+        return ""
+    svg = svg_text(arrange_sheet(diagram.models, "TB", diagram.overviews), "", label="Stages")
+    return f'<nav id="overview" aria-label="Overview; choose a stage to open its layers">\n{svg}</nav>'
 
 
 def _color_rules() -> str:
@@ -59,7 +69,8 @@ def _page_data(diagram: Diagram) -> dict[str, Any]:
     for network, model in zip(diagram.networks, diagram.models, strict=True):
         layers += _layer_data(network, model, len(layers), several=len(diagram.networks) > 1)
     overlay = diagram.models[0].overlay
-    return {"layers": layers, "overlay": overlay.name if overlay else ""}
+    # The default theme follows the system's color scheme; others were chosen.
+    return {"layers": layers, "overlay": overlay.name if overlay else "", "follows": diagram.theme == DEFAULT_THEME}
 
 
 def _layer_data(network: Network, model: DiagramModel, offset: int, *, several: bool) -> Iterator[dict[str, Any]]:

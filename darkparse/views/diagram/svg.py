@@ -18,7 +18,7 @@ from darkparse.views.diagram.overview.boxes import StageBox
 from darkparse.views.diagram.overview.svg import band_elements, stage_elements
 from darkparse.views.diagram.sheet import PlacedPage, Sheet
 from darkparse.views.diagram.svg_elements import rect_element, text
-from darkparse.views.diagram.theme import FONTS, css_variables, style_sheet
+from darkparse.views.diagram.theme import DEFAULT_THEME, FONTS, css_variables, style_sheet
 from darkparse.views.diagram.title import FILL_PADDING, LEGEND_GAP, LegendEntry, TextBox
 from darkparse.views.formatting.words import COLUMN_SEPARATOR, escape_text
 
@@ -36,13 +36,14 @@ BAR_HEIGHT, MIN_BAR_WIDTH = 3.0, 0.5
 EDGE_CLASSES = {"chain": "edge", "reused": "edge reused", "head": "edge to_head"}
 
 
-def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None = None) -> str:
+def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None = None, label: str = "Layers") -> str:
     """Return a sheet as an SVG element.
 
     Args:
         sheet: Pages with their layout.
         theme: Name of the color theme; empty if the surrounding page defines the CSS variables.
         plain: Write colors instead of CSS variables, for renderers that do not support variables.
+        label: Name of the element for screen readers.
         dpi: Specify the size in pixels at this resolution, rounded up to integers, instead of in points.
     """
     points, scale = sheet.size, sheet.scale
@@ -56,7 +57,9 @@ def svg_text(sheet: Sheet, theme: str, *, plain: bool = False, dpi: float | None
     position = f'x="{left}" y="{top}" width="{width}" height="{height}"'
     box = f'viewBox="{left} {top} {width} {height}" width="{sides[0]}" height="{sides[1]}"'
     colors = f".darkparse{{{css_variables(theme)}}}" if theme and not plain else ""
-    attributes = f'class="darkparse" role="group" aria-label="Layers" font-family="{FONTS}"'
+    if colors and theme == DEFAULT_THEME:
+        colors += f"@media (prefers-color-scheme:dark){{.darkparse{{{css_variables('dark')}}}}}"
+    attributes = f'class="darkparse" role="group" aria-label="{label}" font-family="{FONTS}"'
     parts = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {box} {attributes}>',
         f"<style>{colors}{style_sheet(theme if plain else None)}</style>",

@@ -4,6 +4,7 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const view = document.getElementById("view");
 const panel = document.getElementById("panel");
 const svg = view.querySelector("svg");
+const overview = document.getElementById("overview");
 const byId = (id) => document.getElementById(id);
 const size = { width: svg.viewBox.baseVal.width * 4 / 3, height: svg.viewBox.baseVal.height * 4 / 3 };
 let zoom = 1;
@@ -131,9 +132,20 @@ function search(text) {
   const words = plain(text.trim());
   const layer = /^l?(\d+)(?:\s|$)/.exec(words);
   if (layer && Number(layer[1]) < data.layers.length) return [Number(layer[1])];
-  const holds = (story) => [story.label, story.kind, story.spatial, story.channels, ...story.reasoning, ...story.section.map((line) => line[1])];
+  const holds = (story) => [story.label, story.kind, named(story.spatial), named(story.channels), ...story.reasoning, ...story.section.map((line) => line[1])];
   return words ? data.layers.filter((story) => holds(story).some((part) => plain(part).includes(words))).map((story) => story.index) : [];
 }
+// The signs of cells stand for words that one may look for.
+const signs = { "▼": "reduced", "▲": "expanded" };
+const named = (text) => Object.entries(signs).reduce((all, [sign, word]) => (text.includes(sign) ? `${all} ${word}` : all), text);
+byId("query").addEventListener("input", () => {
+  const text = byId("query").value;
+  [hits, hit, asked] = [search(text), -1, text];
+  const none = text.trim() ? "not found" : "";
+  byId("found").textContent = hits.length ? `${hits.length} found` : none;
+  svg.querySelectorAll("a").forEach((link) => link.classList.remove("found"));
+  if (hits.length < rows.length) for (const index of hits) links.get(data.layers[index].row)?.classList.add("found");
+});
 byId("find").addEventListener("submit", (event) => {
   event.preventDefault();
   const text = byId("query").value;
@@ -146,6 +158,15 @@ byId("find").addEventListener("submit", (event) => {
   choose(hits[hit], false);
 });
 for (const story of data.layers) byId("layers").append(element("option", undefined, { value: `${story.name} ${story.label}` }));
+
+// A stage of the overview opens its layers.
+overview?.addEventListener("click", (event) => {
+  const link = event.target.closest("a");
+  if (!link) return;
+  event.preventDefault();
+  if (zoom < 0.6) setZoom(0.8);
+  choose(number(link));
+});
 
 svg.addEventListener("click", (event) => {
   const link = event.target.closest("a");
@@ -211,10 +232,12 @@ byId("in").addEventListener("click", () => setZoom(zoom * 1.25));
 byId("out").addEventListener("click", () => setZoom(zoom / 1.25));
 byId("fit").addEventListener("click", fit);
 byId("print").addEventListener("click", () => print());
+if (data.follows && matchMedia("(prefers-color-scheme: dark)").matches) document.documentElement.dataset.theme = "dark";
 byId("theme").value = document.documentElement.dataset.theme;
 byId("theme").addEventListener("change", (event) => { document.documentElement.dataset.theme = event.target.value; });
 
-setZoom(Math.min(1, (view.clientWidth - 4) / size.width));
+// Text of 9 points stays at least 9 pixels high; the overview shows the whole.
+setZoom(Math.min(1, Math.max(0.75, (view.clientWidth - 4) / size.width)));
 view.scrollTo(0, 0);
 const wanted = /^#L(\d+)$/.exec(location.hash);
 if (wanted && Number(wanted[1]) < data.layers.length) {
