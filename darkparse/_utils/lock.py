@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LOCK, OWNER = ".lock", ".lock.pid"
@@ -15,8 +15,8 @@ LOCK, OWNER = ".lock", ".lock.pid"
 def lock_directory(folder: Path, option: str, error: type[Exception]) -> Iterator[None]:
     """Lock a directory until the context or the process ends; create it if it does not exist.
 
-    The lock is an advisory lock of the operating system on the file `.lock`. The file `.lock.pid` stores the ID of the
-    process that has the lock, for the error message of a second one.
+    The lock is an advisory lock of the operating system on the file `.lock`, which is removed at the end. The file
+    `.lock.pid` stores the ID of the process that has the lock, for the error message of a second one.
 
     Args:
         folder: The directory.
@@ -42,6 +42,10 @@ def lock_directory(folder: Path, option: str, error: type[Exception]) -> Iterato
         yield
     finally:
         owner.unlink(missing_ok=True)
+        # filelock takes no lock on a file that was removed after it was opened. Windows removes no open file.
+        if lock.is_locked:
+            with suppress(OSError):
+                (folder / LOCK).unlink(missing_ok=True)
         lock.release()
 
 

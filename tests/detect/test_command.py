@@ -116,7 +116,6 @@ def test_detect_out_writes_drawings_and_results(model: list[str], shots: Path, t
         "coco.json",
         "detections.json",
         "run.json",
-        ".lock",
     }
     assert len(json.loads((out / "detections.json").read_text("utf-8"))["images"]) == 6
     assert not np.array_equal(np.asarray(Image.open(out / "a" / "00.png")), picture(0))

@@ -236,7 +236,7 @@ def test_non_finite_loss_keeps_earlier_files(data: Path, tmp_path: Path) -> None
     status, message = end(start(data, tmp_path, name="steep"))
     assert status == 2
     assert "is not finite" in message.splitlines()[-1]
-    assert {path.name for path in (tmp_path / "backup").iterdir()} == {".lock"}
+    assert not list((tmp_path / "backup").iterdir())
 
 
 @pytest.mark.long
