@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,7 +71,9 @@ def export_options(function: F) -> F:
             setting_option("--threshold", help="Minimum score (--heads nms)."),
             setting_option("--nms", help="NMS IoU threshold (--heads nms)."),
             click.option("--classes", type=ClassesType(), help="Use only these classes (--heads nms)."),
-            click.option("--names", type=click.Path(), help="Class names for --classes (.names or .data file)."),
+            click.option(
+                "--names", type=click.Path(), help="Class names (.names or .data file), for the metadata too."
+            ),
             click.option("--no-fold", is_flag=True, help="Keep batch norm as separate operators (ONNX)."),
             click.option("--in-place", is_flag=True, help="Refer to the .weights file instead of copying it (ONNX)."),
             click.option(
@@ -88,8 +90,8 @@ def export_options(function: F) -> F:
 def check_export(out: Path, options: ExportOptions) -> None:
     """Raise for options that the file format does not support."""
     ending = find_ending(out)
-    if (options.classes or options.names) and options.heads != "nms":
-        raise click.UsageError("--classes and --names need --heads nms")
+    if options.classes and options.heads != "nms":
+        raise click.UsageError("--classes needs --heads nms")
     unused = options.used_options() - EXPORTERS[ending][1]
     if unused:
         flags = ", ".join(f"--{option.replace('_', '-')}" for option in sorted(unused))
@@ -106,6 +108,7 @@ def export(loaded: LoadedArrays, out: Path, options: ExportOptions, *, verify: b
 
 
 def _write_onnx(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:
+    names = _find_names(loaded.network, options)
     return darkparse.to_onnx(
         loaded.network,
         out,
@@ -119,18 +122,20 @@ def _write_onnx(loaded: LoadedArrays, out: Path, options: ExportOptions, verify:
         in_place=options.in_place,
         threshold=options.threshold,
         nms=options.nms,
-        classes=_find_classes(loaded.network, options),
+        classes=None if options.classes is None else find_class_ids(names, options.classes),
+        names=names or None,
         verify=verify,
         image=_read_image(loaded.network, options.image),
     )
 
 
-def _find_classes(network: Network, options: ExportOptions) -> Sequence[int] | None:
-    """Return the numbers of the classes to select; None for all."""
-    if options.classes is None:
-        return None
-    names = find_names(network, class_count(network, use_class_map=False), options.names)
-    return find_class_ids(names, options.classes)
+def _find_names(network: Network, options: ExportOptions) -> tuple[str, ...]:
+    """Return the class names; empty if the heads have different classes, or the network has none."""
+    last = network.nodes[network.outputs[-1]]
+    counts = {getattr(network.nodes[i].layer, "classes", 0) for i in network.heads} or {last.out_shape.size}
+    if len(counts) > 1 or (not network.heads and last.out_shape.area != 1):
+        return ()
+    return find_names(network, class_count(network, use_class_map=False), options.names)
 
 
 def _write_program(loaded: LoadedArrays, out: Path, options: ExportOptions, verify: bool) -> CheckResult | None:

@@ -20,11 +20,12 @@ from darkparse.detect.images import as_image
 from darkparse.detect.postprocess import Postprocessor
 from darkparse.detect.preprocess import RESIZE_MODES, Resize, fit_image
 from darkparse.detect.streaming import stream
-from darkparse.detect.task import check_detector, class_count, default_resize, is_classifier
+from darkparse.detect.task import check_detector, class_count, is_classifier
 from darkparse.errors import DarkparseError, ImageError, NoWeightsError
 from darkparse.network import compile
 from darkparse.network.compile_options import CfgLike, CompileOptions
 from darkparse.network.detection_settings import DetectionSettings
+from darkparse.network.image_input import default_resize
 from darkparse.network.suppression import get_suppression
 from darkparse.weights import LoadedArrays, ReadOptions, WeightsSource, read
 
@@ -98,7 +99,7 @@ class Detector:
             raise DarkparseError(f"there is no resize {resize!r}; choose one of {', '.join(RESIZE_MODES)}")
         if resize == "crop" and not self.classifies:
             raise DarkparseError("resize='crop' is for classifiers: boxes would miss what is cut off")
-        self.resize: Resize = resize or default_resize(network, self.classifies)
+        self.resize: Resize = resize or default_resize(network, classifies=self.classifies)
         self._postprocessor = Postprocessor(network, self.names, None if self.classifies else get_suppression(network))
         self.is_stateful = any(node.layer.has_state for node in network.nodes)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from darkparse.datasets.names import Names, find_names
-from darkparse.detect.preprocess import Resize
 from darkparse.errors import DarkparseError
 from darkparse.layers import Head
 from darkparse.layers.tree import read_map
@@ -48,13 +47,6 @@ def class_count(network: Network, use_class_map: bool) -> int:
         raise DarkparseError(f"{network.name}: its head has no map=")
     classes: int = last.layer.classes  # type: ignore[attr-defined]
     return len(read_map(path, classes)) if use_class_map and path is not None else classes
-
-
-def default_resize(network: Network, classifies: bool) -> Resize:
-    """Return how the dialect's Darknet fits images to the network's input."""
-    if classifies:
-        return "crop"  # as training and `classifier valid` do; only pjreddie's `classifier predict` letterboxes
-    return "letterbox" if network.net.letter_box else network.dialect.resize
 
 
 def check_detector(network: Network, names: Names | None, *, use_class_map: bool) -> tuple[str, ...]:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from darkparse._utils.files import atomic_write
 from darkparse._version import __version__
-from darkparse.network import Network
-from darkparse.network.dynamic_axes import Heads
 from darkparse.onnx.graph import Graph, Initializer
 from darkparse.onnx.protobuf import encode_block, encode_int, encode_opening, encode_text
 
@@ -142,22 +138,3 @@ def write_onnx(model: OnnxModel, path: str | os.PathLike[str]) -> Iterator[OnnxF
 def _write_chunks(path: Path, chunks: Iterator[Any]) -> None:
     with path.open("wb") as file:
         file.writelines(chunks)
-
-
-def collect_metadata(network: Network, heads: Heads, *, threshold: float, nms: float) -> dict[str, str]:
-    """Collect what programs need to use the file: cfg, dialect, classes, anchors, strides and output form."""
-    layers = [network.nodes[i] for i in network.heads]
-    metadata = {
-        "name": network.name,
-        "cfg": str(network.config).encode("utf-8", "replace").decode(),
-        "dialect": network.dialect.name,
-        "heads": heads,
-        "classes": str(max((getattr(node.layer, "classes", 0) for node in layers), default=0)),
-        "anchors": json.dumps([[list(box) for box in getattr(node.layer, "boxes", ())] for node in layers]),
-        "strides": json.dumps([_to_number(stride[0]) if (stride := network.strides[i]) else 0 for i in network.heads]),
-    }
-    return metadata | ({"threshold": str(threshold), "nms": str(nms)} if heads == "nms" else {})
-
-
-def _to_number(stride: Fraction) -> int | float:
-    return stride.numerator if stride.denominator == 1 else float(stride)

@@ -15,9 +15,10 @@ from darkparse.network.detection_settings import DetectionSettings
 from darkparse.network.dynamic_axes import DynamicAxes, Heads, check_export_form
 from darkparse.network.suppression import get_suppression
 from darkparse.onnx.in_place import WeightsReference, check_directory
+from darkparse.onnx.metadata import collect_metadata
 from darkparse.onnx.model import NetworkGraph
 from darkparse.onnx.parameters import get_module_arrays
-from darkparse.onnx.serialization import OnnxModel, collect_metadata, write_onnx
+from darkparse.onnx.serialization import OnnxModel, write_onnx
 from darkparse.onnx.validate import check_structure
 from darkparse.syntax import Config
 from darkparse.weights.buffer import Arrays, FileBuffer, WeightsSource, open_source
@@ -51,6 +52,7 @@ def to_onnx(
     threshold: float = DetectionSettings.threshold,
     nms: float = DetectionSettings.nms,
     classes: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
     verify: bool = False,
     image: Tensor | None = None,
 ) -> CheckResult | None:
@@ -77,6 +79,7 @@ def to_onnx(
         threshold: Scores less than or equal to it are dropped (`nms`).
         nms: Overlap above which the box with the lower score is removed, per class (`nms`).
         classes: Indices of the classes to detect (`nms`); None for all. Class indices in the output do not change.
+        names: Class names, for the metadata.
         verify: Run the file in ONNX Runtime and compare its outputs with those of the module.
         image: Additional input (1, C, H, W) for verification.
 
@@ -113,7 +116,7 @@ def to_onnx(
         graph.add_nms_output(DetectionSettings.hierarchy, threshold, nms, suppression.exponent, selected)
     else:
         graph.add_decoded_output(DetectionSettings.hierarchy) if heads == "decoded" else graph.add_raw_outputs()
-    metadata = collect_metadata(network, heads, threshold=threshold, nms=nms)
+    metadata = collect_metadata(network, heads, threshold=threshold, nms=nms, names=names)
     reference = source.reference
     if reference is not None:
         metadata |= reference.to_metadata()

@@ -269,7 +269,7 @@ def test_strides_of_upsample_deconvolution_and_gate() -> None:
 
 def test_exported_metadata_has_true_strides() -> None:
     from darkparse.network.dynamic_axes import compute_size_step
-    from darkparse.onnx.serialization import collect_metadata
+    from darkparse.onnx.metadata import collect_metadata
 
     head = "[conv]\nfilters=18\nsize=1\nactivation=linear\n[yolo]\nclasses=1\nnum=3\nanchors=1,2,3,4,5,6\n"
     network = darkparse.compile(EIGHT_HALVINGS + head)
